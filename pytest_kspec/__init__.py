@@ -1,0 +1,60 @@
+"""Compliance as tests for Kubernetes. These are the public names for check authors; everything else is internal."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_kspec.authoring import check
+    from pytest_kspec.errors import KspecError, Malformed, NotApplicable, NotServed, SourceError
+    from pytest_kspec.model.check import Requirement, Severity, Verdict
+    from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
+    from pytest_kspec.rules.base import Rule, Violation
+
+# Resolved at first use: this module is imported in every pytest run of an environment that has the plugin.
+_HOME = {
+    "check": "authoring",
+    "KspecError": "errors",
+    "Malformed": "errors",
+    "NotApplicable": "errors",
+    "NotServed": "errors",
+    "SourceError": "errors",
+    "Requirement": "model.check",
+    "Severity": "model.check",
+    "Verdict": "model.check",
+    "Container": "model.resources",
+    "PodShape": "model.resources",
+    "Resource": "model.resources",
+    "Resources": "model.resources",
+    "Workload": "model.resources",
+    "Rule": "rules.base",
+    "Violation": "rules.base",
+}
+
+__all__ = [
+    "Container",
+    "KspecError",
+    "Malformed",
+    "NotApplicable",
+    "NotServed",
+    "PodShape",
+    "Requirement",
+    "Resource",
+    "Resources",
+    "Rule",
+    "Severity",
+    "SourceError",
+    "Verdict",
+    "Violation",
+    "Workload",
+    "check",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,91 @@
+"""`@check`: makes a check of a test function, and refuses bad metadata when the module is imported."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_kspec.errors import CheckError
+from pytest_kspec.model.check import Check, RequirementsOf, Severity
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "__kspec_check__"
+TITLE_LIMIT = 100
+_ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
+
+
+def check(
+    *,
+    id: str,  # the contract's name, as in pytest.param(id=)
+    title: str,
+    severity: str,
+    remediation: str,
+    controls: Mapping[str, Iterable[str]] | None = None,
+    key: str | None = None,
+    requirements: RequirementsOf | None = None,
+    rule: Any = None,
+) -> Callable[[F], F]:
+    """Make a compliance check of a test function.
+
+    id:           "<area>.<thing>", letters, digits, `-`, `_`; unique over all checks
+    title:        one line of at most 100 characters that states the good state
+    severity:     "low", "medium", "high" or "critical"
+    remediation:  what to do about a finding
+    controls:     catalogue id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
+    key:          spec key that asks for this check; without it, the check runs for every spec
+    requirements: function of the specification that yields the requirements, where one key asks for several
+    rule:         the rule that the function applies, so that other engines can derive theirs from it
+
+    Raises CheckError (naming the check and its file) for a bad id, title or severity, a missing docstring or remediation.
+    """
+
+    def decorate(func: F) -> F:
+        path = Path(inspect.getsourcefile(func) or func.__code__.co_filename)
+        line = func.__code__.co_firstlineno
+        problems = []
+        if not isinstance(id, str) or not _ID.fullmatch(id):
+            problems.append(f"id {id!r} is not of the form 'area.thing' or 'area.thing[part]'.")
+        if not isinstance(title, str) or not title.strip() or len(title) > TITLE_LIMIT or "\n" in title:
+            problems.append(f"title must be one line of 1 to {TITLE_LIMIT} characters.")
+        if severity not in list(Severity):
+            allowed = ", ".join(Severity)
+            problems.append(f"unknown severity {severity!r}; allowed: {allowed}.")
+        if not isinstance(remediation, str) or not remediation.strip():
+            problems.append("remediation is empty: say what to do about a finding.")
+        doc = inspect.cleandoc(func.__doc__ or "")
+        if not doc:
+            problems.append("it has no docstring: say why the check matters.")
+        bad_controls = [
+            name for name, ids in (controls or {}).items() if isinstance(ids, str) or not all(isinstance(i, str) for i in ids)
+        ]
+        if bad_controls:
+            problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")
+        if key is not None and requirements is not None:
+            problems.append("give either key or requirements, not both.")
+        if problems:
+            raise CheckError(f"check {id!r}: " + " ".join(problems), where=f"{path}:{line}")
+        module = sys.modules.get(func.__module__)
+        made = Check(
+            id=id,
+            title=title,
+            severity=Severity(severity),
+            remediation=remediation,
+            func=func,
+            doc=doc,
+            controls={name: tuple(ids) for name, ids in (controls or {}).items()},
+            key=key,
+            requirements=requirements,
+            rule=rule,
+            module_doc=inspect.cleandoc((module.__doc__ if module else None) or ""),
+            path=path,
+            line=line,
+        )
+        setattr(func, ATTRIBUTE, made)
+        return func
+
+    return decorate

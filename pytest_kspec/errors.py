@@ -1,0 +1,88 @@
+"""One base for every error that a user may see: where, what, what to do, and the exit code of the command.
+
+Library errors are chained (`raise ... from error`) and never shown alone. An error that concerns one cluster or one
+requirement becomes an `error` verdict; it never reads as "nothing found".
+"""
+
+from __future__ import annotations
+
+EXIT_FINDINGS = 1
+EXIT_NOT_EVALUATED = 2
+EXIT_USAGE = 4
+
+
+class KspecError(Exception):
+    """Base error. `where` is a file:line:column, a cluster or an option; `what` happened; `fix` says what to do."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} {self.fix}" if self.fix else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive the default pickling.
+        return (_rebuild, (type(self), self.what, self.where, self.fix))
+
+
+def _rebuild(cls: type[KspecError], what: str, where: str, fix: str) -> KspecError:
+    error = cls.__new__(cls)
+    KspecError.__init__(error, what, where=where, fix=fix)
+    return error
+
+
+class UsageError(KspecError):
+    """An option or argument cannot be used as given."""
+
+
+class SpecError(KspecError):
+    """A specification or exemption file is wrong. `problems` holds every problem found, one line each."""
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", problems: tuple[str, ...] = ()) -> None:
+        self.problems = problems
+        super().__init__(what, where=where, fix=fix)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems) if self.problems else super().__str__()
+
+
+class CheckError(KspecError):
+    """A check is written wrongly: duplicate id, no docstring, unknown severity, import failure."""
+
+
+class SourceError(KspecError):
+    """A cluster, or a part of it, could not be read. Checks that need it get the verdict `error`."""
+
+    exit_code = EXIT_NOT_EVALUATED
+
+
+class SourceUnavailable(SourceError):
+    """No connection, timeout, broken stream, corrupt snapshot."""
+
+
+class AccessDenied(SourceError):
+    """401 or 403: names the verb and the resource that were refused."""
+
+
+class NotServed(SourceError):
+    """The cluster does not serve (or the snapshot did not record) this kind."""
+
+
+class NotApplicable(KspecError):
+    """The source cannot have what a check reads (manifests have no API server): verdict `skip`, with this reason."""
+
+
+class Malformed(SourceError):
+    """An object holds a value of a type that Kubernetes does not allow there."""
+
+
+class ReportError(KspecError):
+    """A report could not be written; no partial file is left."""
+
+    exit_code = EXIT_NOT_EVALUATED

@@ -1,0 +1,110 @@
+"""Findings: one violation, on one object or on all pods of one owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+
+class ResourceRef(NamedTuple):
+    """Which object. namespace is "" for cluster-scoped objects. An empty kind means the cluster itself."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        if not self.kind:
+            return "cluster"
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def to_wire(self) -> dict[str, Any]:
+        """{"apiVersion", "kind", "namespace", "name"} of plain strings."""
+        return {"apiVersion": self.api_version, "kind": self.kind, "namespace": self.namespace, "name": self.name}
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> ResourceRef:
+        """The inverse of `to_wire`."""
+        return cls(data["apiVersion"], data["kind"], data["namespace"], data["name"])
+
+
+CLUSTER = ResourceRef("", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedExemption:
+    """The exemption that covers a finding, as every report shows it. expires_at: RFC 3339 text or ""."""
+
+    name: str
+    reason: str
+    approver: str = ""
+    expires_at: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {"name": self.name, "reason": self.reason, "approver": self.approver, "expiresAt": self.expires_at}
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> AppliedExemption:
+        """The inverse of `to_wire`."""
+        return cls(data["name"], data["reason"], data["approver"], data["expiresAt"])
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One violation.
+
+    resource:  the object that holds the offending field
+    owner:     its topmost controller that is known (a Deployment for its pods); equal to `resource` if there is none
+    count:     how many objects it stands for (a Deployment's 50 pods are one finding with count 50); at least 1
+    path:      field path in `resource` ("spec.template.spec.containers[app].securityContext.privileged"), or ""
+    actual:    what is there: JSON-like data, None for unset
+    expected:  what should be there, as text
+    message:   one line for people
+    container: container name where there is one, else ""
+    """
+
+    resource: ResourceRef
+    owner: ResourceRef
+    path: str
+    actual: Any
+    expected: str
+    message: str
+    container: str = ""
+    count: int = 1
+    exemption: AppliedExemption | None = None
+
+    def exempted_by(self, exemption: AppliedExemption) -> Finding:
+        """A copy that carries the exemption."""
+        return replace(self, exemption=exemption)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report; the only form that crosses processes."""
+        return {
+            "resource": self.resource.to_wire(),
+            "owner": self.owner.to_wire(),
+            "count": self.count,
+            "path": self.path,
+            "container": self.container,
+            "actual": self.actual,
+            "expected": self.expected,
+            "message": self.message,
+            "exemption": self.exemption.to_wire() if self.exemption else None,
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> Finding:
+        """The inverse of `to_wire`."""
+        exemption = data["exemption"]
+        return cls(
+            resource=ResourceRef.from_wire(data["resource"]),
+            owner=ResourceRef.from_wire(data["owner"]),
+            path=data["path"],
+            actual=data["actual"],
+            expected=data["expected"],
+            message=data["message"],
+            container=data["container"],
+            count=data["count"],
+            exemption=AppliedExemption.from_wire(exemption) if exemption else None,
+        )

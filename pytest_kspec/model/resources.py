@@ -1,0 +1,252 @@
+"""Views on Kubernetes objects, as checks see them. Raw data, never the official client's models (they drop fields).
+
+Pods of one template are equal but for their name and node: the `PodShape` holds what is equal, once, and rules are
+evaluated once for each shape. `Workload` is a pod, or a controller's template seen as the pod that it will become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+from pytest_kspec.model.finding import ResourceRef
+
+CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+
+class ResourceType(NamedTuple):
+    """One kind as an API server serves it: ("apps", "v1", "Deployment", "deployments", True). group "" is core."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """`deployments.apps`, or `pods` for the core group; the name that RBAC and error messages use."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+class ClusterInfo(NamedTuple):
+    """What is known of a cluster without listing it. version: gitVersion ("v1.34.1-eks-113cf36") or ""; uid or ""."""
+
+    name: str
+    source: str
+    version: str = ""
+    uid: str = ""
+
+
+class Resource:
+    """One object of any kind. `raw` is the object as the API server returned it, without managedFields.
+
+    Malformed metadata (labels that are not a map, a name that is not text) reads as empty here and stays in `raw`.
+    """
+
+    __slots__ = ("_raw", "annotations", "api_version", "kind", "labels", "name", "namespace", "owner", "uid")
+
+    def __init__(self, api_version: str, kind: str, raw: dict[str, Any]) -> None:
+        self._raw = raw
+        self.api_version = api_version
+        self.kind = kind
+        metadata = raw.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        self.name: str = _text(metadata.get("name")) or _text(metadata.get("generateName"))
+        self.namespace: str = _text(metadata.get("namespace"))
+        self.uid: str = _text(metadata.get("uid"))
+        self.labels: Mapping[str, str] = _text_map(metadata.get("labels"))
+        self.annotations: Mapping[str, str] = _text_map(metadata.get("annotations"))
+        self.owner: ResourceRef = self.ref
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The whole object. Shared by all checks: do not change it."""
+        return self._raw
+
+    @property
+    def ref(self) -> ResourceRef:
+        """apiVersion, kind, namespace, name."""
+        return ResourceRef(self.api_version, self.kind, self.namespace, self.name)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """`raw["spec"]`, or {} where there is none."""
+        spec = self.raw.get("spec")
+        return spec if isinstance(spec, dict) else {}
+
+    def __repr__(self) -> str:
+        return f"<{self.ref}>"
+
+
+class Container(NamedTuple):
+    """One container of a pod. list: "containers", "initContainers" or "ephemeralContainers"; index within that list."""
+
+    list: str
+    index: int
+    name: str
+    raw: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """`spec.containers[app]`; by index where it has no name."""
+        return f"spec.{self.list}[{self.name or self.index}]"
+
+
+class PodShape:
+    """What pods of one template have in common: the pod spec and the annotations that security rules read.
+
+    spec: the pod spec as plain data. In pods, `nodeName` and the random suffix of `kube-api-access-…` are those of one
+    of the pods; ask `Workload.pod_spec` for the exact spec of one pod.
+    annotations: only `*.alpha.kubernetes.io` / `*.beta.kubernetes.io` security annotations (seccomp, AppArmor).
+    malformed: (path, found) where a container list or a container is not what Kubernetes allows; such containers are
+    not in `containers`, and a rule that needs them must report an error, never a pass (`findings.apply` does).
+    """
+
+    __slots__ = ("__dict__", "annotations", "spec")
+
+    def __init__(self, spec: dict[str, Any], annotations: Mapping[str, str]) -> None:
+        self.spec = spec
+        self.annotations = annotations
+
+    @cached_property
+    def _scanned(self) -> tuple[tuple[Container, ...], tuple[tuple[str, Any], ...]]:
+        found: list[Container] = []
+        malformed: list[tuple[str, Any]] = []
+        for list_name in CONTAINER_LISTS:
+            entries = self.spec.get(list_name)
+            if entries is None:
+                continue
+            if not isinstance(entries, list):
+                malformed.append((f"spec.{list_name}", entries))
+                continue
+            for index, raw in enumerate(entries):
+                if isinstance(raw, dict):
+                    found.append(Container(list_name, index, _text(raw.get("name")), raw))
+                else:
+                    malformed.append((f"spec.{list_name}[{index}]", raw))
+        return tuple(found), tuple(malformed)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All containers of all three lists: init, ordinary, ephemeral."""
+        return self._scanned[0]
+
+    @property
+    def malformed(self) -> tuple[tuple[str, Any], ...]:
+        """Container lists and containers of a wrong type."""
+        return self._scanned[1]
+
+
+class Workload(Resource):
+    """A pod, or a controller with a pod template (Deployment, StatefulSet, DaemonSet, Job, CronJob, …).
+
+    owner:         the topmost controller known; itself if none
+    shape:         the pod spec, shared by equal pods
+    template_path: prefix of pod paths in this object: "" for a Pod, "spec.template." or "spec.jobTemplate.spec.template."
+    phase:         `status.phase` of a pod, else ""
+    """
+
+    __slots__ = ("_load", "_pod_spec", "phase", "shape", "template_path")
+
+    def __init__(
+        self,
+        api_version: str,
+        kind: str,
+        raw: dict[str, Any],
+        *,
+        shape: PodShape,
+        template_path: str = "",
+        phase: str = "",
+        load: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
+        """`raw` may hold metadata only when `load` returns the whole object on demand."""
+        super().__init__(api_version, kind, raw)
+        self.shape = shape
+        self.template_path = template_path
+        self.phase = phase
+        self._load = load
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The whole object; read from the source at the first use."""
+        if self._load is not None:
+            self._raw = self._load()
+            self._load = None
+        return self._raw
+
+    @property
+    def is_pod(self) -> bool:
+        """True for a running pod, False for a template."""
+        return not self.template_path
+
+    @property
+    def pod_spec(self) -> dict[str, Any]:
+        """The exact pod spec of this object (for a controller: its template's spec)."""
+        spec: Any = self.raw
+        for key in (*self.template_path.split("."), "spec"):
+            if key:
+                spec = spec.get(key) if isinstance(spec, dict) else None
+        return spec if isinstance(spec, dict) else {}
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All containers of all three lists."""
+        return self.shape.containers
+
+
+R = TypeVar("R", bound=Resource)
+
+
+class Resources(Sequence[R], Generic[R]):
+    """What a fixture hands to a check: a sequence that tells the findings collector what was looked at."""
+
+    __slots__ = ("_items", "_on_examined")
+
+    def __init__(self, items: Sequence[R], on_examined: Callable[[Sequence[R]], None] | None = None) -> None:
+        self._items = items
+        self._on_examined = on_examined
+
+    def __iter__(self) -> Iterator[R]:
+        self._examined()
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[R]: ...
+    def __getitem__(self, index: int | slice) -> R | Sequence[R]:
+        self._examined()
+        return self._items[index]
+
+    def where(self, test: Callable[[R], bool]) -> Resources[R]:
+        """Those for which `test` is true, as a collection of the same kind."""
+        return Resources([item for item in self._items if test(item)], self._on_examined)
+
+    def _examined(self) -> None:
+        if self._on_examined is not None:
+            self._on_examined(self._items)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+_EMPTY: Mapping[str, str] = {}
+
+
+def _text_map(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not value:
+        return _EMPTY
+    if all(type(v) is str for v in value.values()):
+        return value
+    return {k: v for k, v in value.items() if isinstance(v, str)}

@@ -1,0 +1,266 @@
+"""The one document that every report reads: ScanResult, one entry for each specification and cluster.
+
+Everything is sorted here, so that the same input gives the same bytes apart from times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_kspec.model.check import Severity, Verdict
+from pytest_kspec.model.finding import Finding
+
+API_VERSION = "kspec.io/v1alpha1"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What became of one requirement on one cluster.
+
+    id:               requirement id (Requirement.id)
+    nodeid:           pytest's node id
+    reason:           why it is skip or error, "" otherwise
+    examined:         how many objects were looked at
+    duration_seconds: wall time of the call
+    location:         file:line:column in the specification
+    """
+
+    id: str
+    nodeid: str
+    title: str
+    severity: Severity
+    verdict: Verdict
+    controls: dict[str, list[str]] = field(default_factory=dict)
+    remediation: str = ""
+    reason: str = ""
+    location: str = ""
+    examined: int = 0
+    duration_seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """Findings that no exemption covers."""
+        return tuple(f for f in self.findings if f.exemption is None)
+
+    @property
+    def exempted_findings(self) -> tuple[Finding, ...]:
+        """Findings that an exemption covers."""
+        return tuple(f for f in self.findings if f.exemption is not None)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {
+            "id": self.id,
+            "nodeid": self.nodeid,
+            "title": self.title,
+            "severity": self.severity.value,
+            "verdict": self.verdict.value,
+            "controls": {name: list(ids) for name, ids in sorted(self.controls.items())},
+            "remediation": self.remediation,
+            "reason": self.reason,
+            "location": self.location,
+            "examined": self.examined,
+            "durationSeconds": round(self.duration_seconds, 6),
+            "findings": [f.to_wire() for f in self.findings],
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> CheckResult:
+        """The inverse of `to_wire`. Raises KeyError or ValueError on other data."""
+        return cls(
+            id=data["id"],
+            nodeid=data["nodeid"],
+            title=data["title"],
+            severity=Severity(data["severity"]),
+            verdict=Verdict(data["verdict"]),
+            controls=data["controls"],
+            remediation=data["remediation"],
+            reason=data["reason"],
+            location=data["location"],
+            examined=data["examined"],
+            duration_seconds=data["durationSeconds"],
+            findings=tuple(Finding.from_wire(f) for f in data["findings"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of one cluster. `exempt` counts findings that an exemption covers; the others count checks.
+
+    score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of passed
+    checks over the weight of passed, failed and errored ones. Skipped checks do not count.
+    """
+
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+    exempt: int
+    score: float | None
+
+    @classmethod
+    def of(cls, checks: Iterable[CheckResult]) -> Summary:
+        """Count these results."""
+        counts = dict.fromkeys(Verdict, 0)
+        exempt = good = applicable = 0
+        for check in checks:
+            counts[check.verdict] += 1
+            exempt += len(check.exempted_findings)
+            if check.verdict is not Verdict.SKIP:
+                applicable += check.severity.weight
+                if check.verdict is Verdict.PASS:
+                    good += check.severity.weight
+        # Rounded down, so that 100 is shown only when everything passed.
+        score = (1000 * good // applicable) / 10 if applicable else None
+        return cls(
+            counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.ERROR], counts[Verdict.SKIP], exempt, score
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Keys as in the JSON report."""
+        return {
+            "pass": self.passed,
+            "fail": self.failed,
+            "error": self.errors,
+            "skip": self.skipped,
+            "exempt": self.exempt,
+            "score": self.score,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """A key of the specification that is accepted but not evaluated by this version, or a check that was left out."""
+
+    key: str
+    reason: str
+    location: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"key": self.key, "reason": self.reason, "location": self.location}
+
+
+@dataclass(frozen=True, slots=True)
+class ExemptionUse:
+    """What became of one exemption. state: "used", "unused" or "expired". matched: findings (or would-be) it covers."""
+
+    name: str
+    reason: str
+    approver: str
+    expires_at: str
+    location: str
+    state: str
+    matched: int
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {
+            "name": self.name,
+            "reason": self.reason,
+            "approver": self.approver,
+            "expiresAt": self.expires_at,
+            "location": self.location,
+            "state": self.state,
+            "matched": self.matched,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterResult:
+    """All results of one specification on one cluster.
+
+    name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
+    uid: UID of the kube-system namespace or "".
+    """
+
+    name: str
+    source: str
+    version: str
+    uid: str
+    spec_name: str
+    spec_version: str
+    spec_path: str
+    checks: tuple[CheckResult, ...]
+    exemptions: tuple[ExemptionUse, ...] = ()
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+
+    @property
+    def summary(self) -> Summary:
+        """Counts and score."""
+        return Summary.of(self.checks)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "version": self.version,
+            "uid": self.uid,
+            "spec": {"name": self.spec_name, "version": self.spec_version, "path": self.spec_path},
+            "summary": self.summary.to_wire(),
+            "checks": [c.to_wire() for c in self.checks],
+            "exemptions": [e.to_wire() for e in self.exemptions],
+            "notEvaluated": [n.to_wire() for n in self.not_evaluated],
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> ClusterResult:
+        """The inverse of `to_wire`; the summary is counted again, not read."""
+        return cls(
+            name=data["name"],
+            source=data["source"],
+            version=data["version"],
+            uid=data["uid"],
+            spec_name=data["spec"]["name"],
+            spec_version=data["spec"]["version"],
+            spec_path=data["spec"]["path"],
+            checks=tuple(CheckResult.from_wire(c) for c in data["checks"]),
+            exemptions=tuple(
+                ExemptionUse(
+                    e["name"], e["reason"], e["approver"], e["expiresAt"], e["location"], e["state"], e["matched"]
+                )
+                for e in data["exemptions"]
+            ),
+            not_evaluated=tuple(NotEvaluated(n["key"], n["reason"], n["location"]) for n in data["notEvaluated"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """One run. started_at and finished_at: RFC 3339 in UTC. clusters: sorted by name, then specification."""
+
+    tool_version: str
+    started_at: str
+    finished_at: str
+    clusters: tuple[ClusterResult, ...]
+
+    @property
+    def summary(self) -> Summary:
+        """Counts and score over all clusters."""
+        return Summary.of(check for cluster in self.clusters for check in cluster.checks)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The document of `--kspec-report json:FILE`."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "ScanResult",
+            "tool": {"name": "pytest-kspec", "version": self.tool_version},
+            "startedAt": self.started_at,
+            "finishedAt": self.finished_at,
+            "summary": self.summary.to_wire(),
+            "clusters": [c.to_wire() for c in self.clusters],
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> ScanResult:
+        """The inverse of `to_wire`. Raises KeyError or ValueError on other data."""
+        return cls(
+            tool_version=data["tool"]["version"],
+            started_at=data["startedAt"],
+            finished_at=data["finishedAt"],
+            clusters=tuple(ClusterResult.from_wire(c) for c in data["clusters"]),
+        )

@@ -1,0 +1,1 @@
+"""specification × checks × cluster → plan, with a reason for everything left out."""

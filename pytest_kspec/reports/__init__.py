@@ -1,0 +1,1 @@
+"""ScanResult → format, one file a format."""

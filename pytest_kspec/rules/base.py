@@ -1,0 +1,39 @@
+"""What every rule is: a reason and a pure function from pod shape to violations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from pytest_kspec.model.resources import PodShape
+
+
+class Violation(NamedTuple):
+    """One violation in a pod.
+
+    path: field path in a pod, container lists by container name ("spec.containers[app].securityContext.privileged");
+    for a template the findings collector puts its prefix before it.
+    actual: what is there, None for unset. expected: what is allowed, as text. container: its name, or "".
+    """
+
+    path: str
+    actual: Any
+    expected: str
+    container: str = ""
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """A restricted thing.
+
+    reason: short and constant ("privileged containers"); groups, alerts and metrics use it.
+    """
+
+    @property
+    def reason(self) -> str:
+        """Short and constant."""
+        ...
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """All violations, in the order of the object. Raises `errors.Malformed` where a field has an impossible type."""
+        ...

@@ -1,0 +1,1 @@
+"""Inside one pytest session: options, fixtures, collection, findings, verdicts, xdist, terminal."""
