@@ -1,0 +1,89 @@
+"""The JSON report: the whole ScanResult, and the way back. Every other report can be made from it later.
+
+Indented down to the findings, and one line for each of those: readable, and `diff` or `grep` show whole findings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.errors import UsageError
+from pytest_kspec.model.result import API_VERSION, ScanResult
+
+_LISTS = frozenset({"clusters", "checks", "findings", "exemptions", "notEvaluated"})
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encode_sorted = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
+
+
+def render(result: ScanResult) -> bytes:
+    """The document as UTF-8 with a trailing newline. Keys come in the order of the docs, never by hash."""
+    wire = result.to_wire()
+    try:
+        return _document(wire)
+    except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
+        return _document(_well_formed(wire))
+
+
+def _document(wire: dict[str, Any]) -> bytes:
+    out: list[bytes] = []
+    _write(out, wire, 0)
+    out.append(b"\n")
+    return b"".join(out)
+
+
+def _write(out: list[bytes], value: Any, depth: int) -> None:
+    if not (isinstance(value, dict) and _LISTS & value.keys()):
+        if isinstance(value, dict) and isinstance(value.get("actual"), dict | list):
+            value = {**value, "actual": msgspec.Raw(_encode_sorted(value["actual"]))}
+        out.append(_encode(value))
+        return
+    pad = b" " * (depth + 1)
+    separator = b"{\n"
+    for key, item in value.items():
+        out += (separator, pad, _encode(key), b": ")
+        if key in _LISTS and item:
+            between = b"[\n"
+            for entry in item:
+                out += (between, pad, b" ")
+                _write(out, entry, depth + 2)
+                between = b",\n"
+            out += (b"\n", pad, b"]")
+        else:
+            _write(out, item, depth + 1)
+        separator = b",\n"
+    out += (b"\n", b" " * depth, b"}")
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_well_formed(key): _well_formed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_well_formed(item) for item in value]
+    return value
+
+
+def read(path: str | Path) -> ScanResult:
+    """A ScanResult from a JSON report. Raises UsageError for anything else. Summaries are counted again."""
+    fix = "Give a file that --kspec-report json:FILE wrote."
+    try:
+        data = msgspec.json.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}.", where=str(path), fix=fix) from error
+    except msgspec.DecodeError as error:
+        raise UsageError(f"is not JSON: {error}.", where=str(path), fix=fix) from error
+    if (
+        not isinstance(data, dict)
+        or data.get("kind") != "ScanResult"
+        or data.get("apiVersion") != API_VERSION
+    ):
+        raise UsageError(f"is not a ScanResult of {API_VERSION}.", where=str(path), fix=fix)
+    try:
+        return ScanResult.from_wire(data)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        what = f"is not a complete ScanResult ({type(error).__name__}: {error})."
+        raise UsageError(what, where=str(path), fix=fix) from error

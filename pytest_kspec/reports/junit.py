@@ -1,0 +1,161 @@
+"""JUnit XML of our own: one testsuite a specification and cluster, one testcase a requirement.
+
+pytest's own file has a single suite, and suite properties are lost under xdist. Dashboards show little: GitLab
+keeps the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names are
+unique, and what one must know is in them and in the failure text. Written with the standard library: junit-xml
+(1.9, of 2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.reports import order
+from pytest_kspec.reports.text import plural, printable, value
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(result: ScanResult) -> bytes:
+    """The file as UTF-8. Counts: tests = passes + failures + errors + skipped, in each suite and in all."""
+    suites = [
+        _suite(c, title, result) for c, title in zip(result.clusters, order.titles(result), strict=True)
+    ]
+    total = result.summary
+    tests = sum(len(c.checks) for c in result.clusters)
+    root = Element(
+        "testsuites", name="kspec", tests=f"{tests}", failures=f"{total.failed}", errors=f"{total.errors}"
+    )
+    root.set("time", _seconds(check for cluster in result.clusters for check in cluster.checks))
+    root.extend(suites)
+    ElementTree.indent(root, " ")
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def _seconds(checks: Iterable[CheckResult]) -> str:
+    return f"{sum(check.duration_seconds for check in checks):.3f}"
+
+
+def _legal(text: str) -> str:
+    """The text without characters that XML 1.0 cannot hold."""
+    return _ILLEGAL.sub("\ufffd", text)
+
+
+def _suite(cluster: ClusterResult, title: str, result: ScanResult) -> Element:
+    summary = cluster.summary
+    suite = Element(
+        "testsuite", name=_legal(title), tests=str(len(cluster.checks)), failures=str(summary.failed)
+    )
+    suite.set("errors", str(summary.errors))
+    suite.set("skipped", str(summary.skipped))
+    suite.set("time", _seconds(cluster.checks))
+    suite.set("timestamp", _legal(result.started_at))
+    properties = SubElement(suite, "properties")
+    for name, text in {
+        "cluster.name": cluster.name,
+        "cluster.source": cluster.source,
+        "cluster.uid": cluster.uid,
+        "cluster.version": cluster.version,
+        "kspec.version": result.tool_version,
+        "score": "" if summary.score is None else f"{summary.score:.1f}",
+        "spec.name": cluster.spec_name,
+        "spec.path": cluster.spec_path,
+        "spec.version": cluster.spec_version,
+    }.items():
+        SubElement(properties, "property", name=name, value=_legal(text))
+    for check, name in zip(cluster.checks, order.unique(c.id for c in cluster.checks), strict=True):
+        suite.append(_case(check, name, title))
+    if notes := _notes(cluster):
+        SubElement(suite, "system-out").text = _legal("\n".join(notes))
+    return suite
+
+
+def _notes(cluster: ClusterResult) -> list[str]:
+    """What concerns the cluster and no single requirement."""
+    lines = [
+        f"not evaluated: {n.key}: {n.reason} ({n.location or 'no location'})" for n in cluster.not_evaluated
+    ]
+    for use in cluster.exemptions:
+        if use.state == "expired":
+            lines.append(
+                f"exemption expired: {use.name}, on {use.expires_at}: {plural(use.matched, 'finding')} not covered any more"
+            )
+        elif use.state == "unused":
+            lines.append(f"exemption unused: {use.name} ({use.location}) matches nothing")
+    return lines
+
+
+def _case(check: CheckResult, name: str, title: str) -> Element:
+    case = Element("testcase", name=_legal(name), classname=_legal(title), time=_seconds([check]))
+    if check.verdict is Verdict.SKIP:
+        SubElement(case, "skipped", message=_legal(check.reason))
+    elif check.verdict is Verdict.ERROR:
+        outcome = SubElement(
+            case, "error", type=check.severity.value, message=_legal(f"not evaluated: {check.reason}")
+        )
+        outcome.text = _legal(_explain(check, [f"could not be evaluated: {check.reason}"]))
+    elif check.verdict is Verdict.FAIL:
+        outcome = SubElement(case, "failure", type=check.severity.value, message=_legal(_headline(check)))
+        outcome.text = _legal(_explain(check, []))
+    if exempted := check.exempted_findings:
+        lines = [f"{plural(len(exempted), 'finding')} exempted:"]
+        for finding in exempted:
+            lines += [*_lines(finding), *_exempted_by(finding)]
+        SubElement(case, "system-out").text = _legal("\n".join(lines))
+    return case
+
+
+def _headline(check: CheckResult) -> str:
+    findings = check.open_findings
+    if not findings:
+        return check.title
+    first = findings[0]
+    more = f" (and {plural(len(findings) - 1, 'more finding')})" if len(findings) > 1 else ""
+    return f"{first.owner}: {printable(first.message)}{more}"
+
+
+def _explain(check: CheckResult, lines: list[str]) -> str:
+    findings = check.open_findings
+    lines = [f"{check.title} [{check.severity.value}]", *lines]
+    if findings:
+        lines.append(f"{plural(len(findings), 'finding')}:")
+    for finding in findings:
+        lines += _lines(finding)
+    if check.remediation:
+        lines.append(f"fix: {check.remediation}")
+    if check.location:
+        lines.append(f"required by: {check.location}")
+    if check.controls:
+        lines.append(
+            "controls: " + "; ".join(f"{k} {', '.join(v)}" for k, v in sorted(check.controls.items()))
+        )
+    return "\n".join(lines)
+
+
+def _lines(finding: Finding) -> list[str]:
+    count = f" ×{finding.count}" if finding.count > 1 else ""
+    lines = [f"- {finding.owner}{count}: {printable(finding.message)}"]
+    if finding.resource != finding.owner:
+        lines.append(f"    object:   {finding.resource}")
+    if finding.path:
+        lines.append(f"    field:    {printable(finding.path)}")
+    lines.append(f"    actual:   {value(finding.actual)}")
+    if finding.expected:
+        lines.append(f"    expected: {printable(finding.expected)}")
+    return lines
+
+
+def _exempted_by(finding: Finding) -> list[str]:
+    exemption = finding.exemption
+    if exemption is None:
+        return []
+    until = exemption.expires_at or "no end date"
+    approver = f", approved by {exemption.approver}" if exemption.approver else ""
+    return [f"    exempted by {exemption.name} until {until}{approver}: {exemption.reason}"]

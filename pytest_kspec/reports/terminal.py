@@ -1,0 +1,247 @@
+"""The terminal summary: a cluster at a time, errors first, then failures by severity, each with its fix.
+
+Plain text in a given width; `style` adds colour. Words and symbols carry the meaning, colour only repeats it.
+Everything is capped here, since the reports carry all. rich is not used: its console costs 54 ms to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
+from pytest_kspec.reports.order import canonical, worst_first
+from pytest_kspec.reports.text import elide, fold, plural, printable, value, width_of
+
+MIN_WIDTH = 40
+_LABEL = len(" ! ERROR critical  ")
+_COLOURS = {"critical": ("red", "bold"), "high": ("red",), "medium": ("yellow",), "low": ("cyan",)}
+
+
+class Style(Protocol):
+    """Adds colour: style("FAIL", "red", "bold"). Names are those of pytest's TerminalWriter.markup."""
+
+    def __call__(self, text: str, *names: str) -> str: ...
+
+
+def plain(text: str, *names: str) -> str:
+    """No colour."""
+    return text
+
+
+class Symbols(NamedTuple):
+    """Characters that a terminal's encoding may lack."""
+
+    error: str = "!"
+    fail: str = "✗"
+    passed: str = "✓"
+    arrow: str = "→"
+    times: str = "×"
+    more: str = "…"
+    rule: str = "─"
+    dot: str = "·"
+
+
+UNICODE = Symbols()
+ASCII = Symbols("!", "x", "+", "->", "x", "..", "-", "-")
+
+
+class _Page(NamedTuple):
+    width: int
+    style: Style
+    symbols: Symbols
+    findings: int
+    details: Iterator[int]
+    encoding: str
+
+    def show(self, text: str) -> str:
+        """The text with nothing that the terminal would obey or cannot show."""
+        text = printable(text)
+        if self.symbols is UNICODE or text.isascii():
+            return text
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+
+    def elide(self, text: str, indent: int) -> str:
+        """The text on one line that starts after `indent` cells."""
+        return elide(self.show(text), self.width - indent, self.symbols.more)
+
+    def fold(self, text: str, indent: int, lines: int) -> list[str]:
+        """The text on at most `lines` lines that start after `indent` cells."""
+        return fold(self.show(text), self.width - indent, lines, self.symbols.more)
+
+    def block(
+        self, text: str, indent: str, *, first: str = "", lines: int = 4, styles: tuple[str, ...] = ()
+    ) -> Iterator[str]:
+        """A paragraph; `first` stands before its first line."""
+        hang = " " * len(first)
+        for part in self.fold(" ".join(text.split()), len(indent) + len(first), lines):
+            yield f"{indent}{self.style(first + part, *styles)}"
+            first = hang
+
+    def row(self, parts: Iterable[tuple[str, tuple[str, ...]]], indent: str) -> Iterator[str]:
+        """Parts with dots between them, on as many lines as they need."""
+        dot = f" {self.symbols.dot} "
+        line, used = indent, len(indent)
+        for text, styles in parts:
+            if used > len(indent) and used + len(dot) + width_of(text) > self.width:
+                yield line
+                line, used = indent, len(indent)
+            between = dot if used > len(indent) else ""
+            line += between + self.style(text, *styles)
+            used += len(between) + width_of(text)
+        yield line
+
+
+def render(
+    result: ScanResult,
+    width: int = 80,
+    style: Style = plain,
+    *,
+    findings: int = 5,
+    details: int = 100,
+    encoding: str = "utf-8",
+) -> str:
+    """The summary, with a trailing newline; no line is wider than `width` (at least 40) cells.
+
+    findings: shown of each requirement; details: requirements shown with findings, the others take a line each.
+    """
+    page = _Page(max(width, MIN_WIDTH), style, _symbols(encoding), findings, iter(range(details)), encoding)
+    lines: list[str] = []
+    result = canonical(result)
+    for cluster in result.clusters:
+        lines += _cluster(cluster, page)
+        lines.append("")
+    lines += _overall(result, page)
+    return "\n".join(lines) + "\n"
+
+
+def _symbols(encoding: str) -> Symbols:
+    try:
+        "".join(UNICODE).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def _cluster(cluster: ClusterResult, page: _Page) -> Iterator[str]:
+    about = f"{cluster.spec_name} {cluster.spec_version}".strip()
+    head = f"{page.symbols.rule * 2} {page.elide(cluster.name, 6)} "
+    yield page.style(head + page.symbols.rule * (page.width - width_of(head)), "bold")
+    yield from page.row(
+        [(page.elide(p, 3), ()) for p in (about, cluster.version, cluster.source) if p], "   "
+    )
+    yield from page.row(_counts(cluster.summary), "   ")
+    for check in worst_first(cluster.checks):
+        if check.verdict in (Verdict.ERROR, Verdict.FAIL):
+            yield from _check(check, page)
+    yield from _notes(cluster, page)
+
+
+def _counts(summary: Summary) -> list[tuple[str, tuple[str, ...]]]:
+    """`score 87.5`, `1 error`, `3 failed`, `40 passed`, `2 skipped`, `5 exempted`, zeros left out."""
+    parts: list[tuple[str, tuple[str, ...]]] = [
+        ("nothing to score" if summary.score is None else f"score {summary.score:.1f}", ())
+    ]
+    for count, word, styles in (
+        (summary.errors, "error" if summary.errors == 1 else "errors", ("red", "bold")),
+        (summary.failed, "failed", ("red",)),
+        (summary.passed, "passed", ("green",)),
+        (summary.skipped, "skipped", ()),
+        (summary.exempt, "exempted", ("yellow",)),
+    ):
+        if count:
+            parts.append((f"{count:,} {word}", styles))
+    return parts
+
+
+def _check(check: CheckResult, page: _Page) -> Iterator[str]:
+    error = check.verdict is Verdict.ERROR
+    symbol, word = (page.symbols.error, "ERROR") if error else (page.symbols.fail, "FAIL")
+    severity = check.severity.value
+    findings = check.open_findings
+    styles = ("red", "bold") if error else _COLOURS[severity]
+    label = f" {page.style(f'{symbol} {word:<5}', *styles)} {page.style(f'{severity:<8}', *styles)}  "
+    if next(page.details, None) is None:
+        count = f" {page.symbols.times}{len(findings):,}" if findings else ""
+        yield f"{label}{page.elide(check.id, _LABEL + len(count))}{count}"
+        return
+    yield ""
+    for line in page.fold(check.id, _LABEL, 4):
+        yield label + line
+        label = " " * _LABEL
+    yield from page.block(check.title, "   ", styles=("bold",))
+    if error:
+        yield from page.block(check.reason, "   ", first=f"{page.symbols.error} ", lines=6)
+    before = None
+    for finding in islice(findings, page.findings):
+        if before != (before := (finding.owner, finding.resource, finding.count)):
+            yield from _objects(finding, page)
+        yield from _finding(finding, page)
+    if len(findings) > page.findings:
+        rest = f"and {len(findings) - page.findings:,} more (see the JSON or HTML report)"
+        yield from page.block(rest, "   ", first=f"{page.symbols.more} ")
+    if check.remediation:
+        yield from page.block(check.remediation, "   ", first="fix: ", styles=("green",))
+
+
+def _objects(finding: Finding, page: _Page) -> Iterator[str]:
+    count = f" {page.symbols.times}{finding.count:,}" if finding.count > 1 else ""
+    yield f"   {page.symbols.dot} {page.elide(str(finding.owner), 5 + width_of(count))}{count}"
+    if finding.resource != finding.owner:
+        yield "     " + page.elide(str(finding.resource), 5)
+
+
+def _finding(finding: Finding, page: _Page) -> Iterator[str]:
+    if not finding.path:
+        yield from page.block(finding.message, "     ", lines=2)
+        if finding.actual is None:
+            return
+    change = page.elide(value(finding.actual), 5)
+    if finding.expected:
+        change = f"{change} {page.symbols.arrow} {page.show(finding.expected)}"
+    path = page.show(finding.path)
+    if path and width_of(path) + width_of(change) + 7 <= page.width:
+        yield f"     {path}: {change}"
+        return
+    if path:
+        yield from (f"     {part}" for part in page.fold(path, 5, 2))
+    yield from (f"     {part}" for part in page.fold(change, 5, 2))
+
+
+def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:
+    """Exemptions that need care, and what the specification asks in vain."""
+    care, quiet = ("yellow",), ()
+    notes: list[tuple[str, tuple[str, ...]]] = []
+    for use in cluster.exemptions:
+        if use.state == "expired":
+            again = f": {plural(use.matched, 'finding')} not covered any more" if use.matched else ""
+            notes.append((f"expired exemption {use.name} (until {use.expires_at}){again}", care))
+    for use in cluster.exemptions:
+        if use.state == "unused":
+            where = f" ({use.location})" if use.location else ""
+            notes.append((f"unused exemption {use.name}{where}: it matches nothing", care))
+    notes += [(f"not evaluated: {key.key}: {key.reason}", quiet) for key in cluster.not_evaluated]
+    if notes:
+        yield ""
+    for text, styles in notes:
+        yield from page.block(text, "   ", first=f"{page.symbols.dot} ", lines=3, styles=styles)
+
+
+def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
+    summary = result.summary
+    symbols = page.symbols
+    if summary.errors:
+        verdict, styles = f"{symbols.error} NOT FULLY EVALUATED", ("red", "bold")
+    elif summary.failed:
+        verdict, styles = f"{symbols.fail} NOT COMPLIANT", ("red", "bold")
+    elif summary.passed:
+        verdict, styles = f"{symbols.passed} COMPLIANT", ("green", "bold")
+    else:
+        verdict, styles = f"{symbols.error} NOTHING EVALUATED", ("yellow", "bold")
+    requirements = plural(sum(len(c.checks) for c in result.clusters), "requirement")
+    clusters = plural(len(result.clusters), "cluster")
+    yield from page.row([(verdict, styles), (clusters, ()), (requirements, ())], "")
+    yield from page.row(_counts(summary), "  ")

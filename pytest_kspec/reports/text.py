@@ -1,0 +1,99 @@
+"""Values and names as text. What a cluster holds is shown, never obeyed: control characters are escaped."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+_AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
+
+
+def printable(text: str) -> str:
+    r"""The text with control, format and surrogate characters as `\x1b`, `\u202e`; line breaks too."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    if unicodedata.category(char) == "Zs":
+        return " "
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def value(actual: Any) -> str:
+    """A found value: `unset` for None, JSON for data; text is quoted where it would read as something else."""
+    if actual is None:
+        return "unset"
+    if isinstance(actual, str):
+        return f'"{actual}"' if actual in _AMBIGUOUS or _is_number(actual) else printable(actual)
+    try:
+        return printable(json.dumps(actual, ensure_ascii=False, sort_keys=True, default=str))
+    except (TypeError, ValueError):  # keys of several types, or data that holds itself
+        return printable(repr(actual))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 finding`, `12 findings`, `1,200 findings`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def width_of(text: str) -> int:
+    """Terminal cells: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def elide(text: str, width: int, mark: str = "…") -> str:
+    """The text in at most `width` cells; what is too much is taken from its middle."""
+    if width_of(text) <= width:
+        return text
+    room = max(width - len(mark), 0)
+    head, tail = _head(text, room - room // 2), _head(text[::-1], room // 2)[::-1]
+    return f"{head}{mark}{tail}"[: max(width, 0)] if text.isascii() else f"{head}{mark}{tail}"
+
+
+def _head(text: str, width: int) -> str:
+    used = 0
+    for index, char in enumerate(text):
+        used += width_of(char)
+        if used > width:
+            return text[:index]
+    return text
+
+
+def fold(text: str, width: int, lines: int = 4, mark: str = "…") -> list[str]:
+    """The text in lines of at most `width` cells, broken at spaces, else after `. / , ]`, else anywhere.
+
+    At most `lines` lines; the last one is elided.
+    """
+    width = max(width, 8)
+    result: list[str] = []
+    rest = text.strip()
+    while rest and width_of(rest) > width:
+        if len(result) == lines - 1:
+            result.append(elide(rest, width, mark))
+            return result
+        head = _head(rest, width)
+        cut = head.rfind(" ") if rest[len(head)] != " " else len(head)
+        if cut < width // 3:
+            cut = max(head.rfind(c) for c in "./,]") + 1
+        if cut < width // 3:
+            cut = len(head)
+        result.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    if rest or not result:
+        result.append(rest)
+    return result

@@ -1,0 +1,155 @@
+"""Formats by name, and files that are whole or not there.
+
+A report is written beside its target and renamed over it, so that a full disk or a killed run leaves the old file
+or none, never a half one. A format is one file here and one line in FORMATS; its module is imported when asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_kspec.errors import ReportError, UsageError
+from pytest_kspec.model.result import ScanResult
+from pytest_kspec.reports.order import canonical
+
+Render = Callable[[ScanResult], bytes]
+
+# Each function is given a ScanResult in canonical order and returns the whole file.
+FORMATS = {
+    "html": "pytest_kspec.reports.html:render",
+    "json": "pytest_kspec.reports.json:render",
+    "junit": "pytest_kspec.reports.junit:render",
+}
+STDOUT = "-"
+
+
+class Target(NamedTuple):
+    """One report to write. path: as given, "-" for standard output."""
+
+    format: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.format}:{self.path}"
+
+
+def parse_target(text: str) -> Target:
+    """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what could not be written anyway.
+
+    Missing folders are created when the report is written.
+    """
+    name, colon, path = text.partition(":")
+    if name not in FORMATS:
+        raise UsageError(f"unknown report format '{name}'.", where=_option(text), fix=_known(name))
+    if not colon or not path:
+        raise UsageError(
+            "no file is given.",
+            where=_option(text),
+            fix=f"Write {name}:FILE, or {name}:- for standard output.",
+        )
+    if path != STDOUT:
+        _check_path(text, Path(path))
+    return Target(name, path)
+
+
+def parse_targets(texts: Iterable[str]) -> tuple[Target, ...]:
+    """All targets of one run. Raises UsageError if two would write the same file."""
+    seen: dict[str, str] = {}
+    targets = []
+    for text in texts:
+        target = parse_target(text)
+        key = target.path if target.path == STDOUT else os.path.realpath(target.path)
+        if key in seen and not _is_special(Path(key)):
+            raise UsageError(
+                f"{seen[key]} writes the same file.", where=_option(text), fix="Give each report its own."
+            )
+        seen[key] = text
+        targets.append(target)
+    return tuple(targets)
+
+
+def _option(text: str) -> str:
+    return f"--kspec-report {text}"
+
+
+def _known(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), FORMATS, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Formats: {', '.join(sorted(FORMATS))}; write FORMAT:FILE."
+
+
+def _check_path(text: str, path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise UsageError(
+                "is a folder.", where=_option(text), fix=f"Name a file in it: {text.rstrip('/')}/FILE."
+            )
+        if _is_special(path):
+            return
+        folder = Path(os.path.realpath(path)).parent
+        while not folder.exists():
+            folder = folder.parent
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no such file can exist: {error}.", where=_option(text), fix="Give another path."
+        ) from error
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder.", where=_option(text), fix="Give another path.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} may not be written to.", where=_option(text), fix="Give another path.")
+
+
+def _is_special(path: Path) -> bool:
+    """A device, pipe or socket (/dev/stdout, >(…)): written to directly, since it cannot be replaced."""
+    try:
+        return not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode))
+    except FileNotFoundError:
+        return False
+
+
+def render(result: ScanResult, format_name: str) -> bytes:
+    """The report as bytes. `format_name` is a key of FORMATS."""
+    module, _, function = FORMATS[format_name].partition(":")
+    make: Render = getattr(import_module(module), function)
+    return make(canonical(result))
+
+
+def write(result: ScanResult, target: Target) -> None:
+    """Write one report, whole or not at all. Raises ReportError that names the file and what to do."""
+    content = render(result, target.format)
+    try:
+        if target.path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        elif _is_special(Path(target.path)):
+            Path(target.path).write_bytes(content)
+        else:
+            _replace(Path(os.path.realpath(target.path)), content)
+    except OSError as error:
+        reason = error.strerror or error
+        what = f"the {target.format} report could not be written: {reason}. No partial file is left."
+        fix = "Make room or give another path with --kspec-report, and run again."
+        raise ReportError(what, where=target.path, fix=fix) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        # Also on Ctrl-C: nothing half-written stays behind.
+        temporary.unlink(missing_ok=True)
+        raise

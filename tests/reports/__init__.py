@@ -1,0 +1,1 @@
+"""Reports: golden files, schema, and the HTML in a real browser."""
