@@ -1,0 +1,151 @@
+"""Exemptions at work: which findings one covers, what became of each, and files of exemptions.
+
+There is one matcher for scans, admission and reports, so that they cannot disagree. An expired exemption covers nothing,
+but what it would have covered is counted, so that the report says why findings are back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from pytest_kspec.errors import SpecError
+from pytest_kspec.model.finding import AppliedExemption, ResourceRef
+from pytest_kspec.model.globs import Globs, matches_check
+from pytest_kspec.model.result import ExemptionUse
+from pytest_kspec.model.spec_exemption import Exemption, ResourceSelector
+
+__all__ = ["Exemption", "ExemptionMatcher", "Exemptions", "ResourceSelector", "load_exemptions"]
+
+
+class _Compiled:
+    """One exemption with its patterns compiled."""
+
+    def __init__(self, index: int, exemption: Exemption, now: datetime) -> None:
+        self.index = index
+        self.exemption = exemption
+        self.expired = exemption.is_expired(now)
+        self.checks = Globs(exemption.checks)
+        self.clusters = Globs(exemption.clusters)
+        self.namespaces = Globs(exemption.namespaces)
+        self.containers = Globs(exemption.containers)
+        self.resources = [
+            (selector, Globs([selector.name or "*"]), Globs([selector.namespace or "*"]))
+            for selector in exemption.resources
+        ]
+        self.applied = AppliedExemption(
+            exemption.name, exemption.reason, exemption.approver, exemption.expires_text
+        )
+
+    @cached_property
+    def per_object(self) -> bool:
+        return any(
+            s.label_selector or s.kind == "Pod" or (s.name and not s.kind) for s in self.exemption.resources
+        )
+
+    def covers(
+        self, resource: ResourceRef, owner: ResourceRef, labels: Mapping[str, str], container: str
+    ) -> bool:
+        if self.exemption.containers and not (container and self.containers.match(container)):
+            return False
+        if self.exemption.namespaces:
+            namespace = _namespace(resource)
+            if not namespace or not self.namespaces.match(namespace):
+                return False
+        if not self.resources:
+            return True
+        for selector, names, namespaces in self.resources:
+            if any(labels.get(key) != value for key, value in selector.label_selector.items()):
+                continue
+            for ref in (resource,) if owner == resource else (resource, owner):
+                if (
+                    bool(ref.kind)
+                    and selector.kind in (None, ref.kind)
+                    and names.match(ref.name)
+                    and (
+                        selector.namespace is None
+                        or (ref.namespace != "" and namespaces.match(ref.namespace))
+                    )
+                ):
+                    return True
+        return False
+
+
+def _namespace(ref: ResourceRef) -> str:
+    """The namespace that an object belongs to; a Namespace object belongs to itself."""
+    return ref.name if ref.kind == "Namespace" and ref.api_version == "v1" else ref.namespace
+
+
+class ExemptionMatcher:
+    """Those exemptions of a session that may cover findings of one check on one cluster; false if there are none.
+
+    uses:       index in the session's list → findings that it matched, expired ones included
+    per_object: True when pods of one owner may be treated differently, so that a finding cannot be decided by owner
+    """
+
+    def __init__(self, candidates: Sequence[_Compiled]) -> None:
+        self._candidates = candidates
+        self.uses: dict[int, int] = {}
+        self.per_object = any(c.per_object for c in candidates)
+
+    def __bool__(self) -> bool:
+        return bool(self._candidates)
+
+    def match(
+        self, resource: ResourceRef, owner: ResourceRef, labels: Mapping[str, str], container: str
+    ) -> AppliedExemption | None:
+        """The first valid exemption that covers this finding; every one that matches is counted as used."""
+        found: AppliedExemption | None = None
+        for candidate in self._candidates:
+            if candidate.covers(resource, owner, labels, container):
+                self.uses[candidate.index] = self.uses.get(candidate.index, 0) + 1
+                if found is None and not candidate.expired:
+                    found = candidate.applied
+        return found
+
+
+class Exemptions:
+    """All exemptions of a session. Raises SpecError if two of them share a name."""
+
+    def __init__(self, exemptions: Sequence[Exemption], now: datetime) -> None:
+        first: dict[str, Exemption] = {}
+        for exemption in exemptions:
+            other = first.setdefault(exemption.name, exemption)
+            if other is not exemption:
+                where = f" at {other.location}" if other.location else ""
+                raise SpecError(
+                    f"an exemption named {exemption.name!r} is already there{where}.",
+                    where=exemption.location,
+                )
+        self.all = tuple(first.values())
+        self._compiled = [_Compiled(index, exemption, now) for index, exemption in enumerate(self.all)]
+
+    def for_check(self, check_id: str, cluster: str) -> ExemptionMatcher:
+        """A matcher for the findings of this requirement (or check) on this cluster."""
+        return ExemptionMatcher(
+            [c for c in self._compiled if matches_check(c.checks, check_id) and c.clusters.match(cluster)]
+        )
+
+    def report(self, uses: Mapping[int, int]) -> tuple[ExemptionUse, ...]:
+        """What became of each exemption, in their order. uses: the sum of the matchers' `uses`."""
+        return tuple(
+            ExemptionUse(
+                name=c.exemption.name,
+                reason=c.exemption.reason,
+                approver=c.exemption.approver,
+                expires_at=c.exemption.expires_text,
+                location=c.exemption.location,
+                state="expired" if c.expired else "used" if uses.get(c.index) else "unused",
+                matched=uses.get(c.index, 0),
+            )
+            for c in self._compiled
+        )
+
+
+def load_exemptions(path: str | Path) -> list[Exemption]:
+    """Read a file of `kind: Exemptions`. Raises SpecError with every problem."""
+    from pytest_kspec.model import specfile
+
+    return specfile.load_exemption_file(path)

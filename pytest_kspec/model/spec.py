@@ -1,0 +1,328 @@
+"""The specification: what a cluster must look like. One model for files (kspec.dev/v1) and custom resources.
+
+Every key keeps the name that users know. Absent sections are None, absent lists are empty: only what is written is asked
+for. Sections that are for the operator and the webhook are in `spec_operator`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from pytest_kspec.model.spec_base import (
+    ApiGroup,
+    Count,
+    FieldValue,
+    Flag,
+    KubernetesVersion,
+    Level,
+    PodSecurityVersion,
+    Port,
+    Regex,
+    Registry,
+    ServiceType,
+    SpecModel,
+    Text,
+    version_parts,
+)
+from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.model.spec_operator import (
+    Enforcement,
+    NamespaceScope,
+    PolicyInheritance,
+    PolicyTemplate,
+    TimeBasedActivation,
+    Webhooks,
+)
+from pytest_kspec.model.spec_time import Expiring
+
+
+class Kubernetes(SpecModel):
+    """Version of the API server."""
+
+    min_version: KubernetesVersion | None = Field(None, description="Oldest allowed version: 1.29 or 1.29.4.")
+    max_version: KubernetesVersion | None = Field(
+        None, description="Newest allowed version; 1.31 admits every 1.31.x."
+    )
+    excluded_versions: list[KubernetesVersion] = Field(
+        default_factory=list, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Kubernetes:
+        if self.min_version and self.max_version:
+            low, high = version_parts(self.min_version), version_parts(self.max_version)
+            if low[: len(high)] > high:
+                raise ValueError(f"minVersion {self.min_version} is above maxVersion {self.max_version}.")
+        return self
+
+
+class PodSecurityExemption(Expiring):
+    """A namespace that is held to another Pod Security level."""
+
+    namespace: Text = Field(description="Namespace; `*` and `?` are wildcards.")
+    level: Level = Field(description="Level that it must have instead.")
+    reason: str = Field("", description="Why.")
+
+
+class PodSecurity(SpecModel):
+    """Pod Security Standards: namespace labels, and every control over pods and templates at the `enforce` level."""
+
+    enforce: Level | None = Field(
+        None, description="Level that namespaces must enforce and that pods must meet."
+    )
+    audit: Level | None = Field(None, description="Level that namespaces must audit.")
+    warn: Level | None = Field(None, description="Level that namespaces must warn about.")
+    version: PodSecurityVersion | None = Field(
+        None, description="Version of the standards, v1.N or latest. Default: the version of the cluster."
+    )
+    exemptions: list[PodSecurityExemption] = Field(
+        default_factory=list, description="Namespaces with another level."
+    )
+
+    @model_validator(mode="after")
+    def _some_level(self) -> PodSecurity:
+        if not (self.enforce or self.audit or self.warn):
+            raise ValueError("asks for nothing: set enforce, audit or warn.")
+        return self
+
+
+class RequiredNetworkPolicy(SpecModel):
+    """A NetworkPolicy that must exist."""
+
+    name: Text = Field(description="Name of the NetworkPolicy.")
+    description: str = Field("", description="What it is for.")
+    namespaces: list[Text] = Field(
+        default_factory=list,
+        description="Namespaces that must hold it; `*` and `?` are wildcards. Empty: every namespace.",
+    )
+
+
+class Network(SpecModel):
+    """Network policies, Services and ports."""
+
+    default_deny: Flag = Field(False, description="Every namespace denies ingress and egress by default.")
+    required_policies: list[RequiredNetworkPolicy] = Field(
+        default_factory=list, description="NetworkPolicies that must exist."
+    )
+    allowed_service_types: list[ServiceType] = Field(
+        default_factory=list, description="Types that Services may have. Empty: not restricted."
+    )
+    disallowed_ports: list[Port] = Field(
+        default_factory=list, description="Ports that no container, host port or Service may use."
+    )
+
+
+class ContainerRule(SpecModel):
+    """A field of a container or pod: what it must be, or whether it must be set."""
+
+    key: Text = Field(
+        description="Field path as in a manifest, e.g. securityContext.runAsNonRoot or hostNetwork."
+    )
+    value: FieldValue | None = Field(
+        None, description="Value to compare with. Unset: the rule is about the field being set."
+    )
+    exists: Flag | None = Field(None, description="True: the field is set; false: it is unset.")
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> ContainerRule:
+        if self.value is not None and self.exists is False:
+            raise ValueError("value and 'exists: false' contradict each other.")
+        return self
+
+
+class Containers(SpecModel):
+    """Fields that every container of every list (init, ordinary, ephemeral) and every pod is examined for."""
+
+    required: list[ContainerRule] = Field(default_factory=list, description="What must be so.")
+    forbidden: list[ContainerRule] = Field(default_factory=list, description="What must not be so.")
+
+
+class Images(SpecModel):
+    """Where images come from."""
+
+    allowed_registries: list[Registry] = Field(
+        default_factory=list,
+        description="Registries or repositories that images may come from; `*` covers one path segment. Empty: any.",
+    )
+    blocked_registries: list[Registry] = Field(
+        default_factory=list, description="Registries or repositories that images must not come from."
+    )
+    require_digests: Flag = Field(False, description="Images are referenced by digest.")
+    require_signatures: Flag = Field(False, description="Images are signed.")
+
+
+class Workloads(SpecModel):
+    """Pods, and the templates of controllers."""
+
+    containers: Containers | None = Field(None, description="Rules about container and pod fields.")
+    images: Images | None = Field(None, description="Rules about image references.")
+
+
+class RbacRule(SpecModel):
+    """Access to one resource."""
+
+    api_group: ApiGroup = Field("", description='API group; "" is the core group, `*` is every group.')
+    resource: Text = Field(description="Resource in the plural, with its subresource: pods, pods/exec, `*`.")
+    verbs: Annotated[list[Text], Field(min_length=1)] = Field(description="Verbs; `*` is every verb.")
+
+
+class Rbac(SpecModel):
+    """Who may do what."""
+
+    minimum_rules: list[RbacRule] = Field(
+        default_factory=list, description="Access that some role must grant."
+    )
+    forbidden_rules: list[RbacRule] = Field(
+        default_factory=list, description="Access that no one but the system may be granted."
+    )
+
+
+AdmissionType = Literal[
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "MutatingAdmissionPolicy",
+]
+
+
+class RequiredAdmission(SpecModel):
+    """Admission objects that must exist."""
+
+    type: AdmissionType = Field(description="Kind of the object.")
+    name_pattern: Regex | None = Field(
+        None,
+        description="Regular expression that is searched in the name; use ^ and $ for whole names. Unset: any.",
+    )
+    min_count: Count = Field(1, description="How many there must be.")
+
+
+class RequiredPolicy(SpecModel):
+    """A policy that must exist."""
+
+    name: Text = Field(description="Name of the policy.")
+
+
+class AdmissionPolicies(SpecModel):
+    """Kyverno policies of the cluster."""
+
+    min_count: Count | None = Field(None, description="How many policies there must be.")
+    required_policies: list[RequiredPolicy] = Field(
+        default_factory=list, description="Policies that must exist and be ready."
+    )
+
+
+class Admission(SpecModel):
+    """Admission control."""
+
+    required: list[RequiredAdmission] = Field(
+        default_factory=list, description="Webhook configurations and admission policies that must exist."
+    )
+    policies: AdmissionPolicies | None = Field(None, description="Kyverno policies that must exist.")
+
+
+class Metrics(SpecModel):
+    """Metrics."""
+
+    required: Flag = Field(False, description="A metrics provider must serve.")
+    providers: list[Text] = Field(
+        default_factory=list, description="Providers of which one is enough, e.g. prometheus, metrics-server."
+    )
+
+
+class AuditLog(SpecModel):
+    """The API server's audit log."""
+
+    required: Flag = Field(False, description="Audit logging must be on.")
+    min_retention_days: Count | None = Field(None, description="How many days audit logs are kept at least.")
+
+
+class Logging(SpecModel):
+    """Logs."""
+
+    audit_log: AuditLog | None = Field(None, description="The API server's audit log.")
+
+
+class Observability(SpecModel):
+    """Metrics and logs."""
+
+    metrics: Metrics | None = Field(None, description="Metrics providers.")
+    logging: Logging | None = Field(None, description="Logs.")
+
+
+class ControlMapping(SpecModel):
+    """The check that answers a control."""
+
+    check: Text = Field(description="Check id.")
+
+
+class Control(SpecModel):
+    """A control of a framework."""
+
+    id: Text = Field(description="Control id, e.g. AC-6.")
+    title: str = Field("", description="Its title.")
+    mappings: list[ControlMapping] = Field(default_factory=list, description="Checks that answer it.")
+
+
+class Framework(SpecModel):
+    """A compliance framework."""
+
+    name: Text = Field(description="Name, e.g. NIST SP 800-53.")
+    revision: str = Field("", description="Revision.")
+    controls: list[Control] = Field(default_factory=list, description="Controls that are claimed.")
+
+
+class Compliance(SpecModel):
+    """Frameworks that the specification answers to."""
+
+    frameworks: list[Framework] = Field(default_factory=list, description="Frameworks with their controls.")
+
+
+class ClusterRef(SpecModel):
+    """The cluster that is meant, by the name of its ClusterTarget."""
+
+    name: Text = Field(description="Name of the ClusterTarget, or a kubeconfig context of that name.")
+    namespace: str = Field("", description="Namespace of the ClusterTarget.")
+
+
+def _ref_form(value: object) -> str:
+    return "(text)" if isinstance(value, str) else "(mapping)"
+
+
+class ClusterSpecification(SpecModel):
+    """The `spec:` part of a specification."""
+
+    kubernetes: Kubernetes | None = Field(None, description="Version of the API server.")
+    pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")
+    network: Network | None = Field(None, description="Network policies, Services and ports.")
+    workloads: Workloads | None = Field(None, description="Containers, pods and images.")
+    rbac: Rbac | None = Field(None, description="Who may do what.")
+    admission: Admission | None = Field(None, description="Admission control.")
+    observability: Observability | None = Field(None, description="Metrics and audit logs.")
+    compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
+    checks: list[Text] = Field(
+        default_factory=list, description="Paths of check modules, relative to the specification's folder."
+    )
+    policy_exemptions: list[Exemption] = Field(
+        default_factory=list, description="Findings that are accepted."
+    )
+    cluster_ref: (
+        Annotated[
+            Annotated[Text, Tag("(text)")] | Annotated[ClusterRef, Tag("(mapping)")], Discriminator(_ref_form)
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The cluster to scan when none is named: a --kspec-cluster reference, or a ClusterTarget.",
+    )
+    enforcement: Enforcement | None = Field(
+        None, description="Whether and how the specification is enforced."
+    )
+    webhooks: Webhooks | None = Field(None, description="The admission webhook.")
+    policy_template: PolicyTemplate | None = Field(None, description="A template that policies start from.")
+    policy_inheritance: PolicyInheritance | None = Field(
+        None, description="Specifications that this one builds on."
+    )
+    namespace_scope: NamespaceScope | None = Field(None, description="Namespaces that are enforced.")
+    time_based_activation: TimeBasedActivation | None = Field(None, description="When it is enforced.")

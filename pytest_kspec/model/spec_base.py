@@ -1,0 +1,126 @@
+"""What all specification models share: strict keys, camelCase aliases, and the scalar types with their validation."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+
+class SpecModel(BaseModel):
+    """Unknown keys are errors; Python names are snake_case, keys are camelCase; a number where text is asked is text."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty.")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(value)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}.") from error
+    return value
+
+
+_KUBERNETES_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[-+][0-9A-Za-z.+-]+)?")
+_PSA_VERSION = re.compile(r"v1\.(0|[1-9]\d{0,3})|latest")
+_SEMVER = re.compile(r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+
+
+def version_parts(value: str) -> tuple[int, ...]:
+    """("1.30.2") → (1, 30, 2); ("v1.30") → (1, 30). Raises ValueError."""
+    match = _KUBERNETES_VERSION.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is no Kubernetes version; write 1.30 (any patch) or 1.30.4.")
+    return tuple(int(part) for part in match.groups() if part is not None)
+
+
+def _kubernetes_version(value: str) -> str:
+    version_parts(value)
+    return value
+
+
+def _psa_version(value: str) -> str:
+    if not _PSA_VERSION.fullmatch(value):
+        hint = f" Did you mean 'v{value}'?" if _PSA_VERSION.fullmatch("v" + value) else ""
+        raise ValueError(f"{value!r} is no Pod Security version; allowed: latest, v1.0, v1.1, ….{hint}")
+    return value
+
+
+def _spec_version(value: str) -> str:
+    if not _SEMVER.fullmatch(value):
+        raise ValueError(f"{value!r} is no version; write it as 1.2.3.")
+    return value
+
+
+def _registry(value: str) -> str:
+    _not_blank(value)
+    if "://" in value:
+        raise ValueError(f"{value!r} is no registry: leave out the scheme ({value.partition('://')[2]}).")
+    if any(c.isspace() for c in value):
+        raise ValueError(f"{value!r} is no registry: it holds white space.")
+    return value
+
+
+def _api_group(value: str) -> str:
+    if value in ("core", "v1"):
+        raise ValueError(f'{value!r} is no API group; the core group is written "".')
+    if "/" in value:
+        raise ValueError(f"{value!r} is no API group: leave out the version ({value.partition('/')[0]}).")
+    return value
+
+
+def _field_value(value: Any) -> Any:
+    """What a container field is compared with: text, whole number, true/false, or a list of those."""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, list) and all(isinstance(v, str | int) for v in value):
+        return value
+    raise ValueError("must be text, a whole number, true, false, or a list of those.")
+
+
+_SCALAR = {"type": ["string", "integer", "boolean"]}
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+Flag = StrictBool
+Count = Annotated[int, Field(strict=True, ge=0)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Regex = Annotated[str, Field(json_schema_extra={"format": "regex"}), AfterValidator(_regex)]
+KubernetesVersion = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": f"^{_KUBERNETES_VERSION.pattern}$"}),
+    AfterValidator(_kubernetes_version),
+]
+PodSecurityVersion = Annotated[
+    str, Field(json_schema_extra={"pattern": f"^({_PSA_VERSION.pattern})$"}), AfterValidator(_psa_version)
+]
+SpecVersion = Annotated[
+    str, Field(json_schema_extra={"pattern": f"^{_SEMVER.pattern}$"}), AfterValidator(_spec_version)
+]
+Registry = Annotated[str, Field(min_length=1), AfterValidator(_registry)]
+ApiGroup = Annotated[str, AfterValidator(_api_group)]
+FieldValue = Annotated[
+    Any,
+    PlainValidator(_field_value),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
+Level = Literal["privileged", "baseline", "restricted"]
+ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]

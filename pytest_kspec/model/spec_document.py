@@ -1,0 +1,66 @@
+"""The documents around a specification or a list of exemptions: apiVersion, kind, metadata."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pytest_kspec.model.spec import ClusterSpecification
+from pytest_kspec.model.spec_base import SpecModel, SpecVersion, Text
+from pytest_kspec.model.spec_exemption import Exemption
+
+FILE_VERSION = "kspec.dev/v1"
+RESOURCE_VERSION = "kspec.io/v1alpha1"
+SPEC_KIND = "ClusterSpecification"
+EXEMPTIONS_KIND = "Exemptions"
+
+
+class Metadata(SpecModel):
+    """What the specification is called. The keys that only an API server writes are accepted and not read."""
+
+    name: Text = Field(description="Name in reports.")
+    version: SpecVersion | None = Field(None, description="Version of the specification; required in files.")
+    description: str = Field("", description="What it is for.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of a custom resource.")
+    namespace: Any = Field(None, description="Of a custom resource; not read.")
+    uid: Any = Field(None, description="Of a custom resource; not read.")
+    generate_name: Any = Field(None, description="Of a custom resource; not read.")
+    generation: Any = Field(None, description="Of a custom resource; not read.")
+    resource_version: Any = Field(None, description="Of a custom resource; not read.")
+    creation_timestamp: Any = Field(None, description="Of a custom resource; not read.")
+    deletion_timestamp: Any = Field(None, description="Of a custom resource; not read.")
+    deletion_grace_period_seconds: Any = Field(None, description="Of a custom resource; not read.")
+    finalizers: Any = Field(None, description="Of a custom resource; not read.")
+    owner_references: Any = Field(None, description="Of a custom resource; not read.")
+    managed_fields: Any = Field(None, description="Of a custom resource; not read.")
+    self_link: Any = Field(None, description="Of a custom resource; not read.")
+
+
+class SpecDocument(SpecModel):
+    """A specification file or ClusterSpecification custom resource."""
+
+    api_version: Literal["kspec.dev/v1", "kspec.io/v1alpha1"] = Field(
+        description="kspec.dev/v1 in files, kspec.io/v1alpha1 in custom resources."
+    )
+    kind: Literal["ClusterSpecification"] = Field(description="ClusterSpecification.")
+    metadata: Metadata = Field(description="Name and version.")
+    spec: ClusterSpecification = Field(description="What the cluster must look like.")
+    status: Any = Field(None, description="Of a custom resource; not read.")
+
+
+class ExemptionsMetadata(SpecModel):
+    """What a list of exemptions is called."""
+
+    name: str = Field("", description="Name of the list.")
+    description: str = Field("", description="What it is for.")
+
+
+class ExemptionsDocument(SpecModel):
+    """A file of exemptions that apply beside those of the specification."""
+
+    api_version: Literal["kspec.dev/v1"] = Field(description="kspec.dev/v1.")
+    kind: Literal["Exemptions"] = Field(description="Exemptions.")
+    metadata: ExemptionsMetadata | None = Field(None, description="Name of the list.")
+    exemptions: Annotated[list[Exemption], Field(description="Findings that are accepted.")]

@@ -1,0 +1,134 @@
+"""The exemption as it is written: in a specification's `policyExemptions` or in a file of its own.
+
+An exemption says who accepted what, where, why and until when. One that could never match, or that would match
+everything, is refused here: neither does what its author thinks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+
+from pytest_kspec.model.globs import Globs, is_literal
+from pytest_kspec.model.spec_base import SpecModel, Text
+from pytest_kspec.model.spec_time import Expiring
+
+CLUSTER_SCOPED = frozenset((
+    "APIService", "CSIDriver", "CSINode", "CertificateSigningRequest", "ClusterPolicy", "ClusterRole",
+    "ClusterRoleBinding", "ComponentStatus", "CustomResourceDefinition", "DeviceClass", "FlowSchema", "IngressClass",
+    "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "Namespace", "Node",
+    "PersistentVolume", "PriorityClass", "PriorityLevelConfiguration", "ResourceSlice", "RuntimeClass", "StorageClass",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
+))  # fmt: skip
+_WITHOUT_CONTAINERS = CLUSTER_SCOPED | {
+    "ConfigMap", "Endpoints", "Ingress", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim", "ResourceQuota",
+    "Role", "RoleBinding", "Secret", "Service", "ServiceAccount",
+}  # fmt: skip
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+
+
+def _kind(value: str) -> str:
+    if not _KIND.fullmatch(value):
+        guess = value[:1].upper() + value[1:]
+        hint = f" Did you mean {guess!r}?" if value and _KIND.fullmatch(guess) else ""
+        raise ValueError(f"{value!r} is no kind; kinds are written as in manifests, without wildcards.{hint}")
+    return value
+
+
+class ResourceSelector(SpecModel):
+    """Objects by kind, name, namespace and labels; all that is given must match, on the object or on its owner."""
+
+    kind: Annotated[str, AfterValidator(_kind)] | None = Field(
+        None, description="Kind of the object or of the controller that owns it, e.g. Deployment."
+    )
+    name: Text | None = Field(None, description="Name; `*` and `?` are wildcards.")
+    namespace: Text | None = Field(None, description="Namespace; `*` and `?` are wildcards.")
+    label_selector: dict[str, str] = Field(
+        default_factory=dict, description="Labels that the object must carry, with these values."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> ResourceSelector:
+        if not (self.kind or self.name or self.namespace or self.label_selector):
+            raise ValueError(
+                "an empty selector would match every object; name a kind, name, namespace or labelSelector."
+            )
+        if self.kind in CLUSTER_SCOPED and self.namespace:
+            hint = " Select it by name." if self.kind == "Namespace" else ""
+            raise ValueError(f"a {self.kind} has no namespace, so this can never match.{hint}")
+        return self
+
+
+class Exemption(Expiring):
+    """Findings that are accepted. Every kind of selector that is given must match; within a list, one entry is enough."""
+
+    name: Text = Field(description="What to call it in reports; unique.")
+    reason: Text = Field(description="Why this is accepted.")
+    approver: str = Field("", description="Who accepted it.")
+    checks: list[Text] = Field(
+        default_factory=list,
+        description="Check ids; `*` and `?` are wildcards, and an id without [part] covers all its parts. Empty: all.",
+    )
+    clusters: list[Text] = Field(
+        default_factory=list, description="Cluster names; `*` and `?` are wildcards. Empty: all."
+    )
+    namespaces: list[Text] = Field(
+        default_factory=list,
+        description="Namespaces of the objects, and the Namespace objects themselves; `*` and `?` are wildcards.",
+    )
+    resources: list[ResourceSelector] = Field(
+        default_factory=list, description="Objects, or the owners of objects."
+    )
+    containers: list[Text] = Field(
+        default_factory=list,
+        description="Container names; `*` and `?` are wildcards. Empty: all, and the pod itself.",
+    )
+    _location: str = PrivateAttr("")
+
+    @property
+    def location(self) -> str:
+        """`file:line:column`, or "" for one that was not read from a file."""
+        return self._location
+
+    def located(self, where: str) -> Exemption:
+        """The same exemption, knowing where it is written."""
+        self._location = where
+        return self
+
+    @model_validator(mode="after")
+    def _selects(self) -> Exemption:
+        selectors = (self.checks, self.namespaces, self.containers)
+        narrow = self.resources or any(chosen and not Globs(chosen).matches_all for chosen in selectors)
+        if not narrow:
+            raise ValueError(
+                "this would exempt everything: name checks, namespaces, resources or containers that it is for."
+            )
+        for index, selector in enumerate(self.resources):
+            self._check_namespace(index, selector)
+        if self.containers and self.resources and all(r.kind in _WITHOUT_CONTAINERS for r in self.resources):
+            kinds = ", ".join(sorted({str(r.kind) for r in self.resources}))
+            raise ValueError(f"{kinds} has no containers, so this can never match.")
+        return self
+
+    def _check_namespace(self, index: int, selector: ResourceSelector) -> None:
+        if not self.namespaces:
+            return
+        if selector.kind in CLUSTER_SCOPED and selector.kind != "Namespace":
+            raise ValueError(
+                f"resources[{index}]: a {selector.kind} is in none of the namespaces, so it can never match."
+            )
+        inner = selector.name if selector.kind == "Namespace" else selector.namespace
+        if inner is None:
+            return
+        if is_literal(inner):
+            possible = Globs(self.namespaces).match(inner)
+        else:
+            literals = [n for n in self.namespaces if is_literal(n)]
+            possible = len(literals) < len(self.namespaces) or any(Globs([inner]).match(n) for n in literals)
+        if not possible:
+            raise ValueError(
+                f"resources[{index}]: {inner!r} is in none of the namespaces, so it can never match."
+            )

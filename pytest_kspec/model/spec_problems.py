@@ -1,0 +1,180 @@
+"""Every problem of a document as one line: file:line:column, key path, what is wrong, what is allowed, did you mean.
+
+pydantic finds the problems; this module says them in the user's words and finds their place in the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_kspec.errors import SpecError
+from pytest_kspec.model.yamlfile import Document, KeyPath, Position, key_text
+
+M = TypeVar("M", bound=BaseModel)
+
+SHOWN = 60
+_KEY_PREFIX = re.compile(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ")
+_YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_NAMES = {bool: "true or false", str: "text", int: "a number", list: "a list", dict: "a mapping"}
+# Where an API server may write `key: null` by itself.
+_NULL_ALLOWED = ("metadata", "status")
+
+
+class Problems:
+    """Collects the problems of one document; sorted by place, each once."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._found: set[tuple[Position, str]] = set()
+        for at, path, text in document.problems:
+            self._found.add((at, f"{key_text(path)}: {text}" if path else text))
+        for path in document.nulls:
+            if path[0] not in _NULL_ALLOWED if path else False:
+                self.add(path, "has no value: give it one or remove the key.", at_key=True)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, path: KeyPath, text: str, *, at_key: bool = False) -> None:
+        """A problem of the value at this path (or of the key itself)."""
+        document = self._document
+        at = document.key_position(path) if at_key else document.value_position(path)
+        self._found.add((at, f"{key_text(path)}: {text}" if path else text))
+
+    def raise_any(self) -> None:
+        """Raise SpecError if there is a problem."""
+        if self._found:
+            lines = tuple(f"{self._document.where(at)}: {text}" for at, text in sorted(self._found))
+            raise SpecError(f"{len(lines)} problems", where=self._document.path, problems=lines)
+
+
+def validate(model: type[M], document: Document, problems: Problems, base: KeyPath = ()) -> M | None:
+    """The model of the document's data; None (and problems) if it is not valid."""
+    nulls = set(document.nulls)
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=True):
+            path = base + tuple(part for part in problem["loc"] if not str(part).startswith("("))
+            if problem["type"] == "missing" and path in nulls:
+                continue  # said already: the key is there without a value
+            _translate(model, problem, path, base, problems)
+    return None
+
+
+def _translate(
+    model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, base: KeyPath, problems: Problems
+) -> None:
+    kind: str = error["type"]
+    context: Mapping[str, Any] = error.get("ctx") or {}
+    value = error["input"]
+    if kind == "missing":
+        problems.add(path, "required key is missing.", at_key=True)
+    elif kind == "extra_forbidden":
+        parent = model_at(model, path[len(base) : -1])
+        problems.add(
+            path, f"unknown key.{_hint(str(path[-1]), keys_of(parent) if parent else ())}", at_key=True
+        )
+    elif kind == "literal_error":
+        allowed = _quoted(context["expected"])
+        problems.add(
+            path, f"{shown(value)} is not allowed; allowed: {', '.join(allowed)}.{suggest(value, allowed)}"
+        )
+    elif kind in ("value_error", "assertion_error"):
+        text = str(context["error"])
+        inner = _KEY_PREFIX.match(text)
+        if inner:
+            path = (*path, *_parts(inner[1]))
+            text = text[inner.end() :]
+        problems.add(path, text, at_key=not isinstance(value, str))
+    else:
+        problems.add(path, _type_text(kind, context, value))
+
+
+def _type_text(kind: str, context: Mapping[str, Any], value: Any) -> str:
+    found = shown(value)
+    if kind == "bool_type":
+        hint = f" Did you mean {_YAML_1_1[value.lower()]}?" if str(value).lower() in _YAML_1_1 else ""
+        return f"must be true or false, found {found}.{hint}"
+    if kind.startswith("string_too_short"):
+        return "must not be empty."
+    if kind == "too_short":
+        return "must not be an empty list."
+    if kind.startswith("string"):
+        quote = " Put it in quotes." if isinstance(value, bool | float) else ""
+        return f"must be text, found {found}.{quote}"
+    if kind.startswith("int"):
+        return f"must be a whole number, found {found}."
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}, found {found}."
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']}, found {found}."
+    if kind in ("list_type", "iterable_type"):
+        return f"must be a list, found {found}."
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"must be a mapping of keys, found {found}."
+    return f"{kind.replace('_', ' ')}, found {found}."
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: scalars quoted and cut, others by their type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN else value[: SHOWN - 1] + "…")
+    return _NAMES.get(type(value), "nothing" if value is None else "something else")
+
+
+def suggest(value: Any, allowed: Iterable[str]) -> str:
+    """` Did you mean 'x'?` or ""."""
+    names = {name.lower(): name for name in allowed}
+    near = difflib.get_close_matches(str(value)[:100].lower(), names, 1, 0.6)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""
+
+
+def _hint(key: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    return suggest(key, names) or (f" Allowed here: {', '.join(names)}." if names else "")
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys of a model as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `Model | None`, `list[Model]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = model_of(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """The model that a key path leads to, None if it leads to a scalar."""
+    current: type[BaseModel] | None = model
+    for part in path:
+        if isinstance(part, int) or current is None:
+            continue
+        fields = {field.alias or name: field for name, field in current.model_fields.items()}
+        current = model_of(fields[part].annotation) if part in fields else None
+    return current
+
+
+def _quoted(expected: str) -> list[str]:
+    return re.findall(r"'([^']*)'", expected)
+
+
+def _parts(text: str) -> KeyPath:
+    """ "a[0].b" → ("a", 0, "b")."""
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", text))

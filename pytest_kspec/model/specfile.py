@@ -1,0 +1,282 @@
+"""Specification files: reading, finding, and where each key is.
+
+A file that is not right in every detail is refused with all its problems at once; nothing that a user wrote is ignored
+in silence: what this version does not evaluate is listed in `LoadedSpec.not_evaluated`.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pytest_kspec.errors import SpecError, UsageError
+from pytest_kspec.model.result import NotEvaluated
+from pytest_kspec.model.spec import ClusterRef, ClusterSpecification
+from pytest_kspec.model.spec_document import (
+    EXEMPTIONS_KIND,
+    FILE_VERSION,
+    RESOURCE_VERSION,
+    SPEC_KIND,
+    ExemptionsDocument,
+    SpecDocument,
+)
+from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.model.spec_operator import NOT_EVALUATED
+from pytest_kspec.model.spec_problems import Problems, shown, suggest, validate
+from pytest_kspec.model.yamlfile import Document, KeyPath, parse_document, read_document
+
+_SUFFIXES = (".yaml", ".yml")
+_PART = re.compile(r"[^.\[\]]+")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedSpec:
+    """A valid specification and the file that it came from.
+
+    path:          as it was given
+    version:       metadata.version, "" for a custom resource without one
+    cluster_ref:   the cluster to scan when none is named, "" if the specification names none: a --kspec-cluster
+                   reference (a path is relative to the specification's folder), or the name of the ClusterTarget
+    checks:        paths of the check modules that the specification names, resolved
+    not_evaluated: what it asks for and this version does not evaluate
+    """
+
+    name: str
+    version: str
+    path: str
+    spec: ClusterSpecification
+    cluster_ref: str
+    checks: tuple[Path, ...]
+    exemptions: list[Exemption]
+    not_evaluated: tuple[NotEvaluated, ...]
+    description: str
+    labels: Mapping[str, str]
+    _document: Document
+    _base: KeyPath = ("spec",)
+
+    def locate(self, key: str) -> str:
+        """`file:line:column` of a key below `spec` ("workloads.containers.required[0]"), or of its nearest ancestor."""
+        return self._document.where(self._document.key_position(self._base + parse_key(key)))
+
+    def get(self, key: str) -> Any:
+        """The value at a key below `spec`: plain data or a model; None if it is not set or there is no such key."""
+        value: Any = self.spec
+        for part in parse_key(key):
+            if isinstance(part, int):
+                value = value[part] if isinstance(value, list) and part < len(value) else None
+            elif isinstance(value, BaseModel):
+                names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+                name = names.get(part)
+                value = getattr(value, name) if name in value.model_fields_set else None
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is None:
+                return None
+        return value
+
+
+def parse_key(key: str) -> KeyPath:
+    """ "a.b[0]" → ("a", "b", 0)."""
+    return tuple(int(part) if part.isdigit() else part for part in _PART.findall(key))
+
+
+def load_spec(path: str | Path) -> LoadedSpec:
+    """Read a specification file. Raises SpecError with every problem in `problems`."""
+    return _load(read_document(path))
+
+
+def spec_from_text(text: str, path: str = "<text>") -> LoadedSpec:
+    """The same for the text of a whole document."""
+    return _load(parse_document(text, path))
+
+
+def spec_from_part(part: str | Mapping[str, Any], name: str = "spec", path: str = "<spec>") -> LoadedSpec:
+    """A specification of its `spec:` part alone, as YAML text or as plain data: for tests and custom resources."""
+    document = (
+        parse_document(part, path) if isinstance(part, str) else Document(path, data=_without_nulls(part))
+    )
+    problems = Problems(document)
+    spec = validate(ClusterSpecification, document, problems)
+    _check_names(document.data, "policyExemptions", (), problems)
+    _check_fields(spec, (), problems)
+    problems.raise_any()
+    assert spec is not None
+    return _loaded(document, spec, name, "", "", {}, ())
+
+
+def _load(document: Document) -> LoadedSpec:
+    _require_kind(document, SPEC_KIND, (FILE_VERSION, RESOURCE_VERSION))
+    problems = Problems(document)
+    found = validate(SpecDocument, document, problems)
+    header = document.data.get("metadata")
+    if document.data["apiVersion"] == FILE_VERSION and isinstance(header, dict) and "version" not in header:
+        problems.add(("metadata", "version"), "required key is missing.", at_key=True)
+    _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
+    _check_fields(found.spec if found else None, ("spec",), problems)
+    problems.raise_any()
+    assert found is not None
+    metadata = found.metadata
+    return _loaded(
+        document,
+        found.spec,
+        metadata.name,
+        metadata.version or "",
+        metadata.description,
+        metadata.labels,
+        ("spec",),
+    )
+
+
+def _loaded(
+    document: Document,
+    spec: ClusterSpecification,
+    name: str,
+    version: str,
+    description: str,
+    labels: Mapping[str, str],
+    base: KeyPath,
+) -> LoadedSpec:
+    folder = Path(document.path).parent
+    for index, exemption in enumerate(spec.policy_exemptions):
+        exemption.located(document.where(document.key_position((*base, "policyExemptions", index))))
+    loaded = LoadedSpec(
+        name=name,
+        version=version,
+        path=document.path,
+        spec=spec,
+        cluster_ref=_cluster_ref(spec, folder),
+        checks=tuple(folder / check for check in spec.checks),
+        exemptions=list(spec.policy_exemptions),
+        not_evaluated=(),
+        description=description,
+        labels=labels,
+        _document=document,
+        _base=base,
+    )
+    left_out = [
+        NotEvaluated(key, reason, loaded.locate(key))
+        for key, reason in NOT_EVALUATED.items()
+        if loaded.get(key)
+    ]
+    object.__setattr__(loaded, "not_evaluated", tuple(left_out))
+    return loaded
+
+
+def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:
+    ref = spec.cluster_ref
+    if ref is None:
+        return ""
+    if isinstance(ref, ClusterRef):
+        return ref.name
+    return str(folder / ref) if "/" in ref and (folder / ref).exists() else ref
+
+
+def _check_fields(spec: ClusterSpecification | None, base: KeyPath, problems: Problems) -> None:
+    """Container keys that no Kubernetes Pod has."""
+
+
+def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> None:
+    """Exemptions of one document have different names; looked at even where others of their keys are wrong."""
+    entries = parent.get(key) if isinstance(parent, dict) else None
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            problems.add(
+                (*base, key, index, "name"), f"{shown(name)} is already the name of {key}[{seen[name]}]."
+            )
+
+
+def _require_kind(document: Document, kind: str, versions: Sequence[str]) -> None:
+    """The document is what is asked for at all; otherwise one error instead of an unknown key on every line."""
+    data = document.data
+    where = document.where(document.value_position(()))
+    if not isinstance(data, dict):
+        raise SpecError(
+            f"must be a mapping with apiVersion and kind {kind}, found {shown(data)}.", where=where
+        )
+    found = data.get("kind")
+    if found != kind:
+        what = f"kind: {shown(found)} is not allowed" if "kind" in data else "kind: required key is missing"
+        where = document.where(document.value_position(("kind",))) if "kind" in data else where
+        raise SpecError(f"{what}; allowed: {kind}.{suggest(found or '', [kind])}", where=where)
+    version = data.get("apiVersion")
+    if version not in versions:
+        what = (
+            f"apiVersion: {shown(version)} is not allowed"
+            if "apiVersion" in data
+            else "apiVersion: required key is missing"
+        )
+        where = document.where(document.value_position(("apiVersion",))) if "apiVersion" in data else where
+        raise SpecError(
+            f"{what}; allowed: {', '.join(versions)}.{suggest(version or '', versions)}", where=where
+        )
+
+
+def load_exemption_file(path: str | Path) -> list[Exemption]:
+    """Read a file of `kind: Exemptions`. Raises SpecError with every problem."""
+    document = read_document(path)
+    _require_kind(document, EXEMPTIONS_KIND, (FILE_VERSION,))
+    problems = Problems(document)
+    found = validate(ExemptionsDocument, document, problems)
+    _check_names(document.data, "exemptions", (), problems)
+    problems.raise_any()
+    assert found is not None
+    return [
+        exemption.located(document.where(document.key_position(("exemptions", index))))
+        for index, exemption in enumerate(found.exemptions)
+    ]
+
+
+def find_specs(paths: Sequence[str]) -> list[Path]:
+    """Specification files: a file is taken as given, a folder gives the specifications in it, a pattern its matches.
+
+    Sorted, each once. Raises UsageError for an argument that gives none.
+    """
+    found: set[Path] = set()
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and is_spec_file(p)]
+            if not inside:
+                raise UsageError(
+                    f"no specification (kind: {SPEC_KIND}) in this folder.",
+                    where=given,
+                    fix="Name a file, or another folder.",
+                )
+            found.update(inside)
+        elif path.exists():
+            found.add(path)
+        else:
+            matches = [Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file()]
+            if not matches:
+                raise UsageError(
+                    "no such specification.", where=given, fix="Name a file, a folder or a pattern."
+                )
+            found.update(matches)
+    return sorted(found)
+
+
+def is_spec_file(path: Path) -> bool:
+    """Whether a YAML file says `kind: ClusterSpecification`; also True for one that says so and is not valid."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(1 << 20)
+    except OSError:
+        return False
+    return (
+        re.search(rb"^[\"']?kind[\"']?:\s*[\"']?" + SPEC_KIND.encode() + rb"\b", head, re.MULTILINE)
+        is not None
+    )
+
+
+def _without_nulls(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
+    return [_without_nulls(value) for value in data] if isinstance(data, list | tuple) else data

@@ -1,0 +1,300 @@
+"""YAML (and so JSON) files with the position of every key and value, read safely.
+
+Specifications need what `yaml.safe_load` throws away: line and column, the text of a scalar (`1.30` is a version, not
+1.3; `no` is a word, not False), duplicate keys. So the tree is built here from libyaml's events. Nothing is constructed
+from tags, size, depth and the expansion of aliases are bounded, and problems are collected rather than raised one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pytest_kspec.errors import SpecError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+MAX_VALUES = 100_000
+
+_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_TAG = "tag:yaml.org,2002:"
+_SCALAR_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
+
+KeyPath = tuple[str | int, ...]
+
+
+class Position(NamedTuple):
+    """Line and column, both from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class _Node:
+    """One value. `content`: text of a scalar, list of nodes, or list of (key text, key position, node)."""
+
+    at: Position
+    content: Any
+    plain: bool = False
+
+
+@dataclass(slots=True)
+class Document:
+    """A file's one document.
+
+    data:     plain dict, list, str, int, bool; a number that is not written as a plain integer stays text. Keys without
+              a value are left out and listed in `nulls`.
+    problems: (position, key path, text) of what was wrong but did not stop the reading
+    """
+
+    path: str
+    data: Any = None
+    problems: list[tuple[Position, KeyPath, str]] = field(default_factory=list)
+    nulls: list[KeyPath] = field(default_factory=list)
+    keys: dict[KeyPath, Position] = field(default_factory=dict)
+    values: dict[KeyPath, Position] = field(default_factory=dict)
+
+    def key_position(self, path: KeyPath) -> Position:
+        """Where the key is written (a list entry: where its value starts); the nearest known ancestor otherwise."""
+        while path:
+            found = self.keys.get(path) or self.values.get(path)
+            if found:
+                return found
+            path = path[:-1]
+        return self.values.get((), Position(1, 1))
+
+    def value_position(self, path: KeyPath) -> Position:
+        """Where the value starts; the nearest known ancestor's key otherwise."""
+        return self.values.get(path) or self.key_position(path)
+
+    def where(self, position: Position) -> str:
+        """`file:line:column`."""
+        return f"{self.path}:{position.line}:{position.column}"
+
+
+def key_text(path: KeyPath) -> str:
+    """("spec", "checks", 0) → "spec.checks[0]"."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def read_document(path: str | Path) -> Document:
+    """Read a file of one YAML document. Raises SpecError where nothing sensible can be read at all."""
+    name = str(path)
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise SpecError("this is a folder, not a file.", where=name)
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise SpecError("no such file.", where=name) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError(f"cannot be read: {reason}.", where=name) from error
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"the file is larger than {MAX_BYTES // 1024} KiB.", where=name)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SpecError("this is not a text file in UTF-8.", where=f"{name}:{line}") from error
+    return parse_document(text, name)
+
+
+def parse_document(text: str, path: str) -> Document:
+    """The same for text that is at hand; `path` is what errors call it."""
+    document = Document(path)
+    try:
+        root = _Builder(text, document).build()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(
+            "a control character is in the file: not a text file?", where=f"{path}:{line}"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        what = ", ".join(t for t in (error.context, error.problem) if t)
+        raise SpecError(f"not valid YAML: {what}.", where=f"{path}{at}") from error
+    except (UnicodeError, yaml.YAMLError) as error:
+        raise SpecError("not valid YAML: it holds characters that cannot be decoded.", where=path) from error
+    if root is None:
+        raise SpecError("the file is empty.", where=path)
+    document.data = _Expander(document).expand(root)
+    return document
+
+
+class _Builder:
+    """Events → nodes. An alias is the node that it refers to, so building costs what the file's length costs."""
+
+    def __init__(self, text: str, document: Document) -> None:
+        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._document = document
+        self._anchors: dict[str, _Node] = {}
+        self._open: set[str] = set()
+        self._count = 0
+
+    def build(self) -> _Node | None:
+        root: _Node | None = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    raise self._stop(event, "a second document starts here: one file holds one document.")
+                root = self._node(next(self._events), 0)
+                if root.plain and root.content in _NULLS:
+                    root = None
+        return root
+
+    def _stop(self, event: Any, what: str) -> SpecError:
+        return SpecError(what, where=self._document.where(_position(event)))
+
+    def _node(self, event: Any, depth: int) -> _Node:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise self._stop(event, f"the file holds more than {MAX_VALUES} values.")
+        if depth > MAX_DEPTH:
+            raise self._stop(event, f"nested deeper than {MAX_DEPTH} levels.")
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self._open:
+                raise self._stop(event, f"alias *{event.anchor} refers to a value that it is itself part of.")
+            if event.anchor not in self._anchors:
+                raise self._stop(event, f"alias *{event.anchor} refers to no anchor.")
+            return self._anchors[event.anchor]
+        anchor = event.anchor
+        if anchor:
+            self._open.add(anchor)
+        node = _Node(_position(event), None)
+        if isinstance(event, yaml.ScalarEvent):
+            node.content = event.value
+            node.plain = (
+                event.implicit[0] if event.tag is None else event.tag != _TAG + "str" and event.tag != "!"
+            )
+            self._tag(event, _SCALAR_TAGS)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._tag(event, {_TAG + "seq"})
+            node.content = []
+            while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+                node.content.append(self._node(event, depth + 1))
+        else:
+            self._tag(event, {_TAG + "map"})
+            node.content = ()
+            node.content = tuple(self._entries(depth + 1))
+        if anchor:
+            self._open.discard(anchor)
+            self._anchors[anchor] = node
+        return node
+
+    def _tag(self, event: Any, allowed: Any) -> None:
+        if event.tag is not None and event.tag != "!" and event.tag not in allowed:
+            shown = event.tag.replace(_TAG, "!!")
+            self._document.problems.append((_position(event), (), f"tag {shown} is not allowed."))
+
+    def _entries(self, depth: int) -> Iterator[tuple[str, Position, bool, _Node]]:
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._node(event, depth)
+            value = self._node(next(self._events), depth)
+            if isinstance(key.content, str):
+                yield key.content, _position(event), key.plain and key.content == "<<", value
+            else:
+                self._document.problems.append((_position(event), (), "a key must be plain text."))
+
+
+def _position(event: Any) -> Position:
+    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+class _Expander:
+    """Nodes → plain data and positions by key path; follows aliases and `<<` merges within a bound."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._count = 0
+
+    def expand(self, node: _Node, path: KeyPath = ()) -> Any:
+        document = self._document
+        self._count += 1
+        if self._count > MAX_VALUES or len(path) > MAX_DEPTH:
+            raise SpecError(f"its aliases expand to more than {MAX_VALUES} values.", where=document.path)
+        document.values[path] = node.at
+        content = node.content
+        if isinstance(content, str):
+            return _scalar(content) if node.plain else content
+        if isinstance(content, list):
+            found = []
+            for index, entry in enumerate(content):
+                value = self.expand(entry, (*path, index))
+                if value is None:
+                    document.nulls.append((*path, index))
+                found.append(value)
+            return found
+        return self._mapping(node, path)
+
+    def _mapping(self, node: _Node, path: KeyPath) -> dict[str, Any]:
+        document = self._document
+        found: dict[str, Any] = {}
+        seen: dict[str, Position] = {}
+        for key, at, merge, value_node in node.content:
+            if merge:
+                continue
+            here = (*path, key)
+            if key in seen:
+                text = f"this key is already there, at line {seen[key].line}."
+                document.problems.append((at, here, text))
+                continue
+            seen[key] = at
+            document.keys[here] = at
+            value = self.expand(value_node, here)
+            if value is None:
+                document.nulls.append(here)
+            else:
+                found[key] = value
+        for _, at, merge, value_node in node.content:
+            if merge:
+                self._merge(value_node, at, path, found, seen)
+        return found
+
+    def _merge(
+        self, source: _Node, at: Position, path: KeyPath, found: dict[str, Any], seen: dict[str, Position]
+    ) -> None:
+        """`<<: *base` or `<<: [*one, *two]`: keys that are not there yet, the first source wins."""
+        sources = source.content if isinstance(source.content, list) else [source]
+        for part in sources:
+            if not isinstance(part.content, tuple):
+                self._document.problems.append((at, path, "'<<' takes a mapping or a list of mappings."))
+                continue
+            for key, key_at, merge, value_node in part.content:
+                self._count += 1
+                if merge:
+                    self._document.problems.append(
+                        (key_at, path, "'<<' inside a merged mapping is not supported.")
+                    )
+                elif key not in seen:
+                    seen[key] = key_at
+                    self._document.keys[(*path, key)] = key_at
+                    value = self.expand(value_node, (*path, key))
+                    if value is not None:
+                        found[key] = value
+
+
+def _scalar(text: str) -> Any:
+    """YAML 1.2 core schema without floats and odd integers: what is not exactly one integer keeps its text."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    return int(text) if _INT.fullmatch(text) else text
