@@ -1,7 +1,7 @@
 """Exemptions at work: which findings one covers, what became of each, and files of exemptions.
 
-There is one matcher for scans, admission and reports, so that they cannot disagree. An expired exemption covers nothing,
-but what it would have covered is counted, so that the report says why findings are back.
+There is one matcher for scans, admission and reports, so that they cannot disagree. An expired exemption
+covers nothing, but what it would have covered is counted, so that the report says why findings are back.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def _namespace(ref: ResourceRef) -> str:
 
 
 class ExemptionMatcher:
-    """Those exemptions of a session that may cover findings of one check on one cluster; false if there are none.
+    """Those exemptions that may cover findings of one check on one cluster; false if there are none.
 
     uses:       index in the session's list → findings that it matched, expired ones included
-    per_object: True when pods of one owner may be treated differently, so that a finding cannot be decided by owner
+    per_object: True when pods of one owner may be treated differently, so that it cannot be decided by owner
     """
 
     def __init__(self, candidates: Sequence[_Compiled]) -> None:

@@ -1,7 +1,7 @@
 """The specification: what a cluster must look like. One model for files (kspec.dev/v1) and custom resources.
 
-Every key keeps the name that users know. Absent sections are None, absent lists are empty: only what is written is asked
-for. Sections that are for the operator and the webhook are in `spec_operator`.
+Every key keeps the name that users know. Absent sections are None, absent lists are empty: only what is
+written is asked for. Sections that are for the operator and the webhook are in `spec_operator`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class PodSecurityExemption(Expiring):
 
 
 class PodSecurity(SpecModel):
-    """Pod Security Standards: namespace labels, and every control over pods and templates at the `enforce` level."""
+    """Pod Security Standards: labels of namespaces, and every control over pods and templates."""
 
     enforce: Level | None = Field(
         None, description="Level that namespaces must enforce and that pods must meet."
@@ -144,7 +144,7 @@ class Images(SpecModel):
 
     allowed_registries: list[Registry] = Field(
         default_factory=list,
-        description="Registries or repositories that images may come from; `*` covers one path segment. Empty: any.",
+        description="Registries or repositories that images may come from; `*`: one path segment.",
     )
     blocked_registries: list[Registry] = Field(
         default_factory=list, description="Registries or repositories that images must not come from."
@@ -193,7 +193,7 @@ class RequiredAdmission(SpecModel):
     type: AdmissionType = Field(description="Kind of the object.")
     name_pattern: Regex | None = Field(
         None,
-        description="Regular expression that is searched in the name; use ^ and $ for whole names. Unset: any.",
+        description="Regular expression searched in the name; ^ and $ for whole names. Unset: any.",
     )
     min_count: Count = Field(1, description="How many there must be.")
 
@@ -314,7 +314,7 @@ class ClusterSpecification(SpecModel):
         | None
     ) = Field(
         None,
-        description="The cluster to scan when none is named: a --kspec-cluster reference, or a ClusterTarget.",
+        description="Cluster to scan when none is named: a --kspec-cluster reference, or a ClusterTarget.",
     )
     enforcement: Enforcement | None = Field(
         None, description="Whether and how the specification is enforced."

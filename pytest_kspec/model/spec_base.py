@@ -1,4 +1,4 @@
-"""What all specification models share: strict keys, camelCase aliases, and the scalar types with their validation."""
+"""What all specification models share: strict keys, camelCase aliases, scalar types with their validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 
 class SpecModel(BaseModel):
-    """Unknown keys are errors; Python names are snake_case, keys are camelCase; a number where text is asked is text."""
+    """Unknown keys are errors; names are snake_case, keys camelCase; a number where text is asked is text."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,7 +1,7 @@
 """The exemption as it is written: in a specification's `policyExemptions` or in a file of its own.
 
-An exemption says who accepted what, where, why and until when. One that could never match, or that would match
-everything, is refused here: neither does what its author thinks.
+An exemption says who accepted what, where, why and until when. One that could never match, or that would
+match everything, is refused here: neither does what its author thinks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from pytest_kspec.model.spec_time import Expiring
 
 CLUSTER_SCOPED = frozenset((
     "APIService", "CSIDriver", "CSINode", "CertificateSigningRequest", "ClusterPolicy", "ClusterRole",
-    "ClusterRoleBinding", "ComponentStatus", "CustomResourceDefinition", "DeviceClass", "FlowSchema", "IngressClass",
-    "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "Namespace", "Node",
-    "PersistentVolume", "PriorityClass", "PriorityLevelConfiguration", "ResourceSlice", "RuntimeClass", "StorageClass",
+    "ClusterRoleBinding", "ComponentStatus", "CustomResourceDefinition", "DeviceClass", "FlowSchema",
+    "IngressClass", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume", "PriorityClass",
+    "PriorityLevelConfiguration", "ResourceSlice", "RuntimeClass", "StorageClass",
     "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
     "VolumeAttachment",
 ))  # fmt: skip
 _WITHOUT_CONTAINERS = CLUSTER_SCOPED | {
-    "ConfigMap", "Endpoints", "Ingress", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim", "ResourceQuota",
-    "Role", "RoleBinding", "Secret", "Service", "ServiceAccount",
+    "ConfigMap", "Endpoints", "Ingress", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim",
+    "ResourceQuota", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount",
 }  # fmt: skip
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
@@ -39,7 +40,7 @@ def _kind(value: str) -> str:
 
 
 class ResourceSelector(SpecModel):
-    """Objects by kind, name, namespace and labels; all that is given must match, on the object or on its owner."""
+    """Objects by kind, name, namespace and labels; all that is given must match, on object or owner."""
 
     kind: Annotated[str, AfterValidator(_kind)] | None = Field(
         None, description="Kind of the object or of the controller that owns it, e.g. Deployment."
@@ -63,21 +64,21 @@ class ResourceSelector(SpecModel):
 
 
 class Exemption(Expiring):
-    """Findings that are accepted. Every kind of selector that is given must match; within a list, one entry is enough."""
+    """Findings that are accepted. All selectors given must match; within a list, one entry is enough."""
 
     name: Text = Field(description="What to call it in reports; unique.")
     reason: Text = Field(description="Why this is accepted.")
     approver: str = Field("", description="Who accepted it.")
     checks: list[Text] = Field(
         default_factory=list,
-        description="Check ids; `*` and `?` are wildcards, and an id without [part] covers all its parts. Empty: all.",
+        description="Check ids; `*` and `?` are wildcards, an id without [part] covers all. Empty: all.",
     )
     clusters: list[Text] = Field(
         default_factory=list, description="Cluster names; `*` and `?` are wildcards. Empty: all."
     )
     namespaces: list[Text] = Field(
         default_factory=list,
-        description="Namespaces of the objects, and the Namespace objects themselves; `*` and `?` are wildcards.",
+        description="Namespaces of objects, and the Namespaces themselves; `*` and `?` are wildcards.",
     )
     resources: list[ResourceSelector] = Field(
         default_factory=list, description="Objects, or the owners of objects."
@@ -104,7 +105,7 @@ class Exemption(Expiring):
         narrow = self.resources or any(chosen and not Globs(chosen).matches_all for chosen in selectors)
         if not narrow:
             raise ValueError(
-                "this would exempt everything: name checks, namespaces, resources or containers that it is for."
+                "this would exempt everything: name checks, namespaces, resources or containers."
             )
         for index, selector in enumerate(self.resources):
             self._check_namespace(index, selector)

@@ -1,7 +1,8 @@
-"""Sections of a specification that concern enforcement: webhook, scope, times. Validated here, not evaluated by a scan.
+"""Sections of a specification that concern enforcement: webhook, scope, times. Validated here, not evaluated
+by a scan.
 
-The predecessor accepted these and ignored most of them in silence; here a value that could not mean what its author
-thinks is an error, and a scan lists each such section as not evaluated (`NOT_EVALUATED`).
+The predecessor accepted these and ignored most of them in silence; here a value that could not mean what its
+author thinks is an error, and a scan lists each such section as not evaluated (`NOT_EVALUATED`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ NOT_EVALUATED = {
     "namespaceScope": "limits enforcement only; a scan examines every namespace",
     "timeBasedActivation": "limits enforcement only; a scan runs at any time",
     "workloads.images.requireSignatures": "image signatures are not evaluated in this version",
-    "compliance.frameworks": "control mappings are not evaluated in this version; reports show the controls of each check",
+    "compliance.frameworks": "control mappings are not evaluated in this version; reports show the checks' own",
 }
 
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

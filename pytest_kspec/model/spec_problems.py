@@ -1,4 +1,5 @@
-"""Every problem of a document as one line: file:line:column, key path, what is wrong, what is allowed, did you mean.
+"""Every problem of a document as one line: file:line:column, key path, what is wrong, what is allowed, did
+you mean.
 
 pydantic finds the problems; this module says them in the user's words and finds their place in the file.
 """
@@ -176,5 +177,5 @@ def _quoted(expected: str) -> list[str]:
 
 
 def _parts(text: str) -> KeyPath:
-    """ "a[0].b" → ("a", 0, "b")."""
+    """Key path of a text: `a[0].b` is ("a", 0, "b")."""
     return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", text))

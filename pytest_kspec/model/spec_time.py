@@ -1,6 +1,7 @@
 """Points in time in specifications: expiry dates in a time zone, daily times, zone names.
 
-An expiry written as a date means the end of that day in its zone, because that is what people mean by "until March 31".
+An expiry written as a date means the end of that day in its zone, because that is what people mean by "until
+March 31".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Specification files: reading, finding, and where each key is.
 
-A file that is not right in every detail is refused with all its problems at once; nothing that a user wrote is ignored
-in silence: what this version does not evaluate is listed in `LoadedSpec.not_evaluated`.
+A file that is not right in every detail is refused with all its problems at once; nothing that a user wrote
+is ignored in silence: what this version does not evaluate is listed in `LoadedSpec.not_evaluated`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LoadedSpec:
 
     path:          as it was given
     version:       metadata.version, "" for a custom resource without one
-    cluster_ref:   the cluster to scan when none is named, "" if the specification names none: a --kspec-cluster
-                   reference (a path is relative to the specification's folder), or the name of the ClusterTarget
+    cluster_ref:   the cluster to scan when none is named, "" if there is none: a --kspec-cluster reference (a path
+                   is relative to the specification's folder) or the name of the ClusterTarget
     checks:        paths of the check modules that the specification names, resolved
     not_evaluated: what it asks for and this version does not evaluate
     """
@@ -61,11 +61,11 @@ class LoadedSpec:
     _base: KeyPath = ("spec",)
 
     def locate(self, key: str) -> str:
-        """`file:line:column` of a key below `spec` ("workloads.containers.required[0]"), or of its nearest ancestor."""
+        """`file:line:column` of a key below `spec` ("network.disallowedPorts[0]") or its nearest ancestor."""
         return self._document.where(self._document.key_position(self._base + parse_key(key)))
 
     def get(self, key: str) -> Any:
-        """The value at a key below `spec`: plain data or a model; None if it is not set or there is no such key."""
+        """The value at a key below `spec`, plain data or a model; None if it is not set or there is none."""
         value: Any = self.spec
         for part in parse_key(key):
             if isinstance(part, int):
@@ -82,7 +82,7 @@ class LoadedSpec:
 
 
 def parse_key(key: str) -> KeyPath:
-    """ "a.b[0]" → ("a", "b", 0)."""
+    """Key path of a text: `a.b[0]` is ("a", "b", 0)."""
     return tuple(int(part) if part.isdigit() else part for part in _PART.findall(key))
 
 
@@ -97,7 +97,7 @@ def spec_from_text(text: str, path: str = "<text>") -> LoadedSpec:
 
 
 def spec_from_part(part: str | Mapping[str, Any], name: str = "spec", path: str = "<spec>") -> LoadedSpec:
-    """A specification of its `spec:` part alone, as YAML text or as plain data: for tests and custom resources."""
+    """A specification of its `spec:` part alone, YAML text or plain data: for tests and custom resources."""
     document = (
         parse_document(part, path) if isinstance(part, str) else Document(path, data=_without_nulls(part))
     )
@@ -182,7 +182,7 @@ def _check_fields(spec: ClusterSpecification | None, base: KeyPath, problems: Pr
 
 
 def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> None:
-    """Exemptions of one document have different names; looked at even where others of their keys are wrong."""
+    """Exemptions of one document have different names; looked at even where other keys are wrong."""
     entries = parent.get(key) if isinstance(parent, dict) else None
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -194,7 +194,7 @@ def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> No
 
 
 def _require_kind(document: Document, kind: str, versions: Sequence[str]) -> None:
-    """The document is what is asked for at all; otherwise one error instead of an unknown key on every line."""
+    """It is what is asked for at all; otherwise one error instead of an unknown key on every line."""
     data = document.data
     where = document.where(document.value_position(()))
     if not isinstance(data, dict):
@@ -235,7 +235,7 @@ def load_exemption_file(path: str | Path) -> list[Exemption]:
 
 
 def find_specs(paths: Sequence[str]) -> list[Path]:
-    """Specification files: a file is taken as given, a folder gives the specifications in it, a pattern its matches.
+    """A file is taken as given, a folder gives the specifications in it, a pattern its matches.
 
     Sorted, each once. Raises UsageError for an argument that gives none.
     """
@@ -264,7 +264,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
 
 
 def is_spec_file(path: Path) -> bool:
-    """Whether a YAML file says `kind: ClusterSpecification`; also True for one that says so and is not valid."""
+    """Whether a YAML file says `kind: ClusterSpecification`, be it valid or not."""
     try:
         with path.open("rb") as stream:
             head = stream.read(1 << 20)

@@ -1,8 +1,9 @@
 """YAML (and so JSON) files with the position of every key and value, read safely.
 
-Specifications need what `yaml.safe_load` throws away: line and column, the text of a scalar (`1.30` is a version, not
-1.3; `no` is a word, not False), duplicate keys. So the tree is built here from libyaml's events. Nothing is constructed
-from tags, size, depth and the expansion of aliases are bounded, and problems are collected rather than raised one by one.
+Specifications need what `yaml.safe_load` throws away: line and column, the text of a scalar (`1.30` is a
+version, not 1.3; `no` is a word, not False), duplicate keys. So the tree is built here from libyaml's events.
+Nothing is constructed from tags, size, depth and the expansion of aliases are bounded, and problems are
+collected rather than raised one by one.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class _Node:
 class Document:
     """A file's one document.
 
-    data:     plain dict, list, str, int, bool; a number that is not written as a plain integer stays text. Keys without
-              a value are left out and listed in `nulls`.
+    data:     plain dict, list, str, int, bool; a number that is not a plain integer stays text. Keys without a
+              value are left out and listed in `nulls`.
     problems: (position, key path, text) of what was wrong but did not stop the reading
     """
 
@@ -64,7 +65,7 @@ class Document:
     values: dict[KeyPath, Position] = field(default_factory=dict)
 
     def key_position(self, path: KeyPath) -> Position:
-        """Where the key is written (a list entry: where its value starts); the nearest known ancestor otherwise."""
+        """Where the key is written (a list entry: where its value starts) or its nearest known ancestor."""
         while path:
             found = self.keys.get(path) or self.values.get(path)
             if found:
@@ -140,7 +141,7 @@ def parse_document(text: str, path: str) -> Document:
 
 
 class _Builder:
-    """Events → nodes. An alias is the node that it refers to, so building costs what the file's length costs."""
+    """Events → nodes. An alias is the node that it refers to, so building costs what the file is long."""
 
     def __init__(self, text: str, document: Document) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
@@ -292,7 +293,7 @@ class _Expander:
 
 
 def _scalar(text: str) -> Any:
-    """YAML 1.2 core schema without floats and odd integers: what is not exactly one integer keeps its text."""
+    """YAML 1.2 core schema without floats: what is not exactly one integer keeps its text."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
