@@ -1,0 +1,155 @@
+"""Which fields a Kubernetes Pod has: the table behind `workloads.containers.required` and `.forbidden`.
+
+A key is a path into a container ("securityContext.privileged", "image") or into the pod spec ("hostNetwork",
+"securityContext.fsGroup"). Where both have it, the container is meant; `spec.` before a key means the pod's own
+("spec.securityContext.runAsNonRoot"). Lists are passed through ("ports.hostPort"; "ports[*].hostPort" is the same).
+
+`podfields.txt` holds the facts: one struct of the v1.37 API a line, read when first asked for. It is written by
+`tools/podfields.py` from the Go types; run that again for a newer Kubernetes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TABLE = Path(__file__).with_name("podfields.txt")
+CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+# Both a container and a pod have it, and the pod's is what people mean: a container's is for sidecars.
+POD_FIRST = frozenset({"restartPolicy"})
+SCALARS = frozenset({"bool", "int", "string", "quantity", "intorstring"})
+EVERY = "*"
+SUGGESTION_DEPTH = 5
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_QUANTITY = re.compile(
+    r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2}|[KMGTPE]i|[numkMGTPE])?", re.ASCII
+)
+
+
+class PodField(NamedTuple):
+    """One field. `key` as written; `level`: "container" or "pod".
+
+    path: steps below the container or the pod spec; "*" passes through a list
+    type: "bool", "int", "string", "quantity", "intorstring", a struct's name, "[]" + type or "{}" + type (a map)
+    """
+
+    key: str
+    level: str
+    path: tuple[str, ...]
+    type: str
+
+    @property
+    def scalar(self) -> str:
+        """The type that one value has: that of the elements for a list of scalars; "" if it holds objects."""
+        inner = self.type.removeprefix("[]")
+        return inner if inner in SCALARS else ""
+
+    def value_problem(self, value: Any) -> str:
+        """Why `value` (as a specification gives it) cannot be compared with this field; "" if it can."""
+        kind = self.scalar
+        if not kind:
+            return f"{self.key} holds no single value; name a field of it, or use `exists`"
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            return "an empty list says nothing; give a value or use `exists`"
+        for item in values:
+            if isinstance(item, dict | list) or item is None:
+                return f"{self.key} takes a {kind}, not {item!r}"
+            text = str(item).strip()
+            if kind == "bool" and text.lower() not in ("true", "false"):
+                return f"{self.key} is a boolean: true or false, not {text!r}"
+            if kind == "int" and (isinstance(item, bool | float) or not _INTEGER.fullmatch(text)):
+                return f"{self.key} is an integer, not {text!r}"
+            if kind == "quantity" and (isinstance(item, bool) or not _QUANTITY.fullmatch(text)):
+                return f"{self.key} is a quantity such as 500m or 1Gi, not {text!r}"
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def pod_field(key: str) -> PodField | None:
+    """The field that a specification's key names, or None if no Pod has it."""
+    if key.startswith("spec."):
+        return _resolve(key, key.removeprefix("spec."), "pod")
+    levels = ("pod", "container") if key in POD_FIRST else ("container", "pod")
+    for level in levels:
+        found = _resolve(key, key, level)
+        if found is not None:
+            return found
+    return None
+
+
+def suggest(key: str) -> str | None:
+    """The key that was probably meant, or None."""
+    bare = key.removeprefix("spec.").removeprefix("template.spec.")
+    for name in CONTAINER_LISTS:
+        match = re.match(rf"{name}(\[[^\]]*\])?\.", bare)
+        if match and pod_field(bare[match.end() :]):
+            return bare[match.end() :]
+    names = list(_all_keys())
+    last = bare.rpartition(".")[2]
+    tails = [name for name in names if name == bare or name.endswith("." + bare)]
+    tails = tails or [name for name in names if name.rpartition(".")[2].lower() == last.lower()]
+    if tails:
+        # The one that shares most with what was written, the shortest of them.
+        return min(
+            tails, key=lambda name: (-difflib.SequenceMatcher(None, name, bare).ratio() // 0.2, len(name))
+        )
+    close = difflib.get_close_matches(bare, names, n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
+def _resolve(key: str, path: str, level: str) -> PodField | None:
+    kind = "Container" if level == "container" else "PodSpec"
+    steps: list[str] = []
+    rest = path
+    while rest:
+        if kind.startswith("{}"):
+            # A map's keys may hold dots ("nvidia.com/gpu"): what is left is one key.
+            return PodField(key, level, (*steps, rest), kind[2:])
+        if kind.startswith("[]"):
+            steps.append(EVERY)
+            kind = kind[2:]
+        name, _, rest = rest.partition(".")
+        name = name.removesuffix("[*]")
+        found = _structs().get(kind, {}).get(name)
+        if found is None:
+            return None
+        if level == "pod" and name in CONTAINER_LISTS and rest:
+            return None
+        steps.append(name)
+        kind = found
+    return PodField(key, level, tuple(steps), kind) if steps and not path.endswith(".") else None
+
+
+@cache
+def _structs() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, *fields = line.split(" ")
+            found[name] = dict(field.split(":", 1) for field in fields)
+    return found
+
+
+def _all_keys() -> Iterator[str]:
+    seen: set[str] = set()
+    for root in ("Container", "PodSpec"):
+        for key in _keys_below(root, "", 0):
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+
+def _keys_below(kind: str, prefix: str, depth: int) -> Iterator[str]:
+    for name, below in _structs().get(kind, {}).items():
+        yield prefix + name
+        if kind == "PodSpec" and name in CONTAINER_LISTS:
+            continue
+        if below == "{}quantity":
+            yield from (f"{prefix}{name}.{resource}" for resource in ("cpu", "memory", "ephemeral-storage"))
+        if depth < SUGGESTION_DEPTH:
+            yield from _keys_below(below.lstrip("[]{}"), f"{prefix}{name}.", depth + 1)
