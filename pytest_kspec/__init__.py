@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from pytest_kspec.authoring import check
     from pytest_kspec.errors import KspecError, Malformed, NotApplicable, NotServed, SourceError
     from pytest_kspec.model.check import Requirement, Severity, Verdict
+    from pytest_kspec.model.globs import Globs
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
     from pytest_kspec.rules.base import Rule, Violation
+    from pytest_kspec.rules.rbac import Grants
+    from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder
+    from pytest_kspec.rules.rbac_permission import Permission
 
 # Resolved at first use: this module is imported in every pytest run of an environment that has the plugin.
 _HOME = {
@@ -23,6 +27,7 @@ _HOME = {
     "Requirement": "model.check",
     "Severity": "model.check",
     "Verdict": "model.check",
+    "Globs": "model.globs",
     "Container": "model.resources",
     "PodShape": "model.resources",
     "Resource": "model.resources",
@@ -30,14 +35,21 @@ _HOME = {
     "Workload": "model.resources",
     "Rule": "rules.base",
     "Violation": "rules.base",
+    "Grants": "rules.rbac",
+    "forbidden_holdings": "rules.rbac_holders",
+    "minimum_holder": "rules.rbac_holders",
+    "Permission": "rules.rbac_permission",
 }
 
 __all__ = [
     "Container",
+    "Globs",
+    "Grants",
     "KspecError",
     "Malformed",
     "NotApplicable",
     "NotServed",
+    "Permission",
     "PodShape",
     "Requirement",
     "Resource",
@@ -49,6 +61,8 @@ __all__ = [
     "Violation",
     "Workload",
     "check",
+    "forbidden_holdings",
+    "minimum_holder",
 ]
 __version__ = "0.1.0"
 

@@ -1,0 +1,1 @@
+"""Admission control: webhooks, admission policies, Kyverno."""

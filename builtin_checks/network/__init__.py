@@ -1,0 +1,1 @@
+"""Network: default deny, required policies, Service types and ports."""

@@ -1,0 +1,112 @@
+"""Default deny in every namespace, for ingress and for egress.
+
+Restricted field:  NetworkPolicy spec.{podSelector,policyTypes,ingress,egress}, all policies of a namespace
+together Allowed values:    one policy with an empty podSelector, of that policy type and without rules for
+it; and no policy                    with an empty podSelector that allows everything in that direction
+Source:            Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kubernetes Benchmark 1.10, 5.3.2
+
+Policies only add: what one of them allows, another cannot deny. So an allow-everything policy for all pods
+defeats a default deny beside it, and a policy for all pods that has some rules is no default deny by itself,
+for its next rule would change the default. Policy types are defaulted as by the API server: Ingress always,
+Egress with egress rules.
+
+Not seen: pods with hostNetwork (no NetworkPolicy applies to them), whether the network plugin enforces
+policies, and other engines (AdminNetworkPolicy, Cilium, Calico): only NetworkPolicies count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_kspec import Malformed, Resource, check
+
+DIRECTIONS = ("Ingress", "Egress")
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+@check(
+    id="network.defaultDeny",
+    title="Every namespace denies ingress and egress by default",
+    severity="high",
+    controls={"cis-kubernetes-1.10": ["5.3.2"], "nist-800-53": ["SC-7", "AC-4"]},
+    remediation="Create a NetworkPolicy with podSelector {}, policyTypes [Ingress, Egress] and no rules, "
+    "allow what is needed by further policies, and remove policies that allow everything to all pods.",
+    key="network.defaultDeny",
+)
+def test_default_deny(namespaces: Any, network_policies: Any, findings: Any) -> None:
+    """Without a default deny a pod that is taken over reaches every other pod, and the outside."""
+    policies: dict[str, list[Resource]] = {}
+    for policy in network_policies:
+        policies.setdefault(policy.namespace, []).append(policy)
+    for namespace in namespaces:
+        states: dict[str, dict[str, list[str]]] = {direction: {} for direction in DIRECTIONS}
+        for policy in policies.get(namespace.name, ()):
+            try:
+                for direction, state in effect(policy.spec):
+                    states[direction].setdefault(state, []).append(policy.name)
+            except Malformed as error:
+                findings.error(error.what, policy)
+        for direction, found in states.items():
+            word = direction.lower()
+            if "denies" in found and "allows" not in found:
+                continue
+            actual = _describe(word, found)
+            findings.add(
+                namespace,
+                path=f"networkPolicies.{word}",
+                actual=actual,
+                expected=f"a NetworkPolicy that denies {word} of all pods, and none that allows everything",
+                message=f"no default deny for {word}: {actual}",
+            )
+
+
+def _describe(word: str, found: Mapping[str, list[str]]) -> str:
+    texts = {
+        "allows": f"allowing all {word} of all pods",
+        "opens": f"selecting all pods, but with {word} rules",
+        "some": "selecting only some pods",
+    }
+    parts = [f"{', '.join(found[state])} {text}" for state, text in texts.items() if state in found]
+    return f"NetworkPolicy {'; '.join(parts)}" if parts else f"no NetworkPolicy for {word}"
+
+
+def effect(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(direction, "denies", "allows", "opens" (has some rules) or "some" (not all pods)) for each that it is about."""
+    selector = _of(spec, "podSelector", dict)
+    everything = not (_of(selector, "matchLabels", dict) or _of(selector, "matchExpressions", list))
+    egress = _of(spec, "egress", list)
+    types = _of(spec, "policyTypes", list) or (["Ingress", "Egress"] if egress else ["Ingress"])
+    for direction, rules, peers in (
+        ("Ingress", _of(spec, "ingress", list), "from"),
+        ("Egress", egress, "to"),
+    ):
+        if direction in types:
+            if not everything:
+                yield direction, "some"
+            elif not rules:
+                yield direction, "denies"
+            else:
+                yield direction, "allows" if any(_open(rule, peers) for rule in rules) else "opens"
+
+
+def _open(rule: Any, peers: str) -> bool:
+    """Whether a rule allows everything: no peers or every address, and no ports."""
+    if not isinstance(rule, dict):
+        raise Malformed(f"NetworkPolicy rule is {rule!r:.60}, not an object")
+    if _of(rule, "ports", list):
+        return False
+    allowed = _of(rule, peers, list)
+    if not allowed:
+        return True
+    blocks = [_of(peer, "ipBlock", dict) for peer in allowed if isinstance(peer, dict)]
+    return any(block.get("cidr") in _EVERYWHERE and not block.get("except") for block in blocks)
+
+
+def _of(raw: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = raw.get(key)
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise Malformed(f"NetworkPolicy {key} is {value!r:.60}, not {kind.__name__}")
+    return value

@@ -1,0 +1,63 @@
+"""NetworkPolicies that must exist in each namespace.
+
+Restricted field:  NetworkPolicy metadata.name, in each namespace (or in those that the entry's `namespaces`
+covers) Allowed values:    the name is there Source:            the specification, network.requiredPolicies;
+CIS Kubernetes Benchmark 1.10, 5.3.2
+
+Only the name is compared. A `namespaces` entry without wildcards that names no namespace of the cluster is a
+finding: the policy cannot be there either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import Globs, Requirement, check
+
+
+def requirements(spec: Any) -> Iterator[Requirement]:
+    """One for each entry."""
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(spec.network.required_policies if spec.network else ()):
+        seen[entry.name] = seen.get(entry.name, 0) + 1
+        again = f"#{seen[entry.name]}" if seen[entry.name] > 1 else ""
+        name = "_".join(entry.name.split()).replace("::", ":")
+        yield Requirement(
+            f"network.requiredPolicies[{name}{again}]", f"network.requiredPolicies[{index}]", entry
+        )
+
+
+@check(
+    id="network.requiredPolicies",
+    title="Required NetworkPolicies exist in every namespace",
+    severity="medium",
+    controls={"cis-kubernetes-1.10": ["5.3.2"], "nist-800-53": ["SC-7"]},
+    remediation="Create the NetworkPolicy in the namespace, or restrict the entry with `namespaces`.",
+    requirements=requirements,
+)
+def test_required_policies(
+    requirement: Requirement, namespaces: Any, network_policies: Any, findings: Any
+) -> None:
+    """A policy that one namespace has protects no other: NetworkPolicies end at their namespace."""
+    name = requirement.value.name
+    chosen = Globs(requirement.value.namespaces)
+    holders = {policy.namespace for policy in network_policies if policy.name == name}
+    present = set()
+    for namespace in namespaces:
+        present.add(namespace.name)
+        if namespace.name not in holders and chosen.match(namespace.name):
+            findings.add(
+                namespace,
+                path=f"networkPolicies[{name}]",
+                expected=f"NetworkPolicy {name}",
+                message=f"NetworkPolicy {name} is missing",
+            )
+    for wanted in requirement.value.namespaces:
+        if "*" not in wanted and "?" not in wanted and wanted not in present:
+            findings.add(
+                None,
+                path=f"namespaces[{wanted}]",
+                expected=f"namespace {wanted} with NetworkPolicy {name}",
+                message=f"namespace {wanted}, which must hold NetworkPolicy {name}, does not exist",
+            )

@@ -1,0 +1,1 @@
+"""RBAC: what is granted, to whom."""
