@@ -1,4 +1,4 @@
-"""Writes `pytest_kspec/model/podfields.txt`: every field of a Pod's spec with its type, from the Go types of the API.
+"""Writes `pytest_kspec/model/podfields.txt`: every field of a Pod with its type, from the Go types of the API.
 
 The facts are taken from k8s.io/api and k8s.io/apimachinery (Go modules), where field names are JSON tags:
 
@@ -45,7 +45,7 @@ def read(*folders: Path) -> dict[str, str]:
 
 
 def compact(go: str, types: dict[str, str]) -> str:
-    """A Go type as our notation: bool, int, string, quantity, intorstring, []T, {}T or the name of a struct."""
+    """A Go type as our notation: bool, int, string, quantity, intorstring, []T, {}T or a struct's name."""
     go = go.removeprefix("*")
     if go.startswith("[]"):
         inner = go[2:]

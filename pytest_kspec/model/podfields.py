@@ -1,11 +1,11 @@
 """Which fields a Kubernetes Pod has: the table behind `workloads.containers.required` and `.forbidden`.
 
 A key is a path into a container ("securityContext.privileged", "image") or into the pod spec ("hostNetwork",
-"securityContext.fsGroup"). Where both have it, the container is meant; `spec.` before a key means the pod's own
-("spec.securityContext.runAsNonRoot"). Lists are passed through ("ports.hostPort"; "ports[*].hostPort" is the same).
+"securityContext.fsGroup"). Where both have it, the container is meant; `spec.` before a key means the pod's
+own ("spec.securityContext.runAsNonRoot"). Lists are passed through: "ports.hostPort" or "ports[*].hostPort".
 
-`podfields.txt` holds the facts: one struct of the v1.37 API a line, read when first asked for. It is written by
-`tools/podfields.py` from the Go types; run that again for a newer Kubernetes.
+`podfields.txt` holds the facts: one struct of the v1.37 API a line, read when first asked for. It is written
+by `tools/podfields.py` from the Go types; run that again for a newer Kubernetes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PodField(NamedTuple):
     """One field. `key` as written; `level`: "container" or "pod".
 
     path: steps below the container or the pod spec; "*" passes through a list
-    type: "bool", "int", "string", "quantity", "intorstring", a struct's name, "[]" + type or "{}" + type (a map)
+    type: "bool", "int", "string", "quantity", "intorstring", a struct's name, "[]" or "{}" (a map) + type
     """
 
     key: str
@@ -94,10 +94,14 @@ def suggest(key: str) -> str | None:
     tails = [name for name in names if name == bare or name.endswith("." + bare)]
     tails = tails or [name for name in names if name.rpartition(".")[2].lower() == last.lower()]
     if tails:
-        # The one that shares most with what was written, the shortest of them.
-        return min(
-            tails, key=lambda name: (-difflib.SequenceMatcher(None, name, bare).ratio() // 0.2, len(name))
-        )
+        # The one that shares most with what was written; of equals the shortest.
+        likeness = difflib.SequenceMatcher(None, "", bare)
+
+        def rank(name: str) -> tuple[float, int]:
+            likeness.set_seq1(name)
+            return -(likeness.ratio() // 0.2), len(name)
+
+        return min(tails, key=rank)
     close = difflib.get_close_matches(bare, names, n=1, cutoff=0.75)
     return close[0] if close else None
 

@@ -1,8 +1,9 @@
 """Kubernetes versions as API servers, kubelets and specifications write them.
 
-Semantic versioning orders them wrongly: `v1.34.1-eks-113cf36` is no pre-release of 1.34.1 but a build of it. Here only
-`-alpha`, `-beta` and `-rc` are pre-releases (they sort before); any other suffix names the vendor's build and does not
-count. A bound in a specification means what it says: `1.30` is the whole minor, `1.30.2` is that patch in all its builds.
+Semantic versioning orders them wrongly: `v1.34.1-eks-113cf36` is no pre-release of 1.34.1 but a build of it.
+Here only `-alpha`, `-beta` and `-rc` are pre-releases (they sort before); any other suffix names the vendor's
+build and does not count. A bound in a specification means what it says: `1.30` is the whole minor, `1.30.2`
+that patch in all its builds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FINAL: tuple[str, tuple[int, ...]] = ("~", ())  # sorts after "alpha", "beta" a
 class Version:
     """One version. Equal and ordered by number and pre-release; the vendor's build suffix does not count.
 
-    major, minor, patch: numbers; pre: ("rc", (1,)) or () for a release; suffix: what follows the number, "" if nothing
+    major, minor, patch: numbers; pre: ("rc", (1,)), None for a release; suffix: what follows the numbers
     """
 
     __slots__ = ("major", "minor", "patch", "pre", "suffix", "text")
@@ -86,7 +87,7 @@ class Bound(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Bound:
-        """Read `1.30`, `v1.30`, `1.30.2`, `1.30.0-rc.1` or a vendor's build `1.29.0-gke.1`. Raises ValueError."""
+        """Read `1.30`, `v1.30.2`, `1.30.0-rc.1` or a vendor's build `1.29.0-gke.1`. Raises ValueError."""
         match = _match(text)
         if match["patch"] is None and (match["stage"] or match["vendor"]):
             raise ValueError(f"{text!r} is not a Kubernetes version: a suffix needs a patch number before it")
@@ -101,7 +102,7 @@ class Bound(NamedTuple):
         return version <= self.version if self.patch else version.release <= self.version.release
 
     def names(self, version: Version) -> bool:
-        """True if `version` is meant: the whole minor, all builds of a patch, or one build where a suffix is given."""
+        """True if it is meant: the whole minor, a patch in all builds, or one build where a suffix is given."""
         if not self.patch:
             return version.release == self.version.release
         build = self.version.suffix and self.version.pre is None
