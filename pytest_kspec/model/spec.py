@@ -24,7 +24,6 @@ from pytest_kspec.model.spec_base import (
     ServiceType,
     SpecModel,
     Text,
-    version_parts,
 )
 from pytest_kspec.model.spec_exemption import Exemption
 from pytest_kspec.model.spec_operator import (
@@ -36,6 +35,7 @@ from pytest_kspec.model.spec_operator import (
     Webhooks,
 )
 from pytest_kspec.model.spec_time import Expiring
+from pytest_kspec.model.versions import Bound, empty_range
 
 
 class Kubernetes(SpecModel):
@@ -51,10 +51,9 @@ class Kubernetes(SpecModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Kubernetes:
-        if self.min_version and self.max_version:
-            low, high = version_parts(self.min_version), version_parts(self.max_version)
-            if low[: len(high)] > high:
-                raise ValueError(f"minVersion {self.min_version} is above maxVersion {self.max_version}.")
+        low, high = self.min_version, self.max_version
+        if low and high and empty_range(Bound.parse(low), Bound.parse(high)):
+            raise ValueError(f"minVersion {low} is above maxVersion {high}.")
         return self
 
 

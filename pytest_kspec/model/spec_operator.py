@@ -22,7 +22,7 @@ NOT_EVALUATED = {
     "namespaceScope": "limits enforcement only; a scan examines every namespace",
     "timeBasedActivation": "limits enforcement only; a scan runs at any time",
     "workloads.images.requireSignatures": "image signatures are not evaluated in this version",
-    "compliance.frameworks": "control mappings are not evaluated in this version; reports show the checks' own",
+    "compliance.frameworks": "control mappings are not evaluated in this version",
 }
 
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

@@ -41,8 +41,8 @@ class LoadedSpec:
 
     path:          as it was given
     version:       metadata.version, "" for a custom resource without one
-    cluster_ref:   the cluster to scan when none is named, "" if there is none: a --kspec-cluster reference (a path
-                   is relative to the specification's folder) or the name of the ClusterTarget
+    cluster_ref:   cluster to scan when none is named, or "": a --kspec-cluster reference (a path is relative
+                   to the specification's folder) or the name of the ClusterTarget
     checks:        paths of the check modules that the specification names, resolved
     not_evaluated: what it asks for and this version does not evaluate
     """

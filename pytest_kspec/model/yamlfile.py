@@ -52,8 +52,8 @@ class _Node:
 class Document:
     """A file's one document.
 
-    data:     plain dict, list, str, int, bool; a number that is not a plain integer stays text. Keys without a
-              value are left out and listed in `nulls`.
+    data:     plain dict, list, str, int, bool; a number that is not a plain integer stays text. Keys without
+              a value are left out and listed in `nulls`.
     problems: (position, key path, text) of what was wrong but did not stop the reading
     """
 
