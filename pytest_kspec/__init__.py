@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from pytest_kspec.model.globs import Globs
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
     from pytest_kspec.rules.base import Rule, Violation
+    from pytest_kspec.rules.fieldpath import FieldPath
+    from pytest_kspec.rules.fieldrule import USER_NAMESPACE, WINDOWS, FieldRule, PodCondition
+    from pytest_kspec.rules.podrules import (
+        AllOf,
+        AnnotationRule,
+        CustomRule,
+        RequiredItem,
+        Versioned,
+        VolumeTypes,
+    )
+    from pytest_kspec.rules.podsecurity import NamespaceLevels, PodSecurityControl
     from pytest_kspec.rules.rbac import Grants
     from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder
     from pytest_kspec.rules.rbac_permission import Permission
@@ -35,6 +46,19 @@ _HOME = {
     "Workload": "model.resources",
     "Rule": "rules.base",
     "Violation": "rules.base",
+    "AllOf": "rules.podrules",
+    "AnnotationRule": "rules.podrules",
+    "CustomRule": "rules.podrules",
+    "FieldRule": "rules.fieldrule",
+    "PodCondition": "rules.fieldrule",
+    "RequiredItem": "rules.podrules",
+    "USER_NAMESPACE": "rules.fieldrule",
+    "Versioned": "rules.podrules",
+    "VolumeTypes": "rules.podrules",
+    "WINDOWS": "rules.fieldrule",
+    "PodSecurityControl": "rules.podsecurity",
+    "NamespaceLevels": "rules.podsecurity",
+    "FieldPath": "rules.fieldpath",
     "Grants": "rules.rbac",
     "forbidden_holdings": "rules.rbac_holders",
     "minimum_holder": "rules.rbac_holders",
@@ -42,15 +66,26 @@ _HOME = {
 }
 
 __all__ = [
+    "USER_NAMESPACE",
+    "WINDOWS",
+    "AllOf",
+    "AnnotationRule",
     "Container",
+    "CustomRule",
+    "FieldPath",
+    "FieldRule",
     "Globs",
     "Grants",
     "KspecError",
     "Malformed",
+    "NamespaceLevels",
     "NotApplicable",
     "NotServed",
     "Permission",
+    "PodCondition",
+    "PodSecurityControl",
     "PodShape",
+    "RequiredItem",
     "Requirement",
     "Resource",
     "Resources",
@@ -58,7 +93,9 @@ __all__ = [
     "Severity",
     "SourceError",
     "Verdict",
+    "Versioned",
     "Violation",
+    "VolumeTypes",
     "Workload",
     "check",
     "forbidden_holdings",

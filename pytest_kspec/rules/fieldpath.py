@@ -1,0 +1,100 @@
+"""Fields of plain data by path, with types: the only way in which rules read objects.
+
+`FieldPath("securityContext.capabilities.add[]")` walks maps and lists as Kubernetes does: a key that is
+missing or null is unset, at whatever depth. Anything else of a type that Kubernetes does not allow there
+raises `Malformed`, naming path and types but never the value, which may be secret: never a pass, never an
+AttributeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from pytest_kspec.errors import Malformed
+
+_TYPE_NAMES = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a map",
+}
+
+
+def type_name(kind: type) -> str:
+    """A type as people say it: "a boolean", "text", "a map"."""
+    return _TYPE_NAMES.get(kind, kind.__name__)
+
+
+def malformed(path: str, found: Any, allowed: type) -> NoReturn:
+    """Raise Malformed: the value at `path` is not of the type that Kubernetes allows there."""
+    kind = "null" if found is None else type_name(type(found))
+    raise Malformed(f"{path} is {kind}; Kubernetes allows only {type_name(allowed)} there.")
+
+
+def _resolve(data: Any, keys: tuple[str, ...], base: str) -> Any:
+    for depth, key in enumerate(keys):
+        if type(data) is not dict:
+            malformed(".".join((base, *keys[:depth])), data, dict)
+        data = data.get(key)
+        if data is None:
+            return None
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """A path below an object: keys joined by dots; one `[]` after a key means every item of that list."""
+
+    text: str
+    keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    item_keys: tuple[str, ...] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        head, brackets, tail = self.text.partition("[]")
+        keys = tuple(head.split("."))
+        item_keys = tuple(tail[1:].split(".")) if tail else ()
+        if not all((*keys, *item_keys)) or "[" in tail or (tail and not tail.startswith(".")):
+            raise ValueError(f"{self.text!r} is no field path such as 'ports[].hostPort'")
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "item_keys", item_keys if brackets else None)
+
+    @property
+    def is_list(self) -> bool:
+        """True when it has `[]`, so that it stands for any number of values."""
+        return self.item_keys is not None
+
+    @property
+    def plain(self) -> str:
+        """The text up to `[]`: the list itself."""
+        return ".".join(self.keys)
+
+    def get(self, data: Any, base: str, kind: type | None = None) -> Any:
+        """The value, None for unset; for a list path the list. base: path of `data`, for messages."""
+        value = _resolve(data, self.keys, base)
+        if value is not None:
+            expected = list if self.item_keys is not None else kind
+            if expected is not None and type(value) is not expected:
+                malformed(f"{base}.{self.plain}", value, expected)
+        return value
+
+    def items(self, data: Any, base: str, kind: type) -> Iterator[tuple[str, Any]]:
+        """(path, value) for each item of a list path; an item that is a map goes by its `name`."""
+        item_keys = self.item_keys
+        if item_keys is None:
+            raise ValueError(f"{self.text!r} is no list path")
+        for index, item in enumerate(self.get(data, base) or ()):
+            path = f"{base}.{self.plain}[{item_label(item, index)}]"
+            value = item if item is None else _resolve(item, item_keys, path)
+            if value is not None and type(value) is not kind:
+                malformed(".".join((path, *item_keys)), value, kind)
+            yield ".".join((path, *item_keys)), value
+
+
+def item_label(item: Any, index: int) -> str:
+    """How a path names an item of a list: its `name`, or its index where it has none."""
+    name = item.get("name") if type(item) is dict else None
+    return name if type(name) is str and name else str(index)

@@ -1,0 +1,184 @@
+"""`FieldRule`: one field of containers, of the pod, or of volumes, and the values that it may have.
+
+Data, not code: scan, webhook and admission policies derive what they do from these attributes, so that
+they cannot disagree. Unset is a value like any other and written None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any, Literal
+
+from pytest_kspec.model.resources import PodShape
+from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.fieldpath import FieldPath, item_label, malformed
+
+Over = Literal["containers", "pod", "pod and containers", "volumes"]
+Target = tuple[dict[str, Any], str, str]
+"""What a rule looks at: the object, its path in a pod, the container's name or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodCondition:
+    """True of a pod whose field (below `spec`) has this value. `text` says it in an "unless" clause."""
+
+    field: str
+    value: Any
+    text: str
+    _path: FieldPath = attribute(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_path", FieldPath(self.field))
+
+    def holds(self, pod: PodShape) -> bool:
+        """Whether this pod is one."""
+        found = self._path.get(pod.spec, "spec", type(self.value))
+        return found is not None and found == self.value
+
+
+WINDOWS = PodCondition("os.name", "windows", "spec.os.name is windows")
+USER_NAMESPACE = PodCondition("hostUsers", False, "spec.hostUsers is false")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldRule:
+    """A field and its allowed (or its forbidden) values.
+
+    field:     path below each object looked at ("securityContext.privileged"); `[]` means every item of a
+               list
+    over:      "containers" is always all three lists; "pod" is the pod's `spec`; "volumes" is each of
+               `spec.volumes`
+    reason:    short and constant
+    allowed:   the only values it may have; None is unset. Items of a list of plain values are never unset.
+    forbidden: instead of `allowed`: the values it may not have
+    set_by:    an ancestor of the field: where it is there, the field counts as set, with "" for a missing
+               text
+    inherits:  (over="containers") a container without the field has the pod's value; the pod's own value
+               is judged too
+    unless:    pods to which the rule does not apply
+    """
+
+    field: str
+    over: Over
+    reason: str
+    allowed: tuple[Any, ...] = ()
+    forbidden: tuple[Any, ...] = ()
+    set_by: str = ""
+    inherits: bool = False
+    unless: tuple[PodCondition, ...] = ()
+    _path: FieldPath = attribute(init=False, repr=False, compare=False)
+    _set_by: FieldPath | None = attribute(init=False, repr=False, compare=False)
+    _kind: type = attribute(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if bool(self.allowed) == bool(self.forbidden):
+            raise ValueError(f"{self.field}: give either allowed or forbidden values")
+        if self.inherits and self.over != "containers":
+            raise ValueError(f"{self.field}: only containers inherit")
+        if self.set_by and not self.field.startswith(f"{self.set_by}."):
+            raise ValueError(f"{self.field}: {self.set_by} is no ancestor of it")
+        kinds = {type(value) for value in (*self.allowed, *self.forbidden) if value is not None}
+        if len(kinds) > 1:
+            raise ValueError(f"{self.field}: values of different types")
+        path = FieldPath(self.field)
+        if path.is_list and (self.set_by or self.inherits):
+            raise ValueError(f"{self.field}: a list path has neither set_by nor inherits")
+        object.__setattr__(self, "_path", path)
+        object.__setattr__(self, "_set_by", FieldPath(self.set_by) if self.set_by else None)
+        object.__setattr__(self, "_kind", kinds.pop() if kinds else dict)
+
+    @property
+    def value_type(self) -> type:
+        """bool, int, str; dict where only unset is allowed."""
+        return self._kind
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text: "unset or false"."""
+        if self.forbidden:
+            text = f"not {_choice(self.forbidden)}"
+        elif self._path.is_list and not self._path.item_keys:
+            text = f"only {', '.join(map(str, self.allowed))}"
+        else:
+            text = _choice(self.allowed)
+        if self.inherits:
+            text += ", or unset with such a value in spec.securityContext"
+        return f"{text}{_unless(self.unless)}"
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        if any(condition.holds(pod) for condition in self.unless):
+            return ()
+        found: list[Violation] = []
+        inherited: Any = None
+        if self.inherits:
+            inherited = self._value(pod.spec, "spec")
+            if inherited is not None and not self._allows(inherited):
+                found.append(Violation(f"spec.{self.field}", inherited, self.expected))
+        for data, base, container in targets(pod, self.over):
+            if self._path.is_list:
+                found.extend(self._in_list(data, base, container))
+                continue
+            value = self._value(data, base)
+            if value is None and inherited is not None:
+                continue  # The pod's value was judged above, once.
+            if not self._allows(value):
+                found.append(Violation(f"{base}.{self.field}", value, self.expected, container))
+        return found
+
+    def _value(self, data: dict[str, Any], base: str) -> Any:
+        value = self._path.get(data, base, self._kind)
+        if value is None and self._set_by is not None and self._set_by.get(data, base) is not None:
+            return ""
+        return value
+
+    def _allows(self, value: Any) -> bool:
+        return value in self.allowed if self.allowed else value not in self.forbidden
+
+    def _in_list(self, data: dict[str, Any], base: str, container: str) -> Iterator[Violation]:
+        items = self._path.items(data, base, self._kind)
+        bad = [(path, value) for path, value in items if not self._allows(value)]
+        if self._path.item_keys:
+            for path, value in bad:
+                yield Violation(path, value, self.expected, container)
+        elif bad:
+            actual = [value for _, value in bad]
+            yield Violation(f"{base}.{self._path.plain}", actual, self.expected, container)
+
+
+def targets(pod: PodShape, over: Over) -> Iterator[Target]:
+    """The objects that a rule looks at, in the pod's order. Raises Malformed where one of them is no map."""
+    if over in ("pod", "pod and containers"):
+        yield pod.spec, "spec", ""
+    if over in ("containers", "pod and containers"):
+        if pod.malformed:
+            path, found = pod.malformed[0]
+            malformed(path, found, dict if path.endswith("]") else list)
+        for container in pod.containers:
+            yield container.raw, container.path, container.name
+    if over == "volumes":
+        volumes = pod.spec.get("volumes")
+        if volumes is not None and type(volumes) is not list:
+            malformed("spec.volumes", volumes, list)
+        for index, volume in enumerate(volumes or ()):
+            path = f"spec.volumes[{item_label(volume, index)}]"
+            if type(volume) is not dict:
+                malformed(path, volume, dict)
+            yield volume, path, ""
+
+
+def _choice(values: tuple[Any, ...]) -> str:
+    # An empty text means the same as unset; saying both confuses.
+    shown = [value for value in values if value != "" or None not in values]
+    words = ["unset" if value is None else _word(value) for value in shown]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
+
+
+def _unless(conditions: tuple[PodCondition, ...]) -> str:
+    return "".join(f", unless {condition.text}" for condition in conditions)

@@ -1,0 +1,167 @@
+"""Rules that name a field and its values cannot say: a list that must hold an item, annotations, volume
+types.
+
+`AllOf` puts several rules under one reason, `CustomRule` is the way out for what no vocabulary says, and
+`Versioned` holds the revisions of a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_kspec.model.resources import PodShape
+from pytest_kspec.rules.base import Rule, Violation
+from pytest_kspec.rules.fieldpath import FieldPath, malformed
+from pytest_kspec.rules.fieldrule import Over, PodCondition, targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredItem:
+    """A list (`field`, without `[]`) of texts must hold `item`."""
+
+    field: str
+    item: str
+    over: Over
+    reason: str
+    unless: tuple[PodCondition, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return f"a list with {self.item}" + "".join(f", unless {condition.text}" for condition in self.unless)
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        if any(condition.holds(pod) for condition in self.unless):
+            return ()
+        path = FieldPath(f"{self.field}[]")
+        found = []
+        for data, base, container in targets(pod, self.over):
+            items = [value for _, value in path.items(data, base, str)]
+            if self.item not in items:
+                actual = path.get(data, base)
+                found.append(Violation(f"{base}.{self.field}", actual, self.expected, container))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationRule:
+    """Annotations of the pod and the values that they may have where they are there.
+
+    key:        the whole key; or, with a `*` at its end, any key that begins so
+    allowed:    values; one that ends in `*` allows any value that begins so
+    containers: with a `*`: only keys that end in the name of a container of the pod
+    """
+
+    key: str
+    allowed: tuple[str, ...]
+    reason: str
+    containers: bool = False
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return "unset or " + " or ".join(value for value in self.allowed if value)
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        return [
+            Violation(f"metadata.annotations[{key}]", value, self.expected)
+            for key, value in sorted(pod.annotations.items())
+            if self._concerns(key, pod) and not any(_matches(value, allowed) for allowed in self.allowed)
+        ]
+
+    def _concerns(self, key: str, pod: PodShape) -> bool:
+        if not self.containers:
+            return _matches(key, self.key)
+        prefix = self.key.removesuffix("*")
+        return any(key == prefix + name for _, _, name in targets(pod, "containers"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeTypes:
+    """The only types that volumes may have. One without any type is an emptyDir: so the API server has it."""
+
+    allowed: tuple[str, ...]
+    reason: str
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return f"only {', '.join(self.allowed)}"
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`. A type that this version does not know is not allowed."""
+        found = []
+        for volume, base, _ in targets(pod, "volumes"):
+            for kind, value in volume.items():
+                if kind == "name" or value is None:
+                    continue
+                if type(value) is not dict:
+                    malformed(f"{base}.{kind}", value, dict)
+                if kind not in self.allowed:
+                    found.append(Violation(f"{base}.{kind}", value, self.expected))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Several rules with one reason; the parts' own reasons are not shown."""
+
+    reason: str
+    rules: tuple[Rule, ...]
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        return [violation for rule in self.rules for violation in rule.evaluate(pod)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomRule:
+    """What the vocabulary cannot say.
+
+    python: pod shape → violations
+    cel:    the same as a CEL expression that is true where nothing is violated; None: has no admission form
+    """
+
+    python: Callable[[PodShape], Sequence[Violation]]
+    reason: str
+    cel: str | None = None
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        return self.python(pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """Revisions of a rule: (first Kubernetes minor that it holds for, rule), ascending."""
+
+    revisions: tuple[tuple[int, Rule], ...]
+
+    def __post_init__(self) -> None:
+        minors = [minor for minor, _ in self.revisions]
+        if not minors or minors != sorted(set(minors)):
+            raise ValueError(f"revisions must ascend: {minors}")
+
+    @property
+    def since(self) -> int:
+        """The first minor that has the rule."""
+        return self.revisions[0][0]
+
+    def at(self, minor: int) -> Rule | None:
+        """The revision for Kubernetes 1.`minor`; None before the first."""
+        found = None
+        for since, rule in self.revisions:
+            if since <= minor:
+                found = rule
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.revisions)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
