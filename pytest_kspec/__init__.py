@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from pytest_kspec.rules.podsecurity import NamespaceLevels, PodSecurityControl
     from pytest_kspec.rules.rbac import Grants
-    from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder
+    from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder, read_grants
     from pytest_kspec.rules.rbac_permission import Permission
 
 # Resolved at first use: this module is imported in every pytest run of an environment that has the plugin.
@@ -62,6 +62,7 @@ _HOME = {
     "Grants": "rules.rbac",
     "forbidden_holdings": "rules.rbac_holders",
     "minimum_holder": "rules.rbac_holders",
+    "read_grants": "rules.rbac_holders",
     "Permission": "rules.rbac_permission",
 }
 
@@ -100,6 +101,7 @@ __all__ = [
     "check",
     "forbidden_holdings",
     "minimum_holder",
+    "read_grants",
 ]
 __version__ = "0.1.0"
 

@@ -72,7 +72,7 @@ def _describe(word: str, found: Mapping[str, list[str]]) -> str:
 
 
 def effect(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(direction, "denies", "allows", "opens" (has some rules) or "some" (not all pods)) for each that it is about."""
+    """(direction, "denies", "allows", "opens" (some rules) or "some" (not all pods)) for each type."""
     selector = _of(spec, "podSelector", dict)
     everything = not (_of(selector, "matchLabels", dict) or _of(selector, "matchExpressions", list))
     egress = _of(spec, "egress", list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pytest_kspec.model.resources import Resource
 from pytest_kspec.rules.rbac import Binding, GrantedRule, Grants, Subject
 from pytest_kspec.rules.rbac_defaults import EVERYBODY, is_built_in, is_public_default
 from pytest_kspec.rules.rbac_permission import Permission
@@ -120,3 +121,25 @@ def _of_the_cluster(subject: Subject) -> bool:
         and subject.name.startswith("system:")
         and not subject.name.startswith((*_PEOPLE, "system:serviceaccount:"))
     )
+
+
+def read_grants(rbac: Any, *, complete: bool = True) -> Grants:
+    """Read the fixture `rbac`. complete: False for manifests, which need not hold cluster-admin."""
+    cluster_roles = list(rbac.cluster_roles)
+    if not complete and all(role.name != "cluster-admin" for role in cluster_roles):
+        cluster_roles.append(Resource("rbac.authorization.k8s.io/v1", "ClusterRole", _CLUSTER_ADMIN))
+    return Grants(
+        cluster_roles=cluster_roles,
+        roles=rbac.roles,
+        cluster_role_bindings=rbac.cluster_role_bindings,
+        role_bindings=rbac.role_bindings,
+    )
+
+
+_CLUSTER_ADMIN: dict[str, Any] = {
+    "metadata": {"name": "cluster-admin"},
+    "rules": [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
+    ],
+}

@@ -1,0 +1,95 @@
+"""Admission objects that must exist: webhook configurations and admission policies.
+
+Restricted field:  {Validating,Mutating}WebhookConfiguration {metadata.name,webhooks};
+                   {Validating,Mutating}AdmissionPolicy metadata.name, with the bindings that name it
+Allowed values:    at least minCount objects of the type whose whole name matches namePattern (a regular
+                   expression; unset: any name) and that have an effect
+Source:            the specification, admission.required; Kubernetes, admissionregistration.k8s.io/v1
+
+Not counted, because it enforces nothing: a webhook configuration without webhooks, a policy without a
+binding, and a ValidatingAdmissionPolicy whose bindings only warn or audit. A webhook with failurePolicy
+Ignore counts, although it lets requests pass while it does not answer. Policies that the API server reads
+from files are not visible through the API.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import NotServed, Requirement, Resource, check
+
+GROUP = "admissionregistration.k8s.io"
+
+
+def requirements(spec: Any) -> Iterator[Requirement]:
+    """One for each entry."""
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(spec.admission.required if spec.admission else ()):
+        pattern = "_".join((entry.name_pattern or "").split()).replace("::", ":")
+        label = f"{entry.type}/{pattern}" if pattern else entry.type
+        seen[label] = seen.get(label, 0) + 1
+        again = f"#{seen[label]}" if seen[label] > 1 else ""
+        yield Requirement(f"admission.required[{label}{again}]", f"admission.required[{index}]", entry)
+
+
+@check(
+    id="admission.required",
+    title="Required admission webhooks and policies are there and have an effect",
+    severity="high",
+    controls={"nist-800-53": ["CM-7", "CM-5"]},
+    remediation="Install what registers these: an admission controller, or policies with their bindings. "
+    "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
+    requirements=requirements,
+)
+def test_required(requirement: Requirement, resources: Any, findings: Any) -> None:
+    """A rule that nothing enforces at admission holds until the next deployment."""
+    entry = requirement.value
+    pattern = entry.name_pattern or ".*"
+    try:
+        objects = list(resources(entry.type, group=GROUP))
+    except NotServed:
+        objects = []
+    matching = [item for item in objects if re.fullmatch(pattern, item.name)]
+    idle = _without_effect(entry.type, matching, resources)
+    counted = [item.name for item in matching if item.name not in idle]
+    if len(counted) >= entry.min_count:
+        return
+    named = f" named {entry.name_pattern}" if entry.name_pattern else ""
+    notes = [f"{name} {why}" for name, why in sorted(idle.items())]
+    if not matching and (
+        near := next((item.name for item in objects if re.search(pattern, item.name)), None)
+    ):
+        notes.append(f"{near} matches in part only, and the whole name must match")
+    findings.add(
+        None,
+        path=requirement.id,
+        actual=len(counted),
+        expected=f"at least {entry.min_count} {entry.type}{named}",
+        message=f"{len(counted)} of {entry.min_count} {entry.type}{named}"
+        + "".join(f"; {note}" for note in notes),
+    )
+
+
+def _without_effect(kind: str, items: list[Resource], resources: Any) -> dict[str, str]:
+    """Name → why it enforces nothing."""
+    if kind.endswith("WebhookConfiguration"):
+        return {item.name: "has no webhooks" for item in items if not item.raw.get("webhooks")}
+    if not items:
+        return {}
+    actions: dict[str, set[str]] = {}
+    for binding in resources(f"{kind}Binding", group=GROUP):
+        policy = binding.spec.get("policyName")
+        if isinstance(policy, str):
+            listed = binding.spec.get("validationActions")
+            actions.setdefault(policy, set()).update(listed if isinstance(listed, list) else ())
+    idle = {}
+    for item in items:
+        if item.name not in actions:
+            idle[item.name] = "has no binding"
+        elif kind == "ValidatingAdmissionPolicy" and "Deny" not in actions[item.name]:
+            idle[item.name] = (
+                f"does not deny (its bindings: {', '.join(sorted(actions[item.name])) or 'no action'})"
+            )
+    return idle

@@ -1,0 +1,77 @@
+"""Access that nobody may be granted, apart from Kubernetes itself.
+
+Restricted field:  RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they
+                   bind: {apiGroups,resources,resourceNames,nonResourceURLs,verbs}, aggregated ones included
+Allowed values:    no rule that grants any verb of the entry
+Source:            the specification, rbac.forbiddenRules; Kubernetes, RBAC authorizer and default roles;
+                   CIS Kubernetes Benchmark 1.10, 5.1.1 to 5.1.8
+
+What counts is what is granted: a role without a binding and a binding without a role grant nothing. Wildcards
+of a role are read as the API server reads them. In an entry, verb `*` is the grant of every verb
+(`*`/`*`/`*`: of everything); beside named verbs resource `*` is any resource and group `*` any group; a
+resource that starts with `/` is a path. A rule limited by resourceNames is a finding that says so.
+
+Told apart are subjects of the API server's own bindings (label kubernetes.io/bootstrapping and name, role and
+subject as shipped) and the group system:masters, which no binding restricts. A subject added to such a
+binding is a finding. The verbs escalate, bind and impersonate lead to every other one; they are found where
+an entry names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import Permission, Requirement, check, forbidden_holdings, read_grants
+
+
+def requirements(spec: Any) -> Iterator[Requirement]:
+    """One for each entry."""
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(spec.rbac.forbidden_rules if spec.rbac else ()):
+        label = Permission.of(entry.api_group, entry.resource, entry.verbs).label
+        seen[label] = seen.get(label, 0) + 1
+        again = f"#{seen[label]}" if seen[label] > 1 else ""
+        yield Requirement(f"rbac.forbiddenRules[{label}{again}]", f"rbac.forbiddenRules[{index}]", entry)
+
+
+@check(
+    id="rbac.forbiddenRules",
+    title="Nobody is granted forbidden access",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.8"],
+        "nist-800-53": ["AC-3", "AC-6"],
+    },
+    remediation="Remove the subject from the binding, bind it to a role that grants only what it needs, "
+    "or exempt the binding with a reason and an end date.",
+    requirements=requirements,
+)
+def test_forbidden_rules(requirement: Requirement, rbac: Any, cluster: Any, findings: Any) -> None:
+    """Whoever holds such access can read every secret, or grant itself anything: the cluster is theirs."""
+    entry = requirement.value
+    permission = Permission.of(entry.api_group, entry.resource, entry.verbs)
+    complete = cluster.source != "manifests"
+    grants = read_grants(rbac, complete=complete)
+    for resource, problem in grants.problems:
+        findings.error(problem, resource)
+    for binding in grants.bindings:
+        if not complete and binding.subjects and grants.rules(binding) is None:
+            what = f"{binding.role_kind} {binding.role_name} is not in the manifests: unknown what it grants"
+            findings.error(what, binding.resource)
+    for holding in forbidden_holdings(grants, permission):
+        who = f"{holding.subject} ({holding.everybody})" if holding.everybody else str(holding.subject)
+        rules = [_written(granted, holding.binding.role_name) for granted in holding.rules]
+        more = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
+        findings.add(
+            holding.binding.resource,
+            path=f"subjects[{holding.position}]",
+            actual="; ".join(rules),
+            expected=f"no grant of {permission}",
+            message=f"{who} is granted {', '.join(holding.verbs)} {holding.scope} by {rules[0]}{more}",
+        )
+
+
+def _written(granted: Any, bound: str) -> str:
+    through = f" (aggregated into {bound})" if granted.role_name != bound else ""
+    return f"{granted.role_kind} {granted.role_name} rules[{granted.position}]{through}: {granted.rule}"
