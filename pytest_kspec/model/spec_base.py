@@ -104,14 +104,16 @@ Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Regex = Annotated[str, Field(json_schema_extra={"format": "regex"}), AfterValidator(_regex)]
 KubernetesVersion = Annotated[
     str,
-    Field(json_schema_extra={"pattern": _KUBERNETES_VERSION}),
+    Field(json_schema_extra={"type": ["string", "number"], "pattern": _KUBERNETES_VERSION}),
     AfterValidator(_kubernetes_version),
 ]
 PodSecurityVersion = Annotated[
     str, Field(json_schema_extra={"pattern": f"^({_PSA_VERSION.pattern})$"}), AfterValidator(_psa_version)
 ]
 SpecVersion = Annotated[
-    str, Field(json_schema_extra={"pattern": f"^{_SEMVER.pattern}$"}), AfterValidator(_spec_version)
+    str,
+    Field(json_schema_extra={"type": ["string", "number"], "pattern": f"^{_SEMVER.pattern}$"}),
+    AfterValidator(_spec_version),
 ]
 Registry = Annotated[str, Field(min_length=1), AfterValidator(_registry)]
 ApiGroup = Annotated[str, AfterValidator(_api_group)]

@@ -14,6 +14,7 @@ FILE_VERSION = "kspec.dev/v1"
 RESOURCE_VERSION = "kspec.io/v1alpha1"
 SPEC_KIND = "ClusterSpecification"
 EXEMPTIONS_KIND = "Exemptions"
+NOT_READ = "Of a custom resource; not read."
 
 
 class Metadata(SpecModel):
@@ -24,18 +25,18 @@ class Metadata(SpecModel):
     description: str = Field("", description="What it is for.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of a custom resource.")
-    namespace: Any = Field(None, description="Of a custom resource; not read.")
-    uid: Any = Field(None, description="Of a custom resource; not read.")
-    generate_name: Any = Field(None, description="Of a custom resource; not read.")
-    generation: Any = Field(None, description="Of a custom resource; not read.")
-    resource_version: Any = Field(None, description="Of a custom resource; not read.")
-    creation_timestamp: Any = Field(None, description="Of a custom resource; not read.")
-    deletion_timestamp: Any = Field(None, description="Of a custom resource; not read.")
-    deletion_grace_period_seconds: Any = Field(None, description="Of a custom resource; not read.")
-    finalizers: Any = Field(None, description="Of a custom resource; not read.")
-    owner_references: Any = Field(None, description="Of a custom resource; not read.")
-    managed_fields: Any = Field(None, description="Of a custom resource; not read.")
-    self_link: Any = Field(None, description="Of a custom resource; not read.")
+    namespace: Any = Field(None, description=NOT_READ)
+    uid: Any = Field(None, description=NOT_READ)
+    generate_name: Any = Field(None, description=NOT_READ)
+    generation: Any = Field(None, description=NOT_READ)
+    resource_version: Any = Field(None, description=NOT_READ)
+    creation_timestamp: Any = Field(None, description=NOT_READ)
+    deletion_timestamp: Any = Field(None, description=NOT_READ)
+    deletion_grace_period_seconds: Any = Field(None, description=NOT_READ)
+    finalizers: Any = Field(None, description=NOT_READ)
+    owner_references: Any = Field(None, description=NOT_READ)
+    managed_fields: Any = Field(None, description=NOT_READ)
+    self_link: Any = Field(None, description=NOT_READ)
 
 
 class SpecDocument(SpecModel):
@@ -47,7 +48,7 @@ class SpecDocument(SpecModel):
     kind: Literal["ClusterSpecification"] = Field(description="ClusterSpecification.")
     metadata: Metadata = Field(description="Name and version.")
     spec: ClusterSpecification = Field(description="What the cluster must look like.")
-    status: Any = Field(None, description="Of a custom resource; not read.")
+    status: Any = Field(None, description=NOT_READ)
 
 
 class ExemptionsMetadata(SpecModel):

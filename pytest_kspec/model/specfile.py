@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pytest_kspec.errors import SpecError, UsageError
+from pytest_kspec.model import podfields
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.spec import ClusterRef, ClusterSpecification
 from pytest_kspec.model.spec_document import (
@@ -31,6 +32,7 @@ from pytest_kspec.model.spec_operator import NOT_EVALUATED
 from pytest_kspec.model.spec_problems import Problems, shown, suggest, validate
 from pytest_kspec.model.yamlfile import Document, KeyPath, parse_document, read_document
 
+LONGEST_KEY = 200
 _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
 
@@ -104,7 +106,7 @@ def spec_from_part(part: str | Mapping[str, Any], name: str = "spec", path: str 
     problems = Problems(document)
     spec = validate(ClusterSpecification, document, problems)
     _check_names(document.data, "policyExemptions", (), problems)
-    _check_fields(spec, (), problems)
+    _check_fields(document.data, (), problems)
     problems.raise_any()
     assert spec is not None
     return _loaded(document, spec, name, "", "", {}, ())
@@ -118,7 +120,7 @@ def _load(document: Document) -> LoadedSpec:
     if document.data["apiVersion"] == FILE_VERSION and isinstance(header, dict) and "version" not in header:
         problems.add(("metadata", "version"), "required key is missing.", at_key=True)
     _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
-    _check_fields(found.spec if found else None, ("spec",), problems)
+    _check_fields(document.data.get("spec"), ("spec",), problems)
     problems.raise_any()
     assert found is not None
     metadata = found.metadata
@@ -177,8 +179,24 @@ def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:
     return str(folder / ref) if "/" in ref and (folder / ref).exists() else ref
 
 
-def _check_fields(spec: ClusterSpecification | None, base: KeyPath, problems: Problems) -> None:
-    """Container keys that no Kubernetes Pod has."""
+def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
+    """Container keys that no Kubernetes Pod has, and values that the field can never have."""
+    for part in ("workloads", "containers"):
+        data = data.get(part) if isinstance(data, dict) else None
+    for rules in ("required", "forbidden"):
+        entries = data.get(rules) if isinstance(data, dict) else None
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            key = entry.get("key") if isinstance(entry, dict) else None
+            if not isinstance(key, str) or not key.strip():
+                continue
+            field = podfields.pod_field(key)
+            path = (*base, "workloads", "containers", rules, index)
+            if field is None:
+                near = podfields.suggest(key) if len(key) <= LONGEST_KEY else None
+                hint = f" Did you mean {near!r}?" if near else ""
+                problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
+            elif "value" in entry and (text := field.value_problem(entry["value"])):
+                problems.add((*path, "value"), f"{text}.")
 
 
 def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> None:

@@ -1,0 +1,76 @@
+"""JSON Schema of specification and exemption files, for editors. Made from the models: it cannot disagree.
+
+What a schema cannot say (minVersion not above maxVersion, exemptions that never match) `kspec validate` says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.model.spec_document import FILE_VERSION, ExemptionsDocument, SpecDocument
+from pytest_kspec.model.spec_operator import NOT_EVALUATED
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SPEC_ID = "https://kspec.dev/schemas/v1/cluster-specification.json"
+EXEMPTIONS_ID = "https://kspec.dev/schemas/v1/exemptions.json"
+
+
+def spec_schema() -> dict[str, Any]:
+    """Schema of a specification, as a file or as a custom resource."""
+    schema = _schema(SpecDocument, SPEC_ID)
+    # In a file the specification has a version; a custom resource has its own metadata instead.
+    schema["if"] = {"properties": {"apiVersion": {"const": FILE_VERSION}}}
+    schema["then"] = {"properties": {"metadata": {"required": ["name", "version"]}}}
+    return schema
+
+
+def exemptions_schema() -> dict[str, Any]:
+    """Schema of a file of exemptions."""
+    return _schema(ExemptionsDocument, EXEMPTIONS_ID)
+
+
+def _schema(model: type[BaseModel], identifier: str) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True, mode="validation")
+    _simplify(schema)
+    for key, reason in NOT_EVALUATED.items():
+        _note(schema, key, reason)
+    return {"$schema": DIALECT, "$id": identifier, **schema}
+
+
+def _simplify(part: Any) -> None:
+    """A key that may be left out may not be null either; titles that only repeat the key say nothing."""
+    if isinstance(part, list):
+        for entry in part:
+            _simplify(entry)
+    if not isinstance(part, dict):
+        return
+    options = part.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        rest = [option for option in options if option != {"type": "null"}]
+        if len(rest) == 1:
+            del part["anyOf"]
+            part.update({**rest[0], **part})
+        else:
+            part["anyOf"] = rest
+    if part.get("default", 0) is None or part.get("default") in ("", [], {}):
+        del part["default"]
+    if isinstance(part.get("title"), str):
+        del part["title"]
+    for value in list(part.values()):
+        _simplify(value)
+
+
+def _note(schema: dict[str, Any], key: str, reason: str) -> None:
+    definitions = schema.get("$defs", {})
+    part = definitions.get("ClusterSpecification")
+    for name in key.split("."):
+        if part is None:
+            return
+        found = part["properties"][name]
+        target = found.get("$ref", "").rpartition("/")[2]
+        part = definitions.get(target, found)
+    if part is not None:
+        found["description"] = f"{found['description']} Not evaluated: {reason}."
