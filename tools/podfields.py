@@ -1,4 +1,4 @@
-"""Writes `pytest_kspec/model/podfields.txt`: every field of a Pod with its type, from the Go types of the API.
+"""Writes `pytest_kspec/model/podfields.txt`: every field of a Pod with its type, from the API as Go types.
 
 The facts are taken from k8s.io/api and k8s.io/apimachinery (Go modules), where field names are JSON tags:
 
@@ -81,9 +81,7 @@ def main(api: str, machinery: str, version: str) -> None:
             continue
         done[name] = fields(name, types)
         todo += [t for t in (v.lstrip("[]{}") for v in done[name].values()) if t[:1].isupper()]
-    lines = [
-        f"# Fields of a Kubernetes {version} Pod, written by tools/podfields.py from k8s.io/api (facts, Apache-2.0)."
-    ]
+    lines = [f"# Fields of a Pod in Kubernetes {version}. Written by tools/podfields.py from k8s.io/api."]
     for name in (*ROOTS, *sorted(set(done) - set(ROOTS))):
         lines.append(" ".join([name, *(f"{field}:{kind}" for field, kind in sorted(done[name].items()))]))
     OUTPUT.write_text("\n".join(lines) + "\n", encoding="utf-8")

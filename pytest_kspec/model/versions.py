@@ -102,7 +102,7 @@ class Bound(NamedTuple):
         return version <= self.version if self.patch else version.release <= self.version.release
 
     def names(self, version: Version) -> bool:
-        """True if it is meant: the whole minor, a patch in all builds, or one build where a suffix is given."""
+        """True if it is meant: the whole minor, a patch in all builds, or one build if a suffix is given."""
         if not self.patch:
             return version.release == self.version.release
         build = self.version.suffix and self.version.pre is None

@@ -1,0 +1,321 @@
+"""`RequiredField` and `ForbiddenField`: any field of a container or pod, as a specification asks for it.
+
+What is judged is what holds when the pod runs: a container's value, else the pod's where containers inherit
+it, else the default. Without a value, a boolean is required (forbidden) to be true, and any other field to be
+set. Fields that a kind of container, or the pod's operating system, cannot have are not asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pytest_kspec.model.podfields import EVERY, PodField, pod_field
+from pytest_kspec.model.resources import Container, PodShape
+from pytest_kspec.rules import poddefaults
+from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.fieldpath import item_label, malformed
+from pytest_kspec.rules.quantity import parse_quantity
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "string": (str,),
+    "quantity": (str, int, float),
+    "intorstring": (str, int),
+}
+_HIDDEN = "(not shown)"  # values of fields that may hold credentials
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
+class _Found(NamedTuple):
+    """A field of one container or pod: what is written, also by the API server, and what holds."""
+
+    path: str
+    written: Any
+    stated: Any
+    effective: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldDemand:
+    """What both have in common.
+
+    key:    path of the field (`pytest_kspec.model.podfields`)
+    value:  what it must (not) be; of a list one of them; for a list field all (required) or any (forbidden)
+    exists: whether it must (not) be set
+    """
+
+    key: str
+    value: Any = None
+    exists: bool | None = None
+    _field: PodField = field(init=False, repr=False, compare=False)
+    _wanted: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+    _expected: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = pod_field(self.key)
+        if found is None:
+            raise ValueError(f"no Kubernetes Pod has the field {self.key!r}")
+        problem = "" if self.value is None else found.value_problem(self.value)
+        if problem:
+            raise ValueError(problem)
+        values = [] if self.value is None else self.value if isinstance(self.value, list) else [self.value]
+        if found.type.startswith("[]") and isinstance(self.value, str):
+            values = [part.strip() for part in self.value.split(",")]
+        object.__setattr__(self, "_field", found)
+        object.__setattr__(self, "_wanted", tuple(_typed(found.scalar, value) for value in values))
+        object.__setattr__(self, "_expected", self._describe([_text(value) for value in values]))
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """All violations, in the order of the object. Raises Malformed for a field of an impossible type."""
+        target = self._field
+        if not poddefaults.os_allows(pod, target.level, target.path):
+            return ()
+        if target.level == "pod":
+            return [*self._judge(pod, None, "spec")]
+        violations: list[Violation] = []
+        for container in pod.containers:
+            if poddefaults.can_carry(container, target.path[0]):
+                violations += self._judge(pod, container, container.path)
+        return violations
+
+    def _judge(self, pod: PodShape, container: Container | None, base: str) -> Iterator[Violation]:
+        name = container.name if container else ""
+        data = container.raw if container else pod.spec
+        found = [*self._values(pod, container, data, base)]
+        if not found and self._needs_one:
+            yield Violation(
+                f"{base}.{'.'.join(self._field.path[: self._field.path.index(EVERY)])}",
+                None,
+                self._expected,
+                name,
+            )
+        for path, written, stated, effective in found:
+            if written is not None:
+                self._check_type(path, written)
+            if not self._holds(stated, effective):
+                yield Violation(path, self._shown(written), self._expected, name)
+
+    def _values(self, pod: PodShape, container: Container | None, data: Any, base: str) -> Iterator[_Found]:
+        path = self._field.path
+        for where, value in walk(data, path, base):
+            at = where
+            if value in _EMPTY and container is not None:
+                at, value = inherited(pod, container, path, where, value)
+            stated = _filled(data, container, path) if value is None else value
+            yield _Found(at, value, stated, poddefaults.IMPLIED.get(path) if stated is None else stated)
+
+    def _matches(self, value: Any) -> bool:
+        kind = self._field.scalar
+        if self._field.type.startswith("[]"):
+            return self._list_matches([_typed(kind, item) for item in value or ()])
+        return value is not None and _typed(kind, value) in self._wanted
+
+    def _check_type(self, path: str, value: Any) -> None:
+        kind = self._field.type
+        if kind.startswith("[]"):
+            if type(value) is not list:
+                malformed(path, value, list)
+            if self._field.scalar:
+                for index, item in enumerate(value):
+                    _check_scalar(f"{path}[{index}]", item, self._field.scalar)
+        elif self._field.scalar:
+            _check_scalar(path, value, kind)
+        elif type(value) is not dict:
+            malformed(path, value, dict)
+
+    def _shown(self, value: Any) -> Any:
+        path = self._field.path
+        secret = path[-1] in ("command", "args") or path[0] == "env" or path[-2:] == ("httpHeaders", "value")
+        return _HIDDEN if secret and value is not None else value
+
+    @property
+    def _truth(self) -> bool:
+        """Neither value nor exists, on a boolean: about it being true."""
+        return self.value is None and self.exists is None and self._field.type == "bool"
+
+    @property
+    def _needs_one(self) -> bool:
+        return False
+
+    def _list_matches(self, items: list[Any]) -> bool:
+        raise NotImplementedError
+
+    def _holds(self, stated: Any, effective: Any) -> bool:
+        raise NotImplementedError
+
+    def _describe(self, values: list[str]) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredField(_FieldDemand):
+    """Every container (or pod) must have the field so. `exists: false` asks for it to be unset."""
+
+    @property
+    def reason(self) -> str:
+        """Short and constant."""
+        return f"{self.key} is not as required"
+
+    @property
+    def _needs_one(self) -> bool:
+        return self.value is None and self.exists is not False
+
+    def _list_matches(self, items: list[Any]) -> bool:
+        if self._field.path[-2:] == ("capabilities", "drop") and "ALL" in items:
+            return True
+        return all(wanted in items for wanted in self._wanted)
+
+    def _holds(self, stated: Any, effective: Any) -> bool:
+        if self._truth:
+            return effective is True
+        if self.exists is False and stated in _EMPTY:
+            return True
+        if self.value is not None:
+            return self._matches(stated if self.exists else effective)
+        return self.exists is not False and stated not in _EMPTY
+
+    def _describe(self, values: list[str]) -> str:
+        if self._truth:
+            return "true"
+        if not values:
+            return "unset" if self.exists is False else "set"
+        if self._field.type.startswith("[]"):
+            return f"contains {', '.join(values)}"
+        text = values[0] if len(values) == 1 else f"one of {', '.join(values)}"
+        return f"unset or {text}" if self.exists is False else text
+
+
+@dataclass(frozen=True, slots=True)
+class ForbiddenField(_FieldDemand):
+    """No container (or pod) may have the field so. `exists: false` forbids leaving it unset."""
+
+    @property
+    def reason(self) -> str:
+        """Short and constant."""
+        return f"{self.key} is as forbidden"
+
+    @property
+    def _needs_one(self) -> bool:
+        return self.exists is False
+
+    def _list_matches(self, items: list[Any]) -> bool:
+        if self._field.path[-2:] == ("capabilities", "add"):
+            # Runtimes take "sys_admin" and "CAP_SYS_ADMIN" for the same, and ALL holds every one.
+            items = [_capability(item) for item in items]
+            return "ALL" in items or any(_capability(wanted) in items for wanted in self._wanted)
+        return any(wanted in items for wanted in self._wanted)
+
+    def _holds(self, stated: Any, effective: Any) -> bool:
+        if self._truth:
+            return effective is not True
+        if self.exists is False and stated in _EMPTY:
+            return False
+        if self.value is not None:
+            return not self._matches(stated if self.exists else effective)
+        return self.exists is False or stated in _EMPTY
+
+    def _describe(self, values: list[str]) -> str:
+        if self._truth:
+            return "false" if poddefaults.IMPLIED.get(self._field.path) else "unset or false"
+        if not values:
+            return "set" if self.exists is False else "unset"
+        if self._field.type.startswith("[]"):
+            return f"contains no {' or '.join(values)}"
+        text = f"not {' or '.join(values)}"
+        return f"set and {text}" if self.exists is False else text
+
+
+def walk(data: Any, path: tuple[str, ...], base: str) -> Iterator[tuple[str, Any]]:
+    """(path, value) of a field below an object; several for a path through a list, None for unset.
+
+    Raises Malformed where something on the way is neither a map nor unset.
+    """
+    for depth, step in enumerate(path):
+        if step == EVERY:
+            if data is None:
+                return
+            if type(data) is not list:
+                malformed(base, data, list)
+            for index, item in enumerate(data):
+                yield from walk(item, path[depth + 1 :], f"{base}[{item_label(item, index)}]")
+            return
+        if data is None:
+            base = f"{base}.{step}"
+            continue
+        if type(data) is not dict:
+            malformed(base, data, dict)
+        data = data.get(step)
+        base = f"{base}.{step}"
+    yield base, data
+
+
+def inherited(
+    pod: PodShape, container: Container, path: tuple[str, ...], where: str, own: Any
+) -> tuple[str, Any]:
+    """(path, value) that a container without its own takes over: from its pod, or requests from limits."""
+    if path[0] == "resources":
+        swapped = (path[0], "limits", *path[2:])
+        sources: list[tuple[Any, str, tuple[str, ...]]] = [(pod.spec, "spec", path)]
+        if path[1:2] == ("requests",):
+            # The API server fills requests in from limits, for a container as for a pod.
+            sources = [
+                (container.raw, container.path, swapped),
+                (pod.spec, "spec", path),
+                (pod.spec, "spec", swapped),
+            ]
+    elif path[0] == "securityContext" and len(path) > 1 and path[1] in poddefaults.INHERITED:
+        # Each is taken as a whole; only windowsOptions are merged field by field.
+        whole = path if path[1] == "windowsOptions" else path[:2]
+        if whole != path and next(walk(container.raw, whole, container.path))[1] is not None:
+            return where, own
+        sources = [(pod.spec, "spec", path)]
+    else:
+        return where, own
+    for data, base, steps in sources:
+        for at, value in walk(data, steps, base):
+            if value not in _EMPTY:
+                return at, value
+    return where, own
+
+
+def _filled(data: Any, container: Container | None, path: tuple[str, ...]) -> Any:
+    if container is None:
+        return poddefaults.FILLED_POD.get(path)
+    if path == ("imagePullPolicy",):
+        return poddefaults.pull_policy(data.get("image"))
+    if len(path) == 2 and path[0] in poddefaults.PROBES and data.get(path[0]):
+        return poddefaults.FILLED_PROBE.get(path[1])
+    return poddefaults.FILLED_CONTAINER.get(path)
+
+
+def _check_scalar(path: str, value: Any, kind: str) -> None:
+    allowed = _KINDS[kind]
+    if type(value) not in allowed:
+        malformed(path, value, allowed[0])
+    if kind == "quantity":
+        try:
+            parse_quantity(str(value))
+        except ValueError:
+            malformed(path, value, str)
+
+
+def _typed(kind: str, value: Any) -> Any:
+    """A value as comparable data of this type."""
+    if kind == "bool":
+        return value if isinstance(value, bool) else str(value).strip().lower() == "true"
+    if kind == "int":
+        return int(value)
+    if kind == "quantity":
+        return parse_quantity(str(value).strip())
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _capability(name: str) -> str:
+    return name.upper().removeprefix("CAP_")
