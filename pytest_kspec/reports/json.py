@@ -1,6 +1,6 @@
 """The JSON report: the whole ScanResult, and the way back. Every other report can be made from it later.
 
-Indented down to the findings, and one line for each of those: readable, and `diff` or `grep` show whole findings.
+Indented down to the findings, and one line for each of those: readable, and `diff` or `grep` show them whole.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """JUnit XML of our own: one testsuite a specification and cluster, one testcase a requirement.
 
-pytest's own file has a single suite, and suite properties are lost under xdist. Dashboards show little: GitLab
-keeps the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names are
-unique, and what one must know is in them and in the failure text. Written with the standard library: junit-xml
-(1.9, of 2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
+pytest's own file has a single suite, and loses suite properties under xdist. Dashboards show little: GitLab keeps
+the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names are unique,
+and what one must know is in them and in the failure text. Written with the standard library: junit-xml (1.9, of
+2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ def _notes(cluster: ClusterResult) -> list[str]:
     ]
     for use in cluster.exemptions:
         if use.state == "expired":
+            uncovered = plural(use.matched, "finding")
             lines.append(
-                f"exemption expired: {use.name}, on {use.expires_at}: {plural(use.matched, 'finding')} not covered any more"
+                f"exemption expired: {use.name}, on {use.expires_at}: {uncovered} not covered any more"
             )
         elif use.state == "unused":
             lines.append(f"exemption unused: {use.name} ({use.location}) matches nothing")
@@ -128,7 +129,7 @@ def _explain(check: CheckResult, lines: list[str]) -> str:
         lines.append(f"{plural(len(findings), 'finding')}:")
     for finding in findings:
         lines += _lines(finding)
-    if check.remediation:
+    if check.remediation and findings:
         lines.append(f"fix: {check.remediation}")
     if check.location:
         lines.append(f"required by: {check.location}")

@@ -106,7 +106,7 @@ def render(
 ) -> str:
     """The summary, with a trailing newline; no line is wider than `width` (at least 40) cells.
 
-    findings: shown of each requirement; details: requirements shown with findings, the others take a line each.
+    findings: shown of each requirement; details: requirements shown with findings; others take a line each.
     """
     page = _Page(max(width, MIN_WIDTH), style, _symbols(encoding), findings, iter(range(details)), encoding)
     lines: list[str] = []
@@ -183,7 +183,7 @@ def _check(check: CheckResult, page: _Page) -> Iterator[str]:
     if len(findings) > page.findings:
         rest = f"and {len(findings) - page.findings:,} more (see the JSON or HTML report)"
         yield from page.block(rest, "   ", first=f"{page.symbols.more} ")
-    if check.remediation:
+    if check.remediation and findings:
         yield from page.block(check.remediation, "   ", first="fix: ", styles=("green",))
 
 

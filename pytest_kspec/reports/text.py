@@ -23,7 +23,7 @@ def _escape(char: str) -> str:
 
 
 def value(actual: Any) -> str:
-    """A found value: `unset` for None, JSON for data; text is quoted where it would read as something else."""
+    """A found value: `unset` for None, JSON for data; text quoted where it would read as something else."""
     if actual is None:
         return "unset"
     if isinstance(actual, str):

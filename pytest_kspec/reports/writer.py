@@ -1,7 +1,7 @@
 """Formats by name, and files that are whole or not there.
 
-A report is written beside its target and renamed over it, so that a full disk or a killed run leaves the old file
-or none, never a half one. A format is one file here and one line in FORMATS; its module is imported when asked for.
+A report is written beside its target and renamed over it: a full disk or a killed run leaves the old file or none,
+never a half one. A format is one file here and one line in FORMATS; its module is imported when asked for.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Target(NamedTuple):
 
 
 def parse_target(text: str) -> Target:
-    """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what could not be written anyway.
+    """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what cannot be written anyway.
 
     Missing folders are created when the report is written.
     """

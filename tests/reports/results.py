@@ -7,6 +7,7 @@ from typing import Any
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
 from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, NotEvaluated, ScanResult
+from pytest_kspec.reports.text import value
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 ESCAPES = "\x1b[31mred\x1b[0m\x00\u202eevil\ud800"
@@ -26,7 +27,7 @@ def ref(kind: str, name: str, namespace: str = "shop", api_version: str = "apps/
 def finding(
     owner: ResourceRef, path: str, actual: Any, expected: str, message: str = "", **more: Any
 ) -> Finding:
-    message = message or f"{path} is {actual!r}"
+    message = message or f"{path} is {value(actual)}"
     return Finding(more.pop("resource", owner), owner, path, actual, expected, message, **more)
 
 
@@ -296,7 +297,8 @@ def fleet(clusters: int = 50, requirements: int = 60, findings: int = 6) -> Scan
     regions = ("eu-west-1", "us-east-2", "ap-south-1", "edge")
 
     def fleet_check(c: int, r: int) -> CheckResult:
-        verdict = "error" if (c * 7 + r) % 97 == 0 else "fail" if (c * 3 + r * 5) % 23 < 3 - c % 3 else "pass"
+        verdict = "error" if (c * 7 + r) % 97 == 0 and c % 5 == 0 else "pass"
+        verdict = "fail" if (r * 11 + c % 3) % 61 < (c * c) % 13 // 2 else verdict
         verdict = "skip" if (c + r) % 31 == 0 else verdict
         return check(
             f"{areas[r % 4]}[control-{r:02}]",
