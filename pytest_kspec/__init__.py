@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from pytest_kspec.errors import KspecError, Malformed, NotApplicable, NotServed, SourceError
     from pytest_kspec.model.check import Requirement, Severity, Verdict
     from pytest_kspec.model.globs import Globs
+    from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
+    from pytest_kspec.model.versions import Bound, Version
     from pytest_kspec.rules.base import Rule, Violation
     from pytest_kspec.rules.fieldpath import FieldPath
     from pytest_kspec.rules.fieldrule import USER_NAMESPACE, WINDOWS, FieldRule, PodCondition
+    from pytest_kspec.rules.imagerule import ImageRule
     from pytest_kspec.rules.podrules import (
         AllOf,
         AnnotationRule,
@@ -22,10 +25,16 @@ if TYPE_CHECKING:
         Versioned,
         VolumeTypes,
     )
-    from pytest_kspec.rules.podsecurity import NamespaceLevels, PodSecurityControl
+    from pytest_kspec.rules.podsecurity import (
+        NamespaceLevels,
+        PodSecurityControl,
+        pod_security_minor,
+        pod_security_strictness,
+    )
     from pytest_kspec.rules.rbac import Grants
     from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder, read_grants
     from pytest_kspec.rules.rbac_permission import Permission
+    from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
 
 # Resolved at first use: this module is imported in every pytest run of an environment that has the plugin.
 _HOME = {
@@ -58,12 +67,22 @@ _HOME = {
     "WINDOWS": "rules.fieldrule",
     "PodSecurityControl": "rules.podsecurity",
     "NamespaceLevels": "rules.podsecurity",
+    "pod_security_minor": "rules.podsecurity",
+    "pod_security_strictness": "rules.podsecurity",
     "FieldPath": "rules.fieldpath",
     "Grants": "rules.rbac",
     "forbidden_holdings": "rules.rbac_holders",
     "minimum_holder": "rules.rbac_holders",
     "read_grants": "rules.rbac_holders",
     "Permission": "rules.rbac_permission",
+    "ForbiddenField": "rules.requiredfield",
+    "RequiredField": "rules.requiredfield",
+    "ImageRule": "rules.imagerule",
+    "ImageReference": "model.images",
+    "RegistryPattern": "model.images",
+    "parse_image": "model.images",
+    "Bound": "model.versions",
+    "Version": "model.versions",
 }
 
 __all__ = [
@@ -71,12 +90,16 @@ __all__ = [
     "WINDOWS",
     "AllOf",
     "AnnotationRule",
+    "Bound",
     "Container",
     "CustomRule",
     "FieldPath",
     "FieldRule",
+    "ForbiddenField",
     "Globs",
     "Grants",
+    "ImageReference",
+    "ImageRule",
     "KspecError",
     "Malformed",
     "NamespaceLevels",
@@ -86,6 +109,8 @@ __all__ = [
     "PodCondition",
     "PodSecurityControl",
     "PodShape",
+    "RegistryPattern",
+    "RequiredField",
     "RequiredItem",
     "Requirement",
     "Resource",
@@ -94,6 +119,7 @@ __all__ = [
     "Severity",
     "SourceError",
     "Verdict",
+    "Version",
     "Versioned",
     "Violation",
     "VolumeTypes",
@@ -101,6 +127,9 @@ __all__ = [
     "check",
     "forbidden_holdings",
     "minimum_holder",
+    "parse_image",
+    "pod_security_minor",
+    "pod_security_strictness",
     "read_grants",
 ]
 __version__ = "0.1.0"

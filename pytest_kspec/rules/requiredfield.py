@@ -92,20 +92,23 @@ class _FieldDemand:
                 self._expected,
                 name,
             )
-        for path, written, stated, effective in found:
+        for path, source, written, stated, effective in found:
             if written is not None:
-                self._check_type(path, written)
+                self._check_type(source or path, written)
             if not self._holds(stated, effective):
-                yield Violation(path, self._shown(written), self._expected, name)
+                expected = f"{self._expected} (taken from {source})" if source else self._expected
+                yield Violation(path, self._shown(written), expected, name)
 
     def _values(self, pod: PodShape, container: Container | None, data: Any, base: str) -> Iterator[_Found]:
         path = self._field.path
         for where, value in walk(data, path, base):
-            at = where
+            source = ""
             if value in _EMPTY and container is not None:
-                at, value = inherited(pod, container, path, where, value)
+                source, value = inherited(pod, container, path, value)
             stated = _filled(data, container, path) if value is None else value
-            yield _Found(at, value, stated, poddefaults.IMPLIED.get(path) if stated is None else stated)
+            yield _Found(
+                where, source, value, stated, poddefaults.IMPLIED.get(path) if stated is None else stated
+            )
 
     def _matches(self, value: Any) -> bool:
         kind = self._field.scalar
@@ -252,10 +255,8 @@ def walk(data: Any, path: tuple[str, ...], base: str) -> Iterator[tuple[str, Any
     yield base, data
 
 
-def inherited(
-    pod: PodShape, container: Container, path: tuple[str, ...], where: str, own: Any
-) -> tuple[str, Any]:
-    """(path, value) that a container without its own takes over: from its pod, or requests from limits."""
+def inherited(pod: PodShape, container: Container, path: tuple[str, ...], own: Any) -> tuple[str, Any]:
+    """(source, value) that a container without its own takes over: from its pod, or requests from limits."""
     if path[0] == "resources":
         swapped = (path[0], "limits", *path[2:])
         sources: list[tuple[Any, str, tuple[str, ...]]] = [(pod.spec, "spec", path)]
@@ -270,15 +271,15 @@ def inherited(
         # Each is taken as a whole; only windowsOptions are merged field by field.
         whole = path if path[1] == "windowsOptions" else path[:2]
         if whole != path and next(walk(container.raw, whole, container.path))[1] is not None:
-            return where, own
+            return "", own
         sources = [(pod.spec, "spec", path)]
     else:
-        return where, own
+        return "", own
     for data, base, steps in sources:
         for at, value in walk(data, steps, base):
             if value not in _EMPTY:
                 return at, value
-    return where, own
+    return "", own
 
 
 def _filled(data: Any, container: Container | None, path: tuple[str, ...]) -> Any:
