@@ -30,9 +30,14 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class _Found(NamedTuple):
-    """A field of one container or pod: what is written, also by the API server, and what holds."""
+    """A field of one container or pod.
+
+    source:    where it is written if not at `path`: a container's value may be its pod's
+    written:   what is there; stated: the same, or what the API server writes; effective: what holds
+    """
 
     path: str
+    source: str
     written: Any
     stated: Any
     effective: Any
