@@ -1,0 +1,1 @@
+"""Version of the API server and of its nodes."""

@@ -1,0 +1,66 @@
+"""Kubelets too old or too new for the API server.
+
+Restricted field:  Node status.nodeInfo.kubeletVersion
+Allowed values:    the API server's minor version and the three before it; two before API server 1.28
+Source:            Kubernetes, version skew policy, "kubelet"
+
+Minor versions are compared. Vendors patch nodes and control plane at different times, which the policy does
+not mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import Requirement, Version, check
+
+SKEW = 3
+SKEW_BEFORE_1_28 = 2
+
+
+def asked(spec: Any) -> Iterator[Requirement]:
+    """With every specification that says something about versions."""
+    if spec.kubernetes:
+        yield Requirement("kubernetes.kubeletSkew", "kubernetes")
+
+
+@check(
+    id="kubernetes.kubeletSkew",
+    title="Every kubelet is within the supported skew of the API server",
+    severity="high",
+    controls={"nist-800-53": ["CM-2", "SI-2"]},
+    remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
+    requirements=asked,
+)
+def test_kubelet_skew(cluster: Any, nodes: Any, findings: Any) -> None:
+    """Outside the skew nobody has tested the two with each other; pods may start wrongly or not at all."""
+    try:
+        server = Version.parse(cluster.version)
+    except ValueError as error:
+        findings.error(f"the API server's version cannot be read: {error}")
+        return
+    skew = SKEW_BEFORE_1_28 if server.release < (1, 28) else SKEW
+    oldest = (server.major, max(server.minor - skew, 0))
+    newest = f"{server.major}.{server.minor}"
+    for node in nodes:
+        status = node.raw.get("status")
+        info = status.get("nodeInfo") if isinstance(status, dict) else None
+        text = info.get("kubeletVersion") if isinstance(info, dict) else None
+        try:
+            kubelet = Version.parse(text or "")
+        except ValueError:
+            findings.error(
+                f"its kubelet's version cannot be read: status.nodeInfo.kubeletVersion is {text!r}", node
+            )
+            continue
+        if oldest <= kubelet.release <= server.release:
+            continue
+        where = "newer" if kubelet.release > server.release else f"more than {skew} minor versions older"
+        findings.add(
+            node,
+            path="status.nodeInfo.kubeletVersion",
+            actual=text,
+            expected=f"{oldest[0]}.{oldest[1]} to {newest}",
+            message=f"the kubelet is {text}, {where} than the API server {server}",
+        )

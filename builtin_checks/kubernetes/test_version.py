@@ -1,0 +1,81 @@
+"""Version of the API server.
+
+Restricted field:  gitVersion of the API server
+Allowed values:    from kubernetes.minVersion to kubernetes.maxVersion, none of kubernetes.excludedVersions
+Source:            the specification; Kubernetes, version skew policy
+
+`1.30` is every 1.30.x. `1.30.2` is that patch in every vendor's build. A pre-release of 1.30.0 is older
+than 1.30.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import Bound, Requirement, Version, check
+
+CONTROLS = {"nist-800-53": ["CM-2", "SI-2"]}
+
+
+def range_asked(spec: Any) -> Iterator[Requirement]:
+    """One, where either end of the range is given."""
+    section = spec.kubernetes
+    if section and (section.min_version or section.max_version):
+        key = "minVersion" if section.min_version else "maxVersion"
+        yield Requirement(
+            "kubernetes.version", f"kubernetes.{key}", (section.min_version, section.max_version)
+        )
+
+
+@check(
+    id="kubernetes.version",
+    title="The API server's version lies in the range asked for",
+    severity="critical",
+    controls=CONTROLS,
+    remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
+    requirements=range_asked,
+)
+def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
+    """Old versions get no security fixes; untested new ones may have dropped APIs that workloads use."""
+    minimum, maximum = requirement.value
+    version = read_version(cluster, findings)
+    if version is None:
+        return
+    if minimum and not Bound.parse(minimum).is_minimum_of(version):
+        report(findings, version, f"at least {minimum}")
+    if maximum and not Bound.parse(maximum).is_maximum_of(version):
+        report(findings, version, f"at most {maximum}")
+
+
+@check(
+    id="kubernetes.excludedVersions",
+    title="The API server runs none of the excluded versions",
+    severity="critical",
+    controls=CONTROLS,
+    remediation="Upgrade the control plane to a version that is not excluded.",
+    key="kubernetes.excludedVersions",
+)
+def test_excluded_versions(cluster: Any, requirement: Requirement, findings: Any) -> None:
+    """A version is excluded because it has a known defect."""
+    version = read_version(cluster, findings)
+    if version is None:
+        return
+    for excluded in requirement.value:
+        if Bound.parse(excluded).names(version):
+            report(findings, version, f"not {excluded}")
+
+
+def read_version(cluster: Any, findings: Any) -> Version | None:
+    """The API server's version; an error is reported if it cannot be read."""
+    try:
+        return Version.parse(cluster.version)
+    except ValueError as error:
+        findings.error(f"the API server's version cannot be read: {error}")
+        return None
+
+
+def report(findings: Any, version: Version, expected: str) -> None:
+    """One finding about the cluster."""
+    message = f"the API server's version is {version}, must be {expected}"
+    findings.add(None, path="version", actual=str(version), expected=expected, message=message)

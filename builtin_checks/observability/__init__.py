@@ -1,0 +1,1 @@
+"""Whether somebody can see what the cluster does: metrics and the audit log."""

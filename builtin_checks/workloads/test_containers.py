@@ -1,0 +1,76 @@
+"""Fields that containers and pods must, or must not, have.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].<key>, or spec.<key> for a field
+                   of the pod
+Allowed values:    required: the value; without one, true for a boolean and anything for other fields.
+                   forbidden: anything but the value; without one, unset or false for a boolean, unset for
+                   others
+Source:            the specification, workloads.containers; Kubernetes API v1.37, core/v1 Container and
+                   PodSpec
+
+What counts is what holds when the pod runs. A container without a value has its pod's where Kubernetes lets
+it inherit
+(securityContext.{runAsNonRoot,runAsUser,runAsGroup,seccompProfile,seLinuxOptions,appArmorProfile,windowsOptions},
+resources), and else the default: allowPrivilegeEscalation is true when unset, requests are the limits.
+`exists` is about the field being written, by the author or by the API server. Fields that a kind of
+container cannot carry (ephemeral ones: resources, ports, probes; init containers that are no sidecars:
+probes, lifecycle) or that the pod's operating system refuses are not asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_kspec import ForbiddenField, RequiredField, Requirement, check
+
+CONTROLS = {"cis-kubernetes-1.10": ["5.7.3"], "nist-800-53": ["CM-6", "CM-7"]}
+
+
+def entries(spec: Any, name: str) -> Iterator[Requirement]:
+    """One requirement an entry; a key that is listed again gets `#2`."""
+    containers = spec.workloads.containers if spec.workloads else None
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(getattr(containers, name, None) or ()):
+        seen[entry.key] = seen.get(entry.key, 0) + 1
+        again = f"#{seen[entry.key]}" if seen[entry.key] > 1 else ""
+        base = f"workloads.containers.{name}"
+        yield Requirement(f"{base}[{entry.key}{again}]", f"{base}[{index}]", entry)
+
+
+def required(spec: Any) -> Iterator[Requirement]:
+    """Entries of workloads.containers.required."""
+    return entries(spec, "required")
+
+
+def forbidden(spec: Any) -> Iterator[Requirement]:
+    """Entries of workloads.containers.forbidden."""
+    return entries(spec, "forbidden")
+
+
+@check(
+    id="workloads.containers.required",
+    title="Every container and pod has the required field",
+    severity="high",
+    controls=CONTROLS,
+    remediation="Set the field in the pod template, or exempt the workload with a reason and an end date.",
+    requirements=required,
+)
+def test_required(requirement: Requirement, workloads: Any, findings: Any) -> None:
+    """A hardening setting protects only if no container is without it, init and ephemeral ones included."""
+    entry = requirement.value
+    findings.apply(RequiredField(entry.key, entry.value, entry.exists), workloads)
+
+
+@check(
+    id="workloads.containers.forbidden",
+    title="No container or pod has the forbidden field",
+    severity="high",
+    controls=CONTROLS,
+    remediation="Remove the field from the pod template, or exempt the workload with a reason and an end date.",
+    requirements=forbidden,
+)
+def test_forbidden(requirement: Requirement, workloads: Any, findings: Any) -> None:
+    """One container with the setting is enough to reach the node or its neighbours."""
+    entry = requirement.value
+    findings.apply(ForbiddenField(entry.key, entry.value, entry.exists), workloads)

@@ -1,0 +1,60 @@
+"""Where images come from and how they are referenced.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].image,
+                   spec.volumes[*].image.reference
+Allowed values:    matched by one of workloads.images.allowedRegistries, by none of blockedRegistries; with
+                   a digest where requireDigests is true
+Source:            the specification; CIS Kubernetes 1.10, 5.5.1; the reference grammar of the distribution
+                   project
+
+References are parsed (`nginx` is docker.io/library/nginx) and compared by host and path segment:
+`gcr.io/team` is that and everything below it, `*` stays within one segment, `*.gcr.io` is gcr.io and its
+subdomains. A reference that cannot be parsed is a finding of each of these checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import ImageRule, Requirement, check
+
+
+@check(
+    id="workloads.images.allowedRegistries",
+    title="Every image comes from an allowed registry",
+    severity="high",
+    controls={"cis-kubernetes-1.10": ["5.5.1"], "nist-800-53": ["CM-7(5)", "CM-11"]},
+    remediation="Push the image to an allowed registry and take it from there, or allow its registry.",
+    key="workloads.images.allowedRegistries",
+)
+def test_allowed_registries(requirement: Requirement, workloads: Any, findings: Any) -> None:
+    """What is not from a registry under control has been built and scanned by nobody one knows."""
+    rule = ImageRule(reason="images from other registries", allowed=tuple(requirement.value))
+    findings.apply(rule, workloads)
+
+
+@check(
+    id="workloads.images.blockedRegistries",
+    title="No image comes from a blocked registry",
+    severity="high",
+    controls={"cis-kubernetes-1.10": ["5.5.1"], "nist-800-53": ["CM-7(4)", "CM-11"]},
+    remediation="Take the image from another registry, or mirror it into one of your own.",
+    key="workloads.images.blockedRegistries",
+)
+def test_blocked_registries(requirement: Requirement, workloads: Any, findings: Any) -> None:
+    """A registry is blocked because what it serves is not trusted."""
+    rule = ImageRule(reason="images from blocked registries", blocked=tuple(requirement.value))
+    findings.apply(rule, workloads)
+
+
+@check(
+    id="workloads.images.requireDigests",
+    title="Every image is referenced by digest",
+    severity="medium",
+    controls={"nist-800-53": ["CM-2", "SI-7"]},
+    remediation="Write the image as name@sha256:…; the registry's page shows the digest of a tag.",
+    key="workloads.images.requireDigests",
+)
+def test_require_digests(workloads: Any, findings: Any) -> None:
+    """A tag can be moved to other content; a digest cannot."""
+    findings.apply(ImageRule(reason="images without digest", digest=True), workloads)
