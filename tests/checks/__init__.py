@@ -1,0 +1,1 @@
+"""Built-in checks: pass and fail cases of each, compared finding by finding."""

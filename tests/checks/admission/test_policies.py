@@ -1,0 +1,167 @@
+"""admission.policies: Kyverno policies of both API groups."""
+
+import pytest
+
+from builtin_checks.admission.test_policies import KINDS
+from builtin_checks.admission.test_policies import test_policy_count as count_check
+from builtin_checks.admission.test_policies import test_required_policies as name_check
+from pytest_kspec.testing import evaluate
+from tests.checks.objects import obj, told, verdict
+
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+NOT_READY = {"conditions": [{"type": "Ready", "status": "False"}]}
+VALIDATE = {"name": "r", "validate": {"pattern": {}}}
+UNSERVED = sorted({kind for _, kind in KINDS})
+PATH = "admission.policies.requiredPolicies[p]"
+
+
+def legacy(name="p", kind="ClusterPolicy", ns="", status=READY, rules=(VALIDATE,), **spec):
+    return obj("kyverno.io/v1", kind, name, ns, spec={"rules": list(rules), **spec}, status=status)
+
+
+def current(name="p", kind="ValidatingPolicy", ns="", ready=True, **spec):
+    status = {"conditionStatus": {"ready": ready}}
+    return obj("policies.kyverno.io/v1", kind, name, ns, spec=spec, status=status)
+
+
+def named(*objects, **options):
+    spec = {"admission": {"policies": {"requiredPolicies": [{"name": "p"}]}}}
+    return evaluate(name_check, objects=objects, spec=spec, **options)
+
+
+def counted(n, *objects, **options):
+    return evaluate(
+        count_check, objects=objects, spec={"admission": {"policies": {"minCount": n}}}, **options
+    )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        legacy(validationFailureAction="Enforce"),
+        legacy(validationFailureAction="enforce", status={"ready": True}),
+        legacy(rules=[{"name": "r", "validate": {"failureAction": "Enforce"}}]),
+        legacy(
+            validationFailureAction="Audit", rules=[{"name": "r", "validate": {"failureAction": "Enforce"}}]
+        ),
+        legacy(rules=[{"name": "r", "mutate": {}}, {"name": "g", "generate": {}}]),
+        current(),
+        current(validationActions=["Deny", "Audit"]),
+        current(kind="ImageValidatingPolicy", validationActions=["Deny"]),
+        current(kind="MutatingPolicy"),
+        current(kind="GeneratingPolicy"),
+    ],
+)
+def test_ready_and_enforcing(policy):
+    assert (told(named(policy)), verdict(named(policy))) == ([], "pass")
+
+
+@pytest.mark.parametrize(
+    ("policy", "finding"),
+    [
+        (legacy(), ("spec.validationFailureAction", None, "rule r only audits")),
+        (
+            legacy(validationFailureAction="Audit"),
+            ("spec.validationFailureAction", "Audit", "rule r only audits"),
+        ),
+        (
+            legacy(
+                validationFailureAction="Enforce",
+                rules=[VALIDATE, {"name": "s", "validate": {"failureAction": "Audit"}}],
+            ),
+            ("spec.rules[s].validate.failureAction", "Audit", "rule s only audits"),
+        ),
+        (
+            legacy(rules=[{"name": "i", "verifyImages": [{"failureAction": "Audit"}]}]),
+            ("spec.rules[i].verifyImages[0].failureAction", "Audit", "rule i only audits"),
+        ),
+        (
+            legacy(
+                validationFailureAction="Enforce",
+                validationFailureActionOverrides=[{"action": "Audit", "namespaces": ["dev", "test"]}],
+            ),
+            (
+                "spec.validationFailureActionOverrides[0].action",
+                "Audit",
+                "the policy only audits in dev, test",
+            ),
+        ),
+        (
+            legacy(validationFailureAction="Enforce", admission=False),
+            ("spec.admission", False, "not applied at admission"),
+        ),
+        (
+            legacy(validationFailureAction="Enforce", status=NOT_READY),
+            ("status", NOT_READY, "the policy is not ready"),
+        ),
+        (legacy(validationFailureAction="Enforce", status={}), ("status", {}, "the policy is not ready")),
+        (current(ready=False), ("status", {"conditionStatus": {"ready": False}}, "the policy is not ready")),
+        (
+            current(validationActions=["Audit", "Warn"]),
+            ("spec.validationActions", ["Audit", "Warn"], "the policy does not deny: Audit, Warn"),
+        ),
+        (
+            current(evaluation={"admission": {"enabled": False}}),
+            ("spec.evaluation.admission.enabled", False, "not applied at admission"),
+        ),
+        (
+            current(evaluation={"mode": "JSON"}),
+            ("spec.evaluation.mode", "JSON", "the policy is for JSON payloads"),
+        ),
+    ],
+)
+def test_not_ready_or_not_denying(policy, finding):
+    assert told(named(policy)) == [(f"{policy['kind']} p", *finding)]
+
+
+def test_one_of_two_kinds_of_that_name_is_enough():
+    assert told(named(legacy(), current())) == []
+
+
+def test_missing():
+    assert told(named(current("other"))) == [("cluster", PATH, None, "Kyverno policy p is missing")]
+
+
+@pytest.mark.parametrize(
+    "policy", [legacy(kind="Policy", ns="shop"), current(kind="NamespacedValidatingPolicy", ns="shop")]
+)
+def test_a_policy_of_one_namespace_is_not_one_for_the_cluster(policy):
+    assert told(named(policy)) == [
+        ("cluster", PATH, None, "Kyverno policy p is there for namespace shop only")
+    ]
+
+
+def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_finding():
+    message = "the cluster serves no policy of Kyverno (kyverno.io, policies.kyverno.io): nothing is enforced"
+    assert told(named(missing=UNSERVED)) == [("cluster", PATH, None, message)]
+    assert told(counted(1, missing=UNSERVED)) == [("cluster", "admission.policies.minCount", None, message)]
+    only_current = [kind for group, kind in KINDS if group == "kyverno.io"]
+    assert told(named(current(), missing=only_current)) == []
+
+
+def test_w40_not_readable_is_an_error():
+    assert verdict(named(legacy(), denied=["clusterpolicies"])) == "error"
+
+
+def test_count_of_ready_policies_of_all_kinds():
+    policies = [
+        legacy("a"),
+        legacy("b", status=NOT_READY),
+        legacy("c", kind="Policy", ns="shop"),
+        current("d"),
+        current("e", kind="NamespacedMutatingPolicy", ns="shop"),
+        current("f", ready=False),
+    ]
+    assert told(counted(4, *policies)) == []
+    assert told(counted(5, *policies)) == [
+        (
+            "cluster",
+            "admission.policies.minCount",
+            4,
+            "4 of 5 Kyverno policies are there and ready; not ready: b, f",
+        )
+    ]
+
+
+def test_no_count_asked():
+    assert counted(0) == []

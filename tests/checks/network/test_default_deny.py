@@ -1,0 +1,166 @@
+"""network.defaultDeny: what NetworkPolicies of a namespace do together."""
+
+import pytest
+
+from builtin_checks.network.test_default_deny import test_default_deny as check
+from pytest_kspec.testing import evaluate
+from tests.checks.objects import namespace, policy, told, verdict
+
+SPEC = {"network": {"defaultDeny": True}}
+BOTH = ["Ingress", "Egress"]
+
+
+def run(*policies, **options):
+    return evaluate(check, objects=[namespace("shop"), *policies], spec=SPEC, **options)
+
+
+def missing(direction, actual):
+    return (
+        "Namespace shop",
+        f"networkPolicies.{direction}",
+        actual,
+        f"no default deny for {direction}: {actual}",
+    )
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        pytest.param([policy("deny", "shop", policyTypes=BOTH)], id="one-policy"),
+        pytest.param(
+            [policy("deny", "shop", policyTypes=BOTH, ingress=[], egress=[])], id="empty-rule-lists"
+        ),
+        pytest.param(
+            [policy("in", "shop", policyTypes=["Ingress"]), policy("out", "shop", policyTypes=["Egress"])],
+            id="two-policies-together",
+        ),
+        pytest.param(
+            [policy("in", "shop"), policy("out", "shop", policyTypes=["Egress"])],
+            id="types-default-to-ingress",
+        ),
+        pytest.param(
+            [
+                policy(
+                    "deny", "shop", policyTypes=BOTH, podSelector={"matchLabels": {}, "matchExpressions": []}
+                )
+            ],
+            id="empty-selector-spelled-out",
+        ),
+        pytest.param(
+            [
+                policy("deny", "shop", policyTypes=BOTH),
+                policy("web", "shop", podSelector={"matchLabels": {"app": "web"}}, ingress=[{}]),
+                policy(
+                    "dns",
+                    "shop",
+                    policyTypes=["Egress"],
+                    egress=[{"ports": [{"protocol": "UDP", "port": 53}]}],
+                ),
+                policy("peers", "shop", ingress=[{"from": [{"podSelector": {}}]}]),
+                policy("office", "shop", ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]),
+                policy(
+                    "net",
+                    "shop",
+                    ingress=[{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}],
+                ),
+            ],
+            id="with-exceptions",
+        ),
+    ],
+)
+def test_denies(policies):
+    assert (told(run(*policies)), verdict(run(*policies))) == ([], "pass")
+
+
+def test_no_policy_at_all():
+    assert told(run()) == [
+        missing("ingress", "no NetworkPolicy for ingress"),
+        missing("egress", "no NetworkPolicy for egress"),
+    ]
+
+
+def test_policies_of_another_namespace_do_not_count():
+    results = run(policy("deny", "other", policyTypes=BOTH))
+    assert told(results) == [
+        missing("ingress", "no NetworkPolicy for ingress"),
+        missing("egress", "no NetworkPolicy for egress"),
+    ]
+
+
+def test_w31_allow_all_ingress_with_an_empty_selector_is_no_default_deny():
+    results = run(policy("open", "shop", policyTypes=BOTH, ingress=[{}]))
+    assert told(results) == [missing("ingress", "NetworkPolicy open allowing all ingress of all pods")]
+
+
+def test_w31_deny_for_ingress_only_is_not_enough():
+    assert told(run(policy("deny", "shop", policyTypes=["Ingress"]))) == [
+        missing("egress", "no NetworkPolicy for egress")
+    ]
+
+
+def test_w31_egress_list_does_not_count_for_a_policy_of_type_ingress():
+    results = run(policy("deny", "shop", policyTypes=["Ingress"], egress=[]))
+    assert told(results) == [missing("egress", "no NetworkPolicy for egress")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"to": []},
+        {"to": [], "ports": []},
+        {"to": None, "ports": None},
+        {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}]},
+        {"to": [{"ipBlock": {"cidr": "::/0", "except": []}}]},
+    ],
+)
+def test_policies_add_so_that_allow_everything_defeats_a_default_deny(rule):
+    results = run(
+        policy("deny", "shop", policyTypes=BOTH),
+        policy("open", "shop", policyTypes=["Egress"], egress=[rule]),
+    )
+    assert told(results) == [missing("egress", "NetworkPolicy open allowing all egress of all pods")]
+
+
+def test_egress_rules_make_an_untyped_policy_one_for_egress():
+    results = run(
+        policy("both", "shop", egress=[{"ports": [{"port": 443}]}]), policy("deny", "shop", policyTypes=BOTH)
+    )
+    assert told(results) == []
+    results = run(policy("both", "shop", egress=[{"ports": [{"port": 443}]}]))
+    assert told(results) == [
+        missing("egress", "NetworkPolicy both selecting all pods, but with egress rules")
+    ]
+
+
+def test_a_policy_for_some_pods_is_named():
+    results = run(policy("web", "shop", podSelector={"matchLabels": {"app": "web"}}, policyTypes=BOTH))
+    assert told(results) == [
+        missing("ingress", "NetworkPolicy web selecting only some pods"),
+        missing("egress", "NetworkPolicy web selecting only some pods"),
+    ]
+
+
+def test_every_namespace_counts_system_ones_too():
+    results = evaluate(
+        check,
+        objects=[namespace("kube-system"), namespace("shop"), policy("deny", "shop", policyTypes=BOTH)],
+        spec=SPEC,
+    )
+    assert [f[0] for f in told(results)] == ["Namespace kube-system"] * 2
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"podSelector": "all"}, {"ingress": {}}, {"policyTypes": "Ingress"}, {"ingress": ["x"]}, {"egress": 1}],
+)
+def test_malformed_policy_is_an_error(spec):
+    assert verdict(run(policy("odd", "shop", **spec), policy("deny", "shop", policyTypes=BOTH))) == "error"
+
+
+def test_not_readable_is_an_error():
+    assert verdict(run(denied=["networkpolicies"])) == "error"
+
+
+def test_not_asked_for():
+    assert evaluate(check, objects=[namespace("shop")], spec={"network": {"defaultDeny": False}}) == []

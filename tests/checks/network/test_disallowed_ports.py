@@ -1,0 +1,95 @@
+"""network.disallowedPorts."""
+
+import pytest
+
+from builtin_checks.network.test_disallowed_ports import test_disallowed_ports as check
+from pytest_kspec.testing import evaluate
+from tests.checks.objects import obj, told, verdict
+
+SPEC = {"network": {"disallowedPorts": [22, 3389]}}
+
+
+def run(*objects):
+    return evaluate(check, objects=objects, spec=SPEC)
+
+
+def pod(name="p", **lists):
+    containers = {"containers": [{"name": "app", "image": "a"}], **lists}
+    return obj("v1", "Pod", name, "shop", spec=containers)
+
+
+def service(**spec):
+    return obj("v1", "Service", "s", "shop", spec=spec)
+
+
+def container(*ports):
+    return {"name": "c", "image": "i", "ports": list(ports)}
+
+
+def test_w32_service_ports_are_findings():
+    results = run(
+        service(
+            type="NodePort",
+            ports=[
+                {"name": "ssh", "port": 22, "targetPort": 22},
+                {"port": 80, "targetPort": "web", "nodePort": 3389},
+            ],
+            healthCheckNodePort=22,
+        )
+    )
+    assert told(results) == [
+        ("Service shop/s", "spec.ports[ssh].port", 22, "Service uses port 22 as port"),
+        ("Service shop/s", "spec.ports[ssh].targetPort", 22, "Service uses port 22 as targetPort"),
+        ("Service shop/s", "spec.ports[1].nodePort", 3389, "Service uses port 3389 as nodePort"),
+        ("Service shop/s", "spec.healthCheckNodePort", 22, "Service uses port 22 as healthCheckNodePort"),
+    ]
+
+
+@pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers"])
+def test_ports_of_all_three_container_lists(field):
+    results = run(
+        pod(
+            **{
+                field: [
+                    container({"name": "ssh", "containerPort": 22}, {"containerPort": 80, "hostPort": 3389})
+                ]
+            }
+        )
+    )
+    assert [(where, path, actual) for where, path, actual, _ in told(results)] == [
+        ("Pod shop/p", f"spec.{field}[c].ports[ssh].containerPort", 22),
+        ("Pod shop/p", f"spec.{field}[c].ports[1].hostPort", 3389),
+    ]
+
+
+def test_templates_of_controllers():
+    template = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [container({"containerPort": 22})]},
+    }
+    deployment = obj("apps/v1", "Deployment", "d", "shop", spec={"template": template})
+    assert [(where, path) for where, path, _, _ in told(run(deployment))] == [
+        ("Deployment shop/d", "spec.template.spec.containers[c].ports[0].containerPort")
+    ]
+
+
+def test_other_ports_pass():
+    results = run(
+        pod(containers=[container({"containerPort": 8022})]),
+        service(ports=[{"port": 222, "targetPort": "ssh"}]),
+    )
+    assert (told(results), verdict(results)) == ([], "pass")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pod(containers=[{"name": "c", "ports": {"a": 1}}]),
+        pod(containers=[container("22")]),
+        pod(containers=[container({"containerPort": "22"})]),
+        service(ports=[{"port": "22"}]),
+        service(ports="22"),
+    ],
+)
+def test_malformed_ports_are_an_error(odd):
+    assert verdict(run(odd)) == "error"

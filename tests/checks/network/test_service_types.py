@@ -1,0 +1,39 @@
+"""network.allowedServiceTypes."""
+
+from builtin_checks.network.test_service_types import test_service_types as check
+from pytest_kspec.testing import evaluate
+from tests.checks.objects import obj, told, verdict
+
+SPEC = {"network": {"allowedServiceTypes": ["ClusterIP", "ExternalName"]}}
+
+
+def service(name, **spec):
+    return obj("v1", "Service", name, "shop", spec=spec)
+
+
+def test_w32_other_types_are_findings():
+    objects = [
+        service("a", type="ClusterIP"),
+        service("b"),
+        service("c", clusterIP="None"),
+        service("d", type="ExternalName", externalName="example.org"),
+        service("e", type="NodePort"),
+        service("f", type="LoadBalancer"),
+    ]
+    assert told(evaluate(check, objects=objects, spec=SPEC)) == [
+        ("Service shop/e", "spec.type", "NodePort", "Service is of type NodePort"),
+        ("Service shop/f", "spec.type", "LoadBalancer", "Service is of type LoadBalancer"),
+    ]
+
+
+def test_unset_type_is_cluster_ip():
+    results = evaluate(
+        check, objects=[service("a")], spec={"network": {"allowedServiceTypes": ["LoadBalancer"]}}
+    )
+    assert told(results) == [
+        ("Service shop/a", "spec.type", None, "Service is of type ClusterIP (the default)")
+    ]
+
+
+def test_malformed_type_is_an_error():
+    assert verdict(evaluate(check, objects=[service("a", type=3)], spec=SPEC)) == "error"

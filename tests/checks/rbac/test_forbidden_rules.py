@@ -1,0 +1,321 @@
+"""rbac.forbiddenRules: what is granted, to whom."""
+
+import pytest
+
+from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as check
+from pytest_kspec.testing import evaluate
+from tests.checks.objects import binding, role, rule, told, verdict
+
+DEFAULT = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+EVERYTHING = rule("*", "*", "*")
+ADMIN = role("cluster-admin", EVERYTHING, rule("*", urls="*"), labels=DEFAULT)
+ADMIN_BINDING = binding("cluster-admin", "ClusterRole/cluster-admin", "Group/system:masters", labels=DEFAULT)
+
+
+def spec(group, resource, *verbs):
+    return {"rbac": {"forbiddenRules": [{"apiGroup": group, "resource": resource, "verbs": list(verbs)}]}}
+
+
+SECRETS = spec("", "secrets", "get", "list")
+WILDCARDS = spec("*", "*", "*")
+
+
+def run(asked, *objects, **options):
+    return evaluate(check, objects=objects, spec=asked, **options)
+
+
+def reads(role_rule, asked=SECRETS):
+    """Whether a binding of jane to a role with this rule is a finding."""
+    results = run(asked, role("r", role_rule), binding("b", "ClusterRole/r", "User/jane"))
+    return verdict(results) == "fail"
+
+
+def test_a_binding_is_the_finding_and_says_everything():
+    results = run(
+        SECRETS,
+        role("pods", rule("get", "", "pods"), rule("get,list,watch", "", "secrets"), ns="shop"),
+        binding("b", "Role/pods", "User/bob", "ServiceAccount/ci/runner", ns="shop"),
+    )
+    written = "Role pods rules[1]: get, list, watch on secrets (core)"
+    assert told(results) == [
+        (
+            "RoleBinding shop/b",
+            f"subjects[{i}]",
+            written,
+            f"{who} is granted get, list in namespace shop by {written}",
+        )
+        for i, who in enumerate(["User bob", "ServiceAccount ci/runner"])
+    ]
+    assert [f.expected for f in results[0].findings] == ["no grant of get, list on secrets (core)"] * 2
+
+
+def test_a_service_account_without_namespace_is_of_the_bindings_namespace():
+    raw = binding("b", "ClusterRole/r", ns="shop")
+    raw["subjects"] = [{"kind": "ServiceAccount", "name": "runner"}]
+    (finding,) = told(run(SECRETS, role("r", rule("get", "", "secrets")), raw))
+    assert finding[3].startswith(
+        "ServiceAccount shop/runner is granted get in namespace shop by ClusterRole r rules[0]"
+    )
+
+
+def test_w38_a_role_with_wildcards_grants_get_on_secrets():
+    assert reads(rule("*", "", "*"))
+    assert reads(rule("get", "*", "secrets"))
+    assert reads(rule("*", "apps,*", "pods,secrets"))
+
+
+def test_w38_default_cluster_admin_does_not_fail_everything():
+    assert (told(run(WILDCARDS, ADMIN, ADMIN_BINDING)), verdict(run(WILDCARDS, ADMIN, ADMIN_BINDING))) == (
+        [],
+        "pass",
+    )
+
+
+def test_w38_a_subject_added_to_the_default_binding_is_a_finding():
+    added = binding(
+        "cluster-admin",
+        "ClusterRole/cluster-admin",
+        "Group/system:masters",
+        "Group/system:authenticated",
+        labels=DEFAULT,
+    )
+    written = "ClusterRole cluster-admin rules[0]: * on * (*)"
+    assert told(run(WILDCARDS, ADMIN, added)) == [
+        (
+            "ClusterRoleBinding cluster-admin",
+            "subjects[1]",
+            written,
+            "Group system:authenticated (every authenticated user and service account) is granted * in the "
+            f"whole cluster by {written}",
+        )
+    ]
+
+
+def test_w38_another_binding_to_cluster_admin_is_a_finding():
+    results = run(WILDCARDS, ADMIN, ADMIN_BINDING, binding("ops", "ClusterRole/cluster-admin", "Group/ops"))
+    assert [f[:2] for f in told(results)] == [("ClusterRoleBinding ops", "subjects[0]")]
+
+
+def test_the_bootstrapping_label_alone_excuses_nothing():
+    forged = binding("ops", "ClusterRole/cluster-admin", "User/mallory", labels=DEFAULT)
+    rebound = binding(
+        "system:basic-user", "ClusterRole/cluster-admin", "Group/system:authenticated", labels=DEFAULT
+    )
+    assert [f[0] for f in told(run(WILDCARDS, ADMIN, forged, rebound))] == [
+        "ClusterRoleBinding ops",
+        "ClusterRoleBinding system:basic-user",
+    ]
+
+
+def test_default_bindings_without_the_label_are_ordinary_but_masters_stay_masters():
+    unlabelled = binding("cluster-admin", "ClusterRole/cluster-admin", "Group/system:masters", "User/x")
+    assert [f[1] for f in told(run(WILDCARDS, ADMIN, unlabelled))] == ["subjects[1]"]
+
+
+def test_controllers_of_kubernetes_are_told_apart():
+    objects = [
+        role("system:controller:generic-garbage-collector", rule("delete,get", "*", "*"), labels=DEFAULT),
+        binding(
+            "system:controller:generic-garbage-collector",
+            "ClusterRole/system:controller:generic-garbage-collector",
+            "ServiceAccount/kube-system/generic-garbage-collector",
+            "ServiceAccount/shop/generic-garbage-collector",
+            labels=DEFAULT,
+        ),
+        role("system:kube-scheduler", rule("get", "", "secrets"), labels=DEFAULT),
+        binding(
+            "system:kube-scheduler",
+            "ClusterRole/system:kube-scheduler",
+            "User/system:kube-scheduler",
+            labels=DEFAULT,
+        ),
+    ]
+    assert [f[3].partition(" is ")[0] for f in told(run(SECRETS, *objects))] == [
+        "ServiceAccount shop/generic-garbage-collector"
+    ]
+
+
+def test_a_default_role_of_everybody_that_was_widened_is_a_finding():
+    def discovery(*more):
+        return [
+            role("system:discovery", rule("get", urls="/api,/api/*,/version"), *more, labels=DEFAULT),
+            binding(
+                "system:discovery",
+                "ClusterRole/system:discovery",
+                "Group/system:authenticated",
+                labels=DEFAULT,
+            ),
+        ]
+
+    assert told(run(spec("", "/api", "get"), *discovery())) == []
+    assert told(run(SECRETS, *discovery())) == []
+    (finding,) = told(run(SECRETS, *discovery(rule("get", "", "secrets"))))
+    assert finding[2] == "ClusterRole system:discovery rules[1]: get on secrets (core)"
+
+
+def test_unbound_roles_and_dangling_bindings_grant_nothing():
+    objects = [
+        role("r", EVERYTHING),
+        role("local", EVERYTHING, ns="shop"),
+        binding("gone", "ClusterRole/gone", "User/jane"),
+        binding("elsewhere", "Role/local", "User/jane", ns="other"),
+        binding("no-cluster-wide-role", "Role/local", "User/jane"),
+        binding("nobody", "ClusterRole/r"),
+    ]
+    assert (told(run(WILDCARDS, *objects)), verdict(run(WILDCARDS, *objects))) == ([], "pass")
+
+
+def test_resource_names_are_a_narrower_grant_that_is_said():
+    results = run(
+        SECRETS,
+        role("r", rule("get", "", "secrets", names="db,tls")),
+        binding("b", "ClusterRole/r", "User/jane"),
+    )
+    assert [f[2] for f in told(results)] == ["ClusterRole r rules[0]: get on secrets (core) named db, tls"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "found"),
+    [
+        # subresources, as the authorizer matches them
+        (("", "pods/exec", "create"), ("create", "", "pods/exec"), True),
+        (("", "pods/exec", "create"), ("create", "", "*/exec"), True),
+        (("", "pods/exec", "create"), ("create", "", "*"), True),
+        (("", "pods/exec", "create"), ("create", "", "pods"), False),
+        (("", "pods/exec", "create"), ("create", "", "pods/*"), False),
+        (("", "pods", "get"), ("get", "", "pods/log"), False),
+        (("", "pods/*", "get"), ("get", "", "pods/log"), True),
+        (("", "pods/*", "get"), ("get", "", "pods"), False),
+        (("", "*/exec", "create"), ("create", "", "pods/exec"), True),
+        (("", "*/exec", "create"), ("create", "", "pods/attach"), False),
+        # groups
+        (("apps", "deployments", "get"), ("get", "", "deployments"), False),
+        (("*", "secrets", "get"), ("get", "", "secrets"), True),
+        # wildcards in the entry
+        (("*", "*", "*"), ("*", "*", "*"), True),
+        (("*", "*", "*"), ("*", "", "*"), False),
+        (("*", "*", "*"), ("get", "*", "*"), False),
+        (("*", "*", "*"), ("*", "*", "pods"), False),
+        (("", "*", "*"), ("*", "", "*"), True),
+        (("", "*", "*"), ("*", "*", "*"), True),
+        (("", "*", "*"), ("*", "", "pods"), False),
+        (("", "secrets", "*"), ("*", "", "secrets"), True),
+        (("", "secrets", "*"), ("get,list,watch", "", "secrets"), False),
+        (("*", "secrets", "*"), ("*", "", "secrets"), True),
+        (
+            ("rbac.authorization.k8s.io", "*", "escalate"),
+            ("escalate", "rbac.authorization.k8s.io", "roles"),
+            True,
+        ),
+        (
+            ("rbac.authorization.k8s.io", "*", "escalate"),
+            ("get", "rbac.authorization.k8s.io", "roles"),
+            False,
+        ),
+        # escalation verbs, exactly
+        (
+            ("rbac.authorization.k8s.io", "clusterroles", "bind"),
+            ("bind", "rbac.authorization.k8s.io", "clusterroles"),
+            True,
+        ),
+        (("", "users", "impersonate"), ("impersonate", "", "users,groups"), True),
+        (("", "secrets", "get"), ("escalate", "rbac.authorization.k8s.io", "clusterroles"), False),
+    ],
+)
+def test_matching(asked, granted, found):
+    assert reads(rule(*granted), spec(*asked)) is found
+
+
+@pytest.mark.parametrize(
+    ("path", "granted", "found"),
+    [
+        ("/metrics", "/metrics", True),
+        ("/metrics", "/met*", True),
+        ("/metrics", "*", True),
+        ("/metrics", "/metrics/", False),
+        ("/debug/*", "/debug/pprof", True),
+        ("/debug/*", "/debug/pprof/*", True),
+        ("/debug/*", "/*", True),
+        ("/debug/*", "/metrics", False),
+        ("/debug/*", "/metrics/*", False),
+    ],
+)
+def test_paths(path, granted, found):
+    assert reads(rule("get", urls=granted), spec("", path, "get")) is found
+
+
+def test_paths_and_cluster_scoped_resources_are_not_granted_by_role_bindings():
+    objects = [
+        role("r", rule("*", "*", "*"), rule("*", urls="*")),
+        binding("b", "ClusterRole/r", "User/jane", ns="shop"),
+    ]
+    for asked in (spec("", "/metrics", "get"), spec("", "nodes", "get"), spec("", "nodes/proxy", "get")):
+        assert told(run(asked, *objects)) == []
+    assert len(told(run(spec("", "namespaces", "delete"), *objects))) == 1
+
+
+def test_aggregated_rules_count_also_where_no_controller_filled_them_in():
+    objects = [
+        role(
+            "monitoring",
+            aggregationRule={"clusterRoleSelectors": [{"matchLabels": {"to": "monitoring"}}]},
+        ),
+        role(
+            "half",
+            labels={"to": "monitoring"},
+            aggregationRule={
+                "clusterRoleSelectors": [{"matchExpressions": [{"key": "part", "operator": "Exists"}]}]
+            },
+        ),
+        role("piece", rule("get", "", "pods"), rule("get", "", "secrets"), labels={"part": "1"}),
+        binding("b", "ClusterRole/monitoring", "User/jane"),
+    ]
+    written = "ClusterRole piece rules[1] (aggregated into monitoring): get on secrets (core)"
+    assert [f[2] for f in told(run(SECRETS, *objects))] == [written]
+
+
+def test_aggregation_circles_end():
+    def selects(label):
+        return {"clusterRoleSelectors": [{"matchLabels": {"is": label}}]}
+
+    objects = [
+        role("a", rule("get", "", "pods"), labels={"is": "a"}, aggregationRule=selects("b")),
+        role("b", rule("get", "", "secrets"), labels={"is": "b"}, aggregationRule=selects("a")),
+        binding("x", "ClusterRole/a", "User/jane"),
+    ]
+    assert [f[2] for f in told(run(SECRETS, *objects))] == [
+        "ClusterRole b rules[0] (aggregated into a): get on secrets (core)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {**role("r"), "rules": {"verbs": ["*"]}},
+        {**role("r"), "rules": ["*"]},
+        {**role("r"), "rules": [{"verbs": "*"}]},
+        {**role("r"), "rules": [{"verbs": [1]}]},
+        {**role("r"), "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": "x"}]}},
+        {**binding("b", "ClusterRole/r", "User/jane"), "subjects": "jane"},
+        {**binding("b", "ClusterRole/r", "User/jane"), "subjects": [{"kind": "User", "name": 1}]},
+        {**binding("b", "ClusterRole/r", "User/jane"), "roleRef": "r"},
+    ],
+)
+def test_malformed_objects_are_errors(odd):
+    assert verdict(run(SECRETS, role("other"), odd)) == "error"
+
+
+def test_ids():
+    asked = [
+        {"apiGroup": "", "resource": "secrets", "verbs": ["get"]},
+        {"apiGroup": "", "resource": "secrets", "verbs": ["list"]},
+        {"apiGroup": "*", "resource": "*", "verbs": ["*"]},
+        {"resource": "/metrics", "verbs": ["get"]},
+    ]
+    results = evaluate(check, objects=[ADMIN], spec={"rbac": {"forbiddenRules": asked}})
+    assert {result.id for result in results} == {
+        "rbac.forbiddenRules[core/secrets]",
+        "rbac.forbiddenRules[core/secrets#2]",
+        "rbac.forbiddenRules[*/*]",
+        "rbac.forbiddenRules[path/metrics]",
+    }

@@ -1,0 +1,1 @@
+"""Rules as data, and the pure engines behind them."""
