@@ -61,7 +61,9 @@ def check(
         if not doc:
             problems.append("it has no docstring: say why the check matters.")
         bad_controls = [
-            name for name, ids in (controls or {}).items() if isinstance(ids, str) or not all(isinstance(i, str) for i in ids)
+            name
+            for name, ids in (controls or {}).items()
+            if isinstance(ids, str) or not all(isinstance(i, str) for i in ids)
         ]
         if bad_controls:
             problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")

@@ -102,23 +102,27 @@ class Container(NamedTuple):
 class PodShape:
     """What pods of one template have in common: the pod spec and the annotations that security rules read.
 
-    spec: the pod spec as plain data. In pods, `nodeName` and the random suffix of `kube-api-access-…` are those of one
-    of the pods; ask `Workload.pod_spec` for the exact spec of one pod.
+    spec: the pod spec as plain data. In pods, `nodeName` (also in the affinity of a DaemonSet's pods) and the random
+    suffix of `kube-api-access-…` are those of one of the pods; ask `Workload.pod_spec` for the exact spec of one pod.
     annotations: only `*.alpha.kubernetes.io` / `*.beta.kubernetes.io` security annotations (seccomp, AppArmor).
     malformed: (path, found) where a container list or a container is not what Kubernetes allows; such containers are
     not in `containers`, and a rule that needs them must report an error, never a pass (`findings.apply` does).
     """
 
-    __slots__ = ("__dict__", "annotations", "spec")
+    __slots__ = ("__dict__", "_known_malformed", "annotations", "spec")
 
-    def __init__(self, spec: dict[str, Any], annotations: Mapping[str, str]) -> None:
+    def __init__(
+        self, spec: dict[str, Any], annotations: Mapping[str, str], malformed: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        """`malformed`: what the source found wrong already, such as a spec that is not a map."""
         self.spec = spec
         self.annotations = annotations
+        self._known_malformed = malformed
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Container, ...], tuple[tuple[str, Any], ...]]:
         found: list[Container] = []
-        malformed: list[tuple[str, Any]] = []
+        malformed: list[tuple[str, Any]] = list(self._known_malformed)
         for list_name in CONTAINER_LISTS:
             entries = self.spec.get(list_name)
             if entries is None:
@@ -140,7 +144,7 @@ class PodShape:
 
     @property
     def malformed(self) -> tuple[tuple[str, Any], ...]:
-        """Container lists and containers of a wrong type."""
+        """Container lists, containers, spec or metadata of a wrong type."""
         return self._scanned[1]
 
 
@@ -227,6 +231,11 @@ class Resources(Sequence[R], Generic[R]):
     def __getitem__(self, index: int | slice) -> R | Sequence[R]:
         self._examined()
         return self._items[index]
+
+    @property
+    def items(self) -> Sequence[R]:
+        """The sequence behind it; reading it does not count as examining."""
+        return self._items
 
     def where(self, test: Callable[[R], bool]) -> Resources[R]:
         """Those for which `test` is true, as a collection of the same kind."""

@@ -1,0 +1,153 @@
+"""All checks: the built-in ones and the user's, found by path.
+
+Files are walked, never registered by an import side effect: a check that lies in a given folder is in the catalog, and a
+file that cannot be imported is an error that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+import pytest_kspec
+from pytest_kspec.authoring import ATTRIBUTE
+from pytest_kspec.errors import CheckError, UsageError
+from pytest_kspec.model.check import Check
+
+Importer = Callable[[Path], ModuleType]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A check and the module that it was found in."""
+
+    check: Check
+    module: ModuleType
+    builtin: bool
+
+
+class Catalog:
+    """Checks by id. Raises CheckError for two checks of one id, naming both places."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries: dict[str, Entry] = {}
+        for entry in entries:
+            other = self.entries.get(entry.check.id)
+            if other is not None:
+                raise CheckError(
+                    f"check id {entry.check.id!r} is already taken by {_place(other.check)}.",
+                    where=_place(entry.check),
+                    fix="Choose another id.",
+                )
+            self.entries[entry.check.id] = entry
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """All checks, sorted by id."""
+        return [self.entries[id].check for id in sorted(self.entries)]
+
+    def find(self, requirement_id: str) -> Check | None:
+        """The check of this id, or the check that answers this requirement (`id[part]`), or None."""
+        entry = self.entries.get(requirement_id)
+        while entry is None and requirement_id.endswith("]") and "[" in requirement_id:
+            requirement_id = requirement_id[: requirement_id.rindex("[")]
+            entry = self.entries.get(requirement_id)
+        if entry is None and "[" in requirement_id:
+            entry = self.entries.get(requirement_id.partition("[")[0])
+        return entry.check if entry else None
+
+    def get(self, check_id: str) -> Check:
+        """Like `find`. Raises CheckError with a suggestion."""
+        found = self.find(check_id)
+        if found is None:
+            near = difflib.get_close_matches(check_id, self.entries, n=1)
+            fix = f"Did you mean '{near[0]}'?" if near else "'kspec checks' lists all."
+            raise CheckError(f"no check has the id '{check_id}'.", fix=fix)
+        return found
+
+
+def load_catalog(paths: Sequence[Path] = (), importer: Importer | None = None) -> Catalog:
+    """The built-in checks and those in `paths` (files or folders). Raises CheckError, UsageError."""
+    return Catalog([*_builtin(), *_custom(paths, importer or import_file)])
+
+
+def _builtin() -> Iterator[Entry]:
+    # In the wheel the checks lie inside the package, in a checkout beside it.
+    home = Path(pytest_kspec.__file__).parent
+    inside = home / "builtin_checks"
+    folder, package = (
+        (inside, "pytest_kspec.builtin_checks")
+        if inside.is_dir()
+        else (home.parent / "builtin_checks", "builtin_checks")
+    )
+    for path in sorted(folder.glob("*/test_*.py")):
+        name = f"{package}.{path.parent.name}.{path.stem}"
+        yield from _checks_of(importlib.import_module(name), builtin=True)
+
+
+def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
+    seen: set[Path] = set()
+    for given in paths:
+        if given.is_dir():
+            files = sorted(
+                p for p in given.rglob("*.py") if p.name.startswith("test_") or p.stem.endswith("_test")
+            )
+            if not files:
+                raise UsageError("no check modules (test_*.py) in this folder.", where=str(given))
+        elif given.is_file():
+            files = [given]
+        else:
+            raise UsageError(
+                "no such file or folder of checks.", where=str(given), fix="Look at --kspec-checks."
+            )
+        for file in files:
+            if file.resolve() in seen:
+                continue
+            seen.add(file.resolve())
+            found = list(_checks_of(importer(file), builtin=False))
+            if not found:
+                raise CheckError(
+                    "no check in this file.",
+                    where=str(file),
+                    fix="Decorate a function with @pytest_kspec.check(…).",
+                )
+            yield from found
+
+
+def _checks_of(module: ModuleType, *, builtin: bool) -> Iterator[Entry]:
+    for value in vars(module).values():
+        made = getattr(value, ATTRIBUTE, None) if callable(value) else None
+        if isinstance(made, Check) and value.__module__ == module.__name__:
+            yield Entry(made, module, builtin)
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import a module from a file, outside a pytest session. Raises CheckError if it cannot be imported."""
+    name = f"kspec_checks_{abs(hash(str(path.resolve())))}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise CheckError("this is not a Python file.", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except CheckError:
+        del sys.modules[name]
+        raise
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
+    return module
+
+
+def _place(check: Check) -> str:
+    return f"{check.path}:{check.line}"

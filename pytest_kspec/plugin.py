@@ -1,0 +1,62 @@
+"""pytest entry point. It loads in every pytest run: the standard library and pytest only, and nothing done without an option.
+
+With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, which holds everything else.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+OPTIONS = (
+    ("spec", "PATH", "append", "specification to check: file, folder or glob; may be repeated"),
+    (
+        "cluster",
+        "REF",
+        "append",
+        'cluster to check: kubeconfig context, path of a snapshot or of manifests, "in-cluster", or "all" '
+        "(every context); may be repeated. Default: the specification's clusterRef, else the current context",
+    ),
+    ("kubeconfig", "PATH", None, "kubeconfig file. Default: $KUBECONFIG, else ~/.kube/config"),
+    ("checks", "PATH", "append", "file or folder of your own checks; may be repeated"),
+    ("exemptions", "PATH", "append", "file of exemptions beside those in the specification; may be repeated"),
+    (
+        "fail-on",
+        "LEVEL",
+        None,
+        "low (default), medium, high or critical: below it, a failed check does not fail the run",
+    ),
+    ("report", "FORMAT:PATH", "append", "write a report: json, junit or html; may be repeated"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Every option is an ini key too: --kspec-fail-on is kspec_fail_on."""
+    group = parser.getgroup("kspec", "Kubernetes compliance (pytest-kspec)")
+    for name, metavar, action, text in OPTIONS:
+        dest = f"kspec_{name.replace('-', '_')}"
+        if action:
+            group.addoption(
+                f"--kspec-{name}", action=action, dest=dest, metavar=metavar, default=[], help=text
+            )
+            parser.addini(dest, text, type="args", default=[])
+        else:
+            group.addoption(f"--kspec-{name}", dest=dest, metavar=metavar, default=None, help=text)
+            parser.addini(dest, text, default="")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Our own hooks."""
+    from pytest_kspec import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the compliance session when a specification is given."""
+    config.addinivalue_line(
+        "markers", "kspec(id, severity, area): set on every compliance item; select with -m kspec"
+    )
+    if config.getoption("kspec_spec") or config.getini("kspec_spec"):
+        from pytest_kspec.session import start
+
+        start.start(config)

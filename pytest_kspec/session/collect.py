@@ -1,0 +1,202 @@
+"""Specification file → cluster → requirement, as pytest nodes. No cluster is touched while collecting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from _pytest import python as pytest_python
+from _pytest._code.code import ExceptionInfo
+
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.plan.plan import Planned
+from pytest_kspec.session import run as runs
+from pytest_kspec.session.context import CheckContext
+from pytest_kspec.session.verdict import Skipped, failure_text, make_result, record_exception
+
+
+class NotCompliant(Exception):
+    """The verdict is fail or error; the text is what pytest shows."""
+
+
+class SpecFile(pytest.File):
+    """A specification file."""
+
+    def collect(self) -> Iterable[ClusterNode]:
+        """One node for each cluster."""
+        spec = self.config.stash[runs.KEY].specs[self.path.resolve()]
+        for target in spec.targets:
+            yield ClusterNode.from_parent(self, name=target.name, spec=spec, target=target)
+
+
+class ClusterNode(pytest.Collector):
+    """A cluster below its specification; `--dist loadscope` keeps it on one worker."""
+
+    def __init__(self, *, spec: runs.SpecRun, target: runs.Target, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.target = target
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One item for each requirement (and parameter set), in the order of the plan."""
+        scopes: dict[str, CheckModule] = {}
+        for planned in self.spec.plan.planned:
+            module = planned.entry.module
+            scope = scopes.get(module.__name__)
+            if scope is None:
+                scope = scopes[module.__name__] = CheckModule.from_parent(
+                    self,
+                    path=Path(module.__file__ or "."),
+                    name="",
+                    nodeid=self.id,
+                    module=module,
+                )
+                if not planned.entry.builtin:
+                    self._add_fixtures(scope)
+            yield from _items(scope, planned)
+
+    def _add_fixtures(self, scope: CheckModule) -> None:
+        manager = self.session._fixturemanager
+        for conftest in self.config.pluginmanager._getconftestmodules(scope.path):
+            manager.parsefactories(holder=conftest, node=scope)
+        manager.parsefactories(holder=scope.obj, node=scope)
+
+
+class CheckModule(pytest.Module):
+    """A module of checks below a cluster. It has the cluster's node id: modules do not show in the ids of items."""
+
+    def __init__(self, *, module: ModuleType, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._module = module
+
+    def _getobj(self) -> ModuleType:
+        return self._module
+
+
+class ComplianceItem(pytest.Function):
+    """One requirement on one cluster."""
+
+    planned: Planned
+    context: CheckContext | None = None
+    wire: dict[str, Any] | None = None
+
+    def setup(self) -> None:
+        """Give the check its context, then its fixtures."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        self.wire = None
+        self.context = self.config.stash[runs.KEY].context(cluster.spec, cluster.target, self.planned)
+        super().setup()
+
+    def runtest(self) -> None:
+        """Run the check, make its verdict, and raise what tells pytest of it."""
+        assert self.context is not None
+        try:
+            super().runtest()
+        except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
+            record_exception(error, self.context.findings)
+            cause: BaseException | None = error
+        except Skipped as error:
+            record_exception(error, self.context.findings)
+            cause = error
+        else:
+            cause = None
+        self.conclude()
+        assert self.wire is not None
+        result = self.wire["result"]
+        if result["verdict"] in (Verdict.FAIL, Verdict.ERROR):
+            raise NotCompliant(failure_text(result)) from cause
+        if result["verdict"] == Verdict.SKIP:
+            raise pytest.skip.Exception(result["reason"], _use_item_location=True)
+
+    def conclude(self, duration_s: float = 0.0) -> dict[str, Any]:
+        """Make the result, as plain data that crosses processes."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        planned = self.planned
+        findings = self.context.findings if self.context else None
+        result = make_result(
+            planned.entry.check,
+            planned.requirement,
+            findings,
+            nodeid=self.nodeid,
+            title=self._title(),
+            duration_s=duration_s,
+        ).to_wire()
+        result["id"] = self.name
+        self.wire = {
+            "result": result,
+            "uses": [list(pair) for pair in sorted(findings.uses.items())] if findings else [],
+            "cluster": self.config.stash[runs.KEY].cluster_facts(cluster.target),
+        }
+        return self.wire
+
+    def _title(self) -> str:
+        title = self.planned.entry.check.title
+        callspec = getattr(self, "callspec", None)
+        return f"{title} [{callspec.id}]" if callspec is not None and callspec.id else title
+
+    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Plain text: pytest's own representation of a failure costs 88 ms an item."""
+        if isinstance(excinfo.value, NotCompliant):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path | str, int | None, str]:
+        """Where the requirement stands in the specification."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        line = self.planned.requirement.location.rsplit(":", 2)[1:2]
+        number = int(line[0]) - 1 if line and line[0].isdigit() else None
+        return cluster.spec.spec.path, number, f"{cluster.name} {self.name}"
+
+
+def _items(scope: CheckModule, planned: Planned) -> Iterator[ComplianceItem]:
+    """As pytest's own collector makes items of a function: one, or one for each set of parameters."""
+    check = planned.entry.check
+    name = planned.requirement.id
+    definition = pytest_python.FunctionDefinition.from_parent(scope, name=name, callobj=check.func)
+    info = definition._fixtureinfo
+    calls: list[Any] = []
+    if getattr(check.func, "pytestmark", None) or not planned.entry.builtin:
+        metafunc = pytest_python.Metafunc(
+            definition=definition,
+            fixtureinfo=info,
+            config=scope.config,
+            cls=None,
+            module=scope.obj,
+            _ispytest=True,
+        )
+        own = getattr(scope.obj, "pytest_generate_tests", None)
+        scope.ihook.pytest_generate_tests.call_extra([own] if own else [], {"metafunc": metafunc})
+        calls = metafunc._calls
+        if calls:
+            metafunc._recompute_direct_params_indices()
+            info.prune_dependency_tree()
+    for callspec in calls or [None]:
+        params = callspec.id if callspec is not None and callspec._idlist else ""
+        item: ComplianceItem = ComplianceItem.from_parent(
+            scope,
+            name=f"{name}[{params}]" if params else name,
+            callspec=callspec,
+            callobj=check.func,
+            keywords={callspec.id: True} if callspec is not None else None,
+            fixtureinfo=info,
+            originalname=name,
+        )
+        item.planned = planned
+        item.add_marker(
+            pytest.mark.kspec(id=name, severity=check.severity.value, area=name.partition(".")[0])
+        )
+        item.user_properties = [
+            ("kspec_id", name),
+            ("kspec_severity", check.severity.value),
+            *(
+                (f"kspec_control_{catalog}", ", ".join(ids))
+                for catalog, ids in sorted(check.controls.items())
+            ),
+        ]
+        yield item

@@ -1,0 +1,159 @@
+"""What a check may ask for by name, for one requirement on one cluster. The pytest fixtures are thin views on this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.errors import NotApplicable
+from pytest_kspec.model.exemption import Exemptions
+from pytest_kspec.model.resources import Container, Resource, Resources, Workload
+from pytest_kspec.session.findings import Findings, Grouping
+
+if TYPE_CHECKING:
+    from pytest_kspec.cluster.inventory import Inventory
+    from pytest_kspec.model.check import Requirement
+    from pytest_kspec.model.spec import ClusterSpecification
+
+
+class Cluster:
+    """The cluster that is examined; the fixture `cluster`."""
+
+    def __init__(self, inventory: Inventory, findings: Findings) -> None:
+        self._inventory = inventory
+        self._findings = findings
+
+    @property
+    def name(self) -> str:
+        """As in the node id."""
+        return self._inventory.source.name
+
+    @property
+    def source(self) -> str:
+        """`live`, `snapshot` or `manifests`."""
+        return self._inventory.source.kind
+
+    @property
+    def version(self) -> str:
+        """The API server's gitVersion ("v1.34.1-eks-113cf36"). Raises NotApplicable for manifests, SourceError."""
+        version = self._inventory.info.version
+        if not version:
+            raise NotApplicable("manifests have no API server, hence no version to read.")
+        return version
+
+    @property
+    def uid(self) -> str:
+        """UID of the kube-system namespace, or ""."""
+        return self._inventory.info.uid
+
+    def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
+        """All objects of a kind. Raises AccessDenied, NotServed, SourceUnavailable."""
+        return Resources(self._inventory.list(kind, group), self._findings.examined)
+
+    def serves(self, kind: str, group: str | None = None) -> bool:
+        """Whether the cluster serves this kind."""
+        return self._inventory.serves(kind, group)
+
+
+class Rbac:
+    """Roles and bindings, listed when asked for; the fixture `rbac`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @property
+    def roles(self) -> Resources[Resource]:
+        """Roles of all namespaces."""
+        return self._cluster.list("Role", "rbac.authorization.k8s.io")
+
+    @property
+    def cluster_roles(self) -> Resources[Resource]:
+        """ClusterRoles."""
+        return self._cluster.list("ClusterRole", "rbac.authorization.k8s.io")
+
+    @property
+    def role_bindings(self) -> Resources[Resource]:
+        """RoleBindings of all namespaces."""
+        return self._cluster.list("RoleBinding", "rbac.authorization.k8s.io")
+
+    @property
+    def cluster_role_bindings(self) -> Resources[Resource]:
+        """ClusterRoleBindings."""
+        return self._cluster.list("ClusterRoleBinding", "rbac.authorization.k8s.io")
+
+    @property
+    def service_accounts(self) -> Resources[Resource]:
+        """ServiceAccounts of all namespaces."""
+        return self._cluster.list("ServiceAccount", "")
+
+
+class CheckContext:
+    """Everything that a check of one requirement on one cluster can ask for; attributes are named as the fixtures."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        grouping: Grouping,
+        spec: ClusterSpecification,
+        requirement: Requirement,
+        exemptions: Exemptions,
+    ) -> None:
+        self.inventory = inventory
+        self.spec = spec
+        self.requirement = requirement
+        self.exemptions = exemptions
+        self.findings = Findings(exemptions.for_check(requirement.id, inventory.source.name), grouping)
+        self.cluster = Cluster(inventory, self.findings)
+        self.rbac = Rbac(self.cluster)
+
+    def _collection(self, items: Sequence[Any]) -> Resources[Any]:
+        return Resources(items, self.findings.examined)
+
+    @property
+    def pods(self) -> Resources[Workload]:
+        """Pods that run or may run."""
+        return self._collection(self.inventory.pods())
+
+    @property
+    def workloads(self) -> Resources[Workload]:
+        """Pods, and the pod templates of controllers."""
+        return self._collection(self.inventory.workloads())
+
+    @property
+    def containers(self) -> Iterator[tuple[Workload, Container]]:
+        """(workload, container) for all containers of all three lists."""
+        return ((workload, container) for workload in self.workloads for container in workload.containers)
+
+    @property
+    def namespaces(self) -> Resources[Resource]:
+        """Namespaces."""
+        return self.cluster.list("Namespace", "")
+
+    @property
+    def nodes(self) -> Resources[Resource]:
+        """Nodes."""
+        return self.cluster.list("Node", "")
+
+    @property
+    def services(self) -> Resources[Resource]:
+        """Services of all namespaces."""
+        return self.cluster.list("Service", "")
+
+    @property
+    def network_policies(self) -> Resources[Resource]:
+        """NetworkPolicies of all namespaces."""
+        return self.cluster.list("NetworkPolicy", "networking.k8s.io")
+
+    def resources(self, kind: str, group: str | None = None) -> Resources[Resource]:
+        """Objects of any kind, custom resources included."""
+        return self.cluster.list(kind, group)
+
+    @property
+    def kube(self) -> Any:
+        """The official client's ApiClient, bound to this cluster. Raises NotApplicable for snapshots and manifests."""
+        client = getattr(self.inventory.source, "api_client", None)
+        if client is None:
+            raise NotApplicable(
+                f"a check that asks for 'kube' needs a live cluster; this is {self.cluster.source}."
+            )
+        return client()

@@ -1,0 +1,246 @@
+"""The collector that checks report to. It applies exemptions itself: no check author can forget them.
+
+A rule is evaluated once for each distinct pod shape; what it finds is reported once for each owner, with a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_kspec.errors import Malformed
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.exemption import ExemptionMatcher
+from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
+from pytest_kspec.model.resources import PodShape, Resource, Resources, Workload
+from pytest_kspec.rules.base import Rule, Violation
+
+ERRORS_SHOWN = 5
+
+Groups = list[tuple[PodShape, list[tuple[ResourceRef, list[Workload]]]]]
+
+
+class Grouping:
+    """Workloads by shape and owner; kept for as long as a cluster's inventory, since most checks ask for the same."""
+
+    def __init__(self) -> None:
+        self._cache: dict[int, tuple[Sequence[Workload], Groups]] = {}
+
+    def of(self, workloads: Sequence[Workload]) -> Groups:
+        """[(shape, [(owner, workloads)])] in the order of the first of each."""
+        items = workloads.items if isinstance(workloads, Resources) else workloads
+        known = self._cache.get(id(items))
+        if known is not None and known[0] is items:
+            return known[1]
+        shapes: dict[int, tuple[PodShape, dict[ResourceRef, list[Workload]]]] = {}
+        for workload in items:
+            shape = workload.shape
+            entry = shapes.get(id(shape))
+            if entry is None:
+                entry = shapes[id(shape)] = (shape, {})
+            entry[1].setdefault(workload.owner, []).append(workload)
+        groups = [(shape, list(owners.items())) for shape, owners in shapes.values()]
+        if len(items) > 64:
+            self._cache[id(items)] = (items, groups)
+        return groups
+
+
+@dataclass(slots=True)
+class _Group:
+    """One violation of a rule at one owner: its template, its pods, or both."""
+
+    violation: Violation
+    owner: ResourceRef
+    exemption: AppliedExemption | None
+    template: Workload | None = None
+    first_pod: Workload | None = None
+    pods: int = 0
+
+    def add(self, members: Sequence[Workload]) -> None:
+        for member in members:
+            if not member.is_pod:
+                self.template = member
+                continue
+            self.pods += 1
+            if self.first_pod is None or member.name < self.first_pod.name:
+                self.first_pod = member
+
+    def finding(self) -> Finding:
+        shown = self.template or self.first_pod
+        assert shown is not None
+        path, actual, expected, container = self.violation
+        if path.startswith("spec"):
+            path = shown.template_path + path
+        actual = plain(actual)
+        message = _message(path, actual, expected)
+        count = max(self.pods, 1)
+        return Finding(
+            shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption
+        )
+
+
+class Findings:
+    """What one check found on one cluster; the fixture `findings`."""
+
+    def __init__(self, matcher: ExemptionMatcher, grouping: Grouping | None = None) -> None:
+        self._matcher = matcher
+        self._grouping = grouping or Grouping()
+        self._single: dict[tuple[Any, ...], Finding] = {}
+        self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._errors: list[str] = []
+        self._skip = ""
+        self._asked = False
+        self.examined_count = 0
+
+    def add(
+        self,
+        resource: Resource | ResourceRef | None,
+        *,
+        path: str = "",
+        actual: Any = None,
+        expected: str = "",
+        message: str = "",
+        container: str = "",
+    ) -> None:
+        """Report one violation.
+
+        resource: the object, or None for the cluster itself
+        path: field path in it; containers by name: "spec.containers[app].image"
+        actual: what is there, JSON-like; expected: what should be there, as text
+        message: one line; made of path, actual and expected if empty
+        """
+        labels: Mapping[str, str] = {}
+        if isinstance(resource, Resource):
+            ref, owner, labels = resource.ref, resource.owner, resource.labels
+        else:
+            ref = owner = resource or CLUSTER
+        actual = plain(actual)
+        expected = str(expected)
+        message = " ".join(message.split()) or _message(path, actual, expected)
+        key = (ref, path, repr(actual), expected, message)
+        if key in self._single:
+            return
+        exemption = self._matcher.match(ref, owner, labels, container) if self._matcher else None
+        self._single[key] = Finding(ref, owner, path, actual, expected, message, container, 1, exemption)
+
+    def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
+        """Evaluate a rule on pods and templates; every violation becomes a finding of their owner."""
+        self.examined(workloads)
+        for shape, owners in self._grouping.of(workloads):
+            for path, found in shape.malformed:
+                self._malformed(owners, f"{path} is {_type(found)}, which Kubernetes does not allow there")
+            try:
+                violations = rule.evaluate(shape)
+            except Malformed as error:
+                self._malformed(owners, error.what)
+                continue
+            for violation in violations:
+                for owner, members in owners:
+                    self._add_members(violation, owner, members)
+
+    def _add_members(self, violation: Violation, owner: ResourceRef, members: list[Workload]) -> None:
+        split: dict[AppliedExemption | None, list[Workload]] = {None: members}
+        if self._matcher:
+            split = {}
+            # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks for those.
+            samples = members if self._matcher.per_object else members[:1]
+            for member in samples:
+                exemption = self._matcher.match(member.ref, owner, member.labels, violation.container)
+                some = split.setdefault(exemption, [])
+                some.extend([member] if self._matcher.per_object else members)
+        for exemption, some in split.items():
+            key = (owner, violation.path, repr(violation.actual), violation.expected, exemption)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(violation, owner, exemption)
+            group.add(some)
+
+    def _malformed(self, owners: list[tuple[ResourceRef, list[Workload]]], what: str) -> None:
+        for owner, _members in owners:
+            self.error(what, owner)
+
+    def examined(self, resources: Sequence[Any] | int) -> None:
+        """Say what was looked at; collections from fixtures say so themselves when they are iterated."""
+        self._asked = True
+        self.examined_count = max(
+            self.examined_count, resources if isinstance(resources, int) else len(resources)
+        )
+
+    def error(self, message: str, resource: Resource | ResourceRef | None = None) -> None:
+        """Report that something could not be evaluated: the verdict is error, findings are kept."""
+        ref = resource.ref if isinstance(resource, Resource) else resource
+        text = " ".join(message.split())
+        line = f"{ref}: {text}" if ref is not None else text
+        if line not in self._errors:
+            self._errors.append(line)
+
+    def skip(self, reason: str) -> None:
+        """Report that there is nothing to examine."""
+        self._skip = " ".join(reason.split())
+
+    @property
+    def uses(self) -> dict[int, int]:
+        """Index of exemption → findings that it matched."""
+        return self._matcher.uses
+
+    def results(self) -> tuple[Finding, ...]:
+        """All findings, those of exemptions included, in a stable order."""
+        found = [*self._single.values(), *(group.finding() for group in self._groups.values())]
+        found.sort(key=lambda f: (f.owner, f.resource, f.path, f.message))
+        return tuple(found)
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """The verdict and its reason: error before fail before skip before pass."""
+        if self._errors:
+            more = len(self._errors) - ERRORS_SHOWN
+            shown = "; ".join(self._errors[:ERRORS_SHOWN])
+            return Verdict.ERROR, shown + (f"; and {more} more" if more > 0 else "")
+        if any(f.exemption is None for f in self._single.values()) or any(
+            group.exemption is None for group in self._groups.values()
+        ):
+            return Verdict.FAIL, ""
+        if self._single or self._groups:
+            return Verdict.PASS, ""
+        if self._skip:
+            return Verdict.SKIP, self._skip
+        if self._asked and not self.examined_count:
+            return Verdict.SKIP, "nothing there to examine"
+        return Verdict.PASS, ""
+
+
+def plain(value: Any) -> Any:
+    """The same value of built-in types only: nothing else crosses xdist or fits into JSON."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return float(value) if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(v) for v in value), key=repr)
+    if isinstance(value, bool | int):
+        return int(value)
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+def _message(path: str, actual: Any, expected: str) -> str:
+    text = "unset" if actual is None else str(actual).lower() if isinstance(actual, bool) else str(actual)
+    if len(text) > 120:
+        text = text[:119] + "…"
+    stated = f"{path} is {text}" if path else text
+    return f"{stated}, must be {expected}" if expected else stated
+
+
+def _type(value: Any) -> str:
+    names = {
+        dict: "a map",
+        list: "a list",
+        str: "text",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,176 @@
+"""Hooks of a compliance session: collect, note results, report. The controller alone writes files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.errors import KspecError
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.result import ScanResult
+from pytest_kspec.reports import writer
+from pytest_kspec.session import run as runs
+from pytest_kspec.session.collect import ComplianceItem, SpecFile
+from pytest_kspec.session.verdict import record_exception
+
+HTML_FINDINGS = 20
+
+
+class SessionHooks:
+    """Registered when a specification is given, on the controller and on each worker."""
+
+    def __init__(self, config: pytest.Config, run: runs.Run) -> None:
+        self._config = config
+        self._run = run
+        self._is_worker = hasattr(config, "workerinput")
+        self._problems: list[str] = []
+        self._held: dict[str, list[Any]] = {}
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Take the specifications that were asked for, and no other YAML."""
+        if file_path.suffix != ".py" and file_path.resolve() in self._run.specs:
+            return SpecFile.from_parent(parent, path=file_path)
+        return None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Remember what must have a result in the end."""
+        for item in session.items:
+            if isinstance(item, ComplianceItem):
+                self._run.expected[item.nodeid] = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the result, as plain data, on the report that crosses processes."""
+        report = yield
+        if not isinstance(item, ComplianceItem):
+            return report
+        if call.when == "setup" and call.excinfo is not None:
+            self._conclude_setup(item, call, report)
+        elif call.when == "teardown" and call.excinfo is not None and item.context is not None:
+            item.context.findings.error(f"teardown raised {call.excinfo.exconly(tryshort=True)}")
+            item.conclude(call.duration)
+        elif call.when != "call":
+            return report
+        if item.wire is not None:
+            item.wire["result"]["durationSeconds"] = round(call.duration, 6)
+            report.kspec = item.wire
+            if call.when == "call":
+                _add_properties(report, item.wire["result"])
+        return report
+
+    def _conclude_setup(
+        self, item: ComplianceItem, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> None:
+        """A fixture could not be made: an error, or a skip where the source cannot have such a thing."""
+        assert call.excinfo is not None
+        if item.context is None:
+            item.wire = self._run._missing(item.nodeid)
+            return
+        record_exception(call.excinfo.value, item.context.findings)
+        result = item.conclude(call.duration)["result"]
+        if result["verdict"] == Verdict.SKIP and report.outcome == "failed":
+            path, line, _ = item.reportinfo()
+            report.outcome = "skipped"
+            report.longrepr = (str(path), (line or 0) + 1, f"Skipped: {result['reason']}")
+        elif result["verdict"] == Verdict.ERROR and isinstance(call.excinfo.value, KspecError):
+            report.longrepr = f"not evaluated: {result['reason']}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a result."""
+        wire = getattr(report, "kspec", None)
+        if wire is not None:
+            self._run.results[report.nodeid] = wire
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        """`E` for what could not be evaluated, as for pytest's own errors."""
+        wire = getattr(report, "kspec", None)
+        if wire is not None and report.failed and wire["result"]["verdict"] == Verdict.ERROR:
+            return "error", "E", "ERROR"
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Finish the result, write reports, and forgive failures below the threshold if nothing else went wrong."""
+        if self._is_worker or session.config.option.collectonly:
+            return
+        result = self._run.finish()
+        try:
+            self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)
+        except KspecError as error:
+            self._problems.append(str(error))
+        if self._problems or (session.exitstatus == pytest.ExitCode.OK and result.summary.errors):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif session.exitstatus == pytest.ExitCode.TESTS_FAILED and self._only_minor(session):
+            session.exitstatus = pytest.ExitCode.OK
+
+    def _only_minor(self, session: pytest.Session) -> bool:
+        """Every failed test is a requirement, and none of them reaches --kspec-fail-on."""
+        failed = sum(w["result"]["verdict"] == Verdict.FAIL for w in self._run.results.values())
+        return session.testsfailed == failed and self._run.under_threshold()
+
+    def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
+        """Write the files of --kspec-report; one that cannot be written does not keep the others from it."""
+        for target in self._run.options.reports:
+            try:
+                writer.write(result, target)
+            except KspecError as error:
+                self._problems.append(str(error))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
+        """Our summary in place of pytest's failure sections, which take quadratic time and say less."""
+        stats = terminalreporter.stats
+        for category in ("failed", "error"):
+            reports = stats.get(category, [])
+            self._held[category] = reports
+            stats[category] = [r for r in reports if not hasattr(r, "kspec")]
+        yield
+        for category, reports in self._held.items():
+            if reports:
+                stats[category] = reports
+            else:
+                stats.pop(category, None)
+        if self._run.result is not None:
+            self._write_summary(terminalreporter)
+
+    def _write_summary(self, terminalreporter: Any) -> None:
+        from pytest_kspec.reports import terminal
+
+        tw = terminalreporter._tw
+        assert self._run.result is not None
+
+        def style(text: str, *names: str) -> str:
+            return str(tw.markup(text, **dict.fromkeys(names, True)))
+
+        terminalreporter.section("compliance")
+        encoding = getattr(getattr(tw, "_file", None), "encoding", None) or "utf-8"
+        tw.write(terminal.render(self._run.result, tw.fullwidth, style, encoding=encoding))
+        for problem in self._problems:
+            tw.line(f"report not written: {problem}", red=True)
+        for target in self._run.options.reports:
+            if not any(target.path in problem for problem in self._problems) and target.path != "-":
+                tw.line(f"{target.format} report: {target.path}")
+
+    def pytest_unconfigure(self) -> None:
+        """Give back connections, and leave nothing behind."""
+        self._run.close()
+        if self._run.shared is not None and not self._is_worker:
+            runs.remove_shared_folder(self._run.shared)
+
+
+def _add_properties(report: pytest.TestReport, result: dict[str, Any]) -> None:
+    """What pytest's own JUnit XML carries of a result (`--junitxml`)."""
+    found = [f["message"] for f in result["findings"] if f["exemption"] is None]
+    exempt = len(result["findings"]) - len(found)
+    report.user_properties.append(("kspec_verdict", result["verdict"]))
+    report.user_properties.append(("kspec_examined", result["examined"]))
+    report.user_properties.append(("kspec_findings", len(found)))
+    if exempt:
+        report.user_properties.append(("kspec_exempted", exempt))
+    for message in found[:HTML_FINDINGS]:
+        report.user_properties.append(("kspec_finding", message))

@@ -1,0 +1,68 @@
+"""Options of a run, from the command line or the ini file; validated before anything is collected."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.errors import UsageError
+from pytest_kspec.model.check import Severity
+from pytest_kspec.reports.writer import Target, parse_targets
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for. Paths of ini keys are relative to the ini file, those of options to the folder of the call.
+
+    specs_given: the specifications come from the command line, not from the ini file
+    """
+
+    specs: tuple[str, ...]
+    specs_given: bool
+    clusters: tuple[str, ...]
+    kubeconfig: str | None
+    checks: tuple[Path, ...]
+    exemptions: tuple[str, ...]
+    fail_on: Severity
+    reports: tuple[Target, ...]
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Raises UsageError naming the option."""
+    return Options(
+        specs=_paths(config, "kspec_spec"),
+        specs_given=bool(config.getoption("kspec_spec")),
+        clusters=_many(config, "kspec_cluster"),
+        kubeconfig=_one(config, "kspec_kubeconfig"),
+        checks=tuple(Path(p) for p in _paths(config, "kspec_checks")),
+        exemptions=_paths(config, "kspec_exemptions"),
+        fail_on=_level(_one(config, "kspec_fail_on") or "low"),
+        reports=parse_targets(_many(config, "kspec_report")),
+    )
+
+
+def _many(config: pytest.Config, name: str) -> tuple[str, ...]:
+    return tuple(config.getoption(name) or config.getini(name))
+
+
+def _one(config: pytest.Config, name: str) -> str | None:
+    return config.getoption(name) or config.getini(name) or None
+
+
+def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
+    given = config.getoption(name)
+    if given:
+        return tuple(given)
+    base = config.inipath.parent if config.inipath else config.rootpath
+    return tuple(str(base / path) for path in config.getini(name))
+
+
+def _level(text: str) -> Severity:
+    if text in list(Severity):
+        return Severity(text)
+    near = difflib.get_close_matches(text, list(Severity), n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Allowed: {', '.join(Severity)}."
+    raise UsageError(f"unknown level '{text}'.", where="--kspec-fail-on", fix=hint)

@@ -1,0 +1,252 @@
+"""State of one run: plans, inventories, results. Lives in the session's stash; each xdist worker has its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_kspec
+from pytest_kspec.cluster import open as sources
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.source import Source
+from pytest_kspec.errors import SourceError, SpecError, UsageError
+from pytest_kspec.model.check import Requirement, Severity, Verdict
+from pytest_kspec.model.exemption import Exemptions, load_exemptions
+from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
+from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
+from pytest_kspec.plan.plan import Plan, Planned, make_plan
+from pytest_kspec.session.context import CheckContext
+from pytest_kspec.session.findings import Grouping
+from pytest_kspec.session.options import Options
+
+KEY = pytest.StashKey["Run"]()
+NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worker died)"
+
+
+@dataclass
+class Target:
+    """One specification on one cluster. name: of the cluster, as in node ids; unique within the specification."""
+
+    name: str
+    source: Source
+
+
+@dataclass
+class SpecRun:
+    """A specification, what it asks for, and where."""
+
+    plan: Plan
+    targets: list[Target]
+    exemptions: Exemptions
+
+    @property
+    def spec(self) -> LoadedSpec:
+        """The specification."""
+        return self.plan.spec
+
+
+def now() -> datetime:
+    """The one clock of a session."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Run:
+    """One pytest session with specifications. `shared` is the folder where xdist workers share what they list."""
+
+    options: Options
+    rootpath: Path
+    catalog: Catalog
+    specs: dict[Path, SpecRun]
+    shared: Path | None = None
+    started: datetime = field(default_factory=now)
+    expected: dict[str, None] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    result: ScanResult | None = None
+
+    @cached_property
+    def _inventories(self) -> dict[str, tuple[Inventory, Grouping]]:
+        return {}
+
+    def context(self, spec: SpecRun, target: Target, planned: Planned) -> CheckContext:
+        """What one check sees. Each cluster has one inventory, whatever the number of specifications and checks."""
+        known = self._inventories.get(target.source.ref)
+        if known is None:
+            known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
+        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions)
+
+    def cluster_facts(self, target: Target) -> dict[str, str]:
+        """Name, source, version and uid, as far as they can be read."""
+        facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
+        known = self._inventories.get(target.source.ref)
+        if known is not None:
+            try:
+                info = known[0].info
+            except SourceError:
+                return facts
+            facts |= {"version": info.version, "uid": info.uid}
+        return facts
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        for spec in self.specs.values():
+            for target in spec.targets:
+                target.source.close()
+
+    def resolve(self, nodeid: str) -> tuple[SpecRun, Target, str] | None:
+        """Specification, cluster and requirement id of a node id; None if it is not ours."""
+        parts = nodeid.split("::", 2)
+        spec = self.specs.get((self.rootpath / parts[0]).resolve()) if len(parts) == 3 else None
+        if spec is None:
+            return None
+        for target in spec.targets:
+            if target.name == parts[1]:
+                return spec, target, parts[2]
+        return None
+
+    def finish(self) -> ScanResult:
+        """All results, with an error for every collected requirement that has none."""
+        for nodeid in self.expected:
+            if nodeid not in self.results and (missing := self._missing(nodeid)) is not None:
+                self.results[nodeid] = missing
+        groups: dict[tuple[Path, str], list[dict[str, Any]]] = {}
+        for nodeid, wire in self.results.items():
+            found = self.resolve(nodeid)
+            if found is not None:
+                path = (self.rootpath / nodeid.split("::", 1)[0]).resolve()
+                groups.setdefault((path, found[1].name), []).append(wire)
+        clusters = [self._cluster(self.specs[path], name, wires) for (path, name), wires in groups.items()]
+        clusters.sort(key=lambda c: (c.name, c.spec_name, c.spec_path))
+        self.result = ScanResult(
+            tool_version=pytest_kspec.__version__,
+            started_at=_rfc3339(self.started),
+            finished_at=_rfc3339(now()),
+            clusters=tuple(clusters),
+        )
+        return self.result
+
+    def _cluster(self, spec: SpecRun, name: str, wires: Iterable[Mapping[str, Any]]) -> ClusterResult:
+        facts: Mapping[str, str] = {}
+        uses: dict[int, int] = {}
+        checks = []
+        for wire in wires:
+            if not facts or (wire["cluster"]["version"] and not facts["version"]):
+                facts = wire["cluster"]
+            for index, count in wire["uses"]:
+                uses[index] = uses.get(index, 0) + count
+            checks.append(CheckResult.from_wire(dict(wire["result"])))
+        checks.sort(key=lambda c: (c.id, c.nodeid))
+        return ClusterResult(
+            name=name,
+            source=facts["source"],
+            version=facts["version"],
+            uid=facts["uid"],
+            spec_name=spec.spec.name,
+            spec_version=spec.spec.version,
+            spec_path=spec.spec.path,
+            checks=tuple(checks),
+            exemptions=spec.exemptions.report(uses),
+            not_evaluated=spec.plan.not_evaluated,
+        )
+
+    def _missing(self, nodeid: str) -> dict[str, Any] | None:
+        from pytest_kspec.session.verdict import make_result
+
+        found = self.resolve(nodeid)
+        if found is None:
+            return None
+        spec, target, name = found
+        for planned in spec.plan.planned:
+            if name == planned.requirement.id or name.startswith(f"{planned.requirement.id}["):
+                made = make_result(
+                    planned.entry.check, planned.requirement, None, nodeid=nodeid, reason=NOT_RUN
+                )
+                return {"result": made.to_wire(), "uses": [], "cluster": self.cluster_facts(target)}
+        return None
+
+    def under_threshold(self) -> bool:
+        """True if something failed, nothing is an error, and every failure is less severe than --kspec-fail-on."""
+        failed = False
+        for wire in self.results.values():
+            verdict = wire["result"]["verdict"]
+            if verdict == Verdict.ERROR:
+                return False
+            if verdict == Verdict.FAIL:
+                failed = True
+                if Severity(wire["result"]["severity"]).rank >= self.options.fail_on.rank:
+                    return False
+        return failed
+
+
+def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
+    """Load everything that needs no cluster. Raises KspecError; specification errors come all at once."""
+    loaded: list[LoadedSpec] = []
+    problems: list[str] = []
+    for path in find_specs(options.specs):
+        try:
+            loaded.append(load_spec(path))
+        except SpecError as error:
+            problems.extend(error.problems or [str(error)])
+    if problems:
+        raise SpecError("the specification is not valid", problems=tuple(problems))
+    extra = [exemption for path in options.exemptions for exemption in load_exemptions(path)]
+    own = {path.resolve(): path for spec in loaded for path in spec.checks}
+    checks = [*options.checks, *(p for r, p in own.items() if r not in {c.resolve() for c in options.checks})]
+    catalog = load_catalog(checks, importer)
+    opened: dict[str, Source] = {}
+    specs = {
+        Path(spec.path).resolve(): SpecRun(
+            make_plan(spec, catalog),
+            _targets(spec, options, opened),
+            Exemptions([*spec.exemptions, *extra], now()),
+        )
+        for spec in loaded
+    }
+    return Run(options, rootpath, catalog, specs)
+
+
+def _targets(spec: LoadedSpec, options: Options, opened: dict[str, Source]) -> list[Target]:
+    refs: list[str] = []
+    for given in options.clusters or (spec.cluster_ref,):
+        if given == "all":
+            refs.extend(sources.contexts(options.kubeconfig))
+        else:
+            refs.append(given or sources.default_ref(options.kubeconfig))
+    targets: list[Target] = []
+    for ref in dict.fromkeys(refs):
+        if ref not in opened:
+            opened[ref] = sources.open_source(ref, kubeconfig=options.kubeconfig)
+        source = opened[ref]
+        name = source.name.replace("::", ":") or "cluster"
+        if any(target.name == name for target in targets):
+            raise UsageError(
+                f"two clusters are named '{name}'.", where="--kspec-cluster", fix="Name each cluster once."
+            )
+        targets.append(Target(name, source))
+    return targets
+
+
+def make_shared_folder() -> Path:
+    """A folder of this user's only, where the workers of one run share raw pages."""
+    return Path(tempfile.mkdtemp(prefix="kspec-"))
+
+
+def remove_shared_folder(path: Path) -> None:
+    """Raw pages hold what the cluster holds: nothing of them is left behind."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+__all__ = ["KEY", "Requirement", "Run", "SpecRun", "Target", "make_run", "make_shared_folder", "now"]

@@ -1,0 +1,71 @@
+"""Begins a compliance session: options, plan, and what is registered with pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from _pytest.pathlib import import_path
+
+from pytest_kspec.errors import CheckError, KspecError
+from pytest_kspec.session import run as runs
+from pytest_kspec.session.hooks import SessionHooks
+from pytest_kspec.session.options import read_options
+
+
+def start(config: pytest.Config) -> None:
+    """Load specifications and checks, and register the session. Raises pytest.UsageError with every problem."""
+    is_worker = hasattr(config, "workerinput")
+    try:
+        options = read_options(config)
+        run = runs.make_run(options, config.rootpath, lambda path: _import(config, path))
+    except KspecError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[runs.KEY] = run
+    from pytest_kspec.session import fixtures
+
+    config.pluginmanager.register(fixtures, "kspec-fixtures")
+    config.pluginmanager.register(SessionHooks(config, run), "kspec-session")
+    if config.pluginmanager.hasplugin("xdist"):
+        from pytest_kspec.session.xdist import XdistHooks
+
+        config.pluginmanager.register(XdistHooks(config, run), "kspec-xdist")
+    if config.pluginmanager.hasplugin("html"):
+        from pytest_kspec.session.html_plugin import HtmlHooks
+
+        config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
+    if not is_worker:
+        _add_arguments(config, run)
+
+
+def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
+    """Collect the specifications: instead of the default folders, beside what was named on the command line."""
+    paths = [str(path) for path in run.specs]
+    named = config.args_source is config.ArgsSource.ARGS
+    if not named:
+        config.args = paths if run.options.specs_given else [*config.args, *paths]
+    elif run.options.specs_given:
+        asked = {(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args}
+        config.args = [*config.args, *(path for path in paths if Path(path) not in asked)]
+
+
+def _import(config: pytest.Config, path: Path) -> ModuleType:
+    """Import a module of checks as pytest does, with assertions rewritten and its conftest files loaded."""
+    manager = config.pluginmanager
+    resolved = path.resolve()
+    namespaces = config.getini("consider_namespace_packages")
+    try:
+        manager._loadconftestmodules(
+            resolved, "importlib", config.rootpath, consider_namespace_packages=namespaces
+        )
+        hook = manager.rewrite_hook
+        if hasattr(hook, "mark_rewrite"):
+            hook.mark_rewrite(resolved.stem)
+        return import_path(
+            resolved, mode="importlib", root=config.rootpath, consider_namespace_packages=namespaces
+        )
+    except KspecError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error

@@ -1,0 +1,92 @@
+"""From what a check did (findings, an exception, nothing) to its result. The one place where verdicts are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_kspec.errors import KspecError, NotApplicable
+from pytest_kspec.model.check import Check, Requirement, Verdict
+from pytest_kspec.model.result import CheckResult
+from pytest_kspec.session.findings import Findings
+
+Failed: type[BaseException] = pytest.fail.Exception
+Skipped: type[BaseException] = pytest.skip.Exception
+TEXT_LIMIT = 2000
+
+
+def record_exception(error: BaseException, findings: Findings) -> None:
+    """Turn what a check raised into a finding, a skip or an error. Never into a pass."""
+    if isinstance(error, NotApplicable):
+        findings.skip(str(error))
+    elif isinstance(error, KspecError):
+        findings.error(str(error))
+    elif isinstance(error, Skipped):
+        findings.skip(str(error.msg) if hasattr(error, "msg") else str(error))
+    elif isinstance(error, AssertionError | Failed):
+        text = str(getattr(error, "msg", None) or error).strip() or "assertion failed"
+        findings.add(None, message=text[:TEXT_LIMIT])
+    else:
+        findings.error(f"the check raised {type(error).__name__}: {error}"[:TEXT_LIMIT])
+
+
+def make_result(
+    check: Check,
+    requirement: Requirement,
+    findings: Findings | None,
+    *,
+    nodeid: str = "",
+    title: str = "",
+    duration_s: float = 0.0,
+    reason: str = "",
+) -> CheckResult:
+    """The result of one requirement. Without findings: it was not evaluated, for this reason (verdict error)."""
+    result = CheckResult(
+        id=requirement.id,
+        nodeid=nodeid,
+        title=title or check.title,
+        severity=check.severity,
+        verdict=Verdict.ERROR,
+        controls={name: list(ids) for name, ids in sorted(check.controls.items())},
+        remediation=check.remediation,
+        reason=reason,
+        location=requirement.location,
+        duration_seconds=duration_s,
+    )
+    if findings is None:
+        return result
+    verdict, why = findings.verdict()
+    return replace(
+        result,
+        verdict=verdict,
+        reason=why,
+        examined=findings.examined_count,
+        findings=findings.results(),
+    )
+
+
+def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
+    """What pytest shows and JUnit carries for a result that is not a pass: plain text, capped."""
+    if wire["verdict"] == Verdict.ERROR:
+        lines = [f"not evaluated: {wire['reason']}"]
+    else:
+        lines = []
+    found = [f for f in wire["findings"] if f["exemption"] is None]
+    for finding in found[:limit]:
+        ref = finding["resource"]
+        where = (
+            f"{ref['kind']} {ref['namespace']}/{ref['name']}"
+            if ref["namespace"]
+            else f"{ref['kind']} {ref['name']}"
+        )
+        times = f" (×{finding['count']})" if finding["count"] > 1 else ""
+        lines.append(f"{where if ref['kind'] else 'cluster'}{times}: {finding['message']}")
+    if len(found) > limit:
+        lines.append(f"… and {len(found) - limit} more findings")
+    if wire["remediation"]:
+        lines.append(f"Fix: {wire['remediation']}")
+    if wire["location"]:
+        lines.append(f"Asked for at {wire['location']}")
+    return "\n".join(lines)

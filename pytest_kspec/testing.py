@@ -1,0 +1,77 @@
+"""For authors of checks: run a check on given objects, without a pytest session and without a cluster.
+
+result, = evaluate(test_team_label, objects=[{"apiVersion": "apps/v1", "kind": "Deployment", …}])
+assert [f.path for f in result.findings] == ["metadata.labels.team"]
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+from pytest_kspec.authoring import ATTRIBUTE
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.model.check import Check
+from pytest_kspec.model.exemption import Exemptions
+from pytest_kspec.model.result import CheckResult
+from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.session.context import CheckContext
+from pytest_kspec.session.findings import Grouping
+from pytest_kspec.session.verdict import make_result, record_exception
+
+
+def evaluate(
+    func: Callable[..., Any],
+    *,
+    objects: Sequence[Mapping[str, Any]] = (),
+    spec: str | Mapping[str, Any] | None = None,
+    version: str = "v1.34.0",
+    exemptions: Sequence[Any] = (),
+    denied: Collection[str] = (),
+    missing: Collection[str] = (),
+    kind: str = "live",
+    source: Any = None,
+) -> list[CheckResult]:
+    """Results of every requirement that `spec` asks of this check, sorted by id.
+
+    func:       a function decorated with `@check`
+    objects:    raw Kubernetes objects; kinds not given are served, and empty
+    spec:       the `spec:` part of a specification, as YAML or plain data
+    version:    gitVersion of the API server
+    exemptions: `pytest_kspec.model.exemption.Exemption`s beside those of the spec
+    denied:     plural names that may not be listed; missing: kinds that are not served
+    kind:       "live", "snapshot" or "manifests"
+    """
+    made: Check = getattr(func, ATTRIBUTE)
+    loaded = spec_from_part(spec or {"kubernetes": {"minVersion": "1.0", "maxVersion": "1.999"}})
+    if source is None:
+        source = MemorySource(
+            [dict(o) for o in objects], version=version, denied=denied, missing=missing, kind=kind
+        )
+    inventory = Inventory(source)
+    known = Exemptions([*loaded.exemptions, *exemptions], datetime.now(UTC))
+    plan = make_plan(loaded, Catalog([Entry(made, ModuleType("check"), builtin=False)]))
+    grouping = Grouping()
+    return [
+        _run(made, CheckContext(inventory, grouping, loaded.spec, planned.requirement, known))
+        for planned in plan.planned
+    ]
+
+
+def _run(made: Check, context: CheckContext) -> CheckResult:
+    try:
+        made.func(**dict(_arguments(made.func, context)))
+    except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
+        record_exception(error, context.findings)
+    return make_result(made, context.requirement, context.findings)
+
+
+def _arguments(func: Callable[..., Any], context: CheckContext) -> Iterator[tuple[str, Any]]:
+    for name in inspect.signature(func).parameters:
+        yield name, getattr(context, name)
