@@ -9,12 +9,12 @@ Source:            the specification, workloads.containers; Kubernetes API v1.37
                    PodSpec
 
 What counts is what holds when the pod runs. A container without a value has its pod's where Kubernetes lets
-it inherit
-(securityContext.{runAsNonRoot,runAsUser,runAsGroup,seccompProfile,seLinuxOptions,appArmorProfile,windowsOptions},
-resources), and else the default: allowPrivilegeEscalation is true when unset, requests are the limits.
-`exists` is about the field being written, by the author or by the API server. Fields that a kind of
-container cannot carry (ephemeral ones: resources, ports, probes; init containers that are no sidecars:
-probes, lifecycle) or that the pod's operating system refuses are not asked of it.
+it inherit (resources; of securityContext runAsNonRoot, runAsUser, runAsGroup, seccompProfile,
+seLinuxOptions, appArmorProfile, windowsOptions), and else the default: allowPrivilegeEscalation is true
+when unset, requests are the limits. `exists` is about the field being written, by the author or by the API
+server. Fields that a kind of container cannot carry (ephemeral ones: resources, ports, probes; init
+containers that are no sidecars: probes, lifecycle) or that the pod's operating system refuses are not asked
+of it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_required(requirement: Requirement, workloads: Any, findings: Any) -> No
     title="No container or pod has the forbidden field",
     severity="high",
     controls=CONTROLS,
-    remediation="Remove the field from the pod template, or exempt the workload with a reason and an end date.",
+    remediation="Remove it from the pod template, or exempt the workload with a reason and an end date.",
     requirements=forbidden,
 )
 def test_forbidden(requirement: Requirement, workloads: Any, findings: Any) -> None:
