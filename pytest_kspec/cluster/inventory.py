@@ -1,0 +1,187 @@
+"""Each kind is listed once a run, whatever the number of checks and workers. Errors are kept too, and raised each time.
+
+Also knows which object controls which, so that a Deployment and its pods are one owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from pytest_kspec.cluster import refusals
+from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
+from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, preference, split_api_version
+from pytest_kspec.cluster.source import Source
+from pytest_kspec.errors import KspecError, SourceError
+from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.model.resources import ClusterInfo, Resource, ResourceType, Workload
+
+MAX_OWNERS = 10
+"""Owner references are followed this far; Kubernetes itself needs two steps."""
+
+_ENDED = ("Succeeded", "Failed")
+
+
+class Inventory:
+    """The resources of one cluster, for one run.
+
+    shared: folder where xdist workers share raw pages of a live cluster; it may serve several clusters
+    """
+
+    def __init__(self, source: Source, shared: Path | None = None) -> None:
+        self.source = source
+        self._shared = shared
+        manifests = source.kind == "manifests"
+        self._open_ended = manifests  # a kind that no file holds is an empty list
+        self._decoder = Decoder(source.name, "default" if manifests else "")
+        self._info: ClusterInfo | KspecError | None = None
+        self._types: dict[str, tuple[ResourceType, ...]] | KspecError | None = None
+        self._lists: dict[ResourceType, tuple[Resource, ...] | KspecError] = {}
+        self._owned: set[ResourceType] = set()
+        self._by_uid: dict[ResourceType, dict[str, ListedWorkload]] = {}
+        self._by_name: dict[ResourceType, dict[tuple[str, str], ListedWorkload]] = {}
+        self._pods: tuple[Workload, ...] | None = None
+        self._workloads: tuple[Workload, ...] | None = None
+
+    @property
+    def info(self) -> ClusterInfo:
+        """Name, kind of source, version, UID. Raises SourceError."""
+        if self._info is None:
+            try:
+                self._info = self.source.info()
+            except KspecError as error:
+                self._info = refusals.fresh(error)
+        if isinstance(self._info, KspecError):
+            raise refusals.fresh(self._info)
+        return self._info
+
+    def types(self) -> Sequence[ResourceType]:
+        """Every kind that is served, sorted. Raises SourceError."""
+        return sorted(t for types in self._kinds().values() for t in types)
+
+    def find(self, kind: str, group: str | None = None) -> ResourceType | None:
+        """The type that `list` would list, or None if it is not served. Raises SourceError."""
+        for resource_type in self._kinds().get(kind, ()):
+            if group is None or resource_type.group == group:
+                return resource_type
+        return None
+
+    def serves(self, kind: str, group: str | None = None) -> bool:
+        """Whether the cluster has this kind. Raises SourceError if even that is unknown."""
+        return self.find(kind, group) is not None
+
+    def list(self, kind: str, group: str | None = None) -> Sequence[Resource]:
+        """All objects of a kind, sorted by namespace and name; pods and controllers come as `Workload`.
+
+        Without a group: the core group's kind, else the built-in one, else any.
+        Raises SourceError: AccessDenied, NotServed, SourceUnavailable, Malformed.
+        """
+        found = self.find(kind, group)
+        if found is None:
+            if self._open_ended:
+                return ()
+            raise refusals.not_served(kind, group, self.source.name, self._kinds())
+        listed = self._listed(found)
+        if found not in self._owned and (found.group, found.kind) in TEMPLATE_PATHS:
+            self._owned.add(found)
+            for workload in cast("Sequence[ListedWorkload]", listed):
+                workload.owner = self._owner(workload)
+        return listed
+
+    def pods(self) -> Sequence[Workload]:
+        """All pods that can still run: whose phase is not Succeeded or Failed."""
+        if self._pods is None:
+            pods = cast("Sequence[Workload]", self.list("Pod", ""))
+            self._pods = tuple(pod for pod in pods if pod.phase not in _ENDED)
+        return self._pods
+
+    def workloads(self) -> Sequence[Workload]:
+        """The pods, and the templates of all controllers that no other examined controller controls."""
+        if self._workloads is None:
+            found = [*self.pods()]
+            for group, kind in TEMPLATE_PATHS:
+                if kind != "Pod" and self.serves(kind, group):
+                    controllers = cast("Sequence[ListedWorkload]", self.list(kind, group))
+                    found += [item for item in controllers if self._controller_of(item) is None]
+            self._workloads = tuple(found)
+        return self._workloads
+
+    def close(self) -> None:
+        """Give back connections and files of the source."""
+        self.source.close()
+
+    def _kinds(self) -> dict[str, tuple[ResourceType, ...]]:
+        if self._types is None:
+            try:
+                types = self.source.types()
+            except KspecError as error:
+                self._types = refusals.fresh(error)
+            else:
+                self._types = {}
+                for resource_type in sorted(types, key=preference):
+                    same_kind = self._types.get(resource_type.kind, ())
+                    self._types[resource_type.kind] = (*same_kind, resource_type)
+        if isinstance(self._types, KspecError):
+            raise refusals.fresh(self._types)
+        return self._types
+
+    def _listed(self, resource_type: ResourceType) -> Sequence[Resource]:
+        known = self._lists.get(resource_type)
+        if known is None:
+            try:
+                found = [
+                    resource
+                    for page in self.source.pages(resource_type)
+                    for resource in self._decoder.resources(page, resource_type)
+                ]
+            except KspecError as error:
+                known = refusals.fresh(error)
+            else:
+                found.sort(key=_place)
+                known = tuple(found)
+            self._lists[resource_type] = known
+        if isinstance(known, KspecError):
+            raise refusals.fresh(known)
+        return known
+
+    def _owner(self, workload: ListedWorkload) -> ResourceRef:
+        """The topmost controller that is known: followed upwards as far as it can be read."""
+        owner: ListedWorkload = workload
+        for _ in range(MAX_OWNERS):
+            controller = owner.controller
+            if controller is None or controller.kind == "Node":  # mirror pods belong to themselves
+                break
+            above = self._controller_of(owner)
+            if above is None or above is workload:
+                return owner_ref(controller, workload.namespace)
+            owner = above
+        return owner.ref
+
+    def _controller_of(self, workload: ListedWorkload) -> ListedWorkload | None:
+        """The controller as an object of this inventory; None if there is none, or if it cannot be read."""
+        controller = workload.controller
+        if controller is None:
+            return None
+        group, _ = split_api_version(controller.api_version)
+        if (group, controller.kind) not in TEMPLATE_PATHS:
+            return None
+        try:
+            found = self.find(controller.kind, group)
+            if found is None:
+                return None
+            return self._indexed(found, controller, workload.namespace)
+        except SourceError:
+            return None  # the owner reference itself still says whose it is; `workloads` raises this error
+
+    def _indexed(self, resource_type: ResourceType, controller: Controller, namespace: str) -> ListedWorkload | None:
+        if resource_type not in self._by_uid:
+            listed = cast("Sequence[ListedWorkload]", self._listed(resource_type))
+            self._by_uid[resource_type] = {item.uid: item for item in listed if item.uid}
+            self._by_name[resource_type] = {(item.namespace, item.name): item for item in listed}
+        found = self._by_uid[resource_type].get(controller.uid) if controller.uid else None
+        return found or self._by_name[resource_type].get((namespace, controller.name))
+
+
+def _place(resource: Resource) -> tuple[str, str]:
+    return (resource.namespace, resource.name)

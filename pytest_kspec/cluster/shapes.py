@@ -1,0 +1,155 @@
+"""Pods of one template are decoded once: their specs are equal but for the node and the token volume's random suffix.
+
+The key of a pod spec is its raw JSON, with those parts taken out. A part is taken out only where the decoded spec proves
+that it is what it seems (`nodeName`, and the same name in a DaemonSet pod's affinity; names of volumes and of their mounts), so two pods share a shape
+exactly if their specs are equal but for these parts. The proof is made once for each key: equal keys are equal JSON
+around the parts, so it holds for all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape
+
+SECURITY_PREFIXES = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+)
+SECURITY_ANNOTATION = "seccomp.security.alpha.kubernetes.io/pod"
+
+_NODE_NAME = b'"nodeName"'
+_NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
+_TOKEN = b'"kube-api-access-'
+_TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
+_NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
+_PROOF = secrets.token_hex(16)  # stands for the parts while a key is proven; nothing in a cluster can equal it
+_NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
+
+# What to take out, best first: every mention of the node's name, the token volume's name.
+_ROUNDS = ((True, True), (True, False), (False, True), (False, False))
+
+_NO_ANNOTATIONS: Mapping[str, str] = {}
+
+
+class Shapes:
+    """All distinct pod specs of one inventory."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Any, PodShape | None] = {}
+
+    def __len__(self) -> int:
+        return sum(1 for shape in self._by_key.values() if shape is not None)
+
+    def shape(self, spec: bytes, annotations: Mapping[str, Any] = _NO_ANNOTATIONS) -> PodShape:
+        """The shape of a pod with this spec (raw JSON) and these annotations (of the pod).
+
+        Raises msgspec.DecodeError, RecursionError or UnicodeDecodeError where the JSON is broken.
+        """
+        security = security_annotations(annotations) if annotations else ()
+        key: Any
+        for node, token in _ROUNDS:
+            parts = _parts(spec, node, token)
+            normal = spec
+            for part, mark, _ in parts:
+                normal = normal.replace(part, mark)
+            key = (normal, security) if security else normal
+            if key in self._by_key:
+                shape = self._by_key[key]
+                if shape is not None:
+                    return shape
+                continue  # known to be unprovable
+            if parts and not _proven(spec, parts):
+                self._by_key[key] = None
+                continue
+            data = msgspec.json.decode(spec)
+            if isinstance(data, dict):
+                shape = PodShape(data, dict(security))
+            else:
+                shape = PodShape({}, dict(security), malformed=(("spec", data),))
+            self._by_key[key] = shape
+            return shape
+        raise AssertionError("unreachable: nothing is taken out in the last round")
+
+
+def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Those that security rules read, sorted."""
+    return tuple(
+        sorted(
+            (name, value)
+            for name, value in annotations.items()
+            if name == SECURITY_ANNOTATION or name.startswith(SECURITY_PREFIXES)
+        )
+    )
+
+
+_Part = tuple[bytes, bytes, str]
+
+
+def _parts(spec: bytes, node: bool, token: bool) -> list[_Part]:
+    """(JSON text to take out, mark in the key, text that stands for it in the proof)."""
+    parts = []
+    if node:
+        at = spec.find(_NODE_NAME)
+        if at >= 0 and (found := _NODE_VALUE.match(spec, at)):
+            parts.append((found.group(1), _NODE_MARK, _NODE_PROOF))
+    if token:
+        at = spec.find(_TOKEN)
+        if at >= 0:
+            name = spec[at : at + _TOKEN_LENGTH]
+            if name.endswith(b'"') and name[len(_TOKEN) : -1].isalnum():
+                parts.append((name, _TOKEN_MARK, _TOKEN_PROOF))
+    return parts
+
+
+def _proven(spec: bytes, parts: list[_Part]) -> bool:
+    """Whether every mention of a part is what it may be: the pod's own node, or the name of a volume and its mounts."""
+    marked = spec
+    expected: Counter[str] = Counter()
+    for part, _, proof in parts:
+        expected[proof] = marked.count(part)
+        marked = marked.replace(part, b'"%s"' % proof.encode())
+    try:
+        data = msgspec.json.decode(marked)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    if not isinstance(data, dict):
+        return False
+    found = Counter(text for text in _volume_names(data) if text == _TOKEN_PROOF)
+    found.update(text for text in _node_names(data) if text == _NODE_PROOF)
+    return found == expected
+
+
+def _node_names(spec: dict[str, Any]) -> Iterator[Any]:
+    """`nodeName`, and the node that a DaemonSet's pod is bound to in its affinity."""
+    yield spec.get("nodeName")
+    value: Any = spec
+    for key in ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"):
+        value = value.get(key) if isinstance(value, dict) else None
+    for term in _maps(value):
+        for field in _maps(term.get("matchFields")):
+            values = field.get("values")
+            if field.get("key") == "metadata.name" and isinstance(values, list):
+                yield from values
+
+
+def _volume_names(spec: dict[str, Any]) -> Iterator[Any]:
+    yield from _names(spec.get("volumes"))
+    for list_name in CONTAINER_LISTS:
+        containers = spec.get(list_name)
+        for container in _maps(containers):
+            yield from _names(container.get("volumeMounts"))
+
+
+def _names(items: Any) -> Iterator[Any]:
+    return (item.get("name") for item in _maps(items))
+
+
+def _maps(items: Any) -> Iterator[dict[str, Any]]:
+    return (item for item in items if isinstance(item, dict)) if isinstance(items, list) else iter(())
