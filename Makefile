@@ -1,0 +1,74 @@
+# Targets bootstrap themselves: Python 3.11+ and make are enough. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := build/demo
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format docs bench controlplane lock dist clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv with everything that is pinned in requirements.lock
+
+$(BIN)/uv: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed. Install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV) (once) ..." >&2
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv; then try again." >&2; exit 1; }
+	@awk '/^uv==/ { on = 1 } on { print; if ($$0 !~ /\\$$/) exit }' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@touch $@
+
+$(READY): $(BIN)/uv requirements.lock pyproject.toml
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster needed)
+	@mkdir -p $(DEMO)
+	@status=0; $(BIN)/kspec scan examples/01-quickstart/strict.yaml \
+	  --report json:$(DEMO)/scan.json --report junit:$(DEMO)/junit.xml --report html:$(DEMO)/report.html || status=$$?; \
+	if [ $$status -gt 1 ]; then echo "the scan did not run as it should (exit code $$status)" >&2; exit $$status; fi; \
+	printf '\nFindings are expected here. Open %s in a browser; beside it: scan.json, junit.xml.\n' $(DEMO)/report.html
+
+test: $(READY) ## run all tests, with branch coverage
+	@$(BIN)/pytest -n 2 --dist loadscope -q --cov --cov-report=term $(ARGS)
+
+lint: $(READY) ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff format and fix what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(READY) ## regenerate docs/checks.md and docs/spec-reference.md
+	$(BIN)/python -m pytest_kspec.cli.checkdoc docs/checks.md
+	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
+
+bench: $(READY) ## speed and memory on 10,000 to 50,000 pods, as a table
+	$(BIN)/python -m benchmarks
+
+controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
+	$(BIN)/python -m tests.controlplane.build
+
+lock: $(BIN)/uv ## pin all dependencies again, with hashes
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock $(ARGS)
+
+dist: $(READY) ## build wheel and sdist into dist/
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python -o dist
+
+clean: ## remove what was built or cached, the environment included
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
