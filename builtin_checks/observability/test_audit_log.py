@@ -20,14 +20,14 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kspec import Container, NotApplicable, Requirement, Resource, check
+from pytest_kspec import Container, NotApplicable, Requirement, Resource, Workload, check
 
 NAMESPACE = "kube-system"
 NAME = "kube-apiserver"
 WHERE_TO_LOOK = (
-    "no kube-apiserver pod in kube-system, so its flags cannot be read; on a managed control plane look at the "
-    "provider's audit logging (EKS control plane logging, GKE Cloud Audit Logs, AKS diagnostic settings), and leave "
-    "auditLog out of this cluster's specification"
+    "no kube-apiserver pod in kube-system, so its flags cannot be read (a managed control plane, or an API "
+    "server outside of pods): see to its audit log with the provider (EKS control plane logging, GKE Cloud "
+    "Audit Logs, AKS diagnostic settings) and leave auditLog out of this cluster's specification"
 )
 STDOUT = "-"
 
@@ -93,8 +93,8 @@ def judge(pod: Resource, container: Container, flags: dict[str, str], days: int,
     if not path or path == STDOUT:
         sink = "standard output" if path else "a webhook"
         findings.error(
-            f"audit events go to {sink}; whether they are kept {days} days cannot be read from the cluster. Set "
-            "--audit-log-path to a file, or leave minRetentionDays out and see to it where they are received",
+            f"audit events go to {sink}; whether they are kept {days} days cannot be read from the cluster: "
+            "set --audit-log-path to a file, or leave minRetentionDays out and see to it where they go",
             pod,
         )
         return
@@ -109,7 +109,7 @@ def judge(pod: Resource, container: Container, flags: dict[str, str], days: int,
         )
 
 
-def api_server(pod: Any) -> Container | None:
+def api_server(pod: Workload) -> Container | None:
     """The API server's container, if this is its pod."""
     if pod.namespace != NAMESPACE:
         return None
@@ -121,7 +121,7 @@ def api_server(pod: Any) -> Container | None:
 
 
 def read_flags(container: Container) -> dict[str, str] | None:
-    """Flag → value, "true" for one without; None if they cannot be told, as in a script or a configuration file."""
+    """Flag → value, "true" for one without; None if they cannot be told (another script, OpenShift)."""
     given = words(container)
     if NAME not in (word.rpartition("/")[2] for word in given) and not any(w.startswith("--") for w in given):
         return None

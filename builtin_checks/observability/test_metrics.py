@@ -51,7 +51,7 @@ class Found(NamedTuple):
     title="The metrics providers asked for are running",
     severity="medium",
     controls={"nist-800-53": ["SI-4", "CA-7"]},
-    remediation="Install the provider, or repair it if it is there but not ready; kubectl describe says why it is not.",
+    remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
     key="observability.metrics.required",
 )
 def test_metrics(cluster: Any, spec: Any, findings: Any) -> None:
@@ -78,11 +78,7 @@ def look_for(provider: str, cluster: Any) -> Found:
     name = provider.strip().lower()
     if name == "metrics-server":
         return metrics_api(cluster.list("APIService", "apiregistration.k8s.io"))
-    matches: Callable[[Workload], bool]
-    if name == "prometheus":
-        matches = is_prometheus
-    else:
-        matches = named(name)
+    matches = is_prometheus if name == "prometheus" else named(name)
     idle = [pod for pod in cluster.list("Pod", "") if matches(pod)]
     if any(is_ready(pod) for pod in idle):
         return Found(True, "running")
