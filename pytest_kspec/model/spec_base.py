@@ -84,15 +84,19 @@ def _api_group(value: str) -> str:
     return value
 
 
+def is_field_value(value: Any) -> bool:
+    """Whether a field can be compared with it: text, whole number, true, false, or a list of those."""
+    return isinstance(value, str | int) or (
+        isinstance(value, list) and all(isinstance(v, str | int) for v in value)
+    )
+
+
 def _field_value(value: Any) -> Any:
-    """What a container field is compared with: text, whole number, true/false, or a list of those."""
-    if isinstance(value, float):
+    if isinstance(value, float):  # plain data; our own reader keeps the text
         return repr(value)
-    if isinstance(value, str | int):
-        return value
-    if isinstance(value, list) and all(isinstance(v, str | int) for v in value):
-        return value
-    raise ValueError("must be text, a whole number, true, false, or a list of those.")
+    if not is_field_value(value):
+        raise ValueError("must be text, a whole number, true, false, or a list of those.")
+    return value
 
 
 _SCALAR = {"type": ["string", "integer", "boolean"]}

@@ -19,6 +19,7 @@ from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.model import podfields
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.spec import ClusterRef, ClusterSpecification
+from pytest_kspec.model.spec_base import is_field_value
 from pytest_kspec.model.spec_document import (
     EXEMPTIONS_KIND,
     FILE_VERSION,
@@ -195,7 +196,7 @@ def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
                 near = podfields.suggest(key) if len(key) <= LONGEST_KEY else None
                 hint = f" Did you mean {near!r}?" if near else ""
                 problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
-            elif "value" in entry and (text := field.value_problem(entry["value"])):
+            elif is_field_value(entry.get("value")) and (text := field.value_problem(entry["value"])):
                 problems.add((*path, "value"), f"{text}.")
 
 

@@ -21,6 +21,7 @@ from pytest_kspec.errors import SpecError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
+LONGEST_SHOWN = 60
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
@@ -89,7 +90,9 @@ def key_text(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            name = part if len(part) <= LONGEST_SHOWN else part[: LONGEST_SHOWN - 1] + "…"
+            name = name if name.isprintable() else repr(name)
+            text += f".{name}" if text else name
     return text
 
 
@@ -202,7 +205,7 @@ class _Builder:
 
     def _tag(self, event: Any, allowed: Any) -> None:
         if event.tag is not None and event.tag != "!" and event.tag not in allowed:
-            shown = event.tag.replace(_TAG, "!!")
+            shown = key_text((event.tag.replace(_TAG, "!!"),))
             self._document.problems.append((_position(event), (), f"tag {shown} is not allowed."))
 
     def _entries(self, depth: int) -> Iterator[tuple[str, Position, bool, _Node]]:
