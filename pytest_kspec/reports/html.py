@@ -1,8 +1,8 @@
 """The HTML report: one file that loads nothing, for people who decide and for people who fix.
 
-All numbers and orders are made here; the template only lays out. The page's own Content-Security-Policy lets only
-its own style and script run, so hostile markup in a name would be harmless even if an escape were forgotten.
-Without JavaScript everything is readable; the script adds filters and sorting.
+All numbers and orders are made here; the template only lays out. The page's own Content-Security-Policy
+lets only its own style and script run, so hostile markup in a name would be harmless even if an escape were
+forgotten. Without JavaScript everything is readable; the script adds filters and sorting.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _document(wire: dict[str, Any]) -> bytes:
 def _write(out: list[bytes], value: Any, depth: int) -> None:
     if not (isinstance(value, dict) and _LISTS & value.keys()):
         if isinstance(value, dict) and isinstance(value.get("actual"), dict | list):
-            value = {**value, "actual": msgspec.Raw(_encode_sorted(value["actual"]))}
+            value = {**value, "actual": msgspec.Raw(_sorted(value["actual"]))}
         out.append(_encode(value))
         return
     pad = b" " * (depth + 1)
@@ -55,6 +55,13 @@ def _write(out: list[bytes], value: Any, depth: int) -> None:
             _write(out, item, depth + 1)
         separator = b",\n"
     out += (b"\n", b" " * depth, b"}")
+
+
+def _sorted(value: Any) -> bytes:
+    try:
+        return _encode_sorted(value)
+    except TypeError:  # keys that cannot be compared, or are no text; no JSON from a cluster has them
+        return _encode(repr(value))
 
 
 def _well_formed(value: Any) -> Any:

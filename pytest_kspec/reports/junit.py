@@ -1,9 +1,9 @@
 """JUnit XML of our own: one testsuite a specification and cluster, one testcase a requirement.
 
-pytest's own file has a single suite, and loses suite properties under xdist. Dashboards show little: GitLab keeps
-the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names are unique,
-and what one must know is in them and in the failure text. Written with the standard library: junit-xml (1.9, of
-2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
+pytest's own file has a single suite, and loses suite properties under xdist. Dashboards show little: GitLab
+keeps the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names
+are unique, and what one must know is in them and in the failure text. Written with the standard library:
+junit-xml (1.9, of 2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
 """
 
 from __future__ import annotations

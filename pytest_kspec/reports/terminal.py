@@ -108,7 +108,8 @@ def render(
 
     findings: shown of each requirement; details: requirements shown with findings; others take a line each.
     """
-    page = _Page(max(width, MIN_WIDTH), style, _symbols(encoding), findings, iter(range(details)), encoding)
+    symbols, encoding = _symbols(encoding)
+    page = _Page(max(width, MIN_WIDTH), style, symbols, findings, iter(range(details)), encoding)
     lines: list[str] = []
     result = canonical(result)
     for cluster in result.clusters:
@@ -118,12 +119,15 @@ def render(
     return "\n".join(lines) + "\n"
 
 
-def _symbols(encoding: str) -> Symbols:
+def _symbols(encoding: str) -> tuple[Symbols, str]:
+    """What this encoding can show, and the encoding; ASCII for one that Python does not know."""
     try:
         "".join(UNICODE).encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return ASCII
-    return UNICODE
+    except UnicodeEncodeError:
+        return ASCII, encoding
+    except LookupError:
+        return ASCII, "ascii"
+    return UNICODE, encoding
 
 
 def _cluster(cluster: ClusterResult, page: _Page) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Formats by name, and files that are whole or not there.
 
-A report is written beside its target and renamed over it: a full disk or a killed run leaves the old file or none,
-never a half one. A format is one file here and one line in FORMATS; its module is imported when asked for.
+A report is written beside its target and renamed over it: a full disk or a killed run leaves the old file
+or none, never a half one. A format is one file here and one line in FORMATS; its module is imported when
+asked for.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _is_special(path: Path) -> bool:
     """A device, pipe or socket (/dev/stdout, >(…)): written to directly, since it cannot be replaced."""
     try:
         return not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -84,11 +84,10 @@
   function reveal() {
     let target = null;
     try { target = document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return; }
-    if (!target) return;
+    if (!target || target.tagName !== "DETAILS") return;
     for (let element = target; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     target.scrollIntoView();
-    const summary = target.querySelector("summary");
-    if (summary) summary.focus({ preventScroll: true });
+    target.querySelector("summary").focus({ preventScroll: true });
   }
   addEventListener("hashchange", reveal);
 
@@ -100,14 +99,12 @@
       button.textContent = head.textContent;
       head.replaceChildren(button);
       button.addEventListener("click", () => {
-        const key = (row) => row.cells[column].dataset.n;
-        const numeric = column > 0;
-        const up = head.getAttribute("aria-sort") === (numeric ? "descending" : "none") || (!numeric && !head.hasAttribute("aria-sort")) || head.getAttribute("aria-sort") === "descending";
+        const now = head.getAttribute("aria-sort"), numeric = column > 0;
+        const up = now === "descending" || (now === null && !numeric);
         all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const rows = [...body.rows].sort((a, b) => numeric
-          ? Number(key(a)) - Number(key(b))
-          : a.cells[0].textContent.localeCompare(b.cells[0].textContent, "en"));
+        const key = (row) => row.cells[column].dataset.n;
+        const rows = [...body.rows].sort((a, b) => numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b), "en"));
         body.append(...(up ? rows : rows.reverse()));
       });
     });

@@ -1,0 +1,255 @@
+"""The HTML report in a real browser: looks are judged by people, the rest is here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pytest_kspec.reports import writer
+from tests.reports import results
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+# What has the focus, and how that is shown.
+STOP = """() => {
+  const e = document.activeElement, shown = e.matches(".pill input") ? e.nextElementSibling : e;
+  const name = e.type === "checkbox" ? e.value : e.id || e.className || e.tagName;
+  return [name, getComputedStyle(shown).outlineStyle];
+}"""
+RESULTS = {
+    "one": results.one(),
+    "fleet": results.fleet(8, 20, 3),
+    "good": results.compliant(),
+    "empty": results.scan(),
+    "big": results.fleet(50, 60, 30),
+}
+Open = Callable[..., Page]
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
+
+UNNAMED = (Path(__file__).parent / "unnamed.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.fail(
+            "Chromium is missing; install it, for example with: apt-get install -y chromium", pytrace=False
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("html")
+    for name, result in RESULTS.items():
+        writer.write(result, writer.Target("html", str(folder / f"{name}.html")))
+    return folder
+
+
+@pytest.fixture
+def open_page(browser: Browser, folder: Path) -> Iterator[Open]:
+    """open_page(name, fragment, **context): a page. At the end nothing was requested, logged or raised."""
+    noise: list[str] = []
+    contexts = []
+
+    def open_one(name: str, fragment: str = "", **options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        address = (folder / f"{name}.html").as_uri()
+        page.on(
+            "request",
+            lambda request: (
+                noise.append(request.url) if not request.url.startswith((address, "data:")) else None
+            ),
+        )
+        page.on("console", lambda message: noise.append(message.text))
+        page.on("pageerror", lambda error: noise.append(str(error)))
+        page.goto(address + fragment)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [line for line in noise if not line.startswith(("data:", folder.as_uri()))] == []
+
+
+def visible(page: Page) -> list[str]:
+    ids = page.eval_on_selector_all(
+        "details.check", "all => all.filter((e) => e.checkVisibility()).map((e) => e.id)"
+    )
+    return [str(text) for text in ids]
+
+
+def shown(page: Page, text: str) -> None:
+    page.wait_for_function("text => document.getElementById('shown').textContent === text", arg=text)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["one", "fleet", "good", "empty"])
+def test_text_can_be_read(open_page: Open, name: str, scheme: str) -> None:
+    page = open_page(name, color_scheme=scheme)
+    if name != "empty":
+        page.click("#expand")
+        page.check("input[value=fail]", force=True)
+    answer = page.evaluate(CONTRAST)
+    assert answer["seen"] > 40
+    assert answer["faint"] == []
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, background[4:-1].split(","))) < 384) == (scheme == "dark")
+
+
+@pytest.mark.parametrize("name", ["one", "fleet", "good", "empty"])
+def test_nothing_is_unnamed(open_page: Open, name: str) -> None:
+    assert open_page(name).evaluate(UNNAMED) == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1280, 2200])
+@pytest.mark.parametrize("name", ["one", "fleet"])
+def test_no_sideways_scrolling(open_page: Open, name: str, width: int) -> None:
+    page = open_page(name, viewport={"width": width, "height": 900})
+    page.click("#expand")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_hostile_markup_does_not_run(open_page: Open) -> None:
+    page = open_page("one")
+    page.click("#expand")
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 1
+
+
+def test_filters(open_page: Open) -> None:
+    page = open_page("one")
+    shown(page, "12 requirements")
+    page.fill("#q", "debug-7X2kq  ops")
+    shown(page, "1 of 12 shown")
+    assert visible(page) == ["strict.prod-eu/podSecurity.standard[privileged]"]
+    page.fill("#q", "")
+    shown(page, "12 requirements")
+    page.get_by_label("Error", exact=True).check(force=True)
+    shown(page, "2 of 12 shown")
+    page.get_by_label("Skipped", exact=True).check(force=True)
+    shown(page, "4 of 12 shown")
+    page.get_by_label("high", exact=True).check(force=True)
+    shown(page, "1 of 12 shown")
+    assert visible(page) == ["strict.prod-eu/rbac.forbiddenRules[core/secrets]"]
+    page.click("#reset")
+    shown(page, "12 requirements")
+    page.get_by_label("Exempted", exact=True).check(force=True)
+    shown(page, "2 of 12 shown")
+    assert len(visible(page)) == 2, "groups that were closed open for what was asked"
+    page.fill("#q", "no such thing")
+    shown(page, "0 of 12 shown")
+    assert page.locator("#empty").is_visible()
+
+
+def test_filter_by_cluster(open_page: Open) -> None:
+    page = open_page("fleet")
+    assert visible(page) == []
+    name = page.locator("#cluster option").nth(1).inner_text()
+    page.select_option("#cluster", label=name)
+    shown(page, "20 of 160 shown")
+    assert {text.split("/")[0] for text in visible(page)} == {f"strict.{name}"}
+    page.click("#reset")
+    shown(page, "160 requirements")
+    assert visible(page) == []
+
+
+def test_sorting(open_page: Open) -> None:
+    page = open_page("fleet")
+
+    def column(index: int) -> list[str]:
+        cells = page.eval_on_selector_all(
+            ".sortable tbody tr", "(rows, i) => rows.map((r) => r.cells[i].dataset.n)", index
+        )
+        return [str(text) for text in cells]
+
+    scores = [float(text) for text in column(1)]
+    assert scores == sorted(scores)
+    page.get_by_role("button", name="Cluster").click()
+    assert column(0) == sorted(column(0))
+    page.get_by_role("button", name="Passed").click()
+    assert [int(text) for text in column(7)] == sorted(map(int, column(7)), reverse=True)
+    assert page.locator("[aria-sort]").evaluate_all("all => all.map((e) => e.ariaSort)") == ["descending"]
+
+
+def test_a_link_opens_what_it_names(open_page: Open) -> None:
+    page = open_page("fleet")
+    page.locator(".sortable a").first.click()
+    page.wait_for_function("document.activeElement.closest('details.cluster[open]') !== null")
+    target = "strict.prod-eu/podSecurity.standard[hostNamespaces]"
+    page = open_page("one", f"#{target}")
+    page.wait_for_function("id => document.getElementById(id).open", arg=target)
+    assert target in visible(page), "inside a group that is closed at first"
+
+
+def test_keyboard(open_page: Open) -> None:
+    page = open_page("one")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    page.keyboard.press("Enter")
+    stops = []
+    for _ in range(22):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(STOP))
+    assert [stop for stop in stops if stop[1] == "none"] == []
+    names = [name for name, _ in stops]
+    assert " ".join(names[:14]) == (
+        "scroll q error fail pass skip x critical high medium low expand collapse reset"
+    )
+    page.focus("input[value=error]")
+    page.keyboard.press("Space")
+    shown(page, "2 of 12 shown")
+    page.focus("details.check:not([hidden]) > summary")
+    page.keyboard.press("Enter")
+    assert page.locator("details.check[open]").count() == 1
+
+
+def test_without_javascript_everything_is_there(open_page: Open) -> None:
+    page = open_page("one", java_script_enabled=False)
+    assert not page.locator("#filters").is_visible()
+    summary = page.locator("details.check", has_text="No container runs privileged").locator("> summary")
+    summary.click()
+    assert page.get_by_text("ops/debug-7x2kq").is_visible()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_paper_shows_everything(open_page: Open, script: bool) -> None:
+    page = open_page("one", java_script_enabled=script)
+    page.emulate_media(media="print")
+    assert not page.locator("#filters").is_visible()
+    findings = page.locator(".finding")
+    assert findings.count() == sum(len(c.findings) for c in results.checks())
+    heights = [findings.nth(n).bounding_box() for n in range(findings.count())]
+    assert [box for box in heights if box is None or box["height"] < 10] == []
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_fifty_clusters_stay_quick(open_page: Open) -> None:
+    page = open_page("big")
+    took = page.evaluate(
+        """() => new Promise((done) => { const start = performance.now();
+        document.getElementById("q").value = "app-017 control-22";
+        document.querySelector("input[value=fail]").click();
+        requestAnimationFrame(() => setTimeout(() => done(performance.now() - start))); })"""
+    )
+    assert took < 3000
+    assert "of 3,000 shown" in page.inner_text("#shown")

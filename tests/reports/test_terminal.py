@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from pytest_kspec.reports import terminal
+from pytest_kspec.reports.text import elide, fold, printable, value, width_of
+from tests.reports import results
+
+RESULTS = {
+    "one": results.one(),
+    "fleet": results.fleet(4, 30, 7),
+    "good": results.compliant(),
+    "empty": results.scan(),
+}
+
+
+def ansi(text: str, *names: str) -> str:
+    return f"\x1b[1m{text}\x1b[0m" if names else text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "no-such-encoding"])
+@pytest.mark.parametrize("width", [40, 47, 80, 133])
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_no_line_is_too_wide(name: str, width: int, encoding: str) -> None:
+    text = terminal.render(RESULTS[name], width, encoding=encoding)
+    assert [line for line in text.splitlines() if width_of(line) > width] == []
+    if encoding in ("ascii", "latin-1"):
+        text.encode(encoding)
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_colour_only_adds(name: str) -> None:
+    coloured = terminal.render(RESULTS[name], 80, ansi)
+    assert "\x1b[1m" in coloured
+    assert re.sub(r"\x1b\[[01]m", "", coloured) == terminal.render(RESULTS[name], 80)
+
+
+def test_clusters_cannot_speak_to_the_terminal() -> None:
+    text = terminal.render(results.one(), findings=100)
+    assert [c for c in text if not c.isprintable() and c != "\n"] == []
+    assert "\\x1b[31mred\\x1b[0m\\x00\\u202eevil" in text
+
+
+def test_caps() -> None:
+    text = terminal.render(results.one(), findings=2)
+    assert "… and 15 more (see the JSON or HTML report)" in text
+    assert text.count("registry.invalid") == 2
+    short = terminal.render(results.one(), details=1)
+    assert " ! ERROR high      rbac.forbiddenRules[core/secrets]\n   Nobody but" in short
+    assert " ✗ FAIL  high      workloads.images.allowedRegistries ×17\n ✗ FAIL  medium" in short
+
+
+def test_many_failures_print_quickly() -> None:
+    result = results.fleet(50, 120, 20)
+    assert sum(len(c.checks) for c in result.clusters) == 6000
+    start = time.process_time()
+    text = terminal.render(result)
+    assert time.process_time() - start < 2
+    assert text.count("\n") < 6000
+
+
+@pytest.mark.parametrize(
+    ("actual", "text"),
+    [
+        (None, "unset"),
+        (True, "true"),
+        (0, "0"),
+        ("", '""'),
+        ("true", '"true"'),
+        ("null", '"null"'),
+        ("unset", '"unset"'),
+        ("80", '"80"'),
+        ("Always", "Always"),
+        ({"b": 1, "a": ["é"]}, '{"a": ["é"], "b": 1}'),
+        ("a\nb\x1b", "a\\nb\\x1b"),
+        ("a\u00a0b", "a b"),
+    ],
+)
+def test_value(actual: object, text: str) -> None:
+    assert value(actual) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "abc " * 40, "x" * 300, "spec.containers[app].securityContext.privileged", "日本語" * 30],
+)
+@pytest.mark.parametrize("width", [8, 9, 20, 79])
+def test_fold_and_elide(text: str, width: int) -> None:
+    lines = fold(text, width, lines=1000)
+    assert max(map(width_of, lines)) <= width
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert len(fold(text, width, lines=2)) <= 2
+    assert width_of(elide(text, width)) <= width
+
+
+def test_fold_breaks_after_dots() -> None:
+    assert fold("spec.containers[app].securityContext.privileged", 40) == [
+        "spec.containers[app].securityContext.",
+        "privileged",
+    ]
+
+
+def test_printable_keeps_text() -> None:
+    assert printable("Ünïcode — 日本語 ×") == "Ünïcode — 日本語 ×"

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.errors import EXIT_NOT_EVALUATED, ReportError, UsageError
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.writer import Target, parse_target, parse_targets
+from tests.reports import results
+
+FORMATS = "html, json, junit"
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("json:scan.json", Target("json", "scan.json")),
+        ("junit:build/new/junit.xml", Target("junit", "build/new/junit.xml")),
+        ("html:a:b.html", Target("html", "a:b.html")),
+        ("json:-", Target("json", "-")),
+        ("json:/dev/null", Target("json", "/dev/null")),
+    ],
+)
+def test_parse_target(text: str, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_target(text) == target
+    assert str(target) == text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "jsn:x",
+            f"unknown report format 'jsn'. Did you mean 'json'? Formats: {FORMATS}; write FORMAT:FILE.",
+        ),
+        (
+            "JUnit:x",
+            f"unknown report format 'JUnit'. Did you mean 'junit'? Formats: {FORMATS}; write FORMAT:FILE.",
+        ),
+        ("scan", f"unknown report format 'scan'. Formats: {FORMATS}; write FORMAT:FILE."),
+        ("", f"unknown report format ''. Formats: {FORMATS}; write FORMAT:FILE."),
+        ("json", "no file is given. Write json:FILE, or json:- for standard output."),
+        ("json:", "no file is given. Write json:FILE, or json:- for standard output."),
+        ("json:folder/", "is a folder. Name a file in it: json:folder/FILE."),
+        ("json:.", "is a folder. Name a file in it: json:./FILE."),
+        ("json:file/x/scan.json", "{tmp}/file is a file, not a folder. Give another path."),
+    ],
+)
+def test_targets_that_cannot_be(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        parse_target(text)
+    assert str(caught.value) == f"--kspec-report {text}: {message}".replace("{tmp}", str(tmp_path))
+
+
+def test_an_impossible_path() -> None:
+    with pytest.raises(UsageError, match="no such file can exist"):
+        parse_target("json:a\0b")
+    with pytest.raises(UsageError, match="File name too long"):
+        parse_target("json:" + "x" * 5000)
+
+
+def test_two_reports_for_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_targets(["json:a", "html:b"]) == (Target("json", "a"), Target("html", "b"))
+    for second in ("html:./a", f"json:{tmp_path}/a"):
+        with pytest.raises(UsageError, match="json:a writes the same file"):
+            parse_targets(["json:a", second])
+    with pytest.raises(UsageError, match="json:- writes the same file"):
+        parse_targets(["json:-", "junit:-"])
+    assert len(parse_targets(["json:/dev/null", "html:/dev/null"])) == 2
+
+
+def test_write_creates_folders_and_honours_umask(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "deep" / "scan.json"
+    before = os.umask(0o027)
+    try:
+        writer.write(results.one(), Target("json", str(path)))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in path.parent.iterdir()] == ["scan.json"]
+
+
+def test_write_follows_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "scan.json")
+    writer.write(results.one(), Target("json", str(tmp_path / "link.json")))
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real" / "scan.json").read_bytes().startswith(b'{\n "apiVersion"')
+
+
+def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    writer.write(results.one(), Target("json", "-"))
+    assert capfdbinary.readouterr().out == writer.render(results.one(), "json")
+
+
+@pytest.mark.parametrize("before", [None, b"the old report"])
+def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> None:
+    # A limit on file size is a disk that is full after so many bytes.
+    script = (
+        "import resource, signal\n"
+        "from pytest_kspec.errors import ReportError\n"
+        "from pytest_kspec.reports import writer\n"
+        "from tests.reports import results\n"
+        "writer.render(results.one(), 'html')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    writer.write(results.one(), writer.Target('html', 'report.html'))\n"
+        "except ReportError as error:\n"
+        "    print(error, error.exit_code)\n"
+    )
+    if before:
+        (tmp_path / "report.html").write_bytes(before)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (
+        "report.html: the html report could not be written: File too large. No partial file is left. "
+        f"Make room or give another path with --kspec-report, and run again. {EXIT_NOT_EVALUATED}\n",
+        "",
+    )
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({"report.html": before} if before else {})
+
+
+def test_a_device_is_written_to_directly() -> None:
+    writer.write(results.one(), Target("json", "/dev/null"))
+    with pytest.raises(ReportError, match="No space left on device"):
+        writer.write(results.one(), Target("json", "/dev/full"))
+    assert Path("/dev/full").is_char_device()
+
+
+def test_formats_are_imported_when_asked_for() -> None:
+    script = (
+        "import sys, pytest_kspec.reports.writer, pytest_kspec.reports.terminal\n"
+        "print(sorted({'jinja2', 'xml.etree', 'rich', 'msgspec', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
