@@ -39,9 +39,9 @@ def check(
     controls:     catalogue id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
     key:          spec key that asks for this check; without it, the check runs for every spec
     requirements: function of the specification that yields the requirements, where one key asks for several
-    rule:         the rule that the function applies, so that other engines can derive theirs from it
+    rule:         the rule that the function applies; other engines derive theirs from it
 
-    Raises CheckError (naming the check and its file) for a bad id, title or severity, a missing docstring or remediation.
+    Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation.
     """
 
     def decorate(func: F) -> F:

@@ -1,4 +1,4 @@
-"""pytest entry point. It loads in every pytest run: the standard library and pytest only, and nothing done without an option.
+"""pytest entry point, loaded in every pytest run: standard library and pytest only, idle without an option.
 
 With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, which holds everything else.
 """

@@ -1,7 +1,7 @@
 """All checks: the built-in ones and the user's, found by path.
 
-Files are walked, never registered by an import side effect: a check that lies in a given folder is in the catalog, and a
-file that cannot be imported is an error that names it.
+Files are walked, never registered by an import side effect: a check that lies in a given folder is in the
+catalog, and a file that cannot be imported is an error that names it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Specification × checks → what is asked for, and a reason for everything that is left out. No cluster is touched."""
+"""Specification × checks → what is asked for, and why anything is left out. No cluster is touched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_plan(spec: LoadedSpec, catalog: Catalog) -> Plan:
             if requirement.id in found:
                 other = found[requirement.id].entry.check
                 raise CheckError(
-                    f"requirement {requirement.id!r} comes from two checks, {other.id!r} and {entry.check.id!r}.",
+                    f"requirement {requirement.id!r} comes from two checks: {other.id}, {entry.check.id}.",
                     where=f"{entry.check.path}:{entry.check.line}",
                 )
             found[requirement.id] = Planned(requirement, entry)

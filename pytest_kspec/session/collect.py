@@ -66,7 +66,7 @@ class ClusterNode(pytest.Collector):
 
 
 class CheckModule(pytest.Module):
-    """A module of checks below a cluster. It has the cluster's node id: modules do not show in the ids of items."""
+    """A module of checks below a cluster, with the cluster's node id: modules do not show in ids of items."""
 
     def __init__(self, *, module: ModuleType, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -143,7 +143,7 @@ class ComplianceItem(pytest.Function):
         """Plain text: pytest's own representation of a failure costs 88 ms an item."""
         if isinstance(excinfo.value, NotCompliant):
             return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path | str, int | None, str]:
         """Where the requirement stands in the specification."""

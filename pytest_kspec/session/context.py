@@ -1,4 +1,4 @@
-"""What a check may ask for by name, for one requirement on one cluster. The pytest fixtures are thin views on this."""
+"""What a check may ask for by name, for one requirement on one cluster; the fixtures are thin views on it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Cluster:
 
     @property
     def version(self) -> str:
-        """The API server's gitVersion ("v1.34.1-eks-113cf36"). Raises NotApplicable for manifests, SourceError."""
+        """The API server's gitVersion ("v1.34.1-eks-113cf36").
+
+        Raises NotApplicable for manifests, SourceError.
+        """
         version = self._inventory.info.version
         if not version:
             raise NotApplicable("manifests have no API server, hence no version to read.")
@@ -88,7 +91,7 @@ class Rbac:
 
 
 class CheckContext:
-    """Everything that a check of one requirement on one cluster can ask for; attributes are named as the fixtures."""
+    """All that a check of one requirement on one cluster can ask for, named as the fixtures."""
 
     def __init__(
         self,
@@ -150,7 +153,7 @@ class CheckContext:
 
     @property
     def kube(self) -> Any:
-        """The official client's ApiClient, bound to this cluster. Raises NotApplicable for snapshots and manifests."""
+        """The official client's ApiClient, bound to this cluster. Raises NotApplicable without one."""
         client = getattr(self.inventory.source, "api_client", None)
         if client is None:
             raise NotApplicable(

@@ -1,6 +1,6 @@
 """The collector that checks report to. It applies exemptions itself: no check author can forget them.
 
-A rule is evaluated once for each distinct pod shape; what it finds is reported once for each owner, with a count.
+A rule is evaluated once for each distinct pod shape; what it finds is reported once an owner, with a count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Groups = list[tuple[PodShape, list[tuple[ResourceRef, list[Workload]]]]]
 
 
 class Grouping:
-    """Workloads by shape and owner; kept for as long as a cluster's inventory, since most checks ask for the same."""
+    """Workloads by shape and owner; kept as long as a cluster's inventory: most checks ask for the same."""
 
     def __init__(self) -> None:
         self._cache: dict[int, tuple[Sequence[Workload], Groups]] = {}
@@ -143,7 +143,7 @@ class Findings:
         split: dict[AppliedExemption | None, list[Workload]] = {None: members}
         if self._matcher:
             split = {}
-            # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks for those.
+            # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks.
             samples = members if self._matcher.per_object else members[:1]
             for member in samples:
                 exemption = self._matcher.match(member.ref, owner, member.labels, violation.container)

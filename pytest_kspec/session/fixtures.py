@@ -109,7 +109,7 @@ def rbac(kspec_context: CheckContext) -> Rbac:
 
 @pytest.fixture
 def resources(kspec_context: CheckContext) -> Callable[..., Resources[Resource]]:
-    """resources(kind, group=None): objects of any kind."""
+    """Objects of any kind, by `resources(kind, group=None)`."""
     return kspec_context.resources
 
 

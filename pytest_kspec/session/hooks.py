@@ -58,7 +58,7 @@ class SessionHooks:
             return report
         if item.wire is not None:
             item.wire["result"]["durationSeconds"] = round(call.duration, 6)
-            report.kspec = item.wire
+            report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
             if call.when == "call":
                 _add_properties(report, item.wire["result"])
         return report
@@ -95,7 +95,7 @@ class SessionHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Finish the result, write reports, and forgive failures below the threshold if nothing else went wrong."""
+        """Finish the result, write reports, forgive failures below the threshold if nothing else went wrong."""
         if self._is_worker or session.config.option.collectonly:
             return
         result = self._run.finish()

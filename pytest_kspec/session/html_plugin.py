@@ -1,4 +1,4 @@
-"""Columns and findings in the page of pytest-html (`--html`)."""
+"""A column in the page of pytest-html (`--html`); the findings stand in the text of each failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 class HtmlHooks:
-    """Severity column, and the findings as text below a row. pytest-html takes HTML: everything is escaped here."""
+    """A severity column. pytest-html takes HTML: everything is escaped here."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:

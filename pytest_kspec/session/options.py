@@ -15,7 +15,7 @@ from pytest_kspec.reports.writer import Target, parse_targets
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for. Paths of ini keys are relative to the ini file, those of options to the folder of the call.
+    """What the user asked for. Paths of ini keys are relative to the ini file, options' to the folder.
 
     specs_given: the specifications come from the command line, not from the ini file
     """

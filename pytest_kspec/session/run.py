@@ -1,4 +1,4 @@
-"""State of one run: plans, inventories, results. Lives in the session's stash; each xdist worker has its own."""
+"""State of one run: plans, inventories, results. In the session's stash; each xdist worker has its own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worke
 
 @dataclass
 class Target:
-    """One specification on one cluster. name: of the cluster, as in node ids; unique within the specification."""
+    """One specification on one cluster. name: as in node ids, unique within the specification."""
 
     name: str
     source: Source
@@ -61,7 +61,7 @@ def now() -> datetime:
 
 @dataclass
 class Run:
-    """One pytest session with specifications. `shared` is the folder where xdist workers share what they list."""
+    """One pytest session with specifications. shared: folder where xdist workers share what they list."""
 
     options: Options
     rootpath: Path
@@ -78,7 +78,7 @@ class Run:
         return {}
 
     def context(self, spec: SpecRun, target: Target, planned: Planned) -> CheckContext:
-        """What one check sees. Each cluster has one inventory, whatever the number of specifications and checks."""
+        """What one check sees. A cluster has one inventory, however many specifications and checks."""
         known = self._inventories.get(target.source.ref)
         if known is None:
             known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
@@ -174,7 +174,7 @@ class Run:
         return None
 
     def under_threshold(self) -> bool:
-        """True if something failed, nothing is an error, and every failure is less severe than --kspec-fail-on."""
+        """True if something failed, nothing is an error, and no failure reaches --kspec-fail-on."""
         failed = False
         for wire in self.results.values():
             verdict = wire["result"]["verdict"]

@@ -15,7 +15,7 @@ from pytest_kspec.session.options import read_options
 
 
 def start(config: pytest.Config) -> None:
-    """Load specifications and checks, and register the session. Raises pytest.UsageError with every problem."""
+    """Load specifications and checks, register the session. Raises pytest.UsageError with every problem."""
     is_worker = hasattr(config, "workerinput")
     try:
         options = read_options(config)
@@ -40,7 +40,7 @@ def start(config: pytest.Config) -> None:
 
 
 def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
-    """Collect the specifications: instead of the default folders, beside what was named on the command line."""
+    """Collect the specifications: instead of default folders, beside what the command line names."""
     paths = [str(path) for path in run.specs]
     named = config.args_source is config.ArgsSource.ARGS
     if not named:

@@ -1,4 +1,4 @@
-"""From what a check did (findings, an exception, nothing) to its result. The one place where verdicts are made."""
+"""From what a check did (findings, an exception, nothing) to its result: the one place of verdicts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_result(
     duration_s: float = 0.0,
     reason: str = "",
 ) -> CheckResult:
-    """The result of one requirement. Without findings: it was not evaluated, for this reason (verdict error)."""
+    """The result of one requirement. Without findings: not evaluated, for this reason (verdict error)."""
     result = CheckResult(
         id=requirement.id,
         nodeid=nodeid,
@@ -69,10 +69,7 @@ def make_result(
 
 def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     """What pytest shows and JUnit carries for a result that is not a pass: plain text, capped."""
-    if wire["verdict"] == Verdict.ERROR:
-        lines = [f"not evaluated: {wire['reason']}"]
-    else:
-        lines = []
+    lines = [f"not evaluated: {wire['reason']}"] if wire["verdict"] == Verdict.ERROR else []
     found = [f for f in wire["findings"] if f["exemption"] is None]
     for finding in found[:limit]:
         ref = finding["resource"]

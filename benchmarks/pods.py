@@ -1,0 +1,192 @@
+"""Writes a realistic PodList: what `kubectl get pods -A -o json` of a busy cluster looks like, 6.7 KB a pod.
+
+One to three containers, status, managedFields, tolerations, probes; ReplicaSets of 1 to 40 pods, of which about one in
+ten violates something. Deterministic: the same number gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def write_pods(path: Path, count: int) -> int:
+    """Write `count` pods to `path` as one JSON document. Returns its size in bytes."""
+    rng = random.Random(count)
+    encode = msgspec.json.Encoder().encode
+    written = 0
+    with path.open("wb") as out:
+        out.write(b'{"apiVersion":"v1","kind":"PodList","metadata":{"resourceVersion":"1"},"items":[')
+        while written < count:
+            app = f"app-{written:05d}"
+            template = _spec(rng, app)
+            for _ in range(min(rng.choice((1, 2, 3, 5, 10, 20, 40)), count - written)):
+                out.write(b"," if written else b"")
+                out.write(encode(_pod(rng, app, template)))
+                written += 1
+        out.write(b"]}")
+    return path.stat().st_size
+
+
+def _word(rng: random.Random, length: int) -> str:
+    return "".join(rng.choice(_ALPHABET) for _ in range(length))
+
+
+def _spec(rng: random.Random, app: str) -> dict[str, Any]:
+    bad = rng.random() < 0.1
+    containers = [
+        _container(rng, f"{app}-{i}" if i else "app", bad and i == 0) for i in range(rng.choice((1, 1, 2, 3)))
+    ]
+    return {
+        "serviceAccountName": app,
+        "securityContext": {
+            "runAsNonRoot": not bad,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": containers,
+        "initContainers": [_container(rng, "init", False)] if rng.random() < 0.3 else [],
+        "dnsPolicy": "ClusterFirst",
+        "restartPolicy": "Always",
+        "schedulerName": "default-scheduler",
+        "terminationGracePeriodSeconds": 30,
+        "enableServiceLinks": True,
+        "preemptionPolicy": "PreemptLowerPriority",
+        "priority": 0,
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{k}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            }
+            for k in ("not-ready", "unreachable")
+        ],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "config", "configMap": {"name": app, "defaultMode": 420}},
+        ],
+    }
+
+
+def _container(rng: random.Random, name: str, bad: bool) -> dict[str, Any]:
+    probe = {
+        "httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"},
+        "initialDelaySeconds": 5,
+        "periodSeconds": 10,
+        "timeoutSeconds": 1,
+        "successThreshold": 1,
+        "failureThreshold": 3,
+    }
+    return {
+        "name": name,
+        "image": f"registry.example.com/team/{name}:1.{rng.randrange(40)}.0@sha256:{rng.getrandbits(256):064x}",
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+        "env": [{"name": f"OPTION_{i}", "value": _word(rng, 12)} for i in range(rng.randrange(3, 9))],
+        "resources": {"limits": {"memory": "256Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": bad,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            **({"privileged": True} if bad else {}),
+        },
+        "livenessProbe": probe,
+        "readinessProbe": probe,
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "config", "mountPath": "/etc/app"}],
+    }
+
+
+def _pod(rng: random.Random, app: str, template: dict[str, Any]) -> dict[str, Any]:
+    suffix, token = _word(rng, 5), f"kube-api-access-{_word(rng, 5)}"
+    node = f"node-{rng.randrange(200):03d}"
+    mount = {"name": token, "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+    spec = {
+        **template,
+        "nodeName": node,
+        "containers": [{**c, "volumeMounts": [*c["volumeMounts"], mount]} for c in template["containers"]],
+        "volumes": [
+            *template["volumes"],
+            {
+                "name": token,
+                "projected": {"defaultMode": 420, "sources": [{"serviceAccountToken": {"path": "token"}}]},
+            },
+        ],
+    }
+    now = "2026-01-01T00:00:00Z"
+    fields = {
+        f"f:{name}": {"f:x": {}, "f:y": {".": {}, "f:z": {}}}
+        for name in ("metadata", "spec", "status", "labels")
+    }
+    return {
+        "metadata": {
+            "name": f"{app}-7d9f6c5b4-{suffix}",
+            "generateName": f"{app}-7d9f6c5b4-",
+            "namespace": f"team-{sum(app.encode()) % 40:02d}",
+            "uid": f"{rng.getrandbits(128):032x}",
+            "resourceVersion": str(rng.randrange(10**8)),
+            "creationTimestamp": now,
+            "labels": {"app.kubernetes.io/name": app, "pod-template-hash": "7d9f6c5b4", "team": "one"},
+            "annotations": {"checksum/config": f"{rng.getrandbits(256):064x}"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": f"{app}-7d9f6c5b4",
+                    "uid": f"{sum(app.encode()):032x}",
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+            "managedFields": [
+                {
+                    "manager": m,
+                    "operation": "Update",
+                    "apiVersion": "v1",
+                    "time": now,
+                    "fieldsType": "FieldsV1",
+                    "fieldsV1": {**fields, f"f:{m}": {f"k:{i}": {".": {}, "f:name": {}} for i in range(14)}},
+                }
+                for m in ("kube-controller-manager", "kubelet")
+            ],
+        },
+        "spec": spec,
+        "status": {
+            "phase": "Running",
+            "hostIP": f"10.0.{rng.randrange(256)}.{rng.randrange(256)}",
+            "podIP": f"10.1.{rng.randrange(256)}.{rng.randrange(256)}",
+            "qosClass": "Burstable",
+            "startTime": now,
+            "conditions": [
+                {"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+                for t in (
+                    "Initialized",
+                    "Ready",
+                    "ContainersReady",
+                    "PodScheduled",
+                    "PodReadyToStartContainers",
+                )
+            ],
+            "containerStatuses": [
+                {
+                    "name": c["name"],
+                    "ready": True,
+                    "started": True,
+                    "restartCount": 0,
+                    "image": c["image"],
+                    "imageID": c["image"],
+                    "containerID": f"containerd://{rng.getrandbits(256):064x}",
+                    "state": {"running": {"startedAt": now}},
+                    "lastState": {},
+                }
+                for c in template["containers"]
+            ],
+        },
+    }

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import Project
+
+PRIVILEGED = "podSecurity.standard[privileged]"
+
+
+def test_a_requirement_is_an_item_of_its_cluster(project: Project) -> None:
+    out = project.run("--collect-only", "-q", clusters=("prod.yaml", "stage.yaml"))
+    assert f"strict.yaml::prod::{PRIVILEGED}" in out.outlines
+    assert f"strict.yaml::stage::{PRIVILEGED}" in out.outlines
+    assert "strict.yaml::prod::network.allowedServiceTypes" in out.outlines
+    assert not any("network.defaultDeny" in line for line in out.outlines)
+
+
+def test_findings_fail_the_run_and_name_object_field_and_value(project: Project) -> None:
+    out = project.run()
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+    (check,) = [c for c in project.result()["clusters"][0]["checks"] if c["id"] == PRIVILEGED]
+    assert check["verdict"] == "fail"
+    (finding,) = check["findings"]
+    assert finding["resource"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "namespace": "web",
+        "name": "shop",
+    }
+    assert finding["path"] == "spec.template.spec.containers[app].securityContext.privileged"
+    assert finding["actual"] is True
+    assert project.verdicts()["network.allowedServiceTypes"] == "fail"
+
+
+def test_a_compliant_cluster_exits_0(project: Project) -> None:
+    out = project.run(clusters=("stage.yaml",))
+    assert set(project.verdicts("stage").values()) == {"pass", "skip"}
+    assert out.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    "args", [("-n", "2"), ("-n", "2", "--dist", "loadscope"), ("-n", "0"), ("-p", "no:xdist")]
+)
+def test_every_way_to_run_gives_the_same_result(project: Project, args: tuple[str, ...]) -> None:
+    both = ("prod.yaml", "stage.yaml")
+    project.run(clusters=both)
+    expected = _timeless(project.result())
+    out = project.run(*args, clusters=both)
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+    assert _timeless(project.result()) == expected
+
+
+def test_selection_by_node_id_keyword_and_mark(project: Project) -> None:
+    for args in (
+        (f"strict.yaml::prod::{PRIVILEGED}",),
+        ("-k", "privileged"),
+        ("-m", "kspec(id='podSecurity.standard[privileged]')"),
+    ):
+        project.run(*args)
+        assert project.verdicts() == {PRIVILEGED: "fail"}, args
+
+
+def test_selection_by_cluster(project: Project) -> None:
+    project.run("strict.yaml::stage", clusters=("prod.yaml", "stage.yaml"))
+    assert [c["name"] for c in project.result()["clusters"]] == ["stage"]
+
+
+def test_last_failed_runs_what_failed(project: Project) -> None:
+    args = ("--kspec-spec=strict.yaml", "--kspec-cluster=prod.yaml", "--kspec-report=json:result.json")
+    project.pytester.runpytest_subprocess(*args)
+    project.pytester.runpytest_subprocess(*args, "--lf")
+    assert set(project.verdicts().values()) == {"fail"}
+    assert PRIVILEGED in project.verdicts()
+
+
+@pytest.mark.parametrize("args", [("-x",), ("-x", "-n", "2")])
+def test_what_did_not_run_is_an_error_in_the_report(project: Project, args: tuple[str, ...]) -> None:
+    out = project.run(*args)
+    assert out.ret != 0
+    found = project.result()["clusters"][0]["checks"]
+    not_run = [c for c in found if c["verdict"] == "error"]
+    assert not_run
+    assert all(c["reason"].startswith("not run") for c in not_run)
+
+
+def test_failures_below_the_threshold_do_not_fail_the_run(project: Project) -> None:
+    args = ("-k", "allowedServiceTypes")
+    assert project.run(*args).ret == pytest.ExitCode.TESTS_FAILED
+    assert project.run(*args, "--kspec-fail-on", "high").ret == pytest.ExitCode.OK
+    assert project.verdicts() == {"network.allowedServiceTypes": "fail"}
+    assert project.run("--kspec-fail-on", "high").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_test_of_the_user_that_fails_is_not_forgiven(project: Project) -> None:
+    project.write("test_own.py", "def test_own():\n    assert False\n")
+    out = project.run(
+        "-k", "allowedServiceTypes or own", "--kspec-fail-on", "high", "test_own.py", "strict.yaml"
+    )
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_wrong_options_and_specifications_are_usage_errors(project: Project) -> None:
+    project.write(
+        "bad.yaml", project.path.joinpath("strict.yaml").read_text().replace("network:", "netwrok:")
+    )
+    for args, text in (
+        (("--kspec-spec=bad.yaml",), "Did you mean 'network'?"),
+        (("--kspec-spec=none.yaml",), "no such specification"),
+        (("--kspec-fail-on=hihg",), "Did you mean 'high'?"),
+        (("--kspec-report=jsn:x",), "Did you mean 'json'?"),
+        (("--kspec-cluster=nowhere",), "nowhere"),
+    ):
+        out = project.run(*args)
+        assert out.ret == pytest.ExitCode.USAGE_ERROR, args
+        assert text in out.stderr.str(), args
+
+
+def test_ini_keys(project: Project) -> None:
+    project.write(
+        "pytest.ini",
+        "[pytest]\nkspec_spec = strict.yaml\nkspec_cluster = prod.yaml\nkspec_report = json:result.json\n",
+    )
+    project.pytester.runpytest_subprocess()
+    assert project.verdicts()[PRIVILEGED] == "fail"
+
+
+def test_the_terminal_shows_a_summary_by_cluster_and_no_failure_sections(project: Project) -> None:
+    out = project.run(clusters=("prod.yaml", "stage.yaml"))
+    text = out.stdout.str()
+    assert "FAILURES" not in text
+    assert "privileged" in text
+    assert "spec.template.spec.containers[app].securityContext.privileged" in text.replace("\n", "").replace(
+        " ", ""
+    )
+    out.assert_outcomes(
+        failed=2, passed=2 * len(project.verdicts()) - 2 - _skipped(project), skipped=_skipped(project)
+    )
+
+
+def test_a_worker_that_dies_leaves_no_pass_behind(project: Project) -> None:
+    project.write(
+        "checks/test_dies.py",
+        "import os\n"
+        "from pytest_kspec import check\n"
+        "@check(id='acme.dies', title='It lives', severity='low', remediation='None.')\n"
+        "def test_dies(findings):\n"
+        "    '''It kills its worker.'''\n"
+        "    os._exit(3)\n",
+    )
+    out = project.run("--kspec-checks=checks", "-n", "2")
+    assert out.ret != 0
+    assert project.verdicts()["acme.dies"] == "error"
+
+
+def test_a_report_that_cannot_be_written_fails_the_run_and_keeps_the_others(project: Project) -> None:
+    out = project.run("--kspec-report=html:/dev/full", clusters=("stage.yaml",))
+    assert out.ret != 0
+    assert project.verdicts("stage")
+
+
+def test_without_an_option_the_plugin_imports_nothing_of_its_own(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import sys\n"
+        "def test_it():\n"
+        "    heavy = ('pydantic', 'yaml', 'msgspec', 'kubernetes', 'jinja2', 'pytest_kspec.session')\n"
+        "    assert [m for m in heavy if m in sys.modules] == []\n"
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_fixtures_of_the_plugin_do_not_exist_without_an_option(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(cluster):\n    pass\n")
+    pytester.runpytest_subprocess().stdout.fnmatch_lines(["*fixture 'cluster' not found*"])
+
+
+def _skipped(project: Project) -> int:
+    return sum(v == "skip" for c in ("prod", "stage") for v in project.verdicts(c).values())
+
+
+def _timeless(result: dict[str, object]) -> object:
+    from copy import deepcopy
+
+    data = deepcopy(result)
+    data["startedAt"] = data["finishedAt"] = ""
+    for cluster in data["clusters"]:  # type: ignore[attr-defined]
+        for check in cluster["checks"]:
+            check["durationSeconds"] = 0
+    return data
