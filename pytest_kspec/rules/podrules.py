@@ -7,9 +7,8 @@ types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Rule, Violation
@@ -135,32 +134,29 @@ class CustomRule:
         return self.python(pod)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Versioned:
-    """Revisions of a rule: (first Kubernetes minor that it holds for, rule), ascending."""
+    """Revisions of a rule, by the first Kubernetes minor that each holds for; ascending."""
 
-    revisions: tuple[tuple[int, Rule], ...]
+    revisions: Mapping[int, Rule]
 
     def __post_init__(self) -> None:
-        minors = [minor for minor, _ in self.revisions]
-        if not minors or minors != sorted(set(minors)):
+        minors = list(self.revisions)
+        if not minors or minors != sorted(minors):
             raise ValueError(f"revisions must ascend: {minors}")
 
     @property
     def since(self) -> int:
         """The first minor that has the rule."""
-        return self.revisions[0][0]
+        return next(iter(self.revisions))
 
     def at(self, minor: int) -> Rule | None:
         """The revision for Kubernetes 1.`minor`; None before the first."""
         found = None
-        for since, rule in self.revisions:
+        for since, rule in self.revisions.items():
             if since <= minor:
                 found = rule
         return found
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.revisions)
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -40,12 +40,12 @@ class _Cluster(Protocol):
     def version(self) -> str: ...
 
 
-def strictness(level: str) -> int | None:
+def pod_security_strictness(level: str) -> int | None:
     """0 (privileged) to 2 (restricted); None for text that is no level."""
     return LEVELS.index(level) if level in LEVELS else None
 
 
-def parse_version(text: str) -> int | None:
+def pod_security_minor(text: str) -> int | None:
     """The minor of "v1.N" (N as written, not clamped), `NEWEST_MINOR` for "latest", None for other text."""
     if text == "latest":
         return NEWEST_MINOR
@@ -60,7 +60,7 @@ def standards_minor(asked: str | None, cluster: _Cluster) -> int:
     latest. Raises SourceError where the cluster's version cannot be read.
     """
     if asked is not None:
-        minor = parse_version(asked)
+        minor = pod_security_minor(asked)
         if minor is None:
             raise ValueError(f"{asked!r} is no version of the Pod Security Standards")
         return min(minor, NEWEST_MINOR)
@@ -133,7 +133,7 @@ class PodSecurityControl:
         asked = spec.pod_security
         if asked is None or asked.enforce is None:
             return
-        minor = None if asked.version is None else parse_version(asked.version)
+        minor = None if asked.version is None else pod_security_minor(asked.version)
         minor = NEWEST_MINOR if minor is None else min(minor, NEWEST_MINOR)
         levels = {str(asked.enforce), *(str(exemption.level) for exemption in asked.exemptions)}
         if any(self.rule_for(level, minor) for level in levels):

@@ -1,0 +1,50 @@
+"""Privilege escalation.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*]
+                   .securityContext.allowPrivilegeEscalation
+Allowed values:    false; since 1.25 any in pods with spec.os.name windows
+Source:            Pod Security Standards, restricted, since Kubernetes 1.8, revised in 1.25;
+                   CIS Kubernetes Benchmark 1.10, 5.2.6
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import WINDOWS, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+
+def _rule(*unless: PodCondition) -> FieldRule:
+    return FieldRule(
+        field="securityContext.allowPrivilegeEscalation",
+        over="containers",
+        allowed=(False,),
+        unless=unless,
+        reason="privilege escalation",
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="allowPrivilegeEscalation",
+    level="restricted",
+    revisions=Versioned({8: _rule(), 25: _rule(WINDOWS)}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No process gains more privileges than its parent",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.6"],
+        "nist-800-53": ["AC-6"],
+        "pod-security-standards": ["restricted/allowPrivilegeEscalation"],
+    },
+    remediation="Set securityContext.allowPrivilegeEscalation to false in every container.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_allow_privilege_escalation(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Otherwise a set-user-ID program in the image makes root of any user; unset means allowed."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

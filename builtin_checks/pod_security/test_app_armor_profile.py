@@ -1,0 +1,57 @@
+"""AppArmor profiles.
+
+Restricted field:  spec.securityContext.appArmorProfile.type
+                   spec.{containers,initContainers,ephemeralContainers}[*]
+                   .securityContext.appArmorProfile.type
+                   metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]
+Allowed values:    fields: unset, RuntimeDefault, Localhost; annotations: unset, empty, runtime/default,
+                   localhost/*
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import AllOf, AnnotationRule, FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="appArmorProfile",
+    level="baseline",
+    revisions=Versioned(
+        {
+            0: AllOf(
+                "AppArmor profiles",
+                (
+                    FieldRule(
+                        field="securityContext.appArmorProfile.type",
+                        over="pod and containers",
+                        allowed=(None, "RuntimeDefault", "Localhost"),
+                        set_by="securityContext.appArmorProfile",
+                        reason="AppArmor profiles",
+                    ),
+                    AnnotationRule(
+                        key="container.apparmor.security.beta.kubernetes.io/*",
+                        allowed=("", "runtime/default", "localhost/*"),
+                        reason="AppArmor profiles",
+                    ),
+                ),
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container turns AppArmor off",
+    severity="medium",
+    controls={"nist-800-53": ["AC-6", "SC-39"], "pod-security-standards": ["baseline/appArmorProfile"]},
+    remediation="Use the profile RuntimeDefault or one of the node (Localhost), or leave it unset.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_app_armor_profile(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Without the runtime's AppArmor profile a container may write to kernel interfaces of its node."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,114 @@
+"""Linux capabilities.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.add
+                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.drop
+Allowed values:    baseline: add only what container runtimes grant by default, without NET_RAW;
+                   restricted, since 1.22: drop has ALL, add only NET_BIND_SERVICE;
+                   since 1.25 any in pods with spec.os.name windows
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, restricted since 1.22, revised in
+                   1.25;
+                   CIS Kubernetes Benchmark 1.10, 5.2.8, 5.2.9, 5.2.10
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import (
+    WINDOWS,
+    AllOf,
+    FieldRule,
+    PodCondition,
+    PodSecurityControl,
+    RequiredItem,
+    Versioned,
+    check,
+)
+
+ADDED = "securityContext.capabilities.add[]"
+DROPPED = "securityContext.capabilities.drop"
+
+DEFAULTS = FieldRule(
+    field=ADDED,
+    over="containers",
+    allowed=(
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ),
+    reason="added capabilities",
+)
+
+
+def _drop_all(*unless: PodCondition) -> AllOf:
+    reason = "capabilities that are not dropped"
+    return AllOf(
+        reason,
+        (
+            RequiredItem(field=DROPPED, item="ALL", over="containers", unless=unless, reason=reason),
+            FieldRule(
+                field=ADDED, over="containers", allowed=("NET_BIND_SERVICE",), unless=unless, reason=reason
+            ),
+        ),
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="capabilities",
+    level="baseline",
+    revisions=Versioned({0: DEFAULTS}),
+    replaced_by="capabilitiesRestricted",
+)
+RESTRICTED = PodSecurityControl(
+    name="capabilitiesRestricted",
+    level="restricted",
+    revisions=Versioned({0: DEFAULTS, 22: _drop_all(), 25: _drop_all(WINDOWS)}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="Containers add no capabilities beyond the default ones",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.8", "5.2.9"],
+        "nist-800-53": ["AC-6", "CM-7"],
+        "pod-security-standards": ["baseline/capabilities"],
+    },
+    remediation="Remove the capability from securityContext.capabilities.add.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_capabilities(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Each added capability is a part of root: SYS_ADMIN is nearly all of it, NET_RAW forges packets."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)
+
+
+@check(
+    id=RESTRICTED.id,
+    title="Containers drop all capabilities",
+    severity="medium",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.8", "5.2.9", "5.2.10"],
+        "nist-800-53": ["AC-6", "CM-7"],
+        "pod-security-standards": ["restricted/capabilities"],
+    },
+    remediation='Set securityContext.capabilities.drop to ["ALL"], and add nothing but NET_BIND_SERVICE.',
+    requirements=RESTRICTED.requirements,
+    rule=RESTRICTED,
+)
+def test_capabilities_restricted(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Hardly any program needs a part of root; what is dropped cannot be misused."""
+    for rule, concerned in RESTRICTED.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

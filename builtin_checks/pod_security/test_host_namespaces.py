@@ -1,0 +1,50 @@
+"""Host namespaces.
+
+Restricted field:  spec.hostNetwork, spec.hostPID, spec.hostIPC
+Allowed values:    unset, false
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0;
+                   CIS Kubernetes Benchmark 1.10, 5.2.3, 5.2.4, 5.2.5
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="hostNamespaces",
+    level="baseline",
+    revisions=Versioned(
+        {
+            0: AllOf(
+                "host namespaces",
+                tuple(
+                    FieldRule(field=field, over="pod", allowed=(None, False), reason="host namespaces")
+                    for field in ("hostNetwork", "hostPID", "hostIPC")
+                ),
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No pod shares the network, process or IPC namespace of its node",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.3", "5.2.4", "5.2.5"],
+        "nist-800-53": ["AC-6", "SC-7", "SC-39"],
+        "pod-security-standards": ["baseline/hostNamespaces"],
+    },
+    remediation=(
+        "Remove hostNetwork, hostPID and hostIPC; reach nodes through Services or the downward API."
+    ),
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_host_namespaces(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """In a host namespace a pod sees, and can signal or listen to, everything that runs on its node."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,42 @@
+"""hostPath volumes.
+
+Restricted field:  spec.volumes[*].hostPath
+Allowed values:    unset
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0 (level restricted has its list of
+                   volume
+                   types instead); CIS Kubernetes Benchmark 1.10, 5.2.12
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="hostPathVolumes",
+    level="baseline",
+    revisions=Versioned(
+        {0: FieldRule(field="hostPath", over="volumes", allowed=(None,), reason="hostPath volumes")}
+    ),
+    replaced_by="volumeTypes",
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No pod mounts a path of its node",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.12"],
+        "nist-800-53": ["AC-6", "SC-39"],
+        "pod-security-standards": ["baseline/hostPathVolumes"],
+    },
+    remediation="Use a PersistentVolumeClaim, an emptyDir, a ConfigMap or a Secret instead of hostPath.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_host_path_volumes(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Whoever writes to the node's file system owns the node; whoever reads it finds others' secrets."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

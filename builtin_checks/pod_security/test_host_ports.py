@@ -1,0 +1,43 @@
+"""Host ports.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].ports[*].hostPort
+Allowed values:    unset, 0
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
+                   5.2.13
+
+The API server sets hostPort to containerPort in pods with hostNetwork, so such pods have findings here
+too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="hostPorts",
+    level="baseline",
+    revisions=Versioned(
+        {0: FieldRule(field="ports[].hostPort", over="containers", allowed=(None, 0), reason="host ports")}
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container uses a port of its node",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.13"],
+        "nist-800-53": ["CM-7", "SC-7"],
+        "pod-security-standards": ["baseline/hostPorts"],
+    },
+    remediation="Remove hostPort and expose the port through a Service.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_host_ports(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """A host port is reachable past every NetworkPolicy, and takes the port of the node from others."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

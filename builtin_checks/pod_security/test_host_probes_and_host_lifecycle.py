@@ -1,0 +1,53 @@
+"""Hosts in probes and lifecycle hooks.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*]
+                   .{livenessProbe,readinessProbe,startupProbe,
+                   lifecycle.postStart,lifecycle.preStop}.{httpGet,tcpSocket}.host
+Allowed values:    unset, empty
+Source:            Pod Security Standards, baseline, since Kubernetes 1.34
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop")
+
+CONTROL = PodSecurityControl(
+    name="hostProbesAndHostLifecycle",
+    level="baseline",
+    revisions=Versioned(
+        {
+            34: AllOf(
+                "probe or lifecycle hosts",
+                tuple(
+                    FieldRule(
+                        field=f"{handler}.{action}.host",
+                        over="containers",
+                        allowed=(None, ""),
+                        reason="probe or lifecycle hosts",
+                    )
+                    for handler in HANDLERS
+                    for action in ("httpGet", "tcpSocket")
+                ),
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="Probes and lifecycle hooks call no other host",
+    severity="medium",
+    controls={"nist-800-53": ["SC-7"], "pod-security-standards": ["baseline/hostProbesAndHostLifecycle"]},
+    remediation="Remove host from the probe or hook, so that it calls the pod itself.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_host_probes_and_host_lifecycle(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """The kubelet calls these hosts from the node's network: a pod could make it probe other machines."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,49 @@
+"""Windows HostProcess containers.
+
+Restricted field:  spec.securityContext.windowsOptions.hostProcess
+                   spec.{containers,initContainers,ephemeralContainers}[*]
+                   .securityContext.windowsOptions.hostProcess
+Allowed values:    unset, false
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
+                   5.2.11
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="hostProcess",
+    level="baseline",
+    revisions=Versioned(
+        {
+            0: FieldRule(
+                field="securityContext.windowsOptions.hostProcess",
+                over="pod and containers",
+                allowed=(None, False),
+                reason="Windows HostProcess containers",
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container runs as a Windows host process",
+    severity="critical",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.11"],
+        "nist-800-53": ["AC-6", "SC-39"],
+        "pod-security-standards": ["baseline/hostProcess"],
+    },
+    remediation="Set securityContext.windowsOptions.hostProcess to false in the pod and in its containers.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_host_process(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """A HostProcess container has the rights of a Windows administrator on its node."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

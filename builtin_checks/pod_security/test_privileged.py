@@ -1,0 +1,49 @@
+"""Privileged containers.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.privileged
+Allowed values:    unset, false
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
+                   5.2.2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+
+CONTROL = PodSecurityControl(
+    name="privileged",
+    level="baseline",
+    revisions=Versioned(
+        {
+            0: FieldRule(
+                field="securityContext.privileged",
+                over="containers",
+                allowed=(None, False),
+                reason="privileged containers",
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container runs privileged",
+    severity="critical",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.2"],
+        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
+        "pod-security-standards": ["baseline/privileged"],
+    },
+    remediation=(
+        "Set securityContext.privileged to false, or exempt the workload with a reason and an end date."
+    ),
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_privileged(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """A privileged container holds every capability and every device of its node."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

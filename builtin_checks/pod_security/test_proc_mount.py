@@ -1,0 +1,65 @@
+"""Masks of /proc.
+
+Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.procMount
+Allowed values:    unset, Default; since 1.35, at level baseline, any with spec.hostUsers false
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.35; restricted since
+                   1.35
+                   (before, that of baseline)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+
+def _rule(*unless: PodCondition) -> FieldRule:
+    return FieldRule(
+        field="securityContext.procMount",
+        over="containers",
+        allowed=(None, "Default"),
+        unless=unless,
+        reason="unmasked /proc",
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="procMount",
+    level="baseline",
+    revisions=Versioned({0: _rule(), 35: _rule(USER_NAMESPACE)}),
+    replaced_by="procMountRestricted",
+)
+RESTRICTED = PodSecurityControl(
+    name="procMountRestricted", level="restricted", revisions=Versioned({0: _rule()})
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container sees an unmasked /proc of its node",
+    severity="medium",
+    controls={"nist-800-53": ["AC-6", "SC-39"], "pod-security-standards": ["baseline/procMount"]},
+    remediation="Remove securityContext.procMount, or set hostUsers to false (Kubernetes 1.35 and later).",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_proc_mount(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """The masks hide kernel settings and keys of the node; Unmasked shows them, and some can be written."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)
+
+
+@check(
+    id=RESTRICTED.id,
+    title="No container sees an unmasked /proc",
+    severity="medium",
+    controls={"nist-800-53": ["AC-6", "SC-39"], "pod-security-standards": ["restricted/procMount"]},
+    remediation="Remove securityContext.procMount.",
+    requirements=RESTRICTED.requirements,
+    rule=RESTRICTED,
+)
+def test_proc_mount_restricted(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Even in a user namespace an unmasked /proc tells more of the node than a restricted pod may know."""
+    for rule, concerned in RESTRICTED.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,56 @@
+"""Running as root.
+
+Restricted field:  spec.securityContext.runAsNonRoot
+                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsNonRoot
+Allowed values:    true; unset in a container where the pod's is true; since 1.35 any with spec.hostUsers
+                   false
+Source:            Pod Security Standards, restricted, since Kubernetes 1.0, revised in 1.35;
+                   CIS Kubernetes Benchmark 1.10, 5.2.7
+
+The pod's value may be unset, but not false, where all containers have their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+
+def _rule(*unless: PodCondition) -> FieldRule:
+    return FieldRule(
+        field="securityContext.runAsNonRoot",
+        over="containers",
+        allowed=(True,),
+        inherits=True,
+        unless=unless,
+        reason="containers that may run as root",
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="runAsNonRoot",
+    level="restricted",
+    revisions=Versioned({0: _rule(), 35: _rule(USER_NAMESPACE)}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="Containers are refused to run as root",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.7"],
+        "nist-800-53": ["AC-6"],
+        "pod-security-standards": ["restricted/runAsNonRoot"],
+    },
+    remediation=(
+        "Set securityContext.runAsNonRoot to true in the pod, and use an image whose user is not root."
+    ),
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_run_as_non_root(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Root in a container is root on the node once the container is broken out of."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,50 @@
+"""User ID 0.
+
+Restricted field:  spec.securityContext.runAsUser
+                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsUser
+Allowed values:    unset, not 0; since 1.35 any with spec.hostUsers false
+Source:            Pod Security Standards, restricted, since Kubernetes 1.23, revised in 1.35;
+                   CIS Kubernetes Benchmark 1.10, 5.2.7
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+
+def _rule(*unless: PodCondition) -> FieldRule:
+    return FieldRule(
+        field="securityContext.runAsUser",
+        over="pod and containers",
+        forbidden=(0,),
+        unless=unless,
+        reason="containers that run as user 0",
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="runAsUser",
+    level="restricted",
+    revisions=Versioned({23: _rule(), 35: _rule(USER_NAMESPACE)}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container asks for user ID 0",
+    severity="high",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.7"],
+        "nist-800-53": ["AC-6"],
+        "pod-security-standards": ["restricted/runAsUser"],
+    },
+    remediation="Remove runAsUser: 0 or set another user ID.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_run_as_user(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """User ID 0 is root, whatever the image says."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,59 @@
+"""SELinux options.
+
+Restricted field:  spec.securityContext.seLinuxOptions.{type,user,role}
+                   spec.{containers,initContainers,ephemeralContainers}[*]
+                   .securityContext.seLinuxOptions.{type,user,role}
+Allowed values:    type: unset, empty, container_t, container_init_t, container_kvm_t, since 1.31
+                   container_engine_t;
+                   user and role: unset, empty
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.31
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+TYPES = ("container_t", "container_init_t", "container_kvm_t")
+
+
+def _rule(types: tuple[str, ...]) -> AllOf:
+    allowed = {"type": types, "user": (), "role": ()}
+    return AllOf(
+        "SELinux options",
+        tuple(
+            FieldRule(
+                field=f"securityContext.seLinuxOptions.{field}",
+                over="pod and containers",
+                allowed=(None, "", *values),
+                reason="SELinux options",
+            )
+            for field, values in allowed.items()
+        ),
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="seLinuxOptions",
+    level="baseline",
+    revisions=Versioned({0: _rule(TYPES), 31: _rule((*TYPES, "container_engine_t"))}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container leaves the SELinux types made for containers",
+    severity="medium",
+    controls={
+        "nist-800-53": ["AC-3", "AC-6", "SC-39"],
+        "pod-security-standards": ["baseline/seLinuxOptions"],
+    },
+    remediation="Remove seLinuxOptions, or use a type made for containers and set neither user nor role.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_se_linux_options(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """SELinux keeps containers apart from their node by these labels; another label lifts that."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

@@ -1,0 +1,119 @@
+"""Seccomp profiles.
+
+Restricted field:  spec.securityContext.seccompProfile.type
+                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.seccompProfile.type
+                   before 1.19: metadata.annotations[seccomp.security.alpha.kubernetes.io/pod] and, for each
+                   container,
+                   metadata.annotations[container.seccomp.security.alpha.kubernetes.io/<container>]
+Allowed values:    fields: RuntimeDefault, Localhost; at level baseline also unset; at level restricted
+                   unset in a
+                   container where the pod has one; since 1.25, at level restricted, any in pods with
+                   spec.os.name
+                   windows; annotations: unset, runtime/default, docker/default, localhost/*
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.19, restricted since
+                   1.19,
+                   revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.7.2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import (
+    WINDOWS,
+    AllOf,
+    AnnotationRule,
+    FieldRule,
+    PodCondition,
+    PodSecurityControl,
+    Versioned,
+    check,
+)
+
+REASON = "seccomp profiles"
+PROFILE = "securityContext.seccompProfile"
+PROFILES = ("RuntimeDefault", "Localhost")
+ANNOTATED = ("runtime/default", "docker/default", "localhost/*")
+
+ANNOTATIONS = AllOf(
+    REASON,
+    (
+        AnnotationRule(key="seccomp.security.alpha.kubernetes.io/pod", allowed=ANNOTATED, reason=REASON),
+        AnnotationRule(
+            key="container.seccomp.security.alpha.kubernetes.io/*",
+            allowed=ANNOTATED,
+            containers=True,
+            reason=REASON,
+        ),
+    ),
+)
+FIELDS = FieldRule(
+    field=f"{PROFILE}.type",
+    over="pod and containers",
+    allowed=(None, *PROFILES),
+    set_by=PROFILE,
+    reason=REASON,
+)
+
+
+def _required(*unless: PodCondition) -> FieldRule:
+    return FieldRule(
+        field=f"{PROFILE}.type",
+        over="containers",
+        allowed=PROFILES,
+        set_by=PROFILE,
+        inherits=True,
+        unless=unless,
+        reason=REASON,
+    )
+
+
+CONTROL = PodSecurityControl(
+    name="seccompProfile",
+    level="baseline",
+    revisions=Versioned({0: ANNOTATIONS, 19: FIELDS}),
+    replaced_by="seccompProfileRestricted",
+)
+RESTRICTED = PodSecurityControl(
+    name="seccompProfileRestricted",
+    level="restricted",
+    revisions=Versioned({0: ANNOTATIONS, 19: _required(), 25: _required(WINDOWS)}),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="No container turns seccomp off",
+    severity="medium",
+    controls={
+        "cis-kubernetes-1.10": ["5.7.2"],
+        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
+        "pod-security-standards": ["baseline/seccompProfile"],
+    },
+    remediation="Set securityContext.seccompProfile.type to RuntimeDefault, or remove it.",
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_seccomp_profile(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Without a seccomp profile a container may call all of the kernel, its bugs included."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)
+
+
+@check(
+    id=RESTRICTED.id,
+    title="Every container has a seccomp profile",
+    severity="medium",
+    controls={
+        "cis-kubernetes-1.10": ["5.7.2"],
+        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
+        "pod-security-standards": ["restricted/seccompProfile"],
+    },
+    remediation="Set securityContext.seccompProfile.type to RuntimeDefault in the pod.",
+    requirements=RESTRICTED.requirements,
+    rule=RESTRICTED,
+)
+def test_seccomp_profile_restricted(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Where no profile is named most kubelets run containers unconfined: all of the kernel is in reach."""
+    for rule, concerned in RESTRICTED.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)

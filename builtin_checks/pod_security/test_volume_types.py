@@ -1,0 +1,61 @@
+"""Volume types.
+
+Restricted field:  spec.volumes[*]
+Allowed values:    configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim,
+                   projected, secret;
+                   no type at all is an emptyDir; a type that is not known here is not allowed
+Source:            Pod Security Standards, restricted, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
+                   5.2.12
+
+Here hostPath volumes are found at level restricted: its list of types takes the place of the control of baseline.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import PodSecurityControl, Versioned, VolumeTypes, check
+
+CONTROL = PodSecurityControl(
+    name="volumeTypes",
+    level="restricted",
+    revisions=Versioned(
+        {
+            0: VolumeTypes(
+                allowed=(
+                    "configMap",
+                    "csi",
+                    "downwardAPI",
+                    "emptyDir",
+                    "ephemeral",
+                    "image",
+                    "persistentVolumeClaim",
+                    "projected",
+                    "secret",
+                ),
+                reason="restricted volume types",
+            )
+        }
+    ),
+)
+
+
+@check(
+    id=CONTROL.id,
+    title="Pods use volumes that the cluster manages",
+    severity="medium",
+    controls={
+        "cis-kubernetes-1.10": ["5.2.12"],
+        "nist-800-53": ["AC-6", "CM-7"],
+        "pod-security-standards": ["restricted/volumeTypes", "baseline/hostPathVolumes"],
+    },
+    remediation=(
+        "Put the data into a PersistentVolumeClaim, a ConfigMap, a Secret or an image, or use an emptyDir."
+    ),
+    requirements=CONTROL.requirements,
+    rule=CONTROL,
+)
+def test_volume_types(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+    """Other types reach storage that nobody granted to the namespace: paths of the node, shares, disks."""
+    for rule, concerned in CONTROL.select(workloads, spec, cluster):
+        findings.apply(rule, concerned)
