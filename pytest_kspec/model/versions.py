@@ -15,7 +15,7 @@ from typing import NamedTuple
 _VERSION = re.compile(
     r"v?(?P<major>0|[1-9]\d{0,8})\.(?P<minor>0|[1-9]\d{0,8})(?:\.(?P<patch>0|[1-9]\d{0,8}))?"
     r"(?:-(?P<stage>alpha|beta|rc)(?P<numbers>(?:[.-]?\d{1,9})*)(?P<after>[-+.][0-9A-Za-z.+_-]+)?"
-    r"|(?P<vendor>[-+.][0-9A-Za-z.+_-]+))?",
+    r"|(?P<vendor>[-+][0-9A-Za-z.+_-]+))?",
     re.ASCII,
 )
 _FINAL: tuple[str, tuple[int, ...]] = ("~", ())  # sorts after "alpha", "beta" and "rc"

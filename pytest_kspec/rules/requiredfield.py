@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_kspec.errors import Malformed
 from pytest_kspec.model.podfields import EVERY, PodField, pod_field
 from pytest_kspec.model.resources import Container, PodShape
 from pytest_kspec.rules import poddefaults
@@ -304,8 +305,8 @@ def _check_scalar(path: str, value: Any, kind: str) -> None:
     if kind == "quantity":
         try:
             parse_quantity(str(value))
-        except ValueError:
-            malformed(path, value, str)
+        except ValueError as error:
+            raise Malformed(f"{path} is not a quantity such as 500m or 1Gi.") from error
 
 
 def _typed(kind: str, value: Any) -> Any:
