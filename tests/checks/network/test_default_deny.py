@@ -74,16 +74,16 @@ def test_denies(policies):
 
 def test_no_policy_at_all():
     assert told(run()) == [
-        missing("ingress", "no NetworkPolicy for ingress"),
         missing("egress", "no NetworkPolicy for egress"),
+        missing("ingress", "no NetworkPolicy for ingress"),
     ]
 
 
 def test_policies_of_another_namespace_do_not_count():
     results = run(policy("deny", "other", policyTypes=BOTH))
     assert told(results) == [
-        missing("ingress", "no NetworkPolicy for ingress"),
         missing("egress", "no NetworkPolicy for egress"),
+        missing("ingress", "no NetworkPolicy for ingress"),
     ]
 
 
@@ -136,8 +136,8 @@ def test_egress_rules_make_an_untyped_policy_one_for_egress():
 def test_a_policy_for_some_pods_is_named():
     results = run(policy("web", "shop", podSelector={"matchLabels": {"app": "web"}}, policyTypes=BOTH))
     assert told(results) == [
-        missing("ingress", "NetworkPolicy web selecting only some pods"),
         missing("egress", "NetworkPolicy web selecting only some pods"),
+        missing("ingress", "NetworkPolicy web selecting only some pods"),
     ]
 
 

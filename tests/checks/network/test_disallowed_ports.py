@@ -38,10 +38,10 @@ def test_w32_service_ports_are_findings():
         )
     )
     assert told(results) == [
+        ("Service shop/s", "spec.healthCheckNodePort", 22, "Service uses port 22 as healthCheckNodePort"),
+        ("Service shop/s", "spec.ports[1].nodePort", 3389, "Service uses port 3389 as nodePort"),
         ("Service shop/s", "spec.ports[ssh].port", 22, "Service uses port 22 as port"),
         ("Service shop/s", "spec.ports[ssh].targetPort", 22, "Service uses port 22 as targetPort"),
-        ("Service shop/s", "spec.ports[1].nodePort", 3389, "Service uses port 3389 as nodePort"),
-        ("Service shop/s", "spec.healthCheckNodePort", 22, "Service uses port 22 as healthCheckNodePort"),
     ]
 
 
@@ -57,8 +57,8 @@ def test_ports_of_all_three_container_lists(field):
         )
     )
     assert [(where, path, actual) for where, path, actual, _ in told(results)] == [
-        ("Pod shop/p", f"spec.{field}[c].ports[ssh].containerPort", 22),
         ("Pod shop/p", f"spec.{field}[c].ports[1].hostPort", 3389),
+        ("Pod shop/p", f"spec.{field}[c].ports[ssh].containerPort", 22),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Against a real control plane: what we say and what Kubernetes says must be equal."""

@@ -1,0 +1,356 @@
+"""RBAC as we decide it against SubjectAccessReview of a real API server, on generated roles and bindings.
+
+Both sides see the whole cluster, its default roles and what earlier examples left included. Names are few and
+collide often, so that wildcards, subresources, names and namespaces meet.
+"""
+
+import itertools
+import time
+from collections import Counter
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pytest_kspec.model.resources import Resource
+from pytest_kspec.rules.rbac import AccessRequest, Grants
+from tests.checks.objects import binding, role, rule
+from tests.controlplane.server import ControlPlane, Etcd
+
+API = "/apis/rbac.authorization.k8s.io/v1"
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+NAMESPACES = ("red", "blue")
+SETTLE_TIMEOUT_S = 15.0
+KINDS = {
+    "ClusterRole": "clusterroles",
+    "Role": "roles",
+    "ClusterRoleBinding": "clusterrolebindings",
+    "RoleBinding": "rolebindings",
+}
+
+GROUPS = ["", "apps", "rbac.authorization.k8s.io"]
+RESOURCES = ["pods", "secrets", "deployments", "clusterroles", "nodes"]
+SUBRESOURCES = ["log", "exec", "scale"]
+VERBS = ["get", "list", "create", "delete", "escalate", "bind"]
+NAMES = ["a", "b"]
+PATHS = ["/metrics", "/metrics/slis", "/healthz", "/debug", "/debug/pprof", "/api", "/version"]
+USERS = [
+    "jane",
+    "joe",
+    "system:anonymous",
+    "system:kube-scheduler",
+    "system:serviceaccount:red:bot",
+    "system:serviceaccount:blue:bot",
+    "system:serviceaccount:kube-system:job-controller",
+]
+USER_GROUPS = [
+    "devs",
+    "system:authenticated",
+    "system:unauthenticated",
+    "system:serviceaccounts",
+    "system:monitoring",
+]
+SUBJECTS = [
+    "User/jane",
+    "User/joe",
+    "User/devs",
+    "User/system:anonymous",
+    "User/system:serviceaccount:red:bot",
+    "Group/devs",
+    "Group/jane",
+    "Group/system:serviceaccounts",
+    "ServiceAccount/red/bot",
+    "ServiceAccount/blue/bot",
+]
+
+
+def some(values, **options):
+    return st.lists(st.sampled_from(values), unique=True, **options)
+
+
+TARGETS = (
+    [*RESOURCES, "*"]
+    + [f"{r}/{s}" for r in RESOURCES[:3] for s in SUBRESOURCES]
+    + [f"*/{s}" for s in SUBRESOURCES]
+    + ["pods/*", "*/*"]
+)
+resource_rules = st.builds(
+    lambda verbs, groups, resources, names: {
+        "verbs": verbs,
+        "apiGroups": groups,
+        "resources": resources,
+        **({"resourceNames": names} if names else {}),
+    },
+    some([*VERBS, "*"], min_size=1, max_size=3),
+    some([*GROUPS, "*"], min_size=1, max_size=2),
+    some(TARGETS, min_size=1, max_size=3),
+    some(NAMES, max_size=1),
+)
+path_rules = st.builds(
+    lambda verbs, urls: {"verbs": verbs, "nonResourceURLs": urls},
+    some([*VERBS, "*"], min_size=1, max_size=2),
+    some([*PATHS, *(f"{path}/*" for path in PATHS), "/metrics*", "/*", "*"], min_size=1, max_size=2),
+)
+
+
+class Example(NamedTuple):
+    """Rules of two ClusterRoles, of a Role, (scope, role, subjects) of bindings, and what is asked."""
+
+    wide: list
+    local: list
+    bindings: list
+    questions: list
+
+
+any_request = st.one_of(
+    st.builds(
+        AccessRequest,
+        verb=st.sampled_from([*VERBS, "*"]),
+        group=st.sampled_from([*GROUPS, "*"]),
+        resource=st.sampled_from([*RESOURCES, "*"]),
+        subresource=st.sampled_from(["", "", *SUBRESOURCES, "*"]),
+        name=st.sampled_from(["", *NAMES]),
+        namespace=st.sampled_from(["", *NAMESPACES, "green"]),
+    ),
+    st.builds(
+        AccessRequest,
+        verb=st.sampled_from([*VERBS, "*"]),
+        path=st.sampled_from([*PATHS, "/metrics/", "/debug/", "/metricsx", "*", "/*"]),
+    ),
+)
+
+
+@st.composite
+def examples(draw):
+    wide = [draw(st.lists(resource_rules | path_rules, min_size=1, max_size=3)) for _ in range(2)]
+    local = draw(st.lists(resource_rules, max_size=3))
+    known = {"ClusterRole 0": wide[0], "ClusterRole 1": wide[1], "Role 0": local, "view": [], "missing": []}
+    bound = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["", *NAMESPACES]), st.sampled_from([*known]), some(SUBJECTS, max_size=3)
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    near = st.sampled_from([(b, rule_) for b in bound for rule_ in known[b[1]]] or [None])
+    questions = [draw(question(draw(near))) for _ in range(30)]
+    return Example(wide, local, bound, questions)
+
+
+@st.composite
+def question(draw, near):
+    """(user, groups, request): what a binding and a rule grant, with mostly none or one thing changed."""
+    other = (draw(st.sampled_from(USERS)), draw(some(USER_GROUPS, max_size=2)), draw(any_request))
+    if near is None or draw(st.integers(0, 9)) == 0:
+        return other
+    (scope, _, subjects), granting = near
+    request = AccessRequest(verb=concrete(draw, granting["verbs"], VERBS))
+    if "nonResourceURLs" in granting:
+        url = draw(st.sampled_from(granting["nonResourceURLs"]))
+        path = url.rstrip("*") + draw(st.sampled_from(["", "x", "x/y"])) if url.endswith("*") else url
+        request = request._replace(path=path or "/x")
+    else:
+        target = draw(st.sampled_from(granting["resources"]))
+        resource, _, subresource = (draw(st.sampled_from(TARGETS)) if target == "*" else target).partition(
+            "/"
+        )
+        request = request._replace(
+            group=concrete(draw, granting["apiGroups"], GROUPS),
+            resource=concrete(draw, [resource], RESOURCES),
+            subresource=concrete(draw, [subresource], SUBRESOURCES),
+            name=draw(st.sampled_from(granting.get("resourceNames") or ["", "a"])),
+            namespace=scope or draw(st.sampled_from(["", *NAMESPACES])),
+        )
+    user, groups = who(draw(st.sampled_from(subjects))) if subjects else other[:2]
+    change = draw(st.sampled_from(["", "", "", "user", "groups", *AccessRequest._fields]))
+    if change == "user":
+        user = other[0]
+    elif change == "groups":
+        groups = other[1]
+    elif change and bool(request.path) == bool(other[2].path):
+        request = request._replace(**{change: getattr(other[2], change)})
+    return user, groups, request
+
+
+def concrete(draw, values, instead):
+    """One of the values; mostly a real one in place of a wildcard."""
+    value = draw(st.sampled_from(values))
+    return draw(st.sampled_from([*instead, "*"])) if value == "*" else value
+
+
+def who(subject):
+    kind, name = subject.split("/", 1)
+    if kind == "Group":
+        return "nobody", [name]
+    return (f"system:serviceaccount:{name.replace('/', ':')}" if kind == "ServiceAccount" else name), []
+
+
+@pytest.fixture(scope="module")
+def plane():
+    with Etcd() as etcd, ControlPlane(etcd, name="rbac-referee", controllers=True, audited=False) as plane:
+        for name in NAMESPACES:
+            made(
+                plane,
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+                "/api/v1/namespaces",
+            )
+        yield plane
+
+
+def made(plane, raw, path=None):
+    if path is None:
+        namespace = raw["metadata"].get("namespace")
+        path = f"{API}/namespaces/{namespace}" if namespace else API
+        path = f"{path}/{KINDS[raw['kind']]}"
+    answer = plane.request("POST", path, raw)
+    assert answer.status == 201, answer.body
+    return answer.body
+
+
+def listed(plane):
+    """Every role and binding of the cluster, as a scan reads them."""
+    return {
+        kind: [
+            Resource("rbac.authorization.k8s.io/v1", kind, raw)
+            for raw in plane.request("GET", f"{API}/{plural}").body["items"]
+        ]
+        for kind, plural in KINDS.items()
+    }
+
+
+def grants_of(objects):
+    return Grants(
+        cluster_roles=objects["ClusterRole"],
+        roles=objects["Role"],
+        cluster_role_bindings=objects["ClusterRoleBinding"],
+        role_bindings=objects["RoleBinding"],
+    )
+
+
+def reviewed(plane, user, groups, request):
+    """What the API server says."""
+    if request.path:
+        asked = {"nonResourceAttributes": {"verb": request.verb, "path": request.path}}
+    else:
+        asked = {"resourceAttributes": {k: v for k, v in request._asdict().items() if v and k != "path"}}
+    spec = {"user": user, "groups": groups, **asked}
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    answer = plane.request("POST", REVIEWS, body)
+    assert answer.status == 201, answer.body
+    return answer.body["status"]["allowed"]
+
+
+def settled(plane, number):
+    """Wait until the API server's authorizer has seen an example: its four caches fill independently."""
+    marker = f"marker-{number}"
+    made(plane, role(marker, rule("get", "kspec.io", marker)))
+    made(plane, role(marker, rule("get", "kspec.io", f"{marker}-local"), ns="red"))
+    made(plane, binding(f"{marker}-wide", f"ClusterRole/{marker}", f"User/{marker}"))
+    made(plane, binding(f"{marker}-local", f"Role/{marker}", f"User/{marker}", ns="red"))
+    wait_for(
+        lambda: all(
+            reviewed(plane, marker, [], AccessRequest("get", "kspec.io", resource, namespace=namespace))
+            for resource, namespace in ((marker, ""), (f"{marker}-local", "red"))
+        )
+    )
+
+
+def wait_for(condition):
+    end = time.monotonic() + SETTLE_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end, "the API server does not see its own objects"
+        time.sleep(0.005)
+
+
+def build(plane, number, example):
+    """Create an example's roles and bindings, under names of its own."""
+    for i, rules in enumerate(example.wide):
+        made(plane, role(f"e{number}-{i}", *rules))
+    for namespace in NAMESPACES:
+        made(plane, role(f"e{number}-0", *example.local, ns=namespace))
+    for i, (scope, target, subjects) in enumerate(example.bindings):
+        kind, _, index = target.partition(" ")
+        reference = f"{kind}/e{number}-{index}" if index else f"ClusterRole/{target}"
+        # A ClusterRoleBinding to a Role is refused by the API server.
+        scope = scope or "red" if kind == "Role" else scope
+        made(plane, binding(f"e{number}-{i}", reference, *subjects, ns=scope))
+
+
+numbers = itertools.count()
+answers: Counter[bool] = Counter()
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[
+        Phase.explicit,
+        Phase.generate,
+    ],  # shrinking would take minutes; an example is small and printed whole
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(example=examples())
+def test_generated_grants(plane, example):
+    number = next(numbers)
+    build(plane, number, example)
+    settled(plane, number)
+    grants = grants_of(listed(plane))
+    assert grants.problems == []
+    ours = [(*question, grants.decide(*question) is not None) for question in example.questions]
+    theirs = [(*question, reviewed(plane, *question)) for question in example.questions]
+    assert ours == theirs
+    answers.update(allowed for _, _, _, allowed in theirs)
+
+
+def test_the_generated_questions_were_worth_asking():
+    """Runs after the above: of its questions at least a fifth were allowed, and a fifth not."""
+    if answers:
+        assert min(answers[True], answers[False]) > sum(answers.values()) / 5, answers
+
+
+def test_aggregated_roles(plane):
+    """What the controller makes of aggregationRule is what we make of it, also before it did."""
+
+    def selecting(*selectors):
+        return {"aggregationRule": {"clusterRoleSelectors": list(selectors)}}
+
+    made(plane, role("agg-pods", rule("get", "", "pods"), labels={"agg": "x", "part": "1"}))
+    made(plane, role("agg-logs", rule("get", "", "pods/log"), labels={"part": "2"}))
+    made(plane, role("agg-other", rule("get", "", "secrets"), labels={"part": "3"}))
+    made(plane, role("agg-inner", labels={"agg": "x"}, **selecting({"matchLabels": {"part": "2"}})))
+    made(
+        plane,
+        role(
+            "agg-outer",
+            **selecting(
+                {
+                    "matchLabels": {"agg": "x"},
+                    "matchExpressions": [{"key": "part", "operator": "DoesNotExist"}],
+                },
+                {"matchExpressions": [{"key": "part", "operator": "In", "values": ["1", "9"]}]},
+            ),
+        ),
+    )
+    for name in ("agg-inner", "agg-outer"):
+        made(plane, binding(name, f"ClusterRole/{name}", f"User/{name}"))
+    wait_for(lambda: len(plane.request("GET", f"{API}/clusterroles/agg-outer").body.get("rules") or ()) == 2)
+    settled(plane, "aggregation")
+    objects = listed(plane)
+    asked = [
+        (user, [], AccessRequest("get", "", resource, subresource))
+        for user in ("agg-inner", "agg-outer")
+        for resource in ("pods", "secrets")
+        for subresource in ("", "log")
+    ]
+    theirs = [reviewed(plane, *question) for question in asked]
+    assert theirs == [False, True, False, False, True, True, False, False]
+    live = grants_of(objects)
+    assert [live.decide(*question) is not None for question in asked] == theirs
+    for item in objects["ClusterRole"]:
+        if item.raw.get("aggregationRule"):
+            item.raw["rules"] = None
+    as_manifests = grants_of(objects)
+    assert [as_manifests.decide(*question) is not None for question in asked] == theirs
