@@ -2,7 +2,7 @@
 
 Deleting a namespace only marks it: the namespace controller deletes what is in it, then lets it go. Without
 that controller it would stay Terminating, and its objects would stay listed for ever. With it, and no
-kubelet, pods that are bound to a node would hold it back by their grace period. So `delete` empties it itself.
+kubelet, pods that are bound to a node would hold it back by their grace period. So `delete` empties it.
 """
 
 from __future__ import annotations
