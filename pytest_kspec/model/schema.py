@@ -64,13 +64,16 @@ def _simplify(part: Any) -> None:
 
 
 def _note(schema: dict[str, Any], key: str, reason: str) -> None:
-    definitions = schema.get("$defs", {})
-    part = definitions.get("ClusterSpecification")
-    for name in key.split("."):
-        if part is None:
-            return
-        found = part["properties"][name]
-        target = found.get("$ref", "").rpartition("/")[2]
-        part = definitions.get(target, found)
-    if part is not None:
-        found["description"] = f"{found['description']} Not evaluated: {reason}."
+    """Say at the key that it is not evaluated. Nothing to do for a schema without specifications."""
+    definitions = schema["$defs"]
+    owner = definitions.get("ClusterSpecification")
+    *sections, last = key.split(".")
+    for section in sections if owner else ():
+        owner = definitions[_model_name(owner["properties"][section])]
+    if owner:
+        owner["properties"][last]["description"] += f" Not evaluated: {reason}."
+
+
+def _model_name(shape: dict[str, Any]) -> str:
+    references = [option["$ref"] for option in shape.get("oneOf", [shape]) if "$ref" in option]
+    return str(references[0]).rpartition("/")[2]

@@ -34,12 +34,9 @@ class Problems:
         self._found: set[tuple[Position, str]] = set()
         for at, path, text in document.problems:
             self._found.add((at, f"{key_text(path)}: {text}" if path else text))
-        for path in document.nulls:
-            if path[0] not in _NULL_ALLOWED if path else False:
-                self.add(path, "has no value: give it one or remove the key.", at_key=True)
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
+        self._without_value = {path for path in document.nulls if path[0] not in _NULL_ALLOWED}
+        for path in self._without_value:
+            self.add(path, "has no value: give it one or remove the key.", at_key=True)
 
     def add(self, path: KeyPath, text: str, *, at_key: bool = False) -> None:
         """A problem of the value at this path (or of the key itself)."""
@@ -47,37 +44,33 @@ class Problems:
         at = document.key_position(path) if at_key else document.value_position(path)
         self._found.add((at, f"{key_text(path)}: {text}" if path else text))
 
-    def raise_any(self) -> None:
-        """Raise SpecError if there is a problem."""
-        if self._found:
-            lines = tuple(f"{self._document.where(at)}: {text}" for at, text in sorted(self._found))
-            raise SpecError(f"{len(lines)} problems", where=self._document.path, problems=lines)
+    def validate(self, model: type[M]) -> M | None:
+        """The model of the document's data; None (and problems) if it is not valid."""
+        try:
+            return model.model_validate(self._document.data)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_input=True):
+                path = tuple(part for part in problem["loc"] if not str(part).startswith("("))
+                if path not in self._without_value:  # said already
+                    _translate(model, problem, path, self)
+        return None
+
+    def require(self, found: M | None) -> M:
+        """The valid model. Raises SpecError if there is any problem."""
+        lines = tuple(f"{self._document.where(at)}: {text}" for at, text in sorted(self._found))
+        if lines or found is None:
+            raise SpecError("this is not valid.", where=self._document.path, problems=lines)
+        return found
 
 
-def validate(model: type[M], document: Document, problems: Problems, base: KeyPath = ()) -> M | None:
-    """The model of the document's data; None (and problems) if it is not valid."""
-    nulls = set(document.nulls)
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=True):
-            path = base + tuple(part for part in problem["loc"] if not str(part).startswith("("))
-            if problem["type"] == "missing" and path in nulls:
-                continue  # said already: the key is there without a value
-            _translate(model, problem, path, base, problems)
-    return None
-
-
-def _translate(
-    model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, base: KeyPath, problems: Problems
-) -> None:
+def _translate(model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
     kind: str = error["type"]
     context: Mapping[str, Any] = error.get("ctx") or {}
     value = error["input"]
     if kind == "missing":
         problems.add(path, "required key is missing.", at_key=True)
     elif kind == "extra_forbidden":
-        parent = model_at(model, path[len(base) : -1])
+        parent = model_at(model, path[:-1])
         problems.add(
             path, f"unknown key.{_hint(str(path[-1]), keys_of(parent) if parent else ())}", at_key=True
         )

@@ -30,7 +30,7 @@ from pytest_kspec.model.spec_document import (
 )
 from pytest_kspec.model.spec_exemption import Exemption
 from pytest_kspec.model.spec_operator import NOT_EVALUATED
-from pytest_kspec.model.spec_problems import Problems, shown, suggest, validate
+from pytest_kspec.model.spec_problems import Problems, shown, suggest
 from pytest_kspec.model.yamlfile import Document, KeyPath, parse_document, read_document
 
 LONGEST_KEY = 200
@@ -105,29 +105,26 @@ def spec_from_part(part: str | Mapping[str, Any], name: str = "spec", path: str 
         parse_document(part, path) if isinstance(part, str) else Document(path, data=_without_nulls(part))
     )
     problems = Problems(document)
-    spec = validate(ClusterSpecification, document, problems)
+    spec = problems.validate(ClusterSpecification)
     _check_names(document.data, "policyExemptions", (), problems)
     _check_fields(document.data, (), problems)
-    problems.raise_any()
-    assert spec is not None
-    return _loaded(document, spec, name, "", "", {}, ())
+    return _loaded(document, problems.require(spec), name, "", "", {}, ())
 
 
 def _load(document: Document) -> LoadedSpec:
     _require_kind(document, SPEC_KIND, (FILE_VERSION, RESOURCE_VERSION))
     problems = Problems(document)
-    found = validate(SpecDocument, document, problems)
+    found = problems.validate(SpecDocument)
     header = document.data.get("metadata")
     if document.data["apiVersion"] == FILE_VERSION and isinstance(header, dict) and "version" not in header:
         problems.add(("metadata", "version"), "required key is missing.", at_key=True)
     _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
     _check_fields(document.data.get("spec"), ("spec",), problems)
-    problems.raise_any()
-    assert found is not None
-    metadata = found.metadata
+    valid = problems.require(found)
+    metadata = valid.metadata
     return _loaded(
         document,
-        found.spec,
+        valid.spec,
         metadata.name,
         metadata.version or "",
         metadata.description,
@@ -243,13 +240,11 @@ def load_exemption_file(path: str | Path) -> list[Exemption]:
     document = read_document(path)
     _require_kind(document, EXEMPTIONS_KIND, (FILE_VERSION,))
     problems = Problems(document)
-    found = validate(ExemptionsDocument, document, problems)
+    found = problems.validate(ExemptionsDocument)
     _check_names(document.data, "exemptions", (), problems)
-    problems.raise_any()
-    assert found is not None
     return [
         exemption.located(document.where(document.key_position(("exemptions", index))))
-        for index, exemption in enumerate(found.exemptions)
+        for index, exemption in enumerate(problems.require(found).exemptions)
     ]
 
 

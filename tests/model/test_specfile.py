@@ -125,6 +125,7 @@ def test_a_custom_resource_as_an_api_server_returns_it() -> None:
     assert [(n.key, n.location) for n in loaded.not_evaluated] == [
         ("enforcement", "cr.yaml:14:3"),
         ("webhooks", "cr.yaml:15:3"),
+        ("clusterRef.namespace", "cr.yaml:13:31"),
     ]
     assert [(e.name, e.location) for e in loaded.exemptions] == [("a", "cr.yaml:17:5")]
 

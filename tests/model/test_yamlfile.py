@@ -237,7 +237,7 @@ VALID = read_document(STRICT).data
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_valid_specification_with_anything_anywhere(choice: st.DataObject) -> None:
     """Each part of the strict specification replaced by anything: valid, or every problem with a place."""
     changed = json.loads(json.dumps(VALID))
