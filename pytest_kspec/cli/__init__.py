@@ -1,1 +1,1 @@
-"""The `kspec` command: argument tree, one file a command; imports happen when a command is called."""
+"""The `kspec` command: one file a command; what a command needs is imported when it is called."""

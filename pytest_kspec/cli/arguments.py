@@ -1,0 +1,76 @@
+"""An argument parser that exits as the contract says (4 for usage), and suggests what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from typing import NoReturn
+
+from pytest_kspec.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError instead of exiting: one place prints errors and knows exit codes."""
+
+    def __init__(self, command: str, *, description: str, examples: str) -> None:
+        super().__init__(
+            prog=f"kspec {command}",
+            description=description,
+            epilog=f"examples:\n{_indent(examples)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and what may have been meant."""
+        fix = ""
+        unknown = re.match(r"unrecognized arguments: (-\S+)", message)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            fix = meant(unknown[1].partition("=")[0], options)
+        raise UsageError(f"{message}.", where=self.prog, fix=fix or f"See '{self.prog} --help'.")
+
+
+def meant(word: str, known: list[str]) -> str:
+    """`Did you mean 'scan'?`, or "" if nothing is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def add_specs(parser: argparse.ArgumentParser) -> None:
+    """Specifications as arguments or with -s."""
+    parser.add_argument("specs", nargs="*", metavar="SPEC", help="specification: file, folder or pattern")
+    parser.add_argument(
+        "-s", "--spec", action="append", default=[], metavar="SPEC", help="the same; may be repeated"
+    )
+
+
+def read_specs(args: argparse.Namespace) -> list[str]:
+    """What `add_specs` was given. Raises UsageError if that is nothing."""
+    specs = [*args.spec, *args.specs]
+    if not specs:
+        raise UsageError("no specification is given.", fix="Name one, or write one with 'kspec init'.")
+    return specs
+
+
+def add_checks(parser: argparse.ArgumentParser) -> None:
+    """The user's own checks."""
+    parser.add_argument(
+        "--checks",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file or folder of your own checks; may be repeated",
+    )
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """Where clusters are known."""
+    parser.add_argument(
+        "--kubeconfig", metavar="PATH", help="kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)"
+    )
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())

@@ -1,0 +1,115 @@
+"""`kspec`: finds the command, and is the one place that turns errors into messages and exit codes.
+
+Only the module of the command that is called is imported: `kspec --help` costs what Python costs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pytest_kspec import __version__
+from pytest_kspec.errors import KspecError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+INTERRUPTED = 130
+
+COMMANDS = {
+    "init": "write a first specification from what a cluster has today",
+    "validate": "check specifications and exemption files, without a cluster",
+    "scan": "check clusters against specifications",
+    "snapshot": "record a cluster, to check it anywhere and later",
+    "checks": "list all checks",
+    "explain": "explain one check: what, why, source, controls, fix",
+    "schema": "print the JSON Schema of specifications, for editors",
+    "version": "print the version",
+}
+
+HELP = """usage: kspec COMMAND [options]
+
+Compliance as tests for Kubernetes: a specification says what a cluster must look like, kspec says where it does not.
+
+commands:
+{commands}
+
+'kspec COMMAND --help' explains a command, with examples. The same scan in pytest: pytest --kspec-spec SPEC
+
+exit codes: 0 compliant, 1 findings, 2 something could not be evaluated, 4 usage or specification error
+"""
+
+
+class Command(Protocol):
+    """What a module of a command has."""
+
+    DESCRIPTION: str
+    EXAMPLES: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare options and arguments."""
+        ...
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; returns the exit code."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except KspecError as error:
+        from pytest_kspec.cli import output
+
+        return output.fail(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has enough. Python would complain again at exit without this.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        if words[1:2] and words[0] == "help":
+            return _dispatch([words[1], "--help"])
+        listed = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+        sys.stdout.write(HELP.format(commands=listed))
+        return 0
+    name, *rest = words
+    if name in ("version", "--version", "-V"):
+        sys.stdout.write(f"kspec {__version__}\n")
+        return 0
+    if name not in COMMANDS:
+        raise _unknown(name)
+    from pytest_kspec.cli.arguments import Parser
+
+    command = cast("Command", import_module(f"pytest_kspec.cli.{name}"))
+    parser = Parser(name, description=command.DESCRIPTION, examples=command.EXAMPLES)
+    command.add_arguments(parser)
+    try:
+        args = parser.parse_args(rest)
+    except SystemExit:
+        return 0  # --help; everything else raises UsageError
+    return command.run(args)
+
+
+def _unknown(name: str) -> UsageError:
+    from pytest_kspec.cli.arguments import meant
+
+    what = f"unknown option '{name}'." if name.startswith("-") else f"unknown command '{name}'."
+    hint = meant(name, [*COMMANDS, "--help", "--version"])
+    return UsageError(what, where="kspec", fix=hint or "See 'kspec --help'.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""`kspec scan`: the run that `pytest --kspec-spec` makes, without knowing pytest.
+
+There is one way to run a check, so this starts pytest; only its output is replaced by our report, its
+configuration files are left aside, and its exit codes are translated.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.output import fail, note, say, style, width
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, KspecError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.cli.scan_run import Outcome
+    from pytest_kspec.model.result import ScanResult
+    from pytest_kspec.reports.writer import Target
+
+DESCRIPTION = """\
+Check clusters against specifications and say what is not as asked for: which object, which field,
+what it is, what it should be, and how to fix it. A cluster is a kubeconfig context, a snapshot
+('kspec snapshot'), or a file or folder of manifests ('-' reads them from standard input).
+
+Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated;
+4 the specification or the command line is wrong."""
+
+EXAMPLES = """
+kspec scan prod.yaml
+kspec scan prod.yaml --cluster prod-eu --cluster prod-us --report html:report.html
+kspec scan prod.yaml --cluster snapshot.tar.gz --fail-on high
+kustomize build overlays/prod | kspec scan prod.yaml --cluster -
+kspec scan specs/ --cluster all -n 4 -o json > scan.json
+"""
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    arguments.add_specs(parser)
+    parser.add_argument(
+        "--cluster",
+        action="append",
+        default=[],
+        metavar="REF",
+        help='kubeconfig context, path of a snapshot or of manifests, "in-cluster", or "all" (every '
+        "context); may be repeated (default: the specification's clusterRef, else the current context)",
+    )
+    arguments.add_kubeconfig(parser)
+    arguments.add_checks(parser)
+    parser.add_argument(
+        "--exemptions",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file of exemptions beside those in the specification; may be repeated",
+    )
+    parser.add_argument(
+        "--fail-on",
+        metavar="LEVEL",
+        help="low (default), medium, high or critical: findings below it do not fail the scan",
+    )
+    parser.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        metavar="FORMAT:PATH",
+        help="write a report: json, junit or html; may be repeated",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        default="text",
+        help="what to print: text (default) or a report format such as json",
+    )
+    parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
+    parser.add_argument(
+        "-k", metavar="EXPR", default="", help="only requirements whose id matches, as in pytest -k"
+    )
+    parser.add_argument(
+        "-n", metavar="WORKERS", default="", help='processes to use, a number or "auto" (needs pytest-xdist)'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan, print, write reports, translate the exit code."""
+    specs = arguments.read_specs(args)
+    targets = _targets(args)
+    from pytest_kspec.cli.scan_run import run_pytest
+
+    outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
+    if outcome.result is not None and outcome.result.clusters:
+        outcome.errors += _report(outcome.result, targets)
+    for line in outcome.errors:
+        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
+    return _exit_code(outcome, args.k)
+
+
+def _targets(args: argparse.Namespace) -> tuple[Target, ...]:
+    """What to write, standard output included. Raises UsageError before anything runs."""
+    from pytest_kspec.reports.writer import STDOUT, parse_targets
+
+    texts = list(args.report)
+    if args.output != "text":
+        texts.append(f"{args.output}:{STDOUT}")
+    try:
+        return parse_targets(texts)
+    except UsageError as error:
+        # The option has pytest's name there.
+        raise UsageError(
+            error.what, where=error.where.replace("--kspec-report", "--report"), fix=error.fix
+        ) from None
+
+
+def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
+    words: list[str] = []
+    for option, values in (
+        ("spec", specs),
+        ("cluster", args.cluster),
+        ("checks", args.checks),
+        ("exemptions", args.exemptions),
+        ("kubeconfig", [args.kubeconfig] if args.kubeconfig else []),
+        ("fail-on", [args.fail_on] if args.fail_on else []),
+    ):
+        words += [f"--kspec-{option}={value}" for value in values]
+    if args.k:
+        words += ["-k", args.k]
+    if args.n:
+        words += ["-n", args.n, "--dist=loadscope"]
+    return words
+
+
+def _report(result: ScanResult, targets: tuple[Target, ...]) -> list[str]:
+    """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
+    from pytest_kspec.reports import terminal, writer
+
+    problems: list[str] = []
+    texts: list[str] = []
+    for target in targets:
+        try:
+            writer.write(result, target)
+        except KspecError as error:
+            problems.append(str(error))
+        else:
+            texts.append(f"{target.format} report: {target.path}")
+    if not any(target.path == writer.STDOUT for target in targets):
+        encoding = sys.stdout.encoding or "utf-8"
+        say(terminal.render(result, width(), style, encoding=encoding).rstrip("\n"))
+        for text in texts:
+            say(text)
+    return problems
+
+
+def _exit_code(outcome: Outcome, selected: str) -> int:
+    """The contract's exit codes: what could not be evaluated weighs more than findings."""
+    from pytest import ExitCode
+
+    if outcome.interrupted:
+        return INTERRUPTED
+    if outcome.status == ExitCode.USAGE_ERROR:
+        return EXIT_USAGE
+    result = outcome.result
+    if result is None or not any(cluster.checks for cluster in result.clusters):
+        if outcome.status == ExitCode.NO_TESTS_COLLECTED:
+            what = (
+                f"no requirement matches -k '{selected}'."
+                if selected
+                else "nothing in the specification asks for a check."
+            )
+            return fail(UsageError(what, fix="'kspec validate SPEC' counts the requirements."))
+        return EXIT_NOT_EVALUATED
+    if result.summary.errors or outcome.errors or outcome.status not in (ExitCode.OK, ExitCode.TESTS_FAILED):
+        return EXIT_NOT_EVALUATED
+    return EXIT_FINDINGS if outcome.status == ExitCode.TESTS_FAILED else 0

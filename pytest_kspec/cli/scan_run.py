@@ -1,0 +1,119 @@
+"""One pytest session inside this process, kept apart from the project it happens to run in.
+
+No ini file, no PYTEST_ADDOPTS, no cache folder; what pytest prints is kept, and shown only when it failed in
+a way that has no result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+import pytest
+
+from pytest_kspec.cli.output import is_interactive
+from pytest_kspec.errors import UsageError
+from pytest_kspec.model.result import ScanResult
+
+_ISOLATED = (
+    *("-p", "kspec"),
+    *("-p", "no:cacheprovider"),
+    *("-c", os.devnull),
+    *("--rootdir", "."),
+    *("-q", "--no-header", "--tb=no", "--disable-warnings"),
+)
+_TAIL = 20
+
+
+@dataclass
+class Outcome:
+    """What became of the session. errors: lines about what went wrong outside of checks."""
+
+    status: int
+    result: ScanResult | None
+    errors: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+class Observer:
+    """Takes the result from the session, notes what fails outside of checks, and counts on a terminal."""
+
+    def __init__(self) -> None:
+        self.result: ScanResult | None = None
+        self.errors: list[str] = []
+        self.interrupted = False
+        self._terminal = sys.stderr if is_interactive(sys.stderr) else None
+        self._done = 0
+        self._total = 0
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """How many there will be (with xdist, the workers know)."""
+        self._total = len(session.items)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A check module or a specification that cannot be collected."""
+        if report.failed:
+            self.errors.append(" ".join(str(report.longrepr).split()))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count on the terminal; a worker that died reports nothing else."""
+        if report.when == "call":
+            self._done += 1
+            if self._terminal is not None:
+                of = f"/{self._total}" if self._total else ""
+                self._terminal.write(f"\rchecking {self._done}{of}")
+                self._terminal.flush()
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C: what ran is reported all the same."""
+        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+        if not self.interrupted:
+            self.errors.append(str(excinfo.value))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
+        """The result of the whole run."""
+        self.result = result
+
+    def pytest_sessionfinish(self) -> None:
+        """Give the line of the counter back."""
+        if self._terminal is not None and self._done:
+            self._terminal.write("\r\x1b[K")
+            self._terminal.flush()
+
+
+def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
+    """Run it. Raises UsageError where pytest-xdist is needed and missing."""
+    if workers and find_spec("xdist") is None:
+        raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
+    observer = Observer()
+    out, err = io.StringIO(), io.StringIO()
+    with _without_addopts(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = int(pytest.main([*_ISOLATED, *arguments], plugins=[observer]))
+    outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
+    if status == pytest.ExitCode.USAGE_ERROR:
+        outcome.errors = _usage(err.getvalue()) or outcome.errors
+    elif status == pytest.ExitCode.INTERNAL_ERROR:
+        outcome.errors += (out.getvalue() + err.getvalue()).splitlines()[-_TAIL:]
+    return outcome
+
+
+def _usage(text: str) -> list[str]:
+    """pytest's `ERROR: …` lines, in the words of this command."""
+    lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.strip()]
+    return [line.replace("--kspec-", "--") for line in lines]
+
+
+@contextlib.contextmanager
+def _without_addopts() -> Iterator[None]:
+    kept = os.environ.pop("PYTEST_ADDOPTS", None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ["PYTEST_ADDOPTS"] = kept

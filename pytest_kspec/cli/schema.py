@@ -1,0 +1,35 @@
+"""`kspec schema`: the JSON Schema that editors complete and check specifications with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli.output import say
+
+if TYPE_CHECKING:
+    import argparse
+
+DESCRIPTION = """\
+Print the JSON Schema of specifications (or of exemption files). Editors complete keys and mark
+mistakes with it: put this line at the top of a specification for the YAML language server:
+  # yaml-language-server: $schema=kspec.schema.json"""
+
+EXAMPLES = """
+kspec schema > kspec.schema.json
+kspec schema --exemptions > kspec-exemptions.schema.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("--exemptions", action="store_true", help="the schema of exemption files instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from pytest_kspec.model import schema
+
+    made = schema.exemptions_schema() if args.exemptions else schema.spec_schema()
+    say(json.dumps(made, indent=2, ensure_ascii=False))
+    return 0
