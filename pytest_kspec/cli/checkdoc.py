@@ -1,4 +1,4 @@
-"""The check reference, `docs/checks.md`, from what the checks say about themselves; a test fails when it is stale.
+"""The check reference, `docs/checks.md`, from what the checks say about themselves; a test keeps it fresh.
 
 Run as `python -m pytest_kspec.cli.checkdoc docs/checks.md` (`make docs`).
 """
@@ -16,8 +16,8 @@ from pytest_kspec.plan.catalog import load_catalog
 
 HEAD = """# Checks
 
-Every built-in check: what it looks at, why, and what to do about a finding. `kspec explain ID` prints the same,
-`kspec checks` lists them. A check runs when a specification asks for it.
+Every built-in check: what it looks at, why, and what to do about a finding. `kspec explain ID` prints the
+same, `kspec checks` lists them. A check runs when a specification asks for it.
 
 This page is generated from the checks (`make docs`).
 """
@@ -32,7 +32,7 @@ AREAS = {
     "workloads": "Workloads",
 }
 
-_LABEL = re.compile(r"^(Restricted field|Allowed values|Source):\s*", re.MULTILINE)
+_LABEL = re.compile(r"^[ \t]*(Restricted fields?|Allowed values|Source):\s*", re.MULTILINE)
 
 
 def render(checks: list[Check]) -> str:
@@ -63,9 +63,9 @@ def _section(check: Check) -> str:
     )
     if example_id(check) != check.id:
         parts.append(f"* Item, for example: `{example_id(check)}`")
-    parts += [
-        f"* Controls: {catalogue} {', '.join(ids)}" for catalogue, ids in sorted(check.controls.items())
-    ]
+    if check.controls:
+        controls = (f"{name} {', '.join(ids)}" for name, ids in sorted(check.controls.items()))
+        parts.append(f"* Controls: {'; '.join(controls)}")
     parts.append(f"* Fix: {check.remediation}")
     notes = _notes(check)
     if notes:

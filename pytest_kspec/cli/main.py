@@ -32,12 +32,14 @@ COMMANDS = {
 
 HELP = """usage: kspec COMMAND [options]
 
-Compliance as tests for Kubernetes: a specification says what a cluster must look like, kspec says where it does not.
+Compliance as tests for Kubernetes: a specification says what a cluster must look like, kspec says
+where it does not.
 
 commands:
 {commands}
 
-'kspec COMMAND --help' explains a command, with examples. The same scan in pytest: pytest --kspec-spec SPEC
+'kspec COMMAND --help' explains a command, with examples.
+The same scan in pytest: pytest --kspec-spec SPEC
 
 exit codes: 0 compliant, 1 findings, 2 something could not be evaluated, 4 usage or specification error
 """

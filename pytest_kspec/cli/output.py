@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, everything else on standard error; colour only where it is wanted."""
+"""What commands print: results on standard output, the rest on standard error; colour only where wanted."""
 
 from __future__ import annotations
 

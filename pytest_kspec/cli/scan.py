@@ -158,7 +158,7 @@ def _report(result: ScanResult, targets: tuple[Target, ...]) -> list[str]:
 
 def _exit_code(outcome: Outcome, selected: str) -> int:
     """The contract's exit codes: what could not be evaluated weighs more than findings."""
-    from pytest import ExitCode
+    from pytest_kspec.cli.scan_run import ExitCode
 
     if outcome.interrupted:
         return INTERRUPTED

@@ -29,6 +29,8 @@ _ISOLATED = (
 )
 _TAIL = 20
 
+ExitCode = pytest.ExitCode
+
 
 @dataclass
 class Outcome:
@@ -104,7 +106,7 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
 
 
 def _usage(text: str) -> list[str]:
-    """pytest's `ERROR: …` lines, in the words of this command."""
+    """The `ERROR: …` lines of pytest, in the words of this command."""
     lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.strip()]
     return [line.replace("--kspec-", "--") for line in lines]
 
