@@ -68,6 +68,7 @@ def test_excluded_versions(cluster: Any, requirement: Requirement, findings: Any
 
 def read_version(cluster: Any, findings: Any) -> Version | None:
     """The API server's version; an error is reported if it cannot be read."""
+    findings.examined(1)
     try:
         return Version.parse(cluster.version)
     except ValueError as error:

@@ -154,6 +154,6 @@ def words(container: Container) -> list[str]:
                     found.append(entry)
             else:
                 found.append(entry)
-    if found:
+    if found and not found[0].startswith("-"):
         found[0] = found[0].rpartition("/")[2]
     return found
