@@ -237,10 +237,11 @@ def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:
 def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
     summary = result.summary
     symbols = page.symbols
-    if summary.errors:
+    if summary.failed:
+        unclear = ", NOT FULLY EVALUATED" if summary.errors else ""
+        verdict, styles = f"{symbols.fail} NOT COMPLIANT{unclear}", ("red", "bold")
+    elif summary.errors:
         verdict, styles = f"{symbols.error} NOT FULLY EVALUATED", ("red", "bold")
-    elif summary.failed:
-        verdict, styles = f"{symbols.fail} NOT COMPLIANT", ("red", "bold")
     elif summary.passed:
         verdict, styles = f"{symbols.passed} COMPLIANT", ("green", "bold")
     else:

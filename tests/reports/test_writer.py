@@ -115,11 +115,13 @@ def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> 
         "from tests.reports import results\n"
         "writer.render(results.one(), 'html')\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))\n"
         "try:\n"
         "    writer.write(results.one(), writer.Target('html', 'report.html'))\n"
         "except ReportError as error:\n"
         "    print(error, error.exit_code)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"
     )
     if before:
         (tmp_path / "report.html").write_bytes(before)
