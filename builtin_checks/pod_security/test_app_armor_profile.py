@@ -1,11 +1,10 @@
 """AppArmor profiles.
 
 Restricted field:  spec.securityContext.appArmorProfile.type
-                   spec.{containers,initContainers,ephemeralContainers}[*]
-                   .securityContext.appArmorProfile.type
+                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.appArmorProfile.type
                    metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]
-Allowed values:    fields: unset, RuntimeDefault, Localhost; annotations: unset, empty, runtime/default,
-                   localhost/*
+Allowed values:    fields: unset, RuntimeDefault, Localhost;
+                   annotations: unset, empty, runtime/default, localhost/*
 Source:            Pod Security Standards, baseline, since Kubernetes 1.0
 """
 

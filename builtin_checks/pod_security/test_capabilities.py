@@ -5,9 +5,8 @@ Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].secur
 Allowed values:    baseline: add only what container runtimes grant by default, without NET_RAW;
                    restricted, since 1.22: drop has ALL, add only NET_BIND_SERVICE;
                    since 1.25 any in pods with spec.os.name windows
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, restricted since 1.22, revised in
-                   1.25;
-                   CIS Kubernetes Benchmark 1.10, 5.2.8, 5.2.9, 5.2.10
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, restricted since 1.22,
+                   revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.2.8, 5.2.9, 5.2.10
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Restricted field:  spec.volumes[*].hostPath
 Allowed values:    unset
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0 (level restricted has its list of
-                   volume
-                   types instead); CIS Kubernetes Benchmark 1.10, 5.2.12
+Source:            Pod Security Standards, baseline, since Kubernetes 1.0;
+                   CIS Kubernetes Benchmark 1.10, 5.2.12
+
+At level restricted the list of volume types replaces this control.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Hosts in probes and lifecycle hooks.
 
 Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*]
-                   .{livenessProbe,readinessProbe,startupProbe,
-                   lifecycle.postStart,lifecycle.preStop}.{httpGet,tcpSocket}.host
+                   .{livenessProbe,readinessProbe,startupProbe,lifecycle.postStart,lifecycle.preStop}
+                   .{httpGet,tcpSocket}.host
 Allowed values:    unset, empty
 Source:            Pod Security Standards, baseline, since Kubernetes 1.34
 """

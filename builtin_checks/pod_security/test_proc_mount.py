@@ -2,9 +2,8 @@
 
 Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.procMount
 Allowed values:    unset, Default; since 1.35, at level baseline, any with spec.hostUsers false
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.35; restricted since
-                   1.35
-                   (before, that of baseline)
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.35;
+                   restricted since 1.35 (before, that of baseline)
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 Restricted field:  spec.securityContext.seLinuxOptions.{type,user,role}
                    spec.{containers,initContainers,ephemeralContainers}[*]
                    .securityContext.seLinuxOptions.{type,user,role}
-Allowed values:    type: unset, empty, container_t, container_init_t, container_kvm_t, since 1.31
-                   container_engine_t;
-                   user and role: unset, empty
+Allowed values:    type: unset, empty, container_t, container_init_t, container_kvm_t,
+                   since 1.31 container_engine_t; user and role: unset, empty
 Source:            Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.31
 """
 

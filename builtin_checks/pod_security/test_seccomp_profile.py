@@ -2,17 +2,14 @@
 
 Restricted field:  spec.securityContext.seccompProfile.type
                    spec.{containers,initContainers,ephemeralContainers}[*].securityContext.seccompProfile.type
-                   before 1.19: metadata.annotations[seccomp.security.alpha.kubernetes.io/pod] and, for each
-                   container,
+                   before 1.19: metadata.annotations[seccomp.security.alpha.kubernetes.io/pod] and
                    metadata.annotations[container.seccomp.security.alpha.kubernetes.io/<container>]
-Allowed values:    fields: RuntimeDefault, Localhost; at level baseline also unset; at level restricted
-                   unset in a
-                   container where the pod has one; since 1.25, at level restricted, any in pods with
-                   spec.os.name
-                   windows; annotations: unset, runtime/default, docker/default, localhost/*
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.19, restricted since
-                   1.19,
-                   revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.7.2
+Allowed values:    fields: RuntimeDefault, Localhost; at level baseline also unset;
+                   at level restricted unset in a container where the pod has one,
+                   since 1.25 any in pods with spec.os.name windows;
+                   annotations: unset, runtime/default, docker/default, localhost/*
+Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.19,
+                   restricted since 1.19, revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.7.2
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Volume types.
 
 Restricted field:  spec.volumes[*]
-Allowed values:    configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim,
-                   projected, secret;
-                   no type at all is an emptyDir; a type that is not known here is not allowed
-Source:            Pod Security Standards, restricted, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
-                   5.2.12
+Allowed values:    configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected,
+                   secret; no type at all is an emptyDir; a type that is not known here is not allowed
+Source:            Pod Security Standards, restricted, since Kubernetes 1.0;
+                   CIS Kubernetes Benchmark 1.10, 5.2.12
 
-Here hostPath volumes are found at level restricted: its list of types takes the place of the control of baseline.
+hostPath volumes are found here at level restricted: its list of types replaces the control of baseline.
 """
 
 from __future__ import annotations

@@ -1,0 +1,113 @@
+"""Pod Security labels of namespaces.
+
+Restricted field:  metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}] of namespaces, and
+                   metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}-version]
+Allowed values:    the level asked for, or a stricter one; unset only where privileged is asked for.
+                   Version, where podSecurity.version is set: that version, a newer one, latest or unset
+Source:            Pod Security Admission, labels of namespaces (Kubernetes 1.23, stable since 1.25);
+                   CIS Kubernetes Benchmark 1.10, 5.2.1
+
+An unset level falls back to the configuration of the API server, which no scan can read: a finding, unless
+privileged is all that is asked for.
+An unset version falls back to latest unless that configuration says otherwise, and follows the cluster, as
+latest does. A pinned version does not follow, so it does not do where latest is asked for. A label that is no
+level, or no version, is a finding always.
+
+An exempted namespace needs its exemption's level at `enforce`; `audit` and `warn` then need no more than that
+level. An expired exemption does not count.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec import NamespaceLevels, check, pod_security_minor, pod_security_strictness
+
+PREFIX = "pod-security.kubernetes.io/"
+REMEDIATION = f"Label the namespace with {PREFIX}<mode>=<level>, or exempt it in podSecurity.exemptions."
+CONTROLS = {"cis-kubernetes-1.10": ["5.2.1"], "nist-800-53": ["AC-6", "CM-6"]}
+
+
+def level_problem(actual: str | None, needed: str) -> str:
+    """What a level label should be where it is not strict enough, else ""."""
+    need = pod_security_strictness(needed) or 0
+    have = 0 if actual is None and need == 0 else pod_security_strictness(actual or "")
+    if have is not None and have >= need:
+        return ""
+    return f"{needed} or stricter" if needed != "restricted" else needed
+
+
+def version_problem(actual: str | None, asked: str | None) -> str:
+    """What a version label should be where it is no version, or older than the one asked for, else ""."""
+    if actual is None or actual == "latest":
+        return ""
+    have = pod_security_minor(actual)
+    if asked is None:
+        return "latest or a version such as v1.30" if have is None else ""
+    if asked == "latest":
+        return "latest"
+    return (
+        "" if have is not None and have >= (pod_security_minor(asked) or 0) else f"{asked}, newer, or latest"
+    )
+
+
+def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:
+    """Report every namespace whose labels for this mode ask for less than `asked`."""
+    levels = NamespaceLevels(spec.pod_security)
+    for namespace in namespaces:
+        needed = levels.of(namespace.name, asked)
+        if mode != "enforce" and (pod_security_strictness(needed) or 0) > (
+            pod_security_strictness(asked) or 0
+        ):
+            needed = asked
+        labels = namespace.labels
+        for key, problem in (
+            (f"{PREFIX}{mode}", level_problem(labels.get(f"{PREFIX}{mode}"), needed)),
+            (
+                f"{PREFIX}{mode}-version",
+                version_problem(labels.get(f"{PREFIX}{mode}-version"), spec.pod_security.version),
+            ),
+        ):
+            if problem:
+                findings.add(
+                    namespace, path=f"metadata.labels[{key}]", actual=labels.get(key), expected=problem
+                )
+
+
+@check(
+    id="podSecurity.enforce",
+    title="Namespaces enforce the Pod Security level",
+    severity="high",
+    controls=CONTROLS,
+    remediation=REMEDIATION,
+    key="podSecurity.enforce",
+)
+def test_enforce(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+    """Without this label the API server admits pods that break the standard."""
+    check_labels("enforce", str(requirement.value), spec, namespaces, findings)
+
+
+@check(
+    id="podSecurity.audit",
+    title="Namespaces audit against the Pod Security level",
+    severity="medium",
+    controls=CONTROLS,
+    remediation=REMEDIATION,
+    key="podSecurity.audit",
+)
+def test_audit(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+    """Without this label the audit log does not show which pods break the standard."""
+    check_labels("audit", str(requirement.value), spec, namespaces, findings)
+
+
+@check(
+    id="podSecurity.warn",
+    title="Namespaces warn about what breaks the Pod Security level",
+    severity="low",
+    controls=CONTROLS,
+    remediation=REMEDIATION,
+    key="podSecurity.warn",
+)
+def test_warn(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+    """Without this label whoever creates a pod, or a controller, is not told that it breaks the standard."""
+    check_labels("warn", str(requirement.value), spec, namespaces, findings)

@@ -1,0 +1,1 @@
+"""Our checks against what other projects publish as right."""
