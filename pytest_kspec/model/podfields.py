@@ -17,6 +17,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_kspec.model.quantity import is_quantity
+
 TABLE = Path(__file__).with_name("podfields.txt")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 # Both a container and a pod have it, and the pod's is what people mean: a container's is for sidecars.
@@ -25,9 +27,6 @@ SCALARS = frozenset({"bool", "int", "string", "quantity", "intorstring"})
 EVERY = "*"
 SUGGESTION_DEPTH = 5
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-_QUANTITY = re.compile(
-    r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2}|[KMGTPE]i|[numkMGTPE])?", re.ASCII
-)
 
 
 class PodField(NamedTuple):
@@ -64,7 +63,7 @@ class PodField(NamedTuple):
                 return f"{self.key} is a boolean: true or false, not {text!r}"
             if kind == "int" and (isinstance(item, bool | float) or not _INTEGER.fullmatch(text)):
                 return f"{self.key} is an integer, not {text!r}"
-            if kind == "quantity" and (isinstance(item, bool) or not _QUANTITY.fullmatch(text)):
+            if kind == "quantity" and (isinstance(item, bool) or not is_quantity(text)):
                 return f"{self.key} is a quantity such as 500m or 1Gi, not {text!r}"
         return ""
 

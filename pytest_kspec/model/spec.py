@@ -226,7 +226,8 @@ class Metrics(SpecModel):
 
     required: Flag = Field(False, description="A metrics provider must serve.")
     providers: list[Text] = Field(
-        default_factory=list, description="Providers of which one is enough, e.g. prometheus, metrics-server."
+        default_factory=list,
+        description="Providers that must all serve, e.g. prometheus, metrics-server; none: any.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from pytest_kspec.model.images import RegistryPattern
 from pytest_kspec.model.versions import Bound
 
 
@@ -68,11 +69,10 @@ def _spec_version(value: str) -> str:
 
 
 def _registry(value: str) -> str:
-    _not_blank(value)
-    if "://" in value:
-        raise ValueError(f"{value!r} is no registry: leave out the scheme ({value.partition('://')[2]}).")
-    if any(c.isspace() for c in value):
-        raise ValueError(f"{value!r} is no registry: it holds white space.")
+    try:
+        RegistryPattern.parse(_not_blank(value))
+    except ValueError as error:
+        raise ValueError(f"{str(error).removesuffix('.')}.") from error
     return value
 
 

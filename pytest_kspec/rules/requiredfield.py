@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.model.podfields import EVERY, PodField, pod_field
+from pytest_kspec.model.quantity import parse_quantity
 from pytest_kspec.model.resources import Container, PodShape
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
-from pytest_kspec.rules.quantity import parse_quantity
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),

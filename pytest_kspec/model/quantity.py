@@ -22,6 +22,11 @@ _SUFFIXES = {
 }
 
 
+def is_quantity(text: str) -> bool:
+    """True if Kubernetes reads it as a quantity."""
+    return _QUANTITY.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str) -> Decimal:
     """Its value in base units. Raises ValueError."""

@@ -1,0 +1,95 @@
+"""Generated pods against Pod Security admission of a real API server, by server-side dry run.
+
+A pod is admitted into a namespace that enforces a level and version where, and only where, we find no violation at that
+level and version; and where it is refused, the API server names the same controls. Pods that the API does not accept
+in any namespace say nothing about Pod Security and are left out, but they must stay the smaller part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.controlplane import namespaces
+from tests.controlplane.server import ControlPlane
+from tests.rules.pod_security import reported, shape, violations
+from tests.rules.pods import pods
+
+VERSIONS = (0, 8, 19, 22, 24, 25, 29, 31, 33, 34, 35, 37, "latest")
+LEVELS = ("baseline", "restricted")
+PODS = 200
+COUNTED: Counter[str] = Counter()
+_REFUSED = re.compile(r'violates PodSecurity "[a-z]+:[\w.]+": (.*)', re.DOTALL)
+_DETAIL = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
+
+
+def version_label(version):
+    return version if isinstance(version, str) else f"v1.{version}"
+
+
+@pytest.fixture(scope="module")
+def standards(control_plane: ControlPlane):
+    """(namespace, level, minor) for each level and version, and a namespace that enforces nothing."""
+    made = []
+    namespaces.create(control_plane, "pss-open", {"pod-security.kubernetes.io/enforce": "privileged"})
+    for level in LEVELS:
+        for version in VERSIONS:
+            name = f"pss-{level}-{version}"
+            labels = {
+                "pod-security.kubernetes.io/enforce": level,
+                "pod-security.kubernetes.io/enforce-version": version_label(version),
+            }
+            namespaces.create(control_plane, name, labels)
+            made.append((name, level, 37 if version == "latest" else version))
+    yield made
+    for name in ("pss-open", *(name for name, _, _ in made)):
+        namespaces.delete(control_plane, name)
+
+
+def submit(plane, namespace, pod):
+    return plane.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
+
+
+def reasons(message):
+    """What the API server names, without details and plurals: 'hostPort, privileged'."""
+    found = _REFUSED.search(message)
+    assert found, message
+    named = _DETAIL.sub("", found[1]).split(", ")
+    return {"forbidden AppArmor profile" if name.startswith("forbidden AppArmor") else name for name in named}
+
+
+@settings(
+    max_examples=PODS,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(pods(ephemeral=False))
+def test_admitted_where_we_find_nothing(control_plane, standards, pod):
+    answer = submit(control_plane, "pss-open", pod)
+    if answer.status != 201:
+        assert answer.status == 422, answer
+        COUNTED["invalid"] += 1
+        for cause in answer.body.get("details", {}).get("causes", ()):
+            COUNTED[f"  {cause['field']}: {cause['message'][:80]}"] += 1
+        return
+    COUNTED["valid"] += 1
+    for namespace, level, minor in standards:
+        found = violations(shape(pod), level, minor)
+        answer = submit(control_plane, namespace, pod)
+        COUNTED["admitted" if answer.status == 201 else "refused"] += 1
+        theirs = reasons(answer.body["message"]) if answer.status == 403 else set()
+        assert answer.status in (201, 403), answer
+        assert (namespace, reported(found, minor)) == (namespace, theirs), found
+
+
+def test_most_pods_said_something():
+    """Runs after the one above: without this its verdict could rest on a handful of pods."""
+    if not COUNTED:
+        pytest.skip("the generated pods were not selected")
+    assert COUNTED["valid"] > COUNTED["invalid"], COUNTED.most_common()
+    assert min(COUNTED["admitted"], COUNTED["refused"]) > PODS, COUNTED.most_common()
