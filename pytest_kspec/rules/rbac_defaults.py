@@ -43,6 +43,7 @@ _CLUSTER: dict[str, frozenset[Subject]] = {
         {Subject("Group", "system:authenticated"), Subject("Group", "system:unauthenticated")}
     ),
     "system:service-account-issuer-discovery": frozenset({Subject("Group", "system:serviceaccounts")}),
+    "system:cluster-trust-bundle-discovery": frozenset({Subject("Group", "system:serviceaccounts")}),
     "system:node-proxier": frozenset({Subject("User", "system:kube-proxy")}),
     "system:kube-controller-manager": frozenset({_MANAGER}),
     "system:kube-scheduler": frozenset({_SCHEDULER}),
@@ -58,7 +59,7 @@ _NAMESPACED: dict[tuple[str, str], tuple[str, frozenset[Subject]]] = {
     ),
     ("kube-system", "system::leader-locking-kube-controller-manager"): (
         "system::leader-locking-kube-controller-manager",
-        frozenset({_MANAGER, _account("kube-controller-manager")}),
+        frozenset({_MANAGER, _account("kube-controller-manager"), _account("leader-election-controller")}),
     ),
     ("kube-system", "system::leader-locking-kube-scheduler"): (
         "system::leader-locking-kube-scheduler",
@@ -80,8 +81,15 @@ _PUBLIC_PATHS = frozenset(
         *("/openid/v1/jwks", "/openid/v1/jwks/"),
     }
 )
-_SELF_REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
-_REVIEW_GROUPS = frozenset({"authorization.k8s.io", "authentication.k8s.io"})
+# (verbs, groups, resources)
+_PUBLIC_RESOURCES = (
+    (
+        {"create"},
+        {"authorization.k8s.io", "authentication.k8s.io"},
+        {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"},
+    ),
+    ({"get", "list", "watch"}, {"certificates.k8s.io"}, {"clustertrustbundles"}),
+)
 
 
 def is_built_in(binding: Binding, subject: Subject) -> bool:
@@ -104,8 +112,7 @@ def is_public_default(rule: PolicyRule) -> bool:
     """Whether the default roles of EVERYBODY give this: discovery, health, asking about oneself."""
     if rule.urls:
         return set(rule.verbs) <= {"get"} and set(rule.urls) <= _PUBLIC_PATHS and not rule.resources
-    return (
-        set(rule.verbs) <= {"create"}
-        and set(rule.groups) <= _REVIEW_GROUPS
-        and set(rule.resources) <= _SELF_REVIEWS
+    return any(
+        set(rule.verbs) <= verbs and set(rule.groups) <= groups and set(rule.resources) <= resources
+        for verbs, groups, resources in _PUBLIC_RESOURCES
     )

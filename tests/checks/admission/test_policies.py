@@ -165,3 +165,10 @@ def test_count_of_ready_policies_of_all_kinds():
 
 def test_no_count_asked():
     assert counted(0) == []
+
+
+def test_manifests_have_no_status():
+    policy = current()
+    del policy["status"]
+    assert told(named(policy, kind="manifests")) == []
+    assert told(counted(1, policy, kind="manifests")) == []

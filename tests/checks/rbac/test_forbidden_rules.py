@@ -319,3 +319,11 @@ def test_ids():
         "rbac.forbiddenRules[*/*]",
         "rbac.forbiddenRules[path/metrics]",
     }
+
+
+def test_manifests_need_not_hold_cluster_admin_but_every_other_role():
+    admin = run(WILDCARDS, binding("b", "ClusterRole/cluster-admin", "User/jane"), kind="manifests")
+    assert [f[2] for f in told(admin)] == ["ClusterRole cluster-admin rules[0]: * on * (*)"]
+    unknown = run(SECRETS, binding("b", "ClusterRole/view", "User/jane"), kind="manifests")
+    assert (verdict(unknown), told(unknown)) == ("error", [])
+    assert "ClusterRole view is not in the manifests" in unknown[0].reason
