@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pytest_kspec.cluster import redact
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
 from pytest_kspec.cluster.shapes import Shapes
 from pytest_kspec.errors import Malformed, SourceUnavailable
@@ -210,6 +211,8 @@ def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace
     elif not isinstance(raw.get("apiVersion"), str):
         raw["apiVersion"] = resource_type.api_version
     metadata = raw.get("metadata")
+    if resource_type.kind == "Secret" and not resource_type.group:
+        redact.strip_secret(raw)
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)
         if default_namespace and not metadata.get("namespace"):

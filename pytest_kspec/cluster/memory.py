@@ -44,7 +44,7 @@ class MemorySource:
         self._denied = frozenset(word.lower() for word in denied)
         missing_words = frozenset(word.lower() for word in missing)
         self._types = {
-            (t.group, t.kind): t for t in builtin_types() if kind == "live" and not _named(t, missing_words)
+            (t.group, t.kind): t for t in builtin_types() if kind != "manifests" and not _named(t, missing_words)
         }
         self._items: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for item in _flat(objects):

@@ -1,0 +1,285 @@
+"""Manifests as a cluster: a file, a folder or standard input; YAML, JSON, lists, `kubectl get -o json` output.
+
+JSON stays raw: a list of one kind is handed on as the bytes of its file, whatever its size. What manifests cannot have
+(a version, nodes' state) is not there: `info().version` is "". A kind that no file holds is an empty list.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
+from pytest_kspec.cluster.kinds import type_of
+from pytest_kspec.cluster.yamldocs import yaml_documents
+from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.model.resources import ClusterInfo, ResourceType
+
+STDIN = "-"
+SUFFIXES = (".yaml", ".yml", ".json")
+_MMAP_FROM = 1 << 20
+_DEFAULT = "default"
+
+Buffer = bytes | memoryview
+
+
+class _HeadMetadata(msgspec.Struct, gc=False, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Head(msgspec.Struct, gc=False):
+    apiVersion: str = ""
+    kind: str = ""
+    metadata: _HeadMetadata = _HeadMetadata()
+
+
+class _List(msgspec.Struct):
+    items: list[_Head] | None = None
+    apiVersion: str = ""
+    kind: str = ""
+
+
+class _RawList(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+_LIST = msgspec.json.Decoder(_List)
+_HEAD = msgspec.json.Decoder(_Head)
+_RAW_LIST = msgspec.json.Decoder(_RawList)
+
+
+class ManifestSource:
+    """Manifests at a path, or on standard input. name: the file's or folder's name."""
+
+    kind = "manifests"
+
+    def __init__(self, ref: str, *, stdin: bytes | None = None) -> None:
+        self.ref = ref
+        self.name = "stdin" if ref == STDIN else Path(ref).name or Path(ref).resolve().name
+        self._stdin = stdin
+        self._held: _Held | None = None
+
+    def info(self) -> ClusterInfo:
+        """Only a name: manifests have no version and no UID."""
+        self._load()
+        return ClusterInfo(self.name, self.kind)
+
+    def types(self) -> Sequence[ResourceType]:
+        """The kinds that the files hold. Raises SourceUnavailable where a file cannot be read."""
+        return tuple(self._load().types.values())
+
+    def pages(self, resource_type: ResourceType) -> Iterator[Buffer]:
+        """The objects of one kind, a page for each big list, one for all that is small."""
+        held = self._load()
+        key = (resource_type.group, resource_type.kind)
+        yield from held.pages.get(key, ())
+        if objects := held.objects.get(key):
+            yield b'{"items":[' + b",".join(objects) + b"]}"
+
+    def close(self) -> None:
+        """Let go of what was read."""
+        self._held = None
+
+    def _load(self) -> _Held:
+        if self._held is None:
+            held = _Held()
+            for path in _files(self.ref):
+                if path == STDIN:
+                    held.add_file(_read_stdin() if self._stdin is None else self._stdin, "stdin")
+                else:
+                    held.add_file(_read(path), path)
+            if not held.types and not held.empty_list:
+                raise SourceUnavailable(
+                    "no Kubernetes objects found.",
+                    where=self.ref,
+                    fix="Give a file or folder of manifests (.yaml, .yml, .json).",
+                )
+            self._held = held
+        return self._held
+
+
+class _Held:
+    """What was read: whole pages, and single objects as JSON text, by group and kind."""
+
+    def __init__(self) -> None:
+        self.types: dict[tuple[str, str], ResourceType] = {}
+        self.pages: dict[tuple[str, str], list[Buffer]] = {}
+        self.objects: dict[tuple[str, str], list[bytes]] = {}
+        self.empty_list = False
+        self._places: dict[tuple[str, str, str, str], str] = {}
+
+    def add_file(self, raw: Buffer, path: str) -> None:
+        start = bytes(raw[:4096]).removeprefix(b"\xef\xbb\xbf").lstrip()
+        if start[:1] in (b"{", b"["):
+            try:
+                with gc_paused():
+                    self._add_json(_without_bom(raw), path)
+                return
+            except (msgspec.ValidationError, RecursionError) as error:
+                what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+                raise SourceUnavailable(f"not a Kubernetes object or list: {what}.", where=path) from error
+            except BROKEN_JSON as error:
+                if path.endswith(".json"):
+                    raise SourceUnavailable(f"not valid JSON: {error}.", where=path) from error
+        elif path.endswith(".json"):
+            raise SourceUnavailable("not valid JSON: it starts with neither { nor [.", where=path)
+        with gc_paused():
+            for line, data in yaml_documents(bytes(raw), path):
+                if data is not None:
+                    self._add_data(data, f"{path}:{line}")
+
+    def _add_json(self, raw: Buffer, path: str) -> None:
+        if bytes(raw[:4096]).lstrip()[:1] == b"[":
+            wrapped = b'{"kind":"List","items":' + bytes(raw) + b"}"
+            return self._add_json(wrapped, path)
+        found = _LIST.decode(raw)
+        if found.items is None or not found.kind.endswith("List"):
+            self._add(_HEAD.decode(raw), bytes(raw), path)
+            return None
+        items_kind = (found.apiVersion, found.kind.removesuffix("List"))
+        kinds = {(item.apiVersion, item.kind) for item in found.items}
+        if items_kind[1]:  # a PodList's items may leave out what they are
+            kinds = {(version or items_kind[0], kind or items_kind[1]) for version, kind in kinds}
+        self.empty_list = self.empty_list or not kinds
+        if len(kinds) == 1:
+            (only,) = kinds
+            self._refuse_missing(*only, path)
+            if not only[1].endswith("List"):
+                for index, item in enumerate(found.items):
+                    self._note(only, item.metadata, f"{path}, items[{index}]")
+                self.pages.setdefault(self._type(*only, found.items[0].metadata), []).append(raw)
+                return None
+        for index, text in enumerate(_RAW_LIST.decode(raw).items):
+            place = f"{path}, items[{index}]"
+            item = found.items[index]
+            if item.kind.endswith("List"):
+                self._add_json(bytes(text), place)
+            else:
+                item.apiVersion, item.kind = item.apiVersion or items_kind[0], item.kind or items_kind[1]
+                self._add(item, bytes(text), place)
+        return None
+
+    def _add_data(self, data: Any, place: str) -> None:
+        if not isinstance(data, dict):
+            raise SourceUnavailable(f"a {type(data).__name__} is no Kubernetes object.", where=place)
+        items = data.get("items")
+        if isinstance(items, list) and str(data.get("kind")).endswith("List"):
+            self.empty_list = self.empty_list or not items
+            for index, item in enumerate(items):
+                if isinstance(item, dict) and data["kind"] != "List":
+                    item = {"apiVersion": data.get("apiVersion"), "kind": data["kind"].removesuffix("List"), **item}
+                self._add_data(item, f"{place}, items[{index}]")
+            return
+        try:
+            text = msgspec.json.encode(data)
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise SourceUnavailable(f"this cannot be a Kubernetes object: {error}.", where=place) from error
+        metadata = data.get("metadata")
+        names = metadata if isinstance(metadata, dict) else {}
+        head = _Head(
+            _text(data.get("apiVersion")),
+            _text(data.get("kind")),
+            _HeadMetadata(_text(names.get("name")), _text(names.get("namespace"))),
+        )
+        self._add(head, text, place)
+
+    def _add(self, head: _Head, text: bytes, place: str) -> None:
+        self._refuse_missing(head.apiVersion, head.kind, place)
+        key = self._type(head.apiVersion, head.kind, head.metadata)
+        self._note((head.apiVersion, head.kind), head.metadata, place)
+        self.objects.setdefault(key, []).append(text)
+
+    def _refuse_missing(self, api_version: str, kind: str, place: str) -> None:
+        missing = " and ".join(name for name, value in (("apiVersion", api_version), ("kind", kind)) if not value)
+        if missing:
+            raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
+
+    def _type(self, api_version: str, kind: str, metadata: _HeadMetadata) -> tuple[str, str]:
+        found = type_of(api_version, kind, namespaced=bool(metadata.namespace))
+        key = (found.group, kind)
+        known = self.types.get(key)
+        if known is None or (found.namespaced and not known.namespaced):
+            self.types[key] = found
+        return key
+
+    def _note(self, api: tuple[str, str], metadata: _HeadMetadata, place: str) -> None:
+        """One object may be in one place only: nobody could tell which one counts."""
+        if not metadata.name:
+            return
+        group = api[0].rpartition("/")[0]
+        key = (group, api[1], metadata.namespace or _DEFAULT, metadata.name)
+        first = self._places.setdefault(key, place)
+        if first is not place:
+            name = f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
+            raise SourceUnavailable(
+                f"{api[1]} {name} is here a second time; the first is at {first}.",
+                where=place,
+                fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
+            )
+
+
+def _files(ref: str) -> list[str]:
+    if ref == STDIN:
+        return [STDIN]
+    if not os.path.isdir(ref):
+        return [ref]
+    found = []
+
+    def fail(error: OSError) -> None:
+        raise _unreadable(error, str(error.filename)) from error
+
+    for folder, folders, names in os.walk(ref, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            os.path.join(folder, name)
+            for name in names
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def _read(path: str) -> Buffer:
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_size >= _MMAP_FROM:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, path) from error
+
+
+def _unreadable(error: OSError | ValueError, path: str) -> SourceUnavailable:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SourceUnavailable(f"cannot be read: {reason}.", where=path)
+
+
+def _read_stdin() -> bytes:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        raise SourceUnavailable(
+            "standard input cannot be shared by several workers.", where="stdin", fix="Save it to a file, or use -n 0."
+        )
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceUnavailable("nothing is piped into standard input.", where="stdin")
+    try:
+        return sys.stdin.buffer.read()
+    except (OSError, ValueError, AttributeError) as error:
+        raise SourceUnavailable(
+            "standard input cannot be read.", where="stdin", fix="With pytest, add -s, or save it to a file."
+        ) from error
+
+
+def _without_bom(raw: Buffer) -> Buffer:
+    return raw[3:] if bytes(raw[:3]) == b"\xef\xbb\xbf" else raw
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,205 @@
+"""`kspec snapshot`: write down a cluster, so that it can be checked anywhere, and again.
+
+Recorded: every kind that is served and can be listed, but for what changes by the second and no check reads (NOISE).
+Never recorded: data of Secrets, values of environment variables that look like credentials, managedFields, copies of
+objects in annotations. A kind that was refused is recorded as refused. Apart from the time, the same cluster gives the
+same bytes. What is written appears at once and complete, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import secrets
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import pytest_kspec
+from pytest_kspec.cluster import redact
+from pytest_kspec.cluster.decode import BROKEN_JSON, complete, gc_paused
+from pytest_kspec.cluster.kinds import builtin_types
+from pytest_kspec.cluster.snapshotfile import (
+    ARCHIVES,
+    INDEX,
+    Cluster,
+    Failure,
+    File,
+    SnapshotInfo,
+    Tool,
+    Type,
+)
+from pytest_kspec.cluster.source import Source
+from pytest_kspec.errors import Malformed, ReportError, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.model.resources import ResourceType
+
+NOISE = {
+    "componentstatuses",
+    "controllerrevisions.apps",
+    "csistoragecapacities.storage.k8s.io",
+    "endpoints",
+    "endpointslices.discovery.k8s.io",
+    "events",
+    "events.events.k8s.io",
+    "ipaddresses.networking.k8s.io",
+    "leases.coordination.k8s.io",
+    "resourceslices.resource.k8s.io",
+}
+NOISY_GROUPS = {"metrics.k8s.io", "wgpolicyk8s.io", "openreports.io", "reports.kyverno.io"}
+
+Progress = Callable[[str, int, int], None]
+"""Called with (resource, kinds done, kinds in all) before each kind."""
+
+
+def record(source: Source, path: str | Path, progress: Progress | None = None) -> SnapshotInfo:
+    """Write a snapshot of a cluster: an archive where `path` ends in .tar.gz or .tgz, else a folder.
+
+    An existing snapshot at `path` is replaced. Raises SourceError (the cluster cannot be read at all), ReportError (it
+    cannot be written), UsageError (something else is at `path`).
+    """
+    target = Path(path)
+    _refuse_other(target)
+    info = source.info()
+    types = sorted(source.types(), key=lambda t: (t.resource, t.version))
+    archive = target.name.endswith(ARCHIVES)
+    files: dict[str, File] = {}
+    errors: list[Failure] = []
+    with _scratch(target) as scratch:
+        for done, resource_type in enumerate(types):
+            if progress is not None:
+                progress(resource_type.resource, done, len(types))
+            if resource_type.resource in NOISE or resource_type.group in NOISY_GROUPS:
+                reason = f"{resource_type.resource} are never recorded: they change by the second."
+                errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
+                continue
+            try:
+                content, count = _list(source, resource_type)
+            except SourceError as error:
+                if isinstance(error, SourceUnavailable) and _is_builtin(resource_type):
+                    raise  # the API server itself is gone, not one of the services behind it
+                kind = type(error).__name__
+                errors.append(Failure(resource_type.group, resource_type.kind, kind, error.what, error.fix))
+                continue
+            name = f"{resource_type.resource}.json"
+            (scratch / name).write_bytes(content)
+            files[name] = File(resource_type.group, resource_type.kind, count, hashlib.sha256(content).hexdigest())
+        made = SnapshotInfo(
+            cluster=Cluster(info.name, info.uid, info.version),
+            recorded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            tool=Tool("pytest-kspec", pytest_kspec.__version__),
+            types=tuple(Type(*resource_type) for resource_type in types),
+            files=files,
+            errors=tuple(errors),
+        )
+        (scratch / INDEX).write_bytes(made.encode())
+        if archive:
+            _pack(scratch, target)
+        else:
+            _move(scratch, target)
+    if progress is not None:
+        progress("", len(types), len(types))
+    return made
+
+
+def _is_builtin(resource_type: ResourceType) -> bool:
+    return any((t.group, t.kind) == (resource_type.group, resource_type.kind) for t in builtin_types())
+
+
+def _list(source: Source, resource_type: ResourceType) -> tuple[bytes, int]:
+    """The list as it is written: one object a line, sorted by namespace and name."""
+    lines: list[tuple[str, str, bytes]] = []
+    for page in source.pages(resource_type):
+        try:
+            with gc_paused():
+                items = (msgspec.json.decode(page) or {}).get("items") or []
+                for item in items:
+                    lines.append(_line(item, resource_type, source.name))
+        except BROKEN_JSON as error:
+            raise SourceUnavailable(
+                f"the list of {resource_type.resource} cannot be read: {error or 'nested too deeply'}.",
+                where=source.name,
+            ) from error
+    lines.sort()
+    head = msgspec.json.encode({"apiVersion": resource_type.api_version, "kind": f"{resource_type.kind}List"})
+    body = b",\n".join(line for _, _, line in lines)
+    return head[:-1] + b',"items":[\n' + body + b"\n]}\n", len(lines)
+
+
+def _line(item: Any, resource_type: ResourceType, where: str) -> tuple[str, str, bytes]:
+    if not isinstance(item, dict):
+        raise Malformed(f"an item in the list of {resource_type.resource} is no object.", where=where)
+    complete(item, resource_type, "")
+    redact.for_snapshot(item)
+    metadata = item.get("metadata")
+    names = metadata if isinstance(metadata, dict) else {}
+    return str(names.get("namespace", "")), str(names.get("name", "")), msgspec.json.encode(item)
+
+
+def _refuse_other(target: Path) -> None:
+    if target.is_dir() and not target.name.endswith(ARCHIVES):
+        if any(target.iterdir()) and not (target / INDEX).is_file():
+            raise UsageError("this folder is not a snapshot and is not empty.", where=str(target))
+    elif target.exists() and not (target.is_file() and target.name.endswith(ARCHIVES)):
+        raise UsageError(
+            "something else is there.", where=str(target), fix="Name a new folder, or a file ending in .tar.gz."
+        )
+
+
+@contextlib.contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A folder beside the target, gone afterwards whatever happens."""
+    scratch = target.parent / f".{target.name}.{secrets.token_hex(6)}"
+    try:
+        try:
+            scratch.mkdir(mode=0o700, parents=True)
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise ReportError(
+            f"the snapshot cannot be written: {error.strerror or error}.", where=str(target)
+        ) from error
+
+
+def _move(scratch: Path, target: Path) -> None:
+    """Put the finished folder in place; a former snapshot goes only when the new one is there."""
+    scratch.chmod(0o755)
+    former = target.parent / f".{target.name}.{secrets.token_hex(6)}"
+    if target.exists():
+        target.rename(former)
+    try:
+        scratch.rename(target)
+    except OSError:
+        if former.exists():
+            former.rename(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _pack(scratch: Path, target: Path) -> None:
+    """One folder in a .tar.gz, `snapshot.json` first, without times and owners."""
+    packed = scratch / "packed"
+    top = target.name
+    for suffix in ARCHIVES:
+        top = top.removesuffix(suffix)
+    names = sorted(path.name for path in scratch.iterdir())
+    names.sort(key=lambda name: name != INDEX)
+    with (
+        packed.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as archive,
+    ):
+        for name in names:
+            member = tarfile.TarInfo(f"{top or 'snapshot'}/{name}")
+            content = (scratch / name).read_bytes()
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    os.replace(packed, target)
