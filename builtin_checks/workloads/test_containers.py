@@ -48,6 +48,18 @@ def forbidden(spec: Any) -> Iterator[Requirement]:
     return entries(spec, "forbidden")
 
 
+def required_rule(requirement: Requirement) -> RequiredField:
+    """The rule that an entry of workloads.containers.required asks for."""
+    entry = requirement.value
+    return RequiredField(entry.key, entry.value, entry.exists)
+
+
+def forbidden_rule(requirement: Requirement) -> ForbiddenField:
+    """The rule that an entry of workloads.containers.forbidden asks for."""
+    entry = requirement.value
+    return ForbiddenField(entry.key, entry.value, entry.exists)
+
+
 @check(
     id="workloads.containers.required",
     title="Every container and pod has the required field",
@@ -55,11 +67,11 @@ def forbidden(spec: Any) -> Iterator[Requirement]:
     controls=CONTROLS,
     remediation="Set the field in the pod template, or exempt the workload with a reason and an end date.",
     requirements=required,
+    rule=required_rule,
 )
 def test_required(requirement: Requirement, workloads: Any, findings: Any) -> None:
     """A hardening setting protects only if no container is without it, init and ephemeral ones included."""
-    entry = requirement.value
-    findings.apply(RequiredField(entry.key, entry.value, entry.exists), workloads)
+    findings.apply(required_rule(requirement), workloads)
 
 
 @check(
@@ -69,8 +81,8 @@ def test_required(requirement: Requirement, workloads: Any, findings: Any) -> No
     controls=CONTROLS,
     remediation="Remove it from the pod template, or exempt the workload with a reason and an end date.",
     requirements=forbidden,
+    rule=forbidden_rule,
 )
 def test_forbidden(requirement: Requirement, workloads: Any, findings: Any) -> None:
     """One container with the setting is enough to reach the node or its neighbours."""
-    entry = requirement.value
-    findings.apply(ForbiddenField(entry.key, entry.value, entry.exists), workloads)
+    findings.apply(forbidden_rule(requirement), workloads)

@@ -19,6 +19,19 @@ from typing import Any
 from pytest_kspec import ImageRule, Requirement, check
 
 
+DIGESTS = ImageRule(reason="images without digest", digest=True)
+
+
+def allowed_rule(requirement: Requirement) -> ImageRule:
+    """The rule that workloads.images.allowedRegistries asks for."""
+    return ImageRule(reason="images from other registries", allowed=tuple(requirement.value))
+
+
+def blocked_rule(requirement: Requirement) -> ImageRule:
+    """The rule that workloads.images.blockedRegistries asks for."""
+    return ImageRule(reason="images from blocked registries", blocked=tuple(requirement.value))
+
+
 @check(
     id="workloads.images.allowedRegistries",
     title="Every image comes from an allowed registry",
@@ -26,11 +39,11 @@ from pytest_kspec import ImageRule, Requirement, check
     controls={"cis-kubernetes-1.10": ["5.5.1"], "nist-800-53": ["CM-7(5)", "CM-11"]},
     remediation="Push the image to an allowed registry and take it from there, or allow its registry.",
     key="workloads.images.allowedRegistries",
+    rule=allowed_rule,
 )
 def test_allowed_registries(requirement: Requirement, workloads: Any, findings: Any) -> None:
     """What is not from a registry under control has been built and scanned by nobody one knows."""
-    rule = ImageRule(reason="images from other registries", allowed=tuple(requirement.value))
-    findings.apply(rule, workloads)
+    findings.apply(allowed_rule(requirement), workloads)
 
 
 @check(
@@ -40,11 +53,11 @@ def test_allowed_registries(requirement: Requirement, workloads: Any, findings: 
     controls={"cis-kubernetes-1.10": ["5.5.1"], "nist-800-53": ["CM-7(4)", "CM-11"]},
     remediation="Take the image from another registry, or mirror it into one of your own.",
     key="workloads.images.blockedRegistries",
+    rule=blocked_rule,
 )
 def test_blocked_registries(requirement: Requirement, workloads: Any, findings: Any) -> None:
     """A registry is blocked because what it serves is not trusted."""
-    rule = ImageRule(reason="images from blocked registries", blocked=tuple(requirement.value))
-    findings.apply(rule, workloads)
+    findings.apply(blocked_rule(requirement), workloads)
 
 
 @check(
@@ -54,7 +67,8 @@ def test_blocked_registries(requirement: Requirement, workloads: Any, findings: 
     controls={"nist-800-53": ["CM-2", "SI-7"]},
     remediation="Write the image as name@sha256:…; the registry's page shows the digest of a tag.",
     key="workloads.images.requireDigests",
+    rule=DIGESTS,
 )
 def test_require_digests(workloads: Any, findings: Any) -> None:
     """A tag can be moved to other content; a digest cannot."""
-    findings.apply(ImageRule(reason="images without digest", digest=True), workloads)
+    findings.apply(DIGESTS, workloads)

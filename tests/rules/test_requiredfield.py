@@ -334,6 +334,14 @@ def test_impossible_types_are_errors(key, container, told):
         assert error.value.what == told
 
 
+def test_a_value_that_was_good_says_nothing_about_another_that_equals_it():
+    rule = RequiredField("securityContext.privileged", "true")
+    assert rule.evaluate(pod(TRUE)) == rule.evaluate(pod(TRUE)) == []
+    with pytest.raises(Malformed):
+        rule.evaluate(pod(secured(privileged=1)))
+    assert len(rule.evaluate(pod(TRUE | {"name": "a"}, FALSE | {"name": "b"}))) == 1
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
