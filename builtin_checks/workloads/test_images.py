@@ -18,7 +18,6 @@ from typing import Any
 
 from pytest_kspec import ImageRule, Requirement, check
 
-
 DIGESTS = ImageRule(reason="images without digest", digest=True)
 
 
