@@ -192,7 +192,7 @@ class RequiredAdmission(SpecModel):
     type: AdmissionType = Field(description="Kind of the object.")
     name_pattern: Regex | None = Field(
         None,
-        description="Regular expression searched in the name; ^ and $ for whole names. Unset: any.",
+        description="Regular expression that the whole name matches, e.g. kyverno-.*; unset: any.",
     )
     min_count: Count = Field(1, description="How many there must be.")
 

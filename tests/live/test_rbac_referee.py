@@ -19,7 +19,7 @@ from pytest_kspec.model.resources import Resource
 from pytest_kspec.rules.rbac import AccessRequest, Grants
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
-from tests.controlplane.server import ControlPlane, Etcd
+from tests.controlplane.server import ControlPlane
 
 API = "/apis/rbac.authorization.k8s.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -189,8 +189,8 @@ def who(subject):
 
 
 @pytest.fixture(scope="module")
-def plane():
-    with Etcd() as etcd, ControlPlane(etcd, name="rbac-referee", controllers=True, audited=False) as plane:
+def plane(etcd):
+    with ControlPlane(etcd, name="rbac-referee", controllers=True, audited=False) as plane:
         for name in NAMESPACES:
             made(
                 plane,
