@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,15 @@ class SessionHooks:
         self._run = run
         self._is_worker = hasattr(config, "workerinput")
         self._problems: list[str] = []
+        self._forgiven = False
         self._held: dict[str, list[Any]] = {}
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take the specifications that were asked for, and no other YAML."""
         if file_path.suffix != ".py" and file_path.resolve() in self._run.specs:
-            return SpecFile.from_parent(parent, path=file_path)
+            # pytest's own id of a file outside the root folder can be empty.
+            nodeid = os.path.relpath(file_path, self._config.rootpath).replace(os.sep, "/")
+            return SpecFile.from_parent(parent, path=file_path, nodeid=nodeid)
         return None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -68,10 +72,9 @@ class SessionHooks:
     ) -> None:
         """A fixture could not be made: an error, or a skip where the source cannot have such a thing."""
         assert call.excinfo is not None
-        if item.context is None:
-            item.wire = self._run._missing(item.nodeid)
-            return
-        record_exception(call.excinfo.value, item.context.findings)
+        # A mark may have skipped it before its own setup.
+        context = item.context or item.open()
+        record_exception(call.excinfo.value, context.findings)
         result = item.conclude(call.duration)["result"]
         if result["verdict"] == Verdict.SKIP and report.outcome == "failed":
             path, line, _ = item.reportinfo()
@@ -107,6 +110,7 @@ class SessionHooks:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif session.exitstatus == pytest.ExitCode.TESTS_FAILED and self._only_minor(session):
             session.exitstatus = pytest.ExitCode.OK
+            self._forgiven = True
 
     def _only_minor(self, session: pytest.Session) -> bool:
         """Every failed test is a requirement, and none of them reaches --kspec-fail-on."""
@@ -121,7 +125,7 @@ class SessionHooks:
             except KspecError as error:
                 self._problems.append(str(error))
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the terminal reporter's own
     def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
         """Our summary in place of pytest's failure sections, which take quadratic time and say less."""
         stats = terminalreporter.stats
@@ -150,6 +154,9 @@ class SessionHooks:
         terminalreporter.section("compliance")
         encoding = getattr(getattr(tw, "_file", None), "encoding", None) or "utf-8"
         tw.write(terminal.render(self._run.result, tw.fullwidth, style, encoding=encoding))
+        if self._forgiven:
+            level = self._run.options.fail_on.value
+            tw.line(f"No failure reaches --kspec-fail-on {level}: the run does not fail.")
         for problem in self._problems:
             tw.line(f"report not written: {problem}", red=True)
         for target in self._run.options.reports:

@@ -44,9 +44,9 @@ class Project:
         self.pytester = pytester
         self.path = pytester.path
         self.write("strict.yaml", SPEC)
-        self.write("prod.yaml", MANIFESTS)
+        self.write("prod/all.yaml", MANIFESTS)
         self.write(
-            "stage.yaml",
+            "stage/all.yaml",
             MANIFESTS.replace("privileged: true", "privileged: false").replace("NodePort", "ClusterIP"),
         )
 
@@ -56,7 +56,7 @@ class Project:
         path.write_text(text)
         return path
 
-    def run(self, *args: str, clusters: tuple[str, ...] = ("prod.yaml",)) -> pytest.RunResult:
+    def run(self, *args: str, clusters: tuple[str, ...] = ("./prod",)) -> pytest.RunResult:
         """`pytest --kspec-spec strict.yaml --kspec-cluster … args`, in a process of its own."""
         chosen = [f"--kspec-cluster={c}" for c in clusters]
         return self.pytester.runpytest_subprocess(

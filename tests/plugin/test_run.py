@@ -8,7 +8,7 @@ PRIVILEGED = "podSecurity.standard[privileged]"
 
 
 def test_a_requirement_is_an_item_of_its_cluster(project: Project) -> None:
-    out = project.run("--collect-only", "-q", clusters=("prod.yaml", "stage.yaml"))
+    out = project.run("--collect-only", "-q", clusters=("./prod", "./stage"))
     assert f"strict.yaml::prod::{PRIVILEGED}" in out.outlines
     assert f"strict.yaml::stage::{PRIVILEGED}" in out.outlines
     assert "strict.yaml::prod::network.allowedServiceTypes" in out.outlines
@@ -33,7 +33,7 @@ def test_findings_fail_the_run_and_name_object_field_and_value(project: Project)
 
 
 def test_a_compliant_cluster_exits_0(project: Project) -> None:
-    out = project.run(clusters=("stage.yaml",))
+    out = project.run(clusters=("./stage",))
     assert set(project.verdicts("stage").values()) == {"pass", "skip"}
     assert out.ret == pytest.ExitCode.OK
 
@@ -42,7 +42,7 @@ def test_a_compliant_cluster_exits_0(project: Project) -> None:
     "args", [("-n", "2"), ("-n", "2", "--dist", "loadscope"), ("-n", "0"), ("-p", "no:xdist")]
 )
 def test_every_way_to_run_gives_the_same_result(project: Project, args: tuple[str, ...]) -> None:
-    both = ("prod.yaml", "stage.yaml")
+    both = ("./prod", "./stage")
     project.run(clusters=both)
     expected = _timeless(project.result())
     out = project.run(*args, clusters=both)
@@ -61,12 +61,12 @@ def test_selection_by_node_id_keyword_and_mark(project: Project) -> None:
 
 
 def test_selection_by_cluster(project: Project) -> None:
-    project.run("strict.yaml::stage", clusters=("prod.yaml", "stage.yaml"))
+    project.run("strict.yaml::stage", clusters=("./prod", "./stage"))
     assert [c["name"] for c in project.result()["clusters"]] == ["stage"]
 
 
 def test_last_failed_runs_what_failed(project: Project) -> None:
-    args = ("--kspec-spec=strict.yaml", "--kspec-cluster=prod.yaml", "--kspec-report=json:result.json")
+    args = ("--kspec-spec=strict.yaml", "--kspec-cluster=./prod", "--kspec-report=json:result.json")
     project.pytester.runpytest_subprocess(*args)
     project.pytester.runpytest_subprocess(*args, "--lf")
     assert set(project.verdicts().values()) == {"fail"}
@@ -118,14 +118,14 @@ def test_wrong_options_and_specifications_are_usage_errors(project: Project) -> 
 def test_ini_keys(project: Project) -> None:
     project.write(
         "pytest.ini",
-        "[pytest]\nkspec_spec = strict.yaml\nkspec_cluster = prod.yaml\nkspec_report = json:result.json\n",
+        "[pytest]\nkspec_spec = strict.yaml\nkspec_cluster = ./prod\nkspec_report = json:result.json\n",
     )
     project.pytester.runpytest_subprocess()
     assert project.verdicts()[PRIVILEGED] == "fail"
 
 
 def test_the_terminal_shows_a_summary_by_cluster_and_no_failure_sections(project: Project) -> None:
-    out = project.run(clusters=("prod.yaml", "stage.yaml"))
+    out = project.run(clusters=("./prod", "./stage"))
     text = out.stdout.str()
     assert "FAILURES" not in text
     assert "privileged" in text
@@ -153,7 +153,7 @@ def test_a_worker_that_dies_leaves_no_pass_behind(project: Project) -> None:
 
 
 def test_a_report_that_cannot_be_written_fails_the_run_and_keeps_the_others(project: Project) -> None:
-    out = project.run("--kspec-report=html:/dev/full", clusters=("stage.yaml",))
+    out = project.run("--kspec-report=html:/dev/full", clusters=("./stage",))
     assert out.ret != 0
     assert project.verdicts("stage")
 
@@ -162,7 +162,7 @@ def test_without_an_option_the_plugin_imports_nothing_of_its_own(pytester: pytes
     pytester.makepyfile(
         "import sys\n"
         "def test_it():\n"
-        "    heavy = ('pydantic', 'yaml', 'msgspec', 'kubernetes', 'jinja2', 'pytest_kspec.session')\n"
+        "    heavy = ('pydantic', 'yaml', 'msgspec', 'kubernetes', 'pytest_kspec.session')\n"
         "    assert [m for m in heavy if m in sys.modules] == []\n"
     )
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
