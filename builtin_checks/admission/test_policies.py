@@ -75,7 +75,7 @@ def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, fi
         findings.add(
             None,
             path=requirement.id,
-            actual=ready,
+            actual=f"{ready}{waiting}",
             expected=f"at least {requirement.value} Kyverno policies that are ready",
             message=f"{ready} of {requirement.value} Kyverno policies are there and ready{waiting}",
         )
@@ -103,6 +103,7 @@ def test_required_policies(requirement: Requirement, resources: Any, cluster: An
         findings.add(
             None,
             path=requirement.id,
+            actual=f"for namespace {where} only" if named else None,
             expected=f"Kyverno policy {name} for the whole cluster",
             message=f"Kyverno policy {name} "
             + (f"is there for namespace {where} only" if named else "is missing"),
@@ -146,10 +147,20 @@ def is_ready(policy: Resource) -> bool:
     return status.get("ready") is True or _map(status, "conditionStatus").get("ready") is True
 
 
+def _condition(policy: Resource) -> str:
+    """What the policy's status says for itself."""
+    status = _map(policy.raw, "status")
+    for found in (*_maps(status, "conditions"), *_maps(_map(status, "conditionStatus"), "conditions")):
+        if found.get("status") != "True":
+            said = found.get("message") or found.get("reason")
+            return f"{found.get('type')} is {found.get('status')}" + (f": {said}" if said else "")
+    return "not ready" if status else "no status"
+
+
 def _faults(policy: Resource, with_status: bool) -> Iterator[tuple[str, Any, str, str]]:
     """(path, actual, expected, message) of everything that keeps the policy from denying."""
     if with_status and not is_ready(policy):
-        yield "status", policy.raw.get("status"), "ready", "the policy is not ready"
+        yield "status", _condition(policy), "ready", "the policy is not ready"
     if policy.kind.removeprefix("Namespaced") in _KINDS:
         evaluation = _map(policy.spec, "evaluation")
         if _map(evaluation, "admission").get("enabled") is False:

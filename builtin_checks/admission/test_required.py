@@ -65,7 +65,7 @@ def test_required(requirement: Requirement, resources: Any, findings: Any) -> No
     findings.add(
         None,
         path=requirement.id,
-        actual=len(counted),
+        actual="; ".join([str(len(counted)), *notes]),
         expected=f"at least {entry.min_count} {entry.type}{named}",
         message=f"{len(counted)} of {entry.min_count} {entry.type}{named}"
         + "".join(f"; {note}" for note in notes),

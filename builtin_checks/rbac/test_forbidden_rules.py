@@ -66,7 +66,7 @@ def test_forbidden_rules(requirement: Requirement, rbac: Any, cluster: Any, find
         findings.add(
             holding.binding.resource,
             path=f"subjects[{holding.position}]",
-            actual="; ".join(rules),
+            actual=f"{who} by {'; '.join(rules)}",
             expected=f"no grant of {permission}",
             message=f"{who} is granted {', '.join(holding.verbs)} {holding.scope} by {rules[0]}{more}",
         )

@@ -41,7 +41,7 @@ def test_a_binding_is_the_finding_and_says_everything():
         (
             "RoleBinding shop/b",
             f"subjects[{i}]",
-            written,
+            f"{who} by {written}",
             f"{who} is granted get, list in namespace shop by {written}",
         )
         for i, who in enumerate(["User bob", "ServiceAccount ci/runner"])
@@ -84,7 +84,7 @@ def test_w38_a_subject_added_to_the_default_binding_is_a_finding():
         (
             "ClusterRoleBinding cluster-admin",
             "subjects[1]",
-            written,
+            f"Group system:authenticated (every authenticated user and service account) by {written}",
             "Group system:authenticated (every authenticated user and service account) is granted * in the "
             f"whole cluster by {written}",
         )
@@ -150,7 +150,7 @@ def test_a_default_role_of_everybody_that_was_widened_is_a_finding():
     assert told(run(spec("", "/api", "get"), *discovery())) == []
     assert told(run(SECRETS, *discovery())) == []
     (finding,) = told(run(SECRETS, *discovery(rule("get", "", "secrets"))))
-    assert finding[2] == "ClusterRole system:discovery rules[1]: get on secrets (core)"
+    assert finding[2].endswith(" by ClusterRole system:discovery rules[1]: get on secrets (core)")
 
 
 def test_unbound_roles_and_dangling_bindings_grant_nothing():
@@ -171,7 +171,9 @@ def test_resource_names_are_a_narrower_grant_that_is_said():
         role("r", rule("get", "", "secrets", names="db,tls")),
         binding("b", "ClusterRole/r", "User/jane"),
     )
-    assert [f[2] for f in told(results)] == ["ClusterRole r rules[0]: get on secrets (core) named db, tls"]
+    assert [f[2] for f in told(results)] == [
+        "User jane by ClusterRole r rules[0]: get on secrets (core) named db, tls"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_aggregated_rules_count_also_where_no_controller_filled_them_in():
         binding("b", "ClusterRole/monitoring", "User/jane"),
     ]
     written = "ClusterRole piece rules[1] (aggregated into monitoring): get on secrets (core)"
-    assert [f[2] for f in told(run(SECRETS, *objects))] == [written]
+    assert [f[2] for f in told(run(SECRETS, *objects))] == [f"User jane by {written}"]
 
 
 def test_aggregation_circles_end():
@@ -284,7 +286,7 @@ def test_aggregation_circles_end():
         binding("x", "ClusterRole/a", "User/jane"),
     ]
     assert [f[2] for f in told(run(SECRETS, *objects))] == [
-        "ClusterRole b rules[0] (aggregated into a): get on secrets (core)"
+        "User jane by ClusterRole b rules[0] (aggregated into a): get on secrets (core)"
     ]
 
 
@@ -323,7 +325,7 @@ def test_ids():
 
 def test_manifests_need_not_hold_cluster_admin_but_every_other_role():
     admin = run(WILDCARDS, binding("b", "ClusterRole/cluster-admin", "User/jane"), kind="manifests")
-    assert [f[2] for f in told(admin)] == ["ClusterRole cluster-admin rules[0]: * on * (*)"]
+    assert [f[2] for f in told(admin)] == ["User jane by ClusterRole cluster-admin rules[0]: * on * (*)"]
     unknown = run(SECRETS, binding("b", "ClusterRole/view", "User/jane"), kind="manifests")
     assert (verdict(unknown), told(unknown)) == ("error", [])
     assert "ClusterRole view is not in the manifests" in unknown[0].reason
