@@ -1,7 +1,9 @@
-"""Raw pages → resources. Pods and controllers are decoded to what every check needs; the rest stays raw until asked for.
+"""Raw pages → resources. Pods and controllers are decoded to what every check needs; the rest stays raw
+until asked for.
 
-The garbage collector pauses while a page is decoded (four to five times faster), pod specs are shared (`shapes`), labels
-and owner references too. Any field stays reachable: `raw` of a pod is read from its page when a check asks for it.
+The garbage collector pauses while a page is decoded (four to five times faster), pod specs are shared
+(`shapes`), labels and owner references too. Any field stays reachable: `raw` of a pod is read from its page
+when a check asks for it.
 """
 
 from __future__ import annotations
@@ -242,7 +244,8 @@ class Decoder:
                 return self._untyped(buffer, resource_type, template_path)
         except BROKEN_JSON as error:
             raise SourceUnavailable(
-                f"the list of {resource_type.resource} cannot be read: {_text_of(error)}.", where=self._cluster
+                f"the list of {resource_type.resource} cannot be read: {_text_of(error)}.",
+                where=self._cluster,
             ) from error
 
     def _workloads(self, buffer: Buffer, resource_type: ResourceType, template_path: str) -> list[Resource]:
@@ -297,7 +300,9 @@ class Decoder:
             self._controllers[text] = _controller_of(_OWNERS.decode(text) or [])
         return self._controllers[text]
 
-    def _untyped(self, buffer: Buffer, resource_type: ResourceType, template_path: str | None) -> list[Resource]:
+    def _untyped(
+        self, buffer: Buffer, resource_type: ResourceType, template_path: str | None
+    ) -> list[Resource]:
         found: list[Resource] = []
         default_namespace = self._default_namespace if resource_type.namespaced else ""
         page = Page(buffer, resource_type, self._default_namespace)
@@ -317,7 +322,9 @@ class Decoder:
         return found
 
     def _lenient(self, raw: dict[str, Any], kind: str, template_path: str) -> ListedWorkload:
-        """A workload of an object that may hold anything anywhere; what is wrong is kept in `shape.malformed`."""
+        """A workload of an object that may hold anything anywhere; what is wrong is kept in
+        `shape.malformed`.
+        """
         malformed = _malformed_metadata(raw)
         pod: Any = raw
         for key in template_path.split(".")[:-1]:
@@ -359,7 +366,9 @@ def _malformed_metadata(raw: dict[str, Any]) -> list[tuple[str, Any]]:
         if not isinstance(metadata.get(key, ""), str | None)
     ]
     labels = metadata.get("labels")
-    if not isinstance(labels, dict | None) or any(not isinstance(value, str) for value in (labels or {}).values()):
+    if not isinstance(labels, dict | None) or any(
+        not isinstance(value, str) for value in (labels or {}).values()
+    ):
         wrong.append(("metadata.labels", labels))
     if not isinstance(metadata.get("annotations"), dict | None):
         wrong.append(("metadata.annotations", metadata["annotations"]))
@@ -387,7 +396,10 @@ def _lenient_controller(owners: Any) -> Controller | None:
 def owner_ref(controller: Controller, namespace: str) -> ResourceRef:
     """The controller as the owner of findings. Nodes are cluster-scoped, all else lives beside its pods."""
     return ResourceRef(
-        controller.api_version, controller.kind, "" if controller.kind == "Node" else namespace, controller.name
+        controller.api_version,
+        controller.kind,
+        "" if controller.kind == "Node" else namespace,
+        controller.name,
     )
 
 

@@ -1,4 +1,5 @@
-"""Each kind is listed once a run, whatever the number of checks and workers. Errors are kept too, and raised each time.
+"""Each kind is listed once a run, whatever the number of checks and workers. Errors are kept too, and
+raised each time.
 
 Also knows which object controls which, so that a Deployment and its pods are one owner.
 """
@@ -174,7 +175,9 @@ class Inventory:
         except SourceError:
             return None  # the owner reference itself still says whose it is; `workloads` raises this error
 
-    def _indexed(self, resource_type: ResourceType, controller: Controller, namespace: str) -> ListedWorkload | None:
+    def _indexed(
+        self, resource_type: ResourceType, controller: Controller, namespace: str
+    ) -> ListedWorkload | None:
         if resource_type not in self._by_uid:
             listed = cast("Sequence[ListedWorkload]", self._listed(resource_type))
             self._by_uid[resource_type] = {item.uid: item for item in listed if item.uid}

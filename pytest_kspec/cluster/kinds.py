@@ -89,7 +89,9 @@ def split_api_version(api_version: str) -> tuple[str, str]:
 
 
 def type_of(api_version: str, kind: str, *, namespaced: bool = True) -> ResourceType:
-    """The type of an object, in the version that the object has. Of unknown kinds the plural is a guess, for display."""
+    """The type of an object, in the version that the object has. Of unknown kinds the plural is a guess,
+    for display.
+    """
     group, version = split_api_version(api_version)
     known = _by_group_kind().get((group, kind))
     if known is not None:

@@ -1,7 +1,8 @@
 """Names in kubeconfig files: which contexts there are, which one is current. Credentials are `auth`'s.
 
-Read here and not by the official client, which takes 0.7 s to import; a run on snapshots never pays that. Several files
-are merged as kubectl does: of two entries with one name the first counts, and the first `current-context`.
+Read here and not by the official client, which takes 0.7 s to import; a run on snapshots never pays that.
+Several files are merged as kubectl does: of two entries with one name the first counts, and the first
+`current-context`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ MAX_BYTES = 16 << 20
 
 
 class KubeConfig(NamedTuple):
-    """What merging gives. paths: the files that exist; contexts: name → {"cluster", "user"}; users: name → entry."""
+    """What merging gives. paths: the files that exist; contexts: name → {"cluster", "user"}; users: name
+    → entry.
+    """
 
     paths: tuple[str, ...]
     current: str

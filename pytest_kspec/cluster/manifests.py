@@ -1,7 +1,9 @@
-"""Manifests as a cluster: a file, a folder or standard input; YAML, JSON, lists, `kubectl get -o json` output.
+"""Manifests as a cluster: a file, a folder or standard input; YAML, JSON, lists, `kubectl get -o json`
+output.
 
-JSON stays raw: a list of one kind is handed on as the bytes of its file, whatever its size. What manifests cannot have
-(a version, nodes' state) is not there: `info().version` is "". A kind that no file holds is an empty list.
+JSON stays raw: a list of one kind is handed on as the bytes of its file, whatever its size. What manifests
+cannot have (a version, nodes' state) is not there: `info().version` is "". A kind that no file holds is an
+empty list.
 """
 
 from __future__ import annotations
@@ -175,7 +177,11 @@ class _Held:
             self.empty_list = self.empty_list or not items
             for index, item in enumerate(items):
                 if isinstance(item, dict) and data["kind"] != "List":
-                    item = {"apiVersion": data.get("apiVersion"), "kind": data["kind"].removesuffix("List"), **item}
+                    item = {
+                        "apiVersion": data.get("apiVersion"),
+                        "kind": data["kind"].removesuffix("List"),
+                        **item,
+                    }
                 self._add_data(item, f"{place}, items[{index}]")
             return
         try:
@@ -198,7 +204,9 @@ class _Held:
         self.objects.setdefault(key, []).append(text)
 
     def _refuse_missing(self, api_version: str, kind: str, place: str) -> None:
-        missing = " and ".join(name for name, value in (("apiVersion", api_version), ("kind", kind)) if not value)
+        missing = " and ".join(
+            name for name, value in (("apiVersion", api_version), ("kind", kind)) if not value
+        )
         if missing:
             raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
 
@@ -265,7 +273,9 @@ def _unreadable(error: OSError | ValueError, path: str) -> SourceUnavailable:
 def _read_stdin() -> bytes:
     if "PYTEST_XDIST_WORKER" in os.environ:
         raise SourceUnavailable(
-            "standard input cannot be shared by several workers.", where="stdin", fix="Save it to a file, or use -n 0."
+            "standard input cannot be shared by several workers.",
+            where="stdin",
+            fix="Save it to a file, or use -n 0.",
         )
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceUnavailable("nothing is piped into standard input.", where="stdin")

@@ -1,6 +1,7 @@
 """Objects in memory as a cluster: for testing a check, and for what builds on a few objects at hand.
 
-It is a real source: what it serves goes through the same JSON, decoding and errors as a live cluster's answers.
+It is a real source: what it serves goes through the same JSON, decoding and errors as a live cluster's
+answers.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class MemorySource:
         self._denied = frozenset(word.lower() for word in denied)
         missing_words = frozenset(word.lower() for word in missing)
         self._types = {
-            (t.group, t.kind): t for t in builtin_types() if kind != "manifests" and not _named(t, missing_words)
+            (t.group, t.kind): t
+            for t in builtin_types()
+            if kind != "manifests" and not _named(t, missing_words)
         }
         self._items: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for item in _flat(objects):

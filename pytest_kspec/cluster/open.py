@@ -1,4 +1,6 @@
-"""What a user may name as a cluster, and which source reads it. Reads names only; clusters are reached later."""
+"""What a user may name as a cluster, and which source reads it. Reads names only; clusters are reached
+later.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
 def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
     """The source that `ref` names. Raises UsageError where it names nothing.
 
-    ref: "-" (manifests on standard input), a path (snapshot folder or archive, manifests), a kubeconfig context,
+    ref: "-" (manifests on standard input), a path (snapshot folder or archive, manifests), a kubeconfig
+         context,
          or "in-cluster". A context wins over a path of the same name unless the path is written with a `/`.
     """
     if ref == "-":
@@ -42,7 +45,9 @@ def contexts(kubeconfig: str | None = None) -> Sequence[str]:
     """Every context of the kubeconfig, sorted. Raises UsageError where there is none."""
     found = sorted(read_kubeconfig(kubeconfig).contexts)
     if not found:
-        raise UsageError("the kubeconfig has no contexts.", where=os.pathsep.join(kubeconfig_paths(kubeconfig)))
+        raise UsageError(
+            "the kubeconfig has no contexts.", where=os.pathsep.join(kubeconfig_paths(kubeconfig))
+        )
     return found
 
 

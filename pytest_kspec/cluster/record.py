@@ -1,9 +1,10 @@
 """`kspec snapshot`: write down a cluster, so that it can be checked anywhere, and again.
 
-Recorded: every kind that is served and can be listed, but for what changes by the second and no check reads (NOISE).
-Never recorded: data of Secrets, values of environment variables that look like credentials, managedFields, copies of
-objects in annotations. A kind that was refused is recorded as refused. Apart from the time, the same cluster gives the
-same bytes. What is written appears at once and complete, or not at all.
+Recorded: every kind that is served and can be listed, but for what changes by the second and no check reads
+          (NOISE). Never recorded: data of Secrets, values of environment variables that look like
+          credentials, managedFields, copies of objects in annotations. A kind that was refused is recorded
+          as refused. Apart from the time, the same cluster gives the same bytes. What is written appears at
+          once and complete, or not at all.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ Progress = Callable[[str, int, int], None]
 def record(source: Source, path: str | Path, progress: Progress | None = None) -> SnapshotInfo:
     """Write a snapshot of a cluster: an archive where `path` ends in .tar.gz or .tgz, else a folder.
 
-    An existing snapshot at `path` is replaced. Raises SourceError (the cluster cannot be read at all), ReportError (it
-    cannot be written), UsageError (something else is at `path`).
+    An existing snapshot at `path` is replaced. Raises SourceError (the cluster cannot be read at all),
+    ReportError (it cannot be written), UsageError (something else is at `path`).
     """
     target = Path(path)
     _refuse_other(target)
@@ -90,7 +91,9 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
                 continue
             name = f"{resource_type.resource}.json"
             (scratch / name).write_bytes(content)
-            files[name] = File(resource_type.group, resource_type.kind, count, hashlib.sha256(content).hexdigest())
+            files[name] = File(
+                resource_type.group, resource_type.kind, count, hashlib.sha256(content).hexdigest()
+            )
         made = SnapshotInfo(
             cluster=Cluster(info.name, info.uid, info.version),
             recorded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -149,7 +152,9 @@ def _refuse_other(target: Path) -> None:
             raise UsageError("this folder is not a snapshot and is not empty.", where=str(target))
     elif target.exists() and not (target.is_file() and target.name.endswith(ARCHIVES)):
         raise UsageError(
-            "something else is there.", where=str(target), fix="Name a new folder, or a file ending in .tar.gz."
+            "something else is there.",
+            where=str(target),
+            fix="Name a new folder, or a file ending in .tar.gz.",
         )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 REMOVED = "(not recorded: looks like a credential)"
 """Stands in a snapshot for the value of an environment variable."""
 
@@ -69,3 +71,17 @@ def _hide(variables: list[Any]) -> None:
             name, text = str(variable.get("name", "")), str(variable["value"])
             if _NAMES.search(name) or _VALUES.search(text):
                 variable["value"] = REMOVED
+
+
+def secret_page(page: bytes) -> bytes:
+    """A list of Secrets without anything but metadata, also where the server ignored that only metadata was
+    asked for.
+
+    Raises msgspec.DecodeError.
+    """
+    data = msgspec.json.decode(page)
+    items = data.get("items") if isinstance(data, dict) else None
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            strip_secret(item)
+    return msgspec.json.encode({"items": items})

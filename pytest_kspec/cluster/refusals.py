@@ -10,17 +10,21 @@ from pytest_kspec.errors import AccessDenied, KspecError, NotServed
 from pytest_kspec.model.resources import ResourceType
 
 
-def access_denied(resource_type: ResourceType, where: str, *, verb: str = "list", reason: str = "forbidden") -> AccessDenied:
+def access_denied(
+    resource_type: ResourceType, where: str, *, verb: str = "list", reason: str = "forbidden"
+) -> AccessDenied:
     """`cannot list pods: forbidden`, and which permission to grant."""
     group = f" in API group {resource_type.group}" if resource_type.group else ""
     return AccessDenied(
         f"cannot {verb} {resource_type.resource}: {reason}.",
         where=where,
-        fix=f"Grant the verb {verb} on {resource_type.plural}{group} to the user of the scan, for the whole cluster.",
+        fix=f"Grant the verb {verb} on {resource_type.plural}{group} to the user of the scan, cluster-wide.",
     )
 
 
-def not_served(kind: str, group: str | None, where: str, known: Iterable[str] = (), *, what: str = "") -> NotServed:
+def not_served(
+    kind: str, group: str | None, where: str, known: Iterable[str] = (), *, what: str = ""
+) -> NotServed:
     """The cluster has no such kind; with near names."""
     name = f"{kind} in API group {group or 'core'}" if group is not None else kind
     near = difflib.get_close_matches(kind, sorted(set(known)), n=1)

@@ -1,9 +1,11 @@
-"""Pods of one template are decoded once: their specs are equal but for the node and the token volume's random suffix.
+"""Pods of one template are decoded once: their specs are equal but for the node and the token volume's
+random suffix.
 
-The key of a pod spec is its raw JSON, with those parts taken out. A part is taken out only where the decoded spec proves
-that it is what it seems (`nodeName`, and the same name in a DaemonSet pod's affinity; names of volumes and of their mounts), so two pods share a shape
-exactly if their specs are equal but for these parts. The proof is made once for each key: equal keys are equal JSON
-around the parts, so it holds for all of them.
+The key of a pod spec is its raw JSON, with those parts taken out. A part is taken out only where the
+decoded spec proves that it is what it seems (`nodeName`, and the same name in a DaemonSet pod's affinity;
+names of volumes and of their mounts), so two pods share a shape exactly if their specs are equal but for
+these parts. The proof is made once for each key: equal keys are equal JSON around the parts, so it holds
+for all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
 _TOKEN = b'"kube-api-access-'
 _TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
 _NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
-_PROOF = secrets.token_hex(16)  # stands for the parts while a key is proven; nothing in a cluster can equal it
+_PROOF = secrets.token_hex(
+    16
+)  # stands for the parts while a key is proven; nothing in a cluster can equal it
 _NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
 
 # What to take out, best first: every mention of the node's name, the token volume's name.
@@ -109,7 +113,9 @@ def _parts(spec: bytes, node: bool, token: bool) -> list[_Part]:
 
 
 def _proven(spec: bytes, parts: list[_Part]) -> bool:
-    """Whether every mention of a part is what it may be: the pod's own node, or the name of a volume and its mounts."""
+    """Whether every mention of a part is what it may be: the pod's own node, or the name of a volume and
+    its mounts.
+    """
     marked = spec
     expected: Counter[str] = Counter()
     for part, _, proof in parts:
@@ -130,7 +136,12 @@ def _node_names(spec: dict[str, Any]) -> Iterator[Any]:
     """`nodeName`, and the node that a DaemonSet's pod is bound to in its affinity."""
     yield spec.get("nodeName")
     value: Any = spec
-    for key in ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"):
+    for key in (
+        "affinity",
+        "nodeAffinity",
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "nodeSelectorTerms",
+    ):
         value = value.get(key) if isinstance(value, dict) else None
     for term in _maps(value):
         for field in _maps(term.get("matchFields")):

@@ -1,4 +1,5 @@
-"""A recorded cluster as a source. Every file's hash is verified before its first use; nothing outside it is touched.
+"""A recorded cluster as a source. Every file's hash is verified before its first use; nothing outside it is
+touched.
 
 What a live scan was refused, a replay is refused too: the errors are recorded with the rest.
 """
@@ -31,7 +32,9 @@ _AGAIN = "Copy it again, or record the cluster again with kspec snapshot."
 
 
 class SnapshotSource:
-    """A snapshot folder or archive. name: the recorded cluster's; read from `snapshot.json` when asked for."""
+    """A snapshot folder or archive. name: the recorded cluster's; read from `snapshot.json` when asked
+    for.
+    """
 
     kind = "snapshot"
 
@@ -43,7 +46,9 @@ class SnapshotSource:
 
     @property
     def name(self) -> str:
-        """The recorded cluster's name; the file's where `snapshot.json` is broken (every check will say so)."""
+        """The recorded cluster's name; the file's where `snapshot.json` is broken (every check will say
+        so).
+        """
         try:
             name = self.recorded().cluster.name
         except SourceError:
@@ -71,7 +76,9 @@ class SnapshotSource:
                     raise SourceUnavailable(f"{name} is missing.", where=self.ref, fix=_AGAIN)
             for name in sorted(there - set(info.files) - {INDEX}):
                 raise SourceUnavailable(
-                    f"{name} is not part of this snapshot: {INDEX} has no hash of it.", where=self.ref, fix="Remove it."
+                    f"{name} is not part of this snapshot: {INDEX} has no hash of it.",
+                    where=self.ref,
+                    fix="Remove it.",
                 )
             self._complete = True
         return info.resource_types()
@@ -178,17 +185,29 @@ class _Archive:
             for count, member in enumerate(archive):
                 folder, slash, name = member.name.removeprefix("./").rstrip("/").rpartition("/")
                 if count >= MAX_MEMBERS:
-                    raise SourceUnavailable(f"the archive holds more than {MAX_MEMBERS} files.", where=self._path)
+                    raise SourceUnavailable(
+                        f"the archive holds more than {MAX_MEMBERS} files.", where=self._path
+                    )
                 if member.isdir():
                     continue
-                if not member.isreg() or "/" in folder or folder == ".." or name in ("", "..") or (slash and not folder):
+                if (
+                    not member.isreg()
+                    or "/" in folder
+                    or folder == ".."
+                    or name in ("", "..")
+                    or (slash and not folder)
+                ):
                     raise SourceUnavailable(
-                        f"the archive holds {member.name!r}, which no snapshot has.", where=self._path, fix=_AGAIN
+                        f"the archive holds {member.name!r}, which no snapshot has.",
+                        where=self._path,
+                        fix=_AGAIN,
                     )
                 if top is None:
                     top = folder
                 elif top != folder:
-                    raise SourceUnavailable("the archive holds several folders.", where=self._path, fix=_AGAIN)
+                    raise SourceUnavailable(
+                        "the archive holds several folders.", where=self._path, fix=_AGAIN
+                    )
                 content = archive.extractfile(member)
                 if content is not None:
                     yield name, content.read()
@@ -216,7 +235,7 @@ class _Bounded(io.RawIOBase):
         return content
 
 
-class _errors:  # noqa: N801  # reads as a statement: with _errors(where, what)
+class _errors:  # reads as a statement: with _errors(where, what)
     """Errors of files and archives become SourceUnavailable that names the file."""
 
     def __init__(self, where: str, what: str) -> None:
@@ -228,7 +247,9 @@ class _errors:  # noqa: N801  # reads as a statement: with _errors(where, what)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, EOFError | tarfile.TarError | zlib.error | gzip.BadGzipFile):
-            raise SourceUnavailable(f"{self._what} is damaged: {error}.", where=self._where, fix=_AGAIN) from error
+            raise SourceUnavailable(
+                f"{self._what} is damaged: {error}.", where=self._where, fix=_AGAIN
+            ) from error
         if isinstance(error, FileNotFoundError):
             raise SourceUnavailable(f"{self._what} is missing.", where=self._where, fix=_AGAIN) from error
         if isinstance(error, OSError | ValueError):

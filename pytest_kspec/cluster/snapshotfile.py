@@ -73,7 +73,9 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class SnapshotInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
-    """All of `snapshot.json`. files: file name → list; errors: kinds that could not be read or were left out."""
+    """All of `snapshot.json`. files: file name → list; errors: kinds that could not be read or were left
+    out.
+    """
 
     cluster: Cluster
     recorded_at: str
@@ -112,7 +114,9 @@ def decode_index(raw: bytes, where: str) -> SnapshotInfo:
         raise SourceUnavailable(f"{INDEX} cannot be read: {text}.", where=where, fix=fix) from error
     for name in info.files:
         if name == INDEX or not _FILE_NAME.fullmatch(name):
-            raise SourceUnavailable(f"{INDEX} names a file that no snapshot has: {name!r}.", where=where, fix=fix)
+            raise SourceUnavailable(
+                f"{INDEX} names a file that no snapshot has: {name!r}.", where=where, fix=fix
+            )
     held = [(file.group, file.kind) for file in info.files.values()]
     if len(set(held)) != len(held):
         raise SourceUnavailable(f"{INDEX} names two files for one kind.", where=where, fix=fix)

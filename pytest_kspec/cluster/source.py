@@ -9,7 +9,8 @@ from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
 
 class Source(Protocol):
-    """A cluster as a source of resources. No I/O before the first method call; methods may be called from one thread.
+    """A cluster as a source of resources. No I/O before the first method call; methods may be called from
+    one thread.
 
     ref:  what the user wrote (context name, path)
     name: cluster name in node ids and reports; known without I/O

@@ -1,7 +1,8 @@
 """YAML files of Kubernetes objects → plain data with line numbers, as `kubectl` reads them.
 
-libyaml only: PyYAML's pure Python loader is seven times slower. Times and `1:30` stay text, as in Kubernetes' own YAML.
-Alias bombs and nesting that would overflow the C stack are refused before anything is built.
+libyaml only: PyYAML's pure Python loader is seven times slower. Times and `1:30` stay text, as in
+Kubernetes' own YAML. Alias bombs and nesting that would overflow the C stack are refused before anything is
+built.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
     loader_class = _loader_class(path)
     if len(raw) > MAX_YAML_BYTES:
         raise SourceUnavailable(
-            f"the YAML is larger than {MAX_YAML_BYTES >> 20} MiB.", where=path, fix="Split it, or give it as JSON."
+            f"the YAML is larger than {MAX_YAML_BYTES >> 20} MiB.",
+            where=path,
+            fix="Split it, or give it as JSON.",
         )
     try:
         text = raw.decode("utf-8-sig")
@@ -65,7 +68,9 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
             loader.dispose()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SourceUnavailable("a control character is in the file: not a text file?", where=f"{path}:{line}") from error
+        raise SourceUnavailable(
+            "a control character is in the file: not a text file?", where=f"{path}:{line}"
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""

@@ -1,0 +1,163 @@
+"""GET requests to one API server: raw bytes, bounded patience, errors in the terms of the scan.
+
+Connection errors, timeouts, 429 and 5xx are retried by urllib3, with `Retry-After` honoured up to a bound.
+When the server cannot be reached at all, later requests fail at once: a dead cluster must not cost a minute
+for each kind.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import urllib3
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, MaxRetryError, NewConnectionError
+
+import pytest_kspec
+from pytest_kspec.cluster import auth
+from pytest_kspec.errors import SourceUnavailable
+
+JSON = "application/json"
+_LONGEST_MESSAGE = 256
+
+
+class Limits(NamedTuple):
+    """How long to wait and how often to try. Times in seconds."""
+
+    page_limit: int = 500
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    retries: int = 4
+    backoff_s: float = 0.5
+    retry_after_max_s: float = 30.0
+    list_restarts: int = 3
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Answer(NamedTuple):
+    """A response. message: what the server said about an error, capped."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def message(self) -> str:
+        """`Status.message`, or "" where the body is none."""
+        try:
+            data = json.loads(self.body[: 1 << 16])
+        except (ValueError, RecursionError):
+            return ""
+        text = data.get("message") if isinstance(data, dict) and data.get("kind") == "Status" else None
+        line = " ".join(text.split()) if isinstance(text, str) else ""
+        return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+class _Patience(urllib3.Retry):
+    """Retry-After beyond the bound counts as the bound."""
+
+    retry_after_max_s = 30.0
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        return min(super().parse_retry_after(retry_after), self.retry_after_max_s)
+
+
+class Connection:
+    """One context's API server."""
+
+    def __init__(
+        self,
+        context: str,
+        *,
+        kubeconfig: str | None = None,
+        in_cluster: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._context = context
+        self._kubeconfig = kubeconfig
+        self._in_cluster = in_cluster
+        self._limits = limits
+        self._client: Any = None
+        self._dead: SourceUnavailable | None = None
+        bounded = type("_Bounded", (_Patience,), {"retry_after_max_s": limits.retry_after_max_s})
+        self._retries = bounded(
+            total=limits.retries,
+            redirect=False,
+            allowed_methods=["GET"],
+            status_forcelist=[429, 500, 502, 503, 504],
+            backoff_factor=limits.backoff_s,
+            raise_on_status=False,
+            respect_retry_after_header=True,
+        )
+
+    def client(self) -> Any:
+        """The official `ApiClient`; credentials are loaded at the first use."""
+        if self._client is None:
+            self._client = auth.connect(
+                self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster
+            )
+            self._client.user_agent = f"pytest-kspec/{pytest_kspec.__version__}"
+        return self._client
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = JSON) -> Answer:
+        """One GET; a 401 is tried once more with credentials loaded anew. Raises SourceUnavailable,
+        AccessDenied.
+        """
+        answer = self._get(path, query, accept)
+        if answer.status == 401 and self._client is not None:
+            self.close()
+            answer = self._get(path, query, accept)
+        return answer
+
+    def close(self) -> None:
+        """Close connections; the next request opens new ones."""
+        if self._client is not None:
+            self._client.rest_client.pool_manager.clear()
+            self._client = None
+
+    def _get(self, path: str, query: Mapping[str, str] | None, accept: str) -> Answer:
+        if self._dead is not None:
+            raise SourceUnavailable(self._dead.what, where=self._dead.where, fix=self._dead.fix)
+        client = self.client()
+        headers = {
+            "Accept": accept,
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"pytest-kspec/{pytest_kspec.__version__}",
+        }
+        setting = client.configuration.auth_settings().get("BearerToken")
+        if setting and setting["value"]:
+            headers["Authorization"] = setting["value"]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
+                response = client.rest_client.pool_manager.request(
+                    "GET",
+                    client.configuration.host + path,
+                    fields=dict(query) if query else None,
+                    headers=headers,
+                    timeout=urllib3.Timeout(
+                        connect=self._limits.connect_timeout_s, read=self._limits.read_timeout_s
+                    ),
+                    retries=self._retries,
+                )
+        except (HTTPError, OSError, ValueError) as error:
+            raise self._unavailable(error) from error
+        return Answer(response.status, response.headers.get("Content-Type", ""), response.data)
+
+    def _unavailable(self, error: Exception) -> SourceUnavailable:
+        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        text = " ".join(str(reason).split())
+        # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
+        text = text.partition(">: ")[2] or text.rpartition("): ")[2] or text
+        made = SourceUnavailable(
+            f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
+            where=self._context,
+            fix="Is the cluster up, and reachable from here?",
+        )
+        if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+            self._dead = made
+        return made
