@@ -18,8 +18,8 @@ from pytest_kspec.cluster.http import DEFAULT_LIMITS, JSON, Answer, Connection, 
 from pytest_kspec.errors import AccessDenied, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
-METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=1"
-METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=1"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class _ListMeta(msgspec.Struct):
