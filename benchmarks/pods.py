@@ -1,7 +1,7 @@
 """Writes a realistic PodList: what `kubectl get pods -A -o json` of a busy cluster looks like, 6.7 KB a pod.
 
-One to three containers, status, managedFields, tolerations, probes; ReplicaSets of 1 to 40 pods, of which about one in
-ten violates something. Deterministic: the same number gives the same bytes.
+One to three containers, status, managedFields, tolerations, probes; ReplicaSets of 1 to 40 pods, of which
+about one in ten violates something. Deterministic: the same number gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write_pods(path: Path, count: int) -> int:
             template = _spec(rng, app)
             for _ in range(min(rng.choice((1, 2, 3, 5, 10, 20, 40)), count - written)):
                 out.write(b"," if written else b"")
-                out.write(encode(_pod(rng, app, template)))
+                out.write(encode(_pod(rng, app, template, written)))
                 written += 1
         out.write(b"]}")
     return path.stat().st_size
@@ -85,7 +85,7 @@ def _container(rng: random.Random, name: str, bad: bool) -> dict[str, Any]:
     }
     return {
         "name": name,
-        "image": f"registry.example.com/team/{name}:1.{rng.randrange(40)}.0@sha256:{rng.getrandbits(256):064x}",
+        "image": f"registry.example.com/team/{name}:1.{rng.randrange(40)}@sha256:{rng.getrandbits(256):064x}",
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
         "env": [{"name": f"OPTION_{i}", "value": _word(rng, 12)} for i in range(rng.randrange(3, 9))],
@@ -104,8 +104,8 @@ def _container(rng: random.Random, name: str, bad: bool) -> dict[str, Any]:
     }
 
 
-def _pod(rng: random.Random, app: str, template: dict[str, Any]) -> dict[str, Any]:
-    suffix, token = _word(rng, 5), f"kube-api-access-{_word(rng, 5)}"
+def _pod(rng: random.Random, app: str, template: dict[str, Any], number: int) -> dict[str, Any]:
+    suffix, token = f"{number:05d}", f"kube-api-access-{_word(rng, 5)}"
     node = f"node-{rng.randrange(200):03d}"
     mount = {"name": token, "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
     spec = {

@@ -98,7 +98,7 @@ class SessionHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Finish the result, write reports, forgive failures below the threshold if nothing else went wrong."""
+        """Finish the result, write reports, forgive failures below the threshold if all else went well."""
         if self._is_worker or session.config.option.collectonly:
             return
         result = self._run.finish()

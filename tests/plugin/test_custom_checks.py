@@ -7,8 +7,8 @@ from tests.plugin.conftest import Project
 LABEL = '''
 from pytest_kspec import check
 
-@check(id="acme.team-label", title="Every workload names its team", severity="low", controls={"acme": ["OPS-7"]},
-       remediation="Add the label team=<name>.")
+@check(id="acme.team-label", title="Every workload names its team", severity="low",
+       controls={"acme": ["OPS-7"]}, remediation="Add the label team=<name>.")
 def test_team_label(workloads, findings):
     """The pager reads this label."""
     for workload in workloads:
