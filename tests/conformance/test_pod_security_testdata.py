@@ -1,6 +1,7 @@
-"""Every pod that Kubernetes publishes as passing or failing a level and version of the Pod Security Standards.
+"""Every pod that Kubernetes publishes as passing or failing a level of the Pod Security Standards.
 
-The files are read from the Go module cache, in the version that tests/controlplane/go.mod pins; none is kept here.
+The files are read from the Go module cache, in the version that tests/controlplane/go.mod pins; none is
+kept here.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import builtin_checks.pod_security as room
@@ -14,17 +14,22 @@ from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.podsecurity import PodSecurityControl
 
 
-def _controls() -> dict[str, PodSecurityControl]:
+def _checks() -> dict[str, Callable[..., None]]:
     found = {}
     for module in pkgutil.iter_modules(room.__path__):
         for value in vars(importlib.import_module(f"{room.__name__}.{module.name}")).values():
             rule = getattr(getattr(value, ATTRIBUTE, None), "rule", None)
             if isinstance(rule, PodSecurityControl):
-                found[rule.name] = rule
+                found[rule.name] = value
     return found
 
 
-CONTROLS = _controls()
+CHECKS = _checks()
+"""Control → the check function."""
+
+CONTROLS: dict[str, PodSecurityControl] = {
+    name: getattr(function, ATTRIBUTE).rule for name, function in CHECKS.items()
+}
 
 ADMISSION = {
     "allowPrivilegeEscalation": ("allowPrivilegeEscalation", "allowPrivilegeEscalation != false"),
@@ -70,7 +75,10 @@ def reported(violations: Mapping[str, Any], minor: int) -> set[str]:
 
     Ours of level restricted hold the rule of baseline in versions that have no rule for restricted yet.
     """
-    before = {"capabilitiesRestricted": (22, "capabilities"), "seccompProfileRestricted": (19, "seccompProfile")}
+    before = {
+        "capabilitiesRestricted": (22, "capabilities"),
+        "seccompProfileRestricted": (19, "seccompProfile"),
+    }
     names = set()
     for name in violations:
         since, earlier = before.get(name, (0, name))

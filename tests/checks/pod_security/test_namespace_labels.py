@@ -1,0 +1,124 @@
+"""podSecurity.enforce, .audit, .warn: labels of namespaces."""
+
+from __future__ import annotations
+
+import pytest
+
+from builtin_checks.pod_security import test_namespace_labels as labels
+from pytest_kspec.testing import evaluate
+
+MODES = {"enforce": labels.test_enforce, "audit": labels.test_audit, "warn": labels.test_warn}
+PREFIX = "pod-security.kubernetes.io/"
+
+
+def namespace(name, **given):
+    metadata = {"name": name, "labels": {f"{PREFIX}{mode.replace('_', '-')}": v for mode, v in given.items()}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def run(mode, *namespaces, denied=(), **pod_security):
+    (result,) = evaluate(MODES[mode], objects=namespaces, spec={"podSecurity": pod_security}, denied=denied)
+    found = [
+        (f.resource.name, f.path.removeprefix("metadata.labels"), f.actual, f.expected)
+        for f in result.findings
+    ]
+    return str(result.verdict), found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("asked", "actual", "expected"),
+    [
+        ("baseline", "baseline", None),
+        ("baseline", "restricted", None),
+        ("baseline", "privileged", "baseline or stricter"),
+        ("baseline", None, "baseline or stricter"),
+        ("baseline", "Baseline", "baseline or stricter"),
+        ("restricted", "restricted", None),
+        ("restricted", "baseline", "restricted"),
+        ("privileged", "privileged", None),
+        ("privileged", None, None),
+        ("privileged", "none", "privileged or stricter"),
+        ("privileged", "", "privileged or stricter"),
+    ],
+)
+def test_level(mode, asked, actual, expected):
+    given = {} if actual is None else {mode: actual}
+
+    assert run(mode, namespace("shop", **given), **{mode: asked}) == (
+        ("pass", []) if expected is None else ("fail", [("shop", f"[{PREFIX}{mode}]", actual, expected)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "actual", "expected"),
+    [
+        (None, None, None),
+        (None, "v1.0", None),
+        (None, "1.30", "latest or a version such as v1.30"),
+        ("v1.30", None, None),
+        ("v1.30", "latest", None),
+        ("v1.30", "v1.30", None),
+        ("v1.30", "v1.31", None),
+        ("v1.30", "v1.9", "v1.30, newer, or latest"),
+        ("v1.30", "v1.29", "v1.30, newer, or latest"),
+        ("v1.30", "new", "v1.30, newer, or latest"),
+        ("v1.30", "v1.031", "v1.30, newer, or latest"),
+        ("latest", None, None),
+        ("latest", "latest", None),
+        ("latest", "v1.37", "latest"),
+    ],
+)
+def test_version(asked, actual, expected):
+    given = {} if actual is None else {"enforce_version": actual}
+    asks = {} if asked is None else {"version": asked}
+
+    assert run("enforce", namespace("shop", enforce="baseline", **given), enforce="baseline", **asks) == (
+        ("pass", [])
+        if expected is None
+        else ("fail", [("shop", f"[{PREFIX}enforce-version]", actual, expected)])
+    )
+
+
+def test_every_namespace_is_named_and_none_is_left_out():
+    names = ["default", "kube-system", "shop"]
+
+    verdict, found = run("enforce", *map(namespace, names), enforce="baseline")
+    assert (verdict, [name for name, *_ in found]) == ("fail", names)
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "exempted", "actual", "expected"),
+    [
+        ("enforce", "restricted", "baseline", "baseline", None),
+        ("enforce", "restricted", "baseline", "restricted", None),
+        ("enforce", "restricted", "baseline", "privileged", "baseline or stricter"),
+        ("enforce", "restricted", "baseline", None, "baseline or stricter"),
+        ("enforce", "restricted", "privileged", None, None),
+        ("enforce", "baseline", "restricted", "baseline", "restricted"),
+        ("warn", "restricted", "baseline", "baseline", None),
+        ("warn", "baseline", "restricted", "baseline", None),
+    ],
+)
+def test_exempted_namespaces(mode, asked, exempted, actual, expected):
+    given = {} if actual is None else {mode: actual}
+    exemption = {"namespace": "sh*", "level": exempted, "reason": "agreed"}
+
+    assert run(mode, namespace("shop", **given), **{mode: asked}, exemptions=[exemption]) == (
+        ("pass", []) if expected is None else ("fail", [("shop", f"[{PREFIX}{mode}]", actual, expected)])
+    )
+
+
+def test_an_expired_exemption_does_not_count():
+    exemption = {"namespace": "shop", "level": "baseline", "reason": "agreed", "expiresAt": "2020-01-01"}
+
+    assert run(
+        "enforce", namespace("shop", enforce="baseline"), enforce="restricted", exemptions=[exemption]
+    ) == (
+        "fail",
+        [("shop", f"[{PREFIX}enforce]", "baseline", "restricted")],
+    )
+
+
+def test_namespaces_that_may_not_be_listed_are_an_error():
+    assert run("enforce", denied=["namespaces"], enforce="baseline") == ("error", [])

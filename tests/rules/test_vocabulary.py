@@ -1,0 +1,137 @@
+"""The rules of the vocabulary: what they refuse to be, and what the checks do not already show of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_kspec.errors import Malformed
+from pytest_kspec.model.resources import PodShape
+from pytest_kspec.rules.base import Rule, Violation
+from pytest_kspec.rules.fieldrule import FieldRule
+from pytest_kspec.rules.podrules import (
+    AllOf,
+    AnnotationRule,
+    CustomRule,
+    RequiredItem,
+    Versioned,
+    VolumeTypes,
+)
+from tests.rules.pod_security import CONTROLS
+
+FIELD = {"field": "a.b", "over": "containers", "reason": "r"}
+PRIVILEGED = FieldRule(
+    field="securityContext.privileged",
+    over="containers",
+    allowed=(None, False),
+    reason="privileged containers",
+)
+
+
+def pod(**spec):
+    return PodShape(spec, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "either allowed or forbidden"),
+        ({"allowed": (1,), "forbidden": (2,)}, "either allowed or forbidden"),
+        ({"allowed": (1, "a")}, "values of different types"),
+        ({"allowed": (True, 1)}, "values of different types"),
+        ({"allowed": (1,), "over": "pod", "inherits": True}, "only containers inherit"),
+        ({"allowed": ("x",), "set_by": "c"}, "c is no ancestor"),
+        ({"allowed": ("x",), "field": "a[]", "inherits": True}, "neither set_by nor inherits"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        FieldRule(**(FIELD | given))
+
+
+def test_rules_are_data():
+    same = FieldRule(
+        field="securityContext.privileged",
+        over="containers",
+        allowed=(None, False),
+        reason="privileged containers",
+    )
+    assert same == PRIVILEGED
+    assert hash(same) == hash(PRIVILEGED)
+    assert PRIVILEGED.value_type is bool
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        PRIVILEGED,
+        RequiredItem(field="a", item="b", over="pod", reason="r"),
+        AnnotationRule(key="a", allowed=("b",), reason="r"),
+        VolumeTypes(allowed=("emptyDir",), reason="r"),
+        AllOf("r", (PRIVILEGED,)),
+        CustomRule(python=lambda pod: [], reason="r"),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_all_are_rules(rule):
+    assert isinstance(rule, Rule)
+    assert rule.reason
+    assert list(rule.evaluate(pod(a=["b"], containers=[]))) == []
+
+
+def test_a_custom_rule_is_its_function():
+    found = [Violation("spec.x", 1, "2")]
+
+    assert CustomRule(python=lambda pod: found, reason="r").evaluate(pod()) is found
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"containers": {}}, "spec.containers is a map; Kubernetes allows only a list there."),
+        ({"initContainers": ["x"]}, r"spec.initContainers\[0\] is text; Kubernetes allows only a map there."),
+        ({"containers": [None]}, r"spec.containers\[0\] is null; Kubernetes allows only a map there."),
+    ],
+)
+def test_malformed_containers_never_pass(spec, message):
+    with pytest.raises(Malformed, match=message):
+        PRIVILEGED.evaluate(pod(**spec))
+
+
+@pytest.mark.parametrize(
+    ("volumes", "message"),
+    [
+        ({}, "spec.volumes is a map; Kubernetes allows only a list there."),
+        ([None], r"spec.volumes\[0\] is null; Kubernetes allows only a map there."),
+        ([{"name": "a", "nfs": "b"}], r"spec.volumes\[a\].nfs is text; Kubernetes allows only a map there."),
+    ],
+)
+def test_malformed_volumes_never_pass(volumes, message):
+    with pytest.raises(Malformed, match=message):
+        VolumeTypes(allowed=("emptyDir",), reason="r").evaluate(pod(volumes=volumes))
+
+
+def test_revisions():
+    versioned = Versioned({8: PRIVILEGED, 25: (later := AllOf("r", ()))})
+
+    assert [versioned.at(minor) for minor in (7, 8, 24, 25, 99)] == [
+        None,
+        PRIVILEGED,
+        PRIVILEGED,
+        later,
+        later,
+    ]
+    assert versioned.since == 8
+
+
+@pytest.mark.parametrize("revisions", [{}, {8: PRIVILEGED, 0: PRIVILEGED}])
+def test_revisions_must_ascend(revisions):
+    with pytest.raises(ValueError, match="must ascend"):
+        Versioned(revisions)
+
+
+def test_what_is_replaced_is_replaced_by_a_control_of_level_restricted():
+    for control in CONTROLS.values():
+        if control.replaced_by:
+            assert control.level == "baseline"
+            assert CONTROLS[control.replaced_by].level == "restricted"
+            assert CONTROLS[control.replaced_by].revisions.since == 0
