@@ -31,13 +31,17 @@ BROKEN_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Decoding makes no reference cycles: looking for them only costs."""
+    """Decoding makes no reference cycles: looking for them only costs, now and in every later collection.
+
+    What was decoded lives as long as the run, so it is frozen: the collector does not walk it again.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
+            gc.freeze()
             gc.enable()
 
 
