@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     """Scan, print, write reports, translate the exit code."""
     specs = arguments.read_specs(args)
     targets = _targets(args)
+    if args.n and "-" in args.cluster:
+        raise UsageError("standard input can be read by one process only.", where="-n", fix="Leave out -n.")
     from pytest_kspec.cli.scan_run import run_pytest
 
     outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))

@@ -20,12 +20,25 @@ from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.result import ScanResult
 
+# Plugins for other kinds of tests, which cost start-up time.
+_UNUSED = (
+    "hypothesispytest",
+    "pytest_cov",
+    "html",
+    "metadata",
+    "doctest",
+    "unittest",
+    "junitxml",
+    "pastebin",
+)
 _ISOLATED = (
     *("-p", "kspec"),
     *("-p", "no:cacheprovider"),
     *("-c", os.devnull),
     *("--rootdir", "."),
     *("-q", "--no-header", "--tb=no", "--disable-warnings"),
+    "--capture=no",  # manifests may come from standard input; credential plugins may have something to say
+    *(word for name in _UNUSED for word in ("-p", f"no:{name}")),
 )
 _TAIL = 20
 
@@ -100,9 +113,17 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
     if status == pytest.ExitCode.USAGE_ERROR:
         outcome.errors = _usage(err.getvalue()) or outcome.errors
-    elif status == pytest.ExitCode.INTERNAL_ERROR:
+    elif (
+        status != pytest.ExitCode.NO_TESTS_COLLECTED
+        and not _has_results(observer.result)
+        and not observer.errors
+    ):
         outcome.errors += (out.getvalue() + err.getvalue()).splitlines()[-_TAIL:]
     return outcome
+
+
+def _has_results(result: ScanResult | None) -> bool:
+    return result is not None and any(cluster.checks for cluster in result.clusters)
 
 
 def _usage(text: str) -> list[str]:

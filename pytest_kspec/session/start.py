@@ -16,7 +16,6 @@ from pytest_kspec.session.options import read_options
 
 def start(config: pytest.Config) -> None:
     """Load specifications and checks, register the session. Raises pytest.UsageError with every problem."""
-    is_worker = hasattr(config, "workerinput")
     try:
         options = read_options(config)
         run = runs.make_run(options, config.rootpath, lambda path: _import(config, path))
@@ -35,12 +34,14 @@ def start(config: pytest.Config) -> None:
         from pytest_kspec.session.html_plugin import HtmlHooks
 
         config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
-    if not is_worker:
-        _add_arguments(config, run)
+    _add_arguments(config, run)
 
 
 def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
-    """Collect the specifications: instead of default folders, beside what the command line names."""
+    """Collect the specifications: instead of default folders, beside what the command line names.
+
+    On workers too: xdist gives them the command line as it was written, not `config.args`.
+    """
     paths = [str(path) for path in run.specs]
     named = config.args_source is config.ArgsSource.ARGS
     if not named:
