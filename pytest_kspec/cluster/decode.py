@@ -374,6 +374,9 @@ def _malformed_metadata(raw: dict[str, Any]) -> list[tuple[str, Any]]:
         not isinstance(value, str) for value in (labels or {}).values()
     ):
         wrong.append(("metadata.labels", labels))
+    owners = metadata.get("ownerReferences")
+    if not isinstance(owners, list | None) or any(not isinstance(owner, dict) for owner in owners or ()):
+        wrong.append(("metadata.ownerReferences", owners))
     if not isinstance(metadata.get("annotations"), dict | None):
         wrong.append(("metadata.annotations", metadata["annotations"]))
     return wrong

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pytest_kspec.cluster import refusals
 from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
@@ -18,9 +18,13 @@ from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.resources import ClusterInfo, Resource, ResourceType, Workload
 
+if TYPE_CHECKING:
+    from pytest_kspec.cluster.shared import Shared
+
 MAX_OWNERS = 10
 """Owner references are followed this far; Kubernetes itself needs two steps."""
 
+_MAKERS = {"ReplicaSet": "Deployment", "Job": "CronJob"}
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -32,7 +36,11 @@ class Inventory:
 
     def __init__(self, source: Source, shared: Path | None = None) -> None:
         self.source = source
-        self._shared = shared
+        self._shared: Shared | None = None
+        if shared is not None and source.kind == "live":  # the others are files already
+            from pytest_kspec.cluster.shared import Shared
+
+            self._shared = Shared(shared, source.ref)
         manifests = source.kind == "manifests"
         self._open_ended = manifests  # a kind that no file holds is an empty list
         self._decoder = Decoder(source.name, "default" if manifests else "")
@@ -50,7 +58,8 @@ class Inventory:
         """Name, kind of source, version, UID. Raises SourceError."""
         if self._info is None:
             try:
-                self._info = self.source.info()
+                shared, fetch = self._shared, self.source.info
+                self._info = shared.info(fetch) if shared else fetch()
             except KspecError as error:
                 self._info = refusals.fresh(error)
         if isinstance(self._info, KspecError):
@@ -98,13 +107,17 @@ class Inventory:
         return self._pods
 
     def workloads(self) -> Sequence[Workload]:
-        """The pods, and the templates of all controllers that no other examined controller controls."""
+        """The pods, and the templates of all controllers.
+
+        Left out are a Deployment's ReplicaSets and a CronJob's Jobs: their templates are copies. Nothing else
+        is, whatever an owner reference says: anybody may write one.
+        """
         if self._workloads is None:
             found = [*self.pods()]
             for group, kind in TEMPLATE_PATHS:
                 if kind != "Pod" and self.serves(kind, group):
-                    controllers = cast("Sequence[ListedWorkload]", self.list(kind, group))
-                    found += [item for item in controllers if self._controller_of(item) is None]
+                    listed = cast("Sequence[ListedWorkload]", self.list(kind, group))
+                    found += [item for item in listed if not self._made_by_template(item)]
             self._workloads = tuple(found)
         return self._workloads
 
@@ -115,7 +128,8 @@ class Inventory:
     def _kinds(self) -> dict[str, tuple[ResourceType, ...]]:
         if self._types is None:
             try:
-                types = self.source.types()
+                shared, fetch = self._shared, self.source.types
+                types = shared.types(fetch) if shared else fetch()
             except KspecError as error:
                 self._types = refusals.fresh(error)
             else:
@@ -131,10 +145,10 @@ class Inventory:
         known = self._lists.get(resource_type)
         if known is None:
             try:
+                shared, fetch = self._shared, self.source.pages
+                pages = shared.pages(resource_type, fetch) if shared else fetch(resource_type)
                 found = [
-                    resource
-                    for page in self.source.pages(resource_type)
-                    for resource in self._decoder.resources(page, resource_type)
+                    resource for page in pages for resource in self._decoder.resources(page, resource_type)
                 ]
             except KspecError as error:
                 known = refusals.fresh(error)
@@ -159,6 +173,11 @@ class Inventory:
             owner = above
         return owner.ref
 
+    def _made_by_template(self, workload: ListedWorkload) -> bool:
+        maker = _MAKERS.get(workload.kind)
+        found = self._controller_of(workload) if maker else None
+        return found is not None and found.kind == maker
+
     def _controller_of(self, workload: ListedWorkload) -> ListedWorkload | None:
         """The controller as an object of this inventory; None if there is none, or if it cannot be read."""
         controller = workload.controller
@@ -182,8 +201,12 @@ class Inventory:
             listed = cast("Sequence[ListedWorkload]", self._listed(resource_type))
             self._by_uid[resource_type] = {item.uid: item for item in listed if item.uid}
             self._by_name[resource_type] = {(item.namespace, item.name): item for item in listed}
-        found = self._by_uid[resource_type].get(controller.uid) if controller.uid else None
-        return found or self._by_name[resource_type].get((namespace, controller.name))
+        if controller.uid and (found := self._by_uid[resource_type].get(controller.uid)):
+            return found
+        named = self._by_name[resource_type].get((namespace, controller.name))
+        if named is not None and controller.uid and named.uid:
+            return None  # another object that took the name of the former owner
+        return named
 
 
 def _place(resource: Resource) -> tuple[str, str]:

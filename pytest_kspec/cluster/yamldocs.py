@@ -134,6 +134,8 @@ def _construct_map(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
                     None, None, f"the key {key.value!r} is there twice", key.start_mark
                 )
             seen.add(key.value)
+    if any(type(key) is bool for key in found):  # `on:` is the key "true", as kubectl reads it
+        found = {str(key).lower() if type(key) is bool else key: value for key, value in found.items()}
     data.update(found)
 
 

@@ -1,0 +1,1 @@
+"""Sources: in memory, snapshots, manifests, live over real HTTP; and the inventory over all of them."""

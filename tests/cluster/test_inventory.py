@@ -1,0 +1,256 @@
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
+from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.model.resources import ResourceType, Workload
+from tests.cluster.objects import controlled, deployment, obj, pod, replica_set, template
+
+
+class Raw(MemorySource):
+    """Serves these bytes as its pages of pods, and counts the lists."""
+
+    def __init__(self, *pages: bytes, **options: object) -> None:
+        super().__init__([], **options)  # type: ignore[arg-type]
+        self.given = pages
+        self.lists: Counter[str] = Counter()
+
+    def pages(self, resource_type: ResourceType) -> Iterator[bytes]:
+        self.lists[resource_type.resource] += 1
+        return iter(self.given) if resource_type.kind == "Pod" else super().pages(resource_type)
+
+
+def shown(workloads: object) -> list[tuple[str, str]]:
+    return [(str(w.ref), str(w.owner)) for w in workloads]  # type: ignore[attr-defined]
+
+
+def test_objects_come_sorted_with_what_lists_leave_out() -> None:
+    source = Raw(b'{"items":[{"metadata":{"name":"b","namespace":"x"},"spec":{}}]}', b'{"items":null}')
+    inventory = Inventory(source)
+    (found,) = inventory.list("Pod")
+    assert isinstance(found, Workload)
+    assert found.raw == {
+        "metadata": {"name": "b", "namespace": "x"},
+        "spec": {},
+        "kind": "Pod",
+        "apiVersion": "v1",
+    }
+    services = [
+        obj("Service", name, namespace)
+        for namespace, name in (("b", "a"), ("a-b", "z"), ("a", "y"), ("a", "x"))
+    ]
+    listed = Inventory(MemorySource(services)).list("Service")
+    assert [str(s.ref) for s in listed] == ["Service a/x", "Service a/y", "Service a-b/z", "Service b/a"]
+
+
+def test_each_kind_is_listed_once_and_so_is_a_refusal() -> None:
+    source = Raw(b'{"items":[]}', denied=["secrets"])
+    inventory = Inventory(source)
+    for _ in range(3):
+        inventory.pods()
+        inventory.workloads()
+        with pytest.raises(AccessDenied) as refused:
+            inventory.list("Secret")
+        assert str(refused.value) == (
+            "test: cannot list secrets: forbidden. "
+            "Grant the verb list on secrets to the user of the scan, cluster-wide."
+        )
+    assert set(source.lists.values()) == {1}
+    assert source.lists["pods"] == source.lists["secrets"] == source.lists["cronjobs.batch"] == 1
+
+
+def test_a_kind_that_is_not_served_names_near_ones() -> None:
+    inventory = Inventory(MemorySource([], missing=["NetworkPolicy"]))
+    assert not inventory.serves("NetworkPolicy")
+    assert inventory.serves("Deployment", "apps")
+    assert not inventory.serves("Deployment", "")
+    with pytest.raises(NotServed, match=r"^test: the kind NetworkPolicy is not served\.$"):
+        inventory.list("NetworkPolicy")
+    with pytest.raises(NotServed, match=r"the kind Deploymnt is not served\. Did you mean Deployment\?$"):
+        inventory.list("Deploymnt")
+    with pytest.raises(NotServed, match=r"the kind Pod in API group apps is not served\.$"):
+        inventory.list("Pod", "apps")
+
+
+def test_without_a_group_the_builtin_kind_is_meant() -> None:
+    other = obj("NetworkPolicy", "theirs", api_version="crd.projectcalico.org/v1")
+    ours = obj("NetworkPolicy", "ours", api_version="networking.k8s.io/v1")
+    inventory = Inventory(MemorySource([other, ours]))
+    assert [p.name for p in inventory.list("NetworkPolicy")] == ["ours"]
+    assert [p.name for p in inventory.list("NetworkPolicy", "crd.projectcalico.org")] == ["theirs"]
+
+
+def test_pods_that_ended_are_left_out() -> None:
+    phases = [
+        pod(p.lower(), status={"phase": p}) for p in ("Running", "Pending", "Succeeded", "Failed", "Unknown")
+    ]
+    inventory = Inventory(MemorySource([*phases, pod("fresh")]))
+    assert [p.name for p in inventory.pods()] == ["fresh", "pending", "running", "unknown"]
+    assert len(inventory.list("Pod")) == 6
+
+
+def test_owners_are_followed_to_the_top() -> None:
+    objects = [
+        deployment("web"),
+        replica_set("web-1", controlled("Deployment", "web", "uid-Deployment-web")),
+        pod("web-1-a", owner=controlled("ReplicaSet", "web-1", "uid-ReplicaSet-web-1")),
+        obj("CronJob", "night", api_version="batch/v1", spec={"jobTemplate": {"spec": template()}}),
+        obj(
+            "Job",
+            "night-1",
+            api_version="batch/v1",
+            owner=controlled("CronJob", "night", "", "batch/v1"),
+            spec=template(),
+        ),
+        pod("night-1-a", owner=controlled("Job", "night-1", "", "batch/v1")),
+        replica_set("canary-1", controlled("Rollout", "canary", "r", "argoproj.io/v1alpha1")),
+        pod("canary-1-a", owner=controlled("ReplicaSet", "canary-1", "uid-ReplicaSet-canary-1")),
+        pod("gone-a", owner=controlled("ReplicaSet", "gone", "nowhere")),
+        pod("kube-proxy", owner=controlled("Node", "n1", "n", "v1")),
+        pod("bare"),
+        obj("PodTemplate", "old", **template()),
+        pod("loop", owner=controlled("StatefulSet", "loop")),
+        obj(
+            "StatefulSet",
+            "loop",
+            api_version="apps/v1",
+            owner=controlled("StatefulSet", "loop"),
+            spec=template(),
+        ),
+    ]
+    assert shown(Inventory(MemorySource(objects)).workloads()) == [
+        ("Pod shop/bare", "Pod shop/bare"),
+        ("Pod shop/canary-1-a", "Rollout shop/canary"),
+        ("Pod shop/gone-a", "ReplicaSet shop/gone"),
+        ("Pod shop/kube-proxy", "Pod shop/kube-proxy"),
+        ("Pod shop/loop", "StatefulSet shop/loop"),
+        ("Pod shop/night-1-a", "CronJob shop/night"),
+        ("Pod shop/web-1-a", "Deployment shop/web"),
+        ("PodTemplate shop/old", "PodTemplate shop/old"),
+        ("Deployment shop/web", "Deployment shop/web"),
+        ("StatefulSet shop/loop", "StatefulSet shop/loop"),
+        ("ReplicaSet shop/canary-1", "Rollout shop/canary"),
+        ("CronJob shop/night", "CronJob shop/night"),
+    ]
+
+
+def test_a_name_that_was_used_again_does_not_make_an_owner() -> None:
+    owner = controlled("Deployment", "web", "uid-of-a-former-web")
+    inventory = Inventory(MemorySource([deployment("web"), replica_set("web-1", owner)]))
+    assert [w.name for w in inventory.workloads()] == ["web", "web-1"]
+
+
+def test_owners_that_may_not_be_read_are_still_named_by_the_reference() -> None:
+    objects = [pod("a", owner=controlled("ReplicaSet", "web-1", "u"))]
+    inventory = Inventory(MemorySource(objects, denied=["replicasets"]))
+    assert shown(inventory.pods()) == [("Pod shop/a", "ReplicaSet shop/web-1")]
+    with pytest.raises(AccessDenied, match=r"cannot list replicasets\.apps: forbidden"):
+        inventory.workloads()
+
+
+def test_templates_are_seen_as_the_pods_that_they_become() -> None:
+    annotations = {"seccomp.security.alpha.kubernetes.io/pod": "unconfined", "other": "x"}
+    job = {"template": {"metadata": {"annotations": annotations}, "spec": {"hostPID": True}}}
+    cron = obj("CronJob", "night", api_version="batch/v1", spec={"jobTemplate": {"spec": job}})
+    (found,) = Inventory(MemorySource([cron])).workloads()
+    assert found.template_path == "spec.jobTemplate.spec.template."
+    assert found.shape.spec == found.pod_spec == {"hostPID": True}
+    assert found.shape.annotations == {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}
+    assert found.annotations == {}
+    assert not found.is_pod
+
+
+@pytest.mark.parametrize(
+    ("item", "malformed"),
+    [
+        ({"metadata": {"name": "p"}, "spec": "text"}, (("spec", "text"),)),
+        ({"metadata": {"name": "p"}, "spec": None}, (("spec", None),)),
+        ({"metadata": {"name": "p"}}, (("spec", None),)),
+        ({"metadata": [], "spec": {}}, (("metadata", []),)),
+        ({"spec": {}}, (("metadata", None),)),
+        (
+            {"metadata": {"name": 5, "labels": {"a": 1}}, "spec": {}},
+            (("metadata.name", 5), ("metadata.labels", {"a": 1})),
+        ),
+        ({"metadata": {"namespace": [1]}, "spec": {}}, (("metadata.namespace", [1]),)),
+        ({"metadata": {"annotations": {"a": 1}}, "spec": {}}, (("metadata.annotations[a]", 1),)),
+        ({"metadata": {"annotations": "x"}, "spec": {}}, (("metadata.annotations", "x"),)),
+        ({"metadata": {"ownerReferences": [1]}, "spec": {}}, (("metadata.ownerReferences", [1]),)),
+        ({"metadata": {}, "spec": {}, "status": 7}, ()),
+        ({"metadata": {}, "spec": {"containers": "none"}}, (("spec.containers", "none"),)),
+    ],
+)
+def test_unexpected_types_spoil_one_pod_and_not_the_others(
+    item: dict[str, object], malformed: object
+) -> None:
+    good = pod("good")
+    found = Inventory(MemorySource([{"apiVersion": "v1", "kind": "Pod", **item}, good])).workloads()
+    assert [w.shape.malformed for w in found if w.name != "good"] == [malformed]
+    (other,) = [w for w in found if w.name == "good"]
+    assert other.shape.malformed == ()
+    assert other.raw == good
+
+
+def test_an_item_that_is_no_object_fails_the_list() -> None:
+    with pytest.raises(Malformed, match=r"^test: item 1 in the list of pods is no object\.$"):
+        Inventory(Raw(b'{"items":[{"metadata":{},"spec":{}},5]}')).pods()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'{"items":[{"metadata":{"name":"x"},"spec":{',
+        b"<html>login</html>",
+        b'{"items":[{"metadata":{"name":"x"},"spec":{"a":NaN}}]}',
+        b'{"items":[{"metadata":{"name":"x"},"spec":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
+        b'{"items":[{"metadata":{"name":"x"},"spec":{"a":"\xff"}}]}',
+        b'{"items":[{"metadata":{"name":"\xff"},"spec":{}}]}',
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+)
+def test_broken_json_is_an_error_and_no_crash(page: bytes) -> None:
+    with pytest.raises((SourceUnavailable, Malformed), match="the list of pods cannot be read"):
+        Inventory(Raw(page)).pods()
+
+
+def test_secrets_have_no_data_wherever_they_come_from() -> None:
+    secret = obj("Secret", "s", data={"a": "aHVudGVyMg=="}, stringData={"a": "hunter2"})
+    secret["metadata"]["annotations"] = {
+        "kubectl.kubernetes.io/last-applied-configuration": '{"data":"hunter2"}',
+        "kept": "yes",
+    }
+    (found,) = Inventory(MemorySource([secret])).list("Secret")
+    assert "hunter2" not in str(found.raw)
+    assert found.annotations == {"kept": "yes"}
+
+
+def test_manifests_may_lack_kinds_and_namespaces() -> None:
+    objects = [pod("a", ""), deployment("b"), obj("Namespace", "n", "")]
+    inventory = Inventory(MemorySource(objects, kind="manifests", version=""))
+    assert inventory.list("Node") == inventory.list("Whatever", "x.io") == ()
+    assert [str(w.ref) for w in inventory.workloads()] == ["Pod default/a", "Deployment shop/b"]
+    assert inventory.pods()[0].raw["metadata"]["namespace"] == "default"
+    assert inventory.list("Namespace")[0].namespace == ""
+
+
+def test_a_dead_source_says_so_for_every_kind() -> None:
+    class Dead(MemorySource):
+        def types(self) -> list[ResourceType]:
+            raise SourceUnavailable("gone.", where="test")
+
+    inventory = Inventory(Dead([]))
+    for call in (inventory.pods, inventory.workloads, inventory.types, lambda: inventory.serves("Pod")):
+        with pytest.raises(SourceUnavailable, match=r"^test: gone\.$"):
+            call()
+
+
+def test_many_pods_read_in_full_do_not_stay_in_memory() -> None:
+    inventory = Inventory(MemorySource([pod(f"p{i:04}") for i in range(600)]))
+    pods = inventory.pods()
+    assert all(p.raw["metadata"]["name"] == p.name for p in pods)
+    assert pods[599].raw is pods[599].raw
+    assert pods[0].ref == ResourceRef("v1", "Pod", "shop", "p0000")

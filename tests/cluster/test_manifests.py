@@ -1,0 +1,236 @@
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.manifests import ManifestSource
+from pytest_kspec.cluster.open import open_source
+from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.model.resources import ClusterInfo
+from tests.cluster.objects import deployment, obj, pod
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: []}\n"
+
+
+def write(folder: Path, **files: str | bytes) -> str:
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(folder)
+
+
+def pods(ref: str) -> list[str]:
+    return [str(p.ref) for p in Inventory(open_source(ref)).pods()]
+
+
+def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
+    listed = {"kind": "List", "apiVersion": "v1", "items": [pod("c"), deployment("web")]}
+    pod_list = {"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {"name": "d"}, "spec": {}}]}
+    ref = write(
+        tmp_path / "k8s",
+        a_yaml=POD % "a" + "---\n---\n# nothing\n---\n" + POD % "b",
+        sub__x_yml=POD % "e",
+        list_json=json.dumps(listed),
+        podlist_json="\ufeff" + json.dumps(pod_list, indent=4),
+        array_json=json.dumps([pod("f")]),
+        README_md="not: [read",
+        _git__y_yaml="not: [read",
+        list_yaml="kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: g}}\n",
+    )
+    inventory = Inventory(open_source(ref))
+    assert [str(w.ref) for w in inventory.workloads()] == [
+        "Pod default/a",
+        "Pod default/b",
+        "Pod default/d",
+        "Pod default/e",
+        "Pod default/g",
+        "Pod shop/c",
+        "Pod shop/f",
+        "Deployment shop/web",
+    ]
+    assert inventory.info == ClusterInfo("k8s", "manifests")
+    assert inventory.list("NetworkPolicy") == ()
+
+
+def test_lists_of_one_kind_and_of_many_are_the_same(tmp_path: Path) -> None:
+    items = [pod(f"p{i}", spec={"nodeName": f"n{i}", "containers": []}) for i in range(5)]
+    ref = write(tmp_path, one_json=json.dumps({"kind": "List", "items": items}))
+    mixed = write(tmp_path / "m", many_json=json.dumps({"kind": "List", "items": [*items, deployment("x")]}))
+    assert [p.raw for p in Inventory(open_source(ref + "/one.json")).pods()] == items
+    found = Inventory(open_source(mixed))
+    assert [p.raw for p in found.pods()] == items
+    assert len(found.list("Deployment")) == 1
+
+
+def test_a_big_list_is_mapped(tmp_path: Path) -> None:
+    items = [pod(f"p{i:05}", spec={"containers": [{"name": "x" * 200}]}) for i in range(5000)]
+    ref = write(tmp_path, pods_json=json.dumps({"kind": "PodList", "apiVersion": "v1", "items": items}))
+    source = ManifestSource(ref + "/pods.json")
+    (page,) = source.pages(source.types()[0])
+    assert isinstance(page, memoryview)
+    found = Inventory(source).pods()
+    assert len(found) == 5000
+    assert len({id(p.shape) for p in found}) == 1
+    assert found[77].raw == items[77]
+
+
+def test_yaml_means_what_kubectl_reads(tmp_path: Path) -> None:
+    text = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c, annotations: {day: 2026-01-02, at: 12:30:45}}
+data: {port: 22:22, mode: 0644, hex: 0x10, big: 1_000, exp: 1e3, float: 1.5, neg: -7, on: yes,
+  eq: =, v: "1.30", pre: +3}
+"""
+    (found,) = Inventory(open_source(write(tmp_path, c_yaml=text))).list("ConfigMap")
+    assert found.annotations == {"day": "2026-01-02", "at": "12:30:45"}
+    assert found.raw["data"] == {
+        "port": "22:22",
+        "mode": 420,
+        "hex": 16,
+        "big": 1000,
+        "exp": 1000.0,
+        "float": 1.5,
+        "neg": -7,
+        "true": True,
+        "eq": "=",
+        "v": "1.30",
+        "pre": 3,
+    }
+
+
+def test_anchors_and_merges_work(tmp_path: Path) -> None:
+    text = """
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+  - &base {name: one, image: x}
+  - {<<: *base, name: two}
+  - *base
+"""
+    (found,) = Inventory(open_source(write(tmp_path, c_yaml=text))).pods()
+    assert [c.raw for c in found.containers] == [
+        {"name": "one", "image": "x"},
+        {"name": "two", "image": "x"},
+        {"name": "one", "image": "x"},
+    ]
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [1\nb: 2\n", "x.yaml:2:2: not valid YAML: while parsing a flow sequence"),
+        ("a: b\n---\nkind: Pod\n", "x.yaml:1: this is no Kubernetes object: it has no apiVersion and kind."),
+        (POD % "a" + "---\nkind: Pod\n", "x.yaml:6: this is no Kubernetes object: it has no apiVersion."),
+        ("- 1\n- 2\n", "x.yaml:1: a list is no Kubernetes object"),
+        ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
+        (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
+        (POD % "a" + "spec: {}\n", "x.yaml:5:1: not valid YAML: the key 'spec' is there twice"),
+        (BOMB, "x.yaml:1: its aliases expand to more than 1000000 values"),
+        ("a: &a [*a]\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
+        ("a: &a {b: *a}\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
+        ("a: *b\n", "x.yaml:1:4: not valid YAML: found undefined alias"),
+        (b"a: b\nc: \xff\xfe\n", "x.yaml:2: this is not a text file in UTF-8"),
+        (b"\x7fELF\x00\x01", "a control character is in the file"),
+        ("a: " + "[" * 200_000 + "]" * 200_000, "x.yaml:1: nested deeper than 1000 levels"),
+        ("- " * 100_000 + "x", "x.yaml:1: nested deeper than 1000 levels"),
+        ("a: {{ .Values.x }}\n", "Render the Helm chart first: helm template"),
+        ("a: !!python/object:os.system x\n", "could not determine a constructor"),
+        ("kind: Pod\napiVersion: v1\n? [1, 2]\n: x\n", "not valid YAML"),
+        ("", "no Kubernetes objects found. Give a file or folder of manifests"),
+        ("---\n# only comments\n", "no Kubernetes objects found"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, tmp_path: Path) -> None:
+    ref = write(tmp_path, x_yaml=content)
+    with pytest.raises(SourceUnavailable) as raised:
+        Inventory(open_source(ref)).workloads()
+    assert message in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"kind":"Pod"', "x.json: not valid JSON: Input data was truncated"),
+        ("kind: Pod", "x.json: not valid JSON: it starts with neither { nor ["),
+        (
+            '{"kind":"PodList","apiVersion":"v1","items":[5]}',
+            "Expected `object`, got `int` - at `$.items[0]`",
+        ),
+        (
+            '{"kind":"List","items":[{"kind":"Pod"}]}',
+            "x.json: this is no Kubernetes object: it has no apiVersion",
+        ),
+        ('{"kind":"Pod","apiVersion":5}', "Expected `str`, got `int` - at `$.apiVersion`"),
+        ('{"a":' * 100_000, "not a Kubernetes object or list: nested too deeply"),
+        (
+            json.dumps({"kind": "List", "items": [pod("a"), pod("a")]}),
+            "items[1]: Pod shop/a is here a second time",
+        ),
+    ],
+)
+def test_bad_json_is_named(content: str, message: str, tmp_path: Path) -> None:
+    ref = write(tmp_path, x_json=content)
+    with pytest.raises(SourceUnavailable) as raised:
+        Inventory(open_source(ref)).workloads()
+    assert message in str(raised.value)
+
+
+def test_an_empty_list_is_a_cluster_without_pods(tmp_path: Path) -> None:
+    assert pods(write(tmp_path, x_json='{"kind":"List","apiVersion":"v1","items":[]}')) == []
+
+
+def test_the_same_name_elsewhere_is_no_duplicate(tmp_path: Path) -> None:
+    objects = [
+        pod("a", "x"),
+        pod("a", "y"),
+        obj("Service", "a", "x"),
+        obj("Service", "a", "x", "serving.knative.dev/v1"),
+    ]
+    ref = write(tmp_path, x_json=json.dumps({"kind": "List", "items": objects}))
+    assert pods(ref) == ["Pod x/a", "Pod y/a"]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    given((POD % "a").encode())
+    assert pods("-") == ["Pod default/a"]
+    assert open_source("-").name == "stdin"
+    given(json.dumps(pod("b")).encode())
+    assert pods("-") == ["Pod shop/b"]
+    given(b"")
+    with pytest.raises(SourceUnavailable, match="no Kubernetes objects found"):
+        pods("-")
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    given((POD % "a").encode())
+    with pytest.raises(SourceUnavailable, match="standard input cannot be shared by several workers"):
+        pods("-")
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    ref = write(tmp_path, a_yaml=POD % "a")
+    os.symlink("/nonexistent", tmp_path / "b.yaml")
+    with pytest.raises(SourceUnavailable, match=r"b\.yaml: cannot be read: No such file or directory"):
+        pods(ref)
+
+
+def test_secrets_lose_their_data(tmp_path: Path) -> None:
+    secret: dict[str, Any] = obj("Secret", "s", stringData={"a": "hunter2"})
+    inventory = Inventory(open_source(write(tmp_path, x_json=json.dumps(secret))))
+    assert "hunter2" not in str(inventory.list("Secret")[0].raw)

@@ -1,0 +1,199 @@
+"""Pods share a shape exactly if their specs are equal but for node and token volume name."""
+
+import json
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.cluster.shapes import Shapes
+from pytest_kspec.model.resources import CONTAINER_LISTS
+from tests.cluster.objects import pod
+
+NODES = ["n1", "n2", "app"]
+TOKENS = ["kube-api-access-abcde", "kube-api-access-fghij", "kube-api-access-abcdef", "other"]
+# Values that look like what is taken out, in places where they are something else.
+DECOYS = st.sampled_from([*NODES, *TOKENS, "nodeName", '"nodeName":"n1"', "x"])
+
+
+def mounts() -> st.SearchStrategy[Any]:
+    return st.lists(
+        st.fixed_dictionaries({"name": st.sampled_from(TOKENS)}, optional={"mountPath": DECOYS}), max_size=2
+    )
+
+
+def containers() -> st.SearchStrategy[Any]:
+    return st.lists(
+        st.fixed_dictionaries(
+            {"name": DECOYS},
+            optional={
+                "volumeMounts": mounts(),
+                "env": st.lists(st.fixed_dictionaries({"name": DECOYS, "value": DECOYS}), max_size=2),
+                "nodeName": DECOYS,
+                "args": st.lists(DECOYS, max_size=2),
+            },
+        ),
+        max_size=2,
+    )
+
+
+def affinity() -> st.SearchStrategy[Any]:
+    field = st.fixed_dictionaries(
+        {
+            "key": st.sampled_from(["metadata.name", "other"]),
+            "values": st.lists(st.sampled_from(NODES), max_size=2),
+        }
+    )
+    terms = st.lists(st.fixed_dictionaries({"matchFields": st.lists(field, max_size=2)}), max_size=1)
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    return terms.map(lambda t: {"nodeAffinity": {required: {"nodeSelectorTerms": t}}})
+
+
+SPECS = st.fixed_dictionaries(
+    {"containers": containers()},
+    optional={
+        "nodeName": st.sampled_from([*NODES, "", 'quo"te', "back\\slash"]),
+        "volumes": mounts(),
+        "initContainers": containers(),
+        "affinity": affinity(),
+        "nodeSelector": st.dictionaries(st.sampled_from(["nodeName", "x"]), DECOYS, max_size=2),
+    },
+)
+
+
+def renamed(spec: dict[str, Any], node: bool, token: bool) -> dict[str, Any]:
+    """The spec with node and token volume renamed, by what they are in the decoded data: the definition."""
+    spec = json.loads(json.dumps(spec))
+    if node:
+        own = spec["nodeName"]
+        spec["nodeName"] = "\0"
+        terms = (
+            spec.get("affinity", {})
+            .get("nodeAffinity", {})
+            .get("requiredDuringSchedulingIgnoredDuringExecution", {})
+            .get("nodeSelectorTerms", [])
+        )
+        for term in terms:
+            for field in term.get("matchFields", []):
+                if field["key"] == "metadata.name":
+                    field["values"] = ["\0" if v == own else v for v in field["values"]]
+    if token:
+        lists = [spec.get("volumes", [])]
+        lists += [c.get("volumeMounts", []) for key in CONTAINER_LISTS for c in spec.get(key, [])]
+        for items in lists:
+            for item in items:
+                if item["name"] in TOKENS[:2]:
+                    item["name"] = "\1"
+    return spec
+
+
+def may_share(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    """Equal but for parts that are proven to be the pod's own."""
+    if one == two:
+        return True
+    return any(
+        renamed(one, node, token) == renamed(two, node, token)
+        for node in ({False, True} if one.get("nodeName") and two.get("nodeName") else {False})
+        for token in (False, True)
+    )
+
+
+@given(SPECS, SPECS, st.sampled_from([None, 1]))
+@example(
+    {"containers": [{"name": "a", "nodeName": "n1"}]}, {"containers": [{"name": "a", "nodeName": "n2"}]}, None
+)
+def test_pods_share_a_shape_only_if_they_may(one: Any, two: Any, indent: int | None) -> None:
+    shapes = Shapes()
+    raw = [json.dumps(spec, indent=indent).encode() for spec in (one, two)]
+    first, second = shapes.shape(raw[0]), shapes.shape(raw[1])
+    assert first.spec == one
+    if first is second:
+        assert may_share(one, two)
+    else:
+        assert one != two
+        assert second.spec == two
+    assert shapes.shape(raw[0]) is first
+    assert shapes.shape(raw[1]) is second
+
+
+def real(node: str, token: str, **more: Any) -> dict[str, Any]:
+    """A spec as the API server gives it."""
+    return {
+        "volumes": [{"name": token, "projected": {}}],
+        "containers": [{"name": "app", "volumeMounts": [{"name": token, "mountPath": "/var/run"}]}],
+        "nodeName": node,
+        **more,
+    }
+
+
+def bound(node: str) -> dict[str, Any]:
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+@given(
+    st.sampled_from(["n1", "ip-10-0-0-1.eu"]),
+    st.sampled_from(["n2", "gke-pool-1"]),
+    st.sampled_from([None, 4]),
+)
+def test_replicas_do_share(one: str, two: str, indent: int | None) -> None:
+    a, b = TOKENS[:2]
+    for first, second in (
+        (real(one, a), real(two, b)),
+        (real(one, a, affinity=bound(one)), real(two, b, affinity=bound(two))),
+    ):
+        shapes = Shapes()
+        made = [shapes.shape(json.dumps(s, indent=indent).encode()) for s in (first, second)]
+        assert made[0] is made[1]
+        assert len(shapes) == 1
+
+
+def share(one: bytes, two: bytes) -> bool:
+    shapes = Shapes()
+    return shapes.shape(one) is shapes.shape(two)
+
+
+def test_what_only_looks_like_the_node_is_kept() -> None:
+    assert not share(b'{"x":{"nodeName":"n1"}}', b'{"x":{"nodeName":"n2"}}')
+    assert not share(b'{"nodeName":"n1","e":"n1"}', b'{"nodeName":"n2","e":"n2"}')
+    assert not share(
+        b'{"nodeName": "n1","e":{"a\\"nodeName":"n1"}}', b'{"nodeName": "n1","e":{"a\\"nodeName":"n2"}}'
+    )
+    assert not share(b'{"nodeName":"n1","nodeName":"x"}', b'{"nodeName":"n2","nodeName":"y"}')
+    assert not share(b'{"nodeName":"n1"}', b'{"nodeName":5}')
+    assert share(b'{"nodeName":"n1"}', b'{"nodeName":"n2"}')
+
+
+def test_what_only_looks_like_the_token_volume_is_kept() -> None:
+    env = b'{"volumes":[{"name":"%s"}],"e":"%s"}'
+    a, b = (t.encode() for t in TOKENS[:2])
+    assert not share(env % (a, a), env % (b, b))
+    escaped = b'{"volumes":[{"name":"kube-api-access-\\u0061bcde"}],"e":"%s"}'
+    assert not share(escaped % a, escaped % b)
+    mixed = b'{"nodeName":"%s","volumes":[{"name":"v"}]}'
+    assert share(mixed % a, mixed % b)  # a node may have any name
+
+
+def test_security_annotations_are_part_of_the_shape() -> None:
+    names = ["container.apparmor.security.beta.kubernetes.io/app", "seccomp.security.alpha.kubernetes.io/pod"]
+    objects = [pod(f"p{i}") for i in range(4)]
+    for item, annotations in zip(
+        objects, [{names[0]: "unconfined"}, {names[1]: "unconfined"}, {"x": "1"}, {"x": "2"}], strict=True
+    ):
+        item["metadata"]["annotations"] = annotations
+    found = [p.shape for p in Inventory(MemorySource(objects)).pods()]
+    assert [dict(s.annotations) for s in found] == [
+        {names[0]: "unconfined"},
+        {names[1]: "unconfined"},
+        {},
+        {},
+    ]
+    assert found[2] is found[3]
+
+
+@given(SPECS, SPECS)
+def test_the_exact_spec_of_each_pod_is_at_hand(one: Any, two: Any) -> None:
+    inventory = Inventory(MemorySource([pod("a", spec=one), pod("b", spec=two)]))
+    assert [p.pod_spec for p in inventory.pods()] == [one, two]
