@@ -21,7 +21,12 @@ class ResourceRef(NamedTuple):
 
     def to_wire(self) -> dict[str, Any]:
         """{"apiVersion", "kind", "namespace", "name"} of plain strings."""
-        return {"apiVersion": self.api_version, "kind": self.kind, "namespace": self.namespace, "name": self.name}
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "namespace": self.namespace,
+            "name": self.name,
+        }
 
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> ResourceRef:
@@ -43,7 +48,12 @@ class AppliedExemption:
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""
-        return {"name": self.name, "reason": self.reason, "approver": self.approver, "expiresAt": self.expires_at}
+        return {
+            "name": self.name,
+            "reason": self.reason,
+            "approver": self.approver,
+            "expiresAt": self.expires_at,
+        }
 
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> AppliedExemption:

@@ -86,17 +86,17 @@ class Resource:
 
 
 class Container(NamedTuple):
-    """One container of a pod. list: "containers", "initContainers" or "ephemeralContainers"; index within that list."""
+    """One container. list: "containers", "initContainers" or "ephemeralContainers"; position within that list."""
 
     list: str
-    index: int
+    position: int
     name: str
     raw: dict[str, Any]
 
     @property
     def path(self) -> str:
         """`spec.containers[app]`; by index where it has no name."""
-        return f"spec.{self.list}[{self.name or self.index}]"
+        return f"spec.{self.list}[{self.name or self.position}]"
 
 
 class PodShape:
@@ -112,7 +112,10 @@ class PodShape:
     __slots__ = ("__dict__", "_known_malformed", "annotations", "spec")
 
     def __init__(
-        self, spec: dict[str, Any], annotations: Mapping[str, str], malformed: tuple[tuple[str, Any], ...] = ()
+        self,
+        spec: dict[str, Any],
+        annotations: Mapping[str, str],
+        malformed: tuple[tuple[str, Any], ...] = (),
     ) -> None:
         """`malformed`: what the source found wrong already, such as a spec that is not a map."""
         self.spec = spec
@@ -154,7 +157,7 @@ class Workload(Resource):
     owner:         the topmost controller known; itself if none
     shape:         the pod spec, shared by equal pods
     template_path: prefix of pod paths in this object: "" for a Pod, "spec.template." or "spec.jobTemplate.spec.template."
-    phase:         `status.phase` of a pod, else ""
+    phase:         `status.phase` of a pod, or ""
     """
 
     __slots__ = ("_load", "_pod_spec", "phase", "shape", "template_path")

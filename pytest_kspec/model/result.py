@@ -116,7 +116,12 @@ class Summary:
         # Rounded down, so that 100 is shown only when everything passed.
         score = (1000 * good // applicable) / 10 if applicable else None
         return cls(
-            counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.ERROR], counts[Verdict.SKIP], exempt, score
+            counts[Verdict.PASS],
+            counts[Verdict.FAIL],
+            counts[Verdict.ERROR],
+            counts[Verdict.SKIP],
+            exempt,
+            score,
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -221,11 +226,19 @@ class ClusterResult:
             checks=tuple(CheckResult.from_wire(c) for c in data["checks"]),
             exemptions=tuple(
                 ExemptionUse(
-                    e["name"], e["reason"], e["approver"], e["expiresAt"], e["location"], e["state"], e["matched"]
+                    e["name"],
+                    e["reason"],
+                    e["approver"],
+                    e["expiresAt"],
+                    e["location"],
+                    e["state"],
+                    e["matched"],
                 )
                 for e in data["exemptions"]
             ),
-            not_evaluated=tuple(NotEvaluated(n["key"], n["reason"], n["location"]) for n in data["notEvaluated"]),
+            not_evaluated=tuple(
+                NotEvaluated(n["key"], n["reason"], n["location"]) for n in data["notEvaluated"]
+            ),
         )
 
 

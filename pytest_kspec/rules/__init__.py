@@ -1,1 +1,1 @@
-"""One restricted thing as data. A rule is pure: pod shape in, violations out; it knows no source, no report, no pytest."""
+"""One restricted thing as data. A rule is pure: pod shape in, violations out; no source, no report, no pytest."""

@@ -35,5 +35,5 @@ class Rule(Protocol):
         ...
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
-        """All violations, in the order of the object. Raises `errors.Malformed` where a field has an impossible type."""
+        """All violations, in the order of the object. Raises `errors.Malformed` for an impossible type."""
         ...

@@ -1,6 +1,6 @@
 """Whole scans as processes: CPU a pod, peak memory, and what each further pod costs.
 
-python -m benchmarks.bench            10,000 and 50,000 pods, three runs each
+python -m benchmarks            10,000 and 50,000 pods, three runs each
 """
 
 from __future__ import annotations
