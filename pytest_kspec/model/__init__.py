@@ -1,1 +1,1 @@
-"""What things are: specification, exemption, check, finding, result, resources, versions. No I/O but reading spec files."""
+"""What things are: specification, exemption, check, finding, result, resources. No I/O but reading spec files."""

@@ -156,7 +156,7 @@ class Workload(Resource):
 
     owner:         the topmost controller known; itself if none
     shape:         the pod spec, shared by equal pods
-    template_path: prefix of pod paths in this object: "" for a Pod, "spec.template." or "spec.jobTemplate.spec.template."
+    template_path: prefix of pod paths in this object: "" for a Pod, "spec.template." for most controllers
     phase:         `status.phase` of a pod, or ""
     """
 
