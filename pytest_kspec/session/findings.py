@@ -13,10 +13,11 @@ from pytest_kspec.errors import Malformed
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
-from pytest_kspec.model.resources import PodShape, Resource, Resources, Workload
+from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
 from pytest_kspec.rules.base import Rule, Violation
 
 ERRORS_SHOWN = 5
+_POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
 
 Groups = list[tuple[PodShape, list[tuple[ResourceRef, list[Workload]]]]]
 
@@ -53,6 +54,8 @@ class _Group:
     violation: Violation
     owner: ResourceRef
     exemption: AppliedExemption | None
+    message: str = ""
+    in_pod: bool = True  # the path is one of the pod, in a template to be prefixed
     template: Workload | None = None
     first_pod: Workload | None = None
     pods: int = 0
@@ -70,10 +73,10 @@ class _Group:
         shown = self.template or self.first_pod
         assert shown is not None
         path, actual, expected, container = self.violation
-        if path.startswith("spec"):
+        if self.in_pod and path.startswith("spec"):
             path = shown.template_path + path
         actual = plain(actual)
-        message = _message(path, actual, expected)
+        message = self.message or _message(path, actual, expected)
         count = max(self.pods, 1)
         return Finding(
             shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption
@@ -109,7 +112,14 @@ class Findings:
         path: field path in it; containers by name: "spec.containers[app].image"
         actual: what is there, JSON-like; expected: what should be there, as text
         message: one line; made of path, actual and expected if empty
+
+        Of pods and templates, what is equal for all of one owner is one finding with a count.
         """
+        if isinstance(resource, Workload):
+            violation = Violation(path, actual, str(expected), container)
+            text = " ".join(message.split()) or _message(path, plain(actual), str(expected))
+            self._add_members(violation, resource.owner, [resource], text)
+            return
         labels: Mapping[str, str] = {}
         if isinstance(resource, Resource):
             ref, owner, labels = resource.ref, resource.owner, resource.labels
@@ -139,7 +149,9 @@ class Findings:
                 for owner, members in owners:
                     self._add_members(violation, owner, members)
 
-    def _add_members(self, violation: Violation, owner: ResourceRef, members: list[Workload]) -> None:
+    def _add_members(
+        self, violation: Violation, owner: ResourceRef, members: list[Workload], message: str = ""
+    ) -> None:
         split: dict[AppliedExemption | None, list[Workload]] = {None: members}
         if self._matcher:
             split = {}
@@ -150,10 +162,12 @@ class Findings:
                 some = split.setdefault(exemption, [])
                 some.extend([member] if self._matcher.per_object else members)
         for exemption, some in split.items():
-            key = (owner, violation.path, repr(violation.actual), violation.expected, exemption)
+            key = (owner, violation.path, repr(violation.actual), violation.expected, message, exemption)
             group = self._groups.get(key)
             if group is None:
-                group = self._groups[key] = _Group(violation, owner, exemption)
+                group = self._groups[key] = _Group(
+                    violation, owner, exemption, message, not message or violation.path.startswith(_POD_PATHS)
+                )
             group.add(some)
 
     def _malformed(self, owners: list[tuple[ResourceRef, list[Workload]]], what: str) -> None:

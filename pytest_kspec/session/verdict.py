@@ -27,6 +27,8 @@ def record_exception(error: BaseException, findings: Findings) -> None:
         findings.skip(str(error.msg) if hasattr(error, "msg") else str(error))
     elif isinstance(error, AssertionError | Failed):
         text = str(getattr(error, "msg", None) or error).strip() or "assertion failed"
+        # After a message of the author's, pytest's explanation of the expression says nothing more.
+        text = text.partition("\nassert ")[0]
         findings.add(None, message=text[:TEXT_LIMIT])
     else:
         findings.error(f"the check raised {type(error).__name__}: {error}"[:TEXT_LIMIT])

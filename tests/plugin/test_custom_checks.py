@@ -136,3 +136,26 @@ def test_exempted_findings_stay_visible_and_do_not_fail(project: Project) -> Non
     assert cluster["summary"]["exempt"] == 2
     (check,) = [c for c in cluster["checks"] if c["id"] == "podSecurity.standard[privileged]"]
     assert check["findings"][0]["exemption"]["reason"] == "being rewritten"
+
+
+PATHS = '''
+from pytest_kspec import check
+
+@check(id="acme.paths", title="Paths", severity="low", remediation="None.")
+def test_paths(workloads, containers, findings):
+    """A path of the object stays; a container's path is one of the pod, also in a template."""
+    for workload in workloads:
+        findings.add(workload, path="spec.replicas", expected="3")
+    for workload, container in containers:
+        findings.add(workload, path=f"{container.path}.image", actual=container.raw["image"], expected="mine")
+'''
+
+
+def test_paths_of_objects_and_of_containers(project: Project) -> None:
+    project.write("checks/test_paths.py", PATHS)
+    project.run("--kspec-checks=checks", "-k", "acme")
+    (check,) = project.result()["clusters"][0]["checks"]
+    assert [f["path"] for f in check["findings"]] == [
+        "spec.replicas",
+        "spec.template.spec.containers[app].image",
+    ]
