@@ -135,3 +135,49 @@ def test_what_is_replaced_is_replaced_by_a_control_of_level_restricted():
             assert control.level == "baseline"
             assert CONTROLS[control.replaced_by].level == "restricted"
             assert CONTROLS[control.replaced_by].revisions.since == 0
+
+
+def parts(rule):
+    return [part for inner in rule.rules for part in parts(inner)] if isinstance(rule, AllOf) else [rule]
+
+
+FIELD_RULES = sorted(
+    {
+        part
+        for control in CONTROLS.values()
+        for rule in control.revisions.revisions.values()
+        for part in parts(rule)
+        if isinstance(part, FieldRule | RequiredItem)
+    },
+    key=lambda rule: (rule.field, rule.over, rule.reason, rule.expected),
+)
+OF_TYPE = {bool: True, int: 1, str: "x", dict: {"x": 1}, list: ["x"], float: 1.5}
+EMPTY = {bool: False, int: 0, str: "", dict: {}, list: [], float: 0.0}
+
+
+def holding(over, path, value):
+    """Pods in which the field at `path` has this value: one for each place that the rule looks at."""
+    data = value
+    for key in reversed(path):
+        data = {key.removesuffix("[]"): [data] if key.endswith("[]") else data}
+    if "pod" in over:
+        yield pod(**data)
+    if "containers" in over:
+        for name in ("initContainers", "containers", "ephemeralContainers"):
+            yield pod(**{name: [{"name": "other"}, data]})
+    if over == "volumes":
+        yield pod(volumes=[{"name": "other"}, data])
+
+
+@pytest.mark.parametrize("rule", FIELD_RULES, ids=lambda rule: f"{rule.over}-{rule.field}")
+def test_a_wrong_type_at_any_depth_of_a_field_is_malformed(rule):
+    keys = rule.field.split(".") if isinstance(rule, FieldRule) else f"{rule.field}[]".split(".")
+    final = rule.value_type if isinstance(rule, FieldRule) else str
+    for depth in range(1, len(keys) + 1):
+        path = keys[:depth]
+        allowed = {final} if depth == len(keys) else {dict}
+        for values in (OF_TYPE, EMPTY):
+            for kind, value in values.items():
+                for wrong in holding(rule.over, path, value) if kind not in allowed else ():
+                    with pytest.raises(Malformed):
+                        rule.evaluate(wrong)
