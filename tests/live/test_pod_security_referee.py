@@ -21,9 +21,9 @@ from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
 from tests.rules.pod_security import reported, shape, violations
 from tests.rules.pods import GOOD_CONTAINER, GOOD_POD, containers, pods
 
-VERSIONS = (0, 8, 19, 22, 24, 25, 29, 31, 33, 34, 35, 37, "latest")
+VERSIONS = (0, 8, 19, 22, 24, 25, 29, 30, 31, 33, 34, 35, 36, 37, "latest")
 LEVELS = ("baseline", "restricted")
-PODS = 300
+PODS = 500
 EPHEMERAL = 100
 PASSING = {
     "apiVersion": "v1",
@@ -106,6 +106,7 @@ def compare(pod, standards, send):
         assert answer.status in (200, 201, 403), answer
         theirs = reasons(answer.body["message"]) if answer.status == 403 else set()
         COUNTED["refused" if theirs else "admitted"] += 1
+        COUNTED.update(f"{name} {level}" for name in found)
         assert (namespace, reported(found, minor)) == (namespace, theirs), found
 
 

@@ -43,7 +43,7 @@ SELINUX_TYPE = st.sampled_from(
 )
 SELINUX_NAME = st.sampled_from(["", "system_u", None])
 SELINUX = st.one_of(
-    st.none(),
+    SELINUX_TYPE.map(lambda kind: {"type": kind}),
     some({"type": SELINUX_TYPE, "user": SELINUX_NAME, "role": SELINUX_NAME, "level": st.just("s0:c1,c2")}, 3),
 )
 WINDOWS_OPTIONS = st.sampled_from([None, {}, {"hostProcess": False}, {"hostProcess": None}])
@@ -56,6 +56,7 @@ ANY_SECURITY = {
     "seLinuxOptions": SELINUX,
     "windowsOptions": WINDOWS_OPTIONS,
 }
+USER_NAMESPACE = {"runAsNonRoot": st.sampled_from([False, None, True]), "runAsUser": st.sampled_from([0, 1])}
 CONTAINER_SECURITY = {
     **ANY_SECURITY,
     "privileged": BOOL,
@@ -155,7 +156,7 @@ def containers(draw: st.DrawFn, name: str, good: bool, few: int) -> dict[str, An
 def pods(draw: st.DrawFn, ephemeral: bool = True) -> dict[str, Any]:
     """A raw Pod. `ephemeral`: ephemeral containers too, which the API does not take when a pod is created."""
     good = draw(st.sampled_from([True, True, True, False]))
-    few = draw(st.sampled_from([0, 1, 1, 2, 4]))
+    few = draw(st.sampled_from([1, 2, 4, 1, 2, 0]))
     security = (copy.deepcopy(GOOD_POD) if good else {}) | draw(some(ANY_SECURITY, few))
     spec: dict[str, Any] = {
         "securityContext": security or draw(st.sampled_from([None, {}])),
@@ -166,6 +167,14 @@ def pods(draw: st.DrawFn, ephemeral: bool = True) -> dict[str, Any]:
         spec["containers"].append(draw(containers("side", good, few)))
     if draw(st.booleans()):
         spec["initContainers"] = [draw(containers("init", good, few))]
+    # Rules of versions meet in these; left to `some` they would come together once in a hundred pods.
+    if few and draw(st.booleans()):
+        spec["hostUsers"] = False
+        spec["securityContext"] = (spec["securityContext"] or {}) | draw(some(USER_NAMESPACE, 2))
+    if few and draw(st.booleans()):
+        spec["securityContext"] = (spec["securityContext"] or {}) | {"seLinuxOptions": draw(SELINUX)}
+    if few and draw(st.integers(0, 7)) == 7:
+        make_host_process(spec)
     if few and draw(st.booleans()):
         spec["volumes"] = draw(VOLUMES)
     if few and draw(st.booleans()):
@@ -178,6 +187,14 @@ def pods(draw: st.DrawFn, ephemeral: bool = True) -> dict[str, Any]:
     pod = copy.deepcopy(pod)  # what is drawn is shared between examples
     settle(pod["spec"])
     return pod
+
+
+def make_host_process(spec: dict[str, Any]) -> None:
+    """A Windows HostProcess pod, all of it or nothing, as the API wants it."""
+    spec.update(hostNetwork=True, hostUsers=None, os={"name": "windows"})
+    spec["securityContext"] = {
+        "windowsOptions": {"hostProcess": True, "runAsUserName": "NT AUTHORITY\\SYSTEM"}
+    }
 
 
 def settle(spec: dict[str, Any]) -> None:
@@ -210,7 +227,8 @@ def settle(spec: dict[str, Any]) -> None:
 
 def keep_what_windows_has(spec: dict[str, Any]) -> None:
     """Of the security fields, the API lets Windows pods have these only."""
-    for field in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
+    host_process = ((spec["securityContext"] or {}).get("windowsOptions") or {}).get("hostProcess")
+    for field in ("hostPID", "hostIPC", "hostUsers", *(() if host_process else ("hostNetwork",))):
         spec.pop(field, None)
     holders = [spec]
     for name in ("containers", "initContainers", "ephemeralContainers"):
@@ -220,6 +238,8 @@ def keep_what_windows_has(spec: dict[str, Any]) -> None:
         holder["securityContext"] = {
             key: value for key, value in security.items() if key in ("runAsNonRoot", "windowsOptions")
         }
+        if host_process and holder is not spec:
+            holder["securityContext"].pop("windowsOptions", None)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
