@@ -55,9 +55,18 @@ def connect(context: str, *, kubeconfig: str | None = None, in_cluster: bool = F
             logging.getLogger().removeHandler(captured)
         if "exec" in user and not configuration.api_key and not configuration.cert_file:
             raise _exec_failed(context, user["exec"], captured.text)
-    key = configuration.api_key.get("BearerToken")
-    if isinstance(key, str):
-        configuration.api_key["BearerToken"] = key.strip()  # a token file ends in a newline
+    refresh = configuration.refresh_api_key_hook
+
+    def strip(configuration: Any) -> None:
+        """A token file ends in a newline, which no header may."""
+        if refresh is not None:
+            refresh(configuration)
+        key = configuration.api_key.get("BearerToken")
+        if isinstance(key, str):
+            configuration.api_key["BearerToken"] = key.strip()
+        configuration.refresh_api_key_hook = strip  # each refresh puts the loader's own back
+
+    strip(configuration)
     return client.ApiClient(configuration=configuration)
 
 

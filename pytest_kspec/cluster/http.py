@@ -8,6 +8,7 @@ for each kind.
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from pytest_kspec.errors import SourceUnavailable
 
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
+_USER = re.compile(r"//[^/\s@]*@")
 
 
 class Limits(NamedTuple):
@@ -150,9 +152,11 @@ class Connection:
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-        text = " ".join(str(reason).split())
+        # A ValueError's text may hold the header that is wrong, and so the token; a URL the proxy's password.
+        known = isinstance(reason, HTTPError | OSError)
+        text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request cannot be made"
         # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
-        text = text.partition(">: ")[2] or text.rpartition("): ")[2] or text
+        text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
         made = SourceUnavailable(
             f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
             where=self._context,

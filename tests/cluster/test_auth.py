@@ -1,0 +1,213 @@
+"""Credentials over real TLS and real processes."""
+
+import ssl
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.cluster import auth
+from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.errors import AccessDenied, SourceUnavailable
+from tests.cluster.api import PODS, Api, Reply, kubeconfig, page
+from tests.cluster.objects import pod
+from tests.controlplane.certificates import Authority, KeyPair
+
+QUICK = Limits(connect_timeout_s=2.0, read_timeout_s=2.0, retries=1, backoff_s=0.01)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def context(authority: Authority, pair: KeyPair, *, clients: bool = False) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(pair.certificate, pair.key)
+    if clients:
+        made.load_verify_locations(cadata=authority.bundle.decode())
+        made.verify_mode = ssl.CERT_REQUIRED
+    return made
+
+
+@pytest.fixture
+def api(authority: Authority) -> Iterator[Api]:
+    with Api({PODS: page(pod("a"))}, context(authority, authority.issue("server"))) as api:
+        yield api
+
+
+def names(config: str, context: str = "prod") -> list[str]:
+    source = LiveSource(context, kubeconfig=config, limits=QUICK)
+    try:
+        return [p.name for p in Inventory(source).pods()]
+    finally:
+        source.close()
+
+
+def sent(api: Api) -> set[str | None]:
+    return {request.headers.get("authorization") for request in api.seen}
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def plugin(command: str) -> dict[str, Any]:
+    return {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": command,
+            "interactiveMode": "Never",
+        }
+    }
+
+
+def credential(status: str) -> str:
+    return f"""cat <<'E'
+{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {status}}}
+E"""
+
+
+def test_token_and_authority(api: Api, authority: Authority, tmp_path: Path) -> None:
+    assert names(kubeconfig(tmp_path, api.url, ca=authority.bundle)) == ["a"]
+    assert sent(api) == {"Bearer t0ken"}
+
+
+def test_an_unknown_authority_is_refused_unless_asked_for(api: Api, tmp_path: Path) -> None:
+    with pytest.raises(SourceUnavailable, match=r"does not answer \(SSLError\).*certificate verify failed"):
+        names(kubeconfig(tmp_path, api.url))
+    assert names(kubeconfig(tmp_path, api.url, **{"insecure-skip-tls-verify": True})) == ["a"]
+
+
+def test_the_name_in_the_certificate(authority: Authority, tmp_path: Path) -> None:
+    pair = authority.issue("elsewhere", hosts=["api.example.com"])
+    with Api({PODS: page(pod("a"))}, context(authority, pair)) as api:
+        with pytest.raises(SourceUnavailable, match="SSLError"):
+            names(kubeconfig(tmp_path, api.url, ca=authority.bundle))
+        config = kubeconfig(tmp_path, api.url, ca=authority.bundle, **{"tls-server-name": "api.example.com"})
+        assert names(config) == ["a"]
+
+
+def test_client_certificates(authority: Authority, tmp_path: Path) -> None:
+    pair = authority.issue("client")
+    user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    with Api({PODS: page(pod("a"))}, context(authority, authority.issue("server"), clients=True)) as api:
+        assert names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=user)) == ["a"]
+        assert sent(api) == {None}
+        with pytest.raises(SourceUnavailable, match="the API server does not answer"):
+            names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user={}))
+
+
+def test_a_token_file_ends_in_a_newline(api: Api, authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    assert names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user={"tokenFile": "token"})) == ["a"]
+    assert sent(api) == {"Bearer from-file"}
+
+
+def test_an_exec_plugin(api: Api, authority: Authority, tmp_path: Path) -> None:
+    command = script(tmp_path / "login", credential('{"token": "from-plugin"}'))
+    assert names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command))) == ["a"]
+    assert sent(api) == {"Bearer from-plugin"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("echo 'run: cloud login' >&2; exit 3", "exec: process returned 3. run: cloud login."),
+        ("echo s3cret", "exec: failed to decode process output"),
+        (credential('{"s3cret": 1}'), "exec: missing token or clientCertificateData field in plugin output"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_an_exec_plugin_that_fails_is_never_anonymous(
+    text: str | None, message: str, api: Api, authority: Authority, tmp_path: Path
+) -> None:
+    command = script(tmp_path / "login", text) if text else str(tmp_path / "none")
+    with pytest.raises(AccessDenied, match=r"^prod: the exec plugin .* gave no credentials") as raised:
+        names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command)))
+    assert message in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+    assert api.seen == []
+
+
+def test_an_exec_plugin_that_waits_for_ever(
+    api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "EXEC_TIMEOUT_S", 0.3)
+    command = script(tmp_path / "login", "exec sleep 5")
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailable, match="loading the credentials took more than 0 s"):
+        names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command)))
+    assert time.monotonic() - began < 4
+
+
+def test_a_proxy(authority: Authority, tmp_path: Path) -> None:
+    """An http server behind a proxy: the proxy sees the whole URL of the server that has no name."""
+    with Api({PODS: page(pod("a"))}) as proxy:
+        assert names(kubeconfig(tmp_path, "http://no.such.host.invalid", **{"proxy-url": proxy.url})) == ["a"]
+        assert {r.headers["host"] for r in proxy.seen} == {"no.such.host.invalid"}
+
+
+def test_a_file_that_is_missing_is_named(api: Api, tmp_path: Path) -> None:
+    user = {"client-certificate": "nowhere.pem", "client-key": "nowhere.key"}
+    with pytest.raises(SourceUnavailable, match=r"prod: the credentials cannot be loaded: .*nowhere\.pem"):
+        names(kubeconfig(tmp_path, api.url, user=user))
+
+
+def test_a_key_that_is_no_base64_is_not_shown(api: Api, tmp_path: Path) -> None:
+    user = {"client-key-data": "s3cret!", "client-certificate-data": "s3cret!"}
+    with pytest.raises(SourceUnavailable) as raised:
+        names(kubeconfig(tmp_path, api.url, user=user))
+    assert "s3cret" not in str(raised.value)
+
+
+def test_in_cluster(api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes.config import incluster_config  # the paths that every pod has
+
+    (tmp_path / "token").write_text("from-pod\n")
+    (tmp_path / "ca.crt").write_bytes(authority.bundle)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    host, port = api.url.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    source = LiveSource("in-cluster", in_cluster=True, limits=QUICK)
+    assert [p.name for p in Inventory(source).pods()] == ["a"]
+    assert sent(api) == {"bearer from-pod"}
+    (tmp_path / "token").unlink()
+    with pytest.raises(SourceUnavailable, match="Service token file does not exist"):
+        Inventory(LiveSource("in-cluster", in_cluster=True, limits=QUICK)).pods()
+
+
+def test_the_official_client_has_the_same_credentials(api: Api, authority: Authority, tmp_path: Path) -> None:
+    source = LiveSource("prod", kubeconfig=kubeconfig(tmp_path, api.url, ca=authority.bundle), limits=QUICK)
+    client = source.api_client()
+    assert client is source.api_client()
+    api.answers["/version"] = Reply({"gitVersion": "v1.30.1"})
+    answer = client.rest_client.request(
+        "GET",
+        client.configuration.host + "/version",
+        headers={"authorization": client.configuration.api_key["BearerToken"]},
+    )
+    assert answer.read() == b'{"gitVersion": "v1.30.1"}'
+
+
+def test_a_token_that_no_header_can_hold_is_not_shown(api: Api, authority: Authority, tmp_path: Path) -> None:
+    config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user={"token": "s3cret\nline"})
+    with pytest.raises(SourceUnavailable, match="the request cannot be made") as raised:
+        names(config)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_proxy_password_is_not_shown(tmp_path: Path) -> None:
+    config = kubeconfig(tmp_path, "https://127.0.0.1:1", **{"proxy-url": "http://me:s3cret@127.0.0.1:1"})
+    with pytest.raises(SourceUnavailable, match="does not answer") as raised:
+        names(config)
+    assert "s3cret" not in str(raised.value)
