@@ -1,8 +1,9 @@
 """Default deny in every namespace, for ingress and for egress.
 
-Restricted field:  NetworkPolicy spec.{podSelector,policyTypes,ingress,egress}, all policies of a namespace
-together Allowed values:    one policy with an empty podSelector, of that policy type and without rules for
-it; and no policy                    with an empty podSelector that allows everything in that direction
+Restricted field:  NetworkPolicy spec.{podSelector,policyTypes,ingress,egress}, all policies of a
+                   namespace together
+Allowed values:    one policy with an empty podSelector, of that policy type and without rules for it;
+                   and no policy with an empty podSelector that allows everything in that direction
 Source:            Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kubernetes Benchmark 1.10, 5.3.2
 
 Policies only add: what one of them allows, another cannot deny. So an allow-everything policy for all pods

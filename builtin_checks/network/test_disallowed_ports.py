@@ -3,8 +3,8 @@
 Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].ports[*].{containerPort,hostPort};
                    Service spec.ports[*].{port,targetPort,nodePort} and spec.healthCheckNodePort
 Allowed values:    every port that is not in network.disallowedPorts
-Source:            the specification, network.disallowedPorts; CIS Kubernetes Benchmark 1.10, 5.2.13 (host
-ports);                    Kubernetes, Service and Container (v1)
+Source:            the specification, network.disallowedPorts; CIS Kubernetes Benchmark 1.10, 5.2.13;
+                   Kubernetes, Service and Container (v1)
 
 A named targetPort is the container port of that name, which is examined where it is declared. Declaring a
 container port opens nothing and leaving it out closes nothing: a process may listen on ports that no manifest

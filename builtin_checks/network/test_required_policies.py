@@ -1,8 +1,8 @@
 """NetworkPolicies that must exist in each namespace.
 
-Restricted field:  NetworkPolicy metadata.name, in each namespace (or in those that the entry's `namespaces`
-covers) Allowed values:    the name is there Source:            the specification, network.requiredPolicies;
-CIS Kubernetes Benchmark 1.10, 5.3.2
+Restricted field:  NetworkPolicy metadata.name, in each namespace (or in those that `namespaces` covers)
+Allowed values:    the name is there
+Source:            the specification, network.requiredPolicies; CIS Kubernetes Benchmark 1.10, 5.3.2
 
 Only the name is compared. A `namespaces` entry without wildcards that names no namespace of the cluster is a
 finding: the policy cannot be there either.

@@ -6,7 +6,7 @@ covers nothing, but what it would have covered is counted, so that the report sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -81,26 +81,39 @@ def _namespace(ref: ResourceRef) -> str:
 class ExemptionMatcher:
     """Those exemptions that may cover findings of one check on one cluster; false if there are none.
 
-    uses:       index in the session's list → findings that it matched, expired ones included
     per_object: True when pods of one owner may be treated differently, so that it cannot be decided by owner
     """
 
     def __init__(self, candidates: Sequence[_Compiled]) -> None:
         self._candidates = candidates
-        self.uses: dict[int, int] = {}
+        self._matched: dict[int, set[Hashable]] = {}
         self.per_object = any(c.per_object for c in candidates)
 
     def __bool__(self) -> bool:
         return bool(self._candidates)
 
+    @property
+    def uses(self) -> dict[int, int]:
+        """Index in the session's list → findings that it matched, expired ones included."""
+        return {index: len(findings) for index, findings in self._matched.items()}
+
     def match(
-        self, resource: ResourceRef, owner: ResourceRef, labels: Mapping[str, str], container: str
+        self,
+        resource: ResourceRef,
+        owner: ResourceRef,
+        labels: Mapping[str, str],
+        container: str,
+        finding: Hashable = None,
     ) -> AppliedExemption | None:
-        """The first valid exemption that covers this finding; every one that matches is counted as used."""
+        """The first valid exemption that covers this finding; every one that matches is counted as used.
+
+        finding: what makes it one finding; an exemption that matches it on several pods counts it once
+        """
         found: AppliedExemption | None = None
         for candidate in self._candidates:
             if candidate.covers(resource, owner, labels, container):
-                self.uses[candidate.index] = self.uses.get(candidate.index, 0) + 1
+                seen = self._matched.setdefault(candidate.index, set())
+                seen.add(len(seen) if finding is None else finding)
                 if found is None and not candidate.expired:
                     found = candidate.applied
         return found
@@ -128,8 +141,13 @@ class Exemptions:
             [c for c in self._compiled if matches_check(c.checks, check_id) and c.clusters.match(cluster)]
         )
 
-    def report(self, uses: Mapping[int, int]) -> tuple[ExemptionUse, ...]:
-        """What became of each exemption, in their order. uses: the sum of the matchers' `uses`."""
+    def report(self, uses: Mapping[int, int], *, complete: bool = True) -> tuple[ExemptionUse, ...]:
+        """What became of each exemption, in their order.
+
+        uses: the sum of the matchers' `uses`
+        complete: every requirement was evaluated; otherwise one without a match may have had no chance ("unknown")
+        """
+        unmatched = "unused" if complete else "unknown"
         return tuple(
             ExemptionUse(
                 name=c.exemption.name,
@@ -137,7 +155,7 @@ class Exemptions:
                 approver=c.exemption.approver,
                 expires_at=c.exemption.expires_text,
                 location=c.exemption.location,
-                state="expired" if c.expired else "used" if uses.get(c.index) else "unused",
+                state="expired" if c.expired else "used" if uses.get(c.index) else unmatched,
                 matched=uses.get(c.index, 0),
             )
             for c in self._compiled

@@ -151,7 +151,11 @@ class NotEvaluated:
 
 @dataclass(frozen=True, slots=True)
 class ExemptionUse:
-    """What became of one exemption. state: "used", "unused" or "expired". matched: findings (or would-be) it covers."""
+    """What became of one exemption.
+
+    state:   "used", "unused", "expired", or "unknown" (not everything was evaluated)
+    matched: findings (or would-be) that it covers
+    """
 
     name: str
     reason: str

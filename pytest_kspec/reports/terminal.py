@@ -203,7 +203,7 @@ def _finding(finding: Finding, page: _Page) -> Iterator[str]:
         yield from page.block(finding.message, "     ", lines=2)
         if finding.actual is None:
             return
-    change = page.elide(value(finding.actual), 5)
+    change = " ".join(page.fold(value(finding.actual), 5, 2))
     if finding.expected:
         change = f"{change} {page.symbols.arrow} {page.show(finding.expected)}"
     path = page.show(finding.path)
@@ -212,7 +212,7 @@ def _finding(finding: Finding, page: _Page) -> Iterator[str]:
         return
     if path:
         yield from (f"     {part}" for part in page.fold(path, 5, 2))
-    yield from (f"     {part}" for part in page.fold(change, 5, 2))
+    yield from (f"     {part}" for part in page.fold(change, 5, 4))
 
 
 def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:

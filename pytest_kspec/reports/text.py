@@ -77,14 +77,17 @@ def _head(text: str, width: int) -> str:
 def fold(text: str, width: int, lines: int = 4, mark: str = "…") -> list[str]:
     """The text in lines of at most `width` cells, broken at spaces, else after `. / , ]`, else anywhere.
 
-    At most `lines` lines; the last one is elided.
+    At most `lines` lines; the last one says with `mark` that there was more.
     """
     width = max(width, 8)
     result: list[str] = []
     rest = text.strip()
     while rest and width_of(rest) > width:
         if len(result) == lines - 1:
-            result.append(elide(rest, width, mark))
+            # What is said at the end is lost, and seen to be; a cut in the middle reads as another text.
+            head = _head(rest, width - width_of(mark))
+            space = head.rfind(" ")
+            result.append((head[:space] if space > width // 3 else head).rstrip() + mark)
             return result
         head = _head(rest, width)
         cut = head.rfind(" ") if rest[len(head)] != " " else len(head)

@@ -94,7 +94,7 @@ class Findings:
         self._errors: list[str] = []
         self._skip = ""
         self._asked = False
-        self.examined_count = 0
+        self._examined: dict[int, tuple[Any, int]] = {}
 
     def add(
         self,
@@ -156,9 +156,12 @@ class Findings:
         if self._matcher:
             split = {}
             # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks.
+            finding = (owner, violation.path, repr(violation.actual), violation.expected, message)
             samples = members if self._matcher.per_object else members[:1]
             for member in samples:
-                exemption = self._matcher.match(member.ref, owner, member.labels, violation.container)
+                exemption = self._matcher.match(
+                    member.ref, owner, member.labels, violation.container, finding
+                )
                 some = split.setdefault(exemption, [])
                 some.extend([member] if self._matcher.per_object else members)
         for exemption, some in split.items():
@@ -177,9 +180,15 @@ class Findings:
     def examined(self, resources: Sequence[Any] | int) -> None:
         """Say what was looked at; collections from fixtures say so themselves when they are iterated."""
         self._asked = True
-        self.examined_count = max(
-            self.examined_count, resources if isinstance(resources, int) else len(resources)
-        )
+        # By identity: iterating a collection twice is looking at it once.
+        known = resources.items if isinstance(resources, Resources) else resources
+        count = known if isinstance(known, int) else len(known)
+        self._examined[-len(self._examined) if isinstance(known, int) else id(known)] = (known, count)
+
+    @property
+    def examined_count(self) -> int:
+        """How many objects were looked at."""
+        return sum(count for _, count in self._examined.values())
 
     def error(self, message: str, resource: Resource | ResourceRef | None = None) -> None:
         """Report that something could not be evaluated: the verdict is error, findings are kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import SourceError, SpecError, UsageError
 from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
@@ -145,6 +145,11 @@ class Run:
                 uses[index] = uses.get(index, 0) + count
             checks.append(CheckResult.from_wire(dict(wire["result"])))
         checks.sort(key=lambda c: (c.id, c.nodeid))
+        names = [c.id for c in checks if c.verdict != Verdict.ERROR]
+        complete = len(names) == len(checks) and all(
+            any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
+            for p in spec.plan.planned
+        )
         return ClusterResult(
             name=name,
             source=facts["source"],
@@ -154,7 +159,7 @@ class Run:
             spec_version=spec.spec.version,
             spec_path=spec.spec.path,
             checks=tuple(checks),
-            exemptions=spec.exemptions.report(uses),
+            exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
             not_evaluated=spec.plan.not_evaluated,
         )
 
@@ -243,6 +248,21 @@ def make_shared_folder() -> Path:
 def remove_shared_folder(path: Path) -> None:
     """Raw pages hold what the cluster holds: nothing of them is left behind."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _namespace_levels(spec: LoadedSpec) -> Iterator[ExemptionUse]:
+    """Namespaces held to another Pod Security level: exemptions too, so that every report shows them."""
+    section = spec.spec.pod_security
+    for index, entry in enumerate(section.exemptions if section is not None else ()):
+        yield ExemptionUse(
+            name=f"podSecurity.exemptions: namespace {entry.namespace} at level {entry.level}",
+            reason=entry.reason,
+            approver="",
+            expires_at=entry.expires_text,
+            location=spec.locate(f"podSecurity.exemptions[{index}]"),
+            state="expired" if entry.is_expired(now()) else "used",
+            matched=0,
+        )
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -159,3 +159,14 @@ def test_paths_of_objects_and_of_containers(project: Project) -> None:
         "spec.replicas",
         "spec.template.spec.containers[app].image",
     ]
+
+
+def test_an_exemption_is_not_called_unused_when_not_everything_ran(project: Project) -> None:
+    project.write(
+        "exemptions.yaml",
+        "apiVersion: kspec.dev/v1\nkind: Exemptions\nexemptions:\n"
+        "- {name: stale, reason: gone, approver: jo, expiresAt: 2999-01-01, namespaces: [other]}\n",
+    )
+    for args, state in (((), "unused"), (("-k", "privileged"), "unknown")):
+        project.run("--kspec-exemptions=exemptions.yaml", *args)
+        assert [e["state"] for e in project.result()["clusters"][0]["exemptions"]] == [state]
