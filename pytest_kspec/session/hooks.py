@@ -63,8 +63,8 @@ class SessionHooks:
         if item.wire is not None:
             item.wire["result"]["durationSeconds"] = round(call.duration, 6)
             report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
-            if call.when == "call":
-                _add_properties(report, item.wire["result"])
+            if call.when != "teardown":
+                _add_properties(item, item.wire["result"])
         return report
 
     def _conclude_setup(
@@ -170,14 +170,14 @@ class SessionHooks:
             runs.remove_shared_folder(self._run.shared)
 
 
-def _add_properties(report: pytest.TestReport, result: dict[str, Any]) -> None:
-    """What pytest's own JUnit XML carries of a result (`--junitxml`)."""
+def _add_properties(item: pytest.Item, result: dict[str, Any]) -> None:
+    """What pytest's own JUnit XML carries of a result (`--junitxml`); it reads them from the teardown's report."""
     found = [f["message"] for f in result["findings"] if f["exemption"] is None]
     exempt = len(result["findings"]) - len(found)
-    report.user_properties.append(("kspec_verdict", result["verdict"]))
-    report.user_properties.append(("kspec_examined", result["examined"]))
-    report.user_properties.append(("kspec_findings", len(found)))
+    item.user_properties.append(("kspec_verdict", result["verdict"]))
+    item.user_properties.append(("kspec_examined", result["examined"]))
+    item.user_properties.append(("kspec_findings", len(found)))
     if exempt:
-        report.user_properties.append(("kspec_exempted", exempt))
+        item.user_properties.append(("kspec_exempted", exempt))
     for message in found[:HTML_FINDINGS]:
-        report.user_properties.append(("kspec_finding", message))
+        item.user_properties.append(("kspec_finding", message))

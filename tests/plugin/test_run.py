@@ -186,3 +186,50 @@ def _timeless(result: dict[str, object]) -> object:
         for check in cluster["checks"]:
             check["durationSeconds"] = 0
     return data
+
+
+def test_ctrl_c_reports_what_ran_and_nothing_else_as_passed(project: Project) -> None:
+    project.write(
+        "checks/test_stop.py",
+        "from pytest_kspec import check\n"
+        "@check(id='network.zz-stop', title='It goes on', severity='low', remediation='None.')\n"
+        "def test_stop(findings):\n"
+        "    '''As if the user had pressed Ctrl-C.'''\n"
+        "    raise KeyboardInterrupt\n",
+    )
+    out = project.run("--kspec-checks=checks")
+    assert out.ret == pytest.ExitCode.INTERRUPTED
+    verdicts = project.verdicts()
+    assert verdicts["network.allowedServiceTypes"] == "fail"
+    assert verdicts["network.zz-stop"] == "error"
+    assert verdicts[PRIVILEGED] == "error"
+
+
+def test_junitxml_of_pytest_carries_the_facts(project: Project) -> None:
+    import xml.etree.ElementTree as ET
+
+    project.run("--junitxml=junit.xml")
+    cases = {c.get("name"): c for c in ET.parse(project.path / "junit.xml").iter("testcase")}
+    case = cases[PRIVILEGED]
+    assert case.get("classname") == "strict.yaml.prod"
+    properties = {p.get("name"): p.get("value") for p in case.iter("property")}
+    assert properties["kspec_severity"] == "critical"
+    assert properties["kspec_verdict"] == "fail"
+    assert "securityContext.privileged is true" in (properties["kspec_finding"] or "")
+    (failure,) = case.iter("failure")
+    assert "Deployment web/shop" in (failure.text or "")
+
+
+def test_html_of_pytest_html_has_a_severity_column(project: Project) -> None:
+    project.run("--html=page.html", "--self-contained-html")
+    page = (project.path / "page.html").read_text()
+    assert "Severity" in page
+    assert "critical" in page
+
+
+def test_several_specifications_in_one_run(project: Project) -> None:
+    text = (project.path / "strict.yaml").read_text()
+    project.write("second.yaml", text.replace("name: strict", "name: second"))
+    project.run("--kspec-spec=second.yaml", clusters=("./prod", "./stage"))
+    found = [(c["name"], c["spec"]["name"]) for c in project.result()["clusters"]]
+    assert found == [("prod", "second"), ("prod", "strict"), ("stage", "second"), ("stage", "strict")]
