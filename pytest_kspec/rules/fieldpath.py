@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_kspec.errors import Malformed
+from pytest_kspec.model.resources import Container
+
+Where = str | Container
+"""Where data is in a pod. A container's path is put together only when a message needs it."""
 
 _TYPE_NAMES = {
     bool: "a boolean",
@@ -35,14 +39,30 @@ def malformed(path: str, found: Any, allowed: type) -> NoReturn:
     raise Malformed(f"{path} is {kind}; Kubernetes allows only {type_name(allowed)} there.")
 
 
-def _resolve(data: Any, keys: tuple[str, ...], base: str) -> Any:
-    for depth, key in enumerate(keys):
-        if type(data) is not dict:
-            malformed(".".join((base, *keys[:depth])), data, dict)
-        data = data.get(key)
-        if data is None:
+def path_of(where: Where) -> str:
+    """The path as text."""
+    return where if isinstance(where, str) else where.path
+
+
+def _resolve(data: Any, keys: tuple[str, ...], where: Where) -> Any:
+    value = data
+    for key in keys:
+        if type(value) is not dict:
+            _no_map(data, keys, where)
+        value = value.get(key)
+        if value is None:
             return None
-    return data
+    return value
+
+
+def _no_map(data: Any, keys: tuple[str, ...], where: Where) -> NoReturn:
+    path = path_of(where)
+    for key in keys:
+        if type(data) is not dict:
+            break
+        data = data[key]
+        path = f"{path}.{key}"
+    malformed(path, data, dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +92,22 @@ class FieldPath:
         """The text up to `[]`: the list itself."""
         return ".".join(self.keys)
 
-    def get(self, data: Any, base: str, kind: type | None = None) -> Any:
-        """The value, None for unset; for a list path the list. base: path of `data`, for messages."""
-        value = _resolve(data, self.keys, base)
+    def get(self, data: Any, where: Where, kind: type | None = None) -> Any:
+        """The value, None for unset; for a list path the list. where: the path of `data`, for messages."""
+        value = _resolve(data, self.keys, where)
         if value is not None:
             expected = list if self.item_keys is not None else kind
             if expected is not None and type(value) is not expected:
-                malformed(f"{base}.{self.plain}", value, expected)
+                malformed(f"{path_of(where)}.{self.plain}", value, expected)
         return value
 
-    def items(self, data: Any, base: str, kind: type) -> Iterator[tuple[str, Any]]:
+    def items(self, data: Any, where: Where, kind: type) -> Iterator[tuple[str, Any]]:
         """(path, value) for each item of a list path; an item that is a map goes by its `name`."""
         item_keys = self.item_keys
         if item_keys is None:
             raise ValueError(f"{self.text!r} is no list path")
-        for index, item in enumerate(self.get(data, base) or ()):
-            path = f"{base}.{self.plain}[{item_label(item, index)}]"
+        for index, item in enumerate(self.get(data, where) or ()):
+            path = f"{path_of(where)}.{self.plain}[{item_label(item, index)}]"
             value = item if item is None else _resolve(item, item_keys, path)
             if value is not None and type(value) is not kind:
                 malformed(".".join((path, *item_keys)), value, kind)

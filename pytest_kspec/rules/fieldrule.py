@@ -6,18 +6,18 @@ they cannot disagree. Unset is a value like any other and written None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import Any, Literal
 
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldpath import FieldPath, item_label, malformed
+from pytest_kspec.rules.fieldpath import FieldPath, Where, item_label, malformed, path_of
 
 Over = Literal["containers", "pod", "pod and containers", "volumes"]
-Target = tuple[dict[str, Any], str, str]
-"""What a rule looks at: the object, its path in a pod, the container's name or ""."""
+Target = tuple[dict[str, Any], Where]
+"""What a rule looks at: the object, and where it is in the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,55 +109,73 @@ class FieldRule:
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
-        if any(condition.holds(pod) for condition in self.unless):
-            return ()
+        for condition in self.unless:
+            if condition.holds(pod):
+                return ()
+        path, kind, set_by = self._path, self._kind, self._set_by
+        if path.item_keys is not None:
+            return self._evaluate_lists(pod)
         found: list[Violation] = []
         inherited: Any = None
         if self.inherits:
-            inherited = self._value(pod.spec, "spec")
-            if inherited is not None and not self._allows(inherited):
-                found.append(Violation(f"spec.{self.field}", inherited, self.expected))
-        for data, base, container in targets(pod, self.over):
-            if self._path.is_list:
-                found.extend(self._in_list(data, base, container))
-                continue
-            value = self._value(data, base)
-            if value is None and inherited is not None:
-                continue  # The pod's value was judged above, once.
-            if not self._allows(value):
-                found.append(Violation(f"{base}.{self.field}", value, self.expected, container))
+            inherited = path.get(pod.spec, "spec", kind)
+            if inherited is None and set_by is not None and set_by.get(pod.spec, "spec") is not None:
+                inherited = ""
+            if inherited is not None and not self.allows(inherited):
+                found.append(self._violation("spec", inherited))
+        for data, where in targets(pod, self.over):
+            value = path.get(data, where, kind)
+            if value is None:
+                if set_by is not None and set_by.get(data, where) is not None:
+                    value = ""
+                elif inherited is not None:
+                    continue  # The pod's value was judged above, once.
+            if not self.allows(value):
+                found.append(self._violation(where, value))
         return found
 
-    def _value(self, data: dict[str, Any], base: str) -> Any:
-        value = self._path.get(data, base, self._kind)
-        if value is None and self._set_by is not None and self._set_by.get(data, base) is not None:
-            return ""
-        return value
-
-    def _allows(self, value: Any) -> bool:
+    def allows(self, value: Any) -> bool:
+        """Whether the field may have this value of its type; None is unset."""
         return value in self.allowed if self.allowed else value not in self.forbidden
 
-    def _in_list(self, data: dict[str, Any], base: str, container: str) -> Iterator[Violation]:
-        items = self._path.items(data, base, self._kind)
-        bad = [(path, value) for path, value in items if not self._allows(value)]
-        if self._path.item_keys:
-            for path, value in bad:
-                yield Violation(path, value, self.expected, container)
-        elif bad:
-            actual = [value for _, value in bad]
-            yield Violation(f"{base}.{self._path.plain}", actual, self.expected, container)
+    def _violation(self, where: Where, actual: Any) -> Violation:
+        return violation(where, self._path.plain, actual, self.expected)
+
+    def _evaluate_lists(self, pod: PodShape) -> list[Violation]:
+        found: list[Violation] = []
+        for data, where in targets(pod, self.over):
+            if self._path.get(data, where) is None:
+                continue
+            items = self._path.items(data, where, self._kind)
+            bad = [(path, value) for path, value in items if not self.allows(value)]
+            if self._path.item_keys:
+                name = container_name(where)
+                found.extend(Violation(path, value, self.expected, name) for path, value in bad)
+            elif bad:
+                found.append(self._violation(where, [value for _, value in bad]))
+        return found
 
 
-def targets(pod: PodShape, over: Over) -> Iterator[Target]:
+def container_name(where: Where) -> str:
+    """The container's name, "" outside of containers."""
+    return "" if isinstance(where, str) else where.name
+
+
+def violation(where: Where, field: str, actual: Any, expected: str) -> Violation:
+    """One violation by a field of the object there."""
+    return Violation(f"{path_of(where)}.{field}", actual, expected, container_name(where))
+
+
+def targets(pod: PodShape, over: Over) -> list[Target]:
     """The objects that a rule looks at, in the pod's order. Raises Malformed where one of them is no map."""
+    found: list[Target] = []
     if over in ("pod", "pod and containers"):
-        yield pod.spec, "spec", ""
+        found.append((pod.spec, "spec"))
     if over in ("containers", "pod and containers"):
         if pod.malformed:
-            path, found = pod.malformed[0]
-            malformed(path, found, dict if path.endswith("]") else list)
-        for container in pod.containers:
-            yield container.raw, container.path, container.name
+            path, wrong = pod.malformed[0]
+            malformed(path, wrong, dict if path.endswith("]") else list)
+        found.extend([(container.raw, container) for container in pod.containers])
     if over == "volumes":
         volumes = pod.spec.get("volumes")
         if volumes is not None and type(volumes) is not list:
@@ -166,7 +184,8 @@ def targets(pod: PodShape, over: Over) -> Iterator[Target]:
             path = f"spec.volumes[{item_label(volume, index)}]"
             if type(volume) is not dict:
                 malformed(path, volume, dict)
-            yield volume, path, ""
+            found.append((volume, path))
+    return found
 
 
 def _choice(values: tuple[Any, ...]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Rule, Violation
 from pytest_kspec.rules.fieldpath import FieldPath, malformed
-from pytest_kspec.rules.fieldrule import Over, PodCondition, targets
+from pytest_kspec.rules.fieldrule import Over, PodCondition, container_name, targets, violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +33,15 @@ class RequiredItem:
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
-        if any(condition.holds(pod) for condition in self.unless):
-            return ()
+        for condition in self.unless:
+            if condition.holds(pod):
+                return ()
         path = FieldPath(f"{self.field}[]")
         found = []
-        for data, base, container in targets(pod, self.over):
-            items = [value for _, value in path.items(data, base, str)]
-            if self.item not in items:
-                actual = path.get(data, base)
-                found.append(Violation(f"{base}.{self.field}", actual, self.expected, container))
+        for data, where in targets(pod, self.over):
+            items = path.get(data, where)
+            if items is None or self.item not in [value for _, value in path.items(data, where, str)]:
+                found.append(violation(where, self.field, items, self.expected))
         return found
 
 
@@ -76,7 +76,7 @@ class AnnotationRule:
         if not self.containers:
             return _matches(key, self.key)
         prefix = self.key.removesuffix("*")
-        return any(key == prefix + name for _, _, name in targets(pod, "containers"))
+        return any(key == prefix + container_name(where) for _, where in targets(pod, "containers"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +94,14 @@ class VolumeTypes:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`. A type that this version does not know is not allowed."""
         found = []
-        for volume, base, _ in targets(pod, "volumes"):
+        for volume, where in targets(pod, "volumes"):
             for kind, value in volume.items():
                 if kind == "name" or value is None:
                     continue
                 if type(value) is not dict:
-                    malformed(f"{base}.{kind}", value, dict)
+                    malformed(f"{where}.{kind}", value, dict)
                 if kind not in self.allowed:
-                    found.append(Violation(f"{base}.{kind}", value, self.expected))
+                    found.append(violation(where, kind, value, self.expected))
         return found
 
 

@@ -149,6 +149,11 @@ def containers(draw: st.DrawFn, name: str, good: bool, few: int) -> dict[str, An
     """One container: `good` ones pass level restricted but for up to `few` fields."""
     container: dict[str, Any] = {"name": name, "image": "example.com/app:1", **draw(some(CONTAINER, few))}
     security = (copy.deepcopy(GOOD_CONTAINER) if good else {}) | draw(some(CONTAINER_SECURITY, few))
+    if few and draw(st.booleans()):
+        security["capabilities"] = {
+            "drop": ["ALL"],
+            "add": draw(st.lists(CAPABILITY, min_size=1, max_size=2)),
+        }
     return container | {"securityContext": security or draw(st.sampled_from([None, {}]))}
 
 
