@@ -104,7 +104,7 @@ class FieldRule:
         else:
             text = _choice(self.allowed)
         if self.inherits:
-            text += ", or unset with such a value in spec.securityContext"
+            text += ", or unset with such a value in the pod's securityContext"
         return f"{text}{_unless(self.unless)}"
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:

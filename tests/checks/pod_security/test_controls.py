@@ -57,11 +57,11 @@ def test_every_version_step_has_cases_on_both_sides():
         ("runAsUser", "not 0, unless spec.hostUsers is false"),
         (
             "runAsNonRoot",
-            "true, or unset with such a value in spec.securityContext, unless spec.hostUsers is false",
+            "true, or unset with such a value in the pod's securityContext, unless spec.hostUsers is false",
         ),
         (
             "seccompProfileRestricted",
-            "RuntimeDefault or Localhost, or unset with such a value in spec.securityContext, "
+            "RuntimeDefault or Localhost, or unset with such a value in the pod's securityContext, "
             "unless spec.os.name is windows",
         ),
         ("capabilitiesRestricted", "a list with ALL, unless spec.os.name is windows"),
