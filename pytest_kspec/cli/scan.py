@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.cli.scan_run import run_pytest
 
     outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
-    if outcome.result is not None and outcome.result.clusters:
+    if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
         outcome.errors += _report(outcome.result, targets)
     for line in outcome.errors:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")

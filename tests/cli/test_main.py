@@ -1,0 +1,71 @@
+"""The command itself: help, errors, and what it costs to start."""
+
+import subprocess
+import sys
+
+import pytest
+
+import pytest_kspec
+from pytest_kspec.cli.main import COMMANDS
+
+from .conftest import Kspec
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(kspec: Kspec, words: list[str]) -> None:
+    said = kspec(*words)
+    assert said.code == 0
+    assert [line.split()[0] for line in said.out.splitlines() if line.startswith("  ")] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "version"])
+@pytest.mark.parametrize("form", ["option", "help"])
+def test_each_command_explains_itself_with_examples(kspec: Kspec, name: str, form: str) -> None:
+    said = kspec(name, "--help") if form == "option" else kspec("help", name)
+    assert said.code == 0
+    assert said.out.startswith(f"usage: kspec {name}")
+    examples = said.out.split("examples:\n")[1].splitlines()
+    assert 2 <= len(examples) <= 5
+    assert all(f"kspec {name}" in line for line in examples)
+
+
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version(kspec: Kspec, word: str) -> None:
+    assert kspec(word) == (0, f"kspec {pytest_kspec.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["chekcs"], "kspec: unknown command 'chekcs'. Did you mean 'checks'?"),
+        (["enforce"], "kspec: unknown command 'enforce'. See 'kspec --help'."),
+        (["--hlep"], "kspec: unknown option '--hlep'. Did you mean '--help'?"),
+        (["scan", "--custer=x"], "kspec scan: unrecognized arguments: --custer=x. Did you mean '--cluster'?"),
+        (["explain"], "kspec explain: the following arguments are required: ID. See 'kspec explain --help'."),
+        (["scan"], "no specification is given. Name one, or write one with 'kspec init'."),
+        (["snapshot", "-o"], "kspec snapshot: argument -o/--output: expected one argument."),
+    ],
+)
+def test_usage_errors_suggest(kspec: Kspec, words: list[str], error: str) -> None:
+    said = kspec(*words)
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith(f"error: {error}")
+
+
+def test_start_up_imports_nothing_that_a_command_may_need() -> None:
+    code = "import sys; from pytest_kspec.cli.main import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert (
+        loaded & {"pytest", "_pytest", "pydantic", "yaml", "msgspec", "kubernetes", "rich", "argparse"}
+        == set()
+    )
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    done = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", f"{sys.executable} -m pytest_kspec.cli.main schema | head -1"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")

@@ -1,0 +1,172 @@
+"""`kspec scan`: the same run as pytest's, with our report and our exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import EXAMPLES, POD, RECORDING, Kspec
+
+WriteSpec = Callable[..., Path]
+NO_HOST_NETWORK = "workloads: {containers: {forbidden: [{key: hostNetwork, value: true}]}}"
+HOST_PID = "workloads: {containers: {forbidden: [{key: hostPID, value: true}]}}"
+
+
+def test_compliant(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.endswith("✓ COMPLIANT · 1 cluster · 1 requirement\n  score 100.0 · 1 passed\n")
+
+
+def test_findings(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    said = run_kspec("scan", "-s", write_spec(NO_HOST_NETWORK), "--cluster", manifests)
+    assert (said.code, said.err) == (1, "")
+    assert said.out.splitlines()[0].startswith("── pod.yaml ──")
+    assert "   · Pod shop/web\n     spec.hostNetwork: true → not true\n" in said.out
+
+
+def test_below_the_level_that_fails(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    said = run_kspec("scan", write_spec(NO_HOST_NETWORK), "--cluster", manifests, "--fail-on", "critical")
+    assert said.code == 0
+    assert "✗ FAIL  high" in said.out
+
+
+def test_what_could_not_be_evaluated(run_kspec: Kspec, write_spec: WriteSpec, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("kind: [")
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", broken)
+    assert said.code == 2
+    assert "! NOT FULLY EVALUATED" in said.out
+
+
+def test_json_on_standard_output(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    spec = write_spec(NO_HOST_NETWORK)
+    for words in (["--json"], ["-o", "json"], ["--report", "json:-"]):
+        said = run_kspec("scan", spec, "--cluster", manifests, *words)
+        result = json.loads(said.out)
+        assert (said.code, said.err) == (1, "")
+        assert [c["verdict"] for c in result["clusters"][0]["checks"]] == ["fail"]
+
+
+def test_manifests_from_standard_input(run_kspec: Kspec, write_spec: WriteSpec) -> None:
+    spec = write_spec(NO_HOST_NETWORK)
+    said = run_kspec("scan", spec, "--cluster", "-", stdin=POD)
+    assert said.code == 1
+    assert "Pod shop/web" in said.out
+    said = run_kspec("scan", spec, "--cluster", "-", "-n", "2", stdin=POD)
+    assert said == (4, "", "error: -n: standard input can be read by one process only. Leave out -n.\n")
+
+
+def test_reports_and_workers(run_kspec: Kspec, tmp_path: Path) -> None:
+    spec = EXAMPLES / "01-quickstart" / "strict.yaml"
+    words = ["--report", "json:out/a.json", "--report", "html:out/a.html", "--report", "junit:out/a.xml"]
+    one = run_kspec("scan", spec, *words)
+    two = run_kspec("scan", spec, "-n", "2", "--report", "json:out/b.json")
+    assert (one.code, two.code) == (1, 1)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.html", "a.json", "a.xml", "b.json"]
+    assert one.out.endswith("json report: out/a.json\nhtml report: out/a.html\njunit report: out/a.xml\n")
+    first, second = (json.loads((tmp_path / "out" / f"{n}.json").read_text()) for n in "ab")
+    assert _verdicts(first) == _verdicts(second)
+
+
+def _verdicts(result: dict) -> list[tuple[str, str]]:
+    return [(c["nodeid"], c["verdict"]) for cluster in result["clusters"] for c in cluster["checks"]]
+
+
+def test_selection(run_kspec: Kspec, manifests: Path) -> None:
+    spec = EXAMPLES / "specs" / "production.yaml"
+    said = run_kspec("scan", spec, "--cluster", manifests, "-k", "hostNamespaces", "--json")
+    assert [c["id"] for c in json.loads(said.out)["clusters"][0]["checks"]] == [
+        "podSecurity.standard[hostNamespaces]"
+    ]
+    said = run_kspec("scan", spec, "--cluster", manifests, "-k", "nothing")
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith("error: no requirement matches -k 'nothing'.")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--cluster", "./nowhere"], "'./nowhere' is neither a path nor a kubeconfig context."),
+        (["--fail-on", "hgih"], "--fail-on: unknown level 'hgih'. Did you mean 'high'?"),
+        (["--report", "jsn:x"], "--report jsn:x: unknown report format 'jsn'. Did you mean 'json'?"),
+        (["-k", "(("], "Wrong expression passed to '-k'"),
+        (["--checks", "nowhere"], "nowhere: no such file or folder of checks. Look at --checks."),
+    ],
+)
+def test_usage_errors(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, words: list[str], error: str
+) -> None:
+    cluster = [] if "--cluster" in words else ["--cluster", manifests]
+    said = run_kspec("scan", write_spec(HOST_PID), *cluster, *words)
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith(f"error: {error}")
+
+
+def test_spec_errors_come_all_at_once(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    said = run_kspec("scan", write_spec("{netwrok: {}, rbca: {}}"), "--cluster", manifests)
+    assert (said.code, said.out) == (4, "")
+    assert len(said.err.splitlines()) == 2
+
+
+def test_a_report_that_cannot_be_written(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--report", "json:/dev/full")
+    assert said.code == 2
+    assert "the json report could not be written: No space left on device" in said.err
+    assert "COMPLIANT" in said.out
+
+
+def test_the_project_around_it_does_not_matter(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "project"
+    elsewhere.mkdir()
+    (elsewhere / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (elsewhere / "test_other.py").write_text("def test_fails(): assert False\n")
+    spec = write_spec(HOST_PID)
+    said = run_kspec("scan", spec, "--cluster", manifests, cwd=elsewhere, PYTEST_ADDOPTS="--nonsense")
+    assert (said.code, said.err) == (0, "")
+    said = run_kspec("scan", spec, "--cluster", manifests, "-n", "2", cwd=elsewhere)
+    assert (said.code, said.err) == (0, "")
+    assert sorted(p.name for p in elsewhere.iterdir() if p.name != "__pycache__") == [
+        "pytest.ini",
+        "test_other.py",
+    ]
+
+
+def test_ctrl_c_reports_what_ran(write_spec: WriteSpec, tmp_path: Path) -> None:
+    checks = tmp_path / "test_slow.py"
+    checks.write_text(
+        '''
+import pathlib, time
+from pytest_kspec import check
+
+@check(id="slow.sleep", title="Sleeps", severity="low", remediation="Wake it.")
+def test_sleep(cluster):
+    """It takes its time."""
+    pathlib.Path("started").touch()
+    time.sleep(60)
+'''
+    )
+    words = ["scan", str(write_spec(HOST_PID)), "--cluster", str(RECORDING), "--checks", str(checks)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest_kspec.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "slow.sleep" in out
+    assert "not run" in out
+    assert "NOT FULLY EVALUATED" in out
