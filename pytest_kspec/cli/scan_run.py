@@ -40,6 +40,7 @@ _ISOLATED = (
     "--capture=no",  # manifests may come from standard input; credential plugins may have something to say
     *(word for name in _UNUSED for word in ("-p", f"no:{name}")),
 )
+_FOREIGN = ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 _TAIL = 20
 
 ExitCode = pytest.ExitCode
@@ -108,7 +109,7 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
         raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
     observer = Observer()
     out, err = io.StringIO(), io.StringIO()
-    with _without_addopts(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with _own_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = int(pytest.main([*_ISOLATED, *arguments], plugins=[observer]))
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
     if status == pytest.ExitCode.USAGE_ERROR:
@@ -133,10 +134,10 @@ def _usage(text: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _without_addopts() -> Iterator[None]:
-    kept = os.environ.pop("PYTEST_ADDOPTS", None)
+def _own_environment() -> Iterator[None]:
+    """Without what another pytest left for this one: options, and that it is a worker."""
+    kept = {name: os.environ.pop(name) for name in _FOREIGN if name in os.environ}
     try:
         yield
     finally:
-        if kept is not None:
-            os.environ["PYTEST_ADDOPTS"] = kept
+        os.environ.update(kept)
