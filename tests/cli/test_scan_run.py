@@ -1,0 +1,67 @@
+"""What fails outside of checks is said, and never exits 0."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.cli.scan_run import run_pytest
+from pytest_kspec.errors import UsageError
+
+from .conftest import Kspec
+
+WriteSpec = Callable[..., Path]
+HOST_PID = "workloads: {containers: {forbidden: [{key: hostPID, value: true}]}}"
+CHECK = '''
+from pytest_kspec import check
+
+@check(id="acme.own", title="Own", severity="low", remediation="Do it.")
+def test_own({argument}):
+    """Why."""
+    {body}
+'''
+
+
+def test_an_unknown_fixture_is_not_evaluated(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="no_such_fixture", body="pass"))
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    assert said.code == 2
+    assert "no_such_fixture" in said.out
+
+
+def test_pytest_exit_is_not_evaluated(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    body = "import pytest; pytest.exit('enough')"
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body=body))
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    assert said.code == 2
+    assert "enough" in said.out
+
+
+def test_what_a_check_prints_is_not_shown(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body="print('noise')"))
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    assert (said.code, said.err) == (0, "")
+    assert "noise" not in said.out
+
+
+def test_an_internal_error_is_not_evaluated(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_runtestloop(session):\n    raise RuntimeError('broken')\n"
+    )
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body="pass"))
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    assert said.code == 2
+
+
+def test_workers_need_xdist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_kspec.cli.scan_run.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install"):
+        run_pytest([], workers=True)
