@@ -57,6 +57,13 @@ def check(
             problems.append(f"unknown severity {severity!r}; allowed: {allowed}.")
         if not isinstance(remediation, str) or not remediation.strip():
             problems.append("remediation is empty: say what to do about a finding.")
+        if (
+            inspect.isgeneratorfunction(func)
+            or inspect.iscoroutinefunction(func)
+            or inspect.isasyncgenfunction(func)
+        ):
+            # Called, such a function does nothing: it would read as a pass.
+            problems.append("it must be an ordinary function: no yield, no async def.")
         doc = inspect.cleandoc(func.__doc__ or "")
         if not doc:
             problems.append("it has no docstring: say why the check matters.")

@@ -23,7 +23,7 @@ from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
-from pytest_kspec.session.verdict import make_result, record_exception
+from pytest_kspec.session.verdict import make_result, record_exception, record_return
 
 
 def evaluate(
@@ -66,7 +66,8 @@ def evaluate(
 
 def _run(made: Check, context: CheckContext) -> CheckResult:
     try:
-        made.func(**dict(_arguments(made.func, context)))
+        returned = made.func(**dict(_arguments(made.func, context)))
+        record_return(returned, context.findings)
     except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
         record_exception(error, context.findings)
     return make_result(made, context.requirement, context.findings)

@@ -223,10 +223,10 @@ class Findings:
             group.exemption is None for group in self._groups.values()
         ):
             return Verdict.FAIL, ""
-        if self._single or self._groups:
-            return Verdict.PASS, ""
         if self._skip:
             return Verdict.SKIP, self._skip
+        if self._single or self._groups:
+            return Verdict.PASS, ""
         if self._asked and not self.examined_count:
             return Verdict.SKIP, "nothing there to examine"
         return Verdict.PASS, ""

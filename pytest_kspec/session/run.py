@@ -17,7 +17,7 @@ import pytest_kspec
 from pytest_kspec.cluster import open as sources
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.source import Source
-from pytest_kspec.errors import SourceError, SpecError, UsageError
+from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
 from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
 from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, ScanResult
@@ -121,9 +121,11 @@ class Run:
         groups: dict[tuple[Path, str], list[dict[str, Any]]] = {}
         for nodeid, wire in self.results.items():
             found = self.resolve(nodeid)
-            if found is not None:
-                path = (self.rootpath / nodeid.split("::", 1)[0]).resolve()
-                groups.setdefault((path, found[1].name), []).append(wire)
+            if found is None:
+                # Dropped, it would be missing from a report that looks complete.
+                raise KspecError("a result belongs to no specification of this run.", where=nodeid)
+            path = (self.rootpath / nodeid.split("::", 1)[0]).resolve()
+            groups.setdefault((path, found[1].name), []).append(wire)
         clusters = [self._cluster(self.specs[path], name, wires) for (path, name), wires in groups.items()]
         clusters.sort(key=lambda c: (c.name, c.spec_name, c.spec_path))
         self.result = ScanResult(

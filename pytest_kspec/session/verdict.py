@@ -34,6 +34,14 @@ def record_exception(error: BaseException, findings: Findings) -> None:
         findings.error(f"the check raised {type(error).__name__}: {error}"[:TEXT_LIMIT])
 
 
+def record_return(value: object, findings: Findings) -> None:
+    """A check reports to `findings`. One that returns something else than None may have reported nothing at all."""
+    if value is not None:
+        findings.error(
+            f"the check returned {type(value).__name__}, which nobody reads: report with findings.add, or assert"
+        )
+
+
 def make_result(
     check: Check,
     requirement: Requirement,

@@ -102,6 +102,8 @@ def test_checks_named_by_the_specification(project: Project) -> None:
         (('    """The pager reads this label."""\n', ""), "no docstring"),
         (('severity="low"', 'severity="hgih"'), "unknown severity 'hgih'"),
         (("from pytest_kspec", "import nonsense_module\nfrom pytest_kspec"), "nonsense_module"),
+        (("        if ", "        yield\n        if "), "no yield"),
+        (("def test_team_label", "async def test_team_label"), "no async def"),
         (("def test_team_label(workloads", "def test_team_label(workloads_"), "workloads_"),
     ],
 )
@@ -170,3 +172,17 @@ def test_an_exemption_is_not_called_unused_when_not_everything_ran(project: Proj
     for args, state in (((), "unused"), (("-k", "privileged"), "unknown")):
         project.run("--kspec-exemptions=exemptions.yaml", *args)
         assert [e["state"] for e in project.result()["clusters"][0]["exemptions"]] == [state]
+
+
+def test_a_check_that_returns_its_findings_has_not_reported_them(project: Project) -> None:
+    project.write(
+        "checks/test_returns.py",
+        "from pytest_kspec import check\n"
+        "@check(id='acme.returns', title='It reports', severity='low', remediation='None.')\n"
+        "def test_returns(workloads):\n"
+        "    '''Returned values are read by nobody.'''\n"
+        "    return [w for w in workloads]\n",
+    )
+    out = project.run("--kspec-checks=checks", "-k", "acme")
+    assert out.ret != 0
+    assert project.verdicts() == {"acme.returns": "error"}
