@@ -73,6 +73,8 @@ class Finding:
     expected:  what should be there, as text
     message:   one line for people
     container: container name where there is one, else ""
+    known:     the baseline has it (`--kspec-baseline`): shown, but no reason to fail
+    fix:       a strategic merge patch of `resource` that removes it, JSON-like; None where a person must decide
     """
 
     resource: ResourceRef
@@ -84,6 +86,13 @@ class Finding:
     container: str = ""
     count: int = 1
     exemption: AppliedExemption | None = None
+    known: bool = False
+    fix: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """No exemption covers it, and no baseline has it: a reason to fail."""
+        return self.exemption is None and not self.known
 
     def exempted_by(self, exemption: AppliedExemption) -> Finding:
         """A copy that carries the exemption."""
@@ -101,6 +110,8 @@ class Finding:
             "expected": self.expected,
             "message": self.message,
             "exemption": self.exemption.to_wire() if self.exemption else None,
+            "known": self.known,
+            "fix": self.fix,
         }
 
     @classmethod
@@ -117,4 +128,6 @@ class Finding:
             container=data["container"],
             count=data["count"],
             exemption=AppliedExemption.from_wire(exemption) if exemption else None,
+            known=data.get("known", False),
+            fix=data.get("fix"),
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.frameworks import FrameworkResult
 
 API_VERSION = "kspec.io/v1alpha1"
 
@@ -42,8 +43,8 @@ class CheckResult:
 
     @property
     def open_findings(self) -> tuple[Finding, ...]:
-        """Findings that no exemption covers."""
-        return tuple(f for f in self.findings if f.exemption is None)
+        """Findings that no exemption covers and no baseline has."""
+        return tuple(f for f in self.findings if f.is_open)
 
     @property
     def exempted_findings(self) -> tuple[Finding, ...]:
@@ -179,11 +180,41 @@ class ExemptionUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the results of a cluster rest on, so that an auditor can ask for the same again.
+
+    source_ref:      what was named as the cluster: context, path of a snapshot or of manifests
+    snapshot_sha256: digest of the snapshot's index, which holds those of all its files; "" without a snapshot
+    recorded_at:     when the snapshot was recorded, RFC 3339; "" without a snapshot
+    spec_sha256:     digest of the specification file, or ""
+    """
+
+    source_ref: str = ""
+    snapshot_sha256: str = ""
+    recorded_at: str = ""
+    spec_sha256: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {
+            "sourceRef": self.source_ref,
+            "snapshotSha256": self.snapshot_sha256,
+            "recordedAt": self.recorded_at,
+            "specSha256": self.spec_sha256,
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> Evidence:
+        """The inverse of `to_wire`."""
+        return cls(data["sourceRef"], data["snapshotSha256"], data["recordedAt"], data["specSha256"])
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterResult:
     """All results of one specification on one cluster.
 
     name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
-    uid: UID of the kube-system namespace or "".
+    uid: UID of the kube-system namespace or "". frameworks: what the checks say about controls, by framework.
     """
 
     name: str
@@ -196,6 +227,8 @@ class ClusterResult:
     checks: tuple[CheckResult, ...]
     exemptions: tuple[ExemptionUse, ...] = ()
     not_evaluated: tuple[NotEvaluated, ...] = ()
+    evidence: Evidence = Evidence()
+    frameworks: tuple[FrameworkResult, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -210,10 +243,12 @@ class ClusterResult:
             "version": self.version,
             "uid": self.uid,
             "spec": {"name": self.spec_name, "version": self.spec_version, "path": self.spec_path},
+            "evidence": self.evidence.to_wire(),
             "summary": self.summary.to_wire(),
             "checks": [c.to_wire() for c in self.checks],
             "exemptions": [e.to_wire() for e in self.exemptions],
             "notEvaluated": [n.to_wire() for n in self.not_evaluated],
+            "frameworks": [f.to_wire() for f in self.frameworks],
         }
 
     @classmethod
@@ -243,17 +278,24 @@ class ClusterResult:
             not_evaluated=tuple(
                 NotEvaluated(n["key"], n["reason"], n["location"]) for n in data["notEvaluated"]
             ),
+            evidence=Evidence.from_wire(data["evidence"]) if "evidence" in data else Evidence(),
+            frameworks=tuple(FrameworkResult.from_wire(f) for f in data.get("frameworks", ())),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """One run. started_at and finished_at: RFC 3339 in UTC. clusters: sorted by name, then specification."""
+    """One run.
+
+    started_at and finished_at: RFC 3339 in UTC. clusters: sorted by name, then specification.
+    run_by: who ran it, such as the address of a CI job or `user@host`; "" if unknown.
+    """
 
     tool_version: str
     started_at: str
     finished_at: str
     clusters: tuple[ClusterResult, ...]
+    run_by: str = ""
 
     @property
     def summary(self) -> Summary:
@@ -268,6 +310,7 @@ class ScanResult:
             "tool": {"name": "pytest-kspec", "version": self.tool_version},
             "startedAt": self.started_at,
             "finishedAt": self.finished_at,
+            "runBy": self.run_by,
             "summary": self.summary.to_wire(),
             "clusters": [c.to_wire() for c in self.clusters],
         }
@@ -280,4 +323,5 @@ class ScanResult:
             started_at=data["startedAt"],
             finished_at=data["finishedAt"],
             clusters=tuple(ClusterResult.from_wire(c) for c in data["clusters"]),
+            run_by=data.get("runBy", ""),
         )

@@ -13,7 +13,7 @@ import msgspec
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.result import API_VERSION, ScanResult
 
-_LISTS = frozenset({"clusters", "checks", "findings", "exemptions", "notEvaluated"})
+_LISTS = frozenset({"clusters", "checks", "findings", "exemptions", "notEvaluated", "frameworks", "controls"})
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _encode_sorted = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
 
@@ -44,7 +44,7 @@ def _write(out: list[bytes], value: Any, depth: int) -> None:
     separator = b"{\n"
     for key, item in value.items():
         out += (separator, pad, _encode(key), b": ")
-        if key in _LISTS and item:
+        if key in _LISTS and item and isinstance(item, list):
             between = b"[\n"
             for entry in item:
                 out += (between, pad, b" ")
