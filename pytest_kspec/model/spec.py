@@ -324,5 +324,5 @@ class ClusterSpecification(SpecModel):
     policy_inheritance: PolicyInheritance | None = Field(
         None, description="Specifications that this one builds on."
     )
-    namespace_scope: NamespaceScope | None = Field(None, description="Namespaces that are enforced.")
-    time_based_activation: TimeBasedActivation | None = Field(None, description="When it is enforced.")
+    namespace_scope: NamespaceScope | None = Field(None, description="Namespaces that it speaks about.")
+    time_based_activation: TimeBasedActivation | None = Field(None, description="When it is active.")

@@ -1,8 +1,7 @@
-"""Sections of a specification that concern enforcement: webhook, scope, times. Validated here, not evaluated
-by a scan.
+"""Sections of a specification that say how it is put together, where and when it holds, and how it is enforced.
 
-The predecessor accepted these and ignored most of them in silence; here a value that could not mean what its
-author thinks is an error, and a scan lists each such section as not evaluated (`NOT_EVALUATED`).
+A value that could not mean what its author thinks is an error here. What a scan does not evaluate is listed in
+`NOT_EVALUATED`, so that it says so. What scope and times mean is in `scope` and `activation`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pytest_kspec.model.globs import Globs, is_literal
 from pytest_kspec.model.spec_base import Flag, SpecModel, Text
-from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone
+from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone, zone
 
 NOT_EVALUATED = {
     "enforcement": "enforcement is not part of a scan",
@@ -101,32 +101,55 @@ class LabelSelector(SpecModel):
 
 
 class NamespaceScope(SpecModel):
-    """Namespaces that are enforced."""
+    """Namespaces that the specification speaks about. Objects that are in no namespace are always in scope."""
 
-    include_namespaces: list[Text] = Field(default_factory=list, description="Only these. Empty: all.")
-    exclude_namespaces: list[Text] = Field(
-        default_factory=list, description="Not these; wins over the others."
+    include_namespaces: list[Text] = Field(
+        default_factory=list, description="Only these; `*` and `?` are wildcards. Empty: all."
     )
-    namespace_selector: LabelSelector | None = Field(None, description="Only namespaces with these labels.")
+    exclude_namespaces: list[Text] = Field(
+        default_factory=list, description="Not these, whatever the others say; `*` and `?` are wildcards."
+    )
+    namespace_selector: LabelSelector | None = Field(
+        None, description="Of those, only namespaces with these labels."
+    )
+
+    @model_validator(mode="after")
+    def _some_namespace(self) -> NamespaceScope:
+        if not self.exclude_namespaces:
+            return self
+        excluded = Globs(self.exclude_namespaces)
+        names = self.include_namespaces or ["*"]
+        if excluded.matches_all or all(is_literal(name) and excluded.match(name) for name in names):
+            raise ValueError("excludeNamespaces leaves no namespace in scope.")
+        return self
 
 
 def _cron(value: str) -> str:
-    fields = value.split()
-    if len(fields) != 5 and not (len(fields) == 1 and value.startswith("@")):
-        raise ValueError(f"{value!r} is no cron schedule: it has {len(fields)} fields instead of 5.")
+    from pytest_kspec.model import activation
+
+    activation.cron(value)
+    return value
+
+
+def _duration(value: str) -> str:
+    from pytest_kspec.model import activation
+
+    activation.duration(value)
     return value
 
 
 class ActivePeriod(SpecModel):
-    """A period in which the specification is enforced. An end before its start is on the next day."""
+    """A period in which the specification is active. An end before its start is on the next day."""
 
-    start_time: DayTime | None = Field(None, description="HH:MM.")
-    end_time: DayTime | None = Field(None, description="HH:MM; before startTime: on the next day.")
+    start_time: DayTime | None = Field(None, description="HH:MM. Default: the whole day.")
+    end_time: DayTime | None = Field(
+        None, description="HH:MM, not included; before startTime: on the next day."
+    )
     days_of_week: list[Day] = Field(
         default_factory=list, description="Days on which it starts. Empty: every day."
     )
-    start_date: Moment | None = Field(None, description="First moment.")
-    end_date: Moment | None = Field(None, description="Last moment.")
+    start_date: Moment | None = Field(None, description="First day or moment.")
+    end_date: Moment | None = Field(None, description="Last day, to its end, or moment that ends it.")
 
     @model_validator(mode="after")
     def _both_times(self) -> ActivePeriod:
@@ -140,19 +163,37 @@ class ActivePeriod(SpecModel):
 
 
 class TimeBasedActivation(SpecModel):
-    """When the specification is enforced."""
+    """When the specification is active. At other times it asks for nothing."""
 
-    enabled: Flag = Field(False, description="Whether it is limited to the active periods.")
+    enabled: Flag = Field(False, description="Whether it is limited to these times. False: always active.")
     schedule: Annotated[str, AfterValidator(_cron)] | None = Field(
-        None, description="Cron schedule of five fields."
+        None, description="Cron schedule of five fields; each firing starts a period of `duration`."
     )
-    timezone: TimeZone = Field("UTC", description="IANA time zone of the times.")
+    duration: Annotated[str, AfterValidator(_duration)] | None = Field(
+        None, description="How long it is active from each firing: 8h, 90m, 1d12h."
+    )
+    timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule, times and dates.")
     active_periods: list[ActivePeriod] = Field(
-        default_factory=list, description="Periods, of which one is enough."
+        default_factory=list, description="Periods, of which one (or one of the schedule's) is enough."
     )
 
     @model_validator(mode="after")
     def _some_period(self) -> TimeBasedActivation:
+        if self.schedule is not None and self.duration is None:
+            raise ValueError(
+                "schedule says when a period starts, but not how long it lasts: set duration, such as 8h."
+            )
+        if self.duration is not None and self.schedule is None:
+            raise ValueError("duration has no effect without schedule.")
         if self.enabled and not self.active_periods and self.schedule is None:
-            raise ValueError("enabled without activePeriods would never be active.")
+            raise ValueError("enabled without activePeriods or schedule would never be active.")
+        if self.active_periods:
+            from pytest_kspec.model import activation
+
+            here = zone(self.timezone)
+            for index, period in enumerate(self.active_periods):
+                if not activation.starts_at_all(period, here):
+                    raise ValueError(
+                        f"activePeriods[{index}]: no moment is in this period: look at its dates."
+                    )
         return self

@@ -326,7 +326,7 @@ def test_w64_sections_without_effect_are_listed_and_not_silent() -> None:
     [
         (
             "enabled: true",
-            "s.yaml:1:1: timeBasedActivation: enabled without activePeriods would never be active.",
+            "s.yaml:1:1: timeBasedActivation: enabled without activePeriods or schedule would never be active.",
         ),
         (
             "activePeriods: [{daysOfWeek: [wednesday]}]",
