@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
     from pytest_kspec.model.versions import Bound, Version
-    from pytest_kspec.rules.base import Rule, Violation
+    from pytest_kspec.rules.base import Rule, ServiceRule, Violation
     from pytest_kspec.rules.fieldpath import FieldPath
     from pytest_kspec.rules.fieldrule import USER_NAMESPACE, WINDOWS, FieldRule, PodCondition
     from pytest_kspec.rules.imagerule import ImageRule
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_kspec.rules.rbac_holders import forbidden_holdings, minimum_holder, read_grants
     from pytest_kspec.rules.rbac_permission import Permission
     from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
+    from pytest_kspec.rules.servicerules import PortRule, ServiceTypes
 
 # Resolved at first use: this module is imported in every pytest run of an environment that has the plugin.
 _HOME = {
@@ -54,6 +55,7 @@ _HOME = {
     "Resources": "model.resources",
     "Workload": "model.resources",
     "Rule": "rules.base",
+    "ServiceRule": "rules.base",
     "Violation": "rules.base",
     "AllOf": "rules.podrules",
     "AnnotationRule": "rules.podrules",
@@ -75,6 +77,8 @@ _HOME = {
     "minimum_holder": "rules.rbac_holders",
     "read_grants": "rules.rbac_holders",
     "Permission": "rules.rbac_permission",
+    "PortRule": "rules.servicerules",
+    "ServiceTypes": "rules.servicerules",
     "ForbiddenField": "rules.requiredfield",
     "RequiredField": "rules.requiredfield",
     "ImageRule": "rules.imagerule",
@@ -109,6 +113,7 @@ __all__ = [
     "PodCondition",
     "PodSecurityControl",
     "PodShape",
+    "PortRule",
     "RegistryPattern",
     "RequiredField",
     "RequiredItem",
@@ -116,6 +121,8 @@ __all__ = [
     "Resource",
     "Resources",
     "Rule",
+    "ServiceRule",
+    "ServiceTypes",
     "Severity",
     "SourceError",
     "Verdict",

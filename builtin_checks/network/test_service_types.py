@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec import Requirement, check
+from pytest_kspec import Requirement, ServiceTypes, check
+
+
+def rule(requirement: Requirement) -> ServiceTypes:
+    """The rule that a specification asks for."""
+    return ServiceTypes(allowed=tuple(requirement.value))
 
 
 @check(
@@ -19,19 +24,8 @@ from pytest_kspec import Requirement, check
     controls={"nist-800-53": ["SC-7", "CM-7"]},
     remediation="Change the Service to an allowed type, or publish it through an Ingress or Gateway.",
     key="network.allowedServiceTypes",
+    rule=rule,
 )
 def test_service_types(requirement: Requirement, services: Any, findings: Any) -> None:
     """A NodePort opens a port on every node, a LoadBalancer an address outside: past any Ingress."""
-    allowed = list(requirement.value)
-    for service in services:
-        actual = service.spec.get("type")
-        if actual is not None and not isinstance(actual, str):
-            findings.error(f"spec.type is {actual!r:.60}, not text", service)
-        elif (actual or "ClusterIP") not in allowed:
-            findings.add(
-                service,
-                path="spec.type",
-                actual=actual,
-                expected=" or ".join(allowed),
-                message=f"Service is of type {actual or 'ClusterIP (the default)'}",
-            )
+    findings.apply_to_services(rule(requirement), services)

@@ -1,8 +1,11 @@
-"""What every rule is: a reason and a pure function from pod shape to violations."""
+"""What every rule is: a reason and a pure function from pod shape, or from Service, to violations.
+
+One rule may judge both: a disallowed port is one thing, wherever it is declared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pytest_kspec.model.resources import PodShape
@@ -36,4 +39,21 @@ class Rule(Protocol):
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """All violations, in the order of the object. Raises `errors.Malformed` for an impossible type."""
+        ...
+
+
+@runtime_checkable
+class ServiceRule(Protocol):
+    """A restricted thing of Services. `reason` as in `Rule`."""
+
+    @property
+    def reason(self) -> str:
+        """Short and constant."""
+        ...
+
+    def evaluate_service(self, spec: Mapping[str, Any]) -> Sequence[Violation]:
+        """All violations of the `spec` of a Service, in its order.
+
+        Raises `errors.Malformed` for an impossible type.
+        """
         ...

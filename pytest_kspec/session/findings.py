@@ -14,7 +14,7 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
-from pytest_kspec.rules.base import Rule, Violation
+from pytest_kspec.rules.base import Rule, ServiceRule, Violation
 
 ERRORS_SHOWN = 5
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
@@ -148,6 +148,17 @@ class Findings:
             for violation in violations:
                 for owner, members in owners:
                     self._add_members(violation, owner, members)
+
+    def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
+        """Evaluate a rule on Services; every violation becomes a finding."""
+        for service in services:
+            try:
+                violations = rule.evaluate_service(service.spec)
+            except Malformed as error:
+                self.error(error.what, service)
+                continue
+            for path, actual, expected, _container in violations:
+                self.add(service, path=path, actual=actual, expected=expected)
 
     def _add_members(
         self, violation: Violation, owner: ResourceRef, members: list[Workload], message: str = ""

@@ -7,6 +7,7 @@ from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told, verdict
 
 SPEC = {"network": {"disallowedPorts": [22, 3389]}}
+MUST = "must be a port other than 22, 3389"
 
 
 def run(*objects):
@@ -38,10 +39,10 @@ def test_w32_service_ports_are_findings():
         )
     )
     assert told(results) == [
-        ("Service shop/s", "spec.healthCheckNodePort", 22, "Service uses port 22 as healthCheckNodePort"),
-        ("Service shop/s", "spec.ports[1].nodePort", 3389, "Service uses port 3389 as nodePort"),
-        ("Service shop/s", "spec.ports[ssh].port", 22, "Service uses port 22 as port"),
-        ("Service shop/s", "spec.ports[ssh].targetPort", 22, "Service uses port 22 as targetPort"),
+        ("Service shop/s", "spec.healthCheckNodePort", 22, f"spec.healthCheckNodePort is 22, {MUST}"),
+        ("Service shop/s", "spec.ports[1].nodePort", 3389, f"spec.ports[1].nodePort is 3389, {MUST}"),
+        ("Service shop/s", "spec.ports[ssh].port", 22, f"spec.ports[ssh].port is 22, {MUST}"),
+        ("Service shop/s", "spec.ports[ssh].targetPort", 22, f"spec.ports[ssh].targetPort is 22, {MUST}"),
     ]
 
 

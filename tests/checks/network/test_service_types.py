@@ -21,8 +21,18 @@ def test_w32_other_types_are_findings():
         service("f", type="LoadBalancer"),
     ]
     assert told(evaluate(check, objects=objects, spec=SPEC)) == [
-        ("Service shop/e", "spec.type", "NodePort", "Service is of type NodePort"),
-        ("Service shop/f", "spec.type", "LoadBalancer", "Service is of type LoadBalancer"),
+        (
+            "Service shop/e",
+            "spec.type",
+            "NodePort",
+            "spec.type is NodePort, must be ClusterIP or ExternalName",
+        ),
+        (
+            "Service shop/f",
+            "spec.type",
+            "LoadBalancer",
+            "spec.type is LoadBalancer, must be ClusterIP or ExternalName",
+        ),
     ]
 
 
@@ -31,7 +41,7 @@ def test_unset_type_is_cluster_ip():
         check, objects=[service("a")], spec={"network": {"allowedServiceTypes": ["LoadBalancer"]}}
     )
     assert told(results) == [
-        ("Service shop/a", "spec.type", None, "Service is of type ClusterIP (the default)")
+        ("Service shop/a", "spec.type", None, "spec.type is unset, must be LoadBalancer")
     ]
 
 

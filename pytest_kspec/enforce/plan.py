@@ -1,0 +1,233 @@
+"""Specification × checks → what admission can keep out, and why the rest cannot be.
+
+Everything is derived from `Check.rule`, the same data that a scan evaluates. A requirement is in `rules` or
+in `not_enforceable`, never in neither. Engines add to the second what they cannot say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, cast
+
+from pytest_kspec.errors import CheckError, SourceError
+from pytest_kspec.model.check import Check, Requirement
+from pytest_kspec.model.exemption import Exemption
+from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.model.versions import Version
+from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.rules.base import Rule, ServiceRule
+from pytest_kspec.rules.podsecurity import (
+    LEVELS,
+    NEWEST_MINOR,
+    NamespaceLevels,
+    PodSecurityControl,
+    pod_security_minor,
+)
+
+Target = Literal["pods", "services"]
+"""pods: Pods and the templates of controllers. services: Services."""
+
+SIGNATURES = "workloads.images.requireSignatures"
+
+_REASONS = {
+    "kubernetes": "it is about the cluster itself, which no admission request creates",
+    "podSecurity": "it is about labels of Namespaces; the controls of the level are enforced on pods instead",
+    "network.defaultDeny": "it is about all NetworkPolicies of a namespace together; a request shows one",
+    "network.requiredPolicies": "it is about an object that is missing; admission sees only what is created",
+    "rbac": "access adds up over all roles and bindings; a request shows one of them",
+    "admission": "it is about objects that are missing; admission sees only what is created",
+    "observability": "it is about what runs in the cluster, not about one object",
+    SIGNATURES: "a signature is fetched from a registry; only the webhook can do that",
+}
+_NO_RULE = "its check has no rule (`rule=`), so that only a scan can answer it"
+
+
+class NotEnforceable(NamedTuple):
+    """A requirement that is not kept out at admission, and why. location: "file:line:column" or ""."""
+
+    requirement_id: str
+    reason: str
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcedRule:
+    """One rule of one requirement.
+
+    rule:   a `Rule` where the target is "pods", a `ServiceRule` where it is "services"
+    levels: Pod Security levels of namespaces in which it holds (`EnforcementPlan.level_of`); () is all of them
+    """
+
+    requirement: Requirement
+    check: Check
+    rule: Rule | ServiceRule
+    target: Target
+    levels: tuple[str, ...] = ()
+
+    @property
+    def pod_rule(self) -> Rule:
+        """`rule` of target "pods"."""
+        return cast("Rule", self.rule)
+
+    @property
+    def service_rule(self) -> ServiceRule:
+        """`rule` of target "services"."""
+        return cast("ServiceRule", self.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class EnforcementPlan:
+    """What one specification keeps out.
+
+    rules:           sorted by requirement id; one requirement may have several
+    not_enforceable: sorted by requirement id
+    level:           the asked Pod Security level, "" where none is asked
+    levels:          which level a namespace is held to, by exemptions that are valid at `moment`
+    exemptions:      those of the specification, expired ones included: `Exemptions` and engines judge them
+    minor:           the Kubernetes minor whose Pod Security Standards hold
+    moment:          the time for which this holds; `boundary` is when it has to be made again
+    """
+
+    spec: LoadedSpec
+    rules: tuple[EnforcedRule, ...]
+    not_enforceable: tuple[NotEnforceable, ...]
+    level: str
+    levels: NamespaceLevels
+    exemptions: tuple[Exemption, ...]
+    minor: int
+    moment: datetime
+
+    def level_of(self, namespace: str) -> str:
+        """The Pod Security level that this namespace is held to, "" where none is asked."""
+        return self.levels.of(namespace, self.level) if self.level else ""
+
+    def holds(self, rule: EnforcedRule, namespace: str) -> bool:
+        """Whether the rule holds in this namespace, by its Pod Security level."""
+        return not rule.levels or self.level_of(namespace) in rule.levels
+
+    @property
+    def boundary(self) -> datetime | None:
+        """The next moment at which an exemption ends, so that this plan is no longer right; None: never."""
+        asked = self.spec.spec.pod_security
+        expiring = [*self.exemptions, *(asked.exemptions if asked else ())]
+        ends = [end for item in expiring if (end := item.expires) is not None and end > self.moment]
+        return min(ends, default=None)
+
+
+def enforcement_plan(
+    spec: LoadedSpec, catalog: Catalog, *, version: str = "", now: datetime | None = None
+) -> EnforcementPlan:
+    """What this specification keeps out.
+
+    version: gitVersion of the API server, for Pod Security Standards without a version of their own; "" (no
+             cluster is known) means the newest standards
+    now:     aware; default: the current time
+
+    Raises CheckError, SourceError where the version cannot be read.
+    """
+    moment = now or datetime.now(UTC)
+    asked = spec.spec.pod_security
+    minor = _minor(asked.version if asked else None, version)
+    rules: list[EnforcedRule] = []
+    left: list[NotEnforceable] = []
+    for planned in make_plan(spec, catalog).planned:
+        found = list(_rules(planned.requirement, planned.entry, spec, minor))
+        rules += [item for item in found if isinstance(item, EnforcedRule)]
+        left += [item for item in found if isinstance(item, NotEnforceable)]
+    known = {item.requirement_id for item in left}
+    for item in spec.not_evaluated:
+        if item.key == SIGNATURES and SIGNATURES not in known:
+            left.append(NotEnforceable(SIGNATURES, _REASONS[SIGNATURES], item.location))
+    return EnforcementPlan(
+        spec=spec,
+        rules=tuple(rules),
+        not_enforceable=tuple(sorted(left)),
+        level=str(asked.enforce) if asked and asked.enforce else "",
+        levels=NamespaceLevels(asked, moment) if asked else _NO_LEVELS,
+        exemptions=tuple(spec.exemptions),
+        minor=minor,
+        moment=moment,
+    )
+
+
+def _minor(asked: str | None, version: str) -> int:
+    if asked is not None:
+        return min(pod_security_minor(asked) or 0, NEWEST_MINOR)
+    if not version:
+        return NEWEST_MINOR
+    try:
+        return min(Version.parse(version).minor, NEWEST_MINOR)
+    except ValueError as error:
+        raise SourceError(f"the version of the API server cannot be read: {error}.") from error
+
+
+def _rules(
+    requirement: Requirement, entry: Entry, spec: LoadedSpec, minor: int
+) -> Iterator[EnforcedRule | NotEnforceable]:
+    check = entry.check
+    rule = check.rule
+    if rule is None:
+        yield NotEnforceable(requirement.id, _reason(check, entry.builtin), requirement.location)
+    elif isinstance(rule, PodSecurityControl):
+        yield from _by_level(requirement, check, rule, spec, minor)
+    else:
+        yield from _concrete(requirement, check, rule)
+
+
+def _concrete(requirement: Requirement, check: Check, rule: object) -> Iterator[EnforcedRule]:
+    if not isinstance(rule, Rule | ServiceRule) and callable(rule):
+        rule = rule(requirement)
+    if not isinstance(rule, Rule | ServiceRule):
+        raise CheckError(
+            f"check {check.id!r}: its rule is {type(rule).__name__}, which is none.",
+            where=f"{check.path}:{check.line}",
+            fix="Give a rule, or a function that makes one of a requirement.",
+        )
+    if isinstance(rule, Rule):
+        yield EnforcedRule(requirement, check, rule, "pods")
+    if isinstance(rule, ServiceRule):
+        yield EnforcedRule(requirement, check, rule, "services")
+
+
+def _by_level(
+    requirement: Requirement, check: Check, control: PodSecurityControl, spec: LoadedSpec, minor: int
+) -> Iterator[EnforcedRule | NotEnforceable]:
+    """The control at each level that some namespace has; levels with equal rules share one."""
+    if minor < control.revisions.since:
+        reason = f"version v1.{minor} of the Pod Security Standards does not have this control"
+        yield NotEnforceable(requirement.id, reason, requirement.location)
+        return
+    found: list[EnforcedRule] = []
+    for level in LEVELS:
+        rule = control.rule_for(level, minor)
+        same = next((i for i, item in enumerate(found) if item.rule == rule), None)
+        if rule is None:
+            continue
+        if same is not None:
+            found[same] = replace(found[same], levels=(*found[same].levels, level))
+        else:
+            found.append(EnforcedRule(requirement, check, rule, "pods", (level,)))
+    asked = spec.spec.pod_security
+    levels = {str(asked.enforce), *(str(item.level) for item in asked.exemptions)} if asked else set()
+    yield from (item for item in found if levels.intersection(item.levels))
+
+
+def _reason(check: Check, builtin: bool) -> str:
+    if builtin:
+        for key in (check.id, check.id.rpartition(".")[0], check.id.partition(".")[0]):
+            if key in _REASONS:
+                return _REASONS[key]
+    return _NO_RULE
+
+
+class _NoLevels(NamespaceLevels):
+    """For a specification that asks for no Pod Security level."""
+
+    def __init__(self) -> None:
+        self._exempt = []
+
+
+_NO_LEVELS = _NoLevels()

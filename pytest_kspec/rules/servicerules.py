@@ -1,0 +1,105 @@
+"""Rules about Services: their types, and the ports that they and containers use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_kspec.model.resources import PodShape
+from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.fieldpath import item_label, malformed
+
+DEFAULT_TYPE = "ClusterIP"
+"""What a Service without a type is, a headless one too."""
+
+CONTAINER_PORTS = ("containerPort", "hostPort")
+SERVICE_PORTS = ("port", "targetPort", "nodePort")
+HEALTH_PORT = "healthCheckNodePort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTypes:
+    """The only types that Services may have."""
+
+    allowed: tuple[str, ...]
+    reason: str = "Service types"
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return " or ".join(self.allowed)
+
+    def evaluate_service(self, spec: Mapping[str, Any]) -> Sequence[Violation]:
+        """See `ServiceRule`."""
+        actual = spec.get("type")
+        if actual is not None and type(actual) is not str:
+            malformed("spec.type", actual, str)
+        if (actual or DEFAULT_TYPE) in self.allowed:
+            return ()
+        return (Violation("spec.type", actual, self.expected),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRule:
+    """Ports that no container declares, as its own or on the host, and that no Service uses.
+
+    A named targetPort is the container port of that name, which is judged where it is declared.
+    """
+
+    ports: tuple[int, ...]
+    reason: str = "disallowed ports"
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return "a port other than " + ", ".join(map(str, sorted(set(self.ports))))
+
+    def evaluate(self, pod: PodShape) -> Sequence[Violation]:
+        """See `Rule`."""
+        found = []
+        for container in pod.containers:
+            if container.raw.get("ports") is None:
+                continue
+            for where, port in _ports(container.raw, container.path):
+                for field in CONTAINER_PORTS:
+                    number = _number(port, field, where)
+                    if number in self.ports:
+                        found.append(Violation(f"{where}.{field}", number, self.expected, container.name))
+        return found
+
+    def evaluate_service(self, spec: Mapping[str, Any]) -> Sequence[Violation]:
+        """See `ServiceRule`."""
+        found = []
+        for where, port in _ports(spec, "spec"):
+            for field in SERVICE_PORTS:
+                if field == "targetPort" and type(port.get(field)) is str:
+                    continue
+                number = _number(port, field, where)
+                if number in self.ports:
+                    found.append(Violation(f"{where}.{field}", number, self.expected))
+        number = _number(spec, HEALTH_PORT, "spec")
+        if number in self.ports:
+            found.append(Violation(f"spec.{HEALTH_PORT}", number, self.expected))
+        return found
+
+
+def _ports(raw: Mapping[str, Any], base: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, port) of the list `ports`; a port goes by its name, else by its index."""
+    ports = raw.get("ports")
+    if ports is None:
+        return
+    if type(ports) is not list:
+        malformed(f"{base}.ports", ports, list)
+    for index, port in enumerate(ports):
+        where = f"{base}.ports[{item_label(port, index)}]"
+        if type(port) is not dict:
+            malformed(where, port, dict)
+        yield where, port
+
+
+def _number(raw: Mapping[str, Any], field: str, where: str) -> int | None:
+    value = raw.get(field)
+    if value is not None and type(value) is not int:
+        malformed(f"{where}.{field}", value, int)
+    return value
