@@ -74,6 +74,28 @@ class NotServed(SourceError):
     """The cluster does not serve (or the snapshot did not record) this kind."""
 
 
+class NotFound(SourceError):
+    """There is no object of this name."""
+
+
+class Conflict(SourceError):
+    """409: others own what an apply would change, the object changed meanwhile, or it exists already.
+
+    managers: the field managers that the API server names, sorted; () where it names none.
+    """
+
+    managers: tuple[str, ...] = ()
+
+
+class Refused(SourceError):
+    """The API server understood a write and does not want it: invalid (422), or denied by an admission policy.
+
+    causes: (field, message) as the server gives them; () where it gives one message only.
+    """
+
+    causes: tuple[tuple[str, str], ...] = ()
+
+
 class NotApplicable(KspecError):
     """The source cannot have what a check reads (manifests have no API server): verdict `skip`, with this reason."""
 

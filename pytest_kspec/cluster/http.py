@@ -1,6 +1,7 @@
-"""GET requests to one API server: raw bytes, bounded patience, errors in the terms of the scan.
+"""Requests to one API server: raw bytes, bounded patience, errors in the terms of the scan.
 
-Connection errors, timeouts, 429 and 5xx are retried by urllib3, with `Retry-After` honoured up to a bound.
+Connection errors, timeouts, 429 and 5xx are retried by urllib3, with `Retry-After` honoured up to a bound. A
+request that must not arrive twice is tried again only where the server surely did nothing.
 When the server cannot be reached at all, later requests fail at once: a dead cluster must not cost a minute
 for each kind.
 """
@@ -11,7 +12,8 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, MaxRetryError, NewConnectionError
@@ -41,11 +43,12 @@ DEFAULT_LIMITS = Limits()
 
 
 class Answer(NamedTuple):
-    """A response. message: what the server said about an error, capped."""
+    """A response. message: what the server said about an error, capped. warnings: its `Warning` headers."""
 
     status: int
     content_type: str
     body: bytes
+    warnings: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -59,10 +62,27 @@ class Answer(NamedTuple):
         return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
 
 
+UNKNOWN_FIELD = b"failed to create typed patch object"
+"""What an API server says, with HTTP 500, to a server-side apply of a field that it does not know."""
+
+
 class _Patience(urllib3.Retry):
-    """Retry-After beyond the bound counts as the bound."""
+    """Retry-After beyond the bound counts as the bound; what no patience helps is not tried again."""
 
     retry_after_max_s = 30.0
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: Any = None,
+    ) -> Self:
+        if response is not None and response.status == 500 and UNKNOWN_FIELD in response.data:
+            raise MaxRetryError(_pool, url or "")  # gives this response back, as raise_on_status is off
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def parse_retry_after(self, retry_after: str) -> float:
         return min(super().parse_retry_after(retry_after), self.retry_after_max_s)
@@ -86,15 +106,16 @@ class Connection:
         self._client: Any = None
         self._dead: SourceUnavailable | None = None
         bounded = type("_Bounded", (_Patience,), {"retry_after_max_s": limits.retry_after_max_s})
-        self._retries = bounded(
-            total=limits.retries,
-            redirect=False,
-            allowed_methods=["GET"],
-            status_forcelist=[429, 500, 502, 503, 504],
-            backoff_factor=limits.backoff_s,
-            raise_on_status=False,
-            respect_retry_after_header=True,
-        )
+        common = {
+            "total": limits.retries,
+            "redirect": False,
+            "allowed_methods": None,  # any: which requests may be repeated is said by the caller
+            "backoff_factor": limits.backoff_s,
+            "raise_on_status": False,
+            "respect_retry_after_header": True,
+        }
+        self._repeat = bounded(status_forcelist=[429, 500, 502, 503, 504], **common)
+        self._once = bounded(status_forcelist=[429], read=0, other=0, **common)
 
     def client(self) -> Any:
         """The official `ApiClient`; credentials are loaded at the first use."""
@@ -109,10 +130,27 @@ class Connection:
         """One GET; a 401 is tried once more with credentials loaded anew. Raises SourceUnavailable,
         AccessDenied.
         """
-        answer = self._get(path, query, accept)
+        return self.send("GET", path, query, accept=accept)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        repeatable: bool = True,
+    ) -> Answer:
+        """One request, as `get`. repeatable: sending it twice does the same as sending it once; if not, it
+        is tried again only after 429, after 503 with `Retry-After`, and where no connection came about.
+        """
+        sent = (method, path, query, body, content_type, accept, repeatable)
+        answer = self._send(*sent)
         if answer.status == 401 and self._client is not None:
             self.close()
-            answer = self._get(path, query, accept)
+            answer = self._send(*sent)
         return answer
 
     def close(self) -> None:
@@ -121,7 +159,16 @@ class Connection:
             self._client.rest_client.pool_manager.clear()
             self._client = None
 
-    def _get(self, path: str, query: Mapping[str, str] | None, accept: str) -> Answer:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        accept: str,
+        repeatable: bool,
+    ) -> Answer:
         if self._dead is not None:
             raise SourceUnavailable(self._dead.what, where=self._dead.where, fix=self._dead.fix)
         client = self.client()
@@ -133,22 +180,30 @@ class Connection:
         setting = client.configuration.auth_settings().get("BearerToken")
         if setting and setting["value"]:
             headers["Authorization"] = setting["value"]
+        if body is not None:
+            headers["Content-Type"] = content_type
+        target = f"{path}?{urlencode(query)}" if query else path
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
                 response = client.rest_client.pool_manager.request(
-                    "GET",
-                    client.configuration.host + path,
-                    fields=dict(query) if query else None,
+                    method,
+                    client.configuration.host + target,
+                    body=body,
                     headers=headers,
                     timeout=urllib3.Timeout(
                         connect=self._limits.connect_timeout_s, read=self._limits.read_timeout_s
                     ),
-                    retries=self._retries,
+                    retries=self._repeat if repeatable else self._once,
                 )
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error) from error
-        return Answer(response.status, response.headers.get("Content-Type", ""), response.data)
+        return Answer(
+            response.status,
+            response.headers.get("Content-Type", ""),
+            response.data,
+            tuple(response.headers.getlist("Warning")),
+        )
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -34,6 +35,18 @@ class _Head(msgspec.Struct):
 _HEAD = msgspec.json.Decoder(_Head)
 
 
+def resource_path(
+    resource_type: ResourceType, namespace: str = "", name: str = "", subresource: str = ""
+) -> str:
+    """`/apis/apps/v1/namespaces/default/deployments/web/status`; whatever a name holds stays one segment."""
+    head = ["apis", resource_type.group] if resource_type.group else ["api"]
+    scope = ["namespaces", namespace] if namespace else []
+    tail = [resource_type.plural, name, subresource]
+    return "/" + "/".join(
+        quote(part, safe=":") for part in (*head, resource_type.version, *scope, *tail) if part
+    )
+
+
 class LiveSource:
     """A context of the kubeconfig, or the cluster that this process runs in. name: the context's."""
 
@@ -51,6 +64,11 @@ class LiveSource:
         self.name = ref
         self._limits = limits
         self._connection = Connection(ref, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits)
+
+    @property
+    def connection(self) -> Connection:
+        """What `cluster.write` writes on: the same credentials, connections and patience."""
+        return self._connection
 
     def api_client(self) -> Any:
         """The official client's `ApiClient` with this cluster's credentials, for the `kube` fixture."""
@@ -76,10 +94,12 @@ class LiveSource:
         """What the server's discovery says. Raises SourceError."""
         return discover(self._connection.get, self.name)
 
-    def pages(self, resource_type: ResourceType) -> Iterator[bytes]:
-        """All pages of one kind, from all namespaces, as of one list."""
+    def pages(
+        self, resource_type: ResourceType, *, namespace: str = "", label_selector: str = ""
+    ) -> Iterator[bytes]:
+        """All pages of one kind, as of one list; from all namespaces and of all objects unless said otherwise."""
         for _ in range(self._limits.list_restarts + 1):
-            pages = self._list(resource_type)
+            pages = self._list(resource_type, namespace, label_selector)
             if pages is not None:
                 return iter(pages)
         raise SourceUnavailable(
@@ -93,15 +113,16 @@ class LiveSource:
         """Close connections."""
         self._connection.close()
 
-    def _list(self, resource_type: ResourceType) -> list[bytes] | None:
+    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> list[bytes] | None:
         """None if the list expired on the way."""
-        prefix = f"/apis/{resource_type.group}" if resource_type.group else "/api"
-        path = f"{prefix}/{resource_type.version}/{resource_type.plural}"
+        path = resource_path(resource_type, namespace)
         is_secret = resource_type.kind == "Secret" and not resource_type.group
         pages: list[bytes] = []
         token = ""
         while True:
             query = {"limit": str(self._limits.page_limit)}
+            if label_selector:
+                query["labelSelector"] = label_selector
             if token:
                 query["continue"] = token
             answer = self._connection.get(path, query, accept=METADATA_LIST if is_secret else JSON)
