@@ -43,10 +43,15 @@ _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
 class Shapes:
-    """All distinct pod specs of one inventory."""
+    """All distinct pod specs of one inventory; of an endless stream, those seen first are forgotten.
 
-    def __init__(self) -> None:
+    limit: how many keys, and how many bytes of pod specs, are remembered; None for all
+    """
+
+    def __init__(self, limit: tuple[int, int] | None = None) -> None:
         self._by_key: dict[Any, PodShape | None] = {}
+        self._limit = limit
+        self._bytes = 0
 
     def __len__(self) -> int:
         return sum(1 for shape in self._by_key.values() if shape is not None)
@@ -70,16 +75,26 @@ class Shapes:
                     return shape
                 continue  # known to be unprovable
             if parts and not _proven(spec, parts):
-                self._by_key[key] = None
+                self._keep(key, None, len(normal))
                 continue
             data = msgspec.json.decode(spec)
             if isinstance(data, dict):
                 shape = PodShape(data, dict(security))
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
-            self._by_key[key] = shape
+            self._keep(key, shape, len(normal))
             return shape
         raise AssertionError("unreachable: nothing is taken out in the last round")
+
+    def _keep(self, key: Any, shape: PodShape | None, size: int) -> None:
+        if self._limit is not None:
+            keys, total = self._limit
+            while self._by_key and (len(self._by_key) >= keys or self._bytes + size > total):
+                oldest = next(iter(self._by_key))
+                del self._by_key[oldest]
+                self._bytes -= len(oldest[0] if isinstance(oldest, tuple) else oldest)
+            self._bytes += size
+        self._by_key[key] = shape
 
 
 def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

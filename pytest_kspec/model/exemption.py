@@ -92,6 +92,10 @@ class ExemptionMatcher:
     def __bool__(self) -> bool:
         return bool(self._candidates)
 
+    def fresh(self) -> ExemptionMatcher:
+        """The same exemptions, with nothing matched yet: uses of a matcher that lives long would pile up."""
+        return ExemptionMatcher(self._candidates)
+
     @property
     def uses(self) -> dict[int, int]:
         """Index in the session's list → findings that it matched, expired ones included."""

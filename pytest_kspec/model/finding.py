@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -131,3 +132,34 @@ class Finding:
             known=data.get("known", False),
             fix=data.get("fix"),
         )
+
+
+def plain(value: Any) -> Any:
+    """The same value of built-in types only: nothing else crosses xdist or fits into JSON."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return float(value) if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(v) for v in value), key=repr)
+    if isinstance(value, bool | int):
+        return int(value)
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+def path_in(template_path: str, path: str) -> str:
+    """Where a path of a pod is in the object that holds the pod: `spec.template.spec.containers[app].image`."""
+    return template_path + path if path.startswith("spec") else path
+
+
+def statement(path: str, actual: Any, expected: str) -> str:
+    """One line that says what is where, and what must be there; `actual` as `plain` gives it."""
+    text = "unset" if actual is None else str(actual).lower() if isinstance(actual, bool) else str(actual)
+    if len(text) > 120:
+        text = text[:119] + "…"
+    stated = f"{path} is {text}" if path else text
+    return f"{stated}, must be {expected}" if expected else stated

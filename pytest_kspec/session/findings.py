@@ -12,7 +12,15 @@ from typing import Any
 from pytest_kspec.errors import Malformed
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
-from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
+from pytest_kspec.model.finding import (
+    CLUSTER,
+    AppliedExemption,
+    Finding,
+    ResourceRef,
+    path_in,
+    plain,
+    statement,
+)
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
 
@@ -73,10 +81,10 @@ class _Group:
         shown = self.template or self.first_pod
         assert shown is not None
         path, actual, expected, container = self.violation
-        if self.in_pod and path.startswith("spec"):
-            path = shown.template_path + path
+        if self.in_pod:
+            path = path_in(shown.template_path, path)
         actual = plain(actual)
-        message = self.message or _message(path, actual, expected)
+        message = self.message or statement(path, actual, expected)
         count = max(self.pods, 1)
         return Finding(
             shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption
@@ -117,7 +125,7 @@ class Findings:
         """
         if isinstance(resource, Workload):
             violation = Violation(path, actual, str(expected), container)
-            text = " ".join(message.split()) or _message(path, plain(actual), str(expected))
+            text = " ".join(message.split()) or statement(path, plain(actual), str(expected))
             self._add_members(violation, resource.owner, [resource], text)
             return
         labels: Mapping[str, str] = {}
@@ -127,7 +135,7 @@ class Findings:
             ref = owner = resource or CLUSTER
         actual = plain(actual)
         expected = str(expected)
-        message = " ".join(message.split()) or _message(path, actual, expected)
+        message = " ".join(message.split()) or statement(path, actual, expected)
         key = (ref, path, repr(actual), expected, message)
         if key in self._single:
             return
@@ -241,31 +249,6 @@ class Findings:
         if self._asked and not self.examined_count:
             return Verdict.SKIP, "nothing there to examine"
         return Verdict.PASS, ""
-
-
-def plain(value: Any) -> Any:
-    """The same value of built-in types only: nothing else crosses xdist or fits into JSON."""
-    if value is None or type(value) in (str, int, bool):
-        return value
-    if isinstance(value, float):
-        return float(value) if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, set | frozenset):
-        return sorted((plain(v) for v in value), key=repr)
-    if isinstance(value, bool | int):
-        return int(value)
-    return str.__str__(value) if isinstance(value, str) else str(value)
-
-
-def _message(path: str, actual: Any, expected: str) -> str:
-    text = "unset" if actual is None else str(actual).lower() if isinstance(actual, bool) else str(actual)
-    if len(text) > 120:
-        text = text[:119] + "…"
-    stated = f"{path} is {text}" if path else text
-    return f"{stated}, must be {expected}" if expected else stated
 
 
 def _type(value: Any) -> str:

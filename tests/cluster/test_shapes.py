@@ -202,3 +202,16 @@ def test_security_annotations_are_part_of_the_shape() -> None:
 def test_the_exact_spec_of_each_pod_is_at_hand(one: Any, two: Any) -> None:
     inventory = Inventory(MemorySource([pod("a", spec=one), pod("b", spec=two)]))
     assert [p.pod_spec for p in inventory.pods()] == [one, two]
+
+
+def test_a_limited_memory_forgets_what_it_saw_first() -> None:
+    specs = [b'{"containers":[{"name":"app","image":"a:%d"}]}' % number for number in range(10)]
+    by_count, by_bytes = Shapes((4, 10_000)), Shapes((100, 4 * len(specs[0])))
+    for shapes in (by_count, by_bytes):
+        first = shapes.shape(specs[0])
+        assert shapes.shape(specs[0]) is first
+        for spec in specs:
+            shapes.shape(spec)
+            assert len(shapes) <= 4
+        assert shapes.shape(specs[9]) is shapes.shape(specs[9])
+        assert shapes.shape(specs[0]) is not first
