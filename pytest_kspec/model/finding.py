@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, NamedTuple
+
+
+class FindingStatus(StrEnum):
+    """open: a reason to fail; known: a baseline has it; exempt: an exemption covers it (known or not)."""
+
+    OPEN = "open"
+    KNOWN = "known"
+    EXEMPT = "exempt"
 
 
 class ResourceRef(NamedTuple):
@@ -94,6 +103,13 @@ class Finding:
     def is_open(self) -> bool:
         """No exemption covers it, and no baseline has it: a reason to fail."""
         return self.exemption is None and not self.known
+
+    @property
+    def status(self) -> FindingStatus:
+        """The one of three that every report shows."""
+        if self.exemption is not None:
+            return FindingStatus.EXEMPT
+        return FindingStatus.KNOWN if self.known else FindingStatus.OPEN
 
     def exempted_by(self, exemption: AppliedExemption) -> Finding:
         """A copy that carries the exemption."""

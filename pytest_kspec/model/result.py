@@ -51,6 +51,11 @@ class CheckResult:
         """Findings that an exemption covers."""
         return tuple(f for f in self.findings if f.exemption is not None)
 
+    @property
+    def known_findings(self) -> tuple[Finding, ...]:
+        """Findings that a baseline has and no exemption covers."""
+        return tuple(f for f in self.findings if f.known and f.exemption is None)
+
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""
         return {
@@ -89,7 +94,8 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of one cluster. `exempt` counts findings that an exemption covers; the others count checks.
+    """Counts of one cluster. `exempt` counts findings that an exemption covers, `known` those that a baseline has and
+    no exemption covers; the others count checks.
 
     score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of passed
     checks over the weight of passed, failed and errored ones. Skipped checks do not count.
@@ -100,16 +106,18 @@ class Summary:
     errors: int
     skipped: int
     exempt: int
+    known: int
     score: float | None
 
     @classmethod
     def of(cls, checks: Iterable[CheckResult]) -> Summary:
         """Count these results."""
         counts = dict.fromkeys(Verdict, 0)
-        exempt = good = applicable = 0
+        exempt = known = good = applicable = 0
         for check in checks:
             counts[check.verdict] += 1
             exempt += len(check.exempted_findings)
+            known += len(check.known_findings)
             if check.verdict is not Verdict.SKIP:
                 applicable += check.severity.weight
                 if check.verdict is Verdict.PASS:
@@ -122,6 +130,7 @@ class Summary:
             counts[Verdict.ERROR],
             counts[Verdict.SKIP],
             exempt,
+            known,
             score,
         )
 
@@ -133,6 +142,7 @@ class Summary:
             "error": self.errors,
             "skip": self.skipped,
             "exempt": self.exempt,
+            "known": self.known,
             "score": self.score,
         }
 

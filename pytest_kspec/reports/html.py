@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -21,16 +20,11 @@ from markupsafe import Markup
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import AppliedExemption, Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
-from pytest_kspec.reports import order, text
+from pytest_kspec.reports import order, text, words
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_WORDS = {Verdict.ERROR: "Error", Verdict.FAIL: "Failed", Verdict.PASS: "Passed", Verdict.SKIP: "Skipped"}
 _SEVERITIES = tuple(sorted(Severity, key=lambda s: -s.rank))
 _FREQUENT = 6
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 
 
 class Group(NamedTuple):
@@ -81,7 +75,7 @@ def render(result: ScanResult) -> bytes:
         owners=order.by_owner,
         by_exemption=_by_exemption,
         plural=text.plural,
-        moment=_moment,
+        moment=words.moment,
         identity=id,
         fragment=lambda anchor: "#" + quote(anchor),
     )
@@ -117,15 +111,15 @@ def _view(result: ScanResult) -> dict[str, Any]:
         "one": len(rows) == 1,
         "summary": summary,
         "total": summary.passed + summary.failed + summary.errors + summary.skipped,
-        "state": _state(summary),
-        "headline": _headline(rows, summary),
-        "sentence": _sentence(summary),
+        "state": words.state(summary),
+        "headline": words.headline(result),
+        "sentence": words.sentence(summary),
         "specs": sorted({f"{r.cluster.spec_name} {r.cluster.spec_version}".strip() for r in rows}),
         "outcomes": _outcomes(rows),
         "severities": _by_severity(result),
         "frequent": frequent[:_FREQUENT],
         "less_frequent": frequent[_FREQUENT:],
-        "words": {verdict.value: word for verdict, word in _WORDS.items()},
+        "words": {verdict.value: word for verdict, word in words.VERDICTS.items()},
         "parts": _parts(summary),
     }
 
@@ -140,14 +134,6 @@ def _parts(summary: Summary) -> list[tuple[str, str, int]]:
     ]
 
 
-def _state(summary: Summary) -> str:
-    if summary.failed:
-        return "fail"
-    if summary.errors:
-        return "error"
-    return "pass" if summary.passed else "skip"
-
-
 def _row(cluster: ClusterResult, title: str, alone: bool) -> Row:
     checks = order.worst_first(cluster.checks)
     anchor = "_".join(title.split())
@@ -156,7 +142,7 @@ def _row(cluster: ClusterResult, title: str, alone: bool) -> Row:
     return Row(
         cluster=cluster,
         summary=cluster.summary,
-        state=_state(cluster.summary),
+        state=words.state(cluster.summary),
         title=title,
         anchor=anchor,
         failed={s.value: failed[s.value] for s in _SEVERITIES},
@@ -193,13 +179,7 @@ def _by_severity(result: ScanResult) -> list[tuple[str, dict[str, int]]]:
 def _outcomes(rows: list[Row]) -> list[tuple[str, str, int]]:
     """(state, words, how many clusters)."""
     states = Counter(row.state for row in rows)
-    words = {
-        "fail": "Not compliant",
-        "error": "Not fully evaluated",
-        "pass": "Compliant",
-        "skip": "Nothing evaluated",
-    }
-    return [(state, word, states[state]) for state, word in words.items()]
+    return [(state, word, states[state]) for state, word in words.STATES.items()]
 
 
 def _frequent(rows: list[Row]) -> list[Frequent]:
@@ -218,39 +198,6 @@ def _frequent(rows: list[Row]) -> list[Frequent]:
     return sorted(found, key=lambda f: (-(f.failed + f.errors), -f.check.severity.rank, f.check.id))
 
 
-def _headline(rows: list[Row], summary: Summary) -> str:
-    if not rows or not summary.passed + summary.failed + summary.errors:
-        return "Nothing was evaluated"
-    if len(rows) == 1:
-        name = text.printable(rows[0].cluster.name)
-        ends = {"fail": "is not compliant", "error": "could not be fully evaluated", "pass": "is compliant"}
-        return f"{name} {ends[rows[0].state]}"
-    bad = sum(1 for row in rows if row.summary.failed)
-    unclear = sum(1 for row in rows if row.summary.errors and not row.summary.failed)
-    if bad:
-        return f"{bad} of {len(rows)} clusters {'is' if bad == 1 else 'are'} not compliant"
-    if unclear:
-        return f"{unclear} of {len(rows)} clusters could not be fully evaluated"
-    return f"All {len(rows)} clusters are compliant"
-
-
-def _sentence(summary: Summary) -> str:
-    applicable = summary.passed + summary.failed + summary.errors
-    if not applicable:
-        return "No requirement applied to anything that was examined."
-    parts = [f"{summary.passed:,} of {text.plural(applicable, 'applicable requirement')} are met."]
-    if summary.failed:
-        parts.append(f"{summary.failed:,} {'is' if summary.failed == 1 else 'are'} not.")
-    if summary.errors:
-        parts.append(f"{summary.errors:,} could not be evaluated and count as not met.")
-    if summary.exempt:
-        one = summary.exempt == 1
-        parts.append(
-            f"{text.plural(summary.exempt, 'finding')} {'is' if one else 'are'} covered by exemptions."
-        )
-    return " ".join(parts)
-
-
 def _breakable(path: str) -> Markup:
     """The field path, with places where a narrow column may break it."""
     return Markup(".<wbr>").join(text.printable(path).split("."))
@@ -262,15 +209,3 @@ def _by_exemption(findings: tuple[Finding, ...]) -> list[tuple[AppliedExemption,
         if finding.exemption:
             groups.setdefault(finding.exemption, []).append(finding)
     return sorted(groups.items(), key=lambda item: (item[0].name, item[0].reason))
-
-
-def _moment(rfc3339: str) -> str:
-    """`24 November 2026, 06:00 UTC`; a text that is no time stays as it is."""
-    try:
-        moment = datetime.fromisoformat(rfc3339)
-    except ValueError:
-        return text.printable(rfc3339)
-    zone = moment.strftime("%z")
-    zone = "" if not zone else " UTC" if zone == "+0000" else f" UTC{zone[:3]}:{zone[3:]}"
-    # Not strftime("%B"), which follows the locale.
-    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{zone}"

@@ -18,6 +18,7 @@ from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.reports import order
 from pytest_kspec.reports.text import plural, printable, value
+from pytest_kspec.reports.words import until
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -86,7 +87,7 @@ def _notes(cluster: ClusterResult) -> list[str]:
         if use.state == "expired":
             uncovered = plural(use.matched, "finding")
             lines.append(
-                f"exemption expired: {use.name}, on {use.expires_at}: {uncovered} not covered any more"
+                f"exemption expired: {use.name}, on {until(use.expires_at)}: {uncovered} not covered any more"
             )
         elif use.state == "unused":
             lines.append(f"exemption unused: {use.name} ({use.location}) matches nothing")
@@ -105,10 +106,16 @@ def _case(check: CheckResult, name: str, title: str) -> Element:
     elif check.verdict is Verdict.FAIL:
         outcome = SubElement(case, "failure", type=check.severity.value, message=_legal(_headline(check)))
         outcome.text = _legal(_explain(check, []))
+    lines = []
+    if known := check.known_findings:
+        lines.append(f"{plural(len(known), 'finding')} known from the baseline:")
+        for finding in known:
+            lines += _lines(finding)
     if exempted := check.exempted_findings:
-        lines = [f"{plural(len(exempted), 'finding')} exempted:"]
+        lines.append(f"{plural(len(exempted), 'finding')} exempted:")
         for finding in exempted:
             lines += [*_lines(finding), *_exempted_by(finding)]
+    if lines:
         SubElement(case, "system-out").text = _legal("\n".join(lines))
     return case
 
@@ -150,6 +157,8 @@ def _lines(finding: Finding) -> list[str]:
     lines.append(f"    actual:   {value(finding.actual)}")
     if finding.expected:
         lines.append(f"    expected: {printable(finding.expected)}")
+    if finding.fix is not None:
+        lines.append(f"    patch:    {value(finding.fix)}")
     return lines
 
 
@@ -157,6 +166,7 @@ def _exempted_by(finding: Finding) -> list[str]:
     exemption = finding.exemption
     if exemption is None:
         return []
-    until = exemption.expires_at or "no end date"
     approver = f", approved by {exemption.approver}" if exemption.approver else ""
-    return [f"    exempted by {exemption.name} until {until}{approver}: {exemption.reason}"]
+    return [
+        f"    exempted by {exemption.name} until {until(exemption.expires_at)}{approver}: {exemption.reason}"
+    ]

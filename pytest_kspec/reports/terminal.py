@@ -7,7 +7,6 @@ Everything is capped here, since the reports carry all. rich is not used: its co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.model.check import Verdict
@@ -15,6 +14,7 @@ from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.reports.order import canonical, worst_first
 from pytest_kspec.reports.text import elide, fold, plural, printable, value, width_of
+from pytest_kspec.reports.words import until
 
 MIN_WIDTH = 40
 _LABEL = len(" ! ERROR critical  ")
@@ -155,6 +155,7 @@ def _counts(summary: Summary) -> list[tuple[str, tuple[str, ...]]]:
         (summary.passed, "passed", ("green",)),
         (summary.skipped, "skipped", ()),
         (summary.exempt, "exempted", ("yellow",)),
+        (summary.known, "known", ("yellow",)),
     ):
         if count:
             parts.append((f"{count:,} {word}", styles))
@@ -179,16 +180,29 @@ def _check(check: CheckResult, page: _Page) -> Iterator[str]:
     yield from page.block(check.title, "   ", styles=("bold",))
     if error:
         yield from page.block(check.reason, "   ", first=f"{page.symbols.error} ", lines=6)
-    before = None
-    for finding in islice(findings, page.findings):
+    shown = findings[: page.findings]
+    expected = shown[0].expected if len(shown) > 1 and len({f.expected for f in shown}) == 1 else ""
+    if expected:
+        yield from page.block(expected, "   ", first="expected: ")
+    before, said = None, {("", ""), ("", expected)}
+    for finding in shown:
         if before != (before := (finding.owner, finding.resource, finding.count)):
             yield from _objects(finding, page)
-        yield from _finding(finding, page)
+        # What is expected is said once: for all, or for each field.
+        wanted = (
+            ""
+            if finding.expected == expected or (finding.path, finding.expected) in said
+            else finding.expected
+        )
+        said.add((finding.path, finding.expected))
+        yield from _finding(finding, "" if finding.path == check.id else finding.path, wanted, page)
     if len(findings) > page.findings:
         rest = f"and {len(findings) - page.findings:,} more (see the JSON or HTML report)"
         yield from page.block(rest, "   ", first=f"{page.symbols.more} ")
     if check.remediation and findings:
         yield from page.block(check.remediation, "   ", first="fix: ", styles=("green",))
+    if fixes := sum(finding.fix is not None for finding in findings):
+        yield from page.block(f"{plural(fixes, 'finding')} with a patch (see the JSON report)", "        ")
 
 
 def _objects(finding: Finding, page: _Page) -> Iterator[str]:
@@ -198,15 +212,16 @@ def _objects(finding: Finding, page: _Page) -> Iterator[str]:
         yield "     " + page.elide(str(finding.resource), 5)
 
 
-def _finding(finding: Finding, page: _Page) -> Iterator[str]:
+def _finding(finding: Finding, path: str, expected: str, page: _Page) -> Iterator[str]:
+    """path: "" where it says nothing new; expected: "" where it was said already."""
     if not finding.path:
         yield from page.block(finding.message, "     ", lines=2)
         if finding.actual is None:
             return
     change = " ".join(page.fold(value(finding.actual), 5, 2))
-    if finding.expected:
-        change = f"{change} {page.symbols.arrow} {page.show(finding.expected)}"
-    path = page.show(finding.path)
+    if expected:
+        change = f"{change} {page.symbols.arrow} {page.show(expected)}"
+    path = page.show(path)
     if path and width_of(path) + width_of(change) + 7 <= page.width:
         yield f"     {path}: {change}"
         return
@@ -222,7 +237,7 @@ def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:
     for use in cluster.exemptions:
         if use.state == "expired":
             again = f": {plural(use.matched, 'finding')} not covered any more" if use.matched else ""
-            notes.append((f"expired exemption {use.name} (until {use.expires_at}){again}", care))
+            notes.append((f"expired exemption {use.name} (until {until(use.expires_at)}){again}", care))
     for use in cluster.exemptions:
         if use.state == "unused":
             where = f" ({use.location})" if use.location else ""

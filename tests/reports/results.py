@@ -52,7 +52,22 @@ def privileged() -> CheckResult:
         remediation="Set securityContext.privileged to false, or exempt the workload with a reason.",
         findings=(
             finding(
-                web, path.format("app"), True, "unset or false", says.format("app"), container="app", count=50
+                web,
+                path.format("app"),
+                True,
+                "unset or false",
+                says.format("app"),
+                container="app",
+                count=50,
+                fix={
+                    "spec": {
+                        "template": {
+                            "spec": {
+                                "containers": [{"name": "app", "securityContext": {"privileged": False}}]
+                            }
+                        }
+                    }
+                },
             ),
             finding(
                 web,
@@ -162,6 +177,31 @@ def differing_pod() -> CheckResult:
     )
 
 
+def known() -> CheckResult:
+    """All that was found is in the baseline: no reason to fail."""
+    path = "spec.template.spec.containers[app].resources.requests.cpu"
+    patch = {
+        "spec": {
+            "template": {
+                "spec": {"containers": [{"name": "app", "resources": {"requests": {"cpu": "100m"}}}]}
+            }
+        }
+    }
+    return check(
+        "workloads.containers.required[resources.requests.cpu]",
+        "Containers request CPU",
+        "low",
+        "pass",
+        remediation="Set resources.requests.cpu.",
+        findings=(
+            finding(
+                ref("Deployment", "cart"), path, None, "set", container="app", count=3, known=True, fix=patch
+            ),
+            finding(ref("Deployment", "web"), path, None, "set", container="app", count=50, known=True),
+        ),
+    )
+
+
 def checks() -> tuple[CheckResult, ...]:
     return (
         privileged(),
@@ -187,6 +227,7 @@ def checks() -> tuple[CheckResult, ...]:
                 finding(ref("Job", "import"), "spec.template.spec.containers[0].resources", None, "a limit"),
             ),
         ),
+        known(),
         check(
             "podSecurity.standard[hostNamespaces]",
             "Pods share no namespace with their node",

@@ -138,26 +138,26 @@ def test_hostile_markup_does_not_run(open_page: Open) -> None:
 
 def test_filters(open_page: Open) -> None:
     page = open_page("one")
-    shown(page, "12 requirements")
+    shown(page, "13 requirements")
     page.fill("#q", "debug-7X2kq  ops")
-    shown(page, "1 of 12 shown")
+    shown(page, "1 of 13 shown")
     assert visible(page) == ["strict.prod-eu/podSecurity.standard[privileged]"]
     page.fill("#q", "")
-    shown(page, "12 requirements")
+    shown(page, "13 requirements")
     page.get_by_label("Error", exact=True).check(force=True)
-    shown(page, "2 of 12 shown")
+    shown(page, "2 of 13 shown")
     page.get_by_label("Skipped", exact=True).check(force=True)
-    shown(page, "4 of 12 shown")
+    shown(page, "4 of 13 shown")
     page.get_by_label("high", exact=True).check(force=True)
-    shown(page, "1 of 12 shown")
+    shown(page, "1 of 13 shown")
     assert visible(page) == ["strict.prod-eu/rbac.forbiddenRules[core/secrets]"]
     page.click("#reset")
-    shown(page, "12 requirements")
+    shown(page, "13 requirements")
     page.get_by_label("Exempted", exact=True).check(force=True)
-    shown(page, "2 of 12 shown")
+    shown(page, "2 of 13 shown")
     assert len(visible(page)) == 2, "groups that were closed open for what was asked"
     page.fill("#q", "no such thing")
-    shown(page, "0 of 12 shown")
+    shown(page, "0 of 13 shown")
     assert page.locator("#empty").is_visible()
 
 
@@ -217,7 +217,7 @@ def test_keyboard(open_page: Open) -> None:
     )
     page.focus("input[value=error]")
     page.keyboard.press("Space")
-    shown(page, "2 of 12 shown")
+    shown(page, "2 of 13 shown")
     page.focus("details.check:not([hidden]) > summary")
     page.keyboard.press("Enter")
     assert page.locator("details.check[open]").count() == 1
