@@ -6,6 +6,9 @@ decoded spec proves that it is what it seems (`nodeName`, and the same name in a
 names of volumes and of their mounts), so two pods share a shape exactly if their specs are equal but for
 these parts. The proof is made once for each key: equal keys are equal JSON around the parts, so it holds
 for all of them.
+
+Lists are sorted by name, so the pods of a template follow each other: the text between the parts of the last
+shape is compared first, which costs a tenth of making a key.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ _NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
 _TOKEN = b'"kube-api-access-'
 _TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
 _NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
+_MARKED = re.compile(rb"[^\x00\x01]*[\x00\x01]")
 _PROOF = secrets.token_hex(
     16
 )  # stands for the parts while a key is proven; nothing in a cluster can equal it
@@ -40,6 +44,48 @@ _NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
 _ROUNDS = ((True, True), (True, False), (False, True), (False, False))
 
 _NO_ANNOTATIONS: Mapping[str, str] = {}
+
+
+class _Around:
+    """A pod spec's text around the parts that were taken out of it, to find the next pods of its template."""
+
+    __slots__ = ("_pieces", "_security", "shape")
+
+    def __init__(self, normal: bytes, security: tuple[tuple[str, Any], ...], shape: PodShape) -> None:
+        """`normal`: the spec with marks in place of its parts."""
+        # The quotes and the constant beginning of a token's name belong to the text around.
+        quoted = normal.replace(_TOKEN_MARK, _TOKEN + b'\x01"').replace(_NODE_MARK, b'"\x00"')
+        self._pieces = [(piece[:-1], piece[-1:] == b"\x01") for piece in _MARKED.findall(quoted)]
+        self._pieces.append((quoted[sum(len(piece) + 1 for piece, _ in self._pieces) :], False))
+        self._security = security
+        self.shape = shape
+
+    def fits(self, spec: bytes, security: tuple[tuple[str, Any], ...]) -> bool:
+        """Whether this spec differs in the parts only, and has one node and one token in all their places."""
+        if security != self._security:
+            return False
+        at = 0
+        node = token = b""
+        last = len(self._pieces) - 1
+        for index, (piece, is_token) in enumerate(self._pieces):
+            if not spec.startswith(piece, at):
+                return False
+            at += len(piece)
+            if index == last:
+                return at == len(spec)
+            end = at + 5 if is_token else spec.find(b'"', at)
+            part = spec[at:end]
+            if is_token:
+                if part != token:
+                    if token or not part.isalnum():
+                        return False
+                    token = part
+            elif part != node:
+                if node or not part or b"\\" in part:
+                    return False
+                node = part
+            at = end
+        return False
 
 
 class Shapes:
@@ -52,6 +98,7 @@ class Shapes:
         self._by_key: dict[Any, PodShape | None] = {}
         self._limit = limit
         self._bytes = 0
+        self._last: _Around | None = None
 
     def __len__(self) -> int:
         return sum(1 for shape in self._by_key.values() if shape is not None)
@@ -62,6 +109,8 @@ class Shapes:
         Raises msgspec.DecodeError, RecursionError or UnicodeDecodeError where the JSON is broken.
         """
         security = security_annotations(annotations) if annotations else ()
+        if self._last is not None and self._last.fits(spec, security):
+            return self._last.shape
         key: Any
         for node, token in _ROUNDS:
             parts = _parts(spec, node, token)
@@ -72,6 +121,8 @@ class Shapes:
             if key in self._by_key:
                 shape = self._by_key[key]
                 if shape is not None:
+                    if self._limit is None:  # a stream of admission requests is in no order
+                        self._last = _Around(normal, security, shape)
                     return shape
                 continue  # known to be unprovable
             if parts and not _proven(spec, parts):
@@ -83,6 +134,7 @@ class Shapes:
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
             self._keep(key, shape, len(normal))
+            self._last = _Around(normal, security, shape)
             return shape
         raise AssertionError("unreachable: nothing is taken out in the last round")
 

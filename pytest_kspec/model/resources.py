@@ -6,9 +6,11 @@ evaluated once for each shape. `Workload` is a pod, or a controller's template s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+import msgspec
 
 from pytest_kspec.model.finding import ResourceRef
 
@@ -109,7 +111,7 @@ class PodShape:
     not in `containers`, and a rule that needs them must report an error, never a pass (`findings.apply` does).
     """
 
-    __slots__ = ("__dict__", "_known_malformed", "annotations", "spec")
+    __slots__ = ("__dict__", "_facets", "_known_malformed", "annotations", "spec")
 
     def __init__(
         self,
@@ -121,6 +123,27 @@ class PodShape:
         self.spec = spec
         self.annotations = annotations
         self._known_malformed = malformed
+        self._facets: dict[str, Hashable] = {}
+
+    def facet(self, name: str) -> Hashable:
+        """A key for what is under one key of the pod spec ("spec.os") or of all containers ("containers.ports").
+
+        Equal keys mean equal data: whatever a rule makes of that data alone, it makes of both pods.
+        """
+        known = self._facets.get(name)
+        if known is None:
+            level, _, key = name.partition(".")
+            data: Any = (
+                self.spec.get(key)
+                if level == "spec"
+                else [(container.list, container.raw.get(key)) for container in self.containers]
+            )
+            try:
+                known = msgspec.json.encode(data)
+            except (TypeError, ValueError, OverflowError, RecursionError):
+                known = object()  # no JSON, so equal to nothing else
+            self._facets[name] = known
+        return known
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Container, ...], tuple[tuple[str, Any], ...]]:

@@ -30,6 +30,10 @@ class Rule(Protocol):
     """A restricted thing.
 
     reason: short and constant ("privileged containers"); groups, alerts and metrics use it.
+
+    A rule may also have `reads: tuple[str, ...]`, the facets (`PodShape.facet`) that alone decide whether a pod
+    violates it: pods that are equal there are then evaluated once. Names of containers do not count: they
+    come up in messages only.
     """
 
     @property

@@ -107,6 +107,11 @@ class FieldRule:
             text += ", or unset with such a value in the pod's securityContext"
         return f"{text}{_unless(self.unless)}"
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Rule`."""
+        return facets(self._path.keys[0], self.over, self.unless, pod_too=self.inherits)
+
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         for condition in self.unless:
@@ -154,6 +159,20 @@ class FieldRule:
             elif bad:
                 found.append(self._violation(where, [value for _, value in bad]))
         return found
+
+
+def facets(
+    key: str, over: Over, unless: tuple[PodCondition, ...], *, pod_too: bool = False
+) -> tuple[str, ...]:
+    """What a rule about this key reads: see `Rule`."""
+    read = []
+    if over == "volumes":
+        read.append("spec.volumes")
+    if over in ("containers", "pod and containers"):
+        read.append(f"containers.{key}")
+    if over in ("pod", "pod and containers") or pod_too:
+        read.append(f"spec.{key}")
+    return (*read, *(f"spec.{condition.field.partition('.')[0]}" for condition in unless))
 
 
 def container_name(where: Where) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Rule, Violation
 from pytest_kspec.rules.fieldpath import FieldPath, malformed
-from pytest_kspec.rules.fieldrule import Over, PodCondition, container_name, targets, violation
+from pytest_kspec.rules.fieldrule import Over, PodCondition, container_name, facets, targets, violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,11 @@ class RequiredItem:
     def expected(self) -> str:
         """What is allowed, as text."""
         return f"a list with {self.item}" + "".join(f", unless {condition.text}" for condition in self.unless)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Rule`."""
+        return facets(self.field.partition(".")[0], self.over, self.unless)
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
@@ -111,6 +116,12 @@ class AllOf:
 
     reason: str
     rules: tuple[Rule, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Rule`; () where one of the rules does not say."""
+        parts = [getattr(rule, "reads", ()) for rule in self.rules]
+        return tuple(dict.fromkeys(name for part in parts for name in part)) if all(parts) else ()
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""

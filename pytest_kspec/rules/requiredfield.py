@@ -28,7 +28,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 _HIDDEN = "(not shown)"  # values of fields that may hold credentials
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
-_REMEMBERED = 1000  # values of containers that were found good
 
 
 class _Found(NamedTuple):
@@ -60,7 +59,6 @@ class _FieldDemand:
     _field: PodField = field(init=False, repr=False, compare=False)
     _wanted: tuple[Any, ...] = field(init=False, repr=False, compare=False)
     _expected: str = field(init=False, repr=False, compare=False)
-    _good: set[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = pod_field(self.key)
@@ -75,7 +73,17 @@ class _FieldDemand:
         object.__setattr__(self, "_field", found)
         object.__setattr__(self, "_wanted", tuple(_typed(found.scalar, value) for value in values))
         object.__setattr__(self, "_expected", self._describe([_text(value) for value in values]))
-        object.__setattr__(self, "_good", set())
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Rule`."""
+        level, path = self._field.level, self._field.path
+        found = [f"spec.{path[0]}", "spec.os"]
+        if level != "pod":
+            found += [f"containers.{path[0]}", "containers.restartPolicy"]
+        if path == ("imagePullPolicy",):
+            found.append("containers.image")
+        return tuple(found)
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """All violations, in the order of the object. Raises Malformed for a field of an impossible type."""
@@ -84,17 +92,12 @@ class _FieldDemand:
             return ()
         if target.level == "pod":
             return [*self._judge(pod, None, "spec")]
-        violations: list[Violation] = []
-        for container in pod.containers:
-            own = _own_value(container.raw, target.path)
-            if own is not None and own in self._good:
-                continue
-            if poddefaults.can_carry(container, target.path[0]):
-                found = [*self._judge(pod, container, container.path)]
-                if not found and own is not None and len(self._good) < _REMEMBERED:
-                    self._good.add(own)
-                violations += found
-        return violations
+        return [
+            violation
+            for container in pod.containers
+            if poddefaults.can_carry(container, target.path[0])
+            for violation in self._judge(pod, container, container.path)
+        ]
 
     def _judge(self, pod: PodShape, container: Container | None, base: str) -> Iterator[Violation]:
         name = container.name if container else ""
@@ -295,17 +298,6 @@ def inherited(pod: PodShape, container: Container, path: tuple[str, ...], own: A
             if value not in _EMPTY:
                 return at, value
     return "", own
-
-
-def _own_value(data: Any, path: tuple[str, ...]) -> Any:
-    """A key for what a container says itself, which then alone decides; None for nothing or many things."""
-    for step in path:
-        if type(data) is not dict:
-            return None
-        data = data.get(step)
-    if type(data) is list:
-        return (*data,) if data and all(type(item) is str for item in data) else None
-    return None if data in _EMPTY or type(data) is dict else (type(data), data)
 
 
 def _filled(data: Any, container: Container | None, path: tuple[str, ...]) -> Any:

@@ -55,6 +55,11 @@ class PortRule:
         """What is allowed, as text."""
         return "a port other than " + ", ".join(map(str, sorted(set(self.ports))))
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Rule`."""
+        return ("containers.ports",)
+
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         found = []

@@ -5,7 +5,7 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,14 +145,21 @@ class Findings:
     def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
         """Evaluate a rule on pods and templates; every violation becomes a finding of their owner."""
         self.examined(workloads)
+        reads: tuple[str, ...] = getattr(rule, "reads", ())
+        good: set[Hashable] = set()
         for shape, owners in self._grouping.of(workloads):
             for path, found in shape.malformed:
                 self._malformed(owners, f"{path} is {_type(found)}, which Kubernetes does not allow there")
+            key = tuple(map(shape.facet, reads))
+            if key in good and not shape.malformed:
+                continue
             try:
                 violations = rule.evaluate(shape)
             except Malformed as error:
                 self._malformed(owners, error.what)
                 continue
+            if reads and not violations and not shape.malformed:
+                good.add(key)
             for violation in violations:
                 for owner, members in owners:
                     self._add_members(violation, owner, members)
