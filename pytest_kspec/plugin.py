@@ -25,6 +25,13 @@ OPTIONS = (
         None,
         "low (default), medium, high or critical: below it, a failed check does not fail the run",
     ),
+    (
+        "baseline",
+        "FILE",
+        None,
+        "known findings: they are shown, and only what is new fails "
+        "(kspec report --update-baseline FILE writes it)",
+    ),
     ("report", "FORMAT:PATH", "append", "write a report: json, junit or html; may be repeated"),
 )
 

@@ -32,6 +32,7 @@ EXAMPLES = """
 kspec scan prod.yaml
 kspec scan prod.yaml --cluster prod-eu --cluster prod-us --report html:report.html
 kspec scan prod.yaml --cluster snapshot.tar.gz --fail-on high
+kspec scan prod.yaml --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
 kspec scan specs/ --cluster all -n 4 -o json > scan.json
 """
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         metavar="LEVEL",
         help="low (default), medium, high or critical: findings below it do not fail the scan",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="known findings: they are shown, and only what is new fails "
+        "('kspec report --update-baseline FILE' writes it)",
     )
     parser.add_argument(
         "--report",
@@ -128,6 +135,7 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
         ("exemptions", args.exemptions),
         ("kubeconfig", [args.kubeconfig] if args.kubeconfig else []),
         ("fail-on", [args.fail_on] if args.fail_on else []),
+        ("baseline", [args.baseline] if args.baseline else []),
     ):
         words += [f"--kspec-{option}={value}" for value in values]
     if args.k:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pytest_kspec.model.spec import ClusterSpecification
 
 
+NOTHING_TO_EXAMINE = "nothing there to examine"
+"""Reason of a skip where the check looked and there was nothing, unlike those where it could not look."""
+
+
 class Severity(StrEnum):
     """How bad it is when a requirement is not met. The predecessor's four levels, ordered by `rank`."""
 

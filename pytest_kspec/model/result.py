@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_kspec.model.baseline import BaselineUse
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.frameworks import FrameworkResult
+from pytest_kspec.model.trend import TrendPoint
 
 API_VERSION = "kspec.io/v1alpha1"
 
@@ -40,6 +42,11 @@ class CheckResult:
     examined: int = 0
     duration_seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_met(self) -> bool:
+        """Passed, and not only because a baseline has what was found: that fails no run, and is not compliance."""
+        return self.verdict is Verdict.PASS and not self.known_findings
 
     @property
     def open_findings(self) -> tuple[Finding, ...]:
@@ -97,7 +104,7 @@ class Summary:
     """Counts of one cluster. `exempt` counts findings that an exemption covers, `known` those that a baseline has and
     no exemption covers; the others count checks.
 
-    score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of passed
+    score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of met
     checks over the weight of passed, failed and errored ones. Skipped checks do not count.
     """
 
@@ -120,7 +127,7 @@ class Summary:
             known += len(check.known_findings)
             if check.verdict is not Verdict.SKIP:
                 applicable += check.severity.weight
-                if check.verdict is Verdict.PASS:
+                if check.is_met:
                     good += check.severity.weight
         # Rounded down, so that 100 is shown only when everything passed.
         score = (1000 * good // applicable) / 10 if applicable else None
@@ -225,6 +232,7 @@ class ClusterResult:
 
     name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
     uid: UID of the kube-system namespace or "". frameworks: what the checks say about controls, by framework.
+    baseline: what became of the baseline here, None where none was given.
     """
 
     name: str
@@ -239,6 +247,7 @@ class ClusterResult:
     not_evaluated: tuple[NotEvaluated, ...] = ()
     evidence: Evidence = Evidence()
     frameworks: tuple[FrameworkResult, ...] = ()
+    baseline: BaselineUse | None = None
 
     @property
     def summary(self) -> Summary:
@@ -259,6 +268,7 @@ class ClusterResult:
             "exemptions": [e.to_wire() for e in self.exemptions],
             "notEvaluated": [n.to_wire() for n in self.not_evaluated],
             "frameworks": [f.to_wire() for f in self.frameworks],
+            "baseline": self.baseline.to_wire() if self.baseline else None,
         }
 
     @classmethod
@@ -290,6 +300,7 @@ class ClusterResult:
             ),
             evidence=Evidence.from_wire(data["evidence"]) if "evidence" in data else Evidence(),
             frameworks=tuple(FrameworkResult.from_wire(f) for f in data.get("frameworks", ())),
+            baseline=BaselineUse.from_wire(data["baseline"]) if data.get("baseline") else None,
         )
 
 
@@ -299,6 +310,7 @@ class ScanResult:
 
     started_at and finished_at: RFC 3339 in UTC. clusters: sorted by name, then specification.
     run_by: who ran it, such as the address of a CI job or `user@host`; "" if unknown.
+    trend: earlier and this run's points, oldest first, where a history is given (`kspec report --history`).
     """
 
     tool_version: str
@@ -306,6 +318,7 @@ class ScanResult:
     finished_at: str
     clusters: tuple[ClusterResult, ...]
     run_by: str = ""
+    trend: tuple[TrendPoint, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -323,6 +336,7 @@ class ScanResult:
             "runBy": self.run_by,
             "summary": self.summary.to_wire(),
             "clusters": [c.to_wire() for c in self.clusters],
+            "trend": [p.to_wire() for p in self.trend],
         }
 
     @classmethod
@@ -334,4 +348,5 @@ class ScanResult:
             finished_at=data["finishedAt"],
             clusters=tuple(ClusterResult.from_wire(c) for c in data["clusters"]),
             run_by=data.get("runBy", ""),
+            trend=tuple(TrendPoint.from_wire(p) for p in data.get("trend", ())),
         )

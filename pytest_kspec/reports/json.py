@@ -13,7 +13,12 @@ import msgspec
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.result import API_VERSION, ScanResult
 
-_LISTS = frozenset({"clusters", "checks", "findings", "exemptions", "notEvaluated", "frameworks", "controls"})
+_LISTS = frozenset(
+    {
+        *("clusters", "checks", "findings", "exemptions", "notEvaluated", "frameworks", "controls"),
+        *("fixed", "trend"),
+    }
+)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _encode_sorted = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
 

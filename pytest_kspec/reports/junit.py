@@ -17,7 +17,7 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.reports import order
-from pytest_kspec.reports.text import plural, printable, value
+from pytest_kspec.reports.text import baseline_notes, plural, printable, value
 from pytest_kspec.reports.words import until
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -91,6 +91,7 @@ def _notes(cluster: ClusterResult) -> list[str]:
             )
         elif use.state == "unused":
             lines.append(f"exemption unused: {use.name} ({use.location}) matches nothing")
+    lines += baseline_notes(cluster)
     return lines
 
 

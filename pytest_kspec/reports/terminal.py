@@ -13,10 +13,11 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.reports.order import canonical, worst_first
-from pytest_kspec.reports.text import elide, fold, plural, printable, value, width_of
+from pytest_kspec.reports.text import baseline_notes, elide, fold, plural, printable, value, width_of
 from pytest_kspec.reports.words import until
 
 MIN_WIDTH = 40
+FIXED_SHOWN = 5
 _LABEL = len(" ! ERROR critical  ")
 _COLOURS = {"critical": ("red", "bold"), "high": ("red",), "medium": ("yellow",), "low": ("cyan",)}
 
@@ -242,6 +243,7 @@ def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:
         if use.state == "unused":
             where = f" ({use.location})" if use.location else ""
             notes.append((f"unused exemption {use.name}{where}: it matches nothing", care))
+    notes += [(text, care) for text in baseline_notes(cluster, FIXED_SHOWN)]
     notes += [(f"not evaluated: {key.key}: {key.reason}", quiet) for key in cluster.not_evaluated]
     if notes:
         yield ""
@@ -257,6 +259,8 @@ def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
         verdict, styles = f"{symbols.fail} NOT COMPLIANT{unclear}", ("red", "bold")
     elif summary.errors:
         verdict, styles = f"{symbols.error} NOT FULLY EVALUATED", ("red", "bold")
+    elif summary.known:
+        verdict, styles = f"{symbols.passed} NOTHING NEW", ("green", "bold")
     elif summary.passed:
         verdict, styles = f"{symbols.passed} COMPLIANT", ("green", "bold")
     else:

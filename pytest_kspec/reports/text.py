@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_kspec.model.result import ClusterResult
 
 _AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
 
@@ -45,6 +48,21 @@ def _is_number(text: str) -> bool:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """`1 finding`, `12 findings`, `1,200 findings`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def baseline_notes(cluster: ClusterResult, limit: int | None = None) -> list[str]:
+    """A line if the baseline was made for something else, and one for each entry that is fixed, at most `limit`."""
+    use = cluster.baseline
+    if use is None:
+        return []
+    if not use.covered:
+        return [
+            f"the baseline {use.path} was not made from cluster {cluster.name} and specification "
+            f"{cluster.spec_name}: every finding is new"
+        ]
+    lines = [f"fixed, and still in the baseline {use.path}: {f.check}: {f.what}" for f in use.fixed[:limit]]
+    more = len(use.fixed) - len(lines)
+    return [*lines, f"and {more:,} more fixed entries in the baseline"] if more else lines
 
 
 def width_of(text: str) -> int:

@@ -40,6 +40,8 @@ def headline(result: ScanResult) -> str:
         return "Nothing was evaluated"
     if len(summaries) == 1:
         ends = {"fail": "is not compliant", "error": "could not be fully evaluated", "pass": "is compliant"}
+        if summaries[0].known:  # a baseline fails no run, and is no compliance
+            ends["pass"] = "has no findings but known ones"
         return f"{printable(result.clusters[0].name)} {ends[state(summaries[0])]}"
     bad = sum(1 for s in summaries if s.failed)
     unclear = sum(1 for s in summaries if s.errors and not s.failed)
@@ -47,6 +49,8 @@ def headline(result: ScanResult) -> str:
         return f"{bad} of {len(summaries)} clusters {'is' if bad == 1 else 'are'} not compliant"
     if unclear:
         return f"{unclear} of {len(summaries)} clusters could not be fully evaluated"
+    if any(s.known for s in summaries):
+        return f"All {len(summaries)} clusters have no findings but known ones"
     return f"All {len(summaries)} clusters are compliant"
 
 

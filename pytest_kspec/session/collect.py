@@ -93,7 +93,9 @@ class ComplianceItem(pytest.Function):
         """The context of this item. Touches no cluster."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
-        self.context = self.config.stash[runs.KEY].context(cluster.spec, cluster.target, self.planned)
+        self.context = self.config.stash[runs.KEY].context(
+            cluster.spec, cluster.target, self.planned, self.name
+        )
         return self.context
 
     def runtest(self) -> None:

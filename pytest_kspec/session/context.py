@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import NotApplicable
@@ -13,6 +13,7 @@ from pytest_kspec.session.findings import Findings, Grouping
 if TYPE_CHECKING:
     from pytest_kspec.cluster.inventory import Inventory
     from pytest_kspec.model.check import Requirement
+    from pytest_kspec.model.finding import Finding
     from pytest_kspec.model.spec import ClusterSpecification
 
 
@@ -100,12 +101,14 @@ class CheckContext:
         spec: ClusterSpecification,
         requirement: Requirement,
         exemptions: Exemptions,
+        knows: Callable[[Finding], bool] | None = None,
     ) -> None:
         self.inventory = inventory
         self.spec = spec
         self.requirement = requirement
         self.exemptions = exemptions
-        self.findings = Findings(exemptions.for_check(requirement.id, inventory.source.name), grouping)
+        matcher = exemptions.for_check(requirement.id, inventory.source.name)
+        self.findings = Findings(matcher, grouping, knows)
         self.cluster = Cluster(inventory, self.findings)
         self.rbac = Rbac(self.cluster)
 

@@ -5,12 +5,12 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
 from pytest_kspec.model.finding import (
     CLUSTER,
@@ -94,8 +94,14 @@ class _Group:
 class Findings:
     """What one check found on one cluster; the fixture `findings`."""
 
-    def __init__(self, matcher: ExemptionMatcher, grouping: Grouping | None = None) -> None:
+    def __init__(
+        self,
+        matcher: ExemptionMatcher,
+        grouping: Grouping | None = None,
+        knows: Callable[[Finding], bool] | None = None,
+    ) -> None:
         self._matcher = matcher
+        self._knows = knows
         self._grouping = grouping or Grouping()
         self._single: dict[tuple[Any, ...], Finding] = {}
         self._groups: dict[tuple[Any, ...], _Group] = {}
@@ -237,7 +243,17 @@ class Findings:
         """All findings, those of exemptions included, in a stable order."""
         found = [*self._single.values(), *(group.finding() for group in self._groups.values())]
         found.sort(key=lambda f: (f.owner, f.resource, f.path, f.message))
+        if self._knows is not None:
+            knows = self._knows
+            found = [replace(f, known=True) if f.exemption is None and knows(f) else f for f in found]
         return tuple(found)
+
+    def _has_open(self) -> bool:
+        if self._knows is not None:
+            return any(finding.is_open for finding in self.results())
+        return any(f.exemption is None for f in self._single.values()) or any(
+            group.exemption is None for group in self._groups.values()
+        )
 
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict and its reason: error before fail before skip before pass."""
@@ -245,16 +261,14 @@ class Findings:
             more = len(self._errors) - ERRORS_SHOWN
             shown = "; ".join(self._errors[:ERRORS_SHOWN])
             return Verdict.ERROR, shown + (f"; and {more} more" if more > 0 else "")
-        if any(f.exemption is None for f in self._single.values()) or any(
-            group.exemption is None for group in self._groups.values()
-        ):
+        if self._has_open():
             return Verdict.FAIL, ""
         if self._skip:
             return Verdict.SKIP, self._skip
         if self._single or self._groups:
             return Verdict.PASS, ""
         if self._asked and not self.examined_count:
-            return Verdict.SKIP, "nothing there to examine"
+            return Verdict.SKIP, NOTHING_TO_EXAMINE
         return Verdict.PASS, ""
 
 

@@ -182,12 +182,15 @@ class SessionHooks:
 
 def _add_properties(item: pytest.Item, result: dict[str, Any]) -> None:
     """What pytest's own JUnit XML carries of a result (`--junitxml`); it reads them from the teardown's report."""
-    found = [f["message"] for f in result["findings"] if f["exemption"] is None]
-    exempt = len(result["findings"]) - len(found)
+    uncovered = [f for f in result["findings"] if f["exemption"] is None]
+    found = [f["message"] for f in uncovered if not f["known"]]
+    exempt = len(result["findings"]) - len(uncovered)
     item.user_properties.append(("kspec_verdict", result["verdict"]))
     item.user_properties.append(("kspec_examined", result["examined"]))
     item.user_properties.append(("kspec_findings", len(found)))
     if exempt:
         item.user_properties.append(("kspec_exempted", exempt))
+    if len(uncovered) > len(found):
+        item.user_properties.append(("kspec_known", len(uncovered) - len(found)))
     for message in found[:HTML_FINDINGS]:
         item.user_properties.append(("kspec_finding", message))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.model.baseline import Baseline, load_baseline
 from pytest_kspec.model.check import Severity
 from pytest_kspec.reports.writer import Target, parse_targets
 
@@ -28,6 +29,7 @@ class Options:
     exemptions: tuple[str, ...]
     fail_on: Severity
     reports: tuple[Target, ...]
+    baseline: Baseline | None = None
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -41,6 +43,7 @@ def read_options(config: pytest.Config) -> Options:
         exemptions=_paths(config, "kspec_exemptions"),
         fail_on=_level(_one(config, "kspec_fail_on") or "low"),
         reports=parse_targets(_many(config, "kspec_report")),
+        baseline=_baseline(config),
     )
 
 
@@ -58,6 +61,16 @@ def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
         return tuple(given)
     base = config.inipath.parent if config.inipath else config.rootpath
     return tuple(str(base / path) for path in config.getini(name))
+
+
+def _baseline(config: pytest.Config) -> Baseline | None:
+    """Read by each worker too: what is known decides how an item ends."""
+    given = config.getoption("kspec_baseline")
+    path = given or config.getini("kspec_baseline")
+    if not path:
+        return None
+    base = config.inipath.parent if config.inipath and not given else Path()
+    return load_baseline(base / path)
 
 
 def _level(text: str) -> Severity:

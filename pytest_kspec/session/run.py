@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -77,12 +77,17 @@ class Run:
     def _inventories(self) -> dict[str, tuple[Inventory, Grouping]]:
         return {}
 
-    def context(self, spec: SpecRun, target: Target, planned: Planned) -> CheckContext:
-        """What one check sees. A cluster has one inventory, however many specifications and checks."""
+    def context(self, spec: SpecRun, target: Target, planned: Planned, name: str) -> CheckContext:
+        """What one check sees. A cluster has one inventory, however many specifications and checks.
+
+        name: the item's, which has the parameters too
+        """
         known = self._inventories.get(target.source.ref)
         if known is None:
             known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
-        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions)
+        baseline = self.options.baseline
+        knows = baseline.knows(target.name, name) if baseline is not None else None
+        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions, knows)
 
     def cluster_facts(self, target: Target) -> dict[str, str]:
         """Name, source, version and uid, as far as they can be read."""
@@ -152,7 +157,7 @@ class Run:
             any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
             for p in spec.plan.planned
         )
-        return ClusterResult(
+        made = ClusterResult(
             name=name,
             source=facts["source"],
             version=facts["version"],
@@ -164,6 +169,8 @@ class Run:
             exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
             not_evaluated=spec.plan.not_evaluated,
         )
+        baseline = self.options.baseline
+        return made if baseline is None else replace(made, baseline=baseline.use(made))
 
     def _missing(self, nodeid: str) -> dict[str, Any] | None:
         from pytest_kspec.session.verdict import make_result

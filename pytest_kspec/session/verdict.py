@@ -80,7 +80,7 @@ def make_result(
 def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     """What pytest shows and JUnit carries for a result that is not a pass: plain text, capped."""
     lines = [f"not evaluated: {wire['reason']}"] if wire["verdict"] == Verdict.ERROR else []
-    found = [f for f in wire["findings"] if f["exemption"] is None]
+    found = [f for f in wire["findings"] if f["exemption"] is None and not f["known"]]
     for finding in found[:limit]:
         ref = finding["resource"]
         where = (

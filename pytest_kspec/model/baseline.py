@@ -1,0 +1,186 @@
+"""What is known and accepted for now: a file of findings that are shown, and are no reason to fail.
+
+One line a finding, sorted, without values and counts, so that a version control system shows what came and what went.
+A finding is recognised by its fingerprint; the text beside it is for people. What needs a reason and an end date is an
+exemption; a baseline is for the day on which a specification is first applied to a cluster that has grown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_kspec.errors import UsageError
+from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Verdict
+from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+
+API_VERSION, KIND = "kspec.io/v1alpha1", "Baseline"
+_WHAT_TO_DO = "Write it with 'kspec report --from result.json --update-baseline FILE'."
+
+
+class Covered(NamedTuple):
+    """A cluster and a specification that the baseline was made from; without findings too."""
+
+    cluster: str
+    spec: str
+
+
+class KnownFinding(NamedTuple):
+    """One line. id: fingerprint; what: owner and field, for people; never the value."""
+
+    cluster: str
+    spec: str
+    check: str
+    what: str
+    id: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the file and in the JSON report."""
+        return self._asdict()
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> KnownFinding:
+        """The inverse of `to_wire`. Raises KeyError, TypeError."""
+        values = [data[name] for name in cls._fields]
+        if not all(isinstance(value, str) for value in values):
+            raise TypeError("every value of a finding is text")
+        return cls(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineUse:
+    """What became of the baseline on one cluster, for every report.
+
+    path:    the file, as it was given
+    covered: it was made from this cluster and specification; if not, everything is new
+    fixed:   entries that were looked for and are not there any more
+    """
+
+    path: str
+    covered: bool
+    fixed: tuple[KnownFinding, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {"path": self.path, "covered": self.covered, "fixed": [k.to_wire() for k in self.fixed]}
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> BaselineUse:
+        """The inverse of `to_wire`."""
+        return cls(data["path"], data["covered"], tuple(map(KnownFinding.from_wire, data["fixed"])))
+
+
+class Baseline:
+    """A baseline in memory. path: for messages and reports."""
+
+    def __init__(self, path: str, covered: Iterable[Covered], findings: Iterable[KnownFinding]) -> None:
+        self.path = path
+        self.covered = frozenset(covered)
+        self.findings = tuple(sorted(set(findings)))
+        self._ids = frozenset(finding.id for finding in self.findings)
+
+    def knows(self, cluster: str, check_id: str) -> Callable[[Finding], bool]:
+        """Whether a finding of this requirement on this cluster is known; a fingerprint takes some 3 µs."""
+        ids = self._ids
+        return lambda finding: bool(ids) and fingerprint(cluster, check_id, finding) in ids
+
+    def use(self, cluster: ClusterResult) -> BaselineUse:
+        """What became of it. An entry is fixed only if its requirement was evaluated and does not find it."""
+        key = Covered(cluster.name, cluster.spec_name)
+        evaluated = {check.id: check for check in cluster.checks if was_evaluated(check)}
+        mine = [f for f in self.findings if f[:2] == key and f.check in evaluated]
+        wanted = {f.check for f in mine}
+        there = {
+            fingerprint(cluster.name, check_id, finding)
+            for check_id in wanted
+            for finding in evaluated[check_id].findings
+        }
+        fixed = tuple(f for f in mine if f.id not in there)
+        return BaselineUse(self.path, key in self.covered, fixed)
+
+    def updated(self, result: ScanResult) -> Baseline:
+        """A baseline of the open and known findings of a result; what it says of other clusters is kept.
+
+        So is what it says of requirements that this result could not evaluate or did not ask for.
+        """
+        covered = {Covered(c.name, c.spec_name) for c in result.clusters}
+        evaluated = {
+            (cluster.name, cluster.spec_name, check.id)
+            for cluster in result.clusters
+            for check in cluster.checks
+            if was_evaluated(check)
+        }
+        kept = [f for f in self.findings if f[:3] not in evaluated]
+        return Baseline(self.path, self.covered | covered, [*kept, *known_findings(result)])
+
+    def render(self) -> bytes:
+        """The file: JSON with a line for each entry, sorted, with a trailing newline."""
+        import msgspec
+
+        def lines(entries: Iterable[Any]) -> bytes:
+            encoded = [b"  " + msgspec.json.encode(entry._asdict()) for entry in entries]
+            return b"[\n" + b",\n".join(encoded) + b"\n ]" if encoded else b"[]"
+
+        return b'{\n "apiVersion": "%s",\n "kind": "%s",\n "covers": %s,\n "findings": %s\n}\n' % (
+            API_VERSION.encode(),
+            KIND.encode(),
+            lines(sorted(self.covered)),
+            lines(self.findings),
+        )
+
+
+def was_evaluated(check: CheckResult) -> bool:
+    """Whether that a finding is not there means that it is fixed: not after an error, nor where it was not looked."""
+    if check.verdict is Verdict.SKIP:
+        return check.reason == NOTHING_TO_EXAMINE
+    return check.verdict is not Verdict.ERROR
+
+
+def subject(finding: Finding) -> str:
+    """`Deployment shop/web: spec.containers[app].image`: which finding it is, without the value."""
+    return f"{finding.owner}: {finding.path or finding.message}"
+
+
+def known_findings(result: ScanResult) -> list[KnownFinding]:
+    """The lines of a result's findings that no exemption covers."""
+    return [
+        KnownFinding(
+            cluster.name,
+            cluster.spec_name,
+            check.id,
+            subject(finding),
+            fingerprint(cluster.name, check.id, finding),
+        )
+        for cluster in result.clusters
+        for check in cluster.checks
+        for finding in check.findings
+        if finding.exemption is None
+    ]
+
+
+def load_baseline(path: str | Path, *, option: str = "--kspec-baseline") -> Baseline:
+    """Read a baseline. Raises UsageError that names the file, for anything that is none."""
+    import msgspec
+
+    where = f"{option} {path}"
+    try:
+        data = msgspec.json.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}.", where=where, fix=_WHAT_TO_DO) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"is not JSON: {error}.", where=where, fix=_WHAT_TO_DO) from error
+    head = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else None
+    if head != (API_VERSION, KIND):
+        raise UsageError(f"is not a {KIND} of {API_VERSION}.", where=where, fix=_WHAT_TO_DO)
+    try:
+        covered = [Covered(entry["cluster"], entry["spec"]) for entry in data["covers"]]
+        return Baseline(str(path), covered, map(KnownFinding.from_wire, data["findings"]))
+    except (KeyError, TypeError) as error:
+        what = f"is not a complete {KIND} ({type(error).__name__}: {error})."
+        raise UsageError(what, where=where, fix=_WHAT_TO_DO) from error
