@@ -271,5 +271,5 @@ def wrong_pods(draw: st.DrawFn) -> dict[str, Any]:
         holder = pod["spec"]
         for key in path[:-1]:
             holder = holder[key]
-        holder[path[-1]] = draw(WRONG)
+        holder[path[-1]] = copy.deepcopy(draw(WRONG))  # a shared list could end up within itself
     return pod
