@@ -33,6 +33,13 @@ OPTIONS = (
         "(kspec report --update-baseline FILE writes it)",
     ),
     ("report", "FORMAT:PATH", "append", "write a report: json, junit or html; may be repeated"),
+    (
+        "run-by",
+        "TEXT",
+        None,
+        'who runs the scan, for the reports ("" for nobody). Default: $KSPEC_RUN_BY, else the address of the CI '
+        "job, else user@host",
+    ),
 )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
 from pytest_kspec.authoring import ATTRIBUTE
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.model import clock
 from pytest_kspec.model.check import Check
 from pytest_kspec.model.exemption import Exemptions
 from pytest_kspec.model.result import CheckResult
@@ -55,7 +55,7 @@ def evaluate(
             [dict(o) for o in objects], version=version, denied=denied, missing=missing, kind=kind
         )
     inventory = Inventory(source)
-    known = Exemptions([*loaded.exemptions, *exemptions], datetime.now(UTC))
+    known = Exemptions([*loaded.exemptions, *exemptions], clock.now())
     plan = make_plan(loaded, Catalog([Entry(made, ModuleType("check"), builtin=False)]))
     grouping = Grouping()
     return [

@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a report: json, junit or html; may be repeated",
     )
     parser.add_argument(
+        "--run-by",
+        metavar="TEXT",
+        help='who runs the scan, for the reports ("" for nobody; default: $KSPEC_RUN_BY, else the address '
+        "of the CI job, else user@host)",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         metavar="FORMAT",
@@ -136,6 +142,7 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
         ("kubeconfig", [args.kubeconfig] if args.kubeconfig else []),
         ("fail-on", [args.fail_on] if args.fail_on else []),
         ("baseline", [args.baseline] if args.baseline else []),
+        ("run-by", [args.run_by] if args.run_by is not None else []),
     ):
         words += [f"--kspec-{option}={value}" for value in values]
     if args.k:

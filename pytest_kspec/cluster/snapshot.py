@@ -42,6 +42,7 @@ class SnapshotSource:
         self.ref = ref
         self._store: _Folder | _Archive = _Archive(ref) if ref.endswith(ARCHIVES) else _Folder(ref)
         self._info: SnapshotInfo | None = None
+        self._sha256 = ""
         self._complete = False
 
     @property
@@ -58,8 +59,16 @@ class SnapshotSource:
     def recorded(self) -> SnapshotInfo:
         """All of `snapshot.json`. Raises SourceUnavailable."""
         if self._info is None:
-            self._info = decode_index(bytes(self._store.index()), self.ref)
+            index = bytes(self._store.index())
+            self._info = decode_index(index, self.ref)
+            self._sha256 = hashlib.sha256(index).hexdigest()
         return self._info
+
+    @property
+    def sha256(self) -> str:
+        """Digest of `snapshot.json`, which holds those of all files. Raises SourceUnavailable."""
+        self.recorded()
+        return self._sha256
 
     def info(self) -> ClusterInfo:
         """As recorded."""

@@ -63,6 +63,11 @@ class LoadedSpec:
     _document: Document
     _base: KeyPath = ("spec",)
 
+    @property
+    def sha256(self) -> str:
+        """Digest of the file as it was read; "" if it was no file."""
+        return self._document.sha256
+
     def locate(self, key: str) -> str:
         """`file:line:column` of a key below `spec` ("network.disallowedPorts[0]") or its nearest ancestor."""
         return self._document.where(self._document.key_position(self._base + parse_key(key)))

@@ -8,6 +8,7 @@ collected rather than raised one by one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,10 +57,12 @@ class Document:
     data:     plain dict, list, str, int, bool; a number that is not a plain integer stays text. Keys without
               a value are left out and listed in `nulls`.
     problems: (position, key path, text) of what was wrong but did not stop the reading
+    sha256:   digest of the file's bytes, "" for text that came from elsewhere
     """
 
     path: str
     data: Any = None
+    sha256: str = ""
     problems: list[tuple[Position, KeyPath, str]] = field(default_factory=list)
     nulls: list[KeyPath] = field(default_factory=list)
     keys: dict[KeyPath, Position] = field(default_factory=dict)
@@ -117,7 +120,9 @@ def read_document(path: str | Path) -> Document:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SpecError("this is not a text file in UTF-8.", where=f"{name}:{line}") from error
-    return parse_document(text, name)
+    document = parse_document(text, name)
+    document.sha256 = hashlib.sha256(raw).hexdigest()
+    return document
 
 
 def parse_document(text: str, path: str) -> Document:

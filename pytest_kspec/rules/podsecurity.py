@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pytest_kspec.errors import NotApplicable, SourceError
+from pytest_kspec.model import clock
 from pytest_kspec.model.check import Requirement
 from pytest_kspec.model.globs import Globs
 from pytest_kspec.model.resources import Resources, Workload
@@ -82,7 +83,7 @@ class NamespaceLevels:
     """
 
     def __init__(self, pod_security: PodSecurity, now: datetime | None = None) -> None:
-        moment = now or datetime.now(UTC)
+        moment = now or clock.now()
         self._exempt: list[tuple[Callable[[str], bool], str]] = [
             (Globs([exemption.namespace]).match, str(exemption.level))
             for exemption in pod_security.exemptions

@@ -19,6 +19,7 @@ class Options:
     """What the user asked for. Paths of ini keys are relative to the ini file, options' to the folder.
 
     specs_given: the specifications come from the command line, not from the ini file
+    run_by:      who runs it, as the user says; None where the environment is asked
     """
 
     specs: tuple[str, ...]
@@ -30,6 +31,7 @@ class Options:
     fail_on: Severity
     reports: tuple[Target, ...]
     baseline: Baseline | None = None
+    run_by: str | None = None
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -44,6 +46,7 @@ def read_options(config: pytest.Config) -> Options:
         fail_on=_level(_one(config, "kspec_fail_on") or "low"),
         reports=parse_targets(_many(config, "kspec_report")),
         baseline=_baseline(config),
+        run_by=_said(config, "kspec_run_by"),
     )
 
 
@@ -53,6 +56,12 @@ def _many(config: pytest.Config, name: str) -> tuple[str, ...]:
 
 def _one(config: pytest.Config, name: str) -> str | None:
     return config.getoption(name) or config.getini(name) or None
+
+
+def _said(config: pytest.Config, name: str) -> str | None:
+    """Like `_one`, but an empty text on the command line is an answer."""
+    given: str | None = config.getoption(name)
+    return given if given is not None else config.getini(name) or None
 
 
 def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:

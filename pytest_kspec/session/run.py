@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,14 +20,16 @@ from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
 from pytest_kspec.model.check import Requirement, Severity, Verdict
+from pytest_kspec.model.clock import now
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
-from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, ScanResult
+from pytest_kspec.model.result import CheckResult, ClusterResult, Evidence, ExemptionUse, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
 from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
+from pytest_kspec.session.runby import run_by
 
 KEY = pytest.StashKey["Run"]()
 NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worker died)"
@@ -52,11 +55,6 @@ class SpecRun:
     def spec(self) -> LoadedSpec:
         """The specification."""
         return self.plan.spec
-
-
-def now() -> datetime:
-    """The one clock of a session."""
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -90,8 +88,9 @@ class Run:
         return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions, knows)
 
     def cluster_facts(self, target: Target) -> dict[str, str]:
-        """Name, source, version and uid, as far as they can be read."""
+        """Name, source, version and uid, and what was read of a snapshot, as far as they can be read."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
+        facts |= {"sha256": "", "recordedAt": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -99,6 +98,12 @@ class Run:
             except SourceError:
                 return facts
             facts |= {"version": info.version, "uid": info.uid}
+            if target.source.kind == "snapshot":
+                from pytest_kspec.cluster.snapshot import SnapshotSource
+
+                assert isinstance(target.source, SnapshotSource)
+                facts["sha256"] = target.source.sha256
+                facts["recordedAt"] = target.source.recorded().recorded_at
         return facts
 
     def close(self) -> None:
@@ -138,6 +143,7 @@ class Run:
             started_at=_rfc3339(self.started),
             finished_at=_rfc3339(now()),
             clusters=tuple(clusters),
+            run_by=run_by(self.options.run_by, os.environ),
         )
         return self.result
 
@@ -146,8 +152,8 @@ class Run:
         uses: dict[int, int] = {}
         checks = []
         for wire in wires:
-            if not facts or (wire["cluster"]["version"] and not facts["version"]):
-                facts = wire["cluster"]
+            if not facts or sum(map(bool, wire["cluster"].values())) > sum(map(bool, facts.values())):
+                facts = wire["cluster"]  # of a check that did not run, less is known
             for index, count in wire["uses"]:
                 uses[index] = uses.get(index, 0) + count
             checks.append(CheckResult.from_wire(dict(wire["result"])))
@@ -168,6 +174,12 @@ class Run:
             checks=tuple(checks),
             exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
             not_evaluated=spec.plan.not_evaluated,
+            evidence=Evidence(
+                next((t.source.ref for t in spec.targets if t.name == name), ""),
+                facts["sha256"],
+                facts["recordedAt"],
+                spec.spec.sha256,
+            ),
         )
         baseline = self.options.baseline
         return made if baseline is None else replace(made, baseline=baseline.use(made))
@@ -203,6 +215,7 @@ class Run:
 
 def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
     """Load everything that needs no cluster. Raises KspecError; specification errors come all at once."""
+    started = now()
     loaded: list[LoadedSpec] = []
     problems: list[str] = []
     for path in find_specs(options.specs):
@@ -221,11 +234,11 @@ def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
         Path(spec.path).resolve(): SpecRun(
             make_plan(spec, catalog),
             _targets(spec, options, opened),
-            Exemptions([*spec.exemptions, *extra], now()),
+            Exemptions([*spec.exemptions, *extra], started),
         )
         for spec in loaded
     }
-    return Run(options, rootpath, catalog, specs)
+    return Run(options, rootpath, catalog, specs, started=started)
 
 
 def _targets(spec: LoadedSpec, options: Options, opened: dict[str, Source]) -> list[Target]:

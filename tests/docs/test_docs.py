@@ -117,7 +117,10 @@ def test_every_option_has_a_heading() -> None:
     headings = DOCS["pytest-usage.md"].headings()
     assert [h for h in headings if h.startswith("--")] == [
         f"--kspec-{name}"
-        for name in ("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on", "baseline", "report")
+        for name in (
+            *("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on", "baseline", "report"),
+            "run-by",
+        )
     ]
     assert {h for h in headings if h.startswith("--")} == {
         f"--kspec-{option[0]}" for option in plugin.OPTIONS
