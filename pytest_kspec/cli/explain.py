@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ kspec explain podSecurity.standard[privileged]
 kspec explain workloads.containers.required[securityContext.runAsNonRoot]
 kspec explain acme.team-label --checks checks/
 """
+
+_ENTRY = re.compile(r"((?:Restricted field|Allowed values|Source):)\s+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     for catalogue, ids in sorted(check.controls.items()):
         say(f"controls      {catalogue}: {', '.join(ids)}")
     _paragraphs("Why", check.doc)
-    _verbatim("What", check.module_doc)
+    _specification("What", check.module_doc)
     _paragraphs("Fix", check.remediation)
     say(f"\nDefined at {_place(check)}")
     return 0
@@ -65,12 +68,36 @@ def _paragraphs(heading: str, text: str) -> None:
             say(f"  {line}")
 
 
-def _verbatim(heading: str, text: str) -> None:
-    """The module's own layout: "Restricted field: …" with aligned values."""
-    if text:
-        say(f"\n{style(heading, 'bold')}")
-        for line in text.splitlines():
-            say(f"  {line}".rstrip())
+def _specification(heading: str, text: str) -> None:
+    """The module's docstring: paragraphs, and "Restricted field: …" with its values below it."""
+    if not text:
+        return
+    say(f"\n{style(heading, 'bold')}")
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            say()
+        for line in _reflowed(paragraph.splitlines()):
+            indent = "    " if line.startswith(" ") else "  "
+            # A field path stays whole, so that it can be copied.
+            for part in wrap(
+                line.strip(), width(), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            ):
+                say(part)
+
+
+def _reflowed(lines: list[str]) -> list[str]:
+    """Lines that go on the one before are joined to it; the name of an entry is a line of its own."""
+    found: list[str] = []
+    for line in lines:
+        entry = _ENTRY.match(line)
+        text = line.strip()
+        if entry:
+            found += [entry[1], "  " + line[entry.end() :]]
+        elif found and not (line.startswith(" ") and (text.startswith("spec.") or found[-1].endswith(";"))):
+            found[-1] += f" {text}"
+        else:
+            found.append("  " + text if found else text)
+    return found
 
 
 def _place(check: Check) -> str:

@@ -162,7 +162,8 @@ class Findings:
             try:
                 violations = rule.evaluate(shape)
             except Malformed as error:
-                self._malformed(owners, error.what)
+                if not shape.malformed:  # else it says the same again
+                    self._malformed(owners, error.what)
                 continue
             if reads and not violations and not shape.malformed:
                 good.add(key)
