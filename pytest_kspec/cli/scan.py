@@ -31,8 +31,7 @@ Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not
 EXAMPLES = """
 kspec scan prod.yaml
 kspec scan prod.yaml --cluster prod-eu --cluster prod-us --report html:report.html
-kspec scan prod.yaml --cluster snapshot.tar.gz --fail-on high
-kspec scan prod.yaml --baseline known.json
+kspec scan prod.yaml --cluster snapshot.tar.gz --fail-on high --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
 kspec scan specs/ --cluster all -n 4 -o json > scan.json
 """
