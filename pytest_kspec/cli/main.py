@@ -23,6 +23,7 @@ COMMANDS = {
     "init": "write a first specification from what a cluster has today",
     "validate": "check specifications and exemption files, without a cluster",
     "scan": "check clusters against specifications",
+    "diff": "say what changed between two results, recordings or clusters",
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",
     "explain": "explain one check: what, why, source, controls, fix",

@@ -32,6 +32,14 @@ def render(result: ScanResult) -> bytes:
         return _document(_well_formed(wire))
 
 
+def pretty(document: Any) -> bytes:
+    """Any document of ours as indented JSON, with a trailing newline."""
+    try:
+        return msgspec.json.format(_encode(document), indent=1) + b"\n"
+    except UnicodeEncodeError:  # lone surrogates, as above
+        return msgspec.json.format(_encode(_well_formed(document)), indent=1) + b"\n"
+
+
 def _document(wire: dict[str, Any]) -> bytes:
     out: list[bytes] = []
     _write(out, wire, 0)
