@@ -53,13 +53,26 @@ def test_default_deny(namespaces: Any, network_policies: Any, findings: Any) -> 
             if "denies" in found and "allows" not in found:
                 continue
             actual = _describe(word, found)
+            name = f"default-deny-{word}"
+            free = all(policy.name != name for policy in policies.get(namespace.name, ()))
             findings.add(
                 namespace,
                 path=f"networkPolicies.{word}",
                 actual=actual,
                 expected=f"a NetworkPolicy that denies {word} of all pods, and none that allows everything",
                 message=f"no default deny for {word}: {actual}",
+                fix=default_deny(name, namespace.name, direction) if free and "allows" not in found else None,
             )
+
+
+def default_deny(name: str, namespace: str, direction: str) -> dict[str, Any]:
+    """The policy that denies a direction to all pods of a namespace; policies that allow some still do."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"podSelector": {}, "policyTypes": [direction]},
+    }
 
 
 def _describe(word: str, found: Mapping[str, list[str]]) -> str:

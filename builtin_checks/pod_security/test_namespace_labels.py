@@ -61,16 +61,22 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
         ):
             needed = asked
         labels = namespace.labels
-        for key, problem in (
-            (f"{PREFIX}{mode}", level_problem(labels.get(f"{PREFIX}{mode}"), needed)),
+        version = spec.pod_security.version
+        for key, problem, good in (
+            (f"{PREFIX}{mode}", level_problem(labels.get(f"{PREFIX}{mode}"), needed), needed),
             (
                 f"{PREFIX}{mode}-version",
-                version_problem(labels.get(f"{PREFIX}{mode}-version"), spec.pod_security.version),
+                version_problem(labels.get(f"{PREFIX}{mode}-version"), version),
+                version,
             ),
         ):
             if problem:
                 findings.add(
-                    namespace, path=f"metadata.labels[{key}]", actual=labels.get(key), expected=problem
+                    namespace,
+                    path=f"metadata.labels[{key}]",
+                    actual=labels.get(key),
+                    expected=problem,
+                    fix={"metadata": {"labels": {key: good}}},
                 )
 
 

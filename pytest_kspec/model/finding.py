@@ -84,7 +84,8 @@ class Finding:
     message:   one line for people
     container: container name where there is one, else ""
     known:     the baseline has it (`--kspec-baseline`): shown, but no reason to fail
-    fix:       a strategic merge patch of `resource` that removes it, JSON-like; None where a person must decide
+    fix:       JSON-like: a strategic merge patch of `resource` that removes it; or a whole new object, which has
+               `kind`, to create; None where a person must decide, and for what is exempted
     """
 
     resource: ResourceRef

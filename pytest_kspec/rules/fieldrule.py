@@ -6,7 +6,7 @@ they cannot disagree. Unset is a value like any other and written None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import FieldPath, Where, item_label, malformed, path_of
+from pytest_kspec.rules.repair import UNSET, Edit, steps_of
 
 Over = Literal["containers", "pod", "pod and containers", "volumes"]
 Target = tuple[dict[str, Any], Where]
@@ -142,6 +143,43 @@ class FieldRule:
     def allows(self, value: Any) -> bool:
         """Whether the field may have this value of its type; None is unset."""
         return value in self.allowed if self.allowed else value not in self.forbidden
+
+    def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
+        """See `Repairable`. What a volume holds in place of what is not allowed is for a person to say."""
+        holders = [] if self.over == "volumes" else targets(pod, self.over)
+        if self.inherits:
+            holders = [(pod.spec, "spec"), *holders]
+        for data, where in holders:
+            base, field = path_of(where), (*steps_of(where), *self._path.keys)
+            if violation.container != container_name(where):
+                continue
+            if self._path.item_keys:
+                labels = [path for path, _ in self._path.items(data, where, self._kind)]
+                if violation.path in labels:
+                    yield from self._repair_item(data, where, field, labels.index(violation.path))
+            elif violation.path == f"{base}.{self._path.plain}":
+                if self._path.item_keys is None:
+                    yield from (Edit(field, value) for value in self._accepted())
+                else:
+                    items = self._path.items(data, where, self._kind)
+                    yield Edit(field, [value for _, value in items if self.allows(value)] or UNSET)
+
+    def _accepted(self) -> Iterator[Any]:
+        """A value that says what is meant, then none."""
+        yield from [value for value in self.allowed if value is not None and (value or value is False)][:1]
+        if self.allows(None):
+            yield UNSET
+
+    def _repair_item(
+        self, data: Any, where: Where, field: tuple[str | int, ...], index: int
+    ) -> Iterator[Edit]:
+        """Without the field where that is allowed, else without the item."""
+        assert self._path.item_keys
+        if self.allows(None):
+            yield Edit((*field, index, *self._path.item_keys), UNSET)
+        else:
+            items = self._path.get(data, where) or []
+            yield Edit(field, [*items[:index], *items[index + 1 :]] or UNSET)
 
     def _violation(self, where: Where, actual: Any) -> Violation:
         return violation(where, self._path.plain, actual, self.expected)

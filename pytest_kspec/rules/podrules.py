@@ -7,13 +7,14 @@ types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Rule, Violation
-from pytest_kspec.rules.fieldpath import FieldPath, malformed
+from pytest_kspec.rules.fieldpath import FieldPath, malformed, path_of
 from pytest_kspec.rules.fieldrule import Over, PodCondition, container_name, facets, targets, violation
+from pytest_kspec.rules.repair import UNSET, Edit, Repairable, steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,16 @@ class RequiredItem:
                 found.append(violation(where, self.field, items, self.expected))
         return found
 
+    def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
+        """See `Repairable`."""
+        path = FieldPath(f"{self.field}[]")
+        for data, where in targets(pod, self.over):
+            if (violation.path, violation.container) == (
+                f"{path_of(where)}.{self.field}",
+                container_name(where),
+            ):
+                yield Edit((*steps_of(where), *path.keys), [*(path.get(data, where) or ()), self.item])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationRule:
@@ -76,6 +87,11 @@ class AnnotationRule:
             for key, value in sorted(pod.annotations.items())
             if self._concerns(key, pod) and not any(_matches(value, allowed) for allowed in self.allowed)
         ]
+
+    def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
+        """See `Repairable`. Without the annotation the default holds, which is always allowed."""
+        key = violation.path.removeprefix("metadata.annotations[").removesuffix("]")
+        yield Edit(("metadata", "annotations", key), UNSET)
 
     def _concerns(self, key: str, pod: PodShape) -> bool:
         if not self.containers:
@@ -126,6 +142,12 @@ class AllOf:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         return [violation for rule in self.rules for violation in rule.evaluate(pod)]
+
+    def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
+        """See `Repairable`: those of the part whose violation it is."""
+        for rule in self.rules:
+            if isinstance(rule, Repairable) and violation in rule.evaluate(pod):
+                yield from rule.repairs(violation, pod)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

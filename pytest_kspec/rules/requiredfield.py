@@ -18,6 +18,7 @@ from pytest_kspec.model.resources import Container, PodShape
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
+from pytest_kspec.rules.repair import UNSET, Edit, Steps, steps_of
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -28,6 +29,21 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 _HIDDEN = "(not shown)"  # values of fields that may hold credentials
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
+# What a program is, and what it needs: no value of a specification can know.
+_PERSONAL = frozenset(
+    {
+        "args",
+        "command",
+        "containerPort",
+        "env",
+        "envFrom",
+        "image",
+        "name",
+        "resources",
+        "volumes",
+        "workingDir",
+    }
+)
 
 
 class _Found(NamedTuple):
@@ -99,6 +115,22 @@ class _FieldDemand:
             for violation in self._judge(pod, container, container.path)
         ]
 
+    def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
+        """See `Repairable`."""
+        path = self._field.path
+        if _PERSONAL & {path[0], path[-1]} or self._field.scalar == "intorstring":
+            return
+        holders: list[tuple[Any, str, Steps, str]] = [
+            (c.raw, c.path, steps_of(c), c.name) for c in pod.containers
+        ]
+        if self._field.level == "pod":
+            holders = [(pod.spec, "spec", steps_of("spec"), "")]
+        for data, base, steps, name in holders:
+            if name == violation.container:
+                for where, place, value in _places(data, path, base, steps):
+                    if where == violation.path:
+                        yield from (Edit(place, accepted) for accepted in self._accepted(value))
+
     def _judge(self, pod: PodShape, container: Container | None, base: str) -> Iterator[Violation]:
         name = container.name if container else ""
         data = container.raw if container else pod.spec
@@ -152,6 +184,16 @@ class _FieldDemand:
         secret = path[-1] in ("command", "args") or path[0] == "env" or path[-2:] == ("httpHeaders", "value")
         return _HIDDEN if secret and value is not None else value
 
+    def _written(self, wanted: list[Any]) -> list[Any]:
+        """Values of the specification as they are written in an object."""
+        given = self.value if isinstance(self.value, list) else [self.value]
+        kind = self._field.scalar
+        return [str(item).strip() for item in given] if kind == "quantity" else wanted
+
+    def _accepted(self, value: Any) -> Iterator[Any]:
+        """What would be accepted in place of `value`, best first."""
+        raise NotImplementedError
+
     @property
     def _truth(self) -> bool:
         """Neither value nor exists, on a boolean: about it being true."""
@@ -183,6 +225,17 @@ class RequiredField(_FieldDemand):
     @property
     def _needs_one(self) -> bool:
         return self.value is None and self.exists is not False
+
+    def _accepted(self, value: Any) -> Iterator[Any]:
+        if self._truth:
+            yield True
+        elif self._wanted and self._field.type.startswith("[]"):
+            there = value or []
+            yield [*there, *(item for item in self._wanted if item not in there)]
+        elif self._wanted:
+            yield from self._written([*self._wanted])
+        if self.exists is False:
+            yield UNSET
 
     def _list_matches(self, items: list[Any]) -> bool:
         if self._field.path[-2:] == ("capabilities", "drop") and "ALL" in items:
@@ -221,6 +274,13 @@ class ForbiddenField(_FieldDemand):
     @property
     def _needs_one(self) -> bool:
         return self.exists is False
+
+    def _accepted(self, value: Any) -> Iterator[Any]:
+        if self._field.type == "bool":
+            yield from (other for other in (False, True) if self._holds(other, other))
+        elif self._wanted and self._field.type.startswith("[]"):
+            yield [item for item in value or () if not self._list_matches([item])] or UNSET
+        yield UNSET
 
     def _list_matches(self, items: list[Any]) -> bool:
         if self._field.path[-2:] == ("capabilities", "add"):
@@ -271,6 +331,19 @@ def walk(data: Any, path: tuple[str, ...], base: str) -> Iterator[tuple[str, Any
         data = data.get(step)
         base = f"{base}.{step}"
     yield base, data
+
+
+def _places(data: Any, path: tuple[str, ...], base: str, steps: Steps) -> Iterator[tuple[str, Steps, Any]]:
+    """As `walk`, with the way to each value: (path, steps, value)."""
+    for depth, step in enumerate(path):
+        if step == EVERY:
+            for index, item in enumerate(data or ()):
+                label = f"{base}[{item_label(item, index)}]"
+                yield from _places(item, path[depth + 1 :], label, (*steps, index))
+            return
+        data = data.get(step) if data is not None else None
+        base, steps = f"{base}.{step}", (*steps, step)
+    yield base, steps, data
 
 
 def inherited(pod: PodShape, container: Container, path: tuple[str, ...], own: Any) -> tuple[str, Any]:

@@ -23,6 +23,7 @@ from pytest_kspec.model.finding import (
 )
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
+from pytest_kspec.rules.repair import in_template, repair
 
 ERRORS_SHOWN = 5
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
@@ -67,6 +68,9 @@ class _Group:
     template: Workload | None = None
     first_pod: Workload | None = None
     pods: int = 0
+    rule: Rule | None = None
+    fix: Any = None  # given by the check, or made of the rule
+    fixed: bool = False
 
     def add(self, members: Sequence[Workload]) -> None:
         for member in members:
@@ -86,9 +90,20 @@ class _Group:
         actual = plain(actual)
         message = self.message or statement(path, actual, expected)
         count = max(self.pods, 1)
+        fix = self._fix(shown)
         return Finding(
-            shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption
+            shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption, fix=fix
         )
+
+    def _fix(self, shown: Workload) -> Any:
+        """Of what is kept somewhere: a template, or a pod that nothing controls. Other pods are only made."""
+        if self.exemption is not None or (shown.is_pod and self.owner != shown.ref):
+            return None
+        if self.rule is not None and not self.fixed:
+            patch = repair(self.rule, self.violation, shown.shape)
+            self.fix = plain(in_template(shown.template_path, patch)) if patch else None
+            self.fixed = True
+        return self.fix
 
 
 class Findings:
@@ -119,6 +134,7 @@ class Findings:
         expected: str = "",
         message: str = "",
         container: str = "",
+        fix: Mapping[str, Any] | None = None,
     ) -> None:
         """Report one violation.
 
@@ -126,13 +142,15 @@ class Findings:
         path: field path in it; containers by name: "spec.containers[app].image"
         actual: what is there, JSON-like; expected: what should be there, as text
         message: one line; made of path, actual and expected if empty
+        fix: a strategic merge patch of `resource` that removes it, or a whole object to create; None where a
+             person must decide
 
         Of pods and templates, what is equal for all of one owner is one finding with a count.
         """
         if isinstance(resource, Workload):
             violation = Violation(path, actual, str(expected), container)
             text = " ".join(message.split()) or statement(path, plain(actual), str(expected))
-            self._add_members(violation, resource.owner, [resource], text)
+            self._add_members(violation, resource.owner, [resource], text, fix=plain(fix))
             return
         labels: Mapping[str, str] = {}
         if isinstance(resource, Resource):
@@ -146,7 +164,10 @@ class Findings:
         if key in self._single:
             return
         exemption = self._matcher.match(ref, owner, labels, container) if self._matcher else None
-        self._single[key] = Finding(ref, owner, path, actual, expected, message, container, 1, exemption)
+        self._single[key] = Finding(
+            ref, owner, path, actual, expected, message, container, 1, exemption,
+            fix=None if exemption else plain(fix),
+        )  # fmt: skip
 
     def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
         """Evaluate a rule on pods and templates; every violation becomes a finding of their owner."""
@@ -169,7 +190,7 @@ class Findings:
                 good.add(key)
             for violation in violations:
                 for owner, members in owners:
-                    self._add_members(violation, owner, members)
+                    self._add_members(violation, owner, members, rule=rule)
 
     def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
         """Evaluate a rule on Services; every violation becomes a finding."""
@@ -183,7 +204,14 @@ class Findings:
                 self.add(service, path=path, actual=actual, expected=expected)
 
     def _add_members(
-        self, violation: Violation, owner: ResourceRef, members: list[Workload], message: str = ""
+        self,
+        violation: Violation,
+        owner: ResourceRef,
+        members: list[Workload],
+        message: str = "",
+        *,
+        rule: Rule | None = None,
+        fix: Any = None,
     ) -> None:
         split: dict[AppliedExemption | None, list[Workload]] = {None: members}
         if self._matcher:
@@ -204,7 +232,10 @@ class Findings:
                 group = self._groups[key] = _Group(
                     violation, owner, exemption, message, not message or violation.path.startswith(_POD_PATHS)
                 )
+                group.rule = rule
             group.add(some)
+            if fix is not None and (group.fix is None or not some[0].is_pod):
+                group.fix = fix
 
     def _malformed(self, owners: list[tuple[ResourceRef, list[Workload]]], what: str) -> None:
         for owner, _members in owners:
