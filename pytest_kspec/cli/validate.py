@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
 
     code = 0
     checks = [Path(path) for path in args.checks]
-    for path in find_specs(arguments.read_specs(args)):
+    paths = find_specs(arguments.read_specs(args))
+    for path in paths:
         try:
-            for line in _validate(path, checks):
+            for line in _validate(path, checks, paths):
                 say(line)
         except KspecError as error:
             fail(error)
@@ -50,13 +51,14 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _validate(path: Path, checks: list[Path]) -> list[str]:
+def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
+    from pytest_kspec.model.effective import Library
     from pytest_kspec.model.exemption import load_exemptions
     from pytest_kspec.model.specfile import is_spec_file, load_spec
 
     if not is_spec_file(path) and path.is_file() and _EXEMPTIONS in path.read_bytes()[:1000]:
         return [f"{path}: ok, {_count(len(load_exemptions(path)), 'exemption')}"]
-    spec = load_spec(path)
+    spec = load_spec(path, Library(tuple(paths)))
     from pytest_kspec.plan.catalog import load_catalog
     from pytest_kspec.plan.plan import make_plan
 

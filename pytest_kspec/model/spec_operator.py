@@ -17,8 +17,6 @@ from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone, zone
 NOT_EVALUATED = {
     "enforcement": "enforcement is not part of a scan",
     "webhooks": "the webhook is not part of a scan",
-    "policyTemplate": "policy templates are not evaluated in this version",
-    "policyInheritance": "policy inheritance is not evaluated in this version",
     "namespaceScope": "limits enforcement only; a scan examines every namespace",
     "timeBasedActivation": "limits enforcement only; a scan runs at any time",
     "workloads.images.requireSignatures": "image signatures are not evaluated in this version",
@@ -62,16 +60,23 @@ class Webhooks(SpecModel):
 class PolicyTemplate(SpecModel):
     """A template that policies start from."""
 
-    name: Text = Field(description="Name of the template.")
+    name: Text = Field(
+        description="security-baseline, compliance-strict, a PolicyTemplate beside the specification or in templates/,"
+        " or the path of its file."
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Values of its parameters.")
 
 
 class PolicyInheritance(SpecModel):
     """Specifications that this one builds on."""
 
-    base_policies: list[Text] = Field(default_factory=list, description="Names of specifications.")
+    base_policies: Annotated[list[Text], Field(min_length=1)] = Field(
+        description="Names of specifications in the same folder or in the same run, or paths of files."
+    )
     merge_strategy: Literal["merge", "override", "append"] = Field(
-        "merge", description="How they are combined."
+        "merge",
+        description="merge: this one's values hold, lists are joined. override: what is later holds, lists as a whole."
+        " append: nothing inherited is changed.",
     )
 
 

@@ -27,11 +27,15 @@ _NULL_ALLOWED = ("metadata", "status")
 
 
 class Problems:
-    """Collects the problems of one document; sorted by place, each once."""
+    """Collects the problems of one document (or of its part at `base`); sorted by place, each once."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, base: KeyPath = ()) -> None:
         self._document = document
+        self._base = base
         self._found: set[tuple[Position, str]] = set()
+        self._without_value: set[KeyPath] = set()
+        if base:
+            return
         for at, path, text in document.problems:
             self._found.add((at, f"{key_text(path)}: {text}" if path else text))
         self._without_value = {path for path in document.nulls if path[0] not in _NULL_ALLOWED}
@@ -41,13 +45,17 @@ class Problems:
     def add(self, path: KeyPath, text: str, *, at_key: bool = False) -> None:
         """A problem of the value at this path (or of the key itself)."""
         document = self._document
+        path = self._base + path
         at = document.key_position(path) if at_key else document.value_position(path)
         self._found.add((at, f"{key_text(path)}: {text}" if path else text))
 
     def validate(self, model: type[M]) -> M | None:
-        """The model of the document's data; None (and problems) if it is not valid."""
+        """The model of the data; None (and problems) if it is not valid."""
+        data = self._document.data
+        for part in self._base:
+            data = data[part]
         try:
-            return model.model_validate(self._document.data)
+            return model.model_validate(data)
         except ValidationError as error:
             for problem in error.errors(include_url=False, include_input=True):
                 path = tuple(part for part in problem["loc"] if not str(part).startswith("("))
@@ -57,7 +65,9 @@ class Problems:
 
     def require(self, found: M | None) -> M:
         """The valid model. Raises SpecError if there is any problem."""
-        lines = tuple(f"{self._document.where(at)}: {text}" for at, text in sorted(self._found))
+        place = self._document.path
+        found_here = sorted(self._found, key=lambda problem: (problem[0].path or place, problem))
+        lines = tuple(f"{self._document.where(at)}: {text}" for at, text in found_here)
         if lines or found is None:
             raise SpecError("this is not valid.", where=self._document.path, problems=lines)
         return found

@@ -2,6 +2,8 @@
 
 A file that is not right in every detail is refused with all its problems at once; nothing that a user wrote
 is ignored in silence: what this version does not evaluate is listed in `LoadedSpec.not_evaluated`.
+
+What is loaded is the effective specification, with its template and its bases (`effective`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from pytest_kspec.errors import SpecError, UsageError
-from pytest_kspec.model import podfields
+from pytest_kspec.model import layers, podfields
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.spec import ClusterRef, ClusterSpecification
 from pytest_kspec.model.spec_base import is_field_value
@@ -33,7 +35,13 @@ from pytest_kspec.model.spec_operator import NOT_EVALUATED
 from pytest_kspec.model.spec_problems import Problems, shown, suggest
 from pytest_kspec.model.yamlfile import Document, KeyPath, parse_document, read_document
 
+if TYPE_CHECKING:
+    from pytest_kspec.model.effective import Composed, Library
+
 LONGEST_KEY = 200
+NO_VALUE = "has no value: give it one or remove the key."
+FILE_VERSIONS = (FILE_VERSION,)
+SPEC_VERSIONS = (FILE_VERSION, RESOURCE_VERSION)
 _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
 
@@ -48,6 +56,7 @@ class LoadedSpec:
                    to the specification's folder) or the name of the ClusterTarget
     checks:        paths of the check modules that the specification names, resolved
     not_evaluated: what it asks for and this version does not evaluate
+    files:         every file that it is put together of, its own first
     """
 
     name: str
@@ -60,16 +69,29 @@ class LoadedSpec:
     not_evaluated: tuple[NotEvaluated, ...]
     description: str
     labels: Mapping[str, str]
+    files: tuple[str, ...]
     _document: Document
     _base: KeyPath = ("spec",)
+    _sha256: str = ""
 
     @property
     def sha256(self) -> str:
-        """Digest of the file as it was read; "" if it was no file."""
-        return self._document.sha256
+        """Digest of the file as it was read; "" if it was no file.
+
+        Of several files (`files`) it is what `sha256sum FILE… | sha256sum` prints.
+        """
+        return self._sha256
+
+    @property
+    def tree(self) -> layers.Node:
+        """The effective `spec:` part, in which every value knows its place."""
+        return layers.read(self._document, self._base)
 
     def locate(self, key: str) -> str:
-        """`file:line:column` of a key below `spec` ("network.disallowedPorts[0]") or its nearest ancestor."""
+        """`file:line:column` of a key below `spec` ("network.disallowedPorts[0]") or its nearest ancestor.
+
+        The file is that of the base or template that says it, where the specification does not say it itself.
+        """
         return self._document.where(self._document.key_position(self._base + parse_key(key)))
 
     def get(self, key: str) -> Any:
@@ -94,30 +116,44 @@ def parse_key(key: str) -> KeyPath:
     return tuple(int(part) if part.isdigit() else part for part in _PART.findall(key))
 
 
-def load_spec(path: str | Path) -> LoadedSpec:
-    """Read a specification file. Raises SpecError with every problem in `problems`."""
-    return _load(read_document(path))
+def load_spec(path: str | Path, library: Library | None = None) -> LoadedSpec:
+    """Read a specification file, with its template and bases. Raises SpecError with every problem in `problems`.
+
+    library: where bases are found by name, beside the folder of the file
+    """
+    return _load(read_document(path), library)
 
 
-def spec_from_text(text: str, path: str = "<text>") -> LoadedSpec:
+def spec_from_text(text: str, path: str = "<text>", library: Library | None = None) -> LoadedSpec:
     """The same for the text of a whole document."""
-    return _load(parse_document(text, path))
+    return _load(parse_document(text, path), library)
 
 
-def spec_from_part(part: str | Mapping[str, Any], name: str = "spec", path: str = "<spec>") -> LoadedSpec:
-    """A specification of its `spec:` part alone, YAML text or plain data: for tests and custom resources."""
-    document = (
-        parse_document(part, path) if isinstance(part, str) else Document(path, data=_without_nulls(part))
-    )
-    problems = Problems(document)
+def spec_from_part(
+    part: str | Mapping[str, Any], name: str = "spec", path: str = "<spec>", library: Library | None = None
+) -> LoadedSpec:
+    """A specification of its `spec:` part alone, YAML text or plain data: for tests and custom resources.
+
+    library: its `parts` are the bases by name; no file is read
+    """
+    from pytest_kspec.model import effective
+
+    library = library or effective.Library(parts={})
+    given = parse_document(part, path) if isinstance(part, str) else Document(path, data=without_nulls(part))
+    composed = effective.compose(given, (), library)
+    problems = Problems(composed.document)
     spec = problems.validate(ClusterSpecification)
-    _check_names(document.data, "policyExemptions", (), problems)
-    _check_fields(document.data, (), problems)
-    return _loaded(document, problems.require(spec), name, "", "", {}, ())
+    _check_names(composed.document.data, "policyExemptions", (), problems)
+    _check_fields(composed.document.data, (), problems)
+    return _loaded(composed, problems.require(spec), (), name=name)
 
 
-def _load(document: Document) -> LoadedSpec:
-    _require_kind(document, SPEC_KIND, (FILE_VERSION, RESOURCE_VERSION))
+def _load(given: Document, library: Library | None) -> LoadedSpec:
+    from pytest_kspec.model import effective
+
+    require_kind(given, SPEC_KIND, SPEC_VERSIONS)
+    composed = effective.compose(given, ("spec",), library or effective.Library())
+    document = composed.document
     problems = Problems(document)
     found = problems.validate(SpecDocument)
     header = document.data.get("metadata")
@@ -128,25 +164,27 @@ def _load(document: Document) -> LoadedSpec:
     valid = problems.require(found)
     metadata = valid.metadata
     return _loaded(
-        document,
+        composed,
         valid.spec,
-        metadata.name,
-        metadata.version or "",
-        metadata.description,
-        metadata.labels,
         ("spec",),
+        name=metadata.name,
+        version=metadata.version or "",
+        description=metadata.description,
+        labels=metadata.labels,
     )
 
 
 def _loaded(
-    document: Document,
+    composed: Composed,
     spec: ClusterSpecification,
-    name: str,
-    version: str,
-    description: str,
-    labels: Mapping[str, str],
     base: KeyPath,
+    *,
+    name: str,
+    version: str = "",
+    description: str = "",
+    labels: Mapping[str, str] | None = None,
 ) -> LoadedSpec:
+    document = composed.document
     folder = Path(document.path).parent
     for index, exemption in enumerate(spec.policy_exemptions):
         exemption.located(document.where(document.key_position((*base, "policyExemptions", index))))
@@ -160,16 +198,18 @@ def _loaded(
         exemptions=list(spec.policy_exemptions),
         not_evaluated=(),
         description=description,
-        labels=labels,
+        labels=labels or {},
+        files=tuple(composed.files),
         _document=document,
         _base=base,
+        _sha256=composed.sha256,
     )
     left_out = [
         NotEvaluated(key, reason, loaded.locate(key))
         for key, reason in NOT_EVALUATED.items()
         if loaded.get(key)
     ]
-    object.__setattr__(loaded, "not_evaluated", tuple(left_out))
+    object.__setattr__(loaded, "not_evaluated", (*left_out, *composed.left_out))
     return loaded
 
 
@@ -214,7 +254,7 @@ def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> No
             )
 
 
-def _require_kind(document: Document, kind: str, versions: Sequence[str]) -> None:
+def require_kind(document: Document, kind: str, versions: Sequence[str]) -> None:
     """It is what is asked for at all; otherwise one error instead of an unknown key on every line."""
     data = document.data
     where = document.where(document.value_position(()))
@@ -243,7 +283,7 @@ def _require_kind(document: Document, kind: str, versions: Sequence[str]) -> Non
 def load_exemption_file(path: str | Path) -> list[Exemption]:
     """Read a file of `kind: Exemptions`. Raises SpecError with every problem."""
     document = read_document(path)
-    _require_kind(document, EXEMPTIONS_KIND, (FILE_VERSION,))
+    require_kind(document, EXEMPTIONS_KIND, FILE_VERSIONS)
     problems = Problems(document)
     found = problems.validate(ExemptionsDocument)
     _check_names(document.data, "exemptions", (), problems)
@@ -284,18 +324,21 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
 
 def is_spec_file(path: Path) -> bool:
     """Whether a YAML file says `kind: ClusterSpecification`, be it valid or not."""
+    return has_kind(path, SPEC_KIND)
+
+
+def has_kind(path: Path, kind: str) -> bool:
+    """Whether a file says that it is of this kind, be it valid or not."""
     try:
         with path.open("rb") as stream:
             head = stream.read(1 << 20)
     except OSError:
         return False
-    return (
-        re.search(rb"^[\"']?kind[\"']?:\s*[\"']?" + SPEC_KIND.encode() + rb"\b", head, re.MULTILINE)
-        is not None
-    )
+    return re.search(rb"^[\"']?kind[\"']?:\s*[\"']?" + kind.encode() + rb"\b", head, re.MULTILINE) is not None
 
 
-def _without_nulls(data: Any) -> Any:
+def without_nulls(data: Any) -> Any:
+    """Plain data without the keys that an API server wrote as `key: null`."""
     if isinstance(data, Mapping):
-        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
-    return [_without_nulls(value) for value in data] if isinstance(data, list | tuple) else data
+        return {key: without_nulls(value) for key, value in data.items() if value is not None}
+    return [without_nulls(value) for value in data] if isinstance(data, list | tuple) else data

@@ -35,10 +35,11 @@ KeyPath = tuple[str | int, ...]
 
 
 class Position(NamedTuple):
-    """Line and column, both from 1."""
+    """Line and column, both from 1; `path` where a document is put together of several files."""
 
     line: int
     column: int
+    path: str = ""
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class Document:
 
     def where(self, position: Position) -> str:
         """`file:line:column`."""
-        return f"{self.path}:{position.line}:{position.column}"
+        return f"{position.path or self.path}:{position.line}:{position.column}"
 
 
 def key_text(path: KeyPath) -> str:

@@ -153,12 +153,12 @@ class ComplianceItem(pytest.Function):
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path | str, int | None, str]:
-        """Where the requirement stands in the specification."""
+        """Where the requirement stands in the specification; its first line, if a base or a template asks for it."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
-        line = self.planned.requirement.location.rsplit(":", 2)[1:2]
-        number = int(line[0]) - 1 if line and line[0].isdigit() else 0
-        return cluster.spec.spec.path, number, f"{cluster.name} {self.name}"
+        path, *line = self.planned.requirement.location.rsplit(":", 2)
+        own = path == cluster.spec.spec.path and line and line[0].isdigit()
+        return cluster.spec.spec.path, int(line[0]) - 1 if own else 0, f"{cluster.name} {self.name}"
 
 
 def _items(scope: CheckModule, planned: Planned) -> Iterator[ComplianceItem]:

@@ -21,6 +21,7 @@ from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
 from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.clock import now
+from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
 from pytest_kspec.model.result import CheckResult, ClusterResult, Evidence, ExemptionUse, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
@@ -218,9 +219,10 @@ def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
     started = now()
     loaded: list[LoadedSpec] = []
     problems: list[str] = []
-    for path in find_specs(options.specs):
+    paths = find_specs(options.specs)
+    for path in paths:
         try:
-            loaded.append(load_spec(path))
+            loaded.append(load_spec(path, Library(tuple(paths))))
         except SpecError as error:
             problems.extend(error.problems or [str(error)])
     if problems:

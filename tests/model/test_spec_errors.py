@@ -302,19 +302,7 @@ def test_an_exemption_needs_a_reason() -> None:
     ]
 
 
-def test_w64_sections_without_effect_are_listed_and_not_silent() -> None:
-    """The predecessor read a policyTemplate, found nobody who used it, and said nothing."""
-    loaded = spec_from_part(
-        "policyTemplate: {name: security-baseline, parameters: {runAsNonRoot: true}}\n"
-        "policyInheritance: {basePolicies: [base], mergeStrategy: override}\n"
-        "namespaceScope: {namespaceSelector: {matchLabels: {team: a}}}\n",
-        path="s.yaml",
-    )
-    assert [(n.key, n.location) for n in loaded.not_evaluated] == [
-        ("policyTemplate", "s.yaml:1:1"),
-        ("policyInheritance", "s.yaml:2:1"),
-        ("namespaceScope", "s.yaml:3:1"),
-    ]
+def test_merge_strategies() -> None:
     assert part_problems("policyInheritance: {basePolicies: [a], mergeStrategy: replace}") == [
         "s.yaml:1:55: policyInheritance.mergeStrategy: 'replace' is not allowed; allowed: merge,"
         " override, append."
