@@ -79,7 +79,9 @@ def read(document: Document, base: KeyPath = ()) -> Node:
 
 def replaced(document: Document, base: KeyPath, part: Node) -> Document:
     """The same document with another part at this path. What is wrong in the rest of it stays wrong."""
-    made = Document(document.path, sha256=document.sha256, problems=list(document.problems), nulls=list(document.nulls))
+    made = Document(
+        document.path, sha256=document.sha256, problems=list(document.problems), nulls=list(document.nulls)
+    )
     inside = len(base)
     for positions, kept in ((document.keys, made.keys), (document.values, made.values)):
         kept.update({path: at for path, at in positions.items() if path[:inside] != base or path == base})
