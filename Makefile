@@ -52,8 +52,10 @@ format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(READY) ## regenerate docs/checks.md and docs/spec-reference.md
+docs: $(READY) ## regenerate the catalogues and docs/{checks,frameworks,spec-reference}.md
+	$(BIN)/python -m pytest_kspec.model.catalogue
 	$(BIN)/python -m pytest_kspec.cli.checkdoc docs/checks.md
+	$(BIN)/python -m pytest_kspec.cli.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
 
 bench: $(READY) ## speed and memory on 10,000 to 50,000 pods, as a table

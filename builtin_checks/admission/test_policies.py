@@ -32,7 +32,6 @@ _FIX = (
     "Install Kyverno and the policy; set its action to Enforce (ClusterPolicy) or Deny (ValidatingPolicy), "
     "and look at its status where it is not ready."
 )
-_CONTROLS = {"nist-800-53": ["CM-7", "CM-6"]}
 
 
 def count_requirement(spec: Any) -> Iterator[Requirement]:
@@ -58,7 +57,6 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     id="admission.policies.minCount",
     title="There are enough Kyverno policies, and they are ready",
     severity="medium",
-    controls=_CONTROLS,
     remediation=_FIX,
     requirements=count_requirement,
 )
@@ -85,7 +83,6 @@ def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, fi
     id="admission.policies.requiredPolicies",
     title="Required Kyverno policies are there, ready and enforcing",
     severity="high",
-    controls=_CONTROLS,
     remediation=_FIX,
     requirements=requirements,
 )

@@ -38,7 +38,6 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     id="admission.required",
     title="Required admission webhooks and policies are there and have an effect",
     severity="high",
-    controls={"nist-800-53": ["CM-7", "CM-5"]},
     remediation="Install what registers these: an admission controller, or policies with their bindings. "
     "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
     requirements=requirements,

@@ -29,7 +29,6 @@ def asked(spec: Any) -> Iterator[Requirement]:
     id="kubernetes.kubeletSkew",
     title="Every kubelet is within the supported skew of the API server",
     severity="high",
-    controls={"nist-800-53": ["CM-2", "SI-2"]},
     remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
     requirements=asked,
 )

@@ -15,8 +15,6 @@ from typing import Any
 
 from pytest_kspec import Bound, Requirement, Version, check
 
-CONTROLS = {"nist-800-53": ["CM-2", "SI-2"]}
-
 
 def range_asked(spec: Any) -> Iterator[Requirement]:
     """One, where either end of the range is given."""
@@ -32,7 +30,6 @@ def range_asked(spec: Any) -> Iterator[Requirement]:
     id="kubernetes.version",
     title="The API server's version lies in the range asked for",
     severity="critical",
-    controls=CONTROLS,
     remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
     requirements=range_asked,
 )
@@ -52,7 +49,6 @@ def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
     id="kubernetes.excludedVersions",
     title="The API server runs none of the excluded versions",
     severity="critical",
-    controls=CONTROLS,
     remediation="Upgrade the control plane to a version that is not excluded.",
     key="kubernetes.excludedVersions",
 )

@@ -30,7 +30,6 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     id="network.defaultDeny",
     title="Every namespace denies ingress and egress by default",
     severity="high",
-    controls={"cis-kubernetes-1.10": ["5.3.2"], "nist-800-53": ["SC-7", "AC-4"]},
     remediation="Create a NetworkPolicy with podSelector {}, policyTypes [Ingress, Egress] and no rules, "
     "allow what is needed by further policies, and remove policies that allow everything to all pods.",
     key="network.defaultDeny",

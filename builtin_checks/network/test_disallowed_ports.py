@@ -27,7 +27,6 @@ def rule(requirement: Requirement) -> PortRule:
     id="network.disallowedPorts",
     title="No container, host port or Service uses a disallowed port",
     severity="medium",
-    controls={"cis-kubernetes-1.10": ["5.2.13"], "nist-800-53": ["CM-7", "SC-7"]},
     remediation="Use another port, or remove the protocol (SSH, Telnet, RDP, …) that the port stands for.",
     key="network.disallowedPorts",
     rule=rule,

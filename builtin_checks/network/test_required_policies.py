@@ -32,7 +32,6 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     id="network.requiredPolicies",
     title="Required NetworkPolicies exist in every namespace",
     severity="medium",
-    controls={"cis-kubernetes-1.10": ["5.3.2"], "nist-800-53": ["SC-7"]},
     remediation="Create the NetworkPolicy in the namespace, or restrict the entry with `namespaces`.",
     requirements=requirements,
 )

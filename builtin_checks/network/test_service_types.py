@@ -21,7 +21,6 @@ def rule(requirement: Requirement) -> ServiceTypes:
     id="network.allowedServiceTypes",
     title="Services have allowed types only",
     severity="medium",
-    controls={"nist-800-53": ["SC-7", "CM-7"]},
     remediation="Change the Service to an allowed type, or publish it through an Ingress or Gateway.",
     key="network.allowedServiceTypes",
     rule=rule,

@@ -45,10 +45,6 @@ def asked(spec: Any) -> Iterator[Requirement]:
     id="observability.logging.auditLog",
     title="The API server writes an audit log and keeps it long enough",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["1.2.16", "1.2.17", "3.2.1"],
-        "nist-800-53": ["AU-2", "AU-11", "AU-12"],
-    },
     remediation="Set --audit-policy-file, --audit-log-path and --audit-log-maxage of every kube-apiserver.",
     requirements=asked,
 )

@@ -50,7 +50,6 @@ class Found(NamedTuple):
     id="observability.metrics",
     title="The metrics providers asked for are running",
     severity="medium",
-    controls={"nist-800-53": ["SI-4", "CA-7"]},
     remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
     key="observability.metrics.required",
 )

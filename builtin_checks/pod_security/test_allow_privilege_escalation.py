@@ -35,11 +35,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No process gains more privileges than its parent",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.6"],
-        "nist-800-53": ["AC-6"],
-        "pod-security-standards": ["restricted/allowPrivilegeEscalation"],
-    },
     remediation="Set securityContext.allowPrivilegeEscalation to false in every container.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

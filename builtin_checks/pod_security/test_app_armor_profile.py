@@ -45,7 +45,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container turns AppArmor off",
     severity="medium",
-    controls={"nist-800-53": ["AC-6", "SC-39"], "pod-security-standards": ["baseline/appArmorProfile"]},
     remediation="Use the profile RuntimeDefault or one of the node (Localhost), or leave it unset.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

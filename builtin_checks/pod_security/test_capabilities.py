@@ -79,11 +79,6 @@ RESTRICTED = PodSecurityControl(
     id=CONTROL.id,
     title="Containers add no capabilities beyond the default ones",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.8", "5.2.9"],
-        "nist-800-53": ["AC-6", "CM-7"],
-        "pod-security-standards": ["baseline/capabilities"],
-    },
     remediation="Remove the capability from securityContext.capabilities.add.",
     requirements=CONTROL.requirements,
     rule=CONTROL,
@@ -98,11 +93,6 @@ def test_capabilities(workloads: Any, spec: Any, cluster: Any, findings: Any) ->
     id=RESTRICTED.id,
     title="Containers drop all capabilities",
     severity="medium",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.8", "5.2.9", "5.2.10"],
-        "nist-800-53": ["AC-6", "CM-7"],
-        "pod-security-standards": ["restricted/capabilities"],
-    },
     remediation='Set securityContext.capabilities.drop to ["ALL"], and add nothing but NET_BIND_SERVICE.',
     requirements=RESTRICTED.requirements,
     rule=RESTRICTED,

@@ -33,11 +33,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No pod shares the network, process or IPC namespace of its node",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.3", "5.2.4", "5.2.5"],
-        "nist-800-53": ["AC-6", "SC-7", "SC-39"],
-        "pod-security-standards": ["baseline/hostNamespaces"],
-    },
     remediation=(
         "Remove hostNetwork, hostPID and hostIPC; reach nodes through Services or the downward API."
     ),

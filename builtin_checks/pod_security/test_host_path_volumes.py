@@ -28,11 +28,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No pod mounts a path of its node",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.12"],
-        "nist-800-53": ["AC-6", "SC-39"],
-        "pod-security-standards": ["baseline/hostPathVolumes"],
-    },
     remediation="Use a PersistentVolumeClaim, an emptyDir, a ConfigMap or a Secret instead of hostPath.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

@@ -28,11 +28,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container uses a port of its node",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.13"],
-        "nist-800-53": ["CM-7", "SC-7"],
-        "pod-security-standards": ["baseline/hostPorts"],
-    },
     remediation="Remove hostPort and expose the port through a Service.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

@@ -42,7 +42,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="Probes and lifecycle hooks call no other host",
     severity="medium",
-    controls={"nist-800-53": ["SC-7"], "pod-security-standards": ["baseline/hostProbesAndHostLifecycle"]},
     remediation="Remove host from the probe or hook, so that it calls the pod itself.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

@@ -34,11 +34,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container runs as a Windows host process",
     severity="critical",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.11"],
-        "nist-800-53": ["AC-6", "SC-39"],
-        "pod-security-standards": ["baseline/hostProcess"],
-    },
     remediation="Set securityContext.windowsOptions.hostProcess to false in the pod and in its containers.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

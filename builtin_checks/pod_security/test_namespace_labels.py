@@ -25,7 +25,6 @@ from pytest_kspec import NamespaceLevels, check, pod_security_minor, pod_securit
 
 PREFIX = "pod-security.kubernetes.io/"
 REMEDIATION = f"Label the namespace with {PREFIX}<mode>=<level>, or exempt it in podSecurity.exemptions."
-CONTROLS = {"cis-kubernetes-1.10": ["5.2.1"], "nist-800-53": ["AC-6", "CM-6"]}
 
 
 def level_problem(actual: str | None, needed: str) -> str:
@@ -84,7 +83,6 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
     id="podSecurity.enforce",
     title="Namespaces enforce the Pod Security level",
     severity="high",
-    controls=CONTROLS,
     remediation=REMEDIATION,
     key="podSecurity.enforce",
 )
@@ -97,7 +95,6 @@ def test_enforce(namespaces: Any, requirement: Any, spec: Any, findings: Any) ->
     id="podSecurity.audit",
     title="Namespaces audit against the Pod Security level",
     severity="medium",
-    controls=CONTROLS,
     remediation=REMEDIATION,
     key="podSecurity.audit",
 )
@@ -110,7 +107,6 @@ def test_audit(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> N
     id="podSecurity.warn",
     title="Namespaces warn about what breaks the Pod Security level",
     severity="low",
-    controls=CONTROLS,
     remediation=REMEDIATION,
     key="podSecurity.warn",
 )

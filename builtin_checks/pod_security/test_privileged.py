@@ -32,11 +32,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container runs privileged",
     severity="critical",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.2"],
-        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
-        "pod-security-standards": ["baseline/privileged"],
-    },
     remediation=(
         "Set securityContext.privileged to false, or exempt the workload with a reason and an end date."
     ),

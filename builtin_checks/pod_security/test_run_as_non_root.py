@@ -39,11 +39,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="Containers are refused to run as root",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.7"],
-        "nist-800-53": ["AC-6"],
-        "pod-security-standards": ["restricted/runAsNonRoot"],
-    },
     remediation=(
         "Set securityContext.runAsNonRoot to true in the pod, and use an image whose user is not root."
     ),

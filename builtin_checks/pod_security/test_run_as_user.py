@@ -35,11 +35,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container asks for user ID 0",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.7"],
-        "nist-800-53": ["AC-6"],
-        "pod-security-standards": ["restricted/runAsUser"],
-    },
     remediation="Remove runAsUser: 0 or set another user ID.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

@@ -44,10 +44,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="No container leaves the SELinux types made for containers",
     severity="medium",
-    controls={
-        "nist-800-53": ["AC-3", "AC-6", "SC-39"],
-        "pod-security-standards": ["baseline/seLinuxOptions"],
-    },
     remediation="Remove seLinuxOptions, or use a type made for containers and set neither user nor role.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

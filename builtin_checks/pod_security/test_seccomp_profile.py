@@ -82,11 +82,6 @@ RESTRICTED = PodSecurityControl(
     id=CONTROL.id,
     title="No container turns seccomp off",
     severity="medium",
-    controls={
-        "cis-kubernetes-1.10": ["5.7.2"],
-        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
-        "pod-security-standards": ["baseline/seccompProfile"],
-    },
     remediation="Set securityContext.seccompProfile.type to RuntimeDefault, or remove it.",
     requirements=CONTROL.requirements,
     rule=CONTROL,
@@ -101,11 +96,6 @@ def test_seccomp_profile(workloads: Any, spec: Any, cluster: Any, findings: Any)
     id=RESTRICTED.id,
     title="Every container has a seccomp profile",
     severity="medium",
-    controls={
-        "cis-kubernetes-1.10": ["5.7.2"],
-        "nist-800-53": ["AC-6", "CM-7", "SC-39"],
-        "pod-security-standards": ["restricted/seccompProfile"],
-    },
     remediation="Set securityContext.seccompProfile.type to RuntimeDefault in the pod.",
     requirements=RESTRICTED.requirements,
     rule=RESTRICTED,

@@ -51,7 +51,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="Pods set safe sysctls only",
     severity="medium",
-    controls={"nist-800-53": ["AC-6", "CM-7"], "pod-security-standards": ["baseline/sysctls"]},
     remediation="Remove the sysctl, or set it on the node for all pods.",
     requirements=CONTROL.requirements,
     rule=CONTROL,

@@ -43,11 +43,6 @@ CONTROL = PodSecurityControl(
     id=CONTROL.id,
     title="Pods use volumes that the cluster manages",
     severity="medium",
-    controls={
-        "cis-kubernetes-1.10": ["5.2.12"],
-        "nist-800-53": ["AC-6", "CM-7"],
-        "pod-security-standards": ["restricted/volumeTypes", "baseline/hostPathVolumes"],
-    },
     remediation=(
         "Put the data into a PersistentVolumeClaim, a ConfigMap, a Secret or an image, or use an emptyDir."
     ),

@@ -39,10 +39,6 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     id="rbac.forbiddenRules",
     title="Nobody is granted forbidden access",
     severity="high",
-    controls={
-        "cis-kubernetes-1.10": ["5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.8"],
-        "nist-800-53": ["AC-3", "AC-6"],
-    },
     remediation="Remove the subject from the binding, bind it to a role that grants only what it needs, "
     "or exempt the binding with a reason and an end date.",
     requirements=requirements,

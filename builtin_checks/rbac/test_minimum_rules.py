@@ -35,7 +35,6 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     id="rbac.minimumRules",
     title="Required access is granted to somebody",
     severity="medium",
-    controls={"nist-800-53": ["AC-3"]},
     remediation="Create a Role or ClusterRole with these verbs and bind it to those who need it.",
     requirements=requirements,
 )

@@ -24,8 +24,6 @@ from typing import Any
 
 from pytest_kspec import ForbiddenField, RequiredField, Requirement, check
 
-CONTROLS = {"cis-kubernetes-1.10": ["5.7.3"], "nist-800-53": ["CM-6", "CM-7"]}
-
 
 def entries(spec: Any, name: str) -> Iterator[Requirement]:
     """One requirement an entry; a key that is listed again gets `#2`."""
@@ -64,7 +62,6 @@ def forbidden_rule(requirement: Requirement) -> ForbiddenField:
     id="workloads.containers.required",
     title="Every container and pod has the required field",
     severity="high",
-    controls=CONTROLS,
     remediation="Set the field in the pod template, or exempt the workload with a reason and an end date.",
     requirements=required,
     rule=required_rule,
@@ -78,7 +75,6 @@ def test_required(requirement: Requirement, workloads: Any, findings: Any) -> No
     id="workloads.containers.forbidden",
     title="No container or pod has the forbidden field",
     severity="high",
-    controls=CONTROLS,
     remediation="Remove it from the pod template, or exempt the workload with a reason and an end date.",
     requirements=forbidden,
     rule=forbidden_rule,

@@ -39,16 +39,16 @@ def render(checks: list[Check]) -> str:
     """The page."""
     by_area = [(area, list(members)) for area, members in groupby(checks, lambda c: c.id.partition(".")[0])]
     parts = [HEAD, "| Check | Severity | States |\n| --- | --- | --- |"]
-    parts += [f"| [`{c.id}`](#{anchor(c)}) | {c.severity.value} | {c.title} |" for c in checks]
+    parts += [f"| [`{c.id}`](#{anchor_of(c.id)}) | {c.severity.value} | {c.title} |" for c in checks]
     for area, members in by_area:
         parts.append(f"\n## {AREAS.get(area, area)}")
         parts += [_section(check) for check in members]
     return "\n".join(parts) + "\n"
 
 
-def anchor(check: Check) -> str:
-    """The heading's anchor, as GitHub makes it."""
-    return re.sub(r"[^\w-]", "", check.id.lower())
+def anchor_of(id: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w-]", "", id.lower())
 
 
 def _section(check: Check) -> str:

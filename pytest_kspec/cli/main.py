@@ -27,6 +27,7 @@ COMMANDS = {
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",
     "explain": "explain one check: what, why, source, controls, fix",
+    "frameworks": "list compliance frameworks, and what answers their controls",
     "schema": "print the JSON Schema of specifications, for editors",
     "version": "print the version",
 }

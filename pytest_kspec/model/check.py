@@ -58,12 +58,14 @@ class Requirement:
     key:      path of the key below `spec` that it comes from, to find its line ("workloads.containers.required[0]")
     value:    what the specification says there: plain data or a model of `pytest_kspec.model.spec`
     location: "file:line:column" of that key; filled in by the plan
+    controls: catalogue id → ids of the controls that it answers; filled in by the plan
     """
 
     id: str
     key: str
     value: Any = None
     location: str = ""
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
@@ -76,7 +78,7 @@ class Check:
     id:           "<area>.<thing>"; built-in checks: the path of the spec key that is read
     title:        one line, at most 100 characters, stating the good state
     doc:          the function's docstring: why it matters
-    controls:     catalogue id → control ids
+    controls:     catalogue id → control ids; of built-in checks the catalogues say which (model/catalogue)
     remediation:  what to do, one or two sentences
     key:          the spec key that asks for it; None: collected for every spec
     requirements: spec → requirements, where one key asks for several

@@ -21,7 +21,6 @@ NOT_EVALUATED = {
     "timeBasedActivation": "limits enforcement only; a scan runs at any time",
     "workloads.images.requireSignatures": "image signatures are not evaluated in this version",
     "clusterRef.namespace": "a scan looks up no ClusterTarget; its name is taken as a cluster reference",
-    "compliance.frameworks": "control mappings are not evaluated in this version",
 }
 
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from types import ModuleType
 import pytest_kspec
 from pytest_kspec.authoring import ATTRIBUTE
 from pytest_kspec.errors import CheckError, UsageError
+from pytest_kspec.model.catalogue import catalogues, controls_of, refs_to
 from pytest_kspec.model.check import Check
 
 Importer = Callable[[Path], ModuleType]
@@ -89,7 +90,8 @@ def _builtin() -> Iterator[Entry]:
     )
     for path in sorted(folder.glob("*/test_*.py")):
         name = f"{package}.{path.parent.name}.{path.stem}"
-        yield from _checks_of(importlib.import_module(name), builtin=True)
+        for entry in _checks_of(importlib.import_module(name), builtin=True):
+            yield replace(entry, check=replace(entry.check, controls=controls_of(refs_to(entry.check.id))))
 
 
 def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
@@ -118,7 +120,25 @@ def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
                     where=str(file),
                     fix="Decorate a function with @pytest_kspec.check(…).",
                 )
+            for entry in found:
+                _require_controls(entry.check)
             yield from found
+
+
+def _require_controls(check: Check) -> None:
+    """A control that a complete catalogue does not have is a typing error; it would look met."""
+    for name, ids in check.controls.items():
+        catalogue = catalogues().get(name)
+        if catalogue is None or not catalogue.complete:
+            continue
+        for control in ids:
+            if catalogue.control(control) is None:
+                near = difflib.get_close_matches(control, [c.id for c in catalogue.controls], n=1)
+                raise CheckError(
+                    f"check {check.id!r}: {name} has no control '{control}'.",
+                    where=_place(check),
+                    fix=f"Did you mean '{near[0]}'?" if near else f"'kspec frameworks {name}' lists them.",
+                )
 
 
 def _checks_of(module: ModuleType, *, builtin: bool) -> Iterator[Entry]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_kspec.errors import CheckError
+from pytest_kspec.model.catalogue import asks_for, controls_of, plain_value, refs_to
 from pytest_kspec.model.check import Requirement
+from pytest_kspec.model.exemption import Exemption
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.known import Known, unknown_exempted, unknown_mappings
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Plan:
     not_evaluated: tuple[NotEvaluated, ...]
 
 
-def make_plan(spec: LoadedSpec, catalog: Catalog) -> Plan:
-    """All requirements of a specification. Raises CheckError if two have one id."""
+def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption] = ()) -> Plan:
+    """All requirements of a specification. exemptions: those beside its own. Raises CheckError if two have one id."""
     found: dict[str, Planned] = {}
     for entry in catalog.entries.values():
         for requirement in _requirements(spec, entry):
@@ -40,8 +43,23 @@ def make_plan(spec: LoadedSpec, catalog: Catalog) -> Plan:
                     f"requirement {requirement.id!r} comes from two checks: {other.id}, {entry.check.id}.",
                     where=f"{entry.check.path}:{entry.check.line}",
                 )
-            found[requirement.id] = Planned(requirement, entry)
-    return Plan(spec, tuple(found[id] for id in sorted(found)), spec.not_evaluated)
+            found[requirement.id] = Planned(_with_controls(requirement, entry), entry)
+    known = Known(catalog, found)
+    own = {name for entry in catalog.entries.values() if not entry.builtin for name in entry.check.controls}
+    unknown = (
+        *unknown_mappings(spec, known, own),
+        *unknown_exempted((*spec.exemptions, *exemptions), known),
+    )
+    return Plan(spec, tuple(found[id] for id in sorted(found)), (*spec.not_evaluated, *unknown))
+
+
+def _with_controls(requirement: Requirement, entry: Entry) -> Requirement:
+    """What it answers: of a built-in check, where the specification asks for as much as the control does."""
+    if not entry.builtin:
+        return replace(requirement, controls=entry.check.controls)
+    value = plain_value(requirement.value)
+    refs = [ref for ref in refs_to(entry.check.id) if asks_for(value, ref[2].asks)]
+    return replace(requirement, controls=controls_of(refs))
 
 
 def _requirements(spec: LoadedSpec, entry: Entry) -> Iterator[Requirement]:

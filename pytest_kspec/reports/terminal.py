@@ -143,6 +143,7 @@ def _cluster(cluster: ClusterResult, page: _Page) -> Iterator[str]:
         if check.verdict in (Verdict.ERROR, Verdict.FAIL):
             yield from _check(check, page)
     yield from _notes(cluster, page)
+    yield from _frameworks(cluster, page)
 
 
 def _counts(summary: Summary) -> list[tuple[str, tuple[str, ...]]]:
@@ -249,6 +250,18 @@ def _notes(cluster: ClusterResult, page: _Page) -> Iterator[str]:
         yield ""
     for text, styles in notes:
         yield from page.block(text, "   ", first=f"{page.symbols.dot} ", lines=3, styles=styles)
+
+
+def _frameworks(cluster: ClusterResult, page: _Page) -> Iterator[str]:
+    """One line a framework; never a score without its coverage."""
+    if cluster.frameworks:
+        yield ""
+    for framework in cluster.frameworks:
+        summary = framework.summary
+        name = f"{framework.name} {framework.version}".strip()
+        score = "nothing evaluated" if summary.score is None else f"score {summary.score:.1f}"
+        text = f"{score}, coverage {summary.coverage:.1f} %"
+        yield f"   {page.symbols.dot} {page.elide(name, len(text) + 7)}: {text}"
 
 
 def _overall(result: ScanResult, page: _Page) -> Iterator[str]:

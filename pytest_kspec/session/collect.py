@@ -206,7 +206,7 @@ def _items(scope: CheckModule, planned: Planned) -> Iterator[ComplianceItem]:
             ("kspec_severity", check.severity.value),
             *(
                 (f"kspec_control_{catalog}", ", ".join(ids))
-                for catalog, ids in sorted(check.controls.items())
+                for catalog, ids in sorted(planned.requirement.controls.items())
             ),
         ]
         yield item

@@ -25,7 +25,9 @@ from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
 from pytest_kspec.model.result import CheckResult, ClusterResult, Evidence, ExemptionUse, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
+from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
+from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
 from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
@@ -51,6 +53,7 @@ class SpecRun:
     plan: Plan
     targets: list[Target]
     exemptions: Exemptions
+    frameworks: tuple[PlannedFramework, ...] | None = None
 
     @property
     def spec(self) -> LoadedSpec:
@@ -181,9 +184,16 @@ class Run:
                 facts["recordedAt"],
                 spec.spec.sha256,
             ),
+            frameworks=assess(self._frameworks(spec), [p.requirement.id for p in spec.plan.planned], checks),
         )
         baseline = self.options.baseline
         return made if baseline is None else replace(made, baseline=baseline.use(made))
+
+    def _frameworks(self, spec: SpecRun) -> tuple[PlannedFramework, ...]:
+        """The same on every cluster."""
+        if spec.frameworks is None:
+            spec.frameworks = plan_frameworks(spec.spec, self.catalog, spec.plan.planned)
+        return spec.frameworks
 
     def _missing(self, nodeid: str) -> dict[str, Any] | None:
         from pytest_kspec.session.verdict import make_result
@@ -234,7 +244,7 @@ def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
     opened: dict[str, Source] = {}
     specs = {
         Path(spec.path).resolve(): SpecRun(
-            make_plan(spec, catalog),
+            make_plan(spec, catalog, extra),
             _targets(spec, options, opened),
             Exemptions([*spec.exemptions, *extra], started),
         )

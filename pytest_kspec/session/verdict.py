@@ -59,7 +59,7 @@ def make_result(
         title=title or check.title,
         severity=check.severity,
         verdict=Verdict.ERROR,
-        controls={name: list(ids) for name, ids in sorted(check.controls.items())},
+        controls={name: list(ids) for name, ids in sorted(requirement.controls.items())},
         remediation=check.remediation,
         reason=reason,
         location=requirement.location,

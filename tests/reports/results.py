@@ -6,6 +6,7 @@ from typing import Any
 
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
+from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
 from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, NotEvaluated, ScanResult
 from pytest_kspec.reports.text import value
 
@@ -293,7 +294,70 @@ def not_evaluated() -> tuple[NotEvaluated, ...]:
             "workloads.images.requireSignatures", "signatures are not verified yet", "specs/strict.yaml:41:7"
         ),
         NotEvaluated(
-            "compliance.frameworks[0]", "framework mappings are not reported yet", "specs/strict.yaml:60:5"
+            "compliance.frameworks[0].controls[0].mappings[1].check",
+            "control SC-7: 'network.policies' is the id of no check. Did you mean 'network.requiredPolicies'?",
+            "specs/strict.yaml:60:24",
+        ),
+    )
+
+
+def frameworks() -> tuple[FrameworkResult, ...]:
+    """Every status, a framework of the user's own, and one of which nothing was evaluated."""
+    privileged, host = "podSecurity.standard[privileged]", "podSecurity.standard[hostNamespaces]"
+    secrets = "rbac.forbiddenRules[core/secrets]"
+    source = "CIS Kubernetes Benchmark v1.10.0 (Center for Internet Security)"
+    return (
+        FrameworkResult(
+            "cis-kubernetes-1.10",
+            "CIS Kubernetes Benchmark",
+            "1.10.0",
+            source,
+            "2024-09",
+            (
+                ControlResult(
+                    "1.1.1", "API server manifest: mode 600", ControlStatus.MANUAL, reason="look at the file"
+                ),
+                ControlResult(
+                    "5.1.2",
+                    "Nobody reads secrets who does not need to",
+                    ControlStatus.NOT_EVALUATED,
+                    (secrets,),
+                    f"{secrets} was not evaluated: may not list clusterrolebindings: 403 Forbidden",
+                ),
+                ControlResult(
+                    "5.2.2", "Privileged containers are not admitted", ControlStatus.NOT_MET, (privileged,)
+                ),
+                ControlResult(
+                    "5.2.3",
+                    "The node's process namespace is not shared",
+                    ControlStatus.MET,
+                    (host,),
+                    "met with 1 exempted finding",
+                ),
+                ControlResult(
+                    "5.3.2",
+                    "Every namespace has NetworkPolicies",
+                    ControlStatus.PARTLY_MET,
+                    ("network.defaultDeny",),
+                    remaining="whether the network plugin enforces them",
+                ),
+            ),
+        ),
+        FrameworkResult(
+            "spec/platform-rules-2027",
+            f"Platform rules {EVIL}",
+            "2027",
+            "the specification, specs/strict.yaml:60:7",
+            "",
+            (
+                ControlResult(
+                    "PR-1",
+                    "Namespaces are closed",
+                    ControlStatus.NOT_EVALUATED,
+                    (),
+                    "the specification does not ask for network.requiredPolicies",
+                ),
+            ),
         ),
     )
 
@@ -309,6 +373,7 @@ def cluster(name: str = "prod-eu", **more: Any) -> ClusterResult:
         "checks": checks(),
         "exemptions": exemptions(),
         "not_evaluated": not_evaluated(),
+        "frameworks": frameworks(),
     }
     return ClusterResult(name, **{**values, **more})
 
@@ -323,7 +388,9 @@ def one() -> ScanResult:
 
 def compliant() -> ScanResult:
     good = tuple(c for c in checks() if c.verdict is Verdict.PASS)
-    return scan(cluster("staging", source="snapshot", checks=good, exemptions=(), not_evaluated=()))
+    return scan(
+        cluster("staging", source="snapshot", checks=good, exemptions=(), not_evaluated=(), frameworks=())
+    )
 
 
 def fleet(clusters: int = 50, requirements: int = 60, findings: int = 6) -> ScanResult:

@@ -1,0 +1,130 @@
+"""What the results of one cluster say about each control: the rules that keep an unevaluated one from looking met.
+
+A failure decides: the control is not met, whatever else could not be evaluated. Without one, every answer must have
+been asked for and have passed; an error, a skip or a result that is not there leaves the control unevaluated, with the
+reason. Findings that a baseline already has are not accepted, only known: they count as failures here. Exempted ones
+do not, and are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.model.result import CheckResult
+from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
+
+REASONS_SHOWN = 3
+NOT_RUN = "it was not part of this run"
+
+Results = Mapping[str, Sequence[CheckResult]]
+
+
+def assess(
+    frameworks: Sequence[PlannedFramework], requirements: Iterable[str], checks: Iterable[CheckResult]
+) -> tuple[FrameworkResult, ...]:
+    """The frameworks of one specification on one cluster.
+
+    requirements: ids of all requirements of the specification; checks: all results of it on this cluster
+    """
+    planned = frozenset(requirements)
+    results: dict[str, list[CheckResult]] = {}
+    for check in checks:
+        results.setdefault(_requirement(check.id, planned), []).append(check)
+    return tuple(
+        FrameworkResult(
+            framework.id,
+            framework.name,
+            framework.version,
+            framework.source,
+            framework.date,
+            tuple(assess_control(control, results) for control in framework.controls),
+        )
+        for framework in frameworks
+    )
+
+
+def _requirement(check_id: str, planned: frozenset[str]) -> str:
+    """The requirement of a result; one of a parametrized check has the parameters in brackets behind it."""
+    name = check_id
+    while name not in planned and name.endswith("]"):
+        name = name[: name.rindex("[")] if "[" in name else ""
+    return name or check_id
+
+
+def assess_control(control: PlannedControl, results: Results) -> ControlResult:
+    """One control. results: by requirement id."""
+    answered = [id for answer in control.answers for id in answer.requirements]
+    ids = sorted({*answered, *control.also})
+    if not ids and not control.answers:
+        status = ControlStatus.MANUAL if control.manual else ControlStatus.NOT_EVALUATED
+        return ControlResult(control.id, control.title, status, reason=control.manual)
+    found = [result for id in ids for result in results.get(id, ())]
+    checks = tuple(sorted({result.id for result in found}))
+    if any(map(_failed, found)):
+        status, reason = ControlStatus.NOT_MET, _known(found)
+    else:
+        reasons = list(dict.fromkeys(_open(control, results)))
+        if reasons:
+            more = len(reasons) - REASONS_SHOWN
+            status = ControlStatus.NOT_EVALUATED
+            reason = "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        else:
+            status = ControlStatus.PARTLY_MET if control.manual else ControlStatus.MET
+            reason = _limits(control, found)
+    return ControlResult(control.id, control.title, status, checks, reason, control.manual)
+
+
+def _failed(result: CheckResult) -> bool:
+    return result.verdict is Verdict.FAIL or (
+        result.verdict is not Verdict.ERROR and any(f.exemption is None for f in result.findings)
+    )
+
+
+def _open(control: PlannedControl, results: Results) -> Iterator[str]:
+    """Why it cannot be said to be met."""
+    for answer in control.answers:
+        yield from _open_answer(answer, results)
+    if control.also:
+        # Beside an answer, what has nothing to look at takes nothing away; alone, it is no answer.
+        yield from _open_answer(Answer(control.also), results, skip_counts=not control.answers)
+
+
+def _open_answer(answer: Answer, results: Results, *, skip_counts: bool = True) -> Iterator[str]:
+    if not answer.requirements:
+        yield answer.missing
+        return
+    skipped: list[str] = []
+    passed = False
+    for id in answer.requirements:
+        found = results.get(id, ())
+        if not found:
+            yield f"{id}: {NOT_RUN}"
+        for result in found:
+            if result.verdict is Verdict.ERROR:
+                yield _said(id, "was not evaluated", result)
+            elif result.verdict is Verdict.SKIP:
+                skipped.append(_said(id, "was skipped", result))
+            else:
+                passed = True
+    if skip_counts and not passed:
+        yield from skipped
+
+
+def _said(id: str, what: str, result: CheckResult) -> str:
+    return f"{id} {what}: {result.reason}" if result.reason else f"{id} {what}"
+
+
+def _known(found: Sequence[CheckResult]) -> str:
+    """Why it is not met although no check failed."""
+    if any(result.verdict is Verdict.FAIL for result in found):
+        return ""
+    known = sum(1 for result in found for f in result.findings if f.exemption is None)
+    return f"{known} known finding{'' if known == 1 else 's'} in the baseline"
+
+
+def _limits(control: PlannedControl, found: Sequence[CheckResult]) -> str:
+    exempted = sum(len(result.exempted_findings) for result in found)
+    parts = [f"met with {exempted} exempted finding{'' if exempted == 1 else 's'}"] if exempted else []
+    return "; ".join([*parts, control.note] if control.note else parts)

@@ -1,0 +1,89 @@
+"""Check ids that people write, in mappings of frameworks and in exemptions: those that mean nothing are noted.
+
+Checks of the user's own count as known, so this cannot be done where the file is read. It is a note with its line and
+no refusal: a mapping or an exemption may be meant for checks that another run has, and files of the predecessor name
+ids that never were. The control stays unevaluated, the exemption unused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator
+
+from pytest_kspec.model.catalogue import catalogues, find_catalogue, names_of, slug
+from pytest_kspec.model.exemption import Exemption
+from pytest_kspec.model.globs import Globs, is_literal
+from pytest_kspec.model.result import NotEvaluated
+from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.plan.catalog import Catalog
+
+MAPPINGS = "compliance.frameworks"
+
+
+class Known:
+    """Ids that mean something: of checks and of requirements, and what they start with."""
+
+    def __init__(self, catalog: Catalog, requirements: Iterable[str]) -> None:
+        self._catalog = catalog
+        self._ids = [*catalog.entries, *requirements]
+        self._names = {name for id in self._ids for name in names_of(id)}
+
+    def means(self, name: str) -> bool:
+        """Whether a mapping to this name is one to a check: an id, or what ids start with."""
+        return name in self._names or self._catalog.find(name) is not None
+
+    def matches(self, pattern: str) -> bool:
+        """Whether an exemption for this pattern could match a check or one of its requirements."""
+        if is_literal(pattern):
+            return self._catalog.find(pattern) is not None or pattern in self._names - {
+                id.partition(".")[0] for id in self._ids
+            }
+        globs = Globs([pattern, pattern.partition("[")[0]])
+        return any(globs.match(id) or globs.match(id.partition("[")[0]) for id in self._ids)
+
+    def hint(self, name: str) -> str:
+        """` Did you mean 'x'?` or where to look."""
+        near = difflib.get_close_matches(name, sorted(self._names), n=1)
+        return f"Did you mean '{near[0]}'?" if near else "'kspec checks' lists all."
+
+
+def check_name(text: str) -> str:
+    """The name that a mapping means: `workloads.containers.required.*` is `workloads.containers.required`."""
+    return text.removesuffix(".*")
+
+
+def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]) -> Iterator[NotEvaluated]:
+    """Mappings to no check, and frameworks that say nothing. frameworks: names that checks of the user's give."""
+    compliance = spec.spec.compliance
+    for number, framework in enumerate(compliance.frameworks if compliance is not None else ()):
+        key = f"{MAPPINGS}[{number}]"
+        known_name = framework.name in frameworks or find_catalogue(framework.name, framework.revision)
+        if not framework.controls and not known_name:
+            what = f"{framework.name} {framework.revision}".strip()
+            near = difflib.get_close_matches(slug(what), catalogues(), n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else "'kspec frameworks' lists those."
+            yield NotEvaluated(
+                key, f"'{what}' names no controls and is not built in. {hint}", spec.locate(key)
+            )
+        for index, control in enumerate(framework.controls):
+            for position, mapping in enumerate(control.mappings):
+                if not known.means(check_name(mapping.check)):
+                    place = f"{key}.controls[{index}].mappings[{position}].check"
+                    yield NotEvaluated(
+                        place,
+                        f"control {control.id}: '{mapping.check}' is the id of no check. "
+                        f"{known.hint(mapping.check)}",
+                        spec.locate(place),
+                    )
+
+
+def unknown_exempted(exemptions: Iterable[Exemption], known: Known) -> Iterator[NotEvaluated]:
+    """Entries in `checks` of exemptions that no check can match."""
+    for exemption in exemptions:
+        for pattern in exemption.checks:
+            if not known.matches(pattern):
+                yield NotEvaluated(
+                    f"exemption {exemption.name}",
+                    f"'{pattern}' is the id of no check. {known.hint(pattern)}",
+                    exemption.location,
+                )
