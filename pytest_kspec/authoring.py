@@ -29,6 +29,7 @@ def check(
     key: str | None = None,
     requirements: RequirementsOf | None = None,
     rule: Any = None,
+    cluster_wide: bool = False,
 ) -> Callable[[F], F]:
     """Make a compliance check of a test function.
 
@@ -40,6 +41,7 @@ def check(
     key:          spec key that asks for this check; without it, the check runs for every spec
     requirements: function of the specification that yields the requirements, where one key asks for several
     rule:         the rule that the function applies; other engines derive theirs from it
+    cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
 
     Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation.
     """
@@ -93,6 +95,7 @@ def check(
             module_doc=inspect.cleandoc((module.__doc__ if module else None) or ""),
             path=path,
             line=line,
+            cluster_wide=cluster_wide,
         )
         setattr(func, ATTRIBUTE, made)
         return func

@@ -23,6 +23,7 @@ from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
+from pytest_kspec.session.scoped import ScopeView
 from pytest_kspec.session.verdict import make_result, record_exception, record_return
 
 
@@ -58,8 +59,10 @@ def evaluate(
     known = Exemptions([*loaded.exemptions, *exemptions], clock.now())
     plan = make_plan(loaded, Catalog([Entry(made, ModuleType("check"), builtin=False)]))
     grouping = Grouping()
+    asked = loaded.spec.namespace_scope
+    scope = ScopeView(asked, inventory) if asked is not None and not made.cluster_wide else None
     return [
-        _run(made, CheckContext(inventory, grouping, loaded.spec, planned.requirement, known))
+        _run(made, CheckContext(inventory, grouping, loaded.spec, planned.requirement, known, scope=scope))
         for planned in plan.planned
     ]
 

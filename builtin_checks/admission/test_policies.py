@@ -59,6 +59,7 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     severity="medium",
     remediation=_FIX,
     requirements=count_requirement,
+    cluster_wide=True,
 )
 def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, findings: Any) -> None:
     """A policy that is not ready is not applied: it only looks as if something were enforced."""
@@ -85,6 +86,7 @@ def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, fi
     severity="high",
     remediation=_FIX,
     requirements=requirements,
+    cluster_wide=True,
 )
 def test_required_policies(requirement: Requirement, resources: Any, cluster: Any, findings: Any) -> None:
     """A required policy that is absent, not ready or only audits denies nothing."""

@@ -41,6 +41,7 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     remediation="Install what registers these: an admission controller, or policies with their bindings. "
     "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
     requirements=requirements,
+    cluster_wide=True,
 )
 def test_required(requirement: Requirement, resources: Any, findings: Any) -> None:
     """A rule that nothing enforces at admission holds until the next deployment."""

@@ -31,6 +31,7 @@ def asked(spec: Any) -> Iterator[Requirement]:
     severity="high",
     remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
     requirements=asked,
+    cluster_wide=True,
 )
 def test_kubelet_skew(cluster: Any, nodes: Any, findings: Any) -> None:
     """Outside the skew nobody has tested the two with each other; pods may start wrongly or not at all."""

@@ -32,6 +32,7 @@ def range_asked(spec: Any) -> Iterator[Requirement]:
     severity="critical",
     remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
     requirements=range_asked,
+    cluster_wide=True,
 )
 def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
     """Old versions get no security fixes; untested new ones may have dropped APIs that workloads use."""
@@ -51,6 +52,7 @@ def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
     severity="critical",
     remediation="Upgrade the control plane to a version that is not excluded.",
     key="kubernetes.excludedVersions",
+    cluster_wide=True,
 )
 def test_excluded_versions(cluster: Any, requirement: Requirement, findings: Any) -> None:
     """A version is excluded because it has a known defect."""

@@ -47,6 +47,7 @@ def asked(spec: Any) -> Iterator[Requirement]:
     severity="high",
     remediation="Set --audit-policy-file, --audit-log-path and --audit-log-maxage of every kube-apiserver.",
     requirements=asked,
+    cluster_wide=True,
 )
 def test_audit_log(cluster: Any, pods: Any, requirement: Requirement, findings: Any) -> None:
     """Without it nobody can say afterwards who read a secret or changed a role."""

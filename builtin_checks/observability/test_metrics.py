@@ -52,6 +52,7 @@ class Found(NamedTuple):
     severity="medium",
     remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
     key="observability.metrics.required",
+    cluster_wide=True,
 )
 def test_metrics(cluster: Any, spec: Any, findings: Any) -> None:
     """Without metrics nobody sees a workload that runs wild, and autoscaling does not work."""

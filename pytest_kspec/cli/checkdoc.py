@@ -63,6 +63,8 @@ def _section(check: Check) -> str:
     )
     if example_id(check) != check.id:
         parts.append(f"* Item, for example: `{example_id(check)}`")
+    if check.cluster_wide:
+        parts.append("* About the whole cluster: `namespaceScope` does not limit it")
     if check.controls:
         controls = (f"{name} {', '.join(ids)}" for name, ids in sorted(check.controls.items()))
         parts.append(f"* Controls: {'; '.join(controls)}")

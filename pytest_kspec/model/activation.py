@@ -82,6 +82,17 @@ def next_change(activation: TimeBasedActivation | None, moment: datetime) -> dat
     return end
 
 
+def inactive_reason(activation: TimeBasedActivation | None, moment: datetime) -> str:
+    """Why the specification asks for nothing at this moment, with the moment from which it does; "" if it is active."""
+    if activation is None or is_active(activation, moment):
+        return ""
+    start = next_change(activation, moment)
+    if start is None:
+        return "not active any more (timeBasedActivation)"
+    local = start.astimezone(zone(activation.timezone))
+    return f"not active until {local.isoformat(timespec='minutes')} (timeBasedActivation)"
+
+
 class ActivationClock:
     """`is_active` for many moments of one activation, in less than a microsecond each."""
 

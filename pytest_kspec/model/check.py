@@ -83,6 +83,7 @@ class Check:
     key:          the spec key that asks for it; None: collected for every spec
     requirements: spec → requirements, where one key asks for several
     module_doc:   docstring of the module: restricted field, allowed values, source
+    cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
     """
 
     id: str
@@ -98,3 +99,4 @@ class Check:
     module_doc: str = ""
     path: Path | None = None
     line: int = 0
+    cluster_wide: bool = False

@@ -87,7 +87,8 @@ class ComplianceItem(pytest.Function):
         """Give the check its context, then its fixtures."""
         self.wire = None
         self.open()
-        super().setup()
+        if not self._inactive:
+            super().setup()
 
     def open(self) -> CheckContext:
         """The context of this item. Touches no cluster."""
@@ -98,11 +99,21 @@ class ComplianceItem(pytest.Function):
         )
         return self.context
 
+    @property
+    def _inactive(self) -> str:
+        """Why the specification asks for nothing now, or ""."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        return self.config.stash[runs.KEY].inactive(cluster.spec)
+
     def runtest(self) -> None:
         """Run the check, make its verdict, and raise what tells pytest of it."""
         assert self.context is not None
         try:
-            super().runtest()
+            if reason := self._inactive:
+                self.context.findings.skip(reason)
+            else:
+                super().runtest()
         except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
             record_exception(error, self.context.findings)
             cause: BaseException | None = error
@@ -137,7 +148,7 @@ class ComplianceItem(pytest.Function):
         self.wire = {
             "result": result,
             "uses": [list(pair) for pair in sorted(findings.uses.items())] if findings else [],
-            "cluster": self.config.stash[runs.KEY].cluster_facts(cluster.target),
+            "cluster": self.config.stash[runs.KEY].cluster_facts(cluster.spec, cluster.target),
         }
         return self.wire
 

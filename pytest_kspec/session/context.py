@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_kspec.model.check import Requirement
     from pytest_kspec.model.finding import Finding
     from pytest_kspec.model.spec import ClusterSpecification
+    from pytest_kspec.session.scoped import ScopeView
 
 
 class Cluster:
@@ -51,7 +52,7 @@ class Cluster:
         return self._inventory.info.uid
 
     def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
-        """All objects of a kind. Raises AccessDenied, NotServed, SourceUnavailable."""
+        """All objects of a kind, in scope or not. Raises AccessDenied, NotServed, SourceUnavailable."""
         return Resources(self._inventory.list(kind, group), self._findings.examined)
 
     def serves(self, kind: str, group: str | None = None) -> bool:
@@ -102,18 +103,21 @@ class CheckContext:
         requirement: Requirement,
         exemptions: Exemptions,
         knows: Callable[[Finding], bool] | None = None,
+        scope: ScopeView | None = None,
     ) -> None:
         self.inventory = inventory
+        self._scope = scope
         self.spec = spec
         self.requirement = requirement
         self.exemptions = exemptions
         matcher = exemptions.for_check(requirement.id, inventory.source.name)
-        self.findings = Findings(matcher, grouping, knows)
+        self.findings = Findings(matcher, grouping, knows, scope.covers if scope is not None else None)
         self.cluster = Cluster(inventory, self.findings)
         self.rbac = Rbac(self.cluster)
 
     def _collection(self, items: Sequence[Any]) -> Resources[Any]:
-        return Resources(items, self.findings.examined)
+        chosen = items if self._scope is None else self._scope.select(items)
+        return Resources(chosen, self.findings.examined)
 
     @property
     def pods(self) -> Resources[Workload]:
@@ -132,8 +136,8 @@ class CheckContext:
 
     @property
     def namespaces(self) -> Resources[Resource]:
-        """Namespaces."""
-        return self.cluster.list("Namespace", "")
+        """Namespaces in scope."""
+        return self.resources("Namespace", "")
 
     @property
     def nodes(self) -> Resources[Resource]:
@@ -142,17 +146,17 @@ class CheckContext:
 
     @property
     def services(self) -> Resources[Resource]:
-        """Services of all namespaces."""
-        return self.cluster.list("Service", "")
+        """Services of all namespaces in scope."""
+        return self.resources("Service", "")
 
     @property
     def network_policies(self) -> Resources[Resource]:
-        """NetworkPolicies of all namespaces."""
-        return self.cluster.list("NetworkPolicy", "networking.k8s.io")
+        """NetworkPolicies of all namespaces in scope."""
+        return self.resources("NetworkPolicy", "networking.k8s.io")
 
     def resources(self, kind: str, group: str | None = None) -> Resources[Resource]:
-        """Objects of any kind, custom resources included."""
-        return self.cluster.list(kind, group)
+        """Objects of any kind in scope, custom resources included."""
+        return self._collection(self.inventory.list(kind, group))
 
     @property
     def kube(self) -> Any:

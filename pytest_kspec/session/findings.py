@@ -114,8 +114,11 @@ class Findings:
         matcher: ExemptionMatcher,
         grouping: Grouping | None = None,
         knows: Callable[[Finding], bool] | None = None,
+        covers: Callable[[ResourceRef], bool] | None = None,
     ) -> None:
+        """`covers`: whether an object is in the scope of the specification; what is said of others does not count."""
         self._matcher = matcher
+        self._covers = covers
         self._knows = knows
         self._grouping = grouping or Grouping()
         self._single: dict[tuple[Any, ...], Finding] = {}
@@ -157,6 +160,8 @@ class Findings:
             ref, owner, labels = resource.ref, resource.owner, resource.labels
         else:
             ref = owner = resource or CLUSTER
+        if self._covers is not None and not self._covers(ref):
+            return
         actual = plain(actual)
         expected = str(expected)
         message = " ".join(message.split()) or statement(path, actual, expected)
@@ -213,6 +218,10 @@ class Findings:
         rule: Rule | None = None,
         fix: Any = None,
     ) -> None:
+        if self._covers is not None:
+            members = [member for member in members if self._covers(member.ref)]
+            if not members:
+                return
         split: dict[AppliedExemption | None, list[Workload]] = {None: members}
         if self._matcher:
             split = {}
@@ -257,6 +266,8 @@ class Findings:
     def error(self, message: str, resource: Resource | ResourceRef | None = None) -> None:
         """Report that something could not be evaluated: the verdict is error, findings are kept."""
         ref = resource.ref if isinstance(resource, Resource) else resource
+        if ref is not None and self._covers is not None and not self._covers(ref):
+            return
         text = " ".join(message.split())
         line = f"{ref}: {text}" if ref is not None else text
         if line not in self._errors:

@@ -19,11 +19,19 @@ from pytest_kspec.cluster import open as sources
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
+from pytest_kspec.model.activation import inactive_reason
 from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.clock import now
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
-from pytest_kspec.model.result import CheckResult, ClusterResult, Evidence, ExemptionUse, ScanResult
+from pytest_kspec.model.result import (
+    CheckResult,
+    ClusterResult,
+    Evidence,
+    ExemptionUse,
+    NotEvaluated,
+    ScanResult,
+)
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
 from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
@@ -33,6 +41,7 @@ from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
+from pytest_kspec.session.scoped import ScopeView
 
 KEY = pytest.StashKey["Run"]()
 NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worker died)"
@@ -89,12 +98,31 @@ class Run:
             known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
         baseline = self.options.baseline
         knows = baseline.knows(target.name, name) if baseline is not None else None
-        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions, knows)
+        scope = None if planned.entry.check.cluster_wide else self._scope(spec, target)
+        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions, knows, scope)
 
-    def cluster_facts(self, target: Target) -> dict[str, str]:
-        """Name, source, version and uid, and what was read of a snapshot, as far as they can be read."""
+    @cached_property
+    def _scopes(self) -> dict[tuple[str, str], ScopeView]:
+        return {}
+
+    def _scope(self, spec: SpecRun, target: Target) -> ScopeView | None:
+        scope = spec.spec.spec.namespace_scope
+        known = self._inventories.get(target.source.ref)
+        if scope is None or known is None:
+            return None
+        key = (spec.spec.path, target.source.ref)
+        if key not in self._scopes:
+            self._scopes[key] = ScopeView(scope, known[0])
+        return self._scopes[key]
+
+    def inactive(self, spec: SpecRun) -> str:
+        """Why the specification asks for nothing at the moment of this run, or ""."""
+        return inactive_reason(spec.spec.spec.time_based_activation, self.started)
+
+    def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
+        """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
-        facts |= {"sha256": "", "recordedAt": ""}
+        facts |= {"sha256": "", "recordedAt": "", "scope": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -108,6 +136,8 @@ class Run:
                 assert isinstance(target.source, SnapshotSource)
                 facts["sha256"] = target.source.sha256
                 facts["recordedAt"] = target.source.recorded().recorded_at
+            scope = None if self.inactive(spec) else self._scope(spec, target)
+            facts["scope"] = scope.note() if scope is not None else ""
         return facts
 
     def close(self) -> None:
@@ -177,7 +207,7 @@ class Run:
             spec_path=spec.spec.path,
             checks=tuple(checks),
             exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
-            not_evaluated=spec.plan.not_evaluated,
+            not_evaluated=(*spec.plan.not_evaluated, *self._left_out(spec, facts["scope"])),
             evidence=Evidence(
                 next((t.source.ref for t in spec.targets if t.name == name), ""),
                 facts["sha256"],
@@ -195,6 +225,15 @@ class Run:
             spec.frameworks = plan_frameworks(spec.spec, self.catalog, spec.plan.planned)
         return spec.frameworks
 
+    def _left_out(self, spec: SpecRun, out_of_scope: str) -> Iterator[NotEvaluated]:
+        """What a scope or a time leaves out of this run."""
+        for key, why in (
+            ("namespaceScope", out_of_scope),
+            ("timeBasedActivation", self.inactive(spec)),
+        ):
+            if why:
+                yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
+
     def _missing(self, nodeid: str) -> dict[str, Any] | None:
         from pytest_kspec.session.verdict import make_result
 
@@ -207,7 +246,7 @@ class Run:
                 made = make_result(
                     planned.entry.check, planned.requirement, None, nodeid=nodeid, reason=NOT_RUN
                 )
-                return {"result": made.to_wire(), "uses": [], "cluster": self.cluster_facts(target)}
+                return {"result": made.to_wire(), "uses": [], "cluster": self.cluster_facts(spec, target)}
         return None
 
     def under_threshold(self) -> bool:

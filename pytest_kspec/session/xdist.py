@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_kspec.session import run as runs
 
 SHARED = "kspec_shared"
+STARTED = "kspec_started"
 
 
 class XdistHooks:
@@ -20,13 +22,16 @@ class XdistHooks:
         workerinput = getattr(config, "workerinput", None)
         if workerinput is not None and workerinput.get(SHARED):
             run.shared = Path(workerinput[SHARED])
+        if workerinput is not None and workerinput.get(STARTED):
+            run.started = datetime.fromisoformat(workerinput[STARTED])  # so that all agree on what is active
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where to share."""
+        """Tell a worker where to share, and when the run started."""
         if self._run.shared is None:
             self._run.shared = runs.make_shared_folder()
         node.workerinput[SHARED] = str(self._run.shared)
+        node.workerinput[STARTED] = self._run.started.isoformat()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
