@@ -44,11 +44,27 @@ add.
 score if it is met, in coverage always. So neither reaches 100 on the word of checks that saw half of it. Both
 are rounded down. Read them together: a score of 100 with a coverage of 10 says that a tenth was looked at.
 
-The terminal has a line for each framework; the JSON report has everything, in `frameworks` of each cluster:
+The terminal has a line for each framework:
+
+```console exit=1
+$ kspec scan examples/01-quickstart/strict.yaml
+…
+   · CIS Kubernetes Benchmark 1.10.0: score 0.0, coverage 11.1 %
+   · NIST SP 800-53 rev 5: score 2.5, coverage 25.6 %
+   · NSA/CISA Kubernetes Hardening Guidance 1.2: score 5.0, coverage 26.0 %
+   · PCI DSS 4.0: score 2.7, coverage 23.0 %
+   · Pod Security Standards v1.37: score 50.0, coverage 63.1 %
+   · SOC 2 2017: score 0.0, coverage 25.0 %
+```
+
+The JSON report has everything, in `frameworks` of each cluster:
 
 ```json
 {"id": "5.2.2", "title": "Privileged containers are not admitted", "status": "notMet",
- "checks": ["podSecurity.enforce", "podSecurity.standard[privileged]"], "reason": "", "remaining": ""}
+ "checks": ["podSecurity.enforce", "podSecurity.standard[privileged]"], "reason": "", "remaining": ""},
+{"id": "5.1.4", "title": "Nobody creates pods who does not need to", "status": "notEvaluated", "checks": [],
+ "reason": "the specification does not ask for rbac.forbiddenRules with {apiGroup: \"\", resource: pods, …}",
+ "remaining": ""}
 ```
 
 ## Which frameworks

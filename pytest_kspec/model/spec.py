@@ -254,7 +254,9 @@ class Observability(SpecModel):
 class ControlMapping(SpecModel):
     """The check that answers a control."""
 
-    check: Text = Field(description="Check id.")
+    check: Text = Field(
+        description="Id of a check or requirement, or what ids start with: podSecurity.standard."
+    )
 
 
 class Control(SpecModel):
@@ -262,21 +264,30 @@ class Control(SpecModel):
 
     id: Text = Field(description="Control id, e.g. AC-6.")
     title: str = Field("", description="Its title.")
-    mappings: list[ControlMapping] = Field(default_factory=list, description="Checks that answer it.")
+    mappings: list[ControlMapping] = Field(
+        default_factory=list,
+        description="Checks that must all pass. Empty: as the built-in framework of this name says.",
+    )
 
 
 class Framework(SpecModel):
     """A compliance framework."""
 
-    name: Text = Field(description="Name, e.g. NIST SP 800-53.")
+    name: Text = Field(description="A built-in framework (kspec frameworks), or one of your own.")
     revision: str = Field("", description="Revision.")
-    controls: list[Control] = Field(default_factory=list, description="Controls that are claimed.")
+    controls: list[Control] = Field(
+        default_factory=list,
+        description="Controls that are claimed. Empty: all of the built-in framework of this name.",
+    )
 
 
 class Compliance(SpecModel):
     """Frameworks that the specification answers to."""
 
-    frameworks: list[Framework] = Field(default_factory=list, description="Frameworks with their controls.")
+    frameworks: list[Framework] = Field(
+        default_factory=list,
+        description="Frameworks to report. Empty: every built-in one that the specification answers something of.",
+    )
 
 
 class ClusterRef(SpecModel):

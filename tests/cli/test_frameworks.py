@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kspec.model.catalogue import catalogues
 
-from .conftest import Kspec
+from .conftest import EXAMPLES, ROOT, Kspec
 
 
 def test_the_list_fits_80_columns_and_has_every_framework(kspec: Kspec) -> None:
@@ -67,3 +67,11 @@ def test_validate_says_which_mappings_name_no_check(kspec: Kspec, write_spec: Ca
         "is the id of no check."
     ) in said.out
     assert f"{path}:5:" in said.out
+
+
+def test_the_page_shows_what_a_scan_says(run_kspec: Kspec) -> None:
+    page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("   · ")]
+    said = run_kspec("scan", EXAMPLES / "01-quickstart" / "strict.yaml").out
+    assert len(shown) == len(catalogues())
+    assert "\n".join(shown) in said, "run the scan, and bring HEAD of cli/frameworkdoc.py up to date"
