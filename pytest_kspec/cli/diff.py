@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import say, style, width
-from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, KspecError, SourceError, UsageError
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -141,19 +141,13 @@ def _result(ref: str, args: argparse.Namespace) -> tuple[ScanResult, bool]:
             where="kspec diff",
             fix="Name the specification to scan it with: -s SPEC.",
         )
-    from pytest_kspec.cli.scan_run import ExitCode, run_pytest
+    from pytest_kspec.cli.scan_run import scan_result
 
-    words = [f"--kspec-spec={spec}" for spec in args.spec]
-    words += [f"--kspec-cluster={ref}"]
-    words += [f"--kspec-checks={path}" for path in args.checks]
-    words += [f"--kspec-exemptions={path}" for path in args.exemptions]
-    words += [f"--kspec-kubeconfig={args.kubeconfig}"] if args.kubeconfig else []
-    outcome = run_pytest(words, workers=False)
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    error: type[KspecError] = UsageError if outcome.status == ExitCode.USAGE_ERROR else SourceError
-    if outcome.errors:
-        raise error("\n".join(outcome.errors))
-    if outcome.result is None or not any(cluster.checks for cluster in outcome.result.clusters):
-        raise UsageError("nothing in the specification asks for a check.", where=", ".join(args.spec))
-    return outcome.result, True
+    scanned = scan_result(
+        args.spec,
+        clusters=[ref],
+        checks=args.checks,
+        exemptions=args.exemptions,
+        kubeconfig=args.kubeconfig,
+    )
+    return scanned, True

@@ -23,6 +23,7 @@ COMMANDS = {
     "init": "write a first specification from what a cluster has today",
     "validate": "check specifications and exemption files, without a cluster",
     "scan": "check clusters against specifications",
+    "fix": "write patches for what was found, or apply them",
     "diff": "say what changed between two results, recordings or clusters",
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",

@@ -10,14 +10,14 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 import pytest
 
 from pytest_kspec.cli.output import is_interactive
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.model.result import ScanResult
 
 # Plugins for other kinds of tests, which cost start-up time.
@@ -121,6 +121,31 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
     ):
         outcome.errors += (out.getvalue() + err.getvalue()).splitlines()[-_TAIL:]
     return outcome
+
+
+def scan_result(
+    specs: Sequence[str],
+    *,
+    clusters: Sequence[str] = (),
+    checks: Sequence[str] = (),
+    exemptions: Sequence[str] = (),
+    kubeconfig: str | None = None,
+) -> ScanResult:
+    """The result of a scan, for a command that works on it. Raises UsageError, SourceError; KeyboardInterrupt."""
+    words = [f"--kspec-spec={spec}" for spec in specs]
+    words += [f"--kspec-cluster={ref}" for ref in clusters]
+    words += [f"--kspec-checks={path}" for path in checks]
+    words += [f"--kspec-exemptions={path}" for path in exemptions]
+    words += [f"--kspec-kubeconfig={kubeconfig}"] if kubeconfig else []
+    outcome = run_pytest(words, workers=False)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    error: type[KspecError] = UsageError if outcome.status == ExitCode.USAGE_ERROR else SourceError
+    if outcome.errors:
+        raise error("\n".join(outcome.errors))
+    if outcome.result is None or not _has_results(outcome.result):
+        raise UsageError("nothing in the specification asks for a check.", where=", ".join(specs))
+    return outcome.result
 
 
 def _has_results(result: ScanResult | None) -> bool:

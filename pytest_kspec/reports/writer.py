@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
+from pytest_kspec.files import write_whole
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports.order import canonical
 
@@ -133,24 +134,9 @@ def write(result: ScanResult, target: Target) -> None:
         elif _is_special(Path(target.path)):
             Path(target.path).write_bytes(content)
         else:
-            _replace(Path(os.path.realpath(target.path)), content)
+            write_whole(Path(os.path.realpath(target.path)), content)
     except OSError as error:
         reason = error.strerror or error
         what = f"the {target.format} report could not be written: {reason}. No partial file is left."
         fix = "Make room or give another path with --kspec-report, and run again."
         raise ReportError(what, where=target.path, fix=fix) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        # Also on Ctrl-C: nothing half-written stays behind.
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,0 +1,1 @@
+"""From the fixes of findings to patches that somebody, or the API server, can apply."""

@@ -1,0 +1,1 @@
+"""Patches: merged, written, applied."""

@@ -1,0 +1,117 @@
+"""kspec fix --apply on a real cluster: dry run, diff, then the change; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.cli.main import main
+from tests.controlplane.server import ControlPlane
+
+SPEC = """\
+apiVersion: kspec.dev/v1
+kind: ClusterSpecification
+metadata: {name: shop, version: 1.0.0}
+spec:
+  network: {defaultDeny: true}
+  workloads: {containers: {required: [{key: securityContext.readOnlyRootFilesystem, value: true}]}}
+"""
+POD = {"containers": [{"name": "app", "image": "x"}]}
+READ_ONLY = "workloads.containers.required"
+
+
+@pytest.fixture
+def said(
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    monkeypatch.setenv(
+        "KUBECONFIG", str(control_plane.kubeconfig(path=tmp_path / "kubeconfig", context="live"))
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    (tmp_path / "spec.yaml").write_text(SPEC)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(["fix", str(tmp_path / "spec.yaml"), "--cluster", "live", *words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def web(control_plane: ControlPlane, fresh_namespace: str) -> str:
+    """The path of a Deployment."""
+    base = f"/apis/apps/v1/namespaces/{fresh_namespace}/deployments"
+    labels = {"app": "web"}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": POD}}
+    assert control_plane.request("POST", base, {"metadata": {"name": "web"}, "spec": spec}).status == 201
+    return f"{base}/web"
+
+
+def security(plane: ControlPlane, path: str) -> Any:
+    return (
+        plane.request("GET", path)
+        .body["spec"]["template"]["spec"]["containers"][0]
+        .get("securityContext", {})
+    )
+
+
+def test_applied_after_a_dry_run(said: Any, control_plane: ControlPlane, web: str) -> None:
+    since = control_plane.audit_position()
+    code, out, err = said("--only", READ_ONLY, "--apply", "--yes")
+    assert code == 0, err
+    assert "+          readOnlyRootFilesystem: true" in out
+    assert "applied: Deployment " in out
+    assert security(control_plane, web) == {"readOnlyRootFilesystem": True}
+    patches = [seen.uri for seen in control_plane.requests_seen("patch", "deployments", since=since)]
+    assert ["dryRun=All" in uri for uri in patches] == [True, False]
+    assert said("--only", READ_ONLY)[:2] == (0, "")
+
+
+def test_no_means_no(
+    said: Any, control_plane: ControlPlane, web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Person:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            return "no\n"
+
+    monkeypatch.setattr("sys.stdin", Person())
+    code, out, err = said("--only", READ_ONLY, "--apply")
+    assert (code, "Apply 1 of these to live? [y/N]" in err) == (0, True)
+    assert "applied" not in out
+    assert security(control_plane, web) == {}
+
+
+def test_a_pod_that_runs_is_told(said: Any, control_plane: ControlPlane, fresh_namespace: str) -> None:
+    path = f"/api/v1/namespaces/{fresh_namespace}/pods"
+    assert control_plane.request("POST", path, {"metadata": {"name": "bare"}, "spec": POD}).status == 201
+    code, out, _ = said("--only", READ_ONLY, "--apply", "--yes")
+    assert code == 2
+    assert f"Pod {fresh_namespace}/bare: a pod that runs cannot be changed" in out
+
+
+def test_a_default_deny_is_created(said: Any, control_plane: ControlPlane, fresh_namespace: str) -> None:
+    code, _, err = said("--only", "network.defaultDeny", "--apply", "--yes")
+    assert code == 0, err
+    answer = control_plane.request(
+        "GET", f"/apis/networking.k8s.io/v1/namespaces/{fresh_namespace}/networkpolicies"
+    )
+    assert [item["metadata"]["name"] for item in answer.body["items"]] == [
+        "default-deny-egress",
+        "default-deny-ingress",
+    ]
+    assert said("--only", "network.defaultDeny")[1] == ""
+    everywhere = control_plane.request("GET", "/apis/networking.k8s.io/v1/networkpolicies").body["items"]
+    for item in everywhere:
+        names = item["metadata"]
+        control_plane.request(
+            "DELETE",
+            f"/apis/networking.k8s.io/v1/namespaces/{names['namespace']}/networkpolicies/{names['name']}",
+        )
