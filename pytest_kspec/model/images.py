@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 DOCKER_HUB = "docker.io"
 # What Docker Hub answers to; one written for another must not slip through a list.
-_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-_NAME_LIMIT = 255
+HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+NAME_LIMIT = 255
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
-_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
-_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
+COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+TAG_LIMIT = 128
+TAG = re.compile(rf"\w[\w.-]{{0,{TAG_LIMIT - 1}}}", re.ASCII)
 _DIGEST = re.compile(r"(?P<algorithm>[a-z0-9]+(?:[+._-][a-z0-9]+)*):(?P<hex>[0-9a-f]+)", re.ASCII)
-_DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 _PATTERN_HOST = re.compile(r"(?:[a-z0-9*.-]+|\[[0-9a-f:]+\])(?::(?:[0-9]{1,5}|\*))?", re.ASCII)
 _PATTERN_SEGMENT = re.compile(r"[a-z0-9._*-]+", re.ASCII)
@@ -53,33 +54,33 @@ def parse_image(text: str) -> ImageReference:
         _check_digest(digest)
     head, slash, last = name.rpartition("/")
     last, colon, tag = last.partition(":")
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not TAG.fullmatch(tag):
         raise ValueError(f"{tag!r} is not a tag")
     registry, repository = _split_registry(head + slash + last)
     if not registry and re.fullmatch(r"[0-9a-f]{64}", repository):
         raise ValueError("64 hexadecimal digits are an image ID, not a name")
     for component in repository.split("/"):
-        if not _COMPONENT.fullmatch(component):
+        if not COMPONENT.fullmatch(component):
             what = "is empty" if not component else f"{component!r} is not allowed"
             hint = " (it must be lower case)" if component != component.lower() else ""
             raise ValueError(f"a part of the name {what}{hint}")
     registry = normal_host(registry) if registry else DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
-    if len(registry) + 1 + len(repository) > _NAME_LIMIT:
-        raise ValueError(f"the name is longer than {_NAME_LIMIT} characters")
+    if len(registry) + 1 + len(repository) > NAME_LIMIT:
+        raise ValueError(f"the name is longer than {NAME_LIMIT} characters")
     return ImageReference(registry, repository, tag, digest)
 
 
 def normal_host(host: str) -> str:
     """A registry's host in one spelling: lower case, no default port, `docker.io` for all of Docker Hub."""
     host = host.lower().removesuffix(":443")
-    return DOCKER_HUB if host in _HUB_HOSTS else host
+    return DOCKER_HUB if host in HUB_HOSTS else host
 
 
 def _check_digest(digest: str) -> None:
     match = _DIGEST.fullmatch(digest)
-    if match is None or len(match["hex"]) != _DIGEST_LENGTHS.get(match["algorithm"]):
+    if match is None or len(match["hex"]) != DIGEST_LENGTHS.get(match["algorithm"]):
         raise ValueError(f"{digest!r} is not a digest; a digest is sha256: and 64 hexadecimal digits")
 
 
@@ -87,7 +88,7 @@ def _split_registry(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if not slash or not (_names_host(first) or first != first.lower()):
         return "", name
-    if not _HOST.fullmatch(first):
+    if not HOST.fullmatch(first):
         raise ValueError(f"{first!r} is not a registry")
     return first, rest
 

@@ -40,6 +40,16 @@ class ImageRule:
         )
         object.__setattr__(self, "_known", {})
 
+    @property
+    def allowed_patterns(self) -> tuple[RegistryPattern, ...]:
+        """`allowed`, read."""
+        return self._allowed
+
+    @property
+    def blocked_patterns(self) -> tuple[RegistryPattern, ...]:
+        """`blocked`, read."""
+        return self._blocked
+
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """All violations: containers, then image volumes. Raises Malformed for an image that is not text."""
         violations = []

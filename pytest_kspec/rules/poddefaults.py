@@ -67,10 +67,10 @@ INHERITED = frozenset(
     }
 )
 
-_NOT_EPHEMERAL = frozenset(
+NOT_EPHEMERAL = frozenset(
     {"lifecycle", "ports", "resizePolicy", "resources", "restartPolicy", "restartPolicyRules", *PROBES}
 )
-_NOT_INIT = frozenset({"lifecycle", "resizePolicy", *PROBES})
+NOT_INIT = frozenset({"lifecycle", "resizePolicy", *PROBES})
 
 # Must be unset where spec.os.name is windows.
 _NOT_WINDOWS_POD = {
@@ -115,14 +115,19 @@ def can_carry(container: Container, field: str) -> bool:
     if container.list == "containers":
         return True
     if container.list == "ephemeralContainers":
-        return field not in _NOT_EPHEMERAL
-    return field not in _NOT_INIT or is_sidecar(container)
+        return field not in NOT_EPHEMERAL
+    return field not in NOT_INIT or is_sidecar(container)
 
 
 def os_allows(pod: PodShape, level: str, path: tuple[str, ...]) -> bool:
     """False where pods of this operating system must leave the field unset."""
     os = pod.spec.get("os")
     name = os.get("name") if isinstance(os, dict) else None
+    return os_has(name, level, path)
+
+
+def os_has(name: Any, level: str, path: tuple[str, ...]) -> bool:
+    """False where pods whose `spec.os.name` is this must leave the field unset."""
     if name == "windows":
         refused = _NOT_WINDOWS_CONTAINER if level == "container" else _NOT_WINDOWS_POD
         return path[:1] not in refused and path[:2] not in refused

@@ -27,7 +27,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "quantity": (str, int, float),
     "intorstring": (str, int),
 }
-_HIDDEN = "(not shown)"  # values of fields that may hold credentials
+HIDDEN = "(not shown)"  # values of fields that may hold credentials
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 # What a program is, and what it needs: no value of a specification can know.
 _PERSONAL = frozenset(
@@ -101,6 +101,37 @@ class _FieldDemand:
             found.append("containers.image")
         return tuple(found)
 
+    @property
+    def target(self) -> PodField:
+        """The field that `key` names."""
+        return self._field
+
+    @property
+    def wanted(self) -> tuple[Any, ...]:
+        """The values of `value`, typed as the field; () for none."""
+        return self._wanted
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, as text."""
+        return self._expected
+
+    @property
+    def about_truth(self) -> bool:
+        """Neither value nor exists, on a boolean: about it being true."""
+        return self.value is None and self.exists is None and self._field.type == "bool"
+
+    @property
+    def needs_one(self) -> bool:
+        """Of a field of list items: a list without items is a violation too."""
+        return False
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its values may hold credentials, so that no message shows them."""
+        path = self._field.path
+        return path[-1] in ("command", "args") or path[0] == "env" or path[-2:] == ("httpHeaders", "value")
+
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """All violations, in the order of the object. Raises Malformed for a field of an impossible type."""
         target = self._field
@@ -135,7 +166,7 @@ class _FieldDemand:
         name = container.name if container else ""
         data = container.raw if container else pod.spec
         found = [*self._values(pod, container, data, base)]
-        if not found and self._needs_one:
+        if not found and self.needs_one:
             yield Violation(
                 f"{base}.{'.'.join(self._field.path[: self._field.path.index(EVERY)])}",
                 None,
@@ -180,9 +211,7 @@ class _FieldDemand:
             malformed(path, value, dict)
 
     def _shown(self, value: Any) -> Any:
-        path = self._field.path
-        secret = path[-1] in ("command", "args") or path[0] == "env" or path[-2:] == ("httpHeaders", "value")
-        return _HIDDEN if secret and value is not None else value
+        return HIDDEN if self.is_secret and value is not None else value
 
     def _written(self, wanted: list[Any]) -> list[Any]:
         """Values of the specification as they are written in an object."""
@@ -193,15 +222,6 @@ class _FieldDemand:
     def _accepted(self, value: Any) -> Iterator[Any]:
         """What would be accepted in place of `value`, best first."""
         raise NotImplementedError
-
-    @property
-    def _truth(self) -> bool:
-        """Neither value nor exists, on a boolean: about it being true."""
-        return self.value is None and self.exists is None and self._field.type == "bool"
-
-    @property
-    def _needs_one(self) -> bool:
-        return False
 
     def _list_matches(self, items: list[Any]) -> bool:
         raise NotImplementedError
@@ -223,11 +243,12 @@ class RequiredField(_FieldDemand):
         return f"{self.key} is not as required"
 
     @property
-    def _needs_one(self) -> bool:
+    def needs_one(self) -> bool:
+        """Of a field of list items: a list without items is a violation too."""
         return self.value is None and self.exists is not False
 
     def _accepted(self, value: Any) -> Iterator[Any]:
-        if self._truth:
+        if self.about_truth:
             yield True
         elif self._wanted and self._field.type.startswith("[]"):
             there = value or []
@@ -243,7 +264,7 @@ class RequiredField(_FieldDemand):
         return all(wanted in items for wanted in self._wanted)
 
     def _holds(self, stated: Any, effective: Any) -> bool:
-        if self._truth:
+        if self.about_truth:
             return effective is True
         if self.exists is False and stated in _EMPTY:
             return True
@@ -252,7 +273,7 @@ class RequiredField(_FieldDemand):
         return self.exists is not False and stated not in _EMPTY
 
     def _describe(self, values: list[str]) -> str:
-        if self._truth:
+        if self.about_truth:
             return "true"
         if not values:
             return "unset" if self.exists is False else "set"
@@ -272,7 +293,8 @@ class ForbiddenField(_FieldDemand):
         return f"{self.key} is as forbidden"
 
     @property
-    def _needs_one(self) -> bool:
+    def needs_one(self) -> bool:
+        """Of a field of list items: a list without items is a violation too."""
         return self.exists is False
 
     def _accepted(self, value: Any) -> Iterator[Any]:
@@ -285,12 +307,12 @@ class ForbiddenField(_FieldDemand):
     def _list_matches(self, items: list[Any]) -> bool:
         if self._field.path[-2:] == ("capabilities", "add"):
             # Runtimes take "sys_admin" and "CAP_SYS_ADMIN" for the same, and ALL holds every one.
-            items = [_capability(item) for item in items]
-            return "ALL" in items or any(_capability(wanted) in items for wanted in self._wanted)
+            items = [capability(item) for item in items]
+            return "ALL" in items or any(capability(wanted) in items for wanted in self._wanted)
         return any(wanted in items for wanted in self._wanted)
 
     def _holds(self, stated: Any, effective: Any) -> bool:
-        if self._truth:
+        if self.about_truth:
             return effective is not True
         if self.exists is False and stated in _EMPTY:
             return False
@@ -299,7 +321,7 @@ class ForbiddenField(_FieldDemand):
         return self.exists is False or stated in _EMPTY
 
     def _describe(self, values: list[str]) -> str:
-        if self._truth:
+        if self.about_truth:
             return "false" if poddefaults.IMPLIED.get(self._field.path) else "unset or false"
         if not values:
             return "set" if self.exists is False else "unset"
@@ -409,5 +431,7 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
-def _capability(name: str) -> str:
-    return name.upper().removeprefix("CAP_")
+def capability(name: str) -> str:
+    """A capability in one spelling: upper case, without `CAP_`."""
+    # Of ASCII only, as a runtime: "ı" is no "I".
+    return (name.upper() if name.isascii() else name).removeprefix("CAP_")

@@ -1,0 +1,151 @@
+"""A real API server with policies that are in force: what it admits is what ours are compared with."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pytest_kspec.enforce.engines import Wanted, vap
+from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
+from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.plan.catalog import Catalog, load_catalog
+from tests.controlplane import namespaces
+from tests.controlplane.server import APPLY_PATCH, Answer, ControlPlane
+
+IN_FORCE_TIMEOUT_S = 60.0
+CANARY = "kspec-canary"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+PLURALS = {
+    vap.POLICY: "validatingadmissionpolicies",
+    vap.BINDING: "validatingadmissionpolicybindings",
+}
+PATHS = {
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "PodTemplate": "/api/v1/namespaces/{}/podtemplates",
+    "ReplicationController": "/api/v1/namespaces/{}/replicationcontrollers",
+    "Service": "/api/v1/namespaces/{}/services",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
+}
+_REQUIREMENT = re.compile(r"(?:^|; )\[((?:[^\[\]]|\[[^\]]*\])+)\] ")
+_SAID = re.compile(r" is .*", re.DOTALL)
+
+CATALOG = load_catalog()
+
+
+class Server:
+    """A control plane to which policies are applied, each set for namespaces of its own."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self._made: list[str] = []
+        self._applied: list[str] = []
+
+    def namespace(self, name: str = "", labels: Mapping[str, str] | None = None) -> str:
+        """An empty namespace."""
+        name = name or f"parity-{uuid.uuid4().hex[:10]}"
+        namespaces.create(self.plane, name, labels)
+        self._made.append(name)
+        return name
+
+    def enforce(
+        self,
+        spec: Any,
+        *,
+        mode: Mode = Mode.ENFORCE,
+        labels: Mapping[str, str] | None = None,
+        name: str = "",
+        version: str = "",
+        now: datetime | None = None,
+        catalog: Catalog = CATALOG,
+        cluster_name: str | None = None,
+        extra_exemptions: Any = (),
+    ) -> tuple[EnforcementPlan, dict[str, str]]:
+        """Apply policies, bound to namespaces with these labels only. Returns the plan and the labels."""
+        name = name or f"p{uuid.uuid4().hex[:10]}"
+        labels = labels or {"kspec-parity": name}
+        loaded = spec_from_part(spec, name=name)
+        loaded.exemptions.extend(extra_exemptions)
+        plan = enforcement_plan(loaded, catalog, version=version, now=now or datetime.now(UTC))
+        made = vap.generate(Wanted(plan, mode, cluster_name))
+        assert made.not_enforceable == (), made.not_enforceable
+        for manifest in made.manifests:
+            manifest = copy.deepcopy(manifest)
+            if manifest["kind"] == vap.BINDING:
+                manifest["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": dict(labels)}}
+            else:
+                # A name that nothing else has, so that a test can see when the policy is in force.
+                text = f'object.metadata.?name.orValue("") != {json.dumps(CANARY)}'
+                manifest["spec"]["validations"].append({"expression": text, "message": CANARY})
+            self.apply(manifest)
+        return plan, dict(labels)
+
+    def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Server-side apply."""
+        path = f"{ADMISSION}/{PLURALS[manifest['kind']]}/{manifest['metadata']['name']}"
+        answer = self.plane.request(
+            "PATCH",
+            f"{path}?fieldManager=kspec&force=true&fieldValidation=Strict",
+            manifest,
+            content_type=APPLY_PATCH,
+        )
+        assert answer.status in (200, 201), answer
+        self._applied.append(path)
+        return answer.body
+
+    def wait(self, namespace: str, canary: dict[str, Any], *, count: int = 1) -> None:
+        """Until the policies refuse the canary (in any of their validations)."""
+        canary = copy.deepcopy(canary)
+        canary["metadata"] = {"name": CANARY}
+        deadline = time.monotonic() + IN_FORCE_TIMEOUT_S
+        while True:
+            answer = self.create(namespace, canary)
+            if answer.status != 201:
+                assert answer.status in (403, 422), answer
+                if "kspec-" in answer.body["message"]:
+                    return
+                raise AssertionError(answer)
+            assert time.monotonic() < deadline, f"no policy is in force in {namespace}"
+            time.sleep(0.1)
+
+    def create(self, namespace: str, obj: dict[str, Any], *, dry_run: bool = True) -> Answer:
+        """Create an object there, by default by server-side dry run."""
+        path = PATHS[obj["kind"]].format(namespace)
+        obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "namespace"}}
+        return self.plane.request("POST", path + ("?dryRun=All" if dry_run else ""), obj)
+
+    def close(self) -> None:
+        """Remove everything."""
+        for path in reversed(self._applied):
+            self.plane.request("DELETE", path)
+        for name in self._made:
+            namespaces.delete(self.plane, name)
+
+
+def refused(answer: Answer) -> set[tuple[str, str]]:
+    """(requirement id, path) of everything that a denial of mode enforce names; empty where it is admitted."""
+    if answer.status in (200, 201):
+        return set()
+    message = answer.body["message"]
+    assert answer.status == 403, answer
+    assert " is violated: " in message, answer
+    assert not message.endswith("…"), message
+    text = message.partition(" is violated: ")[2]
+    parts = _REQUIREMENT.split(text)
+    assert parts[0] == "", message
+    found = set()
+    for requirement, said in zip(parts[1::2], parts[2::2], strict=True):
+        for sentence in said.split("; "):
+            found.add((requirement, _SAID.sub("", sentence)))
+    return found
