@@ -1,4 +1,4 @@
-"""JSON Schema of specification and exemption files, for editors. Made from the models: it cannot disagree.
+"""JSON Schema of specification, exemption and template files, for editors. Made from the models: it cannot disagree.
 
 What a schema cannot say (minVersion not above maxVersion, exemptions that never match) `kspec validate` says.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.model.spec_document import FILE_VERSION, ExemptionsDocument, SpecDocument
 from pytest_kspec.model.spec_operator import NOT_EVALUATED
+from pytest_kspec.model.templates import TemplateDocument
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SPEC_ID = "https://kspec.dev/schemas/v1/cluster-specification.json"
 EXEMPTIONS_ID = "https://kspec.dev/schemas/v1/exemptions.json"
+TEMPLATE_ID = "https://kspec.dev/schemas/v1/policy-template.json"
 
 
 def spec_schema() -> dict[str, Any]:
@@ -30,6 +32,11 @@ def spec_schema() -> dict[str, Any]:
 def exemptions_schema() -> dict[str, Any]:
     """Schema of a file of exemptions."""
     return _schema(ExemptionsDocument, EXEMPTIONS_ID)
+
+
+def template_schema() -> dict[str, Any]:
+    """Schema of a file of a policy template."""
+    return _schema(TemplateDocument, TEMPLATE_ID)
 
 
 def _schema(model: type[BaseModel], identifier: str) -> dict[str, Any]:

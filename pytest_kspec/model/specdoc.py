@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_kspec.model.schema import exemptions_schema, spec_schema
+from pytest_kspec.model.schema import exemptions_schema, spec_schema, template_schema
 from pytest_kspec.model.spec_document import NOT_READ, ExemptionsDocument, SpecDocument
 from pytest_kspec.model.spec_operator import NOT_EVALUATED
 from pytest_kspec.model.spec_problems import model_of
+from pytest_kspec.model.templates import TemplateDocument
 
 _INTRO = """\
 # Specification reference
@@ -39,6 +40,12 @@ _EXEMPTIONS = """
 Exemptions of their own file (`--kspec-exemptions`) apply beside `spec.policyExemptions`, with the same keys.
 """
 
+_TEMPLATES = """
+## Policy templates
+
+The part of a specification with parameters in it; [Templates](policies.md#templates) explains them.
+"""
+
 
 def render_reference() -> str:
     """The page as Markdown."""
@@ -54,6 +61,10 @@ def render_reference() -> str:
             lines += _table(f"`{path}`", path, model, schema)
     lines.append(_EXEMPTIONS)
     lines += _table("Exemptions document", "", ExemptionsDocument, exemptions_schema())
+    lines.append(_TEMPLATES)
+    lines += _table("Template document", "", TemplateDocument, template_schema())
+    for path, model in _sections(TemplateDocument, ""):
+        lines += _table(f"`{path}` of a template", path, model, template_schema())
     return "\n".join(lines).rstrip() + "\n"
 
 

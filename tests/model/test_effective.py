@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.model import layers, merge
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.specfile import LoadedSpec, load_spec, spec_from_part
+from pytest_kspec.model.yamlfile import Document
 
 
 def write(folder: Path, name: str, part: str, file: str = "") -> Path:
@@ -356,3 +361,73 @@ def test_problems_of_a_base_are_shown_there(tmp_path: Path) -> None:
         "base.yaml:7:27: spec.rbac.forbiddenRules[0].verbs: required key is missing.",
         "base.yaml:7:41: spec.rbac.forbiddenRules[0].resource: this key is already there, at line 7.",
     ]
+
+
+# Parts of specifications, as anybody may write them: keys of every kind of rule.
+ENTRIES = st.fixed_dictionaries(
+    {"key": st.sampled_from(("hostPID", "hostIPC", "image"))}, optional={"exists": st.booleans()}
+)
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kubernetes": st.fixed_dictionaries({}, optional={"minVersion": st.sampled_from(("1.30", "1.31"))}),
+        "network": st.fixed_dictionaries(
+            {},
+            optional={
+                "defaultDeny": st.booleans(),
+                "disallowedPorts": st.lists(st.integers(1, 4), max_size=3, unique=True),
+                "allowedServiceTypes": st.lists(st.sampled_from(("ClusterIP", "NodePort")), unique=True),
+            },
+        ),
+        "workloads": st.fixed_dictionaries(
+            {"containers": st.fixed_dictionaries({"required": st.lists(ENTRIES, max_size=3)})}
+        ),
+        "clusterRef": st.sampled_from(("a", "b")),
+    },
+)
+STRATEGIES = st.sampled_from(("merge", "override", "append"))
+
+
+def placed(part: Any, path: str) -> layers.Node:
+    return layers.read(Document(path, data=part))
+
+
+def leaves(node: layers.Node) -> set[tuple[str, str]]:
+    return {
+        (json.dumps(leaf.plain()), leaf.at.path) for _, leaf in node.leaves() if leaf.value not in ({}, [])
+    }
+
+
+@given(STRATEGIES, st.lists(PARTS, min_size=1, max_size=3), PARTS)
+def test_nothing_comes_from_nowhere(strategy: Any, bases: list[Any], own: Any) -> None:
+    nodes = [placed(base, f"base{index}") for index, base in enumerate(bases)]
+    mine = placed(own, "own")
+    conflicts: list[str] = []
+    made = merge.combine(nodes, mine, strategy, lambda _at, text: conflicts.append(text))
+    assert leaves(made) <= set().union(*map(leaves, (*nodes, mine)))
+    if strategy == "override":
+        assert conflicts == []
+    if strategy != "append":  # what the specification says holds
+        assert leaves(mine) <= leaves(made) | {(v, "own") for v, p in leaves(made) if p != "own"}
+
+
+@given(STRATEGIES, PARTS)
+def test_a_base_that_says_the_same_changes_nothing(strategy: Any, part: Any) -> None:
+    conflicts: list[str] = []
+    made = merge.combine(
+        [placed(part, "base")], placed(part, "own"), strategy, lambda _at, text: conflicts.append(text)
+    )
+    assert conflicts == []
+    unique = merge.combine([placed({}, "base")], placed(part, "own"), strategy, lambda _at, _text: None)
+    assert made.plain() == unique.plain()
+
+
+@given(st.lists(PARTS, min_size=1, max_size=3), PARTS)
+def test_append_is_merge_where_nobody_contradicts(bases: list[Any], own: Any) -> None:
+    conflicts: list[str] = []
+    nodes = [placed(base, f"base{index}") for index, base in enumerate(bases)]
+    appended = merge.combine(nodes, placed(own, "own"), "append", lambda _at, text: conflicts.append(text))
+    if conflicts or any("allowedServiceTypes" in part.get("network", {}) for part in (*bases, own)):
+        return
+    merged = merge.combine(nodes, placed(own, "own"), "merge", lambda _at, text: conflicts.append(text))
+    assert (conflicts, merged.plain()) == ([], appended.plain())

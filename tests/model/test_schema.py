@@ -9,11 +9,12 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from pytest_kspec.model.schema import exemptions_schema, spec_schema
+from pytest_kspec.model.schema import exemptions_schema, spec_schema, template_schema
 from pytest_kspec.model.spec_document import NOT_READ, ExemptionsDocument, SpecDocument
 from pytest_kspec.model.spec_operator import NOT_EVALUATED
 from pytest_kspec.model.spec_problems import model_of
 from pytest_kspec.model.specdoc import render_reference
+from pytest_kspec.model.templates import BUILTIN, TemplateDocument
 from pytest_kspec.model.yamlfile import read_document
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,11 @@ def errors(schema: dict[str, Any], data: Any) -> list[str]:
     return sorted(error.message for error in validator.iter_errors(data))
 
 
-@pytest.mark.parametrize("schema", [spec_schema(), exemptions_schema()], ids=["spec", "exemptions"])
+@pytest.mark.parametrize(
+    "schema",
+    [spec_schema(), exemptions_schema(), template_schema()],
+    ids=["spec", "exemptions", "template"],
+)
 def test_the_schemas_are_schemas(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -42,6 +47,13 @@ def test_exemption_files_match_the_schema() -> None:
     assert (
         errors(exemptions_schema(), read_document(ROOT / "examples" / "specs" / "exemptions.yaml").data) == []
     )
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(BUILTIN.glob("*.yaml")), ROOT / "examples" / "04-policies" / "templates" / "limits.yaml"]
+)
+def test_templates_match_the_schema(path: Path) -> None:
+    assert errors(template_schema(), read_document(path).data) == []
 
 
 def test_what_an_editor_underlines() -> None:
@@ -82,7 +94,9 @@ def models(model: type[BaseModel], path: str = "") -> list[tuple[str, type[BaseM
 
 
 @pytest.mark.parametrize(
-    ("path", "model"), models(SpecDocument) + models(ExemptionsDocument), ids=lambda value: str(value)
+    ("path", "model"),
+    models(SpecDocument) + models(ExemptionsDocument) + models(TemplateDocument),
+    ids=lambda value: str(value),
 )
 def test_every_model_and_key_is_described(path: str, model: type[BaseModel]) -> None:
     assert model.__doc__
