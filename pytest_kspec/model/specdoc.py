@@ -40,7 +40,7 @@ _EXEMPTIONS = """
 Exemptions of their own file (`--kspec-exemptions`) apply beside `spec.policyExemptions`, with the same keys.
 """
 
-_TEMPLATES = """
+_TEMPLATES = """\
 ## Policy templates
 
 The part of a specification with parameters in it; [Templates](policies.md#templates) explains them.
@@ -127,7 +127,7 @@ def _type(shape: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(shape['items'])}"
     if kind == "object":
-        return "mapping of text"
+        return "mapping of text" if isinstance(shape.get("additionalProperties"), dict) else "mapping"
     if kind == "integer":
         low, high = shape.get("minimum"), shape.get("maximum")
         return f"number, {low} to {high}" if high else f"number, at least {low}"
