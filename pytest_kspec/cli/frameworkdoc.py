@@ -31,6 +31,8 @@ Every cluster of a scan has, for each framework, each control with one status:
 | `notEvaluated` | something that answers it was not asked for, skipped or could not be evaluated; `reason` says what |
 | `manual` | no check answers it; `reason` says what a person must look at |
 
+Where `namespaceScope` left namespaces out, checks answer in part: `remaining` names them.
+
 A failure decides, whatever else could not be evaluated. Exempted findings do not fail a control, but `reason`
 counts them, as it names the namespaces that `podSecurity.exemptions` hold to a weaker level. Many checks do
 what the specification asks for: `rbac.forbiddenRules` is about its entries. A catalogue therefore says what

@@ -3,17 +3,19 @@
 A failure decides: the control is not met, whatever else could not be evaluated. Without one, every answer must have
 been asked for and have passed; an error, a skip or a result that is not there leaves the control unevaluated, with the
 reason. Findings that a baseline already has are not accepted, only known: they count as failures here. Exempted ones
-do not, and are said.
+do not, and are said. What `namespaceScope` leaves out of a check, a person must look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
 from pytest_kspec.model.result import CheckResult
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
+from pytest_kspec.plan.plan import Planned
 
 REASONS_SHOWN = 3
 NOT_RUN = "it was not part of this run"
@@ -22,16 +24,21 @@ Results = Mapping[str, Sequence[CheckResult]]
 
 
 def assess(
-    frameworks: Sequence[PlannedFramework], requirements: Iterable[str], checks: Iterable[CheckResult]
+    frameworks: Sequence[PlannedFramework],
+    planned: Sequence[Planned],
+    checks: Iterable[CheckResult],
+    left_out: str = "",
 ) -> tuple[FrameworkResult, ...]:
     """The frameworks of one specification on one cluster.
 
-    requirements: ids of all requirements of the specification; checks: all results of it on this cluster
+    planned:  all requirements of the specification; checks: all results of it on this cluster
+    left_out: what its namespaceScope leaves out there
     """
-    planned = frozenset(requirements)
+    ids = frozenset(p.requirement.id for p in planned)
+    limited = [p.requirement.id for p in planned if left_out and not p.entry.check.cluster_wide]
     results: dict[str, list[CheckResult]] = {}
     for check in checks:
-        results.setdefault(_requirement(check.id, planned), []).append(check)
+        results.setdefault(_requirement(check.id, ids), []).append(check)
     return tuple(
         FrameworkResult(
             framework.id,
@@ -39,7 +46,9 @@ def assess(
             framework.version,
             framework.source,
             framework.date,
-            tuple(assess_control(control, results) for control in framework.controls),
+            tuple(
+                assess_control(_within(control, limited, left_out), results) for control in framework.controls
+            ),
         )
         for framework in frameworks
     )
@@ -51,6 +60,14 @@ def _requirement(check_id: str, planned: frozenset[str]) -> str:
     while name not in planned and name.endswith("]"):
         name = name[: name.rindex("[")] if "[" in name else ""
     return name or check_id
+
+
+def _within(control: PlannedControl, limited: Collection[str], left_out: str) -> PlannedControl:
+    """The control, answered in part where a check that answers it did not see the whole cluster."""
+    answering = {*control.also, *(id for answer in control.answers for id in answer.requirements)}
+    if answering.isdisjoint(limited):
+        return control
+    return replace(control, manual="; ".join(filter(None, (control.manual, left_out))))
 
 
 def assess_control(control: PlannedControl, results: Results) -> ControlResult:

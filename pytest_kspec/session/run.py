@@ -214,7 +214,7 @@ class Run:
                 facts["recordedAt"],
                 spec.spec.sha256,
             ),
-            frameworks=assess(self._frameworks(spec), [p.requirement.id for p in spec.plan.planned], checks),
+            frameworks=assess(self._frameworks(spec), spec.plan.planned, checks, facts["scope"]),
         )
         baseline = self.options.baseline
         return made if baseline is None else replace(made, baseline=baseline.use(made))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.model.check import Severity, Verdict
+from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.finding import AppliedExemption, Finding, ResourceRef
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
 from pytest_kspec.model.result import CheckResult
 from pytest_kspec.plan.assess import assess, assess_control
+from pytest_kspec.plan.catalog import load_catalog
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
+from pytest_kspec.plan.plan import Planned
 
 REF = ResourceRef("v1", "Pod", "web", "shop")
 EXEMPTION = AppliedExemption("legacy", "until the rewrite", "ops", "")
@@ -145,7 +147,9 @@ def test_results_of_a_parametrized_check_are_those_of_its_requirement() -> None:
         result("a.b[two]", Verdict.FAIL),
         result("a.c[x]", Verdict.PASS),
     ]
-    (made,) = assess([framework], ["a.b", "a.c[x]"], checks)
+    entry = load_catalog().entries["network.defaultDeny"]
+    planned = [Planned(Requirement(id, ""), entry) for id in ("a.b", "a.c[x]")]
+    (made,) = assess([framework], planned, checks)
     assert [c.status for c in made.controls] == [NOT_MET, MET]
     assert made.controls[0].checks == ("a.b[one]", "a.b[two]")
 

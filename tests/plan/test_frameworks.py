@@ -51,7 +51,9 @@ def control(frameworks: dict[str, PlannedFramework], framework: str, id: str) ->
     return found
 
 
-def assessed(spec: str, catalog: Catalog = BUILT_IN, **verdicts: Verdict) -> dict[str, FrameworkResult]:
+def assessed(
+    spec: str, catalog: Catalog = BUILT_IN, left_out: str = "", **verdicts: Verdict
+) -> dict[str, FrameworkResult]:
     """All requirements pass, but for the verdicts given by the end of their ids."""
     loaded = spec_from_part(spec)
     plan = make_plan(loaded, catalog)
@@ -59,7 +61,10 @@ def assessed(spec: str, catalog: Catalog = BUILT_IN, **verdicts: Verdict) -> dic
     checks = [
         CheckResult(id, id, id, Severity.LOW, verdicts.get(id.rpartition(".")[2], Verdict.PASS)) for id in ids
     ]
-    return {f.id: f for f in assess(plan_frameworks(loaded, catalog, plan.planned), ids, checks)}
+    return {
+        f.id: f
+        for f in assess(plan_frameworks(loaded, catalog, plan.planned), plan.planned, checks, left_out)
+    }
 
 
 def outcome(frameworks: dict[str, FrameworkResult], framework: str, id: str) -> ControlResult:
@@ -166,6 +171,20 @@ def test_namespaces_at_a_weaker_level_are_said() -> None:
         ControlStatus.MET,
         "namespaces at a weaker level: kube-system (privileged)",
     )
+
+
+def test_what_the_scope_leaves_out_a_person_looks_at() -> None:
+    spec = "{podSecurity: {enforce: baseline}, observability: {logging: {auditLog: {required: true}}}}"
+    found = assessed(spec, left_out="1 of 3 namespaces are out of scope")
+    limited = outcome(found, CIS, "5.2.2")
+    assert (limited.status, limited.remaining) == (
+        ControlStatus.PARTLY_MET,
+        "1 of 3 namespaces are out of scope",
+    )
+    whole = outcome(found, CIS, "3.2.1")  # the audit log is the cluster's
+    assert (whole.status, whole.remaining) == (ControlStatus.MET, "")
+    both = outcome(found, "nist-800-53", "CM-6").remaining
+    assert both.endswith("approved; 1 of 3 namespaces are out of scope")
 
 
 OWN_FRAMEWORK = """

@@ -72,3 +72,19 @@ def test_results_carry_the_controls_that_they_answer(project: Project) -> None:
     ]
     assert check["controls"]["cis-kubernetes-1.10"] == ["5.2.2"]
     assert check["controls"]["pod-security-standards"] == ["baseline/privileged"]
+
+
+def test_what_is_out_of_scope_is_not_met(project: Project) -> None:
+    project.write("strict.yaml", SPEC + "  namespaceScope: {excludeNamespaces: [web]}\n")
+    project.write(
+        "prod/more.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\nspec: {containers: [{name: a}]}\n",
+    )
+    project.run()
+    (control,) = [
+        c
+        for c in frameworks(project)["pod-security-standards"]["controls"]
+        if c["id"] == "baseline/privileged"
+    ]
+    assert control["status"] == "partlyMet"
+    assert control["remaining"] == "1 of 2 namespaces are out of scope and not examined: web"
