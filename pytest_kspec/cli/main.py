@@ -22,6 +22,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "init": "write a first specification from what a cluster has today",
     "validate": "check specifications and exemption files, without a cluster",
+    "render": "print a specification with its template and bases, and where each value is written",
     "scan": "check clusters against specifications",
     "fix": "write patches for what was found, or apply them",
     "diff": "say what changed between two results, recordings or clusters",

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DESCRIPTION = """\
-Check specifications and exemption files, without a cluster: keys, values, versions, patterns,
-the fields that container rules name, and the checks of your own that a specification uses.
+Check specifications, templates and exemption files, without a cluster: keys, values, versions,
+patterns, the fields that container rules name, templates and bases, and the checks of your own
+that a specification uses.
 All problems are printed at once, each with its line. Exit code 4 if there is any."""
 
 EXAMPLES = """
@@ -54,10 +55,14 @@ def run(args: argparse.Namespace) -> int:
 def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
     from pytest_kspec.model.effective import Library
     from pytest_kspec.model.exemption import load_exemptions
-    from pytest_kspec.model.specfile import is_spec_file, load_spec
+    from pytest_kspec.model.specfile import has_kind, is_spec_file, load_spec
+    from pytest_kspec.model.templates import TEMPLATE_KIND, load_template
 
     if not is_spec_file(path) and path.is_file() and _EXEMPTIONS in path.read_bytes()[:1000]:
         return [f"{path}: ok, {_count(len(load_exemptions(path)), 'exemption')}"]
+    if path.is_file() and has_kind(path, TEMPLATE_KIND):
+        template = load_template(path)
+        return [f"{path}: ok, template {template.name}, {_count(len(template.parameters), 'parameter')}"]
     spec = load_spec(path, Library(tuple(paths)))
     from pytest_kspec.plan.catalog import load_catalog
     from pytest_kspec.plan.plan import make_plan

@@ -20,7 +20,7 @@ from pytest_kspec.model import layers
 from pytest_kspec.model.layers import Node
 from pytest_kspec.model.spec_base import Flag, SpecModel, SpecVersion, Text
 from pytest_kspec.model.spec_problems import Problems, shown, suggest
-from pytest_kspec.model.yamlfile import Document, Position, key_text, parse_document
+from pytest_kspec.model.yamlfile import Document, Position, key_text, parse_document, read_document
 
 TEMPLATE_KIND = "PolicyTemplate"
 BUILTIN = Path(__file__).with_name("policytemplates")
@@ -147,6 +147,11 @@ def builtin(name: str) -> Template:
     """A built-in template."""
     text = (BUILTIN / f"{name}.yaml").read_text(encoding="utf-8")
     return template_of(parse_document(text, f"<{name}>"))
+
+
+def load_template(path: Path) -> Template:
+    """Read a template file. Raises SpecError with every problem."""
+    return template_of(read_document(path))
 
 
 def template_of(document: Document) -> Template:

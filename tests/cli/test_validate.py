@@ -63,3 +63,16 @@ def test_no_such_file(kspec: Kspec, tmp_path: Path) -> None:
 def test_all_examples(kspec: Kspec) -> None:
     said = kspec("validate", EXAMPLES)
     assert (said.code, said.err) == (0, "")
+
+
+def test_templates(kspec: Kspec, tmp_path: Path) -> None:
+    path = EXAMPLES / "04-policies" / "templates" / "limits.yaml"
+    assert kspec("validate", path) == (0, f"{path}: ok, template limits, 2 parameters\n", "")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(path.read_text().replace("{{ cpu }}", "{{ cpus }}"))
+    said = kspec("validate", bad)
+    assert said.code == 4
+    assert said.err.splitlines()[-1] == (
+        f"error: {bad}:22:17: spec.workloads.containers.required[1].when: 'cpus' is no parameter of this template."
+        " Did you mean 'cpu'?"
+    )
