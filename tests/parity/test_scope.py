@@ -1,0 +1,105 @@
+"""Scope: what a scan examines is what admission judges, namespace by namespace, on a real API server."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from builtin_checks.workloads.test_images import test_blocked_registries as blocked_registries
+from pytest_kspec.model.scope import in_scope
+from pytest_kspec.model.spec_operator import NamespaceScope
+from pytest_kspec.testing import evaluate
+from tests.parity.admission import IN_FORCE_TIMEOUT_S
+
+RUN = uuid.uuid4().hex[:8]
+SCOPES: list[dict[str, Any]] = [
+    {},
+    {"includeNamespaces": [f"{RUN}-shop"]},
+    {"includeNamespaces": [f"{RUN}-s*", f"{RUN}-we?"]},
+    {"excludeNamespaces": [f"{RUN}-shop", f"{RUN}-web"]},
+    {"excludeNamespaces": [f"{RUN}-s?op"]},
+    {"includeNamespaces": [f"{RUN}-*"], "excludeNamespaces": [f"{RUN}-sandbox"]},
+    {"namespaceSelector": {"matchLabels": {"env": "prod"}}},
+    {"namespaceSelector": {}},
+    {"namespaceSelector": {"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]}},
+    {
+        "namespaceSelector": {
+            "matchExpressions": [{"key": "env", "operator": "In", "values": ["prod", "test"]}]
+        }
+    },
+    {"namespaceSelector": {"matchExpressions": [{"key": "env", "operator": "Exists"}]}},
+    {"namespaceSelector": {"matchExpressions": [{"key": "env", "operator": "DoesNotExist"}]}},
+    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": f"{RUN}-web"}}},
+    {
+        "includeNamespaces": [f"{RUN}-s*"],
+        "excludeNamespaces": [f"{RUN}-sandbox"],
+        "namespaceSelector": {"matchLabels": {"env": "prod"}},
+    },
+]
+NAMESPACES = {
+    f"{RUN}-shop": {"env": "prod"},
+    f"{RUN}-web": {"env": "test", "tier": ""},
+    f"{RUN}-sandbox": {"env": ""},
+    f"{RUN}-plain": {},
+}
+MARK = {"kspec-scope": RUN}
+
+
+def registry(index: int) -> str:
+    """Each scope has its own: a pod is of interest to one specification only."""
+    return f"scope-{index}.example.com"
+
+
+def asked(index: int) -> dict[str, Any]:
+    scope = {"namespaceScope": SCOPES[index]} if SCOPES[index] else {}
+    return {"workloads": {"images": {"blockedRegistries": [registry(index)]}}, **scope}
+
+
+def pod(index: int, namespace: str) -> dict[str, Any]:
+    containers = [{"name": "app", "image": f"{registry(index)}/app:1"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "app", "namespace": namespace},
+        "spec": {"containers": containers},
+    }
+
+
+@pytest.fixture(scope="module")
+def held(server):
+    """The server, with the policies of every scope, in these namespaces only."""
+    for index in range(len(SCOPES)):
+        server.enforce(asked(index), labels=MARK)
+    for name, labels in NAMESPACES.items():
+        server.namespace(name, {**labels, **MARK})
+    return server
+
+
+@pytest.mark.parametrize(
+    "index", range(len(SCOPES)), ids=lambda index: str(SCOPES[index]).replace(RUN, "RUN")
+)
+def test_a_scope_means_the_same_in_a_scan_and_at_admission(held, index):
+    scope = NamespaceScope.model_validate(SCOPES[index])
+    expected = {name for name, labels in NAMESPACES.items() if in_scope(scope, name, {**labels, **MARK})}
+    assert expected, "a scope without any of these namespaces shows nothing"
+    deadline = time.monotonic() + IN_FORCE_TIMEOUT_S
+    while held.create((first := min(expected)), pod(index, first)).status == 201:
+        assert time.monotonic() < deadline, f"not in force in {first}"
+        time.sleep(0.1)
+
+    refused = {name for name in NAMESPACES if held.create(name, pod(index, name)).status != 201}
+    assert refused == expected
+
+    listed = [held.plane.request("GET", f"/api/v1/namespaces/{name}").body for name in NAMESPACES]
+    (result,) = evaluate(
+        blocked_registries,
+        objects=[
+            *(item | {"apiVersion": "v1", "kind": "Namespace"} for item in listed),
+            *(pod(index, name) for name in NAMESPACES),
+        ],
+        spec=asked(index),
+    )
+    assert {finding.resource.namespace for finding in result.findings} == expected
