@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pytest_kspec.session.collect import ComplianceItem, SpecFile
 from pytest_kspec.session.verdict import record_exception, record_return
 
 HTML_FINDINGS = 20
+LARGE = 5_000  # examined objects
 
 
 class SessionHooks:
@@ -75,6 +77,9 @@ class SessionHooks:
             report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
             if call.when != "teardown":
                 _add_properties(item, item.wire["result"])
+            if item.wire["result"]["examined"] > LARGE:
+                # What was found in so much lives until the run ends: the garbage collector need not walk it again.
+                gc.freeze()
         return report
 
     def _conclude_setup(
