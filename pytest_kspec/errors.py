@@ -104,6 +104,12 @@ class Malformed(SourceError):
     """An object holds a value of a type that Kubernetes does not allow there."""
 
 
+class EvidenceError(KspecError):
+    """A bundle, or its signature, is not what it says."""
+
+    exit_code = EXIT_FINDINGS
+
+
 class ReportError(KspecError):
     """A report could not be written; no partial file is left."""
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "scan": "check clusters against specifications",
     "fix": "write patches for what was found, or apply them",
     "diff": "say what changed between two results, recordings or clusters",
+    "evidence": "bundle a result with all that it rests on, and sign it",
+    "verify": "verify such a bundle, and replay its scan",
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",
     "explain": "explain one check: what, why, source, controls, fix",

@@ -17,10 +17,10 @@ import os
 import secrets
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -190,21 +190,24 @@ def _move(scratch: Path, target: Path) -> None:
 
 
 def _pack(scratch: Path, target: Path) -> None:
-    """One folder in a .tar.gz, `snapshot.json` first, without times and owners."""
     packed = scratch / "packed"
     top = target.name
     for suffix in ARCHIVES:
         top = top.removesuffix(suffix)
     names = sorted(path.name for path in scratch.iterdir())
-    names.sort(key=lambda name: name != INDEX)
+    with packed.open("wb") as file:
+        write_archive(scratch, names, file, top or "snapshot")
+    os.replace(packed, target)
+
+
+def write_archive(folder: Path, names: Iterable[str], out: BinaryIO, top: str) -> None:
+    """Files of a snapshot as one folder in a .tar.gz, `snapshot.json` first, without times and owners."""
     with (
-        packed.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
+        gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w") as archive,
     ):
-        for name in names:
-            member = tarfile.TarInfo(f"{top or 'snapshot'}/{name}")
-            content = (scratch / name).read_bytes()
+        for name in sorted(names, key=lambda name: (name != INDEX, name)):
+            member = tarfile.TarInfo(f"{top}/{name}")
+            content = (folder / name).read_bytes()
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    os.replace(packed, target)

@@ -1,0 +1,185 @@
+"""From a result to the files that it rests on: found by what the result says of itself, believed by their digests.
+
+Specifications, exemptions and checks keep their places relative to each other, so that a specification finds in the
+bundle what it found on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_kspec.cluster.record import write_archive
+from pytest_kspec.cluster.snapshot import SnapshotSource
+from pytest_kspec.cluster.snapshotfile import ARCHIVES, INDEX
+from pytest_kspec.errors import SourceUnavailable, UsageError
+from pytest_kspec.evidence.manifest import RESULT, Replay
+from pytest_kspec.evidence.pack import Content
+from pytest_kspec.model.effective import Library
+from pytest_kspec.model.result import ClusterResult, ScanResult
+from pytest_kspec.model.specfile import LoadedSpec, load_spec
+from pytest_kspec.model.templates import BUILTIN
+
+_MOVED = "It was changed or moved since the scan: scan again, or name the right one with {}."
+
+
+@dataclass
+class Gathered:
+    """contents: name in the bundle → file; the rest as in the manifest."""
+
+    contents: dict[str, Content]
+    replays: list[Replay] = field(default_factory=list)
+    exemptions: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+
+
+def gather(
+    result: ScanResult,
+    raw: bytes,
+    *,
+    specs: Sequence[str] = (),
+    snapshots: Sequence[str] = (),
+    exemptions: Sequence[str] = (),
+    checks: Sequence[str] = (),
+    scratch: Path,
+) -> Gathered:
+    """Everything for one bundle. What is not given is where the result says that it was.
+
+    raw: the JSON report; scratch: a folder for snapshots that must be packed first.
+    Raises UsageError where something is missing or is not what was scanned, SpecError, SourceError.
+    """
+    loaded = _specs(result, specs)
+    spec_files = {
+        os.path.abspath(file)
+        for spec in loaded
+        for file in spec.files
+        if not Path(file).is_relative_to(BUILTIN)
+    }
+    exempting = [os.path.abspath(path) for path in exemptions or _exemption_files(result, spec_files)]
+    given = [os.path.abspath(path) for path in checks]
+    asked = [os.path.abspath(path) for spec in loaded for path in spec.checks]
+    modules = {file for path in (*given, *asked) for file in _modules(Path(path))}
+    root = _common(
+        {*spec_files, *exempting, *modules, *(f"{path}/x" for path in given if os.path.isdir(path))}
+    )
+    found = Gathered({RESULT: Content("result", raw)})
+
+    def name(path: str) -> str:
+        return "files/" + os.path.relpath(path, root).replace(os.sep, "/")
+
+    for path in sorted(spec_files):
+        found.contents[name(path)] = Content("spec", Path(path))
+    for path in sorted(exempting):
+        found.contents[name(path)] = Content("exemptions", Path(path))
+    for path in sorted(modules):
+        found.contents[name(path)] = Content("check", Path(path))
+    found.exemptions = sorted(map(name, exempting))
+    found.checks = sorted(map(name, given))
+    archives = _Snapshots(snapshots, scratch)
+    for cluster in result.clusters:
+        spec = _match(cluster, loaded)
+        archive, reason = archives.find(cluster)
+        inside = ""
+        if archive is not None:
+            inside = f"snapshots/{cluster.evidence.snapshot_sha256[:16]}.tar.gz"
+            found.contents[inside] = Content("snapshot", archive)
+        replay = Replay(cluster.name, cluster.spec_path, name(os.path.abspath(spec.path)), inside, reason)
+        found.replays.append(replay)
+    return found
+
+
+def _specs(result: ScanResult, given: Sequence[str]) -> list[LoadedSpec]:
+    paths = [Path(path) for path in given or dict.fromkeys(c.spec_path for c in result.clusters)]
+    return [load_spec(path, Library(tuple(paths))) for path in paths]
+
+
+def _match(cluster: ClusterResult, loaded: Iterable[LoadedSpec]) -> LoadedSpec:
+    """The specification that this cluster was checked with, by digest."""
+    digest = cluster.evidence.spec_sha256
+    if not digest:
+        raise UsageError(
+            f"the result does not say which specification '{cluster.name}' was checked with.",
+            where="--from",
+            fix="Scan again with this version; specifications must be files.",
+        )
+    for spec in loaded:
+        if spec.sha256 == digest:
+            return spec
+    raise UsageError(
+        "this is not the specification that was scanned with: its SHA-256 differs.",
+        where=cluster.spec_path,
+        fix=_MOVED.format("--spec"),
+    )
+
+
+def _exemption_files(result: ScanResult, spec_files: set[str]) -> Iterator[str]:
+    """Those that exemptions of the result come from, beside the specifications."""
+    seen: dict[str, None] = {}
+    for cluster in result.clusters:
+        for use in cluster.exemptions:
+            path = use.location.rsplit(":", 2)[0]
+            if path and os.path.abspath(path) not in spec_files:
+                seen[path] = None
+    for path in seen:
+        if not os.path.isfile(path):
+            raise UsageError("no such file of exemptions.", where=path, fix=_MOVED.format("--exemptions"))
+        yield path
+
+
+def _modules(path: Path) -> Iterator[str]:
+    """The Python files of a check module or folder, helpers and conftest included."""
+    if path.is_dir():
+        yield from (str(file) for file in path.rglob("*.py"))
+        return
+    if not path.is_file():
+        raise UsageError("no such file or folder of checks.", where=str(path))
+    yield str(path)
+    if (conftest := path.with_name("conftest.py")).is_file():
+        yield str(conftest)
+
+
+def _common(paths: set[str]) -> str:
+    return os.path.commonpath([os.path.dirname(path) for path in paths])
+
+
+class _Snapshots:
+    """The snapshots as archives, by digest."""
+
+    def __init__(self, given: Sequence[str], scratch: Path) -> None:
+        self._given = given
+        self._scratch = scratch
+        self._known: dict[str, Path] = {}
+
+    def find(self, cluster: ClusterResult) -> tuple[Path | None, str]:
+        """(archive, "") or (None, why the result cannot be replayed)."""
+        digest = cluster.evidence.snapshot_sha256
+        if not digest:
+            return None, f"it was a scan of a source of kind {cluster.source}, of which there is no record"
+        if digest not in self._known:
+            for ref in self._given or (cluster.evidence.source_ref,):
+                self._add(ref)
+        if digest not in self._known:
+            raise UsageError(
+                f"this is not the snapshot of '{cluster.name}' that was scanned: its SHA-256 differs.",
+                where=", ".join(self._given) or cluster.evidence.source_ref,
+                fix=_MOVED.format("--snapshot"),
+            )
+        return self._known[digest], ""
+
+    def _add(self, ref: str) -> None:
+        if os.path.basename(ref) == INDEX:
+            ref = os.path.dirname(ref) or "."
+        source = SnapshotSource(ref)
+        digest = source.sha256
+        if ref.endswith(ARCHIVES):
+            self._known[digest] = Path(ref)
+            return
+        packed = self._scratch / f"{digest}.tar.gz"
+        try:
+            with packed.open("wb") as out:
+                write_archive(Path(ref), [INDEX, *source.recorded().files], out, "snapshot")
+        except OSError as error:
+            raise SourceUnavailable(f"cannot be packed: {error.strerror or error}.", where=ref) from error
+        self._known[digest] = packed

@@ -1,0 +1,119 @@
+"""Reads a bundle that may come from anywhere: every header, name, size and digest is checked before anything is used.
+
+The archive is read as a stream, block by block, with the header format that `pack` writes and no other: no links, no
+devices, no extended headers, no name that is not in the manifest. Nothing is allocated by what a header claims.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from pytest_kspec.errors import EvidenceError
+from pytest_kspec.evidence.manifest import MANIFEST, MAX_MANIFEST_BYTES, TOP, File, Manifest, decode
+
+_CHUNK = 1 << 20
+_MAX_PADDING = 1 << 20
+
+
+def unpack(file: BinaryIO, target: Path, where: str, wanted: Callable[[File], bool]) -> Manifest:
+    """Check all of a bundle and write what is `wanted` below the empty folder `target`. Raises EvidenceError."""
+    file.seek(0)
+    try:
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            return _Reader(stream, where).run(target, wanted)
+    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+        raise EvidenceError(f"the bundle is damaged: {error}.", where=where) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EvidenceError(f"the bundle cannot be unpacked: {reason}.", where=where) from error
+
+
+class _Reader:
+    def __init__(self, stream: gzip.GzipFile, where: str) -> None:
+        self._stream = stream
+        self._where = where
+
+    def run(self, target: Path, wanted: Callable[[File], bool]) -> Manifest:
+        manifest = self._manifest()
+        left = dict(manifest.files)
+        while left:
+            name, size = self._header()
+            expected = left.pop(name, None)
+            if expected is None:
+                raise self._error(f"{name!r} is not in the manifest, or is there twice.")
+            if size != expected.size:
+                raise self._error(f"{name} is not of the size that the manifest says.")
+            path = target.joinpath(*name.split("/")) if wanted(expected) else None
+            if self._content(size, path) != expected.sha256:
+                raise self._error(f"{name} is not what was bundled: its SHA-256 differs.")
+        self._end()
+        return manifest
+
+    def _manifest(self) -> Manifest:
+        name, size = self._header()
+        if name != MANIFEST or size > MAX_MANIFEST_BYTES:
+            raise self._error(f"the bundle does not begin with its {MANIFEST}.")
+        raw = self._exactly(size)
+        self._padding(size)
+        return decode(raw, self._where)
+
+    def _header(self) -> tuple[str, int]:
+        block = self._exactly(tarfile.BLOCKSIZE)
+        if not any(block):
+            raise self._error("files are missing.")
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        if info.type != tarfile.REGTYPE or info.size < 0 or not info.name.startswith(f"{TOP}/"):
+            raise self._error(f"{info.name!r} is nothing that a bundle holds.")
+        if block != _plain(info):
+            raise self._error(f"the header of {info.name!r} is not as a bundle's.")
+        return info.name.removeprefix(f"{TOP}/"), info.size
+
+    def _content(self, size: int, path: Path | None) -> str:
+        digest, left = hashlib.sha256(), size
+        file: BinaryIO | None = None
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = path.open("xb")
+            while left:
+                chunk = self._exactly(min(_CHUNK, left))
+                left -= len(chunk)
+                digest.update(chunk)
+                if file is not None:
+                    file.write(chunk)
+        finally:
+            if file is not None:
+                file.close()
+        self._padding(size)
+        return digest.hexdigest()
+
+    def _padding(self, size: int) -> None:
+        if any(self._exactly(-size % tarfile.BLOCKSIZE)):
+            raise self._error("there is something between the files.")
+
+    def _end(self) -> None:
+        rest = self._stream.read(_MAX_PADDING)
+        if any(rest) or len(rest) < 2 * tarfile.BLOCKSIZE or self._stream.read(1):
+            raise self._error("there is something behind the files.")
+
+    def _exactly(self, size: int) -> bytes:
+        content = self._stream.read(size)
+        if len(content) != size:
+            raise EOFError("it ends too early")
+        return content
+
+    def _error(self, what: str) -> EvidenceError:
+        return EvidenceError(what, where=self._where)
+
+
+def _plain(info: tarfile.TarInfo) -> bytes:
+    """The header as `pack` writes it."""
+    made = tarfile.TarInfo(info.name)
+    made.size, made.mtime = info.size, info.mtime
+    return made.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")

@@ -1,0 +1,1 @@
+"""Bundles: signed, read with suspicion, replayed."""
