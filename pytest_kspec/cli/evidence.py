@@ -19,13 +19,14 @@ and the SHA-256 of each; sign the bundle. The files are those that the result na
 what was scanned any more is refused. 'kspec verify' checks the bundle and replays the scan.
 
 The signature is written beside it (FILE.sig), as cosign makes it: ECDSA on P-256 over SHA-256.
-The passphrase of a key is read from $KSPEC_KEY_PASSPHRASE, else asked for."""
+The passphrase of a key is read from $KSPEC_KEY_PASSPHRASE, else asked for. A key is made with:
+
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem
+  openssl pkey -in key.pem -pubout -out key.pub"""
 
 EXAMPLES = """
 kspec evidence --from result.json --key key.pem -o evidence.tar.gz
 kspec evidence --from result.json --snapshot archive/prod-eu.tar.gz --key key.pem -o evidence.tar.gz
-openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem
-openssl pkey -in key.pem -pubout -out key.pub
 """
 
 

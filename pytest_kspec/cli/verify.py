@@ -25,14 +25,17 @@ and every verdict and finding must be the same.
 Checks of the user's own are code: those of a bundle run only with --run-checks, and then with all that
 you may do. Look at them first.
 
+Others verify the signature as well:
+
+  base64 -d BUNDLE.sig > sig && openssl dgst -sha256 -verify key.pub -signature sig BUNDLE
+  cosign verify-blob --key key.pub --signature BUNDLE.sig --insecure-ignore-tlog BUNDLE
+
 Exit codes: 0 verified; 1 it is not what it says (signature, digest, or another verdict);
 2 it cannot be replayed; 4 usage."""
 
 EXAMPLES = """
 kspec verify evidence.tar.gz --key key.pub
 kspec verify evidence.tar.gz --key key.pub --no-replay
-openssl dgst -sha256 -verify key.pub -signature <(base64 -d evidence.tar.gz.sig) evidence.tar.gz
-cosign verify-blob --key key.pub --signature evidence.tar.gz.sig --insecure-ignore-tlog evidence.tar.gz
 """
 
 SHOWN = 50
