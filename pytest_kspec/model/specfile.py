@@ -78,7 +78,7 @@ class LoadedSpec:
     def sha256(self) -> str:
         """Digest of the file as it was read; "" if it was no file.
 
-        Of several files (`files`) it is what `sha256sum FILE… | sha256sum` prints.
+        Of several files (`files`) it is what `sha256sum FILE… | cut -c-64 | sha256sum` prints.
         """
         return self._sha256
 
@@ -125,8 +125,10 @@ def load_spec(path: str | Path, library: Library | None = None) -> LoadedSpec:
 
 
 def spec_from_text(text: str, path: str = "<text>", library: Library | None = None) -> LoadedSpec:
-    """The same for the text of a whole document."""
-    return _load(parse_document(text, path), library)
+    """The same for the text of a whole document. Without a library no other file is read: it may be anybody's."""
+    from pytest_kspec.model import effective
+
+    return _load(parse_document(text, path), library or effective.Library(parts={}))
 
 
 def spec_from_part(
