@@ -65,7 +65,7 @@ def add_checks(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+def add_kubeconfig(parser: argparse._ActionsContainer) -> None:
     """Where clusters are known."""
     parser.add_argument(
         "--kubeconfig", metavar="PATH", help="kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)"

@@ -67,10 +67,15 @@ def _walk(value: Any, depth: int) -> None:
 
 def _hide(variables: list[Any]) -> None:
     for variable in variables:
-        if isinstance(variable, dict) and variable.get("value"):
-            name, text = str(variable.get("name", "")), str(variable["value"])
-            if _NAMES.search(name) or _VALUES.search(text):
-                variable["value"] = REMOVED
+        if not isinstance(variable, dict) or not variable.get("value"):
+            continue
+        if is_credential(str(variable.get("name", "")), str(variable["value"])):
+            variable["value"] = REMOVED
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Whether a value, by what it is called or by what it looks like, may be a credential."""
+    return bool(_NAMES.search(name) or _VALUES.search(value))
 
 
 def secret_page(page: bytes) -> bytes:

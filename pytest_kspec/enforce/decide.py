@@ -1,0 +1,338 @@
+"""One request of an API server and all policies → one decision. No I/O: what it needs to know is handed in.
+
+Rules, exemptions, scope and activation are those of a scan, so what is admitted is what a scan passes. All
+violations of all policies are collected. A denial of one policy stands whatever the others say; a policy that
+only audits never hides one that enforces.
+
+A change that leaves the pod (or its template) as it is is not examined: an object that was there before the
+policy can still be scaled, labelled, finished and deleted. What is marked for deletion is not examined either.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pytest_kspec.cluster.shapes import Shapes, security_annotations
+from pytest_kspec.enforce.admission import BROKEN, AdmissionRequest, Subject, subject
+from pytest_kspec.enforce.plan import EnforcedRule
+from pytest_kspec.enforce.policy import LabelsUnknown, Mode, Policy
+from pytest_kspec.errors import Malformed
+from pytest_kspec.model.finding import CLUSTER, Finding, ResourceRef, path_in, plain, statement
+from pytest_kspec.model.resources import PodShape
+from pytest_kspec.rules.base import Violation
+
+REMEMBERED_SHAPES = 4096
+REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One violation of one policy. finding.exemption is set where it is accepted."""
+
+    policy: Policy
+    rule: EnforcedRule
+    finding: Finding
+
+    @property
+    def text(self) -> str:
+        """One line for people, with the requirement that it is about."""
+        return f"{self.finding.message} [{self.rule.requirement.id}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be evaluated.
+
+    policy:   None where it concerns all of them
+    internal: our own fault and not that of the object; only these count for the circuit breaker
+    denies:   this alone denies the request
+    """
+
+    policy: Policy | None
+    requirement_id: str
+    what: str
+    internal: bool
+    denies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """found: by policy and rule, open and exempted ones, of all modes; failures: what could not be evaluated."""
+
+    allowed: bool = True
+    found: tuple[Found, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    resource: ResourceRef = CLUSTER
+
+    def of(self, mode: Mode) -> list[Found]:
+        """Violations of policies of this mode that no exemption covers."""
+        return [item for item in self.found if item.policy.mode is mode and item.finding.exemption is None]
+
+    @property
+    def exempted(self) -> list[Found]:
+        """Violations that exemptions cover."""
+        return [item for item in self.found if item.finding.exemption is not None]
+
+    @property
+    def is_internal_error(self) -> bool:
+        """Whether something went wrong here."""
+        return any(failure.internal for failure in self.failures)
+
+    @property
+    def failed_open(self) -> bool:
+        """Allowed although a policy that enforces could not be evaluated."""
+        return self.allowed and any(
+            failure.policy is None or failure.policy.mode is Mode.ENFORCE for failure in self.failures
+        )
+
+    @property
+    def message(self) -> str:
+        """Why it is denied: every violation, then what could not be evaluated."""
+        denied = self.of(Mode.ENFORCE)
+        lines = [item.text for item in denied]
+        lines += [failure.what for failure in self.failures if failure.denies]
+        names = sorted({item.policy.name for item in denied})
+        names = names or sorted({f.policy.name for f in self.failures if f.denies and f.policy})
+        by = f" by {', '.join(names)}" if names else ""
+        count = f"{len(denied)} violation{'s' * (len(denied) != 1)}: " if denied else ""
+        return f"denied{by}: {count}{'; '.join(lines)}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user is shown though it is allowed: violations of auditing policies, failures."""
+        lines = [f"kspec: {item.policy.name}: {item.text}" for item in self.of(Mode.AUDIT)]
+        for failure in self.failures:
+            if not failure.denies and (failure.policy is None or failure.policy.mode is not Mode.MONITOR):
+                name = f"{failure.policy.name}: " if failure.policy else ""
+                lines.append(f"kspec: {name}not evaluated: {failure.what}")
+        return lines
+
+
+ALLOWED = Decision()
+
+
+class _Outcome(NamedTuple):
+    """What one rule says about one pod shape or Service."""
+
+    policy: int
+    rule: int
+    violations: Sequence[Violation]
+    error: str = ""
+    internal: bool = False
+
+
+class Policies:
+    """All policies of a webhook, with a bounded memory of what their rules say about pods seen before."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.all = tuple(policy for policy in policies if policy.mode is not Mode.OFF)
+        self.needs_labels = any(policy.needs_labels for policy in self.all)
+        self._pod_rules = self._rules("pods")
+        self._service_rules = self._rules("services")
+        self._shapes = Shapes((REMEMBERED_SHAPES, REMEMBERED_BYTES))
+        self._known: OrderedDict[int, tuple[PodShape, tuple[_Outcome, ...]]] = OrderedDict()
+
+    def _rules(self, target: str) -> tuple[tuple[int, int, EnforcedRule], ...]:
+        return tuple(
+            (number, index, rule)
+            for number, policy in enumerate(self.all)
+            for index, rule in enumerate(policy.rules)
+            if rule.target == target
+        )
+
+    def of_pod(self, spec: bytes, annotations: Mapping[str, Any]) -> tuple[_Outcome, ...]:
+        """What is not as it should be, by policy and rule. Raises what `Shapes.shape` raises."""
+        shape = self._shapes.shape(spec, annotations)
+        known = self._known.get(id(shape))
+        if known is not None:
+            return known[1]
+        outcomes = [*_malformed(self._pod_rules, shape)] or [
+            outcome
+            for number, index, rule in self._pod_rules
+            if (outcome := _evaluate(number, index, rule, shape)) is not None
+        ]
+        found = tuple(outcomes)
+        if not any(outcome.internal for outcome in found):  # it may go well the next time
+            self._known[id(shape)] = (shape, found)
+            if len(self._known) > REMEMBERED_SHAPES:
+                self._known.popitem(last=False)
+        return found
+
+    def of_service(self, spec: bytes) -> tuple[_Outcome, ...]:
+        """The same for the `spec` of a Service."""
+        data = msgspec.json.decode(spec) if spec else {}
+        return tuple(
+            outcome
+            for number, index, rule in self._service_rules
+            if (outcome := _evaluate(number, index, rule, data)) is not None
+        )
+
+
+def _malformed(rules: Sequence[tuple[int, int, EnforcedRule]], shape: PodShape) -> list[_Outcome]:
+    if not shape.malformed:
+        return []
+    path, found = shape.malformed[0]
+    what = f"{path} is of the type {type(found).__name__}, which Kubernetes does not allow there"
+    return [_Outcome(number, index, (), what) for number, index, _ in rules]
+
+
+def _evaluate(number: int, index: int, rule: EnforcedRule, data: Any) -> _Outcome | None:
+    try:
+        if rule.target == "services":
+            violations = rule.service_rule.evaluate_service(data)
+        else:
+            violations = rule.pod_rule.evaluate(data)
+    except Malformed as error:
+        return _Outcome(number, index, (), error.what)
+    except Exception as error:  # noqa: BLE001 - a rule that breaks must not take the webhook with it
+        what = f"{rule.requirement.id} failed with {type(error).__name__}"  # its text may hold anything
+        return _Outcome(number, index, (), what, internal=True)
+    return _Outcome(number, index, violations) if violations else None
+
+
+def decide(
+    request: AdmissionRequest,
+    policies: Policies,
+    moment: datetime,
+    namespace_labels: Mapping[str, str] | None = None,
+) -> Decision:
+    """What becomes of this request.
+
+    moment: aware; namespace_labels: of the request's namespace, None where they are not known
+    """
+    if not request.has_object:
+        return ALLOWED  # a DELETE, or a CONNECT
+    try:
+        new = subject(request, request.object)
+        if new.deleting:
+            return ALLOWED
+        old = subject(request, request.old_object) if request.has_old_object else None
+        if old is not None and _same(old, new):
+            return ALLOWED
+        outcomes = _outcomes(new, policies)
+        if not outcomes:
+            return ALLOWED
+        if old is not None and _equal(old, new):
+            return ALLOWED
+    except (Malformed, *BROKEN) as error:
+        what = error.what if isinstance(error, Malformed) else f"the object cannot be read: {error}"
+        return unreadable(request, policies, moment, namespace_labels, what)
+    return _judge(new, outcomes, policies, moment, namespace_labels)
+
+
+def not_evaluated(
+    request: AdmissionRequest,
+    policies: Policies,
+    moment: datetime,
+    namespace_labels: Mapping[str, str] | None,
+    what: str,
+    *,
+    internal: bool,
+) -> Decision:
+    """The decision where nothing can be evaluated: each policy that may concern the request does as its
+    failure policy says.
+    """
+    failures = []
+    for policy in policies.all:
+        try:
+            if not policy.applies(request.namespace, namespace_labels, moment):
+                continue
+        except LabelsUnknown:
+            pass  # it may concern it
+        failures.append(Failure(policy, "", what, internal, policy.denies and policy.fails_closed))
+    denied = any(failure.denies for failure in failures)
+    ref = ResourceRef(request.kind.api_version, request.kind.kind, request.namespace, request.name)
+    return Decision(not denied, (), tuple(failures), ref)
+
+
+def unreadable(
+    request: AdmissionRequest,
+    policies: Policies,
+    moment: datetime,
+    namespace_labels: Mapping[str, str] | None,
+    what: str,
+) -> Decision:
+    """An object that Kubernetes does not allow: nobody can say that it violates nothing, so who enforces
+    denies it.
+    """
+    made = not_evaluated(request, policies, moment, namespace_labels, what, internal=False)
+    failures = tuple(replace(f, denies=f.policy is not None and f.policy.denies) for f in made.failures)
+    return replace(made, allowed=not any(f.denies for f in failures), failures=failures)
+
+
+def _outcomes(new: Subject, policies: Policies) -> tuple[_Outcome, ...]:
+    if new.template_path is not None:
+        return policies.of_pod(new.spec or b"null", new.annotations)
+    if new.ref.kind == "Service" and new.ref.api_version == "v1":
+        return policies.of_service(new.spec)
+    return ()
+
+
+def _same(old: Subject, new: Subject) -> bool:
+    """Whether what rules look at is equal, byte for byte: the API server writes both the same way."""
+    return old.spec == new.spec and (
+        old.annotations == new.annotations
+        or security_annotations(old.annotations) == security_annotations(new.annotations)
+    )
+
+
+def _equal(old: Subject, new: Subject) -> bool:
+    """The same, whatever the order of keys."""
+    return security_annotations(old.annotations) == security_annotations(new.annotations) and bool(
+        old.spec and new.spec and msgspec.json.decode(old.spec) == msgspec.json.decode(new.spec)
+    )
+
+
+def _judge(
+    new: Subject,
+    outcomes: Sequence[_Outcome],
+    policies: Policies,
+    moment: datetime,
+    labels: Mapping[str, str] | None,
+) -> Decision:
+    found: list[Found] = []
+    failures: list[Failure] = []
+    concerned: dict[int, bool] = {}
+    for outcome in outcomes:
+        policy = policies.all[outcome.policy]
+        if outcome.policy not in concerned:
+            try:
+                concerned[outcome.policy] = policy.applies(new.ref.namespace, labels, moment)
+            except LabelsUnknown:
+                concerned[outcome.policy] = False
+                what = f"the labels of the namespace {new.ref.namespace} are not known"
+                failures.append(Failure(policy, "", what, True, policy.denies and policy.fails_closed))
+        if not concerned[outcome.policy] or not policy.holds(outcome.rule, new.ref.namespace, moment):
+            continue
+        rule = policy.rules[outcome.rule]
+        if outcome.error:
+            denies = policy.denies and (policy.fails_closed or not outcome.internal)
+            failures.append(Failure(policy, rule.requirement.id, outcome.error, outcome.internal, denies))
+            continue
+        matcher = policy.matcher(outcome.rule, moment)
+        matcher = matcher.fresh() if matcher else matcher
+        for violation in outcome.violations:
+            exemption = (
+                matcher.match(new.ref, new.owner, new.labels, violation.container) if matcher else None
+            )
+            finding = _finding(new, violation)
+            found.append(Found(policy, rule, finding.exempted_by(exemption) if exemption else finding))
+    if not found and not failures:
+        return ALLOWED
+    denied = any(failure.denies for failure in failures) or any(
+        item.policy.denies and item.finding.exemption is None for item in found
+    )
+    return Decision(not denied, tuple(found), tuple(failures), new.ref)
+
+
+def _finding(new: Subject, violation: Violation) -> Finding:
+    path = path_in(new.template_path or "", violation.path)
+    actual = plain(violation.actual)
+    text = statement(path, actual, violation.expected)
+    return Finding(new.ref, new.owner, path, actual, violation.expected, text, violation.container)

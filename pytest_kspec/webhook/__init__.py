@@ -1,0 +1,1 @@
+"""The admission webhook: bytes in, `enforce.decide`, bytes out; certificates, limits, breaker, audit."""

@@ -1,0 +1,50 @@
+"""The cluster that the webhook serves, for its few questions and writes.
+
+Each thread has a connection of its own, made at the first use and made anew after the API server could not be
+reached: a connection remembers that for the rest of a scan, and a webhook runs for months.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.write import Writer
+from pytest_kspec.errors import SourceUnavailable, UsageError
+
+T = TypeVar("T")
+
+PATIENCE = Limits(connect_timeout_s=3.0, read_timeout_s=10.0, retries=1, backoff_s=0.2, retry_after_max_s=5.0)
+
+
+class Access:
+    """ref: a kubeconfig context, or "in-cluster". Raises UsageError for what is no live cluster."""
+
+    def __init__(self, ref: str, kubeconfig: str | None = None) -> None:
+        source = open_source(ref, kubeconfig=kubeconfig)
+        if not isinstance(source, LiveSource):
+            raise UsageError("the webhook needs a live cluster.", where=ref, fix="Name a kubeconfig context.")
+        self.name = source.name
+        self._in_cluster = ref not in ("", source.name) or ref == "in-cluster"
+        self._kubeconfig = kubeconfig
+        self._ref = ref
+        self._threads = threading.local()
+
+    def do(self, action: Callable[[Writer], T]) -> T:
+        """Do something with the cluster. Raises what `Writer` raises."""
+        writer: Writer | None = getattr(self._threads, "writer", None)
+        if writer is None:
+            source = LiveSource(
+                self._ref, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster, limits=PATIENCE
+            )
+            writer = self._threads.writer = Writer(source)
+        try:
+            return action(writer)
+        except SourceUnavailable:
+            writer.source.close()
+            self._threads.writer = None
+            raise

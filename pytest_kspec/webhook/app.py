@@ -1,0 +1,140 @@
+"""The ASGI application: four paths, nothing that a framework is needed for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from pytest_kspec.enforce.admission import NotAReview
+from pytest_kspec.webhook import metrics
+from pytest_kspec.webhook.limits import Limits, Rate
+from pytest_kspec.webhook.reviews import Reviewer
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_JSON = b"application/json"
+_TEXT = b"text/plain; charset=utf-8"
+
+
+class TooLarge(Exception):
+    """The body is larger than allowed."""
+
+
+class App:
+    """ready: why the server is not ready, one text a reason; none: it is."""
+
+    def __init__(
+        self, reviewer: Reviewer, limits: Limits, rate: Rate, ready: Callable[[], Iterable[str]]
+    ) -> None:
+        self._reviewer = reviewer
+        self._limits = limits
+        self._rate = rate
+        self._ready = ready
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        path = scope["path"]
+        if path == "/validate":
+            await self._validate(scope, receive, send)
+        elif path == "/healthz":
+            await _answer(send, 200, b"ok\n")
+        elif path == "/readyz":
+            reasons = list(self._ready())
+            body = "".join(f"not ready: {reason}\n" for reason in reasons) or "ok\n"
+            await _answer(send, 503 if reasons else 200, body.encode())
+        elif path == "/metrics":
+            await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
+        else:
+            await _answer(send, 404, b"there are /validate, /healthz, /readyz and /metrics\n")
+
+    async def _validate(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        requests = self._reviewer.metrics.requests
+        if scope["method"] != "POST":
+            requests["bad_request"].inc()
+            await _answer(send, 405, b"POST an AdmissionReview\n", close=True)
+            return
+        if self._reviewer.policies is None:
+            await _answer(send, 503, b"no specification is loaded yet\n", close=True)
+            return
+        client = scope["client"]
+        if not self._rate.allow(client[0] if client else ""):
+            requests["limited"].inc()
+            await _answer(send, 429, b"too many reviews a second\n", close=True)
+            return
+        length, content_type = _headers(scope["headers"])
+        if content_type.partition(b";")[0].strip() != _JSON:
+            requests["bad_request"].inc()
+            await _answer(send, 415, b"the content type must be application/json\n", close=True)
+            return
+        try:
+            if length > self._limits.body:
+                raise TooLarge
+            body = await self._body(receive)
+        except TooLarge:
+            requests["limited"].inc()
+            await _answer(send, 413, b"the body is too large\n", close=True)
+            return
+        except TimeoutError:
+            requests["limited"].inc()
+            await _answer(send, 408, b"the body did not come in time\n", close=True)
+            return
+        if body is None:
+            return  # the client is gone
+        try:
+            answer = await self._reviewer.review(body)
+        except NotAReview as error:
+            await _answer(send, 400, f"{error}\n".encode(), close=True)
+            return
+        await _answer(send, 200, answer, _JSON)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body; None where the client leaves before its end. Raises TooLarge, TimeoutError."""
+        message = await _next(receive, self._limits.body_s)
+        if message["type"] != "http.request":
+            return None
+        body: bytes = message["body"]
+        if not message["more_body"]:
+            if len(body) > self._limits.body:
+                raise TooLarge
+            return body
+        parts, size = [body], len(body)
+        async with asyncio.timeout(self._limits.body_s):
+            while message["more_body"]:
+                if size > self._limits.body:
+                    raise TooLarge
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                parts.append(message["body"])
+                size += len(message["body"])
+        if size > self._limits.body:
+            raise TooLarge
+        return b"".join(parts)
+
+
+async def _next(receive: Receive, timeout_s: float) -> dict[str, Any]:
+    async with asyncio.timeout(timeout_s):
+        return await receive()
+
+
+def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """Content length (0 where there is none) and type."""
+    length, content_type = 0, b""
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else 0
+        elif name == b"content-type":
+            content_type = value
+    return length, content_type
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, content_type: bytes = _TEXT, *, close: bool = False
+) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,223 @@
+"""The audit log: a line for every denial, warning, exemption and failure. JSON, ECS or CEF.
+
+What a record holds is the same in each format; formats are functions of `record`. Values that look like
+credentials are left out: the path says where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pytest_kspec import __version__
+from pytest_kspec.cluster.redact import REMOVED, is_credential
+from pytest_kspec.enforce.admission import AdmissionRequest, cut
+from pytest_kspec.enforce.decide import Decision, Failure, Found
+from pytest_kspec.enforce.policy import Mode
+from pytest_kspec.model.finding import Finding, statement
+
+Record = dict[str, Any]
+LONGEST_VALUE = 500
+MOST_VIOLATIONS = 200
+_HIDDEN_FIELDS = re.compile(r"\.(env|command|args|httpHeaders|data|stringData)\b")
+
+_ACTIONS = {Mode.ENFORCE: "denied", Mode.AUDIT: "warned", Mode.MONITOR: "monitored"}
+_STRICTEST = ("denied", "failed-open", "warned", "failed", "exempted", "monitored")
+
+
+def action_of(item: Found) -> str:
+    """What a violation led to: denied, warned, monitored, exempted."""
+    return "exempted" if item.finding.exemption else _ACTIONS[item.policy.mode]
+
+
+def strictest(decision: Decision) -> str:
+    """The strictest thing that a decision says, or allowed."""
+    said = {action_of(item) for item in decision.found}
+    if not decision.allowed:
+        said.add("denied")
+    elif decision.failed_open:
+        said.add("failed-open")
+    elif decision.failures:
+        said.add("failed")
+    return next((word for word in _STRICTEST if word in said), "allowed")
+
+
+def safe(finding: Finding) -> Finding:
+    """The same finding without a value that may be a credential."""
+    actual = finding.actual
+    if actual is None or isinstance(actual, bool | int | float):
+        return finding
+    field = finding.path.rpartition(".")[2]
+    text = actual if isinstance(actual, str) else msgspec.json.encode(actual).decode()
+    if _HIDDEN_FIELDS.search(finding.path) or is_credential(field, text) or _names_credential(actual):
+        shown: Any = REMOVED
+    elif len(text) > LONGEST_VALUE:
+        shown = cut(text, LONGEST_VALUE)
+    else:
+        return finding
+    return replace(finding, actual=shown, message=statement(finding.path, shown, finding.expected))
+
+
+def _names_credential(value: Any) -> bool:
+    """Whether a map holds, at any depth, a key that is called like a credential."""
+    if isinstance(value, dict):
+        return any(is_credential(key, "") or _names_credential(child) for key, child in value.items())
+    return isinstance(value, list) and any(map(_names_credential, value))
+
+
+def record(request: AdmissionRequest, decision: Decision, moment: datetime) -> Record:
+    """What happened, as plain data: the JSON format, and what the others are made of."""
+    ref = decision.resource
+    return {
+        "time": moment.isoformat(timespec="milliseconds"),
+        "type": "admission",
+        "action": strictest(decision),
+        "allowed": decision.allowed,
+        "dryRun": bool(request.dry_run),
+        "uid": request.uid,
+        "operation": request.operation,
+        "subresource": request.sub_resource,
+        "user": request.user_info.username,
+        "resource": ref.to_wire(),
+        "violations": [_violation(item) for item in decision.found[:MOST_VIOLATIONS]],
+        "violationCount": len(decision.found),
+        "failures": [_failure(failure) for failure in decision.failures],
+    }
+
+
+def _violation(item: Found) -> Record:
+    finding = safe(item.finding)
+    return {
+        "policy": item.policy.name,
+        "policyVersion": item.policy.spec.version,
+        "mode": str(item.policy.mode),
+        "action": action_of(item),
+        "check": item.rule.requirement.id,
+        "severity": str(item.rule.check.severity),
+        "path": finding.path,
+        "container": finding.container,
+        "actual": finding.actual,
+        "expected": finding.expected,
+        "message": finding.message,
+        "exemption": finding.exemption.to_wire() if finding.exemption else None,
+    }
+
+
+def _failure(failure: Failure) -> Record:
+    return {
+        "policy": failure.policy.name if failure.policy else "",
+        "mode": str(failure.policy.mode) if failure.policy else "",
+        "check": failure.requirement_id,
+        "what": failure.what,
+        "internal": failure.internal,
+        "denies": failure.denies,
+    }
+
+
+# -- formats ---------------------------------------------------------------------------------------------------
+
+Format = Callable[[Record], Iterable[bytes]]
+"""Lines without their ends."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_json(entry: Record) -> Iterable[bytes]:
+    """The record itself, one line."""
+    yield _encode(entry)
+
+
+def as_ecs(entry: Record) -> Iterable[bytes]:
+    """Elastic Common Schema 8.11, one line; what it has no field for is under `kspec`."""
+    resource = entry["resource"]
+    checks = sorted({violation["check"] for violation in entry["violations"]})
+    yield _encode(
+        {
+            "@timestamp": entry["time"],
+            "ecs": {"version": "8.11.0"},
+            "message": _message(entry),
+            "event": {
+                "kind": "alert" if entry["action"] in ("denied", "failed-open") else "event",
+                "category": ["configuration"],
+                "type": ["denied"] if not entry["allowed"] else ["allowed"],
+                "action": f"admission-{entry['action']}",
+                "outcome": "success" if entry["allowed"] else "failure",
+                "id": entry["uid"],
+                "provider": "pytest-kspec",
+                "severity": max(map(_severity, entry["violations"]), default=0),
+            },
+            "user": {"name": entry["user"]},
+            "rule": {"name": checks, "ruleset": sorted({v["policy"] for v in entry["violations"]})},
+            "orchestrator": {
+                "type": "kubernetes",
+                "namespace": resource["namespace"],
+                "resource": {"type": resource["kind"], "name": resource["name"]},
+            },
+            "kspec": {key: entry[key] for key in entry if key not in ("time", "user", "uid", "resource")},
+        }
+    )
+
+
+def as_cef(entry: Record) -> Iterable[bytes]:
+    """ArcSight Common Event Format, one line a violation and one a failure."""
+    resource = entry["resource"]
+    common = {
+        "rt": entry["time"],
+        "act": entry["action"],
+        "outcome": "allowed" if entry["allowed"] else "denied",
+        "suser": entry["user"],
+        "externalId": entry["uid"],
+        "cs1Label": "resource",
+        "cs1": f"{resource['kind']} {resource['namespace']}/{resource['name']}",
+        "cs2Label": "operation",
+        "cs2": "/".join(part for part in (entry["operation"], entry["subresource"]) if part),
+    }
+    for violation in entry["violations"]:
+        extension = common | {
+            "act": violation["action"],
+            "cs3Label": "policy",
+            "cs3": violation["policy"],
+            "cs4Label": "path",
+            "cs4": violation["path"],
+            "msg": violation["message"],
+        }
+        if violation["exemption"]:
+            extension |= {"cs5Label": "exemption", "cs5": violation["exemption"]["name"]}
+        yield _cef(violation["check"], f"Admission {violation['action']}", _severity(violation), extension)
+    for failure in entry["failures"]:
+        extension = common | {"cs3Label": "policy", "cs3": failure["policy"], "msg": failure["what"]}
+        yield _cef(failure["check"] or "kspec.webhook", f"Admission {entry['action']}", 8, extension)
+
+
+FORMATS: dict[str, Format] = {"json": as_json, "ecs": as_ecs, "cef": as_cef}
+
+
+def _severity(violation: Record) -> int:
+    return {"low": 3, "medium": 5, "high": 8, "critical": 10}[violation["severity"]]
+
+
+def _message(entry: Record) -> str:
+    parts = [violation["message"] for violation in entry["violations"][:5]]
+    parts += [failure["what"] for failure in entry["failures"][:5]]
+    resource = entry["resource"]
+    return (
+        f"{resource['kind']} {resource['namespace']}/{resource['name']} {entry['action']}: {'; '.join(parts)}"
+    )
+
+
+def _cef(identity: str, name: str, severity: int, extension: dict[str, str]) -> bytes:
+    head = "|".join(
+        _escape(text, "|") for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
+    )
+    fields = " ".join(f"{key}={_escape(value, '=')}" for key, value in extension.items() if value)
+    return f"CEF:0|{head}|{severity}|{fields}".encode()
+
+
+def _escape(text: str, special: str) -> str:
+    text = text.replace("\\", "\\\\").replace(special, f"\\{special}")
+    return text.replace("\r", "\\r").replace("\n", "\\n")

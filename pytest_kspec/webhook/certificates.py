@@ -1,0 +1,249 @@
+"""Where the served certificate comes from, and that API servers trust it.
+
+Three ways: files that somebody else writes (cert-manager's Secret as a volume), a Secret that all replicas
+share, a folder. In the last two the webhook is its own authority (`authority.advance`), unless cert-manager
+writes that Secret. No step of a rotation is made before the bundle of the step before is published.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock
+
+from pytest_kspec.cluster.write import Writer
+from pytest_kspec.errors import Conflict, KspecError
+from pytest_kspec.webhook.access import Access
+from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
+from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls, write_private
+
+log = logging.getLogger("kspec.webhook")
+
+STATE = "authority.json"
+CERT_MANAGER = ("cert-manager.io", "Certificate")
+_MANAGED = "cert-manager.io/certificate-name"
+_API, _CONFIGURATION = "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"
+
+
+class Keeper(Protocol):
+    """Keeps the served certificate right."""
+
+    def tick(self, tls: ServerTls) -> None:
+        """Look, and do what is due. Raises KspecError, OSError; the next tick tries again."""
+        ...
+
+
+class Files:
+    """`tls.crt` and `tls.key` in a folder that somebody else writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tick(self, tls: ServerTls) -> None:
+        """Serve what is there now."""
+        try:
+            certificate = (self._folder / CERTIFICATE).read_bytes()
+            key = (self._folder / KEY).read_bytes()
+        except FileNotFoundError as error:
+            raise CertificateError(f"{error.filename} is not there yet.") from error
+        if tls.serve(certificate, key):
+            log.info("certificate of %s, valid until %s", self._folder, tls.expires)
+
+
+class Store(Protocol):
+    """Keeps the material of an authority for all who serve by it."""
+
+    def update(self, change: Callable[[Material | None], Material | None]) -> Material | None:
+        """Read, change, write; what is stored then. `change` gives the same object back for no change, and
+        None where somebody else has to write it first.
+
+        Raises Conflict where another was faster, KspecError, OSError.
+        """
+        ...
+
+
+class SelfSigned:
+    """An authority of our own. publish: makes the bundle known to API servers, raises KspecError."""
+
+    def __init__(
+        self,
+        store: Store,
+        hosts: Sequence[str],
+        publish: Callable[[bytes], None],
+        *,
+        periods: Periods = Periods(),  # noqa: B008 - frozen
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._store = store
+        self._hosts = tuple(hosts)
+        self._publish = publish
+        self._periods = periods
+        self._now = now
+
+    def tick(self, tls: ServerTls) -> None:
+        """Publish, advance, publish, serve. What is stored is served also while it cannot be published."""
+        failed: list[KspecError] = []
+
+        def publish(bundle: bytes) -> bool:
+            try:
+                self._publish(bundle)
+            except KspecError as error:
+                failed.append(error)
+            return not failed
+
+        def change(material: Material | None) -> Material | None:
+            if material is not None and not publish(material.bundle):
+                return material
+            return advance(material, self._hosts, self._now(), self._periods)
+
+        try:
+            material = self._store.update(change)
+        except Conflict:
+            return  # another replica made the step; the next tick takes it over
+        if material is None:
+            raise CertificateError("cert-manager has not written the certificate yet.")
+        if not failed:
+            publish(material.bundle)
+        if tls.serve(material.certificate, material.key):
+            log.info("certificate valid until %s", tls.expires)
+        if failed:
+            raise failed[0]
+
+
+class Folder:
+    """One file, written whole; beside it `ca.crt`, for whoever registers the webhook by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def update(self, change: Callable[[Material | None], Material | None]) -> Material | None:
+        """See `Store`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / STATE
+        with FileLock(self._folder / f"{STATE}.lock", mode=0o600):
+            before = _material(json.loads(path.read_bytes())) if path.exists() else None
+            after = change(before)
+            if after is not None and after is not before:
+                write_private(path, json.dumps(_fields(after)).encode())
+                write_private(self._folder / BUNDLE, after.bundle)
+        return after
+
+
+class Secret:
+    """A Secret of the type kubernetes.io/tls, with `ca.crt` and `ca.key` beside the usual keys.
+
+    Where cert-manager is in the cluster the Secret is its own: it is read and never written.
+    """
+
+    def __init__(self, access: Access, namespace: str, name: str) -> None:
+        self._access = access
+        self._namespace = namespace
+        self._name = name
+
+    def update(self, change: Callable[[Material | None], Material | None]) -> Material | None:
+        """See `Store`."""
+        return self._access.do(lambda writer: self._update(writer, change))
+
+    def _update(
+        self, writer: Writer, change: Callable[[Material | None], Material | None]
+    ) -> Material | None:
+        found = writer.find("v1", "Secret", self._name, namespace=self._namespace)
+        fields = {
+            key: base64.b64decode(value).decode() for key, value in (found or {}).get("data", {}).items()
+        }
+        annotations = (found or {}).get("metadata", {}).get("annotations") or {}
+        if _MANAGED in annotations or (AUTHORITY_KEY not in fields and writer.served(*CERT_MANAGER)):
+            # Its injector writes the caBundle: an empty bundle is not published.
+            return _material({**fields, AUTHORITY_KEY: "", BUNDLE: ""}) if CERTIFICATE in fields else None
+        before = _material(fields) if AUTHORITY_KEY in fields else None
+        after = change(before)
+        if after is None or after is before:
+            return after
+        secret: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "stringData": _fields(after),
+        }
+        if found is None:
+            writer.create(secret)
+        else:
+            metadata = found["metadata"]
+            secret["metadata"] = {
+                key: metadata[key]
+                for key in ("name", "namespace", "labels", "annotations", "resourceVersion")
+                if key in metadata
+            }
+            secret["type"] = found.get("type", secret["type"])
+            writer.replace(secret)
+        return after
+
+
+class Publisher:
+    """Keeps `caBundle` of our webhooks in a ValidatingWebhookConfiguration, and nothing else of it.
+
+    It owns that one field (server-side apply), so whoever applies the rest does not take it away.
+    """
+
+    MANAGER = "kspec-webhook-ca"
+
+    def __init__(self, access: Access, configuration: str) -> None:
+        self._access = access
+        self._name = configuration
+
+    def __call__(self, bundle: bytes) -> None:
+        """Write it where it is not right; nothing where the webhook is not registered. Raises KspecError."""
+        if bundle:
+            self._access.do(lambda writer: self._apply(writer, base64.b64encode(bundle).decode()))
+
+    def _apply(self, writer: Writer, bundle: str) -> None:
+        found = writer.find(_API, _CONFIGURATION, self._name)
+        webhooks = (found or {}).get("webhooks") or []
+        if all(webhook["clientConfig"].get("caBundle") == bundle for webhook in webhooks):
+            return
+        writer.apply(
+            {
+                "apiVersion": _API,
+                "kind": _CONFIGURATION,
+                "metadata": {"name": self._name},
+                "webhooks": [
+                    {"name": webhook["name"], "clientConfig": {"caBundle": bundle}} for webhook in webhooks
+                ],
+            },
+            field_manager=self.MANAGER,
+        )
+        log.info("caBundle of %s %s written", _CONFIGURATION, self._name)
+
+
+def nowhere(_bundle: bytes) -> None:
+    """For a webhook that is registered by hand: nothing to publish to."""
+
+
+_NAMES = {
+    BUNDLE: "bundle",
+    AUTHORITY_KEY: "authority_key",
+    CERTIFICATE: "certificate",
+    KEY: "key",
+}
+
+
+def _fields(material: Material) -> dict[str, str]:
+    return {name: getattr(material, attribute).decode() for name, attribute in _NAMES.items()}
+
+
+def _material(fields: dict[str, str]) -> Material:
+    try:
+        return Material(**{attribute: fields[name].encode() for name, attribute in _NAMES.items()})
+    except KeyError as error:
+        raise CertificateError(f"what is stored has no {error.args[0]}.", fix="Remove it.") from error
+
+
+Errors = (KspecError, OSError, ValueError)
+"""What a tick may raise: the cluster, the disk, a state that is no JSON."""

@@ -1,0 +1,115 @@
+"""What one client may cost: connections, seconds, bytes, reviews a second.
+
+An API server calls with a body of at most 3 MB and waits 30 s at most; nothing legitimate needs more. Over a
+limit the answer is an HTTP error, which the API server treats as the registered failure policy says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MIB = 1 << 20
+REMEMBERED_CLIENTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """body and headers in bytes, times in seconds. rate: reviews a second of one client address, 0 for no limit.
+
+    idle_s is longer than the 90 s of an API server, so that it closes idle connections and never finds one
+    closed under its hands.
+    """
+
+    body: int = 7 * MIB  # old and new object of 3 MiB each
+    headers: int = 64 << 10
+    headers_s: float = 10.0
+    body_s: float = 10.0
+    idle_s: int = 120
+    connections: int = 1000
+    rate: float = 0.0
+    burst_s: float = 2.0
+
+
+class Rate:
+    """A token bucket for each client address; of the most recent `REMEMBERED_CLIENTS` ones."""
+
+    def __init__(self, per_second: float, burst_s: float, clock: Callable[[], float]) -> None:
+        self._rate = per_second
+        self._burst = max(per_second * burst_s, 1.0)
+        self._clock = clock
+        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def allow(self, client: str) -> bool:
+        """Whether one more review of this client is within its rate."""
+        if not self._rate:
+            return True
+        now = self._clock()
+        tokens, then = self._clients.get(client, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - then) * self._rate)
+        allowed = tokens >= 1.0
+        self._clients[client] = (tokens - 1.0 if allowed else tokens, now)
+        self._clients.move_to_end(client)
+        if len(self._clients) > REMEMBERED_CLIENTS:
+            self._clients.popitem(last=False)
+        return allowed
+
+
+def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsProtocol]:
+    """Uvicorn's protocol with two limits that it does not have.
+
+    Connections beyond the limit are closed at once instead of being held open for a 503, and a request
+    whose headers do not arrive in time ends its connection.
+    """
+
+    class Limited(HttpToolsProtocol):
+        _deadline: asyncio.TimerHandle | None = None
+        _size = 0
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                self._refuse()
+                return
+            self._expect_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._headers_are_here()
+            super().connection_lost(exc)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._size = 0
+            if self._deadline is None:
+                self._expect_headers()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            super().on_header(name, value)
+            self._size += len(name) + len(value)
+            if self._size > limits.headers:
+                self._refuse()
+
+        def on_headers_complete(self) -> None:
+            self._headers_are_here()
+            if self.transport.is_closing():
+                return
+            super().on_headers_complete()
+
+        def _expect_headers(self) -> None:
+            self._deadline = self.loop.call_later(limits.headers_s, self._refuse)
+
+        def _headers_are_here(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _refuse(self) -> None:
+            on_refused()
+            self.transport.abort()
+
+    return Limited

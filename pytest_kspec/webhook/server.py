@@ -1,0 +1,232 @@
+"""The webhook as a process: uvicorn, and the threads that keep specifications and certificate right.
+
+It serves from the start, so that probes can be answered, and says on /readyz what is still missing. On SIGTERM
+it first stops being ready and goes on serving for `drain_s`: API servers hear of that later than it happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+
+from pytest_kspec.errors import KspecError
+from pytest_kspec.webhook import audit, certificates, limits, reviews
+from pytest_kspec.webhook.access import Access
+from pytest_kspec.webhook.app import App
+from pytest_kspec.webhook.breaker import Breaker, Settings, State
+from pytest_kspec.webhook.certificates import Keeper
+from pytest_kspec.webhook.events import EventSink
+from pytest_kspec.webhook.limits import Limits
+from pytest_kspec.webhook.metrics import Metrics
+from pytest_kspec.webhook.namespaces import NamespaceLabels
+from pytest_kspec.webhook.reviews import Reviewer
+from pytest_kspec.webhook.sink import AuditLog, Queue
+from pytest_kspec.webhook.specs import Loaded, Specs
+from pytest_kspec.webhook.tls import ServerTls
+
+log = logging.getLogger("kspec.webhook")
+
+AUDIT_QUEUE = 20_000
+EVENT_QUEUE = 1_000
+
+
+@dataclass(slots=True)
+class Options:
+    """What a webhook is started with.
+
+    host, port:   where it listens; port 0: any, told by `Webhook.port`
+    access:       the cluster; None: it asks and writes nothing there
+    keeper:       where its certificate comes from; None: plain HTTP, for tests and benchmarks
+    audit:        path of the audit log and its format; path "-": standard output; None: none
+    reload_s, certificate_s: how often specifications and certificate are looked at
+    drain_s:      how long it goes on serving after it was told to end
+    """
+
+    specs: Specs
+    keeper: Keeper | None
+    host: str = "0.0.0.0"
+    port: int = 9443
+    access: Access | None = None
+    excluded: frozenset[str] = frozenset()
+    events: bool = True
+    audit: tuple[str, str] | None = None
+    limits: Limits = field(default_factory=Limits)
+    breaker: Settings = field(default_factory=Settings)
+    reload_s: float = 5.0
+    certificate_s: float = 10.0
+    drain_s: float = 5.0
+
+
+class Webhook:
+    """One server. `run` blocks until it is told to end."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.metrics = Metrics()
+        self.tls = ServerTls()
+        self._ending = threading.Event()
+        self._queues: list[Queue] = []
+        self._failed: dict[str, str] = {}
+        breaker = Breaker(time.monotonic, options.breaker, self._breaker_changed)
+        self.metrics.breaker(
+            lambda: reviews.is_open(breaker), lambda: breaker.error_rate, lambda: float(breaker.evaluations)
+        )
+        self.reviewer = Reviewer(self.metrics, breaker, excluded=options.excluded)
+        if options.access is not None:
+            self.reviewer.labels = NamespaceLabels(options.access)
+            if options.events:
+                self.reviewer.events = self._queue(EventSink(options.access), EVENT_QUEUE)
+        if options.audit is not None:
+            path, form = options.audit
+            self.reviewer.audit = self._queue(AuditLog(path, audit.FORMATS[form]), AUDIT_QUEUE)
+
+    @property
+    def not_ready(self) -> Iterator[str]:
+        """Why it is not ready; nothing: it is."""
+        if self._options.keeper is not None and not self.tls.ready:
+            yield f"no certificate{_because(self._failed.get('certificate'))}"
+        if self.reviewer.policies is None:
+            yield f"no specification{_because(self._failed.get('specifications'))}"
+        elif not self.reviewer.policies.all:
+            yield "no specification is to be enforced"
+        if self._ending.is_set():
+            yield "ending"
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises KspecError where it cannot listen."""
+        rate = limits.Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
+        app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready)
+        config = uvicorn.Config(
+            app,
+            host=self._options.host,
+            port=self._options.port,
+            loop="uvloop",
+            http=limits.protocol(self._options.limits, self.metrics.refused_connections.inc),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=self._options.limits.idle_s,
+            timeout_graceful_shutdown=10,
+            ssl_context_factory=self._context if self._options.keeper is not None else None,
+        )
+        server = _Server(config, self._ending, self._options.drain_s)
+        jobs = [self._job("specifications", self._reload, self._options.reload_s)]
+        if self._options.keeper is not None:
+            jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
+        for job in jobs:
+            job.start()
+        try:
+            server.run()
+        except SystemExit as error:
+            raise KspecError(
+                "the webhook cannot listen.",
+                where=f"{self._options.host}:{self._options.port}",
+                fix="Is the port taken?",
+            ) from error
+        finally:
+            self._ending.set()
+            for queue in self._queues:
+                queue.close()
+
+    def _context(self, _config: Any, _default: Any) -> ssl.SSLContext:
+        return self.tls.context
+
+    def _queue(self, sink: Any, length: int) -> Queue:
+        queue = Queue(sink, length, lambda name, count: self.metrics.dropped.labels(name).inc(count))
+        self._queues.append(queue)
+        return queue
+
+    # -- kept right in the background ----------------------------------------------------------------------
+
+    def _job(self, what: str, action: Any, every_s: float) -> threading.Thread:
+        def run() -> None:
+            while not self._ending.is_set():
+                try:
+                    action()
+                except certificates.Errors as error:
+                    self._complain(what, str(error))
+                else:
+                    self._failed.pop(what, None)
+                self._ending.wait(every_s if self._ready_once(what) else min(every_s, 0.5))
+
+        return threading.Thread(target=run, name=f"kspec-{what}", daemon=True)
+
+    def _ready_once(self, what: str) -> bool:
+        """Until there is something to serve, look more often."""
+        return self.tls.ready if what == "certificate" else self.reviewer.policies is not None
+
+    def _complain(self, what: str, text: str) -> None:
+        if self._failed.get(what) != text:
+            log.error("%s: %s", what, text)
+            self.metrics.reload_errors.labels(what).inc()
+        self._failed[what] = text
+
+    def _keep(self) -> None:
+        assert self._options.keeper is not None
+        try:
+            self._options.keeper.tick(self.tls)
+        finally:
+            if self.tls.expires is not None:
+                self.metrics.certificate_expiry.set(self.tls.expires.timestamp())
+
+    def _reload(self) -> None:
+        specs = self._options.specs
+        if specs.changed() or "specifications" in self._failed:
+            self._announce(specs.load())
+
+    def _announce(self, loaded: Loaded) -> None:
+        self.reviewer.policies = loaded.policies
+        count: dict[str, int] = {"monitor": 0, "audit": 0, "enforce": 0}
+        for policy in loaded.policies.all:
+            count[policy.mode] += 1
+            left = len(policy.plan.not_enforceable)
+            log.info(
+                "%s %s: %s, %d rules, %d requirements cannot be enforced at admission",
+                policy.name, policy.spec.version, policy.mode, len(policy.rules), left,
+            )  # fmt: skip
+        for name, reason in loaded.left_out:
+            log.warning("%s is left out: %s", name, reason)
+        for mode, number in count.items():
+            self.metrics.policies.labels(mode).set(number)
+
+    def _breaker_changed(self, old: State, new: State) -> None:
+        level = logging.ERROR if new is State.OPEN else logging.WARNING
+        log.log(level, "circuit breaker: %s, was %s", new, old)
+
+
+class _Server(uvicorn.Server):
+    """Goes on serving for a while after the signal; a second signal ends it at once."""
+
+    def __init__(self, config: uvicorn.Config, ending: threading.Event, drain_s: float) -> None:
+        super().__init__(config)
+        self._ending = ending
+        self._drain_s = drain_s
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._ending.is_set():
+            self._end()
+            return
+        self._ending.set()
+        log.info("told to end; serving for %.0f s more", self._drain_s)
+        asyncio.get_running_loop().call_later(self._drain_s, self._end)
+
+    def _end(self) -> None:
+        # Without remembering the signal: uvicorn would raise it again, before the queues are written out.
+        self.should_exit = True
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""

@@ -1,0 +1,134 @@
+"""Specifications of the webhook: from files and from custom resources, loaded again when they change.
+
+What is wrong is never half in force: if anything cannot be loaded, all stays as it was, and metric and log say
+so. A specification for another cluster is left out, and so is one that is not to be enforced; both are named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_kspec.enforce.decide import Policies
+from pytest_kspec.enforce.policy import Mode, Policy, mode_of
+from pytest_kspec.errors import SpecError
+from pytest_kspec.model.exemption import Exemption, load_exemptions
+from pytest_kspec.model.spec_document import RESOURCE_VERSION, SPEC_KIND
+from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec, spec_from_text
+from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.webhook.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Policies in force, and what was left out: (specification, reason)."""
+
+    policies: Policies
+    left_out: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Specs:
+    """Where specifications come from.
+
+    cluster:     name of this cluster; a specification with another `clusterRef` is not for it
+    access:      the cluster whose ClusterSpecification resources count, too; None: files only
+    mode:        instead of the mode of each specification
+    """
+
+    paths: Sequence[str]
+    cluster: str
+    version: str = ""
+    checks: Sequence[Path] = ()
+    exemptions: Sequence[str] = ()
+    access: Access | None = None
+    mode: Mode | None = None
+    _catalogs: dict[tuple[Path, ...], Catalog] = field(default_factory=dict)
+    _seen: Any = None
+
+    def changed(self) -> bool:
+        """Whether anything is not as it was when it was last asked. Raises KspecError."""
+        now = self._state()
+        changed = bool(now != self._seen)
+        self._seen = now
+        return changed
+
+    def load(self) -> Loaded:
+        """Read everything. Raises KspecError with what is wrong; nothing is in force by this alone."""
+        exemptions: list[Exemption] = []
+        for path in self.exemptions:
+            exemptions += load_exemptions(path)
+        policies: list[Policy] = []
+        left_out: list[tuple[str, str]] = []
+        names: dict[str, str] = {}
+        for spec in self._specs():
+            other = names.setdefault(spec.name, spec.path)
+            if other != spec.path:
+                raise SpecError(
+                    f"a specification named {spec.name!r} is already there: {other}.", where=spec.path
+                )
+            reason = self._reason_against(spec)
+            if reason:
+                left_out.append((spec.name, reason))
+                continue
+            policies.append(
+                Policy(
+                    spec,
+                    self._catalog((*self.checks, *spec.checks)),
+                    cluster=self.cluster,
+                    version=self.version,
+                    mode=self.mode,
+                    more_exemptions=exemptions,
+                )
+            )
+        return Loaded(Policies(policies), tuple(left_out))
+
+    def _reason_against(self, spec: LoadedSpec) -> str:
+        if spec.cluster_ref and spec.cluster_ref != self.cluster:
+            return f"it is for the cluster {spec.cluster_ref}, this is {self.cluster}"
+        if self.mode is None:
+            if mode_of(spec) is Mode.OFF:
+                return "enforcement.enabled is not true"
+            if spec.spec.webhooks is not None and not spec.spec.webhooks.enabled:
+                return "webhooks.enabled is not true"
+        return ""
+
+    def _specs(self) -> list[LoadedSpec]:
+        found = [load_spec(path) for path in find_specs(self.paths)] if self.paths else []
+        for item in self._resources():
+            name = item["metadata"]["name"]
+            found.append(spec_from_text(json.dumps(item), f"ClusterSpecification/{name}"))
+        return found
+
+    def _resources(self) -> list[dict[str, Any]]:
+        if self.access is None:
+            return []
+        items = self.access.do(lambda writer: writer.list(RESOURCE_VERSION, SPEC_KIND))
+        return [
+            {
+                "apiVersion": RESOURCE_VERSION,
+                "kind": SPEC_KIND,
+                "metadata": {"name": item["metadata"]["name"]},
+                "spec": item.get("spec", {}),
+            }
+            for item in items
+        ]
+
+    def _catalog(self, paths: tuple[Path, ...]) -> Catalog:
+        if paths not in self._catalogs:
+            self._catalogs[paths] = load_catalog(list(dict.fromkeys(paths)))
+        return self._catalogs[paths]
+
+    def _state(self) -> Any:
+        files = [*(str(path) for path in find_specs(self.paths))] if self.paths else []
+        stats = [(path, *_identity(path)) for path in (*files, *self.exemptions)]
+        return stats, self._resources()
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size, found.st_ino

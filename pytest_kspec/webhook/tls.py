@@ -1,0 +1,88 @@
+"""The TLS context of the server, whose certificate changes without a restart.
+
+A certificate and its key are tried together before they are put in force: half a rotation (a new certificate
+with the old key) never reaches a client. New connections see the new certificate, open ones keep theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pytest_kspec.webhook import authority
+from pytest_kspec.webhook.authority import CertificateError
+
+CERTIFICATE, KEY, BUNDLE, AUTHORITY_KEY = "tls.crt", "tls.key", "ca.crt", "ca.key"
+"""Names of files and of keys of a Secret; the first three as cert-manager writes them."""
+
+
+class ServerTls:
+    """`context` is for the server; a handshake is handed on to the context that is in force then.
+
+    A context in use is never changed: between its new certificate and its new key a handshake would fail.
+    """
+
+    def __init__(self) -> None:
+        self.context = _context()
+        self.context.sni_callback = self._choose  # also called where the client names no server
+        self.expires: dt.datetime | None = None
+        self._current: ssl.SSLContext | None = None
+        self._served: tuple[bytes, bytes] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a certificate at all, and it is still valid."""
+        return self.expires is not None and self.expires > dt.datetime.now(dt.UTC)
+
+    def serve(self, certificate: bytes, key: bytes) -> bool:
+        """Put a PEM chain and its key in force; False if they already are. Raises CertificateError."""
+        if self._served == (certificate, key):
+            return False
+        expires = authority.expiry(certificate)
+        context = _context()
+        with tempfile.TemporaryDirectory(prefix="kspec-tls-") as name:  # mode 0700
+            paths = (Path(name) / CERTIFICATE, Path(name) / KEY)
+            for path, content in zip(paths, (certificate, key), strict=True):
+                write_private(path, content)
+            try:
+                context.load_cert_chain(*paths)
+            except ssl.SSLError as error:
+                raise CertificateError(
+                    f"the certificate and the key do not belong together ({error.reason})."
+                ) from error
+        self._current = context
+        self.expires = expires
+        self._served = (certificate, key)
+        return True
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _base: Any) -> int | None:
+        if self._current is None:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = self._current
+        return None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner only."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
