@@ -190,3 +190,56 @@ def _pod(rng: random.Random, app: str, template: dict[str, Any], number: int) ->
             ],
         },
     }
+
+
+def reviews(templates: int, count: int) -> list[bytes]:
+    """AdmissionReviews of pods as they are created: 3 KB each, of so many templates, about one in ten bad."""
+    rng = random.Random(templates)
+    encode = msgspec.json.Encoder().encode
+    made = []
+    specs = []
+    for number in range(templates):
+        app = f"app-{number:05d}"
+        spec = _spec(rng, app)
+        spec["containers"] = [dict(_admitted(spec["containers"][0]))]
+        spec["initContainers"] = []
+        specs.append((app, spec))
+    for number in range(count):
+        app, spec = specs[number % templates]
+        pod = _pod(rng, app, spec, number)
+        pod["spec"].pop("nodeName")
+        pod["metadata"].pop("uid")
+        pod["metadata"].pop("managedFields")
+        pod["status"] = {"phase": "Pending", "qosClass": "Burstable"}
+        made.append(
+            encode(
+                {
+                    "kind": "AdmissionReview",
+                    "apiVersion": "admission.k8s.io/v1",
+                    "request": {
+                        "uid": f"{rng.getrandbits(128):032x}",
+                        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                        "resource": {"group": "", "version": "v1", "resource": "pods"},
+                        "requestKind": {"group": "", "version": "v1", "kind": "Pod"},
+                        "requestResource": {"group": "", "version": "v1", "resource": "pods"},
+                        "namespace": pod["metadata"]["namespace"],
+                        "operation": "CREATE",
+                        "userInfo": {
+                            "username": "system:serviceaccount:kube-system:replicaset-controller",
+                            "groups": ["system:serviceaccounts", "system:authenticated"],
+                        },
+                        "object": {"kind": "Pod", "apiVersion": "v1", **pod},
+                        "oldObject": None,
+                        "dryRun": False,
+                        "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
+                    },
+                }
+            )
+        )
+    return made
+
+
+def _admitted(container: dict[str, Any]) -> dict[str, Any]:
+    """With the cpu limit that the strict specification asks for, so that most pods are admitted."""
+    limits = {"memory": "256Mi", "cpu": "500m"}
+    return container | {"resources": container["resources"] | {"limits": limits}}

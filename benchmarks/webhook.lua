@@ -1,0 +1,14 @@
+-- wrk: posts each line of a file in turn.
+local requests, at = {}, 0
+
+function init(args)
+  for line in io.lines(args[1]) do
+    local headers = { ["Content-Type"] = "application/json" }
+    requests[#requests + 1] = wrk.format("POST", "/validate", headers, line)
+  end
+end
+
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
