@@ -38,6 +38,7 @@ RATE, RATE_S = 2000, 10
 THROUGHPUT_S = 10
 MEMORY_REVIEWS = 100_000
 CONNECTIONS = 16
+HEAD = b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 class Server(NamedTuple):
@@ -115,8 +116,7 @@ async def latency(server: Server, bodies: list[bytes], ca: Path) -> list[float]:
 
     async def one(body: bytes, due: float) -> None:
         reader, writer = await connections.get()
-        head = f"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        writer.write(HEAD % len(body) + body)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", answer)
         assert answer.startswith(b"HTTP/1.1 200")
@@ -151,8 +151,12 @@ def main() -> None:
                 request = urllib.request.Request(
                     f"https://127.0.0.1:{server.port}/validate", body, {"Content-Type": "application/json"}
                 )
-                denied += not json.load(urllib.request.urlopen(request, context=context))["response"]["allowed"]
-            print(f"{PODS} pods of {TEMPLATES} templates, {size:,.0f} bytes a review, {denied / PODS:.0%} denied")
+                denied += not json.load(urllib.request.urlopen(request, context=context))["response"][
+                    "allowed"
+                ]
+            print(
+                f"{PODS} pods of {TEMPLATES} templates, {size:,.0f} bytes a review, {denied / PODS:.0%} denied"
+            )
             throughput(server, path, 3)
             cpu, wall = server.cpu_s, time.monotonic()
             rate, tail = throughput(server, path, THROUGHPUT_S)

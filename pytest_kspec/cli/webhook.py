@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
         ) from error
     from pathlib import Path
 
-    from pytest_kspec.enforce.policy import Mode
+    from pytest_kspec.enforce.modes import Mode
     from pytest_kspec.webhook.specs import Specs
 
     logging.basicConfig(

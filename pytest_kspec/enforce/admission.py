@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
+from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model.finding import ResourceRef
 
@@ -214,7 +215,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     """One object of a request, as policies see it.
 
     ref:           an object that has no name yet (`generateName`) is called by what its name will begin with
-    owner:         its controller as far as the object tells, else itself
+    owner:         whose it is, as far as the object tells
     template_path: prefix of pod paths: "" for a Pod, None for what has no pod in it
     spec:          raw JSON of the pod spec; where template_path is None, of the object's own `spec`
     annotations:   of the pod
@@ -252,16 +253,16 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
     namespace = request.namespace or metadata.namespace or ""
     name = metadata.name or request.name or metadata.generateName or ""
     ref = ResourceRef(kind.api_version, kind.kind, namespace, name)
-    owner = ref
+    labels = metadata.labels or _NONE
+    controller = None
     for reference in metadata.ownerReferences or ():
         if reference.controller:
-            owner_namespace = "" if reference.kind == "Node" else namespace
-            owner = ResourceRef(reference.apiVersion, reference.kind, owner_namespace, reference.name)
+            controller = ResourceRef(reference.apiVersion, reference.kind, namespace, reference.name)
             break
     return Subject(
         ref=ref,
-        owner=owner,
-        labels=metadata.labels or _NONE,
+        owner=admitted_owner(ref, labels, controller),
+        labels=labels,
         template_path=template_path,
         spec=bytes(spec),
         annotations=annotations or _NONE,

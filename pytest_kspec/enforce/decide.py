@@ -20,8 +20,9 @@ import msgspec
 
 from pytest_kspec.cluster.shapes import Shapes, security_annotations
 from pytest_kspec.enforce.admission import BROKEN, AdmissionRequest, Subject, subject
+from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcedRule
-from pytest_kspec.enforce.policy import LabelsUnknown, Mode, Policy
+from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
 from pytest_kspec.model.finding import CLUSTER, Finding, ResourceRef, path_in, plain, statement
 from pytest_kspec.model.resources import PodShape
@@ -131,7 +132,7 @@ class Policies:
     """All policies of a webhook, with a bounded memory of what their rules say about pods seen before."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
-        self.all = tuple(policy for policy in policies if policy.mode is not Mode.OFF)
+        self.all = tuple(policies)
         self.needs_labels = any(policy.needs_labels for policy in self.all)
         self._pod_rules = self._rules("pods")
         self._service_rules = self._rules("services")

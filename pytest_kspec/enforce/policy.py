@@ -9,29 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
+from pytest_kspec.enforce.modes import Mode, asked_mode
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, enforcement_plan
 from pytest_kspec.model.activation import ActivationClock
 from pytest_kspec.model.exemption import Exemption, ExemptionMatcher, Exemptions
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog
-
-
-class Mode(StrEnum):
-    """What a violation leads to: nothing that the user sees, a warning, a denial. Off: not evaluated."""
-
-    OFF = "off"
-    MONITOR = "monitor"
-    AUDIT = "audit"
-    ENFORCE = "enforce"
-
-
-def mode_of(spec: LoadedSpec) -> Mode:
-    """Off unless `enforcement.enabled`; without a mode: monitor."""
-    enforcement = spec.spec.enforcement
-    return Mode(enforcement.mode) if enforcement is not None and enforcement.enabled else Mode.OFF
 
 
 def fails_closed(spec: LoadedSpec) -> bool:
@@ -45,8 +30,9 @@ class LabelsUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """What holds until `until`."""
+    """What holds from `since` until just before `until`."""
 
+    since: datetime
     until: datetime
     plan: EnforcementPlan
     matchers: tuple[ExemptionMatcher, ...]
@@ -76,7 +62,7 @@ class Policy:
     ) -> None:
         self.spec = spec
         self.name = spec.name
-        self.mode = mode_of(spec) if mode is None else mode
+        self.mode = asked_mode(spec) if mode is None else mode
         self.fails_closed = fails_closed(spec)
         self.scope = spec.spec.namespace_scope
         self.needs_labels = self.scope is not None and self.scope.namespace_selector is not None
@@ -127,7 +113,7 @@ class Policy:
         return self._now(moment).matchers[index]
 
     def _now(self, moment: datetime) -> _Timed:
-        if moment >= self._timed.until:
+        if not self._timed.since <= moment < self._timed.until:
             self._timed = self._at(moment)
         return self._timed
 
@@ -137,4 +123,4 @@ class Policy:
         matchers = tuple(exemptions.for_check(rule.requirement.id, self._cluster) for rule in plan.rules)
         ends = [end for item in self._exemptions if (end := item.expires) is not None and end > moment]
         ends += [plan.boundary] if plan.boundary is not None else []
-        return _Timed(min(ends, default=_NEVER), plan, matchers)
+        return _Timed(moment, min(ends, default=_NEVER), plan, matchers)

@@ -18,7 +18,7 @@ from pytest_kspec import __version__
 from pytest_kspec.cluster.redact import REMOVED, is_credential
 from pytest_kspec.enforce.admission import AdmissionRequest, cut
 from pytest_kspec.enforce.decide import Decision, Failure, Found
-from pytest_kspec.enforce.policy import Mode
+from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.model.finding import Finding, statement
 
 Record = dict[str, Any]
@@ -60,7 +60,11 @@ def safe(finding: Finding) -> Finding:
         shown = cut(text, LONGEST_VALUE)
     else:
         return finding
-    return replace(finding, actual=shown, message=statement(finding.path, shown, finding.expected))
+    expected = finding.expected
+    if shown == REMOVED:
+        expected = expected.partition(" (")[0]  # what is in brackets may repeat a part of the value
+    text = statement(finding.path, shown, expected)
+    return replace(finding, actual=shown, expected=expected, message=text)
 
 
 def _names_credential(value: Any) -> bool:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kspec.enforce.decide import Policies
-from pytest_kspec.enforce.policy import Mode, Policy, mode_of
+from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import SpecError
+from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemption, load_exemptions
 from pytest_kspec.model.spec_document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec, spec_from_text
@@ -49,6 +51,7 @@ class Specs:
     mode: Mode | None = None
     _catalogs: dict[tuple[Path, ...], Catalog] = field(default_factory=dict)
     _seen: Any = None
+    _read: Sequence[str] = ()  # also bases and templates
 
     def changed(self) -> bool:
         """Whether anything is not as it was when it was last asked. Raises KspecError."""
@@ -85,13 +88,14 @@ class Specs:
                     more_exemptions=exemptions,
                 )
             )
+        self._seen = self._state()  # now with the bases; what changed meanwhile is seen the next time but one
         return Loaded(Policies(policies), tuple(left_out))
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if spec.cluster_ref and spec.cluster_ref != self.cluster:
             return f"it is for the cluster {spec.cluster_ref}, this is {self.cluster}"
         if self.mode is None:
-            if mode_of(spec) is Mode.OFF:
+            if spec.spec.enforcement is None or not spec.spec.enforcement.enabled:
                 return "enforcement.enabled is not true"
             if spec.spec.webhooks is not None and not spec.spec.webhooks.enabled:
                 return "webhooks.enabled is not true"
@@ -99,9 +103,13 @@ class Specs:
 
     def _specs(self) -> list[LoadedSpec]:
         found = [load_spec(path) for path in find_specs(self.paths)] if self.paths else []
-        for item in self._resources():
-            name = item["metadata"]["name"]
-            found.append(spec_from_text(json.dumps(item), f"ClusterSpecification/{name}"))
+        resources = self._resources()
+        # Bases of custom resources are custom resources: no file is read for them.
+        library = Library(parts={item["metadata"]["name"]: item["spec"] for item in resources})
+        for item in resources:
+            where = f"{SPEC_KIND}/{item['metadata']['name']}"
+            found.append(spec_from_text(json.dumps(item), where, library))
+        self._read = sorted({path for spec in found for path in spec.files if os.path.exists(path)})
         return found
 
     def _resources(self) -> list[dict[str, Any]]:
@@ -125,7 +133,7 @@ class Specs:
 
     def _state(self) -> Any:
         files = [*(str(path) for path in find_specs(self.paths))] if self.paths else []
-        stats = [(path, *_identity(path)) for path in (*files, *self.exemptions)]
+        stats = [(path, *_identity(path)) for path in sorted({*files, *self.exemptions, *self._read})]
         return stats, self._resources()
 
 

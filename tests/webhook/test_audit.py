@@ -1,0 +1,189 @@
+"""The audit log: three formats of one record, no secrets, and a sink that never holds up a review."""
+
+import json
+import os
+import re
+import threading
+
+import pytest
+
+from pytest_kspec.enforce.decide import decide
+from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.webhook import audit
+from pytest_kspec.webhook.events import A_MINUTE, EventSink, event_of
+from pytest_kspec.webhook.sink import AuditLog, Queue
+from tests.webhook.reviewing import NOW, container, forbid, pod, policies, policy, request, require
+
+
+def entry(obj, *made):
+    asked = request(obj)
+    return audit.record(asked, decide(asked, policies(*made), NOW), NOW)
+
+
+DENIED = entry(pod(hostNetwork=True), policy(forbid("hostNetwork")))
+
+
+def test_json_is_one_line_with_everything():
+    (line,) = audit.as_json(DENIED)
+    data = json.loads(line)
+    assert b"\n" not in line
+    assert data["time"] == "2026-06-01T12:00:00.000+00:00"
+    assert data["action"] == "denied"
+    assert data["violations"][0] | {"expected": ""} == {
+        "policy": "strict",
+        "policyVersion": "",
+        "mode": "enforce",
+        "action": "denied",
+        "check": "workloads.containers.forbidden[hostNetwork]",
+        "severity": "high",
+        "path": "spec.hostNetwork",
+        "container": "",
+        "actual": True,
+        "expected": "",
+        "message": "spec.hostNetwork is true, must be unset or false",
+        "exemption": None,
+    }
+
+
+def test_ecs_has_the_fields_of_its_schema():
+    (line,) = audit.as_ecs(DENIED)
+    data = json.loads(line)
+    assert data["@timestamp"].startswith("2026-06-01T12:00:00")
+    assert data["ecs"]["version"].startswith("8.")
+    assert data["event"] | {"id": ""} == {
+        "kind": "alert",
+        "category": ["configuration"],
+        "type": ["denied"],
+        "action": "admission-denied",
+        "outcome": "failure",
+        "id": "",
+        "provider": "pytest-kspec",
+        "severity": 8,
+    }
+    assert data["user"]["name"] == "alice"
+    assert data["orchestrator"]["resource"] == {"type": "Pod", "name": "web"}
+
+
+def test_cef_escapes_and_has_a_line_a_violation():
+    bad = entry(
+        pod(hostNetwork=True, hostPID=True),
+        policy(forbid("hostNetwork")),
+        policy(forbid("hostPID"), name="x=y|z\n"),
+    )
+    lines = list(audit.as_cef(bad))
+    assert len(lines) == 2
+    for line in lines:
+        assert re.match(rb"CEF:0\|pytest-kspec\|kspec webhook\|[^|]+\|[^|]+\|Admission denied\|8\|rt=", line)
+        assert b"\n" not in line
+    assert b"cs3=x\\=y|z\\n" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "part"),
+    [
+        ({"containers": [container(env=[{"name": "DB", "value": "a-SECRET"}])]}, forbid("env.value", exists=True)),
+        ({"containers": [container(command=["x", "a-SECRET"])]}, forbid("command", exists=True)),
+        (
+            {"containers": [container(image="user:a-SECRET@evil/x://a:a-SECRET@h")]},
+            {"workloads": {"images": {"requireDigests": True}}},
+        ),
+        (
+            {"containers": [container(env=[{"name": "PASSWORD", "value": "a-SECRET"}])]},
+            forbid("env", exists=True),
+        ),
+    ],
+)  # fmt: skip
+def test_values_that_may_be_credentials_are_not_written_but_their_path_is(spec, part):
+    made = entry(pod(**spec), policy(part))
+    assert made["violations"]
+    for form in audit.FORMATS.values():
+        assert b"SECRET" not in b"".join(form(made))
+    assert "SECRET" not in str(event_of(made))
+    assert made["violations"][0]["path"].startswith("spec.containers[app].")
+
+
+def test_the_event_is_about_the_object_and_short():
+    event = event_of(DENIED)
+    assert event["metadata"] == {"generateName": "web.", "namespace": "shop"}
+    assert event["involvedObject"]["kind"] == "Pod"
+    assert (event["reason"], event["type"]) == ("PolicyViolation", "Warning")
+    assert "spec.hostNetwork is true" in event["message"]
+    many = pod(containers=[container(name=f"c{i}") for i in range(200)])
+    assert len(event_of(entry(many, policy(require("tty"))))["message"]) <= 1000
+    assert event_of(entry(pod(hostNetwork=True), policy(forbid("hostNetwork"), "monitor"))) is None
+
+
+class Access:
+    def __init__(self):
+        self.written = []
+
+    def do(self, action):
+        self.written.append(action)
+
+
+def test_equal_events_are_one_and_their_number_is_bounded():
+    clock, access = [0.0], Access()
+    sink = EventSink(access, lambda: clock[0])
+    sink.write([DENIED] * 50)
+    assert len(access.written) == 1
+    clock[0] += 601
+    sink.write([DENIED])
+    assert len(access.written) == 2
+    other = [DENIED | {"resource": DENIED["resource"] | {"name": f"p{i}"}} for i in range(500)]
+    sink.write(other)
+    assert len(access.written) <= A_MINUTE + 1
+
+
+class Slow:
+    name = "slow"
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.written = []
+
+    def write(self, records):
+        self.gate.wait(10)
+        if "fail" in records:
+            raise SourceUnavailable("away")
+        self.written += records
+
+    def close(self):
+        self.written.append("closed")
+
+
+def test_a_sink_that_waits_holds_up_nobody_and_what_is_lost_is_counted():
+    sink, dropped = Slow(), []
+    queue = Queue(sink, 10, lambda name, count: dropped.append((name, count)))
+    for number in range(300):
+        queue.put(number)
+    assert len(dropped) >= 300 - 2 * 11
+    sink.gate.set()
+    queue.close()
+    assert sink.written[-1] == "closed"
+    assert len(sink.written) - 1 + len(dropped) == 300
+
+
+def test_a_sink_that_fails_loses_a_batch_and_goes_on():
+    sink, dropped = Slow(), []
+    sink.gate.set()
+    queue = Queue(sink, 10, lambda name, count: dropped.append(count))
+    queue.put("fail")
+    while not dropped:
+        pass
+    queue.put("good")
+    queue.close()
+    assert sink.written == ["good", "closed"]
+
+
+def test_the_file_is_private_appended_to_and_made_anew_after_rotation(tmp_path):
+    path = tmp_path / "audit.log"
+    path.write_text("before\n")
+    path.chmod(0o600)
+    log = AuditLog(str(path), audit.as_json)
+    log.write([DENIED])
+    os.rename(path, tmp_path / "audit.log.1")
+    log.write([DENIED, DENIED])
+    log.close()
+    assert len((tmp_path / "audit.log.1").read_text().splitlines()) == 2
+    assert len(path.read_text().splitlines()) == 2
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,103 @@
+"""When the breaker opens, what it lets through, when it closes. Time is a number here."""
+
+import pytest
+
+from pytest_kspec.webhook.breaker import Breaker, State
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock):
+    return Breaker(clock)
+
+
+def run(breaker, *results):
+    for failed in results:
+        if breaker.allow():
+            breaker.record(failed=failed)
+
+
+def test_it_opens_at_half_errors_and_not_below_ten_evaluations(breaker):
+    run(breaker, *[True] * 9)
+    assert breaker.state is State.CLOSED
+    run(breaker, True)
+    assert breaker.state is State.OPEN
+    assert not breaker.allow()
+
+
+def test_it_stays_closed_below_half(breaker):
+    run(breaker, *[False, False, True] * 100)
+    assert breaker.state is State.CLOSED
+    assert breaker.error_rate == pytest.approx(1 / 3)
+    assert breaker.evaluations == 300
+
+
+def test_the_window_slides(breaker, clock):
+    run(breaker, *[False] * 20)
+    clock.now += 30
+    run(breaker, *[True] * 9)
+    assert breaker.state is State.CLOSED
+    clock.now += 30
+    assert breaker.evaluations == 9, "the first 20 are more than a minute ago"
+    run(breaker, True)
+    assert breaker.state is State.OPEN
+
+
+def opened(breaker):
+    run(breaker, *[True] * 10)
+    assert breaker.state is State.OPEN
+
+
+def test_after_the_cool_down_a_bounded_number_of_probes_goes_through(breaker, clock):
+    opened(breaker)
+    clock.now += 299
+    assert breaker.state is State.OPEN
+    clock.now += 1
+    assert breaker.state is State.HALF_OPEN
+    assert [breaker.allow() for _ in range(8)] == [True] * 5 + [False] * 3
+    for _ in range(4):
+        breaker.record(failed=False)
+        assert breaker.state is State.HALF_OPEN
+        assert not breaker.allow(), "no sixth probe"
+    breaker.record(failed=False)
+    assert breaker.state is State.CLOSED
+    assert breaker.evaluations == 0
+
+
+def test_a_probe_that_fails_opens_it_for_another_five_minutes(breaker, clock):
+    opened(breaker)
+    clock.now += 300
+    run(breaker, False, True)
+    assert breaker.state is State.OPEN
+    clock.now += 299
+    assert not breaker.allow()
+    clock.now += 1
+    run(breaker, *[False] * 5)
+    assert breaker.state is State.CLOSED
+
+
+def test_results_that_come_late_change_nothing(breaker, clock):
+    assert breaker.allow()
+    opened(breaker)
+    breaker.record(failed=False)
+    assert breaker.state is State.OPEN
+
+
+def test_changes_are_told(clock):
+    told = []
+    breaker = Breaker(clock, on_change=lambda old, new: told.append((str(old), str(new))))
+    opened(breaker)
+    clock.now += 300
+    run(breaker, *[False] * 5)
+    assert told == [("closed", "open"), ("open", "half-open"), ("half-open", "closed")]

@@ -1,0 +1,184 @@
+"""One review from bytes to bytes: whatever goes wrong the uid comes back, and everything said is counted."""
+
+import asyncio
+import time
+
+import pytest
+
+from pytest_kspec.enforce.admission import NotAReview
+from pytest_kspec.webhook.breaker import Breaker, State
+from pytest_kspec.webhook.metrics import Metrics
+from pytest_kspec.webhook.reviews import Reviewer
+from tests.enforce.test_decide import breaking
+from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy, response
+
+UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
+BAD = pod(hostNetwork=True)
+RULE = forbid("hostNetwork")
+
+
+class Kept(list):
+    put = list.append
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def reviewer(*made, clock=time.monotonic, **options):
+    return Reviewer(
+        Metrics(),
+        Breaker(clock),
+        policies=policies(*made),
+        audit=Kept(),
+        events=Kept(),
+        now=lambda: NOW,
+        **options,
+    )
+
+
+def ask(made, *args, **options):
+    return response(asyncio.run(made.review(body(*args, **options))))
+
+
+def counted(made, name, **labels):
+    return made.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_what_nobody_minds_is_allowed_and_leaves_no_record():
+    made = reviewer(policy(RULE))
+    assert ask(made, pod()) == {"uid": UID, "allowed": True}
+    assert made.audit == []
+    assert counted(made, "kspec_webhook_validation_results_total", result="allowed", mode="") == 1
+
+
+def test_a_denial_is_answered_counted_audited_and_becomes_an_event():
+    made = reviewer(policy(RULE))
+    answer = ask(made, BAD)
+    assert answer["uid"] == UID
+    assert answer["allowed"] is False
+    assert answer["status"]["code"] == 403
+    assert "spec.hostNetwork is true" in answer["status"]["message"]
+    assert answer["auditAnnotations"] == {"denied": "workloads.containers.forbidden[hostNetwork]"}
+    (entry,) = made.audit
+    assert made.events == [entry]
+    assert (entry["action"], entry["user"], entry["resource"]["name"]) == ("denied", "alice", "web")
+    assert counted(made, "kspec_policy_enforcement_actions_total", policy="strict", action="denied") == 1
+    assert counted(made, "kspec_webhook_validation_results_total", result="denied", mode="enforce") == 1
+    assert counted(made, "kspec_webhook_requests_total", result="success") == 1
+
+
+def test_warnings_and_exemptions_are_audited_too():
+    accepted = {"policyExemptions": [{"name": "e", "reason": "r", "approver": "bob", "namespaces": ["shop"]}]}
+    made = reviewer(policy(RULE, "audit", name="a"), policy(RULE | accepted, name="b"))
+    answer = ask(made, BAD)
+    assert answer["allowed"] is True
+    assert [text.partition(": ")[2][:2] for text in answer["warnings"]] == ["a:"]
+    (entry,) = made.audit
+    assert entry["action"] == "warned"
+    assert [(v["policy"], v["action"]) for v in entry["violations"]] == [("a", "warned"), ("b", "exempted")]
+    assert entry["violations"][1]["exemption"]["approver"] == "bob"
+    assert counted(made, "kspec_policy_enforcement_actions_total", policy="b", action="exempted") == 1
+
+
+def test_a_dry_run_is_answered_the_same_and_makes_no_event():
+    made = reviewer(policy(RULE))
+    assert ask(made, BAD, dryRun=True)["allowed"] is False
+    assert made.events == []
+    assert [entry["dryRun"] for entry in made.audit] == [True]
+
+
+@pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
+def test_a_rule_that_panics_is_answered_with_the_uid(fails, allowed):
+    made = reviewer(breaking("enforce", fails))
+    answer = ask(made, pod())
+    assert answer["uid"] == UID
+    assert answer["allowed"] is allowed
+    assert counted(made, "kspec_webhook_requests_total", result="error") == 1
+    assert counted(made, "kspec_webhook_fail_open_total") == float(allowed)
+    assert made.audit[0]["action"] == ("failed-open" if allowed else "denied")
+    assert ("not evaluated" in str(answer.get("warnings"))) is allowed
+
+
+class NoLabels:
+    async def of(self, namespace):
+        raise RuntimeError(f"secret of {namespace}")
+
+
+@pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
+def test_what_breaks_outside_of_rules_is_answered_too(fails, allowed, caplog):
+    scope = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}
+    made = reviewer(policy(RULE | scope, fails=fails), labels=NoLabels())
+    answer = ask(made, BAD)
+    assert (answer["uid"], answer["allowed"]) == (UID, allowed)
+    assert "RuntimeError at" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
+def test_an_open_breaker_answers_as_the_specification_says_and_closes_again(fails, allowed):
+    clock = Clock()
+    made = reviewer(breaking("enforce", fails), clock=clock)
+    for _ in range(10):
+        ask(made, pod())
+    assert made.breaker.state is State.OPEN
+    good = policies(policy(RULE, fails=fails))
+    made.policies = good
+    answer = ask(made, pod())
+    assert (answer["uid"], answer["allowed"]) == (UID, allowed)
+    assert counted(made, "kspec_webhook_requests_total", result="circuit_breaker_tripped") == 1
+    assert counted(made, "kspec_webhook_fail_open_total") == (11 if allowed else 0)
+    assert "breaker" in made.audit[-1]["failures"][0]["what"]
+    if allowed:
+        assert "breaker" in answer["warnings"][0]
+    clock.now += 300
+    for _ in range(5):
+        assert ask(made, pod())["allowed"] is True
+    assert made.breaker.state is State.CLOSED
+    assert ask(made, BAD)["allowed"] is False
+
+
+GARBAGE = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}',
+    b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":null}',
+    b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"","kind":{}}}',
+    b'{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","request":{"uid":"1","kind":{}}}',
+    b"\xff\xfe",
+    b"[" * 100_000,
+]
+
+
+def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker():
+    made = reviewer(policy(RULE))
+    for _ in range(50):
+        for junk in GARBAGE:
+            with pytest.raises(NotAReview):
+                asyncio.run(made.review(junk))
+    wrong = pod(containers=5)
+    for _ in range(50):
+        assert ask(made, wrong)["allowed"] is False
+    assert made.breaker.state is State.CLOSED
+    assert made.breaker.error_rate == 0
+    assert counted(made, "kspec_webhook_requests_total", result="bad_request") == 50 * len(GARBAGE)
+
+
+def test_excluded_namespaces_are_allowed_and_none_is_excluded_by_its_name_alone():
+    system = {**BAD, "metadata": {"name": "a", "namespace": "kube-system"}}
+    assert ask(reviewer(policy(RULE)), system)["allowed"] is False
+    assert ask(reviewer(policy(RULE), excluded=frozenset({"kube-system"})), system)["allowed"] is True
+
+
+def test_many_warnings_are_cut_and_counted():
+    many = pod(containers=[{"name": f"c{i}", "image": "x"} for i in range(30)])
+    made = reviewer(policy({"workloads": {"images": {"requireDigests": True}}}, "audit"))
+    warnings = ask(made, many)["warnings"]
+    assert len(warnings) == 16
+    assert warnings[-1] == "kspec: and 15 more"
+    assert sum(len(text.encode()) for text in warnings) < 4096
