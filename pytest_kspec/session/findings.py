@@ -101,7 +101,7 @@ class _Group:
             return None
         if self.rule is not None and not self.fixed:
             patch = repair(self.rule, self.violation, shown.shape)
-            self.fix = plain(in_template(shown.template_path, patch)) if patch else None
+            self.fix = in_template(shown.template_path, patch) if patch else None
             self.fixed = True
         return self.fix
 

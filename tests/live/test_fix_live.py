@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ spec:
   network: {defaultDeny: true}
   workloads: {containers: {required: [{key: securityContext.readOnlyRootFilesystem, value: true}]}}
 """
+KUBECTL = Path(sys.executable).with_name("kubectl")
 POD = {"containers": [{"name": "app", "image": "x"}]}
 READ_ONLY = "workloads.containers.required"
 
@@ -70,6 +73,23 @@ def test_applied_after_a_dry_run(said: Any, control_plane: ControlPlane, web: st
     patches = [seen.uri for seen in control_plane.requests_seen("patch", "deployments", since=since)]
     assert ["dryRun=All" in uri for uri in patches] == [True, False]
     assert said("--only", READ_ONLY)[:2] == (0, "")
+
+
+@pytest.mark.parametrize("form", ["strategic", "json"])
+def test_kubectl_takes_the_file(
+    said: Any, control_plane: ControlPlane, fresh_namespace: str, web: str, tmp_path: Path, form: str
+) -> None:
+    folder = tmp_path / "out"
+    code, _, err = said("--only", READ_ONLY, "--format", form, "-o", str(folder))
+    assert code == 0, err
+    (file,) = (path for path in folder.iterdir() if path.name != "kustomization.yaml")
+    words = [KUBECTL, "patch", "deployment", "web", "-n", fresh_namespace, "--type", form]
+    done = subprocess.run(
+        [*words, "--patch-file", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert security(control_plane, web) == {"readOnlyRootFilesystem": True}
+    assert said("--only", READ_ONLY)[1] == ""
 
 
 def test_no_means_no(
