@@ -53,6 +53,20 @@ def test_what_is_no_signature(keys: Keys, text: bytes) -> None:
         verify(io.BytesIO(CONTENT), text, load_public(str(keys.public)), "file")
 
 
+def test_one_signature_is_written_in_one_way(keys: Keys) -> None:
+    private, public = load_private(str(keys.private), None), load_public(str(keys.public))
+    text = b""
+    while not text.endswith(b"="):  # then bits of the last character say nothing
+        text = sign(io.BytesIO(CONTENT), private).strip()
+    digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    place = text.index(b"=") - 1
+    other = text[:place] + digits[digits.index(text[place]) + 1 :][:1] + text[place + 1 :]
+    assert base64.b64decode(other) == base64.b64decode(text)
+    verify(io.BytesIO(CONTENT), text, public, "file")
+    with pytest.raises(EvidenceError, match="not written as it was made"):
+        verify(io.BytesIO(CONTENT), other, public, "file")
+
+
 def test_a_key_with_a_passphrase(tmp_path: Path) -> None:
     locked = make_keys(tmp_path, passphrase="correct horse")
     key = load_private(str(locked.private), "correct horse")
