@@ -156,7 +156,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class NotEvaluated:
-    """A key of the specification that is accepted but not evaluated by this version, or a check that was left out."""
+    """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time."""
 
     key: str
     reason: str
