@@ -20,7 +20,6 @@ from pytest_kspec.evidence.pack import Content
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.result import ClusterResult, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, load_spec
-from pytest_kspec.model.templates import BUILTIN
 
 _MOVED = "It was changed or moved since the scan: scan again, or name the right one with {}."
 
@@ -52,10 +51,7 @@ def gather(
     """
     loaded = _specs(result, specs)
     spec_files = {
-        os.path.abspath(file)
-        for spec in loaded
-        for file in spec.files
-        if not Path(file).is_relative_to(BUILTIN)
+        os.path.abspath(file) for spec in loaded for file in spec.files if not _part_of_the_tool(file)
     }
     exempting = [os.path.abspath(path) for path in exemptions or _exemption_files(result, spec_files)]
     given = [os.path.abspath(path) for path in checks]
@@ -120,12 +116,17 @@ def _exemption_files(result: ScanResult, spec_files: set[str]) -> Iterator[str]:
     for cluster in result.clusters:
         for use in cluster.exemptions:
             path = use.location.rsplit(":", 2)[0]
-            if path and os.path.abspath(path) not in spec_files:
+            if path and not _part_of_the_tool(path) and os.path.abspath(path) not in spec_files:
                 seen[path] = None
     for path in seen:
         if not os.path.isfile(path):
             raise UsageError("no such file of exemptions.", where=path, fix=_MOVED.format("--exemptions"))
         yield path
+
+
+def _part_of_the_tool(path: str) -> bool:
+    """Built-in templates come with the version that the bundle names; `<name>` is what their places are called."""
+    return path.startswith("<")
 
 
 def _modules(path: Path) -> Iterator[str]:

@@ -89,6 +89,27 @@ def test_a_folder_of_a_snapshot_is_bundled_as_an_archive(
     assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public).code == 0
 
 
+def test_bases_and_templates_of_a_specification_are_in_it(
+    run_kspec: Kspec, write_spec: Write, recording: Path, keys: Keys, tmp_path: Path
+) -> None:
+    for folder in ("bases", "specs"):
+        (tmp_path / folder).mkdir()
+    write_spec(ASKED, "bases/base.yaml")
+    spec = write_spec(
+        "network: {defaultDeny: true}\n  policyTemplate: {name: security-baseline}\n"
+        "  policyInheritance: {basePolicies: [../bases/base.yaml]}",
+        "specs/prod.yaml",
+    )
+    scan(run_kspec, tmp_path, spec, "--cluster", recording)
+    bundle(run_kspec, keys)
+    with tarfile.open(tmp_path / "evidence.tar.gz") as archive:
+        assert {"evidence/files/bases/base.yaml", "evidence/files/specs/prod.yaml"} <= {*archive.getnames()}
+    for folder in ("bases", "specs"):
+        shutil.rmtree(tmp_path / folder)
+    said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
+    assert said.code == 0, said.out + said.err
+
+
 def test_tampering_and_other_keys(
     run_kspec: Kspec, write_spec: Write, recording: Path, keys: Keys, tmp_path: Path
 ) -> None:
