@@ -1,18 +1,27 @@
-"""Scope: what a scan examines is what admission judges, namespace by namespace, on a real API server."""
+"""Scope and times: what a scan examines is what the webhook and a real API server judge."""
 
 from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from builtin_checks.workloads.test_images import test_blocked_registries as blocked_registries
+from pytest_kspec.enforce.decide import decide
+from pytest_kspec.enforce.engines import Wanted, vap
+from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.plan import enforcement_plan
+from pytest_kspec.model.activation import inactive_reason, is_active, next_change
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.model.spec_operator import NamespaceScope
+from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.testing import evaluate
-from tests.parity.admission import IN_FORCE_TIMEOUT_S
+from tests.parity.admission import CATALOG, IN_FORCE_TIMEOUT_S
+from tests.webhook.reviewing import policies, policy, request
 
 RUN = uuid.uuid4().hex[:8]
 SCOPES: list[dict[str, Any]] = [
@@ -103,3 +112,44 @@ def test_a_scope_means_the_same_in_a_scan_and_at_admission(held, index):
         spec=asked(index),
     )
     assert {finding.resource.namespace for finding in result.findings} == expected
+
+    judging = policies(policy(asked(index)))
+    denied = {
+        item["metadata"]["name"]
+        for item in listed
+        if not decide(
+            request(pod(index, item["metadata"]["name"])),
+            judging,
+            datetime.now(UTC),
+            item["metadata"]["labels"],
+        ).allowed
+    }
+    assert denied == expected
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TIMES: list[dict[str, Any]] = [
+    {"activePeriods": [{"startTime": "22:00", "endTime": "06:00", "daysOfWeek": ["Saturday"]}]},
+    {"activePeriods": [{"startDate": "2027-03-28", "endDate": "2027-03-28"}]},
+    {"schedule": "30 1 * * *", "duration": "3h"},
+]
+
+
+@pytest.mark.parametrize("times", TIMES, ids=str)
+@pytest.mark.parametrize("hours", range(0, 48, 5))
+def test_a_time_means_the_same_everywhere(times: dict[str, Any], hours: int) -> None:
+    """Around the night in which clocks go forward. A policy of the API server is there only while it is asked for."""
+    moment = datetime(2027, 3, 27, 12, tzinfo=BERLIN) + timedelta(hours=hours)
+    part = asked(0) | {"timeBasedActivation": {"enabled": True, "timezone": "Europe/Berlin", **times}}
+    loaded = spec_from_part(part, name="times")
+    given = loaded.spec.time_based_activation
+    active = is_active(given, moment)
+    assert (inactive_reason(given, moment) == "") is active
+
+    allowed = decide(request(pod(0, "shop")), policies(policy(part)), moment, {}).allowed
+    assert allowed is not active
+
+    wanted = Wanted(enforcement_plan(loaded, CATALOG, version="", now=moment), Mode.ENFORCE)
+    kinds = {manifest["kind"] for manifest in vap.generate(wanted).manifests}
+    assert (vap.BINDING in kinds) is active
+    assert wanted.boundary == next_change(given, moment)
