@@ -34,6 +34,7 @@ COMMANDS = {
     "explain": "explain one check: what, why, source, controls, fix",
     "frameworks": "list compliance frameworks, and what answers their controls",
     "schema": "print the JSON Schema of specifications, for editors",
+    "crds": "print the custom resource definitions, for a cluster",
     "version": "print the version",
 }
 

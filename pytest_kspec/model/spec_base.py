@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic.alias_generators import to_camel
 
 from pytest_kspec.model.images import RegistryPattern
-from pytest_kspec.model.versions import Bound
+from pytest_kspec.model.versions import BOUND_PATTERN, Bound
 
 
 class SpecModel(BaseModel):
@@ -42,7 +42,6 @@ def _regex(value: str) -> str:
     return value
 
 
-_KUBERNETES_VERSION = r"^v?\d+\.\d+(\.\d+([-+.][0-9A-Za-z.+_-]+)?)?$"
 _PSA_VERSION = re.compile(r"v1\.(0|[1-9]\d{0,3})|latest")
 _SEMVER = re.compile(r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 
@@ -101,14 +100,14 @@ def _field_value(value: Any) -> Any:
 
 _SCALAR = {"type": ["string", "integer", "boolean"]}
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"}), AfterValidator(_not_blank)]
 Flag = StrictBool
 Count = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Regex = Annotated[str, Field(json_schema_extra={"format": "regex"}), AfterValidator(_regex)]
 KubernetesVersion = Annotated[
     str,
-    Field(json_schema_extra={"type": ["string", "number"], "pattern": _KUBERNETES_VERSION}),
+    Field(json_schema_extra={"type": ["string", "number"], "pattern": BOUND_PATTERN}),
     AfterValidator(_kubernetes_version),
 ]
 PodSecurityVersion = Annotated[
@@ -119,8 +118,16 @@ SpecVersion = Annotated[
     Field(json_schema_extra={"type": ["string", "number"], "pattern": f"^{_SEMVER.pattern}$"}),
     AfterValidator(_spec_version),
 ]
-Registry = Annotated[str, Field(min_length=1), AfterValidator(_registry)]
-ApiGroup = Annotated[str, AfterValidator(_api_group)]
+Registry = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": r"\S", "not": {"pattern": "://|@"}}),
+    AfterValidator(_registry),
+]
+ApiGroup = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[^/]*$", "not": {"enum": ["core", "v1"]}}),
+    AfterValidator(_api_group),
+]
 FieldValue = Annotated[
     Any,
     PlainValidator(_field_value),

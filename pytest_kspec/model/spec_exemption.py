@@ -24,7 +24,7 @@ CLUSTER_SCOPED = frozenset((
     "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
     "VolumeAttachment",
 ))  # fmt: skip
-_WITHOUT_CONTAINERS = CLUSTER_SCOPED | {
+WITHOUT_CONTAINERS = CLUSTER_SCOPED | {
     "ConfigMap", "Endpoints", "Ingress", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim",
     "ResourceQuota", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount",
 }  # fmt: skip
@@ -42,9 +42,10 @@ def _kind(value: str) -> str:
 class ResourceSelector(SpecModel):
     """Objects by kind, name, namespace and labels; all that is given must match, on object or owner."""
 
-    kind: Annotated[str, AfterValidator(_kind)] | None = Field(
-        None, description="Kind of the object or of the controller that owns it, e.g. Deployment."
-    )
+    kind: (
+        Annotated[str, Field(json_schema_extra={"pattern": f"^{_KIND.pattern}$"}), AfterValidator(_kind)]
+        | None
+    ) = Field(None, description="Kind of the object or of the controller that owns it, e.g. Deployment.")
     name: Text | None = Field(None, description="Name; `*` and `?` are wildcards.")
     namespace: Text | None = Field(None, description="Namespace; `*` and `?` are wildcards.")
     label_selector: dict[str, str] = Field(
@@ -109,7 +110,7 @@ class Exemption(Expiring):
             )
         for index, selector in enumerate(self.resources):
             self._check_namespace(index, selector)
-        if self.containers and self.resources and all(r.kind in _WITHOUT_CONTAINERS for r in self.resources):
+        if self.containers and self.resources and all(r.kind in WITHOUT_CONTAINERS for r in self.resources):
             kinds = ", ".join(sorted({str(r.kind) for r in self.resources}))
             raise ValueError(f"{kinds} has no containers, so this can never match.")
         return self

@@ -140,6 +140,19 @@ def _duration(value: str) -> str:
     return value
 
 
+Schedule = Annotated[str, AfterValidator(_cron)]
+Duration = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "pattern": r"^(\d{1,3}d)?(\d{1,4}h)?(\d{1,5}m)?$",
+            "not": {"pattern": "^(0+d)?(0+h)?(0+m)?$"},
+        }
+    ),
+    AfterValidator(_duration),
+]
+
+
 class ActivePeriod(SpecModel):
     """A period in which the specification is active. An end before its start is on the next day."""
 
@@ -168,10 +181,10 @@ class TimeBasedActivation(SpecModel):
     """When the specification is active. At other times it asks for nothing."""
 
     enabled: Flag = Field(False, description="Whether it is limited to these times. False: always active.")
-    schedule: Annotated[str, AfterValidator(_cron)] | None = Field(
+    schedule: Schedule | None = Field(
         None, description="Cron schedule of five fields; each firing starts a period of `duration`."
     )
-    duration: Annotated[str, AfterValidator(_duration)] | None = Field(
+    duration: Duration | None = Field(
         None, description="How long it is active from each firing: 8h, 90m, 1d12h."
     )
     timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule, times and dates.")

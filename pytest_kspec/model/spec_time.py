@@ -16,6 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pytest_kspec.model.spec_base import SpecModel
 
 _EXPIRY = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(\d*)([Zz]|[+-]\d\d:\d\d)?)?")
+_MOMENT = (  # the same for JSON Schema and Go, with clock times that there are
+    r"^\d{4}-\d\d-\d\d([Tt ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$"
+)
 _DAY_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _END_OF_DAY = time(23, 59, 59, 999999)
 
@@ -75,7 +78,12 @@ TimeZone = Annotated[str, AfterValidator(_zone_name)]
 DayTime = Annotated[
     str, Field(json_schema_extra={"pattern": f"^{_DAY_TIME.pattern}$"}), AfterValidator(_day_time)
 ]
-Moment = Annotated[str, BeforeValidator(_expiry_text), AfterValidator(_expiry)]
+Moment = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": _MOMENT}),
+    BeforeValidator(_expiry_text),
+    AfterValidator(_expiry),
+]
 
 
 class Expiring(SpecModel):

@@ -18,6 +18,11 @@ _VERSION = re.compile(
     r"|(?P<vendor>[-+][0-9A-Za-z.+_-]+))?",
     re.ASCII,
 )
+_N = r"(0|[1-9]\d{0,8})"
+_PRE = r"-(alpha|beta|rc)([.-]?\d{1,9})*([-+.][0-9A-Za-z.+_-]+)?"
+BOUND_PATTERN = rf"^v?{_N}\.{_N}(\.{_N}({_PRE}|[-+][0-9A-Za-z.+_-]+)?)?$"
+"""What `Bound.parse` reads, as a pattern that JSON Schema and Go understand."""
+
 _FINAL: tuple[str, tuple[int, ...]] = ("~", ())  # sorts after "alpha", "beta" and "rc"
 
 

@@ -1,0 +1,177 @@
+"""The custom resources on a real API server: established, without warnings, and they accept what they should."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from pytest_kspec.crds.definitions import DEFINITIONS, Definition, find, manifest, to_yaml
+from pytest_kspec.errors import Refused
+from tests.crds.conftest import CRD, Cluster
+from tests.crds.samples import FOLDER, problem, sample
+
+KINDS = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.kind)
+
+
+@KINDS
+def test_established_and_structural(cluster: Cluster, definition: Definition) -> None:
+    cluster.warnings.clear()
+    made = cluster.writer.apply(manifest(definition))
+    assert cluster.warnings == []
+    conditions = {c["type"]: c["status"] for c in made["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}
+    assert cluster.writer.get(*CRD, definition.name)["metadata"]["generation"] == 1  # applied again: the same
+
+
+@KINDS
+def test_samples_are_accepted_whole(cluster: Cluster, definition: Definition) -> None:
+    cluster.warnings.clear()
+    given = sample(definition)
+    assert problem(definition, given["spec"]) == ""
+    made = cluster.writer.apply(given, dry_run=True)
+    assert cluster.warnings == []
+    assert _without_defaults(made["spec"], given["spec"]) == given["spec"]
+    assert problem(definition, made["spec"]) == ""  # with the server's defaults too
+
+
+def _without_defaults(made: Any, given: Any) -> Any:
+    if isinstance(made, dict) and isinstance(given, dict):
+        return {key: _without_defaults(value, given[key]) for key, value in made.items() if key in given}
+    if isinstance(made, list) and isinstance(given, list) and len(made) == len(given):
+        return [_without_defaults(a, b) for a, b in zip(made, given, strict=True)]
+    return made
+
+
+def test_every_sample_is_of_a_kind() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {d.kind.lower() for d in DEFINITIONS}
+
+
+def test_short_names_and_columns(cluster: Cluster) -> None:
+    rows = {}
+    for definition in DEFINITIONS:
+        cluster.writer.apply(sample(definition))
+        namespace = "/namespaces/kspec-system" if definition.namespaced else ""
+        accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        path = f"/apis/kspec.io/v1alpha1{namespace}/{definition.plural}"
+        table = cluster.plane.request("GET", path, headers=accept).body
+        cells = zip(table["columnDefinitions"], table["rows"][0]["cells"], strict=True)
+        rows[definition.kind] = {c["name"]: cell for c, cell in cells if c["priority"] == 0}
+    del rows["ClusterTarget"]["Age"]
+    assert list(rows["ClusterSpecification"]) == ["Name", "Phase", "Score", "Last Scan", "Age"]
+    assert rows["ClusterTarget"] == {
+        "Name": "prod-eu",
+        "API Server": "https://prod-eu.example.com:6443",
+        "Reachable": None,
+        "Version": None,
+        "Platform": None,
+    }
+    report = rows["ComplianceReport"]
+    assert (report["Cluster"], report["Cluster Spec"], report["Pass Rate"]) == ("prod-eu", "production", 50)
+    assert rows["DriftReport"]["Drift"] is True
+    assert rows["AlertConfig"]["Webhooks"] == "pager"
+    names = cluster.plane.request("GET", "/apis/kspec.io/v1alpha1").body["resources"]
+    short = {r["kind"]: r.get("shortNames") for r in names if "/" not in r["name"]}
+    assert short == {
+        "ClusterSpecification": ["clusterspec", "cspec"],
+        "ClusterTarget": ["ct"],
+        "ComplianceReport": ["cr"],
+        "DriftReport": ["dr"],
+        "AlertConfig": ["ac"],
+        "DriftConfig": ["dc"],
+    }
+
+
+BAD = {
+    "ClusterSpecification": [
+        ("kubernetes.minVersion", "1.38", "minVersion is above maxVersion"),
+        ("kubernetes.minVersion", "1.37.1-gke", ""),
+        ("kubernetes.minVersion", 1.3, "expected string"),
+        ("podSecurity", {"version": "latest"}, "asks for nothing: set enforce, audit or warn"),
+        ("podSecurity.enforce", "strict", "Unsupported value"),
+        ("network.disallowedPorts", [0], "greater than or equal to 1"),
+        (
+            "workloads.containers.required",
+            [{"key": "hostPID", "value": "x", "exists": False}],
+            "must not validate",
+        ),
+        ("workloads.containers.required", [{"key": "hostPID", "value": {"a": 1}}], "Too many: 1"),
+        ("enforcement.mode", "block", "Unsupported value"),
+        ("webhooks.timeoutSeconds", 31, "less than or equal to 30"),
+        ("clusterRef", "prod", "expected map"),
+        ("policyExemptions.0.expiresAt", "2027-02-30", "must be a day that the calendar has"),
+        ("policyExemptions.0.expiresAt", "soon", "should match"),
+        ("policyExemptions.0", {"name": "x", "reason": "y"}, "this would exempt everything"),
+        ("policyExemptions.0.resources", [{}], "an empty selector would match every object"),
+        ("checks", ["checks"], "field not declared in schema"),
+        ("netwrok", {}, "field not declared in schema"),
+        ("timeBasedActivation.activePeriods", [], "would never be active"),
+        ("namespaceScope.excludeNamespaces", ["*"], "leaves no namespace in scope"),
+        ("rbac.forbiddenRules.0.apiGroup", "core", "must not validate"),
+    ],
+    "ClusterTarget": [
+        ("apiServerURL", "prod-eu", "should match"),
+        ("authMode", "password", "Unsupported value"),
+        ("authMode", "kubeconfig", "authMode kubeconfig needs kubeconfigSecretRef"),
+        ("insecureSkipTLSVerify", True, "caData has no effect"),
+        ("scanInterval", "often", "should match"),
+    ],
+    "ComplianceReport": [
+        ("results.0.status", "fail", "Unsupported value"),
+        ("summary.passRate", 101, "less than or equal to 100"),
+        ("scanTime", "today", "must be of type date-time"),
+    ],
+    "DriftReport": [
+        ("events.0.driftType", "gone", "Unsupported value"),
+        ("events.0.type", "policy", "Unsupported value"),
+        ("severity", "High", "Unsupported value"),
+    ],
+    "AlertConfig": [
+        ("slack", {"channel": "#x"}, "set webhookURL or webhookURLSecretRef"),
+        ("webhooks.0", {"name": "x"}, "set url or urlSecretRef"),
+        ("webhooks.0.retryAttempts", 11, "less than or equal to 10"),
+        ("webhooks.0.timeoutSeconds", 0, "greater than or equal to 1"),
+        ("webhooks.0.method", "DELETE", "Unsupported value"),
+    ],
+    "DriftConfig": [
+        ("interval", "5m", "interval and schedule contradict each other"),
+        ("remediation.strategy", "Fix", "Unsupported value"),
+        ("ignore", [{"reason": "x"}], "an empty entry would ignore everything"),
+        ("retention.maxReports", 0, "greater than or equal to 1"),
+    ],
+}
+
+
+@KINDS
+def test_bad_ones_are_refused_by_both(cluster: Cluster, definition: Definition) -> None:
+    for path, value, text in BAD[definition.kind]:
+        obj = copy.deepcopy(sample(definition))
+        _put(obj["spec"], path.split("."), value)
+        if not text:
+            cluster.writer.apply(obj, dry_run=True)
+            continue
+        with pytest.raises(Refused, match=text):
+            cluster.writer.apply(obj, dry_run=True)
+        if value != 1.3 and path not in ("clusterRef", "checks"):
+            assert problem(definition, obj["spec"]), (path, value)
+
+
+def _put(data: Any, path: list[str], value: Any) -> None:
+    *parents, last = path
+    for part in parents:
+        data = data[int(part)] if isinstance(data, list) else data.setdefault(part, {})
+    if isinstance(data, list):
+        data[int(last)] = value
+    else:
+        data[last] = value
+
+
+def test_names_are_found() -> None:
+    for name in ("ClusterSpecification", "cspec", "CLUSTERSPECIFICATIONS", "clusterspecifications.kspec.io"):
+        assert find(name) is DEFINITIONS[1]
+    assert find("pod") is None
+
+
+def test_the_same_bytes() -> None:
+    once, again = (to_yaml([manifest(d) for d in DEFINITIONS]) for _ in range(2))
+    assert once == again
+    assert once.count("\n---\n") == len(DEFINITIONS) - 1
