@@ -102,7 +102,8 @@ class Specs:
         return ""
 
     def _specs(self) -> list[LoadedSpec]:
-        found = [load_spec(path) for path in find_specs(self.paths)] if self.paths else []
+        paths = find_specs(self.paths) if self.paths else []
+        found = [load_spec(path, Library(tuple(paths))) for path in paths]
         resources = self._resources()
         # Bases of custom resources are custom resources: no file is read for them.
         library = Library(parts={item["metadata"]["name"]: item["spec"] for item in resources})
