@@ -42,7 +42,7 @@ def attempt(writer: Writer, fix: ObjectFix) -> Attempt:
 
 
 def carry_out(writer: Writer, tried: Attempt) -> None:
-    """Do what was tried. Raises SourceError; Conflict where the object was replaced by another one since."""
+    """Do what was tried. Raises SourceError; Refused where another object has taken the name since."""
     if tried.fix.new:
         writer.create(tried.fix.patch)
     else:

@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cli.main import main
+from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.write import Writer
+from pytest_kspec.errors import Refused
+from pytest_kspec.fixes.applying import attempt, carry_out
+from pytest_kspec.fixes.collect import ObjectFix
+from pytest_kspec.model.finding import ResourceRef
 from tests.controlplane.server import ControlPlane
 
 SPEC = """\
@@ -135,3 +141,22 @@ def test_a_default_deny_is_created(said: Any, control_plane: ControlPlane, fresh
             "DELETE",
             f"/apis/networking.k8s.io/v1/namespaces/{names['namespace']}/networkpolicies/{names['name']}",
         )
+
+
+def test_another_object_of_the_name_is_left_alone(
+    control_plane: ControlPlane, fresh_namespace: str, web: str
+) -> None:
+    source = LiveSource(control_plane.name, kubeconfig=str(control_plane.kubeconfig()))
+    patch = {"spec": {"template": {"spec": {"hostUsers": False}}}}
+    ref = ResourceRef("apps/v1", "Deployment", fresh_namespace, "web")
+    writer = Writer(source)
+    tried = attempt(writer, ObjectFix("live", ref, patch, ("acme.x",)))
+    assert "+      hostUsers: false" in tried.text
+    body = control_plane.request("GET", web).body
+    control_plane.request("DELETE", web)
+    spec = {"metadata": {"name": "web"}, "spec": body["spec"]}
+    assert control_plane.request("POST", web.removesuffix("/web"), spec).status == 201
+    with pytest.raises(Refused, match="uid"):
+        carry_out(writer, tried)
+    assert "hostUsers" not in control_plane.request("GET", web).body["spec"]["template"]["spec"]
+    source.close()
