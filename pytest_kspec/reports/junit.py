@@ -18,7 +18,7 @@ from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.reports import order
 from pytest_kspec.reports.text import baseline_notes, plural, printable, value
-from pytest_kspec.reports.words import until
+from pytest_kspec.reports.words import controls, until
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -142,9 +142,7 @@ def _explain(check: CheckResult, lines: list[str]) -> str:
     if check.location:
         lines.append(f"required by: {check.location}")
     if check.controls:
-        lines.append(
-            "controls: " + "; ".join(f"{k} {', '.join(v)}" for k, v in sorted(check.controls.items()))
-        )
+        lines.append(f"controls: {controls(check)}")
     return "\n".join(lines)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_kspec.model.result import ClusterResult
+
+Measure = Callable[[str], float]
 
 _AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
 
@@ -83,35 +86,36 @@ def elide(text: str, width: int, mark: str = "…") -> str:
     return f"{head}{mark}{tail}"[: max(width, 0)] if text.isascii() else f"{head}{mark}{tail}"
 
 
-def _head(text: str, width: int) -> str:
-    used = 0
+def _head(text: str, width: float, measure: Measure = width_of) -> str:
+    used = 0.0
     for index, char in enumerate(text):
-        used += width_of(char)
+        used += measure(char)
         if used > width:
             return text[:index]
     return text
 
 
-def fold(text: str, width: int, lines: int = 4, mark: str = "…") -> list[str]:
+def fold(text: str, width: float, lines: int = 4, mark: str = "…", measure: Measure = width_of) -> list[str]:
     """The text in lines of at most `width` cells, broken at spaces, else after `. / , ]`, else anywhere.
 
-    At most `lines` lines; the last one says with `mark` that there was more.
+    At most `lines` lines; the last one says with `mark` that there was more. measure: the width of a text, where it
+    is not in cells; it must be that of its characters together.
     """
     width = max(width, 8)
     result: list[str] = []
     rest = text.strip()
-    while rest and width_of(rest) > width:
+    while rest and measure(rest) > width:
         if len(result) == lines - 1:
             # What is said at the end is lost, and seen to be; a cut in the middle reads as another text.
-            head = _head(rest, width - width_of(mark))
+            head = _head(rest, width - measure(mark), measure)
             space = head.rfind(" ")
-            result.append((head[:space] if space > width // 3 else head).rstrip() + mark)
+            result.append((head[:space] if space > len(head) // 3 else head).rstrip() + mark)
             return result
-        head = _head(rest, width)
+        head = _head(rest, width, measure)
         cut = head.rfind(" ") if rest[len(head)] != " " else len(head)
-        if cut < width // 3:
+        if cut < len(head) // 3:
             cut = max(head.rfind(c) for c in "./,]") + 1
-        if cut < width // 3:
+        if cut < len(head) // 3:
             cut = len(head)
         result.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()

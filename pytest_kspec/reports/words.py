@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import FindingStatus
-from pytest_kspec.model.result import ScanResult, Summary
+from pytest_kspec.model.result import CheckResult, ScanResult, Summary
 from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports.text import plural, printable
 
@@ -82,6 +82,11 @@ def found(totals: Totals) -> str:
     """`12 findings: 7 open, 2 known, 3 exempted`."""
     parts = ", ".join(f"{totals.count(status):,} {word}" for status, word in STATUSES.items())
     return f"{plural(totals.all_findings, 'finding')}: {parts}"
+
+
+def controls(check: CheckResult) -> str:
+    """`cis-kubernetes-1.10 5.2.2; nist-800-53 AC-6, CM-7`, or ""."""
+    return "; ".join(f"{name} {', '.join(ids)}" for name, ids in sorted(check.controls.items()))
 
 
 def moment(rfc3339: str) -> str:

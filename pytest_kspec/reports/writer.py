@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +26,18 @@ Render = Callable[[ScanResult], bytes]
 
 # Each function is given a ScanResult in canonical order and returns the whole file.
 FORMATS = {
+    "csv": "pytest_kspec.reports.csv:render",
     "html": "pytest_kspec.reports.html:render",
     "json": "pytest_kspec.reports.json:render",
     "junit": "pytest_kspec.reports.junit:render",
+    "markdown": "pytest_kspec.reports.markdown:render",
+    "oscal": "pytest_kspec.reports.oscal:render",
+    "pdf": "pytest_kspec.reports.pdf:render",
+    "sarif": "pytest_kspec.reports.sarif:render",
 }
 STDOUT = "-"
+# Format → extra of the package, and the modules that come with it.
+EXTRAS = {"pdf": ("pdf", ("fpdf", "fontpkg", "fontpkg_fira_sans_condensed"))}
 
 
 class Target(NamedTuple):
@@ -56,6 +64,7 @@ def parse_target(text: str) -> Target:
             where=_option(text),
             fix=f"Write {name}:FILE, or {name}:- for standard output.",
         )
+    _check_installed(name, _option(text))
     if path != STDOUT:
         _check_path(text, Path(path))
     return Target(name, path)
@@ -85,6 +94,15 @@ def _known(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), FORMATS, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Formats: {', '.join(sorted(FORMATS))}; write FORMAT:FILE."
+
+
+def _check_installed(name: str, where: str) -> None:
+    """Before a scan of an hour, not after it."""
+    extra, modules = EXTRAS.get(name, ("", ()))
+    for module in modules:
+        if find_spec(module) is None:
+            what = f"the {name} report needs the package '{module}', which is not installed."
+            raise UsageError(what, where=where, fix=f"Install it with: pip install 'pytest-kspec[{extra}]'")
 
 
 def _check_path(text: str, path: Path) -> None:
@@ -118,6 +136,7 @@ def _is_special(path: Path) -> bool:
 
 def render(result: ScanResult, format_name: str) -> bytes:
     """The report as bytes. `format_name` is a key of FORMATS."""
+    _check_installed(format_name, "")
     module, _, function = FORMATS[format_name].partition(":")
     make: Render = getattr(import_module(module), function)
     return make(canonical(result))
