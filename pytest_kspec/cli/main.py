@@ -24,6 +24,7 @@ COMMANDS = {
     "validate": "check specifications and exemption files, without a cluster",
     "render": "print a specification with its template and bases, and where each value is written",
     "scan": "check clusters against specifications",
+    "report": "write reports in other formats from a result",
     "fix": "write patches for what was found, or apply them",
     "diff": "say what changed between two results, recordings or clusters",
     "evidence": "bundle a result with all that it rests on, and sign it",

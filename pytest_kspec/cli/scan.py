@@ -10,8 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import fail, note, say, style, width
-from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, KspecError, UsageError
+from pytest_kspec.cli.output import fail, note, say, style
+from pytest_kspec.cli.reporting import read_targets, show, write_all
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FORMAT:PATH",
-        help="write a report: json, junit or html; may be repeated",
+        help="write a report: csv, html, json, junit, markdown, oscal, pdf or sarif; may be repeated",
     )
     parser.add_argument(
         "--run-by",
@@ -117,18 +118,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _targets(args: argparse.Namespace) -> tuple[Target, ...]:
     """What to write, standard output included. Raises UsageError before anything runs."""
-    from pytest_kspec.reports.writer import STDOUT, parse_targets
-
     texts = list(args.report)
     if args.output != "text":
-        texts.append(f"{args.output}:{STDOUT}")
-    try:
-        return parse_targets(texts)
-    except UsageError as error:
-        # The option has pytest's name there.
-        raise UsageError(
-            error.what, where=error.where.replace("--kspec-report", "--report"), fix=error.fix
-        ) from None
+        texts.append(f"{args.output}:-")
+    return read_targets(texts, "--report")
 
 
 def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
@@ -153,21 +146,10 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
 
 def _report(result: ScanResult, targets: tuple[Target, ...]) -> list[str]:
     """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
-    from pytest_kspec.reports import terminal, writer
-
-    problems: list[str] = []
-    texts: list[str] = []
-    for target in targets:
-        try:
-            writer.write(result, target)
-        except KspecError as error:
-            problems.append(str(error))
-        else:
-            texts.append(f"{target.format} report: {target.path}")
-    if not any(target.path == writer.STDOUT for target in targets):
-        encoding = sys.stdout.encoding or "utf-8"
-        say(terminal.render(result, width(), style, encoding=encoding).rstrip("\n"))
-        for text in texts:
+    written, problems = write_all(result, targets)
+    if not any(target.path == "-" for target in targets):
+        show(result)
+        for text in written:
             say(text)
     return problems
 

@@ -5,6 +5,7 @@ Indented down to the findings, and one line for each of those: readable, and `di
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,13 @@ def _well_formed(value: Any) -> Any:
 
 
 def read(path: str | Path) -> ScanResult:
-    """A ScanResult from a JSON report. Raises UsageError for anything else. Summaries are counted again."""
+    """A ScanResult from a JSON report; "-" is standard input. Raises UsageError for anything else.
+
+    Summaries are counted again.
+    """
     fix = "Give a file that --kspec-report json:FILE wrote."
     try:
-        data = msgspec.json.decode(Path(path).read_bytes())
+        data = msgspec.json.decode(sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes())
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}.", where=str(path), fix=fix) from error
     except msgspec.DecodeError as error:

@@ -113,7 +113,17 @@ def _head(result: ScanResult, totals: Totals) -> Iterator[str]:
     frameworks = [(c, framework) for c in clusters for framework in c.frameworks]
     if frameworks:
         yield _table(
-            ("Framework", "Cluster", "Score", "Coverage", "Met", "Not met", "Not evaluated", "Manual"),
+            (
+                "Framework",
+                "Cluster",
+                "Score",
+                "Coverage",
+                "Met",
+                "In part",
+                "Not met",
+                "Not evaluated",
+                "Manual",
+            ),
             (_framework_row(c, framework) for c, framework in frameworks[:_CLUSTERS]),
             left=2,
         )
@@ -145,7 +155,8 @@ def _framework_row(cluster: ClusterResult, framework: FrameworkResult) -> tuple[
         code(elide(cluster.name, 80), cell=True),
         "none" if counts.score is None else f"{counts.score:.1f}",
         f"{counts.coverage:.1f} %",
-        *(f"{n:,}" for n in (counts.met, counts.not_met, counts.not_evaluated, counts.manual)),
+        *(f"{n:,}" for n in (counts.met, counts.partly_met, counts.not_met)),
+        *(f"{n:,}" for n in (counts.not_evaluated, counts.manual)),
     )
 
 

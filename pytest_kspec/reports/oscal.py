@@ -12,6 +12,7 @@ UUIDs are made from what they name (version 5). Those of observations and findin
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
@@ -39,8 +40,9 @@ def render(result: ScanResult) -> bytes:
         resources += evidence
         results.append(Writer(cluster, title, names, result).result([e["uuid"] for e in evidence]))
     now = moment(result.finished_at)
+    content = _encode(results or [_nothing(names, result)])
     document = {
-        "uuid": names.uuid("document", *titles),
+        "uuid": names.uuid("document", hashlib.sha256(content).hexdigest()),
         "metadata": {
             "title": f"Kubernetes compliance: {line(words.headline(result))}",
             "last-modified": now,
@@ -50,7 +52,7 @@ def render(result: ScanResult) -> bytes:
             "remarks": f"{words.sentence(result.summary)} {words.found(Totals.of_result(result))}.",
         },
         "import-ap": {"href": f"#{plan}", "remarks": "The cluster specifications are the assessment plan."},
-        "results": results or [_nothing(names, result)],
+        "results": msgspec.Raw(content),
         "back-matter": {"resources": resources},
     }
     return bytes(_encode({"assessment-results": document})) + b"\n"

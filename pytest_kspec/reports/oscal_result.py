@@ -21,6 +21,11 @@ from pytest_kspec.reports.oscal_terms import Names, control, line, moment, props
 from pytest_kspec.reports.text import baseline_notes, plural, printable, value
 
 _encode = msgspec.json.encode
+_CONTROLS = {
+    ControlStatus.MET: ("met", "satisfied", "pass"),
+    ControlStatus.PARTLY_MET: ("met as far as checks answer it", "not-satisfied", "other"),
+    ControlStatus.NOT_MET: ("not met", "not-satisfied", "fail"),
+}
 _STATES = {
     Verdict.PASS: ("satisfied", "pass"),
     Verdict.FAIL: ("not-satisfied", "fail"),
@@ -40,10 +45,10 @@ class Writer:
         self._component = names.lasting("component", title)
         self._tool = names.lasting("tool", title)
         self._origins = [{"actors": [{"type": "tool", "actor-uuid": self._tool}]}]
-        self._items: dict[ResourceRef, tuple[str, msgspec.Raw]] = {}
-        self._observations: list[msgspec.Raw] = []
-        self._risks: list[msgspec.Raw] = []
-        self._findings: list[msgspec.Raw] = []
+        self._items: dict[ResourceRef, tuple[str, bytes]] = {}
+        self._observations: list[bytes] = []
+        self._risks: list[bytes] = []
+        self._findings: list[bytes] = []
         self._observed: dict[str, str] = {}
         self._fingerprints: Counter[str] = Counter()
 
@@ -73,9 +78,9 @@ class Writer:
             "links": [{"href": f"#{uuid}", "rel": "evidence"} for uuid in evidence],
             "local-definitions": self._definitions(),
             "reviewed-controls": self._reviewed(),
-            "observations": self._observations,
-            "risks": self._risks,
-            "findings": self._findings,
+            "observations": _joined(self._observations),
+            "risks": _joined(self._risks),
+            "findings": _joined(self._findings),
             "remarks": "\n".join(self._remarks()),
         }
         return {name: part for name, part in result.items() if part}  # OSCAL has no empty lists
@@ -131,7 +136,7 @@ class Writer:
         }
         if risks := self._risk(check, name, related):
             finding_of["related-risks"] = [{"risk-uuid": uuid} for uuid in risks]
-        self._findings.append(msgspec.Raw(_encode(finding_of)))
+        self._findings.append(_encode(finding_of))
 
     def _observe(
         self,
@@ -153,7 +158,7 @@ class Writer:
             "subjects": [subject],
             "collected": self._now,
         }
-        self._observations.append(msgspec.Raw(_encode(observation)))
+        self._observations.append(_encode(observation))
 
     def _object(self, check: CheckResult, name: str, finding: Finding) -> str:
         """The observation of one object; returns its UUID."""
@@ -186,7 +191,7 @@ class Writer:
         if ref not in self._items:
             uuid = self._names.lasting("object", self._title, *ref)
             item = {"uuid": uuid, "description": line(str(ref)), "props": props(_reference(ref))}
-            self._items[ref] = uuid, msgspec.Raw(_encode(item))
+            self._items[ref] = uuid, _encode(item)
         return self._items[ref][0]
 
     def _risk(self, check: CheckResult, name: str, related: list[dict[str, str]]) -> list[str]:
@@ -221,7 +226,7 @@ class Writer:
                         "description": line(check.remediation),
                     }
                 ]
-            self._risks.append(msgspec.Raw(_encode(risk)))
+            self._risks.append(_encode(risk))
             made.append(uuid)
         for exemption, links in sorted(
             by_exemption.items(), key=lambda item: tuple(item[0].to_wire().values())
@@ -239,27 +244,30 @@ class Writer:
             }
             if deadline := when(exemption.expires_at):
                 risk["deadline"] = deadline
-            self._risks.append(msgspec.Raw(_encode(risk)))
+            self._risks.append(_encode(risk))
             made.append(uuid)
         return made
 
     def _control(self, framework: FrameworkResult, entry: ControlResult) -> None:
-        """A control that is met or not. One that was not evaluated is in `reviewed-controls` only."""
-        if entry.status not in (ControlStatus.MET, ControlStatus.NOT_MET):
+        """A control that was evaluated; remarks of `reviewed-controls` count the others. In part is not satisfied."""
+        if not entry.evaluated:
             return
-        met = entry.status is ControlStatus.MET
-        word = "met" if met else "not met"
+        word, state, reason = _CONTROLS[entry.status]
+        status = {"state": state, "reason": reason}
+        notes = [entry.reason, f"For a person to look at: {entry.remaining}" if entry.remaining else ""]
+        if said := " ".join(filter(None, notes)):
+            status["remarks"] = line(said)
         name = line(f"{framework.name} {framework.version}".strip())
         target = {
             "type": "objective-id",
             "target-id": control(framework.id, entry.id),
             "title": line(f"{entry.id} {entry.title}"),
-            "status": {"state": "satisfied" if met else "not-satisfied", "reason": "pass" if met else "fail"},
+            "status": status,
         }
         finding: dict[str, Any] = {
             "uuid": self._names.uuid("control", self._title, framework.id, entry.id),
             "title": line(f"{name}: {entry.id} {entry.title}"),
-            "description": f"The control is {word} by {plural(len(entry.checks), 'requirement')}.",
+            "description": f"The control is {word}, by {plural(len(entry.checks), 'requirement')}.",
             "props": props(
                 {"framework": framework.id, "control": entry.id, "control-status": entry.status.value}
             ),
@@ -267,7 +275,7 @@ class Writer:
         }
         if links := [{"observation-uuid": self._observed[c]} for c in entry.checks if c in self._observed]:
             finding["related-observations"] = links
-        self._findings.append(msgspec.Raw(_encode(finding)))
+        self._findings.append(_encode(finding))
 
     def _definitions(self) -> dict[str, Any]:
         cluster = self._cluster
@@ -296,7 +304,7 @@ class Writer:
         }
         definitions: dict[str, Any] = {"components": [component]}
         if self._items:
-            definitions["inventory-items"] = [self._items[ref][1] for ref in sorted(self._items)]
+            definitions["inventory-items"] = _joined([self._items[ref][1] for ref in sorted(self._items)])
         definitions["assessment-assets"] = {"components": [tool], "assessment-platforms": [platform]}
         return definitions
 
@@ -314,15 +322,12 @@ class Writer:
         for framework in self._cluster.frameworks:
             for entry in framework.controls:
                 identifier = control(framework.id, entry.id)
-                if entry.status in (ControlStatus.MET, ControlStatus.NOT_MET):
+                if entry.evaluated:
                     controls.add(identifier)
                 else:
                     controls.discard(identifier)
-            counts = framework.summary
-            left.append(
-                f"{line(framework.name)} {printable(framework.version)}: {counts.met} controls met, {counts.not_met} "
-                f"not met, {counts.not_evaluated} not evaluated, {counts.manual} for a person to look at."
-            )
+            name = f"{line(framework.name)} {printable(framework.version)}".strip()
+            left.append(f"{name}: {words.assessed(framework.summary)}.")
         objectives = sorted({token(c.id) for c in evaluated})
         selected = sorted(controls) or objectives or ["none"]
         reviewed: dict[str, Any] = {
@@ -362,3 +367,8 @@ def _reference(ref: ResourceRef) -> dict[str, object]:
         "namespace": ref.namespace,
         "name": ref.name,
     }
+
+
+def _joined(parts: list[bytes]) -> msgspec.Raw | None:
+    """A list with a line for each part, or None for an empty one, which OSCAL does not allow."""
+    return msgspec.Raw(b"[\n" + b",\n".join(parts) + b"\n]") if parts else None

@@ -32,6 +32,7 @@ _SEVERITIES: dict[Severity, Colour] = {
 }
 _CONTROLS = {
     ControlStatus.MET: ("met", _GREEN),
+    ControlStatus.PARTLY_MET: ("met in part", _AMBER),
     ControlStatus.NOT_MET: ("not met", _RED),
     ControlStatus.NOT_EVALUATED: ("not evaluated", _PURPLE),
     ControlStatus.MANUAL: ("for a person", MUTED),
@@ -139,7 +140,8 @@ def _overview(
         pages.table(_FRAMEWORKS, _framework_rows(clusters))
         pages.paragraph(
             "The score counts controls that are met among those that were evaluated; coverage says how many were. "
-            "A control that was not evaluated, or that a person must look at, never counts as met.",
+            "What checks answer in part only counts half. A control that was not evaluated, or that a person must "
+            "look at, never counts as met.",
             size=8,
             colour=MUTED,
         )
@@ -158,10 +160,12 @@ _CLUSTERS = [
     *(Column(name, 14 if name != "open findings" else 20, "R") for name in _NUMBERS),
 ]
 _FRAMEWORKS = [
-    Column("cluster", 42, lines=3),
-    Column("framework", 48, lines=3),
-    *(Column(name, 14, "R") for name in ("score", "coverage", "met")),
-    *(Column(name, 16, "R") for name in ("not met", "not eval.", "manual")),
+    Column("cluster", 38, lines=3),
+    Column("framework", 44, lines=3),
+    *(
+        Column(name, 14, "R")
+        for name in ("score", "coverage", "met", "in part", "not met", "not eval.", "manual")
+    ),
 ]
 
 
@@ -184,7 +188,10 @@ def _framework_rows(clusters: Iterable[tuple[ClusterResult, str]]) -> Iterator[l
         for framework in cluster.frameworks:
             counts = framework.summary
             score = "none" if counts.score is None else f"{counts.score:.1f}"
-            numbers = (counts.met, counts.not_met, counts.not_evaluated, counts.manual)
+            numbers = (
+                *(counts.met, counts.partly_met, counts.not_met),
+                *(counts.not_evaluated, counts.manual),
+            )
             yield [
                 Cell(cluster.name),
                 Cell(f"{framework.name} {framework.version}".strip(), "B"),
@@ -386,6 +393,9 @@ def _controls(pages: Pages, cluster: ClusterResult) -> None:
         rows = []
         for control in framework.controls:
             word, colour = _CONTROLS[control.status]
-            said = ", ".join(control.checks) or control.reason
-            rows.append([Cell(word, "B", colour), Cell(control.id), Cell(control.title), Cell(said)])
+            said = [", ".join(control.checks), control.reason]
+            if control.remaining:
+                said.append(f"for a person to look at: {control.remaining}")
+            text = "; ".join(filter(None, said))
+            rows.append([Cell(word, "B", colour), Cell(control.id), Cell(control.title), Cell(text)])
         pages.table(columns, rows, size=7.5)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import fontpkg
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from pytest_kspec.reports.text import Measure, fold, printable
 
@@ -69,7 +70,9 @@ class Pages:
         self._document = _Document("")
         for style, weight in _WEIGHTS.items():
             self._document.add_font(_FONT, style, fontpkg.path(_FAMILY, weight))
-        self._glyphs = {style: self._document.fonts[_FONT.lower() + style].cmap.keys() for style in _WEIGHTS}
+        font = self._document.fonts[_FONT.lower()]
+        assert isinstance(font, TTFFont)
+        self._glyphs = font.cmap.keys()  # both weights have the same
         self._widths: dict[str, dict[str, float]] = {style: {} for style in _WEIGHTS}
         document = self._document
         document._foot = self.known(title)
@@ -88,7 +91,7 @@ class Pages:
         text = printable(text)
         if text.isascii():
             return text
-        return "".join(c if ord(c) in self._glyphs[""] else self._code(c) for c in text)
+        return "".join(c if ord(c) in self._glyphs else self._code(c) for c in text)
 
     def _code(self, char: str) -> str:
         self._used_codes = True

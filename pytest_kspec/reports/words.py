@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import FindingStatus
+from pytest_kspec.model.frameworks import FrameworkSummary
 from pytest_kspec.model.result import CheckResult, ScanResult, Summary
 from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports.text import plural, printable
@@ -82,6 +83,18 @@ def found(totals: Totals) -> str:
     """`12 findings: 7 open, 2 known, 3 exempted`."""
     parts = ", ".join(f"{totals.count(status):,} {word}" for status, word in STATUSES.items())
     return f"{plural(totals.all_findings, 'finding')}: {parts}"
+
+
+def assessed(summary: FrameworkSummary) -> str:
+    """`12 controls: 3 met, 1 met in part, 2 not met, 4 not evaluated, 2 for a person to look at`."""
+    counts = {
+        "met": summary.met,
+        "met in part": summary.partly_met,
+        "not met": summary.not_met,
+        "not evaluated": summary.not_evaluated,
+        "for a person to look at": summary.manual,
+    }
+    return f"{plural(summary.total, 'control')}: {', '.join(f'{n:,} {word}' for word, n in counts.items())}"
 
 
 def controls(check: CheckResult) -> str:

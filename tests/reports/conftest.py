@@ -28,6 +28,6 @@ def golden(request: pytest.FixtureRequest) -> Golden:
             path.write_bytes(content)
         again = "run `pytest tests/reports --update-golden` and look at the diff"
         assert path.exists(), f"{path.name} is missing: {again}"
-        assert content.decode() == path.read_text("utf-8"), again
+        assert content == path.read_bytes(), again  # line ends too
 
     return compare

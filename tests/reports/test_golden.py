@@ -8,6 +8,7 @@ from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import terminal, writer
 from tests.reports import results
 from tests.reports.conftest import GOLDEN, Golden
+from tests.reports.counted import pdf_text
 
 RESULTS = {
     "one": results.one(),
@@ -15,7 +16,16 @@ RESULTS = {
     "fleet": results.fleet(3, 12, 2),
     "empty": results.scan(),
 }
-SUFFIX = {"json": "json", "junit": "xml", "html": "html"}
+SUFFIX = {
+    "csv": "csv",
+    "html": "html",
+    "json": "json",
+    "junit": "xml",
+    "markdown": "md",
+    "oscal": "oscal.json",
+    "pdf": "pdf.txt",
+    "sarif": "sarif",
+}
 SHOWN = {"one": 80, "compliant": 80, "fleet": 80, "empty": 80, "narrow": 50, "ascii": 80}
 
 
@@ -32,6 +42,8 @@ def test_report(name: str, format_name: str, golden: Golden) -> None:
     content = writer.render(RESULTS[name], format_name)
     if format_name == "html":  # style and script are files of their own: what matters here is the text
         content = re.sub(rb"(?s)<(style|script)>.*?</\1>|'sha256-[^']*'", b"", content)
+    if format_name == "pdf":  # what is drawn; how it looks is looked at
+        content = pdf_text(content).encode()
     golden(f"{name}.{SUFFIX[format_name]}", content)
 
 

@@ -15,6 +15,7 @@ from pytest_kspec.reports import json as json_report
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.order import canonical
 from tests.reports import results
+from tests.reports.counted import text_of
 
 
 def without_surrogates(result: ScanResult) -> ScanResult:
@@ -83,7 +84,8 @@ def test_order_of_arrival_does_not_matter(format_name: str) -> None:
 def test_an_odd_value_loses_no_report(actual: object, format_name: str) -> None:
     odd = results.finding(results.ref("Pod", "p"), "spec.x", actual, "data")
     check = results.check("acme.odd", "Odd", "low", "fail", findings=(odd,))
-    assert b"acme.odd" in writer.render(results.scan(results.cluster(checks=(check,))), format_name)
+    content = writer.render(results.scan(results.cluster(checks=(check,))), format_name)
+    assert "acme.odd" in text_of(content, format_name)
 
 
 @pytest.mark.parametrize(

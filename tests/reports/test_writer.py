@@ -12,7 +12,7 @@ from pytest_kspec.reports import writer
 from pytest_kspec.reports.writer import Target, parse_target, parse_targets
 from tests.reports import results
 
-FORMATS = "html, json, junit"
+FORMATS = "csv, html, json, junit, markdown, oscal, pdf, sarif"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_parse_target(text: str, target: Target, tmp_path: Path, monkeypatch: py
             "JUnit:x",
             f"unknown report format 'JUnit'. Did you mean 'junit'? Formats: {FORMATS}; write FORMAT:FILE.",
         ),
-        ("scan", f"unknown report format 'scan'. Formats: {FORMATS}; write FORMAT:FILE."),
+        ("report", f"unknown report format 'report'. Formats: {FORMATS}; write FORMAT:FILE."),
         ("", f"unknown report format ''. Formats: {FORMATS}; write FORMAT:FILE."),
         ("json", "no file is given. Write json:FILE, or json:- for standard output."),
         ("json:", "no file is given. Write json:FILE, or json:- for standard output."),
@@ -151,3 +151,19 @@ def test_formats_are_imported_when_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_a_format_needs_is_said_before_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(writer.EXTRAS, "pdf", ("pdf", ("fpdf", "no_such_module")))
+    with pytest.raises(UsageError) as caught:
+        parse_target("pdf:report.pdf")
+    assert str(caught.value) == (
+        "--kspec-report pdf:report.pdf: the pdf report needs the package 'no_such_module', which is not installed. "
+        "Install it with: pip install 'pytest-kspec[pdf]'"
+    )
+
+
+def test_extras_name_modules_that_they_install() -> None:
+    from importlib.util import find_spec
+
+    assert [m for _, modules in writer.EXTRAS.values() for m in modules if find_spec(m) is None] == []
