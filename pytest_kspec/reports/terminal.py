@@ -204,7 +204,7 @@ def _check(check: CheckResult, page: _Page) -> Iterator[str]:
     if check.remediation and findings:
         yield from page.block(check.remediation, "   ", first="fix: ", styles=("green",))
     if fixes := sum(finding.fix is not None for finding in findings):
-        yield from page.block(f"{plural(fixes, 'finding')} with a patch (see the JSON report)", "        ")
+        yield from page.block(f"{plural(fixes, 'finding')} with a patch: see 'kspec fix'", "        ")
 
 
 def _objects(finding: Finding, page: _Page) -> Iterator[str]:
