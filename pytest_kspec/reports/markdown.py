@@ -209,7 +209,9 @@ def _check(check: CheckResult) -> str:
     if check.remediation and findings:
         lines.append(f"**Fix:** {escape(_short(check.remediation))}")
         if fixes := sum(finding.fix is not None for finding in findings):
-            lines.append(f"A patch for {plural(fixes, 'finding')} is in the JSON report; `kspec fix` writes it.")
+            lines.append(
+                f"A patch for {plural(fixes, 'finding')} is in the JSON report; `kspec fix` writes it."
+            )
         lines.append("")
     if check.location:
         lines.append(f"Required by {code(check.location)}")

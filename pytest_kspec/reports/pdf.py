@@ -293,7 +293,9 @@ def _check(pages: Pages, check: CheckResult, limit: int) -> None:
     findings = check.open_findings
     _findings(pages, findings, limit)
     if fixes := sum(finding.fix is not None for finding in findings):
-        pages.paragraph(f"A patch for {plural(fixes, 'finding')} is in the JSON report; 'kspec fix' writes it.", size=8)
+        pages.paragraph(
+            f"A patch for {plural(fixes, 'finding')} is in the JSON report; 'kspec fix' writes it.", size=8
+        )
 
 
 _FINDINGS = [Column("object", 50), Column("field", 50), Column("found", 40), Column("expected", 40)]
