@@ -89,8 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tls.add_argument(
         "--configuration",
         metavar="NAME",
-        default="kspec-webhook",
-        help="ValidatingWebhookConfiguration whose caBundle is kept right (default: %(default)s)",
+        default="",
+        help="a ValidatingWebhookConfiguration whose caBundle is kept right, beside those that "
+        "'kspec enforce --engine webhook' made",
     )
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")

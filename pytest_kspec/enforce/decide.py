@@ -21,6 +21,7 @@ import msgspec
 from pytest_kspec.cluster.shapes import Shapes, security_annotations
 from pytest_kspec.enforce.admission import BROKEN, AdmissionRequest, Subject, subject
 from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
 from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
@@ -64,12 +65,28 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """found: by policy and rule, open and exempted ones, of all modes; failures: what could not be evaluated."""
+    """What becomes of a request.
+
+    found:    by policy and rule, open and exempted ones, of all modes
+    failures: what could not be evaluated
+    others:   what policies deny that are asked for themselves (`by`)
+    """
 
     allowed: bool = True
     found: tuple[Found, ...] = ()
     failures: tuple[Failure, ...] = ()
     resource: ResourceRef = CLUSTER
+    others: tuple[Found, ...] = ()
+
+    def by(self, policy: Policy) -> Decision:
+        """What this policy alone says; what others deny is named with its own denial, and decides nothing."""
+        found = tuple(item for item in self.found if item.policy is policy)
+        failures = tuple(item for item in self.failures if item.policy in (policy, None))
+        denied = any(item.denies for item in failures) or any(
+            item.policy.denies and item.finding.exemption is None for item in found
+        )
+        others = tuple(item for item in self.of(Mode.ENFORCE) if item.policy is not policy)
+        return Decision(not denied, found, failures, self.resource, others if denied else ())
 
     def of(self, mode: Mode) -> list[Found]:
         """Violations of policies of this mode that no exemption covers."""
@@ -95,7 +112,7 @@ class Decision:
     @property
     def message(self) -> str:
         """Why it is denied: every violation, then what could not be evaluated."""
-        denied = self.of(Mode.ENFORCE)
+        denied = [*self.of(Mode.ENFORCE), *self.others]
         lines = [item.text for item in denied]
         lines += [failure.what for failure in self.failures if failure.denies]
         names = sorted({item.policy.name for item in denied})
@@ -133,6 +150,7 @@ class Policies:
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         self.all = tuple(policies)
+        self.by_id = {spec_id(policy.name): policy for policy in self.all}
         self.needs_labels = any(policy.needs_labels for policy in self.all)
         self._pod_rules = self._rules("pods")
         self._service_rules = self._rules("services")

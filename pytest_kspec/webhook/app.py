@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from pytest_kspec.enforce.admission import NotAReview
+from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.webhook import metrics
 from pytest_kspec.webhook.limits import Limits, Rate
 from pytest_kspec.webhook.reviews import Reviewer
@@ -36,7 +37,7 @@ class App:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One HTTP request."""
         path = scope["path"]
-        if path == "/validate":
+        if path == PATH or path.startswith(f"{PATH}/"):
             await self._validate(scope, receive, send)
         elif path == "/healthz":
             await _answer(send, 200, b"ok\n")
@@ -57,6 +58,12 @@ class App:
             return
         if self._reviewer.policies is None:
             await _answer(send, 503, b"no specification is loaded yet\n", close=True)
+            return
+        name = scope["path"][len(PATH) + 1 :]
+        only = self._reviewer.policy(name) if name else None
+        if name and only is None:
+            requests["bad_request"].inc()
+            await _answer(send, 404, b"no such specification is enforced here\n", close=True)
             return
         client = scope["client"]
         if not self._rate.allow(client[0] if client else ""):
@@ -83,7 +90,7 @@ class App:
         if body is None:
             return  # the client is gone
         try:
-            answer = await self._reviewer.review(body)
+            answer = await self._reviewer.review(body, only)
         except NotAReview as error:
             await _answer(send, 400, f"{error}\n".encode(), close=True)
             return

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from pytest_kspec.cluster.write import Writer
+from pytest_kspec.enforce.engines import webhook
+from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
 from pytest_kspec.errors import Conflict, KspecError
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
@@ -28,7 +30,6 @@ log = logging.getLogger("kspec.webhook")
 STATE = "authority.json"
 CERT_MANAGER = ("cert-manager.io", "Certificate")
 _MANAGED = "cert-manager.io/certificate-name"
-_API, _CONFIGURATION = "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"
 
 
 class Keeper(Protocol):
@@ -187,39 +188,46 @@ class Secret:
 
 
 class Publisher:
-    """Keeps `caBundle` of our webhooks in a ValidatingWebhookConfiguration, and nothing else of it.
+    """Keeps `caBundle` of our webhooks right, and nothing else: in every ValidatingWebhookConfiguration that
+    `kspec enforce --engine webhook` made, and in that of this name, if there is one.
 
     It owns that one field (server-side apply), so whoever applies the rest does not take it away.
     """
 
     MANAGER = "kspec-webhook-ca"
 
-    def __init__(self, access: Access, configuration: str) -> None:
+    def __init__(self, access: Access, configuration: str = "") -> None:
         self._access = access
         self._name = configuration
 
     def __call__(self, bundle: bytes) -> None:
-        """Write it where it is not right; nothing where the webhook is not registered. Raises KspecError."""
+        """Write it where it is not right. Raises KspecError."""
         if bundle:
-            self._access.do(lambda writer: self._apply(writer, base64.b64encode(bundle).decode()))
+            self._access.do(lambda writer: self._publish(writer, base64.b64encode(bundle).decode()))
 
-    def _apply(self, writer: Writer, bundle: str) -> None:
-        found = writer.find(_API, _CONFIGURATION, self._name)
-        webhooks = (found or {}).get("webhooks") or []
-        if all(webhook["clientConfig"].get("caBundle") == bundle for webhook in webhooks):
+    def _publish(self, writer: Writer, bundle: str) -> None:
+        selector = f"{GENERATED_LABEL}=true,{ENGINE_LABEL}={webhook.NAME}"
+        found = writer.list(webhook.API_VERSION, webhook.KIND, label_selector=selector)
+        named = writer.find(webhook.API_VERSION, webhook.KIND, self._name) if self._name else None
+        for item in [*found, *([named] if named is not None else [])]:
+            if webhook.INJECT not in (item["metadata"].get("annotations") or {}):
+                self._apply(writer, item, bundle)
+
+    def _apply(self, writer: Writer, item: dict[str, Any], bundle: str) -> None:
+        webhooks = item.get("webhooks") or []
+        if all(one["clientConfig"].get("caBundle") == bundle for one in webhooks):
             return
+        name = item["metadata"]["name"]
         writer.apply(
             {
-                "apiVersion": _API,
-                "kind": _CONFIGURATION,
-                "metadata": {"name": self._name},
-                "webhooks": [
-                    {"name": webhook["name"], "clientConfig": {"caBundle": bundle}} for webhook in webhooks
-                ],
+                "apiVersion": webhook.API_VERSION,
+                "kind": webhook.KIND,
+                "metadata": {"name": name},
+                "webhooks": [{"name": one["name"], "clientConfig": {"caBundle": bundle}} for one in webhooks],
             },
             field_manager=self.MANAGER,
         )
-        log.info("caBundle of %s %s written", _CONFIGURATION, self._name)
+        log.info("caBundle of %s %s written", webhook.KIND, name)
 
 
 def nowhere(_bundle: bytes) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from pytest_kspec.enforce import admission
 from pytest_kspec.enforce.admission import AdmissionRequest
 from pytest_kspec.enforce.decide import ALLOWED, Decision, Policies, decide, not_evaluated
+from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.breaker import Breaker, State
@@ -59,20 +60,27 @@ class Reviewer:
     events: Put | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    async def review(self, body: bytes) -> bytes:
-        """The answer to one review. Raises NotAReview; everything else that goes wrong is an answer."""
+    def policy(self, name: str) -> Policy | None:
+        """The policy that a registration calls by this name (`enforce.names.spec_id`)."""
+        return self.policies.by_id.get(name) if self.policies is not None else None
+
+    async def review(self, body: bytes, only: Policy | None = None) -> bytes:
+        """The answer to one review. Raises NotAReview; everything else that goes wrong is an answer.
+
+        only: the policy that is asked for; None: all
+        """
         started = time.perf_counter()
         try:
             request = admission.read_review(body)
         except admission.NotAReview:
             self.metrics.requests["bad_request"].inc()
             raise
-        answer, result = await self._answer(request)
+        answer, result = await self._answer(request, only)
         self.metrics.requests[result].inc()
         self.metrics.duration[result].observe(time.perf_counter() - started)
         return answer
 
-    async def _answer(self, request: AdmissionRequest) -> tuple[bytes, str]:
+    async def _answer(self, request: AdmissionRequest, only: Policy | None) -> tuple[bytes, str]:
         policies = self.policies
         assert policies is not None, "the application answers 503 until there are some"
         if request.namespace in self.excluded:
@@ -81,6 +89,7 @@ class Reviewer:
         moment = self.now()
         if not self.breaker.allow():
             decision = not_evaluated(request, policies, moment, None, OPEN, internal=True)
+            decision = decision.by(only) if only is not None else decision
             return self._say(request, decision, moment), "circuit_breaker_tripped"
         labels: Mapping[str, str] | None = None
         try:
@@ -90,6 +99,8 @@ class Reviewer:
         except Exception as error:  # noqa: BLE001 - whatever breaks here, there must be an answer
             log.error("review %s: %s", request.uid, _trace(error))
             decision = not_evaluated(request, policies, moment, labels, BROKEN, internal=True)
+        if only is not None and decision is not ALLOWED:
+            decision = decision.by(only)
         failed = decision.is_internal_error
         self.breaker.record(failed=failed)
         if decision is ALLOWED:

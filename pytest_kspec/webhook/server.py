@@ -75,6 +75,7 @@ class Webhook:
         self._ending = threading.Event()
         self._queues: list[Queue] = []
         self._failed: dict[str, str] = {}
+        self._server: _Server | None = None
         breaker = Breaker(time.monotonic, options.breaker, self._breaker_changed)
         self.metrics.breaker(
             lambda: reviews.is_open(breaker), lambda: breaker.error_rate, lambda: float(breaker.evaluations)
@@ -122,7 +123,7 @@ class Webhook:
             timeout_graceful_shutdown=10,
             ssl_context_factory=self._context if self._options.keeper is not None else None,
         )
-        server = _Server(config, self._ending, self._options.drain_s)
+        server = self._server = _Server(config, self._ending, self._options.drain_s)
         jobs = [self._job("specifications", self._reload, self._options.reload_s)]
         if self._options.keeper is not None:
             jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
@@ -140,6 +141,11 @@ class Webhook:
             self._ending.set()
             for queue in self._queues:
                 queue.close()
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        if self._server is not None:
+            self._server.should_exit = True
 
     def _context(self, _config: Any, _default: Any) -> ssl.SSLContext:
         return self.tls.context

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "vap": "ValidatingAdmissionPolicy: the API server's own, Kubernetes 1.30 or later",
+    "webhook": "the registration of 'kspec webhook', which has to run",
 }
 """Name, which is also the module's, and what it is."""
 
