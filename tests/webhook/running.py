@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import ssl
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,16 @@ def unverified() -> ssl.SSLContext:
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """Status and text."""
+    """Status and text. Raises OSError where it does not answer."""
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified())
     try:
-        with urllib.request.urlopen(
-            f"https://127.0.0.1:{port}{path}", context=unverified(), timeout=5
-        ) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
 
 
 class Running:

@@ -1,0 +1,336 @@
+"""The process on a real socket: what is refused, what is limited, what is ready, how it ends."""
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.webhook.authority import CertificateError, advance
+from pytest_kspec.webhook.limits import Rate
+from pytest_kspec.webhook.tls import ServerTls
+from tests.controlplane.certificates import Authority
+from tests.webhook.reviewing import NOW, body, forbid, pod, response
+from tests.webhook.running import Running, get, running, until, write_spec
+
+RULE = forbid("hostNetwork")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("webhook")
+    write_spec(folder / "strict.yaml", RULE)
+    arguments = ("--cluster=none", "--max-body=1", "--max-connections=20", "--exclude-namespace=left-out")
+    with running(
+        folder, str(folder / "strict.yaml"), f"--self-signed={folder / 'tls'}", *arguments
+    ) as server:
+        yield server
+
+
+OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+class Client:
+    """One TLS connection that verifies the server by its ca.crt."""
+
+    def __init__(self, server, trusted=None):
+        context = ssl.create_default_context(cafile=str(trusted or server.folder / "tls" / "ca.crt"))
+        plain = socket.create_connection(("127.0.0.1", server.port), 30)
+        OPENED.append(plain)
+        self.socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        OPENED.append(self.socket)
+
+    def send(self, content, path="/validate", method="POST", content_type="application/json", length=None):
+        length = len(content) if length is None else length
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            "Host: x",
+            f"Content-Type: {content_type}",
+            f"Content-Length: {length}",
+        )
+        self.socket.sendall("\r\n".join((*lines, "", "")).encode() + content)
+        return self.receive()
+
+    def receive(self):
+        """Status and body; (0, b"") where the server closed."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            try:
+                more = self.socket.recv(65536)
+            except ConnectionError:
+                more = b""
+            if not more:
+                return 0, b""
+            data += more
+        head, _, rest = data.partition(b"\r\n\r\n")
+        length = next(
+            int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        )
+        while len(rest) < length:
+            rest += self.socket.recv(65536)
+        return int(head.split()[1]), rest
+
+
+def test_reviews_on_one_connection_are_answered_each(server):
+    client = Client(server)
+    for number, bad in enumerate((False, True, False)):
+        status, answer = client.send(body(pod(hostNetwork=bad), uid=f"u{number}"))
+        assert status == 200
+        assert response(answer)["uid"] == f"u{number}"
+        assert response(answer)["allowed"] is not bad
+    excluded = pod(hostNetwork=True)
+    excluded["metadata"]["namespace"] = "left-out"
+    assert response(client.send(body(excluded))[1])["allowed"] is True
+    assert response(client.send(body(pod(hostNetwork=True)), path="/validate/strict")[1])["allowed"] is False
+
+
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        (405, {"method": "GET"}),
+        (415, {"content_type": "text/plain"}),
+        (404, {"path": "/validate/unknown"}),
+        (404, {"path": "/validate-v1-pod"}),
+        (413, {"length": 2 << 20}),
+    ],
+)
+def test_what_is_no_review_is_refused(server, status, how):
+    found, text = Client(server).send(b"{}", **how)
+    assert found == status
+    assert text.endswith(b"\n")
+
+
+@pytest.mark.parametrize("junk", [b"", b"{", b"null", b"[]", b'{"request":{}}', b"\x00" * 1000])
+def test_garbage_is_a_400_and_does_not_repeat_it(server, junk):
+    status, text = Client(server).send(junk)
+    assert status == 400
+    assert text.startswith(b"the body is no AdmissionReview")
+
+
+def test_a_chunked_body_is_limited_as_it_comes(server):
+    client = Client(server)
+    client.socket.sendall(
+        b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    try:
+        for _ in range(40):
+            client.socket.sendall(chunk)
+    except OSError:
+        pass
+    assert client.receive()[0] in (413, 0)
+    assert get(server.port, "/healthz") == (200, "ok\n")
+
+
+def test_headers_without_end_end_the_connection(server):
+    client = Client(server)
+    client.socket.sendall(b"POST /validate HTTP/1.1\r\n")
+    try:
+        for _ in range(100):
+            client.socket.sendall(b"X-Filler: " + b"y" * 4000 + b"\r\n")
+    except OSError:
+        pass
+    assert client.receive() == (0, b"")
+
+
+def test_slow_headers_and_slow_bodies_end_in_time(server):
+    headers, content = Client(server), Client(server)
+    started = time.monotonic()
+    headers.socket.sendall(b"POST /validate HT")
+    status, _ = content.send(b"{", length=100)
+    assert status == 408
+    assert headers.receive() == (0, b"")
+    assert 5 < time.monotonic() - started < 25
+
+
+def test_connections_beyond_the_limit_are_closed_and_the_others_served(server):
+    until(lambda: _get_ok(server))
+    held = []
+    for _ in range(30):
+        try:
+            held.append(Client(server))
+        except OSError:
+            break
+    served = [client for client in held if _serves(client)]
+    for client in held:
+        client.socket.close()
+    assert 10 <= len(served) <= 20
+    until(lambda: _get_ok(server))
+    assert "kspec_webhook_connections_refused_total" in get(server.port, "/metrics")[1]
+
+
+def _serves(client):
+    try:
+        return client.send(body(pod()))[0] == 200
+    except OSError:
+        return False
+
+
+def _get_ok(server):
+    try:
+        return get(server.port, "/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+def test_the_rate_of_one_address_is_bounded_and_others_are_not_concerned():
+    clock = [0.0]
+    rate = Rate(10, 2, lambda: clock[0])
+    assert sum(rate.allow("10.0.0.1") for _ in range(100)) == 20
+    assert rate.allow("10.0.0.2")
+    clock[0] += 1
+    assert sum(rate.allow("10.0.0.1") for _ in range(100)) == 10
+    for number in range(5000):
+        rate.allow(f"a{number}")
+    assert len(rate._clients) <= 1024
+
+
+def test_it_is_not_ready_without_certificate_or_specification_and_then_is(tmp_path):
+    tls, specs = tmp_path / "tls", tmp_path / "strict.yaml"
+    tls.mkdir()
+    specs.write_text("kind: ClusterSpecification\nnonsense: true\n")
+    server = Running(tmp_path, str(specs), f"--tls-dir={tls}", "--cluster=none")
+    try:
+        pair = Authority(tmp_path, "one").issue("web", hosts=("127.0.0.1",))
+        until(lambda: "not there yet" in server.log.read_text(), server.log.read_text)
+        with pytest.raises(OSError, match=r"."):
+            get(server.port, "/readyz")
+        shutil.copy(pair.certificate, tls / "tls.crt")
+        until(lambda: "belong together" in server.log.read_text() or "tls.key" in server.log.read_text())
+        shutil.copy(pair.key, tls / "tls.key")
+        until(lambda: _readyz(server) == 503)
+        text = get(server.port, "/readyz")[1]
+        assert "no specification" in text
+        assert "no certificate" not in text
+        assert Client(server, tmp_path / "ca.crt").send(body(pod()))[0] == 503
+        write_spec(specs, RULE)
+        until(lambda: _readyz(server) == 200, server.log.read_text)
+
+        # Another authority and certificate, half written first: the old one is served until both are there.
+        (tmp_path / "two").mkdir()
+        other = Authority(tmp_path / "two", "two")
+        pair = other.issue("web", hosts=("127.0.0.1",))
+        kept = Client(server, tmp_path / "ca.crt")
+        assert kept.send(body(pod()))[0] == 200
+        shutil.copy(pair.certificate, tls / "tls.crt")
+        until(lambda: "belong together" in server.log.read_text(), server.log.read_text)
+        assert Client(server, tmp_path / "ca.crt").send(body(pod()))[0] == 200
+        shutil.copy(pair.key, tls / "tls.key")
+        until(lambda: _trusted(server, other.certificate), server.log.read_text)
+        assert kept.send(body(pod()))[0] == 200, "an open connection goes on"
+    finally:
+        assert server.stop() == 0
+
+
+def _readyz(server):
+    try:
+        return get(server.port, "/readyz")[0]
+    except OSError:
+        return 0
+
+
+def _trusted(server, authority):
+    try:
+        return Client(server, authority).send(body(pod()))[0] == 200
+    except OSError:
+        return False
+
+
+def test_it_serves_on_for_a_while_after_it_was_told_to_end(tmp_path):
+    write_spec(tmp_path / "strict.yaml", RULE)
+    arguments = (str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none")
+    with running(tmp_path, *arguments) as server:
+        server.stop()
+        server._command[server._command.index("--drain") + 1] = "3"
+        server.start()
+        server.wait_ready()
+        server.process.terminate()
+        until(lambda: _readyz(server) == 503)
+        status, answer = Client(server).send(body(pod(hostNetwork=True)))
+        assert (status, response(answer)["allowed"]) == (200, False)
+        assert server.process.wait(20) == 0
+        denied = (tmp_path / "audit.log").read_text()
+        assert json.loads(denied)["action"] == "denied", "what was said is written before it ends"
+
+
+def test_a_certificate_without_its_key_is_refused_and_the_old_one_stays():
+    tls = ServerTls()
+    one, two = (advance(None, ["a.svc"], NOW) for _ in range(2))
+    tls.serve(one.certificate, one.key)
+    with pytest.raises(CertificateError, match="do not belong together"):
+        tls.serve(two.certificate, one.key)
+    assert tls._served == (one.certificate, one.key)
+    assert tls.serve(one.certificate, one.key) is False
+
+
+def cli(*arguments, **env):
+    command = [sys.executable, "-m", "pytest_kspec.cli.main", "webhook", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | env)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no specification is given"),
+        (("x.yaml", "--cluster=none"), "give one of --tls-dir, --tls-secret and --self-signed"),
+        (("--from-cluster", "--cluster=none"), "--from-cluster needs a cluster"),
+        (("x.yaml", "--cluster=none", "--tls-secret=a/b"), "--tls-secret takes NAMESPACE/NAME"),
+    ],
+)
+def test_usage_errors_say_what_to_do(arguments, said):
+    done = cli(*arguments)
+    assert done.returncode == 4
+    assert said in done.stderr
+
+
+def test_without_the_extra_the_error_names_it(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
+    done = cli("x.yaml", "--cluster=none", "--self-signed=tls", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 4
+    assert "pip install 'pytest-kspec[webhook]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_an_error(server, tmp_path):
+    write_spec(tmp_path / "strict.yaml", RULE)
+    done = cli(
+        str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none",
+        "--host=127.0.0.1", f"--port={server.port}",
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert f"127.0.0.1:{server.port}: the webhook cannot listen" in done.stderr
+
+
+def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp_path):
+    from pytest_kspec.webhook.specs import Specs
+
+    write_spec(tmp_path / "here.yaml", RULE | {"clusterRef": "prod"})
+    write_spec(tmp_path / "there.yaml", RULE | {"clusterRef": "staging"})
+    write_spec(tmp_path / "off.yaml", RULE | {"enforcement": {"enabled": False, "mode": "enforce"}})
+    write_spec(tmp_path / "unregistered.yaml", RULE | {"webhooks": {"enabled": False}})
+    loaded = Specs([str(tmp_path)], "prod").load()
+    assert [policy.name for policy in loaded.policies.all] == ["here"]
+    assert dict(loaded.left_out) == {
+        "there": "it is for the cluster staging, this is prod",
+        "off": "enforcement.enabled is not true",
+        "unregistered": "webhooks.enabled is not true",
+    }
+
+
+def test_private_files_are_private(server):
+    folder = Path(server.folder / "tls")
+    for name in ("authority.json", "ca.crt"):
+        assert (folder / name).stat().st_mode & 0o077 == 0
