@@ -32,7 +32,13 @@ OPTIONS = (
         "known findings: they are shown, and only what is new fails "
         "(kspec report --update-baseline FILE writes it)",
     ),
-    ("report", "FORMAT:PATH", "append", "write a report: json, junit or html; may be repeated"),
+    (
+        "report",
+        "FORMAT:PATH",
+        "append",
+        "write a report: csv, html, json, junit, markdown, oscal, pdf or sarif; or into each cluster: cr, cr:NAMESPACE "
+        "or policyreport; may be repeated",
+    ),
     (
         "run-by",
         "TEXT",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_kspec.cli.scan_run import Outcome
     from pytest_kspec.model.result import ScanResult
     from pytest_kspec.reports.writer import Target
+    from pytest_kspec.session.clustertargets import ClusterTarget
 
 DESCRIPTION = """\
 Check clusters against specifications and say what is not as asked for: which object, which field,
@@ -76,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FORMAT:PATH",
-        help="write a report: csv, html, json, junit, markdown, oscal, pdf or sarif; may be repeated",
+        help="write a report: csv, html, json, junit, markdown, oscal, pdf or sarif; or into each cluster: cr, "
+        "cr:NAMESPACE or policyreport; may be repeated",
     )
     parser.add_argument(
         "--run-by",
@@ -103,25 +105,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, print, write reports, translate the exit code."""
     specs = arguments.read_specs(args)
-    targets = _targets(args)
+    targets, in_clusters = _targets(args)
     if args.n and "-" in args.cluster:
         raise UsageError("standard input can be read by one process only.", where="-n", fix="Leave out -n.")
     from pytest_kspec.cli.scan_run import run_pytest
 
     outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
     if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
-        outcome.errors += _report(outcome.result, targets)
+        outcome.errors += _report(outcome.result, targets, in_clusters, args.kubeconfig)
     for line in outcome.errors:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
     return _exit_code(outcome, args.k)
 
 
-def _targets(args: argparse.Namespace) -> tuple[Target, ...]:
-    """What to write, standard output included. Raises UsageError before anything runs."""
-    texts = list(args.report)
+def _targets(args: argparse.Namespace) -> tuple[tuple[Target, ...], tuple[ClusterTarget, ...]]:
+    """What to write, standard output included, and what goes into clusters. Raises UsageError before anything runs."""
+    from pytest_kspec.session.clustertargets import split
+
+    in_clusters, texts = split(args.report, "--report")
     if args.output != "text":
         texts.append(f"{args.output}:-")
-    return read_targets(texts, "--report")
+    return read_targets(texts, "--report"), in_clusters
 
 
 def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
@@ -144,9 +148,20 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
     return words
 
 
-def _report(result: ScanResult, targets: tuple[Target, ...]) -> list[str]:
+def _report(
+    result: ScanResult,
+    targets: tuple[Target, ...],
+    in_clusters: tuple[ClusterTarget, ...],
+    kubeconfig: str | None,
+) -> list[str]:
     """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
     written, problems = write_all(result, targets)
+    if in_clusters:
+        from pytest_kspec.session import clusterreports
+
+        done, failed = clusterreports.write(result, in_clusters, targets, kubeconfig)
+        written += done
+        problems += [line.replace("--kspec-", "--") for line in failed]
     if not any(target.path == "-" for target in targets):
         show(result)
         for text in written:

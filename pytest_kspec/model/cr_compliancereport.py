@@ -40,7 +40,7 @@ class ReportedFinding(SpecModel):
     count: Annotated[int, Field(strict=True, ge=1)] = Field(1, description="How many objects it stands for.")
     path: str = Field("", description="Path of the field in the object.")
     container: str = Field("", description="Name of the container, if it is about one.")
-    actual: AnyValue = Field(None, description="What is there.")
+    actual: AnyValue = Field(None, description="What is there; absent: the field is unset.")
     expected: str = Field("", description="What should be there.")
     message: str = Field("", description="Both, for people.")
     exemption: ReportedExemption | None = Field(None, description="The exemption that covers it.")

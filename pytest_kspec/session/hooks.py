@@ -30,6 +30,7 @@ class SessionHooks:
         self._run = run
         self._is_worker = hasattr(config, "workerinput")
         self._problems: list[str] = []
+        self._written: list[str] = []
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
 
@@ -139,6 +140,15 @@ class SessionHooks:
                 writer.write(result, target)
             except KspecError as error:
                 self._problems.append(str(error))
+        options = self._run.options
+        if options.cluster_reports:
+            from pytest_kspec.session import clusterreports
+
+            done, problems = clusterreports.write(
+                result, options.cluster_reports, options.reports, options.kubeconfig
+            )
+            self._written += done
+            self._problems += problems
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the terminal reporter's own
     def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
@@ -177,6 +187,8 @@ class SessionHooks:
         for target in self._run.options.reports:
             if not any(target.path in problem for problem in self._problems) and target.path != "-":
                 tw.line(f"{target.format} report: {target.path}")
+        for line in self._written:
+            tw.line(line)
 
     def pytest_unconfigure(self) -> None:
         """Give back connections, and leave nothing behind."""

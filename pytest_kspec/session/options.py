@@ -12,6 +12,7 @@ from pytest_kspec.errors import UsageError
 from pytest_kspec.model.baseline import Baseline, load_baseline
 from pytest_kspec.model.check import Severity
 from pytest_kspec.reports.writer import Target, parse_targets
+from pytest_kspec.session.clustertargets import ClusterTarget, split
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Options:
     reports: tuple[Target, ...]
     baseline: Baseline | None = None
     run_by: str | None = None
+    cluster_reports: tuple[ClusterTarget, ...] = ()
 
 
 def read_options(config: pytest.Config) -> Options:
     """Raises UsageError naming the option."""
+    cluster_reports, files = split(_many(config, "kspec_report"))
     return Options(
         specs=_paths(config, "kspec_spec"),
         specs_given=bool(config.getoption("kspec_spec")),
@@ -44,9 +47,10 @@ def read_options(config: pytest.Config) -> Options:
         checks=tuple(Path(p) for p in _paths(config, "kspec_checks")),
         exemptions=_paths(config, "kspec_exemptions"),
         fail_on=_level(_one(config, "kspec_fail_on") or "low"),
-        reports=parse_targets(_many(config, "kspec_report")),
+        reports=parse_targets(files),
         baseline=_baseline(config),
         run_by=_said(config, "kspec_run_by"),
+        cluster_reports=cluster_reports,
     )
 
 

@@ -9,8 +9,11 @@ from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.crds.definitions import DEFINITIONS, Definition, manifest
 from pytest_kspec.model.cr_base import NAMESPACE
+from tests.cli.conftest import run_kspec, write_spec
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
+
+__all__ = ["CRD", "Cluster", "cluster", "run_kspec", "write_spec"]
 
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 

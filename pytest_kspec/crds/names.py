@@ -1,0 +1,34 @@
+"""Names of clusters and specifications as names and label values of Kubernetes objects.
+
+A context is often no such name (`arn:aws:eks:…:cluster/prod`). What has to be changed carries a digest of the original,
+so that two of them never become one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+MAX_LABEL = 63
+_DIGEST = 8
+_NOT_IN_LABEL = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_IN_NAME = re.compile(r"[^a-z0-9-]+")
+
+
+def label_value(text: str) -> str:
+    """The text, if it is a label value; else one that stands for it alone."""
+    return _fit(text, _NOT_IN_LABEL.sub("-", text), MAX_LABEL)
+
+
+def object_name(*parts: str, longest: int = 253) -> str:
+    """`prod-eu-baseline` of these texts; a DNS label but for its length."""
+    text = "-".join(parts)
+    return _fit(text, _NOT_IN_NAME.sub("-", text.lower()), longest)
+
+
+def _fit(text: str, made: str, longest: int) -> str:
+    made = made.strip("._-")
+    if made == text and len(made) <= longest:
+        return made
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{made[: longest - _DIGEST - 1].strip('._-')}-{digest}".strip("-")
