@@ -114,3 +114,9 @@ class ReportError(KspecError):
     """A report could not be written; no partial file is left."""
 
     exit_code = EXIT_NOT_EVALUATED
+
+
+class StoreError(KspecError):
+    """A store of results cannot be reached, read or written."""
+
+    exit_code = EXIT_NOT_EVALUATED

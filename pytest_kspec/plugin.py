@@ -40,6 +40,13 @@ OPTIONS = (
         "or policyreport; may be repeated",
     ),
     (
+        "store",
+        "URL",
+        None,
+        "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DATABASE (see kspec history)",
+    ),
+    ("store-reports", "PLACE", None, "keep the full reports too: a folder, or s3://BUCKET/PREFIX"),
+    (
         "run-by",
         "TEXT",
         None,

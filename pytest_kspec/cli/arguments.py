@@ -72,5 +72,10 @@ def add_kubeconfig(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_store(parser: argparse.ArgumentParser, text: str) -> None:
+    """A store of results."""
+    parser.add_argument("--store", metavar="URL", default="", help=text)
+
+
 def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines())

@@ -30,6 +30,7 @@ COMMANDS = {
     "evidence": "bundle a result with all that it rests on, and sign it",
     "verify": "verify such a bundle, and replay its scan",
     "webhook": "serve admission reviews: what a specification forbids does not come in",
+    "history": "results over time, from a store that scans fill",
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",
     "explain": "explain one check: what, why, source, controls, fix",

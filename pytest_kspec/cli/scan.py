@@ -80,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a report: csv, html, json, junit, markdown, oscal, pdf or sarif; or into each cluster: cr, "
         "cr:NAMESPACE or policyreport; may be repeated",
     )
+    arguments.add_store(parser, "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
+    parser.add_argument(
+        "--store-reports",
+        metavar="PLACE",
+        default="",
+        help="keep the full reports too: a folder, or s3://BUCKET/PREFIX",
+    )
     parser.add_argument(
         "--run-by",
         metavar="TEXT",
@@ -108,11 +115,13 @@ def run(args: argparse.Namespace) -> int:
     targets, in_clusters = _targets(args)
     if args.n and "-" in args.cluster:
         raise UsageError("standard input can be read by one process only.", where="-n", fix="Leave out -n.")
+    _check_store(args)
     from pytest_kspec.cli.scan_run import run_pytest
 
     outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
     if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
         outcome.errors += _report(outcome.result, targets, in_clusters, args.kubeconfig)
+        outcome.errors += _keep(outcome.result, args)
     for line in outcome.errors:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
     return _exit_code(outcome, args.k)
@@ -167,6 +176,29 @@ def _report(
         for text in written:
             say(text)
     return problems
+
+
+def _check_store(args: argparse.Namespace) -> None:
+    if args.store_reports and not args.store:
+        raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
+    if args.store:
+        from pytest_kspec.session.history import check_store
+
+        check_store(args.store, args.store_reports, option="--store")
+
+
+def _keep(result: ScanResult, args: argparse.Namespace) -> list[str]:
+    """Put the result into the store. Returns what went wrong."""
+    if not args.store:
+        return []
+    from pytest_kspec.session.history import keep
+
+    try:
+        line = keep(result, args.store, args.store_reports, option="--store")
+    except KspecError as error:
+        return [str(error)]
+    (say if args.output == "text" else note)(line)
+    return []
 
 
 def _exit_code(outcome: Outcome, selected: str) -> int:

@@ -149,6 +149,13 @@ class SessionHooks:
             )
             self._written += done
             self._problems += problems
+        if options.store:
+            from pytest_kspec.session.history import keep
+
+            try:
+                self._written.append(keep(result, options.store, options.store_reports))
+            except KspecError as error:
+                self._problems.append(str(error))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the terminal reporter's own
     def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
@@ -183,7 +190,7 @@ class SessionHooks:
             level = self._run.options.fail_on.value
             tw.line(f"No failure reaches --kspec-fail-on {level}: the run does not fail.")
         for problem in self._problems:
-            tw.line(f"report not written: {problem}", red=True)
+            tw.line(f"not written: {problem}", red=True)
         for target in self._run.options.reports:
             if not any(target.path in problem for problem in self._problems) and target.path != "-":
                 tw.line(f"{target.format} report: {target.path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,8 @@ class Options:
     baseline: Baseline | None = None
     run_by: str | None = None
     cluster_reports: tuple[ClusterTarget, ...] = ()
+    store: str = field(default="", repr=False)  # may hold a password
+    store_reports: str = ""
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -51,6 +53,7 @@ def read_options(config: pytest.Config) -> Options:
         baseline=_baseline(config),
         run_by=_said(config, "kspec_run_by"),
         cluster_reports=cluster_reports,
+        **_store(config),
     )
 
 
@@ -74,6 +77,19 @@ def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
         return tuple(given)
     base = config.inipath.parent if config.inipath else config.rootpath
     return tuple(str(base / path) for path in config.getini(name))
+
+
+def _store(config: pytest.Config) -> dict[str, str]:
+    """Checked on the controller before anything runs; workers never store."""
+    url, place = _one(config, "kspec_store") or "", _one(config, "kspec_store_reports") or ""
+    if place and not url:
+        fix = "Give --kspec-store too."
+        raise UsageError("reports are kept beside a store.", where="--kspec-store-reports", fix=fix)
+    if url and not hasattr(config, "workerinput"):
+        from pytest_kspec.session.history import check_store
+
+        check_store(url, place)
+    return {"store": url, "store_reports": place}
 
 
 def _baseline(config: pytest.Config) -> Baseline | None:

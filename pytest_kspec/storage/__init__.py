@@ -1,0 +1,1 @@
+"""Results over time in a database, SQLite or PostgreSQL. Imported only when a store is asked for."""

@@ -1,0 +1,150 @@
+"""An open store: connections, transactions that are repeated where the database asks for it, errors without secrets.
+
+What `write` returns from is committed: to SQLite's log with every byte on the disk, or as PostgreSQL acknowledged it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from pytest_kspec.errors import StoreError
+from pytest_kspec.storage.address import Address, parse_address
+from pytest_kspec.storage.migrate import is_current, upgrade
+
+BUSY_S = 30.0
+"""How long a writer waits for another one, and a connection for its server."""
+_AGAIN = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the same once more is right
+_READS = "kspec_reads"
+T = TypeVar("T")
+
+
+class Store:
+    """A store that is up to date. Made by `open_store`; thread-safe, and one may be open in any number of processes."""
+
+    def __init__(self, address: Address, engine: Engine) -> None:
+        self.address = address
+        self._engine = engine
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction, again where the database asks for it; committed when this returns.
+
+        Raises StoreError.
+        """
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not _may_succeed(error) or time.monotonic() > deadline:
+                    raise _store_error(error, self.address) from error
+                time.sleep(random.uniform(0.01, 0.1))
+            except SQLAlchemyError as error:
+                raise _store_error(error, self.address) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one state of the store. Raises StoreError."""
+        try:
+            with self._engine.connect().execution_options(**{_READS: True}) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise _store_error(error, self.address) from error
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._engine.dispose()
+
+
+def open_store(url: str, *, option: str = "--kspec-store", create: bool = False) -> Store:
+    """Open a store, and bring it up to date.
+
+    create: make SQLite's file, and tables in an empty database; without it they must be there.
+    Raises UsageError (the address), StoreError.
+    """
+    address = parse_address(url, option=option)
+    if address.kind == "sqlite":
+        _check_file(address, create)
+    store = Store(address, _engine(address))
+    try:
+        with store.read() as connection:
+            current = is_current(connection, address.shown)
+        if not current:
+            store.write(lambda connection: upgrade(connection, address.shown))
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _check_file(address: Address, create: bool) -> None:
+    folder = os.path.dirname(address.path) or "."
+    try:
+        if create:
+            os.makedirs(folder, exist_ok=True)
+        elif not os.path.exists(address.path):
+            raise StoreError(
+                "there is no such store.",
+                where=address.shown,
+                fix="'kspec scan SPEC --store FILE' makes one.",
+            )
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error.strerror}.", where=address.shown) from error
+
+
+def _engine(address: Address) -> Engine:
+    timeout = {"timeout": BUSY_S} if address.kind == "sqlite" else {"connect_timeout": int(BUSY_S)}
+    engine = create_engine(address.url, poolclass=NullPool, hide_parameters=True, connect_args=timeout)
+    if address.kind == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """One file and its log; a commit is on the disk when it returns. Python's own transactions are off."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        deadline = time.monotonic() + BUSY_S
+        # Changing the mode does not wait for other connections as statements do.
+        while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                cursor.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes the lock at once: one that reads first, and writes later, could not wait for another."""
+    reads = connection.get_execution_options().get(_READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _may_succeed(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _AGAIN
+
+
+def _store_error(error: SQLAlchemyError, address: Address) -> StoreError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = " ".join(address.redact(str(cause)).split()) or type(cause).__name__
+    fix = "Is the server reachable, and may this user write there?"
+    if address.kind == "sqlite":
+        fix = "Is it a store of kspec, and may you write it and its folder?"
+    return StoreError(f"{text.rstrip('.')}.", where=address.shown, fix=fix)

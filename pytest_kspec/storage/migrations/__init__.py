@@ -1,0 +1,1 @@
+"""How a store got its tables, one revision after the other."""

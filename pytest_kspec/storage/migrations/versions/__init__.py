@@ -1,0 +1,1 @@
+"""Revisions: never changed once released."""
