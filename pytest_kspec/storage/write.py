@@ -46,7 +46,8 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
     rows = sorted(_finding_rows(result, finished).values(), key=lambda row: (row["id"], row["spec"]))
 
     def work(connection: Connection) -> None:
-        if connection.execute(_insert(connection, schema.runs).on_conflict_do_nothing(), run).rowcount == 0:
+        new = _insert(connection, schema.runs).on_conflict_do_nothing().returning(schema.runs.c.id)
+        if connection.execute(new, run).first() is None:
             return
         for cluster in result.clusters:
             _add_cluster(connection, run_id, cluster)

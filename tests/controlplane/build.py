@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -68,18 +68,22 @@ def build_flags() -> list[str]:
     return ["-trimpath", "-mod=readonly", "-ldflags", " ".join(linker)]
 
 
-def cache_folder() -> Path:
-    """Where binaries are kept between runs; another `go.mod`, `go.sum`, flag or machine is another folder."""
+def cache_folder(module: Path | None = None, flags: Sequence[str] | None = None) -> Path:
+    """Where binaries are kept between runs; another `go.mod`, `go.sum`, flag or machine is another folder.
+
+    module: folder of the Go module, the control plane's if none is given
+    """
+    module = module or HERE
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     digest = hashlib.sha256()
     for part in (
-        (HERE / "go.mod").read_bytes(),
-        (HERE / "go.sum").read_bytes(),
-        repr(build_flags()).encode(),
+        (module / "go.mod").read_bytes(),
+        (module / "go.sum").read_bytes(),
+        repr(build_flags() if flags is None else flags).encode(),
         f"{platform.system()} {platform.machine()}".encode(),
     ):
         digest.update(hashlib.sha256(part).digest())
-    return Path(root) / "pytest-kspec" / "controlplane" / digest.hexdigest()[:16]
+    return Path(root) / "pytest-kspec" / module.name / digest.hexdigest()[:16]
 
 
 def binary(name: str, say: Callable[[str], None] = _say) -> Path:
@@ -94,40 +98,53 @@ def binary(name: str, say: Callable[[str], None] = _say) -> Path:
             return path
         if name in REQUIRED_ASSETS:
             raise NoControlPlane(f"{ASSETS_VARIABLE}={assets}: no executable {name} in it. {WHAT_TO_DO}")
-    path = cache_folder() / name
-    return path if path.is_file() else _build(name, path, say)
+    return built(HERE, name, PACKAGES[name], build_flags(), WHAT_TO_DO, say)
 
 
-def _build(name: str, path: Path, say: Callable[[str], None]) -> Path:
-    """Build into a temporary folder beside `path`, then rename: `path` is whole or absent."""
+def built(
+    module: Path,
+    name: str,
+    package: str,
+    flags: Sequence[str],
+    without: str,
+    say: Callable[[str], None] = _say,
+) -> Path:
+    """A command of a Go module, built when it is not in the cache: into a temporary folder beside its path, then
+    renamed, so that the path is whole or absent.
+
+    without: what to do where there is no Go. Raises: NoControlPlane.
+    """
+    path = cache_folder(module, flags) / name
+    if path.is_file():
+        return path
     go = shutil.which("go")
     if go is None:
-        raise NoControlPlane(WHAT_TO_DO)
+        raise NoControlPlane(without)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / "build.lock"):
         if path.is_file():  # another worker built it while this one waited
             return path
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
             started = time.monotonic()
-            _compile(go, name, Path(folder) / name)
+            _compile(go, module, package, flags, Path(folder) / name)
             os.replace(Path(folder) / name, path)
         size_mb = path.stat().st_size / 1e6
         say(f"{name}: built in {time.monotonic() - started:.0f} s, {size_mb:.0f} MB")
     return path
 
 
-def _compile(go: str, name: str, target: Path) -> None:
-    command = [go, "build", *build_flags(), "-o", str(target), PACKAGES[name]]
+def _compile(go: str, module: Path, package: str, flags: Sequence[str], target: Path) -> None:
+    command = [go, "build", *flags, "-o", str(target), package]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     try:
         done = subprocess.run(
-            command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
+            command, cwd=module, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as e:
-        raise NoControlPlane(f"{name}: `go build` took more than {BUILD_TIMEOUT_S:.0f} s") from e
+        raise NoControlPlane(f"{target.name}: `go build` took more than {BUILD_TIMEOUT_S:.0f} s") from e
     if done.returncode:
         tail = "\n".join(done.stderr.splitlines()[-15:])
-        raise NoControlPlane(f"{name}: `go build` in tests/controlplane failed:\n{tail}")
+        raise NoControlPlane(f"{target.name}: `go build` in tests/{module.name} failed:\n{tail}")
 
 
 def main() -> int:

@@ -1,0 +1,181 @@
+"""What is stored comes back: points of clusters, frameworks and requirements, findings over time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from pytest_kspec.errors import StoreError, UsageError
+from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.model.result import ScanResult
+from pytest_kspec.model.trend import FrameworkPoint
+from pytest_kspec.reports import json
+from pytest_kspec.storage import schema
+from pytest_kspec.storage.engine import Store, open_store
+from pytest_kspec.storage.read import Query, check_trend, findings, report, trend
+from tests.reports.results import check, cluster, finding, fleet, one, ref, scan
+
+from .conftest import keep
+from .servers import PASSWORD, Postgres
+
+APP = finding(ref("Deployment", "web"), "spec.template.spec.containers[app].image", "nginx:1", "a digest")
+SIDE = finding(ref("Deployment", "web"), "spec.template.spec.containers[side].image", "envoy:1", "a digest")
+FRAMEWORK = FrameworkResult(
+    "cis",
+    "CIS",
+    controls=(ControlResult("1", "", ControlStatus.MET), ControlResult("2", "", ControlStatus.MANUAL)),
+)
+
+
+def run(day: int, *found: object, name: str = "a", verdict: str = "fail", **more: object) -> ScanResult:
+    images = check("images", "Images have digests", "high", verdict, findings=found)
+    result = scan(replace(cluster(name, checks=(images,)), frameworks=(FRAMEWORK,)))
+    moment = f"2026-11-{day:02}T06:00:00Z"
+    return replace(result, started_at=moment, finished_at=moment, **more)
+
+
+def test_points_say_what_the_result_says(store: Store) -> None:
+    result = one()
+    run_id = keep(store, result)
+    (point,) = trend(store)
+    (found,) = result.clusters
+    summary = found.summary
+    assert (point.cluster, point.spec, point.run) == (found.name, found.spec_name, run_id)
+    assert (point.passed, point.failed, point.errors, point.skipped) == (
+        summary.passed,
+        summary.failed,
+        summary.errors,
+        summary.skipped,
+    )
+    assert (point.exempt, point.known, point.score) == (summary.exempt, summary.known, summary.score)
+    assert point.findings == sum(len(c.open_findings) for c in found.checks)
+    assert point.finished_at == result.finished_at
+
+
+def test_a_fleet_in_one_run(store: Store) -> None:
+    result = fleet(20, 30, 3)
+    keep(store, result)
+    points = trend(store)
+    assert [p.cluster for p in points] == sorted(c.name for c in result.clusters)
+    by_name = {c.name: c.summary for c in result.clusters}
+    assert all(p.score == by_name[p.cluster].score for p in points)
+
+
+def test_score_over_time_by_cluster_framework_and_requirement(store: Store) -> None:
+    for day, found in ((3, ()), (1, (APP, SIDE)), (2, (APP,))):  # stored in another order than run
+        keep(store, run(day, *found, verdict="fail" if found else "pass"))
+    keep(store, run(2, name="b", verdict="pass"))
+    points = trend(store, Query(cluster="a"))
+    assert [(p.finished_at[:10], p.score, p.findings) for p in points] == [
+        ("2026-11-01", 0.0, 2),
+        ("2026-11-02", 0.0, 1),
+        ("2026-11-03", 100.0, 0),
+    ]
+    assert points[0].frameworks == (FrameworkPoint("cis", 100.0, 50.0),)
+    assert [(p.verdict, p.findings) for p in check_trend(store, "images", Query(cluster="a"))] == [
+        ("fail", 2),
+        ("fail", 1),
+        ("pass", 0),
+    ]
+    assert check_trend(store, "other") == ()
+    since = Query(since="2026-11-02T00:00:00Z")
+    assert [(p.cluster, p.finished_at[8:10]) for p in trend(store, since)] == [
+        ("a", "02"),
+        ("b", "02"),
+        ("a", "03"),
+    ]
+    assert trend(store, Query(spec="other")) == ()
+
+
+def test_findings_have_a_first_and_a_last_time(store: Store) -> None:
+    for day, found in ((2, (APP, SIDE)), (3, (APP,)), (1, (APP,))):
+        keep(store, run(day, *found))
+    seen = {f.what.rpartition(".containers")[2]: f for f in findings(store)}
+    app, side = seen["[app].image"], seen["[side].image"]
+    assert (app.first_seen[8:10], app.last_seen[8:10], app.there) == ("01", "03", True)
+    assert (side.first_seen[8:10], side.last_seen[8:10], side.there) == ("02", "02", False)
+
+
+def test_the_newest_status_counts_whatever_the_order(store: Store) -> None:
+    keep(store, run(2, replace(APP, known=True), verdict="pass"))
+    keep(store, run(1, APP))
+    (found,) = findings(store)
+    assert (found.status, found.first_seen[8:10], found.last_seen[8:10]) == ("known", "01", "02")
+
+
+def test_twice_is_once(store: Store) -> None:
+    first, second = keep(store, one()), keep(store, one())
+    assert first == second
+    assert len(trend(store)) == 1
+    with store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(schema.clusters)).scalar() == 1
+
+
+def test_names_that_no_cluster_should_have(store: Store) -> None:
+    odd = run(1, finding(ref("Pod", "a\0b\ud800"), "x\0", None, "y"), name="c\0'; DROP TABLE kspec_runs;--")
+    keep(store, odd)
+    assert trend(store)[0].cluster == "c\ufffd'; DROP TABLE kspec_runs;--"
+    assert len(findings(store)) == 1
+
+
+def test_a_result_without_a_time_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="the result has no time: 'never'"):
+        keep(store, replace(one(), finished_at="never"))
+    keep(store, replace(one(), finished_at="2026-11-24T08:00:00.5+02:00"))
+    assert trend(store)[0].finished_at == "2026-11-24T06:00:00Z"
+
+
+def test_a_report_that_was_not_kept(store: Store) -> None:
+    run_id = keep(store, one())
+    with pytest.raises(UsageError, match="was not kept"):
+        report(store, run_id[:8])
+    with pytest.raises(UsageError, match="no run has this id"):
+        report(store, "%")
+
+
+def test_a_full_report_comes_back(store: Store, tmp_path: Path) -> None:
+    run_id = keep(store, one(), str(tmp_path / "reports"))
+    document = report(store, run_id[:10])
+    path = tmp_path / "again.json"
+    path.write_bytes(document)
+    assert json.render(json.read(path)) == document
+    (file,) = (tmp_path / "reports").rglob("*.gz")
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(StoreError, match="damaged"):
+        report(store, run_id)
+
+
+def test_a_report_that_cannot_be_kept_acknowledges_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError):
+        keep(store, one(), str(tmp_path / "file" / "reports"))
+    assert trend(store) == ()
+
+
+def test_a_store_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no such store"):
+        open_store(str(tmp_path / "none.db"))
+    (tmp_path / "text.db").write_text("no database, only text " * 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        open_store(str(tmp_path / "text.db"), create=True)
+    with pytest.raises(StoreError, match=r"unable to open database file"):
+        open_store(str(tmp_path), create=True)
+
+
+def test_no_error_shows_the_password(postgres: Postgres) -> None:
+    url = postgres.database("gone")
+    for wrong in (
+        url.replace("/gone", "/none"),
+        url.replace(f":{postgres.port}/", ":1/"),
+        url.replace("kspec:", "x:"),
+    ):
+        with pytest.raises(StoreError) as raised:
+            open_store(wrong)
+        shown = f"{raised.value}{raised.value.__cause__!r}{raised.value.__cause__}"
+        assert PASSWORD not in shown
+        assert "s3cr3t" not in shown
+        assert str(raised.value).startswith("postgresql://")
+        assert ":***@127.0.0.1" in str(raised.value)
