@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.output import note, say, style
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_kspec.model.result import ScanResult
+    from pytest_kspec.model.trend import TrendPoint
 
 DESCRIPTION = """\
 Write reports from a result ('kspec scan --report json:FILE'), without asking
@@ -29,6 +31,8 @@ EXAMPLES = """
 kspec report --from scan.json
 kspec report --from scan.json --to sarif:scan.sarif --to markdown:comment.md
 kspec report --from eu.json --from us.json --to html:fleet.html
+kspec report --from scan.json --history results.db --to html:report.html
+kspec report --from scan.json --update-baseline known.json
 kspec scan prod.yaml --json | kspec report --from - --to csv:-
 """
 
@@ -51,16 +55,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT:PATH",
         help="what to write, and where; may be repeated",
     )
+    parser.add_argument(
+        "--history",
+        metavar="URL",
+        default="",
+        help="store with earlier results, for the trend in reports that draw one ('kspec history')",
+    )
+    parser.add_argument(
+        "--update-baseline",
+        metavar="FILE",
+        default="",
+        help="make the findings of the result known to 'kspec scan --baseline FILE'; what FILE says of "
+        "other clusters stays",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, combine, write."""
     targets = read_targets(args.targets, "--to")
     result = _read(args.results)
+    if args.history:
+        result = replace(result, trend=_trend(args.history, result))
     written, problems = write_all(result, targets)
-    if not targets:
+    if args.update_baseline:
+        say(_update_baseline(args.update_baseline, result))
+    elif not targets:
         show(result)
-    elif not any(target.path == "-" for target in targets):
+    if not any(target.path == "-" for target in targets):
         for line in written:
             say(line)
     for problem in problems:
@@ -78,3 +99,41 @@ def _read(paths: list[str]) -> ScanResult:
         if paths.count(path) > 1:
             raise UsageError("is given twice.", where=f"--from {path}", fix="Name each result once.")
     return combine([(path, json.read(path)) for path in paths])
+
+
+def _trend(url: str, result: ScanResult) -> tuple[TrendPoint, ...]:
+    """Earlier points of the clusters in the result, and its own: the line ends where the report says."""
+    from contextlib import closing
+
+    from pytest_kspec.model.trend import TrendPoint
+    from pytest_kspec.storage.engine import open_store
+    from pytest_kspec.storage.read import trend
+
+    mine = {(c.name, c.spec_name) for c in result.clusters}
+    with closing(open_store(url, option="--history")) as store:
+        known = trend(store)
+    # Earlier only: a stored copy of this run is this run.
+    earlier = [p for p in known if (p.cluster, p.spec) in mine and p.finished_at < result.finished_at]
+    own = [TrendPoint.of(cluster, result.finished_at) for cluster in result.clusters]
+    return tuple(sorted([*earlier, *own], key=lambda p: (p.finished_at, p.cluster, p.spec, p.run)))
+
+
+def _update_baseline(path: str, result: ScanResult) -> str:
+    """Write the file anew; what was not evaluated stays in it. Raises UsageError, ReportError."""
+    from pathlib import Path
+
+    from pytest_kspec.errors import ReportError
+    from pytest_kspec.files import write_whole
+    from pytest_kspec.model.baseline import Baseline, load_baseline
+    from pytest_kspec.reports.text import plural
+
+    option = "--update-baseline"
+    before = load_baseline(path, option=option) if Path(path).exists() else Baseline(path, (), ())
+    after = before.updated(result)
+    try:
+        write_whole(Path(path), after.render())
+    except OSError as error:
+        raise ReportError(f"cannot be written: {error.strerror}.", where=f"{option} {path}") from error
+    came = len(set(after.findings) - set(before.findings))
+    went = len(set(before.findings) - set(after.findings))
+    return f"{path}: {plural(len(after.findings), 'known finding')} ({came:,} added, {went:,} removed)"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import fail, note, say, style
 from pytest_kspec.cli.reporting import read_targets, show, write_all
-from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, UsageError
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, KspecError, UsageError
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_kspec.model.result import ClusterResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,30 @@ class TrendPoint:
     known: int
     frameworks: tuple[FrameworkPoint, ...] = ()
     run: str = ""
+
+    @classmethod
+    def of(cls, cluster: ClusterResult, finished_at: str, run: str = "") -> TrendPoint:
+        """The point of one cluster in one run."""
+        summary = cluster.summary
+        return cls(
+            finished_at=finished_at,
+            cluster=cluster.name,
+            spec=cluster.spec_name,
+            spec_version=cluster.spec_version,
+            score=summary.score,
+            passed=summary.passed,
+            failed=summary.failed,
+            errors=summary.errors,
+            skipped=summary.skipped,
+            findings=sum(len(check.open_findings) for check in cluster.checks),
+            exempt=summary.exempt,
+            known=summary.known,
+            frameworks=tuple(
+                FrameworkPoint(framework.id, framework.summary.score, framework.summary.coverage)
+                for framework in sorted(cluster.frameworks, key=lambda framework: framework.id)
+            ),
+            run=run,
+        )
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report and in `kspec history -o json`."""

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_kspec.model.diff import ClusterDiff, FindingChange, ResultDiff, State
 from pytest_kspec.model.objectdiff import ABSENT, KindDiff
 from pytest_kspec.reports.json import pretty
+from pytest_kspec.reports.markdown import escape
 from pytest_kspec.reports.terminal import Style, plain
 from pytest_kspec.reports.text import elide, fold, plural, printable, value, width_of
 
@@ -222,7 +223,4 @@ def _markdown_objects(resources: Resources) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """The text in a table's cell: what a cluster holds is shown, and is neither markup nor a mention."""
-    shown = elide(printable(text), 300)
-    for char in "\\`*_[]<>|#@":
-        shown = shown.replace(char, f"\\{char}" if char not in "<>@" else f"&#{ord(char)};")
-    return shown
+    return escape(elide(printable(text), 300))

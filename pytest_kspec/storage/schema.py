@@ -11,6 +11,9 @@ HEAD = "r0002"
 REVISIONS = ("r0001", "r0002")
 VERSION_TABLE = "kspec_schema"
 
+COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
+"""Requirements by verdict, findings by status; the names of `model.trend.TrendPoint`."""
+
 metadata = MetaData()
 
 
@@ -19,8 +22,7 @@ def _number(name: str) -> Column[int]:
 
 
 def _counts() -> list[Column[int]]:
-    """Requirements by verdict; findings by status."""
-    return [_number(n) for n in ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")]
+    return [_number(name) for name in COUNTS]
 
 
 # One run of the tool. id: the first half of the SHA-256 of its JSON report, so that a run is stored once.

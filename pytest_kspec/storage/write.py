@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, insert, select
+from sqlalchemy import Connection, Table, case, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.model.baseline import subject
 from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.model.result import ClusterResult, ScanResult
+from pytest_kspec.model.trend import TrendPoint
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 
@@ -40,7 +41,7 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
         "run_by": _text(result.run_by),
         "report": report,
         "report_sha256": digest if report else "",
-        **_counts([check for cluster in result.clusters for check in cluster.checks]),
+        **_counts(TrendPoint.of(cluster, finished) for cluster in result.clusters),
         "score": result.summary.score,
     }
     rows = sorted(_finding_rows(result, finished).values(), key=lambda row: (row["id"], row["spec"]))
@@ -63,6 +64,7 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def _add_cluster(connection: Connection, run_id: str, cluster: ClusterResult) -> None:
+    point = TrendPoint.of(cluster, "")
     row = {
         "run_id": run_id,
         "name": _text(cluster.name),
@@ -71,8 +73,8 @@ def _add_cluster(connection: Connection, run_id: str, cluster: ClusterResult) ->
         "source": _text(cluster.source),
         "version": _text(cluster.version),
         "uid": _text(cluster.uid),
-        **_counts(cluster.checks),
-        "score": cluster.summary.score,
+        **_counts([point]),
+        "score": point.score,
     }
     key = connection.execute(insert(schema.clusters).returning(schema.clusters.c.id), row).scalar_one()
     checks = [
@@ -159,17 +161,10 @@ def _parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]
         yield rows[start : start + _ROWS]
 
 
-def _counts(checks: Sequence[CheckResult]) -> dict[str, int]:
-    verdicts = [check.verdict.value for check in checks]
-    return {
-        "passed": verdicts.count("pass"),
-        "failed": verdicts.count("fail"),
-        "errors": verdicts.count("error"),
-        "skipped": verdicts.count("skip"),
-        "findings": sum(len(check.open_findings) for check in checks),
-        "exempt": sum(len(check.exempted_findings) for check in checks),
-        "known": sum(len(check.known_findings) for check in checks),
-    }
+def _counts(points: Iterable[TrendPoint]) -> dict[str, int]:
+    """The counts of several clusters together."""
+    points = list(points)
+    return {name: sum(getattr(point, name) for point in points) for name in schema.COUNTS}
 
 
 def _text(text: str) -> str:
@@ -186,11 +181,3 @@ def _moment(text: str, store: Store) -> str:
     except ValueError as error:
         raise StoreError(f"the result has no time: {text!r}.", where=store.address.shown) from error
     return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def is_stored(store: Store, run_id: str) -> bool:
-    """Whether a run is there."""
-    with store.read() as connection:
-        return (
-            connection.execute(select(schema.runs.c.id).where(schema.runs.c.id == run_id)).first() is not None
-        )

@@ -119,7 +119,7 @@ def test_every_option_has_a_heading() -> None:
         f"--kspec-{name}"
         for name in (
             *("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on", "baseline", "report"),
-            "run-by",
+            *("store", "store-reports", "run-by"),
         )
     ]
     assert {h for h in headings if h.startswith("--")} == {
