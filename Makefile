@@ -58,8 +58,9 @@ docs: $(READY) ## regenerate the catalogues and docs/{checks,frameworks,spec-ref
 	$(BIN)/python -m pytest_kspec.cli.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
 
-bench: $(READY) ## speed and memory on 10,000 to 50,000 pods, as a table
+bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of reports of 50,000 findings, as tables
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.reports
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

@@ -385,7 +385,12 @@ def _exemptions(pages: Pages, cluster: ClusterResult) -> None:
 
 
 def _controls(pages: Pages, cluster: ClusterResult) -> None:
-    columns = [Column("status", 22), Column("control", 22), Column("title", 70), Column("requirements", 66)]
+    columns = [
+        Column("status", 20),
+        Column("control", 28),
+        Column("title", 46),
+        Column("requirements that answer it, and what is left", 86, lines=30),
+    ]
     for framework in cluster.frameworks:
         pages.heading(f"{framework.name} {framework.version}".strip(), 3)
         if framework.source:

@@ -51,6 +51,7 @@ class _Document(FPDF):
     def __init__(self, foot: str) -> None:
         super().__init__(unit="mm", format="A4")
         self._foot = foot
+        self.alias_nb_pages("{pages}")  # as wide as the number may become
 
     def footer(self) -> None:
         """Whose page it is, and which of how many."""
@@ -58,8 +59,8 @@ class _Document(FPDF):
         self.set_text_color(*MUTED)
         self.text(_LEFT, 289, self._foot)
         # Only `cell` puts the number of pages, which is not known yet, in the place of its alias.
-        self.set_xy(_LEFT, 286)
-        self.cell(_WIDTH, 4, f"Page {self.page_no()} of {{nb}}", align="R")
+        self.set_xy(_LEFT + _WIDTH - 24, 286)
+        self.cell(24, 4, f"Page {self.page_no()} of {{pages}}")
 
 
 class Pages:
@@ -67,6 +68,7 @@ class Pages:
 
     def __init__(self, title: str, author: str, creator: str, made: datetime) -> None:
         self._used_codes = False
+        self._in_use: tuple[str, float, Colour] | None = None
         self._document = _Document("")
         for style, weight in _WEIGHTS.items():
             self._document.add_font(_FONT, style, fontpkg.path(_FAMILY, weight))
@@ -100,6 +102,7 @@ class Pages:
     def new_page(self) -> None:
         """Start a page."""
         self._document.add_page()
+        self._in_use = None
         self._y = _TOP
 
     def need(self, height: float) -> bool:
@@ -234,6 +237,7 @@ class Pages:
             return sum([known[c] for c in text]) * scale
         except KeyError:
             self._document.set_font(_FONT, style, 1000)
+            self._in_use = None
             known |= {char: self._document.get_string_width(char) for char in text}
             return sum([known[c] for c in text]) * scale
 
@@ -246,8 +250,10 @@ class Pages:
     ) -> float:
         """Lines of text; returns where they end."""
         document = self._document
-        document.set_font(_FONT, style, size)
-        document.set_text_color(*colour)
+        if self._in_use != (style, size, colour):  # asking fpdf2 again costs as much as drawing
+            document.set_font(_FONT, style, size)
+            document.set_text_color(*colour)
+            self._in_use = (style, size, colour)
         step = size * _MM * _LEADING
         for line in lines:
             document.text(left, top + step * 0.78, line)

@@ -1,0 +1,55 @@
+"""Every report of 200 clusters × 60 checks × 50,000 findings, each in a process of its own: CPU, memory, size.
+
+python -m benchmarks.reports            all formats
+python -m benchmarks.reports pdf html   some
+
+What making the result costs (`baseline`) is in every row; goal: 10 s of CPU and 500 MB each, without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.cost import measure
+
+GOAL_CPU_S, GOAL_MB = 10, 500
+_SCRIPT = """
+import sys
+from benchmarks.results import fleet
+from pytest_kspec.reports import terminal, writer
+result = fleet()
+name, path = sys.argv[1:]
+if name == "terminal":
+    open(path, "w").write(terminal.render(result))
+elif name != "baseline":
+    writer.write(result, writer.Target(name, path))
+"""
+
+
+def main(names: list[str]) -> None:
+    """Print the table."""
+    from pytest_kspec.reports.writer import FORMATS
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report"
+
+        def cost(name: str) -> tuple[float, float, float]:
+            path.unlink(missing_ok=True)
+            spent = measure([sys.executable, "-c", _SCRIPT, name, os.fspath(path)])
+            return spent.cpu_s, spent.memory_mb, path.stat().st_size / 1e6 if path.exists() else 0
+
+        base_cpu, base_mb, _ = cost("baseline")
+        print(f"{'report of 50,000 findings':28}{'size':>9}{'CPU':>9}{'memory':>10}   goal")
+        print(f"{'the result itself':28}{'':9}{base_cpu:7.2f} s{base_mb:7.0f} MB")
+        for name in names or [*sorted(FORMATS), "terminal"]:
+            cpu, mb, size = cost(name)
+            cpu -= base_cpu
+            missed = "" if cpu < GOAL_CPU_S and mb < GOAL_MB else "   MISSED"
+            print(f"{name:28}{size:6.1f} MB{cpu:7.2f} s{mb:7.0f} MB   {GOAL_CPU_S} s, {GOAL_MB} MB{missed}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
