@@ -62,7 +62,7 @@ def test_junitparser_reads_the_same(tmp_path: Path) -> None:
         2,
         2,
     )
-    assert {p.name: p.value for p in suite.properties()}["score"] == "46.1"
+    assert {p.name: p.value for p in suite.properties()}["score"] == "43.5"
 
 
 def test_names_are_unique() -> None:
