@@ -26,6 +26,7 @@ COMMANDS = {
     "scan": "check clusters against specifications",
     "report": "write reports in other formats from a result",
     "fix": "write patches for what was found, or apply them",
+    "enforce": "keep out what a scan would find: admission policies",
     "diff": "say what changed between two results, recordings or clusters",
     "evidence": "bundle a result with all that it rests on, and sign it",
     "verify": "verify such a bundle, and replay its scan",

@@ -130,7 +130,7 @@ def enforcement_plan(
     """
     moment = now or datetime.now(UTC)
     asked = spec.spec.pod_security
-    minor = _minor(asked.version if asked else None, version)
+    minor = _minor(asked.version, version) if asked and asked.enforce else NEWEST_MINOR
     rules: list[EnforcedRule] = []
     left: list[NotEnforceable] = []
     for planned in make_plan(spec, catalog).planned:

@@ -7,13 +7,14 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
+from pytest_kspec.model.spec_exemption import Exemption
 from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import Catalog, load_catalog
 from tests.controlplane import namespaces
@@ -59,37 +60,66 @@ class Server:
         self._made.append(name)
         return name
 
-    def enforce(
+    def plan(
         self,
         spec: Any,
         *,
-        mode: Mode = Mode.ENFORCE,
-        labels: Mapping[str, str] | None = None,
         name: str = "",
         version: str = "",
         now: datetime | None = None,
         catalog: Catalog = CATALOG,
+        exemptions: Sequence[Exemption] = (),
+    ) -> EnforcementPlan:
+        """The plan of a specification, under a name of its own."""
+        loaded = spec_from_part(spec, name=name or f"p{uuid.uuid4().hex[:10]}")
+        loaded.exemptions.extend(exemptions)
+        return enforcement_plan(loaded, catalog, version=version, now=now or datetime.now(UTC))
+
+    def enforce(self, spec: Any, **options: Any) -> tuple[EnforcementPlan, dict[str, str]]:
+        """Apply policies for Pods, bound to namespaces with the labels that come back."""
+        plan = self.plan(spec, **options)
+        labels = {"kspec-parity": plan.spec.name}
+        self.apply_plan(plan, namespace_labels=labels)
+        return plan, labels
+
+    def apply_plan(
+        self,
+        plan: EnforcementPlan,
+        *,
+        mode: Mode = Mode.ENFORCE,
+        places: Collection[str] = ("pods",),
+        namespace_labels: Mapping[str, str] | None = None,
+        object_labels: Mapping[str, str] | None = None,
         cluster_name: str | None = None,
-        extra_exemptions: Any = (),
-    ) -> tuple[EnforcementPlan, dict[str, str]]:
-        """Apply policies, bound to namespaces with these labels only. Returns the plan and the labels."""
-        name = name or f"p{uuid.uuid4().hex[:10]}"
-        labels = labels or {"kspec-parity": name}
-        loaded = spec_from_part(spec, name=name)
-        loaded.exemptions.extend(extra_exemptions)
-        plan = enforcement_plan(loaded, catalog, version=version, now=now or datetime.now(UTC))
+    ) -> list[str]:
+        """Apply the policies of these places, bound to namespaces or objects with these labels.
+
+        Each refuses the name `CANARY` too, which nothing else has, so that a test can see when it is in force.
+        Returns the places that have a policy.
+        """
         made = vap.generate(Wanted(plan, mode, cluster_name))
         assert made.not_enforceable == (), made.not_enforceable
+        limits: dict[str, Any] = {}
+        if namespace_labels:
+            limits["namespaceSelector"] = {"matchLabels": dict(namespace_labels)}
+        if object_labels:
+            limits["objectSelector"] = {"matchLabels": dict(object_labels)}
+        applied = []
         for manifest in made.manifests:
+            place = manifest["metadata"]["name"].rpartition("-")[2]
+            if place not in places:
+                continue
             manifest = copy.deepcopy(manifest)
             if manifest["kind"] == vap.BINDING:
-                manifest["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": dict(labels)}}
+                manifest["spec"]["matchResources"] = limits
+                applied.append(place)
             else:
-                # A name that nothing else has, so that a test can see when the policy is in force.
                 text = f'object.metadata.?name.orValue("") != {json.dumps(CANARY)}'
-                manifest["spec"]["validations"].append({"expression": text, "message": CANARY})
+                manifest["spec"]["validations"].append(
+                    {"expression": text, "message": CANARY, "reason": "Forbidden"}
+                )
             self.apply(manifest)
-        return plan, dict(labels)
+        return applied
 
     def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply."""
@@ -104,20 +134,17 @@ class Server:
         self._applied.append(path)
         return answer.body
 
-    def wait(self, namespace: str, canary: dict[str, Any], *, count: int = 1) -> None:
-        """Until the policies refuse the canary (in any of their validations)."""
+    def wait(
+        self, namespace: str, canary: dict[str, Any], *, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Until the policies refuse the canary."""
         canary = copy.deepcopy(canary)
-        canary["metadata"] = {"name": CANARY}
+        canary["metadata"] = {"name": CANARY, "labels": dict(labels or {})}
         deadline = time.monotonic() + IN_FORCE_TIMEOUT_S
-        while True:
-            answer = self.create(namespace, canary)
-            if answer.status != 201:
-                assert answer.status in (403, 422), answer
-                if "kspec-" in answer.body["message"]:
-                    return
-                raise AssertionError(answer)
+        while (answer := self.create(namespace, canary)).status == 201:
             assert time.monotonic() < deadline, f"no policy is in force in {namespace}"
-            time.sleep(0.1)
+            time.sleep(0.05)
+        assert answer.status == 403, answer
 
     def create(self, namespace: str, obj: dict[str, Any], *, dry_run: bool = True) -> Answer:
         """Create an object there, by default by server-side dry run."""

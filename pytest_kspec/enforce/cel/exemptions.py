@@ -34,7 +34,7 @@ _OF_CRONJOB = (
 )
 
 SUBJECT = {
-    "namespace": 'object.metadata.?namespace.orValue("")',
+    "objectNamespace": 'object.metadata.?namespace.orValue("")',
     "name": (
         'object.metadata.?name.orValue("") != "" ? object.metadata.name : '
         'object.metadata.?generateName.orValue("")'
@@ -79,7 +79,7 @@ def object_condition(exemption: Exemption) -> str:
     """Whether an exemption covers the object, whatever container it is about."""
     conditions = []
     if exemption.namespaces:
-        conditions.append(matches_globs("variables.namespace", exemption.namespaces))
+        conditions.append(matches_globs("variables.objectNamespace", exemption.namespaces))
     if exemption.resources:
         conditions.append(any_of([_selects(selector) for selector in exemption.resources]))
     return all_of([condition for condition in conditions if condition != "true"])
@@ -96,7 +96,7 @@ def level_variable(plan: EnforcementPlan) -> str:
     asked = plan.spec.spec.pod_security
     for exemption in reversed(asked.exemptions if asked else []):
         if not exemption.is_expired(plan.moment):
-            namespace = matches_glob("variables.namespace", exemption.namespace)
+            namespace = matches_glob("variables.objectNamespace", exemption.namespace)
             text = f"{namespace} ? {literal(str(exemption.level))} : {text}"
     return text
 
@@ -112,7 +112,7 @@ def _selects(selector: ResourceSelector) -> str:
         for key, value in sorted(selector.label_selector.items())
     ]
     if selector.namespace is not None:
-        labels.append(matches_glob("variables.namespace", selector.namespace))
+        labels.append(matches_glob("variables.objectNamespace", selector.namespace))
     refs = []
     for kind, name in (
         ("object.kind", "variables.name"),

@@ -72,12 +72,14 @@ class InForce(NamedTuple):
 
     mode:     what its actions amount to; "" for none
     problems: why it may not do what it should, each one line
+    pending:  the cluster has not looked at it yet: worth asking again in a moment
     """
 
     kind: str
     name: str
     mode: str
     problems: tuple[str, ...] = ()
+    pending: bool = False
 
 
 class Engine(Protocol):

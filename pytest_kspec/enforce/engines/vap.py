@@ -7,19 +7,24 @@ the first failed validation only. In mode audit each requirement has its own, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.enforce.cel.places import PLACES, SERVICES, Place
 from pytest_kspec.enforce.cel.program import Program, program, shortened
 from pytest_kspec.enforce.cel.text import literal, matches_globs
-from pytest_kspec.enforce.engines import Generated, Wanted
+from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.modes import Mode
-from pytest_kspec.enforce.names import metadata, object_name
+from pytest_kspec.enforce.names import metadata
 from pytest_kspec.enforce.plan import NotEnforceable
 from pytest_kspec.model.globs import is_literal
 from pytest_kspec.model.scope import NAME_LABEL
 from pytest_kspec.model.spec_operator import NamespaceScope
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.cluster.write import Writer
 
 NAME = "vap"
 API_VERSION = "admissionregistration.k8s.io/v1"
@@ -164,6 +169,49 @@ def _namespace_selector(scope: NamespaceScope | None) -> dict[str, Any]:
     return found | ({"matchExpressions": expressions} if expressions else {})
 
 
-def binding_name(wanted: Wanted, place: Place) -> str:
-    """The name of the policy of a place, and of its binding."""
-    return object_name(wanted.plan.spec, place.name)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def in_force(objects: Sequence[dict[str, Any]], writer: Writer) -> list[InForce]:
+    """Policies with the actions of their bindings, and why one may not do what it should."""
+    bindings: dict[str, dict[str, Any]] = {}
+    for item in objects:
+        if item["kind"] == BINDING:
+            bindings[item["spec"].get("policyName", "")] = item
+    found = []
+    for policy in objects:
+        if policy["kind"] != POLICY:
+            continue
+        name = policy["metadata"]["name"]
+        binding = bindings.pop(name, None)
+        actions = binding["spec"].get("validationActions", []) if binding else []
+        mode = next((str(mode) for mode, wanted in ACTIONS.items() if wanted[0] in actions), "")
+        pending = _is_pending(policy)
+        found.append(InForce(POLICY, name, mode, tuple(_problems(policy, binding, pending)), pending))
+    for name, binding in sorted(bindings.items()):
+        problem = f"there is no policy {name}"
+        found.append(InForce(BINDING, binding["metadata"]["name"], "", (problem,)))
+    return found
+
+
+def _is_pending(policy: dict[str, Any]) -> bool:
+    """kube-controller-manager has not type-checked this generation."""
+    seen = (policy.get("status") or {}).get("observedGeneration")
+    return bool(seen != policy["metadata"].get("generation"))
+
+
+def _problems(policy: dict[str, Any], binding: dict[str, Any] | None, pending: bool) -> Iterator[str]:
+    if binding is None:
+        yield "it has no binding, so it does nothing"
+    elif binding["spec"].get("matchResources"):
+        yield "its binding is limited to some resources (matchResources), which kspec does not write"
+    status = policy.get("status") or {}
+    if pending:
+        yield "its CEL is not type-checked yet; is kube-controller-manager running?"
+    for warning in (status.get("typeChecking") or {}).get("expressionWarnings") or ():
+        text = " ".join(str(warning.get("warning", "")).split())
+        yield f"type checker, {warning.get('fieldRef', '')}: {text[:300]}"
+    for condition in status.get("conditions") or ():
+        if condition.get("status") == "False":
+            yield f"{condition.get('type', '')}: {condition.get('message', '')}"

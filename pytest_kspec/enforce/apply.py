@@ -1,0 +1,135 @@
+"""Manifests → cluster: what would change, then server-side apply, then removal of what is no longer wanted.
+
+Only objects with the labels of the specification are ever changed or removed. An object that has the name of one of
+ours and not our labels is somebody else's: an error, never overwritten.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pytest_kspec.cluster.write import Writer
+from pytest_kspec.enforce.engines import Engine
+from pytest_kspec.enforce.manifests import to_yaml
+from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, selector
+from pytest_kspec.errors import Conflict
+from pytest_kspec.model.specfile import LoadedSpec
+
+Object = dict[str, Any]
+What = Literal["create", "change", "keep", "remove"]
+
+
+class Change(NamedTuple):
+    """One object. diff: lines of a unified diff of what the server would keep; empty unless it changes."""
+
+    what: What
+    api_version: str
+    kind: str
+    name: str
+    manifest: Object | None = None
+    uid: str = ""
+    namespace: str = ""
+    diff: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def existing(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Object]:
+    """What this engine generated for the specification and is in the cluster. Raises SourceError."""
+    found = []
+    for api_version, kind in engine.KINDS:
+        for item in writer.list(api_version, kind, label_selector=selector(spec, engine.NAME)):
+            found.append({**item, "apiVersion": api_version, "kind": kind})
+    return found
+
+
+def changes(spec: LoadedSpec, engine: Engine, manifests: Sequence[Object], writer: Writer) -> list[Change]:
+    """What has to be done, in the order in which it is done. Asks the server by dry run; writes nothing.
+
+    Raises Conflict where a name is taken by what is not ours, SourceError.
+    """
+    there = {_key(item): item for item in existing(spec, engine, writer)}
+    found = []
+    for manifest in manifests:
+        key = _key(manifest)
+        current = there.pop(key, None)
+        if current is None:
+            _refuse_foreign(spec, manifest, writer)
+            writer.apply(manifest, dry_run=True)
+            found.append(Change("create", *key[:3], manifest, namespace=key[3]))
+            continue
+        after = writer.apply(manifest, dry_run=True)
+        diff = tuple(_diff(current, after))
+        what: What = "change" if diff else "keep"
+        found.append(Change(what, *key[:3], manifest, namespace=key[3], diff=diff))
+    return [*found, *_removals(engine, there.values())]
+
+
+def removals(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Change]:
+    """All that is there, to be removed."""
+    return _removals(engine, existing(spec, engine, writer))
+
+
+def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
+    """Do it; each change comes back when it is done. Raises SourceError: what came before stays done."""
+    for change in planned:
+        if change.what in ("create", "change") and change.manifest is not None:
+            writer.apply(change.manifest)
+        elif change.what == "remove":
+            writer.delete(
+                change.api_version, change.kind, change.name, namespace=change.namespace, uid=change.uid
+            )
+        yield change
+
+
+def _removals(engine: Engine, objects: Any) -> list[Change]:
+    """In the reverse order of their kinds: a binding goes before its policy."""
+    order = {kind: -index for index, kind in enumerate(engine.KINDS)}
+    found = [
+        Change("remove", *key[:3], uid=item["metadata"].get("uid", ""), namespace=key[3])
+        for item in objects
+        for key in (_key(item),)
+    ]
+    return sorted(found, key=lambda c: (order[(c.api_version, c.kind)], c.namespace, c.name))
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    metadata = item["metadata"]
+    return item["apiVersion"], item["kind"], metadata["name"], metadata.get("namespace", "")
+
+
+def _refuse_foreign(spec: LoadedSpec, manifest: Object, writer: Writer) -> None:
+    """An object of this name that our labels do not find is not ours."""
+    metadata = manifest["metadata"]
+    found = writer.find(
+        manifest["apiVersion"], manifest["kind"], metadata["name"], namespace=metadata.get("namespace", "")
+    )
+    if found is not None:
+        owner = (found["metadata"].get("annotations") or {}).get(NAME_ANNOTATION)
+        label = (found["metadata"].get("labels") or {}).get(SPEC_LABEL)
+        whose = f"it belongs to the specification {owner or label}" if owner or label else "it is not ours"
+        raise Conflict(
+            f"{manifest['kind']} {metadata['name']} is there already, and {whose}.",
+            where=writer.source.name,
+            fix=f"Remove or rename it, or give the specification {spec.name} another name.",
+        )
+
+
+def _diff(before: Object, after: Object) -> Iterator[str]:
+    old, new = (to_yaml([_told(item)]).splitlines() for item in (before, after))
+    for line in difflib.unified_diff(old, new, lineterm="", n=0):
+        if not line.startswith(("---", "+++", "@@")):
+            yield line
+
+
+def _told(item: Object) -> Object:
+    """What we write of an object."""
+    metadata = item.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
+    rest = {k: v for k, v in item.items() if k not in ("apiVersion", "kind", "metadata", "status")}
+    return {"metadata": kept, **rest}

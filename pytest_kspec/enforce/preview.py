@@ -1,0 +1,145 @@
+"""Which objects that are there today would be refused if they were created again.
+
+The same rules and exemptions as admission, on the objects of any source. An owner is what admission would see: see
+`enforce.owners`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+from pytest_kspec.cluster.decode import ListedWorkload, owner_ref
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.enforce.owners import admitted_owner
+from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
+from pytest_kspec.errors import KspecError, Malformed
+from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
+from pytest_kspec.model.finding import ResourceRef, path_in, plain, statement
+from pytest_kspec.model.resources import Resource, Workload
+from pytest_kspec.model.scope import in_scope
+from pytest_kspec.rules.base import Violation
+
+_Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher]]
+_Evaluate = Callable[[EnforcedRule, Any], Sequence[Violation]]
+
+
+class Refused(NamedTuple):
+    """One owner whose objects would be refused.
+
+    objects:    how many they are: pods of a Deployment, and its template
+    violations: (requirement id, sentence), sorted
+    """
+
+    owner: ResourceRef
+    objects: int
+    violations: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """refused: sorted by owner. errors: what could not be examined, one line each."""
+
+    refused: tuple[Refused, ...]
+    examined: int
+    errors: tuple[str, ...]
+
+
+def preview(plan: EnforcementPlan, inventory: Inventory, cluster: str) -> Preview:
+    """Look at all pods, templates and Services in the scope of the specification.
+
+    cluster: its name, as exemptions name it
+    """
+    exemptions = Exemptions(plan.exemptions, plan.moment)
+    errors: list[str] = []
+    scoped = _scope(plan, inventory, errors)
+    rules = [(rule, exemptions.for_check(rule.requirement.id, cluster)) for rule in plan.rules]
+    pods = [pair for pair in rules if pair[0].target == "pods"]
+    services = [pair for pair in rules if pair[0].target == "services"]
+    found: dict[tuple[ResourceRef, tuple[tuple[str, str], ...]], list[ResourceRef]] = {}
+    examined = 0
+    kinds: list[tuple[Callable[[], Sequence[Resource]], _Rules, _Evaluate]] = [
+        (inventory.workloads, pods, _of_pod),
+        (partial(inventory.list, "Service", ""), services, _of_service),
+    ]
+    for listed, chosen, evaluate in kinds:
+        if not chosen:
+            continue
+        try:
+            objects = [item for item in listed() if scoped(item.namespace)]
+        except KspecError as error:
+            errors.append(str(error))
+            continue
+        examined += len(objects)
+        known: dict[tuple[int, int], Sequence[Violation]] = {}
+        for item in objects:
+            violations = _violations(plan, item, chosen, evaluate, known, errors)
+            if violations:
+                found.setdefault((_owner(item), violations), []).append(item.ref)
+    refused = [Refused(owner, len(refs), violations) for (owner, violations), refs in found.items()]
+    return Preview(tuple(sorted(refused)), examined, tuple(errors))
+
+
+def _violations(
+    plan: EnforcementPlan,
+    item: Resource,
+    rules: _Rules,
+    evaluate: _Evaluate,
+    known: dict[tuple[int, int], Sequence[Violation]],
+    errors: list[str],
+) -> tuple[tuple[str, str], ...]:
+    said = []
+    prefix = item.template_path if isinstance(item, Workload) else ""
+    owner = _owner(item)
+    for index, (rule, matcher) in enumerate(rules):
+        if not plan.holds(rule, item.namespace):
+            continue
+        key = (index, id(item.shape if isinstance(item, Workload) else item))
+        try:
+            if key not in known:
+                known[key] = evaluate(rule, item)
+        except Malformed as error:
+            line = f"{item.ref}: {error.what}"
+            if line not in errors:
+                errors.append(line)
+            continue
+        for violation in known[key]:
+            if matcher and matcher.match(item.ref, owner, item.labels, violation.container):
+                continue
+            path = path_in(prefix, violation.path)
+            text = statement(path, plain(violation.actual), violation.expected)
+            said.append((rule.requirement.id, text))
+    return tuple(sorted(set(said)))
+
+
+def _of_pod(rule: EnforcedRule, item: Any) -> Sequence[Violation]:
+    shape = cast("Workload", item).shape
+    if shape.malformed:
+        path, found = shape.malformed[0]
+        raise Malformed(f"{path} is {type(found).__name__}, which Kubernetes does not allow there")
+    return rule.pod_rule.evaluate(shape)
+
+
+def _of_service(rule: EnforcedRule, item: Any) -> Sequence[Violation]:
+    return rule.service_rule.evaluate_service(item.spec)
+
+
+def _owner(item: Resource) -> ResourceRef:
+    controller = item.controller if isinstance(item, ListedWorkload) else None
+    above = owner_ref(controller, item.namespace) if controller is not None else None
+    return admitted_owner(item.ref, item.labels, above)
+
+
+def _scope(plan: EnforcementPlan, inventory: Inventory, errors: list[str]) -> Callable[[str], bool]:
+    scope = plan.spec.spec.namespace_scope
+    if scope is None:
+        return lambda namespace: True
+    labels: dict[str, Any] = {}
+    if scope.namespace_selector is not None:
+        try:
+            labels = {item.name: item.labels for item in inventory.list("Namespace", "")}
+        except KspecError as error:
+            errors.append(str(error))
+    return lambda namespace: in_scope(scope, namespace, labels.get(namespace, {}))
