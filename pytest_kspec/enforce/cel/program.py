@@ -9,7 +9,7 @@ from pytest_kspec.enforce.cel import exemptions as exempting
 from pytest_kspec.enforce.cel.images import images_variable
 from pytest_kspec.enforce.cel.places import SERVICES, Judging, Place
 from pytest_kspec.enforce.cel.rules import problems
-from pytest_kspec.enforce.cel.text import NotExpressible, any_of, concat, literal, parenthesised
+from pytest_kspec.enforce.cel.text import NotExpressible, any_of, concat, parenthesised
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, NotEnforceable
 from pytest_kspec.model.check import Check
 
@@ -30,11 +30,6 @@ class Question:
     def is_met(self) -> str:
         """CEL: true where nothing is violated."""
         return f"variables.{self.variable}.size() == 0"
-
-    @property
-    def message(self) -> str:
-        """CEL of one line that names every violation."""
-        return shortened(f'{literal(f"[{self.requirement_id}] ")} + variables.{self.variable}.join("; ")')
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """ValidatingAdmissionPolicy v1: the API server's own engine. Kubernetes 1.30 and later; nothing else to run.
 
 A policy for each place that pods are in, and one for Services: an API server evaluates few policies faster than many.
-In mode enforce a policy has one validation with one message that names every violation, since the API server reports
-the first failed validation only. In mode audit each requirement has its own, so that warnings and the audit log do.
+A policy has one validation, with one message that names every violation: of several the API server reports the first
+that fails, and kube-controller-manager type-checks all variables again for each. The mode is the binding's alone.
 """
 
 from __future__ import annotations
@@ -52,19 +52,7 @@ def generate(wanted: Wanted) -> Generated:
 def _policy(wanted: Wanted, made: Program) -> dict[str, Any]:
     place = made.place
     variables = [{"name": name, "expression": text} for name, text in made.variables]
-    if wanted.mode is Mode.ENFORCE:
-        variables.append({"name": "violations", "expression": _all_violations(made)})
-        validations = [_denial(wanted)]
-    else:
-        validations = [
-            {
-                "expression": question.is_met,
-                "messageExpression": question.message,
-                "message": f"[{question.requirement_id}] {question.check.title}: violated",
-                "reason": "Forbidden",
-            }
-            for question in made.questions
-        ]
+    variables.append({"name": "violations", "expression": _all_violations(made)})
     constraints: dict[str, Any] = {"resourceRules": _rules(place), "matchPolicy": "Equivalent"}
     scope = wanted.scope
     selector = _namespace_selector(scope)
@@ -81,7 +69,7 @@ def _policy(wanted: Wanted, made: Program) -> dict[str, Any]:
             "matchConstraints": constraints,
             "matchConditions": list(_conditions(place, scope)),
             "variables": variables,
-            "validations": validations,
+            "validations": [_validation(wanted)],
         },
     }
 
@@ -95,7 +83,7 @@ def _all_violations(made: Program) -> str:
     return " + ".join(parts)
 
 
-def _denial(wanted: Wanted) -> dict[str, Any]:
+def _validation(wanted: Wanted) -> dict[str, Any]:
     name = wanted.plan.spec.name
     text = f'{literal(f"{name} is violated: ")} + variables.violations.join("; ")'
     return {
