@@ -37,11 +37,9 @@ Exit codes: 0 done; 1 something would be refused (monitor, --preview), or is not
 in force (--status); 2 something could not be evaluated or applied; 4 usage."""
 
 EXAMPLES = """
-kspec enforce prod.yaml                                what would be refused
 kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
-kspec enforce prod.yaml --mode audit --cluster prod-eu apply them
-kspec enforce prod.yaml --mode enforce --dry-run       what would change
-kspec enforce prod.yaml --preview --cluster eu.tar.gz  on a snapshot
+kspec enforce prod.yaml --mode enforce --dry-run       what applying would change
+kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
 kspec enforce prod.yaml --status
 kspec enforce prod.yaml --remove
 """

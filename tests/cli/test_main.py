@@ -38,7 +38,7 @@ def test_version(kspec: Kspec, word: str) -> None:
     ("words", "error"),
     [
         (["chekcs"], "kspec: unknown command 'chekcs'. Did you mean 'checks'?"),
-        (["enforce"], "kspec: unknown command 'enforce'. See 'kspec --help'."),
+        (["obliterate"], "kspec: unknown command 'obliterate'. See 'kspec --help'."),
         (["--hlep"], "kspec: unknown option '--hlep'. Did you mean '--help'?"),
         (["scan", "--custer=x"], "kspec scan: unrecognized arguments: --custer=x. Did you mean '--cluster'?"),
         (["explain"], "kspec explain: the following arguments are required: ID. See 'kspec explain --help'."),

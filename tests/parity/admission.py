@@ -21,6 +21,7 @@ from tests.controlplane import namespaces
 from tests.controlplane.server import APPLY_PATCH, Answer, ControlPlane
 
 IN_FORCE_TIMEOUT_S = 60.0
+APPLY_TIMEOUT_S = 180.0  # the server compiles all of it; many times the usual on a busy machine
 CANARY = "kspec-canary"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 PLURALS = {
@@ -129,6 +130,7 @@ class Server:
             f"{path}?fieldManager=kspec&force=true&fieldValidation=Strict",
             manifest,
             content_type=APPLY_PATCH,
+            timeout_s=APPLY_TIMEOUT_S,
         )
         assert answer.status in (200, 201), answer
         self._applied.append(path)
