@@ -61,6 +61,7 @@ docs: $(READY) ## regenerate the catalogues and docs/{checks,frameworks,spec-ref
 bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of reports of 50,000 findings, as tables
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.reports
+	$(BIN)/python -m benchmarks.webhook
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

@@ -80,6 +80,8 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_are_here()
+            # Uvicorn leaves the timer of a connection that was reset, which keeps 40 KB until it goes off.
+            self._unset_keepalive_if_required()
             super().connection_lost(exc)
 
         def on_message_begin(self) -> None:
