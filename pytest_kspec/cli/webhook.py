@@ -23,6 +23,7 @@ about (audit) or only counted (monitor), by the same rules that a scan evaluates
 EXAMPLES = """
 kspec webhook prod.yaml --tls-dir /etc/kspec/tls
 kspec webhook --from-cluster --tls-secret kspec-system/kspec-webhook-tls --audit-log -
+kspec webhook --manifests registry.example.com/kspec:1.0 | kubectl apply -f -
 kspec webhook specs/ --self-signed ./tls --host 127.0.0.1 --port 9443 --cluster none
 """
 
@@ -114,6 +115,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="serve on after SIGTERM (default: %(default)s)",
     )
+    install = parser.add_argument_group("installation")
+    install.add_argument(
+        "--manifests",
+        metavar="IMAGE",
+        help="print what a cluster needs to run this image, and do nothing else",
+    )
+    install.add_argument(
+        "--issuer",
+        metavar="NAME",
+        help="with --manifests: a ClusterIssuer of cert-manager, or KIND/NAME (default: an authority of our own)",
+    )
     log = parser.add_argument_group("audit log")
     log.add_argument(
         "--audit-log", metavar="FILE", help="append what is denied, warned, exempted; '-': stdout"
@@ -128,6 +140,8 @@ def run(args: argparse.Namespace) -> int:
     import logging
     import sys
 
+    if args.manifests:
+        return _print_manifests(args)
     try:
         from pytest_kspec.webhook.limits import MIB, Limits
         from pytest_kspec.webhook.server import Options, Webhook
@@ -178,6 +192,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _print_manifests(args: argparse.Namespace) -> int:
+    import yaml
+
+    from pytest_kspec.cli.output import say
+    from pytest_kspec.enforce.engines.webhook import NAMESPACE
+    from pytest_kspec.model.spec_operator import Certificate
+    from pytest_kspec.webhook.install import manifests
+
+    issuer = None
+    if args.issuer:
+        kind, _, name = args.issuer.rpartition("/")
+        kind = kind or "ClusterIssuer"
+        if kind not in ("ClusterIssuer", "Issuer") or not name:
+            raise UsageError(f"{args.issuer!r} is no issuer.", where="--issuer", fix="Write Issuer/NAME.")
+        issuer = Certificate.model_validate({"issuer": name, "issuerKind": kind})
+    made = manifests(args.manifests, own_namespace() or NAMESPACE, args.service, issuer)
+    say(yaml.safe_dump_all(made, sort_keys=False).rstrip())
+    return 0
+
+
 def own_namespace() -> str:
     """The namespace that this process runs in; "" outside of a cluster."""
     try:
@@ -223,11 +257,7 @@ def _keeper(args: argparse.Namespace, access: Access | None) -> Keeper:
         if access is None or not name:
             raise UsageError("--tls-secret takes NAMESPACE/NAME, in a cluster.", where="kspec webhook")
         store = certificates.Secret(access, namespace, name)
+    from pytest_kspec.webhook.install import service_names
+
     hosts = args.hostname or service_names(args.service, namespace)
     return certificates.SelfSigned(store, hosts, publish)
-
-
-def service_names(service: str, namespace: str) -> list[str]:
-    """The names by which an API server and others in the cluster know a Service."""
-    base = f"{service}.{namespace}"
-    return [f"{base}.svc", service, base, f"{base}.svc.cluster.local"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.open import open_source
 from pytest_kspec.cluster.write import Writer
@@ -29,7 +30,7 @@ class Access:
         if not isinstance(source, LiveSource):
             raise UsageError("the webhook needs a live cluster.", where=ref, fix="Name a kubeconfig context.")
         self.name = source.name
-        self._in_cluster = ref not in ("", source.name) or ref == "in-cluster"
+        self._in_cluster = ref not in read_kubeconfig(kubeconfig).contexts
         self._kubeconfig = kubeconfig
         self._ref = ref
         self._threads = threading.local()

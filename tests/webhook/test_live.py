@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pytest_kspec.webhook.access import Access
-from pytest_kspec.webhook.authority import Periods
+from pytest_kspec.webhook.authority import CertificateError, Periods
 from pytest_kspec.webhook.certificates import Folder, Publisher, Secret, SelfSigned
 from pytest_kspec.webhook.server import Options, Webhook
 from pytest_kspec.webhook.specs import Specs
@@ -303,37 +303,62 @@ def test_replicas_share_one_certificate_through_the_secret(plane, access):
     assert secret["type"] == "kubernetes.io/tls"
 
 
-CERT_MANAGER = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "certificates.cert-manager.io"},
-    "spec": {
-        "group": "cert-manager.io",
-        "scope": "Namespaced",
-        "names": {"kind": "Certificate", "plural": "certificates", "singular": "certificate"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@contextlib.contextmanager
+def served(plane, group, version, kind, scope):
+    """A kind that takes anything, as long as this lasts."""
+    plural = f"{kind.lower()}s"
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": scope,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [
+                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+            ],
+        },
+    }
+    assert plane.request("POST", CRDS, crd).status == 201
+    try:
+        until(lambda: plane.request("GET", f"/apis/{group}/{version}/{plural}").status == 200)
+        yield f"/apis/{group}/{version}/{plural}"
+    finally:
+        plane.request("DELETE", f"{CRDS}/{plural}.{group}")
+
+
+def test_specifications_of_the_cluster_are_in_force_as_soon_as_they_are_there(plane, started):
+    part = {"enforcement": {"enabled": True, "mode": "enforce"}, **RULE}
+    with served(plane, "kspec.io", "v1alpha1", "ClusterSpecification", "Cluster") as path:
+        resource = {
+            "apiVersion": "kspec.io/v1alpha1",
+            "kind": "ClusterSpecification",
+            "metadata": {"name": "from-cluster"},
+            "spec": part,
+        }
+        server = started({"file": (forbid("hostPID"), "enforce", "Ignore")}, "--from-cluster")
+        assert plane.request("POST", path, resource).status == 201
+        until(lambda: "from-cluster" in server.log.read_text(), server.log.read_text)
+        name = register(plane, server.url, "from-cluster", part)
+        try:
+            denied = until(
+                lambda: answer if (answer := create(plane, BAD, dry_run=True)).status == 403 else None
+            )
+            until(lambda: "denied by from-cluster" in create(plane, BAD, dry_run=True).body["message"])
+            assert denied.status == 403
+        finally:
+            unregister(plane, name)
 
 
 def test_where_cert_manager_is_its_secret_is_waited_for_and_never_written(plane, access, tmp_path):
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    assert plane.request("POST", crds, CERT_MANAGER).status == 201
-    try:
-        until(lambda: plane.request("GET", "/apis/cert-manager.io/v1").status == 200)
+    with served(plane, "cert-manager.io", "v1", "Certificate", "Namespaced"):
         published, tls = [], ServerTls()
         keeper = SelfSigned(Secret(access, "kspec-system", "managed"), ["a.svc"], published.append)
-        from pytest_kspec.webhook.authority import CertificateError
-
         with pytest.raises(CertificateError, match="cert-manager has not written"):
             keeper.tick(tls)
         assert not tls.ready
@@ -354,5 +379,3 @@ def test_where_cert_manager_is_its_secret_is_waited_for_and_never_written(plane,
         assert not any(published), "its injector writes the caBundle"
         after = plane.request("GET", f"{secrets}/managed").body
         assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
-    finally:
-        plane.request("DELETE", f"{crds}/certificates.cert-manager.io")

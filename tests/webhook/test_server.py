@@ -11,12 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pytest_kspec.enforce.decide import ALLOWED, decide
+from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, advance
 from pytest_kspec.webhook.limits import Rate
 from pytest_kspec.webhook.tls import ServerTls
+from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
-from tests.webhook.reviewing import NOW, body, forbid, pod, response
+from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy, request, response
 from tests.webhook.running import Running, get, running, until, write_spec
 
 RULE = forbid("hostNetwork")
@@ -334,3 +338,26 @@ def test_private_files_are_private(server):
     folder = Path(server.folder / "tls")
     for name in ("authority.json", "ca.crt"):
         assert (folder / name).stat().st_mode & 0o077 == 0
+
+
+def test_the_manifests_are_what_an_api_server_takes(control_plane, tmp_path):
+    done = cli("--manifests=registry.example.com/kspec:1.0", "--issuer=Issuer/internal")
+    made = list(yaml.safe_load_all(done.stdout))
+    assert done.returncode == 0, done.stderr
+    *others, certificate = made
+    assert certificate["spec"]["duration"] == "2160h0m0s"
+    assert certificate["spec"]["renewBefore"] == "720h0m0s"
+    assert certificate["spec"]["dnsNames"][0] == "kspec-webhook.kspec-system.svc"
+    assert certificate["spec"]["issuerRef"]["kind"] == "Issuer"
+    kubeconfig = str(control_plane.kubeconfig(path=tmp_path / "kubeconfig"))
+    writer = Access(control_plane.name, kubeconfig)
+    namespaces.create(control_plane, "kspec-system")
+    try:
+        for item in others:
+            writer.do(lambda writer, item=item: writer.apply(item, dry_run=True))
+    finally:
+        namespaces.delete(control_plane, "kspec-system")
+    deployed = next(item for item in others if item["kind"] == "Deployment")
+    strict = policy({"podSecurity": {"enforce": "restricted"}})
+    deployed["metadata"]["namespace"] = "shop"
+    assert decide(request(deployed), policies(strict), NOW) is ALLOWED

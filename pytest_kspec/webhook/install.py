@@ -1,0 +1,169 @@
+"""What has to be in a cluster for the webhook to run there: namespace, rights, Deployment, Service, certificate.
+
+The registration is not here: `kspec enforce --engine webhook` makes it for each specification.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec.enforce.engines import webhook
+from pytest_kspec.model.spec_operator import Certificate
+
+Object = dict[str, Any]
+
+PORT = 9443
+SECRET = "kspec-webhook-tls"
+DURATION, RENEW_BEFORE = "2160h0m0s", "720h0m0s"
+"""90 and 30 days, as `authority.Periods`."""
+
+
+def service_names(service: str, namespace: str) -> list[str]:
+    """The names by which an API server and others in the cluster know a Service; the API server's first."""
+    base = f"{service}.{namespace}"
+    return [f"{base}.svc", service, base, f"{base}.svc.cluster.local"]
+
+
+def manifests(image: str, namespace: str, service: str, issuer: Certificate | None) -> list[Object]:
+    """In the order in which they are to be applied. issuer: cert-manager's; None: an authority of our own."""
+    made = [
+        _object("v1", "Namespace", namespace, ""),
+        _object("v1", "ServiceAccount", service, namespace),
+        *_rights(namespace, service),
+        _service(namespace, service),
+        _deployment(image, namespace, service),
+        _object(
+            "policy/v1",
+            "PodDisruptionBudget",
+            service,
+            namespace,
+            spec={"minAvailable": 1, "selector": {"matchLabels": _labels(service)}},
+        ),
+    ]
+    return [*made, certificate(namespace, service, issuer)] if issuer is not None else made
+
+
+def certificate(namespace: str, service: str, issuer: Certificate) -> Object:
+    """A Certificate of cert-manager: 90 days, renewed 30 days before its end, with a new key each time."""
+    return _object(
+        "cert-manager.io/v1",
+        "Certificate",
+        webhook.CERTIFICATE,
+        namespace,
+        spec={
+            "secretName": SECRET,
+            "duration": DURATION,
+            "renewBefore": RENEW_BEFORE,
+            "dnsNames": service_names(service, namespace),
+            "usages": ["digital signature", "key encipherment", "server auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+            "issuerRef": {"name": issuer.issuer, "kind": issuer.issuer_kind, "group": "cert-manager.io"},
+        },
+    )
+
+
+def _rights(namespace: str, service: str) -> list[Object]:
+    cluster = [
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "verbs": ["get", "list", "patch"],
+        },
+        {"apiGroups": ["kspec.io"], "resources": ["clusterspecifications"], "verbs": ["get", "list"]},
+    ]
+    own = [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "update"]},
+    ]
+    subjects = [{"kind": "ServiceAccount", "name": service, "namespace": namespace}]
+    rbac = "rbac.authorization.k8s.io"
+
+    def ref(kind: str) -> Object:
+        return {"apiGroup": rbac, "kind": kind, "name": service}
+
+    return [
+        _object(f"{rbac}/v1", "ClusterRole", service, "", rules=cluster),
+        _object(
+            f"{rbac}/v1", "ClusterRoleBinding", service, "", roleRef=ref("ClusterRole"), subjects=subjects
+        ),
+        _object(f"{rbac}/v1", "Role", service, namespace, rules=own),
+        _object(f"{rbac}/v1", "RoleBinding", service, namespace, roleRef=ref("Role"), subjects=subjects),
+    ]
+
+
+def _service(namespace: str, service: str) -> Object:
+    spec = {
+        "selector": _labels(service),
+        "ports": [{"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"}],
+    }
+    return _object("v1", "Service", service, namespace, spec=spec)
+
+
+def _deployment(image: str, namespace: str, service: str) -> Object:
+    container = {
+        "name": "webhook",
+        "image": image,
+        "command": ["kspec", "webhook"],
+        "args": [
+            "--from-cluster",
+            f"--tls-secret={namespace}/{SECRET}",
+            f"--service={service}",
+            "--audit-log=-",
+        ],
+        "ports": [{"name": "https", "containerPort": PORT}],
+        "readinessProbe": _probe("/readyz", 5),
+        "livenessProbe": _probe("/healthz", 20),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        "serviceAccountName": service,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationGracePeriodSeconds": 30,
+        "containers": [container],
+        # Keys are read by OpenSSL from files only: they never reach a disk.
+        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": _labels(service)},
+            }
+        ],
+    }
+    spec = {
+        "replicas": 2,
+        "selector": {"matchLabels": _labels(service)},
+        "template": {"metadata": {"labels": _labels(service)}, "spec": pod},
+    }
+    return _object("apps/v1", "Deployment", service, namespace, spec=spec)
+
+
+def _probe(path: str, period_s: int) -> Object:
+    return {"httpGet": {"path": path, "port": "https", "scheme": "HTTPS"}, "periodSeconds": period_s}
+
+
+def _labels(service: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": service}
+
+
+def _object(api_version: str, kind: str, name: str, namespace: str, **fields: Any) -> Object:
+    metadata: Object = {"name": name, "labels": _labels(webhook.SERVICE)}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
