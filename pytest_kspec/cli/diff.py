@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from pytest_kspec.model.result import ScanResult
 
 DESCRIPTION = """\
-Compare two scans: which findings are new, fixed or unchanged, and which verdicts changed. A and B are
-results ('kspec scan --report json:FILE'), or anything that can be scanned: a kubeconfig context, a
-snapshot, manifests; then -s names the specification. Two snapshots are compared object by object too,
+Compare two scans: which findings are new, fixed or unchanged, and which
+verdicts changed. A and B are results ('kspec scan --report json:FILE'), or
+anything that can be scanned: a kubeconfig context, a snapshot, manifests; then
+-s names the specification. Two snapshots are compared object by object too,
 and need no specification.
 
 What could not be evaluated in one of the two is unknown, never fixed.
 
-Exit codes: 0 nothing new; 1 something new (without a specification: an object differs);
-2 something could not be evaluated or compared; 4 usage."""
+Exit codes: 0 nothing new; 1 something new (without a specification: an object
+differs); 2 something could not be evaluated or compared; 4 usage."""
 
 EXAMPLES = """
 kspec diff yesterday.json today.json

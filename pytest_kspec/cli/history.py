@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     from pytest_kspec.storage.read import Query, StoredFinding
 
 DESCRIPTION = """\
-Results over time, from a store that 'kspec scan --store URL' (pytest: --kspec-store) fills: the score
-of each cluster and specification, of a framework (--framework), a requirement (--check), or how long
+Results over time, from a store that 'kspec scan --store URL' (pytest:
+--kspec-store) fills: the score of each cluster and specification, of a
+framework (--framework), the verdicts of a requirement (--check), or how long
 findings have been there (--findings).
 
   kspec history              show it
-  kspec history add FILE…    store results that were written with --report json:FILE
-  kspec history get RUN      the full JSON report of a run, where reports are kept
+  kspec history add FILE…    store results of 'kspec scan --report json:FILE'
+  kspec history get RUN      the full JSON report of a run, where it is kept
   kspec history prune        delete runs that no --keep or --keep-runs keeps
 
-URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Give passwords by $PGPASSWORD or ~/.pgpass.
-A store that an older version made is brought up to date when it is opened."""
+URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Give passwords by
+$PGPASSWORD or ~/.pgpass. A store that an older version made is brought up to
+date when it is opened."""
 
 EXAMPLES = """
-kspec scan prod.yaml --store results.db
 kspec history --store results.db --cluster prod-eu --since 90d
 kspec history --store results.db --check network.defaultDeny -o json
+kspec history add scan.json --store results.db
 kspec history prune --store results.db --keep 90d --keep-runs 10
 """
 
