@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,14 @@ def test_the_revisions_make_what_the_schema_says(old: str) -> None:
     store.close()
 
 
-def _open(url: str) -> None:
+MANY = 4
+
+
+def _open(url: str, together: Barrier) -> None:
+    import alembic.command  # so that all of them are as fast
+
+    assert alembic.command
+    together.wait(60)
     open_store(url, create=True).close()
 
 
@@ -91,12 +99,13 @@ def test_many_upgrade_it_at_once(old: str) -> None:
 
 def open_by_many(url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_open, args=(url,)) for _ in range(4)]
+    together = spawn.Barrier(MANY)
+    processes = [spawn.Process(target=_open, args=(url, together)) for _ in range(MANY)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 4
+    assert [process.exitcode for process in processes] == [0] * MANY
     store = open_store(url)
     keep(store, one())
     store.close()
