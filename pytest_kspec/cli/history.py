@@ -199,9 +199,9 @@ def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
                 score, more = chosen.score, f"{chosen.coverage:.1f} % of the controls evaluated"
             else:
                 counts = (
-                    (point.errors, "errors"),
+                    (point.errors, "errors" if point.errors != 1 else "error"),
                     (point.failed, "failed"),
-                    (point.findings, "findings"),
+                    (point.findings, "finding" if point.findings == 1 else "findings"),
                     (point.known, "known"),
                     (point.exempt, "exempted"),
                 )
@@ -222,7 +222,11 @@ def _check_rows(points: tuple[CheckPoint, ...]) -> Any:
     for (cluster, spec), some in groupby(ordered, key=lambda p: (p.cluster, p.spec)):
         yield from _head(cluster, spec)
         for point in some:
-            counts = ((point.findings, "findings"), (point.known, "known"), (point.exempt, "exempted"))
+            counts = (
+                (point.findings, "finding" if point.findings == 1 else "findings"),
+                (point.known, "known"),
+                (point.exempt, "exempted"),
+            )
             more = " · ".join(f"{count:,} {word}" for count, word in counts if count)
             yield f"   {_minute(point.finished_at)}  {point.verdict:<5}  {more}".rstrip()
 

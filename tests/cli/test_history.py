@@ -39,7 +39,7 @@ def test_a_scan_is_stored_and_shown(run_kspec: Kspec, scanned: Path, tmp_path: P
     assert (said.code, said.err) == (0, "")
     head, row = said.out.splitlines()
     assert head == "── pod.yaml · shop"
-    assert row.endswith("  1 failed · 1 findings")
+    assert row.endswith("  1 failed · 1 finding")
     wire = json.loads(run_kspec("history", "--store", "r.db", "-o", "json").out)
     (point,) = wire["points"]
     assert (wire["kind"], point["cluster"], point["fail"], point["pass"]) == ("Trend", "pod.yaml", 1, 1)
@@ -58,7 +58,7 @@ def test_json_on_standard_output_stays_json(run_kspec: Kspec, spec: Path, manife
 def test_what_is_asked_for(run_kspec: Kspec, scanned: Path) -> None:
     key = "workloads.containers.forbidden[hostNetwork]"
     said = run_kspec("history", "--store", "r.db", "--check", key)
-    assert said.out.splitlines()[1].endswith("  fail   1 findings")
+    assert said.out.splitlines()[1].endswith("  fail   1 finding")
     said = run_kspec("history", "--store", "r.db", "--findings")
     assert "there now, the oldest first" in said.out
     assert f"      {key}\n      Pod shop/web: spec.hostNetwork\n" in said.out
