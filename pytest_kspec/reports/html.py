@@ -1,8 +1,9 @@
-"""The HTML report: one file that loads nothing, for people who decide and for people who fix.
+"""The HTML report: one file that loads nothing, for people who decide, who audit and who fix.
 
-All numbers and orders are made here; the template only lays out. The page's own Content-Security-Policy
-lets only its own style and script run, so hostile markup in a name would be harmless even if an escape were
-forgotten. Without JavaScript everything is readable; the script adds filters and sorting.
+All numbers and orders are made here and in `html_*`; the templates only lay out. The page's own Content-Security-Policy
+lets only its own style and script run, so hostile markup in a name would be harmless even if an escape were forgotten.
+Without JavaScript totals, frameworks, requirements and the first findings are there; the script adds filters, sorting,
+the matrix of frameworks, and all findings.
 """
 
 from __future__ import annotations
@@ -18,35 +19,25 @@ import jinja2
 from markupsafe import Markup
 
 from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.finding import AppliedExemption, Finding
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
-from pytest_kspec.reports import order, text, words
+from pytest_kspec.model.result import CheckResult, ScanResult, Summary
+from pytest_kspec.model.totals import WORST_FIRST, Totals
+from pytest_kspec.reports import (
+    html_data,
+    html_frameworks,
+    html_rows,
+    html_summary,
+    html_trend,
+    order,
+    text,
+    words,
+)
+from pytest_kspec.reports.html_rows import Row
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SEVERITIES = tuple(sorted(Severity, key=lambda s: -s.rank))
+_SCRIPTS = ("findings.js", "matrix.js", "report.js")
 _FREQUENT = 6
-
-
-class Group(NamedTuple):
-    """Requirements of one verdict (and, where they failed, one severity) on one cluster."""
-
-    title: str
-    verdict: str
-    checks: list[CheckResult]
-    open: bool
-
-
-class Row(NamedTuple):
-    """One cluster: its line in the overview and its section."""
-
-    cluster: ClusterResult
-    summary: Summary
-    state: str
-    title: str
-    anchor: str
-    failed: dict[str, int]
-    groups: list[Group]
-    anchors: dict[int, str]
+_AT_ONCE = 600
+"""Requirements that are markup at once. With more, those of a cluster wait in its `noscript`, until it is opened."""
 
 
 class Frequent(NamedTuple):
@@ -73,14 +64,16 @@ def render(result: ScanResult) -> bytes:
         breakable=_breakable,
         printable=lambda name: text.printable(str(name)),
         owners=order.by_owner,
-        by_exemption=_by_exemption,
+        owner_name=html_data.owner_name,
+        shows_change=html_data.shows_change,
+        patch=html_data.patch,
+        terms=html_data.terms,
         plural=text.plural,
         moment=words.moment,
-        identity=id,
         fragment=lambda anchor: "#" + quote(anchor),
     )
     style = (_TEMPLATES / "report.css").read_text("utf-8")
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
+    script = '"use strict";\n' + "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
     page = environment.get_template("report.html.j2").render(
         **_view(result),
         style=Markup(style),
@@ -97,30 +90,39 @@ def _hash(source: str) -> str:
 
 
 def _view(result: ScanResult) -> dict[str, Any]:
-    rows = [
-        _row(cluster, title, len(result.clusters) == 1)
-        for cluster, title in zip(result.clusters, order.titles(result), strict=True)
-    ]
-    # The worst first: that is where one starts to read.
-    rows.sort(key=lambda r: (101 if r.summary.score is None else r.summary.score, -r.summary.errors, r.title))
+    rows = html_rows.of(result)
+    views = html_frameworks.of(rows)
     summary = result.summary
+    totals = Totals.of_result(result)
     frequent = _frequent(rows)
+    requirements = sum(len(row.cluster.checks) for row in rows)
     return {
         "result": result,
         "rows": rows,
         "one": len(rows) == 1,
+        "lazy": requirements > _AT_ONCE,
         "summary": summary,
-        "total": summary.passed + summary.failed + summary.errors + summary.skipped,
+        "totals": totals,
+        "static": sum(len(entry.part) for row in rows for entry in row.entries),
+        "total": requirements,
         "state": words.state(summary),
         "headline": words.headline(result),
         "sentence": words.sentence(summary),
+        "sentences": html_summary.sentences(result, rows, views, totals),
+        "terms": html_summary.TERMS,
         "specs": sorted({f"{r.cluster.spec_name} {r.cluster.spec_version}".strip() for r in rows}),
         "outcomes": _outcomes(rows),
         "severities": _by_severity(result),
         "frequent": frequent[:_FREQUENT],
         "less_frequent": frequent[_FREQUENT:],
         "words": {verdict.value: word for verdict, word in words.VERDICTS.items()},
+        "control_words": {status.value: word for status, word in words.CONTROLS.items()},
+        "statuses": words.STATUSES,
         "parts": _parts(summary),
+        "views": views,
+        "trend": html_trend.of(result.trend),
+        "drawing": html_trend,
+        "data": Markup(html_data.render(rows, views)),
     }
 
 
@@ -134,46 +136,11 @@ def _parts(summary: Summary) -> list[tuple[str, str, int]]:
     ]
 
 
-def _row(cluster: ClusterResult, title: str, alone: bool) -> Row:
-    checks = order.worst_first(cluster.checks)
-    anchor = "_".join(title.split())
-    names = order.unique(f"{anchor}/{'_'.join(c.id.split())}" for c in checks)
-    failed = Counter(c.severity.value for c in checks if c.verdict is Verdict.FAIL)
-    return Row(
-        cluster=cluster,
-        summary=cluster.summary,
-        state=words.state(cluster.summary),
-        title=title,
-        anchor=anchor,
-        failed={s.value: failed[s.value] for s in _SEVERITIES},
-        groups=_groups(checks, alone),
-        anchors={id(c): name.replace(" ", "_") for c, name in zip(checks, names, strict=True)},
-    )
-
-
-def _groups(checks: list[CheckResult], alone: bool) -> list[Group]:
-    """Errors, failures by severity, skips, passes. What is in order stays closed."""
-
-    def of(verdict: Verdict, severity: Severity | None = None) -> list[CheckResult]:
-        return [c for c in checks if c.verdict is verdict and severity in (None, c.severity)]
-
-    groups = [Group("Could not be evaluated", "error", of(Verdict.ERROR), True)]
-    groups += [
-        Group(f"Failed, {severity.value}", "fail", of(Verdict.FAIL, severity), alone or severity.rank > 1)
-        for severity in _SEVERITIES
-    ]
-    groups += [
-        Group("Skipped", "skip", of(Verdict.SKIP), False),
-        Group("Passed", "pass", of(Verdict.PASS), False),
-    ]
-    return [group for group in groups if group.checks]
-
-
-def _by_severity(result: ScanResult) -> list[tuple[str, dict[str, int]]]:
+def _by_severity(result: ScanResult) -> list[tuple[Severity, dict[str, int]]]:
     counts: Counter[tuple[str, str]] = Counter(
         (check.severity.value, check.verdict.value) for cluster in result.clusters for check in cluster.checks
     )
-    return [(s.value, {v.value: counts[s.value, v.value] for v in Verdict}) for s in _SEVERITIES]
+    return [(s, {v.value: counts[s.value, v.value] for v in Verdict}) for s in WORST_FIRST]
 
 
 def _outcomes(rows: list[Row]) -> list[tuple[str, str, int]]:
@@ -201,11 +168,3 @@ def _frequent(rows: list[Row]) -> list[Frequent]:
 def _breakable(path: str) -> Markup:
     """The field path, with places where a narrow column may break it."""
     return Markup(".<wbr>").join(text.printable(path).split("."))
-
-
-def _by_exemption(findings: tuple[Finding, ...]) -> list[tuple[AppliedExemption, list[Finding]]]:
-    groups: dict[AppliedExemption, list[Finding]] = {}
-    for finding in findings:
-        if finding.exemption:
-            groups.setdefault(finding.exemption, []).append(finding)
-    return sorted(groups.items(), key=lambda item: (item[0].name, item[0].reason))

@@ -31,11 +31,11 @@ _SEVERITIES: dict[Severity, Colour] = {
     Severity.LOW: INK,
 }
 _CONTROLS = {
-    ControlStatus.MET: ("met", _GREEN),
-    ControlStatus.PARTLY_MET: ("met in part", _AMBER),
-    ControlStatus.NOT_MET: ("not met", _RED),
-    ControlStatus.NOT_EVALUATED: ("not evaluated", _PURPLE),
-    ControlStatus.MANUAL: ("for a person", MUTED),
+    ControlStatus.MET: _GREEN,
+    ControlStatus.PARTLY_MET: _AMBER,
+    ControlStatus.NOT_MET: _RED,
+    ControlStatus.NOT_EVALUATED: _PURPLE,
+    ControlStatus.MANUAL: MUTED,
 }
 
 
@@ -399,7 +399,7 @@ def _controls(pages: Pages, cluster: ClusterResult) -> None:
             )
         rows = []
         for control in framework.controls:
-            word, colour = _CONTROLS[control.status]
+            word, colour = words.CONTROLS[control.status], _CONTROLS[control.status]
             said = [", ".join(control.checks), control.reason]
             if control.remaining:
                 said.append(f"for a person to look at: {control.remaining}")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import FindingStatus
-from pytest_kspec.model.frameworks import FrameworkSummary
+from pytest_kspec.model.frameworks import ControlStatus, FrameworkSummary
 from pytest_kspec.model.result import CheckResult, ScanResult, Summary
 from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports.text import plural, printable
@@ -19,6 +19,13 @@ STATES = {
     "skip": "Nothing evaluated",
 }
 STATUSES = {FindingStatus.OPEN: "open", FindingStatus.KNOWN: "known", FindingStatus.EXEMPT: "exempted"}
+CONTROLS = {
+    ControlStatus.MET: "met",
+    ControlStatus.PARTLY_MET: "met in part",
+    ControlStatus.NOT_MET: "not met",
+    ControlStatus.NOT_EVALUATED: "not evaluated",
+    ControlStatus.MANUAL: "for a person",
+}
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
