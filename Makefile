@@ -10,7 +10,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format docs bench controlplane lock dist clean
+.PHONY: help setup demo test lint format docs picture bench controlplane lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of rep
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
+
+picture: demo ## docs/images/report-html.png, from the demo (needs Chromium)
+	$(BIN)/python -m tools.report_picture $(DEMO)/report.html docs/images/report-html.png
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

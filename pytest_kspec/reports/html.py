@@ -103,7 +103,7 @@ def _view(result: ScanResult) -> dict[str, Any]:
         "lazy": requirements > _AT_ONCE,
         "summary": summary,
         "totals": totals,
-        "static": sum(len(entry.part) for row in rows for entry in row.entries),
+        "static": sum(entry.part.size for row in rows for entry in row.entries),
         "total": requirements,
         "state": words.state(summary),
         "headline": words.headline(result),

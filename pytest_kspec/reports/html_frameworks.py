@@ -29,7 +29,7 @@ _LINKS = 3
 
 
 class Answer(NamedTuple):
-    """One check that answers a control. where: up to three (cluster, entry), the worst; verdicts: on how many clusters."""
+    """One check that answers a control. where: up to three (cluster, entry), the worst; verdicts: how often."""
 
     id: str
     title: str

@@ -35,14 +35,18 @@ class Sentences(NamedTuple):
 
 def sentences(result: ScanResult, rows: list[Row], views: list[View], totals: Totals) -> Sentences:
     """The executive summary."""
-    return Sentences(_looked_at(result, rows), _found(totals), _accepted(totals), _not_looked_at(rows, views, totals))
+    return Sentences(
+        _looked_at(result, rows), _found(totals), _accepted(totals), _not_looked_at(rows, views, totals)
+    )
 
 
 def _looked_at(result: ScanResult, rows: list[Row]) -> str:
     if not rows:
         return "No cluster was looked at."
     specs = sorted({f"{r.cluster.spec_name} {r.cluster.spec_version}".strip() for r in rows})
-    named = f"the specification {printable(specs[0])}" if len(specs) == 1 else plural(len(specs), "specification")
+    named = (
+        f"the specification {printable(specs[0])}" if len(specs) == 1 else plural(len(specs), "specification")
+    )
     clusters = len({(r.cluster.name, r.cluster.uid, r.cluster.source) for r in rows})
     what = f"the cluster {printable(rows[0].cluster.name)}" if clusters == 1 else plural(clusters, "cluster")
     kinds = sorted({row.cluster.source for row in rows})
@@ -87,12 +91,18 @@ def _not_looked_at(rows: list[Row], views: list[View], totals: Totals) -> list[s
     if errors := totals.requirements[Verdict.ERROR]:
         titles = sorted({e.check.title for r in rows for e in r.entries if e.check.verdict is Verdict.ERROR})
         named = "; ".join(map(printable, titles[:_NAMED])) + (" and others" if len(titles) > _NAMED else "")
-        said.append(f"{plural(errors, 'requirement')} could not be evaluated. Nothing is known about: {named}.")
+        said.append(
+            f"{plural(errors, 'requirement')} could not be evaluated. Nothing is known about: {named}."
+        )
     if skipped := totals.requirements[Verdict.SKIP]:
-        said.append(f"{plural(skipped, 'requirement')} did not apply: there was nothing of the kind to examine.")
+        said.append(
+            f"{plural(skipped, 'requirement')} did not apply: there was nothing of the kind to examine."
+        )
     if left := sum(len(row.cluster.not_evaluated) for row in rows):
         what = f"{plural(left, 'entry', 'entries')} of the specification"
-        said.append(f"{what} {'was' if left == 1 else 'were'} asked for and not, or not everywhere, evaluated.")
+        said.append(
+            f"{what} {'was' if left == 1 else 'were'} asked for and not, or not everywhere, evaluated."
+        )
     for view in views:
         counts = {status: count for status, _, count in view.parts}
         if counts["manual"] or counts["notEvaluated"]:
@@ -110,7 +120,10 @@ def _not_looked_at(rows: list[Row], views: list[View], totals: Totals) -> list[s
 
 TERMS = (
     ("Cluster", "A group of computers that Kubernetes runs programs on, and its configuration."),
-    ("Requirement", "One statement that the specification makes about a cluster, such as “no container runs privileged”."),
+    (
+        "Requirement",
+        "One statement that the specification makes about a cluster, such as “no container runs privileged”.",
+    ),
     (
         "Passed, failed, error, skipped",
         "Everything that was examined is as required; something is not; it could not be looked at, which counts as "
@@ -120,18 +133,30 @@ TERMS = (
         "Finding",
         "One place that is not as required. A program that runs in 50 copies is one finding, marked ×50.",
     ),
-    ("Object, Deployment, Pod", "An object is one piece of configuration. A Pod is a running program, a Deployment keeps several alike."),
-    ("Namespace", "A part of a cluster, often one team’s or one application’s. It stands before the slash: shop/web."),
+    (
+        "Object, Deployment, Pod",
+        "An object is one piece of configuration. A Pod is a running program, a Deployment keeps several alike.",
+    ),
+    (
+        "Namespace",
+        "A part of a cluster, often one team’s or one application’s. It stands before the slash: shop/web.",
+    ),
     ("Severity", "How much it matters: critical, high, medium or low, as the requirement says."),
-    ("Exempted", "Someone accepted the finding: with a reason, mostly a name and an end date. Expired ones count again."),
-    ("Known", "The finding was there before and is in the baseline. It is no reason to fail, and does not count as met."),
+    (
+        "Exempted",
+        "Someone accepted the finding: with a reason, mostly a name and an end date. Expired ones count again.",
+    ),
+    (
+        "Known",
+        "The finding was there before and is in the baseline. It is no reason to fail, and does not count as met.",
+    ),
     (
         "Framework, control",
         "A published standard, and one numbered statement in it. Requirements answer controls, some only in part.",
     ),
     (
         "Score and coverage",
-        "The score says how much of what was evaluated is met. Coverage says how much was evaluated at all: a high score "
-        "with a low coverage says little.",
+        "The score says how much of what was evaluated is met. Coverage says how much was evaluated at all: a high "
+        "score with a low coverage says little.",
     ),
 )

@@ -1,6 +1,6 @@
 """Score over time as a drawing: points of the history become coordinates here, the template only draws.
 
-Every number of the drawing is in a table beside it. A run without a score interrupts the line: nothing is drawn between.
+Every number of the drawing is in a table beside it. A run without a score interrupts the line.
 """
 
 from __future__ import annotations

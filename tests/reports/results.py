@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
 from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, NotEvaluated, ScanResult
+from pytest_kspec.model.trend import TrendPoint
 from pytest_kspec.reports.text import value
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -443,3 +445,48 @@ def fleet(clusters: int = 50, requirements: int = 60, findings: int = 6) -> Scan
             for c in range(clusters)
         )
     )
+
+
+def framed(clusters: int = 6) -> ScanResult:
+    """Several clusters whose frameworks differ, with the checks that answer them."""
+    made = []
+    for number in range(clusters):
+        rotated = tuple(
+            replace(framework, controls=tuple(
+                replace(control, status=frameworks()[0].controls[(index + number) % 5].status)
+                for index, control in enumerate(framework.controls)
+            ))
+            for framework in frameworks()
+        )  # fmt: skip
+        made.append(cluster(f"cluster-{number}", frameworks=rotated, checks=checks()[: 13 - number]))
+    return scan(*made)
+
+
+def huge() -> ScanResult:
+    """More requirements and findings than a page has as markup at once; one requirement has many."""
+    result = fleet(20, 40, 40)
+    first, *others = result.clusters
+    path = "spec.template.spec.containers[app].image"
+    many = tuple(
+        finding(ref("Deployment", f"service-{n:04}"), path, f"image:{n}", "a digest", container="app")
+        for n in range(2_500)
+    )
+    crowded = check("images.digest", "Images are named by digest", "critical", "fail", findings=many)
+    return scan(replace(first, checks=(*first.checks, crowded)), *others)
+
+
+def trend(*clusters: str, runs: int = 9) -> tuple[TrendPoint, ...]:
+    """Points of each; the fifth of the first cluster has no score."""
+    return tuple(
+        TrendPoint(
+            finished_at=f"2026-{3 + run:02}-01T06:00:00Z",
+            cluster=name,
+            spec="strict",
+            spec_version="1.2.0",
+            score=None if (run, number) == (4, 0) else round(48.0 + (run * 13 + number * 7) % 40, 1),
+            passed=5, failed=3, errors=1, skipped=2, findings=20 - run, exempt=3, known=run,
+            run=str(run),
+        )
+        for number, name in enumerate(clusters)
+        for run in range(runs)
+    )  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pytest_kspec.reports import writer
 from tests.reports import results
+from tools.chromium import FLAGS, chromium
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 # What has the focus, and how that is shown.
 STOP = """() => {
   const e = document.activeElement, shown = e.matches(".pill input") ? e.nextElementSibling : e;
@@ -29,12 +22,17 @@ STOP = """() => {
   return [name, getComputedStyle(shown).outlineStyle];
 }"""
 RESULTS = {
-    "one": results.one(),
+    "one": replace(results.one(), trend=results.trend("prod-eu")),
+    "framed": replace(results.framed(), trend=results.trend("cluster-0", "cluster-1")),
+    "huge": results.huge(),
     "fleet": results.fleet(8, 20, 3),
     "good": results.compliant(),
     "empty": results.scan(),
     "big": results.fleet(50, 60, 30),
 }
+# What is opened may hold more to open.
+OPEN_ALL = """() => { for (const e of document.querySelectorAll("details:not(.cluster, .group, .check)")) e.open = true;
+  return new Promise((done) => setTimeout(done, 50)); }"""
 Open = Callable[..., Page]
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
@@ -44,11 +42,10 @@ UNNAMED = (Path(__file__).parent / "unnamed.js").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.fail(
-            "Chromium is missing; install it, for example with: apt-get install -y chromium", pytrace=False
-        )
+    try:
+        path = chromium()
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -103,9 +100,11 @@ def shown(page: Page, text: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["one", "fleet", "good", "empty"])
+@pytest.mark.parametrize("name", ["one", "framed", "fleet", "good", "empty"])
 def test_text_can_be_read(open_page: Open, name: str, scheme: str) -> None:
     page = open_page(name, color_scheme=scheme)
+    page.evaluate(OPEN_ALL)
+    page.evaluate(OPEN_ALL)
     if name != "empty":
         page.click("#expand")
         page.check("input[value=fail]", force=True)
@@ -116,15 +115,17 @@ def test_text_can_be_read(open_page: Open, name: str, scheme: str) -> None:
     assert (sum(map(int, background[4:-1].split(","))) < 384) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("name", ["one", "fleet", "good", "empty"])
+@pytest.mark.parametrize("name", ["one", "framed", "fleet", "good", "empty", "huge"])
 def test_nothing_is_unnamed(open_page: Open, name: str) -> None:
     assert open_page(name).evaluate(UNNAMED) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 820, 1280, 2200])
-@pytest.mark.parametrize("name", ["one", "fleet"])
+@pytest.mark.parametrize("name", ["one", "framed", "fleet"])
 def test_no_sideways_scrolling(open_page: Open, name: str, width: int) -> None:
     page = open_page(name, viewport={"width": width, "height": 900})
+    page.evaluate(OPEN_ALL)
+    page.evaluate(OPEN_ALL)
     page.click("#expand")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -133,14 +134,14 @@ def test_hostile_markup_does_not_run(open_page: Open) -> None:
     page = open_page("one")
     page.click("#expand")
     assert page.locator("img").count() == 0
-    assert page.locator("script").count() == 1
+    assert page.locator("script").count() == 2, "data and script"
 
 
 def test_filters(open_page: Open) -> None:
     page = open_page("one")
     shown(page, "13 requirements")
     page.fill("#q", "debug-7X2kq  ops")
-    shown(page, "1 of 13 shown")
+    shown(page, "1 of 13 shown, 1 finding found")
     assert visible(page) == ["strict.prod-eu/podSecurity.standard[privileged]"]
     page.fill("#q", "")
     shown(page, "13 requirements")
@@ -207,13 +208,13 @@ def test_keyboard(open_page: Open) -> None:
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     page.keyboard.press("Enter")
     stops = []
-    for _ in range(22):
+    for _ in range(26):
         page.keyboard.press("Tab")
         stops.append(page.evaluate(STOP))
     assert [stop for stop in stops if stop[1] == "none"] == []
     names = [name for name, _ in stops]
-    assert " ".join(names[:14]) == (
-        "scroll q error fail pass skip x critical high medium low expand collapse reset"
+    assert " ".join(names[:18]) == (
+        "SUMMARY scroll SUMMARY SUMMARY SUMMARY q error fail pass skip x critical high medium low expand collapse reset"
     )
     page.focus("input[value=error]")
     page.keyboard.press("Space")
@@ -253,3 +254,133 @@ def test_fifty_clusters_stay_quick(open_page: Open) -> None:
     )
     assert took < 3000
     assert "of 3,000 shown" in page.inner_text("#shown")
+
+
+def markup(page: Page) -> list[str]:
+    """The findings of each requirement as the page has them, without what only lays out."""
+    return [
+        re.sub(r">\s+|\s+<", lambda m: m[0].strip(), html).replace("\n", " ")
+        for html in page.eval_on_selector_all(".findings", "all => all.map((e) => e.innerHTML)")
+    ]
+
+
+def test_the_script_draws_findings_as_the_page_has_them(open_page: Open) -> None:
+    page = open_page("one")
+    theirs = markup(page)
+    assert len(theirs) == 7
+    page.evaluate(
+        """() => { const data = JSON.parse(document.getElementById("data").textContent), f = Findings(data);
+        for (const cluster of data.clusters) for (const [id, , , , flat] of cluster.checks) {
+          const box = document.getElementById(`${cluster.id}/${id}`).querySelector(".findings");
+          if (box) box.replaceChildren(...f.draw(flat, Array.from({ length: flat.length / 10 }, (_, n) => n * 10)));
+        } }"""
+    )
+    assert markup(page) == theirs
+
+
+def test_control_to_check_to_finding_to_exemption(open_page: Open) -> None:
+    page = open_page("one")
+    page.locator(".framework > summary").first.click()
+    page.get_by_role("link", name="No container runs privileged").click()
+    check = page.locator("[id='strict.prod-eu/podSecurity.standard[privileged]']")
+    page.wait_for_function("() => document.activeElement.closest('details.check[open]') !== null")
+    assert check.locator(".finding").count() == 5
+    assert check.locator(".finding").first.is_visible()
+    check.get_by_role("link", name="node-agent").click()
+    row = page.locator("[id='strict.prod-eu//node-agent']")
+    page.wait_for_function("() => document.activeElement.id === 'strict.prod-eu//node-agent'")
+    assert row.is_visible()
+
+
+def test_links_work_without_javascript(open_page: Open) -> None:
+    page = open_page("one", java_script_enabled=False)
+    page.locator(".framework > summary").first.click()
+    page.get_by_role("link", name="Pods share no namespace with their node").click()
+    check = page.locator("[id='strict.prod-eu/podSecurity.standard[hostNamespaces]'] > summary")
+    check.click()
+    assert page.get_by_role("link", name="cni").last.is_visible()
+
+
+def test_the_matrix_of_several_clusters(open_page: Open) -> None:
+    page = open_page("framed")
+    page.locator(".framework > summary").first.click()
+    page.locator(".matrix > summary").first.click()
+    cells = page.locator("table.cells").first.locator("tbody td")
+    cells.first.wait_for()
+    assert cells.count() == 30
+    words = cells.locator("[role=img]").evaluate_all("all => all.map((e) => e.getAttribute('aria-label'))")
+    assert {words.count(word) for word in set(words)} == {6}
+    assert set(words) == {"met", "met in part", "not met", "not evaluated", "for a person"}
+    for cell in cells.filter(has_text="○").all():
+        assert cell.locator("a").count() == 0, "what a person must look at leads to no requirement"
+    cells.filter(has_text="✕").locator("a").first.click()
+    page.wait_for_function("() => document.activeElement.closest('details.check[open]') !== null")
+    assert page.evaluate(UNNAMED) == []
+
+
+def test_what_is_too_long_is_drawn_in_pages(open_page: Open) -> None:
+    page = open_page("huge")
+    assert page.locator("details.check").count() == 0, "nothing of a cluster is there before it is opened"
+    page.fill("#q", "images.digest")
+    shown(page, "1 of 801 shown")
+    check = page.locator("details.check:not([hidden])")
+    check.locator("> summary").click()
+    left = check.locator(".left")
+    left.wait_for()
+    assert left.inner_text().startswith("100 of 2,500 findings are shown.")
+    assert check.locator(".finding").count() == 100
+    check.get_by_role("button", name="Show 100 more").click()
+    assert check.locator(".finding").count() == 200
+    assert page.evaluate("document.activeElement.querySelector('.message').textContent").startswith("spec.")
+    page.fill("#q", "service-2499")
+    shown(page, "1 of 801 shown, 1 finding found")
+    assert check.locator(".finding").count() == 1
+    assert "1 of 2,500 findings match the search." in left.inner_text()
+    check.get_by_role("button", name="Show all of this requirement").click()
+    assert check.locator(".finding").count() == 100
+
+
+def test_too_long_and_no_javascript(open_page: Open) -> None:
+    page = open_page("huge", java_script_enabled=False)
+    assert page.locator("details.check").count() == 801
+    assert page.locator(".finding").count() == 2_000
+    assert page.locator(".only-static").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator(".only-static").is_visible()
+
+
+def test_paper_is_the_same_with_a_script(open_page: Open) -> None:
+    page = open_page("huge")
+    page.fill("#q", "service-2499")
+    shown(page, "1 of 801 shown, 1 finding found")
+    page.click("#expand")
+    page.click("#reset")
+    shown(page, "801 requirements")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator(".finding").count() == 2_000
+    assert page.locator(".only-static").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    page.fill("#q", "service-2499")
+    shown(page, "1 of 801 shown, 1 finding found")
+    assert page.locator("#printed").text_content() == "Filtered: 1 of 801 requirements are shown."
+
+
+def test_a_patch_can_be_copied(open_page: Open) -> None:
+    page = open_page("one", permissions=["clipboard-read", "clipboard-write"])
+    page.click("#expand")
+    patch = page.locator(".patch").first
+    patch.locator("summary").click()
+    patch.get_by_role("button", name="Copy").click()
+    patch.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == patch.locator("code").inner_text()
+    assert patch.locator(".said").get_attribute("role") == "status"
+
+
+def test_landmarks(open_page: Open) -> None:
+    page = open_page("one")
+    for selector in ("header", "main", "footer", "nav[aria-label]", "main > section[aria-labelledby] > h2"):
+        assert page.locator(selector).count() >= 1, selector
+    assert page.locator("table:not(:has(> caption))").count() == 0
+    assert page.locator("#shown").get_attribute("role") == "status"
