@@ -8,7 +8,12 @@ from __future__ import annotations
 import pytest
 
 OPTIONS = (
-    ("spec", "PATH", "append", "specification to check: file, folder or glob; may be repeated"),
+    (
+        "spec",
+        "PATH",
+        "append",
+        "specification to check: file, folder or glob, or cr:NAME for one that is in the cluster; may be repeated",
+    ),
     (
         "cluster",
         "REF",

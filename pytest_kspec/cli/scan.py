@@ -26,6 +26,7 @@ DESCRIPTION = """\
 Check clusters against specifications and say what is not as asked for: which object, which field,
 what it is, what it should be, and how to fix it. A cluster is a kubeconfig context, a snapshot
 ('kspec snapshot'), or a file or folder of manifests ('-' reads them from standard input).
+A specification is a file, a folder, or 'cr:NAME' for a ClusterSpecification of the cluster.
 
 Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated;
 4 the specification or the command line is wrong."""

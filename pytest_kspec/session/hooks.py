@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,7 @@ class SessionHooks:
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take the specifications that were asked for, and no other YAML."""
         if file_path.suffix != ".py" and file_path.resolve() in self._run.specs:
-            # pytest's own id of a file outside the root folder can be empty.
-            nodeid = os.path.relpath(file_path, self._config.rootpath).replace(os.sep, "/")
-            return SpecFile.from_parent(parent, path=file_path, nodeid=nodeid)
+            return SpecFile.from_parent(parent, path=file_path, nodeid=self._run.name_of(file_path))
         return None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -202,6 +199,8 @@ class SessionHooks:
         self._run.close()
         if self._run.shared is not None and not self._is_worker:
             runs.remove_shared_folder(self._run.shared)
+        if self._run.resources is not None and not self._is_worker:
+            runs.remove_shared_folder(self._run.resources)
 
 
 def _add_properties(item: pytest.Item, result: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
     if given:
         return tuple(given)
     base = config.inipath.parent if config.inipath else config.rootpath
-    return tuple(str(base / path) for path in config.getini(name))
+    return tuple(path if path.startswith("cr:") else str(base / path) for path in config.getini(name))
 
 
 def _store(config: pytest.Config) -> dict[str, str]:

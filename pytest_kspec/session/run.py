@@ -37,6 +37,7 @@ from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
+from pytest_kspec.session import clusterspecs
 from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
@@ -72,13 +73,17 @@ class SpecRun:
 
 @dataclass
 class Run:
-    """One pytest session with specifications. shared: folder where xdist workers share what they list."""
+    """One pytest session with specifications.
+
+    shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid
+    """
 
     options: Options
     rootpath: Path
     catalog: Catalog
     specs: dict[Path, SpecRun]
     shared: Path | None = None
+    resources: Path | None = None
     started: datetime = field(default_factory=now)
     expected: dict[str, None] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -146,10 +151,24 @@ class Run:
             for target in spec.targets:
                 target.source.close()
 
+    def name_of(self, path: Path) -> str:
+        """What node ids begin with: the path from the root folder, or `cr:NAME`, which is the same in each run."""
+        spec = self.specs.get(path.resolve())
+        if spec is not None and clusterspecs.is_resource(spec.spec.path):
+            return spec.spec.path
+        # pytest's own id of a file outside the root folder can be empty.
+        return os.path.relpath(path, self.rootpath).replace(os.sep, "/")
+
+    def path_of(self, name: str) -> Path:
+        """The inverse."""
+        if clusterspecs.is_resource(name) and self.resources is not None:
+            return (self.resources / f"{name.removeprefix(clusterspecs.PREFIX)}.yaml").resolve()
+        return (self.rootpath / name).resolve()
+
     def resolve(self, nodeid: str) -> tuple[SpecRun, Target, str] | None:
         """Specification, cluster and requirement id of a node id; None if it is not ours."""
         parts = nodeid.split("::", 2)
-        spec = self.specs.get((self.rootpath / parts[0]).resolve()) if len(parts) == 3 else None
+        spec = self.specs.get(self.path_of(parts[0])) if len(parts) == 3 else None
         if spec is None:
             return None
         for target in spec.targets:
@@ -168,7 +187,7 @@ class Run:
             if found is None:
                 # Dropped, it would be missing from a report that looks complete.
                 raise KspecError("a result belongs to no specification of this run.", where=nodeid)
-            path = (self.rootpath / nodeid.split("::", 1)[0]).resolve()
+            path = self.path_of(nodeid.split("::", 1)[0])
             groups.setdefault((path, found[1].name), []).append(wire)
         clusters = [self._cluster(self.specs[path], name, wires) for (path, name), wires in groups.items()]
         clusters.sort(key=lambda c: (c.name, c.spec_name, c.spec_path))
@@ -263,15 +282,25 @@ class Run:
         return failed
 
 
-def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
-    """Load everything that needs no cluster. Raises KspecError; specification errors come all at once."""
+def make_run(options: Options, rootpath: Path, importer: Importer, resources: Path | None = None) -> Run:
+    """Load everything that needs no cluster. Raises KspecError; specification errors come all at once.
+
+    resources: the folder where `clusterspecs.fetch` laid specifications of a cluster, None without those
+    """
     started = now()
     loaded: list[LoadedSpec] = []
     problems: list[str] = []
-    paths = find_specs(options.specs)
+    files = [spec for spec in options.specs if not clusterspecs.is_resource(spec)]
+    paths = find_specs(files)
     for path in paths:
         try:
             loaded.append(load_spec(path, Library(tuple(paths))))
+        except SpecError as error:
+            problems.extend(error.problems or [str(error)])
+    of_cluster: dict[Path, LoadedSpec] = {}
+    if resources is not None:
+        try:
+            of_cluster = clusterspecs.load(resources)
         except SpecError as error:
             problems.extend(error.problems or [str(error)])
     if problems:
@@ -282,14 +311,14 @@ def make_run(options: Options, rootpath: Path, importer: Importer) -> Run:
     catalog = load_catalog(checks, importer)
     opened: dict[str, Source] = {}
     specs = {
-        Path(spec.path).resolve(): SpecRun(
+        path.resolve(): SpecRun(
             make_plan(spec, catalog, extra),
             _targets(spec, options, opened),
             Exemptions([*spec.exemptions, *extra], started),
         )
-        for spec in loaded
+        for path, spec in [*((Path(spec.path), spec) for spec in loaded), *of_cluster.items()]
     }
-    return Run(options, rootpath, catalog, specs, started=started)
+    return Run(options, rootpath, catalog, specs, started=started, resources=resources)
 
 
 def _targets(spec: LoadedSpec, options: Options, opened: dict[str, Source]) -> list[Target]:

@@ -9,18 +9,28 @@ import pytest
 from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
+from pytest_kspec.session import clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
-from pytest_kspec.session.options import read_options
+from pytest_kspec.session.options import Options, read_options
+
+RESOURCES = "kspec_resources"
+"""In what a worker is given: the folder with the specifications of a cluster."""
 
 
 def start(config: pytest.Config) -> None:
     """Load specifications and checks, register the session. Raises pytest.UsageError with every problem."""
+    resources: Path | None = None
+    run: runs.Run | None = None
     try:
         options = read_options(config)
-        run = runs.make_run(options, config.rootpath, lambda path: _import(config, path))
+        resources = _resources(config, options)
+        run = runs.make_run(options, config.rootpath, lambda path: _import(config, path), resources)
     except KspecError as error:
         raise pytest.UsageError(str(error)) from error
+    finally:
+        if run is None and resources is not None and not hasattr(config, "workerinput"):
+            runs.remove_shared_folder(resources)
     config.stash[runs.KEY] = run
     from pytest_kspec.session import fixtures
 
@@ -35,6 +45,16 @@ def start(config: pytest.Config) -> None:
 
         config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
     _add_arguments(config, run)
+
+
+def _resources(config: pytest.Config, options: Options) -> Path | None:
+    """The folder with the specifications of a cluster: read now, or where the controller laid them."""
+    names = [spec for spec in options.specs if clusterspecs.is_resource(spec)]
+    if not names:
+        return None
+    if hasattr(config, "workerinput"):
+        return Path(config.workerinput[RESOURCES])
+    return clusterspecs.fetch(names, options.clusters, options.kubeconfig)
 
 
 def _add_arguments(config: pytest.Config, run: runs.Run) -> None:

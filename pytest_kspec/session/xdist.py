@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_kspec.session import run as runs
+from pytest_kspec.session.start import RESOURCES
 
 SHARED = "kspec_shared"
 STARTED = "kspec_started"
@@ -32,6 +33,8 @@ class XdistHooks:
             self._run.shared = runs.make_shared_folder()
         node.workerinput[SHARED] = str(self._run.shared)
         node.workerinput[STARTED] = self._run.started.isoformat()
+        if self._run.resources is not None:
+            node.workerinput[RESOURCES] = str(self._run.resources)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
