@@ -112,7 +112,7 @@ def test_what_it_says() -> None:
         "examined": 3,
         "location": "s.yaml:3:1",
         "controls": {"cis": ["5.2.2"]},
-    }  # W85
+    }
     assert second["findings"][1] == {
         "resource": {"apiVersion": "v1", "kind": "Pod", "namespace": "ns-1", "name": "web-1"},
         "owner": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "ns-1", "name": "web"},
@@ -252,7 +252,7 @@ def test_it_is_written_with_its_status_and_only_if_something_changed(
         [],
     )
     (report,) = written(cluster, namespace)
-    assert report["status"]["phase"] == "Completed"  # W15: not lost on creation
+    assert report["status"]["phase"] == "Completed"  # not lost on creation
     assert report["status"]["reportURL"] == "https://ci.example.com/1"
     assert report["metadata"]["managedFields"][0]["manager"] == "kspec"
     version = report["metadata"]["resourceVersion"]

@@ -1,14 +1,18 @@
 """The custom resources on a real API server: established, without warnings, and they accept what they should."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
 
 from pytest_kspec.crds.definitions import DEFINITIONS, Definition, find, manifest, to_yaml
 from pytest_kspec.errors import Refused
+from pytest_kspec.model.specfile import is_spec_file
+from pytest_kspec.model.yamlfile import parse_document, read_document
 from tests.crds.conftest import CRD, Cluster
 from tests.crds.samples import FOLDER, problem, sample
+from tests.docs.pages import PAGES, ROOT, Page
 
 KINDS = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.kind)
 
@@ -44,6 +48,35 @@ def _without_defaults(made: Any, given: Any) -> Any:
 
 def test_every_sample_is_of_a_kind() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} == {d.kind.lower() for d in DEFINITIONS}
+
+
+def specifications() -> list[tuple[str, Any]]:
+    """(place, `spec:` part) of every specification of the examples and pages."""
+    found = [
+        (str(path.relative_to(ROOT)), read_document(path).data)
+        for path in sorted((ROOT / "examples").rglob("*.yaml"))
+        if is_spec_file(path)
+    ]
+    for page in (Page(path) for path in PAGES):
+        for number, body in enumerate(page.blocks("yaml")):
+            if re.search(r"^kind: ClusterSpecification$", body, re.MULTILINE):
+                found.append((f"{page.name}#{number}", parse_document(body, page.name).data))
+    return [(place, data["spec"]) for place, data in found]
+
+
+@pytest.mark.parametrize(("place", "spec"), specifications())
+def test_what_files_say_a_custom_resource_can_say(cluster: Cluster, place: str, spec: dict[str, Any]) -> None:
+    of_files = {"checks"} | ({"clusterRef"} if isinstance(spec.get("clusterRef"), str) else set())
+    made = {**sample(DEFINITIONS[1]), "spec": {k: v for k, v in spec.items() if k not in of_files}}
+    cluster.warnings.clear()
+    cluster.writer.create({**made, "metadata": {"name": "of-a-file"}}, dry_run=True)
+    assert cluster.warnings == []
+
+
+def test_enough_specifications_were_found() -> None:
+    places = [place for place, _ in specifications()]
+    assert len(places) > 5
+    assert any(place.startswith("docs/") for place in places)
 
 
 def test_short_names_and_columns(cluster: Cluster) -> None:
