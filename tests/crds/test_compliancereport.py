@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_kspec.crds.compliancereport import KEEP, MAX_BYTES, build, same
+from pytest_kspec.crds.compliancereport import build, same
 from pytest_kspec.crds.names import label_value, object_name
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.check import Severity, Verdict
@@ -23,6 +23,8 @@ from tests.cli.conftest import Kspec
 from tests.controlplane import namespaces
 from tests.crds.conftest import Cluster
 
+MAX_BYTES = 256 * 1024
+KEEP = 30
 WHEN = "2026-11-25T12:00:00Z"
 NOBODY = AppliedExemption("known", "accepted", "me", "2027-01-01T00:00:00Z")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.crds import validations
 from pytest_kspec.crds.definitions import DEFINITIONS, Definition, find, manifest, to_yaml
 from pytest_kspec.errors import Refused
 from pytest_kspec.model.specfile import is_spec_file
@@ -136,12 +137,46 @@ BAD = {
         ("policyExemptions.0", {"name": "x", "reason": "y"}, "this would exempt everything"),
         ("policyExemptions.0.resources", [{}], "an empty selector would match every object"),
         ("checks", ["checks"], "field not declared in schema"),
+        ("policyExemptions.0.timezone", "UTC", "expiresAt has an offset of its own"),
+        ("podSecurity.exemptions.0.expiresAt", None, ""),
+        (
+            "policyExemptions.0",
+            {"name": "x", "reason": "y", "checks": ["a"], "timezone": "UTC"},
+            "without expiresAt",
+        ),
+        (
+            "policyExemptions.0",
+            {"name": "x", "reason": "y", "containers": ["a"], "resources": [{"kind": "Service"}]},
+            "none of these resources has containers",
+        ),
+        (
+            "policyExemptions.0",
+            {"name": "x", "reason": "y", "namespaces": ["a"], "resources": [{"kind": "Node"}]},
+            "one of the resources is in no namespace",
+        ),
+        ("policyExemptions.0.resources.0.kind", "ClusterRole", "an object of this kind has no namespace"),
+        (
+            "namespaceScope.namespaceSelector.matchExpressions.0.operator",
+            "In",
+            "In and NotIn take at least one value",
+        ),
+        (
+            "namespaceScope",
+            {"includeNamespaces": ["a"], "excludeNamespaces": ["a"]},
+            "leaves no namespace in scope",
+        ),
+        ("timeBasedActivation.activePeriods.0.startTime", None, "startTime and endTime belong together"),
+        ("timeBasedActivation.activePeriods.0.endTime", "08:00", "startTime and endTime are equal"),
+        ("timeBasedActivation.activePeriods.0", {}, "an empty period says nothing"),
+        ("timeBasedActivation.schedule", "@daily", "schedule says when a period starts and duration"),
         ("netwrok", {}, "field not declared in schema"),
         ("timeBasedActivation.activePeriods", [], "would never be active"),
         ("namespaceScope.excludeNamespaces", ["*"], "leaves no namespace in scope"),
         ("rbac.forbiddenRules.0.apiGroup", "core", "must not validate"),
     ],
     "ClusterTarget": [
+        ("authMode", "serviceAccount", "authMode serviceAccount needs serviceAccountSecretRef"),
+        ("tokenSecretRef", None, "authMode token needs tokenSecretRef"),
         ("apiServerURL", "prod-eu", "should match"),
         ("authMode", "password", "Unsupported value"),
         ("authMode", "kubeconfig", "authMode kubeconfig needs kubeconfigSecretRef"),
@@ -192,10 +227,18 @@ def _put(data: Any, path: list[str], value: Any) -> None:
     *parents, last = path
     for part in parents:
         data = data[int(part)] if isinstance(data, list) else data.setdefault(part, {})
-    if isinstance(data, list):
+    if value is None:
+        del data[last]
+    elif isinstance(data, list):
         data[int(last)] = value
     else:
         data[last] = value
+
+
+def test_every_rule_refuses_something() -> None:
+    said = [text for cases in BAD.values() for _, _, text in cases if text]
+    messages = {rule.message for rules in validations.RULES.values() for rule in rules}
+    assert sorted(message for message in messages if not any(text in message for text in said)) == []
 
 
 def test_names_are_found() -> None:

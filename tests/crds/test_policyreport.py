@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.crds.compliancereport import MAX_BYTES
 from pytest_kspec.crds.policyreport import APIS, TRUNCATED, Api, build
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import ResourceRef
@@ -15,7 +14,16 @@ from tests.controlplane import namespaces
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.crds.conftest import Cluster
 from tests.crds.foreign import definitions
-from tests.crds.test_compliancereport import NOBODY, check, cluster_result, finding, put, scan_result, size
+from tests.crds.test_compliancereport import (
+    MAX_BYTES,
+    NOBODY,
+    check,
+    cluster_result,
+    finding,
+    put,
+    scan_result,
+    size,
+)
 
 BY_API = pytest.mark.parametrize("api", APIS, ids=lambda api: api.group)
 

@@ -6,6 +6,7 @@ values meet, an unknown key, an entry twice. What only one side can know is not 
 """
 
 import copy
+import re
 from collections import Counter
 from functools import cache
 from typing import Any
@@ -19,8 +20,9 @@ from pytest_kspec.errors import Refused
 from tests.crds.conftest import Cluster
 from tests.crds.samples import problem, sample
 
-EXAMPLES = 250
+EXAMPLES = 500
 SAMPLES = {definition.kind: sample(definition) for definition in DEFINITIONS}
+_UNSAID = re.compile(r"resources\[\d+\]: '[^']*' is in none of the namespaces|no moment is in this period")
 COUNTED: Counter[str] = Counter()
 TEXTS = ["", " ", "x", "web", "*", "team-*", "shop", "team-sandbox", "a/b", "core", "apps", "True"]
 # By key: values of which one side can be wrong about the meaning.
@@ -99,17 +101,18 @@ def values(schema: dict[str, Any], key: str) -> st.SearchStrategy[Any]:
 
 def places(
     schema: dict[str, Any], value: Any, path: tuple[Any, ...] = ()
-) -> list[tuple[tuple[Any, ...], Any]]:
-    """(path, schema) of every key that is there or could be, and of every entry of a list."""
+) -> list[tuple[tuple[Any, ...], Any, bool]]:
+    """(path, schema, whether what holds it has rules) of every key that is there or could be, and of every entry."""
     found = []
+    ruled = "x-kubernetes-validations" in schema or "not" in schema
     if isinstance(value, dict):
         for name, inner in schema.get("properties", {}).items():
-            found.append(((*path, name), inner))
+            found.append(((*path, name), inner, ruled))
             if name in value:
                 found += places(inner, value[name], (*path, name))
     elif isinstance(value, list) and "items" in schema:
         for index, entry in enumerate(value):
-            found.append(((*path, index), schema["items"]))
+            found.append(((*path, index), schema["items"], False))
             found += places(schema["items"], entry, (*path, index))
     return found
 
@@ -124,7 +127,10 @@ def schema_of(definition: Definition) -> dict[str, Any]:
 def changed(draw: st.DrawFn, definition: Definition) -> Any:
     schema, spec = schema_of(definition), copy.deepcopy(SAMPLES[definition.kind]["spec"])
     for _ in range(draw(st.integers(1, 3))):
-        path, inner = draw(st.sampled_from(places(schema, spec)))
+        found = places(schema, spec)
+        if draw(st.integers(0, 3)):  # mostly where there are rules across fields
+            found = [place for place in found if place[2]] or found
+        path, inner, _ = draw(st.sampled_from(found))
         if path == ("clusterRef",):
             continue  # text is for files
         parent: Any = spec
@@ -166,6 +172,8 @@ def test_both_say_the_same(cluster: Cluster, definition: Definition, data: st.Da
     except Refused as error:
         theirs = str(error)
     COUNTED[f"{definition.kind} {'refused' if theirs else 'accepted'}"] += 1
+    if not theirs and ours and all(_UNSAID.search(line) for line in ours.splitlines() if "[type=" in line):
+        return  # named in NOT_SAID
     assert bool(ours) == bool(theirs), f"ours: {ours or 'accepted'}\ntheirs: {theirs or 'accepted'}"
 
 
