@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_kspec.cluster.shapes import SECURITY_ANNOTATION, SECURITY_PREFIXES
 from pytest_kspec.enforce.cel.places import PLACES, SERVICES, Place
 from pytest_kspec.enforce.cel.program import Program, program, shortened
 from pytest_kspec.enforce.cel.text import literal, matches_globs
@@ -125,8 +126,7 @@ def _conditions(place: Place, scope: NamespaceScope | None) -> Iterator[dict[str
         same = "object.spec == oldObject.spec"
     else:
         new, old = place.root, place.root.replace("object", "oldObject", 1)
-        notes = "{}.?metadata.?annotations.orValue({{}})"
-        same = f"{new}.spec == {old}.spec && {notes.format(new)} == {notes.format(old)}"
+        same = f"{new}.spec == {old}.spec && {_same_annotations(new, old)}"
     yield {"name": "changed", "expression": f"oldObject == null || !({same})"}
     for name, patterns, excluded in (
         ("included-namespaces", scope.include_namespaces if scope else [], False),
@@ -135,6 +135,18 @@ def _conditions(place: Place, scope: NamespaceScope | None) -> Iterator[dict[str
         if any(not is_literal(pattern) for pattern in patterns):
             test = matches_globs("request.namespace", patterns)
             yield {"name": name, "expression": f"!({test})" if excluded else test}
+
+
+def _same_annotations(new: str, old: str) -> str:
+    """Whether the annotations that rules read are equal: a network plugin writes its own to a running pod."""
+    ours, theirs = (f"{pod}.?metadata.?annotations.orValue({{}})" for pod in (new, old))
+    read = [f"k == {literal(SECURITY_ANNOTATION)}"]
+    read += [f"k.startsWith({literal(prefix)})" for prefix in SECURITY_PREFIXES]
+    other = f"!({' || '.join(read)})"
+    return (
+        f"{ours}.all(k, {other} || {theirs}[?k] == optional.of({ours}[k])) && "
+        f"{theirs}.all(k, {other} || k in {ours})"
+    )
 
 
 def _namespace_selector(scope: NamespaceScope | None) -> dict[str, Any]:
