@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import textwrap
 from typing import NoReturn
 
 from pytest_kspec.errors import UsageError
+
+WIDTH = 79
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, command: str, *, description: str, examples: str) -> None:
         super().__init__(
             prog=f"kspec {command}",
-            description=description,
+            description=_wrapped(description),
             epilog=f"examples:\n{_indent(examples)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -75,6 +78,15 @@ def add_kubeconfig(parser: argparse._ActionsContainer) -> None:
 def add_store(parser: argparse.ArgumentParser, text: str) -> None:
     """A store of results."""
     parser.add_argument("--store", metavar="URL", default="", help=text)
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs in WIDTH columns; a paragraph with an indented line is laid out by its author already."""
+    paragraphs = text.strip("\n").split("\n\n")
+    return "\n\n".join(
+        part if re.search(r"^ ", part, re.MULTILINE) else textwrap.fill(part, WIDTH, break_on_hyphens=False)
+        for part in paragraphs
+    )
 
 
 def _indent(text: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import say, style, width
+from pytest_kspec.cli.output import say, say_bytes, style, width
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ def _print(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None, output
     from pytest_kspec.reports import diff as report
 
     if output == "json":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(report.render_json(diff, objects))
+        say_bytes(report.render_json(diff, objects))
     elif output == "markdown":
         say(report.render_markdown(diff, objects).rstrip("\n"))
     else:

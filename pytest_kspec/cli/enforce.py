@@ -38,7 +38,7 @@ in force (--status); 2 something could not be evaluated or applied; 4 usage."""
 
 EXAMPLES = """
 kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
-kspec enforce prod.yaml --mode enforce --dry-run       what applying would change
+kspec enforce prod.yaml --mode enforce --dry-run       what would change
 kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
 kspec enforce prod.yaml --status
 kspec enforce prod.yaml --remove

@@ -26,7 +26,7 @@ The passphrase of a key is read from $KSPEC_KEY_PASSPHRASE, else asked for. A ke
 
 EXAMPLES = """
 kspec evidence --from result.json --key key.pem -o evidence.tar.gz
-kspec evidence --from result.json --snapshot archive/prod-eu.tar.gz --key key.pem -o evidence.tar.gz
+kspec evidence --from r.json --snapshot eu.tar.gz --key key.pem -o r.tar.gz
 """
 
 

@@ -31,8 +31,8 @@ Exit codes: 0 written, or all applied; 2 something could not be evaluated or was
 EXAMPLES = """
 kspec fix prod.yaml --cluster manifests/ -o fixes/
 kspec fix --from result.json > patches.yaml
-kspec fix prod.yaml --cluster prod-eu --only 'podSecurity.*' --format json -o fixes/
-kspec fix prod.yaml --cluster prod-eu --only workloads.containers.required --apply
+kspec fix prod.yaml --only 'podSecurity.*' --format json -o fixes/
+kspec fix prod.yaml --cluster prod-eu --only 'podSecurity.*' --apply
 """
 
 

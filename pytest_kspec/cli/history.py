@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, style, width
+from pytest_kspec.cli.output import note, say, say_bytes, style, width
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,8 +114,7 @@ def _get(store: Store, args: argparse.Namespace) -> int:
     if len(args.words) != 1:
         raise UsageError("one run is to be named.", where="kspec history get")
     document = report(store, args.words[0])
-    sys.stdout.flush()
-    sys.stdout.buffer.write(document)
+    say_bytes(document)
     return 0
 
 
@@ -183,8 +181,7 @@ def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: A
 def _json(document: Any) -> None:
     from pytest_kspec.reports.json import pretty
 
-    sys.stdout.flush()
-    sys.stdout.buffer.write(pretty(document))
+    say_bytes(pretty(document))
 
 
 def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:

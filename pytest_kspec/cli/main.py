@@ -5,13 +5,13 @@ Only the module of the command that is called is imported: `kspec --help` costs 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pytest_kspec import __version__
+from pytest_kspec.cli import output
 from pytest_kspec.errors import KspecError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "init": "write a first specification from what a cluster has today",
     "validate": "check specifications and exemption files, without a cluster",
-    "render": "print a specification with its template and bases, and where each value is written",
+    "render": "print a specification with its template and bases, and their lines",
     "scan": "check clusters against specifications",
     "report": "write reports in other formats from a result",
     "fix": "write patches for what was found, or apply them",
@@ -30,7 +30,7 @@ COMMANDS = {
     "diff": "say what changed between two results, recordings or clusters",
     "evidence": "bundle a result with all that it rests on, and sign it",
     "verify": "verify such a bundle, and replay its scan",
-    "webhook": "serve admission reviews: what a specification forbids does not come in",
+    "webhook": "serve admission reviews: what is forbidden does not come in",
     "history": "results over time, from a store that scans fill",
     "snapshot": "record a cluster, to check it anywhere and later",
     "checks": "list all checks",
@@ -43,8 +43,8 @@ COMMANDS = {
 
 HELP = """usage: kspec COMMAND [options]
 
-Compliance as tests for Kubernetes: a specification says what a cluster must look like, kspec says
-where it does not.
+Compliance as tests for Kubernetes: a specification says what a cluster must
+look like, kspec says where it does not.
 
 commands:
 {commands}
@@ -52,7 +52,8 @@ commands:
 'kspec COMMAND --help' explains a command, with examples.
 The same scan in pytest: pytest --kspec-spec SPEC
 
-exit codes: 0 compliant, 1 findings, 2 something could not be evaluated, 4 usage or specification error
+exit codes: 0 compliant, 1 findings, 2 something could not be evaluated,
+4 usage or specification error
 """
 
 
@@ -76,18 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _dispatch(words)
-        sys.stdout.flush()
+        output.flush()
         return code
     except KspecError as error:
-        from pytest_kspec.cli import output
-
         return output.fail(error)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has enough. Python would complain again at exit without this.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.close()  # the reader (`| head`) has enough
         return 0
 
 
@@ -95,12 +93,13 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         if words[1:2] and words[0] == "help":
             return _dispatch([words[1], "--help"])
-        listed = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
-        sys.stdout.write(HELP.format(commands=listed))
+        widest = max(map(len, COMMANDS))
+        listed = "\n".join(f"  {name:<{widest}} {text}" for name, text in COMMANDS.items())
+        output.say(HELP.format(commands=listed).rstrip("\n"))
         return 0
     name, *rest = words
     if name in ("version", "--version", "-V"):
-        sys.stdout.write(f"kspec {__version__}\n")
+        output.say(f"kspec {__version__}")
         return 0
     if name not in COMMANDS:
         raise _unknown(name)

@@ -5,17 +5,53 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, ReportError
 
 WIDEST = 120
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def say(text: str = "") -> None:
-    """A line of the result."""
-    sys.stdout.write(text + "\n")
+    """A line of the result. Raises ReportError if it cannot be written."""
+    with _writing():
+        sys.stdout.write(text + "\n")
+
+
+def say_bytes(document: bytes) -> None:
+    """A result that is a file. Raises ReportError if it cannot be written."""
+    with _writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(document)
+
+
+def flush() -> None:
+    """All of it, now. Raises ReportError if it cannot be written."""
+    with _writing():
+        sys.stdout.flush()
+
+
+def close() -> None:
+    """Nothing more goes to standard output: what is left would make Python complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader (`| head`) has enough: no error
+    except OSError as error:
+        close()
+        raise ReportError(
+            f"cannot be written: {error.strerror or error}.",
+            where="standard output",
+            fix="Make room, or write to another file.",
+        ) from error
 
 
 def note(text: str) -> None:

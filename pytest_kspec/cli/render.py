@@ -23,8 +23,8 @@ written. What is printed is a specification of its own: it can be scanned, and c
 EXAMPLES = """
 kspec render prod.yaml
 kspec render prod.yaml -o json
-kspec render teams/shop.yaml --with bases/     bases are looked up by name there too
-kspec render --templates                       the templates there are, with their parameters
+kspec render teams/shop.yaml --with bases/  look bases up by name there too
+kspec render --templates                    the templates and their parameters
 """
 
 COMMENT_COLUMN = 48

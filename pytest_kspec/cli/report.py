@@ -30,7 +30,7 @@ written; 4 usage."""
 EXAMPLES = """
 kspec report --from scan.json
 kspec report --from scan.json --to sarif:scan.sarif --to markdown:comment.md
-kspec report --from eu.json --from us.json --history results.db --to html:fleet.html
+kspec report --from eu.json --from us.json --history x.db --to html:fleet.html
 kspec report --from scan.json --update-baseline known.json
 kspec scan prod.yaml --json | kspec report --from - --to csv:-
 """

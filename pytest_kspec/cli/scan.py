@@ -33,8 +33,8 @@ Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not
 
 EXAMPLES = """
 kspec scan prod.yaml
-kspec scan prod.yaml --cluster prod-eu --cluster prod-us --report html:report.html
-kspec scan prod.yaml --cluster snapshot.tar.gz --fail-on high --baseline known.json
+kspec scan prod.yaml --cluster eu --cluster us --report html:report.html
+kspec scan prod.yaml --cluster eu.tar.gz --fail-on high --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
 kspec scan specs/ --cluster all -n 4 -o json > scan.json
 """
@@ -173,9 +173,12 @@ def _report(
         written += done
         problems += [line.replace("--kspec-", "--") for line in failed]
     if not any(target.path == "-" for target in targets):
-        show(result)
-        for text in written:
-            say(text)
+        try:
+            show(result)
+            for text in written:
+                say(text)
+        except KspecError as error:
+            problems.append(str(error))
     return problems
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Print the JSON Schema of specifications (or of exemption or template files). Editors complete keys and mark
 mistakes with it: put this line at the top of a specification for the YAML language server:
+
   # yaml-language-server: $schema=kspec.schema.json"""
 
 EXAMPLES = """

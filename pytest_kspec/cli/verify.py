@@ -27,8 +27,10 @@ you may do. Look at them first.
 
 Others verify the signature as well:
 
-  base64 -d BUNDLE.sig > sig && openssl dgst -sha256 -verify key.pub -signature sig BUNDLE
-  cosign verify-blob --key key.pub --signature BUNDLE.sig --insecure-ignore-tlog BUNDLE
+  base64 -d BUNDLE.sig > sig
+  openssl dgst -sha256 -verify key.pub -signature sig BUNDLE
+  cosign verify-blob --key key.pub --signature BUNDLE.sig \\
+    --insecure-ignore-tlog BUNDLE
 
 Exit codes: 0 verified; 1 it is not what it says (signature, digest, or another verdict);
 2 it cannot be replayed; 4 usage."""

@@ -22,9 +22,9 @@ about (audit) or only counted (monitor), by the same rules that a scan evaluates
 
 EXAMPLES = """
 kspec webhook prod.yaml --tls-dir /etc/kspec/tls
-kspec webhook --from-cluster --tls-secret kspec-system/kspec-webhook-tls --audit-log -
+kspec webhook --from-cluster --tls-secret kspec-system/kspec-webhook-tls
 kspec webhook --manifests registry.example.com/kspec:1.0 | kubectl apply -f -
-kspec webhook specs/ --self-signed ./tls --host 127.0.0.1 --port 9443 --cluster none
+kspec webhook specs/ --self-signed ./tls --host 127.0.0.1 --cluster none
 """
 
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"

@@ -28,6 +28,7 @@ from pytest_kspec.errors import Malformed
 from pytest_kspec.model.finding import CLUSTER, Finding, ResourceRef, path_in, plain, statement
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.fieldpath import not_allowed
 
 REMEMBERED_SHAPES = 4096
 REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
@@ -197,7 +198,7 @@ def _malformed(rules: Sequence[tuple[int, int, EnforcedRule]], shape: PodShape) 
     if not shape.malformed:
         return []
     path, found = shape.malformed[0]
-    what = f"{path} is of the type {type(found).__name__}, which Kubernetes does not allow there"
+    what = not_allowed(path, found)
     return [_Outcome(number, index, (), what) for number, index, _ in rules]
 
 

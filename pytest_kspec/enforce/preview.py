@@ -21,6 +21,7 @@ from pytest_kspec.model.finding import ResourceRef, path_in, plain, statement
 from pytest_kspec.model.resources import Resource, Workload
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.fieldpath import not_allowed
 
 _Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher]]
 _Evaluate = Callable[[EnforcedRule, Any], Sequence[Violation]]
@@ -118,7 +119,7 @@ def _of_pod(rule: EnforcedRule, item: Any) -> Sequence[Violation]:
     shape = cast("Workload", item).shape
     if shape.malformed:
         path, found = shape.malformed[0]
-        raise Malformed(f"{path} is {type(found).__name__}, which Kubernetes does not allow there")
+        raise Malformed(not_allowed(path, found))
     return rule.pod_rule.evaluate(shape)
 
 

@@ -25,18 +25,23 @@ _TYPE_NAMES = {
     str: "text",
     list: "a list",
     dict: "a map",
+    type(None): "null",
 }
 
 
 def type_name(kind: type) -> str:
-    """A type as people say it: "a boolean", "text", "a map"."""
+    """A type as people say it: "a boolean", "text", "a map", "null"."""
     return _TYPE_NAMES.get(kind, kind.__name__)
+
+
+def not_allowed(path: str, found: Any) -> str:
+    """What to say of a value that the shape of a pod holds where Kubernetes allows nothing like it."""
+    return f"{path} is {type_name(type(found))}, which Kubernetes does not allow there"
 
 
 def malformed(path: str, found: Any, allowed: type) -> NoReturn:
     """Raise Malformed: the value at `path` is not of the type that Kubernetes allows there."""
-    kind = "null" if found is None else type_name(type(found))
-    raise Malformed(f"{path} is {kind}; Kubernetes allows only {type_name(allowed)} there.")
+    raise Malformed(f"{path} is {type_name(type(found))}; Kubernetes allows only {type_name(allowed)} there.")
 
 
 def path_of(where: Where) -> str:

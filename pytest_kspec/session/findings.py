@@ -23,6 +23,7 @@ from pytest_kspec.model.finding import (
 )
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
+from pytest_kspec.rules.fieldpath import not_allowed
 from pytest_kspec.rules.repair import in_template, repair
 
 ERRORS_SHOWN = 5
@@ -181,7 +182,7 @@ class Findings:
         good: set[Hashable] = set()
         for shape, owners in self._grouping.of(workloads):
             for path, found in shape.malformed:
-                self._malformed(owners, f"{path} is {_type(found)}, which Kubernetes does not allow there")
+                self._malformed(owners, not_allowed(path, found))
             key = tuple(map(shape.facet, reads))
             if key in good and not shape.malformed:
                 continue
@@ -313,15 +314,3 @@ class Findings:
         if self._asked and not self.examined_count:
             return Verdict.SKIP, NOTHING_TO_EXAMINE
         return Verdict.PASS, ""
-
-
-def _type(value: Any) -> str:
-    names = {
-        dict: "a map",
-        list: "a list",
-        str: "text",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-    }
-    return names.get(type(value), type(value).__name__)

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import pytest_kspec
 from pytest_kspec.cli.main import COMMANDS
 
-from .conftest import Kspec
+from .conftest import RECORDING, SPEC, Kspec
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
@@ -27,6 +28,11 @@ def test_each_command_explains_itself_with_examples(kspec: Kspec, name: str, for
     examples = said.out.split("examples:\n")[1].splitlines()
     assert 2 <= len(examples) <= 5
     assert all(f"kspec {name}" in line for line in examples)
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS if name != "version")])
+def test_help_fits_80_columns(kspec: Kspec, words: list[str]) -> None:
+    assert [line for line in kspec(*words).out.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("word", ["version", "--version", "-V"])
@@ -69,3 +75,20 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
+
+
+@pytest.mark.parametrize("words", ["checks", "schema", "--help", "scan {spec} --cluster {recording}"])
+def test_a_full_disk_behind_standard_output_is_an_error(words: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.format(spec='kubernetes: {minVersion: "1.30"}'))
+    arguments = words.format(spec=spec, recording=RECORDING).split()
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest_kspec.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert "error: standard output: cannot be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
