@@ -10,10 +10,10 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format docs picture bench controlplane lock dist clean
+.PHONY: help setup demo test test-cosign lint format docs picture bench controlplane lock dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with everything that is pinned in requirements.lock
 
@@ -68,6 +68,9 @@ picture: demo ## docs/images/report-html.png, from the demo (needs Chromium)
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build
+
+test-cosign: $(READY) ## sign images with cosign itself and verify them (needs Go; minutes the first time)
+	$(BIN)/python -m tests.cosign
 
 lock: $(BIN)/uv ## pin all dependencies again, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --all-extras --universal --python-version 3.11 \

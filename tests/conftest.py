@@ -1,3 +1,3 @@
-"""What all tests share: `pytester`, and a real control plane (started when a test asks for it)."""
+"""What all tests share: `pytester`, a real control plane and real registries (started when a test asks for them)."""
 
-pytest_plugins = ["pytester", "tests.controlplane.fixtures"]
+pytest_plugins = ["pytester", "tests.controlplane.fixtures", "tests.registry.fixtures"]

@@ -130,7 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         headers = {k.lower(): v for k, v in self.headers.items()}
-        sent = json.loads(self.rfile.read(int(headers.get("content-length", 0))) or b"null")
+        raw = self.rfile.read(int(headers.get("content-length", 0))) or b"null"
+        sent = raw.decode() if "form" in headers.get("content-type", "") else json.loads(raw)
         reply = self.api.reply(Request(parts.path, query, headers, self.command, sent))
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         try:

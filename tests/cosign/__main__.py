@@ -1,0 +1,158 @@
+"""Signs images with cosign itself, verifies them with the project's own code, and keeps what cosign wrote.
+
+`make test-cosign` runs it; it builds cosign from its Go module first, which takes minutes. What it keeps in
+`signed.json` is signatures of our own images by keys made for the purpose and thrown away; tests/signatures pushes them
+into a registry again, so that every run of the tests verifies what cosign wrote.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from pytest_kspec.model.spec_signers import ImageSigners
+from pytest_kspec.signatures.verify import SignatureVerifier
+from tests.controlplane import build
+from tests.registry.push import OCI_INDEX, OCI_MANIFEST, Pusher
+from tests.registry.servers import RegistryServer
+from tests.signatures.signing import refer
+from tests.signatures.sigstore_instance import ISSUER, SUBJECT, Sigstore
+
+HERE = Path(__file__).parent
+KEPT = HERE / "signed.json"
+PACKAGE = "github.com/sigstore/cosign/v3/cmd/cosign"
+KEYS = {
+    "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+}
+FORMS = {"bundle": "true", "simple": "false"}
+
+
+def cosign_version() -> str:
+    found = re.search(r"sigstore/cosign/v3 (v\S+)", (HERE / "go.mod").read_text(encoding="utf-8"))
+    return found[1] if found else ""
+
+
+def run(*command: str | Path, folder: Path) -> None:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": ""},
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+
+
+def get(url: str, accept: str) -> bytes:
+    answer = urllib3.request("GET", url, headers={"Accept": accept})
+    return answer.data if answer.status == 200 else b""
+
+
+def content(repo: Pusher, digest: str) -> dict[str, Any]:
+    """Manifests that sign the image, by their tag ("" for none), and their blobs."""
+    base = f"http://{repo.host}/v2/{repo.repository}"
+    found: list[tuple[str, bytes]] = []
+    tag = f"{digest.replace(':', '-')}.sig"
+    if raw := get(f"{base}/manifests/{tag}", OCI_MANIFEST):
+        found.append((tag, raw))
+    for entry in json.loads(get(f"{base}/referrers/{digest}", OCI_INDEX))["manifests"]:
+        found.append(("", get(f"{base}/manifests/{entry['digest']}", OCI_MANIFEST)))
+    blobs = {}
+    for _, raw in found:
+        manifest = json.loads(raw)
+        for part in (manifest["config"], *manifest["layers"]):
+            blobs[part["digest"]] = base64.b64encode(get(f"{base}/blobs/{part['digest']}", "*/*")).decode()
+    return {
+        "manifests": [{"tag": tag, "raw": base64.b64encode(raw).decode()} for tag, raw in found],
+        "blobs": dict(sorted(blobs.items())),
+    }
+
+
+def believes_our_instance(cosign: Path, repo: Pusher, folder: Path) -> bool:
+    """The Sigstore instance of tests/signatures: cosign accepts what it signs, for that identity alone."""
+    instance = Sigstore()
+    digest = repo.image("v1", "keyless")
+    refer(repo, digest, instance.sign(digest), api=True)
+    (folder / "root.json").write_text(instance.trusted_root)
+    options = ["--trusted-root", "root.json", "--certificate-oidc-issuer", ISSUER, "--allow-http-registry"]
+    seen = []
+    for subject in (SUBJECT, SUBJECT + "0"):
+        command = [cosign, "verify", *options, "--certificate-identity", subject, f"{repo.name}@{digest}"]
+        try:
+            run(*command, folder=folder)
+            seen.append("accepted")
+        except SystemExit as refused:
+            seen.append(str(refused))
+    good = seen[0] == "accepted" and "expected SAN" in seen[1]
+    sys.stdout.write(f"keyless, by our own instance: {'as it should be' if good else seen}\n")
+    return good
+
+
+def main() -> int:
+    """Exit status 1 if one of the signatures is not accepted, or is accepted for another signer."""
+    flags = ["-trimpath", "-ldflags", "-s -w"]
+    cosign = build.built(HERE, "cosign", PACKAGE, flags, "No cosign: install Go 1.26+.")
+    kept: dict[str, Any] = {"cosign": cosign_version(), "signed": []}
+    bad = 0
+    with RegistryServer(referrers=True) as server, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        public = {}
+        for kind, options in KEYS.items():
+            run("openssl", "genpkey", *options, "-out", f"{kind}.pem", folder=folder)
+            run("openssl", "pkey", "-in", f"{kind}.pem", "-pubout", "-out", f"{kind}.pub", folder=folder)
+            run(
+                cosign,
+                "import-key-pair",
+                "-y",
+                "--key",
+                f"{kind}.pem",
+                "--output-key-prefix",
+                kind,
+                folder=folder,
+            )
+            public[kind] = (folder / f"{kind}.pub").read_text()
+        for kind, form in ((kind, form) for kind in KEYS for form in FORMS):
+            repo = Pusher(server.host, f"{kind}/{form}")
+            digest = repo.image("v1", "signed by cosign")
+            options = ["--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry"]
+            image = f"{repo.name}@{digest}"
+            run(
+                cosign, "sign", "-y", "--key", f"{kind}.key", f"--new-bundle-format={FORMS[form]}", *options, image,
+                folder=folder,
+            )  # fmt: skip
+            others = [key for other, key in public.items() if other != kind]
+            verdicts = [
+                SignatureVerifier().verify([image], [ImageSigners(publicKeys=keys)])[image]
+                for keys in ([public[kind]], others)
+            ]
+            good = verdicts[0].signed and bool(verdicts[1].reason)
+            bad += not good
+            sys.stdout.write(f"{kind} {form}: {'as it should be' if good else verdicts}\n")
+            kept["signed"].append(
+                {
+                    "key": kind,
+                    "form": form,
+                    "publicKey": public[kind],
+                    "digest": digest,
+                    **content(repo, digest),
+                }
+            )
+        bad += not believes_our_instance(cosign, Pusher(server.host, "keyless/app"), folder)
+    if not bad:
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
