@@ -116,6 +116,19 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "an object of this kind has no namespace, so this can never match.",
         ),
     ),
+    "SignerIdentity": (
+        Rule("has(self.subject) != has(self.subjectRegExp)", "say who: either subject or subjectRegExp."),
+    ),
+    "ImageSigners": (
+        Rule(
+            f"{_filled('publicKeys')} || {_filled('identities')}",
+            "names nobody: give publicKeys or identities.",
+        ),
+        Rule(
+            f"!has(self.trustedRoot) || {_filled('identities')}",
+            "trustedRoot: has no effect without identities.",
+        ),
+    ),
     "LabelRequirement": (
         Rule(
             f"(self.operator in ['In', 'NotIn']) == {_filled('values')}",
@@ -240,6 +253,8 @@ NOT_SAID = {
     "checks": "modules of checks are for files: a cluster does not say which code runs here",
     "workloads.containers.*.key": "that a Pod has such a field, and values that it can have",
     "registries": "the whole syntax of hosts and repositories",
+    "workloads.images.signatures": "that keys are keys in PEM, that the regular expression can be read, and that"
+    " contents are there and no paths of files",
     "admission.required.namePattern": "that the regular expression can be read",
     "timezone": "that the zone is known",
     "schedule": "that the cron schedule can be read",

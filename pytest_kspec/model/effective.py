@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.spec_document import SPEC_KIND
 from pytest_kspec.model.spec_operator import PolicyInheritance, PolicyTemplate
 from pytest_kspec.model.spec_problems import Problems, shown, suggest
+from pytest_kspec.model.spec_signers import is_pem
 from pytest_kspec.model.templates import Template
 from pytest_kspec.model.yamlfile import Document, KeyPath, Position, read_document
 
@@ -282,14 +283,32 @@ def _yaml_files(folder: Path, kind: str) -> list[Path]:
 
 
 def _moved(part: Node, folder: Path, to: Path) -> Node:
-    """Paths of check modules are relative to the folder of the file that names them."""
-    checks = part.get("checks")
-    if checks is None or not isinstance(checks.value, list) or folder == to:
+    """Paths of check modules, keys and trusted roots are relative to the folder of the file that names them."""
+    if folder == to:
         return part
-    moved = [
-        replace(entry, value=os.path.relpath(folder / entry.value, to))
-        if isinstance(entry.value, str)
-        else entry
-        for entry in checks.value
-    ]
-    return replace(part, value={**part.value, "checks": replace(checks, value=moved)})
+
+    def moved(node: Node) -> Node:
+        if isinstance(node.value, list):
+            return replace(node, value=[moved(entry) for entry in node.value])
+        if not isinstance(node.value, str) or is_pem(node.value):
+            return node
+        return replace(node, value=os.path.relpath(folder / node.value, to))
+
+    def signers(entries: Node) -> Node:
+        if not isinstance(entries.value, list):
+            return entries
+        return replace(
+            entries,
+            value=[_changed(_changed(e, moved, "publicKeys"), moved, "trustedRoot") for e in entries.value],
+        )
+
+    return _changed(_changed(part, moved, "checks"), signers, "workloads", "images", "signatures")
+
+
+def _changed(node: Node, change: Callable[[Node], Node], key: str, *below: str) -> Node:
+    """The same with another value at this path, if there is one."""
+    found = node.get(key)
+    if found is None:
+        return node
+    made = _changed(found, change, *below) if below else change(found)
+    return replace(node, value={**node.value, key: made})

@@ -48,6 +48,7 @@ RULES: dict[str, Rule] = {
     "workloads.containers.forbidden": SET,
     "workloads.images.allowedRegistries": VALUE,
     "workloads.images.blockedRegistries": SET,
+    "workloads.images.signatures": SET,
     "rbac.minimumRules": SET,
     "rbac.forbiddenRules": SET,
     "admission.required": Rule("named", ("type", "namePattern")),

@@ -34,6 +34,7 @@ from pytest_kspec.model.spec_operator import (
     TimeBasedActivation,
     Webhooks,
 )
+from pytest_kspec.model.spec_signers import ImageSigners
 from pytest_kspec.model.spec_time import Expiring
 from pytest_kspec.model.versions import Bound, empty_range
 
@@ -139,7 +140,7 @@ class Containers(SpecModel):
 
 
 class Images(SpecModel):
-    """Where images come from."""
+    """Where images come from, and who signs them."""
 
     allowed_registries: list[Registry] = Field(
         default_factory=list,
@@ -149,7 +150,13 @@ class Images(SpecModel):
         default_factory=list, description="Registries or repositories that images must not come from."
     )
     require_digests: Flag = Field(False, description="Images are referenced by digest.")
-    require_signatures: Flag = Field(False, description="Images are signed.")
+    require_signatures: Flag = Field(
+        False, description="Images are signed by those whom signatures names; every image, of every registry."
+    )
+    signatures: list[ImageSigners] = Field(
+        default_factory=list,
+        description="Who signs which images. An image must satisfy every entry that is about it, and one at least.",
+    )
 
 
 class Workloads(SpecModel):

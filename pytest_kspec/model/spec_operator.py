@@ -17,7 +17,6 @@ from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone, zone
 NOT_EVALUATED = {
     "enforcement": "enforcement is not part of a scan",
     "webhooks": "the webhook is not part of a scan",
-    "workloads.images.requireSignatures": "image signatures are not evaluated in this version",
     "clusterRef.namespace": "a scan looks up no ClusterTarget; its name is taken as a cluster reference",
 }
 

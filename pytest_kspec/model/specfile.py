@@ -11,7 +11,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,14 @@ from pytest_kspec.model.spec_document import (
 from pytest_kspec.model.spec_exemption import Exemption
 from pytest_kspec.model.spec_operator import NOT_EVALUATED
 from pytest_kspec.model.spec_problems import Problems, shown, suggest
+from pytest_kspec.model.spec_signers import with_files
 from pytest_kspec.model.yamlfile import Document, KeyPath, parse_document, read_document
 
 if TYPE_CHECKING:
     from pytest_kspec.model.effective import Composed, Library
 
 LONGEST_KEY = 200
+SIGNATURES, REQUIRE_SIGNATURES = "workloads.images.signatures", "workloads.images.requireSignatures"
 NO_VALUE = "has no value: give it one or remove the key."
 FILE_VERSIONS = (FILE_VERSION,)
 SPEC_VERSIONS = (FILE_VERSION, RESOURCE_VERSION)
@@ -56,7 +58,7 @@ class LoadedSpec:
                    to the specification's folder) or the name of the ClusterTarget
     checks:        paths of the check modules that the specification names, resolved
     not_evaluated: what it asks for and this version does not evaluate
-    files:         every file that it is put together of, its own first
+    files:         every file that it is put together of, its own first, keys that it names included
     """
 
     name: str
@@ -147,14 +149,15 @@ def spec_from_part(
     spec = problems.validate(ClusterSpecification)
     _check_names(composed.document.data, "policyExemptions", (), problems)
     _check_fields(composed.document.data, (), problems)
-    return _loaded(composed, problems.require(spec), (), name=name)
+    return _loaded(composed, problems.require(spec), (), library, name=name)
 
 
 def _load(given: Document, library: Library | None) -> LoadedSpec:
     from pytest_kspec.model import effective
 
     require_kind(given, SPEC_KIND, SPEC_VERSIONS)
-    composed = effective.compose(given, ("spec",), library or effective.Library())
+    library = library or effective.Library()
+    composed = effective.compose(given, ("spec",), library)
     document = composed.document
     problems = Problems(document)
     found = problems.validate(SpecDocument)
@@ -169,6 +172,7 @@ def _load(given: Document, library: Library | None) -> LoadedSpec:
         composed,
         valid.spec,
         ("spec",),
+        library,
         name=metadata.name,
         version=metadata.version or "",
         description=metadata.description,
@@ -180,6 +184,7 @@ def _loaded(
     composed: Composed,
     spec: ClusterSpecification,
     base: KeyPath,
+    library: Library,
     *,
     name: str,
     version: str = "",
@@ -188,6 +193,7 @@ def _loaded(
 ) -> LoadedSpec:
     document = composed.document
     folder = Path(document.path).parent
+    spec, composed = _with_key_files(spec, composed, base, None if library.parts is not None else folder)
     for index, exemption in enumerate(spec.policy_exemptions):
         exemption.located(document.where(document.key_position((*base, "policyExemptions", index))))
     loaded = LoadedSpec(
@@ -211,8 +217,33 @@ def _loaded(
         for key, reason in NOT_EVALUATED.items()
         if loaded.get(key)
     ]
+    if loaded.get(SIGNATURES) and not loaded.get(REQUIRE_SIGNATURES):
+        reason = f"it has no effect without {REQUIRE_SIGNATURES}: true"
+        left_out.append(NotEvaluated(SIGNATURES, reason, loaded.locate(SIGNATURES)))
     object.__setattr__(loaded, "not_evaluated", (*left_out, *composed.left_out))
     return loaded
+
+
+def _with_key_files(
+    spec: ClusterSpecification, composed: Composed, base: KeyPath, folder: Path | None
+) -> tuple[ClusterSpecification, Composed]:
+    """With the keys that lie in files beside it: they are part of what it says. Raises SpecError."""
+    images = spec.workloads.images if spec.workloads else None
+    if spec.workloads is None or images is None or not images.signatures:
+        return spec, composed
+    problems = Problems(composed.document)
+    signers, files = with_files(
+        images.signatures,
+        folder,
+        lambda key, what: problems.add((*base, "workloads", "images", *parse_key(key)), what),
+    )
+    problems.require(spec)
+    if not files:
+        return spec, composed
+    images = images.model_copy(update={"signatures": signers})
+    workloads = spec.workloads.model_copy(update={"images": images})
+    composed = replace(composed, files={**composed.files, **files})
+    return spec.model_copy(update={"workloads": workloads}), composed
 
 
 def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:

@@ -34,12 +34,14 @@ def test_one_fits_80_columns_and_has_every_control(kspec: Kspec, name: str) -> N
 def test_a_control_says_checks_and_what_a_person_looks_at(kspec: Kspec) -> None:
     out = kspec("frameworks", "CIS").out
     lines = out[out.index("\n5.5.1  ") :].splitlines()
-    assert lines[1:6] == [
+    assert lines[1:8] == [
         "5.5.1  partial",
         "  Images come from where they should",
         "    check: workloads.images.allowedRegistries",
-        "    also:  workloads.images.blockedRegistries, workloads.images.requireDigests",
-        "    person: that images are signed, and that admission verifies who signed",
+        "    also:  workloads.images.blockedRegistries,",
+        "      workloads.images.requireDigests, workloads.images.requireSignatures",
+        "    person: that images are signed, where the specification does not ask for",
+        "      it, and that admission verifies by whom",
     ]
 
 

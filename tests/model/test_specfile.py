@@ -19,7 +19,7 @@ HEADER = "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name:
     [
         ("minimal", []),
         ("moderate", []),
-        ("strict", ["workloads.images.requireSignatures"]),
+        ("strict", []),
         ("comprehensive", []),
     ],
 )
