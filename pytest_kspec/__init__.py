@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_kspec.rules.base import Rule, ServiceRule, Violation
     from pytest_kspec.rules.fieldpath import FieldPath
     from pytest_kspec.rules.fieldrule import USER_NAMESPACE, WINDOWS, FieldRule, PodCondition
-    from pytest_kspec.rules.imagerule import ImageRule
+    from pytest_kspec.rules.imagerule import ImageRule, image_references
     from pytest_kspec.rules.podrules import (
         AllOf,
         AnnotationRule,
@@ -82,6 +82,7 @@ _HOME = {
     "ForbiddenField": "rules.requiredfield",
     "RequiredField": "rules.requiredfield",
     "ImageRule": "rules.imagerule",
+    "image_references": "rules.imagerule",
     "ImageReference": "model.images",
     "RegistryPattern": "model.images",
     "parse_image": "model.images",
@@ -133,6 +134,7 @@ __all__ = [
     "Workload",
     "check",
     "forbidden_holdings",
+    "image_references",
     "minimum_holder",
     "parse_image",
     "pod_security_minor",

@@ -30,8 +30,6 @@ from pytest_kspec.rules.podsecurity import (
 Target = Literal["pods", "services"]
 """pods: Pods and the templates of controllers. services: Services."""
 
-SIGNATURES = "workloads.images.requireSignatures"
-
 _REASONS = {
     "kubernetes": "it is about the cluster itself, which no admission request creates",
     "podSecurity": "it is about labels of Namespaces; the controls of the level are enforced on pods instead",
@@ -40,7 +38,8 @@ _REASONS = {
     "rbac": "access adds up over all roles and bindings; a request shows one of them",
     "admission": "it is about objects that are missing; admission sees only what is created",
     "observability": "it is about what runs in the cluster, not about one object",
-    SIGNATURES: "a signature is fetched from a registry; only the webhook can do that",
+    "workloads.images.requireSignatures": "a signature is fetched from a registry, which a policy in the API server"
+    " cannot do and a webhook must not keep a request waiting for",
 }
 _NO_RULE = "its check has no rule (`rule=`), so that only a scan can answer it"
 
@@ -137,10 +136,6 @@ def enforcement_plan(
         found = list(_rules(planned.requirement, planned.entry, spec, minor))
         rules += [item for item in found if isinstance(item, EnforcedRule)]
         left += [item for item in found if isinstance(item, NotEnforceable)]
-    known = {item.requirement_id for item in left}
-    for item in spec.not_evaluated:
-        if item.key == SIGNATURES and SIGNATURES not in known:
-            left.append(NotEnforceable(SIGNATURES, _REASONS[SIGNATURES], item.location))
     return EnforcementPlan(
         spec=spec,
         rules=tuple(rules),

@@ -53,7 +53,7 @@ class ImageRule:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """All violations: containers, then image volumes. Raises Malformed for an image that is not text."""
         violations = []
-        for path, image, container in images(pod):
+        for path, image, container in image_references(pod):
             if image is None:
                 violations.append(Violation(path, None, "an image reference", container))
                 continue
@@ -83,7 +83,7 @@ class ImageRule:
         return ""
 
 
-def images(pod: PodShape) -> Iterator[tuple[str, str | None, str]]:
+def image_references(pod: PodShape) -> Iterator[tuple[str, str | None, str]]:
     """(path, reference, container's name or "") of every container and image volume; None for none."""
     for container in pod.containers:
         path = f"{container.path}.image"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import NotApplicable
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from pytest_kspec.model.finding import Finding
     from pytest_kspec.model.spec import ClusterSpecification
     from pytest_kspec.session.scoped import ScopeView
+    from pytest_kspec.signatures.outcomes import Outcome
+    from pytest_kspec.signatures.verify import SignatureVerifier
+
+
+def make_verifier(shared: Path | None = None) -> SignatureVerifier:
+    """For one run; shared: folder where its workers share what they found out."""
+    from pytest_kspec.signatures.outcomes import Outcomes
+    from pytest_kspec.signatures.verify import SignatureVerifier
+
+    return SignatureVerifier(Outcomes(shared))
 
 
 class Cluster:
@@ -92,6 +103,22 @@ class Rbac:
         return self._cluster.list("ServiceAccount", "")
 
 
+class Signatures:
+    """Who signed an image, by what its registry keeps beside it; the fixture `signatures`."""
+
+    def __init__(self, spec: ClusterSpecification, verifier: Callable[[], SignatureVerifier]) -> None:
+        images = spec.workloads.images if spec.workloads else None
+        self.signers = tuple(images.signatures) if images else ()
+        self._verifier = verifier
+
+    def verify(self, images: Iterable[str]) -> Mapping[str, Outcome]:
+        """Outcome of each reference by `workloads.images.signatures`: digest, signed, reason, problem.
+
+        Asks registries, each image once a run. Raises nothing: what is not known has a `problem`.
+        """
+        return self._verifier().verify(images, self.signers)
+
+
 class CheckContext:
     """All that a check of one requirement on one cluster can ask for, named as the fixtures."""
 
@@ -104,8 +131,11 @@ class CheckContext:
         exemptions: Exemptions,
         knows: Callable[[Finding], bool] | None = None,
         scope: ScopeView | None = None,
+        verifier: Callable[[], SignatureVerifier] | None = None,
     ) -> None:
+        """verifier: of the run; None: one of its own."""
         self.inventory = inventory
+        self.signatures = Signatures(spec, verifier or make_verifier)
         self._scope = scope
         self.spec = spec
         self.requirement = requirement

@@ -13,7 +13,7 @@ from pytest_kspec.model.exemption import Exemptions
 from pytest_kspec.model.resources import Container, Resource, Resources, Workload
 from pytest_kspec.model.spec import ClusterSpecification
 from pytest_kspec.session.collect import ComplianceItem
-from pytest_kspec.session.context import CheckContext, Cluster, Rbac
+from pytest_kspec.session.context import CheckContext, Cluster, Rbac, Signatures
 from pytest_kspec.session.findings import Findings
 
 
@@ -111,6 +111,12 @@ def rbac(kspec_context: CheckContext) -> Rbac:
 def resources(kspec_context: CheckContext) -> Callable[..., Resources[Resource]]:
     """Objects of any kind, by `resources(kind, group=None)`."""
     return kspec_context.resources
+
+
+@pytest.fixture
+def signatures(kspec_context: CheckContext) -> Signatures:
+    """Who signed an image: signers, verify(references)."""
+    return kspec_context.signatures
 
 
 @pytest.fixture

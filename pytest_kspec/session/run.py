@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,11 +38,14 @@ from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
 from pytest_kspec.session import clusterspecs
-from pytest_kspec.session.context import CheckContext
+from pytest_kspec.session.context import CheckContext, make_verifier
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
 from pytest_kspec.session.scoped import ScopeView
+
+if TYPE_CHECKING:
+    from pytest_kspec.signatures.verify import SignatureVerifier
 
 KEY = pytest.StashKey["Run"]()
 NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worker died)"
@@ -104,7 +107,13 @@ class Run:
         baseline = self.options.baseline
         knows = baseline.knows(target.name, name) if baseline is not None else None
         scope = None if planned.entry.check.cluster_wide else self._scope(spec, target)
-        return CheckContext(*known, spec.spec.spec, planned.requirement, spec.exemptions, knows, scope)
+        return CheckContext(
+            *known, spec.spec.spec, planned.requirement, spec.exemptions, knows, scope, lambda: self._verifier
+        )
+
+    @cached_property
+    def _verifier(self) -> SignatureVerifier:
+        return make_verifier(self.shared)
 
     @cached_property
     def _scopes(self) -> dict[tuple[str, str], ScopeView]:
@@ -147,6 +156,8 @@ class Run:
 
     def close(self) -> None:
         """Give back connections and files."""
+        if "_verifier" in self.__dict__:  # asked for by some check
+            self._verifier.close()
         for spec in self.specs.values():
             for target in spec.targets:
                 target.source.close()

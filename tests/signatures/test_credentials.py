@@ -1,0 +1,106 @@
+"""Where credentials of registries are found, and that what cannot be read is said without showing it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.errors import AccessDenied
+from pytest_kspec.signatures.credentials import Credentials, DockerConfig
+
+SECRET = "s3cret-of-the-registry"
+AUTH = base64.b64encode(f"me:{SECRET}".encode()).decode()
+
+
+def config(folder: Path, data: Any, **environ: str) -> DockerConfig:
+    text = data if isinstance(data, str) else json.dumps(data)
+    (folder / "config.json").write_text(text)
+    return DockerConfig({"HOME": str(folder), "DOCKER_CONFIG": str(folder), "PATH": str(folder), **environ})
+
+
+def helper(folder: Path, script: str) -> None:
+    path = folder / "docker-credential-test"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "registry.example.com",
+        "https://registry.example.com",
+        "https://registry.example.com/v2/",
+        "Registry.Example.com",
+    ],
+)
+def test_hosts_however_they_are_written(tmp_path: Path, key: str) -> None:
+    found = config(tmp_path, {"auths": {key: {"auth": AUTH}}}).find("registry.example.com")
+    assert found == Credentials("me", SECRET)
+
+
+def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:
+    known = config(tmp_path, {"auths": {"https://index.docker.io/v1/": {"auth": AUTH}}})
+    assert known.find("docker.io") == Credentials("me", SECRET)
+
+
+def test_nobody_logged_in(tmp_path: Path) -> None:
+    assert config(tmp_path, {"auths": {"other.example.com": {"auth": AUTH}}}).find("a.example.com") is None
+    assert config(tmp_path, {}).find("a.example.com") is None
+    assert DockerConfig({"HOME": str(tmp_path / "none")}).find("a.example.com") is None
+
+
+def test_podman_has_files_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {"a.example.com": {"auth": AUTH}}}))
+    environ = {"HOME": str(tmp_path), "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+    assert DockerConfig(environ).find("a.example.com") == Credentials("me", SECRET)
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "auth.json").rename(tmp_path / "containers" / "auth.json")
+    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert DockerConfig(environ).find("a.example.com") == Credentials("me", SECRET)
+
+
+def test_helpers_are_asked(tmp_path: Path) -> None:
+    helper(tmp_path, f'read host; echo "{{\\"Username\\": \\"$host\\", \\"Secret\\": \\"{SECRET}\\"}}"')
+    by_host = config(tmp_path, {"credHelpers": {"a.example.com": "test"}})
+    assert by_host.find("a.example.com") == Credentials("a.example.com", SECRET)
+    assert by_host.find("b.example.com") is None
+    store = config(tmp_path, {"credsStore": "test", "auths": {"https://index.docker.io/v1/": {}}})
+    assert store.find("docker.io") == Credentials("https://index.docker.io/v1/", SECRET)
+
+
+def test_a_token_of_a_helper(tmp_path: Path) -> None:
+    helper(tmp_path, f'echo "{{\\"Username\\": \\"<token>\\", \\"Secret\\": \\"{SECRET}\\"}}"')
+    assert config(tmp_path, {"credHelpers": {"a.io": "test"}}).find("a.io") == Credentials("", SECRET)
+
+
+def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
+    helper(tmp_path, "echo credentials not found in native keychain; exit 1")
+    assert config(tmp_path, {"credHelpers": {"a.io": "test"}}).find("a.io") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "script", "what"),
+    [
+        (f'{{"auths": {SECRET}', "", "cannot be read: JSONDecodeError"),
+        ({"auths": {"a.io": {"auth": "???"}}}, "", "the entry of a.io cannot be read"),
+        ({"auths": {"a.io": {"auth": base64.b64encode(SECRET.encode()).decode()}}}, "", "the entry of a.io"),
+        ({"credHelpers": {"a.io": "test"}}, "", "no program docker-credential-test"),
+        ({"credHelpers": {"a.io": "../evil"}}, "", "no program docker-credential-"),
+        ({"credHelpers": {"a.io": "test"}}, f"echo {SECRET} >&2; exit 1", "failed for a.io"),
+        ({"credHelpers": {"a.io": "test"}}, f"echo {SECRET}", "said nothing that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said_without_showing_it(
+    tmp_path: Path, data: Any, script: str, what: str
+) -> None:
+    if script:
+        helper(tmp_path, script)
+    with pytest.raises(AccessDenied, match=what) as caught:
+        config(tmp_path, data).find("a.io")
+    error = caught.value
+    assert SECRET not in str(error)
+    assert error.__context__ is None or error.__suppress_context__, "a traceback would show it"
