@@ -199,7 +199,7 @@ MANIFEST = GOOD[0]
         [member("evidence/manifest.json", b"[" * 100_000), GOOD[1]],
         [member("evidence/manifest.json", manifest_of()), GOOD[1]],
     ],
-    ids=str,
+    ids=lambda members: "+".join(member[0].name[-20:] for member in members) or "nothing",
 )
 def test_archives_that_are_no_bundles(tmp_path: Path, members: list[Any]) -> None:
     with pytest.raises(EvidenceError):
