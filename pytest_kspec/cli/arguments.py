@@ -68,6 +68,17 @@ def add_checks(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_exemptions(parser: argparse.ArgumentParser) -> None:
+    """Files of exemptions."""
+    parser.add_argument(
+        "--exemptions",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file of exemptions beside those in the specification; may be repeated",
+    )
+
+
 def add_kubeconfig(parser: argparse._ActionsContainer) -> None:
     """Where clusters are known."""
     parser.add_argument(

@@ -52,13 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
-    parser.add_argument(
-        "--exemptions",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="file of exemptions beside those in the specification; may be repeated",
-    )
+    arguments.add_exemptions(parser)
     parser.add_argument(
         "-o", "--output", metavar="FORMAT", choices=FORMATS, default="text", help="text, json or markdown"
     )

@@ -48,13 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
-    parser.add_argument(
-        "--exemptions",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="file of exemptions; may be repeated",
-    )
+    arguments.add_exemptions(parser)
     parser.add_argument(
         "--only",
         action="append",

@@ -40,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also enforce the cluster's ClusterSpecification resources",
     )
-    parser.add_argument(
-        "--exemptions",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="file of exemptions; may be repeated",
-    )
+    arguments.add_exemptions(parser)
     parser.add_argument(
         "--mode", choices=("monitor", "audit", "enforce"), help="instead of what each specification says"
     )

@@ -103,6 +103,7 @@ def _loader_class(path: str) -> Any:
             ]
             for first, resolvers in base.yaml_implicit_resolvers.items()
         }
+        # types-PyYAML knows these on loaders of its own only.
         digits = list("-+0123456789.")
         made.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(_INT.pattern + r"\Z"), digits)  # type: ignore[attr-defined]
         made.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT.pattern + r"\Z"), digits)  # type: ignore[attr-defined]

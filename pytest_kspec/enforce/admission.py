@@ -272,6 +272,8 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
 
 def _template(decoded: Any, template_path: str) -> _Template:
     if template_path == "template.":
-        return decoded.template  # type: ignore[no-any-return]
-    holder = decoded.spec if template_path == "spec.template." else decoded.spec.jobTemplate.spec
-    return holder.template  # type: ignore[no-any-return]
+        holder = decoded
+    else:
+        holder = decoded.spec if template_path == "spec.template." else decoded.spec.jobTemplate.spec
+    template: _Template = holder.template
+    return template

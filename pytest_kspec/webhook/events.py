@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from typing import Any
 
 from pytest_kspec.enforce.admission import cut
@@ -51,7 +52,7 @@ class EventSink:
             if event is None or self._seen_lately(event) or self._too_many():
                 continue
             try:
-                self._access.do(lambda writer, event=event: writer.create(event))  # type: ignore[misc]
+                self._access.do(methodcaller("create", event))
             except KspecError as error:
                 failed = failed or error
         if failed is not None:

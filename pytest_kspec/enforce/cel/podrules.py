@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pytest_kspec.enforce.cel.places import Judged, Judging, extend, path_to, said
 from pytest_kspec.enforce.cel.text import (
     all_of,
@@ -167,7 +169,7 @@ def _value(rule: FieldRule, target: str, where: str) -> Judged:
     return bad, text
 
 
-def _items(rule: FieldRule, path: FieldPath):  # type: ignore[no-untyped-def]
+def _items(rule: FieldRule, path: FieldPath) -> Callable[[str, str], Judged]:
     some = [item for item in rule.allowed or rule.forbidden if item is not None]
     wrong = f"!({one_of('x', some)})" if rule.allowed else one_of("x", some)
 
