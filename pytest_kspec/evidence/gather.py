@@ -21,6 +21,7 @@ from pytest_kspec.model.effective import Library
 from pytest_kspec.model.result import ClusterResult, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, load_spec
 
+SPECS = (".yaml", ".yml")
 _MOVED = "It was changed or moved since the scan: scan again, or name the right one with {}."
 
 
@@ -66,7 +67,7 @@ def gather(
         return "files/" + os.path.relpath(path, root).replace(os.sep, "/")
 
     for path in sorted(spec_files):
-        found.contents[name(path)] = Content("spec", Path(path))
+        found.contents[name(path)] = Content("spec" if path.endswith(SPECS) else "key", Path(path))
     for path in sorted(exempting):
         found.contents[name(path)] = Content("exemptions", Path(path))
     for path in sorted(modules):

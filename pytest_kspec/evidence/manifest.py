@@ -21,7 +21,7 @@ MAX_FILES = 20_000
 MAX_BYTES = 4 << 30
 """Unpacked size at which a bundle is refused."""
 
-Role = Literal["result", "spec", "exemptions", "check", "snapshot"]
+Role = Literal["result", "spec", "exemptions", "check", "snapshot", "key"]
 
 # What may be written to a disk under which name: pytest runs any conftest.py that it meets.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "exemptions": (".yaml", ".yml"),
     "check": (".py",),
     "snapshot": (".tar.gz",),
+    "key": (".pub", ".pem", ".json"),  # public keys and trusted roots that a specification names
 }
 _FOLDERS = {"result": "", "snapshot": "snapshots/"}
 _PART = re.compile(r"[^/\\\x00-\x1f\x7f:]{1,200}")

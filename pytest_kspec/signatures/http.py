@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from typing import NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
@@ -25,6 +25,9 @@ from pytest_kspec.signatures.credentials import Credentials, DockerConfig
 
 HUB_API = "registry-1.docker.io"
 MAX_REDIRECTS = 5
+THREADS = 8
+"""Requests at a time; more wait for a connection."""
+
 MAX_TOKEN_BYTES = 1 << 20
 _CHUNK = 64 << 10
 _SHOWN = 200
@@ -91,18 +94,15 @@ class Connection:
         self._dead: SourceError | None = None
 
     def _make_pool(self) -> urllib3.PoolManager:
-        parts = urlsplit(self._base)
-        proxy = urllib.request.getproxies().get(parts.scheme, "")
-        if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
-            return urllib3.PoolManager(maxsize=8)
-        if "://" not in proxy:
-            proxy = f"http://{proxy}"
-        seen = urlsplit(proxy)
-        headers = None
-        if seen.username:
-            headers = urllib3.make_headers(proxy_basic_auth=f"{seen.username}:{seen.password or ''}")
-            proxy = proxy.replace(seen.netloc, seen.netloc.rpartition("@")[2])
-        return urllib3.ProxyManager(proxy, maxsize=8, proxy_headers=headers)
+        host = urlsplit(self._base).hostname or ""
+        proxy = urllib.request.getproxies().get("https", "")
+        if self._plain or not proxy or urllib.request.proxy_bypass(host):
+            return urllib3.PoolManager(maxsize=THREADS)
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        known = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+        headers = urllib3.make_headers(proxy_basic_auth=known)
+        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return urllib3.ProxyManager(address, maxsize=THREADS, proxy_headers=headers)
 
     def get(self, path: str, repository: str, *, accept: str, limit: int) -> Answer:
         """One answer; 401 is answered with a token or with credentials once.

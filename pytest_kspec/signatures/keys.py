@@ -6,7 +6,6 @@ plain Ed25519, every signature would read as one by somebody else.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -67,11 +66,3 @@ def is_signed(key: PublicKey, signature: bytes, data: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-def name(pem: str) -> str:
-    """What a key is called in messages: the start of the SHA-256 of its DER."""
-    from cryptography.hazmat.primitives import serialization
-
-    der = load(pem).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return f"key SHA256:{hashlib.sha256(der).hexdigest()[:16]}"

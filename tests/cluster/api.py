@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_CONNECT = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""

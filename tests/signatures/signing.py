@@ -30,6 +30,12 @@ def pem(key: Key) -> str:
     return public.decode()
 
 
+def private_pem(key: Key) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def sign(key: Key, data: bytes) -> str:
     """In base64."""
     if isinstance(key, ec.EllipticCurvePrivateKey):

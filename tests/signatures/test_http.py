@@ -287,6 +287,26 @@ def test_a_password_is_in_no_message(tmp_path: Path) -> None:
         assert PASSWORD not in text
 
 
+def test_a_proxy_is_told_of_its_own_credentials_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Api() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:pr%40zzy@{host(proxy)}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        proxy.answers["registry.example.com:443"] = Reply(b"", 502)
+        asked = client(logged_in(tmp_path, "registry.example.com"))
+        with pytest.raises(SourceUnavailable, match="does not answer") as caught:
+            asked.manifest(parse_image("registry.example.com/team/app"), "v1")
+        assert "zzy" not in str(caught.value)
+        assert {request.method for request in proxy.seen} == {"CONNECT"}
+        basic = base64.b64encode(b"me:pr@zzy").decode()
+        assert {request.headers.get("proxy-authorization") for request in proxy.seen} == {f"Basic {basic}"}
+        assert set(sent(proxy)) == {""}
+        before = len(proxy.seen)
+        with Api({V1: FOUND}) as api:
+            assert ask(api).digest == DIGEST
+        assert len(proxy.seen) == before, "this machine itself is not behind it"
+
+
 def test_pages_of_referrers_are_followed_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"/v2/team/app/referrers/{DIGEST}"
 
