@@ -157,5 +157,6 @@ def write(result: ScanResult, target: Target) -> None:
     except OSError as error:
         reason = error.strerror or error
         what = f"the {target.format} report could not be written: {reason}. No partial file is left."
-        fix = "Make room or give another path with --kspec-report, and run again."
-        raise ReportError(what, where=target.path, fix=fix) from error
+        fix = "Make room or give another path, and run again."
+        where = "standard output" if target.path == STDOUT else target.path
+        raise ReportError(what, where=where, fix=fix) from error

@@ -131,7 +131,7 @@ def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> 
     )
     assert (done.stdout, done.stderr) == (
         "report.html: the html report could not be written: File too large. No partial file is left. "
-        f"Make room or give another path with --kspec-report, and run again. {EXIT_NOT_EVALUATED}\n",
+        f"Make room or give another path, and run again. {EXIT_NOT_EVALUATED}\n",
         "",
     )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({"report.html": before} if before else {})
