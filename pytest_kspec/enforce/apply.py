@@ -14,7 +14,7 @@ from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, selector
-from pytest_kspec.errors import Conflict
+from pytest_kspec.errors import Conflict, NotServed
 from pytest_kspec.model.specfile import LoadedSpec
 
 Object = dict[str, Any]
@@ -40,11 +40,21 @@ class Change(NamedTuple):
 
 
 def existing(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Object]:
-    """What this engine generated for the specification and is in the cluster. Raises SourceError."""
+    """What this engine generated for the specification and is in the cluster. Raises SourceError.
+
+    Of a kind that is not served there is nothing; NotServed where that is all of them.
+    """
     found = []
+    missing: list[NotServed] = []
     for api_version, kind in engine.KINDS:
-        for item in writer.list(api_version, kind, label_selector=selector(spec, engine.NAME)):
-            found.append({**item, "apiVersion": api_version, "kind": kind})
+        try:
+            items = writer.list(api_version, kind, label_selector=selector(spec, engine.NAME))
+        except NotServed as error:
+            missing.append(error)
+            continue
+        found += [{**item, "apiVersion": api_version, "kind": kind} for item in items]
+    if len(missing) == len(engine.KINDS):
+        raise _not_served(missing[0], engine)
     return found
 
 
@@ -54,6 +64,23 @@ def changes(spec: LoadedSpec, engine: Engine, manifests: Sequence[Object], write
     Raises Conflict where a name is taken by what is not ours, SourceError.
     """
     there = {_key(item): item for item in existing(spec, engine, writer)}
+    try:
+        return _changes(spec, engine, manifests, there, writer)
+    except NotServed as error:
+        raise _not_served(error, engine) from error
+
+
+def _not_served(error: NotServed, engine: Engine) -> NotServed:
+    return NotServed(error.what, where=error.where, fix=engine.IF_NOT_SERVED)
+
+
+def _changes(
+    spec: LoadedSpec,
+    engine: Engine,
+    manifests: Sequence[Object],
+    there: dict[tuple[str, str, str, str], Object],
+    writer: Writer,
+) -> list[Change]:
     found = []
     for manifest in manifests:
         key = _key(manifest)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_kspec.cluster.write import Writer
 
 ENGINES = {
+    "kyverno": "Kyverno's ValidatingPolicy, or its ClusterPolicy (--kyverno-api)",
     "vap": "ValidatingAdmissionPolicy: the API server's own, Kubernetes 1.30 or later",
     "webhook": "the registration of 'kspec webhook', which has to run",
 }
@@ -88,6 +89,8 @@ class Engine(Protocol):
     NAME: str
     KINDS: Sequence[tuple[str, str]]
     """(apiVersion, kind) of what it generates, in the order in which they are applied."""
+    IF_NOT_SERVED: str
+    """What to do where the cluster does not serve them."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Options of its own."""
