@@ -168,7 +168,12 @@ def refused(answer: Answer) -> set[tuple[str, str]]:
         return set()
     message = answer.body["message"]
     assert answer.status == 403, answer
-    assert " is violated: " in message, answer
+    return named(message)
+
+
+def named(message: str) -> set[tuple[str, str]]:
+    """(requirement id, path) of everything that the message of a violation names."""
+    assert " is violated: " in message, message
     assert not message.endswith("…"), message
     text = message.partition(" is violated: ")[2]
     parts = _REQUIREMENT.split(text)

@@ -8,10 +8,6 @@ is scanned is what the API server makes of the object, defaults included.
 from __future__ import annotations
 
 import copy
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -19,8 +15,8 @@ import pytest
 from pytest_kspec.enforce.cel.places import PLACES
 from pytest_kspec.errors import SourceError, SpecError
 from pytest_kspec.model.spec_exemption import Exemption
-from tests.docs.pages import ROOT
-from tests.parity.admission import PATHS, refused
+from tests.parity.admission import refused
+from tests.parity.cases import written_cases
 from tests.parity.objects import CANARIES, as_template, settled
 from tests.parity.verdicts import scanned
 
@@ -36,27 +32,8 @@ def place_of(kind):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """[(specification, API server version, exemptions, objects)], the first three different each time."""
-    path = tmp_path_factory.mktemp("recording") / "cases.jsonl"
-    run = subprocess.run(
-        f"{sys.executable} -m pytest -q -p tests.parity.recording -p no:cacheprovider tests/checks".split(
-            " "
-        ),
-        cwd=ROOT,
-        env=os.environ | {"KSPEC_RECORDING": str(path), "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout[-2000:]
-    groups = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        case = json.loads(line)
-        key = json.dumps([case["spec"], case["version"], case["exemptions"]], sort_keys=True)
-        objects = groups.setdefault(key, {})
-        for obj in case["objects"]:
-            if obj.get("kind") in PATHS:
-                objects[json.dumps(obj, sort_keys=True)] = obj
-    return [(*json.loads(key), list(objects.values())) for key, objects in groups.items() if objects]
+    """The hand-written cases, by what they ask."""
+    return written_cases(tmp_path_factory.mktemp("recording"))
 
 
 @pytest.fixture(scope="module")

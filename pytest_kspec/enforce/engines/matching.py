@@ -63,7 +63,9 @@ def conditions(place: Place, scope: NamespaceScope | None) -> Iterator[dict[str,
     else:
         new, old = place.root, place.root.replace("object", "oldObject", 1)
         same = f"{new}.spec == {old}.spec && {_same_annotations(new, old)}"
-    yield {"name": "changed", "expression": f"oldObject == null || !({same})"}
+    # Kyverno has an empty object where the API server has null.
+    created = "oldObject == null || !has(oldObject.metadata)"
+    yield {"name": "changed", "expression": f"{created} || !({same})"}
     for name, patterns, excluded in (
         ("included-namespaces", scope.include_namespaces if scope else [], False),
         ("no-excluded-namespaces", scope.exclude_namespaces if scope else [], True),

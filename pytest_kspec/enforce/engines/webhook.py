@@ -26,6 +26,7 @@ NAME = "webhook"
 API_VERSION = "admissionregistration.k8s.io/v1"
 KIND = "ValidatingWebhookConfiguration"
 KINDS = ((API_VERSION, KIND),)
+IF_NOT_SERVED = "Every Kubernetes API server has it, if it is not switched off."
 PATH = "/validate"
 NAMESPACE, SERVICE, CERTIFICATE = "kspec-system", "kspec-webhook", "kspec-webhook"
 INJECT = "cert-manager.io/inject-ca-from"
