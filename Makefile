@@ -62,6 +62,7 @@ bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of rep
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
+	$(BIN)/python -m benchmarks.admission
 
 picture: demo ## docs/images/report-html.png, from the demo (needs Chromium)
 	$(BIN)/python -m tools.report_picture $(DEMO)/report.html docs/images/report-html.png

@@ -10,7 +10,7 @@ import pytest
 from pytest_kspec.model.spec_exemption import Exemption
 from tests.parity.admission import refused
 from tests.parity.objects import CANARIES, IMAGE, as_template, settled
-from tests.parity.verdicts import scanned
+from tests.parity.verdicts import agreed
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = {
@@ -147,7 +147,7 @@ def test_exemptions(server, groups):
                 answer = server.create(namespace, obj)
                 assert answer.status == 201, answer
                 made = answer.body | {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
-                found = scanned(plan, made, [placed(other, namespace) for other in others])
+                found = agreed(plan, made, [placed(other, namespace) for other in others])
                 labels = {**(obj["metadata"].get("labels") or {}), **label}
                 theirs = refused(
                     server.create(namespace, {**obj, "metadata": {**obj["metadata"], "labels": labels}})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_kspec.enforce.cel import program
 from tests.parity.admission import refused
 from tests.parity.objects import CANARIES, as_template, settled
-from tests.parity.verdicts import scanned
+from tests.parity.verdicts import agreed
 from tests.rules.pods import pods, some
 
 PODS = 40
@@ -161,7 +161,7 @@ def compare(server, groups, obj):
     COUNTED["valid"] += 1
     made = answer.body | {"apiVersion": obj["apiVersion"], "kind": obj["kind"]}
     for plan, label, _ in groups:
-        found = scanned(plan, made)
+        found = agreed(plan, made)
         answer = server.create(namespace, {**obj, "metadata": {**obj["metadata"], "labels": label}})
         theirs = refused(answer)
         COUNTED["refused" if theirs else "admitted"] += 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.parity.admission import refused
-from tests.parity.verdicts import scanned
+from tests.parity.verdicts import agreed
 from tests.rules.pods import pods
 
 PODS = 300
@@ -66,7 +66,7 @@ def test_admitted_where_a_scan_finds_nothing(server, standards, pod):
     for plan, namespace in held:
         ours = copy.deepcopy(made)
         ours["metadata"]["namespace"] = namespace
-        found = scanned(plan, ours)
+        found = agreed(plan, ours)
         theirs = refused(server.create(namespace, pod))
         COUNTED["refused" if theirs else "admitted"] += 1
         assert theirs == found

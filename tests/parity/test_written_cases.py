@@ -18,7 +18,7 @@ from pytest_kspec.model.spec_exemption import Exemption
 from tests.parity.admission import refused
 from tests.parity.cases import written_cases
 from tests.parity.objects import CANARIES, as_template, settled
-from tests.parity.verdicts import scanned
+from tests.parity.verdicts import agreed
 
 EVERYWHERE = 10
 """Specifications with as many objects are tried in templates too."""
@@ -79,7 +79,7 @@ def test_scan_and_policies_agree(server, groups):
                 COUNTED["invalid"] += 1
                 continue
             COUNTED["valid"] += 1
-            found = scanned(plan, answer.body | {"apiVersion": sent["apiVersion"], "kind": sent["kind"]})
+            found = agreed(plan, answer.body | {"apiVersion": sent["apiVersion"], "kind": sent["kind"]})
             labelled = copy.deepcopy(sent)
             labelled["metadata"]["labels"] = {**(labelled["metadata"].get("labels") or {}), **label}
             theirs = refused(server.create(namespace, labelled))

@@ -1,18 +1,69 @@
-"""What a scan says about one object, as comparable data."""
+"""What a scan and the webhook's decision say about one object, as comparable data."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind
+from pytest_kspec.enforce.decide import Policies, decide
+from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan
+from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.model.exemption import Exemptions
 from pytest_kspec.session.findings import Findings
+from tests.parity.admission import CATALOG
+
+CLUSTER = "c"
+_POLICIES: dict[str, Policies] = {}
+
+
+def agreed(
+    plan: EnforcementPlan, obj: dict[str, Any], others: list[dict[str, Any]] | None = None
+) -> set[tuple[str, str]]:
+    """What a scan finds, having seen that the webhook decides the same on a request to create the object."""
+    found = scanned(plan, obj, others)
+    assert decided(plan, obj) == found, obj
+    return found
+
+
+def decided(plan: EnforcementPlan, obj: dict[str, Any]) -> set[tuple[str, str]]:
+    """(requirement id, path) of what the webhook denies the creation of this object for."""
+    policies = _POLICIES.get(plan.spec.name)
+    if policies is None:
+        policy = Policy(
+            plan.spec,
+            CATALOG,
+            cluster=CLUSTER,
+            version=f"v1.{plan.minor}.0",
+            mode=Mode.ENFORCE,
+            now=plan.moment,
+        )
+        policies = _POLICIES[plan.spec.name] = Policies([policy])
+    group, _, version = obj["apiVersion"].rpartition("/")
+    request = AdmissionRequest(
+        uid="u",
+        kind=GroupKind(group, version, obj["kind"]),
+        operation="CREATE",
+        namespace=obj["metadata"]["namespace"],
+        name=obj["metadata"]["name"],
+        object=msgspec.Raw(msgspec.json.encode(obj)),
+    )
+    decision = decide(request, policies, plan.moment, {})
+    assert not decision.failures, decision.failures
+    found = decision.of(policies.all[0].mode)
+    assert decision.allowed == (not found)
+    return {(item.rule.requirement.id, item.finding.path) for item in found}
 
 
 def scanned(
-    plan: EnforcementPlan, obj: dict[str, Any], others: list[dict[str, Any]] | None = None, cluster: str = "c"
+    plan: EnforcementPlan,
+    obj: dict[str, Any],
+    others: list[dict[str, Any]] | None = None,
+    cluster: str = CLUSTER,
 ) -> set[tuple[str, str]]:
     """(requirement id, path) of the open findings of a scan of this object; raises where it is an error.
 

@@ -1,0 +1,202 @@
+"""`kspec enforce` on a real API server: apply, change, preview, status, remove; other people's objects stay."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+
+from pytest_kspec.cli.main import main
+from tests.controlplane import namespaces
+
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
+BINDINGS = f"{ADMISSION}/validatingadmissionpolicybindings"
+HELD, FREE = "enforce-held", "enforce-free"
+IN_FORCE_S = 30.0
+BAD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "bad"},
+    "spec": {
+        "hostPID": True,
+        "containers": [{"name": "app", "image": "x", "securityContext": {"privileged": True}}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane):
+    for name in (HELD, FREE):
+        namespaces.create(control_plane, name, {"held": "yes" if name == HELD else "no"})
+    yield control_plane
+    for name in (HELD, FREE):
+        namespaces.delete(control_plane, name)
+
+
+@pytest.fixture
+def run(plane, tmp_path, capsys, monkeypatch):
+    """kspec enforce with the given `spec:` part; what it applied is removed after the test."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig(path=tmp_path / "kubeconfig")))
+    made = set()
+
+    def enforce(spec, *words, name="live"):
+        path = tmp_path / f"{name}.yaml"
+        document = {
+            "apiVersion": "kspec.dev/v1",
+            "kind": "ClusterSpecification",
+            "metadata": {"name": name, "version": "1.0.0"},
+            "spec": spec,
+        }
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        made.add(path)
+        code = main(["enforce", str(path), *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    yield enforce
+    for path in made:
+        main(["enforce", str(path), "--remove"])
+    until(plane, 201)
+
+
+def spec(**more):
+    scope = {"excludeNamespaces": ["kube-*"], "namespaceSelector": {"matchLabels": {"held": "yes"}}}
+    return {"podSecurity": {"enforce": "baseline", "version": "v1.37"}, "namespaceScope": scope, **more}
+
+
+def create(plane, namespace, obj=BAD):
+    kinds = {"Pod": "pods", "Service": "services"}
+    return plane.request("POST", f"/api/v1/namespaces/{namespace}/{kinds[obj['kind']]}?dryRun=All", obj)
+
+
+def until(plane, status, namespace=HELD, obj=BAD):
+    """The answer, once it has this status: policies come into force and go a moment later."""
+    deadline = time.monotonic() + IN_FORCE_S
+    while (answer := create(plane, namespace, obj)).status != status:
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
+    return answer
+
+
+def names(plane, path, name="live"):
+    items = plane.request("GET", f"{path}?labelSelector=kspec.io/cluster-spec={name}").body["items"]
+    return [item["metadata"]["name"] for item in items]
+
+
+ALL = ["kspec-live-cronjobs", "kspec-live-pods", "kspec-live-podtemplates", "kspec-live-workloads"]
+
+
+def test_from_dry_run_to_removal(plane, run):
+    code, out, err = run(spec(), "--mode", "enforce", "--dry-run")
+    assert (code, names(plane, POLICIES)) == (0, [])
+    assert "8 to create; nothing was applied" in out
+    assert "podSecurity.enforce: it is about labels of Namespaces" in err
+
+    code, out, _ = run(spec(), "--mode", "enforce")
+    assert (code, sorted(names(plane, POLICIES)), sorted(names(plane, BINDINGS))) == (0, ALL, ALL)
+    answer = until(plane, 403)
+    assert "live is violated: " in answer.body["message"]
+    assert (
+        "[podSecurity.standard[hostNamespaces]] spec.hostPID is true, must be unset or false"
+        in (answer.body["message"])
+    )
+    assert "spec.containers[app].securityContext.privileged is true" in answer.body["message"]
+    assert create(plane, FREE).status == 201
+
+    code, out, _ = run(spec(), "--mode", "enforce")
+    assert "8 unchanged" in out
+
+    more = spec(network={"allowedServiceTypes": ["ClusterIP"]})
+    code, out, _ = run(more, "--mode", "enforce")
+    assert "2 to create, 8 unchanged" in out
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}
+    service["spec"] = {"type": "NodePort", "ports": [{"port": 80}]}
+    until(plane, 403, obj=service)
+
+    code, out, _ = run(spec(), "--mode", "enforce")
+    assert "8 unchanged, 2 to remove" in out
+    assert sorted(names(plane, POLICIES)) == ALL
+
+    code, out, _ = run(spec(), "--remove")
+    assert (code, names(plane, POLICIES), names(plane, BINDINGS)) == (0, [], [])
+    until(plane, 201)
+
+
+def test_audit_warns_and_admits(plane, run):
+    code, _, _ = run(spec(), "--mode", "enforce")
+    until(plane, 403)
+    code, out, _ = run(spec(), "--mode", "audit")
+    assert code == 0
+    assert "will change ValidatingAdmissionPolicyBinding kspec-live-pods" in out
+    until(plane, 201)
+    labels = plane.request("GET", f"{BINDINGS}/kspec-live-pods").body
+    assert labels["spec"]["validationActions"] == ["Warn", "Audit"]
+    assert labels["metadata"]["labels"]["kspec.io/enforcement-mode"] == "audit"
+
+
+def test_status_says_what_is_there(plane, run):
+    code, out, _ = run(spec(), "--status")
+    assert code == 1
+    assert "nothing is in force" in out
+    run(spec(), "--mode", "enforce")
+    plane.request("DELETE", f"{BINDINGS}/kspec-live-pods")
+    code, out, _ = run(spec(), "--status")
+    assert code == 1
+    assert "kspec-live-pods: not in force" in out
+    assert "it has no binding, so it does nothing" in out
+    assert "kspec-live-workloads: enforce" in out
+    # No controller manager here, so nobody type-checks: that is said, too.
+    assert "its CEL is not type-checked yet" in out
+
+
+def test_an_object_of_somebody_else_is_not_touched(plane, run, capsys):
+    foreign = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "kspec-live-pods"},
+        "spec": {"policyName": "mine", "validationActions": ["Deny"]},
+    }
+    assert plane.request("POST", BINDINGS, foreign).status == 201
+    try:
+        code, _, err = run(spec(), "--mode", "enforce")
+        assert code == 2
+        assert "kspec-live-pods is there already, and it is not ours" in err
+        assert names(plane, POLICIES) == []
+        assert plane.request("GET", f"{BINDINGS}/kspec-live-pods").body["spec"]["policyName"] == "mine"
+    finally:
+        plane.request("DELETE", f"{BINDINGS}/kspec-live-pods")
+
+
+def test_two_specifications_stay_apart(plane, run):
+    run(spec(), "--mode", "enforce", name="live")
+    run(spec(), "--mode", "audit", name="live-2")
+    assert len(names(plane, POLICIES, "live")) == len(names(plane, POLICIES, "live-2")) == 4
+    run(spec(), "--remove", name="live-2")
+    assert (len(names(plane, POLICIES, "live")), names(plane, POLICIES, "live-2")) == (4, [])
+
+
+def test_monitor_lists_and_writes_nothing(plane, run):
+    path = f"/api/v1/namespaces/{HELD}/pods"
+    assert plane.request("POST", path, BAD).status == 201
+    try:
+        code, out, _ = run(spec())
+        assert code == 1
+        assert f"Pod {HELD}/bad" in out
+        assert "[podSecurity.standard[hostNamespaces]] spec.hostPID is true" in out
+        assert names(plane, POLICIES) == []
+    finally:
+        plane.request("DELETE", f"{path}/bad", {"gracePeriodSeconds": 0})
+
+
+def test_outside_of_its_time_nothing_is_bound(plane, run):
+    period = {"enabled": True, "activePeriods": [{"startDate": "2000-01-01", "endDate": "2000-12-31"}]}
+    run(spec(), "--mode", "enforce")
+    until(plane, 403)
+    code, _, err = run(spec(timeBasedActivation=period), "--mode", "enforce")
+    assert code == 0
+    assert "is not active now" in err
+    assert (len(names(plane, POLICIES)), names(plane, BINDINGS)) == (4, [])
+    until(plane, 201)
