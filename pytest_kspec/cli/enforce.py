@@ -128,6 +128,7 @@ def _runs(args: argparse.Namespace) -> list[Run]:
 
     from pytest_kspec.enforce.engines import engine
     from pytest_kspec.enforce.modes import Mode, asked_mode
+    from pytest_kspec.model.effective import Library
     from pytest_kspec.model.exemption import load_exemptions
     from pytest_kspec.model.specfile import find_specs, load_spec
     from pytest_kspec.plan.catalog import load_catalog
@@ -135,8 +136,9 @@ def _runs(args: argparse.Namespace) -> list[Run]:
     found: list[Run] = []
     now = datetime.now(UTC)
     more = [item for path in args.exemptions for item in load_exemptions(path)]
-    for path in find_specs(arguments.read_specs(args)):
-        spec = load_spec(path)
+    paths = find_specs(arguments.read_specs(args))
+    for path in paths:
+        spec = load_spec(path, Library(tuple(paths)))
         same = next((item.spec.path for item in found if item.spec.name == spec.name), None)
         if same is not None:
             raise UsageError(
