@@ -50,6 +50,10 @@ def version_problem(actual: str | None, asked: str | None) -> str:
     )
 
 
+RESERVED = "kube-"
+"""Prefix of namespaces that Kubernetes keeps for itself (kubernetes.io, Namespaces)."""
+
+
 def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:
     """Report every namespace whose labels for this mode ask for less than `asked`."""
     levels = NamespaceLevels(spec.pod_security)
@@ -75,7 +79,10 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
                     path=f"metadata.labels[{key}]",
                     actual=labels.get(key),
                     expected=problem,
-                    fix={"metadata": {"labels": {key: good}}},
+                    # What Kubernetes itself runs needs more than a level allows: a person must decide there.
+                    fix=None
+                    if namespace.name.startswith(RESERVED)
+                    else {"metadata": {"labels": {key: good}}},
                 )
 
 

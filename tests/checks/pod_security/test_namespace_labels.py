@@ -122,3 +122,14 @@ def test_an_expired_exemption_does_not_count():
 
 def test_namespaces_that_may_not_be_listed_are_an_error():
     assert run("enforce", denied=["namespaces"], enforce="baseline") == ("error", [])
+
+
+def test_what_kubernetes_keeps_for_itself_is_found_but_a_person_decides():
+    objects = [namespace("kube-system"), namespace("shop")]
+    (result,) = evaluate(
+        MODES["enforce"], objects=objects, spec={"podSecurity": {"enforce": "baseline"}}, denied=()
+    )
+    assert [(f.resource.name, f.fix is not None) for f in result.findings] == [
+        ("kube-system", False),
+        ("shop", True),
+    ]
