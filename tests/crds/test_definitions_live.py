@@ -130,6 +130,20 @@ BAD = {
             "must not validate",
         ),
         ("workloads.containers.required", [{"key": "hostPID", "value": {"a": 1}}], "Too many: 1"),
+        ("workloads.images.signatures.0", {"images": ["a.example.com"]}, "names nobody"),
+        (
+            "workloads.images.signatures.0.identities.0",
+            {"issuer": "https://a.example.com"},
+            "say who: either subject or subjectRegExp",
+        ),
+        (
+            "workloads.images.signatures.0",
+            {
+                "publicKeys": ["-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----"],
+                "trustedRoot": "{}",
+            },
+            "has no effect without identities",
+        ),
         ("enforcement.mode", "block", "Unsupported value"),
         ("webhooks.timeoutSeconds", 31, "less than or equal to 30"),
         ("clusterRef", "prod", "expected map"),
