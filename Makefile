@@ -10,7 +10,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-cosign lint format docs picture bench controlplane lock dist clean
+.PHONY: help setup demo test test-cosign lint format docs picture bench controlplane lock dist clean test-kyverno
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,7 @@ docs: $(READY) ## regenerate the catalogues and docs/{checks,frameworks,spec-ref
 	$(BIN)/python -m pytest_kspec.cli.checkdoc docs/checks.md
 	$(BIN)/python -m pytest_kspec.cli.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
+	$(BIN)/python -m tests.kyverno.record
 
 bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of reports of 50,000 findings, as tables
 	$(BIN)/python -m benchmarks
@@ -72,6 +73,9 @@ controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go;
 
 test-cosign: $(READY) ## sign images with cosign itself and verify them (needs Go; minutes the first time)
 	$(BIN)/python -m tests.cosign
+
+test-kyverno: $(READY) ## compare Kyverno's own engine with a scan (needs Go; some ten minutes the first time)
+	@$(BIN)/pytest -q tests/kyverno/proof.py $(ARGS)
 
 lock: $(BIN)/uv ## pin all dependencies again, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --all-extras --universal --python-version 3.11 \

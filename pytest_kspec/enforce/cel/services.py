@@ -19,12 +19,12 @@ def service_types(rule: ServiceTypes) -> str:
 
 
 def service_ports(rule: PortRule) -> str:
-    """`PortRule` on a Service. A targetPort is a number or a name; a name is no port."""
+    """`PortRule` on a Service. A targetPort is a number (for Kyverno a double) or a name; a name is no port."""
     ports = sorted(set(rule.ports))
     found = []
     for field in SERVICE_PORTS:
         value = f"dyn(p).?{field}" if field == "targetPort" else f"p.?{field}"
-        is_number = "type(x) == int && " if field == "targetPort" else ""
+        is_number = "type(x) != string && " if field == "targetPort" else ""
         bad = f"{value}.optMap(x, {is_number}{one_of('x', ports)}).orValue(false)"
         where = item_path(_SPEC, "ports", item_label("p", "variables.spec.ports"))
         text = said(where, field, f"string(p.{field})", rule.expected)
