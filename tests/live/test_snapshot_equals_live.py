@@ -173,7 +173,7 @@ def verdicts(result: dict[str, Any]) -> dict[str, str]:
 
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
     """Without times, and without where the objects came from."""
-    times = {"startedAt", "finishedAt", "durationSeconds", "source"}
+    times = {"startedAt", "finishedAt", "durationSeconds", "source", "evidence"}
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):

@@ -171,6 +171,14 @@ def refused(answer: Answer) -> set[tuple[str, str]]:
     return named(message)
 
 
+def agrees(answer: Answer, found: set[tuple[str, str]]) -> bool:
+    """Whether a denial names exactly this; of a message that was cut at its end, whether what it names is of it."""
+    if answer.status == 403 and answer.body["message"].endswith("…"):
+        whole = answer.body["message"].rpartition("; ")[0]
+        return set() < named(whole) < found
+    return refused(answer) == found
+
+
 def named(message: str) -> set[tuple[str, str]]:
     """(requirement id, path) of everything that the message of a violation names."""
     assert " is violated: " in message, message

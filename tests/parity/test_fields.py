@@ -191,4 +191,4 @@ def test_most_pods_said_something():
     if not COUNTED:
         pytest.skip("the generated pods were not selected")
     assert COUNTED["valid"] > COUNTED["invalid"], COUNTED
-    assert min(COUNTED["admitted"], COUNTED["refused"]) > PODS, COUNTED
+    assert min(COUNTED["admitted"], COUNTED["refused"]) > PODS / 2, COUNTED

@@ -81,7 +81,7 @@ def pod(index: int, namespace: str) -> dict[str, Any]:
 def held(server):
     """The server, with the policies of every scope, in these namespaces only."""
     for index in range(len(SCOPES)):
-        server.enforce(asked(index), labels=MARK)
+        server.apply_plan(server.plan(asked(index)), namespace_labels=MARK)
     for name, labels in NAMESPACES.items():
         server.namespace(name, {**labels, **MARK})
     return server
