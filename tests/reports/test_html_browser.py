@@ -207,6 +207,7 @@ def test_keyboard(open_page: Open) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
     page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'results'")  # a busy browser follows the link later
     stops = []
     for _ in range(26):
         page.keyboard.press("Tab")
