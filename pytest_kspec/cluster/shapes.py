@@ -21,13 +21,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape
-
-SECURITY_PREFIXES = (
-    "container.apparmor.security.beta.kubernetes.io/",
-    "container.seccomp.security.alpha.kubernetes.io/",
-)
-SECURITY_ANNOTATION = "seccomp.security.alpha.kubernetes.io/pod"
+from pytest_kspec.model.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 
 _NODE_NAME = b'"nodeName"'
 _NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')

@@ -16,6 +16,13 @@ from pytest_kspec.model.finding import ResourceRef
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
+# The annotations that a shape keeps: those of seccomp and AppArmor.
+SECURITY_PREFIXES = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+)
+SECURITY_ANNOTATION = "seccomp.security.alpha.kubernetes.io/pod"
+
 
 class ResourceType(NamedTuple):
     """One kind as an API server serves it: ("apps", "v1", "Deployment", "deployments", True). group "" is core."""

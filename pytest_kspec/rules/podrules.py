@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.model.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 from pytest_kspec.rules.base import Rule, Violation
 from pytest_kspec.rules.fieldpath import FieldPath, malformed, path_of
 from pytest_kspec.rules.fieldrule import Over, PodCondition, container_name, facets, targets, violation
@@ -74,6 +74,14 @@ class AnnotationRule:
     allowed: tuple[str, ...]
     reason: str
     containers: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a key that a shape does not keep: such a rule would pass without having looked."""
+        if self.key != SECURITY_ANNOTATION and not self.key.startswith(SECURITY_PREFIXES):
+            raise ValueError(
+                f"annotation {self.key!r}: rules see those of seccomp and AppArmor only;"
+                " read others in the check, from workload.raw"
+            )
 
     @property
     def expected(self) -> str:

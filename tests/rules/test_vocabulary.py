@@ -65,7 +65,7 @@ def test_rules_are_data():
     [
         PRIVILEGED,
         RequiredItem(field="a", item="b", over="pod", reason="r"),
-        AnnotationRule(key="a", allowed=("b",), reason="r"),
+        AnnotationRule(key="seccomp.security.alpha.kubernetes.io/pod", allowed=("b",), reason="r"),
         VolumeTypes(allowed=("emptyDir",), reason="r"),
         AllOf("r", (PRIVILEGED,)),
         CustomRule(python=lambda pod: [], reason="r"),
@@ -76,6 +76,13 @@ def test_all_are_rules(rule):
     assert isinstance(rule, Rule)
     assert rule.reason
     assert list(rule.evaluate(pod(a=["b"], containers=[]))) == []
+
+
+@pytest.mark.parametrize("key", ["a", "example.com/note", "*"])
+def test_a_rule_about_annotations_that_no_shape_keeps_is_refused(key):
+    """It would find nothing, whatever is there."""
+    with pytest.raises(ValueError, match="seccomp and AppArmor only"):
+        AnnotationRule(key=key, allowed=("b",), reason="r")
 
 
 def test_a_custom_rule_is_its_function():

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kspec.cluster.shapes import SECURITY_ANNOTATION, SECURITY_PREFIXES
 from pytest_kspec.enforce.cel.places import PLACES, SERVICES, Place
 from pytest_kspec.enforce.cel.program import Program, program, shortened
 from pytest_kspec.enforce.cel.text import literal, matches_globs
 from pytest_kspec.enforce.engines import Wanted
 from pytest_kspec.enforce.plan import NotEnforceable
 from pytest_kspec.model.globs import is_literal
+from pytest_kspec.model.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES
 from pytest_kspec.model.scope import NAME_LABEL
 from pytest_kspec.model.spec_operator import NamespaceScope
 
