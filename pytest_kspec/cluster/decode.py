@@ -18,12 +18,11 @@ import msgspec
 
 from pytest_kspec.cluster import redact
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
+from pytest_kspec.cluster.listed import LISTS, OWNERS, Buffer, OwnerReference, PodPage
 from pytest_kspec.cluster.shapes import Shapes
 from pytest_kspec.errors import Malformed, SourceUnavailable
 from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.resources import PodShape, Resource, ResourceType, Workload
-
-Buffer = bytes | memoryview
 
 BROKEN_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for text that is no JSON, no UTF-8, or nested too deeply."""
@@ -69,101 +68,6 @@ class ListedWorkload(Workload):
         return self._page.object(self._index)
 
 
-class _OwnerReference(msgspec.Struct, gc=False):
-    apiVersion: str = ""
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool | None = None
-
-
-_NOTHING = msgspec.Raw(b"")
-
-
-class _Metadata(msgspec.Struct, gc=False):
-    name: str = ""
-    generateName: str = ""
-    namespace: str = ""
-    uid: str = ""
-    labels: msgspec.Raw = _NOTHING
-    annotations: msgspec.Raw = _NOTHING
-    ownerReferences: msgspec.Raw = _NOTHING
-
-
-class _TemplateMetadata(msgspec.Struct, gc=False, frozen=True):
-    annotations: msgspec.Raw = _NOTHING
-
-
-class _Template(msgspec.Struct, gc=False):
-    spec: msgspec.Raw
-    metadata: _TemplateMetadata = _TemplateMetadata()
-
-
-class _WithTemplate(msgspec.Struct, gc=False):
-    template: _Template
-
-
-class _WithJobTemplate(msgspec.Struct, gc=False):
-    spec: _WithTemplate
-
-
-class _WithJob(msgspec.Struct, gc=False):
-    jobTemplate: _WithJobTemplate
-
-
-class _Status(msgspec.Struct, gc=False, frozen=True):
-    phase: str = ""
-
-
-class _Pod(msgspec.Struct, gc=False):
-    metadata: _Metadata
-    spec: msgspec.Raw
-    status: _Status = _Status()
-    apiVersion: str = ""
-
-
-class _PodTemplate(msgspec.Struct, gc=False):
-    metadata: _Metadata
-    template: _Template
-    apiVersion: str = ""
-
-
-class _WorkloadObject(msgspec.Struct, gc=False):
-    metadata: _Metadata
-    spec: _WithTemplate
-    apiVersion: str = ""
-
-
-class _CronJob(msgspec.Struct, gc=False):
-    metadata: _Metadata
-    spec: _WithJob
-    apiVersion: str = ""
-
-
-class _Pods(msgspec.Struct):
-    items: list[_Pod]
-
-
-class _PodTemplates(msgspec.Struct):
-    items: list[_PodTemplate]
-
-
-class _WorkloadObjects(msgspec.Struct):
-    items: list[_WorkloadObject]
-
-
-class _CronJobs(msgspec.Struct):
-    items: list[_CronJob]
-
-
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "": msgspec.json.Decoder(_Pods),
-    "template.": msgspec.json.Decoder(_PodTemplates),
-    "spec.template.": msgspec.json.Decoder(_WorkloadObjects),
-    "spec.jobTemplate.spec.template.": msgspec.json.Decoder(_CronJobs),
-}
-
-
 class _RawItems(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
@@ -175,7 +79,6 @@ class _Items(msgspec.Struct):
 _RAW_ITEMS = msgspec.json.Decoder(_RawItems)
 _ITEMS = msgspec.json.Decoder(_Items)
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str] | None)
-_OWNERS = msgspec.json.Decoder(list[_OwnerReference] | None)
 
 _KEPT_OBJECTS = 512
 
@@ -235,14 +138,16 @@ class Decoder:
         self._maps: dict[bytes, dict[str, str]] = {}
         self._controllers: dict[bytes, Controller | None] = {}
 
-    def resources(self, buffer: Buffer, resource_type: ResourceType) -> Sequence[Resource]:
+    def resources(self, page: Buffer | PodPage, resource_type: ResourceType) -> Sequence[Resource]:
         """The objects of one page. Raises SourceUnavailable (no JSON) or Malformed (an item is no object)."""
+        decoded, buffer = (page, page.buffer) if isinstance(page, PodPage) else (None, page)
         template_path = TEMPLATE_PATHS.get((resource_type.group, resource_type.kind))
         try:
             with gc_paused():
                 if template_path is not None:
                     try:
-                        return self._workloads(buffer, resource_type, template_path)
+                        items = decoded.take() if decoded else LISTS[template_path].decode(buffer).items
+                        return self._workloads(items, buffer, resource_type, template_path)
                     except msgspec.ValidationError:
                         pass  # some object has a value of a wrong type: take this page apart object by object
                 return self._untyped(buffer, resource_type, template_path)
@@ -252,14 +157,16 @@ class Decoder:
                 where=self._cluster,
             ) from error
 
-    def _workloads(self, buffer: Buffer, resource_type: ResourceType, template_path: str) -> list[Resource]:
+    def _workloads(
+        self, items: list[Any], buffer: Buffer, resource_type: ResourceType, template_path: str
+    ) -> list[Resource]:
         page = Page(buffer, resource_type, self._default_namespace)
         default_namespace = self._default_namespace if resource_type.namespaced else ""
         default_version, kind = resource_type.api_version, resource_type.kind
         is_pod = template_path == ""
         found: list[Resource] = []
         new = ListedWorkload.__new__
-        for index, item in enumerate(_DECODERS[template_path].decode(buffer).items):
+        for index, item in enumerate(items):
             metadata = item.metadata
             annotations = self._text_map(metadata.annotations)
             if is_pod:
@@ -301,7 +208,7 @@ class Decoder:
         if not text:
             return None
         if text not in self._controllers:
-            self._controllers[text] = _controller_of(_OWNERS.decode(text) or [])
+            self._controllers[text] = _controller_of(OWNERS.decode(text) or [])
         return self._controllers[text]
 
     def _untyped(
@@ -386,7 +293,7 @@ def _map(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _controller_of(owners: list[_OwnerReference]) -> Controller | None:
+def _controller_of(owners: list[OwnerReference]) -> Controller | None:
     for owner in owners:
         if owner.controller:
             return Controller(owner.apiVersion, owner.kind, owner.name, owner.uid)
@@ -395,7 +302,7 @@ def _controller_of(owners: list[_OwnerReference]) -> Controller | None:
 
 def _lenient_controller(owners: Any) -> Controller | None:
     try:
-        return _controller_of(msgspec.convert(owners, list[_OwnerReference] | None) or [])
+        return _controller_of(msgspec.convert(owners, list[OwnerReference] | None) or [])
     except msgspec.ValidationError:
         return None
 

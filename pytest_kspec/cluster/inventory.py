@@ -7,6 +7,7 @@ Also knows which object controls which, so that a Deployment and its pods are on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -50,6 +51,7 @@ class Inventory:
         self._owned: set[ResourceType] = set()
         self._by_uid: dict[ResourceType, dict[str, ListedWorkload]] = {}
         self._by_name: dict[ResourceType, dict[tuple[str, str], ListedWorkload]] = {}
+        self._owners: dict[tuple[Controller, str], ResourceRef] = {}
         self._pods: tuple[Workload, ...] | None = None
         self._workloads: tuple[Workload, ...] | None = None
 
@@ -145,8 +147,11 @@ class Inventory:
         known = self._lists.get(resource_type)
         if known is None:
             try:
-                shared, fetch = self._shared, self.source.pages
-                pages = shared.pages(resource_type, fetch) if shared else fetch(resource_type)
+                shared, source = self._shared, self.source
+                decoded = getattr(
+                    source, "decoded_pages", source.pages
+                )  # of a source that had to look into them
+                pages = shared.pages(resource_type, source.pages) if shared else decoded(resource_type)
                 found = [
                     resource for page in pages for resource in self._decoder.resources(page, resource_type)
                 ]
@@ -162,16 +167,28 @@ class Inventory:
 
     def _owner(self, workload: ListedWorkload) -> ResourceRef:
         """The topmost controller that is known: followed upwards as far as it can be read."""
+        first = workload.controller
+        if first is None or first.kind == "Node":  # mirror pods belong to themselves
+            return workload.ref
+        known = self._owners.get((first, workload.namespace))
+        if known is not None:
+            return known
         owner: ListedWorkload = workload
         for _ in range(MAX_OWNERS):
             controller = owner.controller
-            if controller is None or controller.kind == "Node":  # mirror pods belong to themselves
+            if controller is None or controller.kind == "Node":
                 break
             above = self._controller_of(owner)
-            if above is None or above is workload:
+            if above is workload:
                 return owner_ref(controller, workload.namespace)
+            if above is None:
+                return self._owners.setdefault(
+                    (first, workload.namespace), owner_ref(controller, workload.namespace)
+                )
             owner = above
-        return owner.ref
+        else:
+            return owner.ref  # owners in a circle: nobody's but its own
+        return self._owners.setdefault((first, workload.namespace), owner.ref)
 
     def _made_by_template(self, workload: ListedWorkload) -> bool:
         maker = _MAKERS.get(workload.kind)
@@ -209,5 +226,4 @@ class Inventory:
         return named
 
 
-def _place(resource: Resource) -> tuple[str, str]:
-    return (resource.namespace, resource.name)
+_place = attrgetter("namespace", "name")

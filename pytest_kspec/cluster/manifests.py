@@ -20,6 +20,7 @@ import msgspec
 
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.kinds import type_of
+from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
@@ -28,8 +29,6 @@ STDIN = "-"
 SUFFIXES = (".yaml", ".yml", ".json")
 _MMAP_FROM = 1 << 20
 _DEFAULT = "default"
-
-Buffer = bytes | memoryview
 
 
 class _HeadMetadata(msgspec.Struct, gc=False, frozen=True):
@@ -80,6 +79,11 @@ class ManifestSource:
 
     def pages(self, resource_type: ResourceType) -> Iterator[Buffer]:
         """The objects of one kind, a page for each big list, one for all that is small."""
+        for page in self.decoded_pages(resource_type):
+            yield page.buffer if isinstance(page, PodPage) else page
+
+    def decoded_pages(self, resource_type: ResourceType) -> Iterator[Buffer | PodPage]:
+        """As `pages`, with what had to be decoded already to see which kinds there are."""
         held = self._load()
         key = (resource_type.group, resource_type.kind)
         yield from held.pages.get(key, ())
@@ -113,7 +117,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.types: dict[tuple[str, str], ResourceType] = {}
-        self.pages: dict[tuple[str, str], list[Buffer]] = {}
+        self.pages: dict[tuple[str, str], list[Buffer | PodPage]] = {}
         self.objects: dict[tuple[str, str], list[bytes]] = {}
         self.empty_list = False
         self._places: dict[tuple[str, str, str, str], str] = {}
@@ -142,6 +146,11 @@ class _Held:
         if bytes(raw[:4096]).lstrip()[:1] == b"[":
             wrapped = b'{"kind":"List","items":' + bytes(raw) + b"}"
             return self._add_json(wrapped, path)
+        if b'"Pod' in bytes(raw[:4096]) and (pods := PodPage.of(raw)):  # the usual big list, by far
+            for index, (namespace, name) in enumerate(pods.names()):
+                self._note("", "Pod", namespace, name, f"{path}, items[{index}]")
+            self.pages.setdefault(self._type("v1", "Pod", ""), []).append(pods)
+            return None
         found = _LIST.decode(raw)
         if found.items is None or not found.kind.endswith("List"):
             self._add(_HEAD.decode(raw), bytes(raw), path)
@@ -155,9 +164,10 @@ class _Held:
             (only,) = kinds
             self._refuse_missing(*only, path)
             if not only[1].endswith("List"):
+                key = self._type(*only, found.items[0].metadata.namespace)
                 for index, item in enumerate(found.items):
-                    self._note(only, item.metadata, f"{path}, items[{index}]")
-                self.pages.setdefault(self._type(*only, found.items[0].metadata), []).append(raw)
+                    self._note(*key, item.metadata.namespace, item.metadata.name, f"{path}, items[{index}]")
+                self.pages.setdefault(key, []).append(raw)
                 return None
         for index, text in enumerate(_RAW_LIST.decode(raw).items):
             place = f"{path}, items[{index}]"
@@ -199,8 +209,8 @@ class _Held:
 
     def _add(self, head: _Head, text: bytes, place: str) -> None:
         self._refuse_missing(head.apiVersion, head.kind, place)
-        key = self._type(head.apiVersion, head.kind, head.metadata)
-        self._note((head.apiVersion, head.kind), head.metadata, place)
+        key = self._type(head.apiVersion, head.kind, head.metadata.namespace)
+        self._note(*key, head.metadata.namespace, head.metadata.name, place)
         self.objects.setdefault(key, []).append(text)
 
     def _refuse_missing(self, api_version: str, kind: str, place: str) -> None:
@@ -210,25 +220,23 @@ class _Held:
         if missing:
             raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
 
-    def _type(self, api_version: str, kind: str, metadata: _HeadMetadata) -> tuple[str, str]:
-        found = type_of(api_version, kind, namespaced=bool(metadata.namespace))
+    def _type(self, api_version: str, kind: str, namespace: str) -> tuple[str, str]:
+        found = type_of(api_version, kind, namespaced=bool(namespace))
         key = (found.group, kind)
         known = self.types.get(key)
         if known is None or (found.namespaced and not known.namespaced):
             self.types[key] = found
         return key
 
-    def _note(self, api: tuple[str, str], metadata: _HeadMetadata, place: str) -> None:
+    def _note(self, group: str, kind: str, namespace: str, name: str, place: str) -> None:
         """One object may be in one place only: nobody could tell which one counts."""
-        if not metadata.name:
+        if not name:
             return
-        group = api[0].rpartition("/")[0]
-        key = (group, api[1], metadata.namespace or _DEFAULT, metadata.name)
-        first = self._places.setdefault(key, place)
+        first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), place)
         if first is not place:
-            name = f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
+            full = f"{namespace}/{name}" if namespace else name
             raise SourceUnavailable(
-                f"{api[1]} {name} is here a second time; the first is at {first}.",
+                f"{kind} {full} is here a second time; the first is at {first}.",
                 where=place,
                 fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
             )

@@ -93,6 +93,9 @@ class Shapes:
         self._limit = limit
         self._bytes = 0
         self._last: _Around | None = None
+        # Those of the pod before: kept once where they are equal, so often the same.
+        self._annotations: Mapping[str, Any] = _NO_ANNOTATIONS
+        self._security: tuple[tuple[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return sum(1 for shape in self._by_key.values() if shape is not None)
@@ -102,7 +105,11 @@ class Shapes:
 
         Raises msgspec.DecodeError, RecursionError or UnicodeDecodeError where the JSON is broken.
         """
-        security = security_annotations(annotations) if annotations else ()
+        if annotations is self._annotations:
+            security = self._security
+        else:
+            security = security_annotations(annotations) if annotations else ()
+            self._annotations, self._security = annotations, security
         if self._last is not None and self._last.fits(spec, security):
             return self._last.shape
         key: Any

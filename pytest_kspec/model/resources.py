@@ -118,7 +118,7 @@ class PodShape:
     not in `containers`, and a rule that needs them must report an error, never a pass (`findings.apply` does).
     """
 
-    __slots__ = ("__dict__", "_facets", "_known_malformed", "annotations", "spec")
+    __slots__ = ("__dict__", "_known_malformed", "annotations", "derived", "facets", "spec")
 
     def __init__(
         self,
@@ -130,27 +130,37 @@ class PodShape:
         self.spec = spec
         self.annotations = annotations
         self._known_malformed = malformed
-        self._facets: dict[str, Hashable] = {}
+        self.facets: dict[str, Hashable] = {}  # those that were asked for
+        self.derived: dict[str, Any] = {}  # what several rules make of it, by a name
 
     def facet(self, name: str) -> Hashable:
         """A key for what is under one key of the pod spec ("spec.os") or of all containers ("containers.ports").
 
         Equal keys mean equal data: whatever a rule makes of that data alone, it makes of both pods.
         """
-        known = self._facets.get(name)
+        known = self.facets.get(name)
         if known is None:
             level, _, key = name.partition(".")
-            data: Any = (
-                self.spec.get(key)
-                if level == "spec"
-                else [(container.list, container.raw.get(key)) for container in self.containers]
-            )
-            try:
-                known = msgspec.json.encode(data)
-            except (TypeError, ValueError, OverflowError, RecursionError):
-                known = object()  # no JSON, so equal to nothing else
-            self._facets[name] = known
+            data: Any
+            around: tuple[str, ...]
+            if level == "spec":
+                data, around = self.spec.get(key), ()
+            else:
+                data, around = [container.raw.get(key) for container in self.containers], self._lists
+            if data is None or (around and data.count(None) == len(around)):
+                known = around
+            else:
+                try:
+                    known = (around, msgspec.json.encode(data))
+                except (TypeError, ValueError, OverflowError, RecursionError):
+                    known = object()  # no JSON, so equal to nothing else
+            self.facets[name] = known
         return known
+
+    @cached_property
+    def _lists(self) -> tuple[str, ...]:
+        """Where each container is."""
+        return tuple(container.list for container in self.containers)
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Container, ...], tuple[tuple[str, Any], ...]]:

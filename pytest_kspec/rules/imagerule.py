@@ -83,8 +83,15 @@ class ImageRule:
         return ""
 
 
-def image_references(pod: PodShape) -> Iterator[tuple[str, str | None, str]]:
+def image_references(pod: PodShape) -> Sequence[tuple[str, str | None, str]]:
     """(path, reference, container's name or "") of every container and image volume; None for none."""
+    known: Sequence[tuple[str, str | None, str]] | None = pod.derived.get("images")
+    if known is None:
+        known = pod.derived["images"] = tuple(_references(pod))
+    return known
+
+
+def _references(pod: PodShape) -> Iterator[tuple[str, str | None, str]]:
     for container in pod.containers:
         path = f"{container.path}.image"
         yield path, _text(path, container.raw.get("image")), container.name

@@ -6,8 +6,10 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Verdict
@@ -29,7 +31,14 @@ from pytest_kspec.rules.repair import in_template, repair
 ERRORS_SHOWN = 5
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
 
-Groups = list[tuple[PodShape, list[tuple[ResourceRef, list[Workload]]]]]
+Owners = list[tuple[ResourceRef, list[Workload]]]
+
+
+class Groups(NamedTuple):
+    """Workloads by shape, then by owner. `malformed`: those whose shape no rule can judge as a whole."""
+
+    sound: list[tuple[PodShape, Owners]]
+    malformed: list[tuple[PodShape, Owners]]
 
 
 class Grouping:
@@ -39,7 +48,7 @@ class Grouping:
         self._cache: dict[int, tuple[Sequence[Workload], Groups]] = {}
 
     def of(self, workloads: Sequence[Workload]) -> Groups:
-        """[(shape, [(owner, workloads)])] in the order of the first of each."""
+        """In the order of the first of each."""
         items = workloads.items if isinstance(workloads, Resources) else workloads
         known = self._cache.get(id(items))
         if known is not None and known[0] is items:
@@ -51,7 +60,9 @@ class Grouping:
             if entry is None:
                 entry = shapes[id(shape)] = (shape, {})
             entry[1].setdefault(workload.owner, []).append(workload)
-        groups = [(shape, list(owners.items())) for shape, owners in shapes.values()]
+        groups = Groups([], [])
+        for shape, owners in shapes.values():
+            (groups.malformed if shape.malformed else groups.sound).append((shape, list(owners.items())))
         if len(items) > 64:
             self._cache[id(items)] = (items, groups)
         return groups
@@ -178,25 +189,38 @@ class Findings:
     def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
         """Evaluate a rule on pods and templates; every violation becomes a finding of their owner."""
         self.examined(workloads)
-        reads: tuple[str, ...] = getattr(rule, "reads", ())
-        good: set[Hashable] = set()
-        for shape, owners in self._grouping.of(workloads):
+        groups = self._grouping.of(workloads)
+        for shape, owners in groups.malformed:
             for path, found in shape.malformed:
                 self._malformed(owners, not_allowed(path, found))
-            key = tuple(map(shape.facet, reads))
-            if key in good and not shape.malformed:
-                continue
+            with suppress(Malformed):  # said above
+                self._violated(rule, rule.evaluate(shape), owners)
+        reads: tuple[str, ...] = getattr(rule, "reads", ())
+        key_of = itemgetter(*reads) if reads else None
+        good: set[Hashable] = set()
+        key: Hashable = None
+        for shape, owners in groups.sound:
+            if key_of is not None:
+                try:
+                    key = key_of(shape.facets)
+                except KeyError:
+                    key = key_of({name: shape.facet(name) for name in reads})
+                if key in good:
+                    continue
             try:
                 violations = rule.evaluate(shape)
             except Malformed as error:
-                if not shape.malformed:  # else it says the same again
-                    self._malformed(owners, error.what)
+                self._malformed(owners, error.what)
                 continue
-            if reads and not violations and not shape.malformed:
+            if violations:
+                self._violated(rule, violations, owners)
+            elif key_of is not None:
                 good.add(key)
-            for violation in violations:
-                for owner, members in owners:
-                    self._add_members(violation, owner, members, rule=rule)
+
+    def _violated(self, rule: Rule, violations: Sequence[Violation], owners: Owners) -> None:
+        for violation in violations:
+            for owner, members in owners:
+                self._add_members(violation, owner, members, rule=rule)
 
     def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
         """Evaluate a rule on Services; every violation becomes a finding."""
@@ -247,7 +271,7 @@ class Findings:
             if fix is not None and (group.fix is None or not some[0].is_pod):
                 group.fix = fix
 
-    def _malformed(self, owners: list[tuple[ResourceRef, list[Workload]]], what: str) -> None:
+    def _malformed(self, owners: Owners, what: str) -> None:
         for owner, _members in owners:
             self.error(what, owner)
 

@@ -138,6 +138,27 @@ def test_owners_are_followed_to_the_top() -> None:
     ]
 
 
+def test_whose_it_is_does_not_hang_on_what_was_asked_before() -> None:
+    """x, z and w control each other in a circle; y and the pods are controlled by z, as x is."""
+    ref = {name: controlled("StatefulSet", name, "", "apps/v1") for name in "wxz"}
+    makers = {"x": "z", "z": "w", "w": "x", "y": "z"}
+    objects = [
+        *(
+            obj("StatefulSet", name, api_version="apps/v1", owner=ref[maker], spec=template())
+            for name, maker in makers.items()
+        ),
+        pod("p", owner=ref["z"]),
+        pod("q", owner=ref["z"]),
+    ]
+    found = {}
+    for kinds in (("StatefulSet", "Pod"), ("Pod", "StatefulSet")):
+        inventory = Inventory(MemorySource(objects))
+        found[kinds] = sorted(pair for kind in kinds for pair in shown(inventory.list(kind)))
+    one, other = found.values()
+    assert one == other
+    assert ("StatefulSet shop/x", "StatefulSet shop/x") in one
+
+
 def test_a_name_that_was_used_again_does_not_make_an_owner() -> None:
     owner = controlled("Deployment", "web", "uid-of-a-former-web")
     inventory = Inventory(MemorySource([deployment("web"), replica_set("web-1", owner)]))

@@ -80,6 +80,19 @@ def test_a_big_list_is_mapped(tmp_path: Path) -> None:
     assert found[77].raw == items[77]
 
 
+def test_a_list_of_pods_may_be_read_again_and_have_one_bad_pod(tmp_path: Path) -> None:
+    items = [pod("a"), pod("b"), pod("c")]
+    items[1]["metadata"]["labels"] = {"n": 1}
+    ref = write(tmp_path, pods_json=json.dumps({"kind": "PodList", "apiVersion": "v1", "items": items}))
+    source = ManifestSource(ref + "/pods.json")
+    for _ in range(2):
+        first, bad, last = Inventory(source).pods()
+        assert bad.shape.malformed == (("metadata.labels", {"n": 1}),)
+        assert (first.name, last.name, last.shape.malformed) == ("a", "c", ())
+    (page,) = source.pages(source.types()[0])
+    assert json.loads(bytes(page))["items"] == items
+
+
 def test_yaml_means_what_kubectl_reads(tmp_path: Path) -> None:
     text = """
 apiVersion: v1
