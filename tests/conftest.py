@@ -1,3 +1,18 @@
 """What all tests share: `pytester`, a real control plane and real registries (started when a test asks for them)."""
 
+from hypothesis import HealthCheck, settings
+
+# Generated cases are the same in every run, so that a change is what turns main red, not luck.
+# To look for new ones: pytest --hypothesis-profile=search tests/rules
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,  # the machine may be busy
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
+
 pytest_plugins = ["pytester", "tests.controlplane.fixtures", "tests.registry.fixtures"]

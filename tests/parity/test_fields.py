@@ -164,7 +164,9 @@ def compare(server, groups, obj):
         found = agreed(plan, made)
         answer = server.create(namespace, {**obj, "metadata": {**obj["metadata"], "labels": label}})
         theirs = refused(answer)
-        COUNTED["refused" if theirs else "admitted"] += 1
+        violated = len({requirement for requirement, _ in theirs})
+        COUNTED["violated"] += violated
+        COUNTED["met"] += len(plan.rules) - violated
         assert theirs == found, (label, made["spec"])
 
 
@@ -191,4 +193,5 @@ def test_most_pods_said_something():
     if not COUNTED:
         pytest.skip("the generated pods were not selected")
     assert COUNTED["valid"] > COUNTED["invalid"], COUNTED
-    assert min(COUNTED["admitted"], COUNTED["refused"]) > PODS / 2, COUNTED
+    # Of requirements: some of each group contradict each other, so nearly every object is refused by each.
+    assert min(COUNTED["met"], COUNTED["violated"]) > COUNTED["valid"] * len(FIELDS) / 2, COUNTED
