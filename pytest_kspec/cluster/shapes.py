@@ -28,7 +28,7 @@ _NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
 _TOKEN = b'"kube-api-access-'
 _TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
 _NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
-_MARKED = re.compile(rb"[^\x00\x01]*[\x00\x01]")
+_MARKS = re.compile(rb"([\x00\x01])")
 _PROOF = secrets.token_hex(
     16
 )  # stands for the parts while a key is proven; nothing in a cluster can equal it
@@ -49,8 +49,11 @@ class _Around:
         """`normal`: the spec with marks in place of its parts."""
         # The quotes and the constant beginning of a token's name belong to the text around.
         quoted = normal.replace(_TOKEN_MARK, _TOKEN + b'\x01"').replace(_NODE_MARK, b'"\x00"')
-        self._pieces = [(piece[:-1], piece[-1:] == b"\x01") for piece in _MARKED.findall(quoted)]
-        self._pieces.append((quoted[sum(len(piece) + 1 for piece, _ in self._pieces) :], False))
+        *pieces, last = _MARKS.split(quoted)
+        self._pieces = [
+            (piece, mark == b"\x01") for piece, mark in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+        self._pieces.append((last, False))
         self._security = security
         self.shape = shape
 

@@ -1,8 +1,10 @@
 """Pods share a shape exactly if their specs are equal but for node and token volume name."""
 
 import json
+import time
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -215,3 +217,17 @@ def test_a_limited_memory_forgets_what_it_saw_first() -> None:
             assert len(shapes) <= 4
         assert shapes.shape(specs[9]) is shapes.shape(specs[9])
         assert shapes.shape(specs[0]) is not first
+
+
+@pytest.mark.parametrize("end", [{}, {"nodeName": "n1"}])
+def test_a_spec_of_a_megabyte_takes_milliseconds(end: dict[str, str]) -> None:
+    """Anyone may ask the webhook about one."""
+    spec = {
+        **end,
+        "containers": [{"name": f"c{number}", "image": "example.com/a:1"} for number in range(20_000)],
+    }
+    raw = json.dumps(spec).encode()
+    for shapes in (Shapes(), Shapes((2, 10_000_000))):
+        started = time.process_time()
+        assert len(shapes.shape(raw).spec["containers"]) == 20_000
+        assert time.process_time() - started < 1
