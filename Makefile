@@ -1,6 +1,7 @@
 # Targets bootstrap themselves: Python 3.11+ and make are enough. `make` alone lists them.
 
 PYTHON ?= python3
+EFFORT ?= 20
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -10,7 +11,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-cosign lint format docs picture bench controlplane lock dist clean test-kyverno
+.PHONY: help setup demo test fuzz test-cosign lint format docs picture bench controlplane lock dist clean test-kyverno
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster nee
 
 test: $(READY) ## run all tests, with branch coverage
 	@$(BIN)/pytest -n 2 --dist loadscope -q --cov --cov-report=term $(ARGS)
+
+fuzz: $(READY) ## property and differential tests with other cases each time, 20 times as many (EFFORT=20)
+	@KSPEC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest -n 2 --dist loadscope -q -m hypothesis --hypothesis-profile=search $(ARGS)
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check

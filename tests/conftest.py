@@ -2,10 +2,13 @@
 
 from hypothesis import HealthCheck, settings
 
+from tests.effort import examples
+
 # Generated cases are the same in every run, so that a change is what turns main red, not luck.
-# To look for new ones: pytest --hypothesis-profile=search tests/rules
+# To look for new ones: make fuzz
 settings.register_profile(
     "steady",
+    max_examples=examples(100),
     derandomize=True,
     database=None,
     deadline=None,  # the machine may be busy

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_kspec.cluster.inventory import Inventory
@@ -102,7 +102,6 @@ def may_share(one: dict[str, Any], two: dict[str, Any]) -> bool:
     )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(SPECS, SPECS, st.sampled_from([None, 1]))
 @example(
     {"containers": [{"name": "a", "nodeName": "n1"}]}, {"containers": [{"name": "a", "nodeName": "n2"}]}, None
@@ -136,7 +135,6 @@ def bound(node: str) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.sampled_from(["n1", "ip-10-0-0-1.eu"]),
     st.sampled_from(["n2", "gke-pool-1"]),
@@ -199,7 +197,6 @@ def test_security_annotations_are_part_of_the_shape() -> None:
     assert found[2] is found[3]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(SPECS, SPECS)
 def test_the_exact_spec_of_each_pod_is_at_hand(one: Any, two: Any) -> None:
     inventory = Inventory(MemorySource([pod("a", spec=one), pod("b", spec=two)]))

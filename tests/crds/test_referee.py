@@ -12,13 +12,14 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.crds.definitions import DEFINITIONS, Definition, manifest
 from pytest_kspec.errors import Refused
 from tests.crds.conftest import Cluster
 from tests.crds.samples import problem, sample
+from tests.effort import with_fixtures
 
 EXAMPLES = 500
 SAMPLES = {definition.kind: sample(definition) for definition in DEFINITIONS}
@@ -155,14 +156,7 @@ def changed(draw: st.DrawFn, definition: Definition) -> Any:
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.kind)
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
+@with_fixtures(EXAMPLES)
 @given(data=st.data())
 def test_both_say_the_same(cluster: Cluster, definition: Definition, data: st.DataObject) -> None:
     spec = data.draw(changed(definition))

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import EvidenceError, UsageError
@@ -21,6 +21,7 @@ from pytest_kspec.evidence.manifest import MAX_BYTES, File, Manifest, Replay
 from pytest_kspec.evidence.pack import Content, describe, pack
 from pytest_kspec.evidence.signature import load_private, load_public, sign, verify
 from pytest_kspec.evidence.unpack import unpack
+from tests.effort import with_fixtures
 
 from .conftest import Keys
 
@@ -66,12 +67,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
         assert {(m.mtime, m.uid, m.uname, m.mode) for m in archive} == {(1767323045, 0, "", 0o644)}
 
 
-@settings(
-    max_examples=400,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@with_fixtures(400)
 @given(st.data())
 def test_any_single_byte_that_changes_is_found(keys: Keys, data: st.DataObject) -> None:
     raw = bundle()
@@ -86,12 +82,7 @@ def test_any_single_byte_that_changes_is_found(keys: Keys, data: st.DataObject) 
         verify(io.BytesIO(both[0]), bytes(both[1]), public, "bundle")
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@with_fixtures(300)
 @given(st.data())
 def test_any_single_byte_within_the_archive_is_found_without_the_signature_too(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

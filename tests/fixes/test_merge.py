@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.fixes.jsonpatch import json_patch
@@ -14,6 +14,7 @@ from pytest_kspec.fixes.merge import merge
 from pytest_kspec.rules.podsecurity import NEWEST_MINOR
 from pytest_kspec.rules.repair import repair
 from pytest_kspec.rules.strategic import apply
+from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations
 from tests.rules.pods import pods
 
@@ -45,9 +46,7 @@ def test_merge(patches, merged, conflicts):
     assert patches == before
 
 
-COMMON = settings(
-    max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+COMMON = settings(max_examples=examples(200))
 
 
 def fixes_of(raw, level):

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from builtin_checks.network.test_default_deny import test_default_deny as check_default_deny
 from builtin_checks.pod_security.test_namespace_labels import test_enforce as check_enforce
@@ -23,10 +23,12 @@ from pytest_kspec.rules.strategic import Unsayable, apply
 from pytest_kspec.testing import evaluate
 from tests.checks.pod_security.cases import CASES
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.effort import with_fixtures
 from tests.rules.pod_security import CHECKS
 from tests.rules.pods import pods
 
 COUNTED: Counter[str] = Counter()
+PODS = 120
 LABELS = {"app": "web"}
 ALL = {"podSecurity": {"enforce": "restricted", "version": "latest"}}
 LISTS = ("initContainers", "containers")
@@ -223,13 +225,7 @@ def test_fields_of_specifications(
     assert prove(live, made, results, again) == len(results[0].findings)
 
 
-@settings(
-    max_examples=120,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_generated_pods(live: Live, pod: dict[str, Any]) -> None:
     made = live.make(deployment(pod["spec"], pod["metadata"].get("annotations", {})))

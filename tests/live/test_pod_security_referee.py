@@ -13,11 +13,12 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.controlplane import namespaces
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.effort import with_fixtures
 from tests.rules.pod_security import reported, shape, violations
 from tests.rules.pods import GOOD_CONTAINER, GOOD_POD, containers, pods
 
@@ -84,14 +85,6 @@ def reasons(message):
     return {"forbidden AppArmor profile" if name.startswith("forbidden AppArmor") else name for name in named}
 
 
-BOUNDED = {
-    "deadline": None,
-    "database": None,
-    "phases": [Phase.explicit, Phase.generate, Phase.shrink],
-    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-}
-
-
 def compare(pod, standards, send):
     """`send`: namespace → the API server's answer to this pod."""
     answer = send("pss-open")
@@ -110,13 +103,13 @@ def compare(pod, standards, send):
         assert (namespace, reported(found, minor)) == (namespace, theirs), found
 
 
-@settings(max_examples=PODS, **BOUNDED)
+@with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_admitted_where_we_find_nothing(control_plane, standards, pod):
     compare(pod, standards, lambda namespace: submit(control_plane, namespace, pod))
 
 
-@settings(max_examples=EPHEMERAL, **BOUNDED)
+@with_fixtures(EPHEMERAL)
 @given(containers("debug", True, 3), st.sampled_from([None, {"type": "Unconfined"}]))
 def test_ephemeral_containers(control_plane, running, debug, profile):
     security = debug["securityContext"] | ({"seccompProfile": profile} if profile else {})

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden
@@ -20,6 +20,7 @@ from pytest_kspec.rules.rbac import AccessRequest, Grants
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
 from tests.controlplane.server import ControlPlane
+from tests.effort import with_fixtures
 
 API = "/apis/rbac.authorization.k8s.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -283,15 +284,7 @@ numbers = itertools.count()
 answers: Counter[bool] = Counter()
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    phases=[
-        Phase.explicit,
-        Phase.generate,
-    ],  # shrinking would take minutes; an example is small and printed whole
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@with_fixtures(60, shrink=False)
 @given(example=examples())
 def test_generated_grants(plane, example):
     number = next(numbers)

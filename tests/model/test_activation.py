@@ -7,13 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import SpecError
 from pytest_kspec.model.activation import ActivationClock, instant, is_active, next_change
 from pytest_kspec.model.spec_operator import TimeBasedActivation
 from pytest_kspec.model.specfile import spec_from_part
+from tests.effort import examples
 
 BERLIN = "Europe/Berlin"
 
@@ -345,7 +346,7 @@ MOMENTS = st.one_of(
 ).map(lambda moment: moment.replace(tzinfo=UTC))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150))
 @given(activations(), MOMENTS, st.lists(st.floats(0, 0.999), min_size=1, max_size=5))
 def test_it_is_constant_until_the_next_change_and_changes_there(
     given: TimeBasedActivation, moment: datetime, parts: list[float]
@@ -364,7 +365,6 @@ def test_it_is_constant_until_the_next_change_and_changes_there(
         assert is_active(given, change) != active
 
 
-@settings(max_examples=100, deadline=None)
 @given(periods(), MOMENTS)
 def test_without_changes_of_clocks_it_is_what_the_clock_shows(
     given: dict[str, Any], moment: datetime

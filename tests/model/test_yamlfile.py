@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_kspec.errors import SpecError
 from pytest_kspec.model.specfile import load_spec, spec_from_text
 from pytest_kspec.model.yamlfile import MAX_BYTES, Position, key_text, parse_document, read_document
+from tests.effort import examples
 
 STRICT = Path(__file__).parent / "data" / "specs" / "strict.yaml"
 
@@ -216,7 +217,7 @@ def test_any_yaml_like_text(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     file = tmp_path_factory.mktemp("bytes") / "a.yaml"
     file.write_bytes(content)
@@ -237,7 +238,7 @@ VALID = read_document(STRICT).data
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_valid_specification_with_anything_anywhere(choice: st.DataObject) -> None:
     """Each part of the strict specification replaced by anything: valid, or every problem with a place."""
     changed = json.loads(json.dumps(VALID))

@@ -6,10 +6,11 @@ import copy
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.enforce.cel import program
+from tests.effort import with_fixtures
 from tests.parity.admission import refused
 from tests.parity.objects import CANARIES, as_template, settled
 from tests.parity.verdicts import agreed
@@ -166,17 +167,11 @@ def compare(server, groups, obj):
         theirs = refused(answer)
         violated = len({requirement for requirement, _ in theirs})
         COUNTED["violated"] += violated
-        COUNTED["met"] += len(plan.rules) - violated
+        COUNTED["held"] += len(plan.rules) - violated
         assert theirs == found, (label, made["spec"])
 
 
-@settings(
-    max_examples=PODS,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@with_fixtures(PODS)
 @given(varied(), st.sampled_from(["pods", "pods", "workloads"]))
 def test_fields(server, groups, pod, place):
     if place == "pods":
@@ -189,9 +184,9 @@ def test_fields(server, groups, pod, place):
 
 
 def test_most_pods_said_something():
-    """Runs after the one above."""
+    """Runs after the one above. Requirements are counted: no object meets a whole group, as it says opposites."""
     if not COUNTED:
         pytest.skip("the generated pods were not selected")
     assert COUNTED["valid"] > COUNTED["invalid"], COUNTED
-    # Of requirements: some of each group contradict each other, so nearly every object is refused by each.
-    assert min(COUNTED["met"], COUNTED["violated"]) > COUNTED["valid"] * len(FIELDS) / 2, COUNTED
+    judged = COUNTED["violated"] + COUNTED["held"]
+    assert min(COUNTED["violated"], COUNTED["held"]) > judged / 4, COUNTED

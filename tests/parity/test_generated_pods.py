@@ -6,8 +6,9 @@ import copy
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
+from tests.effort import with_fixtures
 from tests.parity.admission import agrees
 from tests.parity.verdicts import agreed
 from tests.rules.pods import pods
@@ -46,13 +47,7 @@ def standards(server):
     return Held([server.namespace(), made])
 
 
-@settings(
-    max_examples=PODS,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_admitted_where_a_scan_finds_nothing(server, standards, pod):
     free, held = standards

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.model.finding import AppliedExemption, Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports import terminal, writer
+from tests.effort import examples
 from tests.reports import results
 from tests.reports.counted import COUNT, SEVERITIES, VERDICTS, Counted, from_terminal
 
@@ -104,7 +105,7 @@ def cluster(draw: Any) -> ClusterResult:
     return results.cluster(draw(NAMES), checks=tuple(draw(st.lists(check(), max_size=4))), exemptions=())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40))
 @given(st.lists(cluster(), max_size=3))
 def test_totals_are_equal_whatever_is_found(clusters: list[ClusterResult]) -> None:
     assert_consistent(results.scan(*clusters))

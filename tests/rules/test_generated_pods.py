@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 from contextlib import suppress
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.rules.podsecurity import NEWEST_MINOR
+from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations
 from tests.rules.pods import places, pods, wrong_pods
 
 MINORS = st.integers(0, NEWEST_MINOR)
 LEVEL = st.sampled_from(["baseline", "restricted"])
-COMMON = settings(
-    max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+COMMON = settings(max_examples=examples(200))
 
 
 @COMMON

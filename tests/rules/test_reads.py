@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape
@@ -12,6 +12,7 @@ from pytest_kspec.rules.base import Rule
 from pytest_kspec.rules.podsecurity import NEWEST_MINOR
 from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
 from pytest_kspec.rules.servicerules import PortRule
+from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape
 from tests.rules.pods import pods
 
@@ -86,7 +87,7 @@ def spliced(
 FIELDS = st.fixed_dictionaries({"image": IMAGE, "resources": RESOURCES, "restartPolicy": RESTART})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150))
 @given(pods(), pods(), FIELDS, FIELDS)
 def test_what_a_rule_reads_decides(one: Any, other: Any, mine: dict[str, Any], more: dict[str, Any]) -> None:
     for list_name in CONTAINER_LISTS:

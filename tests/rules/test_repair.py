@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.model.resources import PodShape
@@ -16,6 +16,7 @@ from pytest_kspec.rules.repair import in_template, repair
 from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
 from pytest_kspec.rules.strategic import apply
 from tests.checks.pod_security.cases import CASES
+from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations
 from tests.rules.pods import pods
 
@@ -221,7 +222,7 @@ def test_the_patch_of_a_template():
     assert in_template("spec.template.", {"spec": {}}) == {"spec": {"template": {"spec": {}}}}
 
 
-@settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300))
 @given(pods(), st.sampled_from(["baseline", "restricted"]), st.sampled_from([0, 19, 24, NEWEST_MINOR]))
 def test_no_fix_makes_anything_worse(raw, level, minor):
     pod = shape(raw)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 
 from pytest_kspec.rules.strategic import MERGE_KEYS, Unsayable, apply, diff
 from tests.controlplane.server import ControlPlane
+from tests.effort import examples
 from tests.rules.pods import pods
 
-COMMON = settings(
-    max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+COMMON = settings(max_examples=examples(150))
 
 
 @pytest.mark.parametrize(
