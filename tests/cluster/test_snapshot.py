@@ -173,6 +173,9 @@ def test_a_damaged_folder_is_named(damage: Callable[[Path], None], message: str,
     assert message in str(raised.value)
     assert raised.value.fix
     assert source.name  # broken or not, items have a name
+    with pytest.raises(SourceUnavailable) as told:
+        _ = Inventory(open_source(str(path))).info  # nor does a check pass that reads the version alone
+    assert message in str(told.value)
 
 
 def archive(path: Path, *members: tuple[str | tarfile.TarInfo, bytes]) -> None:
@@ -238,6 +241,35 @@ def test_an_archive_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert path.stat().st_size < 50_000
     with pytest.raises(SourceUnavailable, match="unpacks to more than"):
         Inventory(open_source(str(path))).pods()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "size"),
+    [
+        ([tarfile.XHDTYPE], 1 << 20),
+        ([tarfile.XGLTYPE], 1 << 20),
+        ([tarfile.GNUTYPE_LONGNAME], 1 << 20),
+        ([tarfile.XHDTYPE] * 5000, 0),
+        ([tarfile.GNUTYPE_SPARSE], 0),
+    ],
+)
+def test_headers_of_an_archive_are_bounded(kinds: list[bytes], size: int, tmp_path: Path) -> None:
+    path = tmp_path / "s.tar.gz"
+    with gzip.open(path, "wb") as file:
+        for kind in kinds:
+            header = special("s/pods.json", kind)
+            header.size = size
+            file.write(header.tobuf(tarfile.GNU_FORMAT) + bytes(size))
+    with pytest.raises(SourceUnavailable, match=r"s\.tar\.gz: the archive is damaged: it h"):
+        Inventory(open_source(str(path))).pods()
+
+
+def test_an_archive_that_was_packed_again_with_long_names_is_read(tmp_path: Path) -> None:
+    record(cluster(), tmp_path / "s")
+    path, top = tmp_path / "again.tgz", "n" * 150
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT, pax_headers={"comment": "by hand"}) as file:
+        file.add(tmp_path / "s", top)
+    assert [pod.name for pod in Inventory(open_source(str(path))).pods()] == ["a", "b"]
 
 
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
