@@ -8,11 +8,14 @@ it gets wrong is put right here: an exec plugin that fails is only logged there,
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pytest_kspec.cluster.kubeconfig import read_kubeconfig
@@ -84,6 +87,9 @@ def _load(context: str, load: Callable[[], None], config: Any) -> None:
     thread.start()
     thread.join(EXEC_TIMEOUT_S)
     if thread.is_alive():
+        for process in _children(os.getpid(), thread.native_id):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         raise SourceUnavailable(
             f"loading the credentials took more than {EXEC_TIMEOUT_S:.0f} s.",
             where=context,
@@ -95,6 +101,18 @@ def _load(context: str, load: Callable[[], None], config: Any) -> None:
         shown = isinstance(error, config.ConfigException | OSError)
         detail = f": {_short(str(error))}" if shown else " (the kubeconfig entry is malformed)"
         raise SourceUnavailable(f"the credentials cannot be loaded{detail}.", where=context)
+
+
+def _children(process: int, thread: int | None) -> list[int]:
+    """Processes that this thread of a process started, and theirs: those of the plugin, which shares this
+    process's group and terminal. Empty where the system does not tell (no Linux).
+    """
+    try:
+        found = [int(pid) for pid in Path(f"/proc/{process}/task/{thread}/children").read_text().split()]
+        tasks = [(pid, int(task.name)) for pid in found for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+    return found + [pid for child in tasks for pid in _children(*child)]
 
 
 class _Captured(logging.Handler):
