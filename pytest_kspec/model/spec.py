@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from pytest_kspec.model.spec_base import (
     ApiGroup,
@@ -17,6 +17,7 @@ from pytest_kspec.model.spec_base import (
     Flag,
     KubernetesVersion,
     Level,
+    NamespacePattern,
     PodSecurityVersion,
     Port,
     Regex,
@@ -50,18 +51,19 @@ class Kubernetes(SpecModel):
         default_factory=list, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Kubernetes:
-        low, high = self.min_version, self.max_version
+    @field_validator("max_version")  # of the field: said beside what is wrong with excludedVersions
+    @classmethod
+    def _ordered(cls, high: str | None, info: ValidationInfo) -> str | None:
+        low = info.data.get("min_version")
         if low and high and empty_range(Bound.parse(low), Bound.parse(high)):
             raise ValueError(f"minVersion {low} is above maxVersion {high}.")
-        return self
+        return high
 
 
 class PodSecurityExemption(Expiring):
     """A namespace that is held to another Pod Security level."""
 
-    namespace: Text = Field(description="Namespace; `*` and `?` are wildcards.")
+    namespace: NamespacePattern = Field(description="Namespace; `*` and `?` are wildcards.")
     level: Level = Field(description="Level that it must have instead.")
     reason: str = Field("", description="Why.")
 
@@ -93,7 +95,7 @@ class RequiredNetworkPolicy(SpecModel):
 
     name: Text = Field(description="Name of the NetworkPolicy.")
     description: str = Field("", description="What it is for.")
-    namespaces: list[Text] = Field(
+    namespaces: list[NamespacePattern] = Field(
         default_factory=list,
         description="Namespaces that must hold it; `*` and `?` are wildcards. Empty: every namespace.",
     )

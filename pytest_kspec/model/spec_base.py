@@ -83,6 +83,34 @@ def _api_group(value: str) -> str:
     return value
 
 
+_LABEL_NAME = r"[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?"
+_OBJECT_NAME = r"[^/%]*[^/%\s][^/%]*"
+_QUALIFIED = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_QUALIFIED}"
+_LABEL_VALUE = rf"({_QUALIFIED})?"
+
+
+def _named(pattern: str, what: str) -> AfterValidator:
+    """Text that can be the name of something, wildcards included: another could never match."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, _not_blank(value)):
+            lower = value.lower()
+            hint = f" Did you mean {lower!r}?" if lower != value and re.fullmatch(pattern, lower) else ""
+            raise ValueError(f"{value!r} can be the name of no {what}, so it can never match.{hint}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    for key, label in value.items():
+        for text, pattern, what in ((key, _LABEL_KEY, "key"), (label, _LABEL_VALUE, "value")):
+            if not re.fullmatch(pattern, text):
+                raise ValueError(f"{text!r} can be the {what} of no label, so it can never match.")
+    return value
+
+
 def is_field_value(value: Any) -> bool:
     """Whether a field can be compared with it: text, whole number, true, false, or a list of those."""
     return isinstance(value, str | int) or (
@@ -101,6 +129,15 @@ def _field_value(value: Any) -> Any:
 _SCALAR = {"type": ["string", "integer", "boolean"]}
 
 Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"}), AfterValidator(_not_blank)]
+_NAME = Field(min_length=1, json_schema_extra={"pattern": f"^{_LABEL_NAME}$"})
+NamespacePattern = Annotated[str, _NAME, _named(_LABEL_NAME, "namespace")]
+ContainerPattern = Annotated[str, _NAME, _named(_LABEL_NAME, "container")]
+ObjectPattern = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": f"^{_OBJECT_NAME}$"}),
+    _named(_OBJECT_NAME, "object"),
+]
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Flag = StrictBool
 Count = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

@@ -12,7 +12,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from pytest_kspec.model.globs import Globs, is_literal
-from pytest_kspec.model.spec_base import SpecModel, Text
+from pytest_kspec.model.spec_base import (
+    ContainerPattern,
+    Labels,
+    NamespacePattern,
+    ObjectPattern,
+    SpecModel,
+    Text,
+)
 from pytest_kspec.model.spec_time import Expiring
 
 CLUSTER_SCOPED = frozenset((
@@ -46,9 +53,9 @@ class ResourceSelector(SpecModel):
         Annotated[str, Field(json_schema_extra={"pattern": f"^{_KIND.pattern}$"}), AfterValidator(_kind)]
         | None
     ) = Field(None, description="Kind of the object or of the controller that owns it, e.g. Deployment.")
-    name: Text | None = Field(None, description="Name; `*` and `?` are wildcards.")
-    namespace: Text | None = Field(None, description="Namespace; `*` and `?` are wildcards.")
-    label_selector: dict[str, str] = Field(
+    name: ObjectPattern | None = Field(None, description="Name; `*` and `?` are wildcards.")
+    namespace: NamespacePattern | None = Field(None, description="Namespace; `*` and `?` are wildcards.")
+    label_selector: Labels = Field(
         default_factory=dict, description="Labels that the object must carry, with these values."
     )
 
@@ -77,14 +84,14 @@ class Exemption(Expiring):
     clusters: list[Text] = Field(
         default_factory=list, description="Cluster names; `*` and `?` are wildcards. Empty: all."
     )
-    namespaces: list[Text] = Field(
+    namespaces: list[NamespacePattern] = Field(
         default_factory=list,
         description="Namespaces of objects, and the Namespaces themselves; `*` and `?` are wildcards.",
     )
     resources: list[ResourceSelector] = Field(
         default_factory=list, description="Objects, or the owners of objects."
     )
-    containers: list[Text] = Field(
+    containers: list[ContainerPattern] = Field(
         default_factory=list,
         description="Container names; `*` and `?` are wildcards. Empty: all, and the pod itself.",
     )

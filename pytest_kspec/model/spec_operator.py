@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pytest_kspec.model.globs import Globs, is_literal
-from pytest_kspec.model.spec_base import Flag, SpecModel, Text
+from pytest_kspec.model.spec_base import Flag, Labels, NamespacePattern, SpecModel, Text
 from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone, zone
 
 NOT_EVALUATED = {
@@ -95,7 +95,7 @@ class LabelRequirement(SpecModel):
 class LabelSelector(SpecModel):
     """A Kubernetes label selector."""
 
-    match_labels: dict[str, str] = Field(default_factory=dict, description="Labels with these values.")
+    match_labels: Labels = Field(default_factory=dict, description="Labels with these values.")
     match_expressions: list[LabelRequirement] = Field(
         default_factory=list, description="Expressions, all true."
     )
@@ -104,10 +104,10 @@ class LabelSelector(SpecModel):
 class NamespaceScope(SpecModel):
     """Namespaces that the specification speaks about. Objects that are in no namespace are always in scope."""
 
-    include_namespaces: list[Text] = Field(
+    include_namespaces: list[NamespacePattern] = Field(
         default_factory=list, description="Only these; `*` and `?` are wildcards. Empty: all."
     )
-    exclude_namespaces: list[Text] = Field(
+    exclude_namespaces: list[NamespacePattern] = Field(
         default_factory=list, description="Not these, whatever the others say; `*` and `?` are wildcards."
     )
     namespace_selector: LabelSelector | None = Field(

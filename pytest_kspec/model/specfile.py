@@ -155,14 +155,19 @@ def spec_from_part(
 def _load(given: Document, library: Library | None) -> LoadedSpec:
     from pytest_kspec.model import effective
 
-    require_kind(given, SPEC_KIND, SPEC_VERSIONS)
+    if not _is_meant(given.data):
+        require_kind(given, SPEC_KIND, SPEC_VERSIONS)
     library = library or effective.Library()
     composed = effective.compose(given, ("spec",), library)
     document = composed.document
     problems = Problems(document)
     found = problems.validate(SpecDocument)
     header = document.data.get("metadata")
-    if document.data["apiVersion"] == FILE_VERSION and isinstance(header, dict) and "version" not in header:
+    if (
+        document.data.get("apiVersion") == FILE_VERSION
+        and isinstance(header, dict)
+        and "version" not in header
+    ):
         problems.add(("metadata", "version"), "required key is missing.", at_key=True)
     _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
     _check_fields(document.data.get("spec"), ("spec",), problems)
@@ -285,6 +290,15 @@ def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> No
             problems.add(
                 (*base, key, index, "name"), f"{shown(name)} is already the name of {key}[{seen[name]}]."
             )
+
+
+def _is_meant(data: Any) -> bool:
+    """It is a specification, though its kind or version is written wrong: one error more among the others."""
+    if not isinstance(data, dict) or not isinstance(data.get("spec"), dict):
+        return False
+    if "kind" not in data:
+        return data.get("apiVersion") in SPEC_VERSIONS
+    return data["kind"] == SPEC_KIND or bool(suggest(data["kind"], [SPEC_KIND]))
 
 
 def require_kind(document: Document, kind: str, versions: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import SpecError
-from pytest_kspec.model.exemption import Exemption, Exemptions, load_exemptions
+from pytest_kspec.model.exemption import Exemption, Exemptions, ResourceSelector, load_exemptions
 from pytest_kspec.model.finding import CLUSTER, AppliedExemption, ResourceRef
 from pytest_kspec.model.globs import Globs, matches_check
 from pytest_kspec.model.result import ExemptionUse
@@ -328,6 +328,22 @@ def test_wildcards_mean_what_they_say(pattern: str, text: str) -> None:
         return bool(t) and p[0] in ("?", t[0]) and slow(p[1:], t[1:])
 
     assert Globs([pattern]).match(text) is slow(pattern, text)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"name": "system:node-proxier", "kind": "ClusterRole"},
+        {"name": "My Role", "kind": "Role"},
+        {"name": "*"},
+        {"namespace": "kube-*"},
+        {"namespace": "?"},
+        {"namespace": "n" * 63},
+        {"labelSelector": {"app.kubernetes.io/name": "Web_1.2", "empty": "", "A": "b"}},
+    ],
+)
+def test_what_can_be_a_name_is_accepted(selector: dict[str, Any]) -> None:
+    assert ResourceSelector(**selector)
 
 
 def test_check_ids() -> None:

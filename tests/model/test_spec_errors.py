@@ -115,6 +115,32 @@ def test_document(text: str, expected: str) -> None:
     assert problems(text) == [expected]
 
 
+def test_a_wrong_header_hides_no_other_error() -> None:
+    assert problems(
+        "apiVersion: kspec.dev/v2\nkind: ClusterSpecifcation\nmetadata: {name: a}\nspec:\n"
+        "  netwrok: {}\n  kubernetes: {minVersion: '1.35', maxVersion: '1.30', excludedVersions: [x]}\n"
+    ) == [
+        "prod.yaml:1:13: apiVersion: 'kspec.dev/v2' is not allowed; allowed: kspec.dev/v1,"
+        " kspec.io/v1alpha1. Did you mean 'kspec.dev/v1'?",
+        "prod.yaml:2:7: kind: 'ClusterSpecifcation' is not allowed; allowed: ClusterSpecification."
+        " Did you mean 'ClusterSpecification'?",
+        "prod.yaml:5:3: spec.netwrok: unknown key. Did you mean 'network'?",
+        "prod.yaml:6:48: spec.kubernetes.maxVersion: minVersion 1.35 is above maxVersion 1.30.",
+        "prod.yaml:6:75: spec.kubernetes.excludedVersions[0]: 'x' is not a Kubernetes version:"
+        " write 1.34 or 1.34.1.",
+    ]
+    assert problems("apiVersion: kspec.dev/v1\nspec: {a: 1}\n") == [
+        "prod.yaml:1:1: kind: required key is missing.",
+        "prod.yaml:1:1: metadata: required key is missing.",
+        "prod.yaml:2:8: spec.a: unknown key. Allowed here: kubernetes, podSecurity, network, workloads, rbac,"
+        " admission, observability, compliance, checks, policyExemptions, clusterRef, enforcement, webhooks,"
+        " policyTemplate, policyInheritance, namespaceScope, timeBasedActivation.",
+    ]
+    assert problems("apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1}\n") == [
+        "prod.yaml:2:7: kind: 'Deployment' is not allowed; allowed: ClusterSpecification."
+    ]
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
@@ -136,7 +162,7 @@ def test_document(text: str, expected: str) -> None:
         # versions
         (
             "kubernetes: {minVersion: 1.30, maxVersion: 1.29.9}",
-            "s.yaml:1:1: kubernetes: minVersion 1.30 is above maxVersion 1.29.9.",
+            "s.yaml:1:44: kubernetes.maxVersion: minVersion 1.30 is above maxVersion 1.29.9.",
         ),
         (
             "kubernetes: {minVersion: latest}",
@@ -275,6 +301,22 @@ def test_problems_of_a_part_are_not_repeated() -> None:
          " 'b-*' is in none of the namespaces, so it can never match."),
         ("namespaces: [a], resources: [{kind: Node}]", "s.yaml:2:53: policyExemptions[0].resources[0]:"
          " a Node is in none of the namespaces, so it can never match."),
+        ("namespaces: [Prod]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'Prod' can be the name of no"
+         " namespace, so it can never match. Did you mean 'prod'?"),
+        ("namespaces: [a_b]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'a_b' can be the name of no"
+         " namespace, so it can never match."),
+        ("resources: [{namespace: 'x y'}]", "s.yaml:2:48: policyExemptions[0].resources[0].namespace: 'x y' can"
+         " be the name of no namespace, so it can never match."),
+        ("resources: [{kind: Pod, name: shop/web}]", "s.yaml:2:54: policyExemptions[0].resources[0].name:"
+         " 'shop/web' can be the name of no object, so it can never match."),
+        ("containers: ['*', app/x]", "s.yaml:2:42: policyExemptions[0].containers[1]: 'app/x' can be the name"
+         " of no container, so it can never match."),
+        ("resources: [{labelSelector: {'bad key!': x}}]", "s.yaml:2:37:"
+         " policyExemptions[0].resources[0].labelSelector: 'bad key!' can be the key of no label, so it can"
+         " never match."),
+        ("resources: [{labelSelector: {app: '-'}}]", "s.yaml:2:37:"
+         " policyExemptions[0].resources[0].labelSelector: '-' can be the value of no label, so it can never"
+         " match."),
         ("containers: [app], resources: [{kind: Service}]", "s.yaml:2:3: policyExemptions[0]:"
          " Service has no containers, so this can never match."),
         ("checks: [a.b], expiresAt: 2027-02-29", "s.yaml:2:50: policyExemptions[0].expiresAt:"
