@@ -6,7 +6,7 @@ Everything is capped here, since the reports carry all. rich is not used: its co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.model.check import Verdict
@@ -19,6 +19,8 @@ from pytest_kspec.reports.words import until
 MIN_WIDTH = 40
 FIXED_SHOWN = 5
 _LABEL = len(" ! ERROR critical  ")
+ALIKE = 3
+"""From how many on errors with one reason are listed below each other, and the reason once."""
 _COLOURS = {"critical": ("red", "bold"), "high": ("red",), "medium": ("yellow",), "low": ("cyan",)}
 
 
@@ -139,9 +141,17 @@ def _cluster(cluster: ClusterResult, page: _Page) -> Iterator[str]:
         [(page.elide(p, 3), ()) for p in (about, cluster.version, cluster.source) if p], "   "
     )
     yield from page.row(_counts(cluster.summary), "   ")
-    for check in worst_first(cluster.checks):
-        if check.verdict in (Verdict.ERROR, Verdict.FAIL):
+    open_checks = [c for c in worst_first(cluster.checks) if c.verdict in (Verdict.ERROR, Verdict.FAIL)]
+    alike: dict[str, list[CheckResult]] = {}
+    for check in open_checks:
+        if check.verdict is Verdict.ERROR:
+            alike.setdefault(check.reason, []).append(check)
+    for check in open_checks:
+        same = alike.get(check.reason, []) if check.verdict is Verdict.ERROR else []
+        if len(same) < ALIKE:
             yield from _check(check, page)
+        elif check is same[0]:
+            yield from _alike(same, page)
     yield from _notes(cluster, page)
     yield from _frameworks(cluster, page)
 
@@ -164,21 +174,37 @@ def _counts(summary: Summary) -> list[tuple[str, tuple[str, ...]]]:
     return parts
 
 
-def _check(check: CheckResult, page: _Page) -> Iterator[str]:
-    error = check.verdict is Verdict.ERROR
-    symbol, word = (page.symbols.error, "ERROR") if error else (page.symbols.fail, "FAIL")
-    severity = check.severity.value
-    findings = check.open_findings
-    styles = ("red", "bold") if error else _COLOURS[severity]
-    label = f" {page.style(f'{symbol} {word:<5}', *styles)} {page.style(f'{severity:<8}', *styles)}  "
-    if next(page.details, None) is None:
-        count = f" {page.symbols.times}{len(findings):,}" if findings else ""
-        yield f"{label}{page.elide(check.id, _LABEL + len(count))}{count}"
-        return
+def _alike(checks: Sequence[CheckResult], page: _Page) -> Iterator[str]:
+    """Errors of one cause, said once: a cluster that does not answer answers no check."""
     yield ""
+    for check in checks:
+        yield from _id(check, page)
+    yield from page.block(checks[0].reason, "   ", first=f"{page.symbols.error} ", lines=6)
+
+
+def _id(check: CheckResult, page: _Page) -> Iterator[str]:
+    label = _label(check, page)
     for line in page.fold(check.id, _LABEL, 4):
         yield label + line
         label = " " * _LABEL
+
+
+def _label(check: CheckResult, page: _Page) -> str:
+    error, severity = check.verdict is Verdict.ERROR, check.severity.value
+    symbol, word = (page.symbols.error, "ERROR") if error else (page.symbols.fail, "FAIL")
+    styles = ("red", "bold") if error else _COLOURS[severity]
+    return f" {page.style(f'{symbol} {word:<5}', *styles)} {page.style(f'{severity:<8}', *styles)}  "
+
+
+def _check(check: CheckResult, page: _Page) -> Iterator[str]:
+    error = check.verdict is Verdict.ERROR
+    findings = check.open_findings
+    if next(page.details, None) is None:
+        count = f" {page.symbols.times}{len(findings):,}" if findings else ""
+        yield f"{_label(check, page)}{page.elide(check.id, _LABEL + len(count))}{count}"
+        return
+    yield ""
+    yield from _id(check, page)
     yield from page.block(check.title, "   ", styles=("bold",))
     if error:
         yield from page.block(check.reason, "   ", first=f"{page.symbols.error} ", lines=6)

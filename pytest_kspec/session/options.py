@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
     if given:
         return tuple(given)
     base = config.inipath.parent if config.inipath else config.rootpath
-    return tuple(path if path.startswith("cr:") else str(base / path) for path in config.getini(name))
+    # As it would be given on the command line: reports of the same input name the same paths on every machine.
+    return tuple(
+        path if path.startswith("cr:") else os.path.relpath(base / path) for path in config.getini(name)
+    )
 
 
 def _store(config: pytest.Config) -> dict[str, str]:

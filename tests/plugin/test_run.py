@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.plugin.conftest import Project
@@ -122,6 +124,8 @@ def test_ini_keys(project: Project) -> None:
     )
     project.pytester.runpytest_subprocess()
     assert project.verdicts()[PRIVILEGED] == "fail"
+    result = json.loads((project.pytester.path / "result.json").read_text())
+    assert result["clusters"][0]["spec"]["path"] == "strict.yaml"  # as on the command line, on every machine
 
 
 def test_the_terminal_shows_a_summary_by_cluster_and_no_failure_sections(project: Project) -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
+from pytest_kspec.model.check import Verdict
 from pytest_kspec.reports import terminal
 from pytest_kspec.reports.text import elide, fold, printable, value, width_of
 from tests.reports import results
@@ -51,6 +53,22 @@ def test_caps() -> None:
     short = terminal.render(results.one(), details=1)
     assert " ! ERROR high      rbac.forbiddenRules[core/secrets]\n   Nobody but" in short
     assert " ✗ FAIL  high      workloads.images.allowedRegistries ×17\n ✗ FAIL  medium" in short
+
+
+def test_a_reason_that_many_errors_share_is_said_once() -> None:
+    cluster = results.one().clusters[0]
+    dead = [
+        replace(check, verdict=Verdict.ERROR, reason="dead: the API server does not answer", findings=())
+        for check in cluster.checks[:4]
+    ]
+    other = replace(dead[0], id="a.other", reason="another reason")
+    text = terminal.render(results.scan(replace(cluster, checks=(*dead, other))))
+    assert text.count("does not answer") == 1
+    assert text.count("another reason") == 1
+    assert all(check.id in text for check in dead)
+    assert text.count(" ! ERROR ") == 5
+    few = terminal.render(results.scan(replace(cluster, checks=(*dead[:2], other))))
+    assert few.count("does not answer") == 2
 
 
 def test_many_failures_print_quickly() -> None:
