@@ -13,6 +13,7 @@ from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.known import Known, unknown_exempted, unknown_mappings
+from pytest_kspec.rules.podsecurity import newer_standards
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,16 @@ def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption
         *unknown_mappings(spec, known, own),
         *unknown_exempted((*spec.exemptions, *exemptions), known),
     )
-    return Plan(spec, tuple(found[id] for id in sorted(found)), (*spec.not_evaluated, *unknown))
+    return Plan(
+        spec, tuple(found[id] for id in sorted(found)), (*spec.not_evaluated, *_newer(spec), *unknown)
+    )
+
+
+def _newer(spec: LoadedSpec) -> Iterator[NotEvaluated]:
+    asked = spec.spec.pod_security
+    if asked and asked.enforce and (why := newer_standards(asked.version or "")):
+        key = "podSecurity.version"
+        yield NotEvaluated(key, why, spec.locate(key))
 
 
 def _with_controls(requirement: Requirement, entry: Entry) -> Requirement:

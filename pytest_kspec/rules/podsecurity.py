@@ -54,6 +54,22 @@ def pod_security_minor(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def newer_standards(version: str) -> str:
+    """Why the standards of this version ("v1.N", "latest" or a cluster's) are not those that are applied, or "".
+
+    The API server does the same with a label that names a version newer than itself; a report has to say so.
+    """
+    minor = pod_security_minor(version)
+    if minor is None:
+        try:
+            minor = Version.parse(version).minor
+        except ValueError:
+            return ""  # said by the checks, which need it
+    if minor <= NEWEST_MINOR:
+        return ""
+    return f"the standards of v1.{minor} are not known here: those of v1.{NEWEST_MINOR} are applied"
+
+
 def standards_minor(asked: str | None, cluster: _Cluster) -> int:
     """The minor whose standards hold: the one asked for, else the cluster's own.
 

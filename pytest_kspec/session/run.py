@@ -37,6 +37,7 @@ from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import Plan, Planned, make_plan
+from pytest_kspec.rules.podsecurity import newer_standards
 from pytest_kspec.session import clusterspecs
 from pytest_kspec.session.context import CheckContext, make_verifier
 from pytest_kspec.session.findings import Grouping
@@ -237,7 +238,7 @@ class Run:
             spec_path=spec.spec.path,
             checks=tuple(checks),
             exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
-            not_evaluated=(*spec.plan.not_evaluated, *self._left_out(spec, facts["scope"])),
+            not_evaluated=(*spec.plan.not_evaluated, *self._left_out(spec, facts)),
             evidence=Evidence(
                 next((t.source.ref for t in spec.targets if t.name == name), ""),
                 facts["sha256"],
@@ -255,10 +256,13 @@ class Run:
             spec.frameworks = plan_frameworks(spec.spec, self.catalog, spec.plan.planned)
         return spec.frameworks
 
-    def _left_out(self, spec: SpecRun, out_of_scope: str) -> Iterator[NotEvaluated]:
-        """What a scope or a time leaves out of this run."""
+    def _left_out(self, spec: SpecRun, facts: Mapping[str, str]) -> Iterator[NotEvaluated]:
+        """What a scope, a time or a version that is too new leaves out of this run."""
+        asked = spec.spec.spec.pod_security
+        unpinned = asked is not None and asked.enforce is not None and asked.version is None
         for key, why in (
-            ("namespaceScope", out_of_scope),
+            ("podSecurity.enforce", newer_standards(facts["version"]) if unpinned else ""),
+            ("namespaceScope", facts["scope"]),
             ("timeBasedActivation", self.inactive(spec)),
         ):
             if why:

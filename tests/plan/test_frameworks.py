@@ -395,3 +395,15 @@ def test_exemptions_of_the_specification_are_noted_with_their_line() -> None:
     (noted,) = make_plan(spec, BUILT_IN).not_evaluated
     assert noted.location == "<spec>:2:3"
     assert noted.reason.endswith("Did you mean 'network.defaultDeny'?")
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("v1.0", True), ("v1.37", True), ("latest", True), ("v1.38", False)]
+)
+def test_standards_that_are_not_known_here_are_noted(version: str, known: bool) -> None:
+    noted = make_plan(
+        spec_from_part(f"podSecurity: {{enforce: baseline, version: {version}}}"), BUILT_IN
+    ).not_evaluated
+    said = [f"{n.location} {n.key}: {n.reason}" for n in noted]
+    text = "the standards of v1.38 are not known here: those of v1.37 are applied"
+    assert said == ([] if known else [f"<spec>:1:34 podSecurity.version: {text}"])

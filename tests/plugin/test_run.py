@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.cluster.record import record
+from tests.cluster.objects import pod
 from tests.plugin.conftest import Project
 
 PRIVILEGED = "podSecurity.standard[privileged]"
@@ -126,6 +129,15 @@ def test_ini_keys(project: Project) -> None:
     assert project.verdicts()[PRIVILEGED] == "fail"
     result = json.loads((project.pytester.path / "result.json").read_text())
     assert result["clusters"][0]["spec"]["path"] == "strict.yaml"  # as on the command line, on every machine
+
+
+@pytest.mark.parametrize(("version", "said"), [("v1.38.1", True), ("v1.37.9-eks-1", False)])
+def test_a_cluster_that_is_newer_than_the_known_standards(project: Project, version: str, said: bool) -> None:
+    record(MemorySource([pod("a")], name="new", version=version), project.path / "new")
+    project.run("--kspec-report=json:new.json", clusters=("./new",))
+    (cluster,) = json.loads((project.path / "new.json").read_text())["clusters"]
+    text = "the standards of v1.38 are not known here: those of v1.37 are applied"
+    assert [n["reason"] for n in cluster["notEvaluated"]] == ([text] if said else [])
 
 
 def test_the_terminal_shows_a_summary_by_cluster_and_no_failure_sections(project: Project) -> None:
