@@ -1,7 +1,9 @@
 """What all tests share: `pytester`, a real control plane and real registries (started when a test asks for them)."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import order
 from tests.effort import examples
 
 # Generated cases are the same in every run, so that a change is what turns main red, not luck.
@@ -19,3 +21,8 @@ settings.register_profile("search", settings.get_profile("steady"), derandomize=
 settings.load_profile("steady")
 
 pytest_plugins = ["pytester", "tests.controlplane.fixtures", "tests.registry.fixtures"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order.longest_first(items)

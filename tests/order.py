@@ -1,0 +1,34 @@
+"""Which modules run first: those that take long, so that at the end no worker waits for the other's long one.
+
+`--dist loadscope` keeps the tests of a module in one worker, which modules with a server or a count rely on; by itself
+it starts with those that have many tests, and ends with those that take minutes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+LONGEST = (
+    "plugin/test_run.py",
+    "parity/test_fields.py",
+    "docs/test_docs.py",
+    "live/test_snapshot_equals_live.py",
+    "live/test_pod_security_referee.py",
+    "parity/test_generated_pods.py",
+    "parity/test_written_cases.py",
+    "live/test_enforce_live.py",
+    "reports/test_totals.py",
+    "live/test_rbac_referee.py",
+    "live/test_fixes_referee.py",
+)
+"""As measured, longest first; where two are about as long their order means nothing."""
+
+_PLACES = {TESTS / name: place for place, name in enumerate(LONGEST)}
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort; within a module, and among the others, the order stays."""
+    items.sort(key=lambda item: _PLACES.get(item.path, len(LONGEST)))
