@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -49,8 +50,9 @@ class Frequent(NamedTuple):
     clusters: int
 
 
-def render(result: ScanResult) -> bytes:
-    """The page as UTF-8. `result` is in canonical order."""
+@cache
+def _environment() -> jinja2.Environment:
+    """Kept, and with it the compiled templates: compiling takes longer than a page of a few findings."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -72,9 +74,15 @@ def render(result: ScanResult) -> bytes:
         moment=words.moment,
         fragment=lambda anchor: "#" + quote(anchor),
     )
+    return environment
+
+
+def render(result: ScanResult) -> bytes:
+    """The page as UTF-8. `result` is in canonical order."""
     style = (_TEMPLATES / "report.css").read_text("utf-8")
     script = '"use strict";\n' + "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
-    page = environment.get_template("report.html.j2").render(
+    template = _environment().get_template("report.html.j2")
+    page = template.render(
         **_view(result),
         style=Markup(style),
         script=Markup(script),

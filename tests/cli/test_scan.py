@@ -154,8 +154,13 @@ def test_sleep(cluster):
 '''
     )
     words = ["scan", str(write_spec(HOST_PID)), "--cluster", str(RECORDING), "--checks", str(checks)]
+    # Whoever runs the tests in the background has made them deaf to Ctrl-C, and what they start with them.
+    hearing = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pytest_kspec.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest_kspec.cli.main", *words],
+        [sys.executable, "-c", hearing, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -94,9 +94,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Running]:
+def running(folder: Path, *arguments: str, port: int | None = None) -> Iterator[Running]:
     """A ready webhook."""
-    server = Running(folder, *arguments)
+    server = Running(folder, *arguments, port=port)
     try:
         server.wait_ready()
         yield server

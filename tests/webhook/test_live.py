@@ -61,6 +61,14 @@ def started(plane, tmp_path):
             for name, (part, mode, fails) in specs.items():
                 write_spec(folder / f"{name}.yaml", part, mode, fails)
             kubeconfig = plane.kubeconfig(path=tmp_path / "kubeconfig")
+            # Registered first: what is there when the webhook starts gets its bundle at once, not at its next look.
+            port = free_port()
+            made = {
+                name: register(plane, f"https://127.0.0.1:{port}", name, part, mode, fails)
+                for name, (part, mode, fails) in specs.items()
+            }
+            for configured in made.values():
+                stack.callback(unregister, plane, configured)
             server = stack.enter_context(
                 running(
                     tmp_path,
@@ -69,13 +77,14 @@ def started(plane, tmp_path):
                     f"--cluster={plane.name}",
                     f"--kubeconfig={kubeconfig}",
                     *arguments,
+                    port=port,
                 )
             )
-            for name, (part, mode, fails) in specs.items():
-                made = register(plane, server.url, name, part, mode, fails)
-                stack.callback(unregister, plane, made)
+            for name, (part, mode, _) in specs.items():
                 until(
-                    lambda made=made: "caBundle" in configuration(plane, made)["webhooks"][0]["clientConfig"]
+                    lambda it=made[name]: (
+                        "caBundle" in configuration(plane, it)["webhooks"][0]["clientConfig"]
+                    )
                 )
                 settle(plane, name, mode, part)
             return server
