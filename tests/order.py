@@ -42,6 +42,7 @@ LONGEST = (
 """As measured, longest first; where two are about as long their order means nothing."""
 
 _PLACES = {TESTS / name: place for place, name in enumerate(LONGEST)}
+assert all(path.exists() for path in _PLACES), "tests/order.py names a module that is not there"
 
 
 def longest_first(items: list[pytest.Item]) -> None:
