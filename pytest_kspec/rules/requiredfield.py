@@ -17,7 +17,8 @@ from pytest_kspec.model.quantity import parse_quantity
 from pytest_kspec.model.resources import Container, PodShape
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldpath import item_label, malformed
+from pytest_kspec.rules.fieldpath import malformed
+from pytest_kspec.rules.podvalues import EMPTY, filled, inherited, places, walk
 from pytest_kspec.rules.repair import UNSET, Edit, Steps, steps_of
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -28,7 +29,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "intorstring": (str, int),
 }
 HIDDEN = "(not shown)"  # values of fields that may hold credentials
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 # What a program is, and what it needs: no value of a specification can know.
 _PERSONAL = frozenset(
     {
@@ -158,7 +158,7 @@ class _FieldDemand:
             holders = [(pod.spec, "spec", steps_of("spec"), "")]
         for data, base, steps, name in holders:
             if name == violation.container:
-                for where, place, value in _places(data, path, base, steps):
+                for where, place, value in places(data, path, base, steps):
                     if where == violation.path:
                         yield from (Edit(place, accepted) for accepted in self._accepted(value))
 
@@ -184,9 +184,9 @@ class _FieldDemand:
         path = self._field.path
         for where, value in walk(data, path, base):
             source = ""
-            if value in _EMPTY and container is not None:
+            if value in EMPTY and container is not None:
                 source, value = inherited(pod, container, path, value)
-            stated = _filled(data, container, path) if value is None else value
+            stated = filled(data, container, path) if value is None else value
             yield _Found(
                 where, source, value, stated, poddefaults.IMPLIED.get(path) if stated is None else stated
             )
@@ -266,11 +266,11 @@ class RequiredField(_FieldDemand):
     def _holds(self, stated: Any, effective: Any) -> bool:
         if self.about_truth:
             return effective is True
-        if self.exists is False and stated in _EMPTY:
+        if self.exists is False and stated in EMPTY:
             return True
         if self.value is not None:
             return self._matches(stated if self.exists else effective)
-        return self.exists is not False and stated not in _EMPTY
+        return self.exists is not False and stated not in EMPTY
 
     def _describe(self, values: list[str]) -> str:
         if self.about_truth:
@@ -314,11 +314,11 @@ class ForbiddenField(_FieldDemand):
     def _holds(self, stated: Any, effective: Any) -> bool:
         if self.about_truth:
             return effective is not True
-        if self.exists is False and stated in _EMPTY:
+        if self.exists is False and stated in EMPTY:
             return False
         if self.value is not None:
             return not self._matches(stated if self.exists else effective)
-        return self.exists is False or stated in _EMPTY
+        return self.exists is False or stated in EMPTY
 
     def _describe(self, values: list[str]) -> str:
         if self.about_truth:
@@ -329,80 +329,6 @@ class ForbiddenField(_FieldDemand):
             return f"contains no {' or '.join(values)}"
         text = f"not {' or '.join(values)}"
         return f"set and {text}" if self.exists is False else text
-
-
-def walk(data: Any, path: tuple[str, ...], base: str) -> Iterator[tuple[str, Any]]:
-    """(path, value) of a field below an object; several for a path through a list, None for unset.
-
-    Raises Malformed where something on the way is neither a map nor unset.
-    """
-    for depth, step in enumerate(path):
-        if step == EVERY:
-            if data is None:
-                return
-            if type(data) is not list:
-                malformed(base, data, list)
-            for index, item in enumerate(data):
-                yield from walk(item, path[depth + 1 :], f"{base}[{item_label(item, index)}]")
-            return
-        if data is None:
-            base = f"{base}.{step}"
-            continue
-        if type(data) is not dict:
-            malformed(base, data, dict)
-        data = data.get(step)
-        base = f"{base}.{step}"
-    yield base, data
-
-
-def _places(data: Any, path: tuple[str, ...], base: str, steps: Steps) -> Iterator[tuple[str, Steps, Any]]:
-    """As `walk`, with the way to each value: (path, steps, value)."""
-    for depth, step in enumerate(path):
-        if step == EVERY:
-            for index, item in enumerate(data or ()):
-                label = f"{base}[{item_label(item, index)}]"
-                yield from _places(item, path[depth + 1 :], label, (*steps, index))
-            return
-        data = data.get(step) if data is not None else None
-        base, steps = f"{base}.{step}", (*steps, step)
-    yield base, steps, data
-
-
-def inherited(pod: PodShape, container: Container, path: tuple[str, ...], own: Any) -> tuple[str, Any]:
-    """(source, value) that a container without its own takes over: from its pod, or requests from limits."""
-    if path[0] == "resources":
-        swapped = (path[0], "limits", *path[2:])
-        sources: list[tuple[Any, str, tuple[str, ...]]] = [(pod.spec, "spec", path)]
-        if path[1:2] == ("requests",):
-            # The API server fills requests in from limits, for a container as for a pod.
-            sources = [
-                (container.raw, container.path, swapped),
-                (pod.spec, "spec", path),
-                (pod.spec, "spec", swapped),
-            ]
-    elif path[0] == "securityContext" and len(path) > 1 and path[1] in poddefaults.INHERITED:
-        # Each is taken as a whole; only windowsOptions are merged field by field.
-        whole = path if path[1] == "windowsOptions" else path[:2]
-        if whole != path and next(walk(container.raw, whole, container.path))[1] is not None:
-            return "", own
-        sources = [(pod.spec, "spec", path)]
-    else:
-        return "", own
-    for data, base, steps in sources:
-        for at, value in walk(data, steps, base):
-            if value not in _EMPTY:
-                return at, value
-    return "", own
-
-
-def _filled(data: Any, container: Container | None, path: tuple[str, ...]) -> Any:
-    if container is None:
-        return poddefaults.FILLED_POD.get(path)
-    if path == ("imagePullPolicy",):
-        return poddefaults.pull_policy(data.get("image"))
-    if len(path) == 2 and path[0] in poddefaults.PROBES and data.get(path[0]):
-        return poddefaults.FILLED_PROBE.get(path[1])
-    return poddefaults.FILLED_CONTAINER.get(path)
 
 
 def _check_scalar(path: str, value: Any, kind: str) -> None:

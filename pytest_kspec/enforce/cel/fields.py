@@ -179,7 +179,7 @@ def _inherits(path: Sequence[str]) -> bool:
 
 
 def _inherited(base: str, path: tuple[str, ...], own: str, kind: _Type) -> str:
-    """As `requiredfield.inherited`: CEL of an optional; "" where nothing is taken over."""
+    """As `podvalues.inherited`: CEL of an optional; "" where nothing is taken over."""
     if not _inherits(path):
         return ""
     sources = [optional("variables.spec", path)]
