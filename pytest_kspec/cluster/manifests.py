@@ -36,6 +36,17 @@ class _HeadMetadata(msgspec.Struct, gc=False, frozen=True):
     namespace: str = ""
 
 
+_POD_KINDS = {
+    kind.casefold(): (api_version, kind)
+    for api_version, kinds in (
+        ("v1", ("Pod", "PodTemplate", "ReplicationController")),
+        ("apps/v1", ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")),
+        ("batch/v1", ("CronJob", "Job")),
+    )
+    for kind in kinds
+}
+
+
 class _Head(msgspec.Struct, gc=False):
     apiVersion: str = ""
     kind: str = ""
@@ -162,7 +173,7 @@ class _Held:
         self.empty_list = self.empty_list or not kinds
         if len(kinds) == 1:
             (only,) = kinds
-            self._refuse_missing(*only, path)
+            self._refuse_no_kind(*only, path)
             if not only[1].endswith("List"):
                 key = self._type(*only, found.items[0].metadata.namespace)
                 for index, item in enumerate(found.items):
@@ -208,17 +219,18 @@ class _Held:
         self._add(head, text, place)
 
     def _add(self, head: _Head, text: bytes, place: str) -> None:
-        self._refuse_missing(head.apiVersion, head.kind, place)
+        self._refuse_no_kind(head.apiVersion, head.kind, place)
         key = self._type(head.apiVersion, head.kind, head.metadata.namespace)
         self._note(*key, head.metadata.namespace, head.metadata.name, place)
         self.objects.setdefault(key, []).append(text)
 
-    def _refuse_missing(self, api_version: str, kind: str, place: str) -> None:
+    def _refuse_no_kind(self, api_version: str, kind: str, place: str) -> None:
         missing = " and ".join(
             name for name, value in (("apiVersion", api_version), ("kind", kind)) if not value
         )
         if missing:
             raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
+        _refuse_misspelt(api_version, kind, place)
 
     def _type(self, api_version: str, kind: str, namespace: str) -> tuple[str, str]:
         found = type_of(api_version, kind, namespaced=bool(namespace))
@@ -240,6 +252,21 @@ class _Held:
                 where=place,
                 fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
             )
+
+
+def _refuse_misspelt(api_version: str, kind: str, place: str) -> None:
+    """`deployment`, or one of extensions/v1beta1: as an unknown kind its pods would not be looked at.
+
+    Groups of custom resources (they have a dot) may have kinds of these names.
+    """
+    group = api_version.rpartition("/")[0]
+    right = _POD_KINDS.get(kind.casefold())
+    if right is not None and "." not in group and (group, kind) != (right[0].rpartition("/")[0], right[1]):
+        raise SourceUnavailable(
+            f"Kubernetes has no kind {kind} in {api_version}.",
+            where=place,
+            fix=f"Write apiVersion: {right[0]} and kind: {right[1]}.",
+        )
 
 
 def _files(ref: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 
+from pytest_kspec.errors import Malformed
 from pytest_kspec.model.finding import ResourceRef
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -86,9 +87,11 @@ class Resource:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """`raw["spec"]`, or {} where there is none."""
+        """`raw["spec"]`, or {} where there is none. Raises Malformed if it is no map: nothing in it was looked at."""
         spec = self.raw.get("spec")
-        return spec if isinstance(spec, dict) else {}
+        if spec is None or isinstance(spec, dict):
+            return spec or {}
+        raise Malformed(f"spec is no map but of type {type(spec).__name__}.", where=str(self.ref))
 
     def __repr__(self) -> str:
         return f"<{self.ref}>"

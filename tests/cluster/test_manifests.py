@@ -148,6 +148,15 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: [1\nb: 2\n", "x.yaml:2:2: not valid YAML: while parsing a flow sequence"),
         ("a: b\n---\nkind: Pod\n", "x.yaml:1: this is no Kubernetes object: it has no apiVersion and kind."),
         (POD % "a" + "---\nkind: Pod\n", "x.yaml:6: this is no Kubernetes object: it has no apiVersion."),
+        (
+            POD % "a" + "---\napiVersion: apps/v1\nkind: deployment\n",
+            "x.yaml:6: Kubernetes has no kind deployment in apps/v1. Write apiVersion: apps/v1 and kind: Deployment.",
+        ),
+        (
+            "apiVersion: extensions/v1beta1\nkind: Deployment\n",
+            "x.yaml:1: Kubernetes has no kind Deployment in extensions/v1beta1.",
+        ),
+        ("apiVersion: v1\nkind: CronJob\n", "x.yaml:1: Kubernetes has no kind CronJob in v1."),
         ("- 1\n- 2\n", "x.yaml:1: a list is no Kubernetes object"),
         ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
         (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
@@ -249,3 +258,25 @@ def test_secrets_lose_their_data(tmp_path: Path) -> None:
     secret: dict[str, Any] = obj("Secret", "s", stringData={"a": "hunter2"})
     inventory = Inventory(open_source(write(tmp_path, x_json=json.dumps(secret))))
     assert "hunter2" not in str(inventory.list("Secret")[0].raw)
+
+
+def test_kinds_of_others_may_have_the_names_of_our_kinds(tmp_path: Path) -> None:
+    text = "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {name: j}\n---\n" + POD % "a"
+    assert pods(write(tmp_path, **{"x.yaml": text})) == ["Pod default/a"]
+    old = "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: c, namespace: n}\n"
+    assert [
+        r.name
+        for r in Inventory(open_source(write(tmp_path / "b", **{"x.yaml": old}))).list("CronJob", "batch")
+    ] == ["c"]
+
+
+def test_misspelt_kinds_of_a_json_list(tmp_path: Path) -> None:
+    items = [
+        {"apiVersion": "extensions/v1beta1", "kind": "Deployment", "metadata": {"name": n}} for n in "ab"
+    ]
+    for listed in (items, [*items, {"apiVersion": "v1", "kind": "Secret"}]):
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
+        with pytest.raises(
+            SourceUnavailable, match="Kubernetes has no kind Deployment in extensions/v1beta1"
+        ):
+            pods(write(tmp_path, **{"x.json": text}))

@@ -1,5 +1,7 @@
 """network.allowedServiceTypes."""
 
+import pytest
+
 from builtin_checks.network.test_service_types import test_service_types as check
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told, verdict
@@ -47,3 +49,11 @@ def test_unset_type_is_cluster_ip():
 
 def test_malformed_type_is_an_error():
     assert verdict(evaluate(check, objects=[service("a", type=3)], spec=SPEC)) == "error"
+
+
+@pytest.mark.parametrize("spec", ["", [], 0, False, "text"])
+def test_a_spec_that_is_no_map_was_not_looked_at(spec):
+    objects = [service("bad", type="NodePort"), obj("v1", "Service", "odd", "shop", spec=spec)]
+    result = evaluate(check, objects=objects, spec=SPEC)
+    assert verdict(result) == "error"
+    assert [name for name, *_ in told(result)] == ["Service shop/bad"]  # the others are still examined
