@@ -212,6 +212,7 @@ class Connection:
         text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request cannot be made"
         # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
         text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
+        text += ")" * (text.count("(") - text.count(")"))
         made = SourceUnavailable(
             f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
             where=self._context,
