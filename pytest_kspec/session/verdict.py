@@ -30,6 +30,8 @@ def record_exception(error: BaseException, findings: Findings) -> None:
         # After a message of the author's, pytest's explanation of the expression says nothing more.
         text = text.partition("\nassert ")[0]
         findings.add(None, message=text[:TEXT_LIMIT])
+    elif isinstance(error, pytest.FixtureLookupError) and error.argname:
+        findings.error(f"there is no fixture {error.argname!r}: 'pytest --fixtures' lists all.")
     else:
         findings.error(f"the check raised {type(error).__name__}: {error}"[:TEXT_LIMIT])
 

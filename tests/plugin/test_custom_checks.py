@@ -48,6 +48,10 @@ def test_broken():
     """A defect in a check is an error, never a pass."""
     raise RuntimeError("boom")
 
+@check(id="acme.lost", title="Misspelt", severity="low", remediation="None.")
+def test_lost(workloadz):
+    """Nobody has this fixture."""
+
 @check(id="acme.marked", title="Skipped by mark", severity="low", remediation="None.")
 @pytest.mark.skip(reason="not today")
 def test_marked():
@@ -77,6 +81,7 @@ def test_asserts_fixtures_parameters_and_marks(project: Project) -> None:
             "acme.assert": "fail",
             "acme.broken": "error",
             "acme.conftest": "pass",
+            "acme.lost": "error",
             "acme.marked": "skip",
             "acme.param[db]": "fail",
             "acme.param[web]": "pass",
@@ -84,6 +89,7 @@ def test_asserts_fixtures_parameters_and_marks(project: Project) -> None:
     checks = {c["id"]: c for c in project.result()["clusters"][0]["checks"]}
     assert checks["acme.assert"]["findings"][0]["message"].startswith("assert 1 <= 0")
     assert "RuntimeError: boom" in checks["acme.broken"]["reason"]
+    assert checks["acme.lost"]["reason"].startswith("there is no fixture 'workloadz'")
     assert checks["acme.marked"]["reason"] == "not today"
 
 
