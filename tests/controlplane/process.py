@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -74,13 +74,21 @@ def free_port() -> int:
 class Process:
     """A command with its log; `start` and `stop` may be called again and again.
 
-    `folder` is its working folder, and is removed when the test process dies without `stop`.
+    `folder` is its working folder, and is removed when the test process dies without `stop`. `environment` is added to
+    the small one that every server has.
     """
 
-    def __init__(self, name: str, command: Sequence[str | Path], folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.command = [str(part) for part in command]
         self.folder = folder
+        self.environment = dict(environment or {})
         self.log = folder / f"{name}.log"
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -97,6 +105,7 @@ class Process:
     def start(self) -> None:
         """Start; returns at once. The environment is small: no kubeconfig, no proxy, no feature switch."""
         environment = {"PATH": os.defpath, "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        environment |= self.environment
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self.command,

@@ -101,6 +101,8 @@ def test_a_cluster_policy_names_kinds_and_subresources():
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "b"]}
             ],
         }
+        # What has subresources Kyverno refuses for its background scan.
+        assert item["spec"]["background"] is (rule["name"] != "pods")
     assert found["pods"] == ["v1/Pod", "v1/Pod/ephemeralcontainers", "v1/Pod/resize"]
     assert found["cronjobs"] == ["batch/v1/CronJob"]
     assert found["workloads"][:2] == ["v1/ReplicationController", "apps/v1/DaemonSet"]

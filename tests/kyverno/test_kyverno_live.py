@@ -6,8 +6,6 @@ Kyverno itself does not run here: what it would write into `status` the tests wr
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import yaml
 
@@ -15,12 +13,9 @@ from pytest_kspec.cli import enforce_run
 from pytest_kspec.cli.asked import everything
 from pytest_kspec.cli.main import main
 from tests.controlplane.server import ControlPlane
-from tests.kyverno import build
+from tests.kyverno.cluster import PATHS, install
 
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-VALIDATING = "/apis/policies.kyverno.io/v1/validatingpolicies"
-CLUSTER = "/apis/kyverno.io/v1/clusterpolicies"
-SERVED_S = 30.0
+VALIDATING, CLUSTER = PATHS["ValidatingPolicy"], PATHS["ClusterPolicy"]
 DEPRECATED = "kyverno.io/v1 ClusterPolicy is deprecated"
 ALL = [
     "kspec-live-cronjobs",
@@ -42,14 +37,7 @@ def plain(etcd):
 def plane(etcd):
     """A control plane that serves Kyverno's kinds."""
     with ControlPlane(etcd) as plane:
-        for definition in build.definitions():
-            answer = plane.request("POST", CRDS, definition)
-            assert answer.status == 201, answer
-        deadline = time.monotonic() + SERVED_S
-        for path in (VALIDATING, CLUSTER):
-            while plane.request("GET", path).status != 200:
-                assert time.monotonic() < deadline, path
-                time.sleep(0.1)
+        install(plane, PATHS)
         yield plane
 
 

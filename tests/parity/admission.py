@@ -23,6 +23,10 @@ from tests.controlplane.server import APPLY_PATCH, Answer, ControlPlane
 IN_FORCE_TIMEOUT_S = 60.0
 APPLY_TIMEOUT_S = 180.0  # the server compiles all of it; many times the usual on a busy machine
 CANARY = "kspec-canary"
+CANARY_CHECK = {
+    "expression": f'object.metadata.?name.orValue("") != {json.dumps(CANARY)}',
+    "message": CANARY,
+}
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 PLURALS = {
     vap.POLICY: "validatingadmissionpolicies",
@@ -47,7 +51,10 @@ CATALOG = load_catalog()
 
 
 class Server:
-    """A control plane to which policies are applied, each set for namespaces of its own."""
+    """A control plane to which policies are applied, each set for namespaces or objects of its own.
+
+    These are the API server's own policies; a subclass puts those of another engine in their place.
+    """
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -98,33 +105,37 @@ class Server:
         Each refuses the name `CANARY` too, which nothing else has, so that a test can see when it is in force.
         Returns the places that have a policy.
         """
-        made = vap.generate(Wanted(plan, mode, cluster_name))
-        assert made.not_enforceable == (), made.not_enforceable
-        limits: dict[str, Any] = {}
-        if namespace_labels:
-            limits["namespaceSelector"] = {"matchLabels": dict(namespace_labels)}
-        if object_labels:
-            limits["objectSelector"] = {"matchLabels": dict(object_labels)}
-        applied = []
-        for manifest in made.manifests:
+        applied: list[str] = []
+        for manifest in self.manifests(Wanted(plan, mode, cluster_name)):
             place = manifest["metadata"]["name"].rpartition("-")[2]
-            if place not in places:
-                continue
-            manifest = copy.deepcopy(manifest)
-            if manifest["kind"] == vap.BINDING:
-                manifest["spec"]["matchResources"] = limits
-                applied.append(place)
-            else:
-                text = f'object.metadata.?name.orValue("") != {json.dumps(CANARY)}'
-                manifest["spec"]["validations"].append(
-                    {"expression": text, "message": CANARY, "reason": "Forbidden"}
-                )
-            self.apply(manifest)
+            if place in places:
+                self.apply(self.limited(manifest, namespace_labels or {}, object_labels or {}))
+                applied += [place] if place not in applied else []
         return applied
+
+    def manifests(self, wanted: Wanted) -> Sequence[dict[str, Any]]:
+        """What the engine generates; all that is asked can be said."""
+        made = vap.generate(wanted)
+        assert made.not_enforceable == (), made.not_enforceable
+        return made.manifests
+
+    def limited(
+        self, manifest: dict[str, Any], namespaces: Mapping[str, str], objects: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """A copy for namespaces and objects with these labels only, which refuses the canary."""
+        manifest = copy.deepcopy(manifest)
+        if manifest["kind"] == vap.BINDING:
+            chosen = {"namespaceSelector": namespaces, "objectSelector": objects}
+            manifest["spec"]["matchResources"] = {
+                key: {"matchLabels": dict(labels)} for key, labels in chosen.items() if labels
+            }
+        else:
+            manifest["spec"]["validations"].append(CANARY_CHECK | {"reason": "Forbidden"})
+        return manifest
 
     def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply."""
-        path = f"{ADMISSION}/{PLURALS[manifest['kind']]}/{manifest['metadata']['name']}"
+        path = f"{self.collection(manifest['kind'])}/{manifest['metadata']['name']}"
         answer = self.plane.request(
             "PATCH",
             f"{path}?fieldManager=kspec&force=true&fieldValidation=Strict",
@@ -135,6 +146,10 @@ class Server:
         assert answer.status in (200, 201), answer
         self._applied.append(path)
         return answer.body
+
+    def collection(self, kind: str) -> str:
+        """The path of all objects of a kind of the engine."""
+        return f"{ADMISSION}/{PLURALS[kind]}"
 
     def wait(
         self, namespace: str, canary: dict[str, Any], *, labels: Mapping[str, str] | None = None

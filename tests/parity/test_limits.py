@@ -135,7 +135,7 @@ def strict(server):
 def test_cost_of_a_big_pod_that_passes(server, strict):
     plan, label, namespace = strict
     pod = big(GOOD)
-    pod["metadata"] |= {"labels": label, "namespace": namespace}
+    pod["metadata"] |= {"name": "good", "labels": label, "namespace": namespace}
     answer = server.create(namespace, pod)
     assert answer.status == 201, answer.body["message"]
     assert agreed(plan, answer.body | {"apiVersion": "v1", "kind": "Pod"}) == set()
@@ -144,7 +144,7 @@ def test_cost_of_a_big_pod_that_passes(server, strict):
 def test_cost_of_a_big_pod_that_violates_everything(server, strict):
     _, label, namespace = strict
     pod = big({"image": "docker.io/" + "a" * 200, "securityContext": {"privileged": True}})
-    pod["metadata"] |= {"labels": label}
+    pod["metadata"] |= {"name": "bad", "labels": label}
     answer = server.create(namespace, pod)
     assert answer.status == 403, answer
     message = answer.body["message"]

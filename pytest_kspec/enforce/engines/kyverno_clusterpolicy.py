@@ -70,7 +70,8 @@ def _policy(wanted: Wanted, made: Program, engine: str) -> dict[str, Any]:
         wanted.plan.spec, made.place.name, engine=engine, mode=wanted.mode, boundary=wanted.boundary
     )
     about["annotations"] = {**about["annotations"], **NO_AUTOGEN}
-    resources: dict[str, Any] = {"kinds": list(_kinds(made.place)), "operations": ["CREATE", "UPDATE"]}
+    kinds = list(_kinds(made.place))
+    resources: dict[str, Any] = {"kinds": kinds, "operations": ["CREATE", "UPDATE"]}
     selector = matching.namespace_selector(wanted.scope)
     if selector:
         resources["namespaceSelector"] = selector
@@ -82,7 +83,10 @@ def _policy(wanted: Wanted, made: Program, engine: str) -> dict[str, Any]:
         "spec": {
             "validationFailureAction": ACTIONS[wanted.mode],
             "failurePolicy": "Fail",
-            "background": True,
+            # Kyverno refuses a policy with subresources that is also for its background scan.
+            "background": not any(
+                "/" in resource for kind in made.place.kinds for resource in kind.resources
+            ),
             "rules": [
                 {
                     "name": made.place.name,
