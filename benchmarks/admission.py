@@ -1,16 +1,20 @@
 """What a whole strict specification adds to the creation of a pod, on a real API server.
 
-python -m benchmarks.admission          a 3 KB pod, by server-side dry run, alternating between the columns
+python -m benchmarks.admission              a 3 KB pod, by server-side dry run, alternating between the columns
+python -m benchmarks.admission --kyverno    with Kyverno too, which is built first (needs Go)
 
 A column is a set of policies, bound to objects with its label, so that all are measured on one server and at the same
-time, whatever else the machine does. Other engines add theirs to `COLUMNS`.
+time, whatever else the machine does. Other engines add theirs to `COLUMNS`. Kyverno is a column where its admission
+controller is built already, or is asked for: a benchmark does not build for ten minutes by itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -21,12 +25,15 @@ from typing import Any
 import yaml
 
 from benchmarks.__main__ import SPEC
-from pytest_kspec.enforce.engines import Wanted, vap
+from pytest_kspec.enforce.engines import Wanted, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.model.specfile import load_spec
 from pytest_kspec.plan.catalog import load_catalog
+from tests.controlplane.build import NoControlPlane
 from tests.controlplane.server import APPLY_PATCH, ControlPlane, Etcd
+from tests.kyverno import build, cluster
+from tests.kyverno.server import KyvernoPlane
 from tests.webhook import running
 
 REQUESTS = 400
@@ -78,18 +85,39 @@ def no_policies(plane: ControlPlane, stack: ExitStack) -> None:
     """The server alone."""
 
 
+def _apply(plane: ControlPlane, collection: str, manifest: dict[str, Any]) -> None:
+    path = f"{collection}/{manifest['metadata']['name']}?fieldManager=kspec&force=true"
+    answer = plane.request("PATCH", path, manifest, content_type=APPLY_PATCH, timeout_s=180.0)
+    assert answer.status in (200, 201), answer
+
+
+def _wanted(options: Any = None) -> Wanted:
+    plan = enforcement_plan(load_spec(SPEC), load_catalog(), version="v1.37.0")
+    return Wanted(plan, Mode.ENFORCE, "bench", options)
+
+
 def policies(plane: ControlPlane, stack: ExitStack) -> None:
     """ValidatingAdmissionPolicies of the strict specification, bound to pods with this column's label."""
-    plan = enforcement_plan(load_spec(SPEC), load_catalog(), version="v1.37.0")
-    for manifest in vap.generate(Wanted(plan, Mode.ENFORCE, "bench")).manifests:
+    for manifest in vap.generate(_wanted()).manifests:
         manifest = copy.deepcopy(manifest)
         if manifest["kind"] == vap.BINDING:
             limits = {"objectSelector": {"matchLabels": {LABEL: "vap"}}}
             manifest["spec"]["matchResources"] = limits
         plural = f"{manifest['kind'].lower()}s".replace("policys", "policies")
-        path = f"{ADMISSION}/{plural}/{manifest['metadata']['name']}?fieldManager=kspec&force=true"
-        answer = plane.request("PATCH", path, manifest, content_type=APPLY_PATCH, timeout_s=180.0)
-        assert answer.status in (200, 201), answer
+        _apply(plane, f"{ADMISSION}/{plural}", manifest)
+
+
+def kyverno_policies(api: str) -> Callable[[ControlPlane, ExitStack], None]:
+    """A column of policies of one of Kyverno's APIs, with Kyverno, which is called for pods with its label only."""
+
+    def prepare(plane: ControlPlane, stack: ExitStack) -> None:
+        chosen = {"objectSelector": {"matchLabels": {LABEL: "kyverno"}}}
+        cluster.install(plane)
+        stack.enter_context(cluster.AdmissionController(plane, {"webhooks": json.dumps(chosen)}))
+        for manifest in kyverno.generate(_wanted(argparse.Namespace(kyverno_api=api))).manifests:
+            _apply(plane, cluster.PATHS[manifest["kind"]], manifest)
+
+    return prepare
 
 
 def our_webhook(plane: ControlPlane, stack: ExitStack) -> None:
@@ -145,20 +173,40 @@ def in_force(plane: ControlPlane, column: str) -> bool:
     return plane.request("POST", PATH, body).status == 403
 
 
+def columns(arguments: argparse.Namespace) -> dict[str, Callable[[ControlPlane, ExitStack], None]]:
+    """`COLUMNS`, and Kyverno's where it is to be had. Raises NoControlPlane where it is asked for in vain."""
+    if arguments.kyverno is None and not build.is_built():
+        sys.stderr.write(
+            "without Kyverno, which is not built yet: make bench-kyverno (some ten minutes, once)\n"
+        )
+        return dict(COLUMNS)
+    build.controller()
+    return {**COLUMNS, "kyverno": kyverno_policies(arguments.kyverno or kyverno.APIS[0])}
+
+
 def main() -> None:
     """Print the table."""
-    with Etcd() as etcd, ControlPlane(etcd, audited=False) as plane, ExitStack() as stack:
-        for prepare in COLUMNS.values():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.admission")
+    parser.add_argument(
+        "--kyverno", nargs="?", choices=kyverno.APIS, const=kyverno.APIS[0], help="with policies of this API"
+    )
+    arguments = parser.parse_args()
+    try:
+        chosen = columns(arguments)
+    except NoControlPlane as error:
+        raise SystemExit(str(error)) from None
+    with Etcd() as etcd, KyvernoPlane(etcd, audited=False) as plane, ExitStack() as stack:
+        for prepare in chosen.values():
             prepare(plane, stack)
-        for column in COLUMNS:
+        for column in chosen:
             deadline = time.monotonic() + SETTLE_S
             while column != "none" and not in_force(plane, column):
                 assert time.monotonic() < deadline, f"{column} is not in force"
                 time.sleep(0.1)
         body = pod()
-        taken: dict[str, list[float]] = {column: [] for column in COLUMNS}
+        taken: dict[str, list[float]] = {column: [] for column in chosen}
         for number in range(WARM_UP + REQUESTS):
-            for column in COLUMNS:
+            for column in chosen:
                 seconds = once(plane, column, body)
                 if number >= WARM_UP:
                     taken[column].append(seconds)
