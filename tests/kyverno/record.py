@@ -76,7 +76,8 @@ def write(parts: Iterable[Compared], *, kubernetes: str, day: str) -> None:
 
 `make test-kyverno` writes this file, with what did not differ. A verdict is one request to an API server that Kyverno's
 admission controller answers by the policies of one specification; it agrees where Kyverno names the same requirements
-and paths as a scan of the object that the API server makes of the request, defaults included.
+and paths as a scan of the object that the API server makes of the request, defaults included. Of scopes, updates and
+200 containers it is whether the request is refused.
 
 | | |
 | --- | --- |
