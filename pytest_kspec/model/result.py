@@ -102,7 +102,8 @@ class CheckResult:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Counts of one cluster. `exempt` counts findings that an exemption covers, `known` those that a baseline has and
-    no exemption covers; the others count checks.
+    no exemption covers; the others count checks. `tolerated` are those passed ones that are not met: they pass only
+    because a baseline has what they found.
 
     score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of met
     checks over the weight of passed, failed and errored ones. Skipped checks do not count.
@@ -115,12 +116,18 @@ class Summary:
     exempt: int
     known: int
     score: float | None
+    tolerated: int = 0
+
+    @property
+    def met(self) -> int:
+        """Passed, and not only by a baseline."""
+        return self.passed - self.tolerated
 
     @classmethod
     def of(cls, checks: Iterable[CheckResult]) -> Summary:
         """Count these results."""
         counts = dict.fromkeys(Verdict, 0)
-        exempt = known = good = applicable = 0
+        exempt = known = good = applicable = met = 0
         for check in checks:
             counts[check.verdict] += 1
             exempt += len(check.exempted_findings)
@@ -129,6 +136,7 @@ class Summary:
                 applicable += check.severity.weight
                 if check.is_met:
                     good += check.severity.weight
+                    met += 1
         # Rounded down, so that 100 is shown only when everything passed.
         score = (1000 * good // applicable) / 10 if applicable else None
         return cls(
@@ -139,6 +147,7 @@ class Summary:
             exempt,
             known,
             score,
+            counts[Verdict.PASS] - met,
         )
 
     def to_wire(self) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def _view(result: ScanResult) -> dict[str, Any]:
         "frequent": frequent[:_FREQUENT],
         "less_frequent": frequent[_FREQUENT:],
         "words": {verdict.value: word for verdict, word in words.VERDICTS.items()},
+        "states": words.STATES,
         "control_words": {status.value: word for status, word in words.CONTROLS.items()},
         "statuses": words.STATUSES,
         "parts": _parts(summary),

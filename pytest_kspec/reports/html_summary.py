@@ -66,7 +66,7 @@ def _found(totals: Totals) -> str:
     by_verdict, found = totals.requirements, totals.findings[FindingStatus.OPEN]
     said = (
         f"{plural(by_verdict[Verdict.PASS], 'requirement')} passed, {by_verdict[Verdict.FAIL]:,} failed, "
-        f"{by_verdict[Verdict.ERROR]:,} could not be evaluated and {by_verdict[Verdict.SKIP]:,} did not apply."
+        f"{by_verdict[Verdict.ERROR]:,} could not be evaluated, {by_verdict[Verdict.SKIP]:,} skipped."
     )
     count = totals.count(FindingStatus.OPEN)
     if not count:
@@ -96,7 +96,8 @@ def _not_looked_at(rows: list[Row], views: list[View], totals: Totals) -> list[s
         )
     if skipped := totals.requirements[Verdict.SKIP]:
         said.append(
-            f"{plural(skipped, 'requirement')} did not apply: there was nothing of the kind to examine."
+            f"{plural(skipped, 'requirement')} {'was' if skipped == 1 else 'were'} skipped: there was nothing of the "
+            "kind to examine, or the specification was not active. The reason stands at each."
         )
     if left := sum(len(row.cluster.not_evaluated) for row in rows):
         what = f"{plural(left, 'entry', 'entries')} of the specification"

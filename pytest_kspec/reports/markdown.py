@@ -26,7 +26,7 @@ _FINDINGS = 10
 _CLUSTERS = 100
 _WIDEST = 300
 _SYMBOLS = {Verdict.ERROR: "⚠️", Verdict.FAIL: "❌", Verdict.PASS: "✅", Verdict.SKIP: "⚪"}
-_STATES = {"fail": "❌", "error": "⚠️", "pass": "✅", "skip": "⚪"}
+_STATES = {"fail": "❌", "error": "⚠️", "pass": "✅", "known": "✅", "skip": "⚪"}
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~$^!]|(?<=www)\.|:(?=//)")
 _REFERENCE = re.compile(r"[@#]|\b(?:GH|gh)-(?=\d)")
 _TICKS = re.compile("`+")

@@ -96,7 +96,9 @@ class Writer:
             "required-by": check.location,
         }
         ends = {
-            Verdict.PASS: "It is met.",
+            Verdict.PASS: "It is met."
+            if check.is_met
+            else f"It is not met: {plural(len(check.known_findings), 'finding')} known from a baseline.",
             Verdict.FAIL: f"It is not met: {plural(len(check.open_findings), 'finding')}.",
             Verdict.ERROR: f"It could not be evaluated: {check.reason}",
             Verdict.SKIP: f"Nothing was examined: {check.reason}",
@@ -110,6 +112,8 @@ class Writer:
         if check.verdict is Verdict.SKIP:
             return  # OSCAL knows satisfied and not-satisfied, and it is neither
         state, reason = _STATES[check.verdict]
+        if check.verdict is Verdict.PASS and not check.is_met:
+            state, reason = _STATES[Verdict.FAIL]  # a baseline fails no run, and meets no objective
         status = {"state": state, "reason": reason}
         notes = [f"Could not be evaluated: {check.reason}"] if check.verdict is Verdict.ERROR else []
         for count, why in (

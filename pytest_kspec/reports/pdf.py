@@ -23,7 +23,7 @@ from pytest_kspec.reports.text import baseline_notes, plural, value
 MOST_FINDINGS = 5_000
 _LIMITS = (1000, 500, 200, 100, 50, 25, 10, 5, 3, 2, 1)
 _RED, _PURPLE, _GREEN, _AMBER = (161, 26, 20), (91, 33, 182), (7, 84, 63), (133, 80, 0)
-_STATES: dict[str, Colour] = {"fail": _RED, "error": _PURPLE, "pass": _GREEN, "skip": MUTED}
+_STATES: dict[str, Colour] = {"fail": _RED, "error": _PURPLE, "pass": _GREEN, "known": _AMBER, "skip": MUTED}
 _SEVERITIES: dict[Severity, Colour] = {
     Severity.CRITICAL: _RED,
     Severity.HIGH: _RED,
@@ -99,7 +99,7 @@ def _overview(
     pages.facts(
         [
             ("Specification", ", ".join(specs)),
-            ("Clusters", f"{len(result.clusters):,}"),
+            ("Clusters", f"{len(words.by_cluster(result)):,}"),
             ("Scanned", f"{words.moment(result.started_at)} to {words.moment(result.finished_at)}"),
             ("Run by", result.run_by or "not known"),
             ("Made with", f"pytest-kspec {result.tool_version}"),

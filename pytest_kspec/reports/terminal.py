@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
+from pytest_kspec.reports import words
 from pytest_kspec.reports.order import canonical, worst_first
 from pytest_kspec.reports.text import baseline_notes, elide, fold, plural, printable, value, width_of
 from pytest_kspec.reports.words import until
@@ -302,9 +303,11 @@ def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
         verdict, styles = f"{symbols.passed} NOTHING NEW", ("green", "bold")
     elif summary.passed:
         verdict, styles = f"{symbols.passed} COMPLIANT", ("green", "bold")
+        if blank := words.not_looked_at(result):
+            verdict += f", {blank} OF {len(result.clusters)} NOT EVALUATED"
     else:
         verdict, styles = f"{symbols.error} NOTHING EVALUATED", ("yellow", "bold")
     requirements = plural(sum(len(c.checks) for c in result.clusters), "requirement")
-    clusters = plural(len(result.clusters), "cluster")
+    clusters = plural(len(words.by_cluster(result)), "cluster")
     yield from page.row([(verdict, styles), (clusters, ()), (requirements, ())], "")
     yield from page.row(_counts(summary), "  ")

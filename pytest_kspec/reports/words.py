@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from pytest_kspec.model.check import Verdict
@@ -16,6 +17,7 @@ STATES = {
     "fail": "Not compliant",
     "error": "Not fully evaluated",
     "pass": "Compliant",
+    "known": "No findings but known ones",
     "skip": "Nothing evaluated",
 }
 STATUSES = {FindingStatus.OPEN: "open", FindingStatus.KNOWN: "known", FindingStatus.EXEMPT: "exempted"}
@@ -33,43 +35,73 @@ _MONTHS = (
 
 
 def state(summary: Summary) -> str:
-    """A key of STATES."""
+    """A key of STATES. A baseline fails no run, and is no compliance."""
     if summary.failed:
         return "fail"
     if summary.errors:
         return "error"
+    if summary.tolerated:
+        return "known"
     return "pass" if summary.passed else "skip"
+
+
+def by_cluster(result: ScanResult) -> list[Summary]:
+    """One summary for each cluster, of all specifications that it was held to."""
+    checks: dict[tuple[str, str, str], list[CheckResult]] = {}
+    for cluster in result.clusters:
+        checks.setdefault((cluster.name, cluster.uid, cluster.source), []).extend(cluster.checks)
+    return [Summary.of(some) for some in checks.values()]
+
+
+def not_looked_at(result: ScanResult) -> int:
+    """Results (of one specification on one cluster) of which nothing was evaluated."""
+    return sum(1 for cluster in result.clusters if state(cluster.summary) == "skip")
 
 
 def headline(result: ScanResult) -> str:
     """The verdict in one line, without a full stop: `2 of 5 clusters are not compliant`."""
-    summaries = [cluster.summary for cluster in result.clusters]
-    if not any(s.passed + s.failed + s.errors for s in summaries):
+    summaries = by_cluster(result)
+    states = Counter(state(summary) for summary in summaries)
+    if states["skip"] == len(summaries):
         return "Nothing was evaluated"
     if len(summaries) == 1:
-        ends = {"fail": "is not compliant", "error": "could not be fully evaluated", "pass": "is compliant"}
-        if summaries[0].known:  # a baseline fails no run, and is no compliance
-            ends["pass"] = "has no findings but known ones"
-        return f"{printable(result.clusters[0].name)} {ends[state(summaries[0])]}"
-    bad = sum(1 for s in summaries if s.failed)
-    unclear = sum(1 for s in summaries if s.errors and not s.failed)
-    if bad:
-        return f"{bad} of {len(summaries)} clusters {'is' if bad == 1 else 'are'} not compliant"
-    if unclear:
-        return f"{unclear} of {len(summaries)} clusters could not be fully evaluated"
-    if any(s.known for s in summaries):
-        return f"All {len(summaries)} clusters have no findings but known ones"
-    return f"All {len(summaries)} clusters are compliant"
+        ends = {
+            "fail": "is not compliant",
+            "error": "could not be fully evaluated",
+            "known": "has no findings but known ones",
+            "pass": "is compliant",
+        }
+        (only,) = states
+        said = f"{printable(result.clusters[0].name)} {ends[only]}"
+        blank, of = not_looked_at(result), len(result.clusters)
+        if blank and only in ("known", "pass"):
+            return f"{said}; nothing was evaluated of {blank} of {of} specifications"
+        return said
+    for key, end in (("fail", "not compliant"), ("error", "")):
+        if count := states[key]:
+            verb = ("is" if count == 1 else "are") if end else "could not be fully evaluated"
+            return f"{count} of {len(summaries)} clusters {verb} {end}".rstrip()
+    good = states["pass"] + states["known"]
+    who = f"All {good}" if good == len(summaries) else f"{good} of {len(summaries)}"
+    if states["known"]:
+        said = f"{who} clusters {'has' if good == 1 else 'have'} no findings but known ones"
+    else:
+        said = f"{who} clusters {'is' if good == 1 else 'are'} compliant"
+    blank = states["skip"]
+    return f"{said}; nothing was evaluated of {blank}" if blank else said
 
 
 def sentence(summary: Summary) -> str:
     """Requirements in full sentences."""
     applicable = summary.passed + summary.failed + summary.errors
     if not applicable:
-        return "No requirement applied to anything that was examined."
-    parts = [f"{summary.passed:,} of {plural(applicable, 'applicable requirement')} are met."]
+        return "No requirement was evaluated: each says why."
+    parts = [f"{summary.met:,} of {plural(applicable, 'applicable requirement')} are met."]
     if summary.failed:
         parts.append(f"{summary.failed:,} {'is' if summary.failed == 1 else 'are'} not.")
+    if summary.tolerated:
+        verb = "passes" if summary.tolerated == 1 else "pass"
+        parts.append(f"{summary.tolerated:,} {verb} only because a baseline knows what was found.")
     if summary.errors:
         parts.append(f"{summary.errors:,} could not be evaluated and count as not met.")
     if summary.exempt:

@@ -85,7 +85,7 @@ def test_sentences_say_what_was_not_looked_at() -> None:
     for wanted in (
         "the cluster prod-eu was compared with the specification strict 1.2.0: 13 requirements.",
         "read from the running cluster",
-        "5 requirements passed, 4 failed, 2 could not be evaluated and 2 did not apply.",
+        "5 requirements passed, 4 failed, 2 could not be evaluated, 2 skipped.",
         "There are 29 open findings: 3 critical, 17 high, 8 medium, 1 low.",
         "3 further findings are covered by exemptions, and 2 are known from a baseline.",
         "2 requirements could not be evaluated. Nothing is known about: Containers have a memory limit; Nobody",
