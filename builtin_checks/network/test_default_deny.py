@@ -23,6 +23,8 @@ from typing import Any
 from pytest_kspec import Malformed, Resource, check
 
 DIRECTIONS = ("Ingress", "Egress")
+RESERVED = "kube-"
+"""Prefix of namespaces that Kubernetes keeps for itself: denied, its DNS serves nobody. A person decides there."""
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -53,14 +55,16 @@ def test_default_deny(namespaces: Any, network_policies: Any, findings: Any) -> 
                 continue
             actual = _describe(word, found)
             name = f"default-deny-{word}"
-            free = all(policy.name != name for policy in policies.get(namespace.name, ()))
+            # Where a fix would help, and takes no name that is in use.
+            fixable = "allows" not in found and not namespace.name.startswith(RESERVED)
+            free = fixable and all(policy.name != name for policy in policies.get(namespace.name, ()))
             findings.add(
                 namespace,
                 path=f"networkPolicies.{word}",
                 actual=actual,
                 expected=f"a NetworkPolicy that denies {word} of all pods, and none that allows everything",
                 message=f"no default deny for {word}: {actual}",
-                fix=default_deny(name, namespace.name, direction) if free and "allows" not in found else None,
+                fix=default_deny(name, namespace.name, direction) if free else None,
             )
 
 

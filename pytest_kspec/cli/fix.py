@@ -248,8 +248,12 @@ def _agreed(count: int, cluster: str) -> bool:
 
 
 def _summary(fixes: Fixes, incomplete: bool) -> None:
+    from pytest_kspec.reports.text import plural
+
     note(
-        f"{fixes.fixed} findings have a fix, in {len(fixes.objects)} objects; {fixes.personal} need a person."
+        f"{plural(fixes.fixed, 'finding')} {'has' if fixes.fixed == 1 else 'have'} a fix, in "
+        f"{plural(len(fixes.objects), 'object')}; "
+        f"{fixes.personal} {'needs' if fixes.personal == 1 else 'need'} a person."
     )
     label = style("conflict:", "yellow", stream=sys.stderr)
     for fix in fixes.objects:

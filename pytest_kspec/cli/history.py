@@ -160,9 +160,22 @@ def _show(store: Store, args: argparse.Namespace) -> int:
     else:
         points = read.trend(store, query)
         if args.framework:
+            args.framework = _framework(points, args.framework)
             points = tuple(p for p in points if any(f.id == args.framework for f in p.frameworks))
         _print(points, args, "Trend", lambda: _trend_rows(points, args.framework))
     return 0
+
+
+def _framework(points: tuple[TrendPoint, ...], name: str) -> str:
+    """The id under which results have it: as given, or of the built-in framework of this name. Notes others."""
+    from pytest_kspec.model.catalogue import find_catalogue
+
+    there = {framework.id for point in points for framework in point.frameworks}
+    if name not in there and (catalogue := find_catalogue(name)) is not None:
+        name = catalogue.id
+    if there and name not in there:
+        note(f"The results have: {', '.join(sorted(there))}.")
+    return name
 
 
 def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: Any) -> None:

@@ -109,7 +109,7 @@ def _dispatch(words: list[str]) -> int:
     parser = Parser(name, description=command.DESCRIPTION, examples=command.EXAMPLES)
     command.add_arguments(parser)
     try:
-        args = parser.parse_args(rest)
+        args = parser.parse_intermixed_args(rest)  # `history get --store URL RUN`: options stand anywhere
     except SystemExit:
         return 0  # --help; everything else raises UsageError
     return command.run(args)

@@ -90,7 +90,7 @@ def test_the_stream_names_object_and_reasons(run_kspec: Kspec, write_spec: Write
     assert patch["spec"]["template"]["spec"] == {
         "containers": [{"name": "app", "securityContext": {"privileged": False}}]
     }
-    assert said.err == "1 findings have a fix, in 1 objects; 0 need a person.\n"
+    assert said.err == "1 finding has a fix, in 1 object; 0 need a person.\n"
 
 
 def test_a_result_is_as_good_as_a_scan(

@@ -47,6 +47,17 @@ def test_a_scan_is_stored_and_shown(run_kspec: Kspec, scanned: Path, tmp_path: P
     assert point["score"] == report["summary"]["score"]
     got = run_kspec("history", "get", point["run"][:10], "--store", "r.db")
     assert json.loads(got.out) == report
+    assert run_kspec("history", "get", "--store", "r.db", point["run"]).out == got.out
+    by_alias = run_kspec("history", "--store", "r.db", "--framework", "cis", "-o", "json")
+    assert (
+        by_alias.out
+        == run_kspec("history", "--store", "r.db", "--framework", "cis-kubernetes-1.10", "-o", "json").out
+    )
+    assert json.loads(by_alias.out)["points"]
+    assert (
+        "The results have: cis-kubernetes-1.10, "
+        in run_kspec("history", "--store", "r.db", "--framework", "x").err
+    )
 
 
 def test_json_on_standard_output_stays_json(run_kspec: Kspec, spec: Path, manifests: Path) -> None:
@@ -65,7 +76,6 @@ def test_what_is_asked_for(run_kspec: Kspec, scanned: Path) -> None:
     for words in (
         ["--cluster", "other"],
         ["--check", "none"],
-        ["--framework", "none"],
         ["--since", "2099-01-01"],
     ):
         said = run_kspec("history", "--store", "r.db", *words)

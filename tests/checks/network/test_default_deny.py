@@ -164,3 +164,9 @@ def test_not_readable_is_an_error():
 
 def test_not_asked_for():
     assert evaluate(check, objects=[namespace("shop")], spec={"network": {"defaultDeny": False}}) == []
+
+
+def test_nobody_is_offered_to_cut_off_the_dns_of_the_cluster():
+    (result,) = evaluate(check, objects=[namespace("kube-system"), namespace("shop")], spec=SPEC)
+    fixable = {(finding.resource.name, finding.fix is not None) for finding in result.findings}
+    assert fixable == {("kube-system", False), ("shop", True)}
