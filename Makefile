@@ -76,8 +76,11 @@ bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of rep
 bench-kyverno: $(READY) ## build Kyverno and measure what it adds to the creation of a pod (needs Go; some ten minutes once)
 	$(BIN)/python -m benchmarks.admission --kyverno
 
-picture: demo ## docs/images/report-html.png, from the demo (needs Chromium)
+picture: export KSPEC_RUN_BY = audit@example.com
+picture: demo ## docs/images/report-*.png, from the demo (needs Chromium and pdftoppm)
 	$(BIN)/python -m tools.report_picture $(DEMO)/report.html docs/images/report-html.png
+	$(BIN)/kspec report --from $(DEMO)/scan.json --to pdf:$(DEMO)/report.pdf
+	$(BIN)/python -m tools.pdf_picture $(DEMO)/report.pdf docs/images/report-pdf.png
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

@@ -115,8 +115,13 @@ def _fitting(entries: Iterable[dict[str, Any]], room: int, api: Api) -> list[dic
 def _entry_of_check(check: CheckResult) -> dict[str, Any]:
     cluster_wide = [f for f in check.open_findings if not f.resource.namespace and f.resource.kind]
     refs = list(dict.fromkeys(f.resource for f in cluster_wide))[:_MAX_RESOURCES]
-    text = check.reason or (f"{len(check.open_findings)} findings" if check.open_findings else check.title)
-    made = _entry(check, _RESULT[check.verdict], text, refs)
+    found, known = len(check.open_findings), len(check.known_findings)
+    result, text = _RESULT[check.verdict], check.title
+    if found:
+        text = f"{found} finding{'s' if found != 1 else ''}"
+    elif check.verdict is Verdict.PASS and not check.is_met:  # a baseline fails no run, and is no compliance
+        result, text = "warn", f"{known} finding{'s' if known != 1 else ''} known from a baseline"
+    made = _entry(check, result, check.reason or text, refs)
     counted = {
         "examined": check.examined,
         "findings": len(check.open_findings),

@@ -52,6 +52,9 @@ def test_what_they_say() -> None:
     assert second["summary"] == {"pass": 0, "fail": 0, "warn": 0, "error": 0, "skip": 1}
     assert second["results"][0]["properties"]["exemption.approver"] == "me"
     assert second["results"][0]["severity"] == "high"
+    known = replace(check(0), findings=(finding(0, known=True),))
+    (entry,) = build(cluster_result(known), APIS[0])[0]["results"]
+    assert (entry["result"], entry["message"]) == ("warn", "1 finding known from a baseline")
     old = build(cluster_result(check(0)), APIS[1])[0]
     assert (old["kind"], "source" in old, old["results"][0]["source"]) == (
         "ClusterPolicyReport",
