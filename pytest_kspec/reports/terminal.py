@@ -145,10 +145,10 @@ def _cluster(cluster: ClusterResult, page: _Page) -> Iterator[str]:
     open_checks = [c for c in worst_first(cluster.checks) if c.verdict in (Verdict.ERROR, Verdict.FAIL)]
     alike: dict[str, list[CheckResult]] = {}
     for check in open_checks:
-        if check.verdict is Verdict.ERROR:
+        if _has_only_a_reason(check):
             alike.setdefault(check.reason, []).append(check)
     for check in open_checks:
-        same = alike.get(check.reason, []) if check.verdict is Verdict.ERROR else []
+        same = alike[check.reason] if _has_only_a_reason(check) else []
         if len(same) < ALIKE:
             yield from _check(check, page)
         elif check is same[0]:
@@ -173,6 +173,11 @@ def _counts(summary: Summary) -> list[tuple[str, tuple[str, ...]]]:
         if count:
             parts.append((f"{count:,} {word}", styles))
     return parts
+
+
+def _has_only_a_reason(check: CheckResult) -> bool:
+    """An error without findings; what was found before the error came is shown with its requirement."""
+    return check.verdict is Verdict.ERROR and not check.open_findings
 
 
 def _alike(checks: Sequence[CheckResult], page: _Page) -> Iterator[str]:

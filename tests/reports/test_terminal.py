@@ -71,6 +71,18 @@ def test_a_reason_that_many_errors_share_is_said_once() -> None:
     assert few.count("does not answer") == 2
 
 
+def test_what_was_found_before_an_error_is_shown_whoever_shares_its_reason() -> None:
+    cluster = results.one().clusters[0]
+    found = next(check for check in cluster.checks if check.open_findings)
+    dead = [
+        replace(found, id=f"a.{n}", verdict=Verdict.ERROR, reason="no answer", findings=()) for n in range(3)
+    ]
+    both = replace(dead[0], id="a.both", findings=found.findings)
+    page = results.scan(replace(cluster, checks=(*dead, both)))
+    assert found.open_findings[0].path in terminal.render(page)
+    assert f"a.both ×{len(found.open_findings)}" in terminal.render(page, details=0)
+
+
 def test_many_failures_print_quickly() -> None:
     result = results.fleet(50, 120, 20)
     assert sum(len(c.checks) for c in result.clusters) == 6000
