@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,9 +48,19 @@ def apply(item: Run) -> int:
             return 0
         for change in applying.carry_out(planned, writer):
             say(f"{style(_DONE[change.what], _COLOURS.get(change.what, 'bold'))} {change.object}")
-        state = f"mode {item.mode}" if wanted.active else "not active now, so nothing is bound"
+        _note_problems(item, writer)
+        state = (
+            f"mode {item.mode}" if wanted.active or made.timeless else "not active now, so nothing is bound"
+        )
         say(f"{item.spec.name} on {source.name}: {_counts(planned)}; {state}")
     return 0
+
+
+def _note_problems(item: Run, writer: Writer) -> None:
+    """What keeps it from doing what it should: above all a webhook that cannot be called yet."""
+    for entry in item.engine.in_force(applying.existing(item.spec, item.engine, writer), writer):
+        for problem in () if entry.pending else entry.problems:
+            note(f"{style('note:', 'yellow', stream=sys.stderr)} {entry.name}: {problem}")
 
 
 def remove(item: Run) -> int:
@@ -69,19 +80,26 @@ def status(item: Run) -> int:
     with closing(live_source(item)) as source:
         writer = Writer(source)
         objects, found = _read_back(item, writer)
+        wanted = _wanted(item, source.info().version, item.args.cluster_name or source.name)
+        made = item.engine.generate(wanted)
+        other = Mode.ENFORCE if wanted.mode is Mode.AUDIT else Mode.AUDIT
+        either = [made.manifests, item.engine.generate(replace(wanted, mode=other)).manifests]
+        differing = applying.differences(objects, either) if objects else {}
         say(f"{item.spec.name} on {source.name}, engine {item.engine.NAME}:")
         problems = 0
         for entry in found:
             shown = style(entry.mode, "green") if entry.mode else style("not in force", "red")
             say(f"  {entry.name}: {shown}")
-            for problem in entry.problems:
+            for problem in (*entry.problems, *differing.pop((entry.kind, entry.name), ())):
                 problems += 1
                 say(f"    {style(problem, 'yellow')}")
+        for (kind, name), texts in differing.items():
+            problems += 1
+            say(f"  {kind} {name}: {style(', '.join(texts), 'red')}")
         problems += _outdated(objects, item.now)
-        wanted = _wanted(item, source.info().version, item.args.cluster_name or source.name)
         if not found:
             say(f"  {style('nothing is in force', 'red')}")
-        _left_out([*wanted.plan.not_enforceable, *item.engine.generate(wanted).not_enforceable])
+        _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
     return EXIT_FINDINGS if problems or not found or not all(entry.mode for entry in found) else 0
 
 
@@ -106,7 +124,8 @@ def show_preview(item: Run) -> int:
         except NotApplicable:
             version = ""
         wanted = _wanted(item, version, item.args.cluster_name or source.name)
-        found = preview(wanted.plan, inventory, wanted.cluster_name or "")
+        made = item.engine.generate(wanted)
+        found = preview(wanted.plan, inventory, wanted.cluster_name or "", made.excluded)
     for refused in found.refused:
         times = f" ({refused.objects} objects)" if refused.objects > 1 else ""
         say(style(f"{refused.owner}{times}", "bold"))
@@ -116,7 +135,6 @@ def show_preview(item: Run) -> int:
         note(f"{style('not examined:', 'yellow', stream=sys.stderr)} {error}")
     total = sum(refused.objects for refused in found.refused)
     say(f"{item.spec.name} on {source.name}: {total} of {found.examined} objects would be refused")
-    made = item.engine.generate(wanted)
     _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
     if found.errors:
         return EXIT_NOT_EVALUATED
@@ -159,14 +177,14 @@ def _wanted(item: Run, version: str, cluster_name: str | None) -> Wanted:
 def _tell(item: Run, wanted: Wanted, made: Generated) -> None:
     """What is not enforced, until when this is right, and what may lock the cluster out."""
     _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
-    if not wanted.active:
+    if not wanted.active and not made.timeless:
         note(f"{item.spec.name} is not active now (timeBasedActivation): no binding is written.")
-    if wanted.boundary is not None:
+    if wanted.boundary is not None and not made.timeless:
         until = wanted.boundary.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         note(
             f"{style('apply again', 'yellow', stream=sys.stderr)} at {until}: then an exemption or a period ends."
         )
-    if _covers_system(wanted.plan):
+    if SYSTEM not in made.excluded and _covers_system(wanted.plan):
         note(
             f"{style('note:', 'yellow', stream=sys.stderr)} {SYSTEM} is not excluded (namespaceScope, "
             "podSecurity.exemptions): look at --preview before you enforce."

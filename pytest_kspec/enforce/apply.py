@@ -102,6 +102,50 @@ def removals(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Change]:
     return _removals(engine, existing(spec, engine, writer))
 
 
+def differences(
+    objects: Sequence[Object], wanted: Sequence[Sequence[Object]]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(kind, name) → what is there otherwise than wanted: one text each; an object that is as wanted has none.
+
+    wanted: manifests of each mode; an object may be as any of them. Metadata is not compared, nor what a server adds.
+    """
+    there = {_key(item): item for item in objects}
+    meant: dict[tuple[str, str, str, str], list[Object]] = {}
+    for manifests in wanted:
+        for manifest in manifests:
+            meant.setdefault(_key(manifest), []).append(manifest)
+    found = {}
+    for key in sorted(there.keys() | meant.keys()):
+        if key not in there:
+            text: tuple[str, ...] = ("missing",)
+        elif key not in meant:
+            text = ("no longer asked for",)
+        else:
+            differing = [sorted(_differing(one, there[key])) for one in meant[key]]
+            best = min(differing, key=len)
+            text = (f"not as it would be applied now: {', '.join(best[:3])}",) if best else ()
+        if text:
+            found[key[1], key[2]] = text
+    return found
+
+
+def _differing(wanted: Object, there: Object) -> Iterator[str]:
+    for field in wanted.keys() - {"apiVersion", "kind", "metadata"}:
+        yield from _not_in(wanted[field], there.get(field), field)
+
+
+def _not_in(wanted: Any, there: Any, path: str) -> Iterator[str]:
+    """Paths at which something wanted is not there; what the server adds to a map is no difference."""
+    if isinstance(wanted, dict) and isinstance(there or {}, dict):
+        for key, value in wanted.items():
+            yield from _not_in(value, (there or {}).get(key), f"{path}.{key}")
+    elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(there):
+        for index, value in enumerate(wanted):
+            yield from _not_in(value, there[index], f"{path}[{index}]")
+    elif wanted != there and (wanted or there):
+        yield path
+
+
 def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
     """Do it; each change comes back when it is done. Raises SourceError: what came before stays done."""
     for change in planned:

@@ -48,10 +48,12 @@ class Preview:
     errors: tuple[str, ...]
 
 
-def preview(plan: EnforcementPlan, inventory: Inventory, cluster: str) -> Preview:
+def preview(
+    plan: EnforcementPlan, inventory: Inventory, cluster: str, excluded: Sequence[str] = ()
+) -> Preview:
     """Look at all pods, templates and Services in the scope of the specification.
 
-    cluster: its name, as exemptions name it
+    cluster: its name, as exemptions name it; excluded: namespaces that the engine leaves out
     """
     exemptions = Exemptions(plan.exemptions, plan.moment)
     errors: list[str] = []
@@ -69,7 +71,7 @@ def preview(plan: EnforcementPlan, inventory: Inventory, cluster: str) -> Previe
         if not chosen:
             continue
         try:
-            objects = [item for item in listed() if scoped(item.namespace)]
+            objects = [item for item in listed() if item.namespace not in excluded and scoped(item.namespace)]
         except KspecError as error:
             errors.append(str(error))
             continue

@@ -1,4 +1,4 @@
-"""The ASGI application: four paths, nothing that a framework is needed for."""
+"""The ASGI application: five paths, nothing that a framework is needed for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from pytest_kspec.enforce.admission import NotAReview
+from pytest_kspec.enforce.engines import webhook_asking
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.webhook import metrics
 from pytest_kspec.webhook.limits import Limits, Rate
@@ -47,8 +50,19 @@ class App:
             await _answer(send, 503 if reasons else 200, body.encode())
         elif path == "/metrics":
             await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
+        elif path == webhook_asking.PATH:
+            await _answer(send, 200, self._policies(), _JSON)
         else:
-            await _answer(send, 404, b"there are /validate, /healthz, /readyz and /metrics\n")
+            await _answer(send, 404, b"there are /validate, /policies, /healthz, /readyz and /metrics\n")
+
+    def _policies(self) -> bytes:
+        """What is in force here, for `kspec enforce --status`."""
+        policies = self._reviewer.policies
+        served = [
+            webhook_asking.ServedPolicy(key, policy.name, str(policy.mode))
+            for key, policy in sorted(policies.by_id.items() if policies is not None else ())
+        ]
+        return msgspec.json.encode(webhook_asking.Served(served))
 
     async def _validate(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         requests = self._reviewer.metrics.requests

@@ -62,10 +62,18 @@ class Wanted:
 
 
 class Generated(NamedTuple):
-    """manifests in the order in which they are applied; not_enforceable: what this engine cannot say."""
+    """What an engine makes of a plan.
+
+    manifests:       in the order in which they are applied
+    not_enforceable: what this engine cannot say
+    excluded:        namespaces that it leaves out beside the specification's own scope
+    timeless:        they stay right when an exemption or a period ends
+    """
 
     manifests: tuple[dict[str, Any], ...]
     not_enforceable: tuple[NotEnforceable, ...] = ()
+    excluded: tuple[str, ...] = ()
+    timeless: bool = False
 
 
 class InForce(NamedTuple):

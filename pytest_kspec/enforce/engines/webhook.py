@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted
+from pytest_kspec.enforce.engines import webhook_asking as asking
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, spec_id
+from pytest_kspec.errors import KspecError
 from pytest_kspec.model.globs import is_literal
 from pytest_kspec.model.scope import NAME_LABEL
 from pytest_kspec.model.spec_operator import NamespaceScope, Webhooks
@@ -31,6 +33,7 @@ PATH = "/validate"
 NAMESPACE, SERVICE, CERTIFICATE = "kspec-system", "kspec-webhook", "kspec-webhook"
 INJECT = "cert-manager.io/inject-ca-from"
 SYSTEM = "kube-system"
+_REFUSED = {"Fail": "refused", "Ignore": "admitted"}
 
 PODS = (
     ("", ("pods", "pods/ephemeralcontainers", "pods/resize", "replicationcontrollers", "podtemplates")),
@@ -67,7 +70,7 @@ def generate(wanted: Wanted) -> Generated:
     """One configuration; none for a specification that enforces nothing on pods or Services."""
     targets = {rule.target for rule in wanted.plan.rules}
     if not targets:
-        return Generated(())
+        return Generated((), timeless=True)
     spec = wanted.plan.spec
     asked = spec.spec.webhooks or Webhooks()
     options = wanted.options
@@ -77,9 +80,8 @@ def generate(wanted: Wanted) -> Generated:
     head = metadata(spec, NAME, engine=NAME, mode=wanted.mode, boundary=None)
     if getattr(options, "webhook_cert_manager", False) or asked.certificate is not None:
         head["annotations"][INJECT] = f"{namespace}/{CERTIFICATE}"
-    excluded = getattr(options, "webhook_exclude_namespace", None)
-    if excluded is None:
-        excluded = [SYSTEM, namespace]
+    asked_excluded = getattr(options, "webhook_exclude_namespace", None)
+    excluded = [item for item in ([SYSTEM, namespace] if asked_excluded is None else asked_excluded) if item]
     webhook: dict[str, Any] = {
         "name": f"{spec_id(spec.name)}.webhook.kspec.io",
         "admissionReviewVersions": ["v1"],
@@ -90,10 +92,11 @@ def generate(wanted: Wanted) -> Generated:
         "rules": list(_rules(targets)),
         "clientConfig": _client(getattr(options, "webhook_url", None), namespace, name, spec_id(spec.name)),
     }
-    selector = _namespace_selector(wanted.scope, [item for item in excluded if item])
+    selector = _namespace_selector(wanted.scope, excluded)
     if selector:
         webhook["namespaceSelector"] = selector
-    return Generated(({"apiVersion": API_VERSION, "kind": KIND, "metadata": head, "webhooks": [webhook]},))
+    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": head, "webhooks": [webhook]}
+    return Generated((manifest,), excluded=tuple(sorted(excluded)), timeless=True)
 
 
 def _client(url: str | None, namespace: str, name: str, spec: str) -> dict[str, Any]:
@@ -138,18 +141,29 @@ def _namespace_selector(scope: NamespaceScope | None, excluded: Sequence[str]) -
 
 
 def in_force(objects: Sequence[dict[str, Any]], writer: Writer) -> list[InForce]:
-    """Configurations in the mode that they were made for, and why they may not work."""
-    found = []
-    for item in objects:
-        if item["kind"] == KIND:
-            head = item["metadata"]
-            problems = [text for webhook in item.get("webhooks") or () for text in _problems(webhook)]
-            found.append(
-                InForce(KIND, head["name"], head.get("labels", {}).get(MODE_LABEL, ""), tuple(problems))
-            )
-    return found
+    """What the webhook that is registered says that it does, and why it may not work."""
+    return [_read_back(item, writer) for item in objects if item["kind"] == KIND]
 
 
-def _problems(webhook: dict[str, Any]) -> Iterator[str]:
-    if not webhook["clientConfig"].get("caBundle"):
-        yield "it has no caBundle yet, so the API server cannot call the webhook"
+def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
+    """The mode is the running webhook's; that of the registration only where it cannot be asked."""
+    name = item["metadata"]["name"]
+    registered = item["metadata"].get("labels", {}).get(MODE_LABEL, "")
+    webhooks = item.get("webhooks") or []
+    if not webhooks:
+        return InForce(KIND, name, "", ("it has no webhook, so it does nothing",))
+    webhook = webhooks[0]
+    client = webhook["clientConfig"]
+    away = f"until then every request is {_REFUSED.get(webhook.get('failurePolicy', ''), 'refused')}"
+    if not client.get("caBundle"):
+        return InForce(KIND, name, "", (f"it has no caBundle yet, so it is not called; {away}",))
+    try:
+        served = asking.served(client, writer.source)
+    except KspecError as error:
+        return InForce(KIND, name, registered, (f"what the webhook does could not be asked: {error.what}",))
+    path = (client.get("service") or {}).get("path") or client.get("url", "")
+    mode = served.get(path.rpartition("/")[2])
+    if mode is None:
+        return InForce(KIND, name, "", (f"the webhook does not serve this specification; {away}",))
+    problem = f"registered for mode {registered}, and the webhook does {mode}"
+    return InForce(KIND, name, mode, (problem,) if mode != registered else ())

@@ -1,0 +1,76 @@
+"""What a running webhook says that it serves: a registration alone says nothing about what is decided.
+
+A webhook behind a Service is asked through the API server (`services/proxy`), one with an address directly, with the
+authority that the API server is told to trust.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from pytest_kspec.errors import SourceUnavailable
+
+if TYPE_CHECKING:
+    from pytest_kspec.cluster.live import LiveSource
+
+PATH = "/policies"
+TIMEOUT_S = 5.0
+
+
+class ServedPolicy(msgspec.Struct):
+    """One specification as the webhook enforces it. id: the name that a registration calls."""
+
+    id: str
+    name: str
+    mode: str
+
+
+class Served(msgspec.Struct):
+    """The answer to `GET /policies`."""
+
+    policies: list[ServedPolicy]
+
+
+def served(client: Mapping[str, Any], source: LiveSource) -> dict[str, str]:
+    """Mode by id of every specification that the webhook of this `clientConfig` serves.
+
+    Raises AccessDenied and SourceUnavailable where it cannot be asked or its answer is none.
+    """
+    service = client.get("service")
+    status, body = _through(service, source) if service else _directly(client)
+    if status != 200:
+        text = " ".join(body.decode(errors="replace").split())[:200]
+        raise SourceUnavailable(f"{PATH} answered {status}: {text}", where=source.name)
+    try:
+        answer = msgspec.json.decode(body, type=Served)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"the answer of {PATH} is not the webhook's.", where=source.name) from error
+    return {policy.id: policy.mode for policy in answer.policies}
+
+
+def _through(service: Mapping[str, Any], source: LiveSource) -> tuple[int, bytes]:
+    name = f"https:{service['name']}:{service.get('port', 443)}"
+    path = f"/api/v1/namespaces/{service['namespace']}/services/{quote(name)}/proxy{PATH}"
+    answer = source.connection.get(path)
+    return answer.status, answer.body
+
+
+def _directly(client: Mapping[str, Any]) -> tuple[int, bytes]:
+    import urllib3
+
+    parts = urlsplit(client["url"])
+    try:
+        trusted = base64.b64decode(client["caBundle"]).decode("ascii")
+        context = ssl.create_default_context(cadata=trusted)
+        with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
+            answer = pool.request("GET", f"https://{parts.netloc}{PATH}", timeout=TIMEOUT_S, redirect=False)
+            return answer.status, answer.data
+    except (urllib3.exceptions.HTTPError, ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"{parts.netloc}: {error}", where=client["url"]) from error
