@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from pytest_kspec.reports.writer import Target
 
 
-def read_targets(texts: Sequence[str], option: str) -> tuple[Target, ...]:
-    """FORMAT:PATH, each. Raises UsageError, before anything runs, that names the command's option."""
+def read_targets(texts: Sequence[str], option: str, beside: Sequence[str] = ()) -> tuple[Target, ...]:
+    """FORMAT:PATH, each; beside: what the option also takes, and is no file.
+
+    Raises UsageError, before anything runs, that names the command's option."""
     from pytest_kspec.reports.writer import parse_targets
 
     try:
-        return parse_targets(texts)
+        return parse_targets(texts, beside)
     except UsageError as error:
         # The option has pytest's name there.
         where = error.where.replace("--kspec-report", option)

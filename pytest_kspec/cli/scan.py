@@ -124,12 +124,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _targets(args: argparse.Namespace) -> tuple[tuple[Target, ...], tuple[ClusterTarget, ...]]:
     """What to write, standard output included, and what goes into clusters. Raises UsageError before anything runs."""
-    from pytest_kspec.session.clustertargets import split
+    from pytest_kspec.session.clustertargets import FORMATS, split
 
     in_clusters, texts = split(args.report, "--report")
     if args.output != "text":
         texts.append(f"{args.output}:-")
-    return read_targets(texts, "--report"), in_clusters
+    return read_targets(texts, "--report", FORMATS), in_clusters
 
 
 def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:

@@ -44,6 +44,11 @@ SIGNATURES, REQUIRE_SIGNATURES = "workloads.images.signatures", "workloads.image
 NO_VALUE = "has no value: give it one or remove the key."
 FILE_VERSIONS = (FILE_VERSION,)
 SPEC_VERSIONS = (FILE_VERSION, RESOURCE_VERSION)
+NOT_IN_RESOURCES = ("description", "version")
+"""Keys of `metadata` that only files have."""
+_NOT_IN_A_RESOURCE = (
+    "not in a custom resource: an API server refuses it. Make it a file (kspec.dev/v1), or remove it."
+)
 _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
 
@@ -169,6 +174,9 @@ def _load(given: Document, library: Library | None) -> LoadedSpec:
         and "version" not in header
     ):
         problems.add(("metadata", "version"), "required key is missing.", at_key=True)
+    if document.data.get("apiVersion") == RESOURCE_VERSION and isinstance(header, dict):
+        for key in header.keys() & set(NOT_IN_RESOURCES):
+            problems.add(("metadata", key), _NOT_IN_A_RESOURCE, at_key=True)
     _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
     _check_fields(document.data.get("spec"), ("spec",), problems)
     valid = problems.require(found)

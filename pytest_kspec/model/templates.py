@@ -108,6 +108,16 @@ class TemplateDocument(SpecModel):
     )
 
 
+def read_as(value: Any, kind: str) -> Any:
+    """The value, of this type where it is text that says one: a custom resource may hold texts only."""
+    if isinstance(value, str):
+        if kind == "bool" and value in ("true", "false"):
+            return value == "true"
+        if kind == "int" and re.fullmatch(r"-?(0|[1-9]\d{0,17})", value):
+            return int(value)
+    return value
+
+
 @dataclass(frozen=True, eq=False)
 class Template:
     """A template that is right in itself. path: its file, or `<name>` for a built-in one."""
@@ -235,10 +245,12 @@ def _values(
             problems.append(
                 (node.key_at, f"{key}: the template {template.name!r} has no such parameter.{hint}")
             )
-        elif wrong := parameter.problem(node.plain()):
-            problems.append((node.at, f"{key}: {wrong}"))
         else:
-            values[name] = node
+            read = replace(node, value=read_as(node.value, parameter.type))
+            if wrong := parameter.problem(read.plain()):
+                problems.append((node.at, f"{key}: {wrong}"))
+            else:
+                values[name] = read
     for name, parameter in template.parameters.items():
         if name in given:
             continue

@@ -11,7 +11,7 @@ import difflib
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,14 +50,15 @@ class Target(NamedTuple):
         return f"{self.format}:{self.path}"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, beside: Sequence[str] = ()) -> Target:
     """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what cannot be written anyway.
 
     Missing folders are created when the report is written.
+    beside: what the option also takes, and is no file
     """
     name, colon, path = text.partition(":")
     if name not in FORMATS:
-        raise UsageError(f"unknown report format '{name}'.", where=_option(text), fix=_known(name))
+        raise UsageError(f"unknown report format '{name}'.", where=_option(text), fix=_known(name, beside))
     if not colon or not path:
         raise UsageError(
             "no file is given.",
@@ -70,12 +71,12 @@ def parse_target(text: str) -> Target:
     return Target(name, path)
 
 
-def parse_targets(texts: Iterable[str]) -> tuple[Target, ...]:
-    """All targets of one run. Raises UsageError if two would write the same file."""
+def parse_targets(texts: Iterable[str], beside: Sequence[str] = ()) -> tuple[Target, ...]:
+    """All targets of one run; beside: as for `parse_target`. Raises UsageError if two would write the same file."""
     seen: dict[str, str] = {}
     targets = []
     for text in texts:
-        target = parse_target(text)
+        target = parse_target(text, beside)
         key = target.path if target.path == STDOUT else os.path.realpath(target.path)
         if key in seen and not _is_special(Path(key)):
             raise UsageError(
@@ -90,10 +91,11 @@ def _option(text: str) -> str:
     return f"--kspec-report {text}"
 
 
-def _known(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), FORMATS, n=1)
+def _known(name: str, beside: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), [*FORMATS, *beside], n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Formats: {', '.join(sorted(FORMATS))}; write FORMAT:FILE."
+    also = f", or {' or '.join(beside)} for the scanned cluster" if beside else ""
+    return f"{hint}Formats: {', '.join(sorted(FORMATS))}; write FORMAT:FILE{also}."
 
 
 def _check_installed(name: str, where: str) -> None:

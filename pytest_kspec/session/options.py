@@ -13,7 +13,7 @@ from pytest_kspec.errors import UsageError
 from pytest_kspec.model.baseline import Baseline, load_baseline
 from pytest_kspec.model.check import Severity
 from pytest_kspec.reports.writer import Target, parse_targets
-from pytest_kspec.session.clustertargets import ClusterTarget, split
+from pytest_kspec.session.clustertargets import FORMATS, ClusterTarget, split
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_options(config: pytest.Config) -> Options:
         checks=tuple(Path(p) for p in _paths(config, "kspec_checks")),
         exemptions=_paths(config, "kspec_exemptions"),
         fail_on=_level(_one(config, "kspec_fail_on") or "low"),
-        reports=parse_targets(files),
+        reports=parse_targets(files, FORMATS),
         baseline=_baseline(config),
         run_by=_said(config, "kspec_run_by"),
         cluster_reports=cluster_reports,

@@ -24,6 +24,10 @@ from pytest_kspec.model.finding import Finding, statement
 Record = dict[str, Any]
 LONGEST_VALUE = 500
 MOST_VIOLATIONS = 200
+_CEF_LONGEST = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
+_CEF_LONGEST_CUSTOM = 4000  # cs1 to cs6
+"""Characters of a value, by the extension dictionary of CEF; a receiver cuts or drops what is longer."""
+_OPERATIONS = {"CREATE": "creation", "UPDATE": "change"}
 _HIDDEN_FIELDS = re.compile(r"\.(env|command|args|httpHeaders|data|stringData)\b")
 
 _ACTIONS = {Mode.ENFORCE: "denied", Mode.AUDIT: "warned", Mode.MONITOR: "monitored"}
@@ -147,12 +151,14 @@ def as_ecs(entry: Record) -> Iterable[bytes]:
             "message": _message(entry),
             "event": {
                 "kind": "alert" if entry["action"] in ("denied", "failed-open") else "event",
-                "category": ["configuration"],
-                "type": ["denied"] if not entry["allowed"] else ["allowed"],
+                "category": ["api"],
+                "type": [*_operation(entry), "allowed" if entry["allowed"] else "denied"],
                 "action": f"admission-{entry['action']}",
                 "outcome": "success" if entry["allowed"] else "failure",
                 "id": entry["uid"],
                 "provider": "pytest-kspec",
+                "module": "kspec",
+                "dataset": "kspec.admission",
                 "severity": max(map(_severity, entry["violations"]), default=0),
             },
             "user": {"name": entry["user"]},
@@ -162,18 +168,35 @@ def as_ecs(entry: Record) -> Iterable[bytes]:
                 "namespace": resource["namespace"],
                 "resource": {"type": resource["kind"], "name": resource["name"]},
             },
-            "kspec": {key: entry[key] for key in entry if key not in ("time", "user", "uid", "resource")},
+            "kspec": _of_one_type(
+                {key: entry[key] for key in entry if key not in ("time", "user", "uid", "resource")}
+            ),
         }
     )
+
+
+def _operation(entry: Record) -> list[str]:
+    return [_OPERATIONS[entry["operation"]]] if entry["operation"] in _OPERATIONS else []
+
+
+def _of_one_type(own: Record) -> Record:
+    """What was found as text, whatever it was: an index has one type a field, and refuses documents of others."""
+    violations = [{**violation, "actual": _text_of(violation["actual"])} for violation in own["violations"]]
+    return {**own, "violations": violations}
+
+
+def _text_of(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def as_cef(entry: Record) -> Iterable[bytes]:
     """ArcSight Common Event Format, one line a violation and one a failure."""
     resource = entry["resource"]
     common = {
-        "rt": entry["time"],
+        # Milliseconds: of ISO 8601 CEF knows nothing.
+        "rt": str(round(datetime.fromisoformat(entry["time"]).timestamp() * 1000)),
         "act": entry["action"],
-        "outcome": "allowed" if entry["allowed"] else "denied",
+        "outcome": "success" if entry["allowed"] else "failure",
         "suser": entry["user"],
         "externalId": entry["uid"],
         "cs1Label": "resource",
@@ -215,11 +238,21 @@ def _message(entry: Record) -> str:
 
 
 def _cef(identity: str, name: str, severity: int, extension: dict[str, str]) -> bytes:
+    # A header is one line: only values of the extension may say where a line ends.
     head = "|".join(
-        _escape(text, "|") for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
+        _escape(" ".join(text.split()), "|")
+        for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
     )
-    fields = " ".join(f"{key}={_escape(value, '=')}" for key, value in extension.items() if value)
+    fields = " ".join(
+        f"{key}={_escape(_cut_to(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
+        for key, value in extension.items()
+        if value
+    )
     return f"CEF:0|{head}|{severity}|{fields}".encode()
+
+
+def _cut_to(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _escape(text: str, special: str) -> str:

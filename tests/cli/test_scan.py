@@ -95,6 +95,7 @@ def test_selection(run_kspec: Kspec, manifests: Path) -> None:
         (["--cluster", "./nowhere"], "'./nowhere' is neither a path nor a kubeconfig context."),
         (["--fail-on", "hgih"], "--fail-on: unknown level 'hgih'. Did you mean 'high'?"),
         (["--report", "jsn:x"], "--report jsn:x: unknown report format 'jsn'. Did you mean 'json'?"),
+        (["--report", "crr"], "--report crr: unknown report format 'crr'. Did you mean 'cr'?"),
         (["-k", "(("], "Wrong expression passed to '-k'"),
         (["--checks", "nowhere"], "nowhere: no such file or folder of checks. Look at --checks."),
     ],

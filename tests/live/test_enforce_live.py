@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -150,6 +151,46 @@ def test_status_says_what_is_there(plane, run):
     assert "kspec-live-workloads: enforce" in out
     # No controller manager here, so nobody type-checks: that is said, too.
     assert "its CEL is not type-checked yet" in out
+
+
+def test_status_says_what_is_missing_and_what_somebody_changed(plane, run):
+    run(spec(), "--mode", "enforce")
+    for path in (BINDINGS, POLICIES):
+        plane.request("DELETE", f"{path}/kspec-live-pods")
+    admit = {"spec": {"validations": [{"expression": "true"}]}}
+    assert plane.request("PATCH", f"{POLICIES}/kspec-live-workloads", admit).status == 200
+    code, out, _ = run(spec(), "--status")
+    assert code == 1
+    assert "ValidatingAdmissionPolicy kspec-live-pods: missing" in out
+    assert "ValidatingAdmissionPolicyBinding kspec-live-pods: missing" in out
+    assert "not as it would be applied now: spec.validations[0].expression" in out
+    run(spec(network={"allowedServiceTypes": ["ClusterIP"]}), "--mode", "enforce")
+    out = run(spec(), "--status")[1]
+    assert "kspec-live-services: enforce" in out
+    assert "no longer asked for" in out
+    assert "missing" not in out
+
+
+def test_a_violation_in_mode_audit_is_in_the_audit_log_of_the_server(plane, run):
+    run(spec(), "--mode", "audit")
+    deadline = time.monotonic() + IN_FORCE_S
+    while not (said := audited(plane)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        assert create(plane, HELD).status == 201
+    (failure,) = json.loads(said[-1])
+    assert failure["policy"] == failure["binding"] == "kspec-live-pods"
+    assert failure["validationActions"] == ["Warn", "Audit"]
+    assert "[podSecurity.standard[hostNamespaces]] spec.hostPID is true" in failure["message"]
+
+
+def audited(plane):
+    """What audit policies noted in the audit log, as the docs tell to search it."""
+    plane.audit_position()
+    key = "validation.policy.admission.k8s.io/validation_failure"
+    events = map(json.loads, plane.audit_log.path.read_text().splitlines())
+    found = [text for event in events if (text := event.get("annotations", {}).get(key))]
+    return [text for text in found if '"Warn"' in text]
 
 
 def test_an_object_of_somebody_else_is_not_touched(plane, run, capsys):

@@ -130,6 +130,17 @@ def test_a_custom_resource_as_an_api_server_returns_it() -> None:
     assert [(e.name, e.location) for e in loaded.exemptions] == [("a", "cr.yaml:17:5")]
 
 
+def test_a_custom_resource_has_no_keys_that_an_api_server_refuses() -> None:
+    text = "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpecification\n"
+    text += "metadata: {name: a, version: 1.0.0, description: b}\nspec: {}\n"
+    with pytest.raises(SpecError) as error:
+        spec_from_text(text, "f")
+    assert [line.split(": not in a custom resource")[0] for line in error.value.problems] == [
+        "f:3:21: metadata.version",
+        "f:3:37: metadata.description",
+    ]
+
+
 def test_a_custom_resource_may_not_hold_unknown_keys_either() -> None:
     text = "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpecification\nmetadata: {name: a}\n"
     text += "spec: {targetClusterRef: a}"

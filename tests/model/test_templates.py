@@ -183,7 +183,8 @@ class TestOwn:
             ("string", "7", "must be text, found 7."),
             ("string", "true", "must be text, found true."),
             ("int", "true", "must be a whole number, found true."),
-            ("int", "'7'", "must be a whole number, found '7'."),
+            ("int", "'07'", "must be a whole number, found '07'."),
+            ("bool", "'True'", "must be true or false, found 'True'."),
             ("bool", "yes", "must be true or false, found 'yes'."),
             ("array", "a", "must be a list, found 'a'."),
             ("array", "[[a]]", "must be a list, found a list."),
@@ -194,6 +195,17 @@ class TestOwn:
         assert load_problems(
             tmp_path, f"  policyTemplate: {{name: house, parameters: {{p: {value}}}}}", body
         ) == [f"a.yaml:5:49: spec.policyTemplate.parameters.p: {wrong}"]
+
+    def test_text_that_says_a_value_is_one(self, tmp_path: Path) -> None:
+        """As in custom resources of old, whose parameters are texts."""
+        body = (
+            "parameters: [{name: port, type: int}, {name: on, type: bool}]\n"
+            "spec: {network: {defaultDeny: '{{ on }}', disallowedPorts: ['{{ port }}']}}\n"
+        )
+        part = "  policyTemplate: {name: house, parameters: {port: '22', on: 'false'}}"
+        network = load(tmp_path, part, body).spec.network
+        assert network is not None
+        assert (network.default_deny, network.disallowed_ports) == (False, [22])
 
     def test_allowed_values(self, tmp_path: Path) -> None:
         body = (

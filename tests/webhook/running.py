@@ -50,13 +50,15 @@ def get(port: int, path: str) -> tuple[int, str]:
 class Running:
     """`kspec webhook` as a process; its log is `log`."""
 
-    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, port: int | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.log = folder / "webhook.log"
         self._command = [
             sys.executable, "-m", "pytest_kspec.cli.main", "webhook", *arguments,
-            "--host", "127.0.0.1", "--port", str(self.port), "--hostname", "127.0.0.1",
+            "--host", host, "--port", str(self.port), "--hostname", "127.0.0.1",
             "--audit-log", str(folder / "audit.log"), "--drain", "0",
         ]  # fmt: skip
         self.start()

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pytest_kspec.enforce.decide import decide
+from pytest_kspec.enforce.decide import decide, not_evaluated
 from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.events import A_MINUTE, EventSink, event_of
@@ -52,16 +52,105 @@ def test_ecs_has_the_fields_of_its_schema():
     assert data["ecs"]["version"].startswith("8.")
     assert data["event"] | {"id": ""} == {
         "kind": "alert",
-        "category": ["configuration"],
-        "type": ["denied"],
+        "category": ["api"],
+        "type": ["creation", "denied"],
         "action": "admission-denied",
         "outcome": "failure",
         "id": "",
         "provider": "pytest-kspec",
+        "module": "kspec",
+        "dataset": "kspec.admission",
         "severity": 8,
     }
     assert data["user"]["name"] == "alice"
     assert data["orchestrator"]["resource"] == {"type": "Pod", "name": "web"}
+
+
+# The Elastic Common Schema 8.11: allowed values of its categorization fields, and the types expected of `api`.
+ECS_KINDS = {"alert", "asset", "enrichment", "event", "metric", "state", "pipeline_error", "signal"}
+ECS_API_TYPES = {
+    "access", "admin", "allowed", "change", "creation", "deletion", "denied", "end", "info", "start", "user",
+}  # fmt: skip
+ECS_OUTCOMES = {"success", "failure", "unknown"}
+
+
+def every_kind_of_record():
+    """Denied, warned, monitored, exempted, failed and failed open; created, changed and connected."""
+    bad, old = pod(hostNetwork=True), pod()
+    exempt = {"policyExemptions": [{"name": "agreed", "reason": "a test", "namespaces": ["shop"]}]}
+    for mode in ("enforce", "audit", "monitor"):
+        for part in (forbid("hostNetwork"), forbid("hostNetwork") | exempt):
+            made = policies(policy(part, mode))
+            for asked in (request(bad), request(bad, old)):
+                yield audit.record(asked, decide(asked, made, NOW), NOW)
+            for operation in ("CREATE", "CONNECT"):
+                asked = request(bad, operation=operation)
+                for internal in (True, False):
+                    failed = not_evaluated(asked, made, NOW, {}, "an error", internal=internal)
+                    yield audit.record(asked, failed, NOW)
+
+
+def test_ecs_uses_only_values_that_its_schema_allows():
+    actions = set()
+    for record in every_kind_of_record():
+        (line,) = audit.as_ecs(record)
+        event = json.loads(line)["event"]
+        actions.add(record["action"])
+        assert event["kind"] in ECS_KINDS
+        assert event["category"] == ["api"]
+        assert set(event["type"]) <= ECS_API_TYPES
+        assert event["outcome"] in ECS_OUTCOMES
+        assert isinstance(event["severity"], int)
+    assert actions == {"denied", "warned", "monitored", "exempted", "failed", "failed-open"}
+
+
+def test_ecs_has_one_type_for_what_was_found():
+    """An index that has seen `true` refuses the document that says "x"."""
+    found = []
+    for spec, part in (
+        ({"hostNetwork": True}, forbid("hostNetwork")),
+        ({"priority": 7}, forbid("priority", exists=True)),
+        ({"nodeName": "n1"}, forbid("nodeName", exists=True)),
+        ({"tolerations": [{"operator": "Exists"}]}, forbid("tolerations", exists=True)),
+    ):
+        (line,) = audit.as_ecs(entry(pod(**spec), policy(part)))
+        found += [violation["actual"] for violation in json.loads(line)["kspec"]["violations"]]
+    assert found == ["true", "7", "n1", '[{"operator":"Exists"}]']
+
+
+# A reader of CEF by its rules: seven pipes that are not escaped end the header; an unescaped = ends a key.
+CEF_HEADER = re.compile(r"CEF:0((?:\|(?:[^|\\\n\r]|\\[|\\])*){5})\|(\d{1,2})\|(.*)", re.DOTALL)
+CEF_FIELD = re.compile(r"(\w+)=((?:[^=\\\n\r]|\\[=\\nr])*?)(?= \w+=|$)")
+
+
+def read_cef(line):
+    header = CEF_HEADER.fullmatch(line.decode())
+    assert header, line
+    fields = CEF_FIELD.findall(header[3])
+    assert " ".join(f"{key}={value}" for key, value in fields) == header[3]
+    return header[1].split("|")[1:], int(header[2]), dict(fields)
+
+
+def test_cef_is_what_a_reader_of_its_rules_reads():
+    for record in every_kind_of_record():
+        for line in audit.as_cef(record):
+            head, severity, fields = read_cef(line)
+            assert head[:2] == ["pytest-kspec", "kspec webhook"]
+            assert 0 <= severity <= 10
+            assert fields["outcome"] in ("success", "failure")
+            assert fields["rt"] == str(round(NOW.timestamp() * 1000))
+            assert {f"{key}Label" for key in fields if re.fullmatch("cs[1-6]", key)} <= fields.keys()
+
+
+def test_cef_cuts_what_a_receiver_would_not_take_and_keeps_a_header_on_its_line():
+    record = entry(pod(hostNetwork=True), policy(forbid("hostNetwork")))
+    violation = record["violations"][0]
+    long = violation | {"message": "a=b" * 1000, "check": "one\ntwo|three", "path": "p" * 9000}
+    (line,) = audit.as_cef(record | {"violations": [long]})
+    head, _, fields = read_cef(line.replace(b"\\|", b"/"))
+    assert head[3] == "one two/three"
+    assert len(fields["msg"].replace("\\=", "=")) == 1023
+    assert len(fields["cs4"]) == 4000
 
 
 def test_cef_escapes_and_has_a_line_a_violation():

@@ -154,9 +154,10 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
         return InForce(KIND, name, "", ("it has no webhook, so it does nothing",))
     webhook = webhooks[0]
     client = webhook["clientConfig"]
-    away = f"until then every request is {_REFUSED.get(webhook.get('failurePolicy', ''), 'refused')}"
+    away = f"every request is {_REFUSED.get(webhook.get('failurePolicy', ''), 'refused')}"
     if not client.get("caBundle"):
-        return InForce(KIND, name, "", (f"it has no caBundle yet, so it is not called; {away}",))
+        problem = f"it has no caBundle yet; unless public roots vouch for the webhook, {away}"
+        return InForce(KIND, name, "", (problem,))
     try:
         served = asking.served(client, writer.source)
     except KspecError as error:
@@ -164,6 +165,6 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
     path = (client.get("service") or {}).get("path") or client.get("url", "")
     mode = served.get(path.rpartition("/")[2])
     if mode is None:
-        return InForce(KIND, name, "", (f"the webhook does not serve this specification; {away}",))
+        return InForce(KIND, name, "", (f"the webhook does not serve this specification; until then {away}",))
     problem = f"registered for mode {registered}, and the webhook does {mode}"
     return InForce(KIND, name, mode, (problem,) if mode != registered else ())
