@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def read_targets(texts: Sequence[str], option: str, beside: Sequence[str] = ()) -> tuple[Target, ...]:
     """FORMAT:PATH, each; beside: what the option also takes, and is no file.
 
-    Raises UsageError, before anything runs, that names the command's option."""
+    Raises UsageError, before anything runs, that names the command's option.
+    """
     from pytest_kspec.reports.writer import parse_targets
 
     try:
