@@ -16,7 +16,7 @@ _INDENTED = re.compile(r"^ {4}((?:kspec|pytest|cat|kustomize) .+)$", re.MULTILIN
 
 
 class Command(NamedTuple):
-    """One command line of a page. live: it needs a cluster; exit_code: what it must end with."""
+    """One command line of a page. live: it needs a cluster; exit_code: what it must end with, None: 0 or 1."""
 
     line: str
     exit_code: int | None
@@ -41,7 +41,8 @@ class Page:
         for kind, attributes, body in _BLOCK.findall(self.text):
             if kind == "console":
                 words = attributes.split()
-                code = next((int(word[5:]) for word in words if word.startswith("exit=")), 0)
+                given = next((word[5:] for word in words if word.startswith("exit=")), "0")
+                code = None if given == "open" else int(given)
                 for line in body.replace("\\\n", " ").splitlines():
                     if line.startswith("$ "):
                         found.append(Command(line[2:], code, "live" in words))
