@@ -21,7 +21,7 @@ from pytest_kspec.errors import KspecError, NotServed, SourceError, UsageError
 from pytest_kspec.model.cr_base import ANNOTATION_VERSION, GROUP
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.globs import Globs, is_literal
-from pytest_kspec.model.spec_document import SPEC_KIND
+from pytest_kspec.model.spec_document import FILE_VERSION, SPEC_KIND
 from pytest_kspec.model.spec_problems import suggest
 from pytest_kspec.model.specfile import LoadedSpec, spec_from_text
 
@@ -111,7 +111,7 @@ def _document(raw: Mapping[str, Any]) -> str:
     if metadata.get("labels"):
         kept["labels"] = metadata["labels"]
     made = {
-        "apiVersion": raw.get("apiVersion"),
+        "apiVersion": FILE_VERSION if "version" in kept else raw.get("apiVersion"),  # only a file has one
         "kind": raw.get("kind"),
         "metadata": kept,
         "spec": raw.get("spec"),

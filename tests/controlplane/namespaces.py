@@ -49,6 +49,13 @@ def delete(control_plane: ControlPlane, name: str) -> None:
     _wait_for(control_plane, path, 404)
 
 
+def discovered(control_plane: ControlPlane) -> set[str]:
+    """The plural names of all kinds of API groups, as aggregated discovery has them now."""
+    groups = control_plane.request("GET", "/apis", headers={"Accept": DISCOVERY}).body["items"]
+    versions = [version for group in groups for version in group["versions"]]
+    return {resource["resource"] for version in versions for resource in version.get("resources", [])}
+
+
 def _collections(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
     """The path of every namespaced collection that can be deleted, custom resources included."""
     for root in ("/api", "/apis"):

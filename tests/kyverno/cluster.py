@@ -54,6 +54,10 @@ def install(plane: ControlPlane, kinds: Collection[str] = ()) -> None:
             while version["served"] and plane.request("GET", path).status != 200:
                 assert time.monotonic() < deadline, path
                 time.sleep(0.1)
+    served = {definition["spec"]["names"]["plural"] for definition in found}
+    while served - namespaces.discovered(plane):  # it follows the endpoints, a moment later
+        assert time.monotonic() < deadline, served - namespaces.discovered(plane)
+        time.sleep(0.1)
 
 
 class AdmissionController:
