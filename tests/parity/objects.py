@@ -19,6 +19,8 @@ def settled(obj: dict[str, Any]) -> dict[str, Any]:
     for reference in metadata.get("ownerReferences") or ():
         reference.setdefault("uid", "00000000-0000-0000-0000-000000000001")
     spec = obj.setdefault("spec", {})
+    if not isinstance(spec, dict):
+        return obj  # nothing makes it valid, and the case is about that
     match obj["kind"]:
         case "Pod":
             _settle_pod(spec, obj)
