@@ -93,6 +93,19 @@ def test_a_list_of_pods_may_be_read_again_and_have_one_bad_pod(tmp_path: Path) -
     assert json.loads(bytes(page))["items"] == items
 
 
+@pytest.mark.parametrize("second", [["c", "a"], ["a"], ["d", "d"]])
+def test_a_pod_of_a_list_may_be_nowhere_else(tmp_path: Path, second: list[str]) -> None:
+    def listed(*names: str) -> str:
+        items = [pod(name) for name in names]
+        return json.dumps({"kind": "PodList", "apiVersion": "v1", "items": items})
+
+    with pytest.raises(SourceUnavailable) as refused:
+        Inventory(open_source(write(tmp_path, a_json=listed("a", "b"), b_json=listed(*second)))).pods()
+    name, first = (second[-1], "a.json") if second[-1] == "a" else ("d", "b.json")
+    assert f"Pod shop/{name} is here a second time; the first is at " in str(refused.value)
+    assert f"{first}, items[0]" in str(refused.value)
+
+
 def test_yaml_means_what_kubectl_reads(tmp_path: Path) -> None:
     text = """
 apiVersion: v1
