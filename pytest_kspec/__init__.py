@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_kspec.model.globs import Globs
     from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
+    from pytest_kspec.model.scope import RESERVED_NAMESPACES
     from pytest_kspec.model.versions import Bound, Version
     from pytest_kspec.rules.base import Rule, ServiceRule, Violation
     from pytest_kspec.rules.fieldpath import FieldPath
@@ -86,11 +87,13 @@ _HOME = {
     "ImageReference": "model.images",
     "RegistryPattern": "model.images",
     "parse_image": "model.images",
+    "RESERVED_NAMESPACES": "model.scope",
     "Bound": "model.versions",
     "Version": "model.versions",
 }
 
 __all__ = [
+    "RESERVED_NAMESPACES",
     "USER_NAMESPACE",
     "WINDOWS",
     "AllOf",

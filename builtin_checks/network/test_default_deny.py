@@ -20,11 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_kspec import Malformed, Resource, check
+from pytest_kspec import RESERVED_NAMESPACES, Malformed, Resource, check
 
 DIRECTIONS = ("Ingress", "Egress")
-RESERVED = "kube-"
-"""Prefix of namespaces that Kubernetes keeps for itself: denied, its DNS serves nobody. A person decides there."""
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -55,8 +53,8 @@ def test_default_deny(namespaces: Any, network_policies: Any, findings: Any) -> 
                 continue
             actual = _describe(word, found)
             name = f"default-deny-{word}"
-            # Where a fix would help, and takes no name that is in use.
-            fixable = "allows" not in found and not namespace.name.startswith(RESERVED)
+            # Where a fix would help, and takes no name that is in use. Denied in kube-system, DNS serves nobody.
+            fixable = "allows" not in found and not namespace.name.startswith(RESERVED_NAMESPACES)
             free = fixable and all(policy.name != name for policy in policies.get(namespace.name, ()))
             findings.add(
                 namespace,

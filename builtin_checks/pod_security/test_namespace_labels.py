@@ -21,7 +21,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec import NamespaceLevels, check, pod_security_minor, pod_security_strictness
+from pytest_kspec import (
+    RESERVED_NAMESPACES,
+    NamespaceLevels,
+    check,
+    pod_security_minor,
+    pod_security_strictness,
+)
 
 PREFIX = "pod-security.kubernetes.io/"
 REMEDIATION = f"Label the namespace with {PREFIX}<mode>=<level>, or exempt it in podSecurity.exemptions."
@@ -48,10 +54,6 @@ def version_problem(actual: str | None, asked: str | None) -> str:
     return (
         "" if have is not None and have >= (pod_security_minor(asked) or 0) else f"{asked}, newer, or latest"
     )
-
-
-RESERVED = "kube-"
-"""Prefix of namespaces that Kubernetes keeps for itself (kubernetes.io, Namespaces)."""
 
 
 def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:
@@ -81,7 +83,7 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
                     expected=problem,
                     # What Kubernetes itself runs needs more than a level allows: a person must decide there.
                     fix=None
-                    if namespace.name.startswith(RESERVED)
+                    if namespace.name.startswith(RESERVED_NAMESPACES)
                     else {"metadata": {"labels": {key: good}}},
                 )
 

@@ -6,14 +6,16 @@ Also knows which object controls which, so that a Deployment and its pods are on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_kspec.cluster import refusals
 from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
-from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, preference, split_api_version
+from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
+from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef
@@ -123,6 +125,19 @@ class Inventory:
             self._workloads = tuple(found)
         return self._workloads
 
+    @cached_property
+    def unexamined_templates(self) -> tuple[ResourceRef, ...]:
+        """Objects of manifests that hold a pod template and are of no kind that `workloads` knows (a Rollout, say).
+
+        In a cluster their pods are seen; in manifests nothing else tells of them. Empty for other sources.
+        Raises SourceError.
+        """
+        if self.source.kind != "manifests":
+            return ()
+        builtin = {(t.group, t.kind) for t in builtin_types()}
+        others = [t for t in self.types() if (t.group, t.kind) not in builtin]
+        return tuple(item.ref for t in others for item in self._listed(t) if _has_pod_template(item))
+
     def close(self) -> None:
         """Give back connections and files of the source."""
         self.source.close()
@@ -147,11 +162,12 @@ class Inventory:
         known = self._lists.get(resource_type)
         if known is None:
             try:
-                shared, source = self._shared, self.source
-                decoded = getattr(
-                    source, "decoded_pages", source.pages
-                )  # of a source that had to look into them
-                pages = shared.pages(resource_type, source.pages) if shared else decoded(resource_type)
+                source = self.source
+                pages: Iterable[Buffer | PodPage]
+                if self._shared is not None:
+                    pages = self._shared.pages(resource_type, source.pages)
+                else:  # a source that had to look into its lists hands on what it decoded
+                    pages = getattr(source, "decoded_pages", source.pages)(resource_type)
                 found = [
                     resource for page in pages for resource in self._decoder.resources(page, resource_type)
                 ]
@@ -167,28 +183,29 @@ class Inventory:
 
     def _owner(self, workload: ListedWorkload) -> ResourceRef:
         """The topmost controller that is known: followed upwards as far as it can be read."""
-        first = workload.controller
+        first, namespace = workload.controller, workload.namespace
         if first is None or first.kind == "Node":  # mirror pods belong to themselves
             return workload.ref
-        known = self._owners.get((first, workload.namespace))
-        if known is not None:
-            return known
+        found = self._owners.get((first, namespace))
+        if found is not None:
+            return found
         owner: ListedWorkload = workload
         for _ in range(MAX_OWNERS):
             controller = owner.controller
             if controller is None or controller.kind == "Node":
+                found = owner.ref
                 break
             above = self._controller_of(owner)
-            if above is workload:
-                return owner_ref(controller, workload.namespace)
             if above is None:
-                return self._owners.setdefault(
-                    (first, workload.namespace), owner_ref(controller, workload.namespace)
-                )
+                found = owner_ref(controller, namespace)
+                break
+            if above is workload:
+                return owner_ref(controller, namespace)
             owner = above
         else:
-            return owner.ref  # owners in a circle: nobody's but its own
-        return self._owners.setdefault((first, workload.namespace), owner.ref)
+            return owner.ref  # a circle: whose it is hangs on where one starts, so nothing is kept
+        self._owners[first, namespace] = found
+        return found
 
     def _made_by_template(self, workload: ListedWorkload) -> bool:
         maker = _MAKERS.get(workload.kind)
@@ -227,3 +244,10 @@ class Inventory:
 
 
 _place = attrgetter("namespace", "name")
+
+
+def _has_pod_template(resource: Resource) -> bool:
+    value: Any = resource.raw
+    for key in ("spec", "template", "spec", "containers"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return isinstance(value, list)

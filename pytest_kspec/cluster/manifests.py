@@ -132,7 +132,6 @@ class _Held:
         self.objects: dict[tuple[str, str], list[bytes]] = {}
         self.empty_list = False
         self._places: dict[tuple[str, str, str, str], str] = {}
-        self._first: tuple[list[tuple[str, str]], str] | None = None
 
     def add_file(self, raw: Buffer, path: str) -> None:
         start = bytes(raw[:4096]).removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -159,7 +158,8 @@ class _Held:
             wrapped = b'{"kind":"List","items":' + bytes(raw) + b"}"
             return self._add_json(wrapped, path)
         if b'"Pod' in bytes(raw[:4096]) and (pods := PodPage.of(raw)):  # the usual big list, by far
-            self._note_pods([*pods.names()], path)
+            for index, (namespace, name) in enumerate(pods.names()):
+                self._note("", "Pod", namespace, name, f"{path}, items[{index}]")
             self.pages.setdefault(self._type("v1", "Pod", ""), []).append(pods)
             return None
         found = _LIST.decode(raw)
@@ -240,24 +240,8 @@ class _Held:
             self.types[key] = found
         return key
 
-    def _note_pods(self, names: list[tuple[str, str]], path: str) -> None:
-        """As `_note` for each. One list alone is only counted; its places are noted when something else comes."""
-        if self._first is None and not self._places:
-            named = [(namespace or _DEFAULT, name) for namespace, name in names if name]
-            if len(set(named)) == len(named):
-                self._first = names, path
-                return
-        self._note_each(names, path)
-
-    def _note_each(self, names: list[tuple[str, str]], path: str) -> None:
-        for index, (namespace, name) in enumerate(names):
-            self._note("", "Pod", namespace, name, f"{path}, items[{index}]")
-
     def _note(self, group: str, kind: str, namespace: str, name: str, place: str) -> None:
         """One object may be in one place only: nobody could tell which one counts."""
-        if self._first is not None:
-            (names, path), self._first = self._first, None
-            self._note_each(names, path)
         if not name:
             return
         first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), place)

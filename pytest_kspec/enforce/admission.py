@@ -138,8 +138,12 @@ def _fitting(warnings: Sequence[str]) -> list[str]:
 
 def cut(text: str, length: int) -> str:
     """One line of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    return shorten(" ".join(text.split()), length)
+
+
+def shorten(text: str, length: int) -> str:
+    """At most so many characters; line ends stay."""
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 # -- the object ------------------------------------------------------------------------------------------------

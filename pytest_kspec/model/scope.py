@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Label that the API server keeps equal to the name of each namespace; manifests need not write it."""
 
+RESERVED_NAMESPACES = "kube-"
+"""Prefix of namespaces that Kubernetes keeps for itself (kubernetes.io, Namespaces)."""
+
 
 def in_scope(scope: NamespaceScope | None, namespace: str, labels: Mapping[str, str]) -> bool:
     """Whether the specification speaks about this namespace.

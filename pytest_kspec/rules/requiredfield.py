@@ -7,6 +7,7 @@ set. Fields that a kind of container, or the pod's operating system, cannot have
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ class _Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _FieldDemand:
+class _FieldDemand(ABC):
     """What both have in common.
 
     key:    path of the field (`pytest_kspec.model.podfields`)
@@ -219,18 +220,21 @@ class _FieldDemand:
         kind = self._field.scalar
         return [str(item).strip() for item in given] if kind == "quantity" else wanted
 
+    @abstractmethod
     def _accepted(self, value: Any) -> Iterator[Any]:
         """What would be accepted in place of `value`, best first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _list_matches(self, items: list[Any]) -> bool:
-        raise NotImplementedError
+        """Whether a list, typed as the field, is as `value` says."""
 
+    @abstractmethod
     def _holds(self, stated: Any, effective: Any) -> bool:
-        raise NotImplementedError
+        """Whether a value is as demanded: see `_Found`."""
 
+    @abstractmethod
     def _describe(self, values: list[str]) -> str:
-        raise NotImplementedError
+        """What is allowed, as text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from pytest_kspec.session.context import CheckContext, make_verifier
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
-from pytest_kspec.session.scoped import ScopeView
+from pytest_kspec.session.scoped import NAMES_SHOWN, ScopeView
 
 if TYPE_CHECKING:
     from pytest_kspec.signatures.verify import SignatureVerifier
@@ -137,7 +137,7 @@ class Run:
     def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
         """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
-        facts |= {"sha256": "", "recordedAt": "", "scope": ""}
+        facts |= {"sha256": "", "recordedAt": "", "scope": "", "templates": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -153,6 +153,7 @@ class Run:
                 facts["recordedAt"] = target.source.recorded().recorded_at
             scope = None if self.inactive(spec) else self._scope(spec, target)
             facts["scope"] = scope.note() if scope is not None else ""
+            facts["templates"] = _unexamined(known[0])
         return facts
 
     def close(self) -> None:
@@ -257,13 +258,14 @@ class Run:
         return spec.frameworks
 
     def _left_out(self, spec: SpecRun, facts: Mapping[str, str]) -> Iterator[NotEvaluated]:
-        """What a scope, a time or a version that is too new leaves out of this run."""
+        """What a scope, a time, a version that is too new or a foreign kind leaves out of this run."""
         asked = spec.spec.spec.pod_security
         unpinned = asked is not None and asked.enforce is not None and asked.version is None
         for key, why in (
             ("podSecurity.enforce", newer_standards(facts["version"]) if unpinned else ""),
             ("namespaceScope", facts["scope"]),
             ("timeBasedActivation", self.inactive(spec)),
+            ("workloads", facts["templates"]),
         ):
             if why:
                 yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
@@ -365,6 +367,21 @@ def make_shared_folder() -> Path:
 def remove_shared_folder(path: Path) -> None:
     """Raw pages hold what the cluster holds: nothing of them is left behind."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _unexamined(inventory: Inventory) -> str:
+    """Which pod templates no check is given, or ""."""
+    try:
+        found = sorted(map(str, inventory.unexamined_templates))
+    except SourceError as error:
+        return f"whether other kinds hold pod templates is unknown: {error.what}"
+    if not found:
+        return ""
+    more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
+    return (
+        "pod templates in kinds that are not Kubernetes' own are not examined (scan a cluster, which has their pods): "
+        f"{', '.join(found[:NAMES_SHOWN])}{more}"
+    )
 
 
 def _namespace_levels(spec: LoadedSpec) -> Iterator[ExemptionUse]:

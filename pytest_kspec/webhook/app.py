@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.enforce.admission import NotAReview
-from pytest_kspec.enforce.engines import webhook_asking
+from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.webhook import metrics
 from pytest_kspec.webhook.limits import Limits, Rate
@@ -50,7 +50,7 @@ class App:
             await _answer(send, 503 if reasons else 200, body.encode())
         elif path == "/metrics":
             await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
-        elif path == webhook_asking.PATH:
+        elif path == webhook_client.PATH:
             await _answer(send, 200, self._policies(), _JSON)
         else:
             await _answer(send, 404, b"there are /validate, /policies, /healthz, /readyz and /metrics\n")
@@ -59,10 +59,10 @@ class App:
         """What is in force here, for `kspec enforce --status`."""
         policies = self._reviewer.policies
         served = [
-            webhook_asking.ServedPolicy(key, policy.name, str(policy.mode))
+            webhook_client.ServedPolicy(key, policy.name, str(policy.mode))
             for key, policy in sorted(policies.by_id.items() if policies is not None else ())
         ]
-        return msgspec.json.encode(webhook_asking.Served(served))
+        return msgspec.json.encode(webhook_client.Served(served))
 
     async def _validate(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         requests = self._reviewer.metrics.requests

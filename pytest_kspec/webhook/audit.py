@@ -16,7 +16,7 @@ import msgspec
 
 from pytest_kspec import __version__
 from pytest_kspec.cluster.redact import REMOVED, is_credential
-from pytest_kspec.enforce.admission import AdmissionRequest, cut
+from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
 from pytest_kspec.enforce.decide import Decision, Failure, Found
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.model.finding import Finding, statement
@@ -244,15 +244,11 @@ def _cef(identity: str, name: str, severity: int, extension: dict[str, str]) -> 
         for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
     )
     fields = " ".join(
-        f"{key}={_escape(_cut_to(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
+        f"{key}={_escape(shorten(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
         for key, value in extension.items()
         if value
     )
     return f"CEF:0|{head}|{severity}|{fields}".encode()
-
-
-def _cut_to(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _escape(text: str, special: str) -> str:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,7 +42,7 @@ def _program(name: str) -> str:
     return program
 
 
-class _Server:
+class _Server(ABC):
     """Started in a folder of its own; another port is tried where one is taken."""
 
     def __init__(self, prefix: str) -> None:
@@ -49,8 +50,9 @@ class _Server:
         self.port = 0
         self._process: Process | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """Of the program, with arguments."""
 
     def start(self) -> Self:
         for attempt in range(1, _TRIES + 1):

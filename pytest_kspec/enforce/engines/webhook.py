@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_kspec.enforce.engines import Generated, InForce, Wanted
-from pytest_kspec.enforce.engines import webhook_asking as asking
+from pytest_kspec.enforce.engines import Generated, InForce, Wanted, webhook_client
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, spec_id
 from pytest_kspec.errors import KspecError
@@ -159,7 +158,7 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
         problem = f"it has no caBundle yet; unless public roots vouch for the webhook, {away}"
         return InForce(KIND, name, "", (problem,))
     try:
-        served = asking.served(client, writer.source)
+        served = webhook_client.served(client, writer.source)
     except KspecError as error:
         return InForce(KIND, name, registered, (f"what the webhook does could not be asked: {error.what}",))
     path = (client.get("service") or {}).get("path") or client.get("url", "")
