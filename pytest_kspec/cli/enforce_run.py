@@ -24,6 +24,7 @@ from pytest_kspec.enforce.plan import EnforcementPlan, NotEnforceable, enforceme
 from pytest_kspec.enforce.preview import preview
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, NotApplicable, ReportError
 from pytest_kspec.files import write_whole
+from pytest_kspec.reports.text import plural
 
 SYSTEM = "kube-system"
 _SHOWN, _SHOWN_DRY = 4, 40  # lines of a diff of one object: applied, and by --dry-run
@@ -163,7 +164,7 @@ def write_manifests(runs: Sequence[Run]) -> int:
         write_whole(Path(path), text.encode())
     except OSError as error:
         raise ReportError(f"cannot be written: {error.strerror or error}.", where=path) from error
-    say(f"{path}: {len(manifests)} objects")
+    say(f"{path}: {plural(len(manifests), 'object')}")
     return 0
 
 
