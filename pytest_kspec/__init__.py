@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_kspec.model.check import Requirement, Severity, Verdict
     from pytest_kspec.model.globs import Globs
     from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
+    from pytest_kspec.model.patterns import Pattern
     from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
     from pytest_kspec.model.scope import RESERVED_NAMESPACES
     from pytest_kspec.model.versions import Bound, Version
@@ -50,6 +51,7 @@ _HOME = {
     "Severity": "model.check",
     "Verdict": "model.check",
     "Globs": "model.globs",
+    "Pattern": "model.patterns",
     "Container": "model.resources",
     "PodShape": "model.resources",
     "Resource": "model.resources",
@@ -113,6 +115,7 @@ __all__ = [
     "NamespaceLevels",
     "NotApplicable",
     "NotServed",
+    "Pattern",
     "Permission",
     "PodCondition",
     "PodSecurityControl",

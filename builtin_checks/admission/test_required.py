@@ -14,11 +14,10 @@ from files are not visible through the API.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kspec import NotServed, Requirement, Resource, check
+from pytest_kspec import NotServed, Pattern, Requirement, Resource, check
 
 GROUP = "admissionregistration.k8s.io"
 
@@ -46,21 +45,19 @@ def requirements(spec: Any) -> Iterator[Requirement]:
 def test_required(requirement: Requirement, resources: Any, findings: Any) -> None:
     """A rule that nothing enforces at admission holds until the next deployment."""
     entry = requirement.value
-    pattern = entry.name_pattern or ".*"
+    pattern = Pattern(entry.name_pattern or ".*")
     try:
         objects = list(resources(entry.type, group=GROUP))
     except NotServed:
         objects = []
-    matching = [item for item in objects if re.fullmatch(pattern, item.name)]
+    matching = [item for item in objects if pattern.fullmatch(item.name)]
     idle = _without_effect(entry.type, matching, resources)
     counted = [item.name for item in matching if item.name not in idle]
     if len(counted) >= entry.min_count:
         return
     named = f" named {entry.name_pattern}" if entry.name_pattern else ""
     notes = [f"{name} {why}" for name, why in sorted(idle.items())]
-    if not matching and (
-        near := next((item.name for item in objects if re.search(pattern, item.name)), None)
-    ):
+    if not matching and (near := next((item.name for item in objects if pattern.search(item.name)), None)):
         notes.append(f"{near} matches in part only, and the whole name must match")
     findings.add(
         None,

@@ -201,7 +201,7 @@ class RequiredAdmission(SpecModel):
     type: AdmissionType = Field(description="Kind of the object.")
     name_pattern: Regex | None = Field(
         None,
-        description="Regular expression that the whole name matches, e.g. kyverno-.*; unset: any.",
+        description="Regular expression (RE2) that the whole name matches, e.g. kyverno-.*; unset: any.",
     )
     min_count: Count = Field(1, description="How many there must be.")
 

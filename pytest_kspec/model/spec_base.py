@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from pytest_kspec.model.images import RegistryPattern
+from pytest_kspec.model.patterns import MAX_LENGTH, Pattern
 from pytest_kspec.model.versions import BOUND_PATTERN, Bound
 
 
@@ -33,12 +33,7 @@ def _not_blank(value: str) -> str:
 
 
 def _regex(value: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}.") from error
+    Pattern(value)
     return value
 
 
@@ -84,7 +79,7 @@ def _api_group(value: str) -> str:
 
 
 _LABEL_NAME = r"[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?"
-_OBJECT_NAME = r"[^/%]*[^/%\s][^/%]*"
+_OBJECT_NAME = r"\s*[^/%\s][^/%]*"
 _QUALIFIED = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_QUALIFIED}"
 _LABEL_VALUE = rf"({_QUALIFIED})?"
@@ -141,7 +136,9 @@ Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Flag = StrictBool
 Count = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Regex = Annotated[str, Field(json_schema_extra={"format": "regex"}), AfterValidator(_regex)]
+Regex = Annotated[
+    str, Field(json_schema_extra={"format": "regex", "maxLength": MAX_LENGTH}), AfterValidator(_regex)
+]
 KubernetesVersion = Annotated[
     str,
     Field(json_schema_extra={"type": ["string", "number"], "pattern": BOUND_PATTERN}),

@@ -46,7 +46,7 @@ class SignerIdentity(SpecModel):
         None, description="Who: an e-mail address, or the URI of a workflow or a workload."
     )
     subject_reg_exp: Regex | None = Field(
-        None, description="Regular expression that the whole subject matches, instead of subject."
+        None, description="Regular expression (RE2) that the whole subject matches, instead of subject."
     )
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ THREADS = 8
 MAX_TOKEN_BYTES = 1 << 20
 _CHUNK = 64 << 10
 _SHOWN = 200
-_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+_PARAMETER = re.compile(r'(?<![a-zA-Z])([a-zA-Z]++)="([^"]*)"')
 
 
 class Patience(NamedTuple):

@@ -5,7 +5,6 @@ A trusted root is enough: nothing is asked of a network, but for the root of the
 
 from __future__ import annotations
 
-import re
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kspec.errors import SourceUnavailable, UsageError
+from pytest_kspec.model.patterns import Pattern
 from pytest_kspec.model.spec_signers import SignerIdentity
 from pytest_kspec.signatures.keys import require
 from pytest_kspec.signatures.stored import Bundle
@@ -92,7 +92,9 @@ class _AnyOf:
         subjects = _subjects(cert)
         for asked in self._identities:
             pattern = asked.subject_reg_exp
-            matching = [s for s in subjects if re.fullmatch(pattern, s)] if pattern else [asked.subject or ""]
+            matching = (
+                [s for s in subjects if Pattern(pattern).fullmatch(s)] if pattern else [asked.subject or ""]
+            )
             for subject in matching:
                 try:
                     Identity(identity=subject, issuer=asked.issuer).verify(cert)

@@ -30,7 +30,7 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
-_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_NEXT = re.compile(r'<([^<>]+)>\s*+;\s*+rel="?next"?')
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 

@@ -48,7 +48,7 @@ def keys(loaded: LoadedSpec) -> list[str]:
         (part({"publicKeys": ["key.pub"]}), "no file is read for a specification that is none itself"),
         (part({"identities": [{"issuer": "https://a.example"}]}), "either subject or subjectRegExp"),
         (part({"identities": [{**SOMEONE, "subjectRegExp": "x"}]}), "either subject or subjectRegExp"),
-        (part({"identities": [{"issuer": "x", "subjectRegExp": "("}]}), "is no regular expression"),
+        (part({"identities": [{"issuer": "x", "subjectRegExp": "("}]}), "is not a regular expression"),
         (part({"identities": [{"subject": "x"}]}), "issuer: required key is missing"),
         (part({"images": ["https://a"], "publicKeys": [PEM]}), "leave out the scheme"),
     ],

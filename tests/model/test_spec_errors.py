@@ -427,7 +427,7 @@ def test_w86_typos_are_errors() -> None:
         "s.yaml:8:12: admission.required[0].type: 'kyverno' is not allowed; allowed:"
         " ValidatingWebhookConfiguration,"
         " MutatingWebhookConfiguration, ValidatingAdmissionPolicy, MutatingAdmissionPolicy.",
-        "s.yaml:8:34: admission.required[0].namePattern: '[' is no regular expression:"
-        " unterminated character set at position 0.",
+        "s.yaml:8:34: admission.required[0].namePattern: '[' is not a regular expression (RE2 syntax):"
+        " missing ]: [.",
         "s.yaml:8:49: admission.required[0].minCount: must be at least 0, found -1.",
     ]

@@ -108,7 +108,7 @@ def _expected(rule: ImageRule) -> str:
 
 def _matches(pattern: RegistryPattern) -> str:
     """Whether the name of `i` fits the pattern: it, or what is below it."""
-    host = "[^/]+" if pattern.host.pattern == ".*" else pattern.host.pattern
-    paths = ["".join(f"/{segment.pattern}" for segment in segments) for segments in pattern.paths]
+    host = pattern.host.expression
+    paths = ["".join(f"/{segment.expression}" for segment in segments) for segments in pattern.paths]
     path = paths[0] if len(paths) == 1 else f"(?:{'|'.join(paths)})"
     return f"i.name.matches({literal(f'^{host}{path}(?:/.*)?$')})"
