@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from pytest_kspec.model.globs import Globs
     from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
     from pytest_kspec.model.patterns import Pattern
-    from pytest_kspec.model.resources import Container, PodShape, Resource, Resources, Workload
+    from pytest_kspec.model.resources import (
+        Container,
+        PodShape,
+        Resource,
+        Resources,
+        Workload,
+        unknown_labels,
+    )
     from pytest_kspec.model.scope import RESERVED_NAMESPACES
     from pytest_kspec.model.versions import Bound, Version
     from pytest_kspec.rules.base import Rule, ServiceRule, Violation
@@ -57,6 +64,7 @@ _HOME = {
     "Resource": "model.resources",
     "Resources": "model.resources",
     "Workload": "model.resources",
+    "unknown_labels": "model.resources",
     "Rule": "rules.base",
     "ServiceRule": "rules.base",
     "Violation": "rules.base",
@@ -146,6 +154,7 @@ __all__ = [
     "pod_security_minor",
     "pod_security_strictness",
     "read_grants",
+    "unknown_labels",
 ]
 __version__ = "0.1.0"
 

@@ -9,7 +9,8 @@ Source:            Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kube
 Policies only add: what one of them allows, another cannot deny. So an allow-everything policy for all pods
 defeats a default deny beside it, and a policy for all pods that has some rules is no default deny by itself,
 for its next rule would change the default. Policy types are defaulted as by the API server: Ingress always,
-Egress with egress rules.
+Egress with egress rules. Of manifests, every namespace is examined that some object is in, by the policies
+in the files.
 
 Not seen: pods with hostNetwork (no NetworkPolicy applies to them), whether the network plugin enforces
 policies, and other engines (AdminNetworkPolicy, Cilium, Calico): only NetworkPolicies count.

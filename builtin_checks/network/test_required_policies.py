@@ -5,7 +5,7 @@ Allowed values:    the name is there
 Source:            the specification, network.requiredPolicies; CIS Kubernetes Benchmark 1.10, 5.3.2
 
 Only the name is compared. A `namespaces` entry without wildcards that names no namespace of the cluster is a
-finding: the policy cannot be there either.
+finding: the policy cannot be there either. Of manifests, every namespace counts that some object is in.
 """
 
 from __future__ import annotations
@@ -57,5 +57,6 @@ def test_required_policies(
                 None,
                 path=f"namespaces[{wanted}]",
                 expected=f"namespace {wanted} with NetworkPolicy {name}",
-                message=f"namespace {wanted}, which must hold NetworkPolicy {name}, does not exist",
+                message=f"namespace {wanted}, which must hold NetworkPolicy {name}, "
+                + ("is in no file" if cluster.source == "manifests" else "does not exist"),
             )

@@ -15,6 +15,9 @@ level, or no version, is a finding always.
 
 An exempted namespace needs its exemption's level at `enforce`; `audit` and `warn` then need no more than that
 level. An expired exemption does not count.
+
+Manifests need not contain the Namespaces that their objects are in. The labels of such a namespace are not known: it is
+listed as not evaluated, and the requirement does not pass.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from typing import Any
 from pytest_kspec import (
     RESERVED_NAMESPACES,
     NamespaceLevels,
+    NotApplicable,
     check,
     pod_security_minor,
     pod_security_strictness,
+    unknown_labels,
 )
 
 PREFIX = "pod-security.kubernetes.io/"
@@ -59,13 +64,18 @@ def version_problem(actual: str | None, asked: str | None) -> str:
 def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:
     """Report every namespace whose labels for this mode ask for less than `asked`."""
     levels = NamespaceLevels(spec.pod_security)
+    unknown = []
     for namespace in namespaces:
+        try:
+            labels = namespace.labels
+        except NotApplicable:
+            unknown.append(namespace.name)
+            continue
         needed = levels.of(namespace.name, asked)
         if mode != "enforce" and (pod_security_strictness(needed) or 0) > (
             pod_security_strictness(asked) or 0
         ):
             needed = asked
-        labels = namespace.labels
         version = spec.pod_security.version
         for key, problem, good in (
             (f"{PREFIX}{mode}", level_problem(labels.get(f"{PREFIX}{mode}"), needed), needed),
@@ -86,6 +96,8 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
                     if namespace.name.startswith(RESERVED_NAMESPACES)
                     else {"metadata": {"labels": {key: good}}},
                 )
+    if unknown:
+        findings.skip(unknown_labels(unknown))
 
 
 @check(

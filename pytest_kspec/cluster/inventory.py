@@ -6,7 +6,7 @@ Also knows which object controls which, so that a Deployment and its pods are on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef
-from pytest_kspec.model.resources import ClusterInfo, Resource, ResourceType, Workload
+from pytest_kspec.model.resources import ClusterInfo, NamedNamespace, Resource, ResourceType, Workload
 
 if TYPE_CHECKING:
     from pytest_kspec.cluster.shared import Shared
@@ -88,9 +88,12 @@ class Inventory:
     def list(self, kind: str, group: str | None = None) -> Sequence[Resource]:
         """All objects of a kind, sorted by namespace and name; pods and controllers come as `Workload`.
 
-        Without a group: the core group's kind, else the built-in one, else any.
+        Without a group: the core group's kind, else the built-in one, else any. Namespaces of manifests include those
+        that only other objects name, as `NamedNamespace`.
         Raises SourceError: AccessDenied, NotServed, SourceUnavailable, Malformed.
         """
+        if self._open_ended and kind == "Namespace" and not group:
+            return self._namespaces
         found = self.find(kind, group)
         if found is None:
             if self._open_ended:
@@ -137,6 +140,30 @@ class Inventory:
         builtin = {(t.group, t.kind) for t in builtin_types()}
         others = [t for t in self.types() if (t.group, t.kind) not in builtin]
         return tuple(item.ref for t in others for item in self._listed(t) if _has_pod_template(item))
+
+    @cached_property
+    def _namespaces(self) -> tuple[Resource, ...]:
+        """Of manifests: the Namespaces in the files, and those that other objects are in."""
+        found = self.find("Namespace", "")
+        listed = self._listed(found) if found is not None else ()
+        named = self.info.namespaces.difference(item.name for item in listed)
+        return tuple(sorted((*listed, *map(NamedNamespace, named)), key=_place))
+
+    @cached_property
+    def namespace_labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Labels of each namespace that are known. Raises SourceError."""
+        listed = self.list("Namespace", "")
+        return {item.name: item.labels for item in listed if not isinstance(item, NamedNamespace)}
+
+    @property
+    def unlabelled_namespaces(self) -> tuple[str, ...]:
+        """Namespaces whose labels are not known, since only other objects of the manifests name them.
+
+        Empty for other sources. Raises SourceError.
+        """
+        if not self._open_ended:
+            return ()
+        return tuple(item.name for item in self._namespaces if isinstance(item, NamedNamespace))
 
     def close(self) -> None:
         """Give back connections and files of the source."""

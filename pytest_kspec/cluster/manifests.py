@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
-from pytest_kspec.cluster.kinds import type_of
+from pytest_kspec.cluster.kinds import builtin_types, type_of
 from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceUnavailable
@@ -80,9 +80,8 @@ class ManifestSource:
         self._held: _Held | None = None
 
     def info(self) -> ClusterInfo:
-        """Only a name: manifests have no version and no UID."""
-        self._load()
-        return ClusterInfo(self.name, self.kind)
+        """A name, and the namespaces that objects are in: manifests have no version and no UID."""
+        return ClusterInfo(self.name, self.kind, namespaces=self._load().namespaces())
 
     def types(self) -> Sequence[ResourceType]:
         """The kinds that the files hold. Raises SourceUnavailable where a file cannot be read."""
@@ -132,6 +131,16 @@ class _Held:
         self.objects: dict[tuple[str, str], list[bytes]] = {}
         self.empty_list = False
         self._places: dict[tuple[str, str, str, str], str] = {}
+        self._named: set[tuple[str, str, str]] = set()
+
+    def namespaces(self) -> frozenset[str]:
+        """Those that objects of a namespaced kind are in. Custom objects without one may belong to the cluster."""
+        builtin = {(t.group, t.kind) for t in builtin_types()}
+        return frozenset(
+            namespace or _DEFAULT
+            for group, kind, namespace in self._named
+            if self.types[group, kind].namespaced and (namespace or (group, kind) in builtin)
+        )
 
     def add_file(self, raw: Buffer, path: str) -> None:
         start = bytes(raw[:4096]).removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -158,9 +167,10 @@ class _Held:
             wrapped = b'{"kind":"List","items":' + bytes(raw) + b"}"
             return self._add_json(wrapped, path)
         if b'"Pod' in bytes(raw[:4096]) and (pods := PodPage.of(raw)):  # the usual big list, by far
+            key = self._type("v1", "Pod", "")
             for index, (namespace, name) in enumerate(pods.names()):
-                self._note("", "Pod", namespace, name, f"{path}, items[{index}]")
-            self.pages.setdefault(self._type("v1", "Pod", ""), []).append(pods)
+                self._note(*key, namespace, name, f"{path}, items[{index}]")
+            self.pages.setdefault(key, []).append(pods)
             return None
         found = _LIST.decode(raw)
         if found.items is None or not found.kind.endswith("List"):
@@ -242,6 +252,7 @@ class _Held:
 
     def _note(self, group: str, kind: str, namespace: str, name: str, place: str) -> None:
         """One object may be in one place only: nobody could tell which one counts."""
+        self._named.add((group, kind, namespace))
         if not name:
             return
         first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), place)

@@ -65,7 +65,9 @@ class MemorySource:
 
     def info(self) -> ClusterInfo:
         """As given."""
-        return self._info
+        if self.kind != "manifests":
+            return self._info
+        return self._info._replace(namespaces=frozenset(self._namespaces()))
 
     def types(self) -> Sequence[ResourceType]:
         """Built-in kinds (live only) and the kinds of the objects."""
@@ -79,6 +81,12 @@ class MemorySource:
         if key not in self._types:
             raise refusals.not_served(resource_type.kind, resource_type.group, self.name)
         yield msgspec.json.encode({"items": self._items.get(key, [])})
+
+    def _namespaces(self) -> Iterator[str]:
+        for key, items in self._items.items():
+            if self._types[key].namespaced:
+                for item in items:
+                    yield (item.get("metadata") or {}).get("namespace") or "default"
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -6,7 +6,7 @@ The same rules and exemptions as admission, on the objects of any source. An own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -18,7 +18,7 @@ from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
 from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
 from pytest_kspec.model.finding import ResourceRef, path_in, plain, statement
-from pytest_kspec.model.resources import Resource, Workload
+from pytest_kspec.model.resources import Resource, Workload, unknown_labels
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import not_allowed
@@ -139,10 +139,13 @@ def _scope(plan: EnforcementPlan, inventory: Inventory, errors: list[str]) -> Ca
     scope = plan.spec.spec.namespace_scope
     if scope is None:
         return lambda namespace: True
-    labels: dict[str, Any] = {}
+    labels: Mapping[str, Mapping[str, str]] = {}
     if scope.namespace_selector is not None:
         try:
-            labels = {item.name: item.labels for item in inventory.list("Namespace", "")}
+            labels = inventory.namespace_labels
+            unknown = unknown_labels(inventory.unlabelled_namespaces)
         except KspecError as error:
-            errors.append(str(error))
+            unknown = str(error)
+        if unknown:
+            errors.append(unknown)
     return lambda namespace: in_scope(scope, namespace, labels.get(namespace, {}))

@@ -6,13 +6,13 @@ evaluated once for each shape. `Workload` is a pod, or a controller's template s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 
-from pytest_kspec.errors import Malformed
+from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.model.finding import ResourceRef
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -46,12 +46,16 @@ class ResourceType(NamedTuple):
 
 
 class ClusterInfo(NamedTuple):
-    """What is known of a cluster without listing it. version: gitVersion ("v1.34.1-eks-113cf36") or ""; uid or ""."""
+    """What is known of a cluster without listing it. version: gitVersion ("v1.34.1-eks-113cf36") or ""; uid or "".
+
+    namespaces: of manifests, the namespaces that their objects are in
+    """
 
     name: str
     source: str
     version: str = ""
     uid: str = ""
+    namespaces: frozenset[str] = frozenset()
 
 
 class Resource:
@@ -95,6 +99,46 @@ class Resource:
 
     def __repr__(self) -> str:
         return f"<{self.ref}>"
+
+
+class NamedNamespace(Resource):
+    """A namespace that objects of manifests are in, while no file contains the Namespace object.
+
+    That it exists is known, its labels and annotations are not: reading them raises NotApplicable, so that no check
+    takes them for unset.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        self.api_version = "v1"
+        self.kind = "Namespace"
+        self.name = name
+        self.namespace = self.uid = ""
+        self.owner = self.ref
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what `__init__` leaves unset."""
+        if name in ("labels", "annotations", "_raw", "raw"):
+            raise NotApplicable(unknown_labels([self.name]))
+        raise AttributeError(name)
+
+
+NAMES_SHOWN = 8
+
+
+def unknown_labels(names: Iterable[str]) -> str:
+    """Why nothing that depends on the labels of these namespaces can be evaluated; "" for no names."""
+    ordered = sorted(names)
+    if not ordered:
+        return ""
+    shown = ", ".join(ordered[:NAMES_SHOWN])
+    more = f" and {len(ordered) - NAMES_SHOWN} more" if len(ordered) > NAMES_SHOWN else ""
+    namespaces, objects = ("namespace", "object") if len(ordered) == 1 else ("namespaces", "objects")
+    return (
+        f"the labels of {namespaces} {shown}{more} are not known: "
+        f"no file contains the Namespace {objects}. Add the {objects} to the manifests."
+    )
 
 
 class Container(NamedTuple):

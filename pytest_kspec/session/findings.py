@@ -23,7 +23,14 @@ from pytest_kspec.model.finding import (
     plain,
     statement,
 )
-from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Resources, Workload
+from pytest_kspec.model.resources import (
+    CONTAINER_LISTS,
+    NamedNamespace,
+    PodShape,
+    Resource,
+    Resources,
+    Workload,
+)
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
 from pytest_kspec.rules.fieldpath import not_allowed
 from pytest_kspec.rules.repair import in_template, repair
@@ -169,7 +176,9 @@ class Findings:
             return
         labels: Mapping[str, str] = {}
         if isinstance(resource, Resource):
-            ref, owner, labels = resource.ref, resource.owner, resource.labels
+            ref, owner = resource.ref, resource.owner
+            if not isinstance(resource, NamedNamespace):  # no exemption is by labels that nobody knows
+                labels = resource.labels
         else:
             ref = owner = resource or CLUSTER
         if self._covers is not None and not self._covers(ref):

@@ -24,6 +24,7 @@ from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.clock import now
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
+from pytest_kspec.model.resources import NAMES_SHOWN, unknown_labels
 from pytest_kspec.model.result import (
     CheckResult,
     ClusterResult,
@@ -43,9 +44,10 @@ from pytest_kspec.session.context import CheckContext, make_verifier
 from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
-from pytest_kspec.session.scoped import NAMES_SHOWN, ScopeView
+from pytest_kspec.session.scoped import ScopeView
 
 if TYPE_CHECKING:
+    from pytest_kspec.model.spec import PodSecurity
     from pytest_kspec.signatures.verify import SignatureVerifier
 
 KEY = pytest.StashKey["Run"]()
@@ -137,7 +139,7 @@ class Run:
     def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
         """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
-        facts |= {"sha256": "", "recordedAt": "", "scope": "", "templates": ""}
+        facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -153,6 +155,7 @@ class Run:
                 facts["recordedAt"] = target.source.recorded().recorded_at
             scope = None if self.inactive(spec) else self._scope(spec, target)
             facts["scope"] = scope.note() if scope is not None else ""
+            facts["labels"] = _unlabelled(known[0], scope)
             facts["templates"] = _unexamined(known[0])
         return facts
 
@@ -263,6 +266,7 @@ class Run:
         unpinned = asked is not None and asked.enforce is not None and asked.version is None
         for key, why in (
             ("podSecurity.enforce", newer_standards(facts["version"]) if unpinned else ""),
+            *((f"podSecurity.{mode}", facts["labels"]) for mode in _label_modes(asked)),
             ("namespaceScope", facts["scope"]),
             ("timeBasedActivation", self.inactive(spec)),
             ("workloads", facts["templates"]),
@@ -382,6 +386,21 @@ def _unexamined(inventory: Inventory) -> str:
         "pod templates in kinds that are not Kubernetes' own are not examined (scan a cluster, which has their pods): "
         f"{', '.join(found[:NAMES_SHOWN])}{more}"
     )
+
+
+def _unlabelled(inventory: Inventory, scope: ScopeView | None) -> str:
+    """Why labels of namespaces in scope are not known, or ""."""
+    try:
+        found = inventory.unlabelled_namespaces
+        return unknown_labels(name for name in found if scope is None or scope.covers_namespace(name))
+    except SourceError:
+        return ""  # an error of every check that asks for namespaces
+
+
+def _label_modes(section: PodSecurity | None) -> Iterator[str]:
+    """The keys of the Pod Security labels that a specification asks for."""
+    if section is not None:
+        yield from (mode for mode in ("enforce", "audit", "warn") if getattr(section, mode) is not None)
 
 
 def _namespace_levels(spec: LoadedSpec) -> Iterator[ExemptionUse]:

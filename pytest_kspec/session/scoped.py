@@ -7,20 +7,17 @@ an object in scope may rest on objects that are not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kspec.errors import SourceError
 from pytest_kspec.model.finding import ResourceRef
-from pytest_kspec.model.resources import Resource
+from pytest_kspec.model.resources import NAMES_SHOWN, Resource
 from pytest_kspec.model.scope import in_scope
 
 if TYPE_CHECKING:
     from pytest_kspec.cluster.inventory import Inventory
     from pytest_kspec.model.spec_operator import NamespaceScope
-
-NAMES_SHOWN = 8
 
 R = TypeVar("R", bound=Resource)
 
@@ -75,7 +72,7 @@ class ScopeView:
     def _decide(self, name: str) -> bool:
         if self._scope.namespace_selector is None or not in_scope(self._by_name, name, {}):
             return in_scope(self._by_name, name, {})
-        labels = self._labels.get(name)
+        labels = self._inventory.namespace_labels.get(name)
         if labels is None:
             raise SourceError(
                 f"whether namespace {name} is in scope depends on its labels, but there is no Namespace {name}.",
@@ -86,13 +83,6 @@ class ScopeView:
             )
         return in_scope(self._scope, name, labels)
 
-    @cached_property
-    def _labels(self) -> Mapping[str, Mapping[str, str]]:
-        return {item.name: item.labels for item in self._inventory.list("Namespace", "")}
-
     @property
     def _names(self) -> set[str]:
-        names = set(self._labels)
-        if self._inventory.source.kind == "manifests":  # which need not hold the Namespaces
-            names |= {item.namespace for item in self._inventory.workloads() if item.namespace}
-        return names
+        return {item.name for item in self._inventory.list("Namespace", "")}

@@ -54,7 +54,7 @@ def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
         "Pod shop/f",
         "Deployment shop/web",
     ]
-    assert inventory.info == ClusterInfo("k8s", "manifests")
+    assert inventory.info == ClusterInfo("k8s", "manifests", namespaces=frozenset({"default", "shop"}))
     assert inventory.list("NetworkPolicy") == ()
 
 
