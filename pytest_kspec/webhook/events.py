@@ -16,6 +16,7 @@ from pytest_kspec.enforce.admission import cut
 from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.audit import Record
+from pytest_kspec.webhook.sink import Lost
 
 REASONS = {
     "denied": "PolicyViolation",
@@ -34,7 +35,7 @@ COMPONENT = "kspec-webhook"
 
 
 class EventSink:
-    """Writes Events. Raises the first error of a batch after having tried all of it."""
+    """Writes Events. Tries all of a batch, then raises Lost with the number of Events that the cluster did not take."""
 
     name = "events"
 
@@ -46,7 +47,7 @@ class EventSink:
 
     def write(self, records: Sequence[Record]) -> None:
         """One batch of audit records."""
-        failed: KspecError | None = None
+        failed: list[KspecError] = []
         for entry in records:
             event = event_of(entry)
             if event is None or self._seen_lately(event) or self._too_many():
@@ -54,9 +55,9 @@ class EventSink:
             try:
                 self._access.do(methodcaller("create", event))
             except KspecError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                failed.append(error)
+        if failed:
+            raise Lost(len(failed), str(failed[0])) from failed[0]
 
     def close(self) -> None:
         """Nothing to do."""

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MIB = 1 << 20
 REMEMBERED_CLIENTS = 1024
+ONE_READ = 256 << 10
+"""Bytes that may come at once: so much of the request before may stand before a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,27 @@ class Rate:
 
 
 def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol with two limits that it does not have.
+    """Uvicorn's protocol with the limits that it does not have. on_refused: once for each connection that is ended.
 
-    Connections beyond the limit are closed at once instead of being held open for a 503, and a request
-    whose headers do not arrive in time ends its connection.
+    Connections beyond the limit are closed at once instead of being held open for a 503. A request ends its
+    connection whose headers do not arrive in time, or whose first line, headers, or anything that the parser
+    collects before it hands it on (one endless header, trailers, chunk extensions), are larger than allowed.
     """
+    most = 2 * limits.body + limits.headers  # bytes of one request, with what chunks add to a body
 
     class Limited(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
         _size = 0
+        _received = 0
+        _refused = False
+
+        def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
+            super().data_received(data)
+            self._received += len(data)
+            if self._received > (most if self._deadline is None else limits.headers + ONE_READ):
+                self._refuse()
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -86,7 +100,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._size = 0
+            self._size = self._received = 0
             if self._deadline is None:
                 self._expect_headers()
 
@@ -102,6 +116,12 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
                 return
             super().on_headers_complete()
 
+        def on_url(self, url: bytes) -> None:
+            super().on_url(url)
+            self._size += len(url)
+            if self._size > limits.headers:
+                self._refuse()
+
         def _expect_headers(self) -> None:
             self._deadline = self.loop.call_later(limits.headers_s, self._refuse)
 
@@ -111,7 +131,10 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
                 self._deadline = None
 
         def _refuse(self) -> None:
-            on_refused()
-            self.transport.abort()
+            # The parser goes on through what it was given, and comes back with each further header.
+            if not self._refused:
+                self._refused = True
+                on_refused()
+                self.transport.abort()
 
     return Limited

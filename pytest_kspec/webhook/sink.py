@@ -1,7 +1,7 @@
 """Where records go: a queue of bounded length and a thread. Whoever adds a record never waits.
 
-A full queue drops what comes and counts it. A sink that fails (a full disk, an API server that is away) loses
-its batch, counts it, and goes on with the next.
+A full queue drops what comes and counts it. A sink that fails (a full disk, an API server that is away) says how many
+records it lost, which are counted, and goes on with the next. Records are never retried: what comes now matters more.
 """
 
 from __future__ import annotations
@@ -9,22 +9,33 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import sys
+import select
+import stat
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook import audit
 
 log = logging.getLogger("kspec.webhook")
 
 BATCH = 200
+STALLED_S = 5.0
+"""How long a pipe may take nothing before what is to be written is lost."""
 _STOP = object()
+_STDOUT = 1
+
+
+class Lost(Exception):
+    """`count` records of a batch were lost; the text says why."""
+
+    def __init__(self, count: int, why: str) -> None:
+        self.count = count
+        super().__init__(why)
 
 
 class Sink(Protocol):
-    """Takes records in order, in one thread. Raises OSError or KspecError where they are lost."""
+    """Takes records in order, in one thread. Raises Lost where some are lost."""
 
     name: str
 
@@ -44,7 +55,9 @@ class Queue:
         self._sink = sink
         self._queue: queue.Queue[Any] = queue.Queue(length)
         self._on_dropped = on_dropped
-        self._complained = False
+        self._lock = threading.Lock()
+        self._lost = 0  # since the last complaint
+        self._in_hand = 0  # being written now
         self._thread = threading.Thread(target=self._run, name=f"kspec-{sink.name}", daemon=True)
         self._thread.start()
 
@@ -53,16 +66,18 @@ class Queue:
         try:
             self._queue.put_nowait(record)
         except queue.Full:
-            self._on_dropped(self._sink.name, 1)
-            self._complain("its queue is full")
+            self._count(1, "its queue is full")
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is left, for at most so many seconds."""
+        """Write what is left, for at most so many seconds; what is not written then is lost."""
         try:
             self._queue.put(_STOP, timeout=timeout_s)
+            self._thread.join(timeout_s)
+            left = self._queue.qsize() - 1
         except queue.Full:
-            return
-        self._thread.join(timeout_s)
+            left = self._queue.qsize()
+        if self._thread.is_alive():
+            self._count(max(left, 0) + self._in_hand, "the server ends, and they are not written yet")
 
     def _run(self) -> None:
         stopped = False
@@ -75,23 +90,41 @@ class Queue:
                     break
             stopped = batch[-1] is _STOP
             records = batch[:-1] if stopped else batch
-            try:
-                if records:
-                    self._sink.write(records)
-                    self._complained = False
-            except (OSError, KspecError) as error:
-                self._on_dropped(self._sink.name, len(records))
-                self._complain(str(error))
+            if records:
+                self._in_hand = len(records)
+                self._write(records)
+                self._in_hand = 0
         self._sink.close()
 
-    def _complain(self, what: str) -> None:
-        if not self._complained:
-            self._complained = True
-            log.error("%s: records are lost: %s", self._sink.name, what)
+    def _write(self, records: Sequence[Any]) -> None:
+        try:
+            self._sink.write(records)
+        except Lost as error:
+            self._count(error.count, str(error))
+        except Exception as error:  # noqa: BLE001 - a thread that ends would lose all that follows, in silence
+            self._count(len(records), f"{type(error).__name__}: {error}")
+        else:
+            with self._lock:
+                lost, self._lost = self._lost, 0
+            if lost:
+                log.warning("%s: records are written again; %d were lost", self._sink.name, lost)
+
+    def _count(self, lost: int, why: str) -> None:
+        """Count lost records; say it once until one is written again."""
+        with self._lock:
+            first, self._lost = not self._lost, self._lost + lost
+        if lost:
+            self._on_dropped(self._sink.name, lost)
+            if first:
+                log.error("%s: records are lost: %s", self._sink.name, why)
 
 
 class AuditLog:
-    """A file that is appended to, or standard output. A file that was moved away (logrotate) is made anew."""
+    """A file that is appended to, or standard output. A file that was moved away (logrotate) is made anew.
+
+    A record is written whole or is lost, and is never appended to the rest of another: after a line that was cut
+    off, by this process or by the one before, comes a line end first.
+    """
 
     name = "audit"
 
@@ -99,29 +132,82 @@ class AuditLog:
         """`path`: "-" is standard output. Raises OSError where it cannot be opened."""
         self._path = path
         self._form = form
-        self._stream = self._open()
+        self._descriptor = -1
+        self._torn = False
+        self._open()
 
     def write(self, records: Sequence[Any]) -> None:
-        """One batch, one write."""
-        lines = b"".join(line + b"\n" for entry in records for line in self._form(entry))
-        if self._path != "-" and self._moved():
-            self._stream.close()
-            self._stream = self._open()
-        self._stream.write(lines)
-        self._stream.flush()
+        """One batch. Raises Lost with the number of records that are not in the log."""
+        made = [b"".join(line + b"\n" for line in self._form(entry)) for entry in records]
+        written = 0
+        try:
+            if self._descriptor < 0 or self._moved():
+                self.close()
+                self._open()
+            content = b"".join((b"\n", *made) if self._torn else made)
+            skipped = len(content) - sum(map(len, made))
+            while written < len(content):
+                count = self._write_some(memoryview(content)[written:])
+                written += count
+                if count:
+                    self._torn = content[written - 1 : written] != b"\n"
+        except OSError as error:
+            raise Lost(len(made) - _whole(made, written - skipped if written else 0), _why(error)) from error
 
     def close(self) -> None:
         """Close the file."""
-        if self._path != "-":
-            self._stream.close()
+        if self._descriptor >= 0 and self._path != "-":
+            os.close(self._descriptor)
+        self._descriptor = -1
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> None:
         if self._path == "-":
-            return sys.stdout.buffer
-        return open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
+            self._descriptor = _STDOUT
+            return
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._torn = _ends_torn(self._path)
+
+    def _write_some(self, content: memoryview) -> int:
+        """How much of it was written: less than all where a disk or a pipe is full."""
+        try:
+            return os.write(self._descriptor, content)
+        except BlockingIOError:  # a pipe that somebody set to non-blocking
+            _, ready, _ = select.select((), (self._descriptor,), (), STALLED_S)
+            if not ready:
+                raise
+            return 0
 
     def _moved(self) -> bool:
+        if self._path == "-":
+            return False
         try:
-            return not os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except FileNotFoundError:
             return True
+
+
+def _whole(made: Sequence[bytes], written: int) -> int:
+    """How many of these are whole in what was written."""
+    for index, content in enumerate(made):
+        written -= len(content)
+        if written < 0:
+            return index
+    return len(made)
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _ends_torn(path: str) -> bool:
+    """Whether a file ends within a line; where that cannot be read, it may."""
+    try:
+        with open(path, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return False
+            if not stream.seek(0, os.SEEK_END):
+                return False
+            stream.seek(-1, os.SEEK_END)
+            return stream.read(1) != b"\n"
+    except OSError:
+        return True

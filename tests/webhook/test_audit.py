@@ -8,10 +8,9 @@ import threading
 import pytest
 
 from pytest_kspec.enforce.decide import decide, not_evaluated
-from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.events import A_MINUTE, EventSink, event_of
-from pytest_kspec.webhook.sink import AuditLog, Queue
+from pytest_kspec.webhook.sink import AuditLog, Lost, Queue
 from tests.webhook.reviewing import NOW, container, forbid, pod, policies, policy, request, require
 
 
@@ -233,7 +232,7 @@ class Slow:
     def write(self, records):
         self.gate.wait(10)
         if "fail" in records:
-            raise SourceUnavailable("away")
+            raise Lost(records.count("fail"), "away")
         self.written += records
 
     def close(self):
@@ -252,7 +251,7 @@ def test_a_sink_that_waits_holds_up_nobody_and_what_is_lost_is_counted():
     assert len(sink.written) - 1 + len(dropped) == 300
 
 
-def test_a_sink_that_fails_loses_a_batch_and_goes_on():
+def test_a_sink_that_fails_says_what_it_lost_and_goes_on():
     sink, dropped = Slow(), []
     sink.gate.set()
     queue = Queue(sink, 10, lambda name, count: dropped.append(count))

@@ -1,7 +1,9 @@
 """The process on a real socket: what is refused, what is limited, what is ready, how it ends."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -148,6 +150,45 @@ def test_headers_without_end_end_the_connection(server):
     except OSError:
         pass
     assert client.receive() == (0, b"")
+
+
+def refused_connections(server):
+    """The count of ended connections, read from the metrics."""
+    text = get(server.port, "/metrics")[1]
+    return float(re.search(r"^kspec_webhook_connections_refused_total (\S+)$", text, re.M)[1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"".join(b"X-%d: %s\r\n" % (number, b"y" * 500) for number in range(2000)),
+        b"X: " + b"y" * (1 << 20),
+        b"".join(b"X-%d: %s\r\n" % (number, b"y" * 70_000) for number in range(9)),
+    ],
+    ids=["many headers", "one endless header", "large headers"],
+)
+@pytest.mark.parametrize(
+    "start", [b"POST /validate HTTP/1.1\r\n", b"GET /" + b"u" * (1 << 20)], ids=["", "endless url"]
+)
+def test_a_connection_that_is_ended_is_counted_once(server, start, content):
+    before = refused_connections(server)
+    client = Client(server)
+    with contextlib.suppress(OSError):
+        client.socket.sendall(start + content)
+    assert client.receive() == (0, b"")
+    assert refused_connections(server) == before + 1
+
+
+def test_an_endless_trailer_ends_the_connection(server):
+    before = refused_connections(server)
+    client = Client(server)
+    head = b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with contextlib.suppress(OSError):
+        client.socket.sendall(head + b"1\r\n{\r\n0\r\nX: ")
+        for _ in range(64):
+            client.socket.sendall(b"y" * (1 << 16))
+    assert client.receive()[0] in (0, 408)
+    assert refused_connections(server) == before + 1
 
 
 def test_slow_headers_and_slow_bodies_end_in_time(server):
