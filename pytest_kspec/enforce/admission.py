@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
+from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, type_of
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model.finding import ResourceRef
@@ -24,6 +24,14 @@ MESSAGE_LENGTH = 8_000
 MAX_WARNINGS = 15
 
 _NOTHING = msgspec.Raw(b"")
+_NO_OBJECT = (b"", b"null")
+_EVALUATED = frozenset({*TEMPLATE_PATHS, ("", "Service")})
+_KINDS = {
+    (group, type_of(f"{group}/v1".lstrip("/"), kind).plural): kind for group, kind in sorted(_EVALUATED)
+}
+"""(group, resource) → kind of what is evaluated."""
+_OF_THE_KIND = frozenset({"", "status", "ephemeralcontainers", "resize"})
+"""Subresources whose object is the whole object; others (scale, eviction, binding, exec) have kinds of their own."""
 
 
 class NotAReview(KspecError):
@@ -43,6 +51,13 @@ class GroupKind(msgspec.Struct, frozen=True, gc=False):
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+class GroupResource(msgspec.Struct, frozen=True, gc=False):
+    """`resource` of a request."""
+
+    group: str = ""
+    resource: str = ""
+
+
 class User(msgspec.Struct, frozen=True, gc=False):
     """Who asks."""
 
@@ -54,6 +69,7 @@ class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False):
 
     uid: str
     kind: GroupKind
+    resource: GroupResource = GroupResource()
     operation: str = ""
     namespace: str = ""
     name: str = ""
@@ -66,12 +82,17 @@ class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False):
     @property
     def has_object(self) -> bool:
         """Whether there is an object to examine; a DELETE has none."""
-        return memoryview(self.object).nbytes > len("null")
+        return _is_there(self.object)
 
     @property
     def has_old_object(self) -> bool:
         """Whether an object is changed."""
-        return memoryview(self.old_object).nbytes > len("null")
+        return _is_there(self.old_object)
+
+
+def _is_there(raw: msgspec.Raw) -> bool:
+    """Short objects are compared, long ones never copied: `[]`, `true` and `{}` are there, and wrong."""
+    return memoryview(raw).nbytes > len("null") or bytes(raw) not in _NO_OBJECT
 
 
 class _Review(msgspec.Struct, gc=False):
@@ -98,6 +119,38 @@ def read_review(body: bytes) -> AdmissionRequest:
     return review.request
 
 
+def impossible(request: AdmissionRequest) -> str:
+    """What makes it a request that no API server sends; "" for nothing.
+
+    What such a request is about nobody knows, so it must not pass for one that is about nothing.
+    """
+    new, old = request.has_object, request.has_old_object
+    match request.operation:
+        case "CREATE":
+            wrong = "has no object" if not new else "has an oldObject" if old else ""
+        case "UPDATE":
+            wrong = "has no object" if not new else "" if old else "has no oldObject"
+        case "DELETE":
+            return "a DELETE has an object, which Kubernetes does not send" if new else ""
+        case "CONNECT":
+            wrong = "has an oldObject" if old else ""
+        case _:
+            return "the operation is none of CREATE, UPDATE, DELETE and CONNECT"
+    if wrong:
+        return f"{_A[request.operation]} {wrong}, which Kubernetes does not send"
+    kind, resource = (request.kind.group, request.kind.kind), (request.resource.group, request.resource.resource)
+    if _KINDS.get(resource) == kind[1]:
+        wrong = "Kubernetes connects to parts of it only" if request.operation == "CONNECT" else ""
+        if kind in _EVALUATED and not request.namespace:
+            wrong = "Kubernetes sends it with a namespace"
+        return f"the kind is {kind[1]}, and {wrong}" if wrong else ""
+    if kind in _EVALUATED or (resource in _KINDS and request.sub_resource in _OF_THE_KIND):
+        named = "/".join(filter(None, (*resource, request.sub_resource)))
+        return f"the kind is {cut(kind[1], 60)} and the resource {cut(named, 120)!r}: they do not belong together"
+    return ""
+
+
+_A = {"CREATE": "a CREATE", "UPDATE": "an UPDATE", "CONNECT": "a CONNECT"}
 _START = b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":'
 _ALLOWED = b',"allowed":true}}'
 _encode = msgspec.json.Encoder().encode
@@ -183,17 +236,22 @@ class _WithJobTemplate(msgspec.Struct, gc=False):
     spec: _WithTemplate
 
 
-class _Object(msgspec.Struct, gc=False):
+class _Typed(msgspec.Struct, gc=False, kw_only=True):
+    apiVersion: str = ""
+    kind: str = ""
+
+
+class _Object(_Typed, gc=False, kw_only=True):
     metadata: _Metadata
     spec: msgspec.Raw = _NOTHING
 
 
-class _PodTemplateObject(msgspec.Struct, gc=False):
+class _PodTemplateObject(_Typed, gc=False, kw_only=True):
     metadata: _Metadata
     template: _Template
 
 
-class _ControllerObject(msgspec.Struct, gc=False):
+class _ControllerObject(_Typed, gc=False, kw_only=True):
     metadata: _Metadata
     spec: _WithTemplate
 
@@ -202,11 +260,12 @@ class _JobSpec(msgspec.Struct, gc=False):
     jobTemplate: _WithJobTemplate
 
 
-class _CronJobObject(msgspec.Struct, gc=False):
+class _CronJobObject(_Typed, gc=False, kw_only=True):
     metadata: _Metadata
     spec: _JobSpec
 
 
+_TYPED = msgspec.json.Decoder(_Typed).decode
 _OBJECT = msgspec.json.Decoder(_Object).decode
 _TEMPLATED: dict[str, Any] = {
     "template.": msgspec.json.Decoder(_PodTemplateObject).decode,
@@ -238,8 +297,16 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
 _NONE: Mapping[str, str] = {}
 
 
+def is_evaluated(request: AdmissionRequest) -> bool:
+    """Whether objects of this kind are evaluated: those that hold a pod, and Services."""
+    return (request.kind.group, request.kind.kind) in _EVALUATED
+
+
 def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
-    """The request's object, or its old one. Raises Malformed where it is nothing that Kubernetes allows."""
+    """The request's object, or its old one, of a kind that is evaluated.
+
+    Raises Malformed where it is nothing that Kubernetes allows, or not of the request's kind and namespace.
+    """
     kind = request.kind
     template_path = TEMPLATE_PATHS.get((kind.group, kind.kind))
     try:
@@ -253,8 +320,11 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
             annotations = template.metadata.annotations if template.metadata else None
     except BROKEN as error:
         raise Malformed(f"{kind.kind} cannot be read: {error}.") from error
+    _same_kind(request, decoded)
     metadata = decoded.metadata
-    namespace = request.namespace or metadata.namespace or ""
+    namespace = request.namespace
+    if metadata.namespace is not None and metadata.namespace != namespace:
+        raise Malformed("the object is of another namespace than its request.")
     name = metadata.name or request.name or metadata.generateName or ""
     ref = ResourceRef(kind.api_version, kind.kind, namespace, name)
     labels = metadata.labels or _NONE
@@ -272,6 +342,22 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
         annotations=annotations or _NONE,
         deleting=metadata.deletionTimestamp is not None,
     )
+
+
+def typed(request: AdmissionRequest, raw: msgspec.Raw) -> None:
+    """See that an object that is not evaluated is of the request's kind. Raises Malformed."""
+    try:
+        _same_kind(request, _TYPED(raw))
+    except BROKEN as error:
+        raise Malformed(f"{cut(request.kind.kind, 60)} cannot be read: {error}.") from error
+
+
+def _same_kind(request: AdmissionRequest, found: _Typed) -> None:
+    kind = request.kind
+    if (found.apiVersion, found.kind) != (kind.api_version, kind.kind):
+        there = cut(f"{found.apiVersion} {found.kind}", 120) or "nothing"
+        said = cut(f"{kind.api_version} {kind.kind}", 120)
+        raise Malformed(f"the object is of the kind {there}, and its request says {said}.")
 
 
 def _template(decoded: Any, template_path: str) -> _Template:

@@ -5,7 +5,8 @@ violations of all policies are collected. A denial of one policy stands whatever
 only audits never hides one that enforces.
 
 A change that leaves the pod (or its template) as it is is not examined: an object that was there before the
-policy can still be scaled, labelled, finished and deleted. What is marked for deletion is not examined either.
+policy can still be scaled, labelled, finished and deleted. What is being deleted is not examined either; what is
+created with a mark for deletion is. A request that no API server sends is denied by all that enforce.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.cluster.shapes import Shapes, security_annotations
-from pytest_kspec.enforce.admission import BROKEN, AdmissionRequest, Subject, subject
+from pytest_kspec.enforce.admission import (
+    BROKEN,
+    AdmissionRequest,
+    Subject,
+    impossible,
+    is_evaluated,
+    subject,
+    typed,
+)
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
@@ -226,14 +235,18 @@ def decide(
 
     moment: aware; namespace_labels: of the request's namespace, None where they are not known
     """
-    if not request.has_object:
-        return ALLOWED  # a DELETE, or a CONNECT
     try:
-        new = subject(request, request.object)
-        if new.deleting:
+        if wrong := impossible(request):
+            raise Malformed(f"{wrong}.")
+        if not request.has_object:
+            return ALLOWED  # a DELETE, or a CONNECT
+        if not is_evaluated(request):
+            typed(request, request.object)
             return ALLOWED
+        new = subject(request, request.object)
+        # Only of an UPDATE there is an old object, and only the API server marks what is stored for deletion.
         old = subject(request, request.old_object) if request.has_old_object else None
-        if old is not None and _same(old, new):
+        if old is not None and (_same(old, new) or (old.deleting and new.deleting)):
             return ALLOWED
         outcomes = _outcomes(new, policies)
         if not outcomes:
@@ -261,7 +274,9 @@ def not_evaluated(
     failures = []
     for policy in policies.all:
         try:
-            if not policy.applies(request.namespace, namespace_labels, moment):
+            # Without the namespace that it should have, a request may be about any.
+            known = request.namespace or not is_evaluated(request)
+            if known and not policy.applies(request.namespace, namespace_labels, moment):
                 continue
         except LabelsUnknown:
             pass  # it may concern it

@@ -86,7 +86,7 @@ class App:
             return
         length, content_type = _headers(scope["headers"])
         if content_type.partition(b";")[0].strip() != _JSON:
-            requests["bad_request"].inc()
+            self._reviewer.refuse("bad_request", "the content type is not application/json")
             await _answer(send, 415, b"the content type must be application/json\n", close=True)
             return
         try:
@@ -94,11 +94,11 @@ class App:
                 raise TooLarge
             body = await self._body(receive)
         except TooLarge:
-            requests["limited"].inc()
+            self._reviewer.refuse("limited", f"the body is larger than {self._limits.body:,} bytes")
             await _answer(send, 413, b"the body is too large\n", close=True)
             return
         except TimeoutError:
-            requests["limited"].inc()
+            self._reviewer.refuse("limited", f"the body did not come within {self._limits.body_s:g} s")
             await _answer(send, 408, b"the body did not come in time\n", close=True)
             return
         if body is None:

@@ -19,7 +19,7 @@ from pytest_kspec.cluster.redact import REMOVED, is_credential
 from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
 from pytest_kspec.enforce.decide import Decision, Failure, Found
 from pytest_kspec.enforce.modes import Mode
-from pytest_kspec.model.finding import Finding, statement
+from pytest_kspec.model.finding import CLUSTER, Finding, statement
 
 Record = dict[str, Any]
 LONGEST_VALUE = 500
@@ -95,6 +95,26 @@ def record(request: AdmissionRequest, decision: Decision, moment: datetime) -> R
         "violations": [_violation(item) for item in decision.found[:MOST_VIOLATIONS]],
         "violationCount": len(decision.found),
         "failures": [_failure(failure) for failure in decision.failures],
+    }
+
+
+def refused(why: str, moment: datetime) -> Record:
+    """A request that was answered with an HTTP error: what was asked nobody knows. In the form of `record`."""
+    failure = {"policy": "", "mode": "", "check": "", "what": why, "internal": False, "denies": False}
+    return {
+        "time": moment.isoformat(timespec="milliseconds"),
+        "type": "admission",
+        "action": "refused",
+        "allowed": False,
+        "dryRun": False,
+        "uid": "",
+        "operation": "",
+        "subresource": "",
+        "user": "",
+        "resource": CLUSTER.to_wire(),
+        "violations": [],
+        "violationCount": 0,
+        "failures": [failure],
     }
 
 

@@ -72,13 +72,19 @@ class Reviewer:
         started = time.perf_counter()
         try:
             request = admission.read_review(body)
-        except admission.NotAReview:
-            self.metrics.requests["bad_request"].inc()
+        except admission.NotAReview as error:
+            self.refuse("bad_request", str(error))
             raise
         answer, result = await self._answer(request, only)
         self.metrics.requests[result].inc()
         self.metrics.duration[result].observe(time.perf_counter() - started)
         return answer
+
+    def refuse(self, result: str, why: str) -> None:
+        """Count and record a request that gets an HTTP error instead of an answer."""
+        self.metrics.requests[result].inc()
+        if self.audit is not None:
+            self.audit.put(audit.refused(why, self.now()))
 
     async def _answer(self, request: AdmissionRequest, only: Policy | None) -> tuple[bytes, str]:
         policies = self.policies

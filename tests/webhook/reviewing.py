@@ -70,6 +70,7 @@ def body(
     request = {
         "uid": uid,
         "kind": {"group": GROUPS[kind], "version": "v1", "kind": kind},
+        "resource": {"group": GROUPS[kind], "version": "v1", "resource": f"{kind.lower()}s"},
         "operation": operation or ("UPDATE" if old and obj else "DELETE" if old else "CREATE"),
         "namespace": shown["metadata"].get("namespace", ""),
         "name": shown["metadata"].get("name", ""),
