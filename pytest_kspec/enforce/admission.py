@@ -138,7 +138,10 @@ def impossible(request: AdmissionRequest) -> str:
             return "the operation is none of CREATE, UPDATE, DELETE and CONNECT"
     if wrong:
         return f"{_A[request.operation]} {wrong}, which Kubernetes does not send"
-    kind, resource = (request.kind.group, request.kind.kind), (request.resource.group, request.resource.resource)
+    kind, resource = (
+        (request.kind.group, request.kind.kind),
+        (request.resource.group, request.resource.resource),
+    )
     if _KINDS.get(resource) == kind[1]:
         wrong = "Kubernetes connects to parts of it only" if request.operation == "CONNECT" else ""
         if kind in _EVALUATED and not request.namespace:

@@ -20,7 +20,6 @@ from pytest_kspec.webhook.events import EventSink
 from pytest_kspec.webhook.sink import AuditLog, Lost, Queue
 from tests.webhook.test_audit import DENIED
 
-
 LINE = 320
 
 
@@ -140,7 +139,7 @@ def test_a_short_write_is_completed(tmp_path, monkeypatch):
     ("before", "whole", "torn"), [(0, [], 0), (50, [], 1), (LINE, [1], 0), (700, [1, 2], 1)]
 )
 def test_what_was_cut_off_is_lost_and_never_continued(tmp_path, monkeypatch, number, before, whole, torn):
-    assert LINE == len(next(iter(numbered(1)))) + 1
+    assert len(next(iter(numbered(1)))) + 1 == LINE
     log = AuditLog(str(tmp_path / "audit.log"), numbered)
     error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
     Short(monkeypatch, *([before] if before else []), error, error)
