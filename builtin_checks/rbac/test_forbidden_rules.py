@@ -11,6 +11,12 @@ of a role are read as the API server reads them. In an entry, verb `*` is the gr
 (`*`/`*`/`*`: of everything); beside named verbs resource `*` is any resource and group `*` any group; a
 resource that starts with `/` is a path. A rule limited by resourceNames is a finding that says so.
 
+What a RoleBinding grants is what is asked for in a namespace: of `clusterroles` that is `bind`, of `users` nothing,
+of `namespaces` neither `create` nor `list`. Resources of API groups that Kubernetes does not have count as
+those of a namespace. `impersonate` is also each constrained form (`impersonate:user-info`, …); `pods/exec`,
+`pods/attach` and `pods/portforward` need both `get` and `create` in an entry, since before Kubernetes 1.35 a
+WebSocket needs `get` alone.
+
 Told apart are subjects of the API server's own bindings (label kubernetes.io/bootstrapping and name, role and
 subject as shipped) and the group system:masters, which no binding restricts. A subject added to such a
 binding is a finding. The verbs escalate, bind and impersonate lead to every other one; they are found where

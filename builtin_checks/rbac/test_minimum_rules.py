@@ -9,8 +9,9 @@ Source:            the specification, rbac.minimumRules; Kubernetes, RBAC author
 All bindings of a subject count together. What would be true on every cluster does not count: default
 bindings, the cluster's own users and groups (`system:` names), the roles cluster-admin and `system:…`. Nor do
 rules limited by resourceNames, nor roles without a binding. `*` in an entry is everything there: only such a
-grant covers it. Who is a member of which group is known to the authenticator, not to RBAC: grants of a user
-and of a group add up only at the API server.
+grant covers it. A RoleBinding counts for what is asked for in a namespace, as for rbac.forbiddenRules. Who is
+a member of which group is known to the authenticator, not to RBAC: grants of a user and of a group add up
+only at the API server.
 """
 
 from __future__ import annotations

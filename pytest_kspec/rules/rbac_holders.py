@@ -15,6 +15,10 @@ from pytest_kspec.rules.rbac_permission import Permission
 _PEOPLE = ("system:authenticated", "system:unauthenticated", "system:serviceaccounts")
 
 
+# (kind of role, its namespace, its name, whether a RoleBinding binds it)
+_RoleInScope = tuple[str, str, str, bool]
+
+
 class Holding(NamedTuple):
     """A subject that a binding gives a permission to.
 
@@ -53,14 +57,13 @@ def forbidden_holdings(grants: Grants, permission: Permission) -> Iterator[Holdi
     Subjects of default bindings are told apart (see `rbac_defaults`); everybody's defaults only as far as
     they go.
     """
-    granting: dict[tuple[str, str, str], tuple[tuple[GrantedRule, tuple[str, ...]], ...]] = {}
+    granting: dict[_RoleInScope, tuple[tuple[GrantedRule, tuple[str, ...]], ...]] = {}
     for binding in grants.bindings:
-        if binding.namespace and permission.cluster_only:
-            continue
-        key = (binding.role_kind, binding.namespace if binding.role_kind == "Role" else "", binding.role_name)
+        key = _role_in_scope(binding)
         if key not in granting:
             found = (
-                (granted, permission.forbidden_in(granted.rule)) for granted in grants.rules(binding) or ()
+                (granted, permission.forbidden_in(granted.rule, in_namespace=bool(binding.namespace)))
+                for granted in grants.rules(binding) or ()
             )
             granting[key] = tuple((granted, verbs) for granted, verbs in found if verbs)
         if not granting[key]:
@@ -85,15 +88,19 @@ def minimum_holder(grants: Grants, permission: Permission) -> tuple[bool, Closes
     for it.
     """
     wanted = frozenset(permission.wanted)
-    covered: dict[tuple[str, str, str], frozenset[str]] = {}
+    covered: dict[_RoleInScope, frozenset[str]] = {}
     held: dict[Subject, dict[str, frozenset[str]]] = {}
     for binding in grants.bindings:
-        if (binding.namespace and permission.cluster_only) or _general(binding):
+        if _general(binding):
             continue
-        key = (binding.role_kind, binding.namespace if binding.role_kind == "Role" else "", binding.role_name)
+        key = _role_in_scope(binding)
         if key not in covered:
-            rules = grants.rules(binding) or ()
-            covered[key] = frozenset().union(*(permission.covered_by(granted.rule) for granted in rules))
+            covered[key] = frozenset().union(
+                *(
+                    permission.covered_by(granted.rule, in_namespace=bool(binding.namespace))
+                    for granted in grants.rules(binding) or ()
+                )
+            )
         if covered[key]:
             for subject in binding.subjects:
                 if not is_built_in(binding, subject) and not _of_the_cluster(subject):
@@ -107,6 +114,11 @@ def minimum_holder(grants: Grants, permission: Permission) -> tuple[bool, Closes
             if closest is None or len(together) > len(closest.verbs):
                 closest = Closest(subject, scope, together)
     return closest is not None and closest.verbs == wanted, closest
+
+
+def _role_in_scope(binding: Binding) -> _RoleInScope:
+    namespace = binding.namespace if binding.role_kind == "Role" else ""
+    return binding.role_kind, namespace, binding.role_name, bool(binding.namespace)
 
 
 def _general(binding: Binding) -> bool:

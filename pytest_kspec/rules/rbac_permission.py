@@ -12,47 +12,22 @@ Forbidden and minimum read `*` differently, each on its safe side:
 * forbidden, a named resource: group `*` is any group.
 
 A resource that starts with `/` is a path (nonResourceURLs); the group is of no meaning then.
+
+Both count only what can be asked for where the binding holds: see `rbac_scopes`. Forbidden, verb
+`impersonate`: the constrained forms (`impersonate:user-info`, …) too, since each of them lets somebody act as
+somebody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pytest_kspec.rules.rbac import AccessRequest, PolicyRule, allows, resource_matches
+from pytest_kspec.rules.rbac_scopes import can_be_asked
 
-# Cluster-scoped resources of Kubernetes itself. Requests for them have no namespace, so that no RoleBinding
-# applies. (`namespaces` is not one of them: a request for one namespace is made within it.)
-CLUSTER_SCOPED = frozenset(
-    {
-        ("", "nodes"),
-        ("", "persistentvolumes"),
-        ("", "componentstatuses"),
-        ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
-        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
-        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
-        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
-        ("apiextensions.k8s.io", "customresourcedefinitions"),
-        ("apiregistration.k8s.io", "apiservices"),
-        ("authentication.k8s.io", "tokenreviews"),
-        ("authorization.k8s.io", "subjectaccessreviews"),
-        ("certificates.k8s.io", "certificatesigningrequests"),
-        ("certificates.k8s.io", "signers"),
-        ("flowcontrol.apiserver.k8s.io", "flowschemas"),
-        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
-        ("networking.k8s.io", "ingressclasses"),
-        ("node.k8s.io", "runtimeclasses"),
-        ("rbac.authorization.k8s.io", "clusterrolebindings"),
-        ("rbac.authorization.k8s.io", "clusterroles"),
-        ("scheduling.k8s.io", "priorityclasses"),
-        ("storage.k8s.io", "csidrivers"),
-        ("storage.k8s.io", "csinodes"),
-        ("storage.k8s.io", "storageclasses"),
-        ("storage.k8s.io", "volumeattachments"),
-    }
-)
+_IMPERSONATE = "impersonate"
+_EXTRAS = "userextras"
 
 
 class Permission(NamedTuple):
@@ -73,11 +48,6 @@ class Permission(NamedTuple):
         return self.resource.startswith("/")
 
     @property
-    def cluster_only(self) -> bool:
-        """Whether only a ClusterRoleBinding can grant it."""
-        return self.is_path or (self.group, self.resource.partition("/")[0]) in CLUSTER_SCOPED
-
-    @property
     def label(self) -> str:
         """For requirement ids: `core/secrets`, `apps/deployments`, `path/metrics`; without spaces."""
         text = f"path{self.resource}" if self.is_path else f"{self.group or 'core'}/{self.resource}"
@@ -89,23 +59,46 @@ class Permission(NamedTuple):
             return f"{verbs} on {self.resource}"
         return f"{verbs} on {self.resource} ({self.group or 'core'})"
 
-    def forbidden_in(self, rule: PolicyRule) -> tuple[str, ...]:
+    def forbidden_in(self, rule: PolicyRule, *, in_namespace: bool) -> tuple[str, ...]:
         """Which of the forbidden verbs the rule grants: of `verbs`, or of the rule's own where `verbs` is
         empty.
 
+        in_namespace: a RoleBinding binds the rule, so that it grants only what is asked within a namespace.
         A rule limited by resourceNames grants them on those names, so that it counts.
         """
-        if not self.verbs:
-            return rule.verbs if self._touches(rule) else ()
-        return tuple(verb for verb in self.verbs if self._granted(verb, rule))
+        if self.is_path:
+            if in_namespace or not any(_overlap(self.resource, url) for url in rule.urls):
+                return ()
+            return tuple(dict.fromkeys(self._granted(rule)))
+        common = tuple(self._common(rule))
+        return tuple(
+            dict.fromkeys(
+                verb
+                for verb in self._granted(rule)
+                if any(
+                    can_be_asked(verb, group, resource, in_namespace=in_namespace, named=bool(rule.names))
+                    for group, resource in common
+                )
+            )
+        )
 
-    def covered_by(self, rule: PolicyRule) -> set[str]:
+    def covered_by(self, rule: PolicyRule, *, in_namespace: bool) -> set[str]:
         """Which of the required verbs (`*` where there are none) the rule grants on every object."""
         if self.is_path:
+            if in_namespace:
+                return set()
             requests = {verb: AccessRequest(verb, path=self.resource) for verb in self.wanted}
         else:
             resource, _, subresource = self.resource.partition("/")
-            requests = {verb: AccessRequest(verb, self.group, resource, subresource) for verb in self.wanted}
+            requests = {
+                verb: AccessRequest(verb, self.group, resource, subresource)
+                for verb in self.wanted
+                # Everything is not held where only `bind` is asked.
+                if can_be_asked(
+                    "get" if verb == "*" else verb, self.group, self.resource, in_namespace=in_namespace
+                )
+            }
+            rule = rule._replace(resources=tuple(_meaning(rule.resources)))
         return {verb for verb, request in requests.items() if allows(rule, request)}
 
     @property
@@ -113,31 +106,56 @@ class Permission(NamedTuple):
         """The verbs that a minimum rule asks for."""
         return self.verbs or ("*",)
 
-    def _granted(self, verb: str, rule: PolicyRule) -> bool:
-        if verb != "*":
-            return ("*" in rule.verbs or verb in rule.verbs) and self._touches(rule)
-        if "*" not in rule.verbs:
-            return False
-        if self.resource == "*":
-            return "*" in rule.resources and ("*" in rule.groups or self.group in rule.groups)
-        return self._touches(rule)
+    def _granted(self, rule: PolicyRule) -> Iterator[str]:
+        """The forbidden verbs among those of the rule, whatever they are granted on."""
+        if not self.verbs:
+            yield from rule.verbs
+        for verb in self.verbs:
+            if verb == "*":
+                whole = "*" in rule.groups or self.group in rule.groups
+                if "*" in rule.verbs and (self.resource != "*" or (whole and "*" in rule.resources)):
+                    yield verb
+            elif "*" in rule.verbs or verb in rule.verbs:
+                yield verb
+            elif verb == _IMPERSONATE:
+                yield from (other for other in rule.verbs if other.startswith(f"{_IMPERSONATE}:"))
 
-    def _touches(self, rule: PolicyRule) -> bool:
-        if self.is_path:
-            return any(_overlap(self.resource, url) for url in rule.urls)
-        if self.group == "*":
-            if not rule.groups:
-                return False
-        elif not ("*" in rule.groups or self.group in rule.groups):
-            return False
+    def _common(self, rule: PolicyRule) -> Iterator[tuple[str, str]]:
+        """(group, resource) that are both forbidden and granted; either may hold a wildcard."""
+        for group in rule.groups if self.group == "*" else (self.group,):
+            if group in rule.groups or "*" in rule.groups:
+                for resource in self._common_resources(rule):
+                    yield group, resource
+
+    def _common_resources(self, rule: PolicyRule) -> Iterator[str]:
         resource, _, subresource = self.resource.partition("/")
-        if self.resource == "*":
-            return bool(rule.resources)
-        if resource == "*":
-            return any(r == "*" or r.endswith(f"/{subresource}") for r in rule.resources)
-        if subresource == "*":
-            return any(r == "*" or r.startswith((f"{resource}/", "*/")) for r in rule.resources)
-        return resource_matches(rule.resources, resource, subresource)
+        for granted in _meaning(rule.resources):
+            base, _, below = granted.partition("/")
+            if self.resource == "*":
+                yield granted
+            elif granted == "*":
+                yield self.resource
+            elif subresource == "*":
+                if below and (resource == "*" or base in (resource, "*")):
+                    yield granted if base != "*" else f"{resource}/{below}"
+            elif resource == "*":
+                if below == subresource:
+                    yield granted
+            elif resource_matches((granted,), resource, subresource):
+                yield self.resource
+
+
+def _meaning(resources: Iterable[str]) -> Iterator[str]:
+    """Without `pods/*`, which no request ever matches: the API server knows only `*` and `*/exec`.
+
+    It does ask for `userextras/*`, when many extra values are to be impersonated.
+    """
+    for resource in resources:
+        base, _, below = resource.partition("/")
+        if below != "*":
+            yield resource
+        elif base in ("*", _EXTRAS):
+            yield f"{_EXTRAS}/*"
 
 
 def _overlap(forbidden: str, granted: str) -> bool:

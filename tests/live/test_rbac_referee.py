@@ -5,7 +5,6 @@ collide often, so that wildcards, subresources, names and namespaces meet.
 """
 
 import itertools
-import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,23 +14,14 @@ from hypothesis import strategies as st
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden
 from builtin_checks.rbac.test_minimum_rules import test_minimum_rules as minimum
-from pytest_kspec.model.resources import Resource
-from pytest_kspec.rules.rbac import AccessRequest, Grants
+from pytest_kspec.rules.rbac import AccessRequest
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
 from tests.controlplane.server import ControlPlane
 from tests.effort import with_fixtures
+from tests.live.rbac import API, grants_of, listed, made, reviewed, settled, wait_for
 
-API = "/apis/rbac.authorization.k8s.io/v1"
-REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 NAMESPACES = ("red", "blue")
-SETTLE_TIMEOUT_S = 15.0
-KINDS = {
-    "ClusterRole": "clusterroles",
-    "Role": "roles",
-    "ClusterRoleBinding": "clusterrolebindings",
-    "RoleBinding": "rolebindings",
-}
 
 GROUPS = ["", "apps", "rbac.authorization.k8s.io"]
 RESOURCES = ["pods", "secrets", "deployments", "clusterroles", "nodes"]
@@ -199,71 +189,6 @@ def plane(etcd):
                 "/api/v1/namespaces",
             )
         yield plane
-
-
-def made(plane, raw, path=None):
-    if path is None:
-        namespace = raw["metadata"].get("namespace")
-        path = f"{API}/namespaces/{namespace}" if namespace else API
-        path = f"{path}/{KINDS[raw['kind']]}"
-    answer = plane.request("POST", path, raw)
-    assert answer.status == 201, answer.body
-    return answer.body
-
-
-def listed(plane):
-    """Every role and binding of the cluster, as a scan reads them."""
-    return {
-        kind: [
-            Resource("rbac.authorization.k8s.io/v1", kind, raw)
-            for raw in plane.request("GET", f"{API}/{plural}").body["items"]
-        ]
-        for kind, plural in KINDS.items()
-    }
-
-
-def grants_of(objects):
-    return Grants(
-        cluster_roles=objects["ClusterRole"],
-        roles=objects["Role"],
-        cluster_role_bindings=objects["ClusterRoleBinding"],
-        role_bindings=objects["RoleBinding"],
-    )
-
-
-def reviewed(plane, user, groups, request):
-    """What the API server says."""
-    if request.path:
-        asked = {"nonResourceAttributes": {"verb": request.verb, "path": request.path}}
-    else:
-        asked = {"resourceAttributes": {k: v for k, v in request._asdict().items() if v and k != "path"}}
-    spec = {"user": user, "groups": groups, **asked}
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-    answer = plane.request("POST", REVIEWS, body)
-    assert answer.status == 201, answer.body
-    return answer.body["status"]["allowed"]
-
-
-def settled(plane, number):
-    """Wait until the API server's authorizer has seen an example: its four caches fill independently."""
-    marker = f"marker-{number}"
-    made(plane, role(marker, rule("get", "kspec.io", marker)))
-    made(plane, role(marker, rule("get", "kspec.io", f"{marker}-local"), ns="red"))
-    made(plane, binding(f"{marker}-wide", f"ClusterRole/{marker}", f"User/{marker}"))
-    made(plane, binding(f"{marker}-local", f"Role/{marker}", f"User/{marker}", ns="red"))
-    wait_for(
-        lambda: all(
-            reviewed(plane, marker, [], AccessRequest("get", "kspec.io", resource, namespace=namespace))
-            for resource, namespace in ((marker, ""), (f"{marker}-local", "red"))
-        )
-    )
-
-
-def wait_for(condition):
-    end = time.monotonic() + SETTLE_TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < end, "the API server does not see its own objects"
-        time.sleep(0.005)
 
 
 def build(plane, number, example):

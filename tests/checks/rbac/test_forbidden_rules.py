@@ -246,6 +246,75 @@ def test_paths(path, granted, found):
     assert reads(rule("get", urls=granted), spec("", path, "get")) is found
 
 
+BIND = spec("rbac.authorization.k8s.io", "clusterroles", "bind")
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "found"),
+    [
+        # A role is bound in the namespace of the RoleBinding that is created.
+        (BIND, ("bind", "rbac.authorization.k8s.io", "clusterroles"), True),
+        (BIND, ("bind", "rbac.authorization.k8s.io", "clusterroles", "view"), True),
+        (BIND, ("*", "*", "*"), True),
+        (BIND, ("get,escalate", "rbac.authorization.k8s.io", "clusterroles"), False),
+        (spec("*", "clusterroles", "bind"), ("bind", "rbac.authorization.k8s.io", "clusterroles"), True),
+        (spec("rbac.authorization.k8s.io", "*", "bind"), ("bind", "*", "clusterroles"), True),
+        (spec("rbac.authorization.k8s.io", "clusterroles", "*"), ("*", "*", "*"), True),
+        (spec("rbac.authorization.k8s.io", "*", "get"), ("get", "*", "clusterroles"), False),
+        (spec("rbac.authorization.k8s.io", "clusterroles", "escalate"), ("*", "*", "*"), False),
+        (spec("rbac.authorization.k8s.io", "roles", "escalate"), ("*", "*", "*"), True),
+        # Users are of no namespace, service accounts are.
+        (spec("", "users", "impersonate"), ("*", "*", "*"), False),
+        (spec("", "serviceaccounts", "impersonate"), ("*", "*", "*"), True),
+        (
+            spec("*", "*", "impersonate"),
+            ("impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts"),
+            True,
+        ),
+        (spec("*", "*", "impersonate"), ("impersonate:user-info", "authentication.k8s.io", "users"), False),
+        (spec("certificates.k8s.io", "signers", "approve"), ("*", "*", "*"), False),
+        # One Namespace is asked for within it.
+        (spec("", "namespaces", "create"), ("*", "*", "*"), False),
+        (spec("", "namespaces", "create", "delete"), ("create,delete", "", "namespaces"), True),
+        (spec("policy", "podsecuritypolicies", "use"), ("*", "*", "*"), True),
+        (spec("policy", "podsecuritypolicies", "get"), ("*", "*", "*"), False),
+        # `pods/*` in a role is no wildcard, in an entry it is.
+        (spec("", "*/*", "get"), ("get", "", "pods/log"), True),
+        (spec("", "pods/*", "get"), ("get", "", "pods/*"), False),
+        # No request of this verb has a name.
+        (spec("", "secrets", "deletecollection"), ("deletecollection", "", "secrets", "a"), False),
+    ],
+)
+def test_what_a_role_binding_grants(asked, granted, found):
+    results = run(asked, role("r", rule(*granted)), binding("b", "ClusterRole/r", "User/jane", ns="shop"))
+    assert (verdict(results) == "fail") is found
+
+
+def test_constrained_impersonation_is_said_as_it_is_written():
+    results = run(
+        spec("*", "*", "impersonate"),
+        role("r", rule("impersonate:user-info", "authentication.k8s.io", "users")),
+        binding("b", "ClusterRole/r", "User/jane"),
+    )
+    assert [f[3] for f in told(results)] == [
+        "User jane is granted impersonate:user-info in the whole cluster by ClusterRole r rules[0]: "
+        "impersonate:user-info on users (authentication.k8s.io)"
+    ]
+
+
+def test_one_role_is_read_for_each_kind_of_binding():
+    objects = [
+        role("r", rule("get,bind", "rbac.authorization.k8s.io", "clusterroles")),
+        binding("everywhere", "ClusterRole/r", "User/jane"),
+        binding("here", "ClusterRole/r", "User/jane", ns="shop"),
+    ]
+    asked = spec("rbac.authorization.k8s.io", "clusterroles", "get", "bind")
+    assert [f[3].partition(" by ")[0] for f in told(run(asked, *objects))] == [
+        "User jane is granted get, bind in the whole cluster",
+        "User jane is granted bind in namespace shop",
+    ]
+
+
 def test_paths_and_cluster_scoped_resources_are_not_granted_by_role_bindings():
     objects = [
         role("r", rule("*", "*", "*"), rule("*", urls="*")),

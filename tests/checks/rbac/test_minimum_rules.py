@@ -92,6 +92,30 @@ def test_cluster_scoped_resources_need_a_cluster_role_binding():
     )
 
 
+def test_a_role_binding_counts_for_what_is_asked_in_a_namespace():
+    group = "rbac.authorization.k8s.io"
+    objects = [
+        role("r", rule("*", group, "clusterroles"), rule("*", "", "namespaces")),
+        binding("b", "ClusterRole/r", "User/jane", ns="shop"),
+    ]
+    for resource, verbs, expected in (
+        ("clusterroles", ["bind"], "pass"),
+        ("clusterroles", ["bind", "get"], "fail"),
+        ("clusterroles", ["*"], "fail"),
+    ):
+        assert verdict(run(*objects, group=group, resource=resource, verbs=verbs)) == expected, (
+            resource,
+            verbs,
+        )
+    assert verdict(run(*objects, resource="namespaces", verbs=["get"])) == "pass"
+    assert verdict(run(*objects, resource="namespaces", verbs=["create"])) == "fail"
+
+
+def test_a_subresource_wildcard_in_a_role_covers_nothing():
+    objects = [role("r", rule("get", "", "pods/*")), binding("b", "ClusterRole/r", "User/jane")]
+    assert verdict(run(*objects, resource="pods/*", verbs=["get"])) == "fail"
+
+
 def test_subresources_and_paths():
     objects = [
         role("r", rule("create", "", "*/exec"), rule("get", urls="/metrics")),
