@@ -84,6 +84,9 @@ class Baseline:
         self.covered = frozenset(covered)
         self.findings = tuple(sorted(set(findings)))
         self._ids = frozenset(finding.id for finding in self.findings)
+        self._of: dict[tuple[str, str], list[KnownFinding]] = {}
+        for finding in self.findings:
+            self._of.setdefault(finding[:2], []).append(finding)
 
     def knows(self, cluster: str, check_id: str) -> Callable[[Finding], bool]:
         """Whether a finding of this requirement on this cluster is known; a fingerprint takes some 3 µs."""
@@ -94,7 +97,7 @@ class Baseline:
         """What became of it. An entry is fixed only if its requirement was evaluated and does not find it."""
         key = Covered(cluster.name, cluster.spec_name)
         evaluated = {check.id: check for check in cluster.checks if was_evaluated(check)}
-        mine = [f for f in self.findings if f[:2] == key and f.check in evaluated]
+        mine = [f for f in self._of.get(key, ()) if f.check in evaluated]
         wanted = {f.check for f in mine}
         there = {
             fingerprint(cluster.name, check_id, finding)

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.model.exemption_index import ExemptionIndex
 from pytest_kspec.model.finding import AppliedExemption, ResourceRef
-from pytest_kspec.model.globs import Globs, matches_check
+from pytest_kspec.model.globs import Globs, is_literal, matches_check
 from pytest_kspec.model.result import ExemptionUse
 from pytest_kspec.model.spec_exemption import Exemption, ResourceSelector
 
@@ -78,19 +79,31 @@ def _namespace(ref: ResourceRef) -> str:
     return ref.name if ref.kind == "Namespace" and ref.api_version == "v1" else ref.namespace
 
 
+class _Candidates:
+    """Exemptions for one check on one cluster, in their order, indexed when the first finding is compared."""
+
+    def __init__(self, all_of_them: Sequence[_Compiled]) -> None:
+        self.all = all_of_them
+        self.per_object = any(c.per_object for c in all_of_them)
+
+    @cached_property
+    def index(self) -> ExemptionIndex:
+        return ExemptionIndex([c.exemption for c in self.all])
+
+
 class ExemptionMatcher:
     """Those exemptions that may cover findings of one check on one cluster; false if there are none.
 
     per_object: True when pods of one owner may be treated differently, so that it cannot be decided by owner
     """
 
-    def __init__(self, candidates: Sequence[_Compiled]) -> None:
+    def __init__(self, candidates: _Candidates) -> None:
         self._candidates = candidates
         self._matched: dict[int, set[Hashable]] = {}
-        self.per_object = any(c.per_object for c in candidates)
+        self.per_object = candidates.per_object
 
     def __bool__(self) -> bool:
-        return bool(self._candidates)
+        return bool(self._candidates.all)
 
     def fresh(self) -> ExemptionMatcher:
         """The same exemptions, with nothing matched yet: uses of a matcher that lives long would pile up."""
@@ -114,13 +127,38 @@ class ExemptionMatcher:
         finding: what makes it one finding; an exemption that matches it on several pods counts it once
         """
         found: AppliedExemption | None = None
-        for candidate in self._candidates:
+        candidates = self._candidates
+        for position in candidates.index.candidates(resource, owner, _namespace(resource), labels, container):
+            candidate = candidates.all[position]
             if candidate.covers(resource, owner, labels, container):
                 seen = self._matched.setdefault(candidate.index, set())
                 seen.add(len(seen) if finding is None else finding)
                 if found is None and not candidate.expired:
                     found = candidate.applied
         return found
+
+
+class _ByCheck:
+    """Exemptions by the check ids that they name; those with wildcards, or for all checks, are compared."""
+
+    def __init__(self, exemptions: Sequence[_Compiled]) -> None:
+        self._named: dict[str, list[_Compiled]] = {}
+        self._others: list[_Compiled] = []
+        for compiled in exemptions:
+            checks = compiled.exemption.checks
+            if checks and all(map(is_literal, checks)):
+                for check in dict.fromkeys(checks):
+                    self._named.setdefault(check, []).append(compiled)
+            else:
+                self._others.append(compiled)
+
+    def of(self, check_id: str) -> list[_Compiled]:
+        """In their order. As `matches_check`: a name without its [part] covers all parts."""
+        found = {c.index: c for c in self._others if matches_check(c.checks, check_id)}
+        names = (check_id, check_id.partition("[")[0]) if check_id.endswith("]") else (check_id,)
+        for name in names:
+            found.update((c.index, c) for c in self._named.get(name, ()))
+        return [found[index] for index in sorted(found)]
 
 
 class Exemptions:
@@ -138,12 +176,21 @@ class Exemptions:
                 )
         self.all = tuple(first.values())
         self._compiled = [_Compiled(index, exemption, now) for index, exemption in enumerate(self.all)]
+        self._by_cluster: dict[str, _ByCheck] = {}
+        self._candidates: dict[tuple[int, ...], _Candidates] = {}
 
     def for_check(self, check_id: str, cluster: str) -> ExemptionMatcher:
         """A matcher for the findings of this requirement (or check) on this cluster."""
-        return ExemptionMatcher(
-            [c for c in self._compiled if matches_check(c.checks, check_id) and c.clusters.match(cluster)]
-        )
+        by_check = self._by_cluster.get(cluster)
+        if by_check is None:
+            there = [c for c in self._compiled if c.clusters.match(cluster)]
+            by_check = self._by_cluster[cluster] = _ByCheck(there)
+        chosen = by_check.of(check_id)
+        key = tuple(c.index for c in chosen)  # many checks have the same ones: indexed once
+        candidates = self._candidates.get(key)
+        if candidates is None:
+            candidates = self._candidates[key] = _Candidates(chosen)
+        return ExemptionMatcher(candidates)
 
     def report(self, uses: Mapping[int, int], *, complete: bool = True) -> tuple[ExemptionUse, ...]:
         """What became of each exemption, in their order.

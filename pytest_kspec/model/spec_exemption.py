@@ -115,29 +115,30 @@ class Exemption(Expiring):
             raise ValueError(
                 "this would exempt everything: name checks, namespaces, resources or containers."
             )
-        for index, selector in enumerate(self.resources):
-            self._check_namespace(index, selector)
+        self._check_namespaces()
         if self.containers and self.resources and all(r.kind in WITHOUT_CONTAINERS for r in self.resources):
             kinds = ", ".join(sorted({str(r.kind) for r in self.resources}))
             raise ValueError(f"{kinds} has no containers, so this can never match.")
         return self
 
-    def _check_namespace(self, index: int, selector: ResourceSelector) -> None:
+    def _check_namespaces(self) -> None:
         if not self.namespaces:
             return
-        if selector.kind in CLUSTER_SCOPED and selector.kind != "Namespace":
-            raise ValueError(
-                f"resources[{index}]: a {selector.kind} is in none of the namespaces, so it can never match."
-            )
-        inner = selector.name if selector.kind == "Namespace" else selector.namespace
-        if inner is None:
-            return
-        if is_literal(inner):
-            possible = Globs(self.namespaces).match(inner)
-        else:
-            literals = [n for n in self.namespaces if is_literal(n)]
-            possible = len(literals) < len(self.namespaces) or any(Globs([inner]).match(n) for n in literals)
-        if not possible:
-            raise ValueError(
-                f"resources[{index}]: {inner!r} is in none of the namespaces, so it can never match."
-            )
+        listed = Globs(self.namespaces)
+        literals = [n for n in self.namespaces if is_literal(n)]
+        for index, selector in enumerate(self.resources):
+            if selector.kind in CLUSTER_SCOPED and selector.kind != "Namespace":
+                raise ValueError(
+                    f"resources[{index}]: a {selector.kind} is in none of the namespaces, so it can never match."
+                )
+            inner = selector.name if selector.kind == "Namespace" else selector.namespace
+            if inner is None:
+                continue
+            if is_literal(inner):
+                possible = listed.match(inner)
+            else:
+                possible = len(literals) < len(self.namespaces) or any(map(Globs([inner]).match, literals))
+            if not possible:
+                raise ValueError(
+                    f"resources[{index}]: {inner!r} is in none of the namespaces, so it can never match."
+                )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 
 from pytest_kspec.model.catalogue import catalogues, find_catalogue, names_of, slug
 from pytest_kspec.model.exemption import Exemption
@@ -18,6 +19,9 @@ from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog
 
 MAPPINGS = "compliance.frameworks"
+MAX_HINTS = 100
+LONGEST_NAME = 200
+"""Characters of a name that near names are looked for."""
 
 
 class Known:
@@ -27,6 +31,9 @@ class Known:
         self._catalog = catalog
         self._ids = [*catalog.entries, *requirements]
         self._names = {name for id in self._ids for name in names_of(id)}
+        self._areas = {id.partition(".")[0] for id in self._ids}
+        self._bases = {base for id in self._ids for base in (id, id.partition("[")[0])}
+        self._hints: dict[str, str] = {}
 
     def means(self, name: str) -> bool:
         """Whether a mapping to this name is one to a check: an id, or what ids start with."""
@@ -35,16 +42,18 @@ class Known:
     def matches(self, pattern: str) -> bool:
         """Whether an exemption for this pattern could match a check or one of its requirements."""
         if is_literal(pattern):
-            return self._catalog.find(pattern) is not None or pattern in self._names - {
-                id.partition(".")[0] for id in self._ids
-            }
+            known = pattern in self._names and pattern not in self._areas
+            return known or self._catalog.find(pattern) is not None
         globs = Globs([pattern, pattern.partition("[")[0]])
-        return any(globs.match(id) or globs.match(id.partition("[")[0]) for id in self._ids)
+        return any(map(globs.match, self._bases))
 
     def hint(self, name: str) -> str:
-        """` Did you mean 'x'?` or where to look."""
-        near = difflib.get_close_matches(name, sorted(self._names), n=1)
-        return f"Did you mean '{near[0]}'?" if near else "'kspec checks' lists all."
+        """`Did you mean 'x'?` or where to look. A near name takes milliseconds: the first MAX_HINTS names get one."""
+        if name not in self._hints:
+            wanted = len(self._hints) < MAX_HINTS and len(name) <= LONGEST_NAME
+            near = difflib.get_close_matches(name, sorted(self._names), n=1) if wanted else ()
+            self._hints[name] = f"Did you mean '{near[0]}'?" if near else "'kspec checks' lists all."
+        return self._hints[name]
 
 
 def check_name(text: str) -> str:
@@ -79,9 +88,10 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
 
 def unknown_exempted(exemptions: Iterable[Exemption], known: Known) -> Iterator[NotEvaluated]:
     """Entries in `checks` of exemptions that no check can match."""
+    matches = cache(known.matches)
     for exemption in exemptions:
         for pattern in exemption.checks:
-            if not known.matches(pattern):
+            if not matches(pattern):
                 yield NotEvaluated(
                     f"exemption {exemption.name}",
                     f"'{pattern}' is the id of no check. {known.hint(pattern)}",
