@@ -25,6 +25,7 @@ from pytest_kspec.errors import SourceUnavailable
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
 _USER = re.compile(r"//[^/\s@]*@")
+_USER_AGENT = f"pytest-kspec/{pytest_kspec.__version__}"
 
 
 class Limits(NamedTuple):
@@ -103,6 +104,7 @@ class Connection:
         self._kubeconfig = kubeconfig
         self._in_cluster = in_cluster
         self._limits = limits
+        self._access: auth.Access | None = None
         self._client: Any = None
         self._dead: SourceUnavailable | None = None
         bounded = type("_Bounded", (_Patience,), {"retry_after_max_s": limits.retry_after_max_s})
@@ -117,13 +119,20 @@ class Connection:
         self._repeat = bounded(status_forcelist=[429, 500, 502, 503, 504], **common)
         self._once = bounded(status_forcelist=[429], read=0, other=0, **common)
 
-    def client(self) -> Any:
-        """The official `ApiClient`; credentials are loaded at the first use."""
-        if self._client is None:
-            self._client = auth.connect(
+    def access(self) -> auth.Access:
+        """Where to and as whom; credentials are loaded at the first use. Raises AccessDenied, SourceUnavailable."""
+        if self._access is None:
+            self._access = auth.connect(
                 self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster
             )
-            self._client.user_agent = f"pytest-kspec/{pytest_kspec.__version__}"
+        return self._access
+
+    def client(self) -> Any:
+        """The official `ApiClient` on the same connections."""
+        if self._client is None:
+            from pytest_kspec.cluster.official import make_client
+
+            self._client = make_client(self.access(), _USER_AGENT)
         return self._client
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = JSON) -> Answer:
@@ -148,16 +157,16 @@ class Connection:
         """
         sent = (method, path, query, body, content_type, accept, repeatable)
         answer = self._send(*sent)
-        if answer.status == 401 and self._client is not None:
+        if answer.status == 401:
             self.close()
             answer = self._send(*sent)
         return answer
 
     def close(self) -> None:
         """Close connections; the next request opens new ones."""
-        if self._client is not None:
-            self._client.rest_client.pool_manager.clear()
-            self._client = None
+        if self._access is not None:
+            self._access.close()
+        self._access = self._client = None
 
     def _send(
         self,
@@ -171,26 +180,20 @@ class Connection:
     ) -> Answer:
         if self._dead is not None:
             raise SourceUnavailable(self._dead.what, where=self._dead.where, fix=self._dead.fix)
-        client = self.client()
-        headers = {
-            "Accept": accept,
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"pytest-kspec/{pytest_kspec.__version__}",
-        }
-        setting = client.configuration.auth_settings().get("BearerToken")
-        if setting and setting["value"]:
-            headers["Authorization"] = setting["value"]
+        access = self.access()
+        headers = {"Accept": accept, "User-Agent": _USER_AGENT}
+        headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
         if body is not None:
             headers["Content-Type"] = content_type
         target = f"{path}?{urlencode(query)}" if query else path
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
-                response = client.rest_client.pool_manager.request(
+                response = access.pool.request(
                     method,
-                    client.configuration.host + target,
+                    access.server + target,
                     body=body,
-                    headers=headers,
+                    headers=access.headers(headers),
                     timeout=urllib3.Timeout(
                         connect=self._limits.connect_timeout_s, read=self._limits.read_timeout_s
                     ),

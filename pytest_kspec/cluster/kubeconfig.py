@@ -1,8 +1,8 @@
-"""Names in kubeconfig files: which contexts there are, which one is current. Credentials are `auth`'s.
+"""kubeconfig files: which contexts there are, which one is current, and the entries that they name.
 
-Read here and not by the official client, which takes 0.7 s to import; a run on snapshots never pays that.
 Several files are merged as kubectl does: of two entries with one name the first counts, and the first
-`current-context`.
+`current-context`. Entries are read here and judged in `contexts`, each when its context is used: what is wrong
+with one cluster must not reach another.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from pytest_kspec.errors import UsageError
+from pytest_kspec.cluster.yamldocs import yaml_documents
+from pytest_kspec.errors import SourceUnavailable, UsageError
 
 DEFAULT = "~/.kube/config"
 MAX_BYTES = 16 << 20
 
 
+class Entry(NamedTuple):
+    """A named entry as it is written. path: the file that it is in; twice: that file has another one of this name."""
+
+    data: Any
+    path: str
+    twice: bool = False
+
+
 class KubeConfig(NamedTuple):
-    """What merging gives. paths: the files that exist; contexts: name → {"cluster", "user"}; users: name
-    → entry.
-    """
+    """What merging gives. paths: the files that exist; the others: name → entry."""
 
     paths: tuple[str, ...]
     current: str
-    contexts: dict[str, dict[str, Any]]
-    users: dict[str, dict[str, Any]]
+    contexts: dict[str, Entry]
+    clusters: dict[str, Entry]
+    users: dict[str, Entry]
 
 
 def kubeconfig_paths(kubeconfig: str | None = None) -> list[str]:
-    """The files to merge: the option's, else KUBECONFIG's, else the default."""
+    """The files to merge, each once: the option's, else KUBECONFIG's, else the default."""
     given = kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT
-    return [os.path.expanduser(path) for path in given.split(os.pathsep) if path]
+    return list(dict.fromkeys(os.path.expanduser(path) for path in given.split(os.pathsep) if path))
 
 
 def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
@@ -41,12 +47,10 @@ def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
 
     Raises UsageError naming a file that is no kubeconfig; its content is never shown.
     """
-    paths = kubeconfig_paths(kubeconfig)
     current = ""
-    contexts: dict[str, dict[str, Any]] = {}
-    users: dict[str, dict[str, Any]] = {}
     found = []
-    for path in paths:
+    merged: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
+    for path in kubeconfig_paths(kubeconfig):
         if not os.path.exists(path):
             if kubeconfig:
                 raise UsageError("no such kubeconfig file.", where=path)
@@ -54,25 +58,32 @@ def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
         found.append(path)
         data = _read(path)
         current = current or _text(data.get("current-context"))
-        for kind, entries in (("context", contexts), ("user", users)):
+        for kind, entries in merged.items():
+            own: dict[str, Entry] = {}
             for entry in data.get(f"{kind}s") or ():
-                if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-                    value = entry.get(kind)
-                    entries.setdefault(entry["name"], value if isinstance(value, dict) else {})
-    return KubeConfig(tuple(found), current, contexts, users)
+                if isinstance(entry, dict) and isinstance(name := entry.get("name"), str):
+                    own[name] = Entry(entry.get(kind), path, twice=name in own)
+            for name, made in own.items():
+                entries.setdefault(name, made)
+    return KubeConfig(tuple(found), current, merged["context"], merged["cluster"], merged["user"])
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
-            raw = file.read(MAX_BYTES)
-        data = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # a safe loader
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"the kubeconfig cannot be read: {error.strerror}.", where=path) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 1}" if mark else ""
-        raise UsageError("the kubeconfig is not valid YAML.", where=f"{path}{at}") from None
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"the kubeconfig is larger than {MAX_BYTES >> 20} MiB.", where=path)
+    try:
+        documents = list(yaml_documents(raw, path))
+    except SourceUnavailable as error:
+        # Not its text, which may quote the file.
+        raise UsageError("the kubeconfig is not valid YAML.", where=error.where) from None
+    data = documents[0].data if len(documents) == 1 else None
+    if data is None and not documents:
+        return {}
     if not isinstance(data, dict):
         raise UsageError("this is no kubeconfig.", where=path)
     for key in ("contexts", "users", "clusters"):

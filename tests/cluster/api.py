@@ -23,6 +23,8 @@ class Request(NamedTuple):
     headers: dict[str, str]
     method: str = "GET"
     body: Any = None
+    fields: tuple[tuple[str, str], ...] = ()
+    """Header fields as they were sent."""
 
 
 class Reply(NamedTuple):
@@ -130,9 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         headers = {k.lower(): v for k, v in self.headers.items()}
+        fields = tuple(self.headers.items())
         raw = self.rfile.read(int(headers.get("content-length", 0))) or b"null"
         sent = raw.decode() if "form" in headers.get("content-type", "") else json.loads(raw)
-        reply = self.api.reply(Request(parts.path, query, headers, self.command, sent))
+        reply = self.api.reply(Request(parts.path, query, headers, self.command, sent, fields))
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         try:
             self.send_response(reply.status)

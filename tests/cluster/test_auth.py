@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import auth
+from pytest_kspec.cluster import contexts, execplugin
 from pytest_kspec.cluster.http import Limits
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.live import LiveSource
@@ -120,10 +120,23 @@ def test_an_exec_plugin(api: Api, authority: Authority, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("echo 'run: cloud login' >&2; exit 3", "exec: process returned 3. run: cloud login."),
-        ("echo s3cret", "exec: failed to decode process output"),
-        (credential('{"s3cret": 1}'), "exec: missing token or clientCertificateData field in plugin output"),
-        (None, "No such file or directory"),
+        ("echo 'run: cloud login.' >&2; exit 3", "it ended with exit code 3: run: cloud login. Run `kubectl"),
+        ("echo s3cret", "it does not print an ExecCredential"),
+        ("echo '[\"s3cret\"]'", "it does not print an ExecCredential"),
+        (credential('{"s3cret": 1}'), "it prints neither a token nor a certificate"),
+        (credential('{"token": {"s3cret": 1}}'), "its `status` holds values that are not text"),
+        (credential('{"token": "", "clientKeyData": "s3cret"}'), "a certificate or a key only, not both"),
+        (
+            credential('{"token": "s3cret", "expirationTimestamp": "soon"}'),
+            "`expirationTimestamp` is no time",
+        ),
+        (credential("null"), "it prints no `status`"),
+        (
+            credential("{}").replace("/v1", "/v1beta1"),
+            "it does not answer in client.authentication.k8s.io/v1,",
+        ),
+        ("kill -9 $$", "it ended with exit code -9"),
+        (None, "there is no such program"),
     ],
 )
 def test_an_exec_plugin_that_fails_is_never_anonymous(
@@ -140,11 +153,11 @@ def test_an_exec_plugin_that_fails_is_never_anonymous(
 def test_an_exec_plugin_that_waits_for_ever(
     api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "EXEC_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(execplugin, "TIMEOUT_S", 2.0)
     pids = tmp_path / "pids"
     command = script(tmp_path / "login", f"echo $$ >{pids}\nsleep 30 &\necho $! >>{pids}\nwait")
     began = time.monotonic()
-    with pytest.raises(SourceUnavailable, match="loading the credentials took more than 2 s"):
+    with pytest.raises(SourceUnavailable, match="the exec plugin took more than 2 s"):
         names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command)))
     assert time.monotonic() - began < 8
     started = [int(pid) for pid in pids.read_text().split()]
@@ -170,7 +183,10 @@ def test_a_proxy(authority: Authority, tmp_path: Path) -> None:
 
 def test_a_file_that_is_missing_is_named(api: Api, tmp_path: Path) -> None:
     user = {"client-certificate": "nowhere.pem", "client-key": "nowhere.key"}
-    with pytest.raises(SourceUnavailable, match=r"prod: the credentials cannot be loaded: .*nowhere\.pem"):
+    with pytest.raises(
+        SourceUnavailable,
+        match=r"prod: the file of `client-certificate` cannot be read: .*nowhere\.pem: No such file",
+    ):
         names(kubeconfig(tmp_path, api.url, user=user))
 
 
@@ -182,20 +198,19 @@ def test_a_key_that_is_no_base64_is_not_shown(api: Api, tmp_path: Path) -> None:
 
 
 def test_in_cluster(api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kubernetes.config import incluster_config  # the paths that every pod has
-
     (tmp_path / "token").write_text("from-pod\n")
     (tmp_path / "ca.crt").write_bytes(authority.bundle)
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(contexts, "IN_CLUSTER_FOLDER", str(tmp_path))
     host, port = api.url.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
     source = LiveSource("in-cluster", in_cluster=True, limits=QUICK)
     assert [p.name for p in Inventory(source).pods()] == ["a"]
-    assert sent(api) == {"bearer from-pod"}
+    assert sent(api) == {"Bearer from-pod"}
     (tmp_path / "token").unlink()
-    with pytest.raises(SourceUnavailable, match="Service token file does not exist"):
+    with pytest.raises(
+        SourceUnavailable, match=r"the file of `tokenFile` cannot be read: .*token: No such file"
+    ):
         Inventory(LiveSource("in-cluster", in_cluster=True, limits=QUICK)).pods()
 
 
@@ -207,14 +222,17 @@ def test_the_official_client_has_the_same_credentials(api: Api, authority: Autho
     answer = client.rest_client.request(
         "GET",
         client.configuration.host + "/version",
-        headers={"authorization": client.configuration.api_key["BearerToken"]},
     )
     assert answer.read() == b'{"gitVersion": "v1.30.1"}'
+    assert sent(api) == {"Bearer t0ken"}
+    assert client.configuration.api_key == {}
 
 
 def test_a_token_that_no_header_can_hold_is_not_shown(api: Api, authority: Authority, tmp_path: Path) -> None:
     config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user={"token": "s3cret\nline"})
-    with pytest.raises(SourceUnavailable, match="the request cannot be made") as raised:
+    with pytest.raises(
+        SourceUnavailable, match=r"^prod: the token is empty, or no header can hold it\.$"
+    ) as raised:
         names(config)
     assert "s3cret" not in str(raised.value)
 
