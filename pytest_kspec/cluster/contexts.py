@@ -28,7 +28,6 @@ IN_CLUSTER_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _Text = str | None
 _Flag = bool | None
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _FIELD = re.compile(r"`([^`]*)`")
 
 
@@ -151,8 +150,6 @@ def find_context(known: KubeConfig, name: str) -> Context:
     for kind, wanted in (("cluster", names.cluster), ("user", names.user)):
         if not wanted:
             raise SourceUnavailable(f"the context names no {kind}.", where=name)
-    if names.namespace and not _DNS_LABEL.fullmatch(names.namespace):
-        raise SourceUnavailable("the context's `namespace` is not the name of a namespace.", where=name)
     at, who = known.clusters.get(str(names.cluster)), known.users.get(str(names.user))
     cluster = _entry(at, Cluster, name, "cluster", str(names.cluster))
     user = _entry(who, User, name, "user", str(names.user))
@@ -274,6 +271,12 @@ def _check_user(context: Context) -> None:
         raise context.wrong("`as-uid`, `as-groups` or `as-user-extra` is there without `as`.")
     if user.exec is not None:
         _check_exec(context, user.exec)
+    known = (user.token, user.token_file, user.username, user.exec, user.auth_provider)
+    certificate = user.client_certificate or user.client_certificate_data
+    if not certificate and not any(known) and (context.cluster.server or "").lower().startswith("https://"):
+        raise context.wrong(
+            "the user of the context has no credentials.", "kubectl would ask for a name here."
+        )
 
 
 def _check_exec(context: Context, plugin: Exec) -> None:

@@ -25,6 +25,8 @@ class Request(NamedTuple):
     body: Any = None
     fields: tuple[tuple[str, str], ...] = ()
     """Header fields as they were sent."""
+    peer: str = ""
+    """The common name of the client's certificate."""
 
 
 class Reply(NamedTuple):
@@ -135,7 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
         fields = tuple(self.headers.items())
         raw = self.rfile.read(int(headers.get("content-length", 0))) or b"null"
         sent = raw.decode() if "form" in headers.get("content-type", "") else json.loads(raw)
-        reply = self.api.reply(Request(parts.path, query, headers, self.command, sent, fields))
+        reply = self.api.reply(
+            Request(parts.path, query, headers, self.command, sent, fields, _peer(self.connection))
+        )
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         try:
             self.send_response(reply.status)
@@ -153,6 +157,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def _peer(connection: Any) -> str:
+    read = getattr(connection, "getpeercert", None)
+    certificate = (read() if read is not None else None) or {}
+    names = [value for rdn in certificate.get("subject", ()) for key, value in rdn if key == "commonName"]
+    return names[0] if names else ""
 
 
 def kubeconfig(
