@@ -102,6 +102,8 @@ def test_client_certificates(authority: Authority, tmp_path: Path) -> None:
         assert names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user=user)) == ["a"]
         assert sent(api) == {None}
         with pytest.raises(SourceUnavailable, match="the API server does not answer"):
+            names(kubeconfig(tmp_path, api.url, ca=authority.bundle))
+        with pytest.raises(SourceUnavailable, match="the user of the context has no credentials"):
             names(kubeconfig(tmp_path, api.url, ca=authority.bundle, user={}))
 
 
