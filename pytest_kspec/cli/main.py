@@ -5,8 +5,10 @@ Only the module of the command that is called is imported: `kspec --help` costs 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 INTERRUPTED = 130
+_HOME = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
 
 COMMANDS = {
     "init": "write a first specification from what a cluster has today",
@@ -76,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(words)
+        with _not_from_here():
+            code = _dispatch(words)
         output.flush()
         return code
     except KspecError as error:
@@ -87,6 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         output.close()  # the reader (`| head`) has enough
         return 0
+
+
+@contextlib.contextmanager
+def _not_from_here() -> Iterator[None]:
+    """Import nothing from the folder where the command runs, which `python -m` and `python -c` put first.
+
+    It stays only where this package itself was found there.
+    """
+    first = os.path.realpath(sys.path[0]) if sys.path else ""
+    if first == _HOME or first != os.path.realpath(os.curdir):
+        yield
+        return
+    left_out = sys.path.pop(0)
+    try:
+        yield
+    finally:
+        sys.path.insert(0, left_out)
 
 
 def _dispatch(words: list[str]) -> int:

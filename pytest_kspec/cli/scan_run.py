@@ -1,7 +1,7 @@
-"""One pytest session inside this process, kept apart from the project it happens to run in.
+"""One pytest session inside this process, kept apart from the project it happens to run in (`session.apart`).
 
-No ini file, no PYTEST_ADDOPTS, no cache folder; what pytest prints is kept, and shown only when it failed in
-a way that has no result.
+No ini file, no conftest.py, no variables for pytest, no cache folder; what pytest prints is kept, and shown only
+when it failed in a way that has no result.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ _UNUSED = (
 )
 _ISOLATED = (
     *("-p", "kspec"),
+    *("-p", "pytest_kspec.session.apart"),
+    "--noconftest",
     *("-p", "no:cacheprovider"),
     *("-c", os.devnull),
     *("--rootdir", "."),
@@ -40,7 +43,7 @@ _ISOLATED = (
     "--capture=no",  # manifests may come from standard input; credential plugins may have something to say
     *(word for name in _UNUSED for word in ("-p", f"no:{name}")),
 )
-_FOREIGN = ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+_OURS = "PYTEST_XDIST_AUTO_NUM_WORKERS"  # what `-n auto` means on this machine
 _TAIL = 20
 
 ExitCode = pytest.ExitCode
@@ -109,8 +112,15 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
         raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
     observer = Observer()
     out, err = io.StringIO(), io.StringIO()
-    with _own_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = int(pytest.main([*_ISOLATED, *arguments], plugins=[observer]))
+    with (
+        _own_environment(),
+        tempfile.TemporaryDirectory(prefix="kspec-") as folder,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        # pytest's own place for temporary files has a name that others can take first.
+        words = [*_ISOLATED, f"--basetemp={folder}/pytest", *arguments]
+        status = int(pytest.main(words, plugins=[observer]))
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
     if status == pytest.ExitCode.USAGE_ERROR:
         outcome.errors = _usage(err.getvalue()) or outcome.errors
@@ -130,13 +140,18 @@ def scan_result(
     checks: Sequence[str] = (),
     exemptions: Sequence[str] = (),
     kubeconfig: str | None = None,
+    run_checks: bool = True,
 ) -> ScanResult:
-    """The result of a scan, for a command that works on it. Raises UsageError, SourceError; KeyboardInterrupt."""
+    """The result of a scan, for a command that works on it. Raises UsageError, SourceError; KeyboardInterrupt.
+
+    run_checks: whether checks beside the built-in ones may run; if not, one that is asked for is a UsageError
+    """
     words = [f"--kspec-spec={spec}" for spec in specs]
     words += [f"--kspec-cluster={ref}" for ref in clusters]
     words += [f"--kspec-checks={path}" for path in checks]
     words += [f"--kspec-exemptions={path}" for path in exemptions]
     words += [f"--kspec-kubeconfig={kubeconfig}"] if kubeconfig else []
+    words += [] if run_checks else ["--kspec-no-checks"]
     outcome = run_pytest(words, workers=False)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -160,8 +175,9 @@ def _usage(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def _own_environment() -> Iterator[None]:
-    """Without what another pytest left for this one: options, and that it is a worker."""
-    kept = {name: os.environ.pop(name) for name in _FOREIGN if name in os.environ}
+    """Without what is meant for another pytest: options, plugins, and that it is a worker."""
+    foreign = [name for name in os.environ if name.startswith("PYTEST_") and name != _OURS]
+    kept = {name: os.environ.pop(name) for name in foreign}
     try:
         yield
     finally:

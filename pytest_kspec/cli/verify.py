@@ -87,7 +87,7 @@ def _wanted(args: argparse.Namespace) -> _Wanted:
 
 
 class _Wanted:
-    """What may get onto the disk. Code only when it shall run: pytest imports any conftest.py that it meets."""
+    """What may get onto the disk. Code only when it shall run."""
 
     def __init__(self, *, replay: bool, code: bool) -> None:
         self._replay, self._code = replay, code
@@ -97,15 +97,14 @@ class _Wanted:
 
 
 def _replay(manifest: Manifest, result: ScanResult, folder: Path, run_checks: bool) -> int:
-    has_code = any(file.role == "check" for file in manifest.files.values())
+    try:
+        has_code = _stay_inside(manifest, folder)
+    except KspecError as error:
+        return _refused(str(error))
     if has_code and not run_checks:
         return _refused(
             "the bundle has checks of its own, which are code. Look at them, then add --run-checks."
         )
-    try:
-        _stay_inside(manifest, folder)
-    except KspecError as error:
-        return _refused(str(error))
     replays = {(one.cluster, one.spec_path): one for one in manifest.replays}
     scanned: dict[str, ScanResult] = {}
     codes = {0}
@@ -117,7 +116,7 @@ def _replay(manifest: Manifest, result: ScanResult, folder: Path, run_checks: bo
             codes.add(_refused(f"{title}: {reason}."))
             continue
         try:
-            again = _scan(manifest, result, one, folder, scanned)
+            again = _scan(manifest, result, one, folder, scanned, run_checks)
         except KspecError as error:
             codes.add(_refused(f"{title}: {error}"))
             continue
@@ -134,23 +133,34 @@ def _refused(why: str) -> int:
     return EXIT_NOT_EVALUATED
 
 
-def _stay_inside(manifest: Manifest, folder: Path) -> None:
-    """A specification may name files: those of the bundle only, never those of this machine."""
+def _stay_inside(manifest: Manifest, folder: Path) -> bool:
+    """A specification may name files: those of the bundle only, never those of this machine.
+
+    Returns whether checks are asked for that are not built in. Raises UsageError, SpecError.
+    """
     from pytest_kspec.model.effective import Library
     from pytest_kspec.model.specfile import load_spec
 
     inside = folder.resolve()
     specs = sorted({one.spec for one in manifest.replays})
+    has_code = bool(manifest.checks) or any(file.role == "check" for file in manifest.files.values())
     with contextlib.chdir(folder):
         for name in specs:
             spec = load_spec(name, Library(tuple(map(Path, specs))))
             for path in (*map(Path, spec.files), *spec.checks):
                 if not path.resolve().is_relative_to(inside):
                     raise UsageError("it names a file outside of the bundle.", where=name)
+            has_code = has_code or bool(spec.checks)
+    return has_code
 
 
 def _scan(
-    manifest: Manifest, result: ScanResult, one: Replay, folder: Path, scanned: dict[str, ScanResult]
+    manifest: Manifest,
+    result: ScanResult,
+    one: Replay,
+    folder: Path,
+    scanned: dict[str, ScanResult],
+    run_checks: bool,
 ) -> ClusterResult:
     """The result of the same scan, from the files of the bundle, as of the moment that it was."""
     from datetime import datetime
@@ -170,6 +180,7 @@ def _scan(
                 clusters=[f"./{one.snapshot}"],
                 checks=manifest.checks,
                 exemptions=manifest.exemptions,
+                run_checks=run_checks,
             )
     for cluster in scanned[one.snapshot].clusters:
         if (cluster.name, cluster.spec_path) == (one.cluster, one.spec):

@@ -131,15 +131,13 @@ def _part_of_the_tool(path: str) -> bool:
 
 
 def _modules(path: Path) -> Iterator[str]:
-    """The Python files of a check module or folder, helpers and conftest included."""
+    """A check module, or the Python files of a folder of them, helpers and conftest.py included: all that may run."""
     if path.is_dir():
         yield from (str(file) for file in path.rglob("*.py"))
         return
     if not path.is_file():
         raise UsageError("no such file or folder of checks.", where=str(path))
     yield str(path)
-    if (conftest := path.with_name("conftest.py")).is_file():
-        yield str(conftest)
 
 
 def _common(paths: set[str]) -> str:

@@ -23,7 +23,7 @@ MAX_BYTES = 4 << 30
 
 Role = Literal["result", "spec", "exemptions", "check", "snapshot", "key"]
 
-# What may be written to a disk under which name: pytest runs any conftest.py that it meets.
+# What may be written to a disk under which name: nothing that is not a check can be run by mistake.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "result": (RESULT,),
     "spec": (".yaml", ".yml"),

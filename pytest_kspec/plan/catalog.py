@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,8 +19,10 @@ from pytest_kspec.authoring import ATTRIBUTE
 from pytest_kspec.errors import CheckError, UsageError
 from pytest_kspec.model.catalogue import catalogues, controls_of, refs_to
 from pytest_kspec.model.check import Check
+from pytest_kspec.plan.importing import import_file
 
-Importer = Callable[[Path], ModuleType]
+Importer = Callable[[Path, Path], ModuleType]
+"""From a module, and the file or folder that was named for it, to the module."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def _builtin() -> Iterator[Entry]:
 
 def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
     seen: set[Path] = set()
-    for given in paths:
+    # Folders first: a file of one that is named by itself too has the conftest.py and the package of the folder.
+    for given in sorted(paths, key=Path.is_file):
         if given.is_dir():
             files = sorted(
                 p for p in given.rglob("*.py") if p.name.startswith("test_") or p.stem.endswith("_test")
@@ -113,7 +114,7 @@ def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
-            found = list(_checks_of(importer(file), builtin=False))
+            found = list(_checks_of(importer(file, given), builtin=False))
             if not found:
                 raise CheckError(
                     "no check in this file.",
@@ -146,27 +147,6 @@ def _checks_of(module: ModuleType, *, builtin: bool) -> Iterator[Entry]:
         made = getattr(value, ATTRIBUTE, None) if callable(value) else None
         if isinstance(made, Check) and value.__module__ == module.__name__:
             yield Entry(made, module, builtin)
-
-
-def import_file(path: Path) -> ModuleType:
-    """Import a module from a file, outside a pytest session. Raises CheckError if it cannot be imported."""
-    name = f"kspec_checks_{abs(hash(str(path.resolve())))}_{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise CheckError("this is not a Python file.", where=str(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except CheckError:
-        del sys.modules[name]
-        raise
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
-    return module
 
 
 def _place(check: Check) -> str:

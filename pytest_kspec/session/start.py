@@ -9,7 +9,7 @@ import pytest
 from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
-from pytest_kspec.session import clusterspecs
+from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
 from pytest_kspec.session.options import Options, read_options
@@ -25,7 +25,9 @@ def start(config: pytest.Config) -> None:
     try:
         options = read_options(config)
         resources = _resources(config, options)
-        run = runs.make_run(options, config.rootpath, lambda path: _import(config, path), resources)
+        run = runs.make_run(
+            options, config.rootpath, lambda path, named: _import(config, path, named), resources
+        )
     except KspecError as error:
         raise pytest.UsageError(str(error)) from error
     finally:
@@ -40,6 +42,8 @@ def start(config: pytest.Config) -> None:
         from pytest_kspec.session.xdist import XdistHooks
 
         config.pluginmanager.register(XdistHooks(config, run), "kspec-xdist")
+        if _is_apart(config):
+            config.pluginmanager.register(apart.XdistHooks(), "kspec-apart-xdist")
     if config.pluginmanager.hasplugin("html"):
         from pytest_kspec.session.html_plugin import HtmlHooks
 
@@ -62,6 +66,9 @@ def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
 
     On workers too: xdist gives them the command line as it was written, not `config.args`.
     """
+    if _is_apart(config):
+        config.args = []  # `apart` collects them
+        return
     paths = [str(path) for path in run.specs]
     named = config.args_source is config.ArgsSource.ARGS
     if not named:
@@ -71,8 +78,14 @@ def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
         config.args = [*config.args, *(path for path in paths if Path(path) not in asked)]
 
 
-def _import(config: pytest.Config, path: Path) -> ModuleType:
+def _is_apart(config: pytest.Config) -> bool:
+    return bool(config.pluginmanager.hasplugin(apart.NAME))
+
+
+def _import(config: pytest.Config, path: Path, named: Path) -> ModuleType:
     """Import a module of checks as pytest does, with assertions rewritten and its conftest files loaded."""
+    if _is_apart(config):
+        return apart.import_checks(config, path, named)
     manager = config.pluginmanager
     resolved = path.resolve()
     namespaces = config.getini("consider_namespace_packages")

@@ -53,12 +53,40 @@ def test_what_a_check_prints_is_not_shown(
 def test_an_internal_error_is_not_evaluated(
     run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "conftest.py").write_text(
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "conftest.py").write_text(
         "def pytest_runtestloop(session):\n    raise RuntimeError('broken')\n"
     )
-    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body="pass"))
-    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    (tmp_path / "own" / "test_own.py").write_text(CHECK.format(argument="cluster", body="pass"))
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "own")
     assert said.code == 2
+
+
+@pytest.mark.parametrize("given", ["", "1"])
+def test_programs_that_a_worker_starts_have_the_environment_of_the_user(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path, given: str
+) -> None:
+    """Such as credential plugins: what keeps a worker from the folder that it runs in is not theirs."""
+    body = f"import os; assert os.environ.get('PYTHONSAFEPATH', '') == {given!r}"
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body=body))
+    words = ("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    for workers in ((), ("-n", "2")):
+        said = run_kspec(*words, *workers, **({"PYTHONSAFEPATH": given} if given else {}))
+        assert said.code == 0, said.out
+
+
+def test_temporary_files_are_private_and_do_not_stay(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    body = "assert tmp_path.stat().st_mode & 0o77 == 0; assert '/tmp/kspec-' in str(tmp_path)"
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="tmp_path", body=body))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "pytest-of-root").symlink_to(tmp_path)
+    words = ("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    for workers in ((), ("-n", "2")):
+        said = run_kspec(*words, *workers, TMPDIR=str(tmp_path / "tmp"))
+        assert said.code == 0, said.out
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["pytest-of-root"]
 
 
 def test_workers_need_xdist(monkeypatch: pytest.MonkeyPatch) -> None:
