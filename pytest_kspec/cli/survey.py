@@ -20,6 +20,7 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.exemption import Exemptions
 from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.images import parse_image
+from pytest_kspec.model.podkinds import pod_kinds
 from pytest_kspec.model.result import CheckResult
 from pytest_kspec.model.specfile import LoadedSpec, spec_from_part
 from pytest_kspec.model.versions import Version
@@ -118,7 +119,7 @@ class Survey:
             draft.spec["network"] = network
 
     def _workloads(self, draft: Draft) -> None:
-        workloads = self._inventory.workloads()
+        workloads = self._inventory.workloads(pod_kinds())
         owners = {w.owner for w in workloads}
         if not owners:
             draft.notes.append("workloads: there are none")

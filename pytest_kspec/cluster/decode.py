@@ -263,7 +263,7 @@ class Decoder:
             template_path=template_path,
             phase=phase if isinstance(phase, str) and not template_path else "",
         )
-        workload.controller = _lenient_controller(_map(raw.get("metadata")).get("ownerReferences"))
+        workload.controller = controller_of_raw(raw)
         return workload
 
 
@@ -300,7 +300,9 @@ def _controller_of(owners: list[OwnerReference]) -> Controller | None:
     return None
 
 
-def _lenient_controller(owners: Any) -> Controller | None:
+def controller_of_raw(raw: dict[str, Any]) -> Controller | None:
+    """The controller of an object that may hold anything anywhere; None if it has none that can be read."""
+    owners = _map(raw.get("metadata")).get("ownerReferences")
     try:
         return _controller_of(msgspec.convert(owners, list[OwnerReference] | None) or [])
     except msgspec.ValidationError:

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pytest_kspec.cluster import refusals
 from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
+from pytest_kspec.cluster.heldpods import held_pods
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
 from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.model.podkinds import PodKinds
 from pytest_kspec.model.resources import ClusterInfo, NamedNamespace, Resource, ResourceType, Workload
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ MAX_OWNERS = 10
 
 _MAKERS = {"ReplicaSet": "Deployment", "Job": "CronJob"}
 _ENDED = ("Succeeded", "Failed")
+
+
+class Held(NamedTuple):
+    """Of objects of foreign kinds: the pods in them, and what else looks like pods, or could not be listed."""
+
+    pods: tuple[Workload, ...]
+    rest: tuple[str, ...]
 
 
 class Inventory:
@@ -56,6 +65,8 @@ class Inventory:
         self._owners: dict[tuple[Controller, str], ResourceRef] = {}
         self._pods: tuple[Workload, ...] | None = None
         self._workloads: tuple[Workload, ...] | None = None
+        self._held: dict[int, Held] = {}  # by identity of the kinds, which `pod_kinds` keeps
+        self._with_held: dict[int, tuple[PodKinds, tuple[Workload, ...]]] = {}
 
     @property
     def info(self) -> ClusterInfo:
@@ -113,11 +124,11 @@ class Inventory:
             self._pods = tuple(pod for pod in pods if pod.phase not in _ENDED)
         return self._pods
 
-    def workloads(self) -> Sequence[Workload]:
-        """The pods, and the templates of all controllers.
+    def workloads(self, kinds: PodKinds | None = None) -> Sequence[Workload]:
+        """The pods, the templates of all controllers, and the pods that objects of these foreign kinds hold.
 
-        Left out are a Deployment's ReplicaSets and a CronJob's Jobs: their templates are copies. Nothing else
-        is, whatever an owner reference says: anybody may write one.
+        Left out are a Deployment's ReplicaSets, a CronJob's Jobs and what a foreign object that was read makes: their
+        templates are copies. Nothing else is, whatever an owner reference says: anybody may write one.
         """
         if self._workloads is None:
             found = [*self.pods()]
@@ -126,20 +137,59 @@ class Inventory:
                     listed = cast("Sequence[ListedWorkload]", self.list(kind, group))
                     found += [item for item in listed if not self._made_by_template(item)]
             self._workloads = tuple(found)
-        return self._workloads
+        if kinds is None:
+            return self._workloads
+        if id(kinds) not in self._with_held:
+            held = self.held(kinds).pods
+            made_by = {pod.uid for pod in held if pod.uid}
+            found = [item for item in self._workloads if item.is_pod or _maker(item) not in made_by]
+            self._with_held[id(kinds)] = (kinds, (*found, *held) if held else self._workloads)
+        return self._with_held[id(kinds)][1]
 
-    @cached_property
-    def unexamined_templates(self) -> tuple[ResourceRef, ...]:
-        """Objects of manifests that hold a pod template and are of no kind that `workloads` knows (a Rollout, say).
+    def held(self, kinds: PodKinds) -> Held:
+        """What objects of foreign kinds hold: pods of `kinds`, and what is not evaluated.
 
-        In a cluster their pods are seen; in manifests nothing else tells of them. Empty for other sources.
-        Raises SourceError.
+        Of manifests, all kinds are searched. In a cluster the pods that others make are there themselves, so only
+        objects that hold a whole template are read, as a Deployment's is; one kind that may not be listed is not
+        evaluated. Raises SourceError.
         """
-        if self.source.kind != "manifests":
-            return ()
+        known = self._held.get(id(kinds))
+        if known is None:
+            known = (self._held_in_manifests if self._open_ended else self._held_in_cluster)(kinds)
+            self._held[id(kinds)] = known
+        return known
+
+    def _held_in_manifests(self, kinds: PodKinds) -> Held:
         builtin = {(t.group, t.kind) for t in builtin_types()}
-        others = [t for t in self.types() if (t.group, t.kind) not in builtin]
-        return tuple(item.ref for t in others for item in self._listed(t) if _has_pod_template(item))
+        pods: list[Workload] = []
+        rest: list[str] = []
+        for resource_type in self.types():
+            if (resource_type.group, resource_type.kind) in builtin:
+                continue
+            for item in self._listed(resource_type):
+                found = held_pods(item, resource_type.group, kinds, self._decoder.shapes)
+                pods += found.pods
+                if found.rest:
+                    more = f" and {len(found.rest) - 1} more" if len(found.rest) > 1 else ""
+                    rest.append(f"{item.ref} at {found.rest[0]}{more}")
+        return Held(tuple(pods), tuple(sorted(rest)))
+
+    def _held_in_cluster(self, kinds: PodKinds) -> Held:
+        pods: list[Workload] = []
+        rest: list[str] = []
+        for (group, kind), places in kinds.items():
+            whole = tuple(place for place in places if place.holds == "podTemplate" and not place.partial)
+            resource_type = self.find(kind, group) if whole else None
+            if resource_type is None:
+                continue
+            try:
+                listed = self._listed(resource_type)
+            except SourceError as error:
+                rest.append(f"{resource_type.resource} ({error.what.rstrip('.')})")
+                continue
+            for item in listed:
+                pods += held_pods(item, group, {(group, kind): whole}, self._decoder.shapes).pods
+        return Held(tuple(pods), tuple(sorted(rest)))
 
     @cached_property
     def _namespaces(self) -> tuple[Resource, ...]:
@@ -270,11 +320,10 @@ class Inventory:
         return named
 
 
+def _maker(workload: Workload) -> str:
+    """UID of the controller of a listed template, or ""."""
+    controller = workload.controller if isinstance(workload, ListedWorkload) else None
+    return controller.uid if controller is not None else ""
+
+
 _place = attrgetter("namespace", "name")
-
-
-def _has_pod_template(resource: Resource) -> bool:
-    value: Any = resource.raw
-    for key in ("spec", "template", "spec", "containers"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return isinstance(value, list)

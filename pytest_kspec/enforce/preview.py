@@ -17,7 +17,7 @@ from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
 from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
-from pytest_kspec.model.finding import ResourceRef, path_in, plain, statement
+from pytest_kspec.model.finding import ResourceRef, plain, statement
 from pytest_kspec.model.resources import Resource, Workload, unknown_labels
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.rules.base import Violation
@@ -94,7 +94,6 @@ def _violations(
     errors: list[str],
 ) -> tuple[tuple[str, str], ...]:
     said = []
-    prefix = item.template_path if isinstance(item, Workload) else ""
     owner = _owner(item)
     for index, (rule, matcher) in enumerate(rules):
         if not plan.holds(rule, item.namespace):
@@ -111,7 +110,7 @@ def _violations(
         for violation in known[key]:
             if matcher and matcher.match(item.ref, owner, item.labels, violation.container):
                 continue
-            path = path_in(prefix, violation.path)
+            path = item.path_of(violation.path) if isinstance(item, Workload) else violation.path
             text = statement(path, plain(violation.actual), violation.expected)
             said.append((rule.requirement.id, text))
     return tuple(sorted(set(said)))

@@ -49,6 +49,7 @@ RULES: dict[str, Rule] = {
     "workloads.images.allowedRegistries": VALUE,
     "workloads.images.blockedRegistries": SET,
     "workloads.images.signatures": SET,
+    "workloads.podTemplates": SET,
     "rbac.minimumRules": SET,
     "rbac.forbiddenRules": SET,
     "admission.required": Rule("named", ("type", "namePattern")),

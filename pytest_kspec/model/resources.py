@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 import msgspec
 
 from pytest_kspec.errors import Malformed, NotApplicable
-from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.model.finding import ResourceRef, path_in
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -274,6 +274,18 @@ class Workload(Resource):
             self._raw = self._load()
             self._load = None
         return self._raw
+
+    patchable = True
+    """Whether a strategic merge patch of the object can change its pod: no kind of a custom resource has those."""
+
+    @property
+    def place(self) -> str:
+        """Where in its object, if that may hold several pods; else ""."""
+        return ""
+
+    def path_of(self, path: str) -> str:
+        """A path of the pod as one of this object."""
+        return path_in(self.template_path, path)
 
     @property
     def is_pod(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
+from pytest_kspec.model.podkinds import Added, PodHolder
 from pytest_kspec.model.spec_base import (
     ApiGroup,
     Count,
@@ -18,6 +19,7 @@ from pytest_kspec.model.spec_base import (
     KubernetesVersion,
     Level,
     NamespacePattern,
+    PodPath,
     PodSecurityVersion,
     Port,
     Regex,
@@ -161,11 +163,28 @@ class Images(SpecModel):
     )
 
 
+class PodTemplates(SpecModel):
+    """Where objects of one kind hold pods. Entries of a kind stand in place of what is known of it."""
+
+    api_group: Text = Field(description="API group of the kind.")
+    kind: Text = Field(description="The kind.")
+    path: PodPath = Field(
+        description="Keys from the root of the object; `[*]` is every entry of a list, `*` every value of a map."
+    )
+    holds: PodHolder = Field(
+        "podTemplate",
+        description="What is there: a template (metadata and spec), a pod spec, a list of containers, a container.",
+    )
+
+
 class Workloads(SpecModel):
     """Pods, and the templates of controllers."""
 
     containers: Containers | None = Field(None, description="Rules about container and pod fields.")
     images: Images | None = Field(None, description="Rules about image references.")
+    pod_templates: list[PodTemplates] = Field(
+        default_factory=list, description="Where objects of further kinds hold pods, to be examined as pods."
+    )
 
 
 class RbacRule(SpecModel):
@@ -312,6 +331,12 @@ def _ref_form(value: object) -> str:
 
 class ClusterSpecification(SpecModel):
     """The `spec:` part of a specification."""
+
+    @property
+    def pod_templates(self) -> tuple[Added, ...]:
+        """`workloads.podTemplates`, as `podkinds.pod_kinds` takes it."""
+        entries = self.workloads.pod_templates if self.workloads else ()
+        return tuple((entry.api_group, entry.kind, entry.path, entry.holds) for entry in entries)
 
     kubernetes: Kubernetes | None = Field(None, description="Version of the API server.")
     pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")

@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from pytest_kspec.model.images import RegistryPattern
 from pytest_kspec.model.patterns import MAX_LENGTH, Pattern
+from pytest_kspec.model.podkinds import PATH
 from pytest_kspec.model.versions import BOUND_PATTERN, Bound
 
 
@@ -75,6 +76,12 @@ def _api_group(value: str) -> str:
         raise ValueError(f'{value!r} is no API group; the core group is written "".')
     if "/" in value:
         raise ValueError(f"{value!r} is no API group: leave out the version ({value.partition('/')[0]}).")
+    return value
+
+
+def _pod_path(value: str) -> str:
+    if not re.fullmatch(PATH, value):
+        raise ValueError(f"{value!r} is no path; write it as spec.template or spec.tasks[*].template.")
     return value
 
 
@@ -161,6 +168,9 @@ ApiGroup = Annotated[
     str,
     Field(json_schema_extra={"pattern": "^[^/]*$", "not": {"enum": ["core", "v1"]}}),
     AfterValidator(_api_group),
+]
+PodPath = Annotated[
+    str, Field(min_length=1, json_schema_extra={"pattern": f"^{PATH}$"}), AfterValidator(_pod_path)
 ]
 FieldValue = Annotated[
     Any,

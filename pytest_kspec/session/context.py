@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import NotApplicable
 from pytest_kspec.model.exemption import Exemptions
+from pytest_kspec.model.podkinds import pod_kinds
 from pytest_kspec.model.resources import Container, Resource, Resources, Workload
 from pytest_kspec.session.findings import Findings, Grouping
 
@@ -156,8 +157,8 @@ class CheckContext:
 
     @property
     def workloads(self) -> Resources[Workload]:
-        """Pods, and the pod templates of controllers."""
-        return self._collection(self.inventory.workloads())
+        """Pods, the pod templates of controllers, and pods in objects of foreign kinds."""
+        return self._collection(self.inventory.workloads(pod_kinds(self.spec.pod_templates)))
 
     @property
     def containers(self) -> Iterator[tuple[Workload, Container]]:

@@ -19,7 +19,6 @@ from pytest_kspec.model.finding import (
     AppliedExemption,
     Finding,
     ResourceRef,
-    path_in,
     plain,
     statement,
 )
@@ -60,16 +59,17 @@ class Grouping:
         known = self._cache.get(id(items))
         if known is not None and known[0] is items:
             return known[1]
-        shapes: dict[int, tuple[PodShape, dict[ResourceRef, list[Workload]]]] = {}
+        shapes: dict[int, tuple[PodShape, dict[tuple[ResourceRef, str], list[Workload]]]] = {}
         for workload in items:
             shape = workload.shape
             entry = shapes.get(id(shape))
             if entry is None:
                 entry = shapes[id(shape)] = (shape, {})
-            entry[1].setdefault(workload.owner, []).append(workload)
+            entry[1].setdefault((workload.owner, workload.place), []).append(workload)
         groups = Groups([], [])
         for shape, owners in shapes.values():
-            (groups.malformed if shape.malformed else groups.sound).append((shape, list(owners.items())))
+            by_owner = [(owner, members) for (owner, _), members in owners.items()]
+            (groups.malformed if shape.malformed else groups.sound).append((shape, by_owner))
         if len(items) > 64:
             self._cache[id(items)] = (items, groups)
         return groups
@@ -105,7 +105,7 @@ class _Group:
         assert shown is not None
         path, actual, expected, container = self.violation
         if self.in_pod:
-            path = path_in(shown.template_path, path)
+            path = shown.path_of(path)
         actual = plain(actual)
         message = self.message or statement(path, actual, expected)
         count = max(self.pods, 1)
@@ -117,6 +117,8 @@ class _Group:
     def _fix(self, shown: Workload) -> Any:
         """Of what is kept somewhere: a template, or a pod that nothing controls. Other pods are only made."""
         if self.exemption is not None or (shown.is_pod and self.owner != shown.ref):
+            return None
+        if not shown.patchable:
             return None
         if self.rule is not None and not self.fixed:
             patch = repair(self.rule, self.violation, shown.shape)
@@ -260,7 +262,8 @@ class Findings:
         if self._matcher:
             split = {}
             # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks.
-            finding = (owner, violation.path, repr(violation.actual), violation.expected, message)
+            place = members[0].place
+            finding = (owner, place, violation.path, repr(violation.actual), violation.expected, message)
             samples = members if self._matcher.per_object else members[:1]
             for member in samples:
                 exemption = self._matcher.match(
@@ -269,7 +272,16 @@ class Findings:
                 some = split.setdefault(exemption, [])
                 some.extend([member] if self._matcher.per_object else members)
         for exemption, some in split.items():
-            key = (owner, violation.path, repr(violation.actual), violation.expected, message, exemption)
+            place = some[0].place
+            key = (
+                owner,
+                place,
+                violation.path,
+                repr(violation.actual),
+                violation.expected,
+                message,
+                exemption,
+            )
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = _Group(

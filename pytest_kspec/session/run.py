@@ -24,6 +24,7 @@ from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.clock import now
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
+from pytest_kspec.model.podkinds import pod_kinds
 from pytest_kspec.model.resources import NAMES_SHOWN, unknown_labels
 from pytest_kspec.model.result import (
     CheckResult,
@@ -47,7 +48,7 @@ from pytest_kspec.session.runby import run_by
 from pytest_kspec.session.scoped import ScopeView
 
 if TYPE_CHECKING:
-    from pytest_kspec.model.spec import PodSecurity
+    from pytest_kspec.model.spec import ClusterSpecification, PodSecurity
     from pytest_kspec.signatures.verify import SignatureVerifier
 
 KEY = pytest.StashKey["Run"]()
@@ -156,7 +157,7 @@ class Run:
             scope = None if self.inactive(spec) else self._scope(spec, target)
             facts["scope"] = scope.note() if scope is not None else ""
             facts["labels"] = _unlabelled(known[0], scope)
-            facts["templates"] = _unexamined(known[0])
+            facts["templates"] = _unexamined(known[0], spec.spec.spec)
         return facts
 
     def close(self) -> None:
@@ -373,18 +374,18 @@ def remove_shared_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _unexamined(inventory: Inventory) -> str:
-    """Which pod templates no check is given, or ""."""
+def _unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
+    """Which pods in objects of foreign kinds no check is given, or ""."""
     try:
-        found = sorted(map(str, inventory.unexamined_templates))
+        found = inventory.held(pod_kinds(spec.pod_templates)).rest
     except SourceError as error:
         return f"whether other kinds hold pod templates is unknown: {error.what}"
     if not found:
         return ""
     more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
     return (
-        "pod templates in kinds that are not Kubernetes' own are not examined (scan a cluster, which has their pods): "
-        f"{', '.join(found[:NAMES_SHOWN])}{more}"
+        "pods in kinds that are not Kubernetes' own were not evaluated (name their place in workloads.podTemplates, or "
+        f"scan a cluster, which has their pods): {', '.join(found[:NAMES_SHOWN])}{more}"
     )
 
 

@@ -159,18 +159,6 @@ def test_whose_it_is_does_not_hang_on_what_was_asked_before() -> None:
     assert ("StatefulSet shop/x", "StatefulSet shop/x") in one
 
 
-def test_pod_templates_of_other_kinds_are_named_where_nothing_else_tells_of_them() -> None:
-    objects = [
-        deployment("web"),
-        obj("Rollout", "shop", api_version="argoproj.io/v1alpha1", spec=template()),
-        obj("Application", "other", api_version="argoproj.io/v1alpha1", spec={"template": "x"}),
-    ]
-    source = MemorySource(objects)
-    assert Inventory(source).unexamined_templates == ()
-    source.kind = "manifests"
-    assert [str(ref) for ref in Inventory(source).unexamined_templates] == ["Rollout shop/shop"]
-
-
 def test_a_name_that_was_used_again_does_not_make_an_owner() -> None:
     owner = controlled("Deployment", "web", "uid-of-a-former-web")
     inventory = Inventory(MemorySource([deployment("web"), replica_set("web-1", owner)]))

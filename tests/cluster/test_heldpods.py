@@ -1,0 +1,257 @@
+"""Pods in objects of foreign kinds: evaluated where the kind is known, listed where only the shape tells."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from builtin_checks.workloads.test_containers import test_forbidden as forbidden
+from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.model.podkinds import PodPlace, pod_kinds
+from pytest_kspec.testing import evaluate
+from tests.cluster.objects import controlled, obj, pod, replica_set
+
+BAD = {"name": "app", "image": "x:1", "securityContext": {"privileged": True}}
+POD = {"containers": [BAD]}
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
+PRIVILEGED = {
+    "workloads": {"containers": {"forbidden": [{"key": "securityContext.privileged", "value": True}]}}
+}
+
+
+def foreign(kind: str, api_version: str, **fields: Any) -> dict[str, Any]:
+    return obj(kind, "it", api_version=api_version, **fields)
+
+
+def paths(*objects: dict[str, Any], spec: Any = PRIVILEGED, source: str = "manifests") -> list[str]:
+    (result,) = evaluate(forbidden, objects=objects, spec=spec, kind=source)
+    return [f"{f.resource}: {f.path}" for f in result.findings]
+
+
+def listed(*objects: dict[str, Any], source: str = "manifests", **options: Any) -> tuple[str, ...]:
+    return Inventory(MemorySource(objects, kind=source, **options)).held(pod_kinds()).rest
+
+
+def at(keys: tuple[str, ...], value: Any) -> Any:
+    for key in reversed(keys):
+        value = [value] if key == "*" else {key: value}
+    return value
+
+
+def of_table() -> Iterator[Any]:
+    for (group, kind), places in pod_kinds().items():
+        for place in places:
+            if place.holds in ("podTemplate", "podSpec"):
+                yield pytest.param(group, kind, place, id=f"{kind}.{group}-{'.'.join(place.keys)}")
+
+
+@pytest.mark.parametrize(("group", "kind", "place"), list(of_table()))
+def test_every_kind_of_the_table_is_evaluated(group: str, kind: str, place: PodPlace) -> None:
+    held = TEMPLATE if place.holds == "podTemplate" else POD
+    item = foreign(kind, f"{group}/v1", **at(place.keys, held))
+    path = ".".join(place.keys).replace(".*", "[0]") + (".spec" if place.holds == "podTemplate" else "")
+    assert paths(item) == [f"{kind} shop/it: {path}.containers[app].securityContext.privileged"]
+    assert listed(item) == ()
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (
+            foreign("Job", "batch.volcano.sh/v1alpha1", spec={"tasks": [
+                {"name": "ps", "template": TEMPLATE}, {"name": "worker", "template": TEMPLATE},
+            ]}),
+            ["spec.tasks[ps].template.spec.containers[app]", "spec.tasks[worker].template.spec.containers[app]"],
+        ),
+        (
+            foreign("PyTorchJob", "kubeflow.org/v1", spec={"pytorchReplicaSpecs": {
+                "Master": {"template": TEMPLATE}, "Worker": {"template": TEMPLATE},
+            }}),
+            [
+                "spec.pytorchReplicaSpecs.Master.template.spec.containers[app]",
+                "spec.pytorchReplicaSpecs.Worker.template.spec.containers[app]",
+            ],
+        ),
+        (
+            foreign("Workflow", "argoproj.io/v1alpha1", spec={"templates": [
+                {"name": "main", "steps": [[{"name": "a", "template": "run"}]]},
+                {"name": "run", "container": BAD | {"name": ""}, "sidecars": [BAD]},
+                {"name": "py", "script": BAD | {"source": "print()"}, "initContainers": [BAD | {"name": "init"}]},
+                {"name": "set", "containerSet": {"containers": [BAD]}},
+            ]}),
+            [
+                "spec.templates[py].initContainers[init]",
+                "spec.templates[py].script",
+                "spec.templates[run].container",
+                "spec.templates[run].sidecars[app]",
+                "spec.templates[set].containerSet.containers[app]",
+            ],
+        ),
+        (
+            foreign("CronWorkflow", "argoproj.io/v1alpha1", spec={"workflowSpec": {"templates": [
+                {"name": "run", "container": BAD}]}}),
+            ["spec.workflowSpec.templates[run].container"],
+        ),
+        (
+            foreign("Task", "tekton.dev/v1", spec={"steps": [BAD, {"name": "ref", "ref": {"name": "x"}}],
+                "sidecars": [BAD | {"name": "dind"}]}),
+            ["spec.sidecars[dind]", "spec.steps[app]"],
+        ),
+        (
+            foreign("PipelineRun", "tekton.dev/v1", spec={"pipelineSpec": {
+                "tasks": [{"name": "build", "taskSpec": {"steps": [BAD]}}],
+                "finally": [{"name": "end", "taskSpec": {"steps": [BAD]}}]}}),
+            [
+                "spec.pipelineSpec.finally[end].taskSpec.steps[app]",
+                "spec.pipelineSpec.tasks[build].taskSpec.steps[app]",
+            ],
+        ),
+        (foreign("StepAction", "tekton.dev/v1", spec=BAD), ["spec"]),
+        (
+            foreign("Template", "template.openshift.io/v1", objects=[
+                obj("Deployment", "web", api_version="apps/v1", spec={"template": TEMPLATE}),
+                pod("p", spec=POD),
+                foreign("Rollout", "argoproj.io/v1alpha1", spec={"template": TEMPLATE}),
+            ]),
+            [
+                "objects[0].spec.template.spec.containers[app]",
+                "objects[1].spec.containers[app]",
+                "objects[2].spec.template.spec.containers[app]",
+            ],
+        ),
+    ],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_findings_name_the_true_path(item: dict[str, Any], expected: list[str]) -> None:
+    found = [path.removesuffix(".securityContext.privileged") for path in paths(item)]
+    assert found == [f"{item['kind']} shop/it: {path}" for path in expected]
+    assert listed(item) == ()
+
+
+def test_fields_of_a_pod_come_from_where_the_kind_has_them() -> None:
+    spec = {
+        "workloads": {
+            "containers": {
+                "forbidden": [
+                    {"key": "hostNetwork", "value": True},
+                    {"key": "spec.securityContext.runAsUser", "value": 0},
+                ]
+            }
+        }
+    }
+    templates = [
+        {"name": "one", "container": BAD, "securityContext": {"runAsUser": 1}},
+        {"name": "two", "container": BAD},
+    ]
+    workflow = foreign(
+        "Workflow",
+        "argoproj.io/v1alpha1",
+        spec={"hostNetwork": True, "securityContext": {"runAsUser": 0}, "templates": templates},
+    )
+    found = evaluate(forbidden, objects=[workflow], spec=spec, kind="manifests")
+    assert {r.id.partition("[")[2]: [f.path for f in r.findings] for r in found} == {
+        "hostNetwork]": ["spec.hostNetwork", "spec.hostNetwork"],
+        "spec.securityContext.runAsUser]": ["spec.securityContext.runAsUser"],
+    }
+
+
+def test_a_step_has_what_the_step_template_says() -> None:
+    task = foreign(
+        "Task",
+        "tekton.dev/v1",
+        spec={
+            "stepTemplate": {"image": "x:1", "securityContext": {"privileged": True, "runAsUser": 1}},
+            "steps": [{"name": "a"}, {"name": "b", "securityContext": {"privileged": False}}],
+        },
+    )
+    assert paths(task) == ["Task shop/it: spec.steps[a].securityContext.privileged"]
+    (found,) = Inventory(MemorySource([task], kind="manifests")).held(pod_kinds()).pods
+    assert found.pod_spec["containers"][1]["securityContext"] == {"privileged": False, "runAsUser": 1}
+
+
+def test_containers_that_an_operator_completes_are_listed_not_judged() -> None:
+    prometheus = foreign(
+        "Prometheus",
+        "monitoring.coreos.com/v1",
+        spec={"containers": [{"name": "prometheus", "securityContext": {"privileged": True}}, BAD]},
+    )
+    assert paths(prometheus) == ["Prometheus shop/it: spec.containers[app].securityContext.privileged"]
+    assert listed(prometheus) == ("Prometheus shop/it at spec.containers[prometheus]",)
+    whole = foreign("Prometheus", "monitoring.coreos.com/v1", spec={"image": "q", "resources": {}})
+    assert listed(whole) == ("Prometheus shop/it at spec",)
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({"a": {"b": [{"c": TEMPLATE}]}}, "spec.a.b[0].c.spec.containers[app]"),
+        ({"jobs": {"x.y": {"image": "a", "command": ["b"]}}}, "spec.jobs.x.y"),
+        ({"containers": [{"name": "only-a-name"}]}, "spec.containers[only-a-name]"),
+        ({"initContainers": [{"image": "x"}]}, "spec.initContainers[0]"),
+        ({"pod": {"podSpecPatch": "hostNetwork: true"}}, "spec.pod.podSpecPatch"),
+    ],
+)
+def test_unknown_kinds_are_found_by_shape(spec: dict[str, Any], where: str) -> None:
+    assert listed(foreign("Thing", "example.com/v1", spec=spec)) == (f"Thing shop/it at {where}",)
+    assert paths(foreign("Thing", "example.com/v1", spec=spec)) == []
+
+
+def test_shape_is_not_fooled_by_depth_nor_by_what_is_no_pod() -> None:
+    deep: Any = TEMPLATE
+    for _ in range(400):
+        deep = {"a": [deep]}
+    (found,) = listed(foreign("Thing", "example.com/v1", spec=deep))
+    assert found.endswith(".spec.containers[app]")
+    assert listed(
+        foreign("ClusterPolicy", "kyverno.io/v1", spec={"rules": [{"validate": {"pattern": {"spec": POD}}}]}),
+        foreign("Application", "argoproj.io/v1alpha1", spec={"template": "x", "image": "y"}),
+        foreign("Thing", "example.com/v1", spec={"containers": "x", "steps": [{"name": "x"}]}, status={"pod": POD}),
+        obj("ConfigMap", "c", data={"containers": "x"}),
+    ) == ()  # fmt: skip
+
+
+def test_a_broken_template_of_a_known_kind_is_an_error() -> None:
+    for broken in ("x", {"spec": None}, {"spec": {"containers": ["x"]}}, {"spec": {"containers": {}}}):
+        item = foreign("Rollout", "argoproj.io/v1alpha1", spec={"template": broken})
+        (result,) = evaluate(forbidden, objects=[item], spec=PRIVILEGED, kind="manifests")
+        assert result.verdict == "error", broken
+    without = foreign("Rollout", "argoproj.io/v1alpha1", spec={"workloadRef": {"name": "web"}})
+    (result,) = evaluate(forbidden, objects=[without], spec=PRIVILEGED, kind="manifests")
+    assert result.verdict == "skip"
+
+
+@pytest.mark.parametrize(
+    ("holds", "value", "path"),
+    [
+        ("podTemplate", TEMPLATE, "spec.parts.a.spec.containers[app]"),
+        ("podSpec", POD, "spec.parts.a.containers[app]"),
+        ("containers", [BAD], "spec.parts.a[app]"),
+        ("container", BAD, "spec.parts.a"),
+    ],
+)
+def test_a_specification_names_kinds_of_its_own(holds: str, value: Any, path: str) -> None:
+    item = foreign("Thing", "example.com/v1", spec={"parts": {"a": value}})
+    added = {"apiGroup": "example.com", "kind": "Thing", "path": "spec.parts.*", "holds": holds}
+    spec = {"workloads": {**PRIVILEGED["workloads"], "podTemplates": [added]}}
+    assert paths(item, spec=spec) == [f"Thing shop/it: {path}.securityContext.privileged"]
+
+
+def test_in_a_cluster_whole_templates_are_read_and_their_copies_left_out() -> None:
+    rollout = foreign("Rollout", "argoproj.io/v1alpha1", spec={"template": TEMPLATE})
+    owner = controlled("Rollout", "it", "uid-Rollout-it", "argoproj.io/v1alpha1")
+    copy = replica_set("it-1", owner)
+    workflow = foreign(
+        "Workflow", "argoproj.io/v1alpha1", spec={"templates": [{"name": "t", "container": BAD}]}
+    )
+    inventory = Inventory(MemorySource([rollout, copy, workflow]))
+    assert [str(w.ref) for w in inventory.workloads(pod_kinds())] == ["Rollout shop/it"]
+    assert [str(w.ref) for w in inventory.workloads()] == ["ReplicaSet shop/it-1"]
+    assert paths(rollout, copy, source="live") == [
+        "Rollout shop/it: spec.template.spec.containers[app].securityContext.privileged"
+    ]
+    denied = Inventory(MemorySource([rollout, copy], denied=["rollouts"]))
+    assert [str(w.ref) for w in denied.workloads(pod_kinds())] == ["ReplicaSet shop/it-1"]
+    assert denied.held(pod_kinds()).rest == (
+        "rollouts.argoproj.io (cannot list rollouts.argoproj.io: forbidden)",
+    )
