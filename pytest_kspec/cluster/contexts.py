@@ -28,6 +28,15 @@ IN_CLUSTER_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _Text = str | None
 _Flag = bool | None
+_KINDS = {
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
 _FIELD = re.compile(r"`([^`]*)`")
 
 
@@ -138,9 +147,12 @@ class Context(NamedTuple):
                 content = file.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "this is no path"
-            raise self.wrong(f"the file of `{field}` cannot be read: {path}: {reason}.") from error
+            shown = "".join(
+                letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path
+            )
+            raise self.wrong(f"the file of `{field}` cannot be read: {shown}: {reason}.") from error
         if len(content) > MAX_FILE_BYTES:
-            raise self.wrong(f"the file of `{field}` is larger than {MAX_FILE_BYTES >> 20} MiB: {path}.")
+            raise self.wrong(f"the file of `{field}` is larger than {MAX_FILE_BYTES >> 20} MiB.")
         return content
 
 
@@ -187,6 +199,7 @@ def _entry(entry: Entry | None, shape: type[_T], context: str, kind: str, name: 
             f"the {kind} {name!r} is in {entry.path} twice.", where=context, fix="Delete or rename one."
         )
     try:
+        msgspec.json.encode(entry.data)  # fails for text that is not Unicode
         return msgspec.convert({} if entry.data is None else entry.data, shape)
     except msgspec.ValidationError as error:
         message = str(error)
@@ -198,16 +211,15 @@ def _entry(entry: Entry | None, shape: type[_T], context: str, kind: str, name: 
 
 
 def _why(message: str) -> str:
-    """Msgspec's message names fields, kinds and places; the value itself only where it is one of few words."""
-    if message.startswith("Invalid enum value"):
-        message = message.partition(" - at ")[2].removeprefix("`$").rstrip("`")
-        return f": {message.lstrip('.')} has a value that is not known"
-    place = message.rpartition(" - at ")[2].strip("`").removeprefix("$.") if " - at " in message else ""
-    text = message.partition(" - at ")[0]
-    unknown = "unknown field" in text
-    if unknown:
+    """Names fields and kinds of values, and shows no value."""
+    text, _, place = message.partition(" - at ")
+    place = place.strip("`").removeprefix("$").removeprefix(".") or "it"
+    if "unknown field" in text:
         return f": the field `{_FIELD.findall(text)[0]}` is not known"
-    return f": {place or 'it'}: {text[:1].lower()}{text[1:]}" if text else ""
+    kinds = [_KINDS.get(kind.removesuffix(" | null"), "something else") for kind in _FIELD.findall(text)]
+    if text.startswith("Expected") and len(kinds) == 2:
+        return f": {place} is {kinds[1]}, not {kinds[0]}"
+    return f": {place} has a value that is not known" if text.startswith("Invalid") else ""
 
 
 def _advice(message: str, shape: type[_Strict]) -> str:
@@ -216,7 +228,8 @@ def _advice(message: str, shape: type[_Strict]) -> str:
         fields = [known.encode_name for kind in (shape, Exec) for known in msgspec.structs.fields(kind)]
         near = difflib.get_close_matches(field.lower(), fields, n=1)
         return f"Did you mean `{near[0]}`?" if near else "kubectl ignores it; delete it."
-    return "Quote it." if message.startswith("Expected `str") else ""
+    scalar = message.partition(" - at ")[0].endswith(("`int`", "`float`", "`bool`"))
+    return "Quote it." if scalar and message.startswith("Expected `str") else ""
 
 
 def _absolute(path: str | None, origin: str) -> str | None:

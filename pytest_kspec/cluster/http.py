@@ -19,8 +19,8 @@ import urllib3
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, MaxRetryError, NewConnectionError
 
 import pytest_kspec
-from pytest_kspec.cluster import auth
-from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.cluster import auth, refusals
+from pytest_kspec.errors import KspecError, SourceUnavailable
 
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
@@ -201,6 +201,10 @@ class Connection:
                 )
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error) from error
+        except KspecError:
+            raise
+        except Exception as error:  # whatever the libraries raise, it is this cluster's alone
+            raise refusals.error_of(error, self._context) from error
         return Answer(
             response.status,
             response.headers.get("Content-Type", ""),

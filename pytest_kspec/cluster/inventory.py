@@ -75,8 +75,8 @@ class Inventory:
             try:
                 shared, fetch = self._shared, self.source.info
                 self._info = shared.info(fetch) if shared else fetch()
-            except KspecError as error:
-                self._info = refusals.fresh(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this cluster's alone
+                self._info = refusals.error_of(error, self.source.name)
         if isinstance(self._info, KspecError):
             raise refusals.fresh(self._info)
         return self._info
@@ -224,8 +224,8 @@ class Inventory:
             try:
                 shared, fetch = self._shared, self.source.types
                 types = shared.types(fetch) if shared else fetch()
-            except KspecError as error:
-                self._types = refusals.fresh(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this cluster's alone
+                self._types = refusals.error_of(error, self.source.name)
             else:
                 self._types = {}
                 for resource_type in sorted(types, key=preference):
@@ -248,8 +248,8 @@ class Inventory:
                 found = [
                     resource for page in pages for resource in self._decoder.resources(page, resource_type)
                 ]
-            except KspecError as error:
-                known = refusals.fresh(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this cluster's alone
+                known = refusals.error_of(error, self.source.name)
             else:
                 found.sort(key=_place)
                 known = tuple(found)

@@ -7,6 +7,8 @@ with one cluster must not reach another.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,13 +78,8 @@ def _read(path: str) -> dict[str, Any]:
         raise UsageError(f"the kubeconfig cannot be read: {error.strerror}.", where=path) from error
     if len(raw) > MAX_BYTES:
         raise UsageError(f"the kubeconfig is larger than {MAX_BYTES >> 20} MiB.", where=path)
-    try:
-        documents = list(yaml_documents(raw, path))
-    except SourceUnavailable as error:
-        # Not its text, which may quote the file.
-        raise UsageError("the kubeconfig is not valid YAML.", where=error.where) from None
-    data = documents[0].data if len(documents) == 1 else None
-    if data is None and not documents:
+    data = _parse(raw, path)
+    if data is None:
         return {}
     if not isinstance(data, dict):
         raise UsageError("this is no kubeconfig.", where=path)
@@ -90,6 +87,28 @@ def _read(path: str) -> dict[str, Any]:
         if not isinstance(data.get(key), list | None):
             raise UsageError(f"this is no kubeconfig: `{key}` is not a list.", where=path)
     return data
+
+
+def _parse(raw: bytes, path: str) -> Any:
+    """None for an empty file."""
+    if raw.lstrip().startswith(b"{"):  # JSON is YAML but for some escapes
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(raw, object_pairs_hook=_once)
+    try:
+        documents = list(yaml_documents(raw, path))
+    except SourceUnavailable as error:
+        # Not its text, which may quote the file.
+        raise UsageError("the kubeconfig is not valid YAML.", where=error.where) from None
+    if len(documents) > 1:
+        raise UsageError("the kubeconfig is more than one document.", where=f"{path}:{documents[1].line}")
+    return documents[0].data if documents else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError  # said by the other parser, with its line
+    return found
 
 
 def _text(value: Any) -> str:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 
-from pytest_kspec.errors import AccessDenied, KspecError, NotServed
+from pytest_kspec.errors import (
+    AccessDenied,
+    KspecError,
+    NotApplicable,
+    NotServed,
+    SourceError,
+    SourceUnavailable,
+)
 from pytest_kspec.model.resources import ResourceType
 
 
@@ -30,6 +39,24 @@ def not_served(
     near = difflib.get_close_matches(kind, sorted(set(known)), n=1)
     fix = f"Did you mean {near[0]}?" if near and near[0] != kind else ""
     return NotServed(what or f"the kind {name} is not served.", where=where, fix=fix)
+
+
+def error_of(error: Exception, where: str) -> KspecError:
+    """Whatever reading a cluster raised, as an error of that cluster, so that it reaches no other one.
+
+    A foreign error's text is left out: it may hold what no message shows.
+    """
+    if isinstance(error, SourceError | NotApplicable):
+        return fresh(error)
+    if isinstance(error, KspecError):
+        return SourceUnavailable(error.what, where=error.where or where, fix=error.fix)
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" in {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return SourceUnavailable(
+        f"the cluster cannot be read: {type(error).__name__}{at}.",
+        where=where,
+        fix="This is a fault of pytest-kspec: please report it.",
+    )
 
 
 def fresh(error: KspecError) -> KspecError:
