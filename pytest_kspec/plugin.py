@@ -31,6 +31,12 @@ OPTIONS = (
         "low (default), medium, high or critical: below it, a failed check does not fail the run",
     ),
     (
+        "check-timeout",
+        "SECONDS",
+        None,
+        "time limit of each check: one that takes longer is an error, and the others go on. Default: 900; 0: none",
+    ),
+    (
         "baseline",
         "FILE",
         None,

@@ -22,6 +22,7 @@ LONGEST = (
     "cli/test_evidence.py",
     "cli/test_foreign_code.py",
     "webhook/test_server.py",
+    "plugin/test_workers.py",
     "plugin/test_run.py",
     "live/test_enforce_live.py",
     "live/test_fixes_referee.py",

@@ -62,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="low (default), medium, high or critical: findings below it do not fail the scan",
     )
     parser.add_argument(
+        "--check-timeout",
+        metavar="SECONDS",
+        help="time limit of each check: one that takes longer is an error, and the others go on (default: 900; "
+        "0: none)",
+    )
+    parser.add_argument(
         "--baseline",
         metavar="FILE",
         help="known findings: they are shown, and only what is new fails "
@@ -141,6 +147,7 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
         ("exemptions", args.exemptions),
         ("kubeconfig", [args.kubeconfig] if args.kubeconfig else []),
         ("fail-on", [args.fail_on] if args.fail_on else []),
+        ("check-timeout", [args.check_timeout] if args.check_timeout else []),
         ("baseline", [args.baseline] if args.baseline else []),
         ("run-by", [args.run_by] if args.run_by is not None else []),
     ):

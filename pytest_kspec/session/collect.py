@@ -15,7 +15,7 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.plan.plan import Planned
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.context import CheckContext
-from pytest_kspec.session.verdict import Skipped, failure_text, make_result, record_exception
+from pytest_kspec.session.verdict import failure_text, make_result, record_exception
 
 
 class NotCompliant(Exception):
@@ -114,12 +114,11 @@ class ComplianceItem(pytest.Function):
                 self.context.findings.skip(reason)
             else:
                 super().runtest()
-        except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise  # meant for the run
+        except BaseException as error:  # noqa: BLE001 - whatever a check raises becomes its verdict, SystemExit too
             record_exception(error, self.context.findings)
             cause: BaseException | None = error
-        except Skipped as error:
-            record_exception(error, self.context.findings)
-            cause = error
         else:
             cause = None
         self.conclude()

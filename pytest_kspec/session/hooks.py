@@ -41,6 +41,7 @@ class SessionHooks:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember what must have a result in the end."""
+        self._run.collected = True
         for item in session.items:
             if isinstance(item, ComplianceItem):
                 self._run.expected[item.nodeid] = None
@@ -109,11 +110,16 @@ class SessionHooks:
             return "error", "E", "ERROR"
         return None
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C, `pytest.exit`, and how pytest-xdist ends a run."""
+        self._run.ended = str(excinfo.value) or "interrupted"
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Finish the result, write reports, forgive failures below the threshold if all else went well."""
         if self._is_worker or session.config.option.collectonly:
             return
+        self._run.ended = self._run.ended or str(session.shouldfail or session.shouldstop or "")
         result = self._run.finish()
         try:
             self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)

@@ -15,6 +15,10 @@ from pytest_kspec.model.check import Severity
 from pytest_kspec.reports.writer import Target, parse_targets
 from pytest_kspec.session.clustertargets import FORMATS, ClusterTarget, split
 
+CHECK_TIMEOUT_S = 900.0
+"""Longer than any list may take, which the first check of a cluster waits for."""
+LONGEST_TIMEOUT_S = 86_400
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,6 +26,7 @@ class Options:
 
     specs_given: the specifications come from the command line, not from the ini file
     run_by:      who runs it, as the user says; None where the environment is asked
+    check_timeout_s: of setup, call and teardown of a check, each; 0 for no limit
     """
 
     specs: tuple[str, ...]
@@ -34,6 +39,7 @@ class Options:
     reports: tuple[Target, ...]
     baseline: Baseline | None = None
     run_by: str | None = None
+    check_timeout_s: float = 0.0
     cluster_reports: tuple[ClusterTarget, ...] = ()
     store: str = field(default="", repr=False)  # may hold a password
     store_reports: str = ""
@@ -53,6 +59,7 @@ def read_options(config: pytest.Config) -> Options:
         reports=parse_targets(files, FORMATS),
         baseline=_baseline(config),
         run_by=_said(config, "kspec_run_by"),
+        check_timeout_s=_seconds(_one(config, "kspec_check_timeout")),
         cluster_reports=cluster_reports,
         **_store(config),
     )
@@ -104,6 +111,20 @@ def _baseline(config: pytest.Config) -> Baseline | None:
         return None
     base = config.inipath.parent if config.inipath and not given else Path()
     return load_baseline(base / path)
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = CHECK_TIMEOUT_S if text is None else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_TIMEOUT_S:
+        raise UsageError(
+            f"no number of seconds: '{text}'.",
+            where="--kspec-check-timeout",
+            fix=f"Give 0 (no limit) to {LONGEST_TIMEOUT_S}.",
+        )
+    return seconds
 
 
 def _level(text: str) -> Severity:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from pytest_kspec.signatures.verify import SignatureVerifier
 
 KEY = pytest.StashKey["Run"]()
-NOT_RUN = "not run: the run ended before its turn (interrupted, -x, or its worker died)"
+NOT_RUN = "not run: the run ended before its turn"
 
 
 @dataclass
@@ -82,7 +82,8 @@ class SpecRun:
 class Run:
     """One pytest session with specifications.
 
-    shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid
+    shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid;
+    collected: some process knows what is to be run; ended: what ended the run, or a worker of it, before its time
     """
 
     options: Options
@@ -95,6 +96,8 @@ class Run:
     expected: dict[str, None] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     result: ScanResult | None = None
+    collected: bool = False
+    ended: str = ""
 
     @cached_property
     def _inventories(self) -> dict[str, tuple[Inventory, Grouping]]:
@@ -193,10 +196,25 @@ class Run:
                 return spec, target, parts[2]
         return None
 
+    def planned(self) -> list[str]:
+        """Node ids of everything that is asked for; parameter sets, which only collecting finds, are one."""
+        return [
+            f"{self.name_of(path)}::{target.name}::{planned.requirement.id}"
+            for path, spec in self.specs.items()
+            for target in spec.targets
+            for planned in spec.plan.planned
+        ]
+
     def finish(self) -> ScanResult:
-        """All results, with an error for every collected requirement that has none."""
+        """All results, with an error for every collected requirement that has none.
+
+        Where the run ended before anything was collected, everything that is asked for is one.
+        """
+        if self.ended and not self.collected:
+            self.expected.update(dict.fromkeys(self.planned()))
+        reason = f"{NOT_RUN} ({self.ended})" if self.ended else NOT_RUN
         for nodeid in self.expected:
-            if nodeid not in self.results and (missing := self._missing(nodeid)) is not None:
+            if nodeid not in self.results and (missing := self.missing(nodeid, reason)) is not None:
                 self.results[nodeid] = missing
         groups: dict[tuple[Path, str], list[dict[str, Any]]] = {}
         for nodeid, wire in self.results.items():
@@ -275,7 +293,8 @@ class Run:
             if why:
                 yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
 
-    def _missing(self, nodeid: str) -> dict[str, Any] | None:
+    def missing(self, nodeid: str, reason: str) -> dict[str, Any] | None:
+        """What stands for the result of an item that has none; None if it is not ours."""
         from pytest_kspec.session.verdict import make_result
 
         found = self.resolve(nodeid)
@@ -283,11 +302,15 @@ class Run:
             return None
         spec, target, name = found
         for planned in spec.plan.planned:
-            if name == planned.requirement.id or name.startswith(f"{planned.requirement.id}["):
+            id = planned.requirement.id
+            if name == id or name.startswith(
+                (f"{id}[", f"{id}@")
+            ):  # parameters; `@GROUP` of --dist loadgroup
                 made = make_result(
-                    planned.entry.check, planned.requirement, None, nodeid=nodeid, reason=NOT_RUN
+                    planned.entry.check, planned.requirement, None, nodeid=nodeid, reason=reason
                 )
-                return {"result": made.to_wire(), "uses": [], "cluster": self.cluster_facts(spec, target)}
+                result = made.to_wire() | {"id": name}
+                return {"result": result, "uses": [], "cluster": self.cluster_facts(spec, target)}
         return None
 
     def under_threshold(self) -> bool:

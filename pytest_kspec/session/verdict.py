@@ -17,11 +17,18 @@ Skipped: type[BaseException] = pytest.skip.Exception
 TEXT_LIMIT = 2000
 
 
+class TimeLimitExceeded(BaseException):
+    """A check took too long. No Exception: a check that handles those does not go on."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"stopped: it took longer than the time limit of a check, {seconds:g} s")
+
+
 def record_exception(error: BaseException, findings: Findings) -> None:
     """Turn what a check raised into a finding, a skip or an error. Never into a pass."""
     if isinstance(error, NotApplicable):
         findings.skip(str(error))
-    elif isinstance(error, KspecError):
+    elif isinstance(error, KspecError | TimeLimitExceeded):
         findings.error(str(error))
     elif isinstance(error, Skipped):
         findings.skip(str(error.msg) if hasattr(error, "msg") else str(error))
@@ -33,7 +40,8 @@ def record_exception(error: BaseException, findings: Findings) -> None:
     elif isinstance(error, pytest.FixtureLookupError) and error.argname:
         findings.error(f"there is no fixture {error.argname!r}: 'pytest --fixtures' lists all.")
     else:
-        findings.error(f"the check raised {type(error).__name__}: {error}"[:TEXT_LIMIT])
+        text = str(error).strip()
+        findings.error(f"the check raised {type(error).__name__}{': ' if text else ''}{text}"[:TEXT_LIMIT])
 
 
 def record_return(value: object, findings: Findings) -> None:

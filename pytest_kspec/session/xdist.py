@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +17,37 @@ from pytest_kspec.session.start import RESOURCES
 
 SHARED = "kspec_shared"
 STARTED = "kspec_started"
+FRUITLESS = 4
+"""Deaths for each worker that cost no item; more of them, and the run ends. xdist's own limit is as many in all."""
+_NO_LIMIT = 1_000_000
+_REAP_S = 5.0
 
 
 class XdistHooks:
-    """The controller names one folder where workers share what they list, and notes what they collected."""
+    """The controller names a folder where workers share lists, and notes what workers collect and how they end."""
 
     def __init__(self, config: pytest.Config, run: runs.Run) -> None:
         self._run = run
+        self._config = config
+        self._fruitless = 0
+        self._end = ""
         workerinput = getattr(config, "workerinput", None)
         if workerinput is not None and workerinput.get(SHARED):
             run.shared = Path(workerinput[SHARED])
         if workerinput is not None and workerinput.get(STARTED):
             run.started = datetime.fromisoformat(workerinput[STARTED])  # so that all agree on what is active
+        self._limited = config.getoption("maxworkerrestart", None) is not None
+        if workerinput is None and not self._limited and config.getoption("numprocesses", None):
+            # xdist would end the run after a few deaths, whatever is left to do. Here each costs the item that ran, so
+            # there are no more than items; deaths that cost none are counted below.
+            config.option.maxworkerrestart = str(_NO_LIMIT)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """A scheduler that survives its workers."""
+        from pytest_kspec.session.scheduling import make_scheduler
+
+        return make_scheduler(config, log)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -35,10 +58,63 @@ class XdistHooks:
         node.workerinput[STARTED] = self._run.started.isoformat()
         if self._run.resources is not None:
             node.workerinput[RESOURCES] = str(self._run.resources)
+        node.sendcommand = _to_the_living(node.sendcommand)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Remember what must have a result in the end."""
+        self._run.collected = True
         for nodeid in ids:
             if self._run.resolve(nodeid) is not None:
                 self._run.expected[nodeid] = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        """Note how a worker ended. Ends the run where workers die of nothing that they ran."""
+        if not error:
+            return
+        self._end = f"worker {node.gateway.id} {_end_of(node.gateway)}"
+        limit = "; --max-worker-restart limits how many follow" if self._limited else ""
+        self._run.ended = f"{self._end}{limit}"
+        self._fruitless += 1
+        if not self._limited and self._fruitless > FRUITLESS * self._config.option.numprocesses:
+            raise pytest.exit.Exception(
+                f"{self._fruitless} workers died without finishing a requirement; the last: {self._end}",
+                returncode=pytest.ExitCode.INTERRUPTED,
+            )
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """What a worker ran when it died has no verdict but an error, whatever it reported before."""
+        self._fruitless -= 1
+        wire = self._run.missing(crashitem, f"{self._end} while it ran this check")
+        if wire is not None:
+            report.longrepr = f"not evaluated: {wire['result']['reason']}"
+            report.__dict__["kspec"] = wire
+
+
+def _to_the_living(send: Callable[..., None]) -> Callable[..., None]:
+    """A command to a worker that just died is lost: xdist hears of the death next, and takes its work back."""
+
+    def sendcommand(name: str, **kwargs: object) -> None:
+        with suppress(OSError):
+            send(name, **kwargs)
+
+    return sendcommand
+
+
+def _end_of(gateway: Any) -> str:
+    """How the process behind a gateway ended: `was killed by SIGSEGV`, `exited with code 3`, else `died`."""
+    process = getattr(getattr(gateway, "_io", None), "popen", None)
+    if not isinstance(process, subprocess.Popen):  # another kind of gateway, or another execnet
+        return "died"
+    try:
+        code = process.wait(_REAP_S)
+    except subprocess.TimeoutExpired:
+        return "lost its connection"
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
