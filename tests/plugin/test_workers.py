@@ -81,9 +81,9 @@ def test_groups_of_one_item_do_not_keep_each_other_waiting(project: Project) -> 
     project.write("checks/test_deadly.py", EXITS)
     clusters = tuple(f"./{name}" for name in names)
     project.run("--kspec-checks=checks", "-n", "1", "--dist=loadscope", "-k", "acme", clusters=clusters)
-    assert {name: _errors(project, name) for name in names} == dict.fromkeys(
-        names, {"acme.exits": DEATHS["acme.exits"]}
-    )
+    assert {name: _errors(project, name) for name in names} == {
+        name: {"acme.exits": DEATHS["acme.exits"]} for name in names
+    }
 
 
 def test_without_new_workers_the_run_ends_and_says_why(project: Project) -> None:
