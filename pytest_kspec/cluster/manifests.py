@@ -8,33 +8,44 @@ empty list.
 
 from __future__ import annotations
 
-import mmap
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import yaml
 
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.kinds import builtin_types, type_of
 from pytest_kspec.cluster.listed import Buffer, PodPage
+from pytest_kspec.cluster.manifestfiles import (
+    MAX_STREAM_BYTES,
+    Folder,
+    bounded,
+    is_kustomization,
+    is_object,
+    looks_like_manifest,
+    read,
+    walk,
+)
 from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
 STDIN = "-"
-SUFFIXES = (".yaml", ".yml", ".json")
-_MMAP_FROM = 1 << 20
+PROBLEMS_SHOWN = 20
 _DEFAULT = "default"
 
 
 class _HeadMetadata(msgspec.Struct, gc=False, frozen=True):
     name: str = ""
     namespace: str = ""
+    annotations: msgspec.Raw = msgspec.Raw(b"")
 
+
+_HOOK = b'"helm.sh/hook"'
 
 _POD_KINDS = {
     kind.casefold(): (api_version, kind)
@@ -45,6 +56,14 @@ _POD_KINDS = {
     )
     for kind in kinds
 }
+
+
+class _Place(NamedTuple):
+    """Where an object is. hook: it is one of Helm's; overlay: folder of the kustomization above it, or ""."""
+
+    place: str
+    hook: bool
+    overlay: str
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -59,12 +78,21 @@ class _List(msgspec.Struct):
     kind: str = ""
 
 
+class _Top(msgspec.Struct):
+    apiVersion: Any = None
+    kind: Any = None
+    metadata: Any = None
+    spec: Any = None
+    items: Any = None
+
+
 class _RawList(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
 _LIST = msgspec.json.Decoder(_List)
 _HEAD = msgspec.json.Decoder(_Head)
+_TOPS = msgspec.json.Decoder(_Top | list[Any])
 _RAW_LIST = msgspec.json.Decoder(_RawList)
 
 
@@ -104,17 +132,26 @@ class ManifestSource:
         """Let go of what was read."""
         self._held = None
 
+    def notes(self) -> Sequence[str]:
+        """What of a folder was not evaluated, and why: templates that are not rendered, files without objects."""
+        folder = self._load().folder
+        return tuple(folder.notes()) if folder is not None else ()
+
     def _load(self) -> _Held:
         if self._held is None:
-            held = _Held()
-            for path in _files(self.ref):
-                if path == STDIN:
+            if self.ref != STDIN and os.path.isdir(self.ref):
+                held = _Held(walk(self.ref))
+                held.add_folder()
+            else:
+                held = _Held()
+                if self.ref == STDIN:
                     held.add_file(_read_stdin() if self._stdin is None else self._stdin, "stdin")
                 else:
-                    held.add_file(_read(path), path)
+                    held.add_file(read(self.ref, stream=True), self.ref)
             if not held.types and not held.empty_list:
+                notes = "; ".join(held.folder.notes()) if held.folder else ""
                 raise SourceUnavailable(
-                    "no Kubernetes objects found.",
+                    f"no Kubernetes objects found{f': {notes}' if notes else ''}.",
                     where=self.ref,
                     fix="Give a file or folder of manifests (.yaml, .yml, .json).",
                 )
@@ -123,14 +160,19 @@ class ManifestSource:
 
 
 class _Held:
-    """What was read: whole pages, and single objects as JSON text, by group and kind."""
+    """What was read: whole pages, and single objects as JSON text, by group and kind.
 
-    def __init__(self) -> None:
+    folder: where it is read from a folder, in which not every file is a manifest
+    """
+
+    def __init__(self, folder: Folder | None = None) -> None:
+        self.folder = folder
         self.types: dict[tuple[str, str], ResourceType] = {}
         self.pages: dict[tuple[str, str], list[Buffer | PodPage]] = {}
         self.objects: dict[tuple[str, str], list[bytes]] = {}
         self.empty_list = False
-        self._places: dict[tuple[str, str, str, str], str] = {}
+        self._places: dict[tuple[str, str, str, str], _Place] = {}
+        self._overlay = ""  # of the file that is being read
         self._named: set[tuple[str, str, str]] = set()
 
     def namespaces(self) -> frozenset[str]:
@@ -142,12 +184,53 @@ class _Held:
             if self.types[group, kind].namespaced and (namespace or (group, kind) in builtin)
         )
 
+    def add_folder(self) -> None:
+        """Every file of the folder. Raises SourceUnavailable that names every bad file, not only the first."""
+        folder = self.folder
+        assert folder is not None
+        problems: list[SourceUnavailable] = []
+        for path in folder.files:
+            self._overlay = folder.overlay_of(path)
+            try:
+                raw = read(path)
+                if not folder.leaves_out(path, raw):
+                    self.add_file(raw, path)
+            except SourceUnavailable as error:
+                problems.append(error)
+        if len(problems) > 1:
+            shown = " ".join(f"[{index}] {error}" for index, error in enumerate(problems[:PROBLEMS_SHOWN], 1))
+            more = f" … and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
+            raise SourceUnavailable(f"{len(problems)} files cannot be read: {shown}{more}", where=folder.path)
+        if problems:
+            raise problems[0]
+
     def add_file(self, raw: Buffer, path: str) -> None:
+        """All objects of a file. In a folder, a file or a document that is meant for something else is noted."""
+        try:
+            self._add_file(raw, path)
+        except SourceUnavailable as error:
+            json = bytes(raw[:4096]).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+            broken = isinstance(error.__cause__, (*BROKEN_JSON, yaml.YAMLError))
+            if self.folder is None or not broken or looks_like_manifest(raw, json=json):
+                raise
+            self.folder.others.append(path)
+
+    def _is_other(self, data: Any, path: str) -> bool:
+        """Whether a document of a folder is no object and not meant to be one; it is noted then."""
+        if self.folder is None or is_object(data):
+            return False
+        if path not in self.folder.others[-1:]:
+            self.folder.others.append(path)
+        return True
+
+    def _add_file(self, raw: Buffer, path: str) -> None:
         start = bytes(raw[:4096]).removeprefix(b"\xef\xbb\xbf").lstrip()
         if start[:1] in (b"{", b"["):
             try:
                 with gc_paused():
-                    self._add_json(_without_bom(raw), path)
+                    raw = _without_bom(raw)
+                    if self.folder is None or not self._is_other(_top(raw), path):
+                        self._add_json(raw, path)
                 return
             except (msgspec.ValidationError, RecursionError) as error:
                 what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -159,7 +242,7 @@ class _Held:
             raise SourceUnavailable("not valid JSON: it starts with neither { nor [.", where=path)
         with gc_paused():
             for line, data in yaml_documents(bytes(raw), path):
-                if data is not None:
+                if data is not None and not self._is_other(data, path):
                     self._add_data(data, f"{path}:{line}")
 
     def _add_json(self, raw: Buffer, path: str) -> None:
@@ -187,7 +270,7 @@ class _Held:
             if not only[1].endswith("List"):
                 key = self._type(*only, found.items[0].metadata.namespace)
                 for index, item in enumerate(found.items):
-                    self._note(*key, item.metadata.namespace, item.metadata.name, f"{path}, items[{index}]")
+                    self._note_head(key, item, f"{path}, items[{index}]")
                 self.pages.setdefault(key, []).append(raw)
                 return None
         for index, text in enumerate(_RAW_LIST.decode(raw).items):
@@ -224,15 +307,21 @@ class _Held:
         head = _Head(
             _text(data.get("apiVersion")),
             _text(data.get("kind")),
-            _HeadMetadata(_text(names.get("name")), _text(names.get("namespace"))),
+            _HeadMetadata(_text(names.get("name")), _text(names.get("namespace")), _hook_of(names)),
         )
         self._add(head, text, place)
 
     def _add(self, head: _Head, text: bytes, place: str) -> None:
         self._refuse_no_kind(head.apiVersion, head.kind, place)
+        if self.folder is not None and is_kustomization(head.apiVersion):
+            return
         key = self._type(head.apiVersion, head.kind, head.metadata.namespace)
-        self._note(*key, head.metadata.namespace, head.metadata.name, place)
+        self._note_head(key, head, place)
         self.objects.setdefault(key, []).append(text)
+
+    def _note_head(self, key: tuple[str, str], head: _Head, place: str) -> None:
+        hook = _HOOK in bytes(head.metadata.annotations)
+        self._note(*key, head.metadata.namespace, head.metadata.name, place, hook=hook)
 
     def _refuse_no_kind(self, api_version: str, kind: str, place: str) -> None:
         missing = " and ".join(
@@ -250,16 +339,24 @@ class _Held:
             self.types[key] = found
         return key
 
-    def _note(self, group: str, kind: str, namespace: str, name: str, place: str) -> None:
-        """One object may be in one place only: nobody could tell which one counts."""
+    def _note(
+        self, group: str, kind: str, namespace: str, name: str, place: str, *, hook: bool = False
+    ) -> None:
+        """One object may be in one place only: nobody could tell which one counts.
+
+        Helm removes a hook before it makes the next one of that name, and kustomizations are built one at a time.
+        """
         self._named.add((group, kind, namespace))
         if not name:
             return
-        first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), place)
-        if first is not place:
+        here = _Place(place, hook, self._overlay)
+        first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), here)
+        if first is here or (hook and first.hook):
+            return
+        if not (here.overlay and first.overlay) or here.overlay == first.overlay:
             full = f"{namespace}/{name}" if namespace else name
             raise SourceUnavailable(
-                f"{kind} {full} is here a second time; the first is at {first}.",
+                f"{kind} {full} is here a second time; the first is at {first.place}.",
                 where=place,
                 fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
             )
@@ -280,42 +377,6 @@ def _refuse_misspelt(api_version: str, kind: str, place: str) -> None:
         )
 
 
-def _files(ref: str) -> list[str]:
-    if ref == STDIN:
-        return [STDIN]
-    if not os.path.isdir(ref):
-        return [ref]
-    found = []
-
-    def fail(error: OSError) -> None:
-        raise _unreadable(error, str(error.filename)) from error
-
-    for folder, folders, names in os.walk(ref, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            os.path.join(folder, name)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
-    return sorted(found)
-
-
-def _read(path: str) -> Buffer:
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_size >= _MMAP_FROM:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            return file.read()
-    except (OSError, ValueError) as error:
-        raise _unreadable(error, path) from error
-
-
-def _unreadable(error: OSError | ValueError, path: str) -> SourceUnavailable:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SourceUnavailable(f"cannot be read: {reason}.", where=path)
-
-
 def _read_stdin() -> bytes:
     if "PYTEST_XDIST_WORKER" in os.environ:
         raise SourceUnavailable(
@@ -326,11 +387,27 @@ def _read_stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceUnavailable("nothing is piped into standard input.", where="stdin")
     try:
-        return sys.stdin.buffer.read()
+        content = sys.stdin.buffer.read(MAX_STREAM_BYTES + 1)
     except (OSError, ValueError, AttributeError) as error:
         raise SourceUnavailable(
             "standard input cannot be read.", where="stdin", fix="With pytest, add -s, or save it to a file."
         ) from error
+    return bounded(content, "stdin")
+
+
+def _top(raw: Buffer) -> dict[str, Any] | None:
+    """What tells whether JSON is meant to be an object: of a list, of the first entry that is."""
+    try:
+        found = _TOPS.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    tops = found if isinstance(found, list) else [msgspec.structs.asdict(found)]
+    return next(filter(is_object, tops), None)
+
+
+def _hook_of(metadata: dict[str, Any]) -> msgspec.Raw:
+    annotations = metadata.get("annotations")
+    return msgspec.Raw(_HOOK if isinstance(annotations, dict) and "helm.sh/hook" in annotations else b"")
 
 
 def _without_bom(raw: Buffer) -> Buffer:

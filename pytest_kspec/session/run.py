@@ -143,7 +143,7 @@ class Run:
     def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
         """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
-        facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": ""}
+        facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": "", "files": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -160,6 +160,8 @@ class Run:
             scope = None if self.inactive(spec) else self._scope(spec, target)
             facts["scope"] = scope.note() if scope is not None else ""
             facts["labels"] = _unlabelled(known[0], scope)
+            notes = getattr(target.source, "notes", None)
+            facts["files"] = "\n".join(notes()) if notes is not None else ""
             facts["templates"] = _unexamined(known[0], spec.spec.spec)
         return facts
 
@@ -289,6 +291,7 @@ class Run:
             ("namespaceScope", facts["scope"]),
             ("timeBasedActivation", self.inactive(spec)),
             ("workloads", facts["templates"]),
+            *(("manifests", note) for note in facts["files"].splitlines()),
         ):
             if why:
                 yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))

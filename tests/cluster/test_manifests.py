@@ -190,7 +190,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     ],
 )
 def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, tmp_path: Path) -> None:
-    ref = write(tmp_path, x_yaml=content)
+    ref = write(tmp_path, x_yaml=content) + "/x.yaml"
     with pytest.raises(SourceUnavailable) as raised:
         Inventory(open_source(ref)).workloads()
     assert message in str(raised.value)
@@ -219,7 +219,7 @@ def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, t
     ],
 )
 def test_bad_json_is_named(content: str, message: str, tmp_path: Path) -> None:
-    ref = write(tmp_path, x_json=content)
+    ref = write(tmp_path, x_json=content) + "/x.json"
     with pytest.raises(SourceUnavailable) as raised:
         Inventory(open_source(ref)).workloads()
     assert message in str(raised.value)
