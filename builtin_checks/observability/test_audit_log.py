@@ -16,6 +16,7 @@ be evaluated either.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,12 @@ WHERE_TO_LOOK = (
     "Audit Logs, AKS diagnostic settings) and leave auditLog out of this cluster's specification"
 )
 STDOUT = "-"
+READ = ("audit-policy-file", "audit-log-path", "audit-webhook-config-file", "audit-log-maxage")
+HIDDEN = "\0"
+"""Stands for a value that is not in the pod; no argument of a program holds this letter."""
+
+_SHELL = re.compile(r"\$[({\w@*].*|`.*", re.DOTALL)
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
 def asked(spec: Any) -> Iterator[Requirement]:
@@ -62,7 +69,11 @@ def test_audit_log(cluster: Any, pods: Any, requirement: Requirement, findings: 
         if flags is None:
             findings.error(f"the flags of container {container.name} cannot be read from its command", pod)
             continue
-        judge(pod, container, flags, days, findings)
+        hidden = [name for name in READ if flags.get(name, "") is None]
+        if hidden:
+            findings.error(f"--{hidden[0]} has a value that the pod does not show (a variable)", pod)
+            continue
+        judge(pod, container, {name: value or "" for name, value in flags.items()}, days, findings)
 
 
 def judge(pod: Resource, container: Container, flags: dict[str, str], days: int, findings: Any) -> None:
@@ -117,40 +128,89 @@ def api_server(pod: Workload) -> Container | None:
     return containers[0] if containers and pod.labels.get("component") == NAME else None
 
 
-def read_flags(container: Container) -> dict[str, str] | None:
-    """Flag → value, "true" for one without; None if they cannot be told (another script, OpenShift)."""
+def read_flags(container: Container) -> dict[str, str | None] | None:
+    """Flag → value, "true" for one without, None for one that a variable hides; None if they cannot be told
+    (another script, OpenShift, a word that may be any flag).
+
+    As the API server reads them: `_` in a name is `-`, the last one counts, and nothing does after `--`.
+    """
     given = words(container)
-    if NAME not in (word.rpartition("/")[2] for word in given) and not any(w.startswith("--") for w in given):
+    programs = [index for index, word in enumerate(given) if (word or "").rpartition("/")[2] == NAME]
+    if not programs and not any((word or "").startswith("--") for word in given):
         return None
-    if "--openshift-config" in (word.partition("=")[0] for word in given):
-        return None
-    flags: dict[str, str] = {}
-    for index, word in enumerate(given):
+    flags: dict[str, str | None] = {}
+    rest = iter(given[programs[0] + 1 if programs else 0 :])
+    for word in rest:
+        if word == "--":
+            break
+        if word is None:
+            return None
         if not word.startswith("--"):
             continue
-        name, equals, value = word[2:].partition("=")
-        following = given[index + 1] if index + 1 < len(given) else "--"
-        if not equals:
-            value = "true" if following.startswith("--") else following
-        flags[name] = value
+        written, equals, value = word[2:].partition("=")
+        name = written.replace("_", "-")
+        if HIDDEN in written or name == "openshift-config":
+            return None
+        if equals:
+            flags[name] = None if HIDDEN in value else value
+        elif name in READ:
+            following = next(rest, "")
+            flags[name] = None if following is None or HIDDEN in following else following
+        else:
+            flags[name] = "true"
     return flags
 
 
-def words(container: Container) -> list[str]:
-    """Command and arguments; a shell's script taken apart. The program's folder is left out."""
+def expand(text: str, variables: dict[str, str | None], *, others: bool) -> str:
+    """`$(NAME)` as Kubernetes replaces it: `$$` is `$`, and a name that is not set stays as it is.
+
+    others: there may be variables that the pod does not show. A value that is not shown becomes HIDDEN.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return "$"
+        found = variables.get(name, None if others else match[0])
+        return HIDDEN if found is None else found
+
+    return _REFERENCE.sub(value, text)
+
+
+def variables_of(container: Container) -> tuple[dict[str, str | None], bool]:
+    """Environment variables by name, None for a value from elsewhere; and whether there may be others."""
+    found: dict[str, str | None] = {}
+    others = bool(container.raw.get("envFrom"))
+    entries = container.raw.get("env")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(name := entry.get("name"), str):
+            value = entry.get("value") or ""
+            elsewhere = bool(entry.get("valueFrom")) or not isinstance(value, str)
+            made = HIDDEN if elsewhere else expand(value, found, others=others)
+            found[name] = None if HIDDEN in made else made
+    return found, others
+
+
+def words(container: Container) -> list[str | None]:
+    """Command and arguments with their variables; a shell's script taken apart, where what the shell itself replaces
+    is HIDDEN. None: a whole word that is not shown. The program's folder is left out.
+    """
+    variables, others = variables_of(container)
     found: list[str] = []
     for field in ("command", "args"):
         entries = container.raw.get(field)
         for entry in entries if isinstance(entries, list) else ():
             if not isinstance(entry, str):
                 continue
-            if NAME in entry and any(c.isspace() for c in entry):
+            shown = expand(entry, variables, others=others)
+            if NAME in shown and any(c.isspace() for c in shown):
                 try:
-                    found += shlex.split(entry, comments=True)
+                    parts = shlex.split(shown, comments=True)
                 except ValueError:
-                    found.append(entry)
+                    parts = [shown]
+                found += [_SHELL.sub(HIDDEN, part) for part in parts]
             else:
-                found.append(entry)
+                found.append(shown)
     if found and not found[0].startswith("-"):
         found[0] = found[0].rpartition("/")[2]
-    return found
+    return [None if word.startswith(HIDDEN) else word for word in found]

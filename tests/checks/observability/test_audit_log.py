@@ -52,10 +52,101 @@ def test_audit_log_that_is_on() -> None:
         {"command": ["sh", "-c", f"exec kube-apiserver --x {' '.join(ON)} 2>&1"]},
         {"command": ["kube-apiserver", "--audit-policy-file", "/p", "--audit-log-path", "/l"]},
         {"command": None, "args": ON},
+        {"command": ["kube-apiserver", "--audit_policy_file=/p", "--audit_log-path", "/l"]},
+        {"command": ["kube-apiserver", *ON, "--", "--audit-log-path="]},
+        {"command": ["kube-apiserver", "--audit-log-path=", *ON]},
+        {
+            "command": ["kube-apiserver", ON[0], "--audit-log-path=$(LOG)"],
+            "env": [{"name": "LOG", "value": "/l"}],
+        },
+        {"command": ["kube-apiserver", "$(POLICY)", ON[1]], "env": [{"name": "POLICY", "value": ON[0]}]},
+        {
+            "command": ["kube-apiserver", ON[0], "--audit-log-path", "$(LOG)"],
+            "env": [{"name": "DIR", "value": "/var"}, {"name": "LOG", "value": "$(DIR)/log"}],
+        },
+        {
+            "command": ["kube-apiserver", *ON, "--advertise-address=$(IP)"],
+            "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        },
+        {"command": ["kube-apiserver", ON[0], "--audit-log-path=$$(LOG)"], "envFrom": [{"secretRef": {}}]},
+        {"command": ["kube-apiserver", ON[0], "--audit-log-path=$(NOT_SET)"]},
+        {
+            "command": ["sh", "-c", f"exec kube-apiserver {' '.join(ON)} --advertise-address=$(hostname -i)"],
+        },
     ],
 )
 def test_flags_are_read_however_they_are_given(given: dict[str, Any]) -> None:
     assert verdict(run(api_server(**given))) == "pass"
+
+
+EMPTY = [{"name": "LOG", "value": ""}]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": ["kube-apiserver", ON[0], "--audit-log-path=$(LOG)"], "env": EMPTY},
+        {"command": ["kube-apiserver", ON[0], "--audit-log-path", "$(LOG)"], "env": EMPTY},
+        {"command": ["kube-apiserver", *ON, "--audit_log_path="]},
+        {"command": ["kube-apiserver", ON[0], "--", ON[1]]},
+        {"command": ["kube-apiserver", ON[0], "$(LOG)"], "env": EMPTY},
+        {"command": ["kube-apiserver", ON[0], "$$(LOG)"], "env": [{"name": "LOG", "value": ON[1]}]},
+    ],
+)
+def test_flags_that_are_empty_in_the_end_are_unset(given: dict[str, Any]) -> None:
+    assert [path for _, path, *_ in told(run(api_server(**given)))] == [f"{COMMAND}[--audit-log-path]"]
+
+
+HIDDEN_LOG = [{"name": "LOG", "valueFrom": {"configMapKeyRef": {"name": "x", "key": "y"}}}]
+
+
+@pytest.mark.parametrize(
+    ("given", "told_so"),
+    [
+        (
+            {"command": ["kube-apiserver", ON[0], "--audit-log-path=$(LOG)"], "env": HIDDEN_LOG},
+            "--audit-log-path",
+        ),
+        (
+            {"command": ["kube-apiserver", ON[0], "--audit-log-path", "$(LOG)"], "env": HIDDEN_LOG},
+            "--audit-log-path",
+        ),
+        (
+            {
+                "command": ["kube-apiserver", ON[0], "--audit-log-path=$(B)"],
+                "env": [*HIDDEN_LOG, {"name": "B", "value": "a$(LOG)"}],
+            },
+            "--audit-log-path",
+        ),
+        (
+            {
+                "command": ["kube-apiserver", "--audit-policy-file=$(P)"],
+                "envFrom": [{"secretRef": {"name": "x"}}],
+            },
+            "--audit-policy-file",
+        ),
+        ({"command": ["sh", "-c", f"exec kube-apiserver {ON[0]} --audit-log-path=$LOG"]}, "--audit-log-path"),
+        (
+            {"command": ["sh", "-c", f"exec kube-apiserver {ON[0]} --audit-log-path `log`"]},
+            "--audit-log-path",
+        ),
+        (
+            {"command": ["kube-apiserver", *ON, "$(MORE)"], "envFrom": [{"secretRef": {"name": "x"}}]},
+            "command",
+        ),
+        ({"command": ["sh", "-c", f"exec kube-apiserver {' '.join(ON)} $MORE"]}, "command"),
+        ({"command": ["sh", "-c", f"exec kube-apiserver {' '.join(ON)} --${{NAME}}=x"]}, "command"),
+    ],
+)
+def test_flags_that_a_variable_hides_are_an_error(given: dict[str, Any], told_so: str) -> None:
+    (result,) = run(api_server(**given))
+    assert result.verdict.value == "error"
+    expected = (
+        f"{told_so} has a value that the pod does not show"
+        if told_so[0] == "-"
+        else "cannot be read from its"
+    )
+    assert expected in result.reason
 
 
 def test_w42_each_missing_flag_is_a_finding_on_the_pod() -> None:
