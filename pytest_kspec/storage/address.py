@@ -8,12 +8,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 from pytest_kspec.errors import UsageError
 
 HIDDEN = "***"
-_SECRET_KEYS = frozenset({"password", "sslpassword"})
+_SHOWN_KEYS = {
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+    "user",
+}
+"""Options of libpq whose values no message needs to hide; those of all others are hidden."""
+
+_MAY_HOLD_AT = frozenset({"user", "password", "sslpassword"})
 _FORMS = "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE."
 _EXTRAS = {
     "sqlite": ("store", ("sqlalchemy", "alembic")),
@@ -76,24 +94,66 @@ def _sqlite(path: str, option: str) -> Address:
 
 
 def _postgresql(text: str, option: str) -> Address:
+    rest = text.partition("://")[2]
     try:
-        parts = urlsplit(text)
-        port = parts.port
+        if not rest or any(ord(letter) < 32 or ord(letter) == 127 for letter in rest):
+            raise ValueError
+        parts = urlsplit(f"postgresql://{rest}")
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        hosts = [_host(host) for host in parts.netloc.rpartition("@")[2].split(",")]
     except ValueError:
         # Not chained: the library's message may quote the password.
         raise UsageError("this is no address of PostgreSQL.", where=option, fix=_FORMS) from None
+    stray = [parts.path, parts.fragment, *(value for key, value in query if key not in _MAY_HOLD_AT)]
+    if any("@" in part for part in stray) or "#" in rest:
+        # Where the password ends cannot be told, and what is taken for a host or a database would be shown.
+        raise UsageError(
+            "a password, or another part of the address, holds `/`, `?`, `#` or `@`.",
+            where=option,
+            fix="Write them as %2F, %3F, %23 and %40.",
+        )
     if not parts.path.strip("/"):
         raise UsageError("no database is named.", where=option, fix=_FORMS)
-    secrets = [unquote(parts.password)] if parts.password else []
-    secrets += [value for key, value in query if key in _SECRET_KEYS and value]
-    host = parts.hostname or ""
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    who = quote(user, safe="")
+    secrets = [password] if password else []
+    secrets += [value for key, value in query if _is_secret(key) and value]
+    # Several hosts are part of the query in SQLAlchemy's addresses.
+    several = [("host", f"{host}:{port or 5432}") for host, port in hosts] if len(hosts) > 1 else []
+    place = "" if several else _place(*hosts[0])
+    shown_place = ",".join(_place(*host) for host in hosts)
+    shown = (
+        f"postgresql://{who}{f':{HIDDEN}' if password else ''}{'@' if who or password else ''}{shown_place}"
+    )
+    shown_query = urlencode([(key, HIDDEN if _is_secret(key) else value) for key, value in query], safe="*/")
+    shown += f"{parts.path}?{shown_query}" if shown_query else parts.path
+    given = f"{who}:{quote(password, safe='')}" if password else who
+    netloc = f"{given}@{place}" if given else place
+    url = f"postgresql+psycopg://{netloc}{parts.path}"
+    url += f"?{urlencode(query + several, quote_via=quote, safe='/:')}" if query or several else ""
+    return Address("postgresql", url, shown, secrets=_forms(secrets))
+
+
+def _host(text: str) -> tuple[str, int | None]:
+    """Name or address without brackets, and port. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if parts.netloc != text:
+        raise ValueError
+    return parts.hostname or "", parts.port
+
+
+def _place(host: str, port: int | None) -> str:
     host = f"[{host}]" if ":" in host else host
-    place = f"{host}:{port}" if port else host
-    user = f"{quote(unquote(parts.username), safe='')}" if parts.username else ""
-    hidden = f"{user}:{HIDDEN}" if parts.password else user
-    shown_query = urlencode([(k, HIDDEN if k in _SECRET_KEYS else v) for k, v in query], safe="*/")
-    shown = urlunsplit(("postgresql", f"{hidden}@{place}" if hidden else place, parts.path, shown_query, ""))
-    url = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, parts.query, ""))
-    also = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
-    return Address("postgresql", url, shown, secrets=tuple(sorted(also, key=len, reverse=True)))
+    return f"{host}:{port}" if port else host
+
+
+def _is_secret(key: str) -> bool:
+    return key not in _SHOWN_KEYS
+
+
+def _forms(secrets: list[str]) -> tuple[str, ...]:
+    """Each in the forms in which libraries print it, the longest first."""
+    found = set()
+    for secret in secrets:
+        found |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))

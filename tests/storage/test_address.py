@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, unquote
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, make_url
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.storage.address import parse_address
 from pytest_kspec.storage.objects import check_place
+from tests.effort import examples
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,37 @@ from pytest_kspec.storage.objects import check_place
             "postgresql+psycopg://u:p@[::1]:5/d",
             "postgresql://u:***@[::1]:5/d",
         ),
+        (
+            "postgresql://u:p@ss@w%3Ard@h/d",
+            "postgresql",
+            "postgresql+psycopg://u:p%40ss%40w%3Ard@h/d",
+            "postgresql://u:***@h/d",
+        ),
+        (
+            "postgresql://u:a:b%@h1:5,h2/d?sslmode=require",
+            "postgresql",
+            "postgresql+psycopg://u:a%3Ab%25@/d?sslmode=require&host=h1:5&host=h2:5432",
+            "postgresql://u:***@h1:5,h2/d?sslmode=require",
+        ),
+        (
+            "postgresql://:pa%2Fss@h/d",
+            "postgresql",
+            "postgresql+psycopg://:pa%2Fss@h/d",
+            "postgresql://:***@h/d",
+        ),
+        (
+            "postgresql:///d?host=/run/postgresql&user=me@there&password=hunter2@x&options=-c%20a%3Dhunter3",
+            "postgresql",
+            "postgresql+psycopg:///d?host=/run/postgresql&user=me%40there&password=hunter2%40x"
+            "&options=-c%20a%3Dhunter3",
+            "postgresql:///d?host=/run/postgresql&user=me%40there&password=***&options=***",
+        ),
+        (
+            "postgresql://h/d?PassWord=hunter2&oauth_client_secret=hunter3",
+            "postgresql",
+            "postgresql+psycopg://h/d?PassWord=hunter2&oauth_client_secret=hunter3",
+            "postgresql://h/d?PassWord=***&oauth_client_secret=***",
+        ),
     ],
 )
 def test_what_is_an_address(text: str, kind: str, url: str, shown: str) -> None:
@@ -47,6 +84,52 @@ def test_what_is_an_address(text: str, kind: str, url: str, shown: str) -> None:
 def test_secrets_are_taken_out_of_messages() -> None:
     found = parse_address("postgresql://u:pa%2Fss@h/d?password=hunter2")
     assert found.redact("pa/ss pa%2Fss hunter2 else") == "*** *** *** else"
+    found = parse_address("postgresql://u:a'\\b c%25@h/d")
+    for form in ("a'\\b c%", "a%27%5Cb%20c%25", "a%27%5Cb+c%25", repr("a'\\b c%")):
+        assert found.redact(f"x {form} y").strip('x y"') == "***"
+
+
+REFUSALS = {
+    "--kspec-store: this is no address of PostgreSQL. "
+    "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE.",
+    "--kspec-store: no database is named. "
+    "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE.",
+    "--kspec-store: a password, or another part of the address, holds `/`, `?`, `#` or `@`. "
+    "Write them as %2F, %3F, %23 and %40.",
+}
+
+
+@settings(max_examples=examples(300))
+@given(st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=4, max_size=12), st.booleans())
+def test_a_password_is_honoured_or_refused_and_never_shown(password: str, encoded: bool) -> None:
+    """As it is, or with everything odd in it encoded: what SQLAlchemy then gives to psycopg is the password."""
+    written = quote(password, safe="") if encoded else password
+    text = f"postgresql://user:{written}@host.example:5433/base?sslmode=require"
+    if not encoded and set(password) & set("/?#[]"):
+        with pytest.raises(UsageError) as raised:
+            parse_address(text)
+        assert str(raised.value) in REFUSALS  # which hold nothing of it
+        assert raised.value.__cause__ is None
+        return
+    found = parse_address(text)
+    assert found.shown == "postgresql://user:***@host.example:5433/base?sslmode=require"
+    _, told = create_engine(found.url).dialect.create_connect_args(make_url(found.url))
+    assert {**told, "context": None} == {
+        "context": None,
+        "host": "host.example",
+        "dbname": "base",
+        "user": "user",
+        "password": unquote(password) if not encoded else password,
+        "port": 5433,
+        "sslmode": "require",
+    }
+
+
+def test_several_hosts() -> None:
+    found = parse_address("postgresql://u:p%40@h1:5433,h2/d")
+    _, told = create_engine(found.url).dialect.create_connect_args(make_url(found.url))
+    del told["context"]
+    assert told == {"host": "h1,h2", "port": "5433,5432", "user": "u", "password": "p@", "dbname": "d"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +145,21 @@ def test_secrets_are_taken_out_of_messages() -> None:
         "postgresql://u:hunter2@h:port/d",
         "postgresql://u:hunter2@h/d?=&&",
         "postgresql://u:hunter2@[h/d",
+        "postgresql://u:hunt/er2@h/d",
+        "postgresql://u:5/hunter2@h/d",
+        "postgresql://u:5?hunter2@h/d",
+        "postgresql://u:5#hunter2@h/d",
+        "postgresql://u:a@b/hunter2@h/d",
+        "postgresql://u:a@b/c?x=hunter2@h/d",
+        "postgresql://u:a@b/c#hunter2@h/d",
+        "postgresql://u:hunter2@h/d#x",
+        "postgresql://u:hunt\ner2@h/d",
+        "postgresql://u:hunter2@h:1,h:x/d",
+        "postgresql://u:hunter2@h:99999/d",
+        "postgresql:u:hunter2@h/d",
+        "postgresql:/u:hunter2@h/d",
+        "POSTGRESQL://u:hunter2@h/d",
+        "postgresql+psycopg2://u:hunter2@h/d",
     ],
 )
 def test_what_is_none(text: str) -> None:
