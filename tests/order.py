@@ -20,6 +20,7 @@ LONGEST = (
     "live/test_pod_security_referee.py",
     "cli/test_history.py",
     "cli/test_evidence.py",
+    "cli/test_evidence_forged.py",
     "cli/test_foreign_code.py",
     "webhook/test_server.py",
     "plugin/test_workers.py",

@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar="PATH", help=f"{text}; may be repeated{where}"
         )
+    parser.add_argument(
+        "--baseline",
+        default="",
+        metavar="FILE",
+        help="baseline that was given to the scan (default: what the result names)",
+    )
     parser.add_argument("--key", required=True, metavar="KEY", help="private key, PEM, ECDSA on P-256")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle, a .tar.gz")
 
@@ -73,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             snapshots=args.snapshot,
             exemptions=args.exemptions,
             checks=args.checks,
+            baseline=args.baseline,
             scratch=Path(scratch),
         )
         manifest = Manifest(
@@ -82,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
             replays=tuple(found.replays),
             exemptions=tuple(found.exemptions),
             checks=tuple(found.checks),
+            baseline=found.baseline,
+            places=found.places,
         )
         try:
             with whole_file(target) as out:
@@ -95,6 +104,12 @@ def run(args: argparse.Namespace) -> int:
             raise ReportError(what, where=args.output) from error
     say(f"{args.output}: {len(manifest.files)} files")
     say(f"{args.output}{SUFFIX}: signature of {key_id(key.public_key())}")
+    if result.tool_version != pytest_kspec.__version__:
+        label = style("another version:", "yellow", stream=sys.stderr)
+        note(
+            f"{label} pytest-kspec {result.tool_version} made the result, and this is {pytest_kspec.__version__}: "
+            "'kspec verify' will say so. Make the bundle with the version that scanned."
+        )
     for replay in found.replays:
         if replay.reason:
             label = style("cannot be replayed:", "yellow", stream=sys.stderr)

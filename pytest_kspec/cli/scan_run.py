@@ -139,6 +139,7 @@ def scan_result(
     clusters: Sequence[str] = (),
     checks: Sequence[str] = (),
     exemptions: Sequence[str] = (),
+    baseline: str = "",
     kubeconfig: str | None = None,
     run_checks: bool = True,
 ) -> ScanResult:
@@ -150,6 +151,7 @@ def scan_result(
     words += [f"--kspec-cluster={ref}" for ref in clusters]
     words += [f"--kspec-checks={path}" for path in checks]
     words += [f"--kspec-exemptions={path}" for path in exemptions]
+    words += [f"--kspec-baseline={baseline}"] if baseline else []
     words += [f"--kspec-kubeconfig={kubeconfig}"] if kubeconfig else []
     words += [] if run_checks else ["--kspec-no-checks"]
     outcome = run_pytest(words, workers=False)

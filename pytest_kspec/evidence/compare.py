@@ -1,61 +1,225 @@
-"""A result and its replay: the same verdicts with the same findings, or what differs."""
+"""A result and its replay as documents: everything in them must be equal, but for what `MAY_DIFFER` lists.
+
+It is a list of what may differ and not of what is compared, so that a field that is added to results later is compared
+without being named here. Nothing of the result is trusted: it may hold any JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from os.path import normpath
+from typing import Any
 
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.finding import Finding
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import CheckResult, ClusterResult
+MAX_DEPTH = 100
+"""Below it, values are compared as a whole."""
+LONGEST_SHOWN = 120
 
 
-def differences(recorded: ClusterResult, replayed: ClusterResult) -> Iterator[str]:
-    """One line each; none if the replay says the same. Known findings of a baseline count as open in both."""
-    was = {check.id: check for check in recorded.checks}
-    now = {check.id: check for check in replayed.checks}
-    for check_id in sorted(was.keys() | now.keys()):
-        if check_id not in now:
-            yield f"{check_id}: is in the result, but nothing in the bundle asks for it or answers it"
-        elif check_id not in was:
-            yield f"{check_id}: is asked for, but the result does not have it ({_verdict(now[check_id])} in the replay)"
+def _time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+MAY_DIFFER: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "startedAt": ("an RFC 3339 time", _time),
+    "finishedAt": ("an RFC 3339 time", _time),
+    "runBy": ("text", _text),
+    "clusters[].checks[].durationSeconds": ("a number of seconds", _seconds),
+    "clusters[].evidence.sourceRef": ("text", _text),
+}
+"""Path → what it must be all the same. Times, who ran it, and where the snapshot lay: nobody can replay those."""
+
+_PLACES = {
+    "clusters[].spec.path",
+    "clusters[].checks[].location",
+    "clusters[].exemptions[].location",
+    "clusters[].notEvaluated[].location",
+    "clusters[].baseline.path",
+}
+"""Paths of files: compared as names in the bundle."""
+
+_NODEID = "clusters[].checks[].nodeid"
+_NAMES = ("id", "name", "key", "cluster", "owner", "resource", "path", "container", "message")
+_MISSING = object()
+
+
+def differences(
+    recorded: Mapping[str, Any], replayed: Mapping[str, Any], places: Mapping[str, str]
+) -> Iterator[str]:
+    """One line each, with the path; none if both say the same.
+
+    places: path of a file as the result writes it → as the replay does
+    """
+    yield from _Comparison(places).compare(recorded, replayed, "", "", 0)
+
+
+class _Comparison:
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = {normpath(path): name for path, name in places.items()}
+        self._files: dict[str, set[str]] = {}
+        for path, name in self._places.items():
+            self._files.setdefault(normpath(name), set()).add(_file_name(path))
+
+    def compare(self, was: Any, now: Any, path: str, shape: str, depth: int) -> Iterator[str]:
+        """path: for people; shape: the same without names of list entries."""
+        if depth > MAX_DEPTH:
+            if not _equal_text(was, now):
+                yield f"{path}: something deep in it differs"
+        elif shape in MAY_DIFFER:
+            what, is_that = MAY_DIFFER[shape]
+            if not is_that(was):
+                yield f"{path}: {shown(was)} is not {what}"
+        elif isinstance(was, dict) and isinstance(now, dict):
+            yield from self._objects(was, now, path, shape, depth)
+        elif isinstance(was, list) and isinstance(now, list):
+            yield from self._lists(was, now, path, f"{shape}[]", depth)
+        elif not self._same(was, now, shape):
+            yield f"{path}: the result says {shown(was)}, the replay {shown(now)}"
+
+    def _objects(
+        self, was: dict[str, Any], now: dict[str, Any], path: str, shape: str, depth: int
+    ) -> Iterator[str]:
+        for key in [*now, *(key for key in was if key not in now)]:
+            inner = f"{path}.{_label(key)}" if path else _label(key)
+            if key not in was:
+                yield f"{inner}: not in the result; the replay says {shown(now[key])}"
+            elif key not in now:
+                yield f"{inner}: only in the result ({shown(was[key])})"
+            else:
+                yield from self.compare(was[key], now[key], inner, f"{shape}.{key}".lstrip("."), depth + 1)
+
+    def _lists(self, was: list[Any], now: list[Any], path: str, shape: str, depth: int) -> Iterator[str]:
+        """Entries are paired by what they are about; what then has no partner is paired in order, or missing."""
+        if len(was) == len(now) and all(map(_is_about_the_same, was, now)):
+            pairs = list(zip(was, now, strict=True))
+            only_was: list[Any] = []
+            only_now: list[Any] = []
         else:
-            yield from _check(recorded.name, was[check_id], now[check_id])
+            pairs, only_was, only_now, in_order = _paired(was, now)
+            if not in_order:
+                yield f"{path}: the result has it in another order"
+            if len(was) == len(now):
+                pairs += zip(only_was, only_now, strict=True)
+                only_was, only_now = [], []
+        for index, (old, new) in enumerate(pairs):
+            yield from self.compare(old, new, f"{path}[{_name(new, index)}]", shape, depth + 1)
+        for entry in only_was:
+            yield f"{path}[{_name(entry, was.index(entry))}]: only in the result, or there twice"
+        for entry in only_now:
+            yield f"{path}[{_name(entry, now.index(entry))}]: not in the result"
+
+    def _same(self, was: Any, now: Any, shape: str) -> bool:
+        if isinstance(was, bool) or isinstance(now, bool):
+            return was is now
+        if isinstance(was, str) and isinstance(now, str):
+            if shape in _PLACES:
+                return self._place(was) == _normal(now)
+            if shape == _NODEID:
+                return self._same_node(was, now)
+        same_type = type(was) is type(now) or {type(was), type(now)} == {int, float}
+        return same_type and bool(was == now)
+
+    def _same_node(self, was: str, now: str) -> bool:
+        """The path at its start depends on the folder that pytest was started in; the name of the file does not."""
+        (old, _, rest), (new, _, again) = was.partition("::"), now.partition("::")
+        return rest == again and _file_name(old) in self._files.get(normpath(new), {_file_name(new)})
+
+    def _place(self, text: str) -> str:
+        """`specs/prod.yaml:3:5` → `files/prod.yaml:3:5`."""
+        path, position = _split(text)
+        return self._places.get(normpath(path), path) + position
 
 
-def _check(cluster: str, was: CheckResult, now: CheckResult) -> Iterator[str]:
-    if _verdict(was) != _verdict(now):
-        reason = f" ({now.reason})" if now.reason else ""
-        yield f"{was.id}: was {_verdict(was)}, is {_verdict(now)}{reason}"
-    if was.examined != now.examined:
-        yield f"{was.id}: {was.examined} objects were examined, now {now.examined}"
-    before, after = (
-        {fingerprint(cluster, was.id, finding): finding for finding in check.findings} for check in (was, now)
-    )
-    for key in sorted(before.keys() | after.keys()):
-        if key not in after:
-            yield f"{was.id}: not found again: {_told(before[key])}"
-        elif key not in before:
-            yield f"{was.id}: not in the result: {_told(after[key])}"
-        elif changes := _changes(before[key], after[key]):
-            yield f"{was.id}: {_told(after[key])}: {changes}"
+def _equal_text(was: Any, now: Any) -> bool:
+    try:
+        return json.dumps(was, sort_keys=True) == json.dumps(now, sort_keys=True)
+    except RecursionError:
+        return False
 
 
-def _changes(was: Finding, now: Finding) -> str:
-    pairs = {
-        "count": (was.count, now.count),
-        "value": (was.actual, now.actual),
-        "exemption": (was.exemption and was.exemption.name, now.exemption and now.exemption.name),
-    }
-    return "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in pairs.items() if old != new)
+def _split(location: str) -> tuple[str, str]:
+    path, *position = location.rsplit(":", 2)
+    if len(position) == 2 and all(part.isdecimal() for part in position):
+        return path, f":{position[0]}:{position[1]}"
+    return location, ""
 
 
-def _told(finding: Finding) -> str:
-    return f"{finding.owner} {finding.path or finding.message}"
+def _normal(location: str) -> str:
+    path, position = _split(location)
+    return (normpath(path) if path else "") + position
 
 
-def _verdict(check: CheckResult) -> str:
-    """Without a baseline, which is not evidence of the cluster."""
-    if check.verdict is Verdict.PASS and any(finding.exemption is None for finding in check.findings):
-        return Verdict.FAIL.value
-    return check.verdict.value
+def _file_name(path: str) -> str:
+    return normpath(path).rpartition("/")[2]
+
+
+def _about(entry: Any) -> str:
+    """What an entry of a list is about, as text that can be compared."""
+    if isinstance(entry, dict):
+        chosen = {name: entry[name] for name in _NAMES if name in entry}
+        if isinstance(entry.get("spec"), dict):
+            chosen["spec"] = entry["spec"].get("name")
+        return json.dumps(chosen, sort_keys=True) if chosen else ""
+    return json.dumps(entry, sort_keys=True)
+
+
+def _is_about_the_same(was: Any, now: Any) -> bool:
+    return _about(was) == _about(now)
+
+
+def _paired(was: list[Any], now: list[Any]) -> tuple[list[tuple[Any, Any]], list[Any], list[Any], bool]:
+    """(pairs in the order of `now`, entries of `was` alone, of `now` alone, whether pairs were in order)."""
+    waiting: dict[str, list[int]] = {}
+    for index, entry in enumerate(was):
+        waiting.setdefault(_about(entry), []).append(index)
+    for indexes in waiting.values():
+        indexes.reverse()
+    pairs, only_now, taken = [], [], []
+    for entry in now:
+        indexes = waiting.get(_about(entry), [])
+        if indexes:
+            taken.append(indexes.pop())
+            pairs.append((was[taken[-1]], entry))
+        else:
+            only_now.append(entry)
+    left = set(range(len(was))) - set(taken)
+    return pairs, [was[index] for index in sorted(left)], only_now, taken == sorted(taken)
+
+
+def _name(entry: Any, index: int) -> str:
+    if not isinstance(entry, dict):
+        return str(index)
+    for name in ("id", "name", "key"):
+        if isinstance(entry.get(name), str) and entry[name]:
+            spec = entry.get("spec")
+            more = f", {spec['name']}" if isinstance(spec, dict) and isinstance(spec.get("name"), str) else ""
+            return _label(entry[name] + more)
+    owner = entry.get("owner")
+    if isinstance(owner, dict):
+        whose = "/".join(str(owner[key]) for key in ("kind", "namespace", "name") if owner.get(key))
+        return _label(f"{whose} {entry.get('path') or ''}".strip())
+    return str(index)
+
+
+def _label(text: str) -> str:
+    shown = json.dumps(text)[1:-1].replace('\\"', '"')
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
+def shown(value: Any) -> str:
+    """A value of a result as one short line without control characters."""
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

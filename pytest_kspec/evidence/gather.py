@@ -7,7 +7,7 @@ bundle what it found on the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.evidence.manifest import RESULT, Replay
 from pytest_kspec.evidence.pack import Content
 from pytest_kspec.model.effective import Library
+from pytest_kspec.model.exemption import load_exemptions
 from pytest_kspec.model.result import ClusterResult, ScanResult
 from pytest_kspec.model.specfile import LoadedSpec, load_spec
 
@@ -33,6 +34,8 @@ class Gathered:
     replays: list[Replay] = field(default_factory=list)
     exemptions: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    baseline: str = ""
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def gather(
@@ -43,6 +46,7 @@ def gather(
     snapshots: Sequence[str] = (),
     exemptions: Sequence[str] = (),
     checks: Sequence[str] = (),
+    baseline: str = "",
     scratch: Path,
 ) -> Gathered:
     """Everything for one bundle. What is not given is where the result says that it was.
@@ -50,6 +54,12 @@ def gather(
     raw: the JSON report; scratch: a folder for snapshots that must be packed first.
     Raises UsageError where something is missing or is not what was scanned, SpecError, SourceError.
     """
+    if result.trend:
+        raise UsageError(
+            "the result holds the trend of earlier runs, which no bundle can prove.",
+            where="--from",
+            fix="Bundle the report that the scan itself wrote.",
+        )
     loaded = _specs(result, specs)
     spec_files = {
         os.path.abspath(file) for spec in loaded for file in spec.files if not _part_of_the_tool(file)
@@ -58,8 +68,9 @@ def gather(
     given = [os.path.abspath(path) for path in checks]
     asked = [os.path.abspath(path) for spec in loaded for path in spec.checks]
     modules = {file for path in (*given, *asked) for file in _modules(Path(path))}
+    known = _baseline_file(result, baseline)
     root = _common(
-        {*spec_files, *exempting, *modules, *(f"{path}/x" for path in given if os.path.isdir(path))}
+        {*spec_files, *exempting, *modules, *known, *(f"{path}/x" for path in given if os.path.isdir(path))}
     )
     found = Gathered({RESULT: Content("result", raw)})
 
@@ -72,6 +83,10 @@ def gather(
         found.contents[name(path)] = Content("exemptions", Path(path))
     for path in sorted(modules):
         found.contents[name(path)] = Content("check", Path(path))
+    for path in known:
+        found.baseline = name(path)
+        found.contents[found.baseline] = Content("baseline", Path(path))
+        found.places.update((c.baseline.path, found.baseline) for c in result.clusters if c.baseline)
     found.exemptions = sorted(map(name, exempting))
     found.checks = sorted(map(name, given))
     archives = _Snapshots(snapshots, scratch)
@@ -84,6 +99,9 @@ def gather(
             found.contents[inside] = Content("snapshot", archive)
         replay = Replay(cluster.name, cluster.spec_path, name(os.path.abspath(spec.path)), inside, reason)
         found.replays.append(replay)
+        found.places.update(_spec_places(cluster, spec, name))
+    for path, file in _exemption_places(result, exempting):
+        found.places.setdefault(path, name(file))
     return found
 
 
@@ -123,6 +141,42 @@ def _exemption_files(result: ScanResult, spec_files: set[str]) -> Iterator[str]:
         if not os.path.isfile(path):
             raise UsageError("no such file of exemptions.", where=path, fix=_MOVED.format("--exemptions"))
         yield path
+
+
+def _baseline_file(result: ScanResult, given: str) -> list[str]:
+    """The one that the result was made with, if it was."""
+    named = {cluster.baseline.path for cluster in result.clusters if cluster.baseline is not None}
+    if not named:
+        return []
+    path = given or min(named)
+    if not os.path.isfile(path):
+        raise UsageError("no such baseline.", where=path, fix=_MOVED.format("--baseline"))
+    return [os.path.abspath(path)]
+
+
+def _spec_places(
+    cluster: ClusterResult, spec: LoadedSpec, name: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
+    """Where the result says that the files of a specification were → where they are in the bundle."""
+    there, here = os.path.dirname(cluster.spec_path), os.path.dirname(os.path.abspath(spec.path))
+    for file in spec.files:
+        if not _part_of_the_tool(file):
+            yield (
+                os.path.normpath(os.path.join(there, os.path.relpath(file, here))),
+                name(os.path.abspath(file)),
+            )
+            yield os.path.normpath(file), name(os.path.abspath(file))
+    yield os.path.normpath(cluster.spec_path), name(os.path.abspath(spec.path))
+
+
+def _exemption_places(result: ScanResult, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Where the result says that exemptions are written → the file that has one of this name."""
+    by_name = {exemption.name: file for file in files for exemption in load_exemptions(file)}
+    for cluster in result.clusters:
+        for use in cluster.exemptions:
+            path = use.location.rsplit(":", 2)[0]
+            if path and use.name in by_name:
+                yield os.path.normpath(path), by_name[use.name]
 
 
 def _part_of_the_tool(path: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from pytest_kspec.errors import EvidenceError
+from pytest_kspec.evidence import document
 
 API_VERSION, KIND = "kspec.io/v1alpha1", "EvidenceBundle"
 TOP = "evidence"
@@ -21,7 +22,7 @@ MAX_FILES = 20_000
 MAX_BYTES = 4 << 30
 """Unpacked size at which a bundle is refused."""
 
-Role = Literal["result", "spec", "exemptions", "check", "snapshot", "key"]
+Role = Literal["result", "spec", "exemptions", "check", "snapshot", "key", "baseline"]
 
 # What may be written to a disk under which name: nothing that is not a check can be run by mistake.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -30,6 +31,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "exemptions": (".yaml", ".yml"),
     "check": (".py",),
     "snapshot": (".tar.gz",),
+    "baseline": (".json",),
     "key": (".pub", ".pem", ".json"),  # public keys and trusted roots that a specification names
 }
 _FOLDERS = {"result": "", "snapshot": "snapshots/"}
@@ -58,7 +60,11 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):
-    """All of it. specs, exemptions, checks: what a replay is given beside each replay's own."""
+    """All of it.
+
+    exemptions, checks, baseline: what a replay is given beside each replay's own
+    places: path of a file as the result writes it → its name in the bundle
+    """
 
     tool: str
     finished_at: str
@@ -66,6 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     replays: tuple[Replay, ...]
     exemptions: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    baseline: str = ""
+    places: dict[str, str] = {}
     api_version: str = API_VERSION
     kind: str = KIND
 
@@ -81,6 +89,7 @@ def decode(raw: bytes, where: str) -> Manifest:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise EvidenceError(f"{MANIFEST} cannot be read: {text}.", where=where) from error
+    document.read(raw, MANIFEST, where)
     if (found.api_version, found.kind) != (API_VERSION, KIND):
         raise EvidenceError(
             f"this is {found.kind!r} of {found.api_version!r}; this version reads {KIND} of {API_VERSION}.",
@@ -103,9 +112,17 @@ def decode(raw: bytes, where: str) -> Manifest:
             raise EvidenceError(
                 f"{MANIFEST} names a file that is not there for {replay.cluster!r}.", where=where
             )
+    pairs = [(replay.cluster, replay.spec_path) for replay in found.replays]
+    if len(set(pairs)) < len(pairs):
+        raise EvidenceError(f"{MANIFEST} names a cluster and its specification twice.", where=where)
     for name in found.exemptions:
         if roles.get(name) != "exemptions":
             raise EvidenceError(f"{MANIFEST} names exemptions that are not there.", where=where)
+    if found.baseline and roles.get(found.baseline) != "baseline":
+        raise EvidenceError(f"{MANIFEST} names a baseline that is not there.", where=where)
+    for name in found.places.values():
+        if name not in roles:
+            raise EvidenceError(f"{MANIFEST} names {name!r}, which is not there.", where=where)
     for name in found.checks:
         if problem := name_problem(f"{name.rstrip('/')}/x.py", "check"):
             raise EvidenceError(f"{MANIFEST} names {name!r}: {problem}.", where=where)

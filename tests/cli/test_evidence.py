@@ -72,9 +72,9 @@ def test_a_bundle_is_verified_by_us_and_by_openssl(
     first, second, third, fourth = said.out.splitlines()
     assert first.startswith("signature: good, by SHA256:")
     assert second == "digests: 3 files are what was signed"
-    assert "by audit team, pytest-kspec" in third
+    assert "by audit team, with pytest-kspec" in third
     assert "verdicts and" in fourth
-    assert fourth.endswith("findings are the same")
+    assert fourth.endswith("findings are the same, and all else")
     assert sorted(path.name for path in desk.iterdir()) == ["evidence.tar.gz", "evidence.tar.gz.sig"]
 
 
@@ -141,12 +141,10 @@ def test_a_result_that_was_embellished_is_found_by_the_replay(
     bundle(run_kspec, keys)
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
     assert said.code == 1
-    assert f"{failed[0]['id']}: was pass, is fail" in said.out
-    assert f"{failed[0]['id']}: not in the result: " in said.out
-    assert (
-        f"{failed[1]['id']}: is asked for, but the result does not have it (fail in the replay)" in said.out
-    )
-    assert "value was 'other'" in said.out
+    assert f'checks[{failed[0]["id"]}].verdict: the result says "pass", the replay "fail"' in said.out
+    assert f"checks[{failed[0]['id']}].findings[" in said.out
+    assert f"checks[{failed[1]['id']}]: not in the result" in said.out
+    assert '.actual: the result says "other"' in said.out
     assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public, "--no-replay").code == 0
 
 
@@ -230,7 +228,7 @@ def test_checks_that_were_given_to_the_scan_are_given_again(
     scan(run_kspec, tmp_path, write_spec(ASKED), "--cluster", recording, "--checks", "mine")
     bundle(run_kspec, keys)
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
-    assert (said.code, "acme.mine: is in the result, but nothing in the bundle" in said.out) == (1, True)
+    assert (said.code, "checks[acme.mine]: only in the result" in said.out) == (1, True)
     bundle(run_kspec, keys, "--checks", "mine")
     assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public, "--run-checks").code == 0
 
@@ -319,7 +317,7 @@ def test_a_passphrase_comes_from_the_environment_and_is_not_told(
     assert run_kspec("verify", "e.tar.gz", "--key", locked.public).code == 0
 
 
-def test_known_findings_of_a_baseline_are_findings(
+def test_a_baseline_is_part_of_the_evidence(
     run_kspec: Kspec, write_spec: Write, recording: Path, keys: Keys, tmp_path: Path
 ) -> None:
     spec = write_spec(ASKED)
@@ -331,5 +329,52 @@ def test_known_findings_of_a_baseline_are_findings(
     )
     assert said.code == 0, said.err
     bundle(run_kspec, keys)
+    (tmp_path / "baseline.json").rename(tmp_path / "moved.json")
+    said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
+    assert said.code == 0, said.out
+    words = ("evidence", "--from", "result.json", "--key", keys.private, "-o", "evidence.tar.gz")
+    said = run_kspec(*words)
+    assert (said.code, "no such baseline" in said.err) == (4, True)
+    bundle(run_kspec, keys, "--baseline", "moved.json")
+    assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public).code == 0
+    (tmp_path / "moved.json").write_bytes(Baseline("", (), ()).render())
+    bundle(run_kspec, keys, "--baseline", "moved.json")
+    said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
+    assert (said.code, ".known: the result says true, the replay false" in said.out) == (1, True)
+
+
+def test_a_result_with_a_trend_is_no_evidence(
+    run_kspec: Kspec, write_spec: Write, recording: Path, keys: Keys, tmp_path: Path
+) -> None:
+    path = scan(run_kspec, tmp_path, write_spec(ASKED), "--cluster", recording, "--store", "runs.db")
+    said = run_kspec(
+        "report", "--from", path, "--history", "runs.db", "--to", f"json:{tmp_path / 'result.json'}"
+    )
+    assert said.code == 0, said.err
+    said = run_kspec("evidence", "--from", "result.json", "--key", keys.private, "-o", "e.tar.gz")
+    assert (said.code, "the trend of earlier runs, which no bundle can prove" in said.err) == (4, True)
+
+
+def test_files_that_were_moved_are_where_the_result_says(
+    run_kspec: Kspec, write_spec: Write, recording: Path, keys: Keys, tmp_path: Path
+) -> None:
+    """Places in the result are compared with those of the bundle, wherever the files are now."""
+    for folder in ("a", "a/bases", "b"):
+        (tmp_path / folder).mkdir()
+    write_spec("network: {defaultDeny: true}", "a/bases/base.yaml")
+    spec = write_spec(f"{ASKED}\n  policyInheritance: {{basePolicies: [bases/base.yaml]}}", "a/spec.yaml")
+    exempting = tmp_path / "a" / "more.yaml"
+    exempting.write_text(
+        "apiVersion: kspec.dev/v1\nkind: Exemptions\nexemptions:\n"
+        "- {name: x, reason: r, namespaces: [legacy], checks: [nothing.at-all]}\n"
+    )
+    words = ("--cluster", recording, "--exemptions", exempting)
+    scan(run_kspec, tmp_path, spec.relative_to(tmp_path), *words)
+    bundle(run_kspec, keys)
+    said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
+    assert said.code == 0, said.out
+    for name in ("spec.yaml", "bases", "more.yaml"):
+        shutil.move(tmp_path / "a" / name, tmp_path / "b" / name)
+    bundle(run_kspec, keys, "--spec", "b/spec.yaml", "--exemptions", "b/more.yaml")
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
     assert said.code == 0, said.out
