@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     key = _key(args.key)
     result = json.read(args.result)
     raw = Path(args.result).read_bytes()
-    target = Path(os.path.realpath(args.output))
+    target = Path(args.output)
     with tempfile.TemporaryDirectory(prefix="kspec-") as scratch:
         found = gather(
             result,
@@ -95,9 +95,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             with whole_file(target) as out:
                 pack(out, manifest, found.contents)
-                out.flush()
-                with open(out.name, "rb") as packed:
-                    signature = sign(packed, key)
+                out.seek(0)
+                signature = sign(out, key)
                 write_whole(Path(f"{target}{SUFFIX}"), signature)
         except OSError as error:
             what = f"the bundle cannot be written: {error.strerror or error}."

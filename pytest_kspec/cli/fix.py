@@ -133,13 +133,14 @@ def _write(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
 
     from pytest_kspec.errors import ReportError
     from pytest_kspec.files import write_whole
-    from pytest_kspec.fixes.render import render_files
+    from pytest_kspec.fixes.render import folder_names, render_files
 
     names = sorted({fix.cluster for fix in fixes.objects})
     code = 0
+    # Clusters are components of their own: one manifest may be in several.
+    folders = folder_names(names) if len(names) > 1 else dict.fromkeys(names, "")
     for name in names:
-        # Clusters are components of their own: one manifest may be in several.
-        folder = Path(args.output, *([name.replace("/", "_")] if len(names) > 1 else []))
+        folder = Path(args.output, folders[name])
         mine = [fix for fix in fixes.objects if fix.cluster == name]
         operations: list[list[dict[str, Any]] | None] = []
         if args.format == "json":

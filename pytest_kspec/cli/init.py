@@ -90,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(path: Path, text: str, *, replace: bool) -> None:
     """The file; never over one that exists, unless asked to."""
+    from pytest_kspec.files import write_whole
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if replace else "x", encoding="utf-8") as file:
-            file.write(text)
+        write_whole(path, text.encode(), replace=replace)
     except OSError as error:
         raise ReportError(
             f"cannot be written: {error.strerror}.", where=str(path), fix="Give another name with -o."

@@ -4,6 +4,7 @@ group version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ _AGGREGATED = "APIGroupDiscoveryList"
 ACCEPT = ",".join(
     [*(f"application/json;g=apidiscovery.k8s.io;v={v};as={_AGGREGATED}" for v in ("v2", "v2beta1")), JSON]
 )
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 Get = Callable[..., Answer]
 
@@ -34,10 +37,18 @@ def discover(get: Get, where: str) -> list[ResourceType]:
         else:
             types = _legacy_groups(get, data, where)
         for resource_type in types:
+            _require_names(resource_type, where)
             found.setdefault((resource_type.group, resource_type.plural), resource_type)
     if not found:
         raise SourceUnavailable("its discovery lists no kinds: not a Kubernetes API server?", where=where)
     return list(found.values())
+
+
+def _require_names(resource_type: ResourceType, where: str) -> None:
+    """They become parts of paths, of addresses and of files."""
+    for name in (resource_type.group or "core", resource_type.version, resource_type.plural):
+        if not _NAME.fullmatch(name):
+            raise SourceUnavailable(f"its discovery holds {name!r:.100}, which is not a name.", where=where)
 
 
 def _document(get: Get, path: str, where: str) -> dict[str, Any]:

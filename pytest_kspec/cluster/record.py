@@ -13,7 +13,6 @@ import contextlib
 import gzip
 import hashlib
 import io
-import os
 import secrets
 import shutil
 import tarfile
@@ -40,6 +39,7 @@ from pytest_kspec.cluster.snapshotfile import (
 )
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import Malformed, ReportError, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.files import refuse_link, whole_file
 from pytest_kspec.model.resources import ResourceType
 
 NOISE = {
@@ -147,6 +147,10 @@ def _line(item: Any, resource_type: ResourceType, where: str) -> tuple[str, str,
 
 
 def _refuse_other(target: Path) -> None:
+    try:
+        refuse_link(target)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}.", where=str(target)) from error
     if target.is_dir() and not target.name.endswith(ARCHIVES):
         if any(target.iterdir()) and not (target / INDEX).is_file():
             raise UsageError("this folder is not a snapshot and is not empty.", where=str(target))
@@ -161,7 +165,7 @@ def _refuse_other(target: Path) -> None:
 @contextlib.contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
     """A folder beside the target, gone afterwards whatever happens."""
-    scratch = target.parent / f".{target.name}.{secrets.token_hex(6)}"
+    scratch = target.parent / f".kspec-{secrets.token_hex(8)}"
     try:
         try:
             scratch.mkdir(mode=0o700, parents=True)
@@ -177,7 +181,7 @@ def _scratch(target: Path) -> Iterator[Path]:
 def _move(scratch: Path, target: Path) -> None:
     """Put the finished folder in place; a former snapshot goes only when the new one is there."""
     scratch.chmod(0o755)
-    former = target.parent / f".{target.name}.{secrets.token_hex(6)}"
+    former = target.parent / f".kspec-{secrets.token_hex(8)}"
     if target.exists():
         target.rename(former)
     try:
@@ -190,14 +194,12 @@ def _move(scratch: Path, target: Path) -> None:
 
 
 def _pack(scratch: Path, target: Path) -> None:
-    packed = scratch / "packed"
     top = target.name
     for suffix in ARCHIVES:
         top = top.removesuffix(suffix)
     names = sorted(path.name for path in scratch.iterdir())
-    with packed.open("wb") as file:
+    with whole_file(target) as file:
         write_archive(scratch, names, file, top or "snapshot")
-    os.replace(packed, target)
 
 
 def write_archive(folder: Path, names: Iterable[str], out: BinaryIO, top: str) -> None:

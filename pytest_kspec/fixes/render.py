@@ -19,6 +19,16 @@ def render_stream(fixes: Iterable[ObjectFix]) -> str:
     return "---\n".join(_document(fix) for fix in fixes)
 
 
+def folder_names(clusters: Iterable[str]) -> dict[str, str]:
+    """Cluster → a folder for its files. A name is a person's: it may be `..`, or differ from another in `/` only."""
+    folders: dict[str, str] = {}
+    for cluster in clusters:
+        stem = re.sub(r"[^\w.-]+", "_", cluster).strip(".")[:60] or "cluster"
+        taken = set(folders.values())
+        folders[cluster] = next(name for name in _numbered(stem) if name not in taken)
+    return folders
+
+
 def render_files(
     fixes: Sequence[ObjectFix], operations: Sequence[list[dict[str, Any]] | None] = ()
 ) -> dict[str, bytes]:
@@ -28,7 +38,7 @@ def render_files(
     patches: list[dict[str, Any]] = []
     for number, fix in enumerate(fixes):
         steps = operations[number] if operations else None
-        name = _file_name(fix, "json" if steps is not None else "yaml", files)
+        name = _file_name(fix, "json" if steps is not None else "yaml", {KUSTOMIZATION, *files})
         if fix.new:
             resources.append(name)
         elif steps is not None:
@@ -70,12 +80,12 @@ def _file_name(fix: ObjectFix, suffix: str, taken: Iterable[str]) -> str:
     """`deployment-shop-web.yaml`; a number where that is taken."""
     parts = (fix.resource.kind, fix.resource.namespace, fix.resource.name)
     stem = "-".join(re.sub(r"[^a-z0-9.-]+", "_", part.lower())[:60] for part in parts if part)
-    return next(name for name in _numbered(stem, suffix) if name not in taken)
+    return next(name for name in _numbered(stem, f".{suffix}") if name not in taken)
 
 
-def _numbered(stem: str, suffix: str) -> Iterator[str]:
-    yield f"{stem}.{suffix}"
+def _numbered(stem: str, suffix: str = "") -> Iterator[str]:
+    yield f"{stem}{suffix}"
     number = 2
     while True:
-        yield f"{stem}-{number}.{suffix}"
+        yield f"{stem}-{number}{suffix}"
         number += 1

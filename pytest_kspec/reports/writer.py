@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
-from pytest_kspec.files import write_whole
+from pytest_kspec.files import is_stream, refuse_link, write_whole
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports.order import canonical
 
@@ -78,7 +77,7 @@ def parse_targets(texts: Iterable[str], beside: Sequence[str] = ()) -> tuple[Tar
     for text in texts:
         target = parse_target(text, beside)
         key = target.path if target.path == STDOUT else os.path.realpath(target.path)
-        if key in seen and not _is_special(Path(key)):
+        if key in seen and not is_stream(Path(target.path)):
             raise UsageError(
                 f"{seen[key]} writes the same file.", where=_option(text), fix="Give each report its own."
             )
@@ -113,27 +112,20 @@ def _check_path(text: str, path: Path) -> None:
             raise UsageError(
                 "is a folder.", where=_option(text), fix=f"Name a file in it: {text.rstrip('/')}/FILE."
             )
-        if _is_special(path):
+        if is_stream(path):
             return
+        refuse_link(path)
         folder = Path(os.path.realpath(path)).parent
         while not folder.exists():
             folder = folder.parent
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"no such file can exist: {error}.", where=_option(text), fix="Give another path."
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        what = f"cannot be written: {reason}."
+        raise UsageError(what, where=_option(text), fix="Give another path.") from error
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder.", where=_option(text), fix="Give another path.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} may not be written to.", where=_option(text), fix="Give another path.")
-
-
-def _is_special(path: Path) -> bool:
-    """A device, pipe or socket (/dev/stdout, >(…)): written to directly, since it cannot be replaced."""
-    try:
-        return not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
 
 
 def render(result: ScanResult, format_name: str) -> bytes:
@@ -152,10 +144,8 @@ def write(result: ScanResult, target: Target) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
-        elif _is_special(Path(target.path)):
-            Path(target.path).write_bytes(content)
         else:
-            write_whole(Path(os.path.realpath(target.path)), content)
+            write_whole(Path(target.path), content)
     except OSError as error:
         reason = error.strerror or error
         what = f"the {target.format} report could not be written: {reason}. No partial file is left."

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pytest_kspec.errors import StoreError
+from pytest_kspec.files import refuse_link
 from pytest_kspec.storage.address import Address, parse_address
 from pytest_kspec.storage.migrate import is_current, upgrade
 
@@ -90,6 +92,9 @@ def open_store(url: str, *, option: str = "--kspec-store", create: bool = False)
 def _check_file(address: Address, create: bool) -> None:
     folder = os.path.dirname(address.path) or "."
     try:
+        refuse_link(Path(address.path))
+        if os.path.exists(address.path) and not os.path.isfile(address.path):
+            raise StoreError("it is no file.", where=address.shown)
         if create:
             os.makedirs(folder, exist_ok=True)
         elif not os.path.exists(address.path):
@@ -99,7 +104,7 @@ def _check_file(address: Address, create: bool) -> None:
                 fix="'kspec scan SPEC --store FILE' makes one.",
             )
     except OSError as error:
-        raise StoreError(f"cannot be made: {error.strerror}.", where=address.shown) from error
+        raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error
 
 
 def _engine(address: Address) -> Engine:

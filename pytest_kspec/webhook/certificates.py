@@ -21,9 +21,10 @@ from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
 from pytest_kspec.errors import Conflict, KspecError
+from pytest_kspec.files import write_whole
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
-from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls, write_private
+from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls
 
 log = logging.getLogger("kspec.webhook")
 
@@ -131,8 +132,8 @@ class Folder:
             before = _material(json.loads(path.read_bytes())) if path.exists() else None
             after = change(before)
             if after is not None and after is not before:
-                write_private(path, json.dumps(_fields(after)).encode())
-                write_private(self._folder / BUNDLE, after.bundle)
+                write_whole(path, json.dumps(_fields(after)).encode(), private=True)
+                write_whole(self._folder / BUNDLE, after.bundle, private=True)
         return after
 
 

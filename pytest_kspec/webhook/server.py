@@ -18,7 +18,7 @@ from typing import Any
 
 import uvicorn
 
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.webhook import audit, certificates, limits, reviews
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.app import App
@@ -88,7 +88,12 @@ class Webhook:
                 self.reviewer.events = self._queue(EventSink(options.access), EVENT_QUEUE)
         if options.audit is not None:
             path, form = options.audit
-            self.reviewer.audit = self._queue(AuditLog(path, audit.FORMATS[form]), AUDIT_QUEUE)
+            try:
+                log_file = AuditLog(path, audit.FORMATS[form])
+            except OSError as error:
+                what = f"cannot be opened: {error.strerror or error}."
+                raise UsageError(what, where=f"--audit-log {path}") from error
+            self.reviewer.audit = self._queue(log_file, AUDIT_QUEUE)
 
     @property
     def not_ready(self) -> Iterator[str]:

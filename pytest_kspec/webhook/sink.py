@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from pytest_kspec.files import open_to_append
 from pytest_kspec.webhook import audit
 
 log = logging.getLogger("kspec.webhook")
@@ -164,7 +165,7 @@ class AuditLog:
         if self._path == "-":
             self._descriptor = _STDOUT
             return
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_to_append(self._path)
         self._torn = _ends_torn(self._path)
 
     def _write_some(self, content: memoryview) -> int:

@@ -6,14 +6,13 @@ with the old key) never reaches a client. New connections see the new certificat
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import os
 import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_kspec.files import write_whole
 from pytest_kspec.webhook import authority
 from pytest_kspec.webhook.authority import CertificateError
 
@@ -48,7 +47,7 @@ class ServerTls:
         with tempfile.TemporaryDirectory(prefix="kspec-tls-") as name:  # mode 0700
             paths = (Path(name) / CERTIFICATE, Path(name) / KEY)
             for path, content in zip(paths, (certificate, key), strict=True):
-                write_private(path, content)
+                write_whole(path, content, private=True)
             try:
                 context.load_cert_chain(*paths)
             except ssl.SSLError as error:
@@ -65,20 +64,6 @@ class ServerTls:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = self._current
         return None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner only."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
 
 
 def _context() -> ssl.SSLContext:

@@ -295,6 +295,33 @@ def test_aggregated_discovery(start: Start) -> None:
         ({"/api": Reply({}), "/apis": Reply({})}, SourceUnavailable, "its discovery lists no kinds"),
         ({"/api/v1": status(500)}, SourceUnavailable, "/api/v1 answers with HTTP 500"),
         ({"/api": Reply(b"[" * 100_000)}, SourceUnavailable, "/api answers with no JSON"),
+        (
+            {"/api/v1": Reply({"resources": [{"name": "..", "kind": "Up", "verbs": ["list"]}]})},
+            SourceUnavailable,
+            "its discovery holds '..', which is not a name",
+        ),
+        (
+            {
+                "/apis": Reply(
+                    {
+                        "kind": "APIGroupDiscoveryList",
+                        "items": [
+                            {
+                                "metadata": {"name": "x.io"},
+                                "versions": [
+                                    {
+                                        "version": "v1",
+                                        "resources": [{"resource": "../../../home/.x", "verbs": ["list"]}],
+                                    }
+                                ],
+                            }
+                        ],
+                    }
+                )
+            },
+            SourceUnavailable,
+            "its discovery holds '../../../home/.x', which is not a name",
+        ),
     ],
 )
 def test_without_discovery_every_kind_is_an_error(

@@ -64,7 +64,7 @@ def test_targets_that_cannot_be(
 
 
 def test_an_impossible_path() -> None:
-    with pytest.raises(UsageError, match="no such file can exist"):
+    with pytest.raises(UsageError, match="cannot be written: embedded null byte"):
         parse_target("json:a\0b")
     with pytest.raises(UsageError, match="File name too long"):
         parse_target("json:" + "x" * 5000)
@@ -92,12 +92,19 @@ def test_write_creates_folders_and_honours_umask(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["scan.json"]
 
 
-def test_write_follows_a_link(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "scan.json")
-    writer.write(results.one(), Target("json", str(tmp_path / "link.json")))
-    assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real" / "scan.json").read_bytes().startswith(b'{\n "apiVersion"')
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("kept")
+    link = tmp_path / "link.json"
+    for target in (tmp_path / "victim", tmp_path / "absent", Path("/dev/null"), tmp_path):
+        link.symlink_to(target)
+        said = "is a folder" if target == tmp_path else "it is a symbolic link: name the file itself"
+        with pytest.raises(UsageError, match=said):
+            parse_target(f"json:{link}")
+        with pytest.raises(ReportError, match="it is a symbolic link: name the file itself"):
+            writer.write(results.one(), Target("json", str(link)))
+        link.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["victim"]
+    assert (tmp_path / "victim").read_text() == "kept"
 
 
 def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
