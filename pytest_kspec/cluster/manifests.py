@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
+from pytest_kspec.cluster.jsondocs import json_texts, refuse_doubled_keys
 from pytest_kspec.cluster.kinds import builtin_types, type_of
 from pytest_kspec.cluster.listed import Buffer, PodPage
 from pytest_kspec.cluster.manifestfiles import (
@@ -230,12 +231,17 @@ class _Held:
                 with gc_paused():
                     raw = _without_bom(raw)
                     if self.folder is None or not self._is_other(_top(raw), path):
+                        refuse_doubled_keys(raw, path)
                         self._add_json(raw, path)
                 return
             except (msgspec.ValidationError, RecursionError) as error:
                 what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
                 raise SourceUnavailable(f"not a Kubernetes object or list: {what}.", where=path) from error
             except BROKEN_JSON as error:
+                if (texts := json_texts(raw)) is not None:
+                    for index, text in enumerate(texts, 1):
+                        self._add_file(text, f"{path}, document {index}")
+                    return
                 if path.endswith(".json"):
                     raise SourceUnavailable(f"not valid JSON: {error}.", where=path) from error
         elif path.endswith(".json"):
@@ -304,6 +310,13 @@ class _Held:
             raise SourceUnavailable(f"this cannot be a Kubernetes object: {error}.", where=place) from error
         metadata = data.get("metadata")
         names = metadata if isinstance(metadata, dict) else {}
+        for key in ("name", "namespace"):
+            if not isinstance(names.get(key), str | None):
+                raise SourceUnavailable(
+                    f"metadata.{key} is {msgspec.json.encode(names[key]).decode()}, not text.",
+                    where=place,
+                    fix="Put it in quotes.",
+                )
         head = _Head(
             _text(data.get("apiVersion")),
             _text(data.get("kind")),

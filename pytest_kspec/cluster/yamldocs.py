@@ -1,12 +1,15 @@
 """YAML files of Kubernetes objects → plain data with line numbers, as `kubectl` reads them.
 
-libyaml only: PyYAML's pure Python loader is seven times slower. Times and `1:30` stay text, as in
-Kubernetes' own YAML. Alias bombs and nesting that would overflow the C stack are refused before anything is
+libyaml only: PyYAML's pure Python loader is seven times slower. Plain scalars are resolved as sigs.k8s.io/yaml does
+(go-yaml v2, then JSON), so that what is evaluated is what arrives at the API server: `N` is false, `1e3` is the integer
+1000, `1:30` and dates are text. Alias bombs and nesting that would overflow the C stack are refused before anything is
 built.
 """
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.model.yamlfile import yaml_problem
 
 MAX_YAML_BYTES = 64 << 20
 MAX_DEPTH = 1000
@@ -25,10 +29,13 @@ _DEEP_LINE = re.compile(rb"(?:[-?] +){20}")
 _ANCHOR = re.compile(rb"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{-?\s*[.\w]")
 
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)")
-_FLOAT = re.compile(
-    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?)"
-)
+_NUMBER = re.compile(r"[-+.0-9][-+.0-9A-Fa-fxXoObB_Nn]*\Z|[-+]?\.(?:inf|Inf|INF)\Z")
+"""All that may be a number; `_number` decides."""
+_GO_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_GO_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_DOTTED = re.compile(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+_NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class YamlDocument(NamedTuple):
@@ -74,7 +81,7 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        what = ", ".join(part for part in (error.context, error.problem) if part)
+        what = yaml_problem(error, text)
         helm = "Render the Helm chart first: helm template CHART > FILE." if _TEMPLATE.search(raw) else ""
         raise SourceUnavailable(f"not valid YAML: {what}.", where=f"{path}{at}", fix=helm) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -104,40 +111,93 @@ def _loader_class(path: str) -> Any:
             for first, resolvers in base.yaml_implicit_resolvers.items()
         }
         # types-PyYAML knows these on loaders of its own only.
-        digits = list("-+0123456789.")
-        made.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(_INT.pattern + r"\Z"), digits)  # type: ignore[attr-defined]
-        made.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT.pattern + r"\Z"), digits)  # type: ignore[attr-defined]
-        made.add_constructor("tag:yaml.org,2002:int", _construct_int)  # type: ignore[attr-defined]
-        made.add_constructor("tag:yaml.org,2002:map", _construct_map)  # type: ignore[attr-defined]
+        made.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))  # type: ignore[attr-defined]
+        made.add_implicit_resolver("tag:yaml.org,2002:int", _NUMBER, list("-+0123456789."))  # type: ignore[attr-defined]
+        for name, construct in (
+            ("int", _construct_number),
+            ("float", _construct_number),
+            ("bool", _construct_bool),
+            ("binary", _construct_binary),
+            ("map", _construct_map),
+        ):
+            made.add_constructor(f"tag:yaml.org,2002:{name}", construct)  # type: ignore[attr-defined]
         _made["loader"] = made
     return _made["loader"]
 
 
-def _construct_int(loader: Any, node: Any) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
-    sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-        digits = "0o" + digits[1:]  # 0644 is octal, as kubectl reads it
-    return sign * int(digits, 0)
+def _construct_number(loader: Any, node: Any) -> int | float | str:
+    text = loader.construct_scalar(node)
+    if _NO_JSON.fullmatch(text):
+        raise yaml.constructor.ConstructorError(None, None, f"JSON has no number {text}", node.start_mark)
+    return number(text)
+
+
+def number(text: str) -> int | float | str:
+    """What a plain scalar is that begins with a digit, a sign or a dot; the text itself where it is no number.
+
+    As go-yaml v2 resolves it, written as JSON, and read by the API server: a float without a fraction is an integer.
+    """
+    plain = text if text.startswith(".") else text.replace("_", "")
+    value: int | float
+    if found := _GO_INT.fullmatch(plain):
+        digits = found[2].lower()
+        value = int("0o" + digits[1:] if re.fullmatch("0[0-7]+", digits) else digits, 0)
+        value = -value if found[1] == "-" else value
+        if -(1 << 63) <= value < 1 << 64:
+            return value
+    if (_DOTTED if text.startswith(".") else _GO_FLOAT).fullmatch(plain):
+        value = float(plain)
+        if math.isinf(value):  # out of range: go-yaml leaves it as text
+            return text
+        return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
+    return text
+
+
+def _construct_bool(loader: Any, node: Any) -> bool | str:
+    text: str = loader.construct_scalar(node)
+    return loader.bool_values.get({"y": "yes", "n": "no"}.get(text.lower(), text.lower()), text)  # type: ignore[no-any-return]
+
+
+def _construct_binary(loader: Any, node: Any) -> str:
+    try:
+        return base64.b64decode(loader.construct_scalar(node)).decode()
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(
+            None, None, "!!binary is not the base64 of a text", node.start_mark
+        ) from error
 
 
 def _construct_map(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
-    """As PyYAML does, but a duplicate key is an error instead of the last one's victory."""
+    """As PyYAML does, but a duplicate key is an error instead of the last one's victory, and keys are text."""
     data: dict[Any, Any] = {}
     yield data
-    merged = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
-    found = loader.construct_mapping(node)
-    if len(found) != len(node.value) and not merged:
+    own = [key for key, _ in node.value if key.tag != _MERGE]
+    merged = len(own) != len(node.value)
+    found = loader.construct_mapping(node)  # which puts what is merged into node.value
+    if merged or len(found) != len(own) or any(type(key) is not str for key in found):
         seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
+        for key in own:
+            name = _key_text(loader.construct_object(key), key)
+            if name in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    None, None, f"the key {name!r} is there twice", key.start_mark
                 )
-            seen.add(key.value)
-    if any(type(key) is bool for key in found):  # `on:` is the key "true", as kubectl reads it
-        found = {str(key).lower() if type(key) is bool else key: value for key, value in found.items()}
+            seen.add(name)
+        found = {_key_text(key, node): value for key, value in found.items()}
     data.update(found)
+
+
+def _key_text(key: Any, node: Any) -> str:
+    """A key as JSON has it: `on:` is "true", `0x10:` is "16"."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return str(key).lower()
+    if isinstance(key, int | float):
+        return f"{key}"
+    raise yaml.constructor.ConstructorError(
+        None, None, f"a {type(key).__name__} cannot be a key", node.start_mark
+    )
 
 
 def _refuse_depth(text: str, path: str) -> None:

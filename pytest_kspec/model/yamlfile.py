@@ -139,7 +139,7 @@ def parse_document(text: str, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        what = ", ".join(t for t in (error.context, error.problem) if t)
+        what = yaml_problem(error, text)
         raise SpecError(f"not valid YAML: {what}.", where=f"{path}{at}") from error
     except (UnicodeError, yaml.YAMLError) as error:
         raise SpecError("not valid YAML: it holds characters that cannot be decoded.", where=path) from error
@@ -147,6 +147,17 @@ def parse_document(text: str, path: str) -> Document:
         raise SpecError("the file is empty.", where=path)
     document.data = _Expander(document).expand(root)
     return document
+
+
+def yaml_problem(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is wrong with the YAML, in words. libyaml does not say that a character is a tab."""
+    mark = error.problem_mark
+    if mark is not None and error.problem and ("token" in error.problem or "tab" in error.problem):
+        lines = text.splitlines()
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        if "\t" in line[: mark.column + 1][-1:] or line[: mark.column].endswith("\t"):
+            return "a tab is used for indentation, where YAML takes spaces only"
+    return ", ".join(part for part in (error.context, error.problem) if part)
 
 
 class _Builder:

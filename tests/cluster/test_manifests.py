@@ -131,6 +131,16 @@ data: {port: 22:22, mode: 0644, hex: 0x10, big: 1_000, exp: 1e3, float: 1.5, neg
     }
 
 
+@pytest.mark.parametrize("between", ["", "\n", "\n---\n", "\n--- # next\n\n", "\n---\n---\n"])
+@pytest.mark.parametrize("name", ["x.json", "x.yaml"])
+def test_json_documents_one_after_the_other(name: str, between: str, tmp_path: Path) -> None:
+    text = between.join(
+        json.dumps(item) for item in (pod("a"), {"kind": "List", "items": [pod("b")]}, pod("c"))
+    )
+    ref = write(tmp_path, **{name: text + "\n"})
+    assert pods(ref) == ["Pod shop/a", "Pod shop/b", "Pod shop/c"]
+
+
 def test_anchors_and_merges_work(tmp_path: Path) -> None:
     text = """
 apiVersion: v1
@@ -174,6 +184,18 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
         (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
         (POD % "a" + "spec: {}\n", "x.yaml:5:1: not valid YAML: the key 'spec' is there twice"),
+        ("a: {<<: {b: 1}, c: 1, c: 2}\n", "x.yaml:1:23: not valid YAML: the key 'c' is there twice"),
+        ("a: {on: 1, 'true': 2}\n", "x.yaml:1:12: not valid YAML: the key 'true' is there twice"),
+        ("a: {1: 1, '1': 2}\n", "x.yaml:1:11: not valid YAML: the key '1' is there twice"),
+        ("a: {~: 1}\n", "x.yaml:1:5: not valid YAML: a NoneType cannot be a key"),
+        ("a: .inf\n", "x.yaml:1:4: not valid YAML: JSON has no number .inf"),
+        ("a: !!binary x\n", "x.yaml:1:4: not valid YAML: !!binary is not the base64 of a text"),
+        (
+            "a:\n\tb: c\n",
+            "x.yaml:2:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only",
+        ),
+        ("a:\n  b: c\n\td: e\n", "a tab is used for indentation"),
+        (POD % "n", "x.yaml:1: metadata.name is false, not text. Put it in quotes."),
         (BOMB, "x.yaml:1: its aliases expand to more than 1000000 values"),
         ("a: &a [*a]\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
         ("a: &a {b: *a}\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
@@ -209,6 +231,15 @@ def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, t
         (
             '{"kind":"List","items":[{"kind":"Pod"}]}',
             "x.json: this is no Kubernetes object: it has no apiVersion",
+        ),
+        (
+            '{"kind":"Pod","apiVersion":"v1","spec":{"a":1,"a":2}}',
+            "x.json: not valid JSON: the key 'a' is there twice",
+        ),
+        ('{"kind":"Pod","apiVersion":"v1"} x', "x.json: not valid JSON: JSON is malformed: trailing"),
+        (
+            '{"kind":"Pod","apiVersion":"v1"}{"kind":"Pod"}',
+            "x.json, document 2: this is no Kubernetes object: it has no apiVersion",
         ),
         ('{"kind":"Pod","apiVersion":5}', "Expected `str`, got `int` - at `$.apiVersion`"),
         ('{"a":' * 100_000, "not a Kubernetes object or list: nested too deeply"),
@@ -276,7 +307,7 @@ def test_secrets_lose_their_data(tmp_path: Path) -> None:
 def test_kinds_of_others_may_have_the_names_of_our_kinds(tmp_path: Path) -> None:
     text = "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {name: j}\n---\n" + POD % "a"
     assert pods(write(tmp_path, **{"x.yaml": text})) == ["Pod default/a"]
-    old = "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: c, namespace: n}\n"
+    old = "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: c, namespace: ns}\n"
     assert [
         r.name
         for r in Inventory(open_source(write(tmp_path / "b", **{"x.yaml": old}))).list("CronJob", "batch")

@@ -88,7 +88,9 @@ def test_a_quoted_merge_key_is_a_key() -> None:
         ("a: *b", "f:1:4: alias *b refers to no anchor."),
         ("a: &a [*a]", "f:1:8: alias *a refers to a value that it is itself part of."),
         ("a: 1\n---\nb: 1", "f:2:1: a second document starts here: one file holds one document."),
-        ("a:\n\t- b", "f:2:1: not valid YAML: while scanning for the next token,"
+        ("a:\n\t- b", "f:2:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only."),
+        ("a:\n  b: 1\n\tc: 1", "f:3:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only."),
+        ("a: @b", "f:1:4: not valid YAML: while scanning for the next token,"
          " found character that cannot start any token."),
         ("a: 'b", "f:1:6: not valid YAML: while scanning a quoted scalar, found unexpected end of stream."),
         ("[" * 100_000, "f:1:66: nested deeper than 64 levels."),
