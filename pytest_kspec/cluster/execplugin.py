@@ -34,7 +34,9 @@ _KEPT_BYTES = 4096
 _SHORTEST_SECRET = 4
 _HIDDEN = "***"
 _ASSIGNED = re.compile(
-    r"(?i)\b([\w-]*(?:pass|pwd|secret|token|key|cred|auth|bearer)[\w-]*[\"']?\s*[=: ]\s*)(\S+)"
+    r"(?i)((?:--[\w-]*(?:pass|pwd|secret|token|key|cred)[\w-]* "
+    r"|[\w-]*(?:pass|pwd|secret|token|key|cred|auth)[\w-]*[\"']?\s*[=:]\s*"
+    r"|\b(?:bearer|basic) )(?:(?:bearer|basic)\s+)?)(\S+)"
 )
 _RANDOM = re.compile(r"(?=[A-Za-z+/_=.-]*\d)(?=[\d+/_=.-]*[A-Za-z])[\w+/=.-]{24,}")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
@@ -97,11 +99,16 @@ def shown(complaint: bytes, environment: Mapping[str, str]) -> str:
     for value in sorted(hidden, key=len, reverse=True):
         text = text.replace(value, _HIDDEN)
     text = _ASSIGNED.sub(rf"\1{_HIDDEN}", " ".join(text.split()))
-    words = [
-        _HIDDEN if redact.is_credential("", word) else word for word in _RANDOM.sub(_HIDDEN, text).split(" ")
-    ]
-    line = " ".join(words).rstrip(". ")
+    line = " ".join(map(_without_credentials, text.split(" "))).rstrip(". ")
     return line if len(line) <= _LONGEST_DETAIL else "…" + line[1 - _LONGEST_DETAIL :]
+
+
+def _without_credentials(word: str) -> str:
+    if redact.is_credential("", word):
+        return _HIDDEN
+    if word.lstrip("\"'(").startswith(("/", "./", "~")):  # each part of a path by itself
+        return "/".join(_RANDOM.sub(_HIDDEN, part) for part in word.split("/"))
+    return _RANDOM.sub(_HIDDEN, word)
 
 
 def _find(context: Context, plugin: Exec) -> str:

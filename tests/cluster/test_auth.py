@@ -1,5 +1,6 @@
 """Credentials over real TLS and real processes."""
 
+import json
 import ssl
 import stat
 import time
@@ -9,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import contexts, execplugin
-from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster import auth, contexts, execplugin
+from pytest_kspec.cluster.http import Connection, Limits
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
-from tests.cluster.api import PODS, Api, Reply, kubeconfig, page
+from tests.cluster.api import PODS, Api, Reply, kubeconfig, page, status
 from tests.cluster.objects import pod
 from tests.controlplane.certificates import Authority, KeyPair
 
@@ -174,6 +175,108 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_token_file_is_read_again(
+    api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("one")
+    user = {"tokenFile": "token", "token": "never"}
+    connection = Connection("prod", kubeconfig=kubeconfig(tmp_path, api.url, ca=authority.bundle, user=user))
+    connection.get("/version")
+    token.write_text("two")
+    connection.get("/version")
+    assert sent(api) == {"Bearer one"}  # for a minute
+    monkeypatch.setattr(auth, "TOKEN_FILE_S", -1.0)
+    api.seen.clear()
+    connection.get("/version")
+    token.unlink()
+    connection.get("/version")
+    connection.close()
+    assert [r.headers["authorization"] for r in api.seen] == ["Bearer two", "Bearer two"]
+
+
+def counting(path: Path, status: str) -> str:
+    """A plugin whose credentials hold how often it ran, as N."""
+    count = path.with_name("count")
+    return script(path, f"echo >>{count}; N=$(wc -l <{count})\n{credential(status).replace(chr(39), '')}")
+
+
+@pytest.mark.parametrize(
+    ("expires", "tokens"),
+    [
+        ("", ["t1", "t1", "t1"]),
+        (', "expirationTimestamp": null', ["t1", "t1", "t1"]),
+        (', "expirationTimestamp": "2999-01-01T00:00:00Z"', ["t1", "t1", "t1"]),
+        # once while connecting, and once for each request
+        (', "expirationTimestamp": "2001-01-01T00:00:00.5+02:00"', ["t2", "t3", "t4"]),
+    ],
+)
+def test_an_exec_plugin_runs_again_when_what_it_gave_expires(
+    expires: str, tokens: list[str], api: Api, authority: Authority, tmp_path: Path
+) -> None:
+    command = counting(tmp_path / "login", f'{{"token": "t$N"{expires}}}')
+    config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command))
+    connection = Connection("prod", kubeconfig=config)
+    for _ in tokens:
+        connection.get("/version")
+    connection.close()
+    assert [r.headers["authorization"] for r in api.seen] == [f"Bearer {token}" for token in tokens]
+
+
+def test_an_exec_plugin_runs_again_after_a_401(api: Api, authority: Authority, tmp_path: Path) -> None:
+    api.answers["/version"] = [status(401), Reply({"gitVersion": "v1.30.1"})]
+    command = counting(tmp_path / "login", '{"token": "t$N"}')
+    config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command))
+    assert Connection("prod", kubeconfig=config).get("/version").status == 200
+    assert [r.headers["authorization"] for r in api.seen] == ["Bearer t1", "Bearer t2"]
+
+
+def test_an_exec_plugin_that_changes_its_certificate(authority: Authority, tmp_path: Path) -> None:
+    for number in (1, 2):
+        pair = authority.issue(f"client-{number}")
+        status = {
+            "clientCertificateData": pair.certificate.read_text(),
+            "clientKeyData": pair.key.read_text(),
+            "expirationTimestamp": "2001-01-01T00:00:00Z",
+        }
+        answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+        (tmp_path / f"answer-{number}").write_text(json.dumps(answer))
+    command = script(
+        tmp_path / "login",
+        f"cat {tmp_path}/answer-1; cp {tmp_path}/answer-2 {tmp_path}/next; mv {tmp_path}/next {tmp_path}/answer-1",
+    )
+    tls = context(authority, authority.issue("server"), clients=True)
+    with Api({}, tls) as api:
+        config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command))
+        access = auth.connect("prod", kubeconfig=config)
+        first = access.pool
+        assert access.headers({}) == {}
+        assert access.pool is not first
+        access.pool.request("GET", access.server + "/version", headers=access.headers({}))
+        assert {request.peer for request in api.seen} == {"client-2"}
+        access.close()
+
+
+def test_what_no_request_of_the_official_client_does(api: Api, authority: Authority, tmp_path: Path) -> None:
+    """It follows no redirect and asks no other server: our credentials would go with it."""
+    user = {"token": "t0ken", "as": "someone", "as-groups": ["one", "two"]}
+    config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user=user)
+    client = LiveSource("prod", kubeconfig=config, limits=QUICK).api_client()
+    with Api({}) as other:
+        api.answers["/version"] = Reply({}, 302, {"Location": f"{other.url}/version"})
+        assert client.rest_client.request("GET", f"{api.url}/version").status == 302
+        for url in (f"{other.url}/version", f"{api.url}.example.com/version", f"{api.url}@{other.url}"):
+            with pytest.raises(ValueError, match="to its API server only"):
+                client.rest_client.request("GET", url)
+        assert other.seen == []
+    fields = [f for f in api.seen[0].fields if f[0].startswith("Impersonate")]
+    assert fields == [
+        ("Impersonate-User", "someone"),
+        ("Impersonate-Group", "one"),
+        ("Impersonate-Group", "two"),
+    ]
 
 
 def test_a_proxy(authority: Authority, tmp_path: Path) -> None:
