@@ -261,7 +261,7 @@ NOT_SAID = {
     "duration": "that it is not longer than a year",
     "activePeriods": "that the dates leave a moment in which it is active",
     "minVersion and maxVersion": "the order of two pre-releases of one version",
-    "`**`": "that it matches all, as `*` does",
+    "wildcards": "that patterns match everything, as `*` does: `**`, `?*`, `[a*, b*, …]`, in `resources` too",
     "namespaceScope": "that excludeNamespaces, by its wildcards, leaves nothing of includeNamespaces",
     "policyExemptions.resources": "a namespace or Namespace that is not among `namespaces`",
 }

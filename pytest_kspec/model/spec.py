@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
+from pytest_kspec.model.everything import matches_all
 from pytest_kspec.model.podkinds import Added, PodHolder
 from pytest_kspec.model.spec_base import (
     ApiGroup,
@@ -89,6 +90,12 @@ class PodSecurity(SpecModel):
     def _some_level(self) -> PodSecurity:
         if not (self.enforce or self.audit or self.warn):
             raise ValueError("asks for nothing: set enforce, audit or warn.")
+        if all(entry.level == "privileged" for entry in self.exemptions) and matches_all(
+            [entry.namespace for entry in self.exemptions], "namespaces"
+        ):
+            raise ValueError(
+                "exemptions: their patterns match every name, so no namespace would be held to a level."
+            )
         return self
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from pytest_kspec.model.everything import matches_all
 from pytest_kspec.model.globs import Globs, is_literal
 from pytest_kspec.model.spec_base import (
     ContainerPattern,
@@ -71,6 +72,23 @@ class ResourceSelector(SpecModel):
         return self
 
 
+def _select_all(selectors: list[ResourceSelector]) -> bool:
+    """Whether these together select every object: by name or by namespace alone, with patterns that match all."""
+    names, namespaces = [], []
+    for selector in selectors:
+        if selector.kind or selector.label_selector:
+            continue
+        any_name = selector.name is None or matches_all([selector.name], "objects")
+        any_namespace = selector.namespace is None or matches_all([selector.namespace], "namespaces")
+        if any_name and any_namespace:
+            return True
+        if any_namespace:
+            names.append(selector.name or "")
+        if any_name:
+            namespaces.append(selector.namespace or "")
+    return matches_all(names, "objects") or matches_all(namespaces, "namespaces")
+
+
 class Exemption(Expiring):
     """Findings that are accepted. All selectors given must match; within a list, one entry is enough."""
 
@@ -109,17 +127,26 @@ class Exemption(Expiring):
 
     @model_validator(mode="after")
     def _selects(self) -> Exemption:
-        selectors = (self.checks, self.namespaces, self.containers)
-        narrow = self.resources or any(chosen and not Globs(chosen).matches_all for chosen in selectors)
-        if not narrow:
+        if not (self.checks or self.namespaces or self.containers or self.resources):
             raise ValueError(
                 "this would exempt everything: name checks, namespaces, resources or containers."
+            )
+        if not self._is_limited():
+            raise ValueError(
+                "its patterns match every name, so this would exempt everything: name checks, namespaces, resources or "
+                "containers."
             )
         self._check_namespaces()
         if self.containers and self.resources and all(r.kind in WITHOUT_CONTAINERS for r in self.resources):
             kinds = ", ".join(sorted({str(r.kind) for r in self.resources}))
             raise ValueError(f"{kinds} has no containers, so this can never match.")
         return self
+
+    def _is_limited(self) -> bool:
+        lists = {"checks": self.checks, "namespaces": self.namespaces, "containers": self.containers}
+        if any(patterns and not matches_all(patterns, what) for what, patterns in lists.items()):
+            return True
+        return bool(self.resources) and not _select_all(self.resources)
 
     def _check_namespaces(self) -> None:
         if not self.namespaces:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pytest_kspec.model.everything import matches_all
 from pytest_kspec.model.globs import Globs, is_literal
 from pytest_kspec.model.spec_base import Flag, Labels, NamespacePattern, SpecModel, Text
 from pytest_kspec.model.spec_time import DayTime, Moment, TimeZone, zone
@@ -120,7 +121,8 @@ class NamespaceScope(SpecModel):
             return self
         excluded = Globs(self.exclude_namespaces)
         names = self.include_namespaces or ["*"]
-        if excluded.matches_all or all(is_literal(name) and excluded.match(name) for name in names):
+        none_of_them = all(is_literal(name) and excluded.match(name) for name in names)
+        if none_of_them or matches_all(self.exclude_namespaces, "namespaces"):
             raise ValueError("excludeNamespaces leaves no namespace in scope.")
         return self
 

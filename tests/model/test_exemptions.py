@@ -111,11 +111,12 @@ def test_a_namespace_object_is_in_its_namespace() -> None:
 
 def test_cluster_scoped_objects_and_the_cluster() -> None:
     for resource in (NODE, CLUSTER):
-        assert not covers({"namespaces": ["*"], "checks": ["*.*"]}, resource=resource, owner=None)
+        assert not covers({"namespaces": ["*"], "checks": ["podSecurity.*"]}, resource=resource, owner=None)
         assert covers({"checks": ["podSecurity.*"]}, resource=resource, owner=None, container="")
     assert covers({"resources": [{"kind": "Node", "name": "n*"}]}, resource=NODE, owner=None)
-    assert not covers({"resources": [{"name": "*"}]}, resource=CLUSTER, owner=None)
-    assert not covers({"resources": [{"namespace": "*"}]}, resource=NODE, owner=None)
+    podsec = ["podSecurity.*"]
+    assert not covers({"checks": podsec, "resources": [{"name": "*"}]}, resource=CLUSTER, owner=None)
+    assert not covers({"checks": podsec, "resources": [{"namespace": "*"}]}, resource=NODE, owner=None)
 
 
 def test_a_finding_without_a_container_is_not_covered_by_container() -> None:

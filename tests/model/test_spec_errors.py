@@ -286,7 +286,8 @@ def test_problems_of_a_part_are_not_repeated() -> None:
          " name checks, namespaces, resources or containers."),
         ("clusters: [dev]", "s.yaml:2:3: policyExemptions[0]: this would exempt everything:"
          " name checks, namespaces, resources or containers."),
-        ("checks: ['*'], namespaces: ['**']", "s.yaml:2:3: policyExemptions[0]: this would exempt everything:"
+        ("checks: ['*'], namespaces: ['**']", "s.yaml:2:3: policyExemptions[0]: its patterns match every name,"
+         " so this would exempt everything:"
          " name checks, namespaces, resources or containers."),
         ("resources: [{kind: ClusterRole, namespace: a}]", "s.yaml:2:36: policyExemptions[0].resources[0]:"
          " a ClusterRole has no namespace, so this can never match."),
