@@ -185,6 +185,11 @@ def _tell(item: Run, wanted: Wanted, made: Generated) -> None:
         note(
             f"{style('apply again', 'yellow', stream=sys.stderr)} at {until}: then an exemption or a period ends."
         )
+    for requirement in wanted.plan.by_pod_alone:
+        note(
+            f"{style('note:', 'yellow', stream=sys.stderr)} {requirement}: admission does not see ServiceAccounts; "
+            "a pod must set the field itself, while a scan counts what its ServiceAccount says."
+        )
     if SYSTEM not in made.excluded and _covers_system(wanted.plan):
         note(
             f"{style('note:', 'yellow', stream=sys.stderr)} {SYSTEM} is not excluded (namespaceScope, "

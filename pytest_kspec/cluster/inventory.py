@@ -128,7 +128,8 @@ class Inventory:
         """The pods, the templates of all controllers, and the pods that objects of these foreign kinds hold.
 
         Left out are a Deployment's ReplicaSets, a CronJob's Jobs and what a foreign object that was read makes: their
-        templates are copies. Nothing else is, whatever an owner reference says: anybody may write one.
+        templates are copies; and what a foreign controller (a Rollout, a DeploymentConfig) keeps of former versions,
+        with no replicas. Nothing else is, whatever an owner reference says: anybody may write one.
         """
         if self._workloads is None:
             found = [*self.pods()]
@@ -215,6 +216,19 @@ class Inventory:
             return ()
         return tuple(item.name for item in self._namespaces if isinstance(item, NamedNamespace))
 
+    @cached_property
+    def mounting(self) -> Mapping[tuple[str, str], bool]:
+        """(namespace, name) → `automountServiceAccountToken` of the ServiceAccounts that set it.
+
+        Empty where ServiceAccounts may not be listed: then nothing is known of them.
+        """
+        try:
+            accounts = self.list("ServiceAccount", "")
+        except SourceError:
+            return {}
+        found = ((item, item.raw.get("automountServiceAccountToken")) for item in accounts)
+        return {(item.namespace, item.name): value for item, value in found if isinstance(value, bool)}
+
     def close(self) -> None:
         """Give back connections and files of the source."""
         self.source.close()
@@ -287,7 +301,7 @@ class Inventory:
     def _made_by_template(self, workload: ListedWorkload) -> bool:
         maker = _MAKERS.get(workload.kind)
         found = self._controller_of(workload) if maker else None
-        return found is not None and found.kind == maker
+        return (found is not None and found.kind == maker) or _is_retired(workload)
 
     def _controller_of(self, workload: ListedWorkload) -> ListedWorkload | None:
         """The controller as an object of this inventory; None if there is none, or if it cannot be read."""
@@ -318,6 +332,18 @@ class Inventory:
         if named is not None and controller.uid and named.uid:
             return None  # another object that took the name of the former owner
         return named
+
+
+def _is_retired(workload: ListedWorkload) -> bool:
+    """A ReplicaSet or ReplicationController of a foreign controller that is there for a way back only: no replicas."""
+    controller = workload.controller
+    if controller is None or workload.kind not in ("ReplicaSet", "ReplicationController"):
+        return False
+    if (split_api_version(controller.api_version)[0], controller.kind) in TEMPLATE_PATHS:
+        return False
+    spec, status = workload.raw.get("spec"), workload.raw.get("status")
+    running = status.get("replicas") if isinstance(status, dict) else None
+    return isinstance(spec, dict) and spec.get("replicas") == 0 and not running
 
 
 def _maker(workload: Workload) -> str:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, cast
 from pytest_kspec.errors import CheckError, SourceError
 from pytest_kspec.model.check import Check, Requirement
 from pytest_kspec.model.exemption import Exemption
+from pytest_kspec.model.resources import AUTOMOUNT
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.model.versions import Version
 from pytest_kspec.plan.catalog import Catalog, Entry
@@ -106,6 +107,13 @@ class EnforcementPlan:
     def holds(self, rule: EnforcedRule, namespace: str) -> bool:
         """Whether the rule holds in this namespace, by its Pod Security level."""
         return not rule.levels or self.level_of(namespace) in rule.levels
+
+    @property
+    def by_pod_alone(self) -> tuple[str, ...]:
+        """Requirements that a scan decides with the ServiceAccount, which no admission request of a pod shows."""
+        field = f"spec.{AUTOMOUNT[0]}"
+        found = (item.requirement.id for item in self.rules if field in getattr(item.rule, "reads", ()))
+        return tuple(dict.fromkeys(found))
 
     @property
     def boundary(self) -> datetime | None:

@@ -17,6 +17,8 @@ from pytest_kspec.model.finding import ResourceRef, path_in
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
+AUTOMOUNT = ("automountServiceAccountToken",)
+
 # The annotations that a shape keeps: those of seccomp and AppArmor.
 SECURITY_PREFIXES = (
     "container.apparmor.security.beta.kubernetes.io/",
@@ -203,6 +205,16 @@ class PodShape:
                     known = object()  # no JSON, so equal to nothing else
             self.facets[name] = known
         return known
+
+    implied: Mapping[tuple[str, ...], Any] = {}
+    """What fields of the pod spec mean unset, where something outside of the pod says so."""
+
+    def mounting(self, mounts: bool) -> PodShape:
+        """The same pod, of a ServiceAccount that sets `automountServiceAccountToken`, which the pod leaves unset."""
+        made = PodShape(self.spec, self.annotations, self._known_malformed)
+        made.implied = {AUTOMOUNT: mounts}
+        made.facets["spec.automountServiceAccountToken"] = ("by its ServiceAccount", mounts)
+        return made
 
     @cached_property
     def _lists(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ FILLED_PROBE: dict[str, Any] = {
 }
 
 # Never written, but what an unset field means when the pod runs.
-# automountServiceAccountToken: the service account may say otherwise; a pod that relies on it shows nothing.
+# automountServiceAccountToken: the service account may say otherwise; where it is known, `PodShape.implied` has it.
 IMPLIED: dict[tuple[str, ...], Any] = {
     ("automountServiceAccountToken",): True,
     ("hostIPC",): False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pytest_kspec.model.resources import Resource
+from pytest_kspec.model.bootstraproles import bootstrap_roles
 from pytest_kspec.rules.rbac import Binding, GrantedRule, Grants, Subject
 from pytest_kspec.rules.rbac_defaults import EVERYBODY, is_built_in, is_public_default
 from pytest_kspec.rules.rbac_permission import Permission
@@ -136,22 +136,16 @@ def _of_the_cluster(subject: Subject) -> bool:
 
 
 def read_grants(rbac: Any, *, complete: bool = True) -> Grants:
-    """Read the fixture `rbac`. complete: False for manifests, which need not hold cluster-admin."""
-    cluster_roles = list(rbac.cluster_roles)
-    if not complete and all(role.name != "cluster-admin" for role in cluster_roles):
-        cluster_roles.append(Resource("rbac.authorization.k8s.io/v1", "ClusterRole", _CLUSTER_ADMIN))
+    """Read the fixture `rbac`. complete: False for manifests, which need not hold the roles of every API server."""
+    cluster_roles, roles = list(rbac.cluster_roles), list(rbac.roles)
+    if not complete:
+        known = {(role.kind, role.namespace, role.name) for role in (*cluster_roles, *roles)}
+        for role in bootstrap_roles():
+            if (role.kind, role.namespace, role.name) not in known:
+                (roles if role.kind == "Role" else cluster_roles).append(role)
     return Grants(
         cluster_roles=cluster_roles,
-        roles=rbac.roles,
+        roles=roles,
         cluster_role_bindings=rbac.cluster_role_bindings,
         role_bindings=rbac.role_bindings,
     )
-
-
-_CLUSTER_ADMIN: dict[str, Any] = {
-    "metadata": {"name": "cluster-admin"},
-    "rules": [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-        {"nonResourceURLs": ["*"], "verbs": ["*"]},
-    ],
-}

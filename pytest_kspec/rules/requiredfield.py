@@ -188,9 +188,8 @@ class _FieldDemand(ABC):
             if value in EMPTY and container is not None:
                 source, value = inherited(pod, container, path, value)
             stated = filled(data, container, path) if value is None else value
-            yield _Found(
-                where, source, value, stated, poddefaults.IMPLIED.get(path) if stated is None else stated
-            )
+            implied = pod.implied.get(path, poddefaults.IMPLIED.get(path))
+            yield _Found(where, source, value, stated, implied if stated is None else stated)
 
     def _matches(self, value: Any) -> bool:
         kind = self._field.scalar

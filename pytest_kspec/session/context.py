@@ -142,7 +142,13 @@ class CheckContext:
         self.requirement = requirement
         self.exemptions = exemptions
         matcher = exemptions.for_check(requirement.id, inventory.source.name)
-        self.findings = Findings(matcher, grouping, knows, scope.covers if scope is not None else None)
+        self.findings = Findings(
+            matcher,
+            grouping,
+            knows,
+            scope.covers if scope is not None else None,
+            lambda: inventory.mounting,
+        )
         self.cluster = Cluster(inventory, self.findings)
         self.rbac = Rbac(self.cluster)
 

@@ -5,7 +5,7 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -23,6 +23,7 @@ from pytest_kspec.model.finding import (
     statement,
 )
 from pytest_kspec.model.resources import (
+    AUTOMOUNT,
     CONTAINER_LISTS,
     NamedNamespace,
     PodShape,
@@ -35,6 +36,7 @@ from pytest_kspec.rules.fieldpath import not_allowed
 from pytest_kspec.rules.repair import in_template, repair
 
 ERRORS_SHOWN = 5
+_AUTOMOUNT = f"spec.{AUTOMOUNT[0]}"
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
 
 Owners = list[tuple[ResourceRef, list[Workload]]]
@@ -73,6 +75,26 @@ class Grouping:
         if len(items) > 64:
             self._cache[id(items)] = (items, groups)
         return groups
+
+
+def _by_account(
+    sound: list[tuple[PodShape, Owners]], mounting: Mapping[tuple[str, str], bool]
+) -> Iterator[tuple[PodShape, Owners]]:
+    """Pods that leave `automountServiceAccountToken` unset, apart by what their ServiceAccount says."""
+    for shape, owners in sound:
+        if not mounting or shape.spec.get(AUTOMOUNT[0]) is not None:
+            yield shape, owners
+            continue
+        name = shape.spec.get("serviceAccountName") or shape.spec.get("serviceAccount") or "default"
+        split: dict[bool | None, Owners] = {}
+        for owner, members in owners:
+            parts: dict[bool | None, list[Workload]] = {}
+            for member in members:
+                parts.setdefault(mounting.get((member.namespace, str(name))), []).append(member)
+            for says, some in parts.items():
+                split.setdefault(says, []).append((owner, some))
+        for says, some_owners in split.items():
+            yield (shape if says is None else shape.mounting(says)), some_owners
 
 
 @dataclass(slots=True)
@@ -136,8 +158,13 @@ class Findings:
         grouping: Grouping | None = None,
         knows: Callable[[Finding], bool] | None = None,
         covers: Callable[[ResourceRef], bool] | None = None,
+        mounting: Callable[[], Mapping[tuple[str, str], bool]] | None = None,
     ) -> None:
-        """`covers`: whether an object is in the scope of the specification; what is said of others does not count."""
+        """`covers`: whether an object is in the scope of the specification; what is said of others does not count.
+
+        mounting: `automountServiceAccountToken` of ServiceAccounts that set it, asked for when a rule depends on it
+        """
+        self._mounting = mounting
         self._matcher = matcher
         self._covers = covers
         self._knows = knows
@@ -201,12 +228,14 @@ class Findings:
         """Evaluate a rule on pods and templates; every violation becomes a finding of their owner."""
         self.examined(workloads)
         groups = self._grouping.of(workloads)
+        reads: tuple[str, ...] = getattr(rule, "reads", ())
+        if _AUTOMOUNT in reads and self._mounting is not None:
+            groups = Groups(list(_by_account(groups.sound, self._mounting())), groups.malformed)
         for shape, owners in groups.malformed:
             for path, found in shape.malformed:
                 self._malformed(owners, not_allowed(path, found))
             with suppress(Malformed):  # said above
                 self._violated(rule, rule.evaluate(shape), owners)
-        reads: tuple[str, ...] = getattr(rule, "reads", ())
         key_of = itemgetter(*reads) if reads else None
         good: set[Hashable] = set()
         key: Hashable = None

@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -275,3 +276,30 @@ def test_many_pods_read_in_full_do_not_stay_in_memory() -> None:
     assert all(p.raw["metadata"]["name"] == p.name for p in pods)
     assert pods[599].raw is pods[599].raw
     assert pods[0].ref == ResourceRef("v1", "Pod", "shop", "p0000")
+
+
+def retired(kind: str, name: str, owner: dict[str, Any] | None, spec: Any, **rest: Any) -> dict[str, Any]:
+    group = "apps/v1" if kind == "ReplicaSet" else "v1"
+    return obj(kind, name, api_version=group, owner=owner, spec={**template(), **spec}, **rest)
+
+
+def test_former_versions_of_a_foreign_controller_are_left_out() -> None:
+    rollout = controlled("Rollout", "web", "r", "argoproj.io/v1alpha1")
+    config = controlled("DeploymentConfig", "web", "c", "apps.openshift.io/v1")
+    gone = controlled("Deployment", "gone", "d")
+    objects = [
+        retired("ReplicaSet", "former", rollout, {"replicas": 0}, status={"replicas": 0}),
+        retired("ReplicationController", "former", config, {"replicas": 0}),
+        retired("ReplicaSet", "current", rollout, {"replicas": 1}),
+        retired("ReplicaSet", "default", rollout, {}),
+        retired("ReplicaSet", "running", rollout, {"replicas": 0}, status={"replicas": 2}),
+        retired("ReplicaSet", "own", None, {"replicas": 0}),
+        retired("ReplicaSet", "orphan", gone, {"replicas": 0}),
+        retired("ReplicaSet", "odd", rollout, {"replicas": "0"}),
+        obj("StatefulSet", "set", api_version="apps/v1", owner=rollout, spec={**template(), "replicas": 0}),
+    ]
+    inventory = Inventory(MemorySource(objects))
+    assert sorted(str(w.ref) for w in inventory.workloads()) == [
+        *(f"ReplicaSet shop/{name}" for name in ("current", "default", "odd", "orphan", "own", "running")),
+        "StatefulSet shop/set",
+    ]

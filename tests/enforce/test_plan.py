@@ -47,6 +47,13 @@ def test_rules_are_of_the_kind_that_their_target_needs():
         assert isinstance(item.rule, Rule if item.target == "pods" else ServiceRule)
 
 
+def test_requirements_that_a_service_account_decides_in_a_scan_are_named():
+    token, privileged = "automountServiceAccountToken", "securityContext.privileged"
+    entries = [{"key": token, "value": False}, {"key": privileged, "value": False}]
+    made = plan({"workloads": {"containers": {"required": entries}}})
+    assert made.by_pod_alone == (f"workloads.containers.required[{token}]",)
+
+
 EXEMPT = {
     "podSecurity": {
         "enforce": "restricted",

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden
 from builtin_checks.rbac.test_minimum_rules import test_minimum_rules as minimum
+from pytest_kspec.model.bootstraproles import FILE
 from pytest_kspec.rules.rbac import AccessRequest
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
 from tests.controlplane.server import ControlPlane
 from tests.effort import with_fixtures
 from tests.live.rbac import API, grants_of, listed, made, reviewed, settled, wait_for
+from tools.bootstrap_roles import bootstrap_roles, text_of
 
 NAMESPACES = ("red", "blue")
 
@@ -296,3 +298,9 @@ def test_default_roles_and_bindings_are_all_told_apart(plane):
     ]
     for result in evaluate(minimum, objects=defaults, spec={"rbac": {"minimumRules": rules}}):
         assert result.verdict == "fail"
+
+
+def test_the_roles_that_manifests_need_not_hold_are_those_of_the_api_server(plane):
+    assert FILE.read_text(encoding="utf-8") == text_of(bootstrap_roles(plane)), (
+        "run: python -m tools.bootstrap_roles"
+    )

@@ -392,9 +392,30 @@ def test_ids():
     }
 
 
-def test_manifests_need_not_hold_cluster_admin_but_every_other_role():
+def test_manifests_need_not_hold_the_roles_of_the_api_server_but_every_other_role():
     admin = run(WILDCARDS, binding("b", "ClusterRole/cluster-admin", "User/jane"), kind="manifests")
     assert [f[2] for f in told(admin)] == ["User jane by ClusterRole cluster-admin rules[0]: * on * (*)"]
-    unknown = run(SECRETS, binding("b", "ClusterRole/view", "User/jane"), kind="manifests")
-    assert (verdict(unknown), told(unknown)) == ("error", [])
-    assert "ClusterRole view is not in the manifests" in unknown[0].reason
+    roles = {"view": False, "edit": True, "admin": True, "system:node": True, "system:discovery": False}
+    for name, found in roles.items():
+        bound = run(SECRETS, binding("b", f"ClusterRole/{name}", "User/jane", ns="shop"), kind="manifests")
+        assert (verdict(bound), bool(told(bound))) == ("fail" if found else "pass", found), name
+    reader = "Role/extension-apiserver-authentication-reader"
+    assert (
+        verdict(run(SECRETS, binding("b", reader, "User/jane", ns="kube-system"), kind="manifests")) == "pass"
+    )
+    for role_name, ns in ((reader, "shop"), ("ClusterRole/system:made-up", ""), ("ClusterRole/mine", "")):
+        unknown = run(SECRETS, binding("b", role_name, "User/jane", ns=ns), kind="manifests")
+        assert (verdict(unknown), told(unknown)) == ("error", [])
+        assert f"{role_name.replace('/', ' ')} is not in the manifests" in unknown[0].reason
+
+
+def test_a_role_of_the_manifests_stands_before_and_adds_to_those_of_the_api_server():
+    edit = [role("edit", rule("get", "", "pods")), binding("b", "ClusterRole/edit", "User/j")]
+    assert verdict(run(SECRETS, *edit, kind="manifests")) == "pass"
+    added = role(
+        "more", rule("get", "", "secrets"), labels={"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    )
+    view = run(SECRETS, added, binding("b", "ClusterRole/view", "User/j"), kind="manifests")
+    assert [f[2] for f in told(view)] == [
+        "User j by ClusterRole more rules[0] (aggregated into view): get on secrets (core)"
+    ]
