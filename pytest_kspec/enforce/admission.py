@@ -170,25 +170,27 @@ def write_answer(
     allowed: bool,
     message: str = "",
     warnings: Sequence[str] = (),
+    more_warnings: int = 0,
     annotations: Mapping[str, str] | None = None,
 ) -> bytes:
     """An AdmissionReview with a response. message: why it is denied; annotations: for the server's audit log.
 
-    Warnings are cut to what an API server passes on; the last one then says how many there are.
+    Warnings are cut to what an API server passes on; the last one then says how many there are, with the
+    `more_warnings` that are not in the list.
     """
     response: dict[str, Any] = {"uid": uid, "allowed": allowed}
     if not allowed:
         response["status"] = {"code": 403, "reason": "Forbidden", "message": cut(message, MESSAGE_LENGTH)}
     if warnings:
-        response["warnings"] = _fitting(warnings)
+        response["warnings"] = _fitting(warnings, more_warnings)
     if annotations:
         response["auditAnnotations"] = dict(annotations)
     return b"".join((_START[: -len(b'{"uid":')], _encode(response), b"}"))
 
 
-def _fitting(warnings: Sequence[str]) -> list[str]:
+def _fitting(warnings: Sequence[str], more: int) -> list[str]:
     shown = [cut(text, WARNING_LENGTH) for text in warnings[:MAX_WARNINGS]]
-    more = len(warnings) - len(shown)
+    more += len(warnings) - len(shown)
     return [*shown, f"kspec: and {more} more"] if more else shown
 
 

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from pytest_kspec.enforce.admission import (
     Subject,
     impossible,
     is_evaluated,
+    shorten,
     subject,
     typed,
 )
@@ -34,22 +36,40 @@ from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
 from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.finding import CLUSTER, Finding, ResourceRef, path_in, plain, statement
+from pytest_kspec.model.exemption import ExemptionMatcher
+from pytest_kspec.model.finding import (
+    CLUSTER,
+    AppliedExemption,
+    Finding,
+    ResourceRef,
+    path_in,
+    plain,
+    statement,
+)
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import not_allowed
 
 REMEMBERED_SHAPES = 4096
 REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
+REMEMBERED_VIOLATIONS = 100_000
+MOST_LISTED = 200
+"""Violations of one rule that a decision lists, and as many exempted ones; the last listed counts the others."""
+LONGEST_PATH, LONGEST_VALUE, MOST_ITEMS = 1_000, 4_000, 200
+"""Of what a decision says: characters of a path and of a value, items of a list or map."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One violation of one policy. finding.exemption is set where it is accepted."""
+    """One violation of one policy. finding.exemption is set where it is accepted.
+
+    more: violations of the same rule, exempted or not as this one, that are not listed
+    """
 
     policy: Policy
     rule: EnforcedRule
     finding: Finding
+    more: int = 0
 
     @property
     def text(self) -> str:
@@ -128,7 +148,8 @@ class Decision:
         names = sorted({item.policy.name for item in denied})
         names = names or sorted({f.policy.name for f in self.failures if f.denies and f.policy})
         by = f" by {', '.join(names)}" if names else ""
-        count = f"{len(denied)} violation{'s' * (len(denied) != 1)}: " if denied else ""
+        number = counted(denied)
+        count = f"{number} violation{'s' * (number != 1)}: " if denied else ""
         return f"denied{by}: {count}{'; '.join(lines)}"
 
     @property
@@ -141,8 +162,18 @@ class Decision:
                 lines.append(f"kspec: {name}not evaluated: {failure.what}")
         return lines
 
+    @property
+    def more_warnings(self) -> int:
+        """How many violations of auditing policies are not among `warnings`."""
+        return sum(item.more for item in self.of(Mode.AUDIT))
+
 
 ALLOWED = Decision()
+
+
+def counted(found: Sequence[Found]) -> int:
+    """How many violations these are, with those that are not listed."""
+    return len(found) + sum(item.more for item in found)
 
 
 class _Outcome(NamedTuple):
@@ -155,6 +186,39 @@ class _Outcome(NamedTuple):
     internal: bool = False
 
 
+class _Known:
+    """What rules said of shapes; of an endless stream, what was added first is forgotten. Bounded in shapes, in bytes
+    of their pod specs and in violations.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: OrderedDict[int, tuple[PodShape, tuple[_Outcome, ...], int, int]] = OrderedDict()
+        self._bytes = 0
+        self._violations = 0
+
+    def of(self, shape: PodShape) -> tuple[_Outcome, ...] | None:
+        """What is known of it; None: nothing."""
+        known = self._by_id.get(id(shape))
+        return None if known is None else known[1]
+
+    def add(self, shape: PodShape, outcomes: tuple[_Outcome, ...], size: int) -> None:
+        """size: bytes of its pod spec."""
+        violations = sum(len(outcome.violations) for outcome in outcomes)
+        if size > REMEMBERED_BYTES // 8 or violations > REMEMBERED_VIOLATIONS // 8:
+            return  # nothing else would be left
+        self._by_id[id(shape)] = (shape, outcomes, size, violations)
+        self._bytes += size
+        self._violations += violations
+        while (
+            len(self._by_id) > REMEMBERED_SHAPES
+            or self._bytes > REMEMBERED_BYTES
+            or self._violations > REMEMBERED_VIOLATIONS
+        ):
+            _, (_, _, size, violations) = self._by_id.popitem(last=False)
+            self._bytes -= size
+            self._violations -= violations
+
+
 class Policies:
     """All policies of a webhook, with a bounded memory of what their rules say about pods seen before."""
 
@@ -165,7 +229,7 @@ class Policies:
         self._pod_rules = self._rules("pods")
         self._service_rules = self._rules("services")
         self._shapes = Shapes((REMEMBERED_SHAPES, REMEMBERED_BYTES))
-        self._known: OrderedDict[int, tuple[PodShape, tuple[_Outcome, ...]]] = OrderedDict()
+        self._known = _Known()
 
     def _rules(self, target: str) -> tuple[tuple[int, int, EnforcedRule], ...]:
         return tuple(
@@ -178,9 +242,9 @@ class Policies:
     def of_pod(self, spec: bytes, annotations: Mapping[str, Any]) -> tuple[_Outcome, ...]:
         """What is not as it should be, by policy and rule. Raises what `Shapes.shape` raises."""
         shape = self._shapes.shape(spec, annotations)
-        known = self._known.get(id(shape))
+        known = self._known.of(shape)
         if known is not None:
-            return known[1]
+            return known
         outcomes = [*_malformed(self._pod_rules, shape)] or [
             outcome
             for number, index, rule in self._pod_rules
@@ -188,9 +252,7 @@ class Policies:
         ]
         found = tuple(outcomes)
         if not any(outcome.internal for outcome in found):  # it may go well the next time
-            self._known[id(shape)] = (shape, found)
-            if len(self._known) > REMEMBERED_SHAPES:
-                self._known.popitem(last=False)
+            self._known.add(shape, found, len(spec))
         return found
 
     def of_service(self, spec: bytes) -> tuple[_Outcome, ...]:
@@ -219,6 +281,8 @@ def _evaluate(number: int, index: int, rule: EnforcedRule, data: Any) -> _Outcom
             violations = rule.pod_rule.evaluate(data)
     except Malformed as error:
         return _Outcome(number, index, (), error.what)
+    except MemoryError:
+        raise  # of the object, not of the rule
     except Exception as error:  # noqa: BLE001 - a rule that breaks must not take the webhook with it
         what = f"{rule.requirement.id} failed with {type(error).__name__}"  # its text may hold anything
         return _Outcome(number, index, (), what, internal=True)
@@ -234,6 +298,7 @@ def decide(
     """What becomes of this request.
 
     moment: aware; namespace_labels: of the request's namespace, None where they are not known
+    Raises MemoryError where the process is bounded and the object is too large for it.
     """
     try:
         if wrong := impossible(request):
@@ -351,13 +416,7 @@ def _judge(
             failures.append(Failure(policy, rule.requirement.id, outcome.error, outcome.internal, denies))
             continue
         matcher = policy.matcher(outcome.rule, moment)
-        matcher = matcher.fresh() if matcher else matcher
-        for violation in outcome.violations:
-            exemption = (
-                matcher.match(new.ref, new.owner, new.labels, violation.container) if matcher else None
-            )
-            finding = _finding(new, violation)
-            found.append(Found(policy, rule, finding.exempted_by(exemption) if exemption else finding))
+        found += _listed(new, policy, rule, outcome.violations, matcher.fresh() if matcher else None)
     if not found and not failures:
         return ALLOWED
     denied = any(failure.denies for failure in failures) or any(
@@ -366,8 +425,53 @@ def _judge(
     return Decision(not denied, tuple(found), tuple(failures), new.ref)
 
 
+def _listed(
+    new: Subject,
+    policy: Policy,
+    rule: EnforcedRule,
+    violations: Sequence[Violation],
+    matcher: ExemptionMatcher | None,
+) -> list[Found]:
+    """The first open and the first exempted ones. All are asked for: one that no exemption covers denies."""
+    exemptions: dict[str, AppliedExemption | None] = {}  # by container: nothing else of a violation counts
+    listed: tuple[list[Found], list[Found]] = ([], [])
+    more = [0, 0]
+    for violation in violations:
+        name = violation.container
+        if matcher is None:
+            exemption = None
+        elif name in exemptions:
+            exemption = exemptions[name]
+        else:
+            exemption = exemptions[name] = matcher.match(new.ref, new.owner, new.labels, name)
+        exempted = exemption is not None
+        if len(listed[exempted]) == MOST_LISTED:
+            more[exempted] += 1
+            continue
+        finding = _finding(new, violation)
+        listed[exempted].append(Found(policy, rule, finding.exempted_by(exemption) if exemption else finding))
+    for found, number in zip(listed, more, strict=True):
+        if number:
+            found[-1] = replace(found[-1], more=number)
+    return [*listed[0], *listed[1]]
+
+
 def _finding(new: Subject, violation: Violation) -> Finding:
-    path = path_in(new.template_path or "", violation.path)
-    actual = plain(violation.actual)
-    text = statement(path, actual, violation.expected)
-    return Finding(new.ref, new.owner, path, actual, violation.expected, text, violation.container)
+    path = shorten(path_in(new.template_path or "", violation.path), LONGEST_PATH)
+    actual = plain(_bounded(violation.actual))
+    expected = shorten(violation.expected, LONGEST_VALUE)
+    text = statement(path, actual, expected)
+    return Finding(
+        new.ref, new.owner, path, actual, expected, text, shorten(violation.container, LONGEST_PATH)
+    )
+
+
+def _bounded(value: Any) -> Any:
+    """As much of a value as is ever shown: it may be all of an object of megabytes."""
+    if type(value) is str:
+        return shorten(value, LONGEST_VALUE)
+    if type(value) is list:
+        return [_bounded(item) for item in value[:MOST_ITEMS]]
+    if type(value) is dict:
+        return {key: _bounded(value[key]) for key in islice(value, MOST_ITEMS)}
+    return value

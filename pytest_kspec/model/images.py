@@ -16,6 +16,8 @@ DOCKER_HUB = "docker.io"
 # What Docker Hub answers to; one written for another must not slip through a list.
 HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 NAME_LIMIT = 255
+REFERENCE_LIMIT = 1024
+"""Characters of a whole reference: name, tag and the longest digest, with what `normal_host` takes away."""
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
@@ -51,6 +53,8 @@ class ImageReference(NamedTuple):
 @lru_cache(maxsize=16384)
 def parse_image(text: str) -> ImageReference:
     """Read a reference as container runtimes do. Raises ValueError with the reason."""
+    if len(text) > REFERENCE_LIMIT:
+        raise ValueError(f"it is longer than {REFERENCE_LIMIT:,} characters")
     name, at, digest = text.partition("@")
     if at:
         _check_digest(digest)

@@ -72,6 +72,7 @@ class FieldRule:
     _path: FieldPath = attribute(init=False, repr=False, compare=False)
     _set_by: FieldPath | None = attribute(init=False, repr=False, compare=False)
     _kind: type = attribute(init=False, repr=False, compare=False)
+    _text: str = attribute(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if bool(self.allowed) == bool(self.forbidden):
@@ -97,7 +98,12 @@ class FieldRule:
 
     @property
     def expected(self) -> str:
-        """What is allowed, as text: "unset or false"."""
+        """What is allowed, as text: "unset or false". Made when it is needed first, for all violations."""
+        if not self._text:
+            object.__setattr__(self, "_text", self._describe())
+        return self._text
+
+    def _describe(self) -> str:
         if self.forbidden:
             text = f"not {_choice(self.forbidden)}"
         elif self._path.is_list and not self._path.item_keys:
@@ -192,8 +198,8 @@ class FieldRule:
             items = self._path.items(data, where, self._kind)
             bad = [(path, value) for path, value in items if not self.allows(value)]
             if self._path.item_keys:
-                name = container_name(where)
-                found.extend(Violation(path, value, self.expected, name) for path, value in bad)
+                name, expected = container_name(where), self.expected
+                found.extend(Violation(path, value, expected, name) for path, value in bad)
             elif bad:
                 found.append(self._violation(where, [value for _, value in bad]))
         return found

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
+from pytest_kspec.model.images import REFERENCE_LIMIT, ImageReference, RegistryPattern, parse_image
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
+
+REMEMBERED_IMAGES = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,11 @@ class ImageRule:
                 continue
             expected = self._known.get(image)
             if expected is None:
-                expected = self._known[image] = self._expected(image)
+                expected = self._expected(image)
+                if len(self._known) >= REMEMBERED_IMAGES:  # a webhook sees others for months
+                    self._known.clear()
+                if len(image) <= REFERENCE_LIMIT:
+                    self._known[image] = expected
             if expected:
                 violations.append(Violation(path, image, expected, container))
         return violations

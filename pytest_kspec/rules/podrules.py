@@ -44,10 +44,11 @@ class RequiredItem:
                 return ()
         path = FieldPath(f"{self.field}[]")
         found = []
+        expected = self.expected
         for data, where in targets(pod, self.over):
             items = path.get(data, where)
             if items is None or self.item not in [value for _, value in path.items(data, where, str)]:
-                found.append(violation(where, self.field, items, self.expected))
+                found.append(violation(where, self.field, items, expected))
         return found
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
@@ -90,10 +91,14 @@ class AnnotationRule:
 
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
+        if not pod.annotations:
+            return ()
+        expected = self.expected
+        concerns = self._keys(pod).__contains__ if self.containers else self._matches_key
         return [
-            Violation(f"metadata.annotations[{key}]", value, self.expected)
+            Violation(f"metadata.annotations[{key}]", value, expected)
             for key, value in sorted(pod.annotations.items())
-            if self._concerns(key, pod) and not any(_matches(value, allowed) for allowed in self.allowed)
+            if concerns(key) and not any(_matches(value, allowed) for allowed in self.allowed)
         ]
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
@@ -101,11 +106,13 @@ class AnnotationRule:
         key = violation.path.removeprefix("metadata.annotations[").removesuffix("]")
         yield Edit(("metadata", "annotations", key), UNSET)
 
-    def _concerns(self, key: str, pod: PodShape) -> bool:
-        if not self.containers:
-            return _matches(key, self.key)
+    def _matches_key(self, key: str) -> bool:
+        return _matches(key, self.key)
+
+    def _keys(self, pod: PodShape) -> frozenset[str]:
+        """Those of the pod's containers: made once a pod, which may have thousands of either."""
         prefix = self.key.removesuffix("*")
-        return any(key == prefix + container_name(where) for _, where in targets(pod, "containers"))
+        return frozenset(prefix + container_name(where) for _, where in targets(pod, "containers"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +130,7 @@ class VolumeTypes:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`. A type that this version does not know is not allowed."""
         found = []
+        expected = self.expected
         for volume, where in targets(pod, "volumes"):
             for kind, value in volume.items():
                 if kind == "name" or value is None:
@@ -130,7 +138,7 @@ class VolumeTypes:
                 if type(value) is not dict:
                     malformed(f"{where}.{kind}", value, dict)
                 if kind not in self.allowed:
-                    found.append(violation(where, kind, value, self.expected))
+                    found.append(violation(where, kind, value, expected))
         return found
 
 

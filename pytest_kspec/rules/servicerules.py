@@ -63,6 +63,7 @@ class PortRule:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         found = []
+        expected = self.expected
         for container in pod.containers:
             if container.raw.get("ports") is None:
                 continue
@@ -70,19 +71,20 @@ class PortRule:
                 for field in CONTAINER_PORTS:
                     number = _number(port, field, where)
                     if number in self.ports:
-                        found.append(Violation(f"{where}.{field}", number, self.expected, container.name))
+                        found.append(Violation(f"{where}.{field}", number, expected, container.name))
         return found
 
     def evaluate_service(self, spec: Mapping[str, Any]) -> Sequence[Violation]:
         """See `ServiceRule`."""
         found = []
+        expected = self.expected
         for where, port in _ports(spec, "spec"):
             for field in SERVICE_PORTS:
                 if field == "targetPort" and type(port.get(field)) is str:
                     continue
                 number = _number(port, field, where)
                 if number in self.ports:
-                    found.append(Violation(f"{where}.{field}", number, self.expected))
+                    found.append(Violation(f"{where}.{field}", number, expected))
         number = _number(spec, HEALTH_PORT, "spec")
         if number in self.ports:
             found.append(Violation(f"spec.{HEALTH_PORT}", number, self.expected))

@@ -17,12 +17,14 @@ import msgspec
 from pytest_kspec import __version__
 from pytest_kspec.cluster.redact import REMOVED, is_credential
 from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
-from pytest_kspec.enforce.decide import Decision, Failure, Found
+from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.model.finding import CLUSTER, Finding, statement
 
 Record = dict[str, Any]
 LONGEST_VALUE = 500
+LOOKED_AT = 4_000
+"""Characters of a value that are searched for credentials, and of which `LONGEST_VALUE` are shown."""
 MOST_VIOLATIONS = 200
 _CEF_LONGEST = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
 _CEF_LONGEST_CUSTOM = 4000  # cs1 to cs6
@@ -58,6 +60,7 @@ def safe(finding: Finding) -> Finding:
         return finding
     field = finding.path.rpartition(".")[2]
     text = actual if isinstance(actual, str) else msgspec.json.encode(actual).decode()
+    text = text[:LOOKED_AT]  # what is shown is of this part
     if _HIDDEN_FIELDS.search(finding.path) or is_credential(field, text) or _names_credential(actual):
         shown: Any = REMOVED
     elif len(text) > LONGEST_VALUE:
@@ -93,7 +96,7 @@ def record(request: AdmissionRequest, decision: Decision, moment: datetime) -> R
         "user": request.user_info.username,
         "resource": ref.to_wire(),
         "violations": [_violation(item) for item in decision.found[:MOST_VIOLATIONS]],
-        "violationCount": len(decision.found),
+        "violationCount": counted(decision.found),
         "failures": [_failure(failure) for failure in decision.failures],
     }
 

@@ -14,18 +14,16 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pytest_kspec.enforce import admission
-from pytest_kspec.enforce.admission import AdmissionRequest
-from pytest_kspec.enforce.decide import ALLOWED, Decision, Policies, decide, not_evaluated
+from pytest_kspec.enforce.decide import Policies
+from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.breaker import Breaker, State
+from pytest_kspec.webhook.judging import OPEN, Said, judge, trace, without_evaluation
+from pytest_kspec.webhook.large import Large, NotJudged
 from pytest_kspec.webhook.metrics import Metrics
 
 log = logging.getLogger("kspec.webhook")
-
-OPEN = "the circuit breaker is open after internal errors"
-BROKEN = "an internal error"
 
 
 class Put(Protocol):
@@ -49,6 +47,7 @@ class Reviewer:
     """Answers reviews. `policies` is exchanged whole when specifications change; None: none are loaded yet.
 
     excluded: namespaces whose requests are allowed unseen, as the registration leaves them out, too
+    large:    where large reviews are evaluated; None: here, as all others
     """
 
     metrics: Metrics
@@ -58,6 +57,7 @@ class Reviewer:
     labels: Labels | None = None
     audit: Put | None = None
     events: Put | None = None
+    large: Large | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def policy(self, name: str) -> Policy | None:
@@ -70,15 +70,16 @@ class Reviewer:
         only: the policy that is asked for; None: all
         """
         started = time.perf_counter()
+        name = spec_id(only.name) if only is not None else ""
         try:
-            request = admission.read_review(body)
+            said, result = await self._said(body, name)
         except admission.NotAReview as error:
             self.refuse("bad_request", str(error))
             raise
-        answer, result = await self._answer(request, only)
+        self._count(said)
         self.metrics.requests[result].inc()
         self.metrics.duration[result].observe(time.perf_counter() - started)
-        return answer
+        return said.answer
 
     def refuse(self, result: str, why: str) -> None:
         """Count and record a request that gets an HTTP error instead of an answer."""
@@ -86,80 +87,75 @@ class Reviewer:
         if self.audit is not None:
             self.audit.put(audit.refused(why, self.now()))
 
-    async def _answer(self, request: AdmissionRequest, only: Policy | None) -> tuple[bytes, str]:
+    async def _said(self, body: bytes, only: str) -> tuple[Said, str]:
+        """What is said, and the result that is counted. Raises NotAReview."""
         policies = self.policies
         assert policies is not None, "the application answers 503 until there are some"
-        if request.namespace in self.excluded:
-            self.metrics.allowed()
-            return admission.allow(request.uid), "success"
         moment = self.now()
+        if self.large is not None and len(body) > self.large.above:
+            return await self._said_of_large(self.large, body, policies, only, moment)
+        request = admission.read_review(body)
+        if request.namespace in self.excluded:
+            return Said(admission.allow(request.uid)), "success"
         if not self.breaker.allow():
-            decision = not_evaluated(request, policies, moment, None, OPEN, internal=True)
-            decision = decision.by(only) if only is not None else decision
-            return self._say(request, decision, moment), "circuit_breaker_tripped"
-        labels: Mapping[str, str] | None = None
+            said = without_evaluation(request, policies, only, moment, OPEN, internal=True)
+            return said, "circuit_breaker_tripped"
+        said = judge(request, policies, only, moment, await self._labels(request.namespace))
+        self.breaker.record(failed=said.is_error)
+        return said, "error" if said.is_error else "success"
+
+    async def _said_of_large(
+        self, large: Large, body: bytes, policies: Policies, only: str, moment: datetime
+    ) -> tuple[Said, str]:
+        """The same, where it is evaluated elsewhere: this process has others to answer meanwhile."""
+        evaluate = self.breaker.allow()
+        failed = False
         try:
-            if policies.needs_labels and self.labels is not None and request.namespace:
-                labels = await self.labels.of(request.namespace)
-            decision = decide(request, policies, moment, labels)
+            said = await large.judge(body, only, moment, self._labels, evaluate=evaluate)
+            failed = said.is_error and evaluate
+        except NotJudged as error:
+            # Not our fault, and nobody may open the breaker by sending what is large.
+            request = admission.read_review(body)
+            if request.namespace in self.excluded:
+                return Said(admission.allow(request.uid)), "success"
+            said = without_evaluation(request, policies, only, moment, str(error), internal=False)
+            return said, "limited"
+        finally:
+            if evaluate:
+                self.breaker.record(failed=failed)
+        if not evaluate:
+            return said, "circuit_breaker_tripped"
+        return said, "error" if said.is_error else "success"
+
+    async def _labels(self, namespace: str) -> Mapping[str, str] | None:
+        """Labels of the namespace, where a policy asks for them; None where they are not known."""
+        policies = self.policies
+        if policies is None or not policies.needs_labels or self.labels is None or not namespace:
+            return None
+        try:
+            return await self.labels.of(namespace)
         except Exception as error:  # noqa: BLE001 - whatever breaks here, there must be an answer
-            log.error("review %s: %s", request.uid, _trace(error))
-            decision = not_evaluated(request, policies, moment, labels, BROKEN, internal=True)
-        if only is not None and decision is not ALLOWED:
-            decision = decision.by(only)
-        failed = decision.is_internal_error
-        self.breaker.record(failed=failed)
-        if decision is ALLOWED:
+            log.error("labels of the namespace %s: %s", namespace, trace(error))
+            return None
+
+    def _count(self, said: Said) -> None:
+        """Metrics, audit log and Events."""
+        if not said.action:
             self.metrics.allowed()
-            return admission.allow(request.uid), "success"
-        return self._say(request, decision, moment), "error" if failed else "success"
-
-    def _say(self, request: AdmissionRequest, decision: Decision, moment: datetime) -> bytes:
-        word = audit.strictest(decision)
-        modes = [str(item.policy.mode) for item in decision.found if audit.action_of(item) == word]
-        modes += [str(failure.policy.mode) for failure in decision.failures if failure.policy]
-        self.metrics.said(word, modes[0] if modes else "")
-        if decision.failed_open:
+            return
+        self.metrics.said(said.action, said.mode)
+        if said.open_because:
             self.metrics.fail_open.inc()
-            log.warning("review %s: failed open: %s", request.uid, decision.failures[0].what)
-        if word != "allowed":
-            done = {(item.policy.name, audit.action_of(item)) for item in decision.found}
-            done |= {(failure.policy.name, "failed") for failure in decision.failures if failure.policy}
-            for policy, action in sorted(done):
-                self.metrics.did(policy, action)
-            entry = audit.record(request, decision, moment)
-            if self.audit is not None:
-                self.audit.put(entry)
-            if self.events is not None and not request.dry_run:
-                self.events.put(entry)
-        return admission.write_answer(
-            request.uid,
-            allowed=decision.allowed,
-            message="" if decision.allowed else decision.message,
-            warnings=decision.warnings,
-            annotations=_annotations(decision),
-        )
-
-
-def _annotations(decision: Decision) -> dict[str, str]:
-    """For the API server's own audit log: which requirements, never what was there."""
-    found: dict[str, str] = {}
-    for item in decision.found:
-        action = audit.action_of(item)
-        found[action] = admission.cut(f"{found.get(action, '')} {item.rule.requirement.id}".strip(), 1000)
-    if decision.failed_open:
-        found["failed-open"] = decision.failures[0].what
-    return found
-
-
-def _trace(error: Exception) -> str:
-    """Where it broke, without what the object held: an exception's text may repeat that."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
-    what = f": {error}" if isinstance(error, KspecError) else ""
-    return f"{type(error).__name__} at {where}{what}"
+            uid = said.record["uid"] if said.record else ""
+            log.warning("review %s: failed open: %s", uid, said.open_because)
+        if said.record is None:
+            return
+        for policy, action in said.actions:
+            self.metrics.did(policy, action)
+        if self.audit is not None:
+            self.audit.put(said.record)
+        if self.events is not None and not said.record["dryRun"]:
+            self.events.put(said.record)
 
 
 def is_open(breaker: Breaker) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -25,12 +26,13 @@ from pytest_kspec.webhook.app import App
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
 from pytest_kspec.webhook.certificates import Keeper
 from pytest_kspec.webhook.events import EventSink
+from pytest_kspec.webhook.large import Budget, Large
 from pytest_kspec.webhook.limits import Limits
 from pytest_kspec.webhook.metrics import Metrics
 from pytest_kspec.webhook.namespaces import NamespaceLabels
 from pytest_kspec.webhook.reviews import Reviewer
 from pytest_kspec.webhook.sink import AuditLog, Queue
-from pytest_kspec.webhook.specs import Loaded, Specs
+from pytest_kspec.webhook.specs import Loaded, Specs, Work
 from pytest_kspec.webhook.tls import ServerTls
 
 log = logging.getLogger("kspec.webhook")
@@ -60,6 +62,7 @@ class Options:
     events: bool = True
     audit: tuple[str, str] | None = None
     limits: Limits = field(default_factory=Limits)
+    budget: Budget = field(default_factory=Budget)
     breaker: Settings = field(default_factory=Settings)
     reload_s: float = 5.0
     certificate_s: float = 10.0
@@ -129,7 +132,8 @@ class Webhook:
             timeout_graceful_shutdown=10,
             ssl_context_factory=self._context if self._options.keeper is not None else None,
         )
-        server = self._server = _Server(config, self._ending, self._options.drain_s)
+        large = self.reviewer.large = Large(self._options.budget)
+        server = self._server = _Server(config, self._ending, self._options.drain_s, large)
         jobs = [self._job("specifications", self._reload, self._options.reload_s)]
         if self._options.keeper is not None:
             jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
@@ -201,6 +205,8 @@ class Webhook:
 
     def _announce(self, loaded: Loaded) -> None:
         self.reviewer.policies = loaded.policies
+        assert self._server is not None
+        self._server.work(Work(loaded.recipes, self._options.excluded))
         # What was loaded stays: a full collection that walks it would hold up a review by 50 ms.
         gc.unfreeze()
         gc.collect()
@@ -226,10 +232,27 @@ class Webhook:
 class _Server(uvicorn.Server):
     """Goes on serving for a while after the signal; a second signal ends it at once."""
 
-    def __init__(self, config: uvicorn.Config, ending: threading.Event, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, ending: threading.Event, drain_s: float, large: Large) -> None:
         super().__init__(config)
         self._ending = ending
         self._drain_s = drain_s
+        self._large = large
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def work(self, work: Work) -> None:
+        """Specifications for the worker, from any thread."""
+        self._large.update(work)
+        if self._loop is not None and not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._large.refresh(), self._loop)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._large.begin()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._large.close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self._ending.is_set():

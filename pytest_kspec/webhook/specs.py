@@ -26,10 +26,47 @@ from pytest_kspec.webhook.access import Access
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a policy is made of, as it can be handed to another process: catalogues are of code, and cannot."""
+
+    spec: LoadedSpec
+    checks: tuple[Path, ...]
+    cluster: str
+    version: str
+    mode: Mode | None
+    exemptions: tuple[Exemption, ...]
+
+    def policy(self, catalog: Catalog) -> Policy:
+        """The policy. Raises what `Policy` raises."""
+        return Policy(
+            self.spec,
+            catalog,
+            cluster=self.cluster,
+            version=self.version,
+            mode=self.mode,
+            more_exemptions=self.exemptions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the worker needs to decide as the webhook does. excluded: namespaces that are allowed unseen."""
+
+    recipes: tuple[Recipe, ...]
+    excluded: frozenset[str]
+
+    def policies(self) -> Policies:
+        """The policies, made anew."""
+        catalogs: dict[tuple[Path, ...], Catalog] = {}
+        return Policies([recipe.policy(_catalog(catalogs, recipe.checks)) for recipe in self.recipes])
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
-    """Policies in force, and what was left out: (specification, reason)."""
+    """Policies in force, what they are made of, and what was left out: (specification, reason)."""
 
     policies: Policies
+    recipes: tuple[Recipe, ...]
     left_out: tuple[tuple[str, str], ...]
 
 
@@ -65,7 +102,7 @@ class Specs:
         exemptions: list[Exemption] = []
         for path in self.exemptions:
             exemptions += load_exemptions(path)
-        policies: list[Policy] = []
+        recipes: list[Recipe] = []
         left_out: list[tuple[str, str]] = []
         names: dict[str, str] = {}
         for spec in self._specs():
@@ -78,18 +115,11 @@ class Specs:
             if reason:
                 left_out.append((spec.name, reason))
                 continue
-            policies.append(
-                Policy(
-                    spec,
-                    self._catalog((*self.checks, *spec.checks)),
-                    cluster=self.cluster,
-                    version=self.version,
-                    mode=self.mode,
-                    more_exemptions=exemptions,
-                )
-            )
+            checks = (*self.checks, *spec.checks)
+            recipes.append(Recipe(spec, checks, self.cluster, self.version, self.mode, tuple(exemptions)))
+        policies = [recipe.policy(_catalog(self._catalogs, recipe.checks)) for recipe in recipes]
         self._seen = self._state()  # now with the bases; what changed meanwhile is seen the next time but one
-        return Loaded(Policies(policies), tuple(left_out))
+        return Loaded(Policies(policies), tuple(recipes), tuple(left_out))
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if spec.cluster_ref and spec.cluster_ref != self.cluster:
@@ -127,15 +157,16 @@ class Specs:
             for item in items
         ]
 
-    def _catalog(self, paths: tuple[Path, ...]) -> Catalog:
-        if paths not in self._catalogs:
-            self._catalogs[paths] = load_catalog(list(dict.fromkeys(paths)))
-        return self._catalogs[paths]
-
     def _state(self) -> Any:
         files = [*(str(path) for path in find_specs(self.paths))] if self.paths else []
         stats = [(path, *_identity(path)) for path in sorted({*files, *self.exemptions, *self._read})]
         return stats, self._resources()
+
+
+def _catalog(known: dict[tuple[Path, ...], Catalog], paths: tuple[Path, ...]) -> Catalog:
+    if paths not in known:
+        known[paths] = load_catalog(list(dict.fromkeys(paths)))
+    return known[paths]
 
 
 def _identity(path: str) -> tuple[int, int, int]:
