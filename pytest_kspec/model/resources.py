@@ -6,6 +6,7 @@ evaluated once for each shape. `Workload` is a pod, or a controller's template s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar, overload
@@ -15,6 +16,7 @@ import msgspec
 from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.model.finding import ResourceRef, path_in
 
+_STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 AUTOMOUNT = ("automountServiceAccountToken",)
@@ -98,6 +100,13 @@ class Resource:
         if spec is None or isinstance(spec, dict):
             return spec or {}
         raise Malformed(f"spec is no map but of type {type(spec).__name__}.", where=str(self.ref))
+
+    def matches(self, selector: Mapping[str, Any] | None) -> bool:
+        """Whether a Kubernetes label selector (`matchLabels`, `matchExpressions`) selects it, by its labels.
+
+        As in Kubernetes, {} selects everything and None nothing. Raises Malformed for what is no selector.
+        """
+        return _selected(selector, self.labels)
 
     def __repr__(self) -> str:
         return f"<{self.ref}>"
@@ -253,6 +262,7 @@ class PodShape:
 class Workload(Resource):
     """A pod, or a controller with a pod template (Deployment, StatefulSet, DaemonSet, Job, CronJob, …).
 
+    labels, annotations: of the object itself: of the Deployment, not of its pods
     owner:         the topmost controller known; itself if none
     shape:         the pod spec, shared by equal pods
     template_path: prefix of pod paths in this object: "" for a Pod, "spec.template." for most controllers
@@ -305,6 +315,34 @@ class Workload(Resource):
         return not self.template_path
 
     @property
+    def pod_labels(self) -> Mapping[str, str]:
+        """The labels of the pod; of a controller, those that its template gives its pods. Raises Malformed."""
+        return self._of_pod("labels")
+
+    @property
+    def pod_annotations(self) -> Mapping[str, str]:
+        """The annotations of the pod; of a controller, those that its template gives its pods. Raises Malformed."""
+        return self._of_pod("annotations")
+
+    def matches(self, selector: Mapping[str, Any] | None) -> bool:
+        """Whether a Kubernetes label selector (`matchLabels`, `matchExpressions`) selects its pods.
+
+        What selects pods (a NetworkPolicy, a PodDisruptionBudget) looks at `pod_labels`, never at the labels of a
+        controller. As in Kubernetes, {} selects everything and None nothing. Raises Malformed for what is no selector.
+        """
+        return _selected(selector, self.pod_labels)
+
+    def _of_pod(self, key: str) -> Mapping[str, str]:
+        holder = _at(self.raw, self.template_path)
+        metadata = holder.get("metadata") if isinstance(holder, dict) else holder
+        found = metadata.get(key) if isinstance(metadata, dict) else metadata
+        if found is None and (metadata is None or isinstance(metadata, dict)) and isinstance(holder, dict):
+            return {}
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+            return found
+        raise Malformed(f"{self.template_path}metadata.{key} is not a map of text.", where=str(self.ref))
+
+    @property
     def pod_spec(self) -> dict[str, Any]:
         """The exact pod spec of this object (for a controller: its template's spec)."""
         spec: Any = self.raw
@@ -317,6 +355,27 @@ class Workload(Resource):
     def containers(self) -> tuple[Container, ...]:
         """All containers of all three lists."""
         return self.shape.containers
+
+
+def _selected(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    from pytest_kspec.model.scope import label_selector, selects
+
+    made = label_selector(selector)
+    return made is not None and selects(made, labels)
+
+
+def _at(raw: Any, path: str) -> Any:
+    """What is at a path such as `spec.template.` or `spec.tasks[build].template.`; None where nothing is."""
+    for key, entry in _STEP.findall(path):
+        if key:
+            raw = raw.get(key) if isinstance(raw, dict) else None
+        elif isinstance(raw, dict):
+            raw = raw.get(entry)
+        elif isinstance(raw, list):
+            named = [item for item in raw if isinstance(item, dict) and item.get("name") == entry]
+            inside = entry.isdecimal() and int(entry) < len(raw)
+            raw = named[0] if named else raw[int(entry)] if inside else None
+    return raw
 
 
 R = TypeVar("R", bound=Resource)

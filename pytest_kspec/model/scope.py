@@ -7,10 +7,12 @@ asked is about the cluster.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pytest_kspec.errors import Malformed
 from pytest_kspec.model.globs import Globs
 
 if TYPE_CHECKING:
@@ -44,6 +46,35 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _holds(requirement, labels) for requirement in selector.match_expressions
     )
+
+
+def label_selector(data: object) -> LabelSelector | None:
+    """A selector as an object or a check has it: `matchLabels`, `matchExpressions`. None is None: it selects nothing.
+
+    Raises Malformed for what is no selector.
+    """
+    if data is None:
+        return None
+    try:
+        return _parsed(json.dumps(data, sort_keys=True))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Malformed(
+            f"this is no label selector ({error}). Write {{'matchLabels': {{…}}}}, as Kubernetes does; the selector "
+            "of a Service is the inside of matchLabels."
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> LabelSelector:
+    from pydantic import ValidationError
+
+    from pytest_kspec.model.spec_operator import LabelSelector
+
+    try:
+        return LabelSelector.model_validate(json.loads(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from error
 
 
 def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:

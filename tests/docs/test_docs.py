@@ -97,14 +97,39 @@ def test_specifications_are_valid(page: Page, tmp_path: Path) -> None:
             run(Command(f"kspec validate {path}", 0, False), tmp_path)
 
 
+BUDGET_TEST = """
+from checks.test_disruption_budget import test_disruption_budget as budget
+from pytest_kspec.testing import evaluate
+
+META = {"namespace": "shop", "labels": {"app": "of-the-deployment"}}
+
+def deployment(name, **labels):
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {**META, "name": name},
+            "spec": {"template": template}}
+
+def test_budgets_select_pods_and_not_deployments():
+    pdb = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": "shop"},
+           "spec": {"selector": {"matchLabels": {"app": "web"},
+                                 "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["batch"]}]}}}
+    (result,) = evaluate(
+        budget, objects=[pdb, deployment("web", app="web"), deployment("jobs", app="web", tier="batch"),
+                         deployment("other", app="of-the-deployment")],
+    )
+    assert [f.resource.name for f in result.findings] == ["jobs", "other"]
+"""
+
+
 def test_the_code_of_writing_checks_runs(tmp_path: Path) -> None:
-    first, second, test = DOCS["writing-checks.md"].blocks("python")
+    first, budget, second, test = DOCS["writing-checks.md"].blocks("python")
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "test_team_label.py").write_text(first, encoding="utf-8")
+    (checks / "test_disruption_budget.py").write_text(budget, encoding="utf-8")
     (checks / "test_host_network.py").write_text(second, encoding="utf-8")
     (tmp_path / "test_it.py").write_text(test, encoding="utf-8")
-    run(Command("python -m pytest -q test_it.py", 0, False), tmp_path)
+    (tmp_path / "test_budget.py").write_text(BUDGET_TEST, encoding="utf-8")
+    run(Command("python -m pytest -q test_it.py test_budget.py", 0, False), tmp_path)
     run(Command("kspec explain acme.host-network --checks checks", 0, False), tmp_path)
 
 
