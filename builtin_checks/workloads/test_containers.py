@@ -2,19 +2,23 @@
 
 Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].<key>, or spec.<key> for a field
                    of the pod
-Allowed values:    required: the value; without one, true for a boolean and anything for other fields.
-                   forbidden: anything but the value; without one, unset or false for a boolean, unset for
-                   others
+Allowed values:    required: the value (of several, one), within min and max, matching pattern, of a list nothing
+                   but what is allowed, or one of the alternatives of anyOf; with orUnset, unset too; where
+                   nothing is said, true for a boolean and anything for other fields.
+                   forbidden: anything but that; where nothing is said, unset or false for a boolean, unset
+                   for others
 Source:            the specification, workloads.containers; Kubernetes API v1.37, core/v1 Container and
                    PodSpec
 
 What counts is what holds when the pod runs. A container without a value has its pod's where Kubernetes lets
-it inherit (resources; of securityContext runAsNonRoot, runAsUser, runAsGroup, seccompProfile,
-seLinuxOptions, appArmorProfile, windowsOptions), and else the default: allowPrivilegeEscalation is true
-when unset, requests are the limits. `exists` is about the field being written, by the author or by the API
-server. Fields that a kind of container cannot carry (ephemeral ones: resources, ports, probes; init
-containers that are no sidecars: probes, lifecycle) or that the pod's operating system refuses are not asked
-of it.
+it inherit (resources; of securityContext runAsNonRoot, runAsUser, runAsGroup, seccompProfile, seLinuxOptions,
+appArmorProfile, windowsOptions), and else the default: allowPrivilegeEscalation is true when unset, requests
+are the limits. `exists` is about the field being written, by the author or by the API server. A path through
+a list (ports.name) is about each item that there is: a container without ports meets it, and `ports` with
+`exists: true` asks for one. Amounts are compared as Kubernetes reads them (1Gi is 1024Mi), numbers of seconds
+also with durations (5m). Fields that a kind of container cannot carry (ephemeral ones: resources, ports,
+probes; init containers that are no sidecars: probes, lifecycle) or that the pod's operating system refuses
+are not asked of it.
 """
 
 from __future__ import annotations
@@ -48,14 +52,12 @@ def forbidden(spec: Any) -> Iterator[Requirement]:
 
 def required_rule(requirement: Requirement) -> RequiredField:
     """The rule that an entry of workloads.containers.required asks for."""
-    entry = requirement.value
-    return RequiredField(entry.key, entry.value, entry.exists)
+    return RequiredField.of(requirement.value)
 
 
 def forbidden_rule(requirement: Requirement) -> ForbiddenField:
     """The rule that an entry of workloads.containers.forbidden asks for."""
-    entry = requirement.value
-    return ForbiddenField(entry.key, entry.value, entry.exists)
+    return ForbiddenField.of(requirement.value)
 
 
 @check(

@@ -30,13 +30,16 @@ _FORMATS = frozenset(("date-time", "byte"))  # of others the API server warns
 _SCALAR = {"minProperties": 1, "maxProperties": 0, "minItems": 1, "maxItems": 0}
 # Text, number or truth value, or a list of those. A schema may not name several types; but of objects and lists
 # that have at least one entry and at most none there are none.
+_FIELD_SCALAR = {"x-kubernetes-preserve-unknown-fields": True, **_SCALAR}
 _FIELD_VALUE = {
     "x-kubernetes-preserve-unknown-fields": True,
     "minProperties": 1,
     "maxProperties": 0,
     "maxItems": 64,
-    "items": {"x-kubernetes-preserve-unknown-fields": True, **_SCALAR},
+    "items": _FIELD_SCALAR,
 }
+# A bound of a field: number or text.
+_INT_OR_STRING = {"x-kubernetes-int-or-string": True, "maxLength": 64}
 _KEPT = (
     "type", "format", "pattern", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
     "not", "x-kubernetes-preserve-unknown-fields",
@@ -66,6 +69,14 @@ def _part(schema: Mapping[str, Any], definitions: Mapping[str, Any], owner: str,
     made: dict[str, Any] = {}
     if schema.get("description"):
         made["description"] = schema["description"]
+    if kind == ["string", "integer", "boolean"]:
+        return made | _FIELD_SCALAR
+    if kind == ["string", "integer"]:
+        return (
+            made
+            | {name: schema[name] for name in _KEPT if name in schema and name != "type"}
+            | _INT_OR_STRING
+        )
     made |= {name: schema[name] for name in _KEPT if name in schema}
     if made.get("format") not in _FORMATS:
         made.pop("format", None)

@@ -5,6 +5,7 @@ A test compares the server's verdict with the models' on generated objects, so t
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from pytest_kspec.model.spec_exemption import CLUSTER_SCOPED, WITHOUT_CONTAINERS
@@ -215,8 +216,24 @@ RULES: dict[str, tuple[Rule, ...]] = {
 """Model → its rules. A model that checks something across fields has an entry here or in NOT_SAID."""
 
 # CEL does not see `value`, which has no single type.
+_CONDITIONS = ("value", "pattern", "allowed", "anyOf", "min", "max")
+_CONTRADICTIONS: list[dict[str, Any]] = [
+    {"required": [one, other]}
+    for one, other in combinations(_CONDITIONS, 2)
+    if (one, other) != ("min", "max")
+]
+_CONTRADICTIONS += [
+    {"required": [name, "exists"], "properties": {"exists": {"enum": [False]}}} for name in _CONDITIONS
+]
+_OR_UNSET = {"orUnset": {"enum": [True]}}
+MODELS["FieldCondition"] = {
+    "not": {"anyOf": [c for c in _CONTRADICTIONS if "anyOf" not in c["required"]]},
+    "anyOf": [{"required": [name]} for name in (*_CONDITIONS, "exists") if name != "anyOf"],
+}
 MODELS["ContainerRule"] = {
-    "not": {"required": ["value", "exists"], "properties": {"exists": {"enum": [False]}}}
+    "not": {"anyOf": [*_CONTRADICTIONS, {"required": ["orUnset", "exists"], "properties": _OR_UNSET}]},
+    "anyOf": [{"required": [name]} for name in _CONDITIONS]
+    + [{"not": {"required": ["orUnset"], "properties": _OR_UNSET}}],
 }
 
 _DATE = {
@@ -252,6 +269,7 @@ NOT_SAID = {
     "clusterRef": "text (a path or context) is for files; a custom resource names a ClusterTarget",
     "checks": "modules of checks are for files: a cluster does not say which code runs here",
     "workloads.containers.*.key": "that a Pod has such a field, and values that it can have",
+    "workloads.containers.*": "the order of min and max, that the pattern can be read, and what is for required only",
     "registries": "the whole syntax of hosts and repositories",
     "workloads.images.signatures": "that keys are keys in PEM, that the regular expression can be read, and that"
     " contents are there and no paths of files",

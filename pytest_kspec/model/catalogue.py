@@ -148,15 +148,16 @@ def names_of(item: str) -> Iterator[str]:
 def asks_for(value: Any, least: Any) -> bool:
     """Whether what a specification says (plain data) asks for at least this.
 
-    A number: as much or more. A list: all of these. A mapping: each key so; other keys do not matter. Text: the
-    same, or the wildcard `*`; booleans also as text. Levels of the Pod Security Standards: as strict or stricter.
+    A number: as much or more. A list: all of these. A mapping: each key so; other keys do not matter, but for
+    `orUnset`, which asks for less. Text: the same, or the wildcard `*`; booleans also as text. Levels of the Pod
+    Security Standards: as strict or stricter.
     """
     if least is None:
         return True
     if isinstance(least, Mapping):
-        return isinstance(value, Mapping) and all(
-            asks_for(value.get(key), part) for key, part in least.items()
-        )
+        if not isinstance(value, Mapping) or (value.get("orUnset") and not least.get("orUnset")):
+            return False
+        return all(asks_for(value.get(key), part) for key, part in least.items())
     if isinstance(least, list | tuple):
         return isinstance(value, list | tuple) and set(least) <= set(value)
     if isinstance(least, bool):

@@ -15,9 +15,7 @@ import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pytest_kspec.model.quantity import is_quantity
+from typing import NamedTuple
 
 TABLE = Path(__file__).with_name("podfields.txt")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -26,7 +24,6 @@ POD_FIRST = frozenset({"restartPolicy"})
 SCALARS = frozenset({"bool", "int", "string", "quantity", "intorstring"})
 EVERY = "*"
 SUGGESTION_DEPTH = 5
-_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 
 class PodField(NamedTuple):
@@ -47,25 +44,15 @@ class PodField(NamedTuple):
         inner = self.type.removeprefix("[]")
         return inner if inner in SCALARS else ""
 
-    def value_problem(self, value: Any) -> str:
-        """Why `value` (as a specification gives it) cannot be compared with this field; "" if it can."""
-        kind = self.scalar
-        if not kind:
-            return f"{self.key} holds no single value; name a field of it, or use `exists`"
-        values = value if isinstance(value, list) else [value]
-        if not values:
-            return "an empty list says nothing; give a value or use `exists`"
-        for item in values:
-            if isinstance(item, dict | list) or item is None:
-                return f"{self.key} takes a {kind}, not {item!r}"
-            text = str(item).strip()
-            if kind == "bool" and text.lower() not in ("true", "false"):
-                return f"{self.key} is a boolean: true or false, not {text!r}"
-            if kind == "int" and (isinstance(item, bool | float) or not _INTEGER.fullmatch(text)):
-                return f"{self.key} is an integer, not {text!r}"
-            if kind == "quantity" and (isinstance(item, bool) or not is_quantity(text)):
-                return f"{self.key} is a quantity such as 500m or 1Gi, not {text!r}"
-        return ""
+    @property
+    def is_list(self) -> bool:
+        """Whether the field itself is a list, as `command`; not one of its items, as `ports.name`."""
+        return self.type.startswith("[]")
+
+    @property
+    def is_seconds(self) -> bool:
+        """Whether it is a number of seconds, so that a specification may write a duration."""
+        return self.scalar == "int" and self.path[-1].endswith("Seconds")
 
 
 @lru_cache(maxsize=1024)

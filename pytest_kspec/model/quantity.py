@@ -1,9 +1,13 @@
-"""Kubernetes quantities ("500m", "1Gi", "1024Mi") as exact numbers, so that equal amounts are equal."""
+"""Kubernetes quantities ("500m", "1Gi", "1024Mi") as exact numbers, so that equal amounts are equal.
+
+As the API server reads them (apimachinery, `resource.ParseQuantity`): what is finer than a nano is rounded away from
+zero, and amounts with a binary suffix end at 2^63 - 1, so that 9Ei and 10Ei are the same.
+"""
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal
 from functools import lru_cache
 
 _QUANTITY = re.compile(
@@ -27,6 +31,11 @@ def is_quantity(text: str) -> bool:
     return _QUANTITY.fullmatch(text) is not None
 
 
+_NANO = Decimal(10) ** -9
+_LARGEST_BINARY = Decimal(2**63 - 1)
+_EXACT = Context(prec=300, rounding=ROUND_UP)  # 60 digits and an exponent of two: nothing is ever cut off
+
+
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str) -> Decimal:
     """Its value in base units. Raises ValueError."""
@@ -34,6 +43,17 @@ def parse_quantity(text: str) -> Decimal:
     if match is None:
         raise ValueError(f"{text!r} is not a quantity: write 500m, 2 or 1Gi")
     suffix = match["suffix"] or ""
-    if suffix in _SUFFIXES:
-        return Decimal(match["number"]) * _SUFFIXES[suffix]
-    return Decimal(match["number"] + suffix)
+    if suffix not in _SUFFIXES:
+        value = Decimal(match["number"] + suffix)
+    else:
+        value = _EXACT.multiply(Decimal(match["number"]), _SUFFIXES[suffix])
+    if _EXACT.remainder(value, _NANO):
+        value = value.quantize(_NANO, context=_EXACT)
+    if suffix.endswith("i"):
+        value = max(-_LARGEST_BINARY, min(value, _LARGEST_BINARY))
+    return value
+
+
+def plain(value: Decimal) -> str:
+    """The value as a quantity without suffix, in which Kubernetes reads exactly the same."""
+    return format(value, "f")

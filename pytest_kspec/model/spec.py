@@ -15,7 +15,6 @@ from pytest_kspec.model.podkinds import Added, PodHolder
 from pytest_kspec.model.spec_base import (
     ApiGroup,
     Count,
-    FieldValue,
     Flag,
     KubernetesVersion,
     Level,
@@ -30,6 +29,7 @@ from pytest_kspec.model.spec_base import (
     Text,
 )
 from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.model.spec_fields import Containers
 from pytest_kspec.model.spec_operator import (
     Enforcement,
     NamespaceScope,
@@ -123,31 +123,6 @@ class Network(SpecModel):
     disallowed_ports: list[Port] = Field(
         default_factory=list, description="Ports that no container, host port or Service may use."
     )
-
-
-class ContainerRule(SpecModel):
-    """A field of a container or pod: what it must be, or whether it must be set."""
-
-    key: Text = Field(
-        description="Field path as in a manifest, e.g. securityContext.runAsNonRoot or hostNetwork."
-    )
-    value: FieldValue | None = Field(
-        None, description="Value to compare with. Unset: the rule is about the field being set."
-    )
-    exists: Flag | None = Field(None, description="True: the field is set; false: it is unset.")
-
-    @model_validator(mode="after")
-    def _one_meaning(self) -> ContainerRule:
-        if self.value is not None and self.exists is False:
-            raise ValueError("value and 'exists: false' contradict each other.")
-        return self
-
-
-class Containers(SpecModel):
-    """Fields that every container of every list (init, ordinary, ephemeral) and every pod is examined for."""
-
-    required: list[ContainerRule] = Field(default_factory=list, description="What must be so.")
-    forbidden: list[ContainerRule] = Field(default_factory=list, description="What must not be so.")
 
 
 class Images(SpecModel):

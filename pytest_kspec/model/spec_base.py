@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from pytest_kspec.model.fieldvalues import is_field_value
 from pytest_kspec.model.images import RegistryPattern
 from pytest_kspec.model.patterns import MAX_LENGTH, Pattern
 from pytest_kspec.model.podkinds import PATH
@@ -113,19 +114,26 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def is_field_value(value: Any) -> bool:
-    """Whether a field can be compared with it: text, whole number, true, false, or a list of those."""
-    return isinstance(value, str | int) or (
-        isinstance(value, list) and all(isinstance(v, str | int) for v in value)
-    )
-
-
 def _field_value(value: Any) -> Any:
     if isinstance(value, float):  # plain data; our own reader keeps the text
         return repr(value)
     if not is_field_value(value):
         raise ValueError("must be text, a whole number, true, false, or a list of those.")
     return value
+
+
+def _field_scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError("must be text, a whole number, true or false.")
+    return repr(value) if isinstance(value, float) else value
+
+
+def _field_bound(value: Any) -> Any:
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a number, a quantity such as 500m or 1Gi, or a duration such as 90s.")
+    return _not_blank(value) if isinstance(value, str) else value
 
 
 _SCALAR = {"type": ["string", "integer", "boolean"]}
@@ -176,6 +184,12 @@ FieldValue = Annotated[
     Any,
     PlainValidator(_field_value),
     WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
+FieldScalar = Annotated[Any, PlainValidator(_field_scalar), WithJsonSchema(_SCALAR)]
+FieldBound = Annotated[
+    Any,
+    PlainValidator(_field_bound),
+    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "pattern": r"\S"}),
 ]
 Level = Literal["privileged", "baseline", "restricted"]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]

@@ -131,6 +131,8 @@ def _type(shape: dict[str, Any]) -> str:
     if kind == "integer":
         low, high = shape.get("minimum"), shape.get("maximum")
         return f"number, {low} to {high}" if high else f"number, at least {low}"
+    if kind == ["string", "integer"]:
+        return "text or number"
     if kind == ["string", "integer", "boolean"]:
         return "text, number or boolean"
     return {"string": "text", "boolean": "boolean"}.get(str(kind), "text" if kind else "any")

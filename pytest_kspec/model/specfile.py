@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from pytest_kspec.errors import SpecError, UsageError
-from pytest_kspec.model import layers, podfields
+from pytest_kspec.model import fieldvalues, layers, podfields
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.spec import ClusterRef, ClusterSpecification
-from pytest_kspec.model.spec_base import is_field_value
 from pytest_kspec.model.spec_document import (
     EXEMPTIONS_KIND,
     FILE_VERSION,
@@ -284,8 +283,9 @@ def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
                 near = podfields.suggest(key) if len(key) <= LONGEST_KEY else None
                 hint = f" Did you mean {near!r}?" if near else ""
                 problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
-            elif is_field_value(entry.get("value")) and (text := field.value_problem(entry["value"])):
-                problems.add((*path, "value"), f"{text}.")
+            else:
+                for where, text in fieldvalues.problems(field, entry, required=rules == "required"):
+                    problems.add((*path, *where), f"{text}.")
 
 
 def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> None:

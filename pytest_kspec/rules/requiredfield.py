@@ -1,8 +1,9 @@
 """`RequiredField` and `ForbiddenField`: any field of a container or pod, as a specification asks for it.
 
 What is judged is what holds when the pod runs: a container's value, else the pod's where containers inherit
-it, else the default. Without a value, a boolean is required (forbidden) to be true, and any other field to be
-set. Fields that a kind of container, or the pod's operating system, cannot have are not asked of it.
+it, else the default. Where nothing is said of the value, a boolean is required (forbidden) to be true, and
+any other field to be set. A path through a list is about each item that there is. Fields that a kind of
+container, or the pod's operating system, cannot have are not asked of it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.podfields import EVERY, PodField, pod_field
+from pytest_kspec.model.fieldvalues import problems
+from pytest_kspec.model.podfields import PodField, pod_field
 from pytest_kspec.model.quantity import parse_quantity
 from pytest_kspec.model.resources import Container, PodShape
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import malformed
+from pytest_kspec.rules.fieldtest import Condition, FieldTest
 from pytest_kspec.rules.podvalues import EMPTY, filled, inherited, places, walk
 from pytest_kspec.rules.repair import UNSET, Edit, Steps, steps_of
 
@@ -65,31 +68,78 @@ class _Found(NamedTuple):
 class _FieldDemand(ABC):
     """What both have in common.
 
-    key:    path of the field (`pytest_kspec.model.podfields`)
-    value:  what it must (not) be; of a list one of them; for a list field all (required) or any (forbidden)
-    exists: whether it must (not) be set
+    key:     path of the field (`pytest_kspec.model.podfields`)
+    value:   what it must (not) be; of a list one of them; for a list field all (required) or any (forbidden)
+    exists:  whether it must (not) be set
+    min, max: bounds of a number, or of a quantity
+    pattern: regular expression (RE2) that the whole text matches
+    allowed: what a list may hold (required only)
+    any_of:  alternatives of all these, one of which holds for each value
+    or_unset: whether it may be unset too (required only)
+
+    Of value, bounds, pattern, allowed and any_of one may be given. Raises ValueError for what cannot be.
     """
 
     key: str
     value: Any = None
     exists: bool | None = None
+    min: Any = None
+    max: Any = None
+    pattern: str | None = None
+    allowed: list[Any] | None = None
+    any_of: tuple[Condition, ...] = ()
+    or_unset: bool = False
     _field: PodField = field(init=False, repr=False, compare=False)
-    _wanted: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+    _tests: tuple[tuple[FieldTest, Condition], ...] = field(init=False, repr=False, compare=False)
     _expected: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = pod_field(self.key)
         if found is None:
             raise ValueError(f"no Kubernetes Pod has the field {self.key!r}")
-        problem = "" if self.value is None else found.value_problem(self.value)
-        if problem:
+        condition = Condition(self.value, self.min, self.max, self.pattern, self.allowed)
+        entry: dict[str, Any] = condition.as_entry() | ({"orUnset": True} if self.or_unset else {})
+        given = {
+            "value": self.value,
+            "bounds": self.max if self.min is None else self.min,
+            "pattern": self.pattern,
+            "allowed": self.allowed,
+            "any_of": self.any_of or None,
+        }
+        said = [name for name, what in given.items() if what is not None]
+        if len(said) > 1:
+            raise ValueError(f"{' and '.join(said)} contradict each other; say them as alternatives")
+        entry["anyOf"] = [alternative.as_entry() for alternative in self.any_of]
+        for _, problem in problems(found, entry, required=self._required):
             raise ValueError(problem)
-        values = [] if self.value is None else self.value if isinstance(self.value, list) else [self.value]
-        if found.type.startswith("[]") and isinstance(self.value, str):
-            values = [part.strip() for part in self.value.split(",")]
+        asked = self.any_of or (() if condition.empty else (condition,))
+        tests = tuple((FieldTest.of(found, one, required=self._required), one) for one in asked)
         object.__setattr__(self, "_field", found)
-        object.__setattr__(self, "_wanted", tuple(_typed(found.scalar, value) for value in values))
-        object.__setattr__(self, "_expected", self._describe([_text(value) for value in values]))
+        object.__setattr__(self, "_tests", tests)
+        object.__setattr__(self, "_expected", self._describe([test.text for test, _ in tests]))
+
+    @classmethod
+    def of(cls, entry: Any) -> Self:
+        """Of an entry of `workloads.containers` of a specification."""
+        return cls(
+            entry.key,
+            entry.value,
+            entry.exists,
+            entry.min,
+            entry.max,
+            entry.pattern,
+            entry.allowed,
+            tuple(
+                Condition(one.value, one.min, one.max, one.pattern, one.allowed, one.exists)
+                for one in entry.any_of or ()
+            ),
+            entry.or_unset,
+        )
+
+    @property
+    @abstractmethod
+    def _required(self) -> bool:
+        """Whether what is said must hold; else it must not."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -108,9 +158,9 @@ class _FieldDemand(ABC):
         return self._field
 
     @property
-    def wanted(self) -> tuple[Any, ...]:
-        """The values of `value`, typed as the field; () for none."""
-        return self._wanted
+    def tests(self) -> tuple[FieldTest, ...]:
+        """What is said of each value: one of these must (not) hold; () for nothing."""
+        return tuple(test for test, _ in self._tests)
 
     @property
     def expected(self) -> str:
@@ -119,13 +169,13 @@ class _FieldDemand(ABC):
 
     @property
     def about_truth(self) -> bool:
-        """Neither value nor exists, on a boolean: about it being true."""
-        return self.value is None and self.exists is None and self._field.type == "bool"
+        """Nothing is said of the value, nor exists, on a boolean: about it being true."""
+        return not self._tests and self.exists is None and self._field.type == "bool"
 
     @property
-    def needs_one(self) -> bool:
-        """Of a field of list items: a list without items is a violation too."""
-        return False
+    def unset_is(self) -> bool | None:
+        """Whether an unset field is as it must be, whatever is said of its value; None: the value decides."""
+        return None
 
     @property
     def is_secret(self) -> bool:
@@ -166,15 +216,7 @@ class _FieldDemand(ABC):
     def _judge(self, pod: PodShape, container: Container | None, base: str) -> Iterator[Violation]:
         name = container.name if container else ""
         data = container.raw if container else pod.spec
-        found = [*self._values(pod, container, data, base)]
-        if not found and self.needs_one:
-            yield Violation(
-                f"{base}.{'.'.join(self._field.path[: self._field.path.index(EVERY)])}",
-                None,
-                self._expected,
-                name,
-            )
-        for path, source, written, stated, effective in found:
+        for path, source, written, stated, effective in self._values(pod, container, data, base):
             if written is not None:
                 self._check_type(source or path, written)
             if not self._holds(stated, effective):
@@ -191,11 +233,8 @@ class _FieldDemand(ABC):
             implied = pod.implied.get(path, poddefaults.IMPLIED.get(path))
             yield _Found(where, source, value, stated, implied if stated is None else stated)
 
-    def _matches(self, value: Any) -> bool:
-        kind = self._field.scalar
-        if self._field.type.startswith("[]"):
-            return self._list_matches([_typed(kind, item) for item in value or ()])
-        return value is not None and _typed(kind, value) in self._wanted
+    def _meets(self, stated: Any, value: Any) -> bool:
+        return any(test.meets(value if test.exists is None else stated) for test, _ in self._tests)
 
     def _check_type(self, path: str, value: Any) -> None:
         kind = self._field.type
@@ -213,27 +252,24 @@ class _FieldDemand(ABC):
     def _shown(self, value: Any) -> Any:
         return HIDDEN if self.is_secret and value is not None else value
 
-    def _written(self, wanted: list[Any]) -> list[Any]:
-        """Values of the specification as they are written in an object."""
-        given = self.value if isinstance(self.value, list) else [self.value]
-        kind = self._field.scalar
-        return [str(item).strip() for item in given] if kind == "quantity" else wanted
-
     @abstractmethod
     def _accepted(self, value: Any) -> Iterator[Any]:
         """What would be accepted in place of `value`, best first."""
 
-    @abstractmethod
-    def _list_matches(self, items: list[Any]) -> bool:
-        """Whether a list, typed as the field, is as `value` says."""
-
-    @abstractmethod
     def _holds(self, stated: Any, effective: Any) -> bool:
         """Whether a value is as demanded: see `_Found`."""
+        if self.about_truth:
+            return (effective is True) == self._required
+        unset = stated in EMPTY
+        if unset and self.unset_is is not None:
+            return self.unset_is
+        if self._tests:
+            return self._meets(stated, stated if self.exists else effective) == self._required
+        return self.unset_is is False
 
     @abstractmethod
     def _describe(self, values: list[str]) -> str:
-        """What is allowed, as text."""
+        """What is allowed, as text. values: that of each test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,49 +277,35 @@ class RequiredField(_FieldDemand):
     """Every container (or pod) must have the field so. `exists: false` asks for it to be unset."""
 
     @property
+    def _required(self) -> bool:
+        return True
+
+    @property
     def reason(self) -> str:
         """Short and constant."""
         return f"{self.key} is not as required"
 
     @property
-    def needs_one(self) -> bool:
-        """Of a field of list items: a list without items is a violation too."""
-        return self.value is None and self.exists is not False
+    def unset_is(self) -> bool | None:
+        """See above."""
+        if self.or_unset or self.exists is False:
+            return True
+        return None if self._tests else False
 
     def _accepted(self, value: Any) -> Iterator[Any]:
         if self.about_truth:
             yield True
-        elif self._wanted and self._field.type.startswith("[]"):
-            there = value or []
-            yield [*there, *(item for item in self._wanted if item not in there)]
-        elif self._wanted:
-            yield from self._written([*self._wanted])
-        if self.exists is False:
+        for test, condition in self._tests:
+            yield from test.accepted(value, condition)
+        if self.unset_is:
             yield UNSET
-
-    def _list_matches(self, items: list[Any]) -> bool:
-        if self._field.path[-2:] == ("capabilities", "drop") and "ALL" in items:
-            return True
-        return all(wanted in items for wanted in self._wanted)
-
-    def _holds(self, stated: Any, effective: Any) -> bool:
-        if self.about_truth:
-            return effective is True
-        if self.exists is False and stated in EMPTY:
-            return True
-        if self.value is not None:
-            return self._matches(stated if self.exists else effective)
-        return self.exists is not False and stated not in EMPTY
 
     def _describe(self, values: list[str]) -> str:
         if self.about_truth:
             return "true"
         if not values:
             return "unset" if self.exists is False else "set"
-        if self._field.type.startswith("[]"):
-            return f"contains {', '.join(values)}"
-        text = values[0] if len(values) == 1 else f"one of {', '.join(values)}"
-        return f"unset or {text}" if self.exists is False else text
+        return " or ".join(["unset"] * bool(self.unset_is) + values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,47 +313,34 @@ class ForbiddenField(_FieldDemand):
     """No container (or pod) may have the field so. `exists: false` forbids leaving it unset."""
 
     @property
+    def _required(self) -> bool:
+        return False
+
+    @property
     def reason(self) -> str:
         """Short and constant."""
         return f"{self.key} is as forbidden"
 
     @property
-    def needs_one(self) -> bool:
-        """Of a field of list items: a list without items is a violation too."""
-        return self.exists is False
+    def unset_is(self) -> bool | None:
+        """See above."""
+        if self.exists is False:
+            return False
+        return None if self._tests else True
 
     def _accepted(self, value: Any) -> Iterator[Any]:
         if self._field.type == "bool":
             yield from (other for other in (False, True) if self._holds(other, other))
-        elif self._wanted and self._field.type.startswith("[]"):
-            yield [item for item in value or () if not self._list_matches([item])] or UNSET
+        elif self._field.is_list and any(test.wanted for test, _ in self._tests):
+            yield [item for item in value or () if not self._meets([item], [item])] or UNSET
         yield UNSET
-
-    def _list_matches(self, items: list[Any]) -> bool:
-        if self._field.path[-2:] == ("capabilities", "add"):
-            # Runtimes take "sys_admin" and "CAP_SYS_ADMIN" for the same, and ALL holds every one.
-            items = [capability(item) for item in items]
-            return "ALL" in items or any(capability(wanted) in items for wanted in self._wanted)
-        return any(wanted in items for wanted in self._wanted)
-
-    def _holds(self, stated: Any, effective: Any) -> bool:
-        if self.about_truth:
-            return effective is not True
-        if self.exists is False and stated in EMPTY:
-            return False
-        if self.value is not None:
-            return not self._matches(stated if self.exists else effective)
-        return self.exists is False or stated in EMPTY
 
     def _describe(self, values: list[str]) -> str:
         if self.about_truth:
             return "false" if poddefaults.IMPLIED.get(self._field.path) else "unset or false"
         if not values:
             return "set" if self.exists is False else "unset"
-        if self._field.type.startswith("[]"):
-            return f"contains no {' or '.join(values)}"
-        text = f"not {' or '.join(values)}"
-        return f"set and {text}" if self.exists is False else text
+        return " and ".join(["set"] * bool(self.exists is False) + values)
 
 
 def _check_scalar(path: str, value: Any, kind: str) -> None:
@@ -340,27 +349,6 @@ def _check_scalar(path: str, value: Any, kind: str) -> None:
         malformed(path, value, allowed[0])
     if kind == "quantity":
         try:
-            parse_quantity(str(value))
+            parse_quantity(str(value).strip())
         except ValueError as error:
             raise Malformed(f"{path} is not a quantity such as 500m or 1Gi.") from error
-
-
-def _typed(kind: str, value: Any) -> Any:
-    """A value as comparable data of this type."""
-    if kind == "bool":
-        return value if isinstance(value, bool) else str(value).strip().lower() == "true"
-    if kind == "int":
-        return int(value)
-    if kind == "quantity":
-        return parse_quantity(str(value).strip())
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
-
-
-def capability(name: str) -> str:
-    """A capability in one spelling: upper case, without `CAP_`."""
-    # Of ASCII only, as a runtime: "ı" is no "I".
-    return (name.upper() if name.isascii() else name).removeprefix("CAP_")

@@ -36,6 +36,10 @@ POOLS: dict[str, list[Any]] = {
     "version": ["latest", "v1.30", "v1.0", "1.30", "v2.0", "v1.01", "newest"],
     "key": ["hostNetwork", "securityContext.privileged", "resources.limits.cpu"],
     "value": ["true", True, 1, ["ALL"], [1, "a", True], [], {}, {"a": 1}, [[1]], [{"a": 1}], "x"],
+    "allowed": ["NET_ADMIN", 1, True, [], {}, "x"],
+    "min": ["100m", 1, "", " ", True, []],
+    "max": ["1Gi", 10, "", {}],
+    "pattern": ["a.*", "a|b", ""],
     "namePattern": ["kyverno-.*", "a|b", ""],
     "allowedRegistries": ["gcr.io", "*.gcr.io", "docker.io/team/*", "https://gcr.io", "gcr.io/a@sha256:1", "", " "],
     "blockedRegistries": ["quay.io", "localhost:5000", "*", "oci://x", ""],
@@ -85,7 +89,7 @@ INTEGERS = [-1, 0, 1, 5, 10, 11, 22, 30, 31, 60, 61, 100, 101, 1000, 1001, 65535
 
 
 def values(schema: dict[str, Any], key: str) -> st.SearchStrategy[Any]:
-    if schema.get("x-kubernetes-preserve-unknown-fields"):
+    if schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-int-or-string"):
         return st.sampled_from(POOLS[key])
     kind = schema["type"]
     if "enum" in schema:

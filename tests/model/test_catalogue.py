@@ -105,6 +105,8 @@ def test_titles_and_reasons_are_lines_of_their_own() -> None:
         (["*"], ["get"], False),
         ({"a": 1, "b": 2}, {"a": 1}, True),
         ({"b": 2}, {"a": 1}, False),
+        ({"a": False, "orUnset": True}, {"a": False}, False),
+        ({"a": False, "orUnset": False}, {"a": False}, True),
         (None, {"a": 1}, False),
         ("restricted", "baseline", True),
         ("baseline", "restricted", False),

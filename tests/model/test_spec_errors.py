@@ -196,7 +196,93 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "workloads: {containers: {required: [{key: image, value: a, exists: false}]}}",
-            "s.yaml:1:37: workloads.containers.required[0]: value and 'exists: false' contradict each other.",
+            "s.yaml:1:37: workloads.containers.required[0]: value and 'exists: false' contradict each other;"
+            " 'orUnset: true' lets the field be unset.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: resources.limits.cpu, max: 1, value: 2}]}}",
+            "s.yaml:1:37: workloads.containers.required[0]: max and value contradict each other:"
+            " write two entries, or alternatives below anyOf.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: resources.limits.cpu, min: 2, max: 500m}]}}",
+            "s.yaml:1:70: workloads.containers.required[0].min: min 2 is above max 500m.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: resources.limits.memory, max: 1GB}]}}",
+            "s.yaml:1:73: workloads.containers.required[0].max:"
+            " resources.limits.memory is a quantity such as 500m or 1Gi, not '1GB'.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: terminationGracePeriodSeconds, max: 2d}]}}",
+            "s.yaml:1:79: workloads.containers.required[0].max: terminationGracePeriodSeconds is an integer,"
+            " or a duration such as 90s or 5m, not '2d'.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: priority, max: 5m}]}}",
+            "s.yaml:1:58: workloads.containers.required[0].max: priority is an integer, not '5m'.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: hostNetwork, max: 1}]}}",
+            "s.yaml:1:61: workloads.containers.required[0].max:"
+            " hostNetwork is a boolean; max is for numbers and quantities.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: resources.limits.memory, max: [1Gi]}]}}",
+            "s.yaml:1:68: workloads.containers.required[0].max:"
+            " must be a number, a quantity such as 500m or 1Gi, or a duration such as 90s.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: ports.containerPort, pattern: '8.*'}]}}",
+            "s.yaml:1:73: workloads.containers.required[0].pattern:"
+            " ports.containerPort is a number; pattern is for text.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: image, pattern: 'a(?=b)'}]}}",
+            "s.yaml:1:59: workloads.containers.required[0].pattern: 'a(?=b)' is not a regular expression (RE2"
+            " syntax): invalid perl operator: (?= (look-ahead is not supported).",
+        ),
+        (
+            "workloads: {containers: {required: [{key: image, allowed: [a]}]}}",
+            "s.yaml:1:59: workloads.containers.required[0].allowed: image is not a list;"
+            " for one of several values write value: [a, b].",
+        ),
+        (
+            "workloads: {containers: {required: [{key: securityContext.supplementalGroups, allowed: [a]}]}}",
+            "s.yaml:1:88: workloads.containers.required[0].allowed:"
+            " securityContext.supplementalGroups is an integer, not 'a'.",
+        ),
+        (
+            "workloads: {containers: {forbidden: [{key: command, allowed: [a]}]}}",
+            "s.yaml:1:62: workloads.containers.forbidden[0].allowed:"
+            " allowed is about what must be so: use it in required.",
+        ),
+        (
+            "workloads: {containers: {forbidden: [{key: hostUsers, value: true, orUnset: true}]}}",
+            "s.yaml:1:77: workloads.containers.forbidden[0].orUnset:"
+            " orUnset is about what must be so: use it in required.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: hostUsers, orUnset: true}]}}",
+            "s.yaml:1:37: workloads.containers.required[0]:"
+            " orUnset says nothing without value, min, max, pattern, allowed or anyOf.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: hostUsers, value: true, orUnset: true, exists: true}]}}",
+            "s.yaml:1:37: workloads.containers.required[0]: orUnset and exists contradict each other.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: hostUsers, anyOf: []}]}}",
+            "s.yaml:1:61: workloads.containers.required[0].anyOf: must not be an empty list.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: hostUsers, anyOf: [{}]}]}}",
+            "s.yaml:1:62: workloads.containers.required[0].anyOf[0]: an empty alternative says nothing:"
+            " give value, min, max, pattern, allowed or exists.",
+        ),
+        (
+            "workloads: {containers: {required: [{key: priority, anyOf: [{max: 1}, {min: x}]}]}}",
+            "s.yaml:1:77: workloads.containers.required[0].anyOf[1].min: priority is an integer, not 'x'.",
         ),
         # registries
         (
@@ -260,7 +346,7 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         # no suggestion: what is allowed
         (
             "workloads: {volumes: {}}",
-            "s.yaml:1:13: workloads.volumes: unknown key. Allowed here: containers, images.",
+            "s.yaml:1:13: workloads.volumes: unknown key. Allowed here: containers, images, podTemplates.",
         ),
         ("network: !!python/name:os.system {}", "s.yaml:1:10: tag !!python/name:os.system is not allowed."),
     ],

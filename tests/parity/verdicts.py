@@ -8,7 +8,7 @@ import msgspec
 
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind
+from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind, GroupResource
 from pytest_kspec.enforce.decide import Policies, decide
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan
@@ -47,6 +47,7 @@ def decided(plan: EnforcementPlan, obj: dict[str, Any]) -> set[tuple[str, str]]:
     request = AdmissionRequest(
         uid="u",
         kind=GroupKind(group, version, obj["kind"]),
+        resource=GroupResource(group, f"{obj['kind'].lower()}s"),
         operation="CREATE",
         namespace=obj["metadata"]["namespace"],
         name=obj["metadata"]["name"],

@@ -285,7 +285,14 @@ def test_paths_through_lists():
         ("spec.containers[app].ports[http].hostPort", 80, "unset", "app")
     ]
     assert [v[0] for v in required("ports[*].hostPort", shape)] == ["spec.containers[app].ports[1].hostPort"]
-    assert required("ports.name", pod({})) == [("spec.containers[app].ports", None, "set", "app")]
+    for exists in (None, True):
+        assert [v[0] for v in required("ports.name", shape, exists=exists)] == [
+            "spec.containers[app].ports[1].name"
+        ]
+        for without in ({}, {"ports": None}, {"ports": []}):
+            assert required("ports.name", pod(without), exists=exists) == []
+            assert forbidden("ports.name", pod(without), exists=False) == []
+    assert required("ports", pod({}), exists=True) == [("spec.containers[app].ports", None, "set", "app")]
     assert required("ports.protocol", shape, "TCP") == []
 
 

@@ -6,10 +6,8 @@ the tables of `poddefaults` are applied here as well.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_kspec.enforce.cel.places import LISTS, Judged, Judging, extend
 from pytest_kspec.enforce.cel.podrules import LIST_TEXT, item_label, item_path
@@ -23,12 +21,13 @@ from pytest_kspec.enforce.cel.text import (
     parenthesised,
 )
 from pytest_kspec.model.podfields import EVERY, PodField
+from pytest_kspec.model.quantity import plain
 from pytest_kspec.rules import poddefaults
-from pytest_kspec.rules.requiredfield import HIDDEN, ForbiddenField, RequiredField, capability
+from pytest_kspec.rules.fieldtest import CAPABILITIES_ADD, CAPABILITIES_DROP, FieldTest, capability
+from pytest_kspec.rules.requiredfield import HIDDEN, ForbiddenField, RequiredField
 
 Demand = RequiredField | ForbiddenField
-_NANO = Decimal(10) ** -9
-_LARGEST = Decimal(2) ** 63 - 1
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # of CEL's integers, and of a Pod's
 _SIDECAR = 'c.?restartPolicy.orValue("") == "Always"'
 
 
@@ -71,12 +70,7 @@ def _judge(rule: Demand, base: str, where: str, *, in_pod: bool) -> Judged:
         return _leaf(rule, base, rule.target.path, where, in_pod=in_pod)
     if not in_pod and _inherits(rule.target.path):
         raise NotExpressible(f"{rule.key} is inherited item by item, which CEL cannot say")
-    bad, text = _items(rule, base, before, after, where, depth=0)
-    if not rule.needs_one:
-        return bad, text
-    none = f"!({_some_item(base, before, after, 0)})"
-    absent = extend(where, f".{'.'.join(before)} is unset, must be {rule.expected}")
-    return any_of([none, bad]), f"({none} ? {absent} : {text})"
+    return _items(rule, base, before, after, where, depth=0)
 
 
 def _items(
@@ -94,15 +88,6 @@ def _items(
     return f"{items}.exists({variable}, {bad})", f'{items}.map({variable}, {bad}, {text}).join("; ")'
 
 
-def _some_item(base: str, before: Sequence[str], after: Sequence[str], depth: int) -> str:
-    """Whether the innermost of these lists has an item."""
-    variable = f"i{depth}"
-    items = f"{optional(base, before)}.orValue([])"
-    head, star, rest = _cut(after)
-    inner = _some_item(variable, head, rest, depth + 1) if star else "true"
-    return f"{items}.exists({variable}, {inner})"
-
-
 def _cut(path: Sequence[str]) -> tuple[Sequence[str], bool, Sequence[str]]:
     if EVERY not in path:
         return path, False, ()
@@ -111,11 +96,11 @@ def _cut(path: Sequence[str]) -> tuple[Sequence[str], bool, Sequence[str]]:
 
 
 class _Type(NamedTuple):
-    """How CEL handles values of one type of field. empty: of an optional; shown, equals: of a value."""
+    """How CEL handles values of one type of field. empty, meets: of an optional; shown: of a value."""
 
     empty: Callable[[str], str]
     shown: Callable[[str], str]
-    matches: Callable[[str, Demand], str]
+    meets: Callable[[str, FieldTest], str]
 
 
 def _leaf(
@@ -161,15 +146,21 @@ def _holds(rule: Demand, stated: str, effective: str, kind: _Type) -> str:
     required = isinstance(rule, RequiredField)
     if rule.about_truth:
         return f"{effective}.orValue(false) == {literal(required)}"
-    if rule.value is not None:
-        matches = kind.matches(stated if rule.exists else effective, rule)
-        if rule.exists is not False:
-            return matches if required else f"!({matches})"
-        return (
-            f"{kind.empty(stated)} || {matches}" if required else f"!({kind.empty(stated)}) && !({matches})"
-        )
-    set_wanted = (rule.exists is not False) == required
-    return f"!({kind.empty(stated)})" if set_wanted else kind.empty(stated)
+    empty = kind.empty(stated)
+    if not rule.tests:
+        return empty if rule.unset_is else f"!({empty})"
+    met = any_of(
+        [
+            kind.meets(stated if rule.exists else effective, test)
+            if test.exists is None
+            else (f"!({empty})" if test.exists else empty)
+            for test in rule.tests
+        ]
+    )
+    held = met if required else f"!({met})"
+    if rule.unset_is is None:
+        return held
+    return any_of([empty, held]) if rule.unset_is else all_of([f"!({empty})", held])
 
 
 def _inherits(path: Sequence[str]) -> bool:
@@ -210,63 +201,89 @@ def _filled(base: str, path: tuple[str, ...], *, in_pod: bool, in_item: bool) ->
 
 
 def _type_of(field: PodField) -> _Type:
-    if field.type.startswith("[]"):
+    if field.is_list:
         return _Type(
             lambda o: f"{o}.orValue([]).size() == 0",
             lambda x: LIST_TEXT.format(x) if field.scalar == "string" else f'string({x}.size()) + " items"',
-            _list_matches,
+            _list_meets,
         )
     if field.scalar == "string":
-        return _Type(lambda o: f'{o}.orValue("") == ""', lambda x: x, _text_matches("x.trim()"))
-    if field.scalar in ("bool", "int"):
-        return _Type(lambda o: f"!{o}.hasValue()", lambda x: f"string({x})", _plain_matches)
+        return _Type(lambda o: f'{o}.orValue("") == ""', lambda x: x, _scalar_meets)
+    if field.scalar in ("bool", "int", "intorstring"):
+        return _Type(lambda o: f"!{o}.hasValue()", lambda x: f"string({x})", _scalar_meets)
     if field.scalar == "quantity":
-        return _Type(lambda o: f"!{o}.hasValue()", lambda x: x, _quantity_matches)
-    if field.scalar == "intorstring":
-        return _Type(
-            lambda o: f"!{o}.hasValue()", lambda x: f"string({x})", _text_matches("string(x).trim()")
-        )
+        return _Type(lambda o: f"!{o}.hasValue()", lambda x: x, _scalar_meets)
     return _Type(lambda o: f"{o}.optMap(x, dyn(x).size() == 0).orValue(true)", lambda x: '"set"', _no_match)
 
 
-def _text_matches(value: str) -> Callable[[str, Demand], str]:
-    return lambda o, rule: f"{o}.optMap(x, {value} in {literals(rule.wanted)}).orValue(false)"
+def _scalar_meets(o: str, test: FieldTest) -> str:
+    return f"{o}.optMap(x, {_one_meets(test)}).orValue(false)"
 
 
-def _plain_matches(o: str, rule: Demand) -> str:
-    return f"{o}.optMap(x, x in {literals(rule.wanted)}).orValue(false)"
+def _one_meets(test: FieldTest) -> str:
+    """Of one value, `x`: as `FieldTest._one`."""
+    kind = test.field.scalar
+    if test.pattern is not None:
+        return f"x.matches({literal(_whole(test.pattern.text))})"
+    if test.is_range:
+        return _within(test)
+    if kind == "quantity":
+        equal = [f"quantity(x).compareTo(quantity({literal(plain(value))})) == 0" for value in test.wanted]
+        return any_of(equal)
+    return f"{_plain_x(kind)} in {literals(_possible(kind, test.wanted))}"
 
 
-def _quantity_matches(o: str, rule: Demand) -> str:
-    equal = [f"quantity(x).compareTo(quantity({literal(_quantity(value))})) == 0" for value in rule.wanted]
-    return f"{o}.optMap(x, {any_of(equal)}).orValue(false)"
+def _plain_x(kind: str) -> str:
+    return {"string": "x.trim()", "intorstring": "string(x).trim()"}.get(kind, "x")
 
 
-def _quantity(value: Decimal) -> str:
-    """A quantity that Kubernetes reads exactly: it keeps nine decimals and 63 bits."""
-    if value % _NANO or abs(value) > _LARGEST:
-        raise NotExpressible(f"the API server cannot hold {value} exactly")
-    text = format(value.normalize(), "f")
-    return text if re.fullmatch(r"-?\d+(\.\d+)?", text) else str(value)
+def _possible(kind: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Without numbers that no field can have, since CEL cannot write them."""
+    return [value for value in values if kind != "int" or _SMALLEST <= value <= _LARGEST]
 
 
-def _list_matches(o: str, rule: Demand) -> str:
-    items, field = f"{o}.orValue([])", rule.target
-    wanted = rule.wanted
-    if field.scalar != "string":
-        has = [f"{literal(value)} in {items}" for value in wanted]
-        return all_of(has) if isinstance(rule, RequiredField) else any_of(has)
-    if isinstance(rule, ForbiddenField):
-        if field.path[-2:] == ("capabilities", "add"):
-            names = sorted({"ALL", *(capability(value) for value in wanted)})
-            both = [*names, *(f"CAP_{name}" for name in names)]
-            return f"{items}.exists(x, x.trim().upperAscii() in {literals(both)})"
-        return f"{items}.exists(x, x.trim() in {literals(wanted)})"
-    every = all_of([f"{items}.exists(x, x.trim() == {literal(value)})" for value in wanted])
-    if field.path[-2:] == ("capabilities", "drop"):
+def _within(test: FieldTest) -> str:
+    bounds = []
+    for operator, bound in ((">=", test.low), ("<=", test.high)):
+        if bound is None:
+            continue
+        if test.field.scalar == "quantity":
+            bounds.append(f"quantity(x).compareTo(quantity({literal(plain(bound))})) {operator} 0")
+        elif _SMALLEST <= bound <= _LARGEST:
+            bounds.append(f"x {operator} {literal(bound)}")
+        elif (bound > 0) == (operator == ">="):
+            return "false"  # beyond what a field can hold
+    return all_of(bounds)
+
+
+def _whole(pattern: str) -> str:
+    if "\\Q" in pattern:
+        raise NotExpressible(r"its pattern has \Q, which hides what would be put around it")
+    return f"^(?:{pattern})$"
+
+
+def _list_meets(o: str, test: FieldTest) -> str:
+    """As `FieldTest._list_meets`."""
+    items, wanted, kind = f"{o}.orValue([])", test.wanted, test.field.scalar
+    if test.pattern is not None or test.is_range:
+        return f"{items}.{'all' if test.required else 'exists'}(x, {_one_meets(test)})"
+    if test.field.path[-2:] == CAPABILITIES_ADD and not (test.required and wanted):
+        names = {capability(value) for value in test.only or ("ALL", *wanted)}
+        if not all(name.isascii() for name in names):
+            raise NotExpressible("CEL changes the case of ASCII letters only")
+        both = [*sorted(names), *(f"CAP_{name}" for name in sorted(names))]
+        return f"{items}.{'all' if test.only else 'exists'}(x, x.trim().upperAscii() in {literals(both)})"
+    if test.only:
+        return f"{items}.all(x, {_plain_x(kind)} in {literals(_possible(kind, test.only))})"
+    if not test.required:
+        return f"{items}.exists(x, {_plain_x(kind)} in {literals(_possible(kind, wanted))})"
+    if len(_possible(kind, wanted)) < len(wanted):
+        return "false"
+    every = all_of([f"{items}.exists(x, {_plain_x(kind)} == {literal(value)})" for value in wanted])
+    if test.field.path[-2:] == CAPABILITIES_DROP:
         return f'{items}.exists(x, x.trim() == "ALL") || {parenthesised(every)}'
     return every
 
 
-def _no_match(o: str, rule: Demand) -> str:
-    raise NotExpressible(f"{rule.key} holds no single value")
+def _no_match(o: str, test: FieldTest) -> str:
+    raise NotExpressible(f"{test.field.key} holds no single value")
