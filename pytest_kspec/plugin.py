@@ -37,6 +37,12 @@ OPTIONS = (
         "time limit of each check: one that takes longer is an error, and the others go on. Default: 900; 0: none",
     ),
     (
+        "allow-empty",
+        "",
+        "store_true",
+        "a cluster or folder in which a specification finds nothing to evaluate does not fail the run",
+    ),
+    (
         "baseline",
         "FILE",
         None,
@@ -72,7 +78,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kspec", "Kubernetes compliance (pytest-kspec)")
     for name, metavar, action, text in OPTIONS:
         dest = f"kspec_{name.replace('-', '_')}"
-        if action:
+        if action == "store_true":
+            group.addoption(f"--kspec-{name}", action=action, dest=dest, default=False, help=text)
+            parser.addini(dest, text, type="bool", default=False)
+        elif action:
             group.addoption(
                 f"--kspec-{name}", action=action, dest=dest, metavar=metavar, default=[], help=text
             )

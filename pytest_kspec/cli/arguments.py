@@ -6,9 +6,12 @@ import argparse
 import difflib
 import re
 import textwrap
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pytest_kspec.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_kspec.model.result import ScanResult
 
 WIDTH = 79
 
@@ -77,6 +80,26 @@ def add_exemptions(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="file of exemptions beside those in the specification; may be repeated",
     )
+
+
+def add_allow_empty(parser: argparse.ArgumentParser) -> None:
+    """Whether nothing to evaluate is an error."""
+    parser.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="a cluster or folder in which a specification finds nothing to evaluate is no error",
+    )
+
+
+def empty_problems(result: ScanResult, args: argparse.Namespace) -> list[str]:
+    """What to say, as errors, of a result of which nothing was evaluated; nothing where that was allowed."""
+    if args.allow_empty:
+        return []
+    from pytest_kspec.reports.words import nothing_evaluated
+
+    return [
+        f"{nothing_evaluated(cluster)} --allow-empty if that is how it should be." for cluster in result.empty
+    ]
 
 
 def add_kubeconfig(parser: argparse._ActionsContainer) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import say, say_bytes, style, width
+from pytest_kspec.cli.output import note, say, say_bytes, style, width
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
     arguments.add_exemptions(parser)
+    arguments.add_allow_empty(parser)
     parser.add_argument(
         "-o", "--output", metavar="FORMAT", choices=FORMATS, default="text", help="text, json or markdown"
     )
@@ -64,12 +66,16 @@ def run(args: argparse.Namespace) -> int:
 
     objects = _compare_objects(args)
     diff: ResultDiff | None = None
+    problems: list[str] = []
     if args.spec or objects is None:
         before, scanned_before = _result(args.before, args)
         after, scanned_after = _result(args.after, args)
         diff = compare(before, after, pair=scanned_before or scanned_after)
+        problems = [line for result in (before, after) for line in arguments.empty_problems(result, args)]
     _print(diff, objects, args.output)
-    return _exit_code(diff, objects)
+    for line in problems:
+        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
+    return EXIT_NOT_EVALUATED if problems else _exit_code(diff, objects)
 
 
 def _print(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None, output: str) -> None:

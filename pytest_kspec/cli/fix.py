@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="strategic",
         help="strategic merge patches (default), or JSON patches, which need -o and the objects",
     )
+    arguments.add_allow_empty(parser)
     parser.add_argument("-o", "--output", metavar="DIR", help="folder to write into")
     parser.add_argument("--apply", action="store_true", help="apply to the live cluster, after a dry run")
     parser.add_argument("-y", "--yes", action="store_true", help="with --apply: do not ask")
@@ -74,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     result = _result(args)
     fixes = collect(result, _wanted(args.only))
-    incomplete = result.summary.errors > 0
+    problems = arguments.empty_problems(result, args)
+    for line in problems:
+        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
+    incomplete = result.summary.errors > 0 or bool(problems)
     code = _apply(fixes, result, args) if args.apply else _write(fixes, result, args)
     _summary(fixes, incomplete)
     return code or (EXIT_NOT_EVALUATED if incomplete else 0)

@@ -28,8 +28,8 @@ what it is, what it should be, and how to fix it. A cluster is a kubeconfig cont
 ('kspec snapshot'), or a file or folder of manifests ('-' reads them from standard input).
 A specification is a file, a folder, or 'cr:NAME' for a ClusterSpecification of the cluster.
 
-Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated;
-4 the specification or the command line is wrong."""
+Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated, or
+nothing at all; 4 the specification or the command line is wrong."""
 
 EXAMPLES = """
 kspec scan prod.yaml
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time limit of each check: one that takes longer is an error, and the others go on (default: 900; "
         "0: none)",
     )
+    arguments.add_allow_empty(parser)
     parser.add_argument(
         "--baseline",
         metavar="FILE",
@@ -123,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
         outcome.errors += _report(outcome.result, targets, in_clusters, args.kubeconfig)
         outcome.errors += _keep(outcome.result, args)
+        outcome.errors += arguments.empty_problems(outcome.result, args)
     for line in outcome.errors:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
     return _exit_code(outcome, args.k)
@@ -152,6 +154,8 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
         ("run-by", [args.run_by] if args.run_by is not None else []),
     ):
         words += [f"--kspec-{option}={value}" for value in values]
+    if args.allow_empty:
+        words.append("--kspec-allow-empty")
     if args.k:
         words += ["-k", args.k]
     if args.n:

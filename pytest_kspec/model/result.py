@@ -263,6 +263,16 @@ class ClusterResult:
         """Counts and score."""
         return Summary.of(self.checks)
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was evaluated: there is nothing to examine, or the specification is not active."""
+        return all(check.verdict is Verdict.SKIP for check in self.checks)
+
+    @property
+    def is_inactive(self) -> bool:
+        """The specification asks for nothing at the time of this run."""
+        return any(left.key == "timeBasedActivation" for left in self.not_evaluated)
+
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""
         return {
@@ -333,6 +343,11 @@ class ScanResult:
     def summary(self) -> Summary:
         """Counts and score over all clusters."""
         return Summary.of(check for cluster in self.clusters for check in cluster.checks)
+
+    @property
+    def empty(self) -> tuple[ClusterResult, ...]:
+        """Those of which nothing was evaluated, though the specification is active: a wrong path looks like this."""
+        return tuple(cluster for cluster in self.clusters if cluster.is_empty and not cluster.is_inactive)
 
     def to_wire(self) -> dict[str, Any]:
         """The document of `--kspec-report json:FILE`."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import FindingStatus
 from pytest_kspec.model.frameworks import ControlStatus, FrameworkSummary
-from pytest_kspec.model.result import CheckResult, ScanResult, Summary
+from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports.text import plural, printable
 
@@ -56,6 +56,13 @@ def by_cluster(result: ScanResult) -> list[Summary]:
 def not_looked_at(result: ScanResult) -> int:
     """Results (of one specification on one cluster) of which nothing was evaluated."""
     return sum(1 for cluster in result.clusters if state(cluster.summary) == "skip")
+
+
+def nothing_evaluated(cluster: ClusterResult) -> str:
+    """What is said of a result of which nothing was evaluated, as a problem."""
+    spec = printable(f"{cluster.spec_name} {cluster.spec_version}".strip())
+    what = f"{printable(cluster.name)}: nothing was evaluated of {spec}"
+    return f"{what}: there is no object that it asks about. Is this the right cluster or folder?"
 
 
 def headline(result: ScanResult) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pytest_kspec.errors import KspecError
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.result import ScanResult
-from pytest_kspec.reports import writer
+from pytest_kspec.reports import words, writer
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.collect import ComplianceItem, SpecFile
 from pytest_kspec.session.verdict import record_exception, record_return
@@ -30,6 +30,7 @@ class SessionHooks:
         self._is_worker = hasattr(config, "workerinput")
         self._problems: list[str] = []
         self._written: list[str] = []
+        self._empty: list[str] = []
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
 
@@ -125,7 +126,11 @@ class SessionHooks:
             self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)
         except KspecError as error:
             self._problems.append(str(error))
-        if self._problems or (session.exitstatus == pytest.ExitCode.OK and result.summary.errors):
+        if not self._run.options.allow_empty:
+            self._empty = [words.nothing_evaluated(cluster) for cluster in result.empty]
+        if self._problems or (
+            session.exitstatus == pytest.ExitCode.OK and (result.summary.errors or self._empty)
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif session.exitstatus == pytest.ExitCode.TESTS_FAILED and self._only_minor(session):
             session.exitstatus = pytest.ExitCode.OK
@@ -134,7 +139,7 @@ class SessionHooks:
     def _only_minor(self, session: pytest.Session) -> bool:
         """Every failed test is a requirement, and none of them reaches --kspec-fail-on."""
         failed = sum(w["result"]["verdict"] == Verdict.FAIL for w in self._run.results.values())
-        return session.testsfailed == failed and self._run.under_threshold()
+        return session.testsfailed == failed and self._run.under_threshold() and not self._empty
 
     def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
         """Write the files of --kspec-report; one that cannot be written does not keep the others from it."""
@@ -192,6 +197,8 @@ class SessionHooks:
         if self._forgiven:
             level = self._run.options.fail_on.value
             tw.line(f"No failure reaches --kspec-fail-on {level}: the run does not fail.")
+        for text in self._empty:
+            tw.line(f"{text} (--kspec-allow-empty if that is how it should be)", red=True)
         for problem in self._problems:
             tw.line(f"not written: {problem}", red=True)
         for target in self._run.options.reports:

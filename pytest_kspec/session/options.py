@@ -43,6 +43,7 @@ class Options:
     cluster_reports: tuple[ClusterTarget, ...] = ()
     store: str = field(default="", repr=False)  # may hold a password
     store_reports: str = ""
+    allow_empty: bool = False
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -61,6 +62,7 @@ def read_options(config: pytest.Config) -> Options:
         run_by=_said(config, "kspec_run_by"),
         check_timeout_s=_seconds(_one(config, "kspec_check_timeout")),
         cluster_reports=cluster_reports,
+        allow_empty=bool(config.getoption("kspec_allow_empty") or config.getini("kspec_allow_empty")),
         **_store(config),
     )
 

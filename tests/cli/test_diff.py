@@ -83,3 +83,18 @@ def test_usage_errors(run_kspec: Kspec, write_spec: WriteSpec, result: Path) -> 
     result.write_text(result.read_text().replace('"clusters"', '"klusters"', 1))
     said = run_kspec("diff", result, result)
     assert (said.code, "is not a complete ScanResult" in said.err) == (4, True)
+
+
+def test_nothing_evaluated_is_not_everything_fixed(
+    run_kspec: Kspec, write_spec: WriteSpec, result: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"
+    )
+    spec = write_spec(HOST)
+    said = run_kspec("diff", result, "wrong.yaml", "-s", spec)
+    assert said.code == 2
+    assert "wrong.yaml: nothing was evaluated of shop 1.0.0" in said.err
+    assert run_kspec("diff", result, "wrong.yaml", "-s", spec, "--allow-empty").code == 0
+    run_kspec("scan", spec, "--cluster", "wrong.yaml", "--report", "json:after.json")
+    assert run_kspec("diff", result, "after.json").code in (0, 2)

@@ -146,3 +146,13 @@ def test_what_was_not_evaluated_is_said(run_kspec: Kspec, write_spec: Write, sho
     said = run_kspec("fix", write_spec(ASKED), "--cluster", shop)
     assert said.code == 2
     assert "fixes may be missing" in said.err
+
+
+def test_nothing_evaluated_is_not_nothing_to_fix(run_kspec: Kspec, write_spec: Write, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"
+    )
+    words = ("fix", write_spec(ASKED), "--cluster", "wrong.yaml")
+    said = run_kspec(*words)
+    assert (said.code, "wrong.yaml: nothing was evaluated" in said.err) == (2, True)
+    assert run_kspec(*words, "--allow-empty").code == 0

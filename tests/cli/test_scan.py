@@ -176,3 +176,57 @@ def test_sleep(cluster):
     assert "slow.sleep" in out
     assert "not run" in out
     assert "NOT FULLY EVALUATED" in out
+
+
+CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"
+EMPTY = "nothing was evaluated of shop 1.0.0: there is no object that it asks about."
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_nothing_to_evaluate_is_an_error(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """A wrong path in CI, alone and beside a right one."""
+    (tmp_path / "wrong.yaml").write_text(CONFIG_MAP)
+    words = ("scan", write_spec("podSecurity: {enforce: privileged}\n  " + HOST_PID), *workers)
+    said = run_kspec(*words, "--cluster", "wrong.yaml")
+    assert (said.code, "NOTHING EVALUATED" in said.out) == (2, True)
+    assert said.err == (
+        f"error: wrong.yaml: {EMPTY} Is this the right cluster or folder? "
+        "--allow-empty if that is how it should be.\n"
+    )
+    both = run_kspec(*words, "--cluster", "wrong.yaml", "--cluster", manifests)
+    assert (both.code, EMPTY in both.err) == (2, True)
+    for clusters in (("wrong.yaml",), ("wrong.yaml", manifests)):
+        refs = [word for cluster in clusters for word in ("--cluster", cluster)]
+        allowed = run_kspec(*words, "--allow-empty", *refs)
+        assert (allowed.code, allowed.err) == (0, "")
+
+
+def test_a_selection_of_which_nothing_was_evaluated_is_an_error(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path
+) -> None:
+    spec = write_spec(f"network: {{allowedServiceTypes: [ClusterIP]}}\n  {HOST_PID}")
+    words = ("scan", spec, "--cluster", manifests, "-k", "allowedServiceTypes")
+    assert run_kspec(*words).code == 2
+    assert run_kspec(*words, "--allow-empty").code == 0
+    assert run_kspec("scan", spec, "--cluster", manifests).code == 0
+
+
+def test_what_is_wrong_weighs_more_than_nothing(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(CONFIG_MAP)
+    spec = write_spec("workloads: {containers: {forbidden: [{key: hostNetwork, value: true}]}}")
+    words = ("scan", spec, "--cluster", manifests, "--cluster", "wrong.yaml")
+    assert run_kspec(*words).code == 2
+    assert run_kspec(*words, "--fail-on", "critical").code == 2
+    assert run_kspec(*words, "--allow-empty").code == 1
+
+
+def test_a_specification_that_is_not_active_asks_for_nothing(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path
+) -> None:
+    later = "timeBasedActivation: {enabled: true, activePeriods: [{startDate: 2999-01-01}]}"
+    said = run_kspec("scan", write_spec(f"{HOST_PID}\n  {later}"), "--cluster", manifests)
+    assert (said.code, "NOTHING EVALUATED" in said.out) == (0, True)

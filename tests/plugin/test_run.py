@@ -7,7 +7,7 @@ import pytest
 from pytest_kspec.cluster.memory import MemorySource
 from pytest_kspec.cluster.record import record
 from tests.cluster.objects import pod
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import SPEC, Project
 
 PRIVILEGED = "podSecurity.standard[privileged]"
 
@@ -249,3 +249,17 @@ def test_several_specifications_in_one_run(project: Project) -> None:
     project.run("--kspec-spec=second.yaml", clusters=("./prod", "./stage"))
     found = [(c["name"], c["spec"]["name"]) for c in project.result()["clusters"]]
     assert found == [("prod", "second"), ("prod", "strict"), ("stage", "second"), ("stage", "strict")]
+
+
+@pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["one", "workers"])
+def test_nothing_to_evaluate_fails_the_run(project: Project, args: tuple[str, ...]) -> None:
+    project.write("wrong/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n")
+    project.write(
+        "strict.yaml", SPEC.partition("spec:")[0] + "spec:\n  network: {allowedServiceTypes: [ClusterIP]}\n"
+    )
+    out = project.run(*args, clusters=("./wrong",))
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+    out.stdout.fnmatch_lines(["wrong: nothing was evaluated of strict 1.0.0:*--kspec-allow-empty*"])
+    assert project.run(*args, "--kspec-allow-empty", clusters=("./wrong",)).ret == pytest.ExitCode.OK
+    project.write("pytest.ini", "[pytest]\nkspec_allow_empty = true\n")
+    assert project.run(*args, clusters=("./wrong",)).ret == pytest.ExitCode.OK
