@@ -66,6 +66,10 @@ class SourceUnavailable(SourceError):
     """No connection, timeout, broken stream, corrupt snapshot."""
 
 
+class Unreachable(SourceUnavailable):
+    """Nothing of this cluster can be read any more: no connection comes about, or its time is used up."""
+
+
 class AccessDenied(SourceError):
     """401 or 403: names the verb and the resource that were refused."""
 

@@ -28,10 +28,6 @@ class _Head(msgspec.Struct, gc=False):
     metadata: _Metadata
 
 
-class _Items(msgspec.Struct, gc=False):
-    items: list[msgspec.Raw]
-
-
 def compare_snapshots(before: SnapshotSource, after: SnapshotSource) -> tuple[KindDiff, ...]:
     """Kinds that differ or cannot be compared, sorted. Raises SourceUnavailable for a damaged snapshot.
 
@@ -69,7 +65,7 @@ def _failure(source: SnapshotSource, resource_type: ResourceType) -> Failure | N
 
 
 def _list(source: SnapshotSource, resource_type: ResourceType | None) -> bytes:
-    """The list as it was recorded, its hash verified. A kind that was not served has no objects."""
+    """The items as they were recorded, their hash verified. A kind that was not served has no objects."""
     return b"".join(bytes(page) for page in source.pages(resource_type)) if resource_type else b""
 
 
@@ -84,7 +80,7 @@ def _objects(content: bytes, source: SnapshotSource) -> dict[Key, bytes]:
 
 
 def _keyed(content: bytes) -> Iterator[tuple[Key, bytes]]:
-    for raw in msgspec.json.decode(content, type=_Items).items:
+    for raw in msgspec.json.decode(content, type=list[msgspec.Raw] | None) or ():
         metadata = msgspec.json.decode(raw, type=_Head).metadata
         yield (metadata.namespace, metadata.name), bytes(raw)
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.cluster import redact
+from pytest_kspec.cluster.answers import Buffer, has_name, is_of
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
-from pytest_kspec.cluster.listed import LISTS, OWNERS, Buffer, OwnerReference, PodPage
+from pytest_kspec.cluster.listed import ITEMS, OWNERS, OwnerReference, PodPage
 from pytest_kspec.cluster.shapes import Shapes
 from pytest_kspec.errors import Malformed, SourceUnavailable
 from pytest_kspec.model.finding import ResourceRef
@@ -68,16 +69,8 @@ class ListedWorkload(Workload):
         return self._page.object(self._index)
 
 
-class _RawItems(msgspec.Struct):
-    items: list[msgspec.Raw] | None = None
-
-
-class _Items(msgspec.Struct):
-    items: list[Any] | None = None
-
-
-_RAW_ITEMS = msgspec.json.Decoder(_RawItems)
-_ITEMS = msgspec.json.Decoder(_Items)
+_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_ITEMS = msgspec.json.Decoder(list[Any] | None)
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str] | None)
 
 _KEPT_OBJECTS = 512
@@ -102,7 +95,7 @@ class Page:
             return known
         if self._items is None:
             with gc_paused():
-                self._items = _RAW_ITEMS.decode(self._buffer).items or []
+                self._items = _RAW_ITEMS.decode(self._buffer) or []
         found = msgspec.json.decode(self._items[index])
         complete(found, self._type, self._namespace)
         self._kept[index] = found
@@ -111,16 +104,40 @@ class Page:
         return found  # type: ignore[no-any-return]  # checked to be a map when the page was decoded
 
 
+def items_of(
+    page: Buffer, resource_type: ResourceType, where: str, *, named: bool = True
+) -> list[dict[str, Any]]:
+    """The objects of one page. named: as a cluster has them; manifests may leave a name to the API server.
+
+    Raises Malformed; what `BROKEN_JSON` names.
+    """
+    items: list[Any] = _ITEMS.decode(page) or []
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise Malformed(
+                f"item {index} in the list of {resource_type.resource} is no object.", where=where
+            )
+        if not is_of(resource_type, item.get("apiVersion"), item.get("kind")):
+            raise _foreign(index, item.get("apiVersion"), item.get("kind"), resource_type, where)
+        if named and not has_name(item.get("metadata")):
+            raise Malformed(
+                f"item {index} in the list of {resource_type.resource} has no name, or one that no API server allows.",
+                where=where,
+            )
+    return items
+
+
+def _foreign(index: int, api_version: Any, kind: Any, resource_type: ResourceType, where: str) -> Malformed:
+    said = " ".join(f"{kind} {api_version}".split())[:80]
+    return Malformed(f"item {index} in the list of {resource_type.resource} is of {said}.", where=where)
+
+
 def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace: str) -> None:
     """Fill in what items of a list leave out, and take managedFields away."""
-    kind = raw.get("kind")
-    if not isinstance(kind, str) or kind != resource_type.kind:  # also PartialObjectMetadata
-        raw["kind"] = resource_type.kind
-        raw["apiVersion"] = resource_type.api_version
-    elif not isinstance(raw.get("apiVersion"), str):
-        raw["apiVersion"] = resource_type.api_version
+    raw["kind"] = raw.get("kind") or resource_type.kind
+    raw["apiVersion"] = raw.get("apiVersion") or resource_type.api_version
     metadata = raw.get("metadata")
-    if resource_type.kind == "Secret" and not resource_type.group:
+    if redact.is_secret(resource_type):
         redact.strip_secret(raw)
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)
@@ -134,6 +151,7 @@ class Decoder:
     def __init__(self, cluster: str, default_namespace: str = "") -> None:
         self._cluster = cluster
         self._default_namespace = default_namespace
+        self._named = not default_namespace
         self.shapes = Shapes()
         self._maps: dict[bytes, dict[str, str]] = {}
         self._controllers: dict[bytes, Controller | None] = {}
@@ -146,7 +164,7 @@ class Decoder:
             with gc_paused():
                 if template_path is not None:
                     try:
-                        items = decoded.take() if decoded else LISTS[template_path].decode(buffer).items
+                        items = decoded.take() if decoded else ITEMS[template_path].decode(buffer) or []
                         return self._workloads(items, buffer, resource_type, template_path)
                     except msgspec.ValidationError:
                         pass  # some object has a value of a wrong type: take this page apart object by object
@@ -167,6 +185,11 @@ class Decoder:
         found: list[Resource] = []
         new = ListedWorkload.__new__
         for index, item in enumerate(items):
+            api_version = item.apiVersion or default_version
+            if (item.kind and item.kind != kind) or (
+                api_version != default_version and not is_of(resource_type, api_version, kind)
+            ):
+                raise _foreign(index, item.apiVersion, item.kind, resource_type, self._cluster)
             metadata = item.metadata
             annotations = self._text_map(metadata.annotations)
             if is_pod:
@@ -181,7 +204,7 @@ class Decoder:
                 )
                 spec, of_pod = template.spec, self._text_map(template.metadata.annotations)
             workload = new(ListedWorkload)
-            workload.api_version = item.apiVersion or default_version
+            workload.api_version = api_version
             workload.kind = kind
             workload.name = metadata.name or metadata.generateName
             workload.namespace = metadata.namespace or default_namespace
@@ -217,11 +240,8 @@ class Decoder:
         found: list[Resource] = []
         default_namespace = self._default_namespace if resource_type.namespaced else ""
         page = Page(buffer, resource_type, self._default_namespace)
-        for index, raw in enumerate(_ITEMS.decode(buffer).items or []):
-            if not isinstance(raw, dict):
-                raise Malformed(
-                    f"item {index} in the list of {resource_type.resource} is no object.", where=self._cluster
-                )
+        named = self._named and template_path is None  # what a workload lacks spoils that workload only
+        for index, raw in enumerate(items_of(buffer, resource_type, self._cluster, named=named)):
             complete(raw, resource_type, default_namespace)
             resource: Resource
             if template_path is None:

@@ -1,46 +1,42 @@
-"""Requests to one API server: raw bytes, bounded patience, errors in the terms of the scan.
+"""Requests to one API server: raw bytes, bounded in time and size, errors in the terms of the scan.
 
-Connection errors, timeouts, 429 and 5xx are retried by urllib3, with `Retry-After` honoured up to a bound. A
-request that must not arrive twice is tried again only where the server surely did nothing.
-When the server cannot be reached at all, later requests fail at once: a dead cluster must not cost a minute
-for each kind.
+Connection errors, timeouts, 429 and 5xx are tried again by the rules of urllib3's `Retry`, with `Retry-After` honoured
+up to a bound. A request that must not arrive twice is tried again only where the server surely did nothing.
+When the server cannot be reached at all, or the cluster has used up its time, later requests fail at once: a dead
+cluster must not cost a minute for each kind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError, InsecureRequestWarning, MaxRetryError, NewConnectionError
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+)
 
 import pytest_kspec
 from pytest_kspec.cluster import auth, refusals
-from pytest_kspec.errors import KspecError, SourceUnavailable
+from pytest_kspec.cluster.answers import Wrong, media_type_problem
+from pytest_kspec.cluster.bounded import Allowance, Exceeded, Meter, bind, read_body
+from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
+from pytest_kspec.errors import KspecError, SourceUnavailable, Unreachable
 
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
 _USER = re.compile(r"//[^/\s@]*@")
 _USER_AGENT = f"pytest-kspec/{pytest_kspec.__version__}"
-
-
-class Limits(NamedTuple):
-    """How long to wait and how often to try. Times in seconds."""
-
-    page_limit: int = 500
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 60.0
-    retries: int = 4
-    backoff_s: float = 0.5
-    retry_after_max_s: float = 30.0
-    list_restarts: int = 3
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class Answer(NamedTuple):
@@ -50,6 +46,12 @@ class Answer(NamedTuple):
     content_type: str
     body: bytes
     warnings: tuple[str, ...] = ()
+
+    def json(self) -> bytes:
+        """The body, where it is said to be JSON. Raises Wrong."""
+        if problem := media_type_problem(self.content_type):
+            raise Wrong(problem)
+        return self.body
 
     @property
     def message(self) -> str:
@@ -65,28 +67,6 @@ class Answer(NamedTuple):
 
 UNKNOWN_FIELD = b"failed to create typed patch object"
 """What an API server says, with HTTP 500, to a server-side apply of a field that it does not know."""
-
-
-class _Patience(urllib3.Retry):
-    """Retry-After beyond the bound counts as the bound; what no patience helps is not tried again."""
-
-    retry_after_max_s = 30.0
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: Any = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: Any = None,
-    ) -> Self:
-        if response is not None and response.status == 500 and UNKNOWN_FIELD in response.data:
-            raise MaxRetryError(_pool, url or "")  # gives this response back, as raise_on_status is off
-        return super().increment(method, url, response, error, _pool, _stacktrace)
-
-    def parse_retry_after(self, retry_after: str) -> float:
-        return min(super().parse_retry_after(retry_after), self.retry_after_max_s)
 
 
 class Connection:
@@ -107,17 +87,16 @@ class Connection:
         self._access: auth.Access | None = None
         self._client: Any = None
         self._dead: SourceUnavailable | None = None
-        bounded = type("_Bounded", (_Patience,), {"retry_after_max_s": limits.retry_after_max_s})
-        common = {
+        self._meter = Meter()
+        self._cluster = Allowance("this cluster", limits.cluster_s, limits.cluster_bytes)
+        self._list: Allowance | None = None
+        common: dict[str, Any] = {
             "total": limits.retries,
-            "redirect": False,
             "allowed_methods": None,  # any: which requests may be repeated is said by the caller
             "backoff_factor": limits.backoff_s,
-            "raise_on_status": False,
-            "respect_retry_after_header": True,
         }
-        self._repeat = bounded(status_forcelist=[429, 500, 502, 503, 504], **common)
-        self._once = bounded(status_forcelist=[429], read=0, other=0, **common)
+        self._repeat = urllib3.Retry(status_forcelist=[429, 500, 502, 503, 504], **common)
+        self._once = urllib3.Retry(status_forcelist=[429], read=0, other=0, **common)
 
     def access(self) -> auth.Access:
         """Where to and as whom; credentials are loaded at the first use. Raises AccessDenied, SourceUnavailable."""
@@ -125,6 +104,7 @@ class Connection:
             self._access = auth.connect(
                 self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster
             )
+            bind(self._access.pool, self._meter)
         return self._access
 
     def client(self) -> Any:
@@ -134,6 +114,20 @@ class Connection:
 
             self._client = make_client(self.access(), _USER_AGENT)
         return self._client
+
+    @contextlib.contextmanager
+    def one_list(self, what: str) -> Iterator[None]:
+        """The requests within are one list: bounded as a whole. what: its name in errors.
+
+        Raises SourceUnavailable where the bound was met, also if whoever read the list went on without a part of it.
+        """
+        allowed = self._list = Allowance(what, self._limits.list_s, self._limits.list_bytes)
+        try:
+            yield
+        finally:
+            self._list = None
+        if problem := allowed.problem():
+            raise self._exceeded(problem)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = JSON) -> Answer:
         """One GET; a 401 is tried once more with credentials loaded anew. Raises SourceUnavailable,
@@ -179,38 +173,84 @@ class Connection:
         repeatable: bool,
     ) -> Answer:
         if self._dead is not None:
-            raise SourceUnavailable(self._dead.what, where=self._dead.where, fix=self._dead.fix)
+            raise type(self._dead)(self._dead.what, where=self._dead.where, fix=self._dead.fix)
         access = self.access()
         headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
         if body is not None:
             headers["Content-Type"] = content_type
         target = f"{path}?{urlencode(query)}" if query else path
+        retry = self._repeat if repeatable else self._once
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
-                response = access.pool.request(
-                    method,
-                    access.server + target,
-                    body=body,
-                    headers=access.headers(headers),
-                    timeout=urllib3.Timeout(
-                        connect=self._limits.connect_timeout_s, read=self._limits.read_timeout_s
-                    ),
-                    retries=self._repeat if repeatable else self._once,
-                )
+            while True:
+                try:
+                    answer, retry_after = self._attempt(access, method, target, body, headers)
+                    if answer.status == 500 and UNKNOWN_FIELD in answer.body:
+                        return answer  # no patience helps
+                    if not retry.is_retry(method, answer.status, bool(retry_after)):
+                        return answer
+                    if not retry.total:
+                        return answer
+                    retry = retry.increment(method, target)
+                except HTTPError as error:
+                    retry, retry_after = retry.increment(method, target, error=error), ""
+                self._wait(retry, retry_after)
+        except Exceeded as error:
+            raise self._exceeded(error) from None
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error) from error
         except KspecError:
             raise
         except Exception as error:  # whatever the libraries raise, it is this cluster's alone
             raise refusals.error_of(error, self._context) from error
-        return Answer(
-            response.status,
-            response.headers.get("Content-Type", ""),
-            response.data,
-            tuple(response.headers.getlist("Warning")),
-        )
+
+    def _attempt(
+        self, access: auth.Access, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[Answer, str]:
+        """The answer of one request, sent once, and its `Retry-After`. Raises Exceeded, HTTPError."""
+        limits = self._limits
+        allowed = Allowance("one answer", limits.request_s, limits.request_bytes)
+        charged = (allowed, self._list, self._cluster) if self._list else (allowed, self._cluster)
+        identified = access.headers(headers)  # which may run a plugin, with a bound of its own
+        with self._meter.measure(*charged), warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
+            left = self._meter.seconds_left()
+            response = access.pool.request(
+                method,
+                access.server + target,
+                body=body,
+                headers=identified,
+                timeout=urllib3.Timeout(
+                    connect=min(limits.connect_timeout_s, left), read=min(limits.read_timeout_s, left)
+                ),
+                retries=False,
+                redirect=False,  # another host would get the credentials
+                preload_content=False,
+            )
+            answer = Answer(
+                response.status,
+                response.headers.get("Content-Type", ""),
+                read_body(response, self._meter),
+                tuple(response.headers.getlist("Warning")),
+            )
+        return answer, response.headers.get("Retry-After", "")
+
+    def _wait(self, retry: urllib3.Retry, retry_after: str) -> None:
+        """Raises Exceeded at once where the wait would be longer than what is left."""
+        seconds = retry.get_backoff_time()
+        if retry_after:
+            # What is no time counts as if nothing were said.
+            with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
+                seconds = retry.parse_retry_after(retry_after) or seconds
+        with self._meter.measure(*((self._list, self._cluster) if self._list else (self._cluster,))):
+            seconds = min(seconds, self._limits.retry_after_max_s)
+            time.sleep(min(seconds, self._meter.seconds_left()))
+
+    def _exceeded(self, error: Exceeded) -> SourceUnavailable:
+        made = SourceUnavailable(f"the API server was given up: {error}.", where=self._context)
+        if self._cluster.problem():
+            self._dead = made = Unreachable(made.what, where=made.where)
+        return made
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
@@ -220,11 +260,11 @@ class Connection:
         # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
         text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
         text += ")" * (text.count("(") - text.count(")"))
-        made = SourceUnavailable(
+        made: SourceUnavailable = SourceUnavailable(
             f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
             where=self._context,
             fix="Is the cluster up, and reachable from here?",
         )
         if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-            self._dead = made
+            self._dead = made = Unreachable(made.what, where=made.where, fix=made.fix)
         return made

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pytest_kspec.cluster import refusals
+from pytest_kspec.cluster.answers import Buffer
 from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
 from pytest_kspec.cluster.heldpods import held_pods
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
-from pytest_kspec.cluster.listed import Buffer, PodPage
+from pytest_kspec.cluster.listed import PodPage
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from pytest_kspec.cluster.listed import Buffer
+from pytest_kspec.cluster.answers import Buffer
 from pytest_kspec.errors import SourceUnavailable
 
 MAX_COMPARED_BYTES = 4 << 20

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-Buffer = bytes | memoryview
+from pytest_kspec.cluster.answers import Buffer, Wrong, split_list
 
 
 class OwnerReference(msgspec.Struct, gc=False):
@@ -70,45 +70,30 @@ class _PodTemplate(msgspec.Struct, gc=False):
     metadata: _Metadata
     template: _Template
     apiVersion: str = ""
+    kind: str = ""
 
 
 class _WorkloadObject(msgspec.Struct, gc=False):
     metadata: _Metadata
     spec: _WithTemplate
     apiVersion: str = ""
+    kind: str = ""
 
 
 class _CronJob(msgspec.Struct, gc=False):
     metadata: _Metadata
     spec: _WithJob
     apiVersion: str = ""
-
-
-class _Pods(msgspec.Struct):
-    items: list[_Pod]
-    apiVersion: str = ""
     kind: str = ""
 
 
-class _PodTemplates(msgspec.Struct):
-    items: list[_PodTemplate]
-
-
-class _WorkloadObjects(msgspec.Struct):
-    items: list[_WorkloadObject]
-
-
-class _CronJobs(msgspec.Struct):
-    items: list[_CronJob]
-
-
-LISTS: dict[str, msgspec.json.Decoder[Any]] = {
-    "": msgspec.json.Decoder(_Pods),
-    "template.": msgspec.json.Decoder(_PodTemplates),
-    "spec.template.": msgspec.json.Decoder(_WorkloadObjects),
-    "spec.jobTemplate.spec.template.": msgspec.json.Decoder(_CronJobs),
+ITEMS: dict[str, msgspec.json.Decoder[Any]] = {
+    "": msgspec.json.Decoder(list[_Pod] | None),
+    "template.": msgspec.json.Decoder(list[_PodTemplate] | None),
+    "spec.template.": msgspec.json.Decoder(list[_WorkloadObject] | None),
+    "spec.jobTemplate.spec.template.": msgspec.json.Decoder(list[_CronJob] | None),
 }
-"""Decoders of whole lists, by the path of the pod in an object: their `items` are pods or controllers."""
+"""Decoders of the items of a list, by the path of the pod in an object: pods or controllers."""
 
 OWNERS = msgspec.json.Decoder(list[OwnerReference] | None)
 
@@ -116,7 +101,7 @@ OWNERS = msgspec.json.Decoder(list[OwnerReference] | None)
 class PodPage:
     """A list of nothing but pods that its source decoded to see what it holds: not decoded a second time.
 
-    buffer: the list as JSON
+    buffer: the items as a JSON array
     """
 
     __slots__ = ("_pods", "buffer")
@@ -126,16 +111,17 @@ class PodPage:
         self._pods = pods
 
     @classmethod
-    def of(cls, buffer: Buffer) -> PodPage | None:
+    def of(cls, document: Buffer) -> PodPage | None:
         """None where it is no list, is empty, or holds anything else. Raises as `Decoder.resources` does."""
         try:
-            found = LISTS[""].decode(buffer)
-        except msgspec.ValidationError:
+            head = split_list(document)
+            pods = ITEMS[""].decode(head.items) or []
+        except (Wrong, msgspec.ValidationError):
             return None
-        of_list = (found.apiVersion, found.kind.removesuffix("List"))
-        kinds = {(pod.apiVersion or of_list[0], pod.kind or of_list[1]) for pod in found.items}
-        is_list = found.kind.endswith("List")
-        return cls(buffer, found.items) if is_list and kinds == {("v1", "Pod")} else None
+        of_list = (head.api_version, head.kind.removesuffix("List"))
+        kinds = {(pod.apiVersion or of_list[0], pod.kind or of_list[1]) for pod in pods}
+        is_list = head.kind.endswith("List")
+        return cls(head.items, pods) if is_list and kinds == {("v1", "Pod")} else None
 
     def names(self) -> Iterator[tuple[str, str]]:
         """(namespace, name) of each, as they are written."""
@@ -144,4 +130,4 @@ class PodPage:
     def take(self) -> list[_Pod]:
         """What was decoded. It is kept once only: the next one who asks waits for it to be decoded again."""
         pods, self._pods = self._pods, []
-        return pods or LISTS[""].decode(self.buffer).items
+        return pods or ITEMS[""].decode(self.buffer) or []

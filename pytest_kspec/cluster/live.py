@@ -1,7 +1,8 @@
 """A live API server as a source: raw JSON pages, `continue` always followed, every refusal named.
 
 Lists are paged without a resourceVersion (with resourceVersion=0 the server ignores `limit`). When a list
-expires on the way (410) it is started again, so that one list is one state of the cluster. Secrets come as
+expires on the way (410), or its pages turn out to be of several states of the cluster, it is started again, so that one
+list is one state. An answer that is not the list, or the object, that was asked for is an error. Secrets come as
 metadata only.
 """
 
@@ -14,25 +15,22 @@ from urllib.parse import quote
 import msgspec
 
 from pytest_kspec.cluster import redact, refusals
+from pytest_kspec.cluster.answers import Buffer, ListHead, Wrong, check_list, check_object, split_list
+from pytest_kspec.cluster.decode import BROKEN_JSON
 from pytest_kspec.cluster.discovery import discover
-from pytest_kspec.cluster.http import DEFAULT_LIMITS, JSON, Answer, Connection, Limits
-from pytest_kspec.errors import AccessDenied, NotServed, SourceError, SourceUnavailable
+from pytest_kspec.cluster.http import JSON, Answer, Connection
+from pytest_kspec.cluster.limits import Limits, default_limits
+from pytest_kspec.cluster.redact import METADATA_ONLY
+from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
+_NAMESPACE = ResourceType("", "v1", "Namespace", "namespaces", False)
+_KUBE_SYSTEM = "kube-system"
+_DEFINITION = ResourceType(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False
+)
 METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
-
-class _ListMeta(msgspec.Struct):
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Head(msgspec.Struct):
-    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
-    kind: str = ""
-
-
-_HEAD = msgspec.json.Decoder(_Head)
 
 
 def resource_path(
@@ -58,11 +56,11 @@ class LiveSource:
         *,
         kubeconfig: str | None = None,
         in_cluster: bool = False,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits | None = None,
     ) -> None:
         self.ref = ref
         self.name = ref
-        self._limits = limits
+        self._limits = limits = limits or default_limits()
         self._connection = Connection(ref, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits)
 
     @property
@@ -75,36 +73,35 @@ class LiveSource:
         return self._connection.client()
 
     def info(self) -> ClusterInfo:
-        """`gitVersion`, and the UID of kube-system ("" where it may not be read)."""
-        version = self._object("/version", JSON, "the API server's version").get("gitVersion")
+        """`gitVersion`, and the UID of kube-system ("" where it may not be read). Raises SourceError."""
+        what = "the API server's version"
+        version = self._document("/version", JSON, what).get("gitVersion")
+        if not isinstance(version, str) or not version:
+            raise Malformed(f"/version does not answer with {what}: it has no gitVersion.", where=self.name)
         try:
-            namespace = self._object("/api/v1/namespaces/kube-system", METADATA, "the namespace kube-system")
-            metadata = namespace.get("metadata")
-            uid = metadata.get("uid") if isinstance(metadata, dict) else None
+            path = resource_path(_NAMESPACE, name=_KUBE_SYSTEM)
+            uid = self._object(path, METADATA, _NAMESPACE, _KUBE_SYSTEM)["metadata"].get("uid")
         except (AccessDenied, NotServed):
             uid = None
-        return ClusterInfo(
-            self.name,
-            self.kind,
-            version if isinstance(version, str) else "",
-            uid if isinstance(uid, str) else "",
-        )
+        return ClusterInfo(self.name, self.kind, version, uid if isinstance(uid, str) else "")
 
     def types(self) -> Sequence[ResourceType]:
         """What the server's discovery says. Raises SourceError."""
-        return discover(self._connection.get, self.name)
+        with self._connection.one_list("the discovery"):
+            return discover(self._connection.get, self.name)
 
     def pages(
         self, resource_type: ResourceType, *, namespace: str = "", label_selector: str = ""
-    ) -> Iterator[bytes]:
+    ) -> Iterator[Buffer]:
         """All pages of one kind, as of one list; from all namespaces and of all objects unless said otherwise."""
-        for _ in range(self._limits.list_restarts + 1):
-            pages = self._list(resource_type, namespace, label_selector)
-            if pages is not None:
-                return iter(pages)
+        with self._connection.one_list(f"the list of {resource_type.resource}"):
+            for _ in range(self._limits.list_restarts + 1):
+                pages = self._list(resource_type, namespace, label_selector)
+                if pages is not None:
+                    return iter(pages)
         raise SourceUnavailable(
             f"the list of {resource_type.resource} expired {self._limits.list_restarts + 1} times "
-            "before its last page (410 Gone).",
+            "before its last page (410 Gone, or another resourceVersion).",
             where=self.name,
             fix="The API server forgets faster than the list is read: run the scan nearer to it.",
         )
@@ -113,40 +110,82 @@ class LiveSource:
         """Close connections."""
         self._connection.close()
 
-    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> list[bytes] | None:
-        """None if the list expired on the way."""
+    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> list[Buffer] | None:
+        """None if the list expired on the way, or the cluster changed between two of its pages."""
         path = resource_path(resource_type, namespace)
-        is_secret = resource_type.kind == "Secret" and not resource_type.group
-        pages: list[bytes] = []
-        token = ""
+        is_secret = redact.is_secret(resource_type)
+        query = {"limit": str(self._limits.page_limit)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        pages: list[Buffer] = []
+        tokens: set[str] = set()
+        versions: set[object] = set()
         while True:
-            query = {"limit": str(self._limits.page_limit)}
-            if label_selector:
-                query["labelSelector"] = label_selector
-            if token:
-                query["continue"] = token
             answer = self._connection.get(path, query, accept=METADATA_LIST if is_secret else JSON)
-            if answer.status == 410 and token:
+            if answer.status == 410 and tokens:
                 return None
             if answer.status != 200:
                 raise self._refused(answer, resource_type)
             try:
-                head = _HEAD.decode(answer.body)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise SourceUnavailable(
-                    f"the list of {resource_type.resource} is not valid JSON.", where=self.name
-                ) from error
-            pages.append(redact.secret_page(answer.body) if is_secret else answer.body)
-            if not head.metadata.continue_:
+                head = self._head(answer, resource_type)
+                token = head.token
+                pages.append(redact.secret_page(head.items) if is_secret else head.items)
+            except (Wrong, *BROKEN_JSON) as error:
+                reason = str(error) if isinstance(error, Wrong) else "is not valid JSON"
+                raise Malformed(f"the list of {resource_type.resource} {reason}.", where=self.name) from None
+            versions.add(str(head.metadata.get("resourceVersion", "")))
+            if len(versions) > 1:
+                return None
+            if not token:
                 return pages
-            if head.metadata.continue_ == token:
-                raise SourceUnavailable(
-                    f"the list of {resource_type.resource} does not end: its continue token comes back.",
-                    where=self.name,
+            if token in tokens or len(pages) >= self._limits.list_pages:
+                reason = (
+                    "its continue token comes back"
+                    if token in tokens
+                    else f"it has more than {self._limits.list_pages:,} pages"
                 )
-            token = head.metadata.continue_
+                raise SourceUnavailable(
+                    f"the list of {resource_type.resource} does not end: {reason}.", where=self.name
+                )
+            tokens.add(token)
+            query["continue"] = token
 
-    def _object(self, path: str, accept: str, what: str) -> dict[str, Any]:
+    def _head(self, answer: Answer, resource_type: ResourceType) -> ListHead:
+        """The list that was asked for. Raises Wrong."""
+        head = split_list(answer.json())
+        api_version, list_kind = resource_type.api_version, f"{resource_type.kind}List"
+        if redact.is_secret(resource_type) and head.kind == f"{METADATA_ONLY[1]}List":
+            api_version, list_kind = METADATA_ONLY[0], head.kind
+        elif head.kind != list_kind and head.kind.endswith("List") and "." in resource_type.group:
+            list_kind = self._list_kind(resource_type) or list_kind
+        check_list(head, api_version, list_kind)
+        if not head.has_metadata:
+            raise Wrong("has no metadata")
+        return head
+
+    def _list_kind(self, resource_type: ResourceType) -> str:
+        """What the author of a custom resource calls its list; "" where that cannot be read."""
+        name = f"{resource_type.plural}.{resource_type.group}"
+        try:
+            found = self._object(resource_path(_DEFINITION, name=name), JSON, _DEFINITION, name)
+            list_kind = found["spec"]["names"]["listKind"]
+        except (SourceError, KeyError, TypeError):
+            return ""
+        return list_kind if isinstance(list_kind, str) else ""
+
+    def _object(self, path: str, accept: str, resource_type: ResourceType, name: str) -> dict[str, Any]:
+        what = f"the {resource_type.kind} {name}"
+        data = self._document(path, accept, what)
+        api_version, kind = resource_type.api_version, resource_type.kind
+        if accept == METADATA and data.get("kind") == METADATA_ONLY[1]:
+            api_version, kind = METADATA_ONLY
+        try:
+            check_object(data, api_version, kind, name)
+        except Wrong as wrong:
+            raise Malformed(f"what was asked for is {what}; the answer {wrong}.", where=self.name) from None
+        return data
+
+    def _document(self, path: str, accept: str, what: str) -> dict[str, Any]:
         answer = self._connection.get(path, accept=accept)
         if answer.status in (401, 403):
             reason = "unauthorized" if answer.status == 401 else "forbidden"
@@ -154,8 +193,8 @@ class LiveSource:
         if answer.status == 404:
             raise NotServed(f"there is no {what}.", where=self.name)
         try:
-            data = msgspec.json.decode(answer.body) if answer.status == 200 else None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            data = msgspec.json.decode(answer.json()) if answer.status == 200 else None
+        except (Wrong, *BROKEN_JSON):
             data = None
         if not isinstance(data, dict):
             raise SourceUnavailable(

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from pytest_kspec.cluster.answers import Buffer
 from pytest_kspec.cluster.kinds import builtin_types
-from pytest_kspec.cluster.listed import Buffer
 from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceError, SourceUnavailable
 

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
+from pytest_kspec.cluster.answers import Buffer, Wrong, split_list
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.jsondocs import json_texts, refuse_doubled_keys
 from pytest_kspec.cluster.kinds import builtin_types, type_of
-from pytest_kspec.cluster.listed import Buffer, PodPage
+from pytest_kspec.cluster.listed import PodPage
 from pytest_kspec.cluster.manifestfiles import (
     MAX_STREAM_BYTES,
     Folder,
@@ -127,7 +128,7 @@ class ManifestSource:
         key = (resource_type.group, resource_type.kind)
         yield from held.pages.get(key, ())
         if objects := held.objects.get(key):
-            yield b'{"items":[' + b",".join(objects) + b"]}"
+            yield b"[" + b",".join(objects) + b"]"
 
     def close(self) -> None:
         """Let go of what was read."""
@@ -273,11 +274,12 @@ class _Held:
         if len(kinds) == 1:
             (only,) = kinds
             self._refuse_no_kind(*only, path)
-            if not only[1].endswith("List"):
+            items = _items(raw)
+            if items is not None and not only[1].endswith("List"):
                 key = self._type(*only, found.items[0].metadata.namespace)
                 for index, item in enumerate(found.items):
                     self._note_head(key, item, f"{path}, items[{index}]")
-                self.pages.setdefault(key, []).append(raw)
+                self.pages.setdefault(key, []).append(items)
                 return None
         for index, text in enumerate(_RAW_LIST.decode(raw).items):
             place = f"{path}, items[{index}]"
@@ -373,6 +375,14 @@ class _Held:
                 where=place,
                 fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
             )
+
+
+def _items(raw: Buffer) -> Buffer | None:
+    """The items of a list as they stand in its text; None where it is written in an unusual way."""
+    try:
+        return split_list(raw).items
+    except Wrong:
+        return None
 
 
 def _refuse_misspelt(api_version: str, kind: str, place: str) -> None:

@@ -80,7 +80,7 @@ class MemorySource:
         key = (resource_type.group, resource_type.kind)
         if key not in self._types:
             raise refusals.not_served(resource_type.kind, resource_type.group, self.name)
-        yield msgspec.json.encode({"items": self._items.get(key, [])})
+        yield msgspec.json.encode(self._items.get(key, []))
 
     def _namespaces(self) -> Iterator[str]:
         for key, items in self._items.items():

@@ -25,8 +25,7 @@ import msgspec
 
 import pytest_kspec
 from pytest_kspec.cluster import redact
-from pytest_kspec.cluster.decode import BROKEN_JSON, complete, gc_paused
-from pytest_kspec.cluster.kinds import builtin_types
+from pytest_kspec.cluster.decode import BROKEN_JSON, complete, gc_paused, items_of
 from pytest_kspec.cluster.snapshotfile import (
     ARCHIVES,
     INDEX,
@@ -38,7 +37,7 @@ from pytest_kspec.cluster.snapshotfile import (
     Type,
 )
 from pytest_kspec.cluster.source import Source
-from pytest_kspec.errors import Malformed, ReportError, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.errors import ReportError, SourceError, SourceUnavailable, Unreachable, UsageError
 from pytest_kspec.files import refuse_link, whole_file
 from pytest_kspec.model.resources import ResourceType
 
@@ -84,8 +83,8 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
             try:
                 content, count = _list(source, resource_type)
             except SourceError as error:
-                if isinstance(error, SourceUnavailable) and _is_builtin(resource_type):
-                    raise  # the API server itself is gone, not one of the services behind it
+                if isinstance(error, Unreachable):
+                    raise  # the API server itself is gone, not one kind or one of the services behind it
                 kind = type(error).__name__
                 errors.append(Failure(resource_type.group, resource_type.kind, kind, error.what, error.fix))
                 continue
@@ -112,19 +111,14 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
     return made
 
 
-def _is_builtin(resource_type: ResourceType) -> bool:
-    return any((t.group, t.kind) == (resource_type.group, resource_type.kind) for t in builtin_types())
-
-
 def _list(source: Source, resource_type: ResourceType) -> tuple[bytes, int]:
     """The list as it is written: one object a line, sorted by namespace and name."""
     lines: list[tuple[str, str, bytes]] = []
     for page in source.pages(resource_type):
         try:
             with gc_paused():
-                items = (msgspec.json.decode(page) or {}).get("items") or []
-                for item in items:
-                    lines.append(_line(item, resource_type, source.name))
+                for item in items_of(page, resource_type, source.name):
+                    lines.append(_line(item, resource_type))
         except BROKEN_JSON as error:
             raise SourceUnavailable(
                 f"the list of {resource_type.resource} cannot be read: {error or 'nested too deeply'}.",
@@ -136,9 +130,7 @@ def _list(source: Source, resource_type: ResourceType) -> tuple[bytes, int]:
     return head[:-1] + b',"items":[\n' + body + b"\n]}\n", len(lines)
 
 
-def _line(item: Any, resource_type: ResourceType, where: str) -> tuple[str, str, bytes]:
-    if not isinstance(item, dict):
-        raise Malformed(f"an item in the list of {resource_type.resource} is no object.", where=where)
+def _line(item: dict[str, Any], resource_type: ResourceType) -> tuple[str, str, bytes]:
     complete(item, resource_type, "")
     redact.for_snapshot(item)
     metadata = item.get("metadata")

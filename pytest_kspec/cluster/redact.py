@@ -10,6 +10,12 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec.cluster.answers import Buffer
+from pytest_kspec.model.resources import ResourceType
+
+METADATA_ONLY = ("meta.k8s.io/v1", "PartialObjectMetadata")
+"""What an API server calls an object of which only metadata was asked for."""
+
 REMOVED = "(not recorded: looks like a credential)"
 """Stands in a snapshot for the value of an environment variable."""
 
@@ -25,6 +31,11 @@ _VALUES = re.compile(
     r"|-----BEGIN |\beyJ[\w-]{10,}\.[\w-]+\.|\bAKIA[0-9A-Z]{12}|\bgh[pousr]_\w{20}|\bglpat-|\bxox[abpr]-"
 )
 _MAX_DEPTH = 200
+
+
+def is_secret(resource_type: ResourceType) -> bool:
+    """Whether objects of this kind are Secrets."""
+    return resource_type.kind == "Secret" and not resource_type.group
 
 
 def strip_secret(raw: dict[str, Any]) -> None:
@@ -78,15 +89,16 @@ def is_credential(name: str, value: str) -> bool:
     return bool(_NAMES.search(name) or _VALUES.search(value))
 
 
-def secret_page(page: bytes) -> bytes:
-    """A list of Secrets without anything but metadata, also where the server ignored that only metadata was
-    asked for.
+def secret_page(page: Buffer) -> bytes:
+    """The items of a list of Secrets without anything but metadata, also where the server ignored that only metadata
+    was asked for.
 
     Raises msgspec.DecodeError.
     """
-    data = msgspec.json.decode(page)
-    items = data.get("items") if isinstance(data, dict) else None
-    for item in items if isinstance(items, list) else ():
+    items = msgspec.json.decode(page)
+    for item in items or ():
         if isinstance(item, dict):
             strip_secret(item)
-    return msgspec.json.encode({"items": items})
+            if (item.get("apiVersion"), item.get("kind")) == METADATA_ONLY:
+                del item["apiVersion"], item["kind"]
+    return msgspec.json.encode(items)

@@ -16,7 +16,7 @@ from pytest_kspec.model.resources import ResourceType
 API_VERSION, KIND = "kspec.io/v1alpha1", "Snapshot"
 INDEX = "snapshot.json"
 ARCHIVES = (".tar.gz", ".tgz")
-MAX_INDEX_BYTES = 64 << 20
+MAX_INDEX_BYTES = 16 << 20
 
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,250}\.json")
 _ERRORS: dict[str, type[SourceError]] = {

@@ -33,9 +33,10 @@ class Source(Protocol):
         ...
 
     def pages(self, resource_type: ResourceType) -> Iterator[bytes | memoryview]:
-        """Pages of a list of this kind, each a JSON document `{"items": [...]}`; `continue` always followed.
+        """The items of a list of this kind, in pages, each a JSON array or `null`; `continue` always followed.
 
-        Secrets come as metadata only. Raises AccessDenied, NotServed, SourceUnavailable.
+        The source knows what it asked for: a list of something else is its error. Secrets come as metadata only.
+        Raises AccessDenied, NotServed, SourceUnavailable, Malformed.
         """
         ...
 

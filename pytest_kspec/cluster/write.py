@@ -14,6 +14,9 @@ from typing import Any, Literal
 import msgspec
 
 from pytest_kspec.cluster import refusals
+from pytest_kspec.cluster.answers import Wrong, check_kind, check_metadata, check_object
+from pytest_kspec.cluster.decode import BROKEN_JSON, items_of
+from pytest_kspec.cluster.discovery import served_in
 from pytest_kspec.cluster.http import JSON, Answer
 from pytest_kspec.cluster.kinds import split_api_version
 from pytest_kspec.cluster.live import LiveSource, resource_path
@@ -66,7 +69,8 @@ class Writer:
         """Server-side apply; what the server made of it comes back.
 
         force: take fields over from other managers. Without it that is a Conflict which names them.
-        subresource: "status" sends `obj` to the status endpoint, which reads its `status` only.
+        subresource: "status" sends `obj` to the status endpoint, which reads its `status` only. Those that answer with
+        an object of another kind (scale) are not for this class.
         """
         target = self._target("apply", obj, subresource)
         query = _query(field_manager, dry_run) | ({"force": "true"} if force else {})
@@ -165,8 +169,16 @@ class Writer:
         resource_type = self.type_of(api_version, kind)
         found: list[Object] = []
         for page in self.source.pages(resource_type, namespace=namespace, label_selector=label_selector):
-            items = msgspec.json.decode(page).get("items") or []
-            found += [item for item in items if isinstance(item, dict)]
+            try:
+                items = items_of(page, resource_type, self.source.name)
+                for item in items:
+                    check_metadata(item["metadata"])
+            except (Wrong, *BROKEN_JSON) as error:
+                reason = f"an item {error}" if isinstance(error, Wrong) else "it is not valid JSON"
+                raise Malformed(
+                    f"the list of {resource_type.resource} cannot be read: {reason}.", where=self.source.name
+                ) from None
+            found += items
         return sorted(found, key=_by_name)
 
     def served(self, group: str, kind: str) -> str | None:
@@ -214,22 +226,8 @@ class Writer:
 
     def _discover(self, api_version: str) -> dict[str, ResourceType]:
         group, version = split_api_version(api_version)
-        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        answer = self.source.connection.get(path)
-        if answer.status == 404:
-            return {}
-        resource_type = ResourceType(group, version, "APIResourceList", "resources", False)
-        data = self._answer(Target("read", resource_type, self.source.name, name=path), answer)
-        resources = data.get("resources")
-        return {
-            str(one["kind"]): ResourceType(
-                group, version, str(one["kind"]), str(one["name"]), bool(one["namespaced"])
-            )
-            for one in (resources if isinstance(resources, list) else ())
-            if isinstance(one, dict)
-            and {"kind", "name", "namespaced"} <= one.keys()
-            and "/" not in one["name"]
-        }
+        types = served_in(self.source.connection.get, group, version, self.source.name)
+        return {resource_type.kind: resource_type for resource_type in types}
 
     def _place(self, api_version: str, kind: str, namespace: str) -> tuple[ResourceType, str, str]:
         """Type, cluster, namespace: the first fields of a target after the verb."""
@@ -281,14 +279,27 @@ class Writer:
         if not 200 <= answer.status < 300:
             raise error_of(target, answer.status, answer.body)
         try:
-            data = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            data = None
-        if not isinstance(data, dict):
+            data: Object = msgspec.json.decode(answer.json())
+            self._check(target, data)
+        except (Wrong, *BROKEN_JSON) as error:
+            reason = str(error) if isinstance(error, Wrong) else "is not valid JSON"
+            done = "" if target.verb == "get" else " Whether it was done is not known."
             raise SourceUnavailable(
-                f"cannot {target.verb} {target.object}: the answer is no JSON object.", where=target.cluster
-            )
+                f"cannot {target.verb} {target.object}: the answer {reason}.{done}", where=target.cluster
+            ) from None
         return data
+
+    def _check(self, target: Target, data: Any) -> None:
+        """Raises Wrong unless the answer is the object that the request was about."""
+        if target.verb == "delete" and isinstance(data, dict) and data.get("kind") == "Status":
+            if data.get("status") != "Success":
+                raise Wrong("is a Status of failure")
+            return
+        resource_type = target.resource_type
+        if target.verb == "list":
+            check_kind(data, resource_type.api_version, f"{resource_type.kind}List")
+        else:
+            check_object(data, resource_type.api_version, resource_type.kind, target.name, target.namespace)
 
 
 def _path(target: Target) -> str:
@@ -309,9 +320,7 @@ def _without_managed_fields(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _by_name(obj: Object) -> tuple[str, str]:
-    metadata = obj.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+    return obj["metadata"].get("namespace") or "", obj["metadata"]["name"]
 
 
 def _warning(header: str) -> str:

@@ -19,7 +19,7 @@ TOP = "evidence"
 MANIFEST, RESULT = "manifest.json", "result.json"
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_FILES = 20_000
-MAX_BYTES = 4 << 30
+MAX_BYTES = 2 << 30
 """Unpacked size at which a bundle is refused."""
 
 Role = Literal["result", "spec", "exemptions", "check", "snapshot", "key", "baseline"]

@@ -14,18 +14,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from pytest_kspec.cluster.gunzip import gunzip
 from pytest_kspec.errors import EvidenceError
-from pytest_kspec.evidence.manifest import MANIFEST, MAX_MANIFEST_BYTES, TOP, File, Manifest, decode
+from pytest_kspec.evidence.manifest import (
+    MANIFEST,
+    MAX_BYTES,
+    MAX_FILES,
+    MAX_MANIFEST_BYTES,
+    TOP,
+    File,
+    Manifest,
+    decode,
+)
 
 _CHUNK = 1 << 20
 _MAX_PADDING = 1 << 20
+_MAX_UNPACKED = MAX_BYTES + MAX_MANIFEST_BYTES + 2 * tarfile.BLOCKSIZE * (MAX_FILES + 1) + 2 * _MAX_PADDING
 
 
 def unpack(file: BinaryIO, target: Path, where: str, wanted: Callable[[File], bool]) -> Manifest:
     """Check all of a bundle and write what is `wanted` below the empty folder `target`. Raises EvidenceError."""
     file.seek(0)
     try:
-        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+        with gunzip(file, _MAX_UNPACKED) as stream:
             return _Reader(stream, where).run(target, wanted)
     except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
         raise EvidenceError(f"the bundle is damaged: {error}.", where=where) from error
@@ -35,7 +46,7 @@ def unpack(file: BinaryIO, target: Path, where: str, wanted: Callable[[File], bo
 
 
 class _Reader:
-    def __init__(self, stream: gzip.GzipFile, where: str) -> None:
+    def __init__(self, stream: BinaryIO, where: str) -> None:
         self._stream = stream
         self._where = where
 

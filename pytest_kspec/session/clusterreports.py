@@ -94,7 +94,8 @@ def _compliance(
     newest = known[-1] if known else None
     if newest is not None and compliancereport.same(newest, made):
         name, text = newest["metadata"]["name"], "unchanged"
-        if newest.get("status", {}).get("phase") == status["phase"]:
+        written = newest.get("status")
+        if isinstance(written, dict) and written.get("phase") == status["phase"]:
             return f"cr report: {cluster.name}: {namespace}/{name} ({text})"
         made["metadata"]["name"] = name  # its status was never written
     else:

@@ -16,8 +16,9 @@ import msgspec
 import yaml
 
 from pytest_kspec.cluster import open as sources
+from pytest_kspec.cluster.answers import has_name
 from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.errors import KspecError, NotServed, SourceError, UsageError
+from pytest_kspec.errors import KspecError, Malformed, NotServed, SourceError, UsageError
 from pytest_kspec.model.cr_base import ANNOTATION_VERSION, GROUP
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.globs import Globs, is_literal
@@ -44,6 +45,12 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
     source = sources.open_source(given, kubeconfig=kubeconfig)
     try:
         found = {one.name: one.raw for one in Inventory(source).list(SPEC_KIND, GROUP)}
+        if not all(
+            has_name(raw.get("metadata")) for raw in found.values()
+        ):  # each becomes the name of a file
+            raise Malformed(
+                f"a {SPEC_KIND} has no name, or one that no API server allows.", where=source.name
+            )
     except NotServed as error:
         raise UsageError(
             f"the cluster has no {SPEC_KIND}: {error.what}",

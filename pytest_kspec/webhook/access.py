@@ -6,12 +6,14 @@ reached: a connection remembers that for the rest of a scan, and a webhook runs 
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from pytest_kspec.cluster.http import Limits
 from pytest_kspec.cluster.kubeconfig import read_kubeconfig
+from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.open import open_source
 from pytest_kspec.cluster.write import Writer
@@ -19,7 +21,21 @@ from pytest_kspec.errors import SourceUnavailable, UsageError
 
 T = TypeVar("T")
 
-PATIENCE = Limits(connect_timeout_s=3.0, read_timeout_s=10.0, retries=1, backoff_s=0.2, retry_after_max_s=5.0)
+PATIENCE = Limits(
+    connect_timeout_s=3.0,
+    read_timeout_s=10.0,
+    retries=1,
+    backoff_s=0.2,
+    retry_after_max_s=5.0,
+    list_pages=100,
+    request_s=15.0,
+    list_s=30.0,
+    cluster_s=math.inf,  # a webhook runs for months
+    request_bytes=16 * MIB,
+    list_bytes=64 * MIB,
+    cluster_bytes=sys.maxsize,
+)
+"""For the few questions of a webhook: a cluster that does not answer soon must not occupy its threads."""
 
 
 class Access:

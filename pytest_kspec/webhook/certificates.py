@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from filelock import FileLock
 
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
-from pytest_kspec.errors import Conflict, KspecError
+from pytest_kspec.errors import Conflict, KspecError, Malformed
 from pytest_kspec.files import write_whole
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
@@ -156,9 +157,10 @@ class Secret:
         self, writer: Writer, change: Callable[[Material | None], Material | None]
     ) -> Material | None:
         found = writer.find("v1", "Secret", self._name, namespace=self._namespace)
-        fields = {
-            key: base64.b64decode(value).decode() for key, value in (found or {}).get("data", {}).items()
-        }
+        data = (found or {}).get("data") or {}
+        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+            raise Malformed(f"the Secret {self._namespace}/{self._name} has data that are not text.")
+        fields = {key: base64.b64decode(value).decode() for key, value in data.items()}
         annotations = (found or {}).get("metadata", {}).get("annotations") or {}
         if _MANAGED in annotations or (AUTHORITY_KEY not in fields and writer.served(*CERT_MANAGER)):
             # Its injector writes the caBundle: an empty bundle is not published.
@@ -188,6 +190,11 @@ class Secret:
         return after
 
 
+class _Registered(msgspec.Struct):
+    name: str
+    clientConfig: dict[str, Any]
+
+
 class Publisher:
     """Keeps `caBundle` of our webhooks right, and nothing else: in every ValidatingWebhookConfiguration that
     `kspec enforce --engine webhook` made, and in that of this name, if there is one.
@@ -215,16 +222,19 @@ class Publisher:
                 self._apply(writer, item, bundle)
 
     def _apply(self, writer: Writer, item: dict[str, Any], bundle: str) -> None:
-        webhooks = item.get("webhooks") or []
-        if all(one["clientConfig"].get("caBundle") == bundle for one in webhooks):
-            return
         name = item["metadata"]["name"]
+        try:
+            webhooks = msgspec.convert(item.get("webhooks") or [], list[_Registered])
+        except msgspec.ValidationError as error:
+            raise Malformed(f"{webhook.KIND} {name} is not readable: {error}.") from error
+        if all(one.clientConfig.get("caBundle") == bundle for one in webhooks):
+            return
         writer.apply(
             {
                 "apiVersion": webhook.API_VERSION,
                 "kind": webhook.KIND,
                 "metadata": {"name": name},
-                "webhooks": [{"name": one["name"], "clientConfig": {"caBundle": bundle}} for one in webhooks],
+                "webhooks": [{"name": one.name, "clientConfig": {"caBundle": bundle}} for one in webhooks],
             },
             field_manager=self.MANAGER,
         )

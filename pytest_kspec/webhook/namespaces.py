@@ -56,5 +56,7 @@ class NamespaceLabels:
             found = self._access.do(lambda writer: writer.get("v1", "Namespace", namespace))
         except KspecError:
             return None
-        labels = found.get("metadata", {}).get("labels") or {}
-        return {str(key): str(value) for key, value in labels.items()}
+        labels = found["metadata"].get("labels") or {}  # `get` knows that this is the Namespace
+        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+            return None
+        return labels

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.errors import SpecError
+from pytest_kspec.errors import Malformed, SpecError
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemption, load_exemptions
 from pytest_kspec.model.spec_document import RESOURCE_VERSION, SPEC_KIND
@@ -147,12 +147,16 @@ class Specs:
         if self.access is None:
             return []
         items = self.access.do(lambda writer: writer.list(RESOURCE_VERSION, SPEC_KIND))
+        for item in items:
+            if not isinstance(item.get("spec"), dict | None):
+                name = item["metadata"]["name"]
+                raise Malformed("spec is no object.", where=f"{SPEC_KIND}/{name}")
         return [
             {
                 "apiVersion": RESOURCE_VERSION,
                 "kind": SPEC_KIND,
                 "metadata": {"name": item["metadata"]["name"]},
-                "spec": item.get("spec", {}),
+                "spec": item.get("spec") or {},
             }
             for item in items
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import ssl
 import threading
@@ -15,6 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 PODS = "/api/v1/pods"
+
+
+class Wire(NamedTuple):
+    """A connection after the headers of a request. send: raises OSError where nobody listens any more."""
+
+    send: Callable[[bytes], object]
+    wait: Callable[[float], bool]
+    """For so many seconds; True as soon as the server ends."""
 
 
 class Request(NamedTuple):
@@ -30,13 +39,14 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """cut: send only this many bytes of the body, then break the connection."""
+    """cut: send only this many bytes of the body, then break the connection. act: write to the connection instead."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = {}  # noqa: RUF012  # never changed
     cut: int | None = None
     wait_s: float = 0.0
+    act: Callable[[Wire], None] | None = None
 
 
 Answer = Reply | Callable[[Request], Reply]
@@ -48,30 +58,42 @@ def status(code: int, message: str = "", **headers: str) -> Reply:
 
 
 def page(*items: Any, token: str = "") -> Reply:
-    return Reply(
-        {"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": token}, "items": list(items)}
-    )
+    return listing("Pod", *items, **{"continue": token})
 
 
-def group_version(*resources: tuple[str, str, bool]) -> Reply:
+def group_version(*resources: tuple[str, str, bool]) -> Answer:
     verbs = ["get", "list"]
-    return Reply(
-        {
+
+    def answer(request: Request) -> Reply:
+        body = {
             "kind": "APIResourceList",
+            "groupVersion": request.path.removeprefix("/apis/").removeprefix("/api/"),
             "resources": [
                 {"name": name, "kind": kind, "namespaced": namespaced, "verbs": verbs}
                 for name, kind, namespaced in resources
             ],
         }
+        return Reply(body)
+
+    return answer
+
+
+def listing(kind: str, *items: Any, api_version: str = "v1", **more: Any) -> Reply:
+    """A list as a real API server sends it."""
+    metadata = {"resourceVersion": "1", **more}
+    return Reply(
+        {"kind": f"{kind}List", "apiVersion": api_version, "metadata": metadata, "items": list(items)}
     )
 
 
-CORE = {
+CORE: dict[str, Answer | list[Answer]] = {
     "/api": Reply({"kind": "APIVersions", "versions": ["v1"]}),
     "/apis": Reply({"kind": "APIGroupList", "groups": []}),
     "/api/v1": group_version(("pods", "Pod", True), ("secrets", "Secret", True), ("pods/log", "Pod", True)),
     "/version": Reply({"gitVersion": "v1.30.1-eks-1"}),
-    "/api/v1/namespaces/kube-system": Reply({"metadata": {"uid": "u-1"}}),
+    "/api/v1/namespaces/kube-system": Reply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": "u-1"}}
+    ),
 }
 
 
@@ -104,6 +126,9 @@ class Api:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def wait(self, seconds: float) -> bool:
+        return self._stop.wait(seconds)
 
     @property
     def stopped(self) -> bool:
@@ -140,6 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.api.reply(
             Request(parts.path, query, headers, self.command, sent, fields, _peer(self.connection))
         )
+        if reply.act is not None:
+            with contextlib.suppress(OSError):
+                reply.act(Wire(self.connection.sendall, self.api.wait))
+            self.close_connection = True
+            return
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         try:
             self.send_response(reply.status)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cluster import auth, contexts, execplugin
-from pytest_kspec.cluster.http import Connection, Limits
+from pytest_kspec.cluster.http import Connection
 from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
 from tests.cluster.api import PODS, Api, Reply, kubeconfig, page, status

@@ -30,7 +30,7 @@ def shown(workloads: object) -> list[tuple[str, str]]:
 
 
 def test_objects_come_sorted_with_what_lists_leave_out() -> None:
-    source = Raw(b'{"items":[{"metadata":{"name":"b","namespace":"x"},"spec":{}}]}', b'{"items":null}')
+    source = Raw(b'[{"metadata":{"name":"b","namespace":"x"},"spec":{}}]', b"null")
     inventory = Inventory(source)
     (found,) = inventory.list("Pod")
     assert isinstance(found, Workload)
@@ -49,7 +49,7 @@ def test_objects_come_sorted_with_what_lists_leave_out() -> None:
 
 
 def test_each_kind_is_listed_once_and_so_is_a_refusal() -> None:
-    source = Raw(b'{"items":[]}', denied=["secrets"])
+    source = Raw(b"[]", denied=["secrets"])
     inventory = Inventory(source)
     for _ in range(3):
         inventory.pods()
@@ -219,18 +219,18 @@ def test_unexpected_types_spoil_one_pod_and_not_the_others(
 
 def test_an_item_that_is_no_object_fails_the_list() -> None:
     with pytest.raises(Malformed, match=r"^test: item 1 in the list of pods is no object\.$"):
-        Inventory(Raw(b'{"items":[{"metadata":{},"spec":{}},5]}')).pods()
+        Inventory(Raw(b'[{"metadata":{},"spec":{}},5]')).pods()
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        b'{"items":[{"metadata":{"name":"x"},"spec":{',
+        b'[{"metadata":{"name":"x"},"spec":{',
         b"<html>login</html>",
-        b'{"items":[{"metadata":{"name":"x"},"spec":{"a":NaN}}]}',
-        b'{"items":[{"metadata":{"name":"x"},"spec":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
-        b'{"items":[{"metadata":{"name":"x"},"spec":{"a":"\xff"}}]}',
-        b'{"items":[{"metadata":{"name":"\xff"},"spec":{}}]}',
+        b'[{"metadata":{"name":"x"},"spec":{"a":NaN}}]',
+        b'[{"metadata":{"name":"x"},"spec":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        b'[{"metadata":{"name":"x"},"spec":{"a":"\xff"}}]',
+        b'[{"metadata":{"name":"\xff"},"spec":{}}]',
         b"[" * 100_000 + b"]" * 100_000,
     ],
 )

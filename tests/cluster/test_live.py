@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.http import Limits
 from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.errors import AccessDenied, NotServed, SourceUnavailable
+from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo
-from tests.cluster.api import CORE, PODS, Api, Reply, Request, group_version, kubeconfig, page, status
+from tests.cluster.api import (
+    CORE,
+    PODS,
+    Api,
+    Reply,
+    Request,
+    group_version,
+    kubeconfig,
+    listing,
+    page,
+    status,
+)
 from tests.cluster.objects import pod
 
 QUICK = Limits(connect_timeout_s=2.0, read_timeout_s=0.5, retries=2, backoff_s=0.01, retry_after_max_s=0.2)
@@ -82,7 +93,8 @@ def test_a_list_that_always_expires_is_an_error(start: Start) -> None:
 
     inventory, api = start({PODS: expire})
     with pytest.raises(
-        SourceUnavailable, match=r"the list of pods expired 4 times before its last page \(410 Gone\)"
+        SourceUnavailable,
+        match=r"the list of pods expired 4 times before its last page \(410 Gone, or another",
     ):
         inventory.pods()
     assert len(api.paths(PODS)) == 8
@@ -129,15 +141,15 @@ def test_a_bad_moment_is_survived(bad: Reply, start: Start) -> None:
         (status(500, "etcd\nis gone"), "cannot list pods: HTTP 500: etcd is gone."),
         (page(pod("a"))._replace(cut=20), "the API server does not answer"),
         (page()._replace(wait_s=3), "the API server does not answer (ReadTimeoutError)"),
-        (Reply(b"<html>Log in</html>"), "the list of pods is not valid JSON."),
-        (Reply(b'{"items":[{"metadata":{}'), "the list of pods is not valid JSON."),
+        (Reply(b"<html>Log in</html>"), "the list of pods is no JSON object."),
+        (Reply(b'{"items":[{"metadata":{}'), "the list of pods is not one complete JSON document."),
         (Reply(b"{}", 302, {"Location": "http://127.0.0.1:1/"}), "cannot list pods: HTTP 302."),
     ],
 )
 def test_a_bad_day_is_an_error_in_the_end(bad: Reply, message: str, start: Start) -> None:
     inventory, api = start({PODS: bad})
     began = time.monotonic()
-    with pytest.raises(SourceUnavailable, match=r"^prod: ") as raised:
+    with pytest.raises((SourceUnavailable, Malformed), match=r"^prod: ") as raised:
         inventory.pods()
     assert message in str(raised.value)
     assert str(raised.value).count("(") == str(raised.value).count(")")  # a text that was cut is closed
@@ -189,9 +201,9 @@ def test_only_metadata_of_secrets_is_asked_for_and_kept(start: Start) -> None:
         "metadata": {"name": "s", "namespace": "x", "annotations": annotations},
         "data": {"a": "hunter2"},
     }
-    inventory, api = start({"/api/v1/secrets": page(secret)})
+    inventory, api = start({"/api/v1/secrets": listing("Secret", secret)})
     (page_,) = inventory.source.pages(next(t for t in inventory.types() if t.kind == "Secret"))
-    assert b"hunter2" not in page_
+    assert b"hunter2" not in bytes(page_)
     (found,) = inventory.list("Secret")
     assert found.raw == {
         "metadata": {"name": "s", "namespace": "x", "annotations": {}},
@@ -292,36 +304,14 @@ def test_aggregated_discovery(start: Start) -> None:
             "/api answers with no JSON: not a Kubernetes API server?",
         ),
         ({"/api": Reply([1])}, SourceUnavailable, "something else than a discovery document"),
-        ({"/api": Reply({}), "/apis": Reply({})}, SourceUnavailable, "its discovery lists no kinds"),
+        (
+            {"/api": Reply({}), "/apis": Reply({})},
+            Malformed,
+            "/api is no discovery document: it is no APIVersions.",
+        ),
+        ({"/api/v1": group_version()}, SourceUnavailable, "its discovery lists no kinds"),
         ({"/api/v1": status(500)}, SourceUnavailable, "/api/v1 answers with HTTP 500"),
         ({"/api": Reply(b"[" * 100_000)}, SourceUnavailable, "/api answers with no JSON"),
-        (
-            {"/api/v1": Reply({"resources": [{"name": "..", "kind": "Up", "verbs": ["list"]}]})},
-            SourceUnavailable,
-            "its discovery holds '..', which is not a name",
-        ),
-        (
-            {
-                "/apis": Reply(
-                    {
-                        "kind": "APIGroupDiscoveryList",
-                        "items": [
-                            {
-                                "metadata": {"name": "x.io"},
-                                "versions": [
-                                    {
-                                        "version": "v1",
-                                        "resources": [{"resource": "../../../home/.x", "verbs": ["list"]}],
-                                    }
-                                ],
-                            }
-                        ],
-                    }
-                )
-            },
-            SourceUnavailable,
-            "its discovery holds '../../../home/.x', which is not a name",
-        ),
     ],
 )
 def test_without_discovery_every_kind_is_an_error(

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import snapshot as snapshots
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
 from pytest_kspec.cluster.open import open_source
 from pytest_kspec.cluster.record import record
 from pytest_kspec.cluster.redact import REMOVED
-from pytest_kspec.errors import AccessDenied, NotServed, ReportError, SourceUnavailable, UsageError
+from pytest_kspec.errors import (
+    AccessDenied,
+    NotServed,
+    ReportError,
+    SourceUnavailable,
+    Unreachable,
+    UsageError,
+)
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 from tests.cluster.objects import deployment, obj, pod
 
@@ -235,11 +241,13 @@ def test_a_cut_archive_is_damaged(cut: int, tmp_path: Path) -> None:
 
 
 def test_an_archive_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "MAX_ARCHIVE_BYTES", 1 << 20)
+    monkeypatch.setenv("KSPEC_CLUSTER_MIB", "2")
     path = tmp_path / "s.tar.gz"
     archive(path, ("s/zeros.json", bytes(8 << 20)), ("s/snapshot.json", b"{}"))
     assert path.stat().st_size < 50_000
-    with pytest.raises(SourceUnavailable, match="unpacks to more than"):
+    with pytest.raises(
+        SourceUnavailable, match=r"zeros\.json is larger than 1 MiB\. KSPEC_CLUSTER_MIB raises this bound"
+    ):
         Inventory(open_source(str(path))).pods()
 
 
@@ -295,7 +303,7 @@ class Failing(MemorySource):
 
 
 @pytest.mark.parametrize(
-    "error", [SourceUnavailable("gone."), KeyboardInterrupt(), OSError(28, "No space left on device")]
+    "error", [Unreachable("gone."), KeyboardInterrupt(), OSError(28, "No space left on device")]
 )
 def test_nothing_is_left_of_a_recording_that_fails(path: Path, error: BaseException) -> None:
     expected = ReportError if isinstance(error, OSError) else type(error)

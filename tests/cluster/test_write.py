@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.errors import (
@@ -121,10 +121,13 @@ def test_warnings_of_the_server_are_heard(start: Start) -> None:
     assert heard == ['v1 ConfigMap is "old"']
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff"])
-def test_an_answer_that_is_no_object(start: Start, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [(b"[1]", "is no JSON object"), (b"{", "is not valid JSON"), (b"\xff", "is not valid JSON")],
+)
+def test_an_answer_that_is_no_object(start: Start, body: bytes, what: str) -> None:
     writer, _ = start({MAP: Reply(body)})
-    with pytest.raises(SourceUnavailable, match="cannot apply ConfigMap a/m: the answer is no JSON object"):
+    with pytest.raises(SourceUnavailable, match=f"cannot apply ConfigMap a/m: the answer {what}"):
         writer.apply(OBJECT)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cluster.http import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.open import open_source
 from pytest_kspec.cluster.record import record

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.http import Limits
+from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.errors import AccessDenied, Conflict, NotFound, NotServed, Refused, SourceUnavailable
