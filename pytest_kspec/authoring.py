@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,20 @@ from pytest_kspec.model.check import Check, RequirementsOf, Severity
 F = TypeVar("F", bound=Callable[..., Any])
 
 ATTRIBUTE = "__kspec_check__"
+_noted: ContextVar[list[Check] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[list[Check]]:
+    """Every check that is made in the block, wherever it is."""
+    made: list[Check] = []
+    token = _noted.set(made)
+    try:
+        yield made
+    finally:
+        _noted.reset(token)
+
+
 TITLE_LIMIT = 100
 _ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
 
@@ -47,8 +63,15 @@ def check(
     """
 
     def decorate(func: F) -> F:
-        path = Path(inspect.getsourcefile(func) or func.__code__.co_filename)
-        line = func.__code__.co_firstlineno
+        if not inspect.isfunction(func):
+            caller = sys._getframe(1)
+            raise CheckError(
+                f"check {id!r}: it is not a function but a {type(func).__name__}.",
+                where=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+                fix="Put @check on an ordinary function, below no other decorator than marks.",
+            )
+        code = inspect.unwrap(func).__code__
+        path, line = Path(code.co_filename), code.co_firstlineno
         problems = []
         if not isinstance(id, str) or not _ID.fullmatch(id):
             problems.append(f"id {id!r} is not of the form 'area.thing' or 'area.thing[part]'.")
@@ -98,6 +121,8 @@ def check(
             cluster_wide=cluster_wide,
         )
         setattr(func, ATTRIBUTE, made)
+        if (noted := _noted.get()) is not None:
+            noted.append(made)
         return func
 
     return decorate

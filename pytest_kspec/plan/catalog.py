@@ -15,14 +15,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest_kspec
-from pytest_kspec.authoring import ATTRIBUTE
+from pytest_kspec.authoring import ATTRIBUTE, noting
 from pytest_kspec.errors import CheckError, UsageError
 from pytest_kspec.model.catalogue import catalogues, controls_of, refs_to
 from pytest_kspec.model.check import Check
 from pytest_kspec.plan.importing import import_file
+from pytest_kspec.plan.uncollected import refuse_uncollected
 
 Importer = Callable[[Path, Path], ModuleType]
 """From a module, and the file or folder that was named for it, to the module."""
+_MADE = "__kspec_made__"
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,17 @@ def _builtin() -> Iterator[Entry]:
             yield replace(entry, check=replace(entry.check, controls=controls_of(refs_to(entry.check.id))))
 
 
-def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
-    seen: set[Path] = set()
+def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
+    seen: dict[Path, None] = {}
+    made: list[Check] = []
+    entries: list[Entry] = []
+    others: dict[Path, None] = {}
     # Folders first: a file of one that is named by itself too has the conftest.py and the package of the folder.
     for given in sorted(paths, key=Path.is_file):
         if given.is_dir():
-            files = sorted(
-                p for p in given.rglob("*.py") if p.name.startswith("test_") or p.stem.endswith("_test")
-            )
+            everything = sorted(given.rglob("*.py"))
+            files = [p for p in everything if p.name.startswith("test_") or p.stem.endswith("_test")]
+            others |= dict.fromkeys(everything)
             if not files:
                 raise UsageError("no check modules (test_*.py) in this folder.", where=str(given))
         elif given.is_file():
@@ -113,9 +118,15 @@ def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
         for file in files:
             if file.resolve() in seen:
                 continue
-            seen.add(file.resolve())
-            found = list(_checks_of(importer(file, given), builtin=False))
+            seen[file.resolve()] = None
+            with noting() as new:
+                module = importer(file, given)
+            # Kept with the module: imported once, it may be asked for again.
+            new = vars(module).setdefault(_MADE, new)
+            made += new
+            found = list(_checks_of(module, builtin=False))
             if not found:
+                refuse_uncollected([], new, [file], [])
                 raise CheckError(
                     "no check in this file.",
                     where=str(file),
@@ -123,7 +134,14 @@ def _custom(paths: Sequence[Path], importer: Importer) -> Iterator[Entry]:
                 )
             for entry in found:
                 _require_controls(entry.check)
-            yield from found
+            entries += found
+    refuse_uncollected(
+        [entry.check for entry in entries],
+        made,
+        seen,
+        [path for path in others if path.resolve() not in seen],
+    )
+    return entries
 
 
 def _require_controls(check: Check) -> None:
@@ -145,7 +163,7 @@ def _require_controls(check: Check) -> None:
 def _checks_of(module: ModuleType, *, builtin: bool) -> Iterator[Entry]:
     for value in vars(module).values():
         made = getattr(value, ATTRIBUTE, None) if callable(value) else None
-        if isinstance(made, Check) and value.__module__ == module.__name__:
+        if isinstance(made, Check) and made.func is value and value.__module__ == module.__name__:
             yield Entry(made, module, builtin)
 
 

@@ -1,0 +1,132 @@
+"""A `@check` is collected, or an error that names its place: never nothing."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.errors import CheckError
+from pytest_kspec.plan.catalog import load_catalog
+
+HEAD = """\
+import functools, pytest, pytest_kspec
+from pytest_kspec import check
+MADE = functools.partial(check, title="T", severity="low", remediation="R.")
+
+@check(id="acme.good", title="T", severity="low", remediation="R.")
+def test_good():
+    '''Why.'''
+
+"""
+CHECK = '@check(id="acme.lost", title="T", severity="low", remediation="R.")\n'
+LINE = HEAD.count("\n") + 1
+
+
+def write(folder: Path, text: str, name: str = "test_it.py", head: str = HEAD) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(head + text)
+    return path
+
+
+def method(
+    check: str = CHECK, of: str = "Test", above: str = "", below: str = "", head: str = "def test_lost(self):"
+) -> str:
+    inner = f"{above}{check}{below}{head}\n    '''Why.'''\n"
+    return f"class {of}:\n" + textwrap.indent(inner, "    ")
+
+
+FUNCTION = "def test_lost():\n    '''Why.'''\n"
+WRAP = "def hide(func):\n    def wrapper():\n        func()\n    return wrapper\n"
+WRAPS = WRAP.replace("    def wrapper", "    @functools.wraps(func)\n    def wrapper")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (method(), 1, "it is in the class Test"),
+        (method(of="Checks"), 1, "it is in the class Checks"),
+        (method(above="@staticmethod\n", head="def test_lost():"), 1, "it is in the class Test"),
+        (method(below="@staticmethod\n", head="def test_lost():"), 1, "not a function but a staticmethod"),
+        (method(below="@classmethod\n", head="def test_lost(cls):"), 1, "not a function but a classmethod"),
+        (method(below="@property\n"), 1, "not a function but a property"),
+        (method(CHECK.replace("@check", "@pytest_kspec.check")), 1, "it is in the class Test"),
+        (method('@MADE(id="acme.lost")\n'), 1, "its name is given to something else"),
+        ("class A:\n" + textwrap.indent(method(), "    "), 2, "it is in the class Test"),
+        ("def outer():\n" + textwrap.indent(CHECK + FUNCTION, "    "), 1, "it is in the function outer"),
+        ("async def outer():\n" + textwrap.indent(CHECK + FUNCTION, "    "), 1, "it is in the function outer"),
+        (CHECK + "class TestLost:\n    '''Why.'''\n", 0, "not a function but a type"),
+        (CHECK + "@pytest.fixture\n" + FUNCTION, 0, "not a function but a FixtureFunctionDefinition"),
+        ("@pytest.fixture\n" + CHECK + FUNCTION, 0, "the decorator above @check hides it"),
+        (CHECK + "async " + FUNCTION, 0, "no yield, no async def"),
+        (CHECK + FUNCTION + "    yield\n", 0, "no yield, no async def"),
+        (CHECK + "async " + FUNCTION + "    yield\n", 0, "no yield, no async def"),
+        (CHECK + FUNCTION + "test_lost = 1\n", 0, "its name is given to something else"),
+        (CHECK + FUNCTION + "def test_lost():\n    pass\n", 0, "its name is given to something else"),
+        (CHECK + FUNCTION + "del test_lost\n", 0, "its name is given to something else"),
+        (WRAP + "@hide\n" + CHECK + FUNCTION, 4, "the decorator above @check hides it"),
+        (WRAPS + "@hide\n" + CHECK + FUNCTION, 5, "the decorator above @check hides it"),
+        (CHECK + "@functools.partial\n" + FUNCTION, 0, "not a function but a partial"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("head", [HEAD, HEAD[: HEAD.index("@check")]], ids=["beside", "alone"])
+def test_a_check_that_would_vanish(tmp_path: Path, text: str, line: int, said: str, head: str) -> None:
+    path = write(tmp_path / "checks", text, head=head)
+    for named in (path, path.parent):
+        for _ in range(2):  # a module that is imported already is judged in the same way
+            with pytest.raises(CheckError) as caught:
+                load_catalog([named])
+            assert said in str(caught.value)
+            assert f"{path}:{head.count(chr(10)) + 1 + line}" in str(caught.value)
+
+
+def test_files_that_are_not_modules_of_checks(tmp_path: Path) -> None:
+    folder = tmp_path / "checks"
+    write(folder, "")
+    for name, said in (
+        ("labels.py", "its file is not called test_*.py"),
+        ("conftest.py", "its file is not called test_*.py"),
+        ("__init__.py", "its file is not called test_*.py"),
+        ("inner/labels.py", "its file is not called test_*.py"),
+    ):
+        path = write(folder, CHECK + FUNCTION, name, head="from pytest_kspec import check\n")
+        with pytest.raises(CheckError) as caught:
+            load_catalog([folder])
+        assert f"{path}:2" in str(caught.value)
+        assert said in str(caught.value)
+        path.unlink()
+    assert "acme.good" in load_catalog([folder]).entries
+
+
+def test_a_check_that_is_imported_from_a_file_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, CHECK + FUNCTION, "shared_checks.py", head="from pytest_kspec import check\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    checks = write(tmp_path / "checks", "from shared_checks import test_lost\n")
+    with pytest.raises(CheckError, match="its file is not collected") as caught:
+        load_catalog([checks])
+    assert f"{path}:2" in str(caught.value)
+
+
+def test_what_is_collected(tmp_path: Path) -> None:
+    more = CHECK.replace("lost", "{}")
+    text = (
+        "if True:\n" + textwrap.indent(more.format("branch") + FUNCTION.replace("lost", "branch"), "    ")
+        + "if not True:\n" + textwrap.indent(more.format("never") + FUNCTION.replace("lost", "never"), "    ")
+        + '@pytest.mark.skip\n' + more.format("marked") + FUNCTION.replace("lost", "marked")
+        + more.format("any-name") + FUNCTION.replace("test_lost", "any_name")
+        + "from pytest_kspec import check as mine\n" + more.format("alias").replace("@check", "@mine") + FUNCTION
+    )  # fmt: skip
+    folder = write(tmp_path / "checks", text).parent
+    write(
+        folder,
+        "from .test_it import test_good as again\n" + CHECK + FUNCTION,
+        "more_test.py",
+        head="from pytest_kspec import check\n",
+    )
+    catalog = load_catalog([folder, folder / "test_it.py"])
+    own = {name for name in catalog.entries if name.startswith("acme.")}
+    assert own == {f"acme.{name}" for name in ("good", "branch", "marked", "any-name", "alias", "lost")}
