@@ -9,21 +9,17 @@ stay the smaller part.
 from __future__ import annotations
 
 import copy
-import re
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.controlplane import namespaces
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
 from tests.effort import with_fixtures
-from tests.rules.pod_security import reported, shape, violations
+from tests.live.standards import OPEN, compare, enforced, submit
 from tests.rules.pods import GOOD_CONTAINER, GOOD_POD, containers, pods
 
-VERSIONS = (0, 8, 19, 22, 24, 25, 29, 30, 31, 33, 34, 35, 36, 37, "latest")
-LEVELS = ("baseline", "restricted")
 PODS = 500
 EPHEMERAL = 100
 PASSING = {
@@ -37,76 +33,27 @@ PASSING = {
 }
 DEBUG = {"name": "debug", "image": "example.com/debug:1"}
 COUNTED: Counter[str] = Counter()
-_REFUSED = re.compile(r'violates PodSecurity "[a-z]+:[\w.]+": (.*)', re.DOTALL)
-_DETAIL = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
-
-
-def version_label(version):
-    return version if isinstance(version, str) else f"v1.{version}"
 
 
 @pytest.fixture(scope="module")
 def standards(control_plane: ControlPlane):
-    """(namespace, level, minor) for each level and version, and a namespace that enforces nothing."""
-    made = []
-    namespaces.create(control_plane, "pss-open", {"pod-security.kubernetes.io/enforce": "privileged"})
-    for level in LEVELS:
-        for version in VERSIONS:
-            name = f"pss-{level}-{version}"
-            labels = {
-                "pod-security.kubernetes.io/enforce": level,
-                "pod-security.kubernetes.io/enforce-version": version_label(version),
-            }
-            namespaces.create(control_plane, name, labels)
-            made.append((name, level, 37 if version == "latest" else version))
-    yield made
-    for name in ("pss-open", *(name for name, _, _ in made)):
-        namespaces.delete(control_plane, name)
+    with enforced(control_plane, "pss") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def running(control_plane, standards):
     """The same, with a passing pod in each namespace: ephemeral containers come to pods that are there."""
-    for name in ("pss-open", *(name for name, _, _ in standards)):
+    for name in (f"pss-{OPEN}", *(name for name, _, _ in standards)):
         answer = control_plane.request("POST", f"/api/v1/namespaces/{name}/pods", PASSING)
         assert answer.status == 201, answer
     return standards
 
 
-def submit(plane, namespace, pod):
-    return plane.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
-
-
-def reasons(message):
-    """What the API server names, without details and plurals: 'hostPort, privileged'."""
-    found = _REFUSED.search(message)
-    assert found, message
-    named = _DETAIL.sub("", found[1]).split(", ")
-    return {"forbidden AppArmor profile" if name.startswith("forbidden AppArmor") else name for name in named}
-
-
-def compare(pod, standards, send):
-    """`send`: namespace → the API server's answer to this pod."""
-    answer = send("pss-open")
-    if answer.status not in (200, 201):
-        assert answer.status == 422, answer
-        COUNTED["invalid"] += 1
-        return
-    COUNTED["valid"] += 1
-    for namespace, level, minor in standards:
-        found = violations(shape(pod), level, minor)
-        answer = send(namespace)
-        assert answer.status in (200, 201, 403), answer
-        theirs = reasons(answer.body["message"]) if answer.status == 403 else set()
-        COUNTED["refused" if theirs else "admitted"] += 1
-        COUNTED.update(f"{name} {level}" for name in found)
-        assert (namespace, reported(found, minor)) == (namespace, theirs), found
-
-
 @with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_admitted_where_we_find_nothing(control_plane, standards, pod):
-    compare(pod, standards, lambda namespace: submit(control_plane, namespace, pod))
+    compare(pod, standards, lambda namespace: submit(control_plane, namespace, pod), COUNTED)
 
 
 @with_fixtures(EPHEMERAL)
@@ -120,7 +67,7 @@ def test_ephemeral_containers(control_plane, running, debug, profile):
         path = f"/api/v1/namespaces/{namespace}/pods/passing/ephemeralcontainers?dryRun=All"
         return control_plane.request("PATCH", path, body, content_type=STRATEGIC_PATCH)
 
-    compare(pod, running, send)
+    compare(pod, running, send, COUNTED)
 
 
 def test_most_pods_said_something():
