@@ -39,6 +39,7 @@ LONGEST = (
     "plugin/test_store.py",
     "parity/test_generated_pods.py",
     "plugin/test_baseline.py",
+    "live/test_yaml_referee.py",
     "storage/test_durability.py",
     "live/test_snapshot_equals_live.py",
     "cli/test_fix.py",

@@ -161,6 +161,14 @@ class Inventory:
             self._held[id(kinds)] = known
         return known
 
+    def unevaluated(self, kinds: PodKinds) -> tuple[str, ...]:
+        """What looks like pods and is not evaluated. Of a cluster, only what was listed for a check: nothing is asked.
+
+        Raises SourceError.
+        """
+        known = self.held(kinds) if self._open_ended else self._held.get(id(kinds))
+        return known.rest if known is not None else ()
+
     def _held_in_manifests(self, kinds: PodKinds) -> Held:
         builtin = {(t.group, t.kind) for t in builtin_types()}
         pods: list[Workload] = []

@@ -11,15 +11,19 @@ from pytest_kspec.errors import SourceUnavailable
 
 MAX_COMPARED_BYTES = 4 << 20
 """Size up to which keys are compared: of larger files, which tools write, the last of two equal keys counts."""
+MAX_TEXTS_BYTES = 64 << 20
+"""Size up to which a file may hold several documents; one list may be larger."""
 
 _BETWEEN = re.compile(r"(?:\s|^---[^\n{\[]*$)*", re.MULTILINE)
 
 
 def json_texts(raw: Buffer) -> list[bytes] | None:
-    """The documents of a file that holds more than one; None where it is no JSON after all.
+    """The documents of a file that holds more than one; None where it is no JSON after all, or too large.
 
     Between documents there may be white space or a line of `---`.
     """
+    if len(raw) > MAX_TEXTS_BYTES:
+        return None
     try:
         text = bytes(raw).decode("utf-8-sig")
     except UnicodeDecodeError:

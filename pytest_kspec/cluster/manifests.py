@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,8 +137,7 @@ class ManifestSource:
 
     def notes(self) -> Sequence[str]:
         """What of a folder was not evaluated, and why: templates that are not rendered, files without objects."""
-        folder = self._load().folder
-        return tuple(folder.notes()) if folder is not None else ()
+        return self._load().notes
 
     def _load(self) -> _Held:
         if self._held is None:
@@ -151,7 +151,7 @@ class ManifestSource:
                 else:
                     held.add_file(read(self.ref, stream=True), self.ref)
             if not held.types and not held.empty_list:
-                notes = "; ".join(held.folder.notes()) if held.folder else ""
+                notes = "; ".join(held.notes)
                 raise SourceUnavailable(
                     f"no Kubernetes objects found{f': {notes}' if notes else ''}.",
                     where=self.ref,
@@ -185,6 +185,11 @@ class _Held:
             for group, kind, namespace in self._named
             if self.types[group, kind].namespaced and (namespace or (group, kind) in builtin)
         )
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Of the folder, once it is read."""
+        return tuple(self.folder.notes()) if self.folder is not None else ()
 
     def add_folder(self) -> None:
         """Every file of the folder. Raises SourceUnavailable that names every bad file, not only the first."""

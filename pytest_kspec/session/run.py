@@ -403,7 +403,7 @@ def remove_shared_folder(path: Path) -> None:
 def _unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
     """Which pods in objects of foreign kinds no check is given, or ""."""
     try:
-        found = inventory.held(pod_kinds(spec.pod_templates)).rest
+        found = inventory.unevaluated(pod_kinds(spec.pod_templates))
     except SourceError as error:
         return f"whether other kinds hold pod templates is unknown: {error.what}"
     if not found:
