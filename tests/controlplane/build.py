@@ -74,7 +74,6 @@ def cache_folder(module: Path | None = None, flags: Sequence[str] | None = None)
     module: folder of the Go module, the control plane's if none is given
     """
     module = module or HERE
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     digest = hashlib.sha256()
     for part in (
         (module / "go.mod").read_bytes(),
@@ -83,7 +82,12 @@ def cache_folder(module: Path | None = None, flags: Sequence[str] | None = None)
         f"{platform.system()} {platform.machine()}".encode(),
     ):
         digest.update(hashlib.sha256(part).digest())
-    return Path(root) / "pytest-kspec" / module.name / digest.hexdigest()[:16]
+    return cache_root() / module.name / digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """Where tests keep between runs what takes long to get."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-kspec"
 
 
 def binary(name: str, say: Callable[[str], None] = _say) -> Path:

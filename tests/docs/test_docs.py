@@ -143,8 +143,8 @@ def test_every_option_has_a_heading() -> None:
     assert [h for h in headings if h.startswith("--")] == [
         f"--kspec-{name}"
         for name in (
-            *("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on", "baseline", "report"),
-            *("store", "store-reports", "run-by"),
+            *("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on"),
+            *("check-timeout", "allow-empty", "baseline", "report", "store", "store-reports", "run-by"),
         )
     ]
     assert {h for h in headings if h.startswith("--")} == {
