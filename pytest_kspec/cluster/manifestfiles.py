@@ -97,7 +97,8 @@ class Folder:
             )
         if self.overlays:
             overlays = sorted(self.overlays)
-            patches = f"; {len(self.patches)} files are patches or sources of theirs" if self.patches else ""
+            are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
+            patches = f"; {len(self.patches)} {are} of theirs" if self.patches else ""
             yield (
                 f"kustomizations are not built, so that what they change is not evaluated: {_few(overlays)}{patches}. "
                 f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"
@@ -226,7 +227,9 @@ def is_object(data: Any) -> bool:
 
 
 def looks_like_manifest(raw: Buffer, *, json: bool) -> bool:
-    """Whether text that cannot be parsed was meant to be a manifest."""
+    """Whether text that cannot be parsed was meant to be a manifest; of text in UTF-16 nobody can say."""
+    if b"\0" in bytes(raw[:4]) or bytes(raw[:2]) in (b"\xff\xfe", b"\xfe\xff"):
+        return True
     return all(pattern.search(raw) for pattern in (_IN_JSON if json else _KEYS_OF_MANIFEST))
 
 

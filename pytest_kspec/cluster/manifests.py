@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import yaml
 from pytest_kspec.cluster.answers import Buffer, Wrong, split_list
 from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.jsondocs import json_texts, refuse_doubled_keys
-from pytest_kspec.cluster.kinds import builtin_types, type_of
+from pytest_kspec.cluster.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.listed import PodPage
 from pytest_kspec.cluster.manifestfiles import (
     MAX_STREAM_BYTES,
@@ -35,6 +35,7 @@ from pytest_kspec.cluster.manifestfiles import (
 )
 from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.model.podkinds import pod_kinds
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
 STDIN = "-"
@@ -178,12 +179,12 @@ class _Held:
         self._named: set[tuple[str, str, str]] = set()
 
     def namespaces(self) -> frozenset[str]:
-        """Those that objects of a namespaced kind are in. Custom objects without one may belong to the cluster."""
-        builtin = {(t.group, t.kind) for t in builtin_types()}
+        """Those that objects of a namespaced kind are in. Objects of unknown kinds without one may be the cluster's."""
+        known = {(t.group, t.kind) for t in builtin_types()} | _namespaced_kinds()
         return frozenset(
             namespace or _DEFAULT
             for group, kind, namespace in self._named
-            if self.types[group, kind].namespaced and (namespace or (group, kind) in builtin)
+            if self.types[group, kind].namespaced and (namespace or (group, kind) in known)
         )
 
     @cached_property
@@ -352,7 +353,8 @@ class _Held:
         _refuse_misspelt(api_version, kind, place)
 
     def _type(self, api_version: str, kind: str, namespace: str) -> tuple[str, str]:
-        found = type_of(api_version, kind, namespaced=bool(namespace))
+        group = split_api_version(api_version)[0]
+        found = type_of(api_version, kind, namespaced=bool(namespace) or (group, kind) in _namespaced_kinds())
         key = (found.group, kind)
         known = self.types.get(key)
         if known is None or (found.namespaced and not known.namespaced):
@@ -388,6 +390,12 @@ def _items(raw: Buffer) -> Buffer | None:
         return split_list(raw).items
     except Wrong:
         return None
+
+
+@cache
+def _namespaced_kinds() -> frozenset[tuple[str, str]]:
+    """Kinds of other projects that hold pods, which run in the namespace of the object."""
+    return frozenset(key for key in pod_kinds() if key[1] != "*" and not key[1].startswith("Cluster"))
 
 
 def _refuse_misspelt(api_version: str, kind: str, place: str) -> None:

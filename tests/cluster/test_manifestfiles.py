@@ -34,7 +34,8 @@ def lay(folder: Path, files: dict[str, Any]) -> str:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(folder)
 
 
@@ -123,6 +124,8 @@ def test_bases_and_overlays(tmp_path: Path) -> None:
         ("x.yaml", "apiVersion: v1\nmetadata: {name: a}\nspec: {}\n", "it has no kind"),
         ("x.yaml", "metadata: {name: a}\nspec: {}\n", "it has no apiVersion and kind"),
         ("x.yaml", TEMPLATE, "Render the Helm chart first"),
+        ("x.yaml", b"\xff\xfek\0", "not a text file in UTF-8"),
+        ("x.yaml", b"apiVersion: v1\nkind: Pod # \xe9\n", "x.yaml:2: this is not a text file in UTF-8"),
         ("x.json", '{"apiVersion": "v1", "kind": "Pod", ', "not valid JSON"),
         ("x.json", {"kind": "List", "items": [{"kind": "Pod"}]}, "it has no apiVersion"),
         ("x.json", [1, {"apiVersion": "v1", "kind": "Pod"}], "Expected `object`, got `int`"),

@@ -41,6 +41,7 @@ def test_namespaces_are_those_that_objects_are_in(tmp_path: Path) -> None:
         "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: reader}\n---\n"
         "kind: ClusterIssuer\napiVersion: cert-manager.io/v1\nmetadata: {name: acme}\n---\n"
         "kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: tls, namespace: certs}\n---\n"
+        "kind: Workflow\napiVersion: argoproj.io/v1alpha1\nmetadata: {generateName: w-}\n---\n"
         "kind: Namespace\napiVersion: v1\nmetadata: {name: labelled, labels: {a: b}}\n---\n"
         "kind: List\napiVersion: v1\nitems:\n"
         "- {kind: Role, apiVersion: rbac.authorization.k8s.io/v1, metadata: {generateName: r-, namespace: listed}}\n"
@@ -54,6 +55,19 @@ def test_namespaces_are_those_that_objects_are_in(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert inventory.namespace_labels == {"labelled": {"a": "b"}}
     assert inventory.unlabelled_namespaces == ("certs", "default", "listed", "pods", "shop")
+
+
+def test_objects_that_hold_pods_are_in_a_namespace_even_if_none_is_written(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "kind: Rollout\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: web}\nspec: {}\n---\n"
+        "kind: ClusterWorkflowTemplate\napiVersion: argoproj.io/v1alpha1\nmetadata: {name: all}\nspec: {}\n"
+    )
+    inventory = Inventory(open_source(str(tmp_path)))
+    assert [item.name for item in inventory.list("Namespace")] == ["default"]
+    assert [str(item.ref) for item in inventory.list("Rollout")] == ["Rollout default/web"]
+    assert [str(item.ref) for item in inventory.list("ClusterWorkflowTemplate")] == [
+        "ClusterWorkflowTemplate all"
+    ]
 
 
 def test_default_deny_is_evaluated_by_the_policies_in_the_files() -> None:
