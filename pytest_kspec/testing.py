@@ -14,8 +14,8 @@ from typing import Any
 from pytest_kspec.authoring import ATTRIBUTE
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.model import clock
-from pytest_kspec.model.check import Check
+from pytest_kspec.model import annotated, clock
+from pytest_kspec.model.check import Check, Requirement
 from pytest_kspec.model.exemption import Exemptions
 from pytest_kspec.model.result import CheckResult
 from pytest_kspec.model.specfile import spec_from_part
@@ -61,10 +61,15 @@ def evaluate(
     grouping = Grouping()
     asked = loaded.spec.namespace_scope
     scope = ScopeView(asked, inventory) if asked is not None and not made.cluster_wide else None
-    return [
-        _run(made, CheckContext(inventory, grouping, loaded.spec, planned.requirement, known, scope=scope))
-        for planned in plan.planned
-    ]
+
+    def context(requirement: Requirement) -> CheckContext:
+        allowed = loaded.spec.annotation_exemptions
+        annotating = annotated.matcher(allowed, requirement.id, made.severity, clock.now())
+        return CheckContext(
+            inventory, grouping, loaded.spec, requirement, known, scope=scope, annotated=annotating
+        )
+
+    return [_run(made, context(planned.requirement)) for planned in plan.planned]
 
 
 def _run(made: Check, context: CheckContext) -> CheckResult:

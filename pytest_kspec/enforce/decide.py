@@ -416,7 +416,9 @@ def _judge(
             failures.append(Failure(policy, rule.requirement.id, outcome.error, outcome.internal, denies))
             continue
         matcher = policy.matcher(outcome.rule, moment)
-        found += _listed(new, policy, rule, outcome.violations, matcher.fresh() if matcher else None)
+        annotated = policy.annotated(outcome.rule, moment)
+        carried = annotated.match(new.annotations, new.owner) if annotated is not None else None
+        found += _listed(new, policy, rule, outcome.violations, matcher.fresh() if matcher else None, carried)
     if not found and not failures:
         return ALLOWED
     denied = any(failure.denies for failure in failures) or any(
@@ -431,6 +433,7 @@ def _listed(
     rule: EnforcedRule,
     violations: Sequence[Violation],
     matcher: ExemptionMatcher | None,
+    carried: AppliedExemption | None,
 ) -> list[Found]:
     """The first open and the first exempted ones. All are asked for: one that no exemption covers denies."""
     exemptions: dict[str, AppliedExemption | None] = {}  # by container: nothing else of a violation counts
@@ -439,11 +442,12 @@ def _listed(
     for violation in violations:
         name = violation.container
         if matcher is None:
-            exemption = None
+            exemption = carried
         elif name in exemptions:
             exemption = exemptions[name]
         else:
-            exemption = exemptions[name] = matcher.match(new.ref, new.owner, new.labels, name)
+            by_spec = matcher.match(new.ref, new.owner, new.labels, name)
+            exemption = exemptions[name] = carried if by_spec is None else by_spec
         exempted = exemption is not None
         if len(listed[exempted]) == MOST_LISTED:
             more[exempted] += 1

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 from pytest_kspec.enforce.modes import Mode, asked_mode
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, enforcement_plan
+from pytest_kspec.model import annotated
 from pytest_kspec.model.activation import ActivationClock
+from pytest_kspec.model.annotated import AnnotationMatcher
 from pytest_kspec.model.exemption import Exemption, ExemptionMatcher, Exemptions
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.model.specfile import LoadedSpec
@@ -70,6 +72,7 @@ class Policy:
         self._cluster = cluster
         self._version = version
         self._exemptions = [*spec.exemptions, *more_exemptions]
+        self._annotations = spec.spec.annotation_exemptions
         self._clock = ActivationClock(spec.spec.time_based_activation)
         self._timed = self._at(now or datetime.now(UTC))
 
@@ -111,6 +114,13 @@ class Policy:
     def matcher(self, index: int, moment: datetime) -> ExemptionMatcher:
         """The exemptions of the rule of this index."""
         return self._now(moment).matchers[index]
+
+    def annotated(self, index: int, moment: datetime) -> AnnotationMatcher | None:
+        """The exemptions that objects may carry themselves from the rule of this index; None: none."""
+        if self._annotations is None:
+            return None
+        rule = self.rules[index]
+        return annotated.matcher(self._annotations, rule.requirement.id, rule.check.severity, moment)
 
     def _now(self, moment: datetime) -> _Timed:
         if not self._timed.since <= moment < self._timed.until:

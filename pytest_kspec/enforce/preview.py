@@ -16,6 +16,8 @@ from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
 from pytest_kspec.errors import KspecError, Malformed
+from pytest_kspec.model import annotated
+from pytest_kspec.model.annotated import AnnotationMatcher
 from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
 from pytest_kspec.model.finding import ResourceRef, plain, statement
 from pytest_kspec.model.resources import Resource, Workload, unknown_labels
@@ -23,7 +25,7 @@ from pytest_kspec.model.scope import in_scope
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import not_allowed
 
-_Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher]]
+_Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher, AnnotationMatcher | None]]
 _Evaluate = Callable[[EnforcedRule, Any], Sequence[Violation]]
 
 
@@ -58,7 +60,15 @@ def preview(
     exemptions = Exemptions(plan.exemptions, plan.moment)
     errors: list[str] = []
     scoped = _scope(plan, inventory, errors)
-    rules = [(rule, exemptions.for_check(rule.requirement.id, cluster)) for rule in plan.rules]
+    allowed = plan.spec.spec.annotation_exemptions
+    rules = [
+        (
+            rule,
+            exemptions.for_check(rule.requirement.id, cluster),
+            annotated.matcher(allowed, rule.requirement.id, rule.check.severity, plan.moment),
+        )
+        for rule in plan.rules
+    ]
     pods = [pair for pair in rules if pair[0].target == "pods"]
     services = [pair for pair in rules if pair[0].target == "services"]
     found: dict[tuple[ResourceRef, tuple[tuple[str, str], ...]], list[ResourceRef]] = {}
@@ -95,7 +105,7 @@ def _violations(
 ) -> tuple[tuple[str, str], ...]:
     said = []
     owner = _owner(item)
-    for index, (rule, matcher) in enumerate(rules):
+    for index, (rule, matcher, annotating) in enumerate(rules):
         if not plan.holds(rule, item.namespace):
             continue
         key = (index, id(item.shape if isinstance(item, Workload) else item))
@@ -109,6 +119,8 @@ def _violations(
             continue
         for violation in known[key]:
             if matcher and matcher.match(item.ref, owner, item.labels, violation.container):
+                continue
+            if annotating is not None and annotating.match(annotated.annotations_of(item), owner):
                 continue
             path = item.path_of(violation.path) if isinstance(item, Workload) else violation.path
             text = statement(path, plain(violation.actual), violation.expected)

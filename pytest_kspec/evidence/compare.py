@@ -140,7 +140,7 @@ class _Comparison:
     def _place(self, text: str) -> str:
         """`specs/prod.yaml:3:5` → `files/prod.yaml:3:5`."""
         path, position = _split(text)
-        return self._places.get(normpath(path), path) + position
+        return self._places.get(normpath(path), normpath(path) if path else "") + position
 
 
 def _equal_text(was: Any, now: Any) -> bool:

@@ -17,6 +17,7 @@ from pytest_kspec.cluster.snapshotfile import ARCHIVES, INDEX
 from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.evidence.manifest import RESULT, Replay
 from pytest_kspec.evidence.pack import Content
+from pytest_kspec.model import annotated
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import load_exemptions
 from pytest_kspec.model.result import ClusterResult, ScanResult
@@ -135,6 +136,8 @@ def _exemption_files(result: ScanResult, spec_files: set[str]) -> Iterator[str]:
     for cluster in result.clusters:
         for use in cluster.exemptions:
             path = use.location.rsplit(":", 2)[0]
+            if use.name.startswith(annotated.NAME):
+                continue  # it stands on an object of the snapshot
             if path and not _part_of_the_tool(path) and os.path.abspath(path) not in spec_files:
                 seen[path] = None
     for path in seen:

@@ -59,6 +59,8 @@ RULES: dict[str, Rule] = {
     "compliance.frameworks[].controls": Rule("tree", ("id",)),
     "compliance.frameworks[].controls[].mappings": SET,
     "checks": SET,
+    "annotationExemptions.checks": VALUE,
+    "annotationExemptions.namespaces": VALUE,
     "policyExemptions": Rule("named", ("name",)),
     "clusterRef": WHOLE,
     "namespaceScope": WHOLE,

@@ -28,7 +28,7 @@ from pytest_kspec.model.spec_base import (
     SpecModel,
     Text,
 )
-from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.model.spec_exemption import AnnotationExemptions, Exemption
 from pytest_kspec.model.spec_fields import Containers
 from pytest_kspec.model.spec_operator import (
     Enforcement,
@@ -330,6 +330,9 @@ class ClusterSpecification(SpecModel):
     compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
     checks: list[Text] = Field(
         default_factory=list, description="Paths of check modules, relative to the specification's folder."
+    )
+    annotation_exemptions: AnnotationExemptions | None = Field(
+        None, description="What objects may exempt themselves from, by annotations. Unset: nothing."
     )
     policy_exemptions: list[Exemption] = Field(
         default_factory=list, description="Findings that are accepted."

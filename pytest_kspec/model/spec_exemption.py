@@ -7,9 +7,9 @@ match everything, is refused here: neither does what its author thinks.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, model_validator
 
 from pytest_kspec.model.everything import matches_all
 from pytest_kspec.model.globs import Globs, is_literal
@@ -169,3 +169,27 @@ class Exemption(Expiring):
                 raise ValueError(
                     f"resources[{index}]: {inner!r} is in none of the namespaces, so it can never match."
                 )
+
+
+def _some_checks(value: list[str]) -> list[str]:
+    if matches_all(value, "checks"):
+        raise ValueError("its patterns match every name: say which checks annotations may exempt from.")
+    return value
+
+
+class AnnotationExemptions(SpecModel):
+    """What objects may exempt themselves from, by an annotation kspec.io/exempt.<check>. Unset: nothing."""
+
+    checks: Annotated[list[Text], Field(min_length=1), AfterValidator(_some_checks)] = Field(
+        description="Check ids; `*` and `?` are wildcards, an id without [part] covers all."
+    )
+    namespaces: list[NamespacePattern] = Field(
+        default_factory=list, description="Namespaces of such objects; `*` and `?` are wildcards. Empty: all."
+    )
+    max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
+        90, description="How many days ahead the end (until=…) of one may be."
+    )
+    require_reason: StrictBool = Field(True, description="Each must give a reason.")
+    max_severity: Literal["low", "medium", "high", "critical"] = Field(
+        "medium", description="Highest severity of a check that it may exempt from."
+    )

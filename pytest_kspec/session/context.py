@@ -14,6 +14,7 @@ from pytest_kspec.session.findings import Findings, Grouping
 
 if TYPE_CHECKING:
     from pytest_kspec.cluster.inventory import Inventory
+    from pytest_kspec.model.annotated import AnnotationMatcher
     from pytest_kspec.model.check import Requirement
     from pytest_kspec.model.finding import Finding
     from pytest_kspec.model.spec import ClusterSpecification
@@ -133,8 +134,9 @@ class CheckContext:
         knows: Callable[[Finding], bool] | None = None,
         scope: ScopeView | None = None,
         verifier: Callable[[], SignatureVerifier] | None = None,
+        annotated: AnnotationMatcher | None = None,
     ) -> None:
-        """verifier: of the run; None: one of its own."""
+        """verifier: of the run; None: one of its own. annotated: exemptions in annotations, where they may matter."""
         self.inventory = inventory
         self.signatures = Signatures(spec, verifier or make_verifier)
         self._scope = scope
@@ -148,6 +150,7 @@ class CheckContext:
             knows,
             scope.covers if scope is not None else None,
             lambda: inventory.mounting,
+            annotated,
         )
         self.cluster = Cluster(inventory, self.findings)
         self.rbac = Rbac(self.cluster)

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import Malformed
+from pytest_kspec.model.annotated import AnnotationMatcher, annotations_of
 from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
 from pytest_kspec.model.finding import (
@@ -159,6 +160,7 @@ class Findings:
         knows: Callable[[Finding], bool] | None = None,
         covers: Callable[[ResourceRef], bool] | None = None,
         mounting: Callable[[], Mapping[tuple[str, str], bool]] | None = None,
+        annotated: AnnotationMatcher | None = None,
     ) -> None:
         """`covers`: whether an object is in the scope of the specification; what is said of others does not count.
 
@@ -166,6 +168,7 @@ class Findings:
         """
         self._mounting = mounting
         self._matcher = matcher
+        self._annotated = annotated
         self._covers = covers
         self._knows = knows
         self._grouping = grouping or Grouping()
@@ -219,6 +222,8 @@ class Findings:
         if key in self._single:
             return
         exemption = self._matcher.match(ref, owner, labels, container) if self._matcher else None
+        if exemption is None and self._annotated is not None and isinstance(resource, Resource):
+            exemption = self._annotated.match(resource.annotations, ref)
         self._single[key] = Finding(
             ref, owner, path, actual, expected, message, container, 1, exemption,
             fix=None if exemption else plain(fix),
@@ -288,18 +293,19 @@ class Findings:
             if not members:
                 return
         split: dict[AppliedExemption | None, list[Workload]] = {None: members}
-        if self._matcher:
+        if self._matcher or self._annotated is not None:
             split = {}
             # Pods of one owner differ in name and labels only: one answer does, unless an exemption asks.
             place = members[0].place
             finding = (owner, place, violation.path, repr(violation.actual), violation.expected, message)
-            samples = members if self._matcher.per_object else members[:1]
-            for member in samples:
+            each = self._matcher.per_object or self._annotated is not None
+            for member in members if each else members[:1]:
                 exemption = self._matcher.match(
                     member.ref, owner, member.labels, violation.container, finding
                 )
-                some = split.setdefault(exemption, [])
-                some.extend([member] if self._matcher.per_object else members)
+                if exemption is None and self._annotated is not None:
+                    exemption = self._annotated.match(annotations_of(member), owner)
+                split.setdefault(exemption, []).extend([member] if each else members)
         for exemption, some in split.items():
             place = some[0].place
             key = (

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,15 @@ from pytest_kspec.cluster import open as sources
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
+from pytest_kspec.model import annotated
 from pytest_kspec.model.activation import inactive_reason
 from pytest_kspec.model.check import Requirement, Severity, Verdict
 from pytest_kspec.model.clock import now
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
+from pytest_kspec.model.finding import AppliedExemption, ResourceRef
 from pytest_kspec.model.podkinds import pod_kinds
-from pytest_kspec.model.resources import NAMES_SHOWN, unknown_labels
+from pytest_kspec.model.resources import NAMES_SHOWN, Resource, unknown_labels
 from pytest_kspec.model.result import (
     CheckResult,
     ClusterResult,
@@ -114,8 +117,12 @@ class Run:
         baseline = self.options.baseline
         knows = baseline.knows(target.name, name) if baseline is not None else None
         scope = None if planned.entry.check.cluster_wide else self._scope(spec, target)
+        asked, requirement = spec.spec.spec, planned.requirement
+        annotating = annotated.matcher(
+            asked.annotation_exemptions, requirement.id, planned.entry.check.severity, self.started
+        )
         return CheckContext(
-            *known, spec.spec.spec, planned.requirement, spec.exemptions, knows, scope, lambda: self._verifier
+            *known, asked, requirement, spec.exemptions, knows, scope, lambda: self._verifier, annotating
         )
 
     @cached_property
@@ -136,6 +143,24 @@ class Run:
             self._scopes[key] = ScopeView(scope, known[0])
         return self._scopes[key]
 
+    def _refused_annotations(self, spec: SpecRun, target: Target, inventory: Inventory) -> tuple[str, ...]:
+        """Annotations that mean to exempt and have no effect, and why."""
+        key = (spec.spec.path, target.source.ref)
+        if key not in self._annotations:
+            allowed = spec.spec.spec.annotation_exemptions
+            planned = spec.plan.planned
+            asked = {item.requirement.id: item.entry.check.severity for item in planned}
+            try:
+                found = annotated.notes(_annotatable(spec, inventory), allowed, asked, self.started)
+            except SourceError as error:
+                found = (f"whether objects carry exemptions is unknown: {error.what}",) if allowed else ()
+            self._annotations[key] = found
+        return self._annotations[key]
+
+    @cached_property
+    def _annotations(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        return {}
+
     def inactive(self, spec: SpecRun) -> str:
         """Why the specification asks for nothing at the moment of this run, or ""."""
         return inactive_reason(spec.spec.spec.time_based_activation, self.started)
@@ -144,6 +169,7 @@ class Run:
         """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
         facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": "", "files": ""}
+        facts["annotations"] = ""
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -163,6 +189,7 @@ class Run:
             notes = getattr(target.source, "notes", None)
             facts["files"] = "\n".join(notes()) if notes is not None else ""
             facts["templates"] = _unexamined(known[0], spec.spec.spec)
+            facts["annotations"] = "\n".join(self._refused_annotations(spec, target, known[0]))
         return facts
 
     def close(self) -> None:
@@ -262,7 +289,11 @@ class Run:
             spec_version=spec.spec.version,
             spec_path=spec.spec.path,
             checks=tuple(checks),
-            exemptions=(*spec.exemptions.report(uses, complete=complete), *_namespace_levels(spec.spec)),
+            exemptions=(
+                *spec.exemptions.report(uses, complete=complete),
+                *_namespace_levels(spec.spec),
+                *_annotated(checks),
+            ),
             not_evaluated=(*spec.plan.not_evaluated, *self._left_out(spec, facts)),
             evidence=Evidence(
                 next((t.source.ref for t in spec.targets if t.name == name), ""),
@@ -292,6 +323,7 @@ class Run:
             ("timeBasedActivation", self.inactive(spec)),
             ("workloads", facts["templates"]),
             *(("manifests", note) for note in facts["files"].splitlines()),
+            *((annotated.KEY, note) for note in facts["annotations"].splitlines()),
         ):
             if why:
                 yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
@@ -413,6 +445,46 @@ def _unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
         "pods in kinds that are not Kubernetes' own were not evaluated (name their place in workloads.podTemplates, or "
         f"scan a cluster, which has their pods): {', '.join(found[:NAMES_SHOWN])}{more}"
     )
+
+
+_PODS = {"workloads", "pods", "containers"}
+
+
+def _annotatable(spec: SpecRun, inventory: Inventory) -> Iterator[Resource]:
+    """Objects whose annotations may mean to exempt. Where that is not allowed, none are read for this alone."""
+    allowed = spec.spec.spec.annotation_exemptions is not None
+    if allowed or any(
+        _PODS & signature(item.entry.check.func).parameters.keys() for item in spec.plan.planned
+    ):
+        for item in inventory.workloads(pod_kinds(spec.spec.spec.pod_templates)):
+            if allowed or item.is_pod or inventory.source.kind == "manifests":
+                yield item
+    if allowed:
+        yield from inventory.list("Service", "")
+
+
+def _annotated(checks: Iterable[CheckResult]) -> list[ExemptionUse]:
+    """Exemptions that objects carry themselves, as far as they cover findings."""
+    found: dict[AppliedExemption, tuple[ResourceRef, int]] = {}
+    for check in checks:
+        for finding in check.findings:
+            applied = finding.exemption
+            if applied is not None and applied.name.startswith(annotated.NAME):
+                found[applied] = (finding.resource, found.get(applied, (finding.resource, 0))[1] + 1)
+    return [
+        ExemptionUse(
+            applied.name,
+            applied.reason,
+            "",
+            applied.expires_at,
+            annotated.location(applied, ref),
+            "used",
+            count,
+        )
+        for applied, (ref, count) in sorted(
+            found.items(), key=lambda item: (item[0].name, item[0].expires_at)
+        )
+    ]
 
 
 def _unlabelled(inventory: Inventory, scope: ScopeView | None) -> str:

@@ -11,6 +11,7 @@ from pytest_kspec.enforce.cel.places import SERVICES, Judging, Place
 from pytest_kspec.enforce.cel.rules import problems
 from pytest_kspec.enforce.cel.text import NotExpressible, any_of, concat, parenthesised
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, NotEnforceable
+from pytest_kspec.model.annotated import may_exempt
 from pytest_kspec.model.check import Check
 
 _VARIABLE = re.compile(r"variables\.([A-Za-z_][A-Za-z0-9_]*)")
@@ -83,10 +84,17 @@ def _requirement(
     cluster: str | None,
     variables: dict[str, str],
 ) -> str:
+    first = rules[0]
+    if may_exempt(plan.spec.spec.annotation_exemptions, first.requirement.id, first.check.severity):
+        raise NotExpressible(
+            "annotations may exempt from it until a date (annotationExemptions), and CEL has no clock; "
+            "the webhook does it"
+        )
     whole: list[str] = []
     by_container: list[tuple[str, str]] = []
+    chosen = {id(exemption) for exemption in exempting.chosen(plan, first.requirement.id, cluster)}
     for index, exemption in enumerate(plan.exemptions):
-        if exemption not in exempting.chosen(plan, rules[0].requirement.id, cluster):
+        if id(exemption) not in chosen:
             continue
         condition = exempting.object_condition(exemption)
         name = f"exempt{index}"
