@@ -6,7 +6,7 @@ else that looks like a pod or a container is found by its shape, so that it can 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from pytest_kspec.cluster.decode import Controller, controller_of_raw
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, split_api_version
 from pytest_kspec.cluster.shapes import Shapes
+from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.model.podkinds import EVERY, Keys, Part, PodKinds, PodPlace
 from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape, Resource, Workload
 
@@ -35,18 +36,31 @@ class HeldWorkload(Workload):
     controller: of the object, if it has one. several: its kind may hold more than one pod
     """
 
-    __slots__ = ("_places", "controller", "several")
+    __slots__ = ("_metadata", "_places", "controller", "several")
 
     controller: Controller | None
     several: bool
     _pod_spec: dict[str, Any]
     _places: Places
+    _metadata: Any
     patchable = False
 
     @property
     def pod_spec(self) -> dict[str, Any]:
         """The pod spec; put together of the places that the kind keeps it in."""
         return self._pod_spec
+
+    def _of_pod(self, key: str) -> Mapping[str, str]:
+        if self._metadata is None:
+            raise NotApplicable(
+                f"the {key} of the pods of {self.ref} are not known: what makes them adds its own."
+            )
+        found = self._metadata.get(key) if isinstance(self._metadata, dict) else self._metadata
+        if found is None:
+            return {}
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+            return found
+        raise Malformed(f"{self.template_path}metadata.{key} is not a map of text.", where=str(self.ref))
 
     @property
     def place(self) -> str:
@@ -129,8 +143,7 @@ class _Walk:
         if not isinstance(spec, dict):
             self._add({}, {}, path, (), several, malformed=("spec", spec))
             return
-        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-        self._pod(spec, annotations, path, f"{path}.spec", several, partial=partial)
+        self._pod(spec, {} if metadata is None else metadata, path, f"{path}.spec", several, partial=partial)
 
     def _spec(self, spec: Any, path: str, several: bool, *, partial: bool) -> None:
         if not isinstance(spec, dict):
@@ -139,7 +152,7 @@ class _Walk:
             self._pod(spec, None, path, path, several, partial=partial)
 
     def _pod(
-        self, spec: dict[str, Any], annotations: Any, path: str, spec_at: str, several: bool, *, partial: bool
+        self, spec: dict[str, Any], metadata: Any, path: str, spec_at: str, several: bool, *, partial: bool
     ) -> None:
         places: list[tuple[str, str]] = []
         chosen = spec
@@ -154,7 +167,7 @@ class _Walk:
                 places += _by_index(whole, listed, name, spec_at)
         if partial and not any(chosen.get(name) for name in CONTAINER_LISTS):
             return
-        self._add(chosen, annotations, path, (*places, ("spec", spec_at)), several)
+        self._add(chosen, metadata, path, (*places, ("spec", spec_at)), several)
 
     def _parts(self, value: Any, path: str, raw: Any, at: str, several: bool, place: PodPlace) -> None:
         """A pod put together of containers here and fields there."""
@@ -199,13 +212,15 @@ class _Walk:
     def _add(
         self,
         spec: dict[str, Any],
-        annotations: Any,
+        metadata: Any,
         path: str,
         places: Places,
         several: bool,
         *,
         malformed: tuple[str, Any] | None = None,
     ) -> None:
+        """metadata: of the pod; None where nobody knows it."""
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         texts = annotations if isinstance(annotations, dict) else {}
         wrong = [(f"metadata.annotations[{k}]", v) for k, v in texts.items() if not isinstance(v, str)]
         if annotations is not None and not isinstance(annotations, dict):
@@ -224,6 +239,7 @@ class _Walk:
         pod.namespace = resource.namespace
         pod._pod_spec = spec
         pod._places = places
+        pod._metadata = metadata
         pod.controller = controller_of_raw(resource.raw)
         pod.several = several
         self.pods.append(pod)

@@ -8,6 +8,7 @@ import pytest
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.errors import NotApplicable
 from pytest_kspec.model.podkinds import PodPlace, pod_kinds
 from pytest_kspec.testing import evaluate
 from tests.cluster.objects import controlled, obj, pod, replica_set
@@ -235,6 +236,18 @@ def test_a_specification_names_kinds_of_its_own(holds: str, value: Any, path: st
     added = {"apiGroup": "example.com", "kind": "Thing", "path": "spec.parts.*", "holds": holds}
     spec = {"workloads": {**PRIVILEGED["workloads"], "podTemplates": [added]}}
     assert paths(item, spec=spec) == [f"Thing shop/it: {path}.securityContext.privileged"]
+
+
+def test_labels_of_the_pods_are_those_of_the_template_or_unknown() -> None:
+    job = foreign("Job", "batch.volcano.sh/v1", spec={"tasks": [{"name": "a.b", "template": TEMPLATE}]})
+    (held,) = Inventory(MemorySource([job], kind="manifests")).held(pod_kinds()).pods
+    assert held.pod_labels == {"a": "b"}
+    assert held.matches({"matchLabels": {"a": "b"}})
+    assert held.pod_annotations == {}
+    prometheus = foreign("Prometheus", "monitoring.coreos.com/v1", spec={"containers": [BAD]})
+    (held,) = Inventory(MemorySource([prometheus], kind="manifests")).held(pod_kinds()).pods
+    with pytest.raises(NotApplicable, match="the labels of the pods of Prometheus shop/it are not known"):
+        held.matches({"matchLabels": {"a": "b"}})
 
 
 def test_in_a_cluster_whole_templates_are_read_and_their_copies_left_out() -> None:
