@@ -89,7 +89,10 @@ def held_pods(resource: Resource, group: str, kinds: PodKinds, shapes: Shapes) -
         return Examined([], [])
     walk = _Walk(resource, kinds, shapes)
     walk.object(resource.raw, "", places, 0)
-    return Examined(walk.pods, walk.rest())
+    rest = walk.rest()
+    if any(place.partial and place.holds in ("podSpec", "podTemplate") for place in places):
+        rest.append("spec: the containers that its operator adds")
+    return Examined(walk.pods, rest)
 
 
 class _Walk:
@@ -182,7 +185,9 @@ class _Walk:
                     continue
                 found_at = ".".join(filter(None, (base_at, *part.keys)))
                 if field in CONTAINER_LISTS:
-                    self._containers(field, found, found_at, _value(base, part.defaults), place, spec, places)
+                    more = part.defaults
+                    defaults = _value(raw if more.rooted else value, more.keys) if more else None
+                    self._containers(field, found, found_at, defaults, place, spec, places)
                 elif field == "volumes":
                     for entry_at, entry in _entries(found, found_at) if isinstance(found, list) else ():
                         _append(spec, places, field, entry, entry_at)
@@ -267,7 +272,7 @@ class _Walk:
                     found.append(f"{at}.podSpecPatch")
                 stack += [(f"{at}.{key}", item, key in _LISTED) for key, item in value.items()]
             elif isinstance(value, list):
-                stack += [(path, item, listed) for path, item in _entries(value, at)]
+                stack += [(path, item, listed or _is_named(item)) for path, item in _entries(value, at)]
         return sorted(set(found))
 
 
@@ -280,6 +285,10 @@ def _append(spec: dict[str, Any], places: list[tuple[str, str]], field: str, ent
 
 def _is_container(value: dict[str, Any]) -> bool:
     return _has_image(value) and not _OF_CONTAINER.isdisjoint(value)
+
+
+def _is_named(value: Any) -> bool:
+    return _has_image(value) and isinstance(value.get("name"), str)
 
 
 def _has_image(value: Any) -> bool:

@@ -18,11 +18,14 @@ Keys = tuple[str, ...]
 
 
 class Part(NamedTuple):
-    """A place that a field of a composed pod comes from. rooted: from the root of the object, not below the path."""
+    """A place that a field of a composed pod comes from. rooted: from the root of the object, not below the path.
+
+    defaults: place of what holds for all containers that are here, or None
+    """
 
     keys: Keys
     rooted: bool = False
-    defaults: Keys = ()
+    defaults: Part | None = None
 
 
 class PodPlace(NamedTuple):
@@ -77,8 +80,12 @@ def _parts(text: str) -> tuple[Part, ...]:
     found = []
     for place in text.split(","):
         path, _, defaults = place.partition("+")
-        found.append(Part(_keys(path.removeprefix("^")), path.startswith("^"), _keys(defaults)))
+        found.append(_part(path)._replace(defaults=_part(defaults) if defaults else None))
     return tuple(found)
+
+
+def _part(path: str) -> Part:
+    return Part(_keys(path.removeprefix("^")), path.startswith("^"))
 
 
 def _keys(path: str) -> Keys:

@@ -15,6 +15,7 @@ from tests.cluster.objects import controlled, obj, pod, replica_set
 
 BAD = {"name": "app", "image": "x:1", "securityContext": {"privileged": True}}
 POD = {"containers": [BAD]}
+OPERATOR = "spec: the containers that its operator adds"
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
 PRIVILEGED = {
     "workloads": {"containers": {"forbidden": [{"key": "securityContext.privileged", "value": True}]}}
@@ -53,7 +54,7 @@ def test_every_kind_of_the_table_is_evaluated(group: str, kind: str, place: PodP
     item = foreign(kind, f"{group}/v1", **at(place.keys, held))
     path = ".".join(place.keys).replace(".*", "[0]") + (".spec" if place.holds == "podTemplate" else "")
     assert paths(item) == [f"{kind} shop/it: {path}.containers[app].securityContext.privileged"]
-    assert listed(item) == ()
+    assert listed(item) == ((f"{kind} shop/it at {OPERATOR}",) if place.partial else ())
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,21 @@ def test_fields_of_a_pod_come_from_where_the_kind_has_them() -> None:
     }
 
 
+def test_a_spark_driver_is_a_container_with_the_image_of_the_application() -> None:
+    context = {"securityContext": {"privileged": True}}
+    spark = foreign(
+        "SparkApplication",
+        "sparkoperator.k8s.io/v1beta2",
+        spec={"image": "spark:4", "driver": context, "executor": {"instances": 1, "sidecars": [BAD]}},
+    )
+    assert paths(spark) == [
+        "SparkApplication shop/it: spec.driver.securityContext.privileged",
+        "SparkApplication shop/it: spec.executor.sidecars[app].securityContext.privileged",
+    ]
+    pods = Inventory(MemorySource([spark], kind="manifests")).held(pod_kinds()).pods
+    assert [[c.raw["image"] for c in pod.containers] for pod in pods] == [["spark:4"], ["spark:4", "x:1"]]
+
+
 def test_a_step_has_what_the_step_template_says() -> None:
     task = foreign(
         "Task",
@@ -178,9 +194,11 @@ def test_containers_that_an_operator_completes_are_listed_not_judged() -> None:
         spec={"containers": [{"name": "prometheus", "securityContext": {"privileged": True}}, BAD]},
     )
     assert paths(prometheus) == ["Prometheus shop/it: spec.containers[app].securityContext.privileged"]
-    assert listed(prometheus) == ("Prometheus shop/it at spec.containers[prometheus]",)
+    assert listed(prometheus) == ("Prometheus shop/it at spec.containers[prometheus] and 1 more",)
     whole = foreign("Prometheus", "monitoring.coreos.com/v1", spec={"image": "q", "resources": {}})
-    assert listed(whole) == ("Prometheus shop/it at spec",)
+    assert listed(whole) == ("Prometheus shop/it at spec and 1 more",)
+    bare = foreign("Prometheus", "monitoring.coreos.com/v1", spec={"replicas": 2})
+    assert listed(bare) == (f"Prometheus shop/it at {OPERATOR}",)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +208,7 @@ def test_containers_that_an_operator_completes_are_listed_not_judged() -> None:
         ({"jobs": {"x.y": {"image": "a", "command": ["b"]}}}, "spec.jobs.x.y"),
         ({"containers": [{"name": "only-a-name"}]}, "spec.containers[only-a-name]"),
         ({"initContainers": [{"image": "x"}]}, "spec.initContainers[0]"),
+        ({"extra": [{"name": "a", "image": "x"}]}, "spec.extra[a]"),
         ({"pod": {"podSpecPatch": "hostNetwork: true"}}, "spec.pod.podSpecPatch"),
     ],
 )
