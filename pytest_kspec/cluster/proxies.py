@@ -91,7 +91,7 @@ def _wanted(server: SplitResult, no_proxy: str) -> bool:
     """Go's rules (golang.org/x/net/http/httpproxy): never for this machine; NO_PROXY has names, domains, addresses,
     networks, each but the last with an optional port.
     """
-    host, port = (server.hostname or "").lower(), str(server.port or _PORTS[server.scheme])
+    host, port = _ascii(server.hostname or ""), str(server.port or _PORTS[server.scheme])
     if host == "localhost":
         return False
     address = _address(host)
@@ -105,18 +105,25 @@ def _wanted(server: SplitResult, no_proxy: str) -> bool:
                 return False
             continue
         name, only = _split_port(entry)
+        below = name.startswith((".", "*."))  # only what is below this domain
+        name = _ascii(name.removeprefix("*").removeprefix("."))
         if only and only != port:
             continue
         other = _address(name)
         if other is not None or address is not None:
             if other is not None and other == address:
                 return False
-        elif name and (
-            host.endswith("." + name.removeprefix("*").removeprefix("."))
-            or (host == name and not name.startswith((".", "*.")))
-        ):
+        elif name and (host.endswith("." + name) or (host == name and not below)):
             return False
     return True
+
+
+def _ascii(host: str) -> str:
+    """As it is asked for in the DNS."""
+    try:
+        return host.encode("idna").decode().lower() if not host.isascii() else host.lower()
+    except UnicodeError:
+        return host.lower()
 
 
 def _split_port(entry: str) -> tuple[str, str]:
