@@ -126,11 +126,15 @@ def test_odd_entries_are_passed_over(tmp_path: Path) -> None:
     assert contexts(str(tmp_path / "config")) == ["a", "b"]
 
 
-def test_naming_a_cluster_does_not_import_the_client(tmp_path: Path) -> None:
+def test_neither_naming_nor_reading_a_cluster_imports_the_client(tmp_path: Path) -> None:
     config = kubeconfig(tmp_path, "http://127.0.0.1:1")
     code = (
         "import sys\nfrom pytest_kspec.cluster.open import open_source\nfrom pytest_kspec.cluster import inventory\n"
-        f"inventory.Inventory(open_source('prod', kubeconfig={config!r}))\n"
+        f"source = open_source('prod', kubeconfig={config!r})\ninventory.Inventory(source)\n"
+        "from pytest_kspec.errors import SourceUnavailable\nfrom pytest_kspec.cluster.live import LiveSource\n"
+        "from pytest_kspec.cluster.http import Limits\n"
+        f"source = LiveSource('prod', kubeconfig={config!r}, limits=Limits(retries=0))\n"
+        "try:\n    source.info()\nexcept SourceUnavailable:\n    pass\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'kubernetes', 'pydantic', 'filelock'}))"
     )
     done = subprocess.run(
