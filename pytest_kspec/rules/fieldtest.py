@@ -41,11 +41,13 @@ class FieldTest(NamedTuple):
     """A condition on a field, typed. required: whether it must hold; else whether it must not.
 
     wanted: one of these; of a required list all of them. low, high: bounds. only: what a list may hold.
-    exists: of an alternative that is about the field being set.
+    exists: of an alternative that is about the field being set. kind, is_list: of the field, looked up once.
     """
 
     required: bool
     field: PodField
+    kind: str
+    is_list: bool
     wanted: tuple[Any, ...] = ()
     low: Any = None
     high: Any = None
@@ -64,6 +66,8 @@ class FieldTest(NamedTuple):
         test = cls(
             required,
             field,
+            kind,
+            field.is_list,
             tuple(typed(kind, value) for value in given),
             low,
             high,
@@ -82,10 +86,9 @@ class FieldTest(NamedTuple):
         """Whether a value (of the right type; None for unset) is as the condition says."""
         if self.exists is not None:
             return (value not in EMPTY) == self.exists
-        kind = self.field.scalar
-        if self.field.is_list:
+        if self.is_list:
             return self._list_meets(value or ())
-        return value is not None and self._one(value if self.pattern else typed(kind, value))
+        return value is not None and self._one(value if self.pattern else typed(self.kind, value))
 
     def _one(self, value: Any) -> bool:
         if self.pattern is not None:
@@ -95,7 +98,7 @@ class FieldTest(NamedTuple):
         return value in self.wanted
 
     def _list_meets(self, raw: Any) -> bool:
-        items = raw if self.pattern else [typed(self.field.scalar, item) for item in raw]
+        items = raw if self.pattern else [typed(self.kind, item) for item in raw]
         if self.pattern is not None or self.is_range:
             return (all if self.required else any)(map(self._one, items))
         if self.field.path[-2:] == CAPABILITIES_ADD and not (self.required and self.wanted):
@@ -117,17 +120,17 @@ class FieldTest(NamedTuple):
         there = value or []
         if self.only:
             yield [item for item in there if self._list_meets([item])] or None
-        elif self.wanted and self.field.is_list:
+        elif self.wanted and self.is_list:
             yield [*there, *(item for item in self.wanted if item not in there)]
         elif self.wanted:
             given = condition.value if isinstance(condition.value, list) else [condition.value]
             yield from (
-                [str(item).strip() for item in given] if self.field.scalar == "quantity" else self.wanted
+                [str(item).strip() for item in given] if self.kind == "quantity" else self.wanted
             )
-        elif self.is_range and not self.field.is_list:
+        elif self.is_range and not self.is_list:
             for bound, written in ((self.high, condition.max), (self.low, condition.min)):
                 if bound is not None:
-                    yield str(written).strip() if self.field.scalar == "quantity" else bound
+                    yield str(written).strip() if self.kind == "quantity" else bound
         elif self.exists is False:
             yield None
 
@@ -142,7 +145,7 @@ def _text(test: FieldTest, condition: Condition, values: list[str]) -> str:
     """What is expected, as text."""
     if test.exists is not None:
         return "set" if test.exists == test.required else "unset"
-    of_list = test.field.is_list
+    of_list = test.is_list
     if test.only:
         return f"contains only {', '.join(map(text_of, condition.allowed or ()))}"
     if test.pattern is not None:
@@ -165,7 +168,7 @@ def _text(test: FieldTest, condition: Condition, values: list[str]) -> str:
 
 
 def _each(test: FieldTest, text: str) -> str:
-    if test.field.is_list:
+    if test.is_list:
         return f"contains only values {text}" if test.required else f"contains no value {text}"
     return text if test.required else f"not {text}"
 

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.controlplane.server import STRATEGIC_PATCH
 from tests.effort import with_fixtures
+from tests.parity.admission import refused
 from tests.parity.fields import compare, held_to, varied
-from tests.parity.objects import as_template, settled
+from tests.parity.objects import CANARIES, as_template, settled
+from tests.parity.verdicts import agreed
 
 PODS = 40
 MEMORY = "resources.limits.memory"
@@ -41,6 +44,7 @@ ENTRIES = {
         {"key": GRACE, "max": "9999999999999999999"},
         {"key": GRACE, "min": "-9999999999999999999"},
         {"key": GRACE, "anyOf": [{"value": "0"}, {"min": "1m"}]},
+        {"key": GRACE, "value": ["9999999999999999999", 30]},
         {"key": "securityContext.runAsUser", "min": 1000, "orUnset": True},
         {"key": "securityContext.runAsUser", "min": 1000},
         {"key": "livenessProbe.periodSeconds", "min": "10s"},
@@ -158,6 +162,48 @@ def test_conditions(server, groups, pod, place):
         pod["spec"]["restartPolicy"] = "Always"  # a Deployment has no other
         pod = settled(as_template(pod, place))
     compare(server, groups, pod, COUNTED)
+
+
+DEBUG = [
+    ({"image": "registry.k8s.io/pause:1"}, set()),
+    ({"image": "other.example.com/pause:1"}, {"image"}),
+    ({"image": "registry.k8s.io/a", "command": ["sleep"]}, {"command"}),
+    ({"image": "registry.k8s.io/a", "securityContext": {"capabilities": {"add": ["CAP_CHOWN"]}}}, set()),
+    ({"image": "x", "securityContext": {"capabilities": {"add": ["CHOWN", "KILL"]}, "runAsUser": 5}},
+     {"image", ADD, "securityContext.runAsUser"}),
+]  # fmt: skip
+
+
+def test_ephemeral_containers(server):
+    """They have no resources and ports, of which nothing is asked; everything else is."""
+    asked = [
+        {"key": "image", "pattern": r"registry\.k8s\.io/.*"},
+        {"key": "command", "pattern": ".{1,3}"},
+        {"key": ADD, "allowed": ["CHOWN"]},
+        {"key": "securityContext.runAsUser", "anyOf": [{"exists": False}, {"min": 1000}]},
+        {"key": MEMORY, "max": "1Gi"},
+        {"key": "ports.name", "exists": True},
+    ]
+    plan = server.plan({"workloads": {"containers": {"required": asked}}})
+    label = {"kspec-parity-group": "conditions-ephemeral"}
+    server.apply_plan(plan, object_labels=label)
+    namespace = server.namespace()
+    server.wait(namespace, CANARIES["pods"], labels=label)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "running", "labels": label}}
+    limited = {"limits": {"memory": "1Gi"}}
+    pod["spec"] = {"containers": [{"name": "app", "image": "registry.k8s.io/a", "resources": limited}]}
+    assert server.create(namespace, pod, dry_run=False).status == 201
+    path = f"/api/v1/namespaces/{namespace}/pods/running"
+    for debug, violated in DEBUG:
+        body = {"spec": {"ephemeralContainers": [{"name": "debug", **debug}]}}
+        answer = server.plane.request(
+            "PATCH", f"{path}/ephemeralcontainers?dryRun=All", body, content_type=STRATEGIC_PATCH
+        )
+        sent = server.plane.request("GET", path).body | {"apiVersion": "v1", "kind": "Pod"}
+        sent["spec"]["ephemeralContainers"] = body["spec"]["ephemeralContainers"]
+        theirs = refused(answer)
+        assert theirs == agreed(plan, sent)
+        assert {requirement.partition("[")[2][:-1] for requirement, _ in theirs} == violated
 
 
 def test_most_pods_said_something():

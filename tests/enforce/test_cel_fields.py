@@ -1,0 +1,40 @@
+"""What CEL cannot say of a field is listed with its reason; it is never said roughly."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pytest_kspec.enforce.engines import Wanted, vap, webhook
+from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.plan import enforcement_plan
+from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.plan.catalog import load_catalog
+
+CATALOG = load_catalog()
+
+
+def generated(entry, engine=vap):
+    loaded = spec_from_part({"workloads": {"containers": {"required": [entry]}}})
+    plan = enforcement_plan(loaded, CATALOG, now=datetime(2026, 6, 1, tzinfo=UTC))
+    return engine.generate(Wanted(plan, Mode.ENFORCE, "c"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"key": "image", "pattern": r"\Qa.b\E.*"}, r"its pattern has \Q"),
+        ({"key": "image", "anyOf": [{"value": "a"}, {"pattern": r"\Qa"}]}, r"its pattern has \Q"),
+        (
+            {"key": "securityContext.capabilities.add", "allowed": ["ünet"]},
+            "CEL changes the case of ASCII letters only",
+        ),
+    ],
+)
+def test_not_said_in_cel(entry, reason):
+    (left,) = generated(entry).not_enforceable
+    assert left.requirement_id == f"workloads.containers.required[{entry['key']}]"
+    assert reason in left.reason
+
+
+def test_the_webhook_decides_it():
+    assert generated({"key": "image", "pattern": r"\Qa.b\E.*"}, webhook).not_enforceable == ()
