@@ -61,29 +61,42 @@ def problems(
 ) -> Iterator[tuple[tuple[Any, ...], str]]:
     """(path in the entry, what is wrong) of an entry of workloads.containers whose `key` is this field.
 
-    entry: as it is written; of values of wrong types nothing is said, since the model does.
+    entry: by the keys of a specification; `readable` leaves out what the model finds wrong.
     """
     yield from _of_condition(field, entry)
     if not required:
         for name in ("allowed", "orUnset"):
             if entry.get(name):
                 yield (name,), f"{name} is about what must be so: use it in required"
-    alternatives = entry.get("anyOf")
-    for index, alternative in enumerate(alternatives if isinstance(alternatives, list) else ()):
-        if isinstance(alternative, Mapping):
-            for path, text in _of_condition(field, alternative):
-                yield ("anyOf", index, *path), text
-            if not required and alternative.get("allowed"):
-                yield ("anyOf", index, "allowed"), "allowed is about what must be so: use it in required"
+    for index, alternative in enumerate(entry.get("anyOf") or ()):
+        for path, text in _of_condition(field, alternative):
+            yield ("anyOf", index, *path), text
+        if not required and alternative.get("allowed"):
+            yield ("anyOf", index, "allowed"), "allowed is about what must be so: use it in required"
+
+
+def readable(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as it is written, without what is of no type that a specification has there."""
+    found: dict[str, Any] = {}
+    for name, value in entry.items():
+        if name == "anyOf":
+            alternatives = value if isinstance(value, list) else []
+            found[name] = [readable(one) if isinstance(one, Mapping) else {} for one in alternatives]
+        elif name in ("min", "max"):
+            if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
+                found[name] = value
+        elif name not in ("value", "allowed") or is_field_value(value):
+            found[name] = value
+    return found
 
 
 def _of_condition(field: PodField, entry: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
     value, allowed, pattern = entry.get("value"), entry.get("allowed"), entry.get("pattern")
-    if is_field_value(value) and (text := _value_problem(field, value)):
+    if value is not None and (text := _value_problem(field, value)):
         yield ("value",), text
     if pattern is not None and field.scalar != "string":
         yield ("pattern",), f"{field.key} {_is_a(field)}; pattern is for text"
-    if allowed and is_field_value(allowed):
+    if allowed:
         if not field.is_list:
             yield ("allowed",), f"{field.key} is not a list; for one of several values write value: [a, b]"
         elif text := _value_problem(field, allowed):
@@ -91,7 +104,7 @@ def _of_condition(field: PodField, entry: Mapping[str, Any]) -> Iterator[tuple[t
     bounds = {}
     for name in ("min", "max"):
         bound = entry.get(name)
-        if isinstance(bound, bool) or not isinstance(bound, str | int) or not str(bound).strip():
+        if bound is None:
             continue
         if field.scalar not in _BOUNDED:
             yield (name,), f"{field.key} {_is_a(field)}; {name} is for numbers and quantities"

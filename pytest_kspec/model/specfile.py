@@ -284,7 +284,9 @@ def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
                 hint = f" Did you mean {near!r}?" if near else ""
                 problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
             else:
-                for where, text in fieldvalues.problems(field, entry, required=rules == "required"):
+                for where, text in fieldvalues.problems(
+                    field, fieldvalues.readable(entry), required=rules == "required"
+                ):
                     problems.add((*path, *where), f"{text}.")
 
 

@@ -124,9 +124,7 @@ class FieldTest(NamedTuple):
             yield [*there, *(item for item in self.wanted if item not in there)]
         elif self.wanted:
             given = condition.value if isinstance(condition.value, list) else [condition.value]
-            yield from (
-                [str(item).strip() for item in given] if self.kind == "quantity" else self.wanted
-            )
+            yield from ([str(item).strip() for item in given] if self.kind == "quantity" else self.wanted)
         elif self.is_range and not self.is_list:
             for bound, written in ((self.high, condition.max), (self.low, condition.min)):
                 if bound is not None:

@@ -63,35 +63,6 @@ def test_w35_a_key_that_no_pod_has_is_refused_with_what_was_meant(key, meant):
     assert meant is None or pod_field(meant) is not None
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "problem"),
-    [
-        ("hostNetwork", True, ""),
-        ("hostNetwork", "true", ""),
-        ("hostNetwork", "yes", "hostNetwork is a boolean: true or false, not 'yes'"),
-        ("securityContext.runAsUser", 1000, ""),
-        ("securityContext.runAsUser", "1000", ""),
-        ("securityContext.runAsUser", True, "securityContext.runAsUser is an integer, not 'True'"),
-        ("securityContext.runAsUser", "root", "securityContext.runAsUser is an integer, not 'root'"),
-        ("resources.limits.memory", "1Gi", ""),
-        ("resources.limits.cpu", 2, ""),
-        (
-            "resources.limits.memory",
-            "1GB",
-            "resources.limits.memory is a quantity such as 500m or 1Gi, not '1GB'",
-        ),
-        ("securityContext.capabilities.drop", ["ALL"], ""),
-        ("securityContext.capabilities.drop", "ALL", ""),
-        ("imagePullPolicy", ["Always", "IfNotPresent"], ""),
-        ("imagePullPolicy", [], "an empty list says nothing; give a value or use `exists`"),
-        ("livenessProbe", "x", "livenessProbe holds no single value; name a field of it, or use `exists`"),
-        ("hostNetwork", {"a": 1}, "hostNetwork takes a bool, not {'a': 1}"),
-    ],
-)
-def test_values_are_checked_against_the_type(key, value, problem):
-    assert pod_field(key).value_problem(value) == problem
-
-
 @given(st.text(max_size=30))
 def test_any_text_is_a_field_or_none(text):
     field = pod_field(text)
