@@ -150,11 +150,24 @@ def walk(path: str) -> Folder:
                 where=path,
                 fix="Name the folder of the manifests.",
             )
-    found.files.sort()
+    _drop_links(found)
     for file in found.files:
         if os.path.basename(file) in _KUSTOMIZATIONS:
             found.patches.update(_read_by(file))
     return found
+
+
+def _drop_links(folder: Folder) -> None:
+    """Sort the files, and leave out links to files that are there themselves: one file is one file."""
+    links = [file for file in folder.files if os.path.islink(file)]
+    known = {os.path.realpath(file) for file in set(folder.files).difference(links)} if links else set()
+    again = set()
+    for link in sorted(links):
+        target = os.path.realpath(link)
+        if target in known:
+            again.add(link)
+        known.add(target)
+    folder.files = sorted(set(folder.files) - again)
 
 
 def _read_by(kustomization: str) -> Iterator[str]:

@@ -173,6 +173,18 @@ def test_a_folder_without_objects_says_what_it_holds(tmp_path: Path) -> None:
         assert "no Kubernetes objects found: Helm charts are not rendered: " in str(raised.value)
 
 
+def test_a_file_is_read_once_however_many_links_there_are(tmp_path: Path) -> None:
+    outside = lay(tmp_path / "outside", {"out.yaml": DEPLOYMENT % "out"})
+    ref = lay(tmp_path / "in", {"b.yaml": DEPLOYMENT % "web"})
+    for name, target in (("a.yaml", "b.yaml"), ("c.yaml", "a.yaml"), ("d.yaml", outside + "/out.yaml")):
+        os.symlink(target, tmp_path / "in" / name)
+    os.symlink(outside + "/out.yaml", tmp_path / "in" / "e.yaml")
+    assert read(ref) == (["Deployment shop/out", "Deployment shop/web"], ())
+    os.symlink("f.yaml", tmp_path / "in" / "f.yaml")
+    with pytest.raises(SourceUnavailable, match=r"f\.yaml: cannot be read"):
+        read(ref)
+
+
 def test_hooks_of_one_name_may_be_there_twice(tmp_path: Path) -> None:
     hook = "  annotations: {helm.sh/hook: %s}\n"
     text = "".join(
