@@ -41,6 +41,7 @@ COMMANDS = {
     "frameworks": "list compliance frameworks, and what answers their controls",
     "schema": "print the JSON Schema of specifications, for editors",
     "crds": "print the custom resource definitions, for a cluster",
+    "completion": "print a script that completes kspec in bash, zsh or fish",
     "version": "print the version",
 }
 

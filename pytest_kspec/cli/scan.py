@@ -32,7 +32,7 @@ Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not
 nothing at all; 4 the specification or the command line is wrong."""
 
 EXAMPLES = """
-kspec scan prod.yaml
+kspec scan --template security-baseline --cluster eu
 kspec scan prod.yaml --cluster eu --cluster us --report html:report.html
 kspec scan prod.yaml --cluster eu.tar.gz --fail-on high --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
@@ -45,6 +45,14 @@ INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     arguments.add_specs(parser)
+    parser.add_argument(
+        "--template",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a built-in template with its defaults, in place of a specification: security-baseline or "
+        "compliance-strict; may be repeated",
+    )
     parser.add_argument(
         "--cluster",
         action="append",
@@ -113,6 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, print, write reports, translate the exit code."""
+    args.spec += [f"template:{name}" for name in args.template]
     specs = arguments.read_specs(args)
     targets, in_clusters = _targets(args)
     if args.n and "-" in args.cluster:

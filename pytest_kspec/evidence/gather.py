@@ -21,7 +21,7 @@ from pytest_kspec.model import annotated
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import load_exemptions
 from pytest_kspec.model.result import ClusterResult, ScanResult
-from pytest_kspec.model.specfile import LoadedSpec, load_spec
+from pytest_kspec.model.specfile import LoadedSpec, is_template, load_spec
 
 SPECS = (".yaml", ".yml")
 _MOVED = "It was changed or moved since the scan: scan again, or name the right one with {}."
@@ -108,6 +108,13 @@ def gather(
 
 def _specs(result: ScanResult, given: Sequence[str]) -> list[LoadedSpec]:
     paths = [Path(path) for path in given or dict.fromkeys(c.spec_path for c in result.clusters)]
+    for path in paths:
+        if is_template(path):
+            raise UsageError(
+                "a bundle holds the specification, and this is none.",
+                where=str(path),
+                fix="Scan with a specification that has this policyTemplate.",
+            )
     return [load_spec(path, Library(tuple(paths))) for path in paths]
 
 

@@ -9,6 +9,7 @@ What is loaded is the effective specification, with its template and its bases (
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+import pytest_kspec
 from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.model import fieldvalues, layers, podfields
 from pytest_kspec.model.result import NotEvaluated
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from pytest_kspec.model.effective import Composed, Library
 
 LONGEST_KEY = 200
+TEMPLATE = "template:"
+"""Before the name of a template, in the place of a path."""
 SIGNATURES, REQUIRE_SIGNATURES = "workloads.images.signatures", "workloads.images.requireSignatures"
 NO_VALUE = "has no value: give it one or remove the key."
 FILE_VERSIONS = (FILE_VERSION,)
@@ -125,9 +129,31 @@ def parse_key(key: str) -> KeyPath:
 def load_spec(path: str | Path, library: Library | None = None) -> LoadedSpec:
     """Read a specification file, with its template and bases. Raises SpecError with every problem in `problems`.
 
+    path: of a file, or `template:NAME` for the template alone, with its defaults
     library: where bases are found by name, beside the folder of the file
     """
+    if is_template(path):
+        return _load(parse_document(_of_template(str(path)), str(path)), library)
     return _load(read_document(path), library)
+
+
+def is_template(path: str | Path) -> bool:
+    """Whether what names a specification names a template, and no file."""
+    return str(path).startswith(TEMPLATE)
+
+
+def _of_template(name: str) -> str:
+    name = name.removeprefix(TEMPLATE)
+    asked = {"name": name, "version": pytest_kspec.__version__}
+    return json.dumps(
+        {
+            "apiVersion": FILE_VERSION,
+            "kind": SPEC_KIND,
+            "metadata": asked,
+            "spec": {"policyTemplate": {"name": name}},
+        },
+        indent=1,
+    )
 
 
 def spec_from_text(text: str, path: str = "<text>", library: Library | None = None) -> LoadedSpec:
@@ -351,14 +377,16 @@ def load_exemption_file(path: str | Path) -> list[Exemption]:
 
 
 def find_specs(paths: Sequence[str]) -> list[Path]:
-    """A file is taken as given, a folder gives the specifications in it, a pattern its matches.
+    """A file and a template are taken as given, a folder gives the specifications in it, a pattern its matches.
 
     Sorted, each once. Raises UsageError for an argument that gives none.
     """
     found: set[Path] = set()
     for given in paths:
         path = Path(given)
-        if path.is_dir():
+        if is_template(given):
+            found.add(path)
+        elif path.is_dir():
             inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and is_spec_file(p)]
             if not inside:
                 raise UsageError(

@@ -9,6 +9,7 @@ import pytest
 from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
+from pytest_kspec.model.specfile import is_template
 from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
@@ -73,6 +74,10 @@ def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
     if _is_apart(config):
         config.args = []  # `apart` collects them
         return
+    for spec in run.specs.values():
+        if is_template(spec.spec.path):
+            fix = "Write a specification with policyTemplate, or use 'kspec scan'."
+            raise pytest.UsageError(f"{spec.spec.path}: pytest collects files only. {fix}")
     paths = [str(path) for path in run.specs]
     named = config.args_source is config.ArgsSource.ARGS
     if not named:

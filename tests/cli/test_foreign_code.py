@@ -189,6 +189,7 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "frameworks": lambda at: (0, ("frameworks",)),
     "schema": lambda at: (0, ("schema",)),
     "crds": lambda at: (0, ("crds",)),
+    "completion": lambda at: (0, ("completion", "bash")),
     "version": lambda at: (0, ("version",)),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EXAMPLES, POD, RECORDING, Kspec
+from .conftest import EXAMPLES, POD, RECORDING, SPEC, Kspec
 
 WriteSpec = Callable[..., Path]
 NO_HOST_NETWORK = "workloads: {containers: {forbidden: [{key: hostNetwork, value: true}]}}"
@@ -230,3 +230,36 @@ def test_a_specification_that_is_not_active_asks_for_nothing(
     later = "timeBasedActivation: {enabled: true, activePeriods: [{startDate: 2999-01-01}]}"
     said = run_kspec("scan", write_spec(f"{HOST_PID}\n  {later}"), "--cluster", manifests)
     assert (said.code, "NOTHING EVALUATED" in said.out) == (0, True)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_a_template_needs_no_file(run_kspec: Kspec, tmp_path: Path, workers: tuple[str, ...]) -> None:
+    said = run_kspec(
+        "scan", "--template", "security-baseline", "--cluster", RECORDING, "-o", "json", *workers
+    )
+    assert (said.code, said.err) == (1, "")
+    (cluster,) = json.loads(said.out)["clusters"]
+    assert (cluster["spec"]["name"], cluster["spec"]["path"]) == (
+        "security-baseline",
+        "template:security-baseline",
+    )
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.format(spec="policyTemplate: {name: security-baseline}"))
+    written = run_kspec("scan", spec, "--cluster", RECORDING, "-o", "json", *workers)
+    (again,) = json.loads(written.out)["clusters"]
+    assert [(c["id"], c["verdict"], c["findings"]) for c in cluster["checks"]] == [
+        (c["id"], c["verdict"], c["findings"]) for c in again["checks"]
+    ]
+    wrong = run_kspec("scan", "--template", "security-basline", "--cluster", RECORDING)
+    assert (wrong.code, "Did you mean 'security-baseline'?" in wrong.err) == (4, True)
+
+
+def test_a_template_for_other_commands(run_kspec: Kspec, manifests: Path) -> None:
+    name = "template:security-baseline"
+    assert run_kspec("validate", name).code == 0
+    assert run_kspec("render", name).code == 0
+    assert run_kspec("enforce", name, "--mode", "audit", "-o", "-").code == 0
+    assert run_kspec("fix", name, "--cluster", manifests).code == 0
+    run_kspec("scan", name, "--cluster", RECORDING, "--report", "json:result.json")
+    said = run_kspec("evidence", "--from", "result.json", "--key", "none", "-o", "e.tar.gz")
+    assert said.code == 4
