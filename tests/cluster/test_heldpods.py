@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory import Inventory
@@ -289,3 +291,46 @@ def test_in_a_cluster_whole_templates_are_read_and_their_copies_left_out() -> No
     assert denied.unevaluated(pod_kinds()) == (
         "rollouts.argoproj.io (cannot list rollouts.argoproj.io: forbidden)",
     )
+
+
+KEYS = sorted({key for places in pod_kinds().values() for place in places for key in place.keys})
+SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x", "app", "x:1"])
+WORDS = st.sampled_from(
+    [
+        *KEYS,
+        *("containers", "initContainers", "image", "name", "container", "sidecars", "steps", "stepTemplate"),
+        *(
+            "metadata",
+            "annotations",
+            "labels",
+            "spec",
+            "template",
+            "kind",
+            "apiVersion",
+            "securityContext",
+            "volumes",
+        ),
+    ]
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(st.sampled_from(sorted(pod_kinds())), st.dictionaries(WORDS, ANYTHING, max_size=5), ANYTHING, ANYTHING)
+def test_whatever_an_object_holds_it_is_evaluated_or_an_error(
+    known: tuple[str, str], fields: dict[str, Any], held: Any, template: Any
+) -> None:
+    for place in pod_kinds()[known]:
+        for value in (held, template, {"spec": held, "metadata": template}, {"containers": [held, template]}):
+            raw = {"apiVersion": f"{known[0]}/v1", "kind": known[1], **fields, "metadata": {"name": "it"}}
+            item = {**raw, **at(place.keys, value)} if place.holds != "none" else raw
+            item |= {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": raw["metadata"]}
+            inventory = Inventory(MemorySource([item], kind="manifests"))
+            for found in inventory.held(pod_kinds()).pods:
+                assert all(found.path_of(container.path) for container in found.containers)
+            assert inventory.unevaluated(pod_kinds()) == inventory.held(pod_kinds()).rest
+            (result,) = evaluate(forbidden, objects=[item], spec=PRIVILEGED, kind="manifests")
+            assert "raised" not in result.reason
