@@ -64,7 +64,8 @@ class Access:
         self._token = ""
         self._token_read = 0.0
         self._authorization()  # before a connection is opened: a plugin may bring its certificate
-        self.pool: Any = self._make_pool()
+        server_name = context.cluster.tls_server_name or None
+        self.pool: Any = proxies.pool(self._proxy, self._make_tls(), server_name)
 
     @property
     def impersonates(self) -> bool:
@@ -108,20 +109,19 @@ class Access:
             name = "`proxy-url`" if given else "the proxy of the environment"
             raise self.context.wrong(f"{name} cannot be used: {error}.") from None
 
-    def _make_pool(self) -> Any:
+    def _make_tls(self) -> ssl.SSLContext | None:
         context, user = self.context, self.context.user
-        tls: ssl.SSLContext | None = None
-        if self._secure:
-            certificate = context.material(
-                "client-certificate", user.client_certificate_data, user.client_certificate
-            )
-            key = b""
-            if certificate:
-                key = context.material("client-key", user.client_key_data, user.client_key)
-            elif self._credential is not None:
-                certificate, key = self._credential.certificate.encode(), self._credential.key.encode()
-            tls = make_context(context, certificate, key)
-        return proxies.pool(self._proxy, tls, context.cluster.tls_server_name or None)
+        if not self._secure:
+            return None
+        certificate = context.material(
+            "client-certificate", user.client_certificate_data, user.client_certificate
+        )
+        key = b""
+        if certificate:
+            key = context.material("client-key", user.client_key_data, user.client_key)
+        elif self._credential is not None:
+            certificate, key = self._credential.certificate.encode(), self._credential.key.encode()
+        return make_context(context, certificate, key)
 
     def _authorization(self) -> str:
         """The header's value, or ""."""
@@ -169,7 +169,7 @@ class Access:
         self._credential = made
         if known is not None and known[1:3] != made[1:3]:
             self.pool.clear()
-            self.pool = self._make_pool()
+            self.pool.connection_pool_kw["ssl_context"] = self._make_tls()
         return made
 
 
