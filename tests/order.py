@@ -14,6 +14,8 @@ TESTS = Path(__file__).parent
 LONGEST = (
     "parity/test_limits.py",
     "webhook/test_live.py",
+    "hostile/test_lists.py",
+    "hostile/test_bounds.py",
     "docs/test_docs.py",
     "parity/test_exemptions.py",
     "reports/test_html_browser.py",

@@ -105,9 +105,9 @@ class Page:
 
 
 def items_of(
-    page: Buffer, resource_type: ResourceType, where: str, *, named: bool = True
+    page: Buffer, resource_type: ResourceType, where: str, *, named: bool = True, of_kind: bool = True
 ) -> list[dict[str, Any]]:
-    """The objects of one page. named: as a cluster has them; manifests may leave a name to the API server.
+    """The objects of one page. named, of_kind: each must have a name, and be of the kind that was asked for.
 
     Raises Malformed; what `BROKEN_JSON` names.
     """
@@ -117,7 +117,7 @@ def items_of(
             raise Malformed(
                 f"item {index} in the list of {resource_type.resource} is no object.", where=where
             )
-        if not is_of(resource_type, item.get("apiVersion"), item.get("kind")):
+        if of_kind and not is_of(resource_type, item.get("apiVersion"), item.get("kind")):
             raise _foreign(index, item.get("apiVersion"), item.get("kind"), resource_type, where)
         if named and not has_name(item.get("metadata")):
             raise Malformed(
@@ -130,6 +130,14 @@ def items_of(
 def _foreign(index: int, api_version: Any, kind: Any, resource_type: ResourceType, where: str) -> Malformed:
     said = " ".join(f"{kind} {api_version}".split())[:80]
     return Malformed(f"item {index} in the list of {resource_type.resource} is of {said}.", where=where)
+
+
+def removed(api_version: str, kind: str, resource_type: ResourceType) -> Malformed:
+    """Of an object of an API that Kubernetes does not have, and what is meant."""
+    return Malformed(
+        f"Kubernetes has no kind {kind} in {api_version}.",
+        fix=f"Write apiVersion: {resource_type.api_version} and kind: {resource_type.kind}.",
+    )
 
 
 def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace: str) -> None:
@@ -151,7 +159,7 @@ class Decoder:
     def __init__(self, cluster: str, default_namespace: str = "") -> None:
         self._cluster = cluster
         self._default_namespace = default_namespace
-        self._named = not default_namespace
+        self._exact = not default_namespace  # as API servers have it; files may hold anything
         self.shapes = Shapes()
         self._maps: dict[bytes, dict[str, str]] = {}
         self._controllers: dict[bytes, Controller | None] = {}
@@ -189,6 +197,8 @@ class Decoder:
             if (item.kind and item.kind != kind) or (
                 api_version != default_version and not is_of(resource_type, api_version, kind)
             ):
+                if not self._exact:
+                    raise msgspec.ValidationError("of a removed API")  # an error of this object only
                 raise _foreign(index, item.apiVersion, item.kind, resource_type, self._cluster)
             metadata = item.metadata
             annotations = self._text_map(metadata.annotations)
@@ -240,23 +250,28 @@ class Decoder:
         found: list[Resource] = []
         default_namespace = self._default_namespace if resource_type.namespaced else ""
         page = Page(buffer, resource_type, self._default_namespace)
-        named = self._named and template_path is None  # what a workload lacks spoils that workload only
-        for index, raw in enumerate(items_of(buffer, resource_type, self._cluster, named=named)):
+        named = self._exact and template_path is None  # what a workload lacks spoils that workload only
+        items = items_of(buffer, resource_type, self._cluster, named=named, of_kind=self._exact)
+        for index, raw in enumerate(items):
             complete(raw, resource_type, default_namespace)
             resource: Resource
             if template_path is None:
                 resource = Resource(raw["apiVersion"], resource_type.kind, raw)
             else:
-                resource = self._lenient(raw, resource_type.kind, template_path)
+                resource = self._lenient(raw, resource_type, template_path)
                 resource._page, resource._index = page, index
             found.append(resource)
         return found
 
-    def _lenient(self, raw: dict[str, Any], kind: str, template_path: str) -> ListedWorkload:
+    def _lenient(
+        self, raw: dict[str, Any], resource_type: ResourceType, template_path: str
+    ) -> ListedWorkload:
         """A workload of an object that may hold anything anywhere; what is wrong is kept in
         `shape.malformed`.
         """
         malformed = _malformed_metadata(raw)
+        if not is_of(resource_type, raw["apiVersion"], raw["kind"]):
+            malformed.append(("", removed(raw["apiVersion"], raw["kind"], resource_type)))
         pod: Any = raw
         for key in template_path.split(".")[:-1]:
             pod = pod.get(key) if isinstance(pod, dict) else None
@@ -277,7 +292,7 @@ class Decoder:
         phase = status.get("phase")
         workload = ListedWorkload(
             raw["apiVersion"],
-            kind,
+            raw["kind"],
             raw,
             shape=shape,
             template_path=template_path,

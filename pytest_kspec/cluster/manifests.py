@@ -350,9 +350,9 @@ class _Held:
         )
         if missing:
             raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
-        _refuse_misspelt(api_version, kind, place)
 
     def _type(self, api_version: str, kind: str, namespace: str) -> tuple[str, str]:
+        api_version, kind = _meant(api_version, kind)
         group = split_api_version(api_version)[0]
         found = type_of(api_version, kind, namespaced=bool(namespace) or (group, kind) in _namespaced_kinds())
         key = (found.group, kind)
@@ -398,19 +398,17 @@ def _namespaced_kinds() -> frozenset[tuple[str, str]]:
     return frozenset(key for key in pod_kinds() if key[1] != "*" and not key[1].startswith("Cluster"))
 
 
-def _refuse_misspelt(api_version: str, kind: str, place: str) -> None:
-    """`deployment`, or one of extensions/v1beta1: as an unknown kind its pods would not be looked at.
+def _meant(api_version: str, kind: str) -> tuple[str, str]:
+    """What `deployment`, or a Deployment of extensions/v1beta1, is meant to be: as an unknown kind its pods would not
+    be looked at. It is an error of such an object, and of nothing else.
 
     Groups of custom resources (they have a dot) may have kinds of these names.
     """
     group = api_version.rpartition("/")[0]
     right = _POD_KINDS.get(kind.casefold())
-    if right is not None and "." not in group and (group, kind) != (right[0].rpartition("/")[0], right[1]):
-        raise SourceUnavailable(
-            f"Kubernetes has no kind {kind} in {api_version}.",
-            where=place,
-            fix=f"Write apiVersion: {right[0]} and kind: {right[1]}.",
-        )
+    if right is None or "." in group or (group, kind) == (right[0].rpartition("/")[0], right[1]):
+        return api_version, kind
+    return right
 
 
 def _read_stdin() -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from pytest_kspec.errors import Malformed
+from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model.resources import Container
 
 Where = str | Container
@@ -35,7 +35,12 @@ def type_name(kind: type) -> str:
 
 
 def not_allowed(path: str, found: Any) -> str:
-    """What to say of a value that the shape of a pod holds where Kubernetes allows nothing like it."""
+    """What to say of a value that the shape of a pod holds where Kubernetes allows nothing like it.
+
+    found: the value, or an error that says it all
+    """
+    if isinstance(found, KspecError):
+        return str(found)
     return f"{path} is {type_name(type(found))}, which Kubernetes does not allow there"
 
 

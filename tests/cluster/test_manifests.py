@@ -10,7 +10,7 @@ import pytest
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.manifests import ManifestSource
 from pytest_kspec.cluster.open import open_source
-from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.errors import Malformed, SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo
 from tests.cluster.objects import deployment, obj, pod
 
@@ -171,15 +171,6 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: [1\nb: 2\n", "x.yaml:2:2: not valid YAML: while parsing a flow sequence"),
         ("a: b\n---\nkind: Pod\n", "x.yaml:1: this is no Kubernetes object: it has no apiVersion and kind."),
         (POD % "a" + "---\nkind: Pod\n", "x.yaml:6: this is no Kubernetes object: it has no apiVersion."),
-        (
-            POD % "a" + "---\napiVersion: apps/v1\nkind: deployment\n",
-            "x.yaml:6: Kubernetes has no kind deployment in apps/v1. Write apiVersion: apps/v1 and kind: Deployment.",
-        ),
-        (
-            "apiVersion: extensions/v1beta1\nkind: Deployment\n",
-            "x.yaml:1: Kubernetes has no kind Deployment in extensions/v1beta1.",
-        ),
-        ("apiVersion: v1\nkind: CronJob\n", "x.yaml:1: Kubernetes has no kind CronJob in v1."),
         ("- 1\n- 2\n", "x.yaml:1: a list is no Kubernetes object"),
         ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
         (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
@@ -314,13 +305,31 @@ def test_kinds_of_others_may_have_the_names_of_our_kinds(tmp_path: Path) -> None
     ] == ["c"]
 
 
-def test_misspelt_kinds_of_a_json_list(tmp_path: Path) -> None:
-    items = [
-        {"apiVersion": "extensions/v1beta1", "kind": "Deployment", "metadata": {"name": n}} for n in "ab"
+@pytest.mark.parametrize(
+    ("api_version", "kind", "right"),
+    [
+        ("apps/v1", "deployment", "apps/v1 and kind: Deployment"),
+        ("extensions/v1beta1", "Deployment", "apps/v1 and kind: Deployment"),
+        ("v1", "CronJob", "batch/v1 and kind: CronJob"),
+        ("extensions/v1beta1", "DaemonSet", "apps/v1 and kind: DaemonSet"),
+    ],
+)
+@pytest.mark.parametrize("form", ["yaml", "list", "mixed list", "beside others"])
+def test_an_object_of_a_removed_api_is_an_error_of_its_own(
+    api_version: str, kind: str, right: str, form: str, tmp_path: Path
+) -> None:
+    old = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "old"}}
+    others = [pod("a"), deployment("new")] if form in ("mixed list", "beside others") else []
+    if form in ("list", "mixed list"):
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [old, *others]})
+    else:
+        text = "\n---\n".join(json.dumps(one, indent=1) for one in ({"a": 1}, old, *others)[1:])
+    found = Inventory(open_source(write(tmp_path, **{"x.yaml": text}))).workloads()
+    (wrong,) = [one for one in found if one.name == "old"]
+    assert [(path, str(error)) for path, error in wrong.shape.malformed if isinstance(error, Malformed)] == [
+        ("", f"Kubernetes has no kind {kind} in {api_version}. Write apiVersion: {right}.")
     ]
-    for listed in (items, [*items, {"apiVersion": "v1", "kind": "Secret"}]):
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
-        with pytest.raises(
-            SourceUnavailable, match="Kubernetes has no kind Deployment in extensions/v1beta1"
-        ):
-            pods(write(tmp_path, **{"x.json": text}))
+    assert (wrong.api_version, wrong.kind) == (api_version, kind)
+    assert [(one.name, one.shape.malformed) for one in found if one is not wrong] == [
+        (one["metadata"]["name"], ()) for one in others
+    ]
