@@ -190,8 +190,8 @@ def test_plain_data() -> None:
         spec_from_part({"network": {"defaultDeny": "yes"}, "a": 1})
     assert caught.value.problems == (
         "<spec>:1:1: a: unknown key. Allowed here: kubernetes, podSecurity, network, workloads, rbac,"
-        " admission, observability, compliance, checks, annotationExemptions, policyExemptions, clusterRef, enforcement,"
-        " webhooks, policyTemplate, policyInheritance, namespaceScope, timeBasedActivation.",
+        " admission, observability, compliance, checks, annotationExemptions, policyExemptions, clusterRef,"
+        " enforcement, webhooks, policyTemplate, policyInheritance, namespaceScope, timeBasedActivation.",
         "<spec>:1:1: network.defaultDeny: must be true or false, found 'yes'. Did you mean true?",
     )
 
