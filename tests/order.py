@@ -12,6 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 LONGEST = (
+    "hostile/test_terminal.py",
     "parity/test_limits.py",
     "webhook/test_live.py",
     "hostile/test_lists.py",

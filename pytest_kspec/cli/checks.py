@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import say, style, width
+from pytest_kspec.cli.output import say, say_json, style, width
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     checks = load_catalog([Path(path) for path in args.checks]).checks
     if args.json:
-        say(json.dumps([_plain(check) for check in checks], indent=2, ensure_ascii=False))
+        say_json(json.dumps([_plain(check) for check in checks], indent=2, ensure_ascii=False) + "\n")
         return 0
     for area, members in groupby(checks, key=lambda check: check.id.partition(".")[0]):
         say(style(area, "bold"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_kspec.cli.output import say
+from pytest_kspec.cli.output import say, say_yaml
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,5 +57,5 @@ def run(args: argparse.Namespace) -> int:
             scope = "namespaced" if one.namespaced else "cluster"
             say(f"{one.kind:<21} {one.name:<34} {', '.join(one.short_names):<18} {scope}")
     else:
-        say(definitions.to_yaml([definitions.manifest(one) for one in chosen]).rstrip("\n"))
+        say_yaml(definitions.to_yaml([definitions.manifest(one) for one in chosen]))
     return 0

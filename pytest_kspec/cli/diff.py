@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, say_bytes, style, width
+from pytest_kspec.cli.output import note, say, say_json, style, width
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _print(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None, output
     from pytest_kspec.reports import diff as report
 
     if output == "json":
-        say_bytes(report.render_json(diff, objects))
+        say_json(report.render_json(diff, objects))
     elif output == "markdown":
         say(report.render_markdown(diff, objects).rstrip("\n"))
     else:

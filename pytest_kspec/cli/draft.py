@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_kspec.cli.survey import Draft
 from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.shown import printable
 
 COMMENTS = {
     "kubernetes": "the minor version that the cluster runs today, or newer",
@@ -27,7 +28,7 @@ REASON = "found by kspec init, review"
 
 def render(draft: Draft, *, name: str, today: str, expires: str) -> str:
     """The whole file."""
-    about = f"{draft.cluster} {draft.version}".strip()
+    about = printable(f"{draft.cluster} {draft.version}".strip())
     lines = [
         f"# A first specification, written by kspec init on {today} from what {about} has.",
         "# Read it line by line: it asks for what is there, and that need not be what you want.",
@@ -41,7 +42,7 @@ def render(draft: Draft, *, name: str, today: str, expires: str) -> str:
         *_mapping(draft.spec, "  "),
         *_exemptions(draft, expires),
     ]
-    lines += [f"# {' '.join(note.split())}" for note in draft.notes]
+    lines += [f"# {printable(' '.join(note.split()))}" for note in draft.notes]
     return "\n".join(lines) + "\n"
 
 

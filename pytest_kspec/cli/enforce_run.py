@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pytest_kspec.cli.enforce import Run, live_source
-from pytest_kspec.cli.output import note, say, style, width
+from pytest_kspec.cli.output import note, say, say_yaml, style, width
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.open import default_ref, open_source
 from pytest_kspec.cluster.write import Writer
@@ -156,7 +156,7 @@ def write_manifests(runs: Sequence[Run]) -> int:
         manifests += made.manifests
     text, path = to_yaml(manifests), runs[0].args.output
     if path == "-":
-        say(text.rstrip("\n"))
+        say_yaml(text)
         return 0
     from pathlib import Path
 

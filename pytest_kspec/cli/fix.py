@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, style
+from pytest_kspec.cli.output import ask, note, say, say_yaml, style
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, UsageError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _write(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
 
     if not args.output:
         if fixes.objects:
-            say(render_stream(fixes.objects).rstrip("\n"))
+            say_yaml(render_stream(fixes.objects))
         return 0
     from pathlib import Path
 
@@ -246,10 +246,7 @@ def _apply(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
 
 
 def _agreed(count: int, cluster: str) -> bool:
-    sys.stdout.flush()
-    sys.stderr.write(f"Apply {count} of these to {cluster}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return ask(f"Apply {count} of these to {cluster}? [y/N] ") in ("y", "yes")
 
 
 def _summary(fixes: Fixes, incomplete: bool) -> None:

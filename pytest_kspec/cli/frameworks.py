@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pytest_kspec.cli.output import say, style, width
+from pytest_kspec.cli.output import say, say_json, style, width
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
-        say(json.dumps(msgspec.to_builtins(chosen), indent=2, ensure_ascii=False))
+        say_json(json.dumps(msgspec.to_builtins(chosen), indent=2, ensure_ascii=False) + "\n")
     elif args.name is None:
         for catalogue in chosen:
             _say_catalogue(catalogue)

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, say_bytes, style, width
+from pytest_kspec.cli.output import note, say, say_json, style, width
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _get(store: Store, args: argparse.Namespace) -> int:
     if len(args.words) != 1:
         raise UsageError("one run is to be named.", where="kspec history get")
     document = report(store, args.words[0])
-    say_bytes(document)
+    say_json(document)
     return 0
 
 
@@ -194,7 +194,7 @@ def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: A
 def _json(document: Any) -> None:
     from pytest_kspec.reports.json import pretty
 
-    say_bytes(pretty(document))
+    say_json(pretty(document))
 
 
 def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:

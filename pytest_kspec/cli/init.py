@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say
+from pytest_kspec.cli.output import note, say, say_yaml
 from pytest_kspec.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     )
     spec_from_text(text, args.output)  # what is written can be read again
     if args.output == STDOUT:
-        say(text.rstrip("\n"))
+        say_yaml(text)
         return 0
     _write(path, text, replace=args.force)
     say(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from pytest_kspec.errors import KspecError, ReportError
+from pytest_kspec.shown import inert, inert_json
 
 WIDEST = 120
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -18,14 +19,26 @@ _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 def say(text: str = "") -> None:
     """A line of the result. Raises ReportError if it cannot be written."""
     with _writing():
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(inert(text, colours=wants_colour(sys.stdout)) + "\n")
 
 
-def say_bytes(document: bytes) -> None:
-    """A result that is a file. Raises ReportError if it cannot be written."""
+def say_json(document: str | bytes) -> None:
+    """A result that is JSON, with its last line break. Raises ReportError if it cannot be written."""
+    if isinstance(document, str):
+        document = document.encode("utf-8", "surrogatepass")
     with _writing():
         sys.stdout.flush()
-        sys.stdout.buffer.write(document)
+        sys.stdout.buffer.write(inert_json(document))
+
+
+def say_yaml(text: str) -> None:
+    """A result that is YAML: as it is, or with the same values in quotes and no comments, where a log would obey it."""
+    text = text.rstrip("\n")
+    if inert(text, colours=wants_colour(sys.stdout)) != text:
+        from pytest_kspec.cli.quoted import requoted
+
+        text = requoted(text)
+    say(text)
 
 
 def flush() -> None:
@@ -57,8 +70,16 @@ def _writing() -> Iterator[None]:
 def note(text: str) -> None:
     """A line about the work, not of the result."""
     sys.stdout.flush()
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(inert(text, colours=wants_colour(sys.stderr)) + "\n")
     sys.stderr.flush()
+
+
+def ask(question: str) -> str:
+    """What somebody at the terminal answers, in lower case; "" for nothing."""
+    sys.stdout.flush()
+    sys.stderr.write(inert(question))
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower()
 
 
 def fail(error: KspecError) -> int:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pytest_kspec.cli.output import say, style
+from pytest_kspec.cli.output import say, say_json, say_yaml, style
 from pytest_kspec.errors import UsageError
+from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -62,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     others = find_specs(args.others) if args.others else []
     loaded = load_spec(Path(args.spec), Library(tuple(others)))
     if args.output == "json":
-        say(json.dumps(as_json(loaded), indent=2, ensure_ascii=False))
+        say_json(json.dumps(as_json(loaded), indent=2, ensure_ascii=False) + "\n")
     else:
-        say("\n".join(as_yaml(loaded)))
+        say_yaml("\n".join(as_yaml(loaded)))
     return 0
 
 
@@ -92,7 +93,7 @@ def as_yaml(loaded: LoadedSpec) -> Iterator[str]:
         if node is None:
             yield text
         else:
-            comment = style(f"# from {node.at.path}:{node.at.line}", "cyan")
+            comment = style(f"# from {printable(node.at.path)}:{node.at.line}", "cyan")
             yield f"{text:<{column - 2}}  {comment}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pytest_kspec.cli.output import say
+from pytest_kspec.cli.output import say_json
 
 if TYPE_CHECKING:
     import argparse
@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         if args.template
         else schema.spec_schema()
     )
-    say(json.dumps(made, indent=2, ensure_ascii=False))
+    say_json(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import is_interactive, note, say, style
 from pytest_kspec.errors import EXIT_NOT_EVALUATED
+from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -56,7 +57,7 @@ class _Progress:
 
     def __call__(self, resource: str, done: int, total: int) -> None:
         text = f"{done}/{total} {resource}" if done < total else ""
-        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.write(f"\r\x1b[K{printable(text)}")
         sys.stderr.flush()
 
 

@@ -148,11 +148,12 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pytest_kspec.enforce.modes import Mode
+    from pytest_kspec.webhook.loglines import LogLines
     from pytest_kspec.webhook.specs import Specs
 
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("kspec").setLevel(logging.INFO)
     paths = [*args.spec, *args.specs]
     if not paths and not args.from_cluster:
@@ -189,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_manifests(args: argparse.Namespace) -> int:
     import yaml
 
-    from pytest_kspec.cli.output import say
+    from pytest_kspec.cli.output import say_yaml
     from pytest_kspec.enforce.engines.webhook import NAMESPACE
     from pytest_kspec.model.spec_operator import Certificate
     from pytest_kspec.webhook.install import manifests
@@ -202,7 +203,7 @@ def _print_manifests(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.issuer!r} is no issuer.", where="--issuer", fix="Write Issuer/NAME.")
         issuer = Certificate.model_validate({"issuer": name, "issuerKind": kind})
     made = manifests(args.manifests, own_namespace() or NAMESPACE, args.service, issuer)
-    say(yaml.safe_dump_all(made, sort_keys=False).rstrip())
+    say_yaml(yaml.safe_dump_all(made, sort_keys=False))
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pytest_kspec.fixes.collect import ObjectFix
+from pytest_kspec.shown import printable
 
 KUSTOMIZATION = "kustomization.yaml"
 
@@ -61,7 +62,7 @@ def _document(fix: ObjectFix) -> str:
     lines += [f"#   {check}" for check in fix.checks]
     lines += [f"# two fixes differ, the one of the worse finding is taken: {path}" for path in fix.conflicts]
     # One line each, whatever a name holds.
-    head = "".join(" ".join(line.split()) + "\n" if line.split() else "" for line in lines)
+    head = "".join(printable(" ".join(line.split())) + "\n" for line in lines)
     return head + _yaml(fix.manifest if not fix.new else fix.patch)
 
 

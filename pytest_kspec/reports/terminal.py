@@ -16,6 +16,7 @@ from pytest_kspec.reports import words
 from pytest_kspec.reports.order import canonical, worst_first
 from pytest_kspec.reports.text import baseline_notes, elide, fold, plural, printable, value, width_of
 from pytest_kspec.reports.words import until
+from pytest_kspec.shown import inert
 
 MIN_WIDTH = 40
 FIXED_SHOWN = 5
@@ -63,7 +64,7 @@ class _Page(NamedTuple):
 
     def show(self, text: str) -> str:
         """The text with nothing that the terminal would obey or cannot show."""
-        text = printable(text)
+        text = inert(printable(text))  # as it will be written, so that it is as wide
         if self.symbols is UNICODE or text.isascii():
             return text
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
@@ -74,7 +75,8 @@ class _Page(NamedTuple):
 
     def fold(self, text: str, indent: int, lines: int) -> list[str]:
         """The text on at most `lines` lines that start after `indent` cells."""
-        return fold(self.show(text), self.width - indent, lines, self.symbols.more)
+        parts = fold(self.show(text), self.width - indent, lines, self.symbols.more)
+        return [part if inert(part) == part else self.elide(part, indent) for part in parts]
 
     def block(
         self, text: str, indent: str, *, first: str = "", lines: int = 4, styles: tuple[str, ...] = ()

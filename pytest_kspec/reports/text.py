@@ -1,4 +1,4 @@
-"""Values and names as text. What a cluster holds is shown, never obeyed: control characters are escaped."""
+"""Values and names as text, in the cells of a terminal."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pytest_kspec.shown import printable as printable
+
 if TYPE_CHECKING:
     from pytest_kspec.model.result import ClusterResult
 
 Measure = Callable[[str], float]
 
 _AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
-
-
-def printable(text: str) -> str:
-    r"""The text with control, format and surrogate characters as `\x1b`, `\u202e`; line breaks too."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(char: str) -> str:
-    if unicodedata.category(char) == "Zs":
-        return " "
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def value(actual: Any) -> str:

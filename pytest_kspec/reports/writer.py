@@ -20,6 +20,7 @@ from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.files import is_stream, refuse_link, write_whole
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports.order import canonical
+from pytest_kspec.shown import inert, inert_json, inert_markup
 
 Render = Callable[[ScanResult], bytes]
 
@@ -136,16 +137,34 @@ def render(result: ScanResult, format_name: str) -> bytes:
     return make(canonical(result))
 
 
+_INERT = {
+    "json": inert_json,
+    "sarif": inert_json,
+    "oscal": inert_json,
+    "html": inert_markup,
+    "junit": inert_markup,
+}
+
+
+def _inert(content: bytes, format_name: str) -> bytes:
+    """As it may go to a terminal or the log of a CI job. Formats that have escapes say the same with them."""
+    if format_name == "pdf":
+        return content
+    made = _INERT.get(format_name)
+    return made(content) if made is not None else inert(content.decode()).encode()
+
+
 def write(result: ScanResult, target: Target) -> None:
     """Write one report, whole or not at all. Raises ReportError that names the file and what to do."""
     content = render(result, target.format)
     try:
         if target.path == STDOUT:
             sys.stdout.flush()
-            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.write(_inert(content, target.format))
             sys.stdout.buffer.flush()
         else:
-            write_whole(Path(target.path), content)
+            path = Path(target.path)
+            write_whole(path, _inert(content, target.format) if is_stream(path) else content)
     except OSError as error:
         reason = error.strerror or error
         what = f"the {target.format} report could not be written: {reason}. No partial file is left."

@@ -34,6 +34,13 @@ class SessionHooks:
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
 
+    def pytest_plugin_registered(self, plugin: object, plugin_name: str) -> None:
+        """All that pytest writes goes through one place: what a cluster holds is never obeyed."""
+        if plugin_name == "terminalreporter":
+            from pytest_kspec.session.screen import guard
+
+            guard(plugin)
+
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take the specifications that were asked for, and no other YAML."""
         if file_path.suffix != ".py" and file_path.resolve() in self._run.specs:

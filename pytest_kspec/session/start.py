@@ -14,6 +14,7 @@ from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
 from pytest_kspec.session.options import Options, read_options
+from pytest_kspec.shown import inert, printable
 
 RESOURCES = "kspec_resources"
 """In what a worker is given: the folder with the specifications of a cluster."""
@@ -30,7 +31,7 @@ def start(config: pytest.Config) -> None:
             options, config.rootpath, lambda path, named: _import(config, path, named), resources
         )
     except KspecError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(inert(str(error))) from error
     finally:
         if run is None and resources is not None and not hasattr(config, "workerinput"):
             runs.remove_shared_folder(resources)
@@ -79,6 +80,11 @@ def _add_arguments(config: pytest.Config, run: runs.Run) -> None:
             fix = "Write a specification with policyTemplate, or use 'kspec scan'."
             raise pytest.UsageError(f"{spec.spec.path}: pytest collects files only. {fix}")
     paths = [str(path) for path in run.specs]
+    for path in run.specs:
+        if "[" in path.name or "::" in str(path):  # which end the name of a file in an argument of pytest
+            raise pytest.UsageError(
+                f"{printable(str(path))}: pytest collects no file of this name. Rename it."
+            )
     named = config.args_source is config.ArgsSource.ARGS
     if not named:
         config.args = paths if run.options.specs_given else [*config.args, *paths]

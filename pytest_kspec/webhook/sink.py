@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pytest_kspec.files import open_to_append
+from pytest_kspec.shown import inert, inert_json
 from pytest_kspec.webhook import audit
 
 log = logging.getLogger("kspec.webhook")
@@ -120,6 +121,11 @@ class Queue:
                 log.error("%s: records are lost: %s", self._sink.name, why)
 
 
+def _to_stdout(lines: bytes) -> bytes:
+    """As the log of a CI job may have it. JSON says the same with escapes; CEF, which has none, shows them."""
+    return inert_json(lines) if lines.startswith(b"{") else inert(lines.decode()).encode()
+
+
 class AuditLog:
     """A file that is appended to, or standard output. A file that was moved away (logrotate) is made anew.
 
@@ -140,6 +146,8 @@ class AuditLog:
     def write(self, records: Sequence[Any]) -> None:
         """One batch. Raises Lost with the number of records that are not in the log."""
         made = [b"".join(line + b"\n" for line in self._form(entry)) for entry in records]
+        if self._path == "-":
+            made = [_to_stdout(lines) for lines in made]
         written = 0
         try:
             if self._descriptor < 0 or self._moved():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ def test_standard_input_and_output(
     from pytest_kspec.cli.main import main
 
     assert main(["report", "--from", "-", "--to", "json:-"]) == 0
-    assert capfdbinary.readouterr().out == result.read_bytes()
+    assert json.loads(capfdbinary.readouterr().out) == json.loads(result.read_bytes())
 
 
 def test_results_of_parallel_jobs(kspec: Kspec, result: Path, tmp_path: Path) -> None:

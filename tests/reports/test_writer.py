@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, ReportError, UsageError
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.writer import Target, parse_target, parse_targets
+from tests.hostile.text import obeyed
 from tests.reports import results
 
 FORMATS = "csv, html, json, junit, markdown, oscal, pdf, sarif"
@@ -109,7 +111,9 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     writer.write(results.one(), Target("json", "-"))
-    assert capfdbinary.readouterr().out == writer.render(results.one(), "json")
+    written = capfdbinary.readouterr().out
+    assert json.loads(written) == json.loads(writer.render(results.one(), "json"))
+    assert obeyed(written.decode()) == []
 
 
 @pytest.mark.parametrize("before", [None, b"the old report"])
