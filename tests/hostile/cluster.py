@@ -59,11 +59,12 @@ def broken():
 TITLE = "::error::x ##[error] ##vso[y]\x1b[31m\n::add-mask::z\r::error::\u202e"
 
 
-def snapshot(path: Path, *, more: bool = False) -> Path:
-    """A recorded cluster; more: than in the one to compare with."""
+def snapshot(path: Path, *, more: bool = False, names: bool = False) -> Path:
+    """A recorded cluster; more: than in the one to compare with; names: of objects too, which no API server allows."""
     objects: list[dict[str, Any]] = []
     for number, text in enumerate(PAYLOADS if more else PAYLOADS[:3]):
-        meta = {"name": text, "namespace": text, "labels": {text: text}, "uid": f"u{number}"}
+        name = text if names else f"x{number}"
+        meta = {"name": name, "namespace": name, "labels": {text: text}, "uid": f"u{number}"}
         containers = [
             {
                 "name": text,
@@ -72,7 +73,7 @@ def snapshot(path: Path, *, more: bool = False) -> Path:
             }
         ]
         objects += [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": text, "uid": f"n{number}"}},
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "uid": f"n{number}"}},
             {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}},
             {
                 "apiVersion": "v1",
