@@ -180,7 +180,7 @@ class _Held:
 
     def namespaces(self) -> frozenset[str]:
         """Those that objects of a namespaced kind are in. Objects of unknown kinds without one may be the cluster's."""
-        known = {(t.group, t.kind) for t in builtin_types()} | _namespaced_kinds()
+        known = _known_kinds()
         return frozenset(
             namespace or _DEFAULT
             for group, kind, namespace in self._named
@@ -366,10 +366,11 @@ class _Held:
     ) -> None:
         """One object may be in one place only: nobody could tell which one counts.
 
-        Helm removes a hook before it makes the next one of that name, and kustomizations are built one at a time.
+        Helm removes a hook before it makes the next one of that name, and kustomizations are built one at a time. Of
+        kinds that nobody knows (settings of tools, specifications of kspec) all are kept.
         """
         self._named.add((group, kind, namespace))
-        if not name:
+        if not name or (group, kind) not in _known_kinds():
             return
         here = _Place(place, hook, self._overlay)
         first = self._places.setdefault((group, kind, namespace or _DEFAULT, name), here)
@@ -396,6 +397,11 @@ def _items(raw: Buffer) -> Buffer | None:
 def _namespaced_kinds() -> frozenset[tuple[str, str]]:
     """Kinds of other projects that hold pods, which run in the namespace of the object."""
     return frozenset(key for key in pod_kinds() if key[1] != "*" and not key[1].startswith("Cluster"))
+
+
+@cache
+def _known_kinds() -> frozenset[tuple[str, str]]:
+    return frozenset((known.group, known.kind) for known in builtin_types()) | _namespaced_kinds()
 
 
 def _meant(api_version: str, kind: str) -> tuple[str, str]:

@@ -185,6 +185,17 @@ def test_a_file_is_read_once_however_many_links_there_are(tmp_path: Path) -> Non
         read(ref)
 
 
+def test_settings_of_tools_may_have_the_same_name(tmp_path: Path) -> None:
+    tool = "apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\nmetadata: {name: local}\n"
+    held = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec: {}\n"
+    assert read(lay(tmp_path, {"a.yaml": tool, "b.yaml": tool, "c.yaml": DEPLOYMENT % "web"})) == (
+        ["Deployment shop/web"],
+        (),
+    )
+    with pytest.raises(SourceUnavailable, match="Rollout web is here a second time"):
+        read(lay(tmp_path, {"d.yaml": held, "e.yaml": held}))
+
+
 def test_hooks_of_one_name_may_be_there_twice(tmp_path: Path) -> None:
     hook = "  annotations: {helm.sh/hook: %s}\n"
     text = "".join(
