@@ -140,13 +140,17 @@ def _may(allowed: AnnotationExemptions, requirement_id: str, severity: Severity)
 
 
 def annotations_of(resource: Resource) -> Mapping[str, str]:
-    """Those that count for findings about it: of a controller, those that its template gives its pods."""
+    """Those that count for findings about it: of a controller, those that its template gives its pods.
+
+    None of what admission does not evaluate: there nobody would see what is written.
+    """
     if isinstance(resource, Workload) and not resource.is_pod:
         try:
             return resource.pod_annotations
         except Malformed:
             return {}
-    return resource.annotations
+    counts = isinstance(resource, Workload) or (resource.kind, resource.api_version) == ("Service", "v1")
+    return resource.annotations if counts else {}
 
 
 def refusals(

@@ -223,7 +223,7 @@ class Findings:
             return
         exemption = self._matcher.match(ref, owner, labels, container) if self._matcher else None
         if exemption is None and self._annotated is not None and isinstance(resource, Resource):
-            exemption = self._annotated.match(resource.annotations, ref)
+            exemption = self._annotated.match(annotations_of(resource), ref)
         self._single[key] = Finding(
             ref, owner, path, actual, expected, message, container, 1, exemption,
             fix=None if exemption else plain(fix),

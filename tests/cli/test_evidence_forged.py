@@ -65,7 +65,7 @@ def desk(folder: Path, *words: str) -> Desk:
     keys = make_keys(folder / "keys")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main(["scan", *words, "--report", "json:result.json"]) in (0, 1)
+        assert main(["scan", *words, "--report", "json:result.json"]) in (0, 1, 2)
         assert main(["evidence", "--from", "result.json", "--key", str(keys.private), "-o", "e.tar.gz"]) == 0
     with tarfile.open(folder / "e.tar.gz") as archive:
         archive.extractall(folder, filter="data")
@@ -339,11 +339,11 @@ def test_clusters_that_can_and_that_cannot_be_replayed(tmp_path: Path, verify: C
 
     def soften(result: dict[str, Any]) -> None:
         apps = next(c for c in result["clusters"] if c["name"] == "apps")
-        apps["checks"][0]["verdict"] = "error"
+        apps["summary"]["skip"] += 1
 
     said = verify(made.forged(soften), keys=made.keys)
     assert said.code == 1
-    assert "clusters[apps].summary.error: the result says 0, the replay 1" in said.out
+    assert "clusters[apps].summary.skip: the result says" in said.out
 
     def drop(result: dict[str, Any]) -> None:
         del result["clusters"][-1]

@@ -15,6 +15,7 @@ from pytest_kspec.model.annotated import (
     MAX_NOTES,
     Refused,
     annotation_of,
+    annotations_of,
     matcher,
     notes,
     read,
@@ -169,6 +170,14 @@ def test_what_has_no_effect_is_said() -> None:
     assert why(allow(maxSeverity="low")) == "the check is of severity high, and at most low is allowed."
     assert why(allow(namespaces=["a"])) == "the specification does not allow it in this namespace."
     assert why(allow(), key="kspec.io/exempt.podsecurity") == "nothing that is asked for has this name."
+
+
+def test_pods_templates_and_services_carry_exemptions_and_nothing_else() -> None:
+    role = Resource(
+        "rbac.authorization.k8s.io/v1", "Role", {"metadata": {"name": "r", "annotations": {KEY: GOOD}}}
+    )
+    assert annotations_of(role) == {}
+    assert annotations_of(service(**{KEY: GOOD})) == {KEY: GOOD}
 
 
 def test_what_is_said_is_one_line_and_bounded() -> None:
