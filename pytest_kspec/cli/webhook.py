@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Serve /validate for API servers: what a specification forbids is denied (mode enforce), warned
-about (audit) or only counted (monitor), by the same rules that a scan evaluates. Also /healthz,
-/readyz and /metrics. Specifications and certificate are loaded again when they change.
+about (audit) or only counted (monitor), by the same rules that a scan evaluates. Also /healthz
+and /readyz; on a port of their own, for those who may read them, /metrics and /policies.
+Specifications and certificate are loaded again when they change.
 'kspec enforce --engine webhook' writes the registration."""
 
 EXAMPLES = """
@@ -91,6 +92,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
     server.add_argument("--port", type=int, default=9443, help="port (default: %(default)s)")
+    server.add_argument(
+        "--read-port",
+        type=int,
+        default=9444,
+        metavar="PORT",
+        help="for /metrics and /policies, to those who may get them by the cluster's RBAC (default: %(default)s)",
+    )
+    server.add_argument(
+        "--client-ca",
+        metavar="FILE",
+        help="instead: to those whose client certificate is of this authority (PEM)",
+    )
     server.add_argument("--max-body", type=int, default=7, metavar="MIB", help="(default: %(default)s)")
     server.add_argument(
         "--max-connections", type=int, default=1000, metavar="N", help="(default: %(default)s)"
@@ -176,6 +189,8 @@ def run(args: argparse.Namespace) -> int:
             keeper=_keeper(args, access),
             host=args.host,
             port=args.port,
+            read_port=args.read_port,
+            client_ca=Path(args.client_ca) if args.client_ca else None,
             access=access,
             excluded=frozenset(_excluded(args)),
             events=not args.no_events,

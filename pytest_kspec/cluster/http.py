@@ -145,11 +145,12 @@ class Connection:
         content_type: str = JSON,
         accept: str = JSON,
         repeatable: bool = True,
+        more: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request, as `get`. repeatable: sending it twice does the same as sending it once; if not, it
-        is tried again only after 429, after 503 with `Retry-After`, and where no connection came about.
+        """One request, as `get`, with `more` headers. repeatable: sending it twice does the same as sending it once; if
+        not, it is tried again only after 429, after 503 with `Retry-After`, and where no connection came about.
         """
-        sent = (method, path, query, body, content_type, accept, repeatable)
+        sent = (method, path, query, body, content_type, accept, repeatable, more)
         answer = self._send(*sent)
         if answer.status == 401:
             self.close()
@@ -171,6 +172,7 @@ class Connection:
         content_type: str,
         accept: str,
         repeatable: bool,
+        more: Mapping[str, str] | None,
     ) -> Answer:
         if self._dead is not None:
             raise type(self._dead)(self._dead.what, where=self._dead.where, fix=self._dead.fix)
@@ -179,6 +181,7 @@ class Connection:
         headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
         if body is not None:
             headers["Content-Type"] = content_type
+        headers |= more or {}
         target = f"{path}?{urlencode(query)}" if query else path
         retry = self._repeat if repeatable else self._once
         try:

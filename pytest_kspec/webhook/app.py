@@ -1,4 +1,4 @@
-"""The ASGI application: five paths, nothing that a framework is needed for."""
+"""The ASGI applications: one for API servers and probes, one for who reads. Nothing that a framework is needed for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.webhook import metrics
 from pytest_kspec.webhook.limits import Limits, Rate
+from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+READ = ("/metrics", webhook_client.PATH)
 _JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
 
@@ -48,21 +50,8 @@ class App:
             reasons = list(self._ready())
             body = "".join(f"not ready: {reason}\n" for reason in reasons) or "ok\n"
             await _answer(send, 503 if reasons else 200, body.encode())
-        elif path == "/metrics":
-            await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
-        elif path == webhook_client.PATH:
-            await _answer(send, 200, self._policies(), _JSON)
         else:
-            await _answer(send, 404, b"there are /validate, /policies, /healthz, /readyz and /metrics\n")
-
-    def _policies(self) -> bytes:
-        """What is in force here, for `kspec enforce --status`."""
-        policies = self._reviewer.policies
-        served = [
-            webhook_client.ServedPolicy(key, policy.name, str(policy.mode))
-            for key, policy in sorted(policies.by_id.items() if policies is not None else ())
-        ]
-        return msgspec.json.encode(webhook_client.Served(served))
+            await _answer(send, 404, b"there are /validate, /healthz and /readyz\n")
 
     async def _validate(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         requests = self._reviewer.metrics.requests
@@ -135,6 +124,47 @@ class App:
         return b"".join(parts)
 
 
+class Reading:
+    """/metrics and /policies, on a port of their own, for those whom `readers` knows."""
+
+    def __init__(self, reviewer: Reviewer, readers: Readers) -> None:
+        self._reviewer = reviewer
+        self._readers = readers
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        path = scope["path"]
+        if path not in READ:
+            await _answer(send, 404, b"there are /metrics and /policies\n", close=True)
+            return
+        if scope["method"] != "GET":
+            await _answer(send, 405, b"GET it\n", close=True)
+            return
+        match await self._readers.judge(scope["headers"], path):
+            case "unknown":
+                text = b"who are you? Send a bearer token that the API server knows\n"
+                await _answer(send, 401, text, more=[(b"www-authenticate", b"Bearer")], close=True)
+            case "forbidden":
+                text = b"you may not: get of the nonResourceURL %s is not granted\n" % path.encode()
+                await _answer(send, 403, text, close=True)
+            case "unavailable":
+                text = b"the API server could not be asked who you are and what you may; try again\n"
+                await _answer(send, 503, text, close=True)
+            case "may" if path == webhook_client.PATH:
+                await _answer(send, 200, self._policies(), _JSON)
+            case "may":
+                await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
+
+    def _policies(self) -> bytes:
+        """What is in force here, for `kspec enforce --status`."""
+        policies = self._reviewer.policies
+        served = [
+            webhook_client.ServedPolicy(key, policy.name, str(policy.mode))
+            for key, policy in sorted(policies.by_id.items() if policies is not None else ())
+        ]
+        return msgspec.json.encode(webhook_client.Served(served))
+
+
 async def _next(receive: Receive, timeout_s: float) -> dict[str, Any]:
     async with asyncio.timeout(timeout_s):
         return await receive()
@@ -152,9 +182,15 @@ def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bytes]:
 
 
 async def _answer(
-    send: Send, status: int, body: bytes, content_type: bytes = _TEXT, *, close: bool = False
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: bytes = _TEXT,
+    *,
+    close: bool = False,
+    more: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *more]
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

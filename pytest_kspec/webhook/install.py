@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec.enforce.engines import webhook
+from pytest_kspec.enforce.engines import webhook, webhook_client
 from pytest_kspec.model.spec_operator import Certificate
 
 Object = dict[str, Any]
 
-PORT = 9443
+PORT, READ_PORT = 9443, webhook_client.PORT
+READER = webhook_client.READER
 SECRET = "kspec-webhook-tls"
 DURATION, RENEW_BEFORE = "2160h0m0s", "720h0m0s"
 """90 and 30 days, as `authority.Periods`."""
@@ -29,6 +30,7 @@ def manifests(image: str, namespace: str, service: str, issuer: Certificate | No
     made = [
         _object("v1", "Namespace", namespace, ""),
         _object("v1", "ServiceAccount", service, namespace),
+        _object("v1", "ServiceAccount", READER, namespace),
         *_rights(namespace, service),
         _service(namespace, service),
         _deployment(image, namespace, service),
@@ -72,7 +74,11 @@ def _rights(namespace: str, service: str) -> list[Object]:
             "verbs": ["get", "list", "patch"],
         },
         {"apiGroups": ["kspec.io"], "resources": ["clusterspecifications"], "verbs": ["get", "list"]},
+        # Who reads metrics and policies, and whether they may.
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
     ]
+    read = [{"nonResourceURLs": ["/metrics", webhook_client.PATH], "verbs": ["get"]}]
     own = [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "update"]},
@@ -80,13 +86,24 @@ def _rights(namespace: str, service: str) -> list[Object]:
     subjects = [{"kind": "ServiceAccount", "name": service, "namespace": namespace}]
     rbac = "rbac.authorization.k8s.io"
 
-    def ref(kind: str) -> Object:
-        return {"apiGroup": rbac, "kind": kind, "name": service}
+    readers = [{"kind": "ServiceAccount", "name": READER, "namespace": namespace}]
+
+    def ref(kind: str, name: str = service) -> Object:
+        return {"apiGroup": rbac, "kind": kind, "name": name}
 
     return [
         _object(f"{rbac}/v1", "ClusterRole", service, "", rules=cluster),
         _object(
             f"{rbac}/v1", "ClusterRoleBinding", service, "", roleRef=ref("ClusterRole"), subjects=subjects
+        ),
+        _object(f"{rbac}/v1", "ClusterRole", READER, "", rules=read),
+        _object(
+            f"{rbac}/v1",
+            "ClusterRoleBinding",
+            READER,
+            "",
+            roleRef=ref("ClusterRole", READER),
+            subjects=readers,
         ),
         _object(f"{rbac}/v1", "Role", service, namespace, rules=own),
         _object(f"{rbac}/v1", "RoleBinding", service, namespace, roleRef=ref("Role"), subjects=subjects),
@@ -96,7 +113,10 @@ def _rights(namespace: str, service: str) -> list[Object]:
 def _service(namespace: str, service: str) -> Object:
     spec = {
         "selector": _labels(service),
-        "ports": [{"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"}],
+        "ports": [
+            {"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"},
+            {"name": "read", "port": READ_PORT, "targetPort": "read", "protocol": "TCP"},
+        ],
     }
     return _object("v1", "Service", service, namespace, spec=spec)
 
@@ -112,12 +132,13 @@ def _deployment(image: str, namespace: str, service: str) -> Object:
             f"--service={service}",
             "--audit-log=-",
         ],
-        "ports": [{"name": "https", "containerPort": PORT}],
+        "ports": [{"name": "https", "containerPort": PORT}, {"name": "read", "containerPort": READ_PORT}],
         "readinessProbe": _probe("/readyz", 5),
         "livenessProbe": _probe("/healthz", 20),
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"cpu": "1", "memory": "256Mi"},
+            # The process for large reviews is a second one: one core more, and as much memory as it may use.
+            "limits": {"cpu": "2", "memory": "768Mi"},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -15,14 +15,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.webhook import audit, certificates, limits, reviews
 from pytest_kspec.webhook.access import Access
-from pytest_kspec.webhook.app import App
+from pytest_kspec.webhook.app import App, Reading
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
 from pytest_kspec.webhook.certificates import Keeper
 from pytest_kspec.webhook.events import EventSink
@@ -30,6 +32,7 @@ from pytest_kspec.webhook.large import Budget, Large
 from pytest_kspec.webhook.limits import Limits
 from pytest_kspec.webhook.metrics import Metrics
 from pytest_kspec.webhook.namespaces import NamespaceLabels
+from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 from pytest_kspec.webhook.sink import AuditLog, Queue
 from pytest_kspec.webhook.specs import Loaded, Specs, Work
@@ -45,7 +48,10 @@ EVENT_QUEUE = 1_000
 class Options:
     """What a webhook is started with.
 
-    host, port:   where it listens; port 0: any, told by `Webhook.port`
+    host, port:   where it listens for API servers and probes
+    read_port:    where it listens for who reads metrics and policies
+    client_ca:    a PEM file of the authority of their certificates; None: the cluster is asked about their tokens, and
+                  where there is none nobody is served
     access:       the cluster; None: it asks and writes nothing there
     keeper:       where its certificate comes from; None: plain HTTP, for tests and benchmarks
     audit:        path of the audit log and its format; path "-": standard output; None: none
@@ -57,6 +63,8 @@ class Options:
     keeper: Keeper | None
     host: str = "0.0.0.0"
     port: int = 9443
+    read_port: int = webhook_client.PORT
+    client_ca: Path | None = None
     access: Access | None = None
     excluded: frozenset[str] = frozenset()
     events: bool = True
@@ -75,7 +83,7 @@ class Webhook:
     def __init__(self, options: Options) -> None:
         self._options = options
         self.metrics = Metrics()
-        self.tls = ServerTls()
+        self.tls = ServerTls(options.client_ca)
         self._ending = threading.Event()
         self._queues: list[Queue] = []
         self._failed: dict[str, str] = {}
@@ -100,11 +108,11 @@ class Webhook:
 
     @property
     def not_ready(self) -> Iterator[str]:
-        """Why it is not ready; nothing: it is."""
+        """Why it is not ready; nothing: it is. Anyone may ask, so it names nothing: the log does."""
         if self._options.keeper is not None and not self.tls.ready:
-            yield f"no certificate{_because(self._failed.get('certificate'))}"
+            yield "no certificate; the log says why"
         if self.reviewer.policies is None:
-            yield f"no specification{_because(self._failed.get('specifications'))}"
+            yield "no specification; the log says why"
         elif not self.reviewer.policies.all:
             yield "no specification is to be enforced"
         if self._ending.is_set():
@@ -114,10 +122,45 @@ class Webhook:
         """Serve until SIGTERM or SIGINT. Raises KspecError where it cannot listen."""
         rate = limits.Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
         app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready)
-        config = uvicorn.Config(
+        config = self._config(app, self._options.port, self.tls.context)
+        readers = self._readers()
+        reading = None
+        if readers is not None:
+            reading = uvicorn.Server(
+                self._config(Reading(self.reviewer, readers), self._options.read_port, self.tls.of_readers)
+            )
+        large = self.reviewer.large = Large(self._options.budget)
+        server = self._server = _Server(config, self._ending, self._options.drain_s, large, reading)
+        jobs = [self._job("specifications", self._reload, self._options.reload_s)]
+        if self._options.keeper is not None:
+            jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
+        for job in jobs:
+            job.start()
+        try:
+            server.run()
+        except SystemExit as error:
+            raise KspecError(
+                "the webhook cannot listen.",
+                where=f"{self._options.host}:{self._options.port}",
+                fix=f"Is this port, or {self._options.read_port}, taken?",
+            ) from error
+        finally:
+            self._ending.set()
+            if readers is not None:
+                readers.close()
+            for queue in self._queues:
+                queue.close()
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _config(self, app: Any, port: int, context: ssl.SSLContext) -> uvicorn.Config:
+        return uvicorn.Config(
             app,
             host=self._options.host,
-            port=self._options.port,
+            port=port,
             loop="uvloop",
             http=limits.protocol(self._options.limits, self.metrics.refused_connections.inc),
             ws="none",
@@ -130,35 +173,21 @@ class Webhook:
             date_header=False,
             timeout_keep_alive=self._options.limits.idle_s,
             timeout_graceful_shutdown=10,
-            ssl_context_factory=self._context if self._options.keeper is not None else None,
+            ssl_context_factory=(lambda _config, _default: context)
+            if self._options.keeper is not None
+            else None,
         )
-        large = self.reviewer.large = Large(self._options.budget)
-        server = self._server = _Server(config, self._ending, self._options.drain_s, large)
-        jobs = [self._job("specifications", self._reload, self._options.reload_s)]
-        if self._options.keeper is not None:
-            jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
-        for job in jobs:
-            job.start()
-        try:
-            server.run()
-        except SystemExit as error:
-            raise KspecError(
-                "the webhook cannot listen.",
-                where=f"{self._options.host}:{self._options.port}",
-                fix="Is the port taken?",
-            ) from error
-        finally:
-            self._ending.set()
-            for queue in self._queues:
-                queue.close()
 
-    def stop(self) -> None:
-        """End `run`, from another thread."""
-        if self._server is not None:
-            self._server.should_exit = True
-
-    def _context(self, _config: Any, _default: Any) -> ssl.SSLContext:
-        return self.tls.context
+    def _readers(self) -> Readers | None:
+        """Who may read; None where nobody can prove anything."""
+        if self._options.client_ca is not None and self._options.keeper is not None:
+            return Readers(None)
+        if self._options.access is not None:
+            return Readers(self._options.access)
+        log.warning(
+            "metrics and policies are served to nobody: no cluster to ask who may read them, and no --client-ca"
+        )
+        return None
 
     def _queue(self, sink: Any, length: int) -> Queue:
         queue = Queue(sink, length, lambda name, count: self.metrics.dropped.labels(name).inc(count))
@@ -232,8 +261,16 @@ class Webhook:
 class _Server(uvicorn.Server):
     """Goes on serving for a while after the signal; a second signal ends it at once."""
 
-    def __init__(self, config: uvicorn.Config, ending: threading.Event, drain_s: float, large: Large) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ending: threading.Event,
+        drain_s: float,
+        large: Large,
+        reading: uvicorn.Server | None,
+    ) -> None:
         super().__init__(config)
+        self._reading = reading
         self._ending = ending
         self._drain_s = drain_s
         self._large = large
@@ -246,12 +283,19 @@ class _Server(uvicorn.Server):
             asyncio.run_coroutine_threadsafe(self._large.refresh(), self._loop)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._reading is not None:
+            # Of a server of its own all but the loop: it starts and ends with this one.
+            self._reading.config.load()
+            self._reading.lifespan = self._reading.config.lifespan_class(self._reading.config)
+            await self._reading.startup()
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
         self._large.begin()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        if self._reading is not None:
+            await self._reading.shutdown()
         await self._large.close()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -265,7 +309,3 @@ class _Server(uvicorn.Server):
     def _end(self) -> None:
         # Without remembering the signal: uvicorn would raise it again, before the queues are written out.
         self.should_exit = True
-
-
-def _because(reason: str | None) -> str:
-    return f": {reason}" if reason else ""

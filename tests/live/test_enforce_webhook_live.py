@@ -38,16 +38,17 @@ def own_address():
         return probe.getsockname()[0]
 
 
-def behind_a_service(port):
-    """(path, object) of a Service and its one pod, which is this machine at this port.
+def behind_a_service(port, read_port):
+    """(path, object) of a Service and its one pod, which is this machine at these ports.
 
     An API server proxies requests to pods only; webhooks it calls at any endpoint.
     """
     meta, address = {"name": NAME, "namespace": SYSTEM}, own_address()
     core = f"/api/v1/namespaces/{SYSTEM}"
     yield f"{core}/pods", BAD | {"metadata": meta}
-    service = {"name": "https", "port": 443, "targetPort": port}
-    yield f"{core}/services", {"metadata": meta, "spec": {"ports": [service]}}
+    ports = [("https", 443, port), ("read", 9444, read_port)]
+    service = [{"name": name, "port": number, "targetPort": target} for name, number, target in ports]
+    yield f"{core}/services", {"metadata": meta, "spec": {"ports": service}}
     endpoint = {"addresses": [address], "targetRef": {"kind": "Pod", **meta}, "conditions": {"ready": True}}
     yield (
         f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM}/endpointslices",
@@ -55,7 +56,7 @@ def behind_a_service(port):
             "metadata": meta | {"labels": {"kubernetes.io/service-name": NAME}},
             "addressType": "IPv4",
             "endpoints": [endpoint],
-            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+            "ports": [{"name": name, "port": target, "protocol": "TCP"} for name, _, target in ports],
         },
     )
 
@@ -71,7 +72,7 @@ class Installed(Running):
         hosts = [f"--hostname={name}" for name in service_names(NAME, SYSTEM)]
         super().__init__(
             folder, str(self.specs), f"--self-signed={folder / 'tls'}", f"--cluster={plane.name}",
-            f"--kubeconfig={self.kubeconfig}", *hosts, host="0.0.0.0",
+            f"--kubeconfig={self.kubeconfig}", *hosts, host="0.0.0.0", tokens=True,
         )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def webhook(plane, tmp_path):
     server = Installed(plane, tmp_path)
     made = []
     try:
-        for path, obj in behind_a_service(server.port):
+        for path, obj in behind_a_service(server.port, server.read_port):
             answer = plane.request("POST", path, obj)
             assert answer.status == 201, answer
             made.append(f"{path}/{NAME}")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytest_kspec.enforce.engines import Wanted, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.model.specfile import spec_from_part
+from tests.controlplane.certificates import Authority, KeyPair
 from tests.controlplane.process import free_port
 from tests.controlplane.server import APPLY_PATCH, ControlPlane
 from tests.webhook.reviewing import CATALOG
@@ -26,19 +27,23 @@ from tests.webhook.reviewing import CATALOG
 READY_S = 60.0
 
 
-def unverified() -> ssl.SSLContext:
-    """Probes of a kubelet verify nothing."""
+def unverified(client: KeyPair | None = None) -> ssl.SSLContext:
+    """Probes of a kubelet verify nothing. client: a certificate to show."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if client is not None:
+        context.load_cert_chain(*client)
     return context
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(
+    port: int, path: str, client: KeyPair | None = None, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> tuple[int, str]:
     """Status and text. Raises OSError where it does not answer."""
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified())
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified(client))
     try:
-        connection.request("GET", path)
+        connection.request(method, path, headers=dict(headers or {}))
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     except http.client.HTTPException as error:
@@ -48,17 +53,30 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 class Running:
-    """`kspec webhook` as a process; its log is `log`."""
+    """`kspec webhook` as a process; its log is `log`.
+
+    tokens: who reads sends a token that the cluster knows; otherwise a certificate, as `read` does
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str, port: int | None = None, host: str = "127.0.0.1"
+        self,
+        folder: Path,
+        *arguments: str,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        tokens: bool = False,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
+        self.read_port = free_port()
+        (folder / "readers").mkdir()
+        self.readers = Authority(folder / "readers", "readers")
+        by_certificate = () if tokens else (f"--client-ca={self.readers.certificate}",)
         self.log = folder / "webhook.log"
         self._command = [
             sys.executable, "-m", "pytest_kspec.cli.main", "webhook", *arguments,
             "--host", host, "--port", str(self.port), "--hostname", "127.0.0.1",
+            "--read-port", str(self.read_port), *by_certificate,
             "--audit-log", str(folder / "audit.log"), "--drain", "0",
         ]  # fmt: skip
         self.start()
@@ -67,6 +85,10 @@ class Running:
     def url(self) -> str:
         """Its address."""
         return f"https://127.0.0.1:{self.port}"
+
+    def read(self, path: str) -> tuple[int, str]:
+        """What it answers to who has a certificate."""
+        return get(self.read_port, path, self.readers.issue("prometheus"))
 
     def start(self) -> None:
         """Start, and wait for nothing."""

@@ -139,7 +139,7 @@ def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path)
     found = until(lambda: plane.request("GET", events).body["items"])
     assert {event["reason"] for event in found} == {"PolicyViolation"}
     assert {event["source"]["component"] for event in found} == {"kspec-webhook"}
-    status, text = get(server.port, "/metrics")
+    status, text = server.read("/metrics")
     assert status == 200
     assert 'kspec_policy_enforcement_actions_total{action="denied",policy="strict"}' in text
     assert "kspec_circuit_breaker_tripped 0.0" in text

@@ -154,7 +154,7 @@ def test_headers_without_end_end_the_connection(server):
 
 def refused_connections(server):
     """The count of ended connections, read from the metrics."""
-    text = get(server.port, "/metrics")[1]
+    text = server.read("/metrics")[1]
     return float(re.search(r"^kspec_webhook_connections_refused_total (\S+)$", text, re.M)[1])
 
 
@@ -214,7 +214,7 @@ def test_connections_beyond_the_limit_are_closed_and_the_others_served(server):
         client.socket.close()
     assert 10 <= len(served) <= 20
     until(lambda: _get_ok(server))
-    assert "kspec_webhook_connections_refused_total" in get(server.port, "/metrics")[1]
+    assert "kspec_webhook_connections_refused_total" in server.read("/metrics")[1]
 
 
 def _serves(client):

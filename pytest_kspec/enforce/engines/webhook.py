@@ -31,6 +31,8 @@ IF_NOT_SERVED = "Every Kubernetes API server has it, if it is not switched off."
 PATH = "/validate"
 NAMESPACE, SERVICE, CERTIFICATE = "kspec-system", "kspec-webhook", "kspec-webhook"
 INJECT = "cert-manager.io/inject-ca-from"
+READ_PORT = "kspec.io/webhook-read-port"
+"""Annotation, where it is not the usual one."""
 SYSTEM = "kube-system"
 _REFUSED = {"Fail": "refused", "Ignore": "admitted"}
 
@@ -52,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the webhook's Service (default: %(default)s)",
     )
     group.add_argument("--webhook-url", metavar="URL", help="instead: its address, https://host:port")
+    group.add_argument(
+        "--webhook-read-port",
+        type=int,
+        metavar="PORT",
+        default=webhook_client.PORT,
+        help="where the webhook tells what it serves, for --status (default: %(default)s)",
+    )
     group.add_argument(
         "--webhook-exclude-namespace",
         action="append",
@@ -77,6 +86,9 @@ def generate(wanted: Wanted) -> Generated:
     namespace, _, name = service.partition("/")
     # Activation and expiry are the server's: what is registered stays right.
     head = metadata(spec, NAME, engine=NAME, mode=wanted.mode, boundary=None)
+    port = getattr(options, "webhook_read_port", webhook_client.PORT)
+    if port != webhook_client.PORT:
+        head["annotations"][READ_PORT] = str(port)
     if getattr(options, "webhook_cert_manager", False) or asked.certificate is not None:
         head["annotations"][INJECT] = f"{namespace}/{CERTIFICATE}"
     asked_excluded = getattr(options, "webhook_exclude_namespace", None)
@@ -158,7 +170,9 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
         problem = f"it has no caBundle yet; unless public roots vouch for the webhook, {away}"
         return InForce(KIND, name, "", (problem,))
     try:
-        served = webhook_client.served(client, writer.source)
+        port = (item["metadata"].get("annotations") or {}).get(READ_PORT, "")
+        asked = int(port) if port.isdecimal() else webhook_client.PORT
+        served = webhook_client.served(client, writer.source, NAMESPACE, asked)
     except KspecError as error:
         return InForce(KIND, name, registered, (f"what the webhook does could not be asked: {error.what}",))
     path = (client.get("service") or {}).get("path") or client.get("url", "")

@@ -1,7 +1,8 @@
 """What a running webhook says that it serves: a registration alone says nothing about what is decided.
 
 A webhook behind a Service is asked through the API server (`services/proxy`), one with an address directly, with the
-authority that the API server is told to trust.
+authority that the API server is told to trust. The caller's own credentials get a token for it (TokenRequest), which is
+good for the webhook only: nobody's token for the cluster is ever sent there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from pytest_kspec.cluster.reviewing import service_account_token
 from pytest_kspec.errors import SourceUnavailable
 
 if TYPE_CHECKING:
     from pytest_kspec.cluster.live import LiveSource
 
 PATH = "/policies"
+PORT = 9444
+"""Of the running webhook, and of its Service, for those who read."""
+READER, AUDIENCE = "kspec-webhook-reader", "kspec-webhook"
+"""The service account that may read, and for whom its tokens are made."""
+HEADER = "X-Kspec-Authorization"
+"""An API server takes `Authorization` for itself, and hands this one on."""
+TOKEN_S = 600
 TIMEOUT_S = 5.0
 
 
@@ -38,13 +47,17 @@ class Served(msgspec.Struct):
     policies: list[ServedPolicy]
 
 
-def served(client: Mapping[str, Any], source: LiveSource) -> dict[str, str]:
+def served(client: Mapping[str, Any], source: LiveSource, namespace: str, port: int = PORT) -> dict[str, str]:
     """Mode by id of every specification that the webhook of this `clientConfig` serves.
 
-    Raises AccessDenied and SourceUnavailable where it cannot be asked or its answer is none.
+    namespace: of the service account that may read, where the webhook is not behind a Service
+    port: of its Service, or at its address, for those who read
+    Raises AccessDenied, NotFound and SourceUnavailable where it cannot be asked or its answer is none.
     """
     service = client.get("service")
-    status, body = _through(service, source) if service else _directly(client)
+    namespace = service["namespace"] if service else namespace
+    token = service_account_token(source, namespace, READER, AUDIENCE, TOKEN_S)
+    status, body = _through(service, source, token, port) if service else _directly(client, token, port)
     if status != 200:
         text = " ".join(body.decode(errors="replace").split())[:200]
         raise SourceUnavailable(f"{PATH} answered {status}: {text}", where=source.name)
@@ -55,14 +68,14 @@ def served(client: Mapping[str, Any], source: LiveSource) -> dict[str, str]:
     return {policy.id: policy.mode for policy in answer.policies}
 
 
-def _through(service: Mapping[str, Any], source: LiveSource) -> tuple[int, bytes]:
-    name = f"https:{service['name']}:{service.get('port', 443)}"
+def _through(service: Mapping[str, Any], source: LiveSource, token: str, port: int) -> tuple[int, bytes]:
+    name = f"https:{service['name']}:{port}"
     path = f"/api/v1/namespaces/{service['namespace']}/services/{quote(name)}/proxy{PATH}"
-    answer = source.connection.get(path)
+    answer = source.connection.send("GET", path, more={HEADER: f"Bearer {token}"})
     return answer.status, answer.body
 
 
-def _directly(client: Mapping[str, Any]) -> tuple[int, bytes]:
+def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, bytes]:
     import urllib3
 
     parts = urlsplit(client["url"])
@@ -70,7 +83,9 @@ def _directly(client: Mapping[str, Any]) -> tuple[int, bytes]:
         trusted = base64.b64decode(client["caBundle"]).decode("ascii")
         context = ssl.create_default_context(cadata=trusted)
         with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
-            answer = pool.request("GET", f"https://{parts.netloc}{PATH}", timeout=TIMEOUT_S, redirect=False)
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            url, headers = f"https://{host}:{port}{PATH}", {"Authorization": f"Bearer {token}"}
+            answer = pool.request("GET", url, headers=headers, timeout=TIMEOUT_S, redirect=False)
             return answer.status, answer.data
     except (urllib3.exceptions.HTTPError, ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"{parts.netloc}: {error}", where=client["url"]) from error
