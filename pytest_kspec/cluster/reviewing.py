@@ -19,7 +19,7 @@ AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io/v1", "authorization.k8s.i
 class User(msgspec.Struct, frozen=True):
     """Who somebody is, as the API server says."""
 
-    username: str
+    username: str = ""
     uid: str = ""
     groups: list[str] = []
     extra: dict[str, list[str]] = {}

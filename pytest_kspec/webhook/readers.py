@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook.access import Access
+
+log = logging.getLogger("kspec.webhook")
 
 KNOWN_S, REFUSED_S = 60.0, 10.0
 REMEMBERED = 1000
@@ -80,7 +83,8 @@ class Readers:
         assert self._access is not None
         try:
             return self._access.do(ask)
-        except KspecError:
+        except KspecError as error:
+            log.warning("who reads %s could not be found out: %s", path, error)
             return "unavailable"
 
 

@@ -11,6 +11,7 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.webhook.install import service_names
 from tests.controlplane import namespaces
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.webhook.installed import install_rights
 from tests.webhook.reviewing import container, forbid, pod, require
 from tests.webhook.running import Running, until, write_spec
 
@@ -28,6 +29,7 @@ def plane(etcd):
     with ControlPlane(etcd, flags=["--enable-aggregator-routing=true"]) as plane:
         for name in ("shop", SYSTEM):
             namespaces.create(plane, name)
+        install_rights(plane)
         yield plane
 
 

@@ -38,7 +38,11 @@ def unverified(client: KeyPair | None = None) -> ssl.SSLContext:
 
 
 def get(
-    port: int, path: str, client: KeyPair | None = None, headers: Mapping[str, str] | None = None, method: str = "GET"
+    port: int,
+    path: str,
+    client: KeyPair | None = None,
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
 ) -> tuple[int, str]:
     """Status and text. Raises OSError where it does not answer."""
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified(client))
