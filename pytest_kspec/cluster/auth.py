@@ -17,7 +17,8 @@ from urllib.parse import SplitResult
 
 from urllib3 import HTTPHeaderDict
 
-from pytest_kspec.cluster import contexts, execplugin, proxies
+from pytest_kspec import proxies
+from pytest_kspec.cluster import contexts, execplugin
 from pytest_kspec.cluster.contexts import Context
 from pytest_kspec.cluster.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.tls import make_context

@@ -11,14 +11,14 @@ import json
 import re
 import threading
 import time
-import urllib.request
 from typing import NamedTuple
-from urllib.parse import unquote, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 import pytest_kspec
+from pytest_kspec import proxies
 from pytest_kspec.errors import AccessDenied, SourceError, SourceUnavailable
 from pytest_kspec.model.images import DOCKER_HUB
 from pytest_kspec.signatures.credentials import Credentials, DockerConfig
@@ -88,21 +88,19 @@ class Connection:
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        self._pool = self._make_pool()
         self._lock = threading.Lock()
         self._tokens: dict[str, str] = {}
         self._dead: SourceError | None = None
+        self._pool = self._make_pool()
 
     def _make_pool(self) -> urllib3.PoolManager:
-        host = urlsplit(self._base).hostname or ""
-        proxy = urllib.request.getproxies().get("https", "")
-        if self._plain or not proxy or urllib.request.proxy_bypass(host):
-            return urllib3.PoolManager(maxsize=THREADS)
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        known = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
-        headers = urllib3.make_headers(proxy_basic_auth=known)
-        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return urllib3.ProxyManager(address, maxsize=THREADS, proxy_headers=headers)
+        if self._plain:
+            return proxies.pool(None, maxsize=THREADS)
+        try:
+            return proxies.pool(proxies.proxy_of_environment(urlsplit(self._base)), maxsize=THREADS)
+        except ValueError as error:
+            self._dead = SourceUnavailable(f"the proxy cannot be used: {error}.", where=self._registry)
+            return proxies.pool(None, maxsize=THREADS)
 
     def get(self, path: str, repository: str, *, accept: str, limit: int) -> Answer:
         """One answer; 401 is answered with a token or with credentials once.

@@ -20,6 +20,7 @@ from pytest_kspec.signatures.credentials import DockerConfig
 from pytest_kspec.signatures.registry import Registry
 from pytest_kspec.signatures.verify import SignatureVerifier
 from tests.cluster.api import Api, Reply, Request
+from tests.cluster.socks import SocksServer
 from tests.registry.push import OCI_INDEX, OCI_MANIFEST, Pusher, digest_of
 from tests.registry.servers import RegistryServer
 
@@ -305,6 +306,29 @@ def test_a_proxy_is_told_of_its_own_credentials_only(tmp_path: Path, monkeypatch
         with Api({V1: FOUND}) as api:
             assert ask(api).digest == DIGEST
         assert len(proxy.seen) == before, "this machine itself is not behind it"
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:s3cret@x", "http://s3cret:99999", "http://[s3cret"])
+def test_a_proxy_that_cannot_be_used_is_an_error(
+    proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    asked = client(logged_in(tmp_path, "registry.example.com"))
+    with pytest.raises(SourceUnavailable, match="the proxy cannot be used: HTTPS_PROXY: it") as caught:
+        asked.manifest(parse_image("registry.example.com/team/app"), "v1")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_registry_through_socks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SocksServer() as socks:
+        for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", f"socks5://me:s3cret@127.0.0.1:{socks.port}")
+        asked = client(logged_in(tmp_path, "registry.example.com:1"))
+        with pytest.raises(SourceUnavailable, match="does not answer"):
+            asked.manifest(parse_image("registry.example.com:1/team/app"), "v1")
+        assert set(socks.asked) == {"registry.example.com:1 me:s3cret"}
 
 
 def test_pages_of_referrers_are_followed_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""Which proxy leads to an API server, as Go decides it, and the connections through it.
+"""Which proxy leads to an API server or a registry, as Go decides it, and the connections through it.
 
-`proxy-url` of the kubeconfig always holds. Else it is HTTPS_PROXY or HTTP_PROXY by the server's scheme, unless
+`proxy-url` of a kubeconfig always holds. Else it is HTTPS_PROXY or HTTP_PROXY by the server's scheme, unless
 NO_PROXY names the server, or it is on this machine. Names are resolved by a SOCKS proxy, as in kubectl.
 """
 
@@ -68,9 +68,12 @@ def proxy_of_environment(server: SplitResult) -> Proxy | None:
         raise ValueError(f"{name.upper()}: {error}") from None
 
 
-def pool(proxy: Proxy | None, tls: ssl.SSLContext | None, server_name: str | None) -> Any:
-    """A urllib3 manager. Raises ValueError for a proxy that cannot be used."""
-    options: dict[str, Any] = {"ssl_context": tls, "server_hostname": server_name} if tls is not None else {}
+def pool(
+    proxy: Proxy | None, tls: ssl.SSLContext | None = None, server_name: str | None = None, **options: Any
+) -> urllib3.PoolManager:
+    """A urllib3 manager. options: urllib3's, such as `maxsize`."""
+    if tls is not None:
+        options |= {"ssl_context": tls, "server_hostname": server_name}
     if proxy is None:
         return urllib3.PoolManager(**options)
     if proxy.url.startswith("socks"):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_kspec.cluster.proxies import Proxy, given_proxy, parse_endpoint, proxy_of_environment
+from pytest_kspec.proxies import Proxy, given_proxy, parse_endpoint, proxy_of_environment
 
 NO_PROXY = (
     "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, 10.0.0.0/30, "
