@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from pytest_kspec.errors import Malformed
+from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.model.check import Severity
 from pytest_kspec.model.finding import AppliedExemption, ResourceRef
 from pytest_kspec.model.globs import Globs, matches_check
@@ -142,15 +142,16 @@ def _may(allowed: AnnotationExemptions, requirement_id: str, severity: Severity)
 def annotations_of(resource: Resource) -> Mapping[str, str]:
     """Those that count for findings about it: of a controller, those that its template gives its pods.
 
-    None of what admission does not evaluate: there nobody would see what is written.
+    None of what admission does not evaluate: there nobody would see what is written. Nor where they are not known, of
+    a pod that an operator completes.
     """
-    if isinstance(resource, Workload) and not resource.is_pod:
-        try:
+    try:
+        if isinstance(resource, Workload) and not resource.is_pod:
             return resource.pod_annotations
-        except Malformed:
-            return {}
-    counts = isinstance(resource, Workload) or (resource.kind, resource.api_version) == ("Service", "v1")
-    return resource.annotations if counts else {}
+        counts = isinstance(resource, Workload) or (resource.kind, resource.api_version) == ("Service", "v1")
+        return resource.annotations if counts else {}
+    except (Malformed, NotApplicable):
+        return {}
 
 
 def refusals(

@@ -7,6 +7,7 @@ import pytest
 from builtin_checks.network.test_default_deny import test_default_deny as default_deny
 from builtin_checks.network.test_required_policies import test_required_policies as required_policies
 from builtin_checks.pod_security.test_namespace_labels import test_enforce as enforce
+from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec import check
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.open import open_source
@@ -150,6 +151,17 @@ def test_an_exemption_by_label_does_not_cover_it() -> None:
         ("Namespace shop", True),
         ("Namespace shop", True),
     ]
+
+
+def test_annotations_that_nobody_knows_exempt_nothing() -> None:
+    allowed = {"annotationExemptions": {"checks": ["network.*", "workloads.*"], "maxSeverity": "critical"}}
+    found = run(default_deny, {"network": {"defaultDeny": True}, **allowed}, SERVICE)
+    assert (found[0], len(found[2])) == ("fail", 2)
+    containers = [{"name": "app", "image": "x", "securityContext": {"privileged": True}}]
+    prometheus = obj("monitoring.coreos.com/v1", "Prometheus", "it", "shop", spec={"containers": containers})
+    asked = {"containers": {"forbidden": [{"key": "securityContext.privileged", "value": True}]}}
+    found = run(forbidden, {"workloads": asked, **allowed}, prometheus)
+    assert (found[0], len(found[2])) == ("fail", 1)
 
 
 def open_source_of(*objects):
