@@ -6,7 +6,7 @@ import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import note, say, say_json, style, width
@@ -14,11 +14,14 @@ from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
 
     from pytest_kspec.model.trend import CheckPoint, TrendPoint
     from pytest_kspec.storage.engine import Store
     from pytest_kspec.storage.prune import Pruned
     from pytest_kspec.storage.read import Query, StoredFinding
+
+_Point = TypeVar("_Point", "TrendPoint", "CheckPoint")
 
 DESCRIPTION = """\
 Results over time, from a store that 'kspec scan --store URL' (pytest:
@@ -44,6 +47,11 @@ kspec history prune --store results.db --keep 90d --keep-runs 10
 
 ACTIONS = ("show", "add", "get", "prune")
 _TRENDS = {True: "▲", False: "▼"}
+_FATES = {
+    True: "there now: first seen and last seen, the oldest first",
+    None: "unknown: seen before, and the newest run could not look; first seen and last seen",
+    False: "fixed: first seen and fixed",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="with add: keep the full reports in this folder or s3://…",
     )
-    parser.add_argument("--cluster", metavar="NAME", default="", help="only this cluster")
+    parser.add_argument(
+        "--cluster", metavar="NAME", default="", help="only this cluster: its name, or its UID"
+    )
     parser.add_argument("--spec", metavar="NAME", default="", help="only the specification of this name")
     parser.add_argument(
         "--since", metavar="AGE", default="", help="only what is younger: 90d, 12h, or a date"
@@ -109,12 +119,12 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _get(store: Store, args: argparse.Namespace) -> int:
-    from pytest_kspec.storage.read import report
+    from pytest_kspec.storage.read import reports
 
     if len(args.words) != 1:
         raise UsageError("one run is to be named.", where="kspec history get")
-    document = report(store, args.words[0])
-    say_json(document)
+    for document in reports(store, args.words[0]):
+        say_json(document)
     return 0
 
 
@@ -180,9 +190,7 @@ def _framework(points: tuple[TrendPoint, ...], name: str) -> str:
 
 def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: Any) -> None:
     if args.output == "json":
-        from dataclasses import asdict
-
-        wires = [point.to_wire() if hasattr(point, "to_wire") else asdict(point) for point in points]
+        wires = [point.to_wire() for point in points]
         _json({"apiVersion": "kspec.io/v1alpha1", "kind": kind, "points": wires})
     elif points:
         for row in rows():
@@ -198,9 +206,8 @@ def _json(document: Any) -> None:
 
 
 def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
-    ordered = sorted(points, key=lambda p: (p.cluster, p.spec, p.finished_at, p.run))
-    for (cluster, spec), some in groupby(ordered, key=lambda p: (p.cluster, p.spec)):
-        yield from _head(cluster, f"{spec}, {framework}" if framework else spec)
+    for name, spec, some in _by_subject(points):
+        yield from _head(name, f"{spec}, {framework}" if framework else spec)
         before: float | None = None
         for point in some:
             score, more = point.score, ""
@@ -220,6 +227,16 @@ def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
             before = score if score is not None else before
 
 
+def _by_subject(points: Sequence[_Point]) -> Iterator[tuple[str, str, list[_Point]]]:
+    """Name of the cluster, specification and points, oldest first; a cluster is its identity, not its name."""
+    from pytest_kspec.model.identity import labels
+
+    names = labels((point.cluster_id, point.cluster) for point in points)
+    ordered = sorted(points, key=lambda p: (names[p.cluster_id], p.spec, p.finished_at, p.run))
+    for (cluster_id, spec), some in groupby(ordered, key=lambda p: (p.cluster_id, p.spec)):
+        yield names[cluster_id], spec, list(some)
+
+
 def _score(score: float | None, before: float | None) -> str:
     if score is None:
         return "  none"
@@ -228,9 +245,8 @@ def _score(score: float | None, before: float | None) -> str:
 
 
 def _check_rows(points: tuple[CheckPoint, ...]) -> Any:
-    ordered = sorted(points, key=lambda p: (p.cluster, p.spec, p.finished_at, p.run))
-    for (cluster, spec), some in groupby(ordered, key=lambda p: (p.cluster, p.spec)):
-        yield from _head(cluster, spec)
+    for name, spec, some in _by_subject(points):
+        yield from _head(name, spec)
         for point in some:
             counts = (
                 (point.findings, "finding" if point.findings == 1 else "findings"),
@@ -242,14 +258,20 @@ def _check_rows(points: tuple[CheckPoint, ...]) -> Any:
 
 
 def _finding_rows(found: tuple[StoredFinding, ...]) -> Any:
-    for there, some in groupby(found, key=lambda f: f.there):
-        yield style("there now, the oldest first" if there else "not seen by the newest run", "bold")
+    from pytest_kspec.model.identity import labels
+
+    names = labels((finding.cluster_id, finding.cluster) for finding in found)
+    for there, some in groupby(found, key=lambda f: f.state.is_there):
+        yield style(_FATES[there], "bold")
         for finding in some:
-            days = f"{finding.first_seen[:10]} – {finding.last_seen[:10]}"
-            known = f" ({finding.status})" if finding.status != "open" else ""
-            yield f"   {days}  {finding.severity:<8}  {_fit(finding.cluster, 39)}"
+            days = f"{finding.first_seen[:10]} – {(finding.resolved_at or finding.last_seen)[:10]}"
+            state = finding.state.value
+            known = f" ({state})" if state in ("known", "exempt") else ""
+            yield f"   {days}  {finding.severity:<8}  {_fit(names[finding.cluster_id], 39)}"
             yield f"      {_fit(f'{finding.check}{known}', 6)}"
             yield f"      {_fit(finding.what, 6)}"
+            if finding.reason:
+                yield f"      {_fit(finding.reason, 6)}"
 
 
 def _head(cluster: str, about: str) -> Any:

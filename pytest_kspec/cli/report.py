@@ -108,11 +108,11 @@ def _trend(url: str, result: ScanResult) -> tuple[TrendPoint, ...]:
     from pytest_kspec.storage.engine import open_store
     from pytest_kspec.storage.read import trend
 
-    mine = {(c.name, c.spec_name) for c in result.clusters}
+    mine = {(c.id, c.spec_name) for c in result.clusters}
     with closing(open_store(url, option="--history")) as store:
         known = trend(store)
     # Earlier only: a stored copy of this run is this run.
-    earlier = [p for p in known if (p.cluster, p.spec) in mine and p.finished_at < result.finished_at]
+    earlier = [p for p in known if (p.cluster_id, p.spec) in mine and p.finished_at < result.finished_at]
     own = [TrendPoint.of(cluster, result.finished_at) for cluster in result.clusters]
     return tuple(sorted([*earlier, *own], key=lambda p: (p.finished_at, p.cluster, p.spec, p.run)))
 

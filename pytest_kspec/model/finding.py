@@ -24,6 +24,11 @@ class ResourceRef(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def group(self) -> str:
+        """API group; "" is the core group."""
+        return self.api_version.partition("/")[0] if "/" in self.api_version else ""
+
     def __str__(self) -> str:
         if not self.kind:
             return "cluster"

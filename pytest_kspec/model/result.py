@@ -13,6 +13,7 @@ from pytest_kspec.model.baseline import BaselineUse
 from pytest_kspec.model.check import Severity, Verdict
 from pytest_kspec.model.finding import Finding
 from pytest_kspec.model.frameworks import FrameworkResult
+from pytest_kspec.model.identity import cluster_id
 from pytest_kspec.model.trend import TrendPoint
 
 API_VERSION = "kspec.io/v1alpha1"
@@ -103,7 +104,8 @@ class CheckResult:
 class Summary:
     """Counts of one cluster. `exempt` counts findings that an exemption covers, `known` those that a baseline has and
     no exemption covers; the others count checks. `tolerated` are those passed ones that are not met: they pass only
-    because a baseline has what they found.
+    because a baseline has what they found. `weight` is that of the checks that apply, `weight_met` that of those
+    that are met.
 
     score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of met
     checks over the weight of passed, failed and errored ones. Skipped checks do not count.
@@ -117,6 +119,8 @@ class Summary:
     known: int
     score: float | None
     tolerated: int = 0
+    weight: int = 0
+    weight_met: int = 0
 
     @property
     def met(self) -> int:
@@ -148,6 +152,8 @@ class Summary:
             known,
             score,
             counts[Verdict.PASS] - met,
+            applicable,
+            good,
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -257,6 +263,11 @@ class ClusterResult:
     evidence: Evidence = Evidence()
     frameworks: tuple[FrameworkResult, ...] = ()
     baseline: BaselineUse | None = None
+
+    @property
+    def id(self) -> str:
+        """Which cluster it is, whatever it is called (`model.identity`)."""
+        return cluster_id(self.uid, self.source, self.name)
 
     @property
     def summary(self) -> Summary:

@@ -47,6 +47,7 @@ class TrendPoint:
     known: int
     frameworks: tuple[FrameworkPoint, ...] = ()
     run: str = ""
+    cluster_id: str = ""
 
     @classmethod
     def of(cls, cluster: ClusterResult, finished_at: str, run: str = "") -> TrendPoint:
@@ -70,6 +71,7 @@ class TrendPoint:
                 for framework in sorted(cluster.frameworks, key=lambda framework: framework.id)
             ),
             run=run,
+            cluster_id=cluster.id,
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -77,6 +79,7 @@ class TrendPoint:
         return {
             "finishedAt": self.finished_at,
             "cluster": self.cluster,
+            "clusterId": self.cluster_id,
             "spec": self.spec,
             "specVersion": self.spec_version,
             "score": self.score,
@@ -109,12 +112,16 @@ class TrendPoint:
             known=data["known"],
             frameworks=tuple(FrameworkPoint(f["id"], f["score"], f["coverage"]) for f in data["frameworks"]),
             run=data["run"],
+            cluster_id=data.get("clusterId", ""),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPoint:
-    """One requirement on one cluster in one run; verdict and severity as in results, the rest count findings."""
+    """One requirement on one cluster in one run.
+
+    Verdict, severity and reason as in results; findings, exempt and known count findings.
+    """
 
     finished_at: str
     cluster: str
@@ -126,9 +133,12 @@ class CheckPoint:
     exempt: int
     known: int
     run: str = ""
+    reason: str = ""
+    cluster_id: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in `kspec history --check ID -o json`."""
         wire = asdict(self)
         wire["finishedAt"] = wire.pop("finished_at")
+        wire["clusterId"] = wire.pop("cluster_id")
         return wire

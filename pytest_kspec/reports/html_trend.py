@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pytest_kspec.model.identity import labels
 from pytest_kspec.model.trend import TrendPoint
 from pytest_kspec.reports.text import printable
 
@@ -54,9 +55,11 @@ class Series(NamedTuple):
 
 def of(trend: Iterable[TrendPoint]) -> list[Series]:
     """Sorted by cluster and specification; drawn small where there are several."""
+    trend = list(trend)
+    names = labels((point.cluster_id or point.cluster, point.cluster) for point in trend)
     grouped: dict[tuple[str, str], list[TrendPoint]] = {}
     for point in trend:
-        grouped.setdefault((point.cluster, point.spec), []).append(point)
+        grouped.setdefault((names[point.cluster_id or point.cluster], point.spec), []).append(point)
     specs = {spec for _, spec in grouped}
     width, height = (WIDTH, HEIGHT) if len(grouped) == 1 else (SMALL_WIDTH, SMALL_HEIGHT)
     return [

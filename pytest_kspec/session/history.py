@@ -21,11 +21,16 @@ def keep(result: ScanResult, url: str, place: str, *, option: str = "--kspec-sto
     """Store a result; returns a line that says where. Raises UsageError, StoreError."""
     from pytest_kspec.reports import json
     from pytest_kspec.reports.order import canonical
+    from pytest_kspec.reports.text import printable
     from pytest_kspec.storage.engine import open_store
     from pytest_kspec.storage.write import store_result
 
     ordered = canonical(result)
     with closing(open_store(url, option=option, create=True)) as store:
         where = check_place(place, option=f"{option}-reports") if place else ""
-        run_id = store_result(store, ordered, json.render(ordered), where)
-        return f"stored as run {run_id[:12]} in {store.address}"
+        stored = store_result(store, ordered, json.render(ordered), where)
+        line = f"stored as run {stored.run[:12]} in {store.address}"
+        if stored.twice:
+            names = ", ".join(map(printable, stored.twice))
+            line += f"; left out, since another name of the same cluster is stored: {names}"
+        return line

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from pytest_kspec.errors import StoreError
+from pytest_kspec.model.observation import State
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 
@@ -36,25 +37,26 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
     counts = [0, 0]
 
     def work(connection: Connection) -> None:
-        rows = connection.execute(
-            select(schema.runs.c.id, schema.runs.c.report, schema.runs.c.finished_at)
-        ).all()
+        rows = connection.execute(select(schema.runs.c.id, schema.runs.c.finished_at)).all()
         keep = {row.id for row in rows if since and row.finished_at >= since}
         if newest:
             keep |= _newest(connection, newest)
         gone[:] = sorted(row.id for row in rows if row.id not in keep)
-        reports[:] = sorted(row.report for row in rows if row.id not in keep and row.report)
+        part = schema.parts.c
+        kept_reports = connection.execute(select(part.run_id, part.report).where(part.report != "")).all()
+        still = {row.report for row in kept_reports if row.run_id in keep}
+        reports[:] = sorted({row.report for row in kept_reports} - still)
         oldest = min((row.finished_at for row in rows if row.id in keep), default="9999")
-        stale = schema.findings.c.last_seen < oldest
-        counts[:] = [
-            len(keep),
-            connection.execute(select(func.count()).select_from(schema.findings).where(stale)).scalar_one(),
-        ]
-        if dry_run:
-            return
-        for start in range(0, len(gone), _IDS):
-            connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(gone[start : start + _IDS])))
-        connection.execute(delete(schema.findings).where(stale))
+        before = _findings(connection)
+        with connection.begin_nested() as deleting:
+            for start in range(0, len(gone), _IDS):
+                some = gone[start : start + _IDS]
+                connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(some)))
+            connection.execute(delete(schema.findings).where(_is_old(oldest)))
+            _forget(connection)
+            counts[:] = [len(keep), before - _findings(connection)]
+            if dry_run:
+                deleting.rollback()
 
     store.write(work)
     if not dry_run:
@@ -62,16 +64,37 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
     return Pruned(tuple(gone), counts[0], counts[1], len(reports))
 
 
+def _findings(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(schema.findings)).scalar_one()
+
+
+def _is_old(oldest: str) -> ColumnElement[bool]:
+    """Fixed before the oldest run that is kept. What is unknown stays: that nobody looked is no reason to forget it."""
+    found = schema.findings.c
+    return and_(found.state == State.FIXED.value, found.last_seen < oldest, found.resolved_at < oldest)
+
+
+def _forget(connection: Connection) -> None:
+    """Subjects and clusters of which nothing is left."""
+    results = select(schema.results.c.subject_id).distinct()
+    connection.execute(delete(schema.subjects).where(schema.subjects.c.id.not_in(results)))
+    subjects = select(schema.subjects.c.cluster_id).distinct()
+    connection.execute(delete(schema.clusters).where(schema.clusters.c.id.not_in(subjects)))
+    newest = (
+        select(func.max(schema.results.c.finished_at))
+        .where(schema.results.c.subject_id == schema.subjects.c.id)
+        .scalar_subquery()
+    )
+    connection.execute(update(schema.subjects).values(newest_at=newest))
+
+
 def _newest(connection: Connection, count: int) -> set[str]:
     """The newest runs of each specification on each cluster."""
-    columns = schema.clusters.c
+    columns = schema.results.c
     rank = func.row_number().over(
-        partition_by=(columns.name, columns.spec),
-        order_by=(schema.runs.c.finished_at.desc(), schema.runs.c.id),
+        partition_by=columns.subject_id, order_by=(columns.finished_at.desc(), columns.run_id)
     )
-    ranked = (
-        select(columns.run_id, rank.label("rank")).select_from(schema.clusters.join(schema.runs)).subquery()
-    )
+    ranked = select(columns.run_id, rank.label("rank")).subquery()
     return set(connection.execute(select(ranked.c.run_id).where(ranked.c.rank <= count)).scalars())
 
 

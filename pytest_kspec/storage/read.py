@@ -1,72 +1,129 @@
-"""What a store knows, oldest first: points of clusters, of frameworks and of requirements, findings, runs."""
+"""What a store knows over time, oldest first: points of clusters, frameworks and requirements; findings; reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Column, Select, or_, select
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.model.observation import State
 from pytest_kspec.model.trend import CheckPoint, FrameworkPoint, TrendPoint
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 
+_JOINED = schema.results.join(schema.subjects, schema.results.c.subject_id == schema.subjects.c.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for; "" is everything. since: RFC 3339 in UTC."""
+    """Filters; an empty value matches everything.
+
+    cluster: name or identity of a cluster; since: RFC 3339 in UTC
+    """
 
     cluster: str = ""
     spec: str = ""
     since: str = ""
 
-    def narrow(self, statement: Select[Any]) -> Select[Any]:
-        """A statement on clusters and runs, narrowed and in order."""
-        for column, value in ((schema.clusters.c.name, self.cluster), (schema.clusters.c.spec, self.spec)):
-            if value:
-                statement = statement.where(column == value)
+    def narrow(self, statement: Select[Any], name: Column[Any], at: Column[Any]) -> Select[Any]:
+        """A statement on subjects, narrowed. name: of the cluster; at: the time that `since` is compared with."""
+        subject = schema.subjects.c
+        if self.cluster:
+            statement = statement.where(or_(name == self.cluster, subject.cluster_id == self.cluster))
+        if self.spec:
+            statement = statement.where(subject.spec == self.spec)
         if self.since:
-            statement = statement.where(schema.runs.c.finished_at >= self.since)
-        order = (
-            schema.runs.c.finished_at,
-            schema.clusters.c.name,
-            schema.clusters.c.spec,
-            schema.clusters.c.id,
-        )
-        return statement.order_by(*order)
+            statement = statement.where(at >= self.since)
+        return statement
+
+    def results(self, statement: Select[Any]) -> Select[Any]:
+        """A statement on results, narrowed and in order."""
+        result = schema.results.c
+        order = (result.finished_at, result.name, schema.subjects.c.spec, result.id)
+        return self.narrow(statement, result.name, result.finished_at).order_by(*order)
+
+
+ALL = Query()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFinding:
-    """A finding over all runs. first_seen, last_seen: RFC 3339; there: the newest run of its cluster has it."""
+    """A finding over all runs, as of the newest result of its specification on its cluster.
+
+    cluster: what the cluster is called now; cluster_id: which it is
+    what:    owner and field, for people
+    reason:  why it is unknown, or ""
+    first_seen, last_seen, resolved_at: RFC 3339; resolved_at is "" for what is not fixed
+    api_group to container: the object and the field; "" where an older version stored it and it was not seen again
+    """
 
     cluster: str
+    cluster_id: str
     spec: str
     check: str
     severity: str
     what: str
-    status: str
+    state: State
+    reason: str
     first_seen: str
     last_seen: str
-    there: bool
+    resolved_at: str
+    api_group: str
+    kind: str
+    namespace: str
+    name: str
+    path: str
+    container: str
     id: str
 
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in `kspec history --findings -o json`."""
+        return {
+            "cluster": self.cluster,
+            "clusterId": self.cluster_id,
+            "spec": self.spec,
+            "check": self.check,
+            "severity": self.severity,
+            "what": self.what,
+            "status": self.state.value,
+            "there": self.state.is_there,
+            "reason": self.reason,
+            "firstSeen": self.first_seen,
+            "lastSeen": self.last_seen,
+            "resolvedAt": self.resolved_at,
+            "object": {
+                "group": self.api_group,
+                "kind": self.kind,
+                "namespace": self.namespace,
+                "name": self.name,
+            },
+            "path": self.path,
+            "container": self.container,
+            "id": self.id,
+        }
 
-def trend(store: Store, query: Query = Query()) -> tuple[TrendPoint, ...]:
+
+def trend(store: Store, query: Query = ALL) -> tuple[TrendPoint, ...]:
     """Points of specifications on clusters. Raises StoreError."""
-    c, f = schema.clusters.c, schema.frameworks.c
-    joined = schema.clusters.join(schema.runs)
-    statement = query.narrow(select(schema.clusters, schema.runs.c.finished_at).select_from(joined))
-    of_frameworks = query.narrow(
-        select(f.cluster_id, f.framework, f.score, f.coverage).select_from(
-            schema.frameworks.join(schema.clusters, f.cluster_id == c.id).join(schema.runs)
-        )
+    statement = select(schema.results, schema.subjects.c.cluster_id, schema.subjects.c.spec).select_from(
+        _JOINED
+    )
+    return points(store, query.results(statement))
+
+
+def points(store: Store, statement: Select[Any]) -> tuple[TrendPoint, ...]:
+    """The points of a statement that selects results with cluster_id and spec, in its order. Raises StoreError."""
+    f = schema.frameworks.c
+    chosen = statement.order_by(None).subquery()
+    of_frameworks = select(f.result_id, f.framework, f.score, f.coverage).join(
+        chosen, chosen.c.id == f.result_id
     )
     with store.read() as connection:
         frameworks: dict[int, list[FrameworkPoint]] = {}
-        for cluster_id, name, score, coverage in connection.execute(of_frameworks):
-            frameworks.setdefault(cluster_id, []).append(FrameworkPoint(name, score, coverage))
+        for result_id, name, score, coverage in connection.execute(of_frameworks):
+            frameworks.setdefault(result_id, []).append(FrameworkPoint(name, score, coverage))
         return tuple(
             TrendPoint(
                 finished_at=row["finished_at"],
@@ -74,97 +131,115 @@ def trend(store: Store, query: Query = Query()) -> tuple[TrendPoint, ...]:
                 spec=row["spec"],
                 spec_version=row["spec_version"],
                 score=row["score"],
-                passed=row["passed"],
-                failed=row["failed"],
-                errors=row["errors"],
-                skipped=row["skipped"],
-                findings=row["findings"],
-                exempt=row["exempt"],
-                known=row["known"],
+                **{name: row[name] for name in schema.COUNTS},
                 frameworks=tuple(sorted(frameworks.get(row["id"], ()), key=lambda point: point.id)),
                 run=row["run_id"],
+                cluster_id=row["cluster_id"],
             )
             for row in connection.execute(statement).mappings()
         )
 
 
-def check_trend(store: Store, check: str, query: Query = Query()) -> tuple[CheckPoint, ...]:
+def check_trend(store: Store, check: str, query: Query = ALL) -> tuple[CheckPoint, ...]:
     """Points of one requirement. Raises StoreError."""
-    k, c = schema.checks.c, schema.clusters.c
-    joined = schema.checks.join(schema.clusters, k.cluster_id == c.id).join(schema.runs)
-    statement = select(schema.checks, c.name, c.spec, c.run_id, schema.runs.c.finished_at).select_from(joined)
+    statement = check_rows().where(schema.checks.c.check_id == check)
+    return check_points(store, query.results(statement))
+
+
+def check_rows() -> Select[Any]:
+    """The statement that `check_points` reads, to be narrowed."""
+    result, subject = schema.results.c, schema.subjects.c
+    joined = schema.checks.join(schema.results, schema.checks.c.result_id == result.id).join(
+        schema.subjects, result.subject_id == subject.id
+    )
+    columns = (result.finished_at, result.name, subject.cluster_id, subject.spec, result.run_id)
+    return select(schema.checks, *columns).select_from(joined)
+
+
+def check_points(store: Store, statement: Select[Any]) -> tuple[CheckPoint, ...]:
+    """Raises StoreError."""
     with store.read() as connection:
-        rows = connection.execute(query.narrow(statement.where(k.check_id == check))).mappings()
         return tuple(
             CheckPoint(
-                row["finished_at"],
-                row["name"],
-                row["spec"],
-                row["check_id"],
-                row["severity"],
-                row["verdict"],
-                row["findings"],
-                row["exempt"],
-                row["known"],
-                row["run_id"],
+                finished_at=row["finished_at"],
+                cluster=row["name"],
+                spec=row["spec"],
+                check=row["check_id"],
+                severity=row["severity"],
+                verdict=row["verdict"],
+                findings=row["findings"],
+                exempt=row["exempt"],
+                known=row["known"],
+                run=row["run_id"],
+                reason=row["reason"],
+                cluster_id=row["cluster_id"],
             )
-            for row in rows
+            for row in connection.execute(statement).mappings()
         )
 
 
-def findings(store: Store, query: Query = Query()) -> tuple[StoredFinding, ...]:
-    """Findings that were ever seen, those that are there for the longest time first. Raises StoreError.
+_ORDER = {State.OPEN: 0, State.KNOWN: 0, State.EXEMPT: 0, State.UNKNOWN: 1, State.FIXED: 2}
 
-    One is there if the newest run of its specification on its cluster has it. That run may have been unable to look:
-    its errors are in its own report.
+
+def findings(store: Store, query: Query = ALL) -> tuple[StoredFinding, ...]:
+    """Findings that were ever seen: those that are there first, then unknown, then fixed; the oldest first.
+
+    since: those that were seen, or fixed, at that time or later. Raises StoreError.
     """
-    t, c = schema.findings.c, schema.clusters.c
-    newest = (
-        select(c.name, c.spec, func.max(schema.runs.c.finished_at).label("newest"))
-        .select_from(schema.clusters.join(schema.runs))
-        .group_by(c.name, c.spec)
-        .subquery()
+    table, subject, cluster = schema.findings.c, schema.subjects.c, schema.clusters.c
+    joined = schema.findings.join(schema.subjects, table.subject_id == subject.id).join(
+        schema.clusters, subject.cluster_id == cluster.id
     )
-    joined = schema.findings.outerjoin(newest, (newest.c.name == t.cluster) & (newest.c.spec == t.spec))
-    statement = select(schema.findings, newest.c.newest).select_from(joined)
-    for column, value in ((t.cluster, query.cluster), (t.spec, query.spec)):
-        if value:
-            statement = statement.where(column == value)
+    statement = select(
+        schema.findings, subject.spec, subject.cluster_id, cluster.name.label("cluster_name")
+    ).select_from(joined)
+    statement = Query(query.cluster, query.spec).narrow(statement, cluster.name, table.last_seen)
     if query.since:
-        statement = statement.where(t.last_seen >= query.since)
+        still = table.state == State.UNKNOWN.value
+        statement = statement.where(
+            or_(table.last_seen >= query.since, table.resolved_at >= query.since, still)
+        )
     with store.read() as connection:
         found = [
             StoredFinding(
-                row["cluster"],
-                row["spec"],
-                row["check_id"],
-                row["severity"],
-                row["what"],
-                row["status"],
-                row["first_seen"],
-                row["last_seen"],
-                row["last_seen"] == row["newest"],
-                row["id"],
+                cluster=row["cluster_name"],
+                cluster_id=row["cluster_id"],
+                spec=row["spec"],
+                check=row["check_id"],
+                severity=row["severity"],
+                what=row["what"],
+                state=State(row["state"]),
+                reason=row["reason"],
+                first_seen=row["first_seen"],
+                last_seen=row["last_seen"],
+                resolved_at=row["resolved_at"] or "",
+                api_group=row["api_group"],
+                kind=row["kind"],
+                namespace=row["namespace"],
+                name=row["name"],
+                path=row["path"],
+                container=row["container"],
+                id=row["fingerprint"],
             )
             for row in connection.execute(statement).mappings()
         ]
     return tuple(
-        sorted(found, key=lambda f: (not f.there, f.first_seen, f.cluster, f.spec, f.check, f.what, f.id))
+        sorted(found, key=lambda f: (_ORDER[f.state], f.first_seen, f.cluster, f.spec, f.check, f.what, f.id))
     )
 
 
-def report(store: Store, run_id: str) -> bytes:
-    """The full report of a run; the beginning of its id is enough. Raises UsageError, StoreError."""
-    column = schema.runs.c
-    statement = select(column.id, column.report, column.report_sha256)
+def reports(store: Store, run_id: str) -> tuple[bytes, ...]:
+    """The full reports of a run, one a part; the beginning of its id is enough. Raises UsageError, StoreError."""
+    part = schema.parts.c
+    begins = schema.runs.c.id.startswith(run_id, autoescape=True)
     with store.read() as connection:
-        rows = connection.execute(
-            statement.where(column.id.startswith(run_id, autoescape=True)).limit(2)
-        ).all()
-    if len(rows) != 1:
-        what = "no run has this id." if not rows else "several runs have ids that begin so."
+        runs = connection.execute(select(schema.runs.c.id).where(begins).limit(2)).scalars().all()
+        statement = select(part.report, part.report_sha256).where(part.run_id.in_(runs)).order_by(part.id)
+        rows = connection.execute(statement).all()
+    if len(runs) != 1:
+        what = "no run has this id." if not runs else "several runs have ids that begin so."
         raise UsageError(what, where=run_id, fix="'kspec history --store URL -o json' lists them.")
-    if not rows[0].report:
+    if not all(row.report for row in rows):
         fix = "Give --kspec-store-reports (kspec scan: --store-reports) when you scan."
         raise UsageError("the full report of this run was not kept.", where=run_id, fix=fix)
-    return objects.get(rows[0].report, rows[0].report_sha256)
+    return tuple(objects.get(row.report, row.report_sha256) for row in rows)

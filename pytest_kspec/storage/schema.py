@@ -1,14 +1,31 @@
 """The tables, as the newest revision has them; `migrations/versions` makes them, and a test compares the two.
 
+A run has parts (one upload each), a part has results (one for each specification on each cluster), a result has checks,
+frameworks and observations of findings. A *subject* is one specification on one cluster, over all runs.
+
 Times are RFC 3339 text in UTC of one length, which sorts as it reads, in both databases. A score is 0-100 or null.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
-HEAD = "r0002"
-REVISIONS = ("r0001", "r0002")
+HEAD = "r0003"
+REVISIONS = ("r0001", "r0002", "r0003")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -21,81 +38,144 @@ def _number(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default="0")
 
 
-def _counts() -> list[Column[int]]:
-    return [_number(name) for name in COUNTS]
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
 
 
-# One run of the tool. id: the first half of the SHA-256 of its JSON report, so that a run is stored once.
+# One run of the tool. id: the first half of the SHA-256 of its JSON report, or what the caller calls it.
 runs = Table(
     "kspec_runs",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", String(64), primary_key=True),
     Column("started_at", String(20), nullable=False),
     Column("finished_at", String(20), nullable=False, index=True),
-    Column("tool_version", Text, nullable=False),
-    Column("run_by", Text, nullable=False),
-    Column("score", Float),
-    *_counts(),
+    _text("tool_version"),
+    _text("run_by"),
+)
+
+# One upload of it. id: the first half of the SHA-256 of its JSON report.
+parts = Table(
+    "kspec_parts",
+    metadata,
+    Column("run_id", String(64), ForeignKey("kspec_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", String(32), primary_key=True),
     # Where the full report is, and its digest; "" where it was not kept.
-    Column("report", Text, nullable=False, server_default=""),
+    _text("report"),
     Column("report_sha256", String(64), nullable=False, server_default=""),
 )
 
-# One specification on one cluster in one run.
+# A cluster, by its identity (`model.identity`). name, source, version: as the newest result has them.
 clusters = Table(
     "kspec_clusters",
     metadata,
+    Column("id", String(200), primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    _text("source"),
+    _text("version"),
+    Column("first_seen", String(20), nullable=False),
+    Column("last_seen", String(20), nullable=False),
+)
+
+# One specification on one cluster. newest_at: of its newest result.
+subjects = Table(
+    "kspec_subjects",
+    metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("run_id", String(32), ForeignKey("kspec_runs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("name", Text, nullable=False),
+    Column("cluster_id", String(200), ForeignKey("kspec_clusters.id", ondelete="CASCADE"), nullable=False),
     Column("spec", Text, nullable=False),
-    Column("spec_version", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("uid", Text, nullable=False),
+    Column("newest_at", String(20), nullable=False, index=True),
+    UniqueConstraint("cluster_id", "spec", name="uq_kspec_subjects_cluster_id_spec"),
+)
+
+# One specification on one cluster in one run. name: what the cluster was called then.
+# weight, weight_met: severity weights of the requirements that apply, and of those that are met: scores add up.
+results = Table(
+    "kspec_results",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run_id", String(64), nullable=False),
+    Column("part_id", String(32), nullable=False),
+    Column("subject_id", Integer, ForeignKey("kspec_subjects.id", ondelete="CASCADE"), nullable=False),
+    Column("finished_at", String(20), nullable=False),
+    Column("name", Text, nullable=False),
+    _text("spec_version"),
+    _text("source"),
+    _text("version"),
     Column("score", Float),
-    *_counts(),
-    Index("ix_kspec_clusters_name_spec", "name", "spec"),
+    _number("weight"),
+    _number("weight_met"),
+    *(_number(name) for name in COUNTS),
+    ForeignKeyConstraint(
+        ["run_id", "part_id"],
+        ["kspec_parts.run_id", "kspec_parts.id"],
+        ondelete="CASCADE",
+        name="fk_kspec_results_part",
+    ),
+    UniqueConstraint("run_id", "subject_id", name="uq_kspec_results_run_id_subject_id"),
+    Index("ix_kspec_results_subject_id_finished_at", "subject_id", "finished_at"),
+    Index("ix_kspec_results_run_id_part_id", "run_id", "part_id"),
 )
 
 # One requirement of it. findings, exempt and known count findings.
+# evaluated: a finding that is not there is gone (`model.baseline.was_evaluated`).
 checks = Table(
     "kspec_checks",
     metadata,
-    Column("cluster_id", ForeignKey("kspec_clusters.id", ondelete="CASCADE"), primary_key=True),
+    Column("result_id", ForeignKey("kspec_results.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("check_id", Text, nullable=False, index=True),
+    Column("check_id", Text, nullable=False),
     Column("severity", String(8), nullable=False),
     Column("verdict", String(5), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("evaluated", Boolean, nullable=False, server_default=false()),
+    _text("reason"),
     *(_number(name) for name in ("findings", "exempt", "known")),
+    Index("ix_kspec_checks_check_id_result_id", "check_id", "result_id"),
 )
 
 # One framework of it.
 frameworks = Table(
     "kspec_frameworks",
     metadata,
-    Column("cluster_id", ForeignKey("kspec_clusters.id", ondelete="CASCADE"), primary_key=True),
+    Column("result_id", ForeignKey("kspec_results.id", ondelete="CASCADE"), primary_key=True),
     Column("framework", String, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),
+    _text("name"),
+    _text("version"),
     Column("score", Float),
     Column("coverage", Float, nullable=False),
     *(_number(name) for name in ("met", "not_met", "not_evaluated", "manual")),
 )
 
-# A finding over all runs, by fingerprint. status: when it was last seen (open, known, exempt).
+# A finding over all runs, once a subject. state: `model.observation.State` as of the newest result of the subject.
+# reason: why it is unknown; resolved_at: of the first result after last_seen that looked and did not find it.
+# api_group to container: the object and the field; "" in rows of before r0003, which had `what` only.
+# legacy: its fingerprint is one by the cluster's name, until it is seen again.
 findings = Table(
     "kspec_findings",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("spec", String, primary_key=True),
-    Column("cluster", Text, nullable=False),
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("subject_id", Integer, ForeignKey("kspec_subjects.id", ondelete="CASCADE"), nullable=False),
+    Column("fingerprint", String(32), nullable=False),
     Column("check_id", Text, nullable=False),
     Column("severity", String(8), nullable=False),
-    Column("what", Text, nullable=False),
-    Column("status", String(6), nullable=False, server_default="open"),
+    *(_text(name) for name in ("api_group", "kind", "namespace", "name", "path", "container", "what")),
+    Column("state", String(8), nullable=False),
+    _text("reason"),
     Column("first_seen", String(20), nullable=False),
     Column("last_seen", String(20), nullable=False, index=True),
-    Index("ix_kspec_findings_cluster_spec", "cluster", "spec"),
+    Column("resolved_at", String(20)),
+    Column("legacy", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("subject_id", "fingerprint", name="uq_kspec_findings_subject_id_fingerprint"),
+    Index("ix_kspec_findings_subject_id_state", "subject_id", "state"),
+    Index("ix_kspec_findings_check_id_state", "check_id", "state"),
+    Index("ix_kspec_findings_fingerprint", "fingerprint"),
+)
+
+# That a result has a finding. status: open, known, exempt. Where a later result has no row, its check says why:
+# evaluated, so the finding was fixed; or not, so nobody knows.
+observations = Table(
+    "kspec_observations",
+    metadata,
+    Column("result_id", ForeignKey("kspec_results.id", ondelete="CASCADE"), primary_key=True),
+    Column("finding_id", ForeignKey("kspec_findings.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("status", String(6), nullable=False),
 )

@@ -4,58 +4,88 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, insert
+from sqlalchemy import Connection, Table, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.model.baseline import subject
+from pytest_kspec.model.baseline import subject as subject_of
+from pytest_kspec.model.baseline import was_evaluated
 from pytest_kspec.model.fingerprint import fingerprint
 from pytest_kspec.model.result import ClusterResult, ScanResult
 from pytest_kspec.model.trend import TrendPoint
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.settle import settle
 
 _ROWS = 500
 """Rows of one statement: below the limits on parameters of both databases."""
+_RANK = ("open", "known", "exempt")
 
 
-def store_result(store: Store, result: ScanResult, document: bytes, place: str = "") -> str:
-    """Store a run; returns its id when it is committed. A run that is there already is left as it is.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of an upload that is committed.
 
-    document: the JSON report, whose digest names the run; place: where to keep it (`objects.check_place`), or ""
+    run:     id of the run
+    results: how many results are new; 0 where all were there already
+    twice:   names of clusters that the result holds twice by one specification: two names of one cluster
+    """
+
+    run: str
+    results: int
+    twice: tuple[str, ...] = ()
+
+
+def store_result(store: Store, result: ScanResult, document: bytes, place: str = "", run: str = "") -> Stored:
+    """Store a result, or one part of a run that has several; committed when it returns.
+
+    A result of a specification on a cluster is stored once a run: what is there already stays as it is.
+
+    document: the JSON report, whose digest names the part, and the run where none is named
+    place:    where to keep it (`objects.check_place`), or ""
+    run:      id of the run that this is a part of, at most 64 characters
     Raises StoreError.
     """
     digest = hashlib.sha256(document).hexdigest()
     finished = _moment(result.finished_at, store)
     started = _moment(result.started_at, store)
-    run_id = digest[:32]
-    report = objects.put(place, f"{finished[:10]}/{run_id}.json.gz", document) if place else ""
-    run = {
+    part_id = digest[:32]
+    run_id = _text(run) or part_id
+    if len(run_id) > 64:
+        raise StoreError("the id of a run has at most 64 characters.", where=store.address.shown)
+    report = objects.put(place, f"{finished[:10]}/{part_id}.json.gz", document) if place else ""
+    head = {
         "id": run_id,
         "started_at": started,
         "finished_at": finished,
         "tool_version": _text(result.tool_version),
         "run_by": _text(result.run_by),
-        "report": report,
-        "report_sha256": digest if report else "",
-        **_counts(TrendPoint.of(cluster, finished) for cluster in result.clusters),
-        "score": result.summary.score,
     }
-    rows = sorted(_finding_rows(result, finished).values(), key=lambda row: (row["id"], row["spec"]))
+    part = {"run_id": run_id, "id": part_id, "report": report, "report_sha256": digest if report else ""}
+    clusters, twice = _once(result.clusters)
 
-    def work(connection: Connection) -> None:
-        new = _insert(connection, schema.runs).on_conflict_do_nothing().returning(schema.runs.c.id)
-        if connection.execute(new, run).first() is None:
-            return
-        for cluster in result.clusters:
-            _add_cluster(connection, run_id, cluster)
-        _see(connection, rows)
+    def work(connection: Connection) -> int:
+        _add_run(connection, head, part)
+        return sum(_add_result(connection, run_id, part_id, cluster, finished) for cluster in clusters)
 
-    store.write(work)
-    return run_id
+    return Stored(run_id, store.write(work), twice)
+
+
+def _once(clusters: Iterable[ClusterResult]) -> tuple[list[ClusterResult], tuple[str, ...]]:
+    """Each subject once, in the order in which every writer locks them."""
+    found: dict[tuple[str, str], ClusterResult] = {}
+    twice = []
+    for cluster in clusters:
+        key = (_text(cluster.id), _text(cluster.spec_name))
+        if key in found:
+            twice.append(cluster.name)
+        else:
+            found[key] = cluster
+    return [found[key] for key in sorted(found)], tuple(twice)
 
 
 def _insert(connection: Connection, table: Table) -> Any:
@@ -63,27 +93,89 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def _add_cluster(connection: Connection, run_id: str, cluster: ClusterResult) -> None:
-    point = TrendPoint.of(cluster, "")
+def _add_run(connection: Connection, head: dict[str, Any], part: dict[str, Any]) -> None:
+    statement = _insert(connection, schema.runs)
+    old, new = schema.runs.c, statement.excluded
+    grown = {
+        "started_at": case((new.started_at < old.started_at, new.started_at), else_=old.started_at),
+        "finished_at": case((new.finished_at > old.finished_at, new.finished_at), else_=old.finished_at),
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=grown), head)
+    connection.execute(_insert(connection, schema.parts).on_conflict_do_nothing(), part)
+
+
+def _add_result(
+    connection: Connection, run_id: str, part_id: str, cluster: ClusterResult, finished: str
+) -> int:
+    """One specification on one cluster; 1, or 0 where the run has it already."""
+    subject, newest = _subject(connection, cluster, finished)
+    point, summary = TrendPoint.of(cluster, ""), cluster.summary
     row = {
         "run_id": run_id,
+        "part_id": part_id,
+        "subject_id": subject,
+        "finished_at": finished,
         "name": _text(cluster.name),
-        "spec": _text(cluster.spec_name),
         "spec_version": _text(cluster.spec_version),
         "source": _text(cluster.source),
         "version": _text(cluster.version),
-        "uid": _text(cluster.uid),
-        **_counts([point]),
         "score": point.score,
+        "weight": summary.weight,
+        "weight_met": summary.weight_met,
+        **{name: getattr(point, name) for name in schema.COUNTS},
     }
-    key = connection.execute(insert(schema.clusters).returning(schema.clusters.c.id), row).scalar_one()
+    new = _insert(connection, schema.results).on_conflict_do_nothing().returning(schema.results.c.id)
+    key = connection.execute(new, row).scalar()
+    if key is None:
+        return 0
+    _add_rows(connection, key, cluster)
+    _see(connection, key, subject, cluster, finished)
+    settle(connection, subject, again=newest > finished)
+    return 1
+
+
+def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> tuple[int, str]:
+    """Its key, and when its newest result ended. Its row is locked from here on: results of it are stored in turn."""
+    identity = _text(cluster.id)
+    statement = _insert(connection, schema.clusters)
+    old, new = schema.clusters.c, statement.excluded
+    later = new.last_seen >= old.last_seen
+    values: dict[str, Any] = {
+        name: case((later, new[name]), else_=old[name]) for name in ("name", "source", "version", "last_seen")
+    }
+    values["first_seen"] = case((new.first_seen < old.first_seen, new.first_seen), else_=old.first_seen)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["id"], set_=values),
+        {
+            "id": identity,
+            "name": _text(cluster.name),
+            "source": _text(cluster.source),
+            "version": _text(cluster.version),
+            "first_seen": finished,
+            "last_seen": finished,
+        },
+    )
+    known = _insert(connection, schema.subjects)
+    mine, theirs = schema.subjects.c, known.excluded
+    newest = case((theirs.newest_at > mine.newest_at, theirs.newest_at), else_=mine.newest_at)
+    row = connection.execute(
+        known.on_conflict_do_update(
+            index_elements=["cluster_id", "spec"], set_={"newest_at": newest}
+        ).returning(mine.id, mine.newest_at),
+        {"cluster_id": identity, "spec": _text(cluster.spec_name), "newest_at": finished},
+    ).one()
+    return row.id, row.newest_at
+
+
+def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
     checks = [
         {
-            "cluster_id": key,
+            "result_id": key,
             "position": position,
             "check_id": _text(check.id),
             "severity": check.severity.value,
             "verdict": check.verdict.value,
+            "evaluated": was_evaluated(check),
             "reason": _text(check.reason),
             "findings": len(check.open_findings),
             "exempt": len(check.exempted_findings),
@@ -96,7 +188,7 @@ def _add_cluster(connection: Connection, run_id: str, cluster: ClusterResult) ->
         summary = framework.summary
         frameworks.append(
             {
-                "cluster_id": key,
+                "result_id": key,
                 "framework": _text(framework.id),
                 "name": _text(framework.name),
                 "version": _text(framework.version),
@@ -113,58 +205,87 @@ def _add_cluster(connection: Connection, run_id: str, cluster: ClusterResult) ->
             connection.execute(insert(table), some)
 
 
-def _finding_rows(result: ScanResult, seen: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """One row a fingerprint and specification; where several findings share one, an open one speaks for them."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    rank = ("open", "known", "exempt")
-    for cluster in result.clusters:
-        for check in cluster.checks:
-            for finding in check.findings:
-                key = (fingerprint(cluster.name, check.id, finding), _text(cluster.spec_name))
-                known = rows.get(key)
-                if known is not None and rank.index(known["status"]) <= rank.index(finding.status.value):
-                    continue
-                rows[key] = {
-                    "id": key[0],
-                    "spec": key[1],
-                    "cluster": _text(cluster.name),
-                    "check_id": _text(check.id),
-                    "severity": check.severity.value,
-                    "what": _text(subject(finding)),
-                    "status": finding.status.value,
-                    "first_seen": seen,
-                    "last_seen": seen,
-                }
+def _finding_rows(cluster: ClusterResult, subject: int, seen: str) -> dict[str, dict[str, Any]]:
+    """Rows by fingerprint; where several findings share one, an open one speaks for them."""
+    rows: dict[str, dict[str, Any]] = {}
+    for check in cluster.checks:
+        for finding in check.findings:
+            key = fingerprint(cluster.id, check.id, finding)
+            known = rows.get(key)
+            if known is not None and _RANK.index(known["state"]) <= _RANK.index(finding.status.value):
+                continue
+            owner = finding.owner
+            rows[key] = {
+                "subject_id": subject,
+                "fingerprint": key,
+                "check_id": _text(check.id),
+                "severity": check.severity.value,
+                "api_group": _text(owner.group),
+                "kind": _text(owner.kind),
+                "namespace": _text(owner.namespace),
+                "name": _text(owner.name),
+                "path": _text(finding.path),
+                "container": _text(finding.container),
+                "what": _text(subject_of(finding)),
+                "state": finding.status.value,
+                "first_seen": seen,
+                "last_seen": seen,
+                "legacy": False,
+            }
     return rows
 
 
-def _see(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """First and last time that each was seen, whatever the order in which runs are stored.
-
-    Rows come sorted, so that two writers lock them in one order.
-    """
+def _see(connection: Connection, key: int, subject: int, cluster: ClusterResult, seen: str) -> None:
+    """First and last time that each was seen, whatever the order in which results are stored."""
+    rows = _finding_rows(cluster, subject, seen)
+    if not rows:
+        return
+    _take_over(connection, subject, cluster)
     statement = _insert(connection, schema.findings)
     table, new = schema.findings.c, statement.excluded
     later = new.last_seen >= table.last_seen
-    values = {
-        name: case((later, new[name]), else_=table[name])
-        for name in ("severity", "what", "status", "check_id", "last_seen")
-    }
+    newer = ("check_id", "severity", "api_group", "kind", "namespace", "name", "path", "container", "what")
+    values = {name: case((later, new[name]), else_=table[name]) for name in (*newer, "state", "last_seen")}
     values["first_seen"] = case((new.first_seen < table.first_seen, new.first_seen), else_=table.first_seen)
-    statement = statement.on_conflict_do_update(index_elements=["id", "spec"], set_=values)
-    for some in _parts(rows):
+    statement = statement.on_conflict_do_update(index_elements=["subject_id", "fingerprint"], set_=values)
+    for some in _parts([rows[name] for name in sorted(rows)]):
         connection.execute(statement, some)
+        names = [row["fingerprint"] for row in some]
+        keys = connection.execute(
+            select(table.id, table.fingerprint).where(
+                table.subject_id == subject, table.fingerprint.in_(names)
+            )
+        ).all()
+        observed = [
+            {"result_id": key, "finding_id": row.id, "status": rows[row.fingerprint]["state"]} for row in keys
+        ]
+        connection.execute(insert(schema.observations), observed)
+
+
+def _take_over(connection: Connection, subject: int, cluster: ClusterResult) -> None:
+    """Findings of before r0003 have fingerprints by the cluster's name; one that is seen again gets its own."""
+    table = schema.findings.c
+    old = select(table.fingerprint).where(table.subject_id == subject, table.legacy)
+    legacy = set(connection.execute(old).scalars())
+    if not legacy:
+        return
+    for check in cluster.checks:
+        for finding in check.findings:
+            before = fingerprint(cluster.name, check.id, finding)
+            if before not in legacy:
+                continue
+            legacy.discard(before)
+            now = fingerprint(cluster.id, check.id, finding)
+            there = select(func.count()).where(table.subject_id == subject, table.fingerprint == now)
+            if connection.execute(there).scalar_one() == 0:
+                mine = (table.subject_id == subject, table.fingerprint == before)
+                change = update(schema.findings).where(*mine)
+                connection.execute(change.values(fingerprint=now, legacy=False))
 
 
 def _parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
     for start in range(0, len(rows), _ROWS):
         yield rows[start : start + _ROWS]
-
-
-def _counts(points: Iterable[TrendPoint]) -> dict[str, int]:
-    """The counts of several clusters together."""
-    points = list(points)
-    return {name: sum(getattr(point, name) for point in points) for name in schema.COUNTS}
 
 
 def _text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, 
 from pytest_kspec.model.trend import TrendPoint
 from pytest_kspec.reports.text import value
 
+UID = "6f1b2c1e-7c1d-4d0a-9a53-3d6fd1f8a001"
 EVIL = "</script><img src=x onerror=alert(1)>"
 ESCAPES = "\x1b[31mred\x1b[0m\x00\u202eevil\ud800"
 AGENT = AppliedExemption(
@@ -368,7 +370,7 @@ def cluster(name: str = "prod-eu", **more: Any) -> ClusterResult:
     values: dict[str, Any] = {
         "source": "live",
         "version": "v1.34.1-eks-113cf36",
-        "uid": "6f1b2c1e-7c1d-4d0a-9a53-3d6fd1f8a001",
+        "uid": UID if name == "prod-eu" else str(uuid.uuid5(uuid.UUID(UID), name)),
         "spec_name": "strict",
         "spec_version": "1.2.0",
         "spec_path": "specs/strict.yaml",

@@ -53,4 +53,4 @@ Keep = Callable[..., str]
 def keep(store: Store, result: ScanResult, place: str = "") -> str:
     """Store a result as the session does."""
     ordered = canonical(result)
-    return store_result(store, ordered, json.render(ordered), place)
+    return store_result(store, ordered, json.render(ordered), place).run

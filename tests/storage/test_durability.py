@@ -56,11 +56,11 @@ def test_nothing_acknowledged_is_lost_by_a_kill(url: str) -> None:
         # At most what was committed and not yet said when its writer was killed.
         assert len(there) <= len(acknowledged) + WRITERS * ROUNDS
         clusters = connection.execute(
-            select(schema.clusters.c.run_id, func.count()).group_by(schema.clusters.c.run_id)
+            select(schema.results.c.run_id, func.count()).group_by(schema.results.c.run_id)
         ).all()
         assert {count for _, count in clusters} == {CLUSTERS}
         assert len(clusters) == len(there)
-        checks = select(schema.checks.c.cluster_id, func.count()).group_by(schema.checks.c.cluster_id)
+        checks = select(schema.checks.c.result_id, func.count()).group_by(schema.checks.c.result_id)
         counts = [count for _, count in connection.execute(checks)]
         assert counts == [CHECKS] * CLUSTERS * len(there)
     expected = sum(

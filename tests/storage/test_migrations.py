@@ -13,6 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from pytest_kspec.errors import StoreError
+from pytest_kspec.model.fingerprint import fingerprint
+from pytest_kspec.model.observation import State
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.address import parse_address
 from pytest_kspec.storage.engine import Store, _engine, open_store
@@ -62,10 +64,62 @@ def test_an_older_store_keeps_its_data(old: str) -> None:
     assert (point.cluster, point.score, point.findings, point.known) == ("prod-eu", 50.0, 3, 0)
     assert [p.verdict for p in check_trend(store, "images")] == ["fail"]
     (found,) = findings(store)
-    assert (found.status, found.first_seen) == ("open", "2024-12-31T00:00:00Z")
+    assert (found.state, found.first_seen) == ("open", "2024-12-31T00:00:00Z")
     keep(store, one())
     assert len(trend(store)) == 2
     store.close()
+
+
+def test_findings_of_before_are_recognised_by_name_and_get_the_identity_of_their_cluster(old: str) -> None:
+    result = one()
+    (cluster,) = result.clusters
+    check = next(check for check in cluster.checks if check.open_findings)
+    before = fingerprint(cluster.name, check.id, check.open_findings[0])
+    store = store_of(old)
+    for statement in (
+        # Two clusters of one name, the finding of the one that was scanned when it was last seen.
+        f"UPDATE kspec_findings SET id = '{before}', check_id = '{check.id}', last_seen = '2025-01-01T00:00:10Z'",
+        f"UPDATE kspec_clusters SET uid = '{cluster.uid}'",
+        "INSERT INTO kspec_runs (id, started_at, finished_at, tool_version, run_by) VALUES "
+        "('r2', '2025-02-01T00:00:00Z', '2025-02-01T00:00:10Z', '0.1', '')",
+        "INSERT INTO kspec_clusters (id, run_id, name, spec, spec_version, source, version, uid) VALUES "
+        "(8, 'r2', 'prod-eu', 'strict', '1', 'live', 'v1.30.0', 'another')",
+    ):
+        store.write(lambda connection, statement=statement: connection.execute(text(statement)))
+    store.close()
+    store = open_store(old)
+    (found,) = findings(store)
+    assert (found.cluster_id, found.state, found.id, found.kind) == (cluster.uid, State.OPEN, before, "")
+    assert [p.cluster_id for p in trend(store)] == [cluster.uid, "another"]
+    keep(store, result)
+    now = fingerprint(cluster.id, check.id, check.open_findings[0])
+    (again,) = [f for f in findings(store) if f.first_seen == "2024-12-31T00:00:00Z"]
+    assert (again.id, again.last_seen, again.kind != "") == (now, result.finished_at, True)
+    assert before not in {f.id for f in findings(store)}
+    store.close()
+
+
+def test_an_old_finding_that_was_looked_for_since_is_fixed_and_else_unknown(old: str) -> None:
+    store = store_of(old)
+    for statement in (
+        "UPDATE kspec_findings SET last_seen = '2024-12-31T00:00:00Z'",
+        "INSERT INTO kspec_findings (id, spec, cluster, check_id, severity, what, first_seen, last_seen) VALUES "
+        "('f2', 'strict', 'prod-eu', 'other', 'high', 'x', '2024-12-31T00:00:00Z', '2024-12-31T00:00:00Z')",
+    ):
+        store.write(lambda connection, statement=statement: connection.execute(text(statement)))
+    store.close()
+    store = open_store(old)
+    assert [(f.id, f.state, f.resolved_at) for f in findings(store)] == [
+        ("f2", State.UNKNOWN, ""),
+        ("f1", State.FIXED, "2025-01-01T00:00:10Z"),
+    ]
+    store.close()
+
+
+def store_of(url: str) -> Store:
+    """A store as it is, without the upgrade."""
+    address = parse_address(url)
+    return Store(address, _engine(address))
 
 
 def test_the_revisions_make_what_the_schema_says(old: str) -> None:

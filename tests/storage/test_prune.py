@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from pytest_kspec.errors import StoreError
+from pytest_kspec.model.observation import State
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.prune import prune
@@ -49,12 +50,14 @@ def test_what_is_left(filled: Store, tmp_path: Path, since: str, newest: int, le
     files = list((tmp_path / "reports").rglob("*.gz"))
     assert len(files) == sum("a" in day for day in left)
     with filled.read() as connection:
-        for table in (schema.clusters, schema.checks, schema.frameworks):
+        for table in (schema.results, schema.checks, schema.frameworks):
             assert connection.execute(select(func.count()).select_from(table)).scalar() == len(left)
 
 
 def test_findings_that_only_old_runs_had_go_and_others_keep_their_first_time(filled: Store) -> None:
-    assert prune(filled, since="2026-11-03T00:00:00Z").findings == 2
+    assert prune(filled, since="2026-11-03T00:00:00Z").findings == 1  # that of cluster b
+    assert [f.state for f in findings(filled)] == [State.OPEN, State.FIXED]
+    assert prune(filled, since="2026-11-04T00:00:00Z").findings == 1
     (found,) = findings(filled)
     assert (found.cluster, found.what.rpartition(".containers")[2]) == ("a", "[app].image")
     assert (found.first_seen[8:10], found.last_seen[8:10]) == ("01", "04")

@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 
 from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.model.observation import State
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.model.trend import FrameworkPoint
 from pytest_kspec.reports import json
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store, open_store
-from pytest_kspec.storage.read import Query, check_trend, findings, report, trend
+from pytest_kspec.storage.read import Query, check_trend, findings, reports, trend
 from tests.reports.results import check, cluster, finding, fleet, one, ref, scan
 
 from .conftest import keep
@@ -95,15 +96,17 @@ def test_findings_have_a_first_and_a_last_time(store: Store) -> None:
         keep(store, run(day, *found))
     seen = {f.what.rpartition(".containers")[2]: f for f in findings(store)}
     app, side = seen["[app].image"], seen["[side].image"]
-    assert (app.first_seen[8:10], app.last_seen[8:10], app.there) == ("01", "03", True)
-    assert (side.first_seen[8:10], side.last_seen[8:10], side.there) == ("02", "02", False)
+    assert (app.first_seen[8:10], app.last_seen[8:10], app.state) == ("01", "03", State.OPEN)
+    assert (side.first_seen[8:10], side.last_seen[8:10], side.state) == ("02", "02", State.FIXED)
+    assert (app.resolved_at, side.resolved_at) == ("", "2026-11-03T06:00:00Z")
+    assert (side.api_group, side.kind, side.name) == ("apps", "Deployment", "web")
 
 
 def test_the_newest_status_counts_whatever_the_order(store: Store) -> None:
     keep(store, run(2, replace(APP, known=True), verdict="pass"))
     keep(store, run(1, APP))
     (found,) = findings(store)
-    assert (found.status, found.first_seen[8:10], found.last_seen[8:10]) == ("known", "01", "02")
+    assert (found.state, found.first_seen[8:10], found.last_seen[8:10]) == ("known", "01", "02")
 
 
 def test_twice_is_once(store: Store) -> None:
@@ -111,7 +114,7 @@ def test_twice_is_once(store: Store) -> None:
     assert first == second
     assert len(trend(store)) == 1
     with store.read() as connection:
-        assert connection.execute(select(func.count()).select_from(schema.clusters)).scalar() == 1
+        assert connection.execute(select(func.count()).select_from(schema.results)).scalar() == 1
 
 
 def test_names_that_no_cluster_should_have(store: Store) -> None:
@@ -131,21 +134,21 @@ def test_a_result_without_a_time_is_refused(store: Store) -> None:
 def test_a_report_that_was_not_kept(store: Store) -> None:
     run_id = keep(store, one())
     with pytest.raises(UsageError, match="was not kept"):
-        report(store, run_id[:8])
+        reports(store, run_id[:8])
     with pytest.raises(UsageError, match="no run has this id"):
-        report(store, "%")
+        reports(store, "%")
 
 
 def test_a_full_report_comes_back(store: Store, tmp_path: Path) -> None:
     run_id = keep(store, one(), str(tmp_path / "reports"))
-    document = report(store, run_id[:10])
+    (document,) = reports(store, run_id[:10])
     path = tmp_path / "again.json"
     path.write_bytes(document)
     assert json.render(json.read(path)) == document
     (file,) = (tmp_path / "reports").rglob("*.gz")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(StoreError, match="damaged"):
-        report(store, run_id)
+        reports(store, run_id)
 
 
 def test_a_report_that_cannot_be_kept_acknowledges_nothing(store: Store, tmp_path: Path) -> None:

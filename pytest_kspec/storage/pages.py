@@ -1,0 +1,90 @@
+"""What pages about a fleet show: the newest result of each cluster, of a requirement, the life of a finding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import and_, select
+
+from pytest_kspec.errors import UsageError
+from pytest_kspec.model.observation import NOT_ASKED, State
+from pytest_kspec.model.trend import CheckPoint, TrendPoint
+from pytest_kspec.storage import schema
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.read import ALL, Query, check_points, check_rows, points
+
+_result, _subject = schema.results.c, schema.subjects.c
+_NEWEST = and_(_result.subject_id == _subject.id, _result.finished_at == _subject.newest_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """State of a finding in one result. finished_at: RFC 3339; reason: why it is unknown, or ""."""
+
+    finished_at: str
+    run: str
+    state: State
+    reason: str = ""
+
+
+def newest(store: Store, query: Query = ALL) -> tuple[TrendPoint, ...]:
+    """The newest point of each specification on each cluster, by name. `since` leaves out what is older.
+
+    Raises StoreError.
+    """
+    joined = schema.subjects.join(schema.results, _NEWEST)
+    statement = select(schema.results, _subject.cluster_id, _subject.spec).select_from(joined)
+    statement = query.narrow(statement, _result.name, _result.finished_at)
+    found = points(store, statement.order_by(_result.name, _subject.spec, _result.id))
+    return tuple({(point.cluster_id, point.spec): point for point in found}.values())
+
+
+def cluster_checks(store: Store, cluster_id: str, spec: str) -> tuple[CheckPoint, ...]:
+    """The requirements of the newest result of a specification on a cluster, in its order. Raises StoreError."""
+    statement = check_rows().where(_subject.cluster_id == cluster_id, _subject.spec == spec, _NEWEST)
+    found = check_points(store, statement.order_by(_result.id.desc(), schema.checks.c.position))
+    return tuple(point for point in found if point.run == found[0].run)
+
+
+def requirement(store: Store, check: str, query: Query = ALL) -> tuple[CheckPoint, ...]:
+    """A requirement in the newest result of every cluster that is asked for it. Raises StoreError."""
+    statement = query.results(check_rows().where(schema.checks.c.check_id == check, _NEWEST))
+    return tuple({(p.cluster_id, p.spec): p for p in check_points(store, statement)}.values())
+
+
+def observations(store: Store, fingerprint: str, spec: str = "") -> tuple[Observation, ...]:
+    """The state of a finding in every result since it was first seen, oldest first. Raises UsageError, StoreError."""
+    table, check, seen = schema.findings.c, schema.checks.c, schema.observations.c
+    with store.read() as connection:
+        wanted = select(table.id, table.subject_id, table.check_id, table.first_seen).where(
+            table.fingerprint == fingerprint
+        )
+        if spec:
+            wanted = wanted.join(schema.subjects, _subject.id == table.subject_id).where(
+                _subject.spec == spec
+            )
+        found = connection.execute(wanted.limit(2)).all()
+        if len(found) != 1:
+            what = "several specifications have this finding." if found else "no finding has this id."
+            raise UsageError(what, where=fingerprint, fix="'kspec history --findings -o json' lists them.")
+        (one,) = found
+        joined = schema.results.outerjoin(
+            schema.observations, and_(seen.result_id == _result.id, seen.finding_id == one.id)
+        ).outerjoin(schema.checks, and_(check.result_id == _result.id, check.check_id == one.check_id))
+        rows = connection.execute(
+            select(_result.finished_at, _result.run_id, seen.status, check.evaluated, check.reason)
+            .select_from(joined)
+            .where(_result.subject_id == one.subject_id, _result.finished_at >= one.first_seen)
+            .order_by(_result.finished_at, _result.id)
+        ).all()
+    return tuple(_observation(*row) for row in rows)
+
+
+def _observation(
+    finished_at: str, run: str, status: str | None, evaluated: bool | None, reason: str | None
+) -> Observation:
+    if status is not None:
+        return Observation(finished_at, run, State(status))
+    if evaluated:
+        return Observation(finished_at, run, State.FIXED)
+    return Observation(finished_at, run, State.UNKNOWN, NOT_ASKED if reason is None else reason)
