@@ -25,32 +25,60 @@ _WHAT_TO_DO = "Write it with 'kspec report --from result.json --update-baseline 
 
 
 class Covered(NamedTuple):
-    """A cluster and a specification that the baseline was made from; without findings too."""
+    """A cluster and a specification that the baseline was made from; without findings too.
+
+    cluster_id: its identity (`ClusterResult.id`); "" in a file that an older version wrote, which knows names only
+    """
 
     cluster: str
     spec: str
+    cluster_id: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the file."""
+        return _wire(self)
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Covered:
+        """The inverse of `to_wire`. Raises KeyError, TypeError."""
+        return cls(*_texts(data, "cluster", "spec"))
 
 
 class KnownFinding(NamedTuple):
-    """One line. id: fingerprint; what: owner and field, for people; never the value."""
+    """One line. id: fingerprint; what: owner and field, for people; never the value.
+
+    cluster_id: as in `Covered`; where it is "" the fingerprint is one by the cluster's name.
+    """
 
     cluster: str
     spec: str
     check: str
     what: str
     id: str
+    cluster_id: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the file and in the JSON report."""
-        return self._asdict()
+        return _wire(self)
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> KnownFinding:
         """The inverse of `to_wire`. Raises KeyError, TypeError."""
-        values = [data[name] for name in cls._fields]
-        if not all(isinstance(value, str) for value in values):
-            raise TypeError("every value of a finding is text")
-        return cls(*values)
+        return cls(*_texts(data, "cluster", "spec", "check", "what", "id"))
+
+
+def _wire(entry: Covered | KnownFinding) -> dict[str, Any]:
+    wire = entry._asdict()
+    if identity := wire.pop("cluster_id"):
+        wire["clusterId"] = identity
+    return wire
+
+
+def _texts(data: Mapping[str, Any], *names: str) -> list[str]:
+    values = [*(data[name] for name in names), data.get("clusterId", "")]
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("every value of an entry is text")
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,51 +111,78 @@ class Baseline:
         self.path = path
         self.covered = frozenset(covered)
         self.findings = tuple(sorted(set(findings)))
-        self._ids = frozenset(finding.id for finding in self.findings)
+        self._ids = frozenset(finding.id for finding in self.findings if finding.cluster_id)
+        self._ids_by_name = frozenset(finding.id for finding in self.findings if not finding.cluster_id)
         self._of: dict[tuple[str, str], list[KnownFinding]] = {}
         for finding in self.findings:
-            self._of.setdefault(finding[:2], []).append(finding)
+            key = (finding.cluster_id or _by_name(finding.cluster), finding.spec)
+            self._of.setdefault(key, []).append(finding)
 
-    def knows(self, cluster: str, check_id: str) -> Callable[[Finding], bool]:
-        """Whether a finding of this requirement on this cluster is known; a fingerprint takes some 3 µs."""
-        ids = self._ids
-        return lambda finding: bool(ids) and fingerprint(cluster, check_id, finding) in ids
+    def knows(self, identity: Callable[[], str], name: str, check_id: str) -> Callable[[Finding], bool]:
+        """Whether a finding of this requirement on this cluster is known; a fingerprint takes some 3 µs.
+
+        identity: `ClusterResult.id` of the cluster, asked for at its first finding; name: what it is called
+        """
+        ids, by_name = self._ids, self._ids_by_name
+
+        def known(finding: Finding) -> bool:
+            return (bool(ids) and fingerprint(identity(), check_id, finding) in ids) or (
+                bool(by_name) and fingerprint(name, check_id, finding) in by_name
+            )
+
+        return known
 
     def use(self, cluster: ClusterResult) -> BaselineUse:
         """What became of it. An entry is fixed only if its requirement was evaluated and does not find it."""
-        key = Covered(cluster.name, cluster.spec_name)
         evaluated = {check.id: check for check in cluster.checks if was_evaluated(check)}
-        mine = [f for f in self._of.get(key, ()) if f.check in evaluated]
-        wanted = {f.check for f in mine}
+        keys = ((cluster.id, cluster.spec_name), (_by_name(cluster.name), cluster.spec_name))
+        mine = [f for key in keys for f in self._of.get(key, ()) if f.check in evaluated]
+        wanted = {(f.check, cluster.id if f.cluster_id else cluster.name) for f in mine}
         there = {
-            fingerprint(cluster.name, check_id, finding)
-            for check_id in wanted
+            fingerprint(name, check_id, finding)
+            for check_id, name in wanted
             for finding in evaluated[check_id].findings
         }
         fixed = tuple(f for f in mine if f.id not in there)
-        return BaselineUse(self.path, key in self.covered, fixed)
+        covered = any(
+            c.spec == cluster.spec_name
+            and (c.cluster_id == cluster.id if c.cluster_id else c.cluster == cluster.name)
+            for c in self.covered
+        )
+        return BaselineUse(self.path, covered, fixed)
 
     def updated(self, result: ScanResult) -> Baseline:
         """A baseline of the open and known findings of a result; what it says of other clusters is kept.
 
         So is what it says of requirements that this result could not evaluate or did not ask for.
         """
-        covered = {Covered(c.name, c.spec_name) for c in result.clusters}
+        clusters = {(c.id, c.spec_name): c for c in result.clusters}
+        covered = {Covered(c.name, spec, identity) for (identity, spec), c in clusters.items()}
+        # A cluster may have another name by now; an entry by name is of the cluster that has the name.
+        written = {(c.cluster_id, c.spec) for c in covered} | {(_by_name(c.cluster), c.spec) for c in covered}
+        kept_covered = {
+            c for c in self.covered if (c.cluster_id or _by_name(c.cluster), c.spec) not in written
+        }
         evaluated = {
-            (cluster.name, cluster.spec_name, check.id)
-            for cluster in result.clusters
+            (identity, spec, check.id)
+            for (cluster_id, spec), cluster in clusters.items()
             for check in cluster.checks
             if was_evaluated(check)
+            for identity in (cluster_id, _by_name(cluster.name))
         }
-        kept = [f for f in self.findings if f[:3] not in evaluated]
-        return Baseline(self.path, self.covered | covered, [*kept, *known_findings(result)])
+        kept = [
+            f
+            for f in self.findings
+            if (f.cluster_id or _by_name(f.cluster), f.spec, f.check) not in evaluated
+        ]
+        return Baseline(self.path, kept_covered | covered, [*kept, *known_findings(result)])
 
     def render(self) -> bytes:
         """The file: JSON with a line for each entry, sorted, with a trailing newline."""
         import msgspec
 
         def lines(entries: Iterable[Any]) -> bytes:
-            encoded = [b"  " + msgspec.json.encode(entry._asdict()) for entry in entries]
+            encoded = [b"  " + msgspec.json.encode(entry.to_wire()) for entry in entries]
             return b"[\n" + b",\n".join(encoded) + b"\n ]" if encoded else b"[]"
 
         return b'{\n "apiVersion": "%s",\n "kind": "%s",\n "covers": %s,\n "findings": %s\n}\n' % (
@@ -136,6 +191,11 @@ class Baseline:
             lines(sorted(self.covered)),
             lines(self.findings),
         )
+
+
+def _by_name(name: str) -> str:
+    """What entries of an older file are found by; no identity begins so."""
+    return f"\0{name}"
 
 
 def was_evaluated(check: CheckResult) -> bool:
@@ -158,7 +218,8 @@ def known_findings(result: ScanResult) -> list[KnownFinding]:
             cluster.spec_name,
             check.id,
             subject(finding),
-            fingerprint(cluster.name, check.id, finding),
+            fingerprint(cluster.id, check.id, finding),
+            cluster.id,
         )
         for cluster in result.clusters
         for check in cluster.checks
@@ -182,8 +243,9 @@ def load_baseline(path: str | Path, *, option: str = "--kspec-baseline") -> Base
     if head != (API_VERSION, KIND):
         raise UsageError(f"is not a {KIND} of {API_VERSION}.", where=where, fix=_WHAT_TO_DO)
     try:
-        covered = [Covered(entry["cluster"], entry["spec"]) for entry in data["covers"]]
-        return Baseline(str(path), covered, map(KnownFinding.from_wire, data["findings"]))
-    except (KeyError, TypeError) as error:
+        return Baseline(
+            str(path), map(Covered.from_wire, data["covers"]), map(KnownFinding.from_wire, data["findings"])
+        )
+    except (KeyError, TypeError, AttributeError) as error:
         what = f"is not a complete {KIND} ({type(error).__name__}: {error})."
         raise UsageError(what, where=where, fix=_WHAT_TO_DO) from error

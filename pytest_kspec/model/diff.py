@@ -7,7 +7,7 @@ is not seen is unknown; where the requirement is not asked for any more, it is d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -103,6 +103,7 @@ class ClusterDiff:
     errors: int = 0
     came: bool = False
     went: bool = False
+    cluster_id: str = ""
 
     def of(self, state: State) -> tuple[FindingChange, ...]:
         """The findings of one state."""
@@ -118,6 +119,7 @@ class ClusterDiff:
         return {
             "nameBefore": self.name_before,
             "name": self.name,
+            "clusterId": self.cluster_id,
             "spec": self.spec,
             "specVersionBefore": self.spec_version_before,
             "specVersion": self.spec_version,
@@ -170,13 +172,14 @@ class ResultDiff:
 def compare(before: ScanResult, after: ScanResult, *, pair: bool = False) -> ResultDiff:
     """The difference of two results.
 
-    Clusters are matched by name and specification, then by UID and specification. pair: a cluster that is left alone on
-    each side with the same specification is the same one, whatever its name (the user named both).
+    Clusters are matched by identity and specification; by name only where the UID of one of them is not known. pair: a
+    cluster that is left alone on each side with the same specification is the same one, whatever its name (the user
+    named both).
     """
     left, right = list(before.clusters), list(after.clusters)
-    pairs = _match(left, right, lambda c: (c.name, c.spec_name, c.spec_path))
-    pairs += _match(left, right, lambda c: (c.name, c.spec_name))
-    pairs += _match(left, right, lambda c: (c.uid, c.spec_name) if c.uid else None)
+    pairs = _match(left, right, lambda c: (c.id, c.spec_name, c.spec_path))
+    pairs += _match(left, right, lambda c: (c.id, c.spec_name))
+    pairs += _match(left, right, lambda c: (c.name, c.spec_name), lambda old, new: not (old.uid and new.uid))
     if pair:
         pairs += _match(left, right, lambda c: (c.spec_name,))
     diffs = [_compare_clusters(old, new) for old, new in pairs]
@@ -186,14 +189,19 @@ def compare(before: ScanResult, after: ScanResult, *, pair: bool = False) -> Res
     return ResultDiff(before.finished_at, after.finished_at, tuple(diffs))
 
 
-def _match(left: list[ClusterResult], right: list[ClusterResult], key: Any) -> list[Any]:
-    """Take from both lists what one key holds on each side exactly once."""
+def _match(
+    left: list[ClusterResult],
+    right: list[ClusterResult],
+    key: Callable[[ClusterResult], tuple[str, ...]],
+    fits: Callable[[ClusterResult, ClusterResult], bool] = lambda _old, _new: True,
+) -> list[tuple[ClusterResult, ClusterResult]]:
+    """Take from both lists what one key holds on each side exactly once, where the two fit."""
     pairs = []
     for old in list(left):
         wanted = key(old)
         mine = [c for c in left if key(c) == wanted]
         theirs = [c for c in right if key(c) == wanted]
-        if wanted is not None and len(mine) == len(theirs) == 1:
+        if len(mine) == len(theirs) == 1 and fits(old, theirs[0]):
             left.remove(old)
             right.remove(theirs[0])
             pairs.append((old, theirs[0]))
@@ -209,7 +217,7 @@ def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None)
     checks: list[CheckChange] = []
     for check_id in sorted({*old, *new}) if after else ():
         was, now = old.get(check_id), new.get(check_id)
-        findings += _compare_findings(was, now, shown.name)
+        findings += _compare_findings(was, now, shown.id)
         if before and _verdict(was) is not _verdict(now):
             about = now or was
             assert about is not None
@@ -230,6 +238,7 @@ def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None)
         errors=sum(check.verdict is Verdict.ERROR for check in new.values()),
         came=before is None,
         went=after is None,
+        cluster_id=shown.id,
     )
 
 

@@ -85,7 +85,7 @@ def _finding(finding: Finding) -> Iterator[object]:
 
 def _identity(cluster: ClusterResult, check: CheckResult, finding: Finding) -> tuple[str, str]:
     patch = "" if finding.fix is None else value(finding.fix)
-    return _cell(patch), fingerprint(cluster.name, check.id, finding)
+    return _cell(patch), fingerprint(cluster.id, check.id, finding)
 
 
 def _cell(text: str) -> str:

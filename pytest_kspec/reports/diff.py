@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from pytest_kspec.model.diff import ClusterDiff, FindingChange, ResultDiff, State
+from pytest_kspec.model.identity import labels
 from pytest_kspec.model.objectdiff import ABSENT, KindDiff
 from pytest_kspec.reports.json import pretty
 from pytest_kspec.reports.markdown import escape
@@ -44,25 +45,26 @@ def render_text(
     lines: list[str] = []
     if resources is not None:
         lines += _resources(resources, width, style)
+    names = labels((c.cluster_id, c.name) for c in diff.clusters) if diff is not None else {}
     for cluster in diff.clusters if diff is not None else ():
-        lines += [*([""] if lines else []), *_cluster(cluster, width, style)]
+        lines += [*([""] if lines else []), *_cluster(cluster, names[cluster.cluster_id], width, style)]
     if diff is not None:
         lines += ["", *_overall(diff, width, style)]
     return "\n".join(lines) + "\n"
 
 
-def _cluster(cluster: ClusterDiff, width: int, style: Style) -> Iterator[str]:
-    name = f"{cluster.name_before} → {cluster.name}" if cluster.name != cluster.name_before else cluster.name
+def _cluster(cluster: ClusterDiff, name: str, width: int, style: Style) -> Iterator[str]:
+    name = f"{cluster.name_before} → {name}" if cluster.name != cluster.name_before else name
     head = f"── {elide(printable(name), width - 6)} "
     yield style(head + "─" * (width - width_of(head)), "bold")
     before, after = cluster.spec_version_before, cluster.spec_version
     version = f"{before} → {after}" if before != after else after
     yield f"   {elide(printable(f'{cluster.spec} {version}'.strip()), width - 3)}"
     if cluster.went:
-        yield style("   only in the first result: not compared", "yellow")
+        yield from (style(line, "yellow") for line in _noted("only in the first result: not compared", width))
         return
     if cluster.came:
-        yield "   only in the second result: everything it finds is new"
+        yield from _noted("only in the second result: everything it finds is new", width)
     yield f"   {_counts(cluster.counts)}"
     for state, found in groupby(cluster.findings, key=lambda change: change.state):
         if state is not State.UNCHANGED:
@@ -101,6 +103,10 @@ def _finding(change: FindingChange, width: int) -> Iterator[str]:
     yield f"   · {elide(printable(str(finding.owner)), width - 5)}"
     text = f"{finding.path}: {value(finding.actual)}" if finding.path else finding.message
     yield from (f"     {line}" for line in fold(printable(text), width - 5, 3))
+
+
+def _noted(text: str, width: int) -> Iterator[str]:
+    return (f"   {line}" for line in fold(text, width - 3))
 
 
 def _counts(counts: dict[State, int]) -> str:

@@ -166,7 +166,7 @@ class Writer:
 
     def _object(self, check: CheckResult, name: str, finding: Finding) -> str:
         """The observation of one object; returns its UUID."""
-        identity = fingerprint(self._cluster.name, check.id, finding)
+        identity = fingerprint(self._cluster.id, check.id, finding)
         self._fingerprints[identity] += 1
         uuid = self._names.uuid("object", self._title, name, identity, str(self._fingerprints[identity]))
         exemption = finding.exemption

@@ -54,7 +54,7 @@ def entries_of(result: ScanResult) -> Iterator[Entry]:
             if check.verdict is Verdict.ERROR:
                 findings.insert(0, None)
             for finding in findings:
-                identity = fingerprint(cluster.name, check.id, finding or _ERROR)
+                identity = fingerprint(cluster.id, check.id, finding or _ERROR)
                 seen[identity] += 1
                 yield Entry(cluster, check, finding, identity, seen[identity])
 

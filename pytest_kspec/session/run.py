@@ -27,6 +27,7 @@ from pytest_kspec.model.clock import now
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.exemption import Exemptions, load_exemptions
 from pytest_kspec.model.finding import AppliedExemption, ResourceRef
+from pytest_kspec.model.identity import cluster_id
 from pytest_kspec.model.podkinds import pod_kinds
 from pytest_kspec.model.resources import NAMES_SHOWN, Resource, unknown_labels
 from pytest_kspec.model.result import (
@@ -115,7 +116,12 @@ class Run:
         if known is None:
             known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
         baseline = self.options.baseline
-        knows = baseline.knows(target.name, name) if baseline is not None else None
+        knows = None
+        if baseline is not None:
+            inventory, kind = known[0], target.source.kind
+            knows = baseline.knows(
+                lambda: cluster_id(inventory.info.uid, kind, target.name), target.name, name
+            )
         scope = None if planned.entry.check.cluster_wide else self._scope(spec, target)
         asked, requirement = spec.spec.spec, planned.requirement
         annotating = annotated.matcher(

@@ -71,7 +71,7 @@ def test_what_is_asked_for(run_kspec: Kspec, scanned: Path) -> None:
     said = run_kspec("history", "--store", "r.db", "--check", key)
     assert said.out.splitlines()[1].endswith("  fail   1 finding")
     said = run_kspec("history", "--store", "r.db", "--findings")
-    assert "there now, the oldest first" in said.out
+    assert "there now: first seen and last seen, the oldest first" in said.out
     assert f"      {key}\n      Pod shop/web: spec.hostNetwork\n" in said.out
     for words in (
         ["--cluster", "other"],

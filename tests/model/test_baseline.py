@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.baseline import Baseline, Covered, load_baseline
 from pytest_kspec.model.check import NOTHING_TO_EXAMINE
+from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.fingerprint import fingerprint
 from pytest_kspec.model.result import CheckResult, ClusterResult
 from tests.reports.results import AGENT, check, cluster, finding, ref, scan
 
@@ -26,12 +30,18 @@ def on(name: str, *checks: CheckResult) -> ClusterResult:
     return cluster(name, checks=checks)
 
 
+def knows_of(
+    baseline: Baseline, cluster: ClusterResult, check_id: str = "images"
+) -> Callable[[Finding], bool]:
+    return baseline.knows(lambda: cluster.id, cluster.name, check_id)
+
+
 def made(*clusters: ClusterResult) -> Baseline:
     return Baseline("known.json", (), ()).updated(scan(*clusters))
 
 
 def test_a_finding_is_known_whatever_its_value_and_the_name_of_its_pod() -> None:
-    knows = made(on("a", images(APP))).knows("a", "images")
+    knows = knows_of(made(on("a", images(APP))), on("a"))
     assert knows(replace(APP, actual="nginx:2", message="other", count=7))
     assert knows(replace(APP, resource=ref("Pod", "web-x2"), path="spec.containers[app].image"))
     assert not knows(SIDE)
@@ -39,8 +49,62 @@ def test_a_finding_is_known_whatever_its_value_and_the_name_of_its_pod() -> None
 
 def test_what_another_cluster_or_requirement_has_is_not_known() -> None:
     baseline = made(on("a", images(APP)))
-    assert not baseline.knows("b", "images")(APP)
-    assert not baseline.knows("a", "other")(APP)
+    assert knows_of(baseline, on("a"))(APP)
+    assert not knows_of(baseline, on("b"))(APP)
+    assert not knows_of(baseline, on("a"), "other")(APP)
+
+
+def test_another_cluster_of_the_same_name_is_not_known_and_fixes_nothing() -> None:
+    baseline = made(on("admin@kubernetes", images(APP)))
+    other = replace(on("admin@kubernetes", images(verdict="pass")), uid="another")
+    assert not knows_of(baseline, other)(APP)
+    assert (baseline.use(other).covered, baseline.use(other).fixed) == (False, ())
+    both = baseline.updated(scan(other))
+    assert (both.findings, len(both.covered)) == (baseline.findings, 2)
+
+
+def test_a_cluster_with_a_new_name_is_the_same() -> None:
+    baseline = made(on("old", images(APP)))
+    renamed = replace(on("old", images(APP)), name="new")
+    assert knows_of(baseline, renamed)(APP)
+    assert baseline.use(renamed).covered
+    again = baseline.updated(scan(renamed))
+    assert [(f.cluster, f.spec) for f in again.findings] == [("new", "strict")]
+    assert {c.cluster for c in again.covered} == {"new"}
+
+
+def test_a_file_of_before_is_known_by_name_until_it_is_written_again(tmp_path: Path) -> None:
+    now = on("a", images(APP, SIDE))
+    path = tmp_path / "known.json"
+    line = {
+        "cluster": "a",
+        "spec": "strict",
+        "check": "images",
+        "what": "w",
+        "id": fingerprint("a", "images", APP),
+    }
+    other = {**line, "check": "other", "id": "0" * 32}
+    old = {
+        "apiVersion": "kspec.io/v1alpha1",
+        "kind": "Baseline",
+        "covers": [{"cluster": "a", "spec": "strict"}],
+    }
+    path.write_text(json.dumps({**old, "findings": [line, other]}))
+    before = load_baseline(path)
+    assert (knows_of(before, now)(APP), knows_of(before, now)(SIDE)) == (True, False)
+    assert (before.use(now).covered, before.use(now).fixed) == (True, ())
+    assert [f.id for f in before.use(on("a", images(SIDE))).fixed] == [line["id"]]
+    after = before.updated(scan(now))
+    assert {f.cluster_id for f in after.findings if f.check == "images"} == {now.id}
+    assert [f.cluster_id for f in after.findings if f.check == "other"] == [""]
+    assert after.covered == {Covered("a", "strict", now.id)}
+
+
+def test_the_name_of_the_specification_counts() -> None:
+    baseline = made(on("a", images(APP)))
+    other = replace(on("a", images(verdict="pass")), spec_name="other")
+    assert baseline.use(other).fixed == ()
+    assert baseline.updated(scan(other)).findings == baseline.findings
 
 
 def test_an_exempted_finding_is_not_in_it() -> None:
@@ -84,7 +148,7 @@ def test_an_update_keeps_other_clusters_and_drops_what_is_fixed() -> None:
         ("a", "[side].image"),
         ("b", "[app].image"),
     ]
-    assert again.covered == {Covered(name, "strict") for name in "abc"}
+    assert again.covered == {Covered(name, "strict", on(name).id) for name in "abc"}
 
 
 def test_the_file_has_a_line_for_each_finding_in_one_order(tmp_path: Path) -> None:
@@ -114,7 +178,7 @@ def test_the_file_has_a_line_for_each_finding_in_one_order(tmp_path: Path) -> No
         (
             '{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline","covers":[],"findings":'
             '[{"cluster":"a","spec":"s","check":"c","what":"w","id":7}]}',
-            "every value of a finding is text",
+            "every value of an entry is text",
         ),
     ],
 )

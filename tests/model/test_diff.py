@@ -169,3 +169,16 @@ def test_the_wire_is_plain_and_stable() -> None:
     assert wire == diff(fail(APP), fail(SIDE)).to_wire()
     assert wire["counts"] == {"new": 1, "unknown": 0, "unchanged": 0, "fixed": 1, "exempted": 0, "dropped": 0}
     assert [f["state"] for f in wire["clusters"][0]["findings"]] == ["new", "fixed"]
+
+
+def test_two_clusters_of_one_name_are_not_compared() -> None:
+    found = compare(scan(on("a", fail(APP), uid="one")), scan(on("a", PASS, uid="two")))
+    assert [(c.name, c.came, c.went) for c in found.clusters] == [("a", True, False), ("a", False, True)]
+    assert not found.counts[State.FIXED]
+
+
+def test_by_name_only_where_a_uid_is_not_known() -> None:
+    found = compare(scan(on("a", fail(APP), uid="")), scan(on("a", PASS, uid="two")))
+    assert states(found) == ["fixed"]
+    named = compare(scan(on("a", fail(APP), uid="one")), scan(on("a", PASS, uid="two")), pair=True)
+    assert states(named) == ["fixed"]

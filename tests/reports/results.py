@@ -370,7 +370,7 @@ def cluster(name: str = "prod-eu", **more: Any) -> ClusterResult:
     values: dict[str, Any] = {
         "source": "live",
         "version": "v1.34.1-eks-113cf36",
-        "uid": UID if name == "prod-eu" else str(uuid.uuid5(uuid.UUID(UID), name)),
+        "uid": UID if name == "prod-eu" else str(uuid.uuid5(uuid.UUID(UID), ascii(name))),
         "spec_name": "strict",
         "spec_version": "1.2.0",
         "spec_path": "specs/strict.yaml",

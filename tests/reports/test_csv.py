@@ -35,7 +35,7 @@ def test_a_row_for_each_finding_and_one_for_each_requirement_without() -> None:
     }
     assert (web["owner_kind"], web["owner_namespace"], web["owner_name"]) == ("Deployment", "shop", "web")
     first = results.privileged().findings[0]
-    assert web["fingerprint"] == fingerprint("prod-eu", "podSecurity.standard[privileged]", first)
+    assert web["fingerprint"] == fingerprint(results.UID, "podSecurity.standard[privileged]", first)
     assert json.loads(web["patch"]) == first.fix
     agent = next(r for r in found if r["exemption"] == "node-agent")
     assert (agent["status"], agent["exemption_approver"]) == ("exempt", "j.doe@example.com")

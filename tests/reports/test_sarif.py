@@ -90,7 +90,7 @@ def test_fingerprints_survive_a_new_name_of_a_pod() -> None:
             container="app",
         )
         check = results.check("a.b", "Title", "low", "fail", findings=(found,))
-        assert fingerprint("prod-eu", "a.b", found)
+        assert fingerprint(results.UID, "a.b", found)
         return [
             r["partialFingerprints"]
             for r in run_of(results.scan(results.cluster(checks=(check,))))["results"]
