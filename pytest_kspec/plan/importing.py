@@ -2,7 +2,7 @@
 
 A folder that was named is a package of its own, under a name that no other package has: its modules may import each
 other (`from .helper import …`, with or without `__init__.py`), and nothing of it is found by another name. `sys.path`
-stays as it is, and no compiled file is read in place of a check's source.
+stays as it is, and no compiled file is read in place of a source: what a reviewer reads is what runs.
 """
 
 from __future__ import annotations
@@ -10,14 +10,49 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any, cast
 
 from pytest_kspec.errors import CheckError
 
 Compiler = Callable[[Path], CodeType]
+_PREFIX = "kspec_checks_"
+
+
+class _Source(SourceFileLoader):
+    """Reads no compiled file, and writes none."""
+
+    def path_stats(self, path: Any) -> Any:
+        """Without these, a compiled file is not looked for."""
+        raise OSError
+
+
+class _Finder:
+    """Finds what modules of checks import from the folder that was named."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
+        """None for all other modules. Raises ModuleNotFoundError."""
+        if path is None or not name.startswith(_PREFIX):
+            return None
+        last = name.rpartition(".")[2]
+        for folder in path:
+            found = Path(folder, last)
+            for file, inside in ((found / "__init__.py", [str(found)]), (Path(folder, f"{last}.py"), None)):
+                if file.is_file():
+                    loader = _Source(name, str(file))
+                    return importlib.util.spec_from_file_location(
+                        name, file, loader=loader, submodule_search_locations=inside
+                    )
+            if found.is_dir():
+                return _namespace(name, found)
+        raise ModuleNotFoundError(f"No module named {last!r} in {', '.join(path)}", name=name)
+
+
+sys.meta_path.insert(0, cast("Any", _Finder))
 
 
 def compile_source(path: Path) -> CodeType:
@@ -49,7 +84,7 @@ def import_file(path: Path, named: Path, compiler: Compiler = compile_source) ->
 def _unique(path: Path) -> str:
     """The same in each process of a run: workers compare what they collected."""
     digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()
-    return f"kspec_checks_{digest[:16]}_{_part(path.stem)}"
+    return f"{_PREFIX}{digest[:16]}_{_part(path.stem)}"
 
 
 def _part(name: str) -> str:
@@ -62,10 +97,14 @@ def _package(name: str, folder: Path, compiler: Compiler) -> str:
         if init.is_file():
             _module(name, init, compiler, folder)
         else:
-            spec = ModuleSpec(name, None, is_package=True)
-            spec.submodule_search_locations = [str(folder.resolve())]
-            sys.modules[name] = importlib.util.module_from_spec(spec)
+            sys.modules[name] = importlib.util.module_from_spec(_namespace(name, folder.resolve()))
     return name
+
+
+def _namespace(name: str, folder: Path) -> ModuleSpec:
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    return spec
 
 
 def _module(name: str, path: Path, compiler: Compiler, folder: Path | None = None) -> ModuleType:
