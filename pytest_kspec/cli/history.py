@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _Point = TypeVar("_Point", "TrendPoint", "CheckPoint")
 
 DESCRIPTION = """\
-Results over time, from a store that 'kspec scan --store URL' (pytest:
---kspec-store) fills: the score of each cluster and specification, of a
+Results over time, from a store that 'kspec scan --store URL' (or pytest)
+fills: the score of each cluster and specification, of a
 framework (--framework), the verdicts of a requirement (--check), or how long
 findings have been there (--findings).
 

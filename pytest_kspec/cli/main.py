@@ -54,7 +54,7 @@ commands:
 {commands}
 
 'kspec COMMAND --help' explains a command, with examples.
-The same scan in pytest: pytest --kspec-spec SPEC
+pytest runs the same scans: 'pytest --help' lists its options (kspec).
 
 exit codes: 0 compliant, 1 findings, 2 something could not be evaluated,
 4 usage or specification error

@@ -70,7 +70,7 @@ def _writing() -> Iterator[None]:
 def note(text: str) -> None:
     """A line about the work, not of the result."""
     sys.stdout.flush()
-    sys.stderr.write(inert(text, colours=wants_colour(sys.stderr)) + "\n")
+    sys.stderr.write(inert(in_our_words(text), colours=wants_colour(sys.stderr)) + "\n")
     sys.stderr.flush()
 
 
@@ -82,9 +82,14 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip().lower()
 
 
+def in_our_words(text: str) -> str:
+    """A message of a session with the options of this command: `--kspec-cluster` is `--cluster` here."""
+    return text.replace("--kspec-", "--")
+
+
 def fail(error: KspecError) -> int:
     """Print an error, all its lines; return its exit code."""
-    lines = str(error).splitlines() or [type(error).__name__]
+    lines = in_our_words(str(error)).splitlines() or [type(error).__name__]
     label = style("error:", "red", "bold", stream=sys.stderr)
     for line in lines:
         note(f"{label} {line}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,8 @@ from pytest_kspec.model.yamlfile import Document, KeyPath, Position, key_text
 M = TypeVar("M", bound=BaseModel)
 
 SHOWN = 60
+PLACES = 3
+"""A key that stands in more places than these belongs to many things, such as `name`: nothing is suggested."""
 _KEY_PREFIX = re.compile(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ")
 _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _NAMES = {bool: "true or false", str: "text", int: "a number", list: "a list", dict: "a mapping"}
@@ -81,9 +84,9 @@ def _translate(model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, 
         problems.add(path, "required key is missing.", at_key=True)
     elif kind == "extra_forbidden":
         parent = model_at(model, path[:-1])
-        problems.add(
-            path, f"unknown key.{_hint(str(path[-1]), keys_of(parent) if parent else ())}", at_key=True
-        )
+        key = str(path[-1])
+        hint = _elsewhere(model, key) or _hint(key, keys_of(parent) if parent else ())
+        problems.add(path, f"unknown key.{hint}", at_key=True)
     elif kind == "literal_error":
         allowed = _quoted(context["expected"])
         problems.add(
@@ -146,6 +149,29 @@ def suggest(value: Any, allowed: Iterable[str]) -> str:
 def _hint(key: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     return suggest(key, names) or (f" Allowed here: {', '.join(names)}." if names else "")
+
+
+def _elsewhere(model: type[BaseModel], key: str) -> str:
+    """Where a key that stands at the wrong level belongs: ` It belongs at spec.network.defaultDeny.`, or ""."""
+    places = [path for path in _paths_of(model) if path.rsplit(".", 1)[-1].removesuffix("[]") == key]
+    shown = " or ".join(place.removesuffix("[]") for place in places)
+    return f" It belongs at {shown}." if 0 < len(places) <= PLACES else ""
+
+
+@cache
+def _paths_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """Every key below a model, as `spec.network.requiredPolicies[].name`, a model within itself left out."""
+
+    def below(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...]) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            many = "[]" if "list[" in str(field.annotation) or "tuple[" in str(field.annotation) else ""
+            path = f"{prefix}{field.alias or name}{many}"
+            yield path
+            inner = model_of(field.annotation)
+            if inner is not None and inner not in above:
+                yield from below(inner, f"{path}.", (*above, inner))
+
+    return tuple(sorted(below(model, "", (model,)), key=lambda path: (path.count("."), path)))
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

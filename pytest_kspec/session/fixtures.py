@@ -24,7 +24,7 @@ def kspec_context(request: pytest.FixtureRequest) -> CheckContext:
     if not isinstance(item, ComplianceItem) or item.context is None:
         raise UsageError(
             f"'{item.name}' asks for a fixture of pytest-kspec, but is not a check.",
-            fix="Decorate it with @pytest_kspec.check(…) and name its file with --kspec-checks.",
+            fix="Decorate it with @pytest_kspec.check(…) and name its file among the checks of the run.",
         )
     return item.context
 

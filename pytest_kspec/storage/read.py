@@ -240,6 +240,6 @@ def reports(store: Store, run_id: str) -> tuple[bytes, ...]:
         what = "no run has this id." if not runs else "several runs have ids that begin so."
         raise UsageError(what, where=run_id, fix="'kspec history --store URL -o json' lists them.")
     if not all(row.report for row in rows):
-        fix = "Give --kspec-store-reports (kspec scan: --store-reports) when you scan."
+        fix = "Give --store-reports when you scan."
         raise UsageError("the full report of this run was not kept.", where=run_id, fix=fix)
     return tuple(objects.get(row.report, row.report_sha256) for row in rows)
