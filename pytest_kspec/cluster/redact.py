@@ -28,7 +28,7 @@ _NAMES = re.compile(
 )
 _VALUES = re.compile(
     r"://[^/\s:@]*:[^/\s@]+@"  # user and password in a URL
-    r"|-----BEGIN |\beyJ[\w-]{10,}\.[\w-]+\.|\bAKIA[0-9A-Z]{12}|\bgh[pousr]_\w{20}|\bglpat-|\bxox[abpr]-"
+    r"|-----BEGIN |\beyJ[\w-]{10,500}+\.[\w-]+\.|\bAKIA[0-9A-Z]{12}|\bgh[pousr]_\w{20}|\bglpat-|\bxox[abpr]-"
 )
 _MAX_DEPTH = 200
 
