@@ -19,11 +19,14 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from pytest_kspec import errors
+from pytest_kspec.cluster.limits import default_limits
 from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
 
-LOCK_TIMEOUT_S = 900.0
-"""Longer than any bounded list takes; a holder that dies gives its lock back at once."""
+LOCK_MARGIN_S = 300.0
+"""Other workers wait for the holder of a lock this much longer than its cluster may take; one that dies gives its lock
+back at once.
+"""
 
 Buffer = bytes | memoryview
 _LENGTH_BYTES = 8
@@ -35,6 +38,7 @@ class Shared:
     def __init__(self, folder: Path, ref: str) -> None:
         self._folder = folder / hashlib.sha256(ref.encode()).hexdigest()[:16]
         self._ref = ref
+        self._lock_timeout_s = default_limits().cluster_s + LOCK_MARGIN_S
 
     def info(self, fetch: Callable[[], ClusterInfo]) -> ClusterInfo:
         """Fetched by the first worker that asks. Raises what `fetch` raised there."""
@@ -60,13 +64,13 @@ class Shared:
         try:
             if not path.exists():
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with FileLock(self._folder / f"{name}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
+                with FileLock(self._folder / f"{name}.lock", timeout=self._lock_timeout_s, mode=0o600):
                     if not path.exists():
                         self._fetch(path, fetch)
             return _read(path)
         except Timeout as error:
             raise SourceUnavailable(
-                f"another worker did not finish {name} in {LOCK_TIMEOUT_S:.0f} s.",
+                f"another worker did not finish {name} in {self._lock_timeout_s:.0f} s.",
                 where=self._ref,
             ) from error
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 from pytest_kspec.cluster.live import LiveSource
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce.engines import webhook as engine
+from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, Malformed, SourceUnavailable
 from pytest_kspec.webhook.access import PATIENCE, Access
 from pytest_kspec.webhook.certificates import Publisher, Secret
 from pytest_kspec.webhook.namespaces import NamespaceLabels
 from tests.cluster.api import Api, Reply, group_version, kubeconfig, listing, status
+from tests.controlplane.certificates import Authority
 from tests.hostile import acts
 from tests.hostile.conftest import SMALL
 
@@ -211,3 +214,20 @@ def test_a_configuration_that_is_none_ends_no_publisher(webhooks: Any, api: Api,
     with pytest.raises(Malformed, match=f"{engine.KIND} c is not readable"):
         Publisher(access)(base64.b64encode(b"authority"))
     assert not [one for one in api.seen if one.method != "GET"]
+
+
+@pytest.mark.parametrize("part", ["body", "headers", "interim answers", "gzip bomb"])
+def test_a_webhook_that_is_asked_directly_is_bounded(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kspec enforce --status` asks the address of a registration, which may be anybody's."""
+    authority = Authority(tmp_path)
+    pair = authority.issue("webhook")
+    monkeypatch.setattr(webhook_client, "service_account_token", lambda *_: "t0ken")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    with Api({webhook_client.PATH: acts.WITHOUT_END[part]}, tls) as asked:
+        client = {"url": asked.url, "caBundle": base64.b64encode(authority.bundle).decode()}
+        source = LiveSource("prod", kubeconfig=kubeconfig(tmp_path, asked.url), limits=SMALL)
+        with pytest.raises(SourceUnavailable, match=r"given up: |does not answer|Connection aborted"):
+            webhook_client.served(client, source, "kspec-system", int(asked.url.rpartition(":")[2]))

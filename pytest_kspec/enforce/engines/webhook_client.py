@@ -31,6 +31,8 @@ HEADER = "X-Kspec-Authorization"
 """An API server takes `Authorization` for itself, and hands this one on."""
 TOKEN_S = 600
 TIMEOUT_S = 5.0
+MAX_BYTES = 16 << 20
+"""Of the answer; a policy takes some hundred bytes."""
 
 
 class ServedPolicy(msgspec.Struct):
@@ -78,14 +80,22 @@ def _through(service: Mapping[str, Any], source: LiveSource, token: str, port: i
 def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, bytes]:
     import urllib3
 
+    from pytest_kspec.cluster.bounded import Allowance, Exceeded, Meter, bind, read_body
+
     parts = urlsplit(client["url"])
     try:
         trusted = base64.b64decode(client["caBundle"]).decode("ascii")
         context = ssl.create_default_context(cadata=trusted)
+        meter = Meter()
         with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
+            bind(pool, meter)
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
             url, headers = f"https://{host}:{port}{PATH}", {"Authorization": f"Bearer {token}"}
-            answer = pool.request("GET", url, headers=headers, timeout=TIMEOUT_S, redirect=False)
-            return answer.status, answer.data
+            options: dict[str, Any] = {"timeout": TIMEOUT_S, "redirect": False, "preload_content": False}
+            with meter.measure(Allowance(PATH, TIMEOUT_S, MAX_BYTES)):
+                answer = pool.request("GET", url, headers=headers, **options)
+                return answer.status, read_body(answer, meter)
+    except Exceeded as error:
+        raise SourceUnavailable(f"the webhook was given up: {error}.", where=client["url"]) from None
     except (urllib3.exceptions.HTTPError, ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"{parts.netloc}: {error}", where=client["url"]) from error
