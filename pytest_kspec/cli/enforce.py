@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note
+from pytest_kspec.cli.output import nobody_to_ask, note
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,16 +29,19 @@ modes:
 
 Without --mode the specification says (enforcement.mode, where
 enforcement.enabled); else it is monitor. What changes is shown before it is
-applied. Objects carry the name of their specification: no other
-specification's, and nobody else's, are touched. What admission cannot see is
-listed with the reason.
+applied. Before mode enforce is applied you are asked; then what violates the
+specification is tried, by dry runs, until the cluster refuses it. Objects carry
+the name of their specification: no other specification's, and nobody else's,
+are touched. What admission cannot see is listed with the reason.
 
 Exit codes: 0 done; 1 something would be refused (monitor, --preview), or is not
-in force (--status); 2 something could not be evaluated or applied; 4 usage."""
+in force (--status); 2 something could not be evaluated or applied, or does not
+deny yet; 4 usage."""
 
 EXAMPLES = """
 kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
 kspec enforce prod.yaml --mode enforce --dry-run       what would change
+kspec enforce prod.yaml --mode enforce --yes           without being asked
 kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
 kspec enforce prod.yaml --status
 kspec enforce prod.yaml --remove
@@ -75,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--preview", action="store_true", help="list what would be refused if created again")
     what.add_argument("--status", action="store_true", help="read back what is in force")
     what.add_argument("--remove", action="store_true", help="remove all that was applied for it")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before mode enforce is applied")
     for name in sorted(ENGINES):
         engine(name).add_arguments(parser)
 
@@ -154,6 +158,9 @@ def _runs(args: argparse.Namespace) -> list[Run]:
                 where=spec.path,
                 fix="Give --mode audit or --mode enforce.",
             )
+        acts = not (args.output or args.dry_run or args.preview or args.status or args.remove)
+        if mode is Mode.ENFORCE and acts and not args.yes and (error := nobody_to_ask("--mode enforce")):
+            raise error
         catalog = load_catalog([Path(check) for check in (*args.checks, *spec.checks)])
         found.append(Run(spec, engine(args.engine), mode, catalog, now, args))
     return found

@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pytest_kspec.cli.enforce import Run, live_source
-from pytest_kspec.cli.output import note, say, say_yaml, style, width
+from pytest_kspec.cli.output import agreed, note, say, say_yaml, style, width
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.open import default_ref, open_source
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.enforce import apply as applying
+from pytest_kspec.enforce import seen
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
 from pytest_kspec.enforce.plan import EnforcementPlan, NotEnforceable, enforcement_plan
 from pytest_kspec.enforce.preview import preview
-from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, NotApplicable, ReportError
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, NotApplicable, ReportError, SourceError
 from pytest_kspec.files import write_whole
 from pytest_kspec.reports.text import plural
 
@@ -47,6 +48,10 @@ def apply(item: Run) -> int:
         if item.args.dry_run:
             say(f"{_counts(planned)}; nothing was applied (--dry-run)")
             return 0
+        changing = [change for change in planned if change.what != "keep"]
+        if item.mode is Mode.ENFORCE and changing and not _agreed(item, source.name, changing):
+            say("nothing was applied")
+            return 0
         for change in applying.carry_out(planned, writer):
             say(f"{style(_DONE[change.what], _COLOURS.get(change.what, 'bold'))} {change.object}")
         _note_problems(item, writer)
@@ -54,7 +59,33 @@ def apply(item: Run) -> int:
             f"mode {item.mode}" if wanted.active or made.timeless else "not active now, so nothing is bound"
         )
         say(f"{item.spec.name} on {source.name}: {_counts(planned)}; {state}")
+        if item.mode is Mode.ENFORCE and (wanted.active or made.timeless):
+            return _see(item, wanted, made, writer)
     return 0
+
+
+def _agreed(item: Run, cluster: str, changing: Sequence[applying.Change]) -> bool:
+    """Say what will happen, and ask unless --yes is given."""
+    note(
+        f"{style('warning:', 'yellow', 'bold', stream=sys.stderr)} in mode enforce {cluster} refuses whatever violates "
+        f"{item.spec.name} when it is created or changed. --preview lists what that would be today; "
+        "--mode audit warns only; --remove takes it back."
+    )
+    return bool(item.args.yes) or agreed(f"Apply {plural(len(changing), 'change')} to {cluster}?")
+
+
+def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
+    """Wait until the cluster is seen to deny. 2 where it still admits what violates the specification."""
+    try:
+        found = seen.look(wanted, made, item.catalog, writer)
+    except SourceError as error:
+        note(f"{style('note:', 'yellow', stream=sys.stderr)} not seen to deny: {error}")
+        return 0
+    if found.denied:
+        say(seen.sentence(found))
+    for problem in seen.problems(found):
+        note(f"{style('note:', 'yellow', stream=sys.stderr)} {problem}")
+    return EXIT_NOT_EVALUATED if found.admitted else 0
 
 
 def _note_problems(item: Run, writer: Writer) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import ask, note, say, say_yaml, style
+from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_yaml, style
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, UsageError
 
 if TYPE_CHECKING:
@@ -97,10 +97,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.yes and not args.apply:
         raise UsageError("there is nothing to say yes to.", where="--yes", fix="Add --apply.")
-    if args.apply and not args.yes and not sys.stdin.isatty():
-        raise UsageError(
-            "nobody can be asked here.", where="--apply", fix="Add --yes to apply without asking."
-        )
+    if args.apply and not args.yes and (error := nobody_to_ask("--apply")) is not None:
+        raise error
 
 
 def _wanted(patterns: list[str]) -> Any:
@@ -232,7 +230,7 @@ def _apply(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
                 say(one.text)
                 code = code or (EXIT_NOT_EVALUATED if one.problem else 0)
             good = [one for one in tried if not one.problem]
-            if not good or not (args.yes or _agreed(len(good), name)):
+            if not good or not (args.yes or agreed(f"Apply {len(good)} of these to {name}?")):
                 continue
             for one in good:
                 try:
@@ -243,10 +241,6 @@ def _apply(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
                 else:
                     say(f"applied: {one.fix.resource}")
     return code
-
-
-def _agreed(count: int, cluster: str) -> bool:
-    return ask(f"Apply {count} of these to {cluster}? [y/N] ") in ("y", "yes")
 
 
 def _summary(fixes: Fixes, incomplete: bool) -> None:

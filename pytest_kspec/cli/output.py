@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pytest_kspec.errors import KspecError, ReportError
+from pytest_kspec.errors import KspecError, ReportError, UsageError
 from pytest_kspec.shown import inert, inert_json
 
 WIDEST = 120
@@ -94,6 +94,18 @@ def fail(error: KspecError) -> int:
     for line in lines:
         note(f"{label} {line}")
     return error.exit_code
+
+
+def agreed(question: str) -> bool:
+    """Ask on the terminal; no is the default."""
+    return ask(f"{question} [y/N] ") in ("y", "yes")
+
+
+def nobody_to_ask(option: str) -> UsageError | None:
+    """The error where a question would be asked and nobody is there; None where somebody is."""
+    if sys.stdin.isatty():
+        return None
+    return UsageError("nobody can be asked here.", where=option, fix="Add --yes to apply without asking.")
 
 
 def width() -> int:

@@ -57,7 +57,7 @@ def kspec(tmp_path, capsys, monkeypatch):
             "spec": spec,
         }
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
-        code = main(["enforce", str(path), "--engine", "kyverno", *words])
+        code = main(["enforce", str(path), "--engine", "kyverno", *words, "--yes"])
         said = capsys.readouterr()
         return code, said.out, said.err
 

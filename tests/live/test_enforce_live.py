@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from pytest_kspec.cli.main import main
+from pytest_kspec.enforce import seen
 from tests.controlplane import namespaces
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -53,7 +55,7 @@ def run(plane, tmp_path, capsys, monkeypatch):
         }
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
         made.add(path)
-        code = main(["enforce", str(path), *words])
+        code = main(["enforce", str(path), *words, "--yes"])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -87,6 +89,7 @@ def names(plane, path, name="live"):
     return [item["metadata"]["name"] for item in items]
 
 
+SEEN = ["CronJob", "Deployment", "Pod", "PodTemplate"]
 ALL = ["kspec-live-cronjobs", "kspec-live-pods", "kspec-live-podtemplates", "kspec-live-workloads"]
 
 
@@ -98,7 +101,10 @@ def test_from_dry_run_to_removal(plane, run):
 
     code, out, _ = run(spec(), "--mode", "enforce")
     assert (code, sorted(names(plane, POLICIES)), sorted(names(plane, BINDINGS))) == (0, ALL, ALL)
-    answer = until(plane, 403)
+    assert "seen to deny: " in out
+    assert sorted(out.partition("seen to deny: ")[2].partition(" (dry runs)")[0].split(", ")) == SEEN
+    answer = create(plane, HELD)
+    assert answer.status == 403, "it is in force when the command ends"
     assert "live is violated: " in answer.body["message"]
     assert (
         "[podSecurity.standard[hostNamespaces]] spec.hostPID is true, must be unset or false"
@@ -127,6 +133,47 @@ def test_from_dry_run_to_removal(plane, run):
     code, out, _ = run(spec(), "--remove")
     assert (code, names(plane, POLICIES), names(plane, BINDINGS)) == (0, [], [])
     until(plane, 201)
+
+
+def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "live.yaml"
+    run(spec(), "--mode", "enforce", "--dry-run")
+    command = ["enforce", str(path), "--mode", "enforce"]
+    assert main(command) == 4
+    assert "nobody can be asked here. Add --yes to apply without asking." in capsys.readouterr().err
+    assert main([*command, "--dry-run"]) == 0, "nothing is applied, so nobody is asked"
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for said, applied in (("\n", False), ("n\n", False), ("", False), ("y\n", True)):
+        capsys.readouterr()
+        monkeypatch.setattr("sys.stdin", Terminal(said))
+        assert main(command) == 0
+        shown = capsys.readouterr()
+        assert shown.err.index("warning: in mode enforce") < shown.err.index("Apply 8 changes to ")
+        assert ("nothing was applied" in shown.out) is not applied
+        assert bool(names(plane, POLICIES)) is applied
+        assert ("seen to deny" in shown.out) is applied
+    assert main(command) == 0, "what changes nothing is not asked"
+
+
+def test_what_is_not_seen_to_deny_is_said(plane, run, monkeypatch):
+    monkeypatch.setattr(seen, "PATIENCE_S", 0.5)
+    nowhere = {"namespaceScope": {"includeNamespaces": ["not-there-yet"]}}
+    code, out, err = run(spec() | nowhere, "--mode", "enforce", name="nowhere")
+    assert (code, "seen to deny" in out + err) == (0, False)
+    # Somebody takes the bindings away as soon as they are there.
+    monkeypatch.setattr(seen, "_answer", lambda probe, writer: None)
+    code, out, err = run(spec(), "--mode", "enforce")
+    assert (code, "seen to deny" in out) == (2, False)
+    for kind in SEEN:
+        assert f"{kind}: violations are still admitted after 0 s" in err
+    monkeypatch.setattr(seen, "_answer", lambda probe, writer: "PodSecurity refuses it")
+    code, _, err = run(spec(), "--mode", "enforce")
+    assert code == 0
+    assert "Pod: could not be seen to deny, something else answers first: PodSecurity refuses it" in err
 
 
 def test_audit_warns_and_admits(plane, run):
