@@ -107,7 +107,7 @@ def kspec(webhook, capsys, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(webhook.kubeconfig))
 
     def enforce(path, *words):
-        code = main(["enforce", str(path), "--engine", "webhook", *words])
+        code = main(["enforce", str(path), "--engine", "webhook", *words, "--yes"])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -222,7 +222,7 @@ def test_a_resize_is_judged_as_any_change_of_the_pod(plane, webhook, kspec, tmp_
         assert {entry["subresource"] for entry in entries} == {"resize"}
         kspec(prod, "--remove")
         until(lambda: resize(limits={"memory": "128Mi"}).status == 200)
-        assert main(["enforce", str(vap)]) == 0
+        assert main(["enforce", str(vap), "--yes"]) == 0
         judged("vap is violated: ")
     finally:
         main(["enforce", str(vap), "--remove"])
