@@ -121,6 +121,7 @@ def render(
     for cluster in result.clusters:
         lines += _cluster(cluster, page)
         lines.append("")
+    lines += _table(result, page)
     lines += _overall(result, page)
     return "\n".join(lines) + "\n"
 
@@ -296,6 +297,22 @@ def _frameworks(cluster: ClusterResult, page: _Page) -> Iterator[str]:
         score = "nothing evaluated" if summary.score is None else f"score {summary.score:.1f}"
         text = f"{score}, coverage {summary.coverage:.1f} %"
         yield f"   {page.symbols.dot} {page.elide(name, len(text) + 7)}: {text}"
+
+
+def _table(result: ScanResult, page: _Page) -> Iterator[str]:
+    """A line for each result, where there are several: the end of the output is what people see first."""
+    if len(result.clusters) < 2:
+        return
+    one_spec = len({cluster.spec_name for cluster in result.clusters}) == 1
+    names = [c.name if one_spec else f"{c.name}: {c.spec_name}" for c in result.clusters]
+    column = min(max(width_of(page.show(name)) for name in names), page.width // 3)
+    for name, cluster in zip(names, result.clusters, strict=True):
+        shown = page.elide(name, page.width - column)
+        shown += " " * (column - width_of(shown))
+        first, *rest = page.row(_counts(cluster.summary), " " * (column + 4))
+        yield f"  {shown}  {first.lstrip(' ')}"
+        yield from rest
+    yield ""
 
 
 def _overall(result: ScanResult, page: _Page) -> Iterator[str]:

@@ -67,7 +67,7 @@ def test_what_cannot_be(kspec: Kspec, result: Path, tmp_path: Path) -> None:
     assert (missing.code, missing.err) == (
         4,
         f"error: {tmp_path / 'none.json'}: cannot be read: No such file or directory. "
-        "Give a file that --kspec-report json:FILE wrote.\n",
+        "Give a file that --report json:FILE wrote.\n",
     )
     unknown = kspec("report", "--from", result, "--to", "pfd:x")
     assert unknown.code == 4

@@ -135,3 +135,19 @@ def test_fold_breaks_after_dots() -> None:
 
 def test_printable_keeps_text() -> None:
     assert printable("Ünïcode — 日本語 ×") == "Ünïcode — 日本語 ×"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_several_clusters_have_a_line_each_at_the_end(width: int) -> None:
+    names = ("eu", "us", "a-cluster-with-a-very-long-name-" * 4)
+    text = terminal.render(results.scan(*map(results.cluster, names)), width)
+    end = text.rpartition("\n\n")[0].rpartition("\n\n")[2].splitlines()
+    assert [line.split()[0] for line in end if line[2] != " "][-2:] == ["eu", "us"]
+    assert [line for line in end if width_of(line) > width] == []
+    assert all("score" in line for line in end if line[2] != " ")
+
+
+def test_one_cluster_has_no_table() -> None:
+    last = terminal.render(results.one()).rpartition("\n\n")[2]
+    assert terminal.render(results.scan(results.cluster())).endswith(last)
+    assert not re.search(r"^  prod-eu ", terminal.render(results.one()), re.MULTILINE)
