@@ -73,7 +73,7 @@ class Running:
         self.folder = folder
         self.port = port or free_port()
         self.read_port = free_port()
-        (folder / "readers").mkdir()
+        (folder / "readers").mkdir(exist_ok=True)
         self.readers = Authority(folder / "readers", "readers")
         by_certificate = () if tokens else (f"--client-ca={self.readers.certificate}",)
         self.log = folder / "webhook.log"
