@@ -140,8 +140,11 @@ class Ground:
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     made = Ground(tmp_path_factory.mktemp("planted"))
-    code, said = made.run("scan", made.spec, "--cluster", made.recording, "--report", "json:result.json")
+    words = ("--report", "json:result.json", "--store", "runs.db")
+    code, said = made.run("scan", made.spec, "--cluster", made.recording, *words)
     assert code == 1, said
+    code, said = made.run("evidence", "--from", "result.json", "--key", made.private, "-o", "e.tar.gz")
+    assert code == 0, said
     return made
 
 
