@@ -13,7 +13,7 @@ from pytest_kspec.reports.order import canonical
 from pytest_kspec.storage import objects
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.prune import prune
-from pytest_kspec.storage.read import report
+from pytest_kspec.storage.read import reports
 from tests.reports.results import one
 
 from .conftest import keep
@@ -34,7 +34,7 @@ def test_a_report_is_an_object(object_store: ObjectStore, bucket: str, tmp_path:
     (file,) = [p for p in (object_store.buckets / bucket).rglob("*.gz") if p.is_file()]
     relative = file.relative_to(object_store.buckets / bucket)
     assert str(relative) == f"team/reports/{one().finished_at[:10]}/{run_id}.json.gz"
-    assert report(store, run_id) == json.render(canonical(one()))
+    assert reports(store, run_id) == (json.render(canonical(one())),)
     prune(store, since="9")
     assert not file.exists()
     store.close()
