@@ -30,10 +30,12 @@ def test_findings(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> N
     assert "   · Pod shop/web\n     spec.hostNetwork: true → not true\n" in said.out
 
 
-def test_below_the_level_that_fails(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
-    said = run_kspec("scan", write_spec(NO_HOST_NETWORK), "--cluster", manifests, "--fail-on", "critical")
-    assert said.code == 0
-    assert "✗ FAIL  high" in said.out
+@pytest.mark.parametrize(("level", "code"), [("high", 1), ("critical", 0)])
+def test_a_finding_fails_at_its_own_level_but_not_above(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, level: str, code: int
+) -> None:
+    said = run_kspec("scan", write_spec(NO_HOST_NETWORK), "--cluster", manifests, "--fail-on", level)
+    assert (said.code, "✗ FAIL  high" in said.out) == (code, True)
 
 
 def test_what_could_not_be_evaluated(run_kspec: Kspec, write_spec: WriteSpec, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import StoreError, UsageError
+from pytest_kspec.model.finding import FindingStatus
 from pytest_kspec.model.observation import NOT_ASKED, State
 from pytest_kspec.model.result import CheckResult, ScanResult
 from pytest_kspec.reports import json
@@ -22,7 +23,7 @@ from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import Query, StoredFinding, findings, reports, trend
 from pytest_kspec.storage.write import store_result
 from tests.effort import examples
-from tests.reports.results import check, cluster, finding, ref, scan
+from tests.reports.results import OPEN_ENDED, check, cluster, finding, ref, scan
 
 from .conftest import keep
 
@@ -70,6 +71,23 @@ def test_could_not_look_is_never_fixed(store: Store, second: CheckResult, state:
     assert (found.first_seen, found.last_seen) == ("2026-11-01T06:00:00Z",) * 2
     assert found.resolved_at == ("2026-11-02T06:00:00Z" if state is State.FIXED else "")
     assert [(o.state, o.reason) for o in observations(store, found.id)] == [(State.OPEN, ""), (state, reason)]
+
+
+@pytest.mark.parametrize("order", list(permutations(FindingStatus)), ids="-".join)
+def test_pods_of_one_owner_that_differ_are_as_bad_as_the_worst(
+    store: Store, order: tuple[FindingStatus, ...]
+) -> None:
+    """They are one finding over time; what one exemption covers does not hide another that is open."""
+    pods = {
+        FindingStatus.OPEN: replace(APP, resource=ref("Pod", "web-1")),
+        FindingStatus.KNOWN: replace(APP, resource=ref("Pod", "web-2"), known=True),
+        FindingStatus.EXEMPT: replace(APP, resource=ref("Pod", "web-3")).exempted_by(OPEN_ENDED),
+    }
+    keep(store, at(1, images("fail", *(pods[status] for status in order))))
+    assert one(store).state is State.OPEN
+    without = [pods[status] for status in order if status is not FindingStatus.OPEN]
+    keep(store, at(2, images("pass", *without)))
+    assert one(store).state is State.KNOWN
 
 
 def test_what_comes_back_is_open_again(store: Store) -> None:

@@ -36,6 +36,13 @@ def test_it_opens_at_half_errors_and_not_below_ten_evaluations(breaker):
     assert not breaker.allow()
 
 
+@pytest.mark.parametrize(("good", "bad", "state"), [(10, 10, State.OPEN), (11, 10, State.CLOSED)])
+def test_it_opens_at_exactly_half_and_not_just_below(breaker, good, bad, state):
+    run(breaker, *[False] * good, *[True] * bad)
+    assert breaker.evaluations == good + bad
+    assert breaker.state is state
+
+
 def test_it_stays_closed_below_half(breaker):
     run(breaker, *[False, False, True] * 100)
     assert breaker.state is State.CLOSED
