@@ -105,7 +105,7 @@ def test_pods_and_templates_are_examined():
         ([exempt("a", "privileged", expiresAt="2020-01-01")], ["Pod a/web", "Pod b/web"]),
         ([exempt("a", "privileged", expiresAt="2999-01-01")], ["Pod b/web"]),
         # The first valid one decides.
-        ([exempt("a", "privileged", expiresAt="2020-01-01"), exempt("*", "privileged")], []),
+        ([exempt("a", "privileged", expiresAt="2020-01-01"), exempt("?", "privileged")], []),
         ([exempt("a", "baseline"), exempt("*", "privileged")], ["Pod a/web"]),
     ],
 )
