@@ -82,7 +82,9 @@ def test_what_no_header_counts_is_bounded_too(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "more", [gzip.compress(b""), gzip.compress(b"") * 100_000, b"\0", b"x", bytes(1 << 20)]
+    "more",
+    [gzip.compress(b""), gzip.compress(b"") * 100_000, b"\0", b"x", bytes(1 << 20)],
+    ids=["a stream", "many streams", "nothing", "text", "a megabyte of nothing"],  # a stream holds the time
 )
 def test_an_archive_is_one_gzip_stream(more: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.tar.gz"
