@@ -40,9 +40,9 @@ REMEDIATION = f"Label the namespace with {PREFIX}<mode>=<level>, or exempt it in
 
 def level_problem(actual: str | None, needed: str) -> str:
     """What a level label should be where it is not strict enough, else ""."""
-    need = pod_security_strictness(needed) or 0
+    need = pod_security_strictness(needed)
     have = 0 if actual is None and need == 0 else pod_security_strictness(actual or "")
-    if have is not None and have >= need:
+    if have is not None and need is not None and have >= need:
         return ""
     return f"{needed} or stricter" if needed != "restricted" else needed
 
@@ -56,9 +56,9 @@ def version_problem(actual: str | None, asked: str | None) -> str:
         return "latest or a version such as v1.30" if have is None else ""
     if asked == "latest":
         return "latest"
-    return (
-        "" if have is not None and have >= (pod_security_minor(asked) or 0) else f"{asked}, newer, or latest"
-    )
+    need = pod_security_minor(asked)
+    good = have is not None and need is not None and have >= need
+    return "" if good else f"{asked}, newer, or latest"
 
 
 def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, cast
 
-from pytest_kspec.errors import CheckError, SourceError
+from pytest_kspec.errors import CheckError
 from pytest_kspec.model.check import Check, Requirement
 from pytest_kspec.model.exemption import Exemption
 from pytest_kspec.model.resources import AUTOMOUNT
 from pytest_kspec.model.specfile import LoadedSpec
-from pytest_kspec.model.versions import Version
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.rules.base import Rule, ServiceRule
@@ -25,7 +24,7 @@ from pytest_kspec.rules.podsecurity import (
     NEWEST_MINOR,
     NamespaceLevels,
     PodSecurityControl,
-    pod_security_minor,
+    standards_minor,
 )
 
 Target = Literal["pods", "services"]
@@ -133,11 +132,11 @@ def enforcement_plan(
              cluster is known) means the newest standards
     now:     aware; default: the current time
 
-    Raises CheckError, SourceError where the version cannot be read.
+    Raises CheckError, SourceError where the version cannot be read, SpecError where the one asked for cannot.
     """
     moment = now or datetime.now(UTC)
     asked = spec.spec.pod_security
-    minor = _minor(asked.version, version) if asked and asked.enforce else NEWEST_MINOR
+    minor = standards_minor(asked.version, version or None) if asked and asked.enforce else NEWEST_MINOR
     rules: list[EnforcedRule] = []
     left: list[NotEnforceable] = []
     for planned in make_plan(spec, catalog).planned:
@@ -154,17 +153,6 @@ def enforcement_plan(
         minor=minor,
         moment=moment,
     )
-
-
-def _minor(asked: str | None, version: str) -> int:
-    if asked is not None:
-        return min(pod_security_minor(asked) or 0, NEWEST_MINOR)
-    if not version:
-        return NEWEST_MINOR
-    try:
-        return min(Version.parse(version).minor, NEWEST_MINOR)
-    except ValueError as error:
-        raise SourceError(f"the version of the API server cannot be read: {error}.") from error
 
 
 def _rules(

@@ -17,8 +17,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_kspec.model.resources import CONTAINER_LISTS
+
 TABLE = Path(__file__).with_name("podfields.txt")
-CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 # Both a container and a pod have it, and the pod's is what people mean: a container's is for sidecars.
 POD_FIRST = frozenset({"restartPolicy"})
 SCALARS = frozenset({"bool", "int", "string", "quantity", "intorstring"})

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pytest_kspec.errors import NotApplicable, SourceError
+from pytest_kspec.errors import NotApplicable, SourceError, SpecError
 from pytest_kspec.model import clock
 from pytest_kspec.model.check import Requirement
 from pytest_kspec.model.globs import Globs
@@ -62,33 +62,51 @@ def newer_standards(version: str) -> str:
     minor = pod_security_minor(version)
     if minor is None:
         try:
-            minor = Version.parse(version).minor
-        except ValueError:
+            minor = _minor_of_server(version)
+        except SourceError:
             return ""  # said by the checks, which need it
     if minor <= NEWEST_MINOR:
         return ""
     return f"the standards of v1.{minor} are not known here: those of v1.{NEWEST_MINOR} are applied"
 
 
-def standards_minor(asked: str | None, cluster: _Cluster) -> int:
-    """The minor whose standards hold: the one asked for, else the cluster's own.
+def standards_minor(asked: str | None, version: str | None) -> int:
+    """The minor whose standards hold, at most `NEWEST_MINOR`: the one asked for, else that of the API server.
 
-    "latest" is the newest known here, also on an older cluster. Manifests have no version of their own:
-    latest. Raises SourceError where the cluster's version cannot be read.
+    asked:   `podSecurity.version`, None where it is not set; "latest": the newest, also on an older cluster
+    version: gitVersion of the API server; None where there is none (manifests, no cluster): the newest
+
+    The one place that chooses. What cannot be read is an error, never some old version, which asks for less.
+    Raises SpecError for what is asked, SourceError for the API server's.
     """
     if asked is not None:
         minor = pod_security_minor(asked)
         if minor is None:
-            raise ValueError(f"{asked!r} is no version of the Pod Security Standards")
+            raise SpecError(
+                f"{asked!r} is not a version of the Pod Security Standards.",
+                where="podSecurity.version",
+                fix="Write it as v1.30, or latest.",
+            )
         return min(minor, NEWEST_MINOR)
+    return NEWEST_MINOR if version is None else min(_minor_of_server(version), NEWEST_MINOR)
+
+
+def _minor_of_server(version: str) -> int:
+    """Raises SourceError where it is none of Kubernetes 1: a minor of another major means something else."""
     try:
-        version = cluster.version
-    except NotApplicable:
-        return NEWEST_MINOR
-    try:
-        return min(Version.parse(version).minor, NEWEST_MINOR)
+        parsed = Version.parse(version)
     except ValueError as error:
         raise SourceError(f"the version of the API server cannot be read: {error}.") from error
+    if parsed.major != 1:
+        raise SourceError(f"the Pod Security Standards of Kubernetes {version} are not known here.")
+    return parsed.minor
+
+
+def _server_version(cluster: _Cluster) -> str | None:
+    try:
+        return cluster.version
+    except NotApplicable:
+        return None
 
 
 class NamespaceLevels:
@@ -146,12 +164,14 @@ class PodSecurityControl:
         return self.revisions.at(minor)
 
     def requirements(self, spec: ClusterSpecification) -> Iterator[Requirement]:
-        """One, where the asked level, or that of an exempted namespace, has it in the asked version."""
+        """One, where the asked level, or that of an exempted namespace, has it in the asked version.
+
+        Raises SpecError where that is not a version.
+        """
         asked = spec.pod_security
         if asked is None or asked.enforce is None:
             return
-        minor = None if asked.version is None else pod_security_minor(asked.version)
-        minor = NEWEST_MINOR if minor is None else min(minor, NEWEST_MINOR)
+        minor = standards_minor(asked.version, None)
         levels = {str(asked.enforce), *(str(exemption.level) for exemption in asked.exemptions)}
         if any(self.rule_for(level, minor) for level in levels):
             yield Requirement(self.id, "podSecurity.enforce", str(asked.enforce))
@@ -167,7 +187,7 @@ class PodSecurityControl:
         asked = spec.pod_security
         if asked is None or asked.enforce is None:
             raise NotApplicable("podSecurity.enforce is not set.")
-        minor = standards_minor(asked.version, cluster)
+        minor = standards_minor(asked.version, None if asked.version else _server_version(cluster))
         if minor < self.revisions.since:
             raise NotApplicable(
                 f"version v1.{minor} of the Pod Security Standards has no control {self.name}; "

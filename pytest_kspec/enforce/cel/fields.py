@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from pytest_kspec.enforce.cel.places import LISTS, Judged, Judging, extend
+from pytest_kspec.enforce.cel.places import TEMPLATE_LISTS, Judged, Judging, extend
 from pytest_kspec.enforce.cel.podrules import LIST_TEXT, item_label, item_path
 from pytest_kspec.enforce.cel.text import (
     NotExpressible,
@@ -22,6 +22,7 @@ from pytest_kspec.enforce.cel.text import (
 )
 from pytest_kspec.model.podfields import EVERY, PodField
 from pytest_kspec.model.quantity import plain
+from pytest_kspec.model.resources import CONTAINER_LISTS
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.fieldtest import CAPABILITIES_ADD, CAPABILITIES_DROP, FieldTest, capability
 from pytest_kspec.rules.requiredfield import HIDDEN, ForbiddenField, RequiredField
@@ -46,7 +47,7 @@ def _containers(rule: Demand, judging: Judging) -> str:
         return _judge(rule, base, where, in_pod=False)
 
     first = rule.target.path[0]
-    lists = LISTS[:2] if first in poddefaults.NOT_EPHEMERAL else LISTS
+    lists = TEMPLATE_LISTS if first in poddefaults.NOT_EPHEMERAL else CONTAINER_LISTS
     if first not in poddefaults.NOT_INIT:
         return judging.containers(judge, lists)
     some = judging.containers(judge, [name for name in lists if name != "initContainers"])

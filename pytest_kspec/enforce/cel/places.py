@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pytest_kspec.enforce.cel.text import EMPTY_LIST, all_of, concat, literal, parenthesised
+from pytest_kspec.model.resources import CONTAINER_LISTS
 
-LISTS = ("initContainers", "containers", "ephemeralContainers")
+TEMPLATE_LISTS = tuple(name for name in CONTAINER_LISTS if name != "ephemeralContainers")
+"""Those of a template: the API server adds ephemeral containers to running pods only."""
 
 
 class Kind(NamedTuple):
@@ -28,13 +30,13 @@ class Place(NamedTuple):
 
     name:   part of policy names
     path:   prefix of pod paths in messages, as `Workload.template_path`: "spec.template."
-    lists:  container lists that a pod there can have: a template has no ephemeral containers
+    lists:  container lists that a pod there can have
     """
 
     name: str
     path: str
     kinds: tuple[Kind, ...]
-    lists: tuple[str, ...] = LISTS[:2]
+    lists: tuple[str, ...] = TEMPLATE_LISTS
 
     @property
     def root(self) -> str:
@@ -61,7 +63,9 @@ def _kind(group: str, kind: str, *resources: str) -> Kind:
     return Kind(group, "v1", kind, resources)
 
 
-PODS = Place("pods", "", (_kind("", "Pod", "pods", "pods/ephemeralcontainers", "pods/resize"),), LISTS)
+PODS = Place(
+    "pods", "", (_kind("", "Pod", "pods", "pods/ephemeralcontainers", "pods/resize"),), CONTAINER_LISTS
+)
 WORKLOADS = Place(
     "workloads",
     "spec.template.",
@@ -105,7 +109,7 @@ class Judging(NamedTuple):
         return EMPTY_LIST if bad == "false" else f"{parenthesised(bad)} ? [{text}] : {EMPTY_LIST}"
 
     def containers(
-        self, judge: Callable[[str, str], Judged], lists: Sequence[str] = LISTS, only: str = ""
+        self, judge: Callable[[str, str], Judged], lists: Sequence[str] = CONTAINER_LISTS, only: str = ""
     ) -> str:
         """Problems of containers. judge: (CEL of a container, CEL of its path) → judged; only: CEL over `c`."""
         found = []

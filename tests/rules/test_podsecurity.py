@@ -1,0 +1,106 @@
+"""Which version of the Pod Security Standards holds is chosen in one place, and what cannot be read is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_kspec.enforce.plan import enforcement_plan
+from pytest_kspec.errors import SourceError, SpecError
+from pytest_kspec.model.specfile import LoadedSpec, spec_from_part
+from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.rules.podsecurity import NEWEST_MINOR, newer_standards, standards_minor
+from pytest_kspec.testing import evaluate
+from tests.rules.pod_security import CHECKS, CONTROLS
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "minor"),
+    [
+        ("v1.0", "v1.34.0", 0),
+        ("v1.25", "v1.34.0", 25),
+        ("latest", "v1.20.0", NEWEST_MINOR),
+        (f"v1.{NEWEST_MINOR}", None, NEWEST_MINOR),
+        (f"v1.{NEWEST_MINOR + 1}", None, NEWEST_MINOR),
+        (None, None, NEWEST_MINOR),
+        (None, "v1.22.17-eks-1", 22),
+        (None, f"v1.{NEWEST_MINOR + 1}.0", NEWEST_MINOR),
+    ],
+)
+def test_the_version_that_holds(asked: str | None, version: str | None, minor: int) -> None:
+    assert standards_minor(asked, version) == minor
+
+
+@pytest.mark.parametrize("asked", ["", "1.30", "v1", "v1.", "v1.030", "v1.30.1", "v2.5", "Latest", "v1.30 "])
+def test_what_is_asked_and_no_version_is_an_error(asked: str) -> None:
+    for version in (None, "v1.34.0"):
+        with pytest.raises(SpecError, match="is not a version of the Pod Security Standards"):
+            standards_minor(asked, version)
+
+
+UNREADABLE = ["", "1", "v1.34", "v1.x.0", "latest", "v2.0.0", "v0.34.1", "v2.34.1"]
+
+
+@pytest.mark.parametrize("version", UNREADABLE)
+def test_an_api_server_without_a_version_that_is_known_is_an_error(version: str) -> None:
+    with pytest.raises(SourceError):
+        standards_minor(None, version)
+
+
+def test_only_a_version_that_can_be_read_is_called_newer() -> None:
+    assert newer_standards(f"v1.{NEWEST_MINOR}.9") == newer_standards("v2.99.0") == newer_standards("") == ""
+    assert newer_standards(f"v1.{NEWEST_MINOR + 1}.0") == (
+        f"the standards of v1.{NEWEST_MINOR + 1} are not known here: those of v1.{NEWEST_MINOR} are applied"
+    )
+
+
+def restricted(version: str | None = None) -> LoadedSpec:
+    return spec_from_part(
+        {"podSecurity": {"enforce": "restricted"} | ({"version": version} if version else {})}
+    )
+
+
+def damaged() -> LoadedSpec:
+    """As no file can say it: the model refuses it first."""
+    loaded = restricted("v1.25")
+    asked = loaded.spec.pod_security
+    assert asked is not None
+    broken = {"pod_security": asked.model_copy(update={"version": "v1,25"})}
+    return replace(loaded, spec=loaded.spec.model_copy(update=broken))
+
+
+CONTROL = CONTROLS["seccompProfileRestricted"]
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda spec: enforcement_plan(spec, load_catalog()),
+        lambda spec: list(CONTROL.select([], spec.spec, SimpleNamespace(version="v1.34.0"))),
+        lambda spec: list(CONTROL.requirements(spec.spec)),
+    ],
+    ids=["admission", "scan", "plan"],
+)
+def test_no_door_takes_an_unreadable_version_for_an_old_one(door: Callable[[LoadedSpec], object]) -> None:
+    """v1.0 asks for less than any other: taking it would let in and pass what the real version refuses."""
+    with pytest.raises(SpecError, match="'v1,25' is not a version"):
+        door(damaged())
+
+
+@pytest.mark.parametrize("version", [version for version in UNREADABLE if version])
+def test_admission_and_scan_ask_for_a_version_that_can_be_read(version: str) -> None:
+    with pytest.raises(SourceError):
+        enforcement_plan(restricted(), load_catalog(), version=version)
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"containers": []},
+    }
+    results = evaluate(
+        CHECKS["privileged"], objects=[pod], spec={"podSecurity": {"enforce": "restricted"}}, version=version
+    )
+    assert [result.verdict for result in results] == ["error"]
