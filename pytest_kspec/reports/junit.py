@@ -1,8 +1,9 @@
 """JUnit XML of our own: one testsuite a specification and cluster, one testcase a requirement.
 
 pytest's own file has a single suite, and loses suite properties under xdist. Dashboards show little: GitLab
-keeps the first of two equal names and reads no properties, Jenkins shows `message` and the text. So names
-are unique, and what one must know is in them and in the failure text. Written with the standard library:
+keeps the first of two equal names and reads no properties, Jenkins shows `message` and the text, and splits class
+names at their last dot. So names are unique, a class name has one dot, and what one must know is in them and in the
+failure text. Written with the standard library:
 junit-xml (1.9, of 2020) writes a `disabled` attribute and times that the Jenkins schema rejects.
 """
 
@@ -25,8 +26,10 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def render(result: ScanResult) -> bytes:
     """The file as UTF-8. Counts: tests = passes + failures + errors + skipped, in each suite and in all."""
+    names = order.class_names(result)
     suites = [
-        _suite(c, title, result) for c, title in zip(result.clusters, order.titles(result), strict=True)
+        _suite(cluster, title, name, result)
+        for cluster, title, name in zip(result.clusters, order.titles(result), names, strict=True)
     ]
     total = result.summary
     tests = sum(len(c.checks) for c in result.clusters)
@@ -49,7 +52,7 @@ def _legal(text: str) -> str:
     return _ILLEGAL.sub("\ufffd", text)
 
 
-def _suite(cluster: ClusterResult, title: str, result: ScanResult) -> Element:
+def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResult) -> Element:
     summary = cluster.summary
     suite = Element(
         "testsuite", name=_legal(title), tests=str(len(cluster.checks)), failures=str(summary.failed)
@@ -72,7 +75,7 @@ def _suite(cluster: ClusterResult, title: str, result: ScanResult) -> Element:
     }.items():
         SubElement(properties, "property", name=name, value=_legal(text))
     for check, name in zip(cluster.checks, order.unique(c.id for c in cluster.checks), strict=True):
-        suite.append(_case(check, name, title))
+        suite.append(_case(check, name, class_name))
     if notes := _notes(cluster):
         SubElement(suite, "system-out").text = _legal("\n".join(notes))
     return suite
@@ -95,8 +98,8 @@ def _notes(cluster: ClusterResult) -> list[str]:
     return lines
 
 
-def _case(check: CheckResult, name: str, title: str) -> Element:
-    case = Element("testcase", name=_legal(name), classname=_legal(title), time=_seconds([check]))
+def _case(check: CheckResult, name: str, class_name: str) -> Element:
+    case = Element("testcase", name=_legal(name), classname=_legal(class_name), time=_seconds([check]))
     if check.verdict is Verdict.SKIP:
         SubElement(case, "skipped", message=_legal(check.reason))
     elif check.verdict is Verdict.ERROR:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
@@ -62,12 +63,26 @@ def by_owner(findings: Iterable[Finding]) -> list[tuple[ResourceRef, list[Findin
 
 def titles(result: ScanResult) -> list[str]:
     """A unique title for each cluster result: "<spec>.<cluster>", with the file or a number where needed."""
-    plain = [f"{c.spec_name}.{c.name}" for c in result.clusters]
-    with_path = [
-        f"{c.spec_name} ({c.spec_path}).{c.name}" if plain.count(title) > 1 else title
-        for c, title in zip(result.clusters, plain, strict=True)
+    return unique(f"{spec}.{cluster}" for spec, cluster in _parts(result))
+
+
+def class_names(result: ScanResult) -> list[str]:
+    """The titles with this one dot only, unique: what follows the last dot is the class to Jenkins."""
+    return unique(f"{undotted(spec)}.{undotted(cluster)}" for spec, cluster in _parts(result))
+
+
+def undotted(name: str) -> str:
+    """`prod.example.com` as `prod_example_com`."""
+    return name.replace(".", "_")
+
+
+def _parts(result: ScanResult) -> list[tuple[str, str]]:
+    plain = [(c.spec_name, c.name) for c in result.clusters]
+    counts = Counter(plain)
+    return [
+        (f"{c.spec_name} ({c.spec_path})" if counts[c.spec_name, c.name] > 1 else c.spec_name, c.name)
+        for c in result.clusters
     ]
-    return unique(with_path)
 
 
 def unique(names: Iterable[str]) -> list[str]:

@@ -18,8 +18,12 @@ from pytest_kspec.session.context import CheckContext
 from pytest_kspec.session.verdict import failure_text, make_result, record_exception
 
 
-class NotCompliant(Exception):
-    """The verdict is fail or error; the text is what pytest shows."""
+class NotCompliant(AssertionError):
+    """The verdict is fail; the text is what pytest shows. An assertion: Allure and others tell by it what failed."""
+
+
+class CouldNotEvaluate(Exception):
+    """The verdict is error; the text is what pytest shows. No assertion: Allure and others say that it is broken."""
 
 
 class SpecFile(pytest.File):
@@ -124,8 +128,10 @@ class ComplianceItem(pytest.Function):
         self.conclude()
         assert self.wire is not None
         result = self.wire["result"]
-        if result["verdict"] in (Verdict.FAIL, Verdict.ERROR):
+        if result["verdict"] == Verdict.FAIL:
             raise NotCompliant(failure_text(result)) from cause
+        if result["verdict"] == Verdict.ERROR:
+            raise CouldNotEvaluate(failure_text(result)) from cause
         if result["verdict"] == Verdict.SKIP:
             raise pytest.skip.Exception(result["reason"], _use_item_location=True)
 
@@ -158,7 +164,7 @@ class ComplianceItem(pytest.Function):
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Plain text: pytest's own representation of a failure costs 88 ms an item."""
-        if isinstance(excinfo.value, NotCompliant):
+        if isinstance(excinfo.value, NotCompliant | CouldNotEvaluate):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 

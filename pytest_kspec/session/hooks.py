@@ -15,9 +15,11 @@ from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import words, writer
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.collect import ComplianceItem, SpecFile
-from pytest_kspec.session.verdict import record_exception, record_return
+from pytest_kspec.session.verdict import finding_text, record_exception, record_return
 
-HTML_FINDINGS = 20
+PROPERTY_FINDINGS = 20
+PROPERTY_LENGTH = 1_000
+"""Characters of a name or path in a property; Kubernetes allows 253 in a name."""
 LARGE = 5_000  # examined objects
 
 
@@ -224,16 +226,34 @@ class SessionHooks:
 
 
 def _add_properties(item: pytest.Item, result: dict[str, Any]) -> None:
-    """What pytest's own JUnit XML carries of a result (`--junitxml`); it reads them from the teardown's report."""
+    """What other reports of pytest carry of a result, such as those of `--junitxml` and pytest-json-report.
+
+    They read them from the teardown's report. `kspec_finding` is there once for each open finding, for people; a name
+    with a number is there once, for programs.
+    """
     uncovered = [f for f in result["findings"] if f["exemption"] is None]
-    found = [f["message"] for f in uncovered if not f["known"]]
+    found = [f for f in uncovered if not f["known"]]
     exempt = len(result["findings"]) - len(uncovered)
-    item.user_properties.append(("kspec_verdict", result["verdict"]))
-    item.user_properties.append(("kspec_examined", result["examined"]))
-    item.user_properties.append(("kspec_findings", len(found)))
+    facts: list[tuple[str, object]] = [
+        ("kspec_verdict", result["verdict"]),
+        ("kspec_examined", result["examined"]),
+        ("kspec_findings", len(found)),
+    ]
+    if result["reason"]:
+        facts.append(("kspec_reason", result["reason"]))
     if exempt:
-        item.user_properties.append(("kspec_exempted", exempt))
+        facts.append(("kspec_exempted", exempt))
     if len(uncovered) > len(found):
-        item.user_properties.append(("kspec_known", len(uncovered) - len(found)))
-    for message in found[:HTML_FINDINGS]:
-        item.user_properties.append(("kspec_finding", message))
+        facts.append(("kspec_known", len(uncovered) - len(found)))
+    for number, finding in enumerate(found[:PROPERTY_FINDINGS], 1):
+        facts.append(("kspec_finding", finding_text(finding)))
+        ref = finding["resource"]
+        for name, value in (
+            ("kind", ref["kind"]),
+            ("namespace", ref["namespace"]),
+            ("name", ref["name"]),
+            ("path", finding["path"]),
+        ):
+            if value:
+                facts.append((f"kspec_finding_{number}_{name}", value[:PROPERTY_LENGTH]))
+    item.user_properties += facts

@@ -50,6 +50,10 @@ def start(config: pytest.Config) -> None:
         config.pluginmanager.register(XdistHooks(config, run), "kspec-xdist")
         if _is_apart(config):
             config.pluginmanager.register(apart.XdistHooks(), "kspec-apart-xdist")
+    if config.getoption("xmlpath", None) and not hasattr(config, "workerinput"):
+        from pytest_kspec.session.junitxml_plugin import JunitHooks
+
+        config.pluginmanager.register(JunitHooks(config, run), "kspec-junitxml")
     if config.pluginmanager.hasplugin("html"):
         from pytest_kspec.session.html_plugin import HtmlHooks
 

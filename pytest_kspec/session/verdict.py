@@ -9,6 +9,7 @@ import pytest
 
 from pytest_kspec.errors import KspecError, NotApplicable
 from pytest_kspec.model.check import Check, Requirement, Verdict
+from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.result import CheckResult
 from pytest_kspec.session.findings import Findings
 
@@ -87,19 +88,18 @@ def make_result(
     )
 
 
+def finding_text(wire: dict[str, Any]) -> str:
+    """One finding on one line: `Deployment web/shop (×3): container app: …`. wire: of `Finding.to_wire`."""
+    times = f" (×{wire['count']})" if wire["count"] > 1 else ""
+    return f"{ResourceRef.from_wire(wire['resource'])}{times}: {wire['message']}"
+
+
 def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     """What pytest shows and JUnit carries for a result that is not a pass: plain text, capped."""
     lines = [f"not evaluated: {wire['reason']}"] if wire["verdict"] == Verdict.ERROR else []
     found = [f for f in wire["findings"] if f["exemption"] is None and not f["known"]]
     for finding in found[:limit]:
-        ref = finding["resource"]
-        where = (
-            f"{ref['kind']} {ref['namespace']}/{ref['name']}"
-            if ref["namespace"]
-            else f"{ref['kind']} {ref['name']}"
-        )
-        times = f" (×{finding['count']})" if finding["count"] > 1 else ""
-        lines.append(f"{where if ref['kind'] else 'cluster'}{times}: {finding['message']}")
+        lines.append(finding_text(finding))
     if len(found) > limit:
         lines.append(f"… and {len(found) - limit} more findings")
     if wire["remediation"]:

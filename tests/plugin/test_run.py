@@ -231,9 +231,95 @@ def test_junitxml_of_pytest_carries_the_facts(project: Project) -> None:
     properties = {p.get("name"): p.get("value") for p in case.iter("property")}
     assert properties["kspec_severity"] == "critical"
     assert properties["kspec_verdict"] == "fail"
-    assert "securityContext.privileged is true" in (properties["kspec_finding"] or "")
+    assert properties["kspec_finding"] == (
+        "Deployment web/shop: spec.template.spec.containers[app].securityContext.privileged is true, "
+        "must be unset or false"
+    )
+    assert {
+        name: properties[f"kspec_finding_1_{name}"] for name in ("kind", "namespace", "name", "path")
+    } == {
+        "kind": "Deployment",
+        "namespace": "web",
+        "name": "shop",
+        "path": "spec.template.spec.containers[app].securityContext.privileged",
+    }
     (failure,) = case.iter("failure")
     assert "Deployment web/shop" in (failure.text or "")
+
+
+@pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["one", "workers"])
+def test_class_names_of_junitxml_have_no_dots_of_clusters(project: Project, args: tuple[str, ...]) -> None:
+    """Jenkins takes what follows the last dot for the class: `com` would hold every cluster of example.com."""
+    import xml.etree.ElementTree as ET
+
+    names = ("eu.example.com", "eu_example.com", "us.example.com")
+    for name in names:
+        project.write(f"{name}/all.yaml", (project.path / "prod/all.yaml").read_text())
+    project.run("--junitxml=junit.xml", *args, clusters=tuple(f"./{name}" for name in names))
+    cases = list(ET.parse(project.path / "junit.xml").iter("testcase"))
+    expected = {
+        "strict.yaml.eu_example_com",
+        "strict.yaml.eu_example_com #2",
+        "strict.yaml.us_example_com",
+    }
+    assert {c.get("classname") for c in cases} == expected
+    assert len({(c.get("classname"), c.get("name")) for c in cases}) == len(cases)
+
+
+def test_many_findings_have_few_properties(project: Project) -> None:
+    import xml.etree.ElementTree as ET
+
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: NAME, namespace: web}\nspec: {type: NodePort}\n---\n"
+    )
+    project.write("many/all.yaml", "".join(service.replace("NAME", f"s{n:03}") for n in range(60)))
+    project.run("--junitxml=junit.xml", clusters=("./many",))
+    cases = {c.get("name"): c for c in ET.parse(project.path / "junit.xml").iter("testcase")}
+    names = [p.get("name") or "" for p in cases["network.allowedServiceTypes"].iter("property")]
+    assert names.count("kspec_finding") == 20
+    assert [name for name in names if name.endswith("_name")] == [
+        f"kspec_finding_{n}_name" for n in range(1, 21)
+    ]
+
+
+def test_findings_are_assertions_and_errors_are_not(project: Project) -> None:
+    """By this Allure and others tell what failed from what is broken."""
+    project.write(
+        "conftest.py",
+        "import pytest\n"
+        "@pytest.hookimpl(wrapper=True)\n"
+        "def pytest_runtest_makereport(item, call):\n"
+        "    report = yield\n"
+        "    if call.excinfo and report.outcome == 'failed':\n"
+        "        kind = 'failed' if isinstance(call.excinfo.value, AssertionError) else 'broken'\n"
+        "        print(f'{item.name} is {kind}: {call.excinfo.value}')\n"
+        "    return report\n",
+    )
+    project.write(
+        "checks/test_own.py",
+        "from pytest_kspec import check\n"
+        "@check(id='acme.raises', title='Raises', severity='low', remediation='None.')\n"
+        "def test_raises(services, findings):\n"
+        "    '''An error.'''\n"
+        "    raise ValueError('no')\n"
+        "@check(id='acme.asserts', title='Asserts', severity='low', remediation='None.')\n"
+        "def test_asserts(services, findings):\n"
+        "    '''A finding.'''\n"
+        "    assert not list(services), 'there are Services'\n"
+        "@check(id='acme.both', title='Both', severity='low', remediation='None.')\n"
+        "def test_both(services, findings):\n"
+        "    '''A finding and an error.'''\n"
+        "    findings.add(None, message='found')\n"
+        "    findings.error('could not look at all')\n",
+    )
+    out = project.run("--kspec-checks=checks", "-s")
+    out.stdout.fnmatch_lines_random(
+        [
+            "*acme.asserts is failed: cluster: there are Services",
+            "*acme.raises is broken: not evaluated: the check raised ValueError: no",
+            "*acme.both is broken: not evaluated: could not look at all",
+        ]
+    )
 
 
 def test_html_of_pytest_html_has_a_severity_column(project: Project) -> None:

@@ -76,6 +76,29 @@ def test_names_are_unique() -> None:
     assert ("strict.twice", "podSecurity.standard[privileged] #3") in names
 
 
+def test_class_names_have_one_dot() -> None:
+    """Jenkins takes what follows the last dot for the class, and the rest for its package."""
+    names = ("eu.example.com", "eu_example.com", "us.example.com")
+    made = [results.cluster(name, spec_name="strict v1.2") for name in names]
+    same = [results.cluster("eu.example.com", spec_path="b.yaml"), results.cluster("eu.example.com")]
+    root = parse(results.scan(*made, *same))
+    assert [suite.attrib["name"] for suite in root] == [
+        "strict (b.yaml).eu.example.com",
+        "strict (specs/strict.yaml).eu.example.com",
+        "strict v1.2.eu.example.com",
+        "strict v1.2.eu_example.com",
+        "strict v1.2.us.example.com",
+    ]
+    classes = [{case.attrib["classname"] for case in suite.iter("testcase")} for suite in root]
+    assert classes == [
+        {"strict (b_yaml).eu_example_com"},
+        {"strict (specs/strict_yaml).eu_example_com"},
+        {"strict v1_2.eu_example_com"},
+        {"strict v1_2.eu_example_com #2"},
+        {"strict v1_2.us_example_com"},
+    ]
+
+
 def test_a_failure_says_all_that_is_needed() -> None:
     check = next(c for c in results.checks() if c.id == "podSecurity.standard[runAsNonRoot]")
     failure = parse(results.scan(results.cluster(checks=(check,)))).find(".//failure")
