@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pytest_kspec.cluster import redact
-from pytest_kspec.cluster.answers import Buffer, has_name, is_of
-from pytest_kspec.cluster.kinds import TEMPLATE_PATHS
-from pytest_kspec.cluster.listed import ITEMS, OWNERS, OwnerReference, PodPage
-from pytest_kspec.cluster.shapes import Shapes
+from pytest_kspec.cluster.answers import Buffer, Wrong, has_name, is_of, split_list
+from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, type_of
+from pytest_kspec.cluster.listed import ITEMS, OWNERS, OwnerReference
+from pytest_kspec.cluster.pieces import Texts, array_of, pieces
+from pytest_kspec.cluster.shapes import Shapes, may_have_security
 from pytest_kspec.errors import Malformed, SourceUnavailable
 from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.resources import PodShape, Resource, ResourceType, Workload
@@ -55,18 +58,42 @@ class Controller(NamedTuple):
 
 
 class ListedWorkload(Workload):
-    """A workload whose whole object stays in its page. controller: its own controller, if it has one."""
+    """A workload whose whole object stays in its page. controller: its own controller, if it has one.
 
-    __slots__ = ("_index", "_page", "controller")
+    Labels and annotations of a pod are its JSON until somebody asks for them.
+    """
+
+    __slots__ = ("_annotations", "_index", "_labels", "_page", "controller")
 
     controller: Controller | None
     _page: Page
     _index: int
+    _labels: bytes | Mapping[str, str]
+    _annotations: bytes | Mapping[str, str]
 
     @property
     def raw(self) -> dict[str, Any]:
         """The whole object, read from its page; the last few are kept."""
         return self._page.object(self._index)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Of the object itself."""
+        return _text_map(self._labels) if isinstance(self._labels, bytes) else self._labels
+
+    @labels.setter
+    def labels(self, value: Mapping[str, str]) -> None:
+        self._labels = value
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Of the object itself."""
+        known = self._annotations
+        return _text_map(known) if isinstance(known, bytes) else known
+
+    @annotations.setter
+    def annotations(self, value: Mapping[str, str]) -> None:
+        self._annotations = value
 
 
 _RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw] | None)
@@ -74,45 +101,85 @@ _ITEMS = msgspec.json.Decoder(list[Any] | None)
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str] | None)
 
 _KEPT_OBJECTS = 512
+_OPEN_PAGES = 16
+_MAPS = 1024
+
+
+@lru_cache(_MAPS)
+def _text_map(text: bytes) -> Mapping[str, str]:
+    return (_TEXT_MAP.decode(text) or {}) if text else {}
+
+
+class Whole:
+    """The pages that were opened last and the objects that were read last, of all pages of an inventory."""
+
+    def __init__(self) -> None:
+        self.texts = Texts()
+        self._open: OrderedDict[Page, list[msgspec.Raw]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Page, int], dict[str, Any]] = OrderedDict()
+
+    def object(self, page: Page, index: int) -> dict[str, Any]:
+        """One object, complete."""
+        known = self._kept.get((page, index))
+        if known is not None:
+            return known
+        items = self._open.get(page)
+        if items is None:
+            items = self._open[page] = page.items()
+            if len(self._open) > _OPEN_PAGES:
+                self._open.popitem(last=False)
+        found: dict[str, Any] = msgspec.json.decode(items[index])  # a map: checked when the page was decoded
+        page.complete(found)
+        self._kept[page, index] = found
+        if len(self._kept) > _KEPT_OBJECTS:
+            self._kept.popitem(last=False)
+        return found
 
 
 class Page:
-    """One page of a list, kept so that whole objects can be read from it."""
+    """A piece of a list, kept so that whole objects can be read from it."""
 
-    __slots__ = ("_buffer", "_items", "_kept", "_namespace", "_type")
+    __slots__ = ("_namespace", "_text", "_type", "_whole")
 
-    def __init__(self, buffer: Buffer, resource_type: ResourceType, default_namespace: str) -> None:
-        self._buffer = buffer
+    def __init__(
+        self, text: Buffer, resource_type: ResourceType, default_namespace: str, whole: Whole
+    ) -> None:
+        self._text = whole.texts.keep(text)
         self._type = resource_type
         self._namespace = default_namespace if resource_type.namespaced else ""
-        self._items: list[msgspec.Raw] | None = None
-        self._kept: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._whole = whole
 
     def object(self, index: int) -> dict[str, Any]:
         """The whole object, without managedFields, with apiVersion and kind."""
-        known = self._kept.get(index)
-        if known is not None:
-            return known
-        if self._items is None:
-            with gc_paused():
-                self._items = _RAW_ITEMS.decode(self._buffer) or []
-        found = msgspec.json.decode(self._items[index])
+        return self._whole.object(self, index)
+
+    def items(self) -> list[msgspec.Raw]:
+        """The text of each."""
+        with gc_paused():
+            return _RAW_ITEMS.decode(array_of(self._text())) or []
+
+    def complete(self, found: dict[str, Any]) -> None:
+        """Fill in what it leaves out."""
         complete(found, self._type, self._namespace)
-        self._kept[index] = found
-        if len(self._kept) > _KEPT_OBJECTS:
-            self._kept.popitem(last=False)
-        return found  # type: ignore[no-any-return]  # checked to be a map when the page was decoded
 
 
 def items_of(
-    page: Buffer, resource_type: ResourceType, where: str, *, named: bool = True, of_kind: bool = True
+    page: Buffer,
+    resource_type: ResourceType,
+    where: str,
+    *,
+    named: bool = True,
+    of_kind: bool = True,
+    first: int = 0,
 ) -> list[dict[str, Any]]:
     """The objects of one page. named, of_kind: each must have a name, and be of the kind that was asked for.
+
+    first: the index of its first item in the list
 
     Raises Malformed; what `BROKEN_JSON` names.
     """
     items: list[Any] = _ITEMS.decode(page) or []
-    for index, item in enumerate(items):
+    for index, item in enumerate(items, first):
         if not isinstance(item, dict):
             raise Malformed(
                 f"item {index} in the list of {resource_type.resource} is no object.", where=where
@@ -153,6 +220,20 @@ def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace
             metadata["namespace"] = default_namespace
 
 
+class PodPage:
+    """A list of nothing but pods that its source decoded to see what it holds: not decoded a second time.
+
+    buffer: the items as a JSON array; names: (namespace, name) of each, as they are written, to be taken once
+    """
+
+    __slots__ = ("buffer", "names", "pods")
+
+    def __init__(self, buffer: Buffer, pods: list[Resource], names: list[tuple[str, str]]) -> None:
+        self.buffer = buffer
+        self.pods = pods
+        self.names = names
+
+
 class Decoder:
     """Decodes the pages of one inventory; what is equal is kept once."""
 
@@ -161,47 +242,90 @@ class Decoder:
         self._default_namespace = default_namespace
         self._exact = not default_namespace  # as API servers have it; files may hold anything
         self.shapes = Shapes()
-        self._maps: dict[bytes, dict[str, str]] = {}
+        self._whole = Whole()
+        self._labels: dict[bytes, bytes] = {}
         self._controllers: dict[bytes, Controller | None] = {}
+        self._namespaces: dict[str, str] = {}
 
     def resources(self, page: Buffer | PodPage, resource_type: ResourceType) -> Sequence[Resource]:
         """The objects of one page. Raises SourceUnavailable (no JSON) or Malformed (an item is no object)."""
-        decoded, buffer = (page, page.buffer) if isinstance(page, PodPage) else (None, page)
+        if isinstance(page, PodPage):
+            return page.pods
         template_path = TEMPLATE_PATHS.get((resource_type.group, resource_type.kind))
         try:
             with gc_paused():
-                if template_path is not None:
-                    try:
-                        items = decoded.take() if decoded else ITEMS[template_path].decode(buffer) or []
-                        return self._workloads(items, buffer, resource_type, template_path)
-                    except msgspec.ValidationError:
-                        pass  # some object has a value of a wrong type: take this page apart object by object
-                return self._untyped(buffer, resource_type, template_path)
+                if template_path is None:
+                    return self._untyped(page, resource_type, None)
+                found: list[Resource] = []
+                for text, items in pieces(page, _attempt(template_path)):
+                    found += self._piece(text, items, resource_type, template_path, len(found))
+                return found
         except BROKEN_JSON as error:
             raise SourceUnavailable(
                 f"the list of {resource_type.resource} cannot be read: {_text_of(error)}.",
                 where=self._cluster,
             ) from error
 
-    def _workloads(
-        self, items: list[Any], buffer: Buffer, resource_type: ResourceType, template_path: str
+    def pods_only(self, document: Buffer) -> PodPage | None:
+        """The pods of a list; None where it is no list, is empty, holds anything else or what only `resources` reads.
+
+        Raises what `BROKEN_JSON` names.
+        """
+        found: list[Resource] = []
+        names: list[tuple[str, str]] = []
+        pods = type_of("v1", "Pod")
+        try:
+            head = split_list(document)
+            if not head.kind.endswith("List"):
+                return None
+            of_list = (head.api_version, head.kind.removesuffix("List"))
+            for text, items in pieces(head.items, _attempt("")):
+                if not items or any(
+                    (pod.apiVersion or of_list[0], pod.kind or of_list[1]) != ("v1", "Pod") for pod in items
+                ):
+                    return None
+                names += [(pod.metadata.namespace, pod.metadata.name) for pod in items]
+                found += self._workloads(items, text, pods, "", len(found))
+        except (Wrong, msgspec.ValidationError):
+            return None
+        return PodPage(head.items, found, names)
+
+    def _piece(
+        self,
+        text: Buffer,
+        items: list[Any] | None,
+        resource_type: ResourceType,
+        template_path: str,
+        first: int,
     ) -> list[Resource]:
-        page = Page(buffer, resource_type, self._default_namespace)
+        if items is not None:
+            try:
+                return self._workloads(items, text, resource_type, template_path, first)
+            except msgspec.ValidationError:
+                pass
+        # Some object has a value of a wrong type: take this piece apart object by object.
+        return self._untyped(text, resource_type, template_path, first)
+
+    def _workloads(
+        self, items: list[Any], text: Buffer, resource_type: ResourceType, template_path: str, first: int
+    ) -> list[Resource]:
+        page = Page(text, resource_type, self._default_namespace, self._whole)
         default_namespace = self._default_namespace if resource_type.namespaced else ""
         default_version, kind = resource_type.api_version, resource_type.kind
         is_pod = template_path == ""
         found: list[Resource] = []
         new = ListedWorkload.__new__
+        namespaces, shape_of = self._namespaces, self.shapes.shape
         for index, item in enumerate(items):
-            api_version = item.apiVersion or default_version
-            if (item.kind and item.kind != kind) or (
-                api_version != default_version and not is_of(resource_type, api_version, kind)
-            ):
-                if not self._exact:
-                    raise msgspec.ValidationError("of a removed API")  # an error of this object only
-                raise _foreign(index, item.apiVersion, item.kind, resource_type, self._cluster)
+            api_version = item.apiVersion
+            if not api_version or api_version == default_version:
+                api_version = default_version
+            elif not is_of(resource_type, api_version, kind):
+                raise self._other(item, first + index, resource_type)
+            if item.kind and item.kind != kind:
+                raise self._other(item, first + index, resource_type)
             metadata = item.metadata
-            annotations = self._text_map(metadata.annotations)
+            annotations = bytes(metadata.annotations)
             if is_pod:
                 spec, of_pod = item.spec, annotations
             else:
@@ -212,28 +336,40 @@ class Decoder:
                     if template_path == "spec.template."
                     else item.spec.jobTemplate.spec.template
                 )
-                spec, of_pod = template.spec, self._text_map(template.metadata.annotations)
+                spec, of_pod = template.spec, bytes(template.metadata.annotations)
+                _TEXT_MAP.decode(annotations or b"null")  # raises ValidationError
+            texts = _TEXT_MAP.decode(of_pod) if of_pod else None
             workload = new(ListedWorkload)
             workload.api_version = api_version
             workload.kind = kind
             workload.name = metadata.name or metadata.generateName
-            workload.namespace = metadata.namespace or default_namespace
+            namespace = metadata.namespace or default_namespace
+            workload.namespace = namespaces.setdefault(namespace, namespace)
             workload.uid = metadata.uid
-            workload.labels = self._text_map(metadata.labels)
-            workload.annotations = annotations
-            workload.shape = self.shapes.shape(bytes(spec), of_pod)
+            workload._labels = self._label_text(metadata.labels)
+            workload._annotations = annotations
+            workload.shape = (
+                shape_of(bytes(spec), texts) if texts and may_have_security(of_pod) else shape_of(bytes(spec))
+            )
             workload.template_path = template_path
-            workload.phase = item.status.phase if is_pod else ""
+            workload.phase = intern(item.status.phase) if is_pod else ""
             workload.controller = self._controller(metadata.ownerReferences)
             workload._page, workload._index = page, index
             found.append(workload)
         return found
 
-    def _text_map(self, raw: msgspec.Raw) -> dict[str, str]:
+    def _other(self, item: Any, index: int, resource_type: ResourceType) -> Exception:
+        if not self._exact:
+            return msgspec.ValidationError("of a removed API")  # an error of this object only
+        return _foreign(index, item.apiVersion, item.kind, resource_type, self._cluster)
+
+    def _label_text(self, raw: msgspec.Raw) -> bytes:
         text = bytes(raw)
-        known = self._maps.get(text)
+        known = self._labels.get(text)
         if known is None:
-            known = self._maps[text] = (_TEXT_MAP.decode(text) or {}) if text else {}
+            if text:
+                _TEXT_MAP.decode(text)  # raises ValidationError
+            known = self._labels[text] = text
         return known
 
     def _controller(self, raw: msgspec.Raw) -> Controller | None:
@@ -245,17 +381,21 @@ class Decoder:
         return self._controllers[text]
 
     def _untyped(
-        self, buffer: Buffer, resource_type: ResourceType, template_path: str | None
+        self, text: Buffer, resource_type: ResourceType, template_path: str | None, first: int = 0
     ) -> list[Resource]:
         found: list[Resource] = []
         default_namespace = self._default_namespace if resource_type.namespaced else ""
-        page = Page(buffer, resource_type, self._default_namespace)
         named = self._exact and template_path is None  # what a workload lacks spoils that workload only
-        items = items_of(buffer, resource_type, self._cluster, named=named, of_kind=self._exact)
+        items = items_of(
+            array_of(text), resource_type, self._cluster, named=named, of_kind=self._exact, first=first
+        )
+        page = None
+        if template_path is not None:
+            page = Page(text, resource_type, self._default_namespace, self._whole)
         for index, raw in enumerate(items):
             complete(raw, resource_type, default_namespace)
             resource: Resource
-            if template_path is None:
+            if page is None or template_path is None:
                 resource = Resource(raw["apiVersion"], resource_type.kind, raw)
             else:
                 resource = self._lenient(raw, resource_type, template_path)
@@ -300,6 +440,20 @@ class Decoder:
         )
         workload.controller = controller_of_raw(raw)
         return workload
+
+
+def _attempt(template_path: str) -> Callable[[Buffer], list[Any] | None]:
+    """Decodes an array of workloads; None where one has a value of a wrong type. Raises what `BROKEN_JSON` names."""
+    decode = ITEMS[template_path].decode
+
+    def attempt(text: Buffer) -> list[Any] | None:
+        try:
+            return decode(text) or []
+        except msgspec.ValidationError:
+            _RAW_ITEMS.decode(text)  # may be of a piece that is cut in the wrong place
+            return None
+
+    return attempt
 
 
 def _malformed_metadata(raw: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pytest_kspec.cluster import refusals
 from pytest_kspec.cluster.answers import Buffer
-from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, owner_ref
+from pytest_kspec.cluster.decode import Controller, Decoder, ListedWorkload, PodPage, owner_ref
 from pytest_kspec.cluster.heldpods import held_pods
 from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
-from pytest_kspec.cluster.listed import PodPage
 from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.model.finding import ResourceRef
@@ -56,7 +55,10 @@ class Inventory:
             self._shared = Shared(shared, source.ref)
         manifests = source.kind == "manifests"
         self._open_ended = manifests  # a kind that no file holds is an empty list
-        self._decoder = Decoder(source.name, "default" if manifests else "")
+        # Manifests are decoded to see which kinds there are, by a decoder of their own.
+        self._decoder: Decoder = getattr(source, "decoder", None) or Decoder(
+            source.name, "default" if manifests else ""
+        )
         self._info: ClusterInfo | KspecError | None = None
         self._types: dict[str, tuple[ResourceType, ...]] | KspecError | None = None
         self._lists: dict[ResourceType, tuple[Resource, ...] | KspecError] = {}

@@ -19,10 +19,9 @@ import msgspec
 import yaml
 
 from pytest_kspec.cluster.answers import Buffer, Wrong, split_list
-from pytest_kspec.cluster.decode import BROKEN_JSON, gc_paused
+from pytest_kspec.cluster.decode import BROKEN_JSON, Decoder, PodPage, gc_paused
 from pytest_kspec.cluster.jsondocs import json_texts, refuse_doubled_keys
 from pytest_kspec.cluster.kinds import builtin_types, split_api_version, type_of
-from pytest_kspec.cluster.listed import PodPage
 from pytest_kspec.cluster.manifestfiles import (
     MAX_STREAM_BYTES,
     Folder,
@@ -110,6 +109,7 @@ class ManifestSource:
         self.name = "stdin" if ref == STDIN else Path(ref).name or Path(ref).resolve().name
         self._stdin = stdin
         self._held: _Held | None = None
+        self.decoder = Decoder(self.name, _DEFAULT)
 
     def info(self) -> ClusterInfo:
         """A name, and the namespaces that objects are in: manifests have no version and no UID."""
@@ -143,10 +143,10 @@ class ManifestSource:
     def _load(self) -> _Held:
         if self._held is None:
             if self.ref != STDIN and os.path.isdir(self.ref):
-                held = _Held(walk(self.ref))
+                held = _Held(self.decoder, walk(self.ref))
                 held.add_folder()
             else:
-                held = _Held()
+                held = _Held(self.decoder)
                 if self.ref == STDIN:
                     held.add_file(_read_stdin() if self._stdin is None else self._stdin, "stdin")
                 else:
@@ -158,6 +158,7 @@ class ManifestSource:
                     where=self.ref,
                     fix="Give a file or folder of manifests (.yaml, .yml, .json).",
                 )
+            held.loaded()
             self._held = held
         return self._held
 
@@ -168,8 +169,9 @@ class _Held:
     folder: where it is read from a folder, in which not every file is a manifest
     """
 
-    def __init__(self, folder: Folder | None = None) -> None:
+    def __init__(self, decoder: Decoder, folder: Folder | None = None) -> None:
         self.folder = folder
+        self._decoder = decoder
         self.types: dict[tuple[str, str], ResourceType] = {}
         self.pages: dict[tuple[str, str], list[Buffer | PodPage]] = {}
         self.objects: dict[tuple[str, str], list[bytes]] = {}
@@ -191,6 +193,10 @@ class _Held:
     def notes(self) -> tuple[str, ...]:
         """Of the folder, once it is read."""
         return tuple(self.folder.notes()) if self.folder is not None else ()
+
+    def loaded(self) -> None:
+        """Nothing comes any more: where each object is need not be known."""
+        self._places.clear()
 
     def add_folder(self) -> None:
         """Every file of the folder. Raises SourceUnavailable that names every bad file, not only the first."""
@@ -262,9 +268,11 @@ class _Held:
         if bytes(raw[:4096]).lstrip()[:1] == b"[":
             wrapped = b'{"kind":"List","items":' + bytes(raw) + b"}"
             return self._add_json(wrapped, path)
-        if b'"Pod' in bytes(raw[:4096]) and (pods := PodPage.of(raw)):  # the usual big list, by far
+        may_be_pods = b'"Pod' in bytes(raw[:4096])  # the usual big list, by far
+        if may_be_pods and (pods := self._decoder.pods_only(raw)):
             key = self._type("v1", "Pod", "")
-            for index, (namespace, name) in enumerate(pods.names()):
+            names, pods.names = pods.names, []
+            for index, (namespace, name) in enumerate(names):
                 self._note(*key, namespace, name, f"{path}, items[{index}]")
             self.pages.setdefault(key, []).append(pods)
             return None

@@ -16,11 +16,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from pytest_kspec.cluster.specs import Specs
 from pytest_kspec.model.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 
 _NODE_NAME = b'"nodeName"'
@@ -94,6 +96,9 @@ class Shapes:
     def __init__(self, limit: tuple[int, int] | None = None) -> None:
         self._by_key: dict[Any, PodShape | None] = {}
         self._limit = limit
+        # Of a stream, nothing may be kept for longer than the shapes.
+        self._specs = Specs() if limit is None else None
+        self._pool: dict[Hashable, Hashable] | None = {} if limit is None else None
         self._bytes = 0
         self._last: _Around | None = None
         # Those of the pod before: kept once where they are equal, so often the same.
@@ -121,7 +126,8 @@ class Shapes:
             normal = spec
             for part, mark, _ in parts:
                 normal = normal.replace(part, mark)
-            key = (normal, security) if security else normal
+            text = normal if self._limit else sha256(normal).digest()  # a twentieth of the memory
+            key = (text, security) if security else text
             if key in self._by_key:
                 shape = self._by_key[key]
                 if shape is not None:
@@ -132,9 +138,10 @@ class Shapes:
             if parts and not _proven(spec, parts):
                 self._keep(key, None, len(normal))
                 continue
-            data = msgspec.json.decode(spec)
+            data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
             if isinstance(data, dict):
                 shape = PodShape(data, dict(security))
+                shape.pool = self._pool
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
             self._keep(key, shape, len(normal))
@@ -161,6 +168,15 @@ def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any
             for name, value in annotations.items()
             if name == SECURITY_ANNOTATION or name.startswith(SECURITY_PREFIXES)
         )
+    )
+
+
+def may_have_security(annotations: bytes) -> bool:
+    """Whether JSON may hold annotations that security rules read."""
+    return (
+        b"alpha.kubernetes.io/" in annotations
+        or b"beta.kubernetes.io/" in annotations
+        or b"\\" in annotations
     )
 
 

@@ -212,8 +212,13 @@ class PodShape:
                     known = (around, msgspec.json.encode(data))
                 except (TypeError, ValueError, OverflowError, RecursionError):
                     known = object()  # no JSON, so equal to nothing else
+            if self.pool is not None:
+                known = self.pool.setdefault(known, known)
             self.facets[name] = known
         return known
+
+    pool: dict[Hashable, Hashable] | None = None
+    """Where the keys of equal pods are kept once, if many are kept."""
 
     implied: Mapping[tuple[str, ...], Any] = {}
     """What fields of the pod spec mean unset, where something outside of the pod says so."""
