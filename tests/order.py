@@ -43,6 +43,7 @@ LONGEST = (
     "rules/test_generated_pods.py",
     "live/test_rbac_scopes_referee.py",
     "parity/test_written_cases.py",
+    "enforce/test_cel.py",
     "plugin/test_custom_checks.py",
     "plugin/test_scope_and_time.py",
     "plugin/test_store.py",
