@@ -60,11 +60,12 @@ format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(READY) ## regenerate the catalogues and docs/{checks,frameworks,spec-reference}.md
+docs: $(READY) ## regenerate the catalogues, docs/{checks,frameworks,spec-reference}.md and __init__.pyi
 	$(BIN)/python -m pytest_kspec.model.catalogue
 	$(BIN)/python -m pytest_kspec.cli.checkdoc docs/checks.md
 	$(BIN)/python -m pytest_kspec.cli.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
+	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 
 bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of reports of 50,000 findings, as tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 import sys
@@ -9,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pytest_kspec.errors import CheckError
 from pytest_kspec.model.check import Check, RequirementsOf, Severity
+from pytest_kspec.rules.body import RuleOfCheck, body_of
+from pytest_kspec.rules.podsecurity import PodSecurityControl
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +35,9 @@ def noting() -> Iterator[list[Check]]:
 
 
 TITLE_LIMIT = 100
+_CONSTANTS = frozenset({"LOAD_CONST", "RETURN_CONST"})
+_NOTHING = _CONSTANTS | {"RESUME", "NOP", "RETURN_VALUE"}
+"""Instructions of a function that does nothing and returns None, in all versions of Python."""
 _ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
 
 
@@ -39,15 +45,18 @@ def check(
     *,
     id: str,  # the contract's name, as in pytest.param(id=)
     title: str,
-    severity: str,
+    severity: Literal["low", "medium", "high", "critical"] | Severity,
     remediation: str,
     controls: Mapping[str, Iterable[str]] | None = None,
     key: str | None = None,
     requirements: RequirementsOf | None = None,
-    rule: Any = None,
+    rule: RuleOfCheck | None = None,
     cluster_wide: bool = False,
 ) -> Callable[[F], F]:
     """Make a compliance check of a test function.
+
+    With `rule`, a function without parameters that holds only a docstring is a whole check: the rule is evaluated on
+    the workloads, or on the Services, that it is about. A function with a body of its own runs as it is.
 
     id:           "<area>.<thing>", letters, digits, `-`, `_`; unique over all checks
     title:        one line of at most 100 characters that states the good state
@@ -55,12 +64,17 @@ def check(
     remediation:  what to do about a finding
     controls:     catalogue id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
     key:          spec key that asks for this check; without it, the check runs for every spec
-    requirements: function of the specification that yields the requirements, where one key asks for several
-    rule:         the rule that the function applies; other engines derive theirs from it
+    requirements: function of the specification that yields the requirements, where one key asks for several;
+                  those of a `PodSecurityControl` are its own
+    rule:         a rule, a `PodSecurityControl`, or a function that makes a rule of the requirement, with the class of
+                  that rule as its return annotation; admission derives its policies from it
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
 
-    Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation.
+    Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
+    rule that is none.
     """
+    if isinstance(rule, PodSecurityControl) and key is None and requirements is None:
+        requirements = rule.requirements
 
     def decorate(func: F) -> F:
         if not inspect.isfunction(func):
@@ -101,6 +115,15 @@ def check(
             problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")
         if key is not None and requirements is not None:
             problems.append("give either key or requirements, not both.")
+        whole: Callable[..., Any] = func
+        if rule is not None and _is_empty(func):
+            if inspect.signature(func).parameters:
+                problems.append("its body is empty: the rule is its body and needs no parameters.")
+            else:
+                try:
+                    whole = body_of(rule, func)
+                except TypeError as error:
+                    problems.append(str(error))
         if problems:
             raise CheckError(f"check {id!r}: " + " ".join(problems), where=f"{path}:{line}")
         module = sys.modules.get(func.__module__)
@@ -109,7 +132,7 @@ def check(
             title=title,
             severity=Severity(severity),
             remediation=remediation,
-            func=func,
+            func=whole,
             doc=doc,
             controls={name: tuple(ids) for name, ids in (controls or {}).items()},
             key=key,
@@ -120,9 +143,17 @@ def check(
             line=line,
             cluster_wide=cluster_wide,
         )
-        setattr(func, ATTRIBUTE, made)
+        setattr(whole, ATTRIBUTE, made)
         if (noted := _noted.get()) is not None:
             noted.append(made)
-        return func
+        return cast("F", whole)
 
     return decorate
+
+
+def _is_empty(func: Callable[..., Any]) -> bool:
+    """Whether it holds nothing but a docstring, `pass` or `...`, as compiled."""
+    return all(
+        one.opname in _NOTHING and not (one.opname in _CONSTANTS and one.argval is not None)
+        for one in dis.get_instructions(func)
+    )

@@ -17,7 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_kspec import NotServed, Requirement, Resource, check
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Findings,
+    NotServed,
+    Requirement,
+    Resource,
+    ResourceLister,
+    check,
+)
 
 LEGACY, CURRENT = "kyverno.io", "policies.kyverno.io"
 _DENYING = ("ValidatingPolicy", "ImageValidatingPolicy")
@@ -34,7 +43,7 @@ _FIX = (
 )
 
 
-def count_requirement(spec: Any) -> Iterator[Requirement]:
+def count_requirement(spec: ClusterSpecification) -> Iterator[Requirement]:
     """At most one."""
     policies = spec.admission.policies if spec.admission else None
     if policies is not None and policies.min_count:
@@ -42,7 +51,7 @@ def count_requirement(spec: Any) -> Iterator[Requirement]:
         yield Requirement(key, key, policies.min_count)
 
 
-def requirements(spec: Any) -> Iterator[Requirement]:
+def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each required policy."""
     entries = spec.admission.policies.required_policies if spec.admission and spec.admission.policies else []
     for index, entry in enumerate(entries):
@@ -61,7 +70,9 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     requirements=count_requirement,
     cluster_wide=True,
 )
-def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, findings: Any) -> None:
+def test_policy_count(
+    requirement: Requirement, resources: ResourceLister, cluster: Cluster, findings: Findings
+) -> None:
     """A policy that is not ready is not applied: it only looks as if something were enforced."""
     policies = _policies(resources)
     if policies is None:
@@ -88,7 +99,9 @@ def test_policy_count(requirement: Requirement, resources: Any, cluster: Any, fi
     requirements=requirements,
     cluster_wide=True,
 )
-def test_required_policies(requirement: Requirement, resources: Any, cluster: Any, findings: Any) -> None:
+def test_required_policies(
+    requirement: Requirement, resources: ResourceLister, cluster: Cluster, findings: Findings
+) -> None:
     """A required policy that is absent, not ready or only audits denies nothing."""
     name = requirement.value.name
     policies = _policies(resources)
@@ -115,7 +128,7 @@ def test_required_policies(requirement: Requirement, resources: Any, cluster: An
                 findings.add(policy, path=path, actual=actual, expected=expected, message=message)
 
 
-def _policies(resources: Any) -> list[Resource] | None:
+def _policies(resources: ResourceLister) -> list[Resource] | None:
     """All policies, or None where the cluster serves none of the kinds."""
     served, found = False, []
     for group, kind in KINDS:
@@ -127,7 +140,7 @@ def _policies(resources: Any) -> list[Resource] | None:
     return found if served else None
 
 
-def _nothing_served(findings: Any, path: str) -> None:
+def _nothing_served(findings: Findings, path: str) -> None:
     findings.add(
         None,
         path=path,

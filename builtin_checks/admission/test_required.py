@@ -15,14 +15,22 @@ from files are not visible through the API.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import NotServed, Pattern, Requirement, Resource, check
+from pytest_kspec import (
+    ClusterSpecification,
+    Findings,
+    NotServed,
+    Pattern,
+    Requirement,
+    Resource,
+    ResourceLister,
+    check,
+)
 
 GROUP = "admissionregistration.k8s.io"
 
 
-def requirements(spec: Any) -> Iterator[Requirement]:
+def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(spec.admission.required if spec.admission else ()):
@@ -42,7 +50,7 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     requirements=requirements,
     cluster_wide=True,
 )
-def test_required(requirement: Requirement, resources: Any, findings: Any) -> None:
+def test_required(requirement: Requirement, resources: ResourceLister, findings: Findings) -> None:
     """A rule that nothing enforces at admission holds until the next deployment."""
     entry = requirement.value
     pattern = Pattern(entry.name_pattern or ".*")
@@ -69,7 +77,7 @@ def test_required(requirement: Requirement, resources: Any, findings: Any) -> No
     )
 
 
-def _without_effect(kind: str, items: list[Resource], resources: Any) -> dict[str, str]:
+def _without_effect(kind: str, items: list[Resource], resources: ResourceLister) -> dict[str, str]:
     """Name → why it enforces nothing."""
     if kind.endswith("WebhookConfiguration"):
         return {item.name: "has no webhooks" for item in items if not item.raw.get("webhooks")}

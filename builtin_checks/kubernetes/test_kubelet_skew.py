@@ -11,15 +11,14 @@ not mean.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import Requirement, Version, check
+from pytest_kspec import Cluster, ClusterSpecification, Findings, Nodes, Requirement, Version, check
 
 SKEW = 3
 SKEW_BEFORE_1_28 = 2
 
 
-def asked(spec: Any) -> Iterator[Requirement]:
+def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     """With every specification that says something about versions."""
     if spec.kubernetes:
         yield Requirement("kubernetes.kubeletSkew", "kubernetes")
@@ -33,7 +32,7 @@ def asked(spec: Any) -> Iterator[Requirement]:
     requirements=asked,
     cluster_wide=True,
 )
-def test_kubelet_skew(cluster: Any, nodes: Any, findings: Any) -> None:
+def test_kubelet_skew(cluster: Cluster, nodes: Nodes, findings: Findings) -> None:
     """Outside the skew nobody has tested the two with each other; pods may start wrongly or not at all."""
     try:
         server = Version.parse(cluster.version)

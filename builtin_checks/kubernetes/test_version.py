@@ -11,12 +11,11 @@ than 1.30.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import Bound, Requirement, Version, check
+from pytest_kspec import Bound, Cluster, ClusterSpecification, Findings, Requirement, Version, check
 
 
-def range_asked(spec: Any) -> Iterator[Requirement]:
+def range_asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One, where either end of the range is given."""
     section = spec.kubernetes
     if section and (section.min_version or section.max_version):
@@ -34,7 +33,7 @@ def range_asked(spec: Any) -> Iterator[Requirement]:
     requirements=range_asked,
     cluster_wide=True,
 )
-def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
+def test_version(cluster: Cluster, requirement: Requirement, findings: Findings) -> None:
     """Old versions get no security fixes; untested new ones may have dropped APIs that workloads use."""
     minimum, maximum = requirement.value
     version = read_version(cluster, findings)
@@ -54,7 +53,7 @@ def test_version(cluster: Any, requirement: Requirement, findings: Any) -> None:
     key="kubernetes.excludedVersions",
     cluster_wide=True,
 )
-def test_excluded_versions(cluster: Any, requirement: Requirement, findings: Any) -> None:
+def test_excluded_versions(cluster: Cluster, requirement: Requirement, findings: Findings) -> None:
     """A version is excluded because it has a known defect."""
     version = read_version(cluster, findings)
     if version is None:
@@ -64,7 +63,7 @@ def test_excluded_versions(cluster: Any, requirement: Requirement, findings: Any
             report(findings, version, f"not {excluded}")
 
 
-def read_version(cluster: Any, findings: Any) -> Version | None:
+def read_version(cluster: Cluster, findings: Findings) -> Version | None:
     """The API server's version; an error is reported if it cannot be read."""
     findings.examined(1)
     try:
@@ -74,7 +73,7 @@ def read_version(cluster: Any, findings: Any) -> Version | None:
         return None
 
 
-def report(findings: Any, version: Version, expected: str) -> None:
+def report(findings: Findings, version: Version, expected: str) -> None:
     """One finding about the cluster."""
     message = f"the API server's version is {version}, must be {expected}"
     findings.add(None, path="version", actual=str(version), expected=expected, message=message)

@@ -21,7 +21,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_kspec import RESERVED_NAMESPACES, Malformed, Resource, check
+from pytest_kspec import (
+    RESERVED_NAMESPACES,
+    Findings,
+    Malformed,
+    Namespaces,
+    NetworkPolicies,
+    Resource,
+    check,
+)
 
 DIRECTIONS = ("Ingress", "Egress")
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -35,7 +43,7 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     "allow what is needed by further policies, and remove policies that allow everything to all pods.",
     key="network.defaultDeny",
 )
-def test_default_deny(namespaces: Any, network_policies: Any, findings: Any) -> None:
+def test_default_deny(namespaces: Namespaces, network_policies: NetworkPolicies, findings: Findings) -> None:
     """Without a default deny a pod that is taken over reaches every other pod, and the outside."""
     policies: dict[str, list[Resource]] = {}
     for policy in network_policies:

@@ -11,12 +11,20 @@ finding: the policy cannot be there either. Of manifests, every namespace counts
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import Globs, Requirement, check
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Findings,
+    Globs,
+    Namespaces,
+    NetworkPolicies,
+    Requirement,
+    check,
+)
 
 
-def requirements(spec: Any) -> Iterator[Requirement]:
+def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(spec.network.required_policies if spec.network else ()):
@@ -36,7 +44,11 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     requirements=requirements,
 )
 def test_required_policies(
-    requirement: Requirement, cluster: Any, namespaces: Any, network_policies: Any, findings: Any
+    requirement: Requirement,
+    cluster: Cluster,
+    namespaces: Namespaces,
+    network_policies: NetworkPolicies,
+    findings: Findings,
 ) -> None:
     """A policy that one namespace has protects no other: NetworkPolicies end at their namespace."""
     name = requirement.value.name

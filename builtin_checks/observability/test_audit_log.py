@@ -19,9 +19,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import Container, NotApplicable, Requirement, Resource, Workload, check
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Container,
+    Findings,
+    NotApplicable,
+    Pods,
+    Requirement,
+    Resource,
+    Workload,
+    check,
+)
 
 NAMESPACE = "kube-system"
 NAME = "kube-apiserver"
@@ -39,7 +49,7 @@ _SHELL = re.compile(r"\$[({\w@*].*|`.*", re.DOTALL)
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
-def asked(spec: Any) -> Iterator[Requirement]:
+def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One, if the log is required or its retention is."""
     logging = spec.observability.logging if spec.observability else None
     audit = logging.audit_log if logging else None
@@ -56,7 +66,7 @@ def asked(spec: Any) -> Iterator[Requirement]:
     requirements=asked,
     cluster_wide=True,
 )
-def test_audit_log(cluster: Any, pods: Any, requirement: Requirement, findings: Any) -> None:
+def test_audit_log(cluster: Cluster, pods: Pods, requirement: Requirement, findings: Findings) -> None:
     """Without it nobody can say afterwards who read a secret or changed a role."""
     servers = [(pod, container) for pod in pods if (container := api_server(pod)) is not None]
     if not servers:
@@ -76,7 +86,7 @@ def test_audit_log(cluster: Any, pods: Any, requirement: Requirement, findings: 
         judge(pod, container, {name: value or "" for name, value in flags.items()}, days, findings)
 
 
-def judge(pod: Resource, container: Container, flags: dict[str, str], days: int, findings: Any) -> None:
+def judge(pod: Resource, container: Container, flags: dict[str, str], days: int, findings: Findings) -> None:
     """One API server: is it on, and for how long is it kept."""
 
     def report(flag: str, expected: str, message: str) -> None:

@@ -18,7 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pytest_kspec import NotApplicable, Resource, Workload, check
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Findings,
+    NotApplicable,
+    Resource,
+    Workload,
+    check,
+)
 
 METRICS_API = "metrics.k8s.io"
 APP_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "k8s-app", "app")
@@ -54,11 +62,12 @@ class Found(NamedTuple):
     key="observability.metrics.required",
     cluster_wide=True,
 )
-def test_metrics(cluster: Any, spec: Any, findings: Any) -> None:
+def test_metrics(cluster: Cluster, spec: ClusterSpecification, findings: Findings) -> None:
     """Without metrics nobody sees a workload that runs wild, and autoscaling does not work."""
     if cluster.source == "manifests":
         raise NotApplicable("manifests do not show what runs in a cluster")
-    providers = spec.observability.metrics.providers
+    metrics = spec.observability and spec.observability.metrics
+    providers = metrics.providers if metrics else []
     findings.examined(max(len(providers), 1))
     if not providers:
         if not any(look_for(name, cluster).serving for name in KNOWN):
@@ -72,13 +81,13 @@ def test_metrics(cluster: Any, spec: Any, findings: Any) -> None:
             findings.add(None, path=provider, actual=found.what, expected="running and ready", message=what)
 
 
-def look_for(provider: str, cluster: Any) -> Found:
+def look_for(provider: str, cluster: Cluster) -> Found:
     """One provider, by what it serves."""
     name = provider.strip().lower()
     if name == "metrics-server":
         return metrics_api(cluster.list("APIService", "apiregistration.k8s.io"))
     matches = is_prometheus if name == "prometheus" else named(name)
-    idle = [pod for pod in cluster.list("Pod", "") if matches(pod)]
+    idle = [pod for pod in cluster.list("Pod", "") if isinstance(pod, Workload) and matches(pod)]
     if any(is_ready(pod) for pod in idle):
         return Found(True, "running")
     if idle:

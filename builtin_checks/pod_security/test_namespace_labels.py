@@ -22,12 +22,14 @@ listed as not evaluated, and the requirement does not pass.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_kspec import (
     RESERVED_NAMESPACES,
+    ClusterSpecification,
+    Findings,
     NamespaceLevels,
+    Namespaces,
     NotApplicable,
+    Requirement,
     check,
     pod_security_minor,
     pod_security_strictness,
@@ -61,8 +63,12 @@ def version_problem(actual: str | None, asked: str | None) -> str:
     return "" if good else f"{asked}, newer, or latest"
 
 
-def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: Any) -> None:
+def check_labels(
+    mode: str, asked: str, spec: ClusterSpecification, namespaces: Namespaces, findings: Findings
+) -> None:
     """Report every namespace whose labels for this mode ask for less than `asked`."""
+    if spec.pod_security is None:
+        raise NotApplicable("podSecurity is not set.")
     levels = NamespaceLevels(spec.pod_security)
     unknown = []
     for namespace in namespaces:
@@ -107,7 +113,9 @@ def check_labels(mode: str, asked: str, spec: Any, namespaces: Any, findings: An
     remediation=REMEDIATION,
     key="podSecurity.enforce",
 )
-def test_enforce(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+def test_enforce(
+    namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
+) -> None:
     """Without this label the API server admits pods that break the standard."""
     check_labels("enforce", str(requirement.value), spec, namespaces, findings)
 
@@ -119,7 +127,9 @@ def test_enforce(namespaces: Any, requirement: Any, spec: Any, findings: Any) ->
     remediation=REMEDIATION,
     key="podSecurity.audit",
 )
-def test_audit(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+def test_audit(
+    namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
+) -> None:
     """Without this label the audit log does not show which pods break the standard."""
     check_labels("audit", str(requirement.value), spec, namespaces, findings)
 
@@ -131,6 +141,8 @@ def test_audit(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> N
     remediation=REMEDIATION,
     key="podSecurity.warn",
 )
-def test_warn(namespaces: Any, requirement: Any, spec: Any, findings: Any) -> None:
+def test_warn(
+    namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
+) -> None:
     """Without this label whoever creates a pod, or a controller, is not told that it breaks the standard."""
     check_labels("warn", str(requirement.value), spec, namespaces, findings)

@@ -8,8 +8,6 @@ Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS K
 
 from __future__ import annotations
 
-from typing import Any
-
 from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
 
 CONTROL = PodSecurityControl(
@@ -35,10 +33,7 @@ CONTROL = PodSecurityControl(
     remediation=(
         "Set securityContext.privileged to false, or exempt the workload with a reason and an end date."
     ),
-    requirements=CONTROL.requirements,
     rule=CONTROL,
 )
-def test_privileged(workloads: Any, spec: Any, cluster: Any, findings: Any) -> None:
+def test_privileged() -> None:
     """A privileged container holds every capability and every device of its node."""
-    for rule, concerned in CONTROL.select(workloads, spec, cluster):
-        findings.apply(rule, concerned)

@@ -28,10 +28,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kspec import Permission, Requirement, check, forbidden_holdings, read_grants
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Findings,
+    Permission,
+    Rbac,
+    Requirement,
+    check,
+    forbidden_holdings,
+    read_grants,
+)
 
 
-def requirements(spec: Any) -> Iterator[Requirement]:
+def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(spec.rbac.forbidden_rules if spec.rbac else ()):
@@ -49,7 +59,7 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     "or exempt the binding with a reason and an end date.",
     requirements=requirements,
 )
-def test_forbidden_rules(requirement: Requirement, rbac: Any, cluster: Any, findings: Any) -> None:
+def test_forbidden_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
     """Whoever holds such access can read every secret, or grant itself anything: the cluster is theirs."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)

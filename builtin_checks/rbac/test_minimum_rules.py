@@ -17,12 +17,21 @@ only at the API server.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import Permission, Requirement, check, minimum_holder, read_grants
+from pytest_kspec import (
+    Cluster,
+    ClusterSpecification,
+    Findings,
+    Permission,
+    Rbac,
+    Requirement,
+    check,
+    minimum_holder,
+    read_grants,
+)
 
 
-def requirements(spec: Any) -> Iterator[Requirement]:
+def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(spec.rbac.minimum_rules if spec.rbac else ()):
@@ -39,7 +48,7 @@ def requirements(spec: Any) -> Iterator[Requirement]:
     remediation="Create a Role or ClusterRole with these verbs and bind it to those who need it.",
     requirements=requirements,
 )
-def test_minimum_rules(requirement: Requirement, rbac: Any, cluster: Any, findings: Any) -> None:
+def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
     """Where nobody may do the daily work with a role of its own, it is done as cluster-admin."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)

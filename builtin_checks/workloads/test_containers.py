@@ -24,12 +24,11 @@ are not asked of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from pytest_kspec import ForbiddenField, RequiredField, Requirement, check
+from pytest_kspec import ClusterSpecification, ForbiddenField, RequiredField, Requirement, check
 
 
-def entries(spec: Any, name: str) -> Iterator[Requirement]:
+def entries(spec: ClusterSpecification, name: str) -> Iterator[Requirement]:
     """One requirement an entry; a key that is listed again gets `#2`."""
     containers = spec.workloads.containers if spec.workloads else None
     seen: dict[str, int] = {}
@@ -40,12 +39,12 @@ def entries(spec: Any, name: str) -> Iterator[Requirement]:
         yield Requirement(f"{base}[{entry.key}{again}]", f"{base}[{index}]", entry)
 
 
-def required(spec: Any) -> Iterator[Requirement]:
+def required(spec: ClusterSpecification) -> Iterator[Requirement]:
     """Entries of workloads.containers.required."""
     return entries(spec, "required")
 
 
-def forbidden(spec: Any) -> Iterator[Requirement]:
+def forbidden(spec: ClusterSpecification) -> Iterator[Requirement]:
     """Entries of workloads.containers.forbidden."""
     return entries(spec, "forbidden")
 
@@ -68,9 +67,8 @@ def forbidden_rule(requirement: Requirement) -> ForbiddenField:
     requirements=required,
     rule=required_rule,
 )
-def test_required(requirement: Requirement, workloads: Any, findings: Any) -> None:
+def test_required() -> None:
     """A hardening setting protects only if no container is without it, init and ephemeral ones included."""
-    findings.apply(required_rule(requirement), workloads)
 
 
 @check(
@@ -81,6 +79,5 @@ def test_required(requirement: Requirement, workloads: Any, findings: Any) -> No
     requirements=forbidden,
     rule=forbidden_rule,
 )
-def test_forbidden(requirement: Requirement, workloads: Any, findings: Any) -> None:
+def test_forbidden() -> None:
     """One container with the setting is enough to reach the node or its neighbours."""
-    findings.apply(forbidden_rule(requirement), workloads)

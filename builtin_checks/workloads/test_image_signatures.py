@@ -16,9 +16,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pytest_kspec import ImageReference, PodShape, Violation, Workload, check, image_references, parse_image
+from pytest_kspec import (
+    Findings,
+    ImageReference,
+    PodShape,
+    Signatures,
+    Violation,
+    Workload,
+    Workloads,
+    check,
+    image_references,
+    parse_image,
+)
 
 NO_SIGNERS = (
     "requireSignatures asks for signatures but not by whom, and one by just anybody proves nothing: "
@@ -72,7 +83,7 @@ class Running(NamedTuple):
     remediation="Sign the image (cosign sign --key …), or name its signers in workloads.images.signatures.",
     key="workloads.images.requireSignatures",
 )
-def test_require_signatures(workloads: Any, signatures: Any, findings: Any) -> None:
+def test_require_signatures(workloads: Workloads, signatures: Signatures, findings: Findings) -> None:
     """A registry serves what was pushed to it last; a signature says who built it."""
     if not signatures.signers:
         findings.error(NO_SIGNERS)

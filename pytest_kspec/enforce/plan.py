@@ -19,6 +19,7 @@ from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.rules.base import Rule, ServiceRule
+from pytest_kspec.rules.body import made_rule
 from pytest_kspec.rules.podsecurity import (
     LEVELS,
     NEWEST_MINOR,
@@ -165,18 +166,18 @@ def _rules(
     elif isinstance(rule, PodSecurityControl):
         yield from _by_level(requirement, check, rule, spec, minor)
     else:
-        yield from _concrete(requirement, check, rule)
+        yield from _concrete(requirement, check)
 
 
-def _concrete(requirement: Requirement, check: Check, rule: object) -> Iterator[EnforcedRule]:
-    if not isinstance(rule, Rule | ServiceRule) and callable(rule):
-        rule = rule(requirement)
-    if not isinstance(rule, Rule | ServiceRule):
+def _concrete(requirement: Requirement, check: Check) -> Iterator[EnforcedRule]:
+    try:
+        rule = made_rule(check.rule, requirement)
+    except TypeError as error:
         raise CheckError(
-            f"check {check.id!r}: its rule is {type(rule).__name__}, which is none.",
+            f"check {check.id!r}: {error}",
             where=f"{check.path}:{check.line}",
             fix="Give a rule, or a function that makes one of a requirement.",
-        )
+        ) from error
     if isinstance(rule, Rule):
         yield EnforcedRule(requirement, check, rule, "pods")
     if isinstance(rule, ServiceRule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,16 @@ import pytest
 from pytest_kspec.errors import UsageError
 from pytest_kspec.model.check import Requirement
 from pytest_kspec.model.exemption import Exemptions
-from pytest_kspec.model.resources import Container, Resource, Resources, Workload
+from pytest_kspec.model.fixturetypes import (
+    Containers,
+    Namespaces,
+    NetworkPolicies,
+    Nodes,
+    Pods,
+    ResourceLister,
+    Services,
+    Workloads,
+)
 from pytest_kspec.model.spec import ClusterSpecification
 from pytest_kspec.session.collect import ComplianceItem
 from pytest_kspec.session.context import CheckContext, Cluster, Rbac, Signatures
@@ -60,43 +68,43 @@ def exemptions(kspec_context: CheckContext) -> Exemptions:
 
 
 @pytest.fixture
-def pods(kspec_context: CheckContext) -> Resources[Workload]:
+def pods(kspec_context: CheckContext) -> Pods:
     """Pods that run or may run."""
     return kspec_context.pods
 
 
 @pytest.fixture
-def workloads(kspec_context: CheckContext) -> Resources[Workload]:
+def workloads(kspec_context: CheckContext) -> Workloads:
     """Pods, and the pod templates of controllers."""
     return kspec_context.workloads
 
 
 @pytest.fixture
-def containers(kspec_context: CheckContext) -> Iterator[tuple[Workload, Container]]:
+def containers(kspec_context: CheckContext) -> Containers:
     """(workload, container) for every container of all three lists."""
     return kspec_context.containers
 
 
 @pytest.fixture
-def namespaces(kspec_context: CheckContext) -> Resources[Resource]:
+def namespaces(kspec_context: CheckContext) -> Namespaces:
     """Namespaces."""
     return kspec_context.namespaces
 
 
 @pytest.fixture
-def nodes(kspec_context: CheckContext) -> Resources[Resource]:
+def nodes(kspec_context: CheckContext) -> Nodes:
     """Nodes."""
     return kspec_context.nodes
 
 
 @pytest.fixture
-def services(kspec_context: CheckContext) -> Resources[Resource]:
+def services(kspec_context: CheckContext) -> Services:
     """Services."""
     return kspec_context.services
 
 
 @pytest.fixture
-def network_policies(kspec_context: CheckContext) -> Resources[Resource]:
+def network_policies(kspec_context: CheckContext) -> NetworkPolicies:
     """NetworkPolicies."""
     return kspec_context.network_policies
 
@@ -108,7 +116,7 @@ def rbac(kspec_context: CheckContext) -> Rbac:
 
 
 @pytest.fixture
-def resources(kspec_context: CheckContext) -> Callable[..., Resources[Resource]]:
+def resources(kspec_context: CheckContext) -> ResourceLister:
     """Objects of any kind, by `resources(kind, group=None)`."""
     return kspec_context.resources
 

@@ -121,16 +121,18 @@ def test_budgets_select_pods_and_not_deployments():
 
 
 def test_the_code_of_writing_checks_runs(tmp_path: Path) -> None:
-    first, budget, second, test = DOCS["writing-checks.md"].blocks("python")
+    first, budget, second, ports, test = DOCS["writing-checks.md"].blocks("python")
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "test_team_label.py").write_text(first, encoding="utf-8")
     (checks / "test_disruption_budget.py").write_text(budget, encoding="utf-8")
     (checks / "test_host_network.py").write_text(second, encoding="utf-8")
+    (checks / "test_ports.py").write_text(ports, encoding="utf-8")
     (tmp_path / "test_it.py").write_text(test, encoding="utf-8")
     (tmp_path / "test_budget.py").write_text(BUDGET_TEST, encoding="utf-8")
     run(Command("python -m pytest -q test_it.py test_budget.py", 0, False), tmp_path)
     run(Command("kspec explain acme.host-network --checks checks", 0, False), tmp_path)
+    run(Command("kspec explain acme.ports --checks checks", 0, False), tmp_path)
 
 
 def test_generated_pages_are_fresh() -> None:

@@ -127,6 +127,7 @@ def custom(rule):
     @check(id="acme.thing", title="t", severity="low", remediation="r", rule=rule)
     def test_thing(findings):
         """Why."""
+        assert findings
 
     return Catalog([Entry(getattr(test_thing, ATTRIBUTE), __import__("types").ModuleType("m"), False)])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_kspec import check
+from pytest_kspec import Nodes, check
 
 
 @check(
@@ -12,7 +12,7 @@ from pytest_kspec import check
     remediation="Add nodes.",
 )
 @pytest.mark.parametrize("role", ["worker", "control-plane"])
-def test_node_count(nodes, smallest, role):
+def test_node_count(nodes: Nodes, smallest: dict[str, int], role: str) -> None:
     """With one node of a kind, an upgrade is an outage. A plain assert is one finding about the cluster."""
     controls = [node for node in nodes if "node-role.kubernetes.io/control-plane" in node.labels]
     found = controls if role == "control-plane" else [node for node in nodes if node not in controls]

@@ -1,6 +1,6 @@
 """Team labels: the smallest check of one's own."""
 
-from pytest_kspec import check
+from pytest_kspec import Findings, Workloads, check
 
 
 @check(
@@ -10,7 +10,7 @@ from pytest_kspec import check
     controls={"acme": ["OPS-7"]},
     remediation="Add the label team=<name> to the workload.",
 )
-def test_team_label(workloads, findings):
+def test_team_label(workloads: Workloads, findings: Findings) -> None:
     """The pager reads this label; a workload without it pages nobody."""
     for workload in workloads:
         if "team" not in workload.labels:
