@@ -15,7 +15,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 # The tests start hundreds of interpreters: each would compile all that it imports, four times the work.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test fuzz test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno
+.PHONY: help setup demo test fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ picture: demo ## docs/images/report-*.png, from the demo (needs Chromium and pdf
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build
+
+mutants: $(READY) ## change the code and see whether tests notice (minutes a room; ARGS="webhook/breaker plan" for some)
+	@nice $(BIN)/python -m tools.mutants $(ARGS)
 
 test-cosign: $(READY) ## sign images with cosign itself and verify them (needs Go; minutes the first time)
 	$(BIN)/python -m tests.cosign

@@ -61,6 +61,19 @@ def test_the_window_slides(breaker, clock):
     assert breaker.state is State.OPEN
 
 
+def test_errors_of_more_than_a_minute_ago_no_longer_count(breaker, clock):
+    mixed = [False] * 10 + [True] * 9
+    run(breaker, *mixed)
+    clock.now += 60
+    run(breaker, *[False] * 10)
+    assert (breaker.error_rate, breaker.evaluations) == (0.0, 10)
+    clock.now += 60
+    run(breaker, *mixed)
+    assert (breaker.error_rate, breaker.state) == (9 / 19, State.CLOSED)
+    run(breaker, True)
+    assert breaker.state is State.OPEN
+
+
 def opened(breaker):
     run(breaker, *[True] * 10)
     assert breaker.state is State.OPEN

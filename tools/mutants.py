@@ -1,0 +1,82 @@
+"""`make mutants`: changes the code of a room, one thing at a time, and says which changes no test of it notices.
+
+mutmut takes one list of tests for everything, and first runs all of them; here each room has its own, in
+`pyproject.toml`. It works in `build/mutants`, on copies. What runs at import (a rule of a module, a decorated
+function) it does not change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "build" / "mutants"
+LINKED = (
+    "pytest_kspec",
+    "builtin_checks",
+    "tests",
+    "examples",
+    "docs",
+    "benchmarks",
+    "tools",
+    "README.md",
+    "CHANGELOG.md",
+)
+_RESULT = re.compile(r"^\s+(\S+): (.+)$", re.MULTILINE)
+
+
+def main(asked: list[str]) -> int:
+    """Run the rooms whose names begin with one of these, all without any; 1 where something survived."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    rooms: dict[str, list[str]] = tomllib.loads(project)["tool"]["kspec"]["mutants"]
+    chosen = [room for room in rooms if not asked or room.startswith(tuple(asked))]
+    if not chosen:
+        sys.exit(f"no room is called {' or '.join(asked)}; there are: {', '.join(rooms)}")
+    survived = False
+    for room in chosen:
+        found = _run(project, room, rooms[room])
+        bad = sorted(name for name, status in found.items() if status not in ("killed", "timeout"))
+        counts = ", ".join(f"{number} {status}" for status, number in Counter(found.values()).most_common())
+        sys.stdout.write(f"{room}: {len(bad)} of {len(found)} were not noticed ({counts})\n")
+        sys.stdout.writelines(f"  {name}: {found[name]}\n" for name in bad)
+        sys.stdout.flush()
+        survived = survived or bool(bad)
+    return int(survived)
+
+
+def _run(project: str, room: str, tests: list[str]) -> dict[str, str]:
+    """Status by name of a mutant. Raises SystemExit where the tests fail on the unchanged code."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    for name in LINKED:
+        (WORK / name).symlink_to(ROOT / name)
+    for key, value in (
+        ("only_mutate", [f"pytest_kspec/{room}"]),
+        ("pytest_add_cli_args_test_selection", tests),
+    ):
+        project = project.replace(f"{key} = []\n", f"{key} = {json.dumps(value)}\n")
+    (WORK / "pyproject.toml").write_text(project, encoding="utf-8")
+    mutmut = [sys.executable, "-m", "mutmut"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    run = subprocess.run(
+        [*mutmut, "run", "--max-children", "1"], cwd=WORK, env=environment, capture_output=True, text=True
+    )
+    said = subprocess.run(
+        [*mutmut, "results", "--all", "true"], cwd=WORK, env=environment, capture_output=True, text=True
+    )
+    found = dict(_RESULT.findall(said.stdout))
+    if run.returncode or not found:
+        sys.exit(f"{room}: mutmut did not run:\n{(run.stdout + run.stderr + said.stderr)[-3000:]}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
