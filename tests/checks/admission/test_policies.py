@@ -1,10 +1,13 @@
 """admission.policies: Kyverno policies of both API groups."""
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.admission.test_policies import KINDS
 from builtin_checks.admission.test_policies import test_policy_count as count_check
 from builtin_checks.admission.test_policies import test_required_policies as name_check
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told, verdict
 
@@ -15,21 +18,30 @@ UNSERVED = sorted({kind for _, kind in KINDS})
 PATH = "admission.policies.requiredPolicies[p]"
 
 
-def legacy(name="p", kind="ClusterPolicy", ns="", status=READY, rules=(VALIDATE,), **spec):
+def legacy(
+    name: str = "p",
+    kind: str = "ClusterPolicy",
+    ns: str = "",
+    status: Any = READY,
+    rules: Any = (VALIDATE,),
+    **spec: Any,
+) -> dict[str, Any]:
     return obj("kyverno.io/v1", kind, name, ns, spec={"rules": list(rules), **spec}, status=status)
 
 
-def current(name="p", kind="ValidatingPolicy", ns="", ready=True, **spec):
+def current(
+    name: str = "p", kind: str = "ValidatingPolicy", ns: str = "", ready: bool = True, **spec: Any
+) -> dict[str, Any]:
     status = {"conditionStatus": {"ready": ready}}
     return obj("policies.kyverno.io/v1", kind, name, ns, spec=spec, status=status)
 
 
-def named(*objects, **options):
+def named(*objects: Any, **options: Any) -> list[CheckResult]:
     spec = {"admission": {"policies": {"requiredPolicies": [{"name": "p"}]}}}
     return evaluate(name_check, objects=objects, spec=spec, **options)
 
 
-def counted(n, *objects, **options):
+def counted(n: int, *objects: Any, **options: Any) -> list[CheckResult]:
     return evaluate(
         count_check, objects=objects, spec={"admission": {"policies": {"minCount": n}}}, **options
     )
@@ -52,7 +64,7 @@ def counted(n, *objects, **options):
         current(kind="GeneratingPolicy"),
     ],
 )
-def test_ready_and_enforcing(policy):
+def test_ready_and_enforcing(policy: Any) -> None:
     assert (told(named(policy)), verdict(named(policy))) == ([], "pass")
 
 
@@ -113,28 +125,28 @@ def test_ready_and_enforcing(policy):
         ),
     ],
 )
-def test_not_ready_or_not_denying(policy, finding):
+def test_not_ready_or_not_denying(policy: Any, finding: Any) -> None:
     assert told(named(policy)) == [(f"{policy['kind']} p", *finding)]
 
 
-def test_one_of_two_kinds_of_that_name_is_enough():
+def test_one_of_two_kinds_of_that_name_is_enough() -> None:
     assert told(named(legacy(), current())) == []
 
 
-def test_missing():
+def test_missing() -> None:
     assert told(named(current("other"))) == [("cluster", PATH, None, "Kyverno policy p is missing")]
 
 
 @pytest.mark.parametrize(
     "policy", [legacy(kind="Policy", ns="shop"), current(kind="NamespacedValidatingPolicy", ns="shop")]
 )
-def test_a_policy_of_one_namespace_is_not_one_for_the_cluster(policy):
+def test_a_policy_of_one_namespace_is_not_one_for_the_cluster(policy: Any) -> None:
     assert told(named(policy)) == [
         ("cluster", PATH, "for namespace shop only", "Kyverno policy p is there for namespace shop only")
     ]
 
 
-def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_finding():
+def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_finding() -> None:
     message = "the cluster serves no policy of Kyverno (kyverno.io, policies.kyverno.io): nothing is enforced"
     assert told(named(missing=UNSERVED)) == [("cluster", PATH, None, message)]
     assert told(counted(1, missing=UNSERVED)) == [("cluster", "admission.policies.minCount", None, message)]
@@ -142,11 +154,11 @@ def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_
     assert told(named(current(), missing=only_current)) == []
 
 
-def test_w40_not_readable_is_an_error():
+def test_w40_not_readable_is_an_error() -> None:
     assert verdict(named(legacy(), denied=["clusterpolicies"])) == "error"
 
 
-def test_count_of_ready_policies_of_all_kinds():
+def test_count_of_ready_policies_of_all_kinds() -> None:
     policies = [
         legacy("a"),
         legacy("b", status=NOT_READY),
@@ -166,11 +178,11 @@ def test_count_of_ready_policies_of_all_kinds():
     ]
 
 
-def test_no_count_asked():
+def test_no_count_asked() -> None:
     assert counted(0) == []
 
 
-def test_manifests_have_no_status():
+def test_manifests_have_no_status() -> None:
     policy = current()
     del policy["status"]
     assert told(named(policy, kind="manifests")) == []

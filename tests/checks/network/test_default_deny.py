@@ -1,8 +1,11 @@
 """network.defaultDeny: what NetworkPolicies of a namespace do together."""
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.network.test_default_deny import test_default_deny as check
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, policy, told, verdict
 
@@ -10,11 +13,11 @@ SPEC = {"network": {"defaultDeny": True}}
 BOTH = ["Ingress", "Egress"]
 
 
-def run(*policies, **options):
+def run(*policies: Any, **options: Any) -> list[CheckResult]:
     return evaluate(check, objects=[namespace("shop"), *policies], spec=SPEC, **options)
 
 
-def missing(direction, actual):
+def missing(direction: str, actual: Any) -> tuple[str, str, Any, str]:
     return (
         "Namespace shop",
         f"networkPolicies.{direction}",
@@ -68,18 +71,18 @@ def missing(direction, actual):
         ),
     ],
 )
-def test_denies(policies):
+def test_denies(policies: Any) -> None:
     assert (told(run(*policies)), verdict(run(*policies))) == ([], "pass")
 
 
-def test_no_policy_at_all():
+def test_no_policy_at_all() -> None:
     assert told(run()) == [
         missing("egress", "no NetworkPolicy for egress"),
         missing("ingress", "no NetworkPolicy for ingress"),
     ]
 
 
-def test_policies_of_another_namespace_do_not_count():
+def test_policies_of_another_namespace_do_not_count() -> None:
     results = run(policy("deny", "other", policyTypes=BOTH))
     assert told(results) == [
         missing("egress", "no NetworkPolicy for egress"),
@@ -87,18 +90,18 @@ def test_policies_of_another_namespace_do_not_count():
     ]
 
 
-def test_w31_allow_all_ingress_with_an_empty_selector_is_no_default_deny():
+def test_w31_allow_all_ingress_with_an_empty_selector_is_no_default_deny() -> None:
     results = run(policy("open", "shop", policyTypes=BOTH, ingress=[{}]))
     assert told(results) == [missing("ingress", "NetworkPolicy open allowing all ingress of all pods")]
 
 
-def test_w31_deny_for_ingress_only_is_not_enough():
+def test_w31_deny_for_ingress_only_is_not_enough() -> None:
     assert told(run(policy("deny", "shop", policyTypes=["Ingress"]))) == [
         missing("egress", "no NetworkPolicy for egress")
     ]
 
 
-def test_w31_egress_list_does_not_count_for_a_policy_of_type_ingress():
+def test_w31_egress_list_does_not_count_for_a_policy_of_type_ingress() -> None:
     results = run(policy("deny", "shop", policyTypes=["Ingress"], egress=[]))
     assert told(results) == [missing("egress", "no NetworkPolicy for egress")]
 
@@ -114,7 +117,7 @@ def test_w31_egress_list_does_not_count_for_a_policy_of_type_ingress():
         {"to": [{"ipBlock": {"cidr": "::/0", "except": []}}]},
     ],
 )
-def test_policies_add_so_that_allow_everything_defeats_a_default_deny(rule):
+def test_policies_add_so_that_allow_everything_defeats_a_default_deny(rule: Any) -> None:
     results = run(
         policy("deny", "shop", policyTypes=BOTH),
         policy("open", "shop", policyTypes=["Egress"], egress=[rule]),
@@ -122,7 +125,7 @@ def test_policies_add_so_that_allow_everything_defeats_a_default_deny(rule):
     assert told(results) == [missing("egress", "NetworkPolicy open allowing all egress of all pods")]
 
 
-def test_egress_rules_make_an_untyped_policy_one_for_egress():
+def test_egress_rules_make_an_untyped_policy_one_for_egress() -> None:
     results = run(
         policy("both", "shop", egress=[{"ports": [{"port": 443}]}]), policy("deny", "shop", policyTypes=BOTH)
     )
@@ -133,7 +136,7 @@ def test_egress_rules_make_an_untyped_policy_one_for_egress():
     ]
 
 
-def test_a_policy_for_some_pods_is_named():
+def test_a_policy_for_some_pods_is_named() -> None:
     results = run(policy("web", "shop", podSelector={"matchLabels": {"app": "web"}}, policyTypes=BOTH))
     assert told(results) == [
         missing("egress", "NetworkPolicy web selecting only some pods"),
@@ -141,7 +144,7 @@ def test_a_policy_for_some_pods_is_named():
     ]
 
 
-def test_every_namespace_counts_system_ones_too():
+def test_every_namespace_counts_system_ones_too() -> None:
     results = evaluate(
         check,
         objects=[namespace("kube-system"), namespace("shop"), policy("deny", "shop", policyTypes=BOTH)],
@@ -154,19 +157,19 @@ def test_every_namespace_counts_system_ones_too():
     "spec",
     [{"podSelector": "all"}, {"ingress": {}}, {"policyTypes": "Ingress"}, {"ingress": ["x"]}, {"egress": 1}],
 )
-def test_malformed_policy_is_an_error(spec):
+def test_malformed_policy_is_an_error(spec: Any) -> None:
     assert verdict(run(policy("odd", "shop", **spec), policy("deny", "shop", policyTypes=BOTH))) == "error"
 
 
-def test_not_readable_is_an_error():
+def test_not_readable_is_an_error() -> None:
     assert verdict(run(denied=["networkpolicies"])) == "error"
 
 
-def test_not_asked_for():
+def test_not_asked_for() -> None:
     assert evaluate(check, objects=[namespace("shop")], spec={"network": {"defaultDeny": False}}) == []
 
 
-def test_nobody_is_offered_to_cut_off_the_dns_of_the_cluster():
+def test_nobody_is_offered_to_cut_off_the_dns_of_the_cluster() -> None:
     (result,) = evaluate(check, objects=[namespace("kube-system"), namespace("shop")], spec=SPEC)
     fixable = {(finding.resource.name, finding.fix is not None) for finding in result.findings}
     assert fixable == {("kube-system", False), ("shop", True)}

@@ -1,8 +1,11 @@
 """network.disallowedPorts."""
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.network.test_disallowed_ports import test_disallowed_ports as check
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told, verdict
 
@@ -10,24 +13,24 @@ SPEC = {"network": {"disallowedPorts": [22, 3389]}}
 MUST = "must be a port other than 22, 3389"
 
 
-def run(*objects):
+def run(*objects: Any) -> list[CheckResult]:
     return evaluate(check, objects=objects, spec=SPEC)
 
 
-def pod(name="p", **lists):
+def pod(name: Any = "p", **lists: Any) -> dict[str, Any]:
     containers = {"containers": [{"name": "app", "image": "a"}], **lists}
     return obj("v1", "Pod", name, "shop", spec=containers)
 
 
-def service(**spec):
+def service(**spec: Any) -> dict[str, Any]:
     return obj("v1", "Service", "s", "shop", spec=spec)
 
 
-def container(*ports):
+def container(*ports: Any) -> dict[str, Any]:
     return {"name": "c", "image": "i", "ports": list(ports)}
 
 
-def test_w32_service_ports_are_findings():
+def test_w32_service_ports_are_findings() -> None:
     results = run(
         service(
             type="NodePort",
@@ -47,7 +50,7 @@ def test_w32_service_ports_are_findings():
 
 
 @pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers"])
-def test_ports_of_all_three_container_lists(field):
+def test_ports_of_all_three_container_lists(field: str) -> None:
     results = run(
         pod(
             **{
@@ -63,7 +66,7 @@ def test_ports_of_all_three_container_lists(field):
     ]
 
 
-def test_templates_of_controllers():
+def test_templates_of_controllers() -> None:
     template = {
         "metadata": {"labels": {"a": "b"}},
         "spec": {"containers": [container({"containerPort": 22})]},
@@ -74,7 +77,7 @@ def test_templates_of_controllers():
     ]
 
 
-def test_other_ports_pass():
+def test_other_ports_pass() -> None:
     results = run(
         pod(containers=[container({"containerPort": 8022})]),
         service(ports=[{"port": 222, "targetPort": "ssh"}]),
@@ -92,5 +95,5 @@ def test_other_ports_pass():
         service(ports="22"),
     ],
 )
-def test_malformed_ports_are_an_error(odd):
+def test_malformed_ports_are_an_error(odd: Any) -> None:
     assert verdict(run(odd)) == "error"

@@ -1,5 +1,7 @@
 """network.allowedServiceTypes."""
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.network.test_service_types import test_service_types as check
@@ -9,11 +11,11 @@ from tests.checks.objects import obj, told, verdict
 SPEC = {"network": {"allowedServiceTypes": ["ClusterIP", "ExternalName"]}}
 
 
-def service(name, **spec):
+def service(name: str, **spec: Any) -> dict[str, Any]:
     return obj("v1", "Service", name, "shop", spec=spec)
 
 
-def test_w32_other_types_are_findings():
+def test_w32_other_types_are_findings() -> None:
     objects = [
         service("a", type="ClusterIP"),
         service("b"),
@@ -38,7 +40,7 @@ def test_w32_other_types_are_findings():
     ]
 
 
-def test_unset_type_is_cluster_ip():
+def test_unset_type_is_cluster_ip() -> None:
     results = evaluate(
         check, objects=[service("a")], spec={"network": {"allowedServiceTypes": ["LoadBalancer"]}}
     )
@@ -47,12 +49,12 @@ def test_unset_type_is_cluster_ip():
     ]
 
 
-def test_malformed_type_is_an_error():
+def test_malformed_type_is_an_error() -> None:
     assert verdict(evaluate(check, objects=[service("a", type=3)], spec=SPEC)) == "error"
 
 
 @pytest.mark.parametrize("spec", ["", [], 0, False, "text"])
-def test_a_spec_that_is_no_map_was_not_looked_at(spec):
+def test_a_spec_that_is_no_map_was_not_looked_at(spec: Any) -> None:
     objects = [service("bad", type="NodePort"), obj("v1", "Service", "odd", "shop", spec=spec)]
     result = evaluate(check, objects=objects, spec=SPEC)
     assert verdict(result) == "error"

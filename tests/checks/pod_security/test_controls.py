@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
-from tests.checks.pod_security.cases import CASES
+from tests.checks.pod_security.cases import CASES, Case
 from tests.rules.pod_security import CHECKS, CONTROLS
 
 
-def pod(spec, annotations):
+def pod(spec: Any, annotations: Any) -> dict[str, Any]:
     metadata = {"name": "web", "namespace": "shop", "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def run(case):
+def run(case: Case) -> CheckResult:
     spec = {"podSecurity": {"enforce": case.level, "version": case.version}}
     (result,) = evaluate(CHECKS[case.control], objects=[pod(case.spec, case.annotations)], spec=spec)
     return result
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.control}-{case.level}-{case.version}")
-def test_findings(case):
+def test_findings(case: Case) -> None:
     result = run(case)
 
     assert (result.verdict, result.reason) == ("fail" if case.found else "pass", "")
@@ -30,13 +33,13 @@ def test_findings(case):
     assert {str(finding.resource) for finding in result.findings} <= {"Pod shop/web"}
 
 
-def test_every_control_has_passing_and_failing_cases():
+def test_every_control_has_passing_and_failing_cases() -> None:
     assert {(case.control, bool(case.found)) for case in CASES} == {
         (control, outcome) for control in CONTROLS for outcome in (True, False)
     }
 
 
-def test_every_version_step_has_cases_on_both_sides():
+def test_every_version_step_has_cases_on_both_sides() -> None:
     cases = {(case.control, case.version) for case in CASES}
     for name, control in CONTROLS.items():
         for minor in control.revisions.revisions:
@@ -68,7 +71,7 @@ def test_every_version_step_has_cases_on_both_sides():
         ("procMount", "unset or Default, unless spec.hostUsers is false"),
     ],
 )
-def test_expected_says_what_is_allowed(control, expected):
+def test_expected_says_what_is_allowed(control: str, expected: Any) -> None:
     case = next(case for case in reversed(CASES) if case.control == control and case.found)
     (result,) = evaluate(
         CHECKS[control],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.testing import evaluate
@@ -35,16 +37,18 @@ PRIVILEGED = {"containers": [{"name": "app", "securityContext": {"privileged": T
 PLAIN = {"containers": [{"name": "app"}]}
 
 
-def pod(namespace, spec=PRIVILEGED):
+def pod(namespace: str, spec: Any = PRIVILEGED) -> dict[str, Any]:
     metadata = {"name": "web", "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def exempt(namespace, level, **fields):
+def exempt(namespace: str, level: str, **fields: Any) -> dict[str, Any]:
     return {"namespace": namespace, "level": level, "reason": "agreed", **fields}
 
 
-def run(control, *objects, server="v1.37.0", kind="live", **pod_security):
+def run(
+    control: str, *objects: Any, server: str = "v1.37.0", kind: str = "live", **pod_security: Any
+) -> list[tuple[str, str, list[str]]]:
     spec = {"podSecurity": {"enforce": "baseline", **pod_security}}
     results = evaluate(CHECKS[control], objects=objects, spec=spec, version=server, kind=kind)
     return [(r.verdict, r.reason, [str(f.resource) for f in r.findings]) for r in results]
@@ -74,13 +78,13 @@ def run(control, *objects, server="v1.37.0", kind="live", **pod_security):
         ({"enforce": "baseline", "exemptions": [exempt("a", "restricted")]}, RESTRICTED | REPLACED),
     ],
 )
-def test_what_is_collected(pod_security, expected):
+def test_what_is_collected(pod_security: Any, expected: Any) -> None:
     spec = {"podSecurity": pod_security}
 
     assert {name for name, check in CHECKS.items() if evaluate(check, spec=spec)} == expected
 
 
-def test_pods_and_templates_are_examined():
+def test_pods_and_templates_are_examined() -> None:
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -109,7 +113,7 @@ def test_pods_and_templates_are_examined():
         ([exempt("a", "baseline"), exempt("*", "privileged")], ["Pod a/web"]),
     ],
 )
-def test_exempted_namespaces(exemptions, found):
+def test_exempted_namespaces(exemptions: Any, found: Any) -> None:
     ((verdict, reason, resources),) = run("privileged", pod("a"), pod("b"), exemptions=exemptions)
 
     # Where nothing is left to examine there is nothing to pass.
@@ -117,7 +121,7 @@ def test_exempted_namespaces(exemptions, found):
     assert (verdict, reason, resources) == (*expected, found)
 
 
-def test_an_exempted_namespace_is_held_to_its_own_level():
+def test_an_exempted_namespace_is_held_to_its_own_level() -> None:
     objects = [pod("strict", PLAIN), pod("loose", PLAIN)]
     exemptions = [exempt("loose", "baseline")]
 
@@ -148,7 +152,9 @@ def test_an_exempted_namespace_is_held_to_its_own_level():
         ("v1.99", "v1.20.0", "live", "fail"),
     ],
 )
-def test_the_version_is_the_asked_one_else_that_of_the_cluster(asked, server, kind, expected):
+def test_the_version_is_the_asked_one_else_that_of_the_cluster(
+    asked: Any, server: str, kind: str, expected: Any
+) -> None:
     spec = {"containers": [{"name": "app", "livenessProbe": {"httpGet": {"host": "x"}}}]}
     version = {"version": asked} if asked else {}
     ((verdict, reason, _),) = run(
@@ -163,7 +169,7 @@ def test_the_version_is_the_asked_one_else_that_of_the_cluster(asked, server, ki
     )
 
 
-def test_a_server_version_that_cannot_be_read_is_an_error():
+def test_a_server_version_that_cannot_be_read_is_an_error() -> None:
     ((verdict, reason, _),) = run("privileged", pod("a"), server="devel")
 
     assert verdict == "error"
@@ -173,7 +179,7 @@ def test_a_server_version_that_cannot_be_read_is_an_error():
     )
 
 
-def test_an_impossible_type_is_an_error_and_the_other_pods_are_still_examined():
+def test_an_impossible_type_is_an_error_and_the_other_pods_are_still_examined() -> None:
     broken = pod("a", {"containers": [{"name": "app", "securityContext": {"privileged": "yes"}}]})
     spec = {"podSecurity": {"enforce": "baseline"}}
     (result,) = evaluate(CHECKS["privileged"], objects=[broken, pod("b")], spec=spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.pod_security import test_namespace_labels as labels
@@ -11,12 +13,12 @@ MODES = {"enforce": labels.test_enforce, "audit": labels.test_audit, "warn": lab
 PREFIX = "pod-security.kubernetes.io/"
 
 
-def namespace(name, **given):
+def namespace(name: str, **given: Any) -> dict[str, Any]:
     metadata = {"name": name, "labels": {f"{PREFIX}{mode.replace('_', '-')}": v for mode, v in given.items()}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-def run(mode, *namespaces, denied=(), **pod_security):
+def run(mode: str, *namespaces: Any, denied: Any = (), **pod_security: Any) -> tuple[str, list[Any]]:
     (result,) = evaluate(MODES[mode], objects=namespaces, spec={"podSecurity": pod_security}, denied=denied)
     found = [
         (f.resource.name, f.path.removeprefix("metadata.labels"), f.actual, f.expected)
@@ -42,7 +44,7 @@ def run(mode, *namespaces, denied=(), **pod_security):
         ("privileged", "", "privileged or stricter"),
     ],
 )
-def test_level(mode, asked, actual, expected):
+def test_level(mode: str, asked: Any, actual: Any, expected: Any) -> None:
     given = {} if actual is None else {mode: actual}
 
     assert run(mode, namespace("shop", **given), **{mode: asked}) == (
@@ -69,7 +71,7 @@ def test_level(mode, asked, actual, expected):
         ("latest", "v1.37", "latest"),
     ],
 )
-def test_version(asked, actual, expected):
+def test_version(asked: Any, actual: Any, expected: Any) -> None:
     given = {} if actual is None else {"enforce_version": actual}
     asks = {} if asked is None else {"version": asked}
 
@@ -80,7 +82,7 @@ def test_version(asked, actual, expected):
     )
 
 
-def test_every_namespace_is_named_and_none_is_left_out():
+def test_every_namespace_is_named_and_none_is_left_out() -> None:
     names = ["default", "kube-system", "shop"]
 
     verdict, found = run("enforce", *map(namespace, names), enforce="baseline")
@@ -100,7 +102,7 @@ def test_every_namespace_is_named_and_none_is_left_out():
         ("warn", "baseline", "restricted", "baseline", None),
     ],
 )
-def test_exempted_namespaces(mode, asked, exempted, actual, expected):
+def test_exempted_namespaces(mode: str, asked: Any, exempted: Any, actual: Any, expected: Any) -> None:
     given = {} if actual is None else {mode: actual}
     exemption = {"namespace": "sh*", "level": exempted, "reason": "agreed"}
 
@@ -109,7 +111,7 @@ def test_exempted_namespaces(mode, asked, exempted, actual, expected):
     )
 
 
-def test_an_expired_exemption_does_not_count():
+def test_an_expired_exemption_does_not_count() -> None:
     exemption = {"namespace": "shop", "level": "baseline", "reason": "agreed", "expiresAt": "2020-01-01"}
 
     assert run(
@@ -120,11 +122,11 @@ def test_an_expired_exemption_does_not_count():
     )
 
 
-def test_namespaces_that_may_not_be_listed_are_an_error():
+def test_namespaces_that_may_not_be_listed_are_an_error() -> None:
     assert run("enforce", denied=["namespaces"], enforce="baseline") == ("error", [])
 
 
-def test_what_kubernetes_keeps_for_itself_is_found_but_a_person_decides():
+def test_what_kubernetes_keeps_for_itself_is_found_but_a_person_decides() -> None:
     objects = [namespace("kube-system"), namespace("shop")]
     (result,) = evaluate(
         MODES["enforce"], objects=objects, spec={"podSecurity": {"enforce": "baseline"}}, denied=()

@@ -1,8 +1,11 @@
 """rbac.forbiddenRules: what is granted, to whom."""
 
+from typing import Any
+
 import pytest
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as check
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule, told, verdict
 
@@ -12,7 +15,7 @@ ADMIN = role("cluster-admin", EVERYTHING, rule("*", urls="*"), labels=DEFAULT)
 ADMIN_BINDING = binding("cluster-admin", "ClusterRole/cluster-admin", "Group/system:masters", labels=DEFAULT)
 
 
-def spec(group, resource, *verbs):
+def spec(group: str, resource: str, *verbs: Any) -> dict[str, Any]:
     return {"rbac": {"forbiddenRules": [{"apiGroup": group, "resource": resource, "verbs": list(verbs)}]}}
 
 
@@ -20,17 +23,17 @@ SECRETS = spec("", "secrets", "get", "list")
 WILDCARDS = spec("*", "*", "*")
 
 
-def run(asked, *objects, **options):
+def run(asked: Any, *objects: Any, **options: Any) -> list[CheckResult]:
     return evaluate(check, objects=objects, spec=asked, **options)
 
 
-def reads(role_rule, asked=SECRETS):
+def reads(role_rule: Any, asked: Any = SECRETS) -> bool:
     """Whether a binding of jane to a role with this rule is a finding."""
     results = run(asked, role("r", role_rule), binding("b", "ClusterRole/r", "User/jane"))
     return verdict(results) == "fail"
 
 
-def test_a_binding_is_the_finding_and_says_everything():
+def test_a_binding_is_the_finding_and_says_everything() -> None:
     results = run(
         SECRETS,
         role("pods", rule("get", "", "pods"), rule("get,list,watch", "", "secrets"), ns="shop"),
@@ -49,7 +52,7 @@ def test_a_binding_is_the_finding_and_says_everything():
     assert [f.expected for f in results[0].findings] == ["no grant of get, list on secrets (core)"] * 2
 
 
-def test_a_service_account_without_namespace_is_of_the_bindings_namespace():
+def test_a_service_account_without_namespace_is_of_the_bindings_namespace() -> None:
     raw = binding("b", "ClusterRole/r", ns="shop")
     raw["subjects"] = [{"kind": "ServiceAccount", "name": "runner"}]
     (finding,) = told(run(SECRETS, role("r", rule("get", "", "secrets")), raw))
@@ -58,20 +61,20 @@ def test_a_service_account_without_namespace_is_of_the_bindings_namespace():
     )
 
 
-def test_w38_a_role_with_wildcards_grants_get_on_secrets():
+def test_w38_a_role_with_wildcards_grants_get_on_secrets() -> None:
     assert reads(rule("*", "", "*"))
     assert reads(rule("get", "*", "secrets"))
     assert reads(rule("*", "apps,*", "pods,secrets"))
 
 
-def test_w38_default_cluster_admin_does_not_fail_everything():
+def test_w38_default_cluster_admin_does_not_fail_everything() -> None:
     assert (told(run(WILDCARDS, ADMIN, ADMIN_BINDING)), verdict(run(WILDCARDS, ADMIN, ADMIN_BINDING))) == (
         [],
         "pass",
     )
 
 
-def test_w38_a_subject_added_to_the_default_binding_is_a_finding():
+def test_w38_a_subject_added_to_the_default_binding_is_a_finding() -> None:
     added = binding(
         "cluster-admin",
         "ClusterRole/cluster-admin",
@@ -91,12 +94,12 @@ def test_w38_a_subject_added_to_the_default_binding_is_a_finding():
     ]
 
 
-def test_w38_another_binding_to_cluster_admin_is_a_finding():
+def test_w38_another_binding_to_cluster_admin_is_a_finding() -> None:
     results = run(WILDCARDS, ADMIN, ADMIN_BINDING, binding("ops", "ClusterRole/cluster-admin", "Group/ops"))
     assert [f[:2] for f in told(results)] == [("ClusterRoleBinding ops", "subjects[0]")]
 
 
-def test_the_bootstrapping_label_alone_excuses_nothing():
+def test_the_bootstrapping_label_alone_excuses_nothing() -> None:
     forged = binding("ops", "ClusterRole/cluster-admin", "User/mallory", labels=DEFAULT)
     rebound = binding(
         "system:basic-user", "ClusterRole/cluster-admin", "Group/system:authenticated", labels=DEFAULT
@@ -107,12 +110,12 @@ def test_the_bootstrapping_label_alone_excuses_nothing():
     ]
 
 
-def test_default_bindings_without_the_label_are_ordinary_but_masters_stay_masters():
+def test_default_bindings_without_the_label_are_ordinary_but_masters_stay_masters() -> None:
     unlabelled = binding("cluster-admin", "ClusterRole/cluster-admin", "Group/system:masters", "User/x")
     assert [f[1] for f in told(run(WILDCARDS, ADMIN, unlabelled))] == ["subjects[1]"]
 
 
-def test_controllers_of_kubernetes_are_told_apart():
+def test_controllers_of_kubernetes_are_told_apart() -> None:
     objects = [
         role("system:controller:generic-garbage-collector", rule("delete,get", "*", "*"), labels=DEFAULT),
         binding(
@@ -135,8 +138,8 @@ def test_controllers_of_kubernetes_are_told_apart():
     ]
 
 
-def test_a_default_role_of_everybody_that_was_widened_is_a_finding():
-    def discovery(*more):
+def test_a_default_role_of_everybody_that_was_widened_is_a_finding() -> None:
+    def discovery(*more: Any) -> list[dict[str, Any]]:
         return [
             role("system:discovery", rule("get", urls="/api,/api/*,/version"), *more, labels=DEFAULT),
             binding(
@@ -153,7 +156,7 @@ def test_a_default_role_of_everybody_that_was_widened_is_a_finding():
     assert finding[2].endswith(" by ClusterRole system:discovery rules[1]: get on secrets (core)")
 
 
-def test_unbound_roles_and_dangling_bindings_grant_nothing():
+def test_unbound_roles_and_dangling_bindings_grant_nothing() -> None:
     objects = [
         role("r", EVERYTHING),
         role("local", EVERYTHING, ns="shop"),
@@ -165,7 +168,7 @@ def test_unbound_roles_and_dangling_bindings_grant_nothing():
     assert (told(run(WILDCARDS, *objects)), verdict(run(WILDCARDS, *objects))) == ([], "pass")
 
 
-def test_resource_names_are_a_narrower_grant_that_is_said():
+def test_resource_names_are_a_narrower_grant_that_is_said() -> None:
     results = run(
         SECRETS,
         role("r", rule("get", "", "secrets", names="db,tls")),
@@ -224,7 +227,7 @@ def test_resource_names_are_a_narrower_grant_that_is_said():
         (("", "secrets", "get"), ("escalate", "rbac.authorization.k8s.io", "clusterroles"), False),
     ],
 )
-def test_matching(asked, granted, found):
+def test_matching(asked: Any, granted: Any, found: Any) -> None:
     assert reads(rule(*granted), spec(*asked)) is found
 
 
@@ -242,7 +245,7 @@ def test_matching(asked, granted, found):
         ("/debug/*", "/metrics/*", False),
     ],
 )
-def test_paths(path, granted, found):
+def test_paths(path: str, granted: Any, found: Any) -> None:
     assert reads(rule("get", urls=granted), spec("", path, "get")) is found
 
 
@@ -285,12 +288,12 @@ BIND = spec("rbac.authorization.k8s.io", "clusterroles", "bind")
         (spec("", "secrets", "deletecollection"), ("deletecollection", "", "secrets", "a"), False),
     ],
 )
-def test_what_a_role_binding_grants(asked, granted, found):
+def test_what_a_role_binding_grants(asked: Any, granted: Any, found: Any) -> None:
     results = run(asked, role("r", rule(*granted)), binding("b", "ClusterRole/r", "User/jane", ns="shop"))
     assert (verdict(results) == "fail") is found
 
 
-def test_constrained_impersonation_is_said_as_it_is_written():
+def test_constrained_impersonation_is_said_as_it_is_written() -> None:
     results = run(
         spec("*", "*", "impersonate"),
         role("r", rule("impersonate:user-info", "authentication.k8s.io", "users")),
@@ -302,7 +305,7 @@ def test_constrained_impersonation_is_said_as_it_is_written():
     ]
 
 
-def test_one_role_is_read_for_each_kind_of_binding():
+def test_one_role_is_read_for_each_kind_of_binding() -> None:
     objects = [
         role("r", rule("get,bind", "rbac.authorization.k8s.io", "clusterroles")),
         binding("everywhere", "ClusterRole/r", "User/jane"),
@@ -315,7 +318,7 @@ def test_one_role_is_read_for_each_kind_of_binding():
     ]
 
 
-def test_paths_and_cluster_scoped_resources_are_not_granted_by_role_bindings():
+def test_paths_and_cluster_scoped_resources_are_not_granted_by_role_bindings() -> None:
     objects = [
         role("r", rule("*", "*", "*"), rule("*", urls="*")),
         binding("b", "ClusterRole/r", "User/jane", ns="shop"),
@@ -325,7 +328,7 @@ def test_paths_and_cluster_scoped_resources_are_not_granted_by_role_bindings():
     assert len(told(run(spec("", "namespaces", "delete"), *objects))) == 1
 
 
-def test_aggregated_rules_count_also_where_no_controller_filled_them_in():
+def test_aggregated_rules_count_also_where_no_controller_filled_them_in() -> None:
     objects = [
         role(
             "monitoring",
@@ -345,8 +348,8 @@ def test_aggregated_rules_count_also_where_no_controller_filled_them_in():
     assert [f[2] for f in told(run(SECRETS, *objects))] == [f"User jane by {written}"]
 
 
-def test_aggregation_circles_end():
-    def selects(label):
+def test_aggregation_circles_end() -> None:
+    def selects(label: str) -> dict[str, Any]:
         return {"clusterRoleSelectors": [{"matchLabels": {"is": label}}]}
 
     objects = [
@@ -372,11 +375,11 @@ def test_aggregation_circles_end():
         {**binding("b", "ClusterRole/r", "User/jane"), "roleRef": "r"},
     ],
 )
-def test_malformed_objects_are_errors(odd):
+def test_malformed_objects_are_errors(odd: Any) -> None:
     assert verdict(run(SECRETS, role("other"), odd)) == "error"
 
 
-def test_ids():
+def test_ids() -> None:
     asked = [
         {"apiGroup": "", "resource": "secrets", "verbs": ["get"]},
         {"apiGroup": "", "resource": "secrets", "verbs": ["list"]},
@@ -392,7 +395,7 @@ def test_ids():
     }
 
 
-def test_manifests_need_not_hold_the_roles_of_the_api_server_but_every_other_role():
+def test_manifests_need_not_hold_the_roles_of_the_api_server_but_every_other_role() -> None:
     admin = run(WILDCARDS, binding("b", "ClusterRole/cluster-admin", "User/jane"), kind="manifests")
     assert [f[2] for f in told(admin)] == ["User jane by ClusterRole cluster-admin rules[0]: * on * (*)"]
     roles = {"view": False, "edit": True, "admin": True, "system:node": True, "system:discovery": False}
@@ -409,7 +412,7 @@ def test_manifests_need_not_hold_the_roles_of_the_api_server_but_every_other_rol
         assert f"{role_name.replace('/', ' ')} is not in the manifests" in unknown[0].reason
 
 
-def test_a_role_of_the_manifests_stands_before_and_adds_to_those_of_the_api_server():
+def test_a_role_of_the_manifests_stands_before_and_adds_to_those_of_the_api_server() -> None:
     edit = [role("edit", rule("get", "", "pods")), binding("b", "ClusterRole/edit", "User/j")]
     assert verdict(run(SECRETS, *edit, kind="manifests")) == "pass"
     added = role(

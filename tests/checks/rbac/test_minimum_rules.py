@@ -1,6 +1,9 @@
 """rbac.minimumRules: somebody was granted it on purpose."""
 
+from typing import Any
+
 from builtin_checks.rbac.test_minimum_rules import test_minimum_rules as check
+from pytest_kspec.model.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule, told, verdict
 
@@ -9,12 +12,14 @@ KEY = "rbac.minimumRules[core/configmaps]"
 NOBODY = "nobody is granted get, list on configmaps (core)"
 
 
-def run(*objects, group="", resource="configmaps", verbs=("get", "list"), **options):
+def run(
+    *objects: Any, group: str = "", resource: str = "configmaps", verbs: Any = ("get", "list"), **options: Any
+) -> list[CheckResult]:
     rules = [{"apiGroup": group, "resource": resource, "verbs": list(verbs)}]
     return evaluate(check, objects=objects, spec={"rbac": {"minimumRules": rules}}, **options)
 
 
-def test_w39_cluster_admin_and_system_roles_satisfy_no_minimum():
+def test_w39_cluster_admin_and_system_roles_satisfy_no_minimum() -> None:
     results = run(
         role("cluster-admin", rule("*", "*", "*"), labels=DEFAULT),
         role("system:aggregate-to-view", rule("get,list,watch", "", "configmaps"), labels=DEFAULT),
@@ -31,11 +36,11 @@ def test_w39_cluster_admin_and_system_roles_satisfy_no_minimum():
     assert told(results) == [("cluster", KEY, None, NOBODY)]
 
 
-def test_unbound_roles_grant_nothing():
+def test_unbound_roles_grant_nothing() -> None:
     assert told(run(role("reader", rule("get,list", "", "configmaps")))) == [("cluster", KEY, None, NOBODY)]
 
 
-def test_granted_in_the_cluster_or_in_a_namespace():
+def test_granted_in_the_cluster_or_in_a_namespace() -> None:
     reader = role("reader", rule("get,list", "", "configmaps,pods"))
     assert verdict(run(reader, binding("b", "ClusterRole/reader", "Group/devs"))) == "pass"
     assert (
@@ -44,7 +49,7 @@ def test_granted_in_the_cluster_or_in_a_namespace():
     )
 
 
-def test_several_bindings_of_one_subject_count_together_but_not_of_several_subjects():
+def test_several_bindings_of_one_subject_count_together_but_not_of_several_subjects() -> None:
     roles = [role("getter", rule("get", "", "configmaps")), role("lister", rule("list", "*", "configmaps"))]
     together = [
         binding("a", "ClusterRole/getter", "User/jane"),
@@ -62,7 +67,7 @@ def test_several_bindings_of_one_subject_count_together_but_not_of_several_subje
     assert told(run(*roles, *others)) == [("cluster", KEY, actual, f"{NOBODY}; closest is {actual}")]
 
 
-def test_a_wildcard_in_the_entry_is_literally_everything():
+def test_a_wildcard_in_the_entry_is_literally_everything() -> None:
     jane = binding("b", "ClusterRole/r", "User/jane")
     assert (
         verdict(run(role("r", rule("get,list,watch,create", "", "configmaps")), jane, verbs=["*"])) == "fail"
@@ -75,7 +80,7 @@ def test_a_wildcard_in_the_entry_is_literally_everything():
     )
 
 
-def test_resource_names_do_not_cover():
+def test_resource_names_do_not_cover() -> None:
     objects = [
         role("r", rule("get,list", "", "configmaps", names="a")),
         binding("b", "ClusterRole/r", "User/jane"),
@@ -83,7 +88,7 @@ def test_resource_names_do_not_cover():
     assert told(run(*objects)) == [("cluster", KEY, None, NOBODY)]
 
 
-def test_cluster_scoped_resources_need_a_cluster_role_binding():
+def test_cluster_scoped_resources_need_a_cluster_role_binding() -> None:
     objects = [role("r", rule("get", "", "nodes")), binding("b", "ClusterRole/r", "User/jane", ns="shop")]
     assert verdict(run(*objects, resource="nodes", verbs=["get"])) == "fail"
     assert (
@@ -92,7 +97,7 @@ def test_cluster_scoped_resources_need_a_cluster_role_binding():
     )
 
 
-def test_a_role_binding_counts_for_what_is_asked_in_a_namespace():
+def test_a_role_binding_counts_for_what_is_asked_in_a_namespace() -> None:
     group = "rbac.authorization.k8s.io"
     objects = [
         role("r", rule("*", group, "clusterroles"), rule("*", "", "namespaces")),
@@ -111,12 +116,12 @@ def test_a_role_binding_counts_for_what_is_asked_in_a_namespace():
     assert verdict(run(*objects, resource="namespaces", verbs=["create"])) == "fail"
 
 
-def test_a_subresource_wildcard_in_a_role_covers_nothing():
+def test_a_subresource_wildcard_in_a_role_covers_nothing() -> None:
     objects = [role("r", rule("get", "", "pods/*")), binding("b", "ClusterRole/r", "User/jane")]
     assert verdict(run(*objects, resource="pods/*", verbs=["get"])) == "fail"
 
 
-def test_subresources_and_paths():
+def test_subresources_and_paths() -> None:
     objects = [
         role("r", rule("create", "", "*/exec"), rule("get", urls="/metrics")),
         binding("b", "ClusterRole/r", "User/jane"),
@@ -126,13 +131,13 @@ def test_subresources_and_paths():
     assert verdict(run(*objects, resource="/metrics", verbs=["get"])) == "pass"
 
 
-def test_everybody_is_somebody_when_someone_bound_them():
+def test_everybody_is_somebody_when_someone_bound_them() -> None:
     reader = role("reader", rule("get,list", "", "configmaps"))
     assert verdict(run(reader, binding("b", "ClusterRole/reader", "Group/system:authenticated"))) == "pass"
     assert verdict(run(reader, binding("b", "ClusterRole/reader", "Group/system:nodes"))) == "fail"
 
 
-def test_malformed_role_is_an_error_unless_another_grant_is_enough():
+def test_malformed_role_is_an_error_unless_another_grant_is_enough() -> None:
     odd = {**role("odd"), "rules": "all"}
     reader = role("reader", rule("get,list", "", "configmaps"))
     assert verdict(run(odd)) == "error"

@@ -53,7 +53,7 @@ def test_w35_a_container_that_overrides_its_pod_is_found() -> None:
 
 
 def test_w35_what_strict_and_init_specifications_ask_for_is_evaluated() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"key": "securityContext.readOnlyRootFilesystem", "value": True},
         {"key": "securityContext.capabilities.drop", "value": ["ALL"]},
         {"key": "resources.limits.cpu", "exists": True},
