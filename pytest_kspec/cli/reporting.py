@@ -46,8 +46,9 @@ def write_all(result: ScanResult, targets: Sequence[Target]) -> tuple[list[str],
     return written, problems
 
 
-def show(result: ScanResult) -> None:
-    """The terminal's report."""
+def show(result: ScanResult, *, brief: bool = False) -> None:
+    """The terminal's report; brief: a line for each cluster."""
     from pytest_kspec.reports import terminal
 
-    say(terminal.render(result, width(), style, encoding=sys.stdout.encoding or "utf-8").rstrip("\n"))
+    render = terminal.brief if brief else terminal.render
+    say(render(result, width(), style, encoding=sys.stdout.encoding or "utf-8").rstrip("\n"))

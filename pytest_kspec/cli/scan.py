@@ -36,6 +36,7 @@ kspec scan --template security-baseline --cluster eu
 kspec scan prod.yaml --cluster eu --cluster us --report html:report.html
 kspec scan prod.yaml --cluster eu.tar.gz --fail-on high --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
+kspec scan prod.yaml --cluster all -q
 kspec scan specs/ --cluster all -n 4 -o json > scan.json
 """
 
@@ -110,6 +111,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="what to print: text (default) or a report format such as json",
     )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print a line for each cluster: its verdict, score, counts and worst finding",
+    )
     parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
     parser.add_argument(
         "-k", metavar="EXPR", default="", help="only requirements whose id matches, as in pytest -k"
@@ -131,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
     outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
     if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
-        outcome.errors += _report(outcome.result, targets, in_clusters, args.kubeconfig)
+        outcome.errors += _report(outcome.result, targets, in_clusters, args)
         outcome.errors += _keep(outcome.result, args)
         outcome.errors += arguments.empty_problems(outcome.result, args)
     for line in outcome.errors:
@@ -145,6 +152,10 @@ def _targets(args: argparse.Namespace) -> tuple[tuple[Target, ...], tuple[Cluste
 
     in_clusters, texts = split(args.report, "--report")
     if args.output != "text":
+        if args.quiet:
+            raise UsageError(
+                f"this prints text, not {args.output}.", where="-q", fix="Leave one of them out."
+            )
         texts.append(f"{args.output}:-")
     return read_targets(texts, "--report", FORMATS), in_clusters
 
@@ -176,19 +187,19 @@ def _report(
     result: ScanResult,
     targets: tuple[Target, ...],
     in_clusters: tuple[ClusterTarget, ...],
-    kubeconfig: str | None,
+    args: argparse.Namespace,
 ) -> list[str]:
     """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
     written, problems = write_all(result, targets)
     if in_clusters:
         from pytest_kspec.session import clusterreports
 
-        done, failed = clusterreports.write(result, in_clusters, targets, kubeconfig)
+        done, failed = clusterreports.write(result, in_clusters, targets, args.kubeconfig)
         written += done
         problems += [line.replace("--kspec-", "--") for line in failed]
     if not any(target.path == "-" for target in targets):
         try:
-            show(result)
+            show(result, brief=args.quiet)
             for text in written:
                 say(text)
         except KspecError as error:

@@ -20,6 +20,7 @@ import pytest
 from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.model.result import ScanResult
+from pytest_kspec.plan.supervised import SUPERVISOR
 
 # Plugins for other kinds of tests, which cost start-up time.
 _UNUSED = (
@@ -62,7 +63,8 @@ class Outcome:
 class Observer:
     """Takes the result from the session, notes what fails outside of checks, and counts on a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, workers: bool) -> None:
+        self._workers = workers
         self.result: ScanResult | None = None
         self.errors: list[str] = []
         self.interrupted = False
@@ -78,6 +80,11 @@ class Observer:
         """A check module or a specification that cannot be collected."""
         if report.failed:
             self.errors.append(" ".join(str(report.longrepr).split()))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say what runs, to the process that waits for this one."""
+        if not self._workers:
+            SUPERVISOR.note(f"while it ran {nodeid}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count on the terminal; a worker that died reports nothing else."""
@@ -110,7 +117,7 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
     """Run it. Raises UsageError where pytest-xdist is needed and missing."""
     if workers and find_spec("xdist") is None:
         raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
-    observer = Observer()
+    observer = Observer(workers=workers)
     out, err = io.StringIO(), io.StringIO()
     with (
         _own_environment(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import fail, say
-from pytest_kspec.errors import EXIT_USAGE, KspecError
+from pytest_kspec.errors import KspecError
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
                 say(line)
         except KspecError as error:
             fail(error)
-            code = EXIT_USAGE
+            code = max(code, error.exit_code)
     return code
 
 

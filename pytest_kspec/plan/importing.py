@@ -17,6 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, cast
 
 from pytest_kspec.errors import CheckError
+from pytest_kspec.plan.supervised import SUPERVISOR
 
 Compiler = Callable[[Path], CodeType]
 _PREFIX = "kspec_checks_"
@@ -63,10 +64,12 @@ def compile_source(path: Path) -> CodeType:
 def import_file(path: Path, named: Path, compiler: Compiler = compile_source) -> ModuleType:
     """Import the module at `path`, which is `named` or lies in this folder.
 
-    compiler: from a path to the code that is run. Raises CheckError if it cannot be imported.
+    compiler: from a path to the code that is run. Raises CheckError if it cannot be imported, Lost where that ended
+    its process.
     """
     if path.suffix != ".py":
         raise CheckError("this is not a Python file.", where=str(path))
+    SUPERVISOR.enter(f"while it imported {path}")
     try:
         if path == named:
             return _module(_unique(path), path, compiler)

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import Finding
+from pytest_kspec.model.identity import cluster_id, labels
 from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.reports import words
 from pytest_kspec.reports.order import canonical, worst_first
@@ -20,6 +21,8 @@ from pytest_kspec.shown import inert
 
 MIN_WIDTH = 40
 FIXED_SHOWN = 5
+_WORST = 16
+"""Cells from which on the worst finding of a cluster is worth its place."""
 _LABEL = len(" ! ERROR critical  ")
 ALIKE = 3
 """From how many on errors with one reason are listed below each other, and the reason once."""
@@ -124,6 +127,45 @@ def render(
     lines += _table(result, page)
     lines += _overall(result, page)
     return "\n".join(lines) + "\n"
+
+
+def brief(result: ScanResult, width: int = 80, style: Style = plain, *, encoding: str = "utf-8") -> str:
+    """The same, a line for each cluster: verdict, score, counts, and the worst of what is not as asked for."""
+    symbols, encoding = _symbols(encoding)
+    page = _Page(max(width, MIN_WIDTH), style, symbols, 0, iter(()), encoding)
+    result = canonical(result)
+    names = [page.elide(name, page.width - page.width // 4) for name in _names(result)]
+    column = max(map(width_of, names), default=0)
+    counts = [_brief_counts(cluster) for cluster in result.clusters]
+    counted = max(map(len, counts), default=0)
+    lines = []
+    for cluster, name, count in zip(result.clusters, names, counts, strict=True):
+        symbol, _, styles = _verdict(cluster.summary, page)
+        score = "none" if cluster.summary.score is None else f"{cluster.summary.score:.1f}"
+        line = f"{symbol} {name}{' ' * (column - width_of(name))}  {score:>5}  {count:<{counted}}"
+        worst = _worst(cluster)
+        if worst is not None and (space := page.width - width_of(line) - 2) >= _WORST:
+            owner = f" {worst.open_findings[0].owner}" if worst.open_findings else ""
+            text = page.fold(f"{worst.severity.value} {worst.id}{owner}", page.width - space, 1)[0]
+            line = f"{line}  {text}"
+        line = elide(line.rstrip(), page.width, symbols.more)
+        lines.append(f"{page.style(line[:1], *styles)}{line[1:]}")
+    lines += ["", *_overall(result, page)] if len(lines) > 1 else _overall(result, page)
+    return "\n".join(lines) + "\n"
+
+
+def _brief_counts(cluster: ClusterResult) -> str:
+    """`1 error, 2 failed of 19`, or `17 passed of 19`."""
+    summary = cluster.summary
+    parts = [plural(summary.errors, "error")] if summary.errors else []
+    parts += [f"{summary.failed:,} failed"] if summary.failed else []
+    return f"{', '.join(parts) or f'{summary.passed:,} passed'} of {len(cluster.checks):,}"
+
+
+def _worst(cluster: ClusterResult) -> CheckResult | None:
+    """What fails with the highest severity, else what could not be evaluated."""
+    found = [check for check in worst_first(cluster.checks) if check.verdict in (Verdict.ERROR, Verdict.FAIL)]
+    return max(found, key=lambda check: (check.severity.rank, check.verdict is Verdict.FAIL), default=None)
 
 
 def _symbols(encoding: str) -> tuple[Symbols, str]:
@@ -303,8 +345,7 @@ def _table(result: ScanResult, page: _Page) -> Iterator[str]:
     """A line for each result, where there are several: the end of the output is what people see first."""
     if len(result.clusters) < 2:
         return
-    one_spec = len({cluster.spec_name for cluster in result.clusters}) == 1
-    names = [c.name if one_spec else f"{c.name}: {c.spec_name}" for c in result.clusters]
+    names = _names(result)
     column = min(max(width_of(page.show(name)) for name in names), page.width // 3)
     for name, cluster in zip(names, result.clusters, strict=True):
         shown = page.elide(name, page.width - column)
@@ -315,22 +356,37 @@ def _table(result: ScanResult, page: _Page) -> Iterator[str]:
     yield ""
 
 
-def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
-    summary = result.summary
+def _names(result: ScanResult) -> list[str]:
+    """What to call each result: its cluster, with the beginning of its UID or its specification where needed."""
+    known = labels((cluster_id(c.uid, c.source, c.name), c.name) for c in result.clusters)
+    one_spec = len({cluster.spec_name for cluster in result.clusters}) == 1
+    names = [known[cluster_id(c.uid, c.source, c.name)] for c in result.clusters]
+    return [
+        name if one_spec else f"{name}: {c.spec_name}" for name, c in zip(names, result.clusters, strict=True)
+    ]
+
+
+def _verdict(summary: Summary, page: _Page) -> tuple[str, str, tuple[str, ...]]:
+    """Symbol, words and colours."""
     symbols = page.symbols
     if summary.failed:
         unclear = ", NOT FULLY EVALUATED" if summary.errors else ""
-        verdict, styles = f"{symbols.fail} NOT COMPLIANT{unclear}", ("red", "bold")
-    elif summary.errors:
-        verdict, styles = f"{symbols.error} NOT FULLY EVALUATED", ("red", "bold")
-    elif summary.known:
-        verdict, styles = f"{symbols.passed} NOTHING NEW", ("green", "bold")
-    elif summary.passed:
-        verdict, styles = f"{symbols.passed} COMPLIANT", ("green", "bold")
-        if blank := words.not_looked_at(result):
-            verdict += f", {blank} OF {len(result.clusters)} NOT EVALUATED"
-    else:
-        verdict, styles = f"{symbols.error} NOTHING EVALUATED", ("yellow", "bold")
+        return symbols.fail, f"NOT COMPLIANT{unclear}", ("red", "bold")
+    if summary.errors:
+        return symbols.error, "NOT FULLY EVALUATED", ("red", "bold")
+    if summary.known:
+        return symbols.passed, "NOTHING NEW", ("green", "bold")
+    if summary.passed:
+        return symbols.passed, "COMPLIANT", ("green", "bold")
+    return symbols.error, "NOTHING EVALUATED", ("yellow", "bold")
+
+
+def _overall(result: ScanResult, page: _Page) -> Iterator[str]:
+    summary = result.summary
+    symbol, said, styles = _verdict(summary, page)
+    verdict = f"{symbol} {said}"
+    if said == "COMPLIANT" and (blank := words.not_looked_at(result)):
+        verdict += f", {blank} OF {len(result.clusters)} NOT EVALUATED"
     requirements = plural(sum(len(c.checks) for c in result.clusters), "requirement")
     clusters = plural(len(words.by_cluster(result)), "cluster")
     yield from page.row([(verdict, styles), (clusters, ()), (requirements, ())], "")

@@ -14,8 +14,22 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import words, writer
 from pytest_kspec.session import run as runs
-from pytest_kspec.session.collect import ComplianceItem, SpecFile
-from pytest_kspec.session.verdict import finding_text, record_exception, record_return
+from pytest_kspec.session import warned
+from pytest_kspec.session.collect import (
+    ClusterNode,
+    ComplianceItem,
+    CouldNotEvaluate,
+    NotCompliant,
+    SpecFile,
+)
+from pytest_kspec.session.verdict import (
+    TEXT_LIMIT,
+    Skipped,
+    finding_text,
+    record_exception,
+    record_return,
+    summary_text,
+)
 
 PROPERTY_FINDINGS = 20
 PROPERTY_LENGTH = 1_000
@@ -35,6 +49,7 @@ class SessionHooks:
         self._empty: list[str] = []
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
+        self._said: list[tuple[Any, Any]] = []
 
     def pytest_plugin_registered(self, plugin: object, plugin_name: str) -> None:
         """All that pytest writes goes through one place: what a cluster holds is never obeyed."""
@@ -55,6 +70,24 @@ class SessionHooks:
         for item in session.items:
             if isinstance(item, ComplianceItem):
                 self._run.expected[item.nodeid] = None
+
+    @pytest.hookimpl(
+        wrapper=True
+    )  # inside of pytest's own, which sets the filters of the project and of marks
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A warning of whatever a check uses is no verdict."""
+        if not isinstance(item, ComplianceItem):
+            return (yield)
+        with warned.only_shown(sum(len(mark.args) for mark in item.iter_markers("filterwarnings"))):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
+        """Nor does one keep checks from being collected."""
+        if not isinstance(collector, SpecFile | ClusterNode):
+            return (yield)
+        with warned.only_shown():
+            return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
@@ -81,6 +114,10 @@ class SessionHooks:
             item.conclude(call.duration)
         elif call.when != "call":
             return report
+        elif call.excinfo is not None and not call.excinfo.errisinstance(
+            (NotCompliant, CouldNotEvaluate, Skipped)
+        ):
+            self._conclude_call(item, call, report)
         if item.wire is not None:
             item.wire["result"]["durationSeconds"] = round(call.duration, 6)
             report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
@@ -107,6 +144,16 @@ class SessionHooks:
         elif result["verdict"] == Verdict.ERROR and isinstance(call.excinfo.value, KspecError):
             report.longrepr = f"not evaluated: {result['reason']}"
 
+    def _conclude_call(
+        self, item: ComplianceItem, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> None:
+        """Something beside the check raised: another plugin, or pytest for a thread. What the check said is not all."""
+        assert call.excinfo is not None
+        context = item.context or item.open()
+        context.findings.error(f"{call.excinfo.exconly(tryshort=True)}"[:TEXT_LIMIT])
+        result = item.conclude(call.duration)["result"]
+        report.longrepr = f"not evaluated: {result['reason']}"
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a result."""
         wire = getattr(report, "kspec", None)
@@ -131,10 +178,11 @@ class SessionHooks:
             return
         self._run.ended = self._run.ended or str(session.shouldfail or session.shouldstop or "")
         result = self._run.finish()
-        try:
-            self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)
-        except KspecError as error:
-            self._problems.append(str(error))
+        with warned.only_shown():  # libraries that write reports
+            try:
+                self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)
+            except KspecError as error:
+                self._problems.append(str(error))
         if not self._run.options.allow_empty:
             self._empty = [words.nothing_evaluated(cluster) for cluster in result.empty]
         if self._problems or (
@@ -174,8 +222,8 @@ class SessionHooks:
             except KspecError as error:
                 self._problems.append(str(error))
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the terminal reporter's own
-    def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_terminal_summary")
+    def pytest_around_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
         """Our summary in place of pytest's failure sections, which take quadratic time and say less."""
         stats = terminalreporter.stats
         for category in ("failed", "error"):
@@ -183,13 +231,22 @@ class SessionHooks:
             self._held[category] = reports
             stats[category] = [r for r in reports if not hasattr(r, "kspec")]
         yield
-        for category, reports in self._held.items():
-            if reports:
-                stats[category] = reports
-            else:
-                stats.pop(category, None)
+        for report, said in self._said:
+            report.longrepr = said
         if self._run.result is not None:
             self._write_summary(terminalreporter)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """After these sections and before pytest's short summary: a line for each of ours too."""
+        for category, reports in self._held.items():
+            if not reports:
+                terminalreporter.stats.pop(category, None)
+                continue
+            terminalreporter.stats[category] = reports
+            for report in reports:
+                if hasattr(report, "kspec"):
+                    self._said.append((report, report.longrepr))
+                    report.longrepr = summary_text(report.kspec["result"])
 
     def _write_summary(self, terminalreporter: Any) -> None:
         from pytest_kspec.reports import terminal

@@ -31,12 +31,22 @@ class _Surviving(LoadScopeScheduling):
                 crashed = pending.pop(0)
             if pending:
                 self.workqueue.setdefault(scope, {}).update(dict.fromkeys(pending, False))
+        if self.collection is None:
+            # Nothing is distributed yet: who has collected waits for the one that replaces it.
+            self.registered_collections.pop(node, None)
+            return None
         for other in self.nodes:
             self._reschedule(other)
         return crashed
 
+    def unfinished(self, node: WorkerController) -> bool:
+        """Whether a worker has more to run."""
+        return self._pending_of(self.assigned_work.get(node, {})) > 0
+
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Note what a worker collected. One that replaces another and collects something else gets no work."""
+        if node not in self.assigned_work:
+            return  # when it was ready, nothing was left, and it was told to end; work came back since
         super().add_node_collection(node, collection)
         if node not in self.registered_collections:
             self.config.hook.pytest_collectreport(

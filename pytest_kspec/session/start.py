@@ -10,6 +10,7 @@ from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
 from pytest_kspec.model.specfile import is_template
+from pytest_kspec.plan.supervised import Lost
 from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
@@ -30,6 +31,8 @@ def start(config: pytest.Config) -> None:
         run = runs.make_run(
             options, config.rootpath, lambda path, named: _import(config, path, named), resources
         )
+    except Lost as error:
+        raise pytest.exit.Exception(inert(str(error)), returncode=pytest.ExitCode.INTERRUPTED) from error
     except KspecError as error:
         raise pytest.UsageError(inert(str(error))) from error
     finally:

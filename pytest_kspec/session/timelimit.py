@@ -1,7 +1,7 @@
 """A limit for each check: one that hangs costs itself, not the run.
 
 SIGALRM interrupts Python code and system calls. What it cannot interrupt (a loop in a C extension) ends with its
-process, where that is a worker of pytest-xdist: the scheduler goes on without it.
+process, where that is a worker of pytest-xdist, or another process waits for it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.plan.supervised import SUPERVISOR
 from pytest_kspec.session.collect import ComplianceItem
 from pytest_kspec.session.verdict import TimeLimitExceeded
 
@@ -29,7 +30,8 @@ class TimeLimit:
         self._seconds = seconds
         self._armed = False
         # pytest has one of these timers too, and there is only one in a process.
-        self._kills = hasattr(config, "workerinput") and not float(config.getini("faulthandler_timeout") or 0)
+        replaceable = hasattr(config, "workerinput") or SUPERVISOR.watched
+        self._kills = replaceable and not float(config.getini("faulthandler_timeout") or 0)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:

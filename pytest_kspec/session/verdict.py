@@ -16,6 +16,7 @@ from pytest_kspec.session.findings import Findings
 Failed: type[BaseException] = pytest.fail.Exception
 Skipped: type[BaseException] = pytest.skip.Exception
 TEXT_LIMIT = 2000
+LINE_LIMIT = 240
 
 
 class TimeLimitExceeded(BaseException):
@@ -97,9 +98,8 @@ def finding_text(wire: dict[str, Any]) -> str:
 def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     """What pytest shows and JUnit carries for a result that is not a pass: plain text, capped."""
     lines = [f"not evaluated: {wire['reason']}"] if wire["verdict"] == Verdict.ERROR else []
-    found = [f for f in wire["findings"] if f["exemption"] is None and not f["known"]]
-    for finding in found[:limit]:
-        lines.append(finding_text(finding))
+    found = _open(wire)
+    lines += map(finding_text, found[:limit])
     if len(found) > limit:
         lines.append(f"… and {len(found) - limit} more findings")
     if wire["remediation"]:
@@ -107,3 +107,20 @@ def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     if wire["location"]:
         lines.append(f"Asked for at {wire['location']}")
     return "\n".join(lines)
+
+
+def summary_text(wire: dict[str, Any]) -> str:
+    """The same on one line of pytest's short summary: the reason, or how many findings and the first of them."""
+    found = _open(wire)
+    if wire["verdict"] == Verdict.ERROR:
+        text = f"not evaluated: {wire['reason']}"
+    elif not found:
+        text = wire["reason"]
+    else:
+        text = f"{f'{len(found):,} findings: ' if len(found) > 1 else ''}{finding_text(found[0])}"
+    text = " ".join(text[: 2 * LINE_LIMIT].split())
+    return text if len(text) <= LINE_LIMIT else f"{text[: LINE_LIMIT - 1]}…"
+
+
+def _open(wire: dict[str, Any]) -> list[dict[str, Any]]:
+    return [f for f in wire["findings"] if f["exemption"] is None and not f["known"]]

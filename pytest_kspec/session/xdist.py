@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.plan.supervised import ending
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.start import RESOURCES
 
@@ -21,6 +21,14 @@ FRUITLESS = 4
 """Deaths for each worker that cost no item; more of them, and the run ends. xdist's own limit is as many in all."""
 _NO_LIMIT = 1_000_000
 _REAP_S = 5.0
+_ENDS = frozenset(
+    (
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+        pytest.ExitCode.INTERRUPTED,  # which xdist looks at itself
+    )
+)
 
 
 class XdistHooks:
@@ -31,6 +39,7 @@ class XdistHooks:
         self._config = config
         self._fruitless = 0
         self._end = ""
+        self._scheduler: Any = None
         workerinput = getattr(config, "workerinput", None)
         if workerinput is not None and workerinput.get(SHARED):
             run.shared = Path(workerinput[SHARED])
@@ -47,7 +56,8 @@ class XdistHooks:
         """A scheduler that survives its workers."""
         from pytest_kspec.session.scheduling import make_scheduler
 
-        return make_scheduler(config, log)
+        self._scheduler = make_scheduler(config, log)
+        return self._scheduler
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -72,6 +82,7 @@ class XdistHooks:
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Note how a worker ended. Ends the run where workers die of nothing that they ran."""
         if not error:
+            self._stop_if_unfinished(node)
             return
         self._end = f"worker {node.gateway.id} {_end_of(node.gateway)}"
         limit = "; --max-worker-restart limits how many follow" if self._limited else ""
@@ -82,6 +93,13 @@ class XdistHooks:
                 f"{self._fruitless} workers died without finishing a requirement; the last: {self._end}",
                 returncode=pytest.ExitCode.INTERRUPTED,
             )
+
+    def _stop_if_unfinished(self, node: Any) -> None:
+        """A worker ends in order and has not run all: a check called `pytest.exit`, which is meant for the run."""
+        output = node.workeroutput
+        if output["exitstatus"] not in _ENDS or (self._scheduler and self._scheduler.unfinished(node)):
+            self._run.ended = f"worker {node.gateway.id} ended the run with exit code {output['exitstatus']}"
+            output["shouldstop"] = output["shouldstop"] or self._run.ended
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
@@ -112,9 +130,4 @@ def _end_of(gateway: Any) -> str:
         code = process.wait(_REAP_S)
     except subprocess.TimeoutExpired:
         return "lost its connection"
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
+    return ending(code)

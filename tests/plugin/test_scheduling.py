@@ -1,93 +1,148 @@
-"""The schedulers, without processes: whenever workers die, each item runs once, or is the one a worker died in."""
+"""xdist's controller itself with our schedulers, and workers that die at any moment, events in any order.
+
+Each item runs once or is the one that a worker died in, and the run ends. Only processes are left out.
+"""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from xdist.dsession import DSession
+from xdist.workermanage import WorkerController
 
 from pytest_kspec.session.scheduling import make_scheduler
 
 
-class Worker:
-    """Runs an item when it knows the next one, or that none comes, as `xdist.remote` does."""
-
-    def __init__(self, number: int) -> None:
-        self.gateway = SimpleNamespace(id=f"gw{number}")
-        self.queue: list[int] = []
-        self.shutting_down = False
-
-    def send_runtest_some(self, indices: list[int]) -> None:
-        assert not self.shutting_down
-        self.queue += indices
-
-    def shutdown(self) -> None:
-        self.shutting_down = True
-
-    @property
-    def ready(self) -> bool:
-        return len(self.queue) > 1 or bool(self.queue and self.shutting_down)
-
-
-def _silent(*words: object) -> None: ...
+def _silent(*words: object, **more: object) -> None: ...
 
 
 _LOG: Any = SimpleNamespace(**dict.fromkeys(("loadscopesched", "loadfilesched", "loadgroupsched"), _silent))
 
 
-def _config(dist: str, workers: int) -> Any:
-    values = {"dist": dist, "tx": ["popen"] * workers, "rsyncdir": []}
-    return SimpleNamespace(
-        getvalue=values.__getitem__, getoption=values.get, option=SimpleNamespace(loadscopereorder=True)
-    )
+class Worker(WorkerController):
+    """What `xdist.remote` does, step by step; `events` are on their way to the controller, in order."""
+
+    def __init__(self, number: int, items: list[str]) -> None:
+        self.gateway: Any = SimpleNamespace(id=f"gw{number}", spec=SimpleNamespace())
+        self.items = items
+        self.log: Any = _silent
+        self.workeroutput = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.queue: list[int] = []
+        self.steps = ["ready", "collect"]
+        self.ended = False
+        self._down = self._shutdown_sent = False
+
+    def sendcommand(self, name: str, **kwargs: Any) -> None:
+        if name == "runtests":
+            self.queue += kwargs["indices"]
+
+    @property
+    def can_step(self) -> bool:
+        ready = bool(self.steps) or len(self.queue) > 1 or self._shutdown_sent
+        return ready and not self.ended
+
+    def step(self, ran: list[str]) -> None:
+        if self.steps:
+            step = self.steps.pop(0)
+            more = {"workerinfo": {}} if step == "ready" else {"ids": self.items}
+            self._tell({"ready": "workerready", "collect": "collectionfinish"}[step], **more)
+        elif self.queue:
+            index = self.queue.pop(0)
+            ran.append(self.items[index])
+            self._tell("runtest_protocol_complete", item_index=index, duration=0)
+        else:
+            self.ended = True
+            self._tell("workerfinished")
+
+    def die(self, ran: list[str]) -> None:
+        self.ended = True
+        if not self.steps and (len(self.queue) > 1 or (self.queue and self._shutdown_sent)):
+            ran.append(self.items[self.queue[0]])
+        self._tell("errordown", error="gone")
+
+    def _tell(self, name: str, **more: Any) -> None:
+        self.events.append((name, {"node": self, **more}))
+
+
+class Controller(DSession):
+    def __init__(self, dist: str, workers: int, items: list[str]) -> None:
+        values = {"dist": dist, "tx": ["popen"] * workers, "rsyncdir": [], "maxfail": 0}
+        hooks = dict.fromkeys(
+            (
+                *("pytest_testnodeready", "pytest_testnodedown", "pytest_collectreport"),
+                *("pytest_xdist_node_collection_finished", "pytest_runtest_logreport"),
+            ),
+            _silent,
+        )
+        config: Any = SimpleNamespace(
+            getvalue=values.__getitem__,
+            getoption=values.get,
+            option=SimpleNamespace(loadscopereorder=True, debug=False, maxworkerrestart="1000"),
+            hook=SimpleNamespace(**hooks),
+            pluginmanager=SimpleNamespace(getplugin=_silent),
+        )
+        self.crashed: list[str] = []
+        config.hook.pytest_handlecrashitem = lambda crashitem, **_: self.crashed.append(crashitem)
+        super().__init__(config)
+        self.sched = make_scheduler(config, _LOG)
+        self._session = cast("Any", SimpleNamespace())
+        self.items = items
+        self.all: list[Worker] = []
+        for _ in range(workers):
+            self._clone_node(None)
+
+    def _clone_node(self, node: Any) -> Worker:
+        self.all.append(worker := Worker(len(self.all), self.items))
+        self._active_nodes.add(worker)
+        return worker
+
+    def hear(self, worker: Worker) -> None:
+        event = worker.events.pop(0)
+        if event[0] in ("workerfinished", "errordown"):
+            worker._down = True
+        self.queue.put(event)
+        self.loop_once()
 
 
 @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup"])
+@settings(max_examples=80, phases=[Phase.explicit, Phase.generate])  # shrinking takes minutes
 @given(
     workers=st.integers(1, 3),
-    groups=st.lists(st.integers(1, 4), min_size=1, max_size=6),
+    groups=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    deaths=st.integers(0, 8),
     data=st.data(),
 )
-def test_every_item_runs_once(dist: str, workers: int, groups: list[int], data: st.DataObject) -> None:
-    scheduler: Any = make_scheduler(_config(dist, workers), _LOG)
+def test_workers_may_die_at_any_moment(
+    dist: str, workers: int, groups: list[int], deaths: int, data: st.DataObject
+) -> None:
     items = [f"spec.yaml::c{group}::r{n}" for group, size in enumerate(groups) for n in range(size)]
-    up = [Worker(number) for number in range(workers)]
-    for worker in up:
-        scheduler.add_node(worker)
-        scheduler.add_node_collection(worker, items)
-    scheduler.schedule()
+    controller = Controller(dist, workers, items)
     ran: list[str] = []
-    born = workers
-    up = list(scheduler.nodes)
-    while not scheduler.tests_finished:
-        ready = [worker for worker in up if worker.ready]
-        assert ready, "every worker waits for another item"
-        worker = data.draw(st.sampled_from(ready))
-        index = worker.queue.pop(0)
-        ran.append(items[index])
-        if data.draw(st.booleans()):
-            up.remove(worker)
-            assert scheduler.remove_node(worker) == items[index]
-            up.append(replacement := Worker(born))
-            born += 1
-            scheduler.add_node(replacement)
-            if data.draw(st.booleans()):  # another one may die before it has collected
-                scheduler.add_node_collection(replacement, items)
-                scheduler.schedule()
-            else:
-                assert scheduler.remove_node(replacement) is None
-                up[-1] = Worker(born)
-                scheduler.add_node(up[-1])
-                scheduler.add_node_collection(up[-1], items)
-                scheduler.schedule()
+    while not controller.session_finished:
+        moves: list[tuple[str, Worker]] = []
+        for worker in controller.all:
+            moves += [("step", worker)] if worker.can_step else []
+            moves += [("hear", worker)] if worker.events else []
+            moves += [("die", worker)] if deaths and not worker.ended else []
+        assert any(what != "die" for what, _ in moves), "everybody waits"
+        what, worker = data.draw(st.sampled_from(moves))
+        if what == "hear":
+            controller.hear(worker)
+        elif what == "step":
+            worker.step(ran)
         else:
-            scheduler.mark_test_complete(worker, index)
-    ran += [items[index] for worker in up for index in worker.queue]  # xdist tells them all to finish now
-    assert sorted(ran) == sorted(items)
+            deaths -= 1
+            worker.die(ran)
+    # A worker that died before its first item is taken to have died in it.
+    assert sorted({*ran, *controller.crashed}) == sorted(items)
+    assert len(set(ran)) == len(ran)
 
 
 def test_other_distributions_are_those_of_xdist() -> None:
-    assert make_scheduler(_config("load", 1), _LOG) is None
+    config: Any = SimpleNamespace(getvalue={"dist": "load"}.__getitem__)
+    assert make_scheduler(config, _LOG) is None

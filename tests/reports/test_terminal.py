@@ -151,3 +151,39 @@ def test_one_cluster_has_no_table() -> None:
     last = terminal.render(results.one()).rpartition("\n\n")[2]
     assert terminal.render(results.scan(results.cluster())).endswith(last)
     assert not re.search(r"^  prod-eu ", terminal.render(results.one()), re.MULTILINE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("width", [40, 60, 80, 133])
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_brief_is_a_line_for_each_cluster_and_a_total(name: str, width: int, encoding: str) -> None:
+    result = RESULTS[name]
+    lines = terminal.brief(result, width, encoding=encoding).splitlines()
+    assert [line for line in lines if width_of(line) > width] == []
+    total = terminal.render(result, width, encoding=encoding).rpartition("\n\n")[2].splitlines()
+    assert lines[-len(total) :] == total
+    above = lines[: -len(total)]
+    assert len([line for line in above if line]) == len(result.clusters)
+    coloured = terminal.brief(result, width, ansi, encoding=encoding)
+    assert re.sub(r"\x1b\[[01]m", "", coloured).splitlines() == lines
+
+
+def test_brief_says_the_worst_finding() -> None:
+    assert terminal.brief(results.one(), 133).splitlines()[0] == (
+        "✗ prod-eu   43.5  2 errors, 4 failed of 13  critical podSecurity.standard[privileged] Pod ops/debug-7x2kq"
+    )
+    assert terminal.brief(results.compliant()).splitlines()[0] == "✓ staging   94.4  5 passed of 5"
+
+
+def test_clusters_of_one_name_are_told_apart() -> None:
+    two = results.scan(*(results.cluster("eu", uid=f"{n}1ba0dc-0000") for n in range(2)))
+    for text in (terminal.brief(two), terminal.render(two)):
+        assert "eu (01ba0dc-)" in text
+        assert "eu (11ba0dc-)" in text
+
+
+def test_brief_cannot_speak_to_the_terminal() -> None:
+    text = terminal.brief(results.scan(results.cluster("\x1b[2J\n::error::x"), results.cluster("##[error]")))
+    assert text.splitlines()[0].startswith("✗ \\x1b[2J\\n::error::x")
+    assert text.splitlines()[1].startswith("✗ ##\\x5berror]")
+    assert "##[" not in text
