@@ -137,11 +137,13 @@ def _lines(key: str, node: Node, indent: str) -> Iterator[tuple[str, Node | None
 
 def _flow(value: Any) -> str:
     """A value on one line."""
-    if isinstance(value, str) and "\n" in value:
+    from pytest_kspec.model.writing import Dumper, has_breaks
+
+    if isinstance(value, str) and "\n" in value and not has_breaks(value):
         return json.dumps(value, ensure_ascii=False)  # which is YAML too
     import yaml
 
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    text = yaml.dump(value, Dumper=Dumper, default_flow_style=True, allow_unicode=True, width=10**6)
     return str(text).removesuffix("...\n").strip()
 
 

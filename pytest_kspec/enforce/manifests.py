@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from pytest_kspec.model.writing import Dumper, has_breaks
+
 _BLOCK = 60  # texts longer than this are blocks
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(Dumper):
     """Long texts as literal blocks, never folded: CEL stays on its line."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -19,7 +21,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if len(text) > _BLOCK else None
+    style = '"' if has_breaks(text) else "|" if len(text) > _BLOCK else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pytest_kspec.fixes.collect import ObjectFix
+from pytest_kspec.model.writing import Dumper
 from pytest_kspec.shown import printable
 
 KUSTOMIZATION = "kustomization.yaml"
@@ -67,7 +68,7 @@ def _document(fix: ObjectFix) -> str:
 
 
 def _yaml(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _target(fix: ObjectFix) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pytest_kspec.model.globs import Globs, is_literal
 from pytest_kspec.model.spec_document import FILE_VERSION, SPEC_KIND
 from pytest_kspec.model.spec_problems import suggest
 from pytest_kspec.model.specfile import LoadedSpec, spec_from_text
+from pytest_kspec.model.writing import Dumper
 
 PREFIX = "cr:"
 _PARTS = "parts.json"
@@ -123,4 +124,4 @@ def _document(raw: Mapping[str, Any]) -> str:
         "metadata": kept,
         "spec": raw.get("spec"),
     }
-    return yaml.safe_dump(made, sort_keys=False, allow_unicode=True)
+    return yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True)

@@ -71,9 +71,7 @@ class SessionHooks:
             if isinstance(item, ComplianceItem):
                 self._run.expected[item.nodeid] = None
 
-    @pytest.hookimpl(
-        wrapper=True
-    )  # inside of pytest's own, which sets the filters of the project and of marks
+    @pytest.hookimpl(wrapper=True)  # inside of pytest's own, which sets the filters of project and marks
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """A warning of whatever a check uses is no verdict."""
         if not isinstance(item, ComplianceItem):
