@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +91,21 @@ def test_each_class_and_function_says_what_it_is() -> None:
                 if not key.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
             ]
         silent += [key for key, member in members if not (member.__doc__ or "").strip()]
+    assert silent == []
+
+
+def test_each_constant_and_alias_says_what_it_is() -> None:
+    silent = []
+    for home, names in pytest_kspec._NAMES.items():
+        file = ROOT / "pytest_kspec" / f"{home.replace('.', '/')}.py"
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        for statement, after in itertools.pairwise([*body, ast.Pass()]):
+            if not isinstance(statement, ast.Assign | ast.AnnAssign):
+                continue
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(target, ast.Name) and target.id in names and not said:
+                silent.append(target.id)
     assert silent == []
 
 

@@ -40,7 +40,10 @@ class PodCondition:
 
 
 WINDOWS = PodCondition("os.name", "windows", "spec.os.name is windows")
+"""`unless` of a rule that does not concern pods of Windows."""
+
 USER_NAMESPACE = PodCondition("hostUsers", False, "spec.hostUsers is false")
+"""`unless` of a rule that does not concern pods with a user namespace of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
