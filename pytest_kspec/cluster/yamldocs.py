@@ -119,6 +119,10 @@ def _loader_class(path: str) -> Any:
             ("bool", _construct_bool),
             ("binary", _construct_binary),
             ("map", _construct_map),
+            ("set", _construct_map),
+            ("omap", _construct_list),
+            ("pairs", _construct_list),
+            ("timestamp", base.construct_scalar),
         ):
             made.add_constructor(f"tag:yaml.org,2002:{name}", construct)  # type: ignore[attr-defined]
         _made["loader"] = made
@@ -167,13 +171,21 @@ def _construct_binary(loader: Any, node: Any) -> str:
         ) from error
 
 
+def _construct_list(loader: Any, node: Any) -> Iterator[list[Any]]:
+    data: list[Any] = []
+    yield data
+    data.extend(loader.construct_sequence(node))
+
+
 def _construct_map(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
-    """As PyYAML does, but a duplicate key is an error instead of the last one's victory, and keys are text."""
+    """As go-yaml v2 does: the later of a merged key and an own one holds. Two own ones are an error; keys are text."""
     data: dict[Any, Any] = {}
     yield data
     own = [key for key, _ in node.value if key.tag != _MERGE]
     merged = len(own) != len(node.value)
-    found = loader.construct_mapping(node)  # which puts what is merged into node.value
+    # A node of its own: PyYAML merges into node.value, where what is merged looks like keys of the document.
+    flat = yaml.MappingNode(node.tag, list(_pairs(node)), node.start_mark) if merged else node
+    found = loader.construct_mapping(flat)
     if merged or len(found) != len(own) or any(type(key) is not str for key in found):
         seen = set()
         for key in own:
@@ -185,6 +197,20 @@ def _construct_map(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
             seen.add(name)
         found = {_key_text(key, node): value for key, value in found.items()}
     data.update(found)
+
+
+def _pairs(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Keys and values with those of `<<` in its place; of a list of merges the first holds, so it comes last."""
+    for key, value in node.value:
+        if key.tag != _MERGE:
+            yield key, value
+            continue
+        for merged in reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,):
+            if not isinstance(merged, yaml.MappingNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "<< takes a mapping or a list of mappings", merged.start_mark
+                )
+            yield from _pairs(merged)
 
 
 def _key_text(key: Any, node: Any) -> str:

@@ -160,6 +160,29 @@ spec:
     ]
 
 
+def test_what_is_merged_later_holds(tmp_path: Path) -> None:
+    """As kubectl applies it, unlike YAML 1.1; where it is merged before it is built, an anchor has no double keys."""
+    text = """
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+  - &base {name: one, image: x, securityContext: {privileged: false, <<: {privileged: true}}}
+  - {<<: *base, name: two}
+  - {name: three, <<: [{image: w}, *base, {image: z}]}
+deep: {er: {still: &late {<<: *base, image: z}}}
+top: {<<: *late}
+"""
+    (found,) = Inventory(open_source(write(tmp_path, c_yaml=text))).pods()
+    assert [(c.raw["name"], c.raw["image"], c.raw["securityContext"]) for c in found.containers] == [
+        ("one", "x", {"privileged": True}),
+        ("two", "x", {"privileged": True}),
+        ("one", "w", {"privileged": True}),
+    ]
+    assert found.raw["top"] == {"name": "one", "image": "z", "securityContext": {"privileged": True}}
+
+
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8)
 )
@@ -175,6 +198,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
         (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
         (POD % "a" + "spec: {}\n", "x.yaml:5:1: not valid YAML: the key 'spec' is there twice"),
+        ("a: {<<: [{b: 1}, 1]}\n", "x.yaml:1:18: not valid YAML: << takes a mapping or a list of mappings"),
         ("a: {<<: {b: 1}, c: 1, c: 2}\n", "x.yaml:1:23: not valid YAML: the key 'c' is there twice"),
         ("a: {on: 1, 'true': 2}\n", "x.yaml:1:12: not valid YAML: the key 'true' is there twice"),
         ("a: {1: 1, '1': 2}\n", "x.yaml:1:11: not valid YAML: the key '1' is there twice"),

@@ -29,6 +29,7 @@ y Y n N yes Yes YES no NO on On ON off OFF true True TRUE tRUE false ~ null Null
 SCALARS = TABLE.split()
 TAGGED = [
     "'Y'", '"on"', "!!str 5", '!!int "5"', "!!float 5", "!!bool yes", "!!binary aGk=", "!!timestamp 2026-01-02",
+    "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1, a: 2]",
 ]  # fmt: skip
 NO_JSON = [".inf", "-.inf", "+.INF", ".nan", ".NaN"]
 
@@ -84,7 +85,11 @@ NUMBERS = st.from_regex(r"[-+]?[.0-9][0-9a-fA-FxXoObB_.eE+-]{0,6}", fullmatch=Tr
 WORDS = st.from_regex(r"[yYnNtTfFoO~][a-zA-Z]{0,4}", fullmatch=True)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(NUMBERS | WORDS, min_size=150, max_size=150))
 def test_whatever_looks_like_a_number_or_a_word(kubeconfig: Path, tmp_path: Path, scalars: list[str]) -> None:
     scalars = [scalar for scalar in scalars if scalar not in ("---", "...", "-")]
@@ -99,3 +104,20 @@ def test_keys(kubeconfig: Path, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     (found,) = Inventory(open_source(str(tmp_path / "x.yaml"))).list("ControllerRevision")
     assert sorted(found.raw["data"]) == sorted(json.loads(done.stdout)["data"])
+
+
+def test_merges(kubeconfig: Path, tmp_path: Path) -> None:
+    """The later of an own key and a merged one holds, whatever was built before."""
+    merges = [
+        "&b {k: 1}", "{<<: *b, k: 2}", "{k: 2, <<: *b}", "{k: 0, <<: [{k: 5}, {k: 6, j: 7}]}",
+        "{<<: {k: 1}, k: 2, j: 3, <<: {j: 4}}", "{<<: *m}",
+        "{l: {l: {l: &n {<<: *b, k: 3}}}}", "{<<: *n}", "{on: 1, <<: {yes: 2}}",
+    ]  # fmt: skip
+    merges[1] = f"&m {merges[1]}"
+    done = created(kubeconfig, manifest(merges))
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)["data"]
+    (tmp_path / "x.yaml").write_text(manifest(merges))
+    (found,) = Inventory(open_source(str(tmp_path / "x.yaml"))).list("ControllerRevision")
+    assert found.raw["data"] == data
+    assert data["k2"] == {"k": 1}

@@ -24,7 +24,7 @@ from tests.controlplane.process import free_port
 from tests.controlplane.server import APPLY_PATCH, ControlPlane
 from tests.webhook.reviewing import CATALOG
 
-READY_S = 60.0
+READY_S = 180.0  # 4 s when idle; over a minute was seen beside a load that keeps the machine busy
 
 
 def unverified(client: KeyPair | None = None) -> ssl.SSLContext:
