@@ -55,11 +55,14 @@ def assess(
 
 
 def _requirement(check_id: str, planned: frozenset[str]) -> str:
-    """The requirement of a result; one of a parametrized check has the parameters in brackets behind it."""
+    """The requirement of a result; one of a parametrized check has the parameters in brackets behind it.
+
+    Both may have brackets of their own: the longest beginning that is a requirement is the one.
+    """
     name = check_id
-    while name not in planned and name.endswith("]"):
-        name = name[: name.rindex("[")] if "[" in name else ""
-    return name or check_id
+    while name not in planned and "[" in name:
+        name = name[: name.rindex("[")]
+    return name if name in planned else check_id
 
 
 def _within(control: PlannedControl, limited: Collection[str], left_out: str) -> PlannedControl:

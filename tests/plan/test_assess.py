@@ -154,6 +154,46 @@ def test_results_of_a_parametrized_check_are_those_of_its_requirement() -> None:
     assert made.controls[0].checks == ("a.b[one]", "a.b[two]")
 
 
+def test_parameters_may_have_brackets() -> None:
+    framework = PlannedFramework("f", "F", "", "", "", (control(Answer(("a.b",))),))
+    planned = [Planned(Requirement("a.b", ""), load_catalog().entries["network.defaultDeny"])]
+    for id in ("a.b[one[two]]", "a.b[[]", "a.b[one]]", "a.b[][]"):
+        (made,) = assess([framework], planned, [result(id, Verdict.FAIL)])
+        assert (made.controls[0].status, made.controls[0].checks) == (NOT_MET, (id,))
+
+
+def test_a_framework_says_of_itself_what_was_planned() -> None:
+    (made,) = assess([PlannedFramework("f", "F", "1.2", "a page", "2026-01-01", ())], [], [])
+    assert made == FrameworkResult("f", "F", "1.2", "a page", "2026-01-01", ())
+
+
+def test_a_control_that_nothing_answers_has_its_title_and_is_open() -> None:
+    assert status(control()) == ControlResult("C-1", "a title", OPEN)
+
+
+def test_what_a_scope_leaves_out_is_left_to_do_unless_the_check_sees_the_whole_cluster() -> None:
+    ids = ("network.defaultDeny", "admission.policies.minCount")
+    entries = load_catalog().entries
+    planned = [Planned(Requirement(id, ""), entries[id]) for id in ids]
+    controls = (
+        control(Answer((ids[0],))),
+        control(Answer((ids[0],)), manual="look at the nodes"),
+        control(Answer((ids[1],))),
+        control(Answer((ids[1],)), also=(ids[0],)),
+    )
+    framework = PlannedFramework("f", "F", "", "", "", controls)
+    checks = [result(id, Verdict.PASS) for id in ids]
+    (scoped,) = assess([framework], planned, checks, "3 namespaces are out of scope")
+    assert [(c.status, c.remaining) for c in scoped.controls] == [
+        (PARTLY, "3 namespaces are out of scope"),
+        (PARTLY, "look at the nodes; 3 namespaces are out of scope"),
+        (MET, ""),
+        (PARTLY, "3 namespaces are out of scope"),
+    ]
+    (whole,) = assess([framework], planned, checks)
+    assert [c.status for c in whole.controls] == [MET, PARTLY, MET, MET]
+
+
 def test_score_and_coverage_count_halves() -> None:
     def made(status: ControlStatus, remaining: str = "") -> ControlResult:
         return ControlResult("x", "", status, remaining=remaining)
