@@ -21,7 +21,7 @@ Write reports from a result ('kspec scan --report json:FILE'), without asking
 the cluster again. Several results, such as those of parallel jobs, become one.
 Without --to the result is shown as a scan shows it.
 
-Formats: csv, html, json, junit, markdown, oscal, sarif, and pdf (needs
+Formats: csv, html, json, junit, markdown, oscal, sarif, and pdf, pdf-full (need
 'pip install pytest-kspec[pdf]'). FORMAT:- writes to standard output.
 
 Exit codes: 0 written, whatever the result says; 2 a report could not be

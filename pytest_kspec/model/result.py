@@ -127,6 +127,16 @@ class Summary:
         """Passed, and not only by a baseline."""
         return self.passed - self.tolerated
 
+    @property
+    def evaluated(self) -> int:
+        """Passed or failed."""
+        return self.passed + self.failed
+
+    @property
+    def applicable(self) -> int:
+        """All that were not skipped."""
+        return self.evaluated + self.errors
+
     @classmethod
     def of(cls, checks: Iterable[CheckResult]) -> Summary:
         """Count these results."""

@@ -20,9 +20,10 @@ import jinja2
 from markupsafe import Markup
 
 from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.result import CheckResult, ScanResult, Summary
+from pytest_kspec.model.result import ScanResult, Summary
 from pytest_kspec.model.totals import WORST_FIRST, Totals
 from pytest_kspec.reports import (
+    fleet,
     html_data,
     html_frameworks,
     html_rows,
@@ -36,18 +37,14 @@ from pytest_kspec.reports.html_rows import Row
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("findings.js", "matrix.js", "report.js")
-_FREQUENT = 6
+_COMMON = 10
+"""Requirements whose findings over all clusters are shown; more have a line each, up to _LISTED."""
+_LISTED = 60
+_ALIKE = 10
+_REASONS = 8
+_UNSEEN = 24
 _AT_ONCE = 600
 """Requirements that are markup at once. With more, those of a cluster wait in its `noscript`, until it is opened."""
-
-
-class Frequent(NamedTuple):
-    """One requirement that is not met on some of the clusters."""
-
-    check: CheckResult
-    failed: int
-    errors: int
-    clusters: int
 
 
 @cache
@@ -72,6 +69,10 @@ def _environment() -> jinja2.Environment:
         terms=html_data.terms,
         plural=text.plural,
         moment=words.moment,
+        coverage=words.coverage,
+        looked_at=words.looked_at,
+        standing=words.standing,
+        listed=fleet.listed,
         fragment=lambda anchor: "#" + quote(anchor),
     )
     return environment
@@ -102,7 +103,10 @@ def _view(result: ScanResult) -> dict[str, Any]:
     views = html_frameworks.of(rows)
     summary = result.summary
     totals = Totals.of_result(result)
-    frequent = _frequent(rows)
+    named = [(row.name, row.cluster) for row in rows]
+    common = [] if len(rows) == 1 else fleet.common(named)
+    reasons = fleet.reasons(named)
+    unseen = [row for row in rows if row.summary.errors]
     requirements = sum(len(row.cluster.checks) for row in rows)
     return {
         "result": result,
@@ -113,7 +117,7 @@ def _view(result: ScanResult) -> dict[str, Any]:
         "totals": totals,
         "static": sum(entry.part.size for row in rows for entry in row.entries),
         "total": requirements,
-        "state": words.state(summary),
+        "state": words.overall(summary),
         "headline": words.headline(result),
         "sentence": words.sentence(summary),
         "sentences": html_summary.sentences(result, rows, views, totals),
@@ -121,8 +125,14 @@ def _view(result: ScanResult) -> dict[str, Any]:
         "specs": sorted({f"{r.cluster.spec_name} {r.cluster.spec_version}".strip() for r in rows}),
         "outcomes": _outcomes(rows),
         "severities": _by_severity(result),
-        "frequent": frequent[:_FREQUENT],
-        "less_frequent": frequent[_FREQUENT:],
+        "common": [(one, _alike(one)) for one in common[:_COMMON]],
+        "less_common": common[_COMMON:_LISTED],
+        "least_common": len(common[_LISTED:]),
+        "unseen": unseen[:_UNSEEN],
+        "more_unseen": len(unseen[_UNSEEN:]),
+        "reasons": reasons[:_REASONS],
+        "more_reasons": len(reasons[_REASONS:]),
+        "recordings": words.recordings(result),
         "words": {verdict.value: word for verdict, word in words.VERDICTS.items()},
         "states": words.STATES,
         "control_words": {status.value: word for status, word in words.CONTROLS.items()},
@@ -153,25 +163,25 @@ def _by_severity(result: ScanResult) -> list[tuple[Severity, dict[str, int]]]:
 
 
 def _outcomes(rows: list[Row]) -> list[tuple[str, str, int]]:
-    """(state, words, how many clusters)."""
+    """(state, words, how many clusters); what could not be evaluated first. One of those may be not compliant too."""
     states = Counter(row.state for row in rows)
-    return [(state, word, states[state]) for state, word in words.STATES.items()]
+    both = sum(row.summary.failed > 0 for row in rows if row.state == "error")
+    said = words.STATES | {
+        "error": words.STATES["error"] + (f" ({both} of them not compliant)" if both else "")
+    }
+    return [(state, said[state], states[state]) for state in ("error", "fail", "known", "pass", "skip")]
 
 
-def _frequent(rows: list[Row]) -> list[Frequent]:
-    """Requirements that are not met, those of most clusters first."""
-    bad: dict[str, list[CheckResult]] = {}
-    seen: Counter[str] = Counter()
-    for row in rows:
-        for check in row.cluster.checks:
-            seen[check.id] += 1
-            if check.verdict in (Verdict.FAIL, Verdict.ERROR):
-                bad.setdefault(check.id, []).append(check)
-    found = []
-    for check_id, checks in bad.items():
-        failed = sum(c.verdict is Verdict.FAIL for c in checks)
-        found.append(Frequent(checks[0], failed, len(checks) - failed, seen[check_id]))
-    return sorted(found, key=lambda f: (-(f.failed + f.errors), -f.check.severity.rank, f.check.id))
+class Shown(NamedTuple):
+    """Findings of one requirement over all clusters, as many as are shown; left: how many more there are."""
+
+    findings: list[fleet.Alike]
+    left: int
+
+
+def _alike(common: fleet.Common) -> Shown:
+    found = common.alike()
+    return Shown(found[:_ALIKE], len(found) - len(found[:_ALIKE]))
 
 
 def _breakable(path: str) -> Markup:

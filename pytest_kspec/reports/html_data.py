@@ -36,7 +36,7 @@ def render(rows: Iterable[Row], views: Iterable[View]) -> str:
     clusters = [
         {
             "id": row.anchor,
-            "name": table.text(text.printable(row.cluster.name)),
+            "name": table.text(row.name),
             "checks": [table.entry(row, entry) for entry in row.entries],
         }
         for row in rows

@@ -1,7 +1,7 @@
 """The framework view of the HTML page: control → checks → findings → exemptions, for one cluster or many.
 
-For many clusters a control says on how many it has which status, and where it is worst; the matrix of every control on
-every cluster is drawn by the script from one letter a cell.
+For many clusters a control is counted once, by its worst status. It says on how many it has which, and where it is
+worst; the matrix of every control on every cluster is drawn by the script from one letter a cell.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult, FrameworkSummary
-from pytest_kspec.reports import order, words
+from pytest_kspec.reports import fleet, order, words
 from pytest_kspec.reports.html_rows import Entry, Row
 from pytest_kspec.reports.text import printable
 
@@ -38,7 +38,10 @@ class Answer(NamedTuple):
 
 
 class Control(NamedTuple):
-    """One control over all clusters of a framework. notes: (reason or rest, on how many clusters)."""
+    """One control over all clusters of a framework.
+
+    status: the worst on any cluster; counts: on how many clusters it has which status; reasons: (reason, on how many)
+    """
 
     id: str
     title: str
@@ -102,30 +105,21 @@ def _view(results: list[tuple[Row, FrameworkResult]], anchor: str) -> View:
         for control in framework.controls:
             by_control.setdefault(control.id, []).append((row, control))
     anchors = order.unique(f"{anchor}/{'_'.join(control.split())}" for control in by_control)
-    total = Counter(control.status for _, framework in results for control in framework.controls)
+    controls = [
+        _control(found, name.replace(" ", "_"))
+        for found, name in zip(by_control.values(), anchors, strict=True)
+    ]
+    total = Counter(control.status for control in controls)
     return View(
         first=first,
         anchor=anchor,
         name=f"{first.name} {first.version}".strip(),
         results=counted,
-        controls=[
-            _control(found, name.replace(" ", "_"))
-            for found, name in zip(by_control.values(), anchors, strict=True)
-        ],
-        parts=[(s.value, words.CONTROLS[s], total[s]) for s in ControlStatus],
-        score=_range([summary.score for _, _, summary in counted]),
-        coverage=_range([summary.coverage for _, _, summary in counted]),
+        controls=controls,
+        parts=[(s.value, words.CONTROLS[s], total[s.value]) for s in ControlStatus],
+        score=fleet.spread([summary.score for _, _, summary in counted]),
+        coverage=fleet.spread([summary.coverage for _, _, summary in counted]),
     )
-
-
-def _range(numbers: list[float | None]) -> str:
-    """`45.0`, `45.0 to 98.2`, or `none`; clusters without a score are said beside it."""
-    known = sorted(number for number in numbers if number is not None)
-    if not known:
-        return "none"
-    said = f"{known[0]:.1f}" if known[0] == known[-1] else f"{known[0]:.1f} to {known[-1]:.1f}"
-    without = len(numbers) - len(known)
-    return f"{said}, none on {without:,}" if without else said
 
 
 def _control(found: list[tuple[Row, ControlResult]], anchor: str) -> Control:
@@ -141,7 +135,7 @@ def _control(found: list[tuple[Row, ControlResult]], anchor: str) -> Control:
         id=first.id,
         title=first.title,
         anchor=anchor,
-        status=first.status.value,
+        status=fleet.worst(statuses).value,
         counts={status.value: statuses[status] for status in ControlStatus},
         answers=[_answer(check, where) for check, where in sorted(answers.items())],
         reasons=sorted(reasons.items(), key=lambda item: (-item[1], item[0])),
@@ -156,6 +150,6 @@ def _answer(check: str, where: list[tuple[Row, Entry | None]]) -> Answer:
     return Answer(
         id=check,
         title=there[0][1].check.title if there else "",
-        where=[(row.cluster.name, entry) for row, entry in there[:_LINKS]],
+        where=[(row.name, entry) for row, entry in there[:_LINKS]],
         verdicts={verdict.value: verdicts[verdict] for verdict in _WORST if verdicts[verdict]},
     )

@@ -14,7 +14,7 @@ from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import AppliedExemption, Finding, FindingStatus
 from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, ScanResult, Summary
 from pytest_kspec.model.totals import WORST_FIRST
-from pytest_kspec.reports import order, words
+from pytest_kspec.reports import fleet, order, words
 from pytest_kspec.reports.text import baseline_notes
 
 STATIC = 2_000
@@ -79,6 +79,7 @@ class Row(NamedTuple):
     """One cluster: its line in the overview and its section. uses: its exemptions with their anchors."""
 
     cluster: ClusterResult
+    name: str
     summary: Summary
     state: str
     title: str
@@ -97,35 +98,41 @@ class Row(NamedTuple):
 
 
 def of(result: ScanResult) -> list[Row]:
-    """The worst first: that is where one starts to read, and whose findings are markup."""
-    titled = [
-        (cluster, cluster.summary, title)
-        for cluster, title in zip(result.clusters, order.titles(result), strict=True)
-    ]
-    titled.sort(key=lambda t: (101 if t[1].score is None else t[1].score, -t[1].errors, t[2]))
+    """Those that could not be fully evaluated, then the worst: that is where one starts to read."""
+    titled = list(
+        zip(
+            result.clusters,
+            fleet.names(result),
+            (c.summary for c in result.clusters),
+            order.titles(result),
+            strict=True,
+        )
+    )
+    titled.sort(key=lambda t: fleet.rank(t[2], t[3]))
     room = STATIC
     rows = []
-    for cluster, summary, title in titled:
-        row = _row(cluster, summary, title, len(titled) == 1, room)
+    for cluster, name, summary, title in titled:
+        row = _row(cluster, name, summary, title, len(titled) == 1, room)
         room -= sum(entry.part.size for entry in row.entries)
         rows.append(row)
     return rows
 
 
-def _row(cluster: ClusterResult, summary: Summary, title: str, alone: bool, room: int) -> Row:
+def _row(cluster: ClusterResult, name: str, summary: Summary, title: str, alone: bool, room: int) -> Row:
     checks = order.worst_first(cluster.checks)
     anchor = "_".join(title.split())
     names = order.unique(f"{anchor}/{'_'.join(check.id.split())}" for check in checks)
     entries = []
-    for check, name in zip(checks, names, strict=True):
-        entry = _entry(check, name.replace(" ", "_"), room)
+    for check, place in zip(checks, names, strict=True):
+        entry = _entry(check, place.replace(" ", "_"), room)
         room -= entry.part.size
         entries.append(entry)
     failed = Counter(c.severity.value for c in checks if c.verdict is Verdict.FAIL)
     used = order.unique(f"{anchor}//{'_'.join(use.name.split())}" for use in cluster.exemptions)
-    uses = [(use, name.replace(" ", "_")) for use, name in zip(cluster.exemptions, used, strict=True)]
+    uses = [(use, place.replace(" ", "_")) for use, place in zip(cluster.exemptions, used, strict=True)]
     return Row(
         cluster=cluster,
+        name=name,
         summary=summary,
         state=words.state(summary),
         title=title,
@@ -134,7 +141,7 @@ def _row(cluster: ClusterResult, summary: Summary, title: str, alone: bool, room
         groups=_groups(entries, alone),
         by_id={entry.check.id: entry for entry in reversed(entries)},
         uses=uses,
-        exemption_anchors={use.name: name for use, name in reversed(uses)},
+        exemption_anchors={use.name: place for use, place in reversed(uses)},
         baseline=baseline_notes(cluster),
     )
 

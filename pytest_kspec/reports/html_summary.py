@@ -47,7 +47,7 @@ def _looked_at(result: ScanResult, rows: list[Row]) -> str:
     named = (
         f"the specification {printable(specs[0])}" if len(specs) == 1 else plural(len(specs), "specification")
     )
-    clusters = len({(r.cluster.name, r.cluster.uid, r.cluster.source) for r in rows})
+    clusters = len({r.cluster.id for r in rows})
     what = f"the cluster {printable(rows[0].cluster.name)}" if clusters == 1 else plural(clusters, "cluster")
     kinds = sorted({row.cluster.source for row in rows})
     sources = "; ".join(
@@ -55,10 +55,12 @@ def _looked_at(result: ScanResult, rows: list[Row]) -> str:
         for kind in kinds
     )
     results = sum(len(row.cluster.checks) for row in rows)
+    recorded = words.recordings(result)
+    when = f" The recordings were made: {recorded}." if recorded else ""
     return (
         f"On {words.moment(result.started_at)}, {what} {'was' if clusters == 1 else 'were'} compared with {named}: "
         f"{plural(results, 'requirement')}{' in all' if len(rows) > 1 else ''}. "
-        f"The configuration was {sources}."
+        f"The configuration was {sources}.{when}"
     )
 
 

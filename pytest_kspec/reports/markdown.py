@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import Finding, FindingStatus
-from pytest_kspec.model.frameworks import FrameworkResult
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult, Summary
+from pytest_kspec.model.result import ClusterResult, ScanResult, Summary
 from pytest_kspec.model.totals import WORST_FIRST, Totals
-from pytest_kspec.reports import order, words
+from pytest_kspec.reports import fleet, words
 from pytest_kspec.reports.text import baseline_notes, elide, plural, printable, value
 
 LIMIT = 65_000
@@ -24,6 +23,7 @@ MARKER = "<!-- pytest-kspec -->"
 """First line: by it a job finds its own comment, to write it anew."""
 _FINDINGS = 10
 _CLUSTERS = 100
+_REASONS = 10
 _WIDEST = 300
 _SYMBOLS = {Verdict.ERROR: "⚠️", Verdict.FAIL: "❌", Verdict.PASS: "✅", Verdict.SKIP: "⚪"}
 _STATES = {"fail": "❌", "error": "⚠️", "pass": "✅", "known": "✅", "skip": "⚪"}
@@ -92,7 +92,7 @@ class _Shown:
 
 def _head(result: ScanResult, totals: Totals) -> Iterator[str]:
     summary = result.summary
-    state = words.state(summary)
+    state = words.overall(summary)
     yield f"{MARKER}\n## {_STATES[state]} {escape(words.headline(result))}\n"
     yield f"{words.sentence(summary)} Score: {words.score(summary)}.\n"
     rows = [
@@ -100,69 +100,84 @@ def _head(result: ScanResult, totals: Totals) -> Iterator[str]:
         for status, word in words.STATUSES.items()
     ]
     yield _table(("Findings", *(s.value for s in WORST_FIRST), "all"), rows)
-    clusters = sorted(result.clusters, key=_worst)
-    rows = [_row(cluster) for cluster in clusters[:_CLUSTERS]]
+    clusters = _named(result)
+    yield from _unseen(clusters)
+    rows = [_row(*one) for one in clusters[:_CLUSTERS]]
     if len(clusters) > 1:
-        rows.append(("**all**", "", *_counts(summary, totals.count(FindingStatus.OPEN))))
+        rows.append(("**all**", "", *_counts(summary, totals.count(FindingStatus.OPEN)), ""))
     if clusters:
         yield _table(
-            ("Cluster", "Specification", "Score", "Errors", "Failed", "Passed", "Skipped", "Open findings"),
+            (
+                *("Cluster", "Specification", "Score", "Errors", "Failed", "Passed", "Skipped"),
+                *("Open findings", "Evaluated", "Looked at"),
+            ),
             rows,
             left=2,
         )
-    frameworks = [(c, framework) for c in clusters for framework in c.frameworks]
-    if frameworks:
-        yield _table(
-            (
-                "Framework",
-                "Cluster",
-                "Score",
-                "Coverage",
-                "Met",
-                "In part",
-                "Not met",
-                "Not evaluated",
-                "Manual",
-            ),
-            (_framework_row(c, framework) for c, framework in frameworks[:_CLUSTERS]),
-            left=2,
-        )
-    if len(frameworks) > _CLUSTERS:
-        yield f"and {plural(len(frameworks) - _CLUSTERS, 'more framework result')} in the JSON report.\n"
     if len(clusters) > _CLUSTERS:
         yield f"and {plural(len(clusters) - _CLUSTERS, 'more cluster')}, which the last row counts too.\n"
+    frameworks = fleet.frameworks(result.clusters)
+    if frameworks:
+        yield _table(
+            ("Framework", "Score", "Coverage %", "Met", "In part", "Not met", "Not evaluated", "Manual"),
+            map(_framework_row, frameworks[:_CLUSTERS]),
+        )
+    if len(clusters) > 1 and frameworks:
+        yield "Each control is counted once, by its worst status on any cluster.\n"
 
 
-def _worst(cluster: ClusterResult) -> tuple[object, ...]:
-    """The order that one starts to read in."""
-    summary = cluster.summary
-    score = 101 if summary.score is None else summary.score
-    return score, -summary.errors, cluster.name, cluster.spec_name, cluster.spec_path
+def _named(result: ScanResult) -> list[tuple[str, ClusterResult]]:
+    """Clusters with their names, in the order to read them in."""
+    named = zip(fleet.names(result), result.clusters, strict=True)
+    return sorted(
+        named, key=lambda one: (fleet.rank(one[1].summary, one[0]), one[1].spec_name, one[1].spec_path)
+    )
 
 
-def _row(cluster: ClusterResult) -> tuple[str, ...]:
+def _unseen(clusters: list[tuple[str, ClusterResult]]) -> Iterator[str]:
+    """What could not be looked at, before anything is compared."""
+    unclear = [one for one in clusters if one[1].summary.errors]
+    if not unclear:
+        return
+    found = fleet.reasons(unclear)
+    lines = [
+        f"- {escape(_short(reason.text))} ({plural(reason.requirements, 'requirement')} on "
+        f"{escape(_short(fleet.listed(reason.clusters, 5)))})"
+        for reason in found[:_REASONS]
+    ]
+    if len(found) > _REASONS:
+        lines.append(f"- and {plural(len(found) - _REASONS, 'more reason')}, in the JSON report")
+    names = ", ".join(
+        f"{code(elide(name, 80))} ({words.coverage(cluster.summary)} requirements evaluated)"
+        for name, cluster in unclear[:_REASONS]
+    )
+    more = f" and {len(unclear) - _REASONS:,} more" if len(unclear) > _REASONS else ""
+    yield (
+        f"**Could not be fully evaluated:** {names}{more}. Nothing is known where a cluster could not be looked at. "
+        "Why, and what to do:\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _row(name: str, cluster: ClusterResult) -> tuple[str, ...]:
     summary = cluster.summary
     about = f"{cluster.spec_name} {cluster.spec_version}".strip()
-    name = f"{_STATES[words.state(summary)]} {code(elide(cluster.name, 80), cell=True)}"
+    shown = f"{_STATES[words.state(summary)]} {code(elide(name, 80), cell=True)}"
     findings = sum(len(check.open_findings) for check in cluster.checks)
-    return name, escape(elide(about, 60)), *_counts(summary, findings)
+    return shown, escape(elide(about, 60)), *_counts(summary, findings), escape(words.looked_at(cluster))
 
 
-def _framework_row(cluster: ClusterResult, framework: FrameworkResult) -> tuple[str, ...]:
-    counts = framework.summary
+def _framework_row(framework: fleet.Framework) -> tuple[str, ...]:
     return (
-        escape(elide(f"{framework.name} {framework.version}".strip(), 80)),
-        code(elide(cluster.name, 80), cell=True),
-        "none" if counts.score is None else f"{counts.score:.1f}",
-        f"{counts.coverage:.1f} %",
-        *(f"{n:,}" for n in (counts.met, counts.partly_met, counts.not_met)),
-        *(f"{n:,}" for n in (counts.not_evaluated, counts.manual)),
+        escape(elide(framework.name, 80)),
+        fleet.spread(summary.score for summary in framework.summaries),
+        fleet.spread(summary.coverage for summary in framework.summaries),
+        *(f"{count:,}" for count in framework.counts.values()),
     )
 
 
 def _counts(summary: Summary, findings: int) -> tuple[str, ...]:
     counts = (summary.errors, summary.failed, summary.passed, summary.skipped, findings)
-    return words.score(summary), *(f"{count:,}" for count in counts)
+    return words.score(summary), *(f"{count:,}" for count in counts), words.coverage(summary)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], left: int = 1) -> str:
@@ -172,20 +187,19 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], left: int = 1
 
 
 def _clusters(result: ScanResult, text: _Text) -> _Shown:
-    """Sections of clusters, as many as there is room for. A heading is written with the first block below it."""
-    shown = _Shown()
-    for cluster in sorted(result.clusters, key=_worst):
+    """What is not met, as much as there is room for: each requirement and finding once, then each cluster's asides."""
+    shown, clusters = _Shown(), _named(result)
+    one_only = len(clusters) == 1
+    for one in fleet.common(clusters):
+        block, findings = _requirement(one, alone=one_only)
+        if not text.add(block):
+            shown.asides = False
+            return shown
+        shown.requirements += one.results
+        shown.findings += findings
+    for name, cluster in clusters:
         about = ", ".join(p for p in (cluster.version, cluster.source) if p)
-        heading = f"### {code(elide(cluster.name, 80))}{f' ({escape(about)})' if about else ''}\n"
-        for check in order.worst_first(cluster.checks):
-            if check.verdict not in (Verdict.ERROR, Verdict.FAIL):
-                continue
-            if not text.add(f"{heading}\n{_check(check)}" if heading else _check(check)):
-                shown.asides = False
-                return shown
-            heading = ""
-            shown.requirements += 1
-            shown.findings += min(len(check.open_findings), _FINDINGS)
+        heading = f"### {code(elide(name, 80))}{f' ({escape(about)})' if about else ''}\n"
         for block in _aside(cluster):
             if not text.add(f"{heading}\n{block}" if heading else block):
                 shown.asides = False
@@ -194,21 +208,33 @@ def _clusters(result: ScanResult, text: _Text) -> _Shown:
     return shown
 
 
-def _check(check: CheckResult) -> str:
-    """One requirement that is not met: its summary line is HTML, in which GitHub reads no Markdown."""
-    findings = check.open_findings
-    count = f", {plural(len(findings), 'finding')}" if findings else ""
-    head = f"{_SYMBOLS[check.verdict]} {check.severity.value} <code>{_html(check.id)}</code> {_html(check.title)}"
-    lines = [f"<details><summary>{head}{count}</summary>", ""]
-    if check.verdict is Verdict.ERROR:
-        lines += [f"**Could not be evaluated:** {escape(_short(check.reason))}", ""]
-    lines += [_finding(finding) for finding in findings[:_FINDINGS]]
-    if len(findings) > _FINDINGS:
-        lines.append(f"- … and {plural(len(findings) - _FINDINGS, 'more finding')}")
+def _requirement(one: fleet.Common, *, alone: bool) -> tuple[str, int]:
+    """One requirement that is not met, and how many findings are shown of it. alone: there is one cluster only.
+
+    Its summary line is HTML, in which GitHub reads no Markdown.
+    """
+    check, alike = one.check, one.alike()
+    symbol = _SYMBOLS[Verdict.FAIL if one.failed else Verdict.ERROR]
+    where = "" if alone else f", {len(one.failed):,} of {one.asked:,} clusters"
+    count = f", {plural(one.found, 'finding')}" if one.found else ""
+    head = f"{symbol} {check.severity.value} <code>{_html(check.id)}</code> {_html(check.title)}"
+    lines = [f"<details><summary>{head}{where}{count}</summary>", ""]
+    for reason in one.reasons if alone else ():
+        lines += [f"**Could not be evaluated:** {escape(_short(reason.text))}", ""]
+    if one.errors and not alone:
+        lines += [
+            f"**Could not be evaluated** on {escape(_short(fleet.listed(one.errors, 5)))}: see above",
+            "",
+        ]
+    for finding, clusters, _ in alike[:_FINDINGS]:
+        on = "" if alone else f" (on {escape(_short(fleet.listed(clusters, 5)))})"
+        lines.append(_finding(finding) + on)
+    if len(alike) > _FINDINGS:
+        lines.append(f"- … and {plural(len(alike) - _FINDINGS, 'more finding')}")
     lines.append("")
-    if check.remediation and findings:
+    if check.remediation and alike:
         lines.append(f"**Fix:** {escape(_short(check.remediation))}")
-        if fixes := sum(finding.fix is not None for finding in findings):
+        if fixes := sum(finding.fix is not None for _, found in one.open for finding in found):
             lines.append(
                 f"A patch for {plural(fixes, 'finding')} is in the JSON report; `kspec fix` writes it."
             )
@@ -217,7 +243,8 @@ def _check(check: CheckResult) -> str:
         lines.append(f"Required by {code(check.location)}")
     if check.controls:
         lines.append(f"Controls: {escape(_short(words.controls(check)))}")
-    return "\n".join([*lines, "", "</details>", ""])
+    shown = sum(one.times for one in alike[:_FINDINGS])
+    return "\n".join([*lines, "", "</details>", ""]), shown
 
 
 def _finding(finding: Finding) -> str:

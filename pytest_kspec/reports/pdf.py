@@ -1,62 +1,60 @@
-"""PDF for auditors: the verdict and its numbers first, then each cluster with what its results rest on.
+"""PDF for those who decide: at most MOST_PAGES pages, whatever the number of clusters and findings.
 
-Every requirement is listed. Of its findings as many are shown as fit into MOST_FINDINGS in all, equally many at most
-for each requirement; counts are exact, and the page says where the rest is. Without Kubernetes knowledge one can read
-what was asked, what is not met, who accepted what, and how to ask for the same again.
+What could not be looked at comes first, then the clusters, the frameworks, and what is not met on most of them. Each
+table has room that it keeps to, and says what it leaves out; `pdf_full` goes on with every requirement and finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.finding import Finding, FindingStatus
+from pytest_kspec.model.check import Severity
 from pytest_kspec.model.frameworks import ControlStatus
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.model.result import ClusterResult, ExemptionUse, ScanResult
 from pytest_kspec.model.totals import WORST_FIRST, Totals
-from pytest_kspec.reports import order, words
+from pytest_kspec.reports import fleet, words
 from pytest_kspec.reports.pdf_page import INK, MUTED, Cell, Colour, Column, Pages
-from pytest_kspec.reports.text import baseline_notes, plural, value
+from pytest_kspec.reports.text import plural
 
-MOST_FINDINGS = 5_000
-_LIMITS = (1000, 500, 200, 100, 50, 25, 10, 5, 3, 2, 1)
+MOST_PAGES = 10
+# The last page that each part may go on to. Headings and paragraphs behind a part need less than what is left.
+_UNSEEN_PAGE, _CLUSTERS_PAGE, _FRAMEWORKS_PAGE, _COMMON_PAGE = 2, 5, 6, 9
 _RED, _PURPLE, _GREEN, _AMBER = (161, 26, 20), (91, 33, 182), (7, 84, 63), (133, 80, 0)
-_STATES: dict[str, Colour] = {"fail": _RED, "error": _PURPLE, "pass": _GREEN, "known": _AMBER, "skip": MUTED}
-_SEVERITIES: dict[Severity, Colour] = {
+STATES: dict[str, Colour] = {"fail": _RED, "error": _PURPLE, "pass": _GREEN, "known": _AMBER, "skip": MUTED}
+SEVERITIES: dict[Severity, Colour] = {
     Severity.CRITICAL: _RED,
     Severity.HIGH: _RED,
     Severity.MEDIUM: _AMBER,
     Severity.LOW: INK,
 }
-_CONTROLS = {
+CONTROLS = {
     ControlStatus.MET: _GREEN,
     ControlStatus.PARTLY_MET: _AMBER,
     ControlStatus.NOT_MET: _RED,
     ControlStatus.NOT_EVALUATED: _PURPLE,
     ControlStatus.MANUAL: MUTED,
 }
+_SIGNS = {"fail": "×", "error": "!", "pass": "+", "known": "+", "skip": "–"}
+Named = tuple[str, ClusterResult]
 
 
 def render(result: ScanResult) -> bytes:
     """The file. `result` is in canonical order; the creation date is when the run ended."""
-    headline = words.headline(result)
-    pages = Pages(
+    pages = begin(result)
+    overview(pages, result)
+    return pages.output()
+
+
+def begin(result: ScanResult) -> Pages:
+    """The empty document."""
+    return Pages(
         f"Kubernetes compliance report, {words.moment(result.finished_at)}",
         result.run_by or "pytest-kspec",
         f"pytest-kspec {result.tool_version}",
         _created(result.finished_at),
     )
-    limit = _limit(result)
-    clusters = sorted(zip(result.clusters, order.titles(result), strict=True), key=lambda c: _worst(*c))
-    anchors = [pages.anchor() for _ in clusters]
-    _overview(pages, result, headline, clusters, anchors)
-    for (cluster, title), anchor in zip(clusters, anchors, strict=True):
-        pages.new_page()
-        pages.here(anchor)
-        _cluster(pages, cluster, title if len(clusters) > 1 else cluster.name, limit)
-    return pages.output()
 
 
 def _created(rfc3339: str) -> datetime:
@@ -67,32 +65,35 @@ def _created(rfc3339: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _limit(result: ScanResult) -> int:
-    """How many findings of each requirement and status are shown at most."""
-    counts = [
-        len(check.findings) for cluster in result.clusters for check in cluster.checks if check.findings
-    ]
-    for limit in _LIMITS:
-        if sum(min(count, limit) for count in counts) <= MOST_FINDINGS:
-            return limit
-    return 1
+def in_order(result: ScanResult) -> list[Named]:
+    """Clusters with their names, in the order to read them in."""
+    named = zip(fleet.names(result), result.clusters, strict=True)
+    return sorted(named, key=lambda one: fleet.rank(one[1].summary, one[0]))
 
 
-def _worst(cluster: ClusterResult, title: str) -> tuple[object, ...]:
-    summary = cluster.summary
-    return 101 if summary.score is None else summary.score, -summary.errors, title
+def overview(pages: Pages, result: ScanResult, anchors: Sequence[Any] = ()) -> None:
+    """At most MOST_PAGES pages. anchors: where each cluster is told of, in the order of `in_order`."""
+    clusters = in_order(result)
+    _first(pages, result)
+    _unseen(pages, clusters)
+    _clusters(pages, clusters, anchors or [None] * len(clusters))
+    _frameworks(pages, result)
+    _common(pages, clusters)
+    _exemptions(pages, clusters)
+    pages.paragraph(
+        "Score: the weight of the requirements that are met over the weight of all that apply (critical 8, high 4, "
+        "medium 2, low 1). What could not be evaluated counts as not met, skipped requirements do not count. A score "
+        "says little where few requirements were evaluated: their number stands beside it.",
+        size=8,
+        colour=MUTED,
+    )
 
 
-def _overview(
-    pages: Pages,
-    result: ScanResult,
-    headline: str,
-    clusters: list[tuple[ClusterResult, str]],
-    anchors: list[Any],
-) -> None:
+def _first(pages: Pages, result: ScanResult) -> None:
     summary, totals = result.summary, Totals.of_result(result)
+    state = STATES[words.overall(summary)]
     pages.paragraph("Kubernetes compliance report", size=10, colour=MUTED)
-    pages.heading(headline, 1, colour=_STATES[words.state(summary)])
+    pages.heading(words.headline(result), 1, colour=state)
     pages.paragraph(words.sentence(summary), size=10)
     pages.gap(2)
     specs = sorted({f"{c.spec_name} {c.spec_version}".strip() for c in result.clusters})
@@ -100,6 +101,7 @@ def _overview(
         [
             ("Specification", ", ".join(specs)),
             ("Clusters", f"{len(words.by_cluster(result)):,}"),
+            ("Recorded", words.recordings(result)),
             ("Scanned", f"{words.moment(result.started_at)} to {words.moment(result.finished_at)}"),
             ("Run by", result.run_by or "not known"),
             ("Made with", f"pytest-kspec {result.tool_version}"),
@@ -108,13 +110,14 @@ def _overview(
     )
     pages.tiles(
         [
-            (words.score(summary), "score of 100", _STATES[words.state(summary)]),
+            (words.score(summary), "score of 100", state),
             (f"{summary.errors:,}", "could not be evaluated", _PURPLE),
             (f"{summary.failed:,}", "failed", _RED),
             (f"{summary.passed:,}", "passed", _GREEN),
             (f"{summary.skipped:,}", "skipped", MUTED),
         ]
     )
+    pages.paragraph(f"{words.coverage(summary)} requirements that apply were evaluated.", size=8.5)
     pages.heading("Findings by severity", 2, bookmark=False)
     columns = [Column("", 36), *(Column(s.value, 24, "R") for s in WORST_FIRST), Column("all", 24, "R")]
     rows = [
@@ -132,277 +135,172 @@ def _overview(
         size=8,
         colour=MUTED,
     )
-    if clusters:
-        pages.heading("Clusters", 2)
-        pages.table(_CLUSTERS, (_cluster_row(c, a) for (c, _), a in zip(clusters, anchors, strict=True)))
-    if any(cluster.frameworks for cluster, _ in clusters):
-        pages.heading("Frameworks", 2)
-        pages.table(_FRAMEWORKS, _framework_rows(clusters))
-        pages.paragraph(
-            "The score counts controls that are met among those that were evaluated; coverage says how many were. "
-            "What checks answer in part only counts half. A control that was not evaluated, or that a person must "
-            "look at, never counts as met.",
-            size=8,
-            colour=MUTED,
-        )
+
+
+_UNSEEN = [
+    Column("why", 96, lines=6),
+    Column("requirements", 24, "R"),
+    Column("clusters", 60, lines=4),
+]
+
+
+def _unseen(pages: Pages, clusters: Sequence[Named]) -> None:
+    """What could not be looked at, before anything is compared."""
+    unclear = [one for one in clusters if one[1].summary.errors]
+    if not unclear:
+        return
+    pages.heading("What could not be evaluated", 2)
     pages.paragraph(
-        "Score: the weight of the requirements that are met over the weight of all that apply (critical 8, high 4, "
-        "medium 2, low 1). What could not be evaluated counts as not met, skipped requirements do not count.",
+        f"{plural(len(unclear), 'result')} of {len(clusters):,} "
+        f"{'is' if len(unclear) == 1 else 'are'} not complete. Nothing is known where a cluster could not be looked "
+        "at: it is neither badly configured nor in order, and stands above the others without a rank. Do what each "
+        "reason says, such as granting the access that it names, and scan again.",
+        size=8.5,
+    )
+    rows = (
+        [Cell(one.text), Cell(f"{one.requirements:,}"), Cell(fleet.listed(one.clusters))]
+        for one in fleet.reasons(unclear)
+    )
+    _table(pages, _UNSEEN, list(rows), _UNSEEN_PAGE, "more reason")
+
+
+_CLUSTERS = [
+    Column("", 5),
+    Column("cluster", 42, lines=2),
+    Column("specification", 30, lines=2),
+    Column("looked at", 38, lines=2),
+    Column("score", 12, "R"),
+    Column("evaluated", 17, "R"),
+    Column("failed", 12, "R"),
+    Column("passed", 12, "R"),
+    Column("findings", 12, "R"),
+]
+
+
+def _clusters(pages: Pages, clusters: Sequence[Named], anchors: Sequence[Any]) -> None:
+    if not clusters:
+        return
+    pages.heading("Clusters", 2)
+    rows = (_cluster_row(*one, anchor) for one, anchor in zip(clusters, anchors, strict=True))
+    _table(pages, _CLUSTERS, rows, _CLUSTERS_PAGE, "more cluster")
+
+
+def _cluster_row(name: str, cluster: ClusterResult, anchor: Any) -> list[Cell]:
+    summary, state = cluster.summary, words.state(cluster.summary)
+    found = sum(len(check.open_findings) for check in cluster.checks)
+    return [
+        Cell(_SIGNS[state], "B", STATES[state]),
+        Cell(name, "B", link=anchor),
+        Cell(f"{cluster.spec_name} {cluster.spec_version}".strip()),
+        Cell(words.looked_at(cluster)),
+        Cell(words.score(summary), "B", STATES[state]),
+        Cell(words.coverage(summary), "B" if summary.errors else "", _PURPLE if summary.errors else INK),
+        *(Cell(f"{count:,}") for count in (summary.failed, summary.passed, found)),
+    ]
+
+
+_FRAMEWORKS = [
+    Column("framework", 50, lines=3),
+    Column("score", 30, "R", lines=2),
+    Column("coverage in %", 30, "R", lines=2),
+    *(Column(name, 14, "R") for name in ("met", "in part", "not met", "not eval.", "manual")),
+]
+
+
+def _frameworks(pages: Pages, result: ScanResult) -> None:
+    found = fleet.frameworks(result.clusters)
+    if not found:
+        return
+    pages.heading("Frameworks", 2)
+    rows = [
+        [
+            Cell(one.name, "B"),
+            Cell(fleet.spread(s.score for s in one.summaries)),
+            Cell(fleet.spread(s.coverage for s in one.summaries)),
+            *(Cell(f"{count:,}") for count in one.counts.values()),
+        ]
+        for one in found
+    ]
+    _table(pages, _FRAMEWORKS, rows, _FRAMEWORKS_PAGE, "more framework")
+    pages.paragraph(
+        "The score counts controls that are met among those that were evaluated; coverage says how many were. What "
+        "checks answer in part only counts half. Each control is counted once, by its worst status on any cluster; one "
+        "that was not evaluated, or that a person must look at, never counts as met.",
         size=8,
         colour=MUTED,
     )
 
 
-_NUMBERS = ("score", "errors", "failed", "passed", "skipped", "open findings")
-_CLUSTERS = [
-    Column("cluster", 50, lines=3),
-    Column("specification", 40, lines=3),
-    *(Column(name, 14 if name != "open findings" else 20, "R") for name in _NUMBERS),
-]
-_FRAMEWORKS = [
-    Column("cluster", 38, lines=3),
-    Column("framework", 44, lines=3),
-    *(
-        Column(name, 14, "R")
-        for name in ("score", "coverage", "met", "in part", "not met", "not eval.", "manual")
-    ),
+_COMMON = [
+    Column("severity", 15),
+    Column("requirement, and how to fix it", 95, lines=4),
+    Column("failed on", 44, lines=3),
+    Column("errors", 12, "R"),
+    Column("findings", 14, "R"),
 ]
 
 
-def _cluster_row(cluster: ClusterResult, anchor: Any) -> list[Cell]:
-    summary = cluster.summary
-    about = f"{cluster.spec_name} {cluster.spec_version}".strip()
-    found = sum(len(check.open_findings) for check in cluster.checks)
-    counts = (summary.errors, summary.failed, summary.passed, summary.skipped, found)
-    state = _STATES[words.state(summary)]
-    return [
-        Cell(cluster.name, "B", link=anchor),
-        Cell(about),
-        Cell(words.score(summary), "B", state),
-        *(Cell(f"{count:,}") for count in counts),
-    ]
-
-
-def _framework_rows(clusters: Iterable[tuple[ClusterResult, str]]) -> Iterator[list[Cell]]:
-    for cluster, _ in clusters:
-        for framework in cluster.frameworks:
-            counts = framework.summary
-            score = "none" if counts.score is None else f"{counts.score:.1f}"
-            numbers = (
-                *(counts.met, counts.partly_met, counts.not_met),
-                *(counts.not_evaluated, counts.manual),
-            )
-            yield [
-                Cell(cluster.name),
-                Cell(f"{framework.name} {framework.version}".strip(), "B"),
-                Cell(score, "B"),
-                Cell(f"{counts.coverage:.1f} %"),
-                *(Cell(f"{number:,}") for number in numbers),
-            ]
-
-
-def _cluster(pages: Pages, cluster: ClusterResult, title: str, limit: int) -> None:
-    pages.heading(title, 2)
-    pages.paragraph(
-        f"{words.STATES[words.state(cluster.summary)]}. {words.sentence(cluster.summary)}", style="B"
-    )
-    _evidence(pages, cluster)
-    checks = order.worst_first(cluster.checks)
-    if checks:
-        pages.heading("Requirements", 3)
-        pages.table(_REQUIREMENTS, map(_requirement_row, checks))
-    bad = [c for c in checks if c.verdict in (Verdict.FAIL, Verdict.ERROR)]
-    if bad:
-        pages.heading("What is not met, and what could not be evaluated", 3)
-        for check in bad:
-            _check(pages, check, limit)
-    _accepted(pages, checks, FindingStatus.KNOWN, "Known from the baseline", limit)
-    for note in baseline_notes(cluster, 20):
-        pages.paragraph(note, size=8)
-    _accepted(pages, checks, FindingStatus.EXEMPT, "Covered by exemptions", limit)
-    _exemptions(pages, cluster)
-    _controls(pages, cluster)
-    if cluster.not_evaluated:
-        pages.heading("Asked for, but not evaluated by this version", 3)
-        columns = [Column("key", 60), Column("reason", 80), Column("where", 40)]
-        pages.table(columns, ([Cell(n.key), Cell(n.reason), Cell(n.location)] for n in cluster.not_evaluated))
-
-
-def _evidence(pages: Pages, cluster: ClusterResult) -> None:
-    """What one needs to ask for the same again."""
-    evidence = cluster.evidence
-    pages.facts(
-        [
-            ("Cluster", f"{cluster.name}, Kubernetes {cluster.version or 'version unknown'}"),
-            ("Cluster UID", cluster.uid),
-            (
-                "Examined",
-                f"{cluster.source}: {evidence.source_ref}" if evidence.source_ref else cluster.source,
-            ),
-            ("Snapshot SHA-256", evidence.snapshot_sha256),
-            ("Recorded", words.moment(evidence.recorded_at) if evidence.recorded_at else ""),
-            ("Specification", f"{cluster.spec_name} {cluster.spec_version}, {cluster.spec_path}"),
-            ("Specification SHA-256", evidence.spec_sha256),
-        ]
-    )
-
-
-_REQUIREMENTS = [
-    Column("verdict", 16),
-    Column("severity", 16),
-    Column("requirement", 98, lines=4),
-    Column("examined", 16, "R"),
-    Column("findings", 34, "R", lines=3),
-]
-
-
-def _requirement_row(check: CheckResult) -> list[Cell]:
-    totals = Totals.of([check])
-    counts = [
-        f"{totals.count(status):,} {word}" for status, word in words.STATUSES.items() if totals.count(status)
-    ]
-    colour = _STATES[check.verdict.value]
-    return [
-        Cell(words.VERDICTS[check.verdict], "B", colour),
-        Cell(check.severity.value, "", _SEVERITIES[check.severity]),
-        Cell(
-            f"{check.title} ({check.id})"
-            if not check.reason
-            else f"{check.title} ({check.id}): {check.reason}"
-        ),
-        Cell(f"{check.examined:,}"),
-        Cell(", ".join(counts) or "0"),
-    ]
-
-
-def _check(pages: Pages, check: CheckResult, limit: int) -> None:
-    """One requirement: why, what was found where, how to fix it, who asks for it."""
-    word = words.VERDICTS[check.verdict]
-    colour = _STATES[check.verdict.value]
-    pages.need(34)
-    pages.gap(1.5)
-    pages.paragraph(f"{word}, {check.severity.value}: {check.title}", size=9.5, style="B", colour=colour)
-    facts = [
-        ("Requirement", check.id),
-        ("Could not be evaluated" if check.verdict is Verdict.ERROR else "Reason", check.reason),
-        ("How to fix", check.remediation if check.open_findings else ""),
-        ("Controls", words.controls(check)),
-        ("Required by", check.location),
-    ]
-    pages.facts(facts, size=8)
-    findings = check.open_findings
-    _findings(pages, findings, limit)
-    if fixes := sum(finding.fix is not None for finding in findings):
-        pages.paragraph(
-            f"A patch for {plural(fixes, 'finding')} is in the JSON report; 'kspec fix' writes it.", size=8
-        )
-
-
-_FINDINGS = [Column("object", 50), Column("field", 50), Column("found", 40), Column("expected", 40)]
-
-
-def _findings(pages: Pages, findings: tuple[Finding, ...], limit: int) -> None:
-    if not findings:
+def _common(pages: Pages, clusters: Sequence[Named]) -> None:
+    found = fleet.common(clusters)
+    if not found:
         return
-    pages.table(_FINDINGS, map(_finding_row, findings[:limit]), size=7.5)
-    if len(findings) > limit:
+    pages.heading("What is not met", 2)
+    rows = []
+    for one in found:
+        check = one.check
+        fix = f" To fix it: {check.remediation}" if check.remediation and one.open else ""
+        where = (
+            f"{len(one.failed):,} of {one.asked:,}: {fleet.listed(one.failed, 3)}" if one.failed else "none"
+        )
+        rows.append(
+            [
+                Cell(check.severity.value, "B", SEVERITIES[check.severity]),
+                Cell(f"{check.title} ({check.id}).{fix}"),
+                Cell(where if len(clusters) > 1 else "yes" if one.failed else "no"),
+                Cell(f"{len(one.errors):,}"),
+                Cell(f"{one.found:,}"),
+            ]
+        )
+    _table(pages, _COMMON, rows, _COMMON_PAGE, "more requirement")
+
+
+_EXPIRED = [
+    Column("exemption", 50, lines=2),
+    Column("reason", 60, lines=2),
+    Column("until", 24, lines=2),
+    Column("clusters", 46, lines=2),
+]
+
+
+def _exemptions(pages: Pages, clusters: Sequence[Named]) -> None:
+    """Those that have expired, which somebody must decide about."""
+    expired: dict[tuple[str, str, str], tuple[ExemptionUse, dict[str, None]]] = {}
+    for name, cluster in clusters:
+        for use in cluster.exemptions:
+            if use.state == "expired":
+                key = (use.name, use.reason, use.expires_at)
+                expired.setdefault(key, (use, {}))[1][name] = None
+    if not expired:
+        return
+    pages.heading("Exemptions that have expired", 2)
+    rows = [
+        [
+            Cell(use.name, "B"),
+            Cell(use.reason),
+            Cell(words.until(use.expires_at)),
+            Cell(fleet.listed(list(where), 3)),
+        ]
+        for use, where in expired.values()
+    ]
+    _table(pages, _EXPIRED, rows, MOST_PAGES - 1, "more exemption")
+
+
+def _table(
+    pages: Pages, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], last_page: int, noun: str
+) -> None:
+    if left := pages.table(columns, rows, last_page=last_page):
         pages.paragraph(
-            f"… and {plural(len(findings) - limit, 'more finding')}, which the JSON report of this run lists.",
+            f"… and {plural(left, noun)}, which the reports pdf-full and json of this run list.",
             size=8,
             style="B",
         )
-
-
-def _finding_row(finding: Finding) -> list[Cell]:
-    return [
-        Cell(_object(finding)),
-        Cell(finding.path or finding.message),
-        Cell(value(finding.actual) if finding.path or finding.actual is not None else ""),
-        Cell(finding.expected),
-    ]
-
-
-def _object(finding: Finding) -> str:
-    count = f" ×{finding.count:,}" if finding.count > 1 else ""
-    inner = f" ({finding.resource})" if finding.resource != finding.owner else ""
-    return f"{finding.owner}{count}{inner}"
-
-
-_ACCEPTED = [Column("requirement", 52), Column("object", 46), Column("field", 50), Column("found", 32)]
-
-
-def _accepted(pages: Pages, checks: list[CheckResult], status: FindingStatus, title: str, limit: int) -> None:
-    """Findings that are no reason to fail."""
-    rows: list[list[Cell]] = []
-    left = 0
-    for check in checks:
-        found = [f for f in check.findings if f.status is status]
-        left += max(len(found) - limit, 0)
-        for finding in found[:limit]:
-            by = f" ({finding.exemption.name})" if finding.exemption else ""
-            where = finding.path or finding.message
-            rows.append(
-                [Cell(f"{check.id}{by}"), Cell(_object(finding)), Cell(where), Cell(value(finding.actual))]
-            )
-    if rows:
-        pages.heading(title, 3)
-        pages.table(_ACCEPTED, rows, size=7.5)
-    if left:
-        pages.paragraph(
-            f"… and {plural(left, 'more finding')}, which the JSON report of this run lists.", size=8
-        )
-
-
-def _exemptions(pages: Pages, cluster: ClusterResult) -> None:
-    if not cluster.exemptions:
-        return
-    pages.heading("Exemptions", 3)
-    columns = [
-        Column("exemption", 44),
-        Column("state", 16),
-        Column("reason", 52),
-        Column("approved by", 30),
-        Column("until", 24),
-        Column("findings", 14, "R"),
-    ]
-    rows = (
-        [
-            Cell(use.name, "B"),
-            Cell(use.state, "", _RED if use.state == "expired" else INK),
-            Cell(use.reason),
-            Cell(use.approver or "not named"),
-            Cell(words.until(use.expires_at)),
-            Cell(f"{use.matched:,}"),
-        ]
-        for use in cluster.exemptions
-    )
-    pages.table(columns, rows)
-    pages.paragraph(
-        "An expired exemption covers nothing: its findings count again. An unused one matches nothing and can go.",
-        size=8,
-        colour=MUTED,
-    )
-
-
-def _controls(pages: Pages, cluster: ClusterResult) -> None:
-    columns = [
-        Column("status", 20),
-        Column("control", 28),
-        Column("title", 46),
-        Column("requirements that answer it, and what is left", 86, lines=30),
-    ]
-    for framework in cluster.frameworks:
-        pages.heading(f"{framework.name} {framework.version}".strip(), 3)
-        if framework.source:
-            pages.paragraph(
-                f"Controls from: {framework.source} {framework.date}".strip(), size=8, colour=MUTED
-            )
-        rows = []
-        for control in framework.controls:
-            word, colour = words.CONTROLS[control.status], _CONTROLS[control.status]
-            said = [", ".join(control.checks), control.reason]
-            if control.remaining:
-                said.append(f"for a person to look at: {control.remaining}")
-            text = "; ".join(filter(None, said))
-            rows.append([Cell(word, "B", colour), Cell(control.id), Cell(control.title), Cell(text)])
-        pages.table(columns, rows, size=7.5)

@@ -164,18 +164,32 @@ class Pages:
             self._draw([word], left + 3, self._y + 9.2, 8, "", MUTED)
         self.gap(18.5)
 
-    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], size: float = 8.0) -> None:
-        """A table; its head comes again on each page."""
+    def table(
+        self,
+        columns: Sequence[Column],
+        rows: Iterable[Sequence[Cell]],
+        size: float = 8.0,
+        last_page: int | None = None,
+    ) -> int:
+        """A table; its head comes again on each page. Returns how many rows are left out, to end on `last_page`."""
         titles = [Cell(column.title, "B", MUTED) for column in columns]
         self.need(22)
         self._row(columns, titles, size, shade=True)
+        left = 0
         for row in rows:
+            if left:
+                left += 1
+                continue
             laid = self._lay(columns, row, size)
             if self._y + self._height(laid, size) > _BOTTOM:
+                if last_page is not None and self._document.page >= last_page:
+                    left = 1
+                    continue
                 self.new_page()
                 self._row(columns, titles, size, shade=True)
             self._put(columns, row, laid, size)
         self.gap(3)
+        return left
 
     def _row(
         self, columns: Sequence[Column], row: Sequence[Cell], size: float, *, shade: bool = False

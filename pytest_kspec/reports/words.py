@@ -35,21 +35,54 @@ _MONTHS = (
 
 
 def state(summary: Summary) -> str:
-    """A key of STATES. A baseline fails no run, and is no compliance."""
-    if summary.failed:
-        return "fail"
+    """A key of STATES. A baseline fails no run, and is no compliance.
+
+    Errors first, as for a verdict: of a cluster that could not be looked at nobody knows how well it is configured.
+    """
     if summary.errors:
         return "error"
+    if summary.failed:
+        return "fail"
     if summary.tolerated:
         return "known"
     return "pass" if summary.passed else "skip"
 
 
+def overall(summary: Summary) -> str:
+    """A key of STATES, for a whole run: what failed is certain, whatever else could not be evaluated."""
+    return "fail" if summary.failed else state(summary)
+
+
+def standing(summary: Summary) -> str:
+    """The state in words, both where a cluster is not compliant and could not be fully evaluated."""
+    both = summary.failed and summary.errors
+    return "Not compliant, and not fully evaluated" if both else STATES[state(summary)]
+
+
+def coverage(summary: Summary) -> str:
+    """`11 of 39`: how many requirements were evaluated of those that apply."""
+    return f"{summary.evaluated:,} of {summary.applicable:,}"
+
+
+def recordings(result: ScanResult) -> str:
+    """When the recordings that were looked at were made: a moment, or the first and the last; "" without any."""
+    times = sorted({c.evidence.recorded_at for c in result.clusters if c.evidence.recorded_at})
+    if not times:
+        return ""
+    return moment(times[0]) if len(times) == 1 else f"{moment(times[0])} to {moment(times[-1])}"
+
+
+def looked_at(cluster: ClusterResult) -> str:
+    """`recorded 24 November 2026, 06:00 UTC`, else `live` or `manifests`."""
+    recorded = cluster.evidence.recorded_at
+    return f"recorded {moment(recorded)}" if recorded else printable(cluster.source)
+
+
 def by_cluster(result: ScanResult) -> list[Summary]:
     """One summary for each cluster, of all specifications that it was held to."""
-    checks: dict[tuple[str, str, str], list[CheckResult]] = {}
+    checks: dict[str, list[CheckResult]] = {}
     for cluster in result.clusters:
-        checks.setdefault((cluster.name, cluster.uid, cluster.source), []).extend(cluster.checks)
+        checks.setdefault(cluster.id, []).extend(cluster.checks)
     return [Summary.of(some) for some in checks.values()]
 
 
@@ -79,15 +112,19 @@ def headline(result: ScanResult) -> str:
             "pass": "is compliant",
         }
         (only,) = states
+        if only == "error" and summaries[0].failed:
+            return f"{printable(result.clusters[0].name)} is not compliant, and could not be fully evaluated"
         said = f"{printable(result.clusters[0].name)} {ends[only]}"
         blank, of = not_looked_at(result), len(result.clusters)
         if blank and only in ("known", "pass"):
             return f"{said}; nothing was evaluated of {blank} of {of} specifications"
         return said
-    for key, end in (("fail", "not compliant"), ("error", "")):
-        if count := states[key]:
-            verb = ("is" if count == 1 else "are") if end else "could not be fully evaluated"
-            return f"{count} of {len(summaries)} clusters {verb} {end}".rstrip()
+    failed, unclear = sum(s.failed > 0 for s in summaries), states["error"]
+    if failed:
+        said = f"{failed} of {len(summaries)} clusters {'is' if failed == 1 else 'are'} not compliant"
+        return f"{said}; {unclear} could not be fully evaluated" if unclear else said
+    if unclear:
+        return f"{unclear} of {len(summaries)} clusters could not be fully evaluated"
     good = states["pass"] + states["known"]
     who = f"All {good}" if good == len(summaries) else f"{good} of {len(summaries)}"
     if states["known"]:
@@ -121,8 +158,8 @@ def sentence(summary: Summary) -> str:
 
 
 def score(summary: Summary) -> str:
-    """`87.5`, or `none` where nothing was applicable."""
-    return "none" if summary.score is None else f"{summary.score:.1f}"
+    """`87.5`, or `none` where nothing was evaluated."""
+    return f"{summary.score:.1f}" if summary.score is not None and summary.evaluated else "none"
 
 
 def found(totals: Totals) -> str:

@@ -33,11 +33,13 @@ FORMATS = {
     "markdown": "pytest_kspec.reports.markdown:render",
     "oscal": "pytest_kspec.reports.oscal:render",
     "pdf": "pytest_kspec.reports.pdf:render",
+    "pdf-full": "pytest_kspec.reports.pdf_full:render",
     "sarif": "pytest_kspec.reports.sarif:render",
 }
 STDOUT = "-"
 # Format → extra of the package, and the modules that come with it.
-EXTRAS = {"pdf": ("pdf", ("fpdf", "fontpkg", "fontpkg_fira_sans_condensed"))}
+_PDF = ("pdf", ("fpdf", "fontpkg", "fontpkg_fira_sans_condensed"))
+EXTRAS = {"pdf": _PDF, "pdf-full": _PDF}
 
 
 class Target(NamedTuple):
@@ -148,7 +150,7 @@ _INERT = {
 
 def _inert(content: bytes, format_name: str) -> bytes:
     """As it may go to a terminal or the log of a CI job. Formats that have escapes say the same with them."""
-    if format_name == "pdf":
+    if format_name in EXTRAS:  # not text
         return content
     made = _INERT.get(format_name)
     return made(content) if made is not None else inert(content.decode()).encode()

@@ -124,7 +124,7 @@ def from_markdown(content: bytes) -> Counted:
     total = rows.get("**all**") or next(
         (v for k, v in rows.items() if k[:1] in "❌⚠✅⚪"), ["", "", *"00000"]
     )
-    counts = [int(n.replace(",", "")) for n in total[2:]]
+    counts = [int(n.replace(",", "")) for n in total[2:7]]
     assert counts[4] == numbers["open"][4]
     return Counted(
         dict(zip(VERDICTS, counts, strict=False)),
@@ -243,10 +243,11 @@ COUNT: dict[str, Callable[[bytes], Counted]] = {
     "markdown": from_markdown,
     "oscal": from_oscal,
     "pdf": from_pdf,
+    "pdf-full": from_pdf,
     "sarif": from_sarif,
 }
 
 
 def text_of(content: bytes, format_name: str) -> Any:
     """The file as text; that of a PDF is compressed and drawn."""
-    return pdf_text(content) if format_name == "pdf" else content.decode()
+    return pdf_text(content) if format_name.startswith("pdf") else content.decode()

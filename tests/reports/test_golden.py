@@ -24,6 +24,7 @@ SUFFIX = {
     "markdown": "md",
     "oscal": "oscal.json",
     "pdf": "pdf.txt",
+    "pdf-full": "pdf-full.txt",
     "sarif": "sarif",
 }
 SHOWN = {"one": 80, "compliant": 80, "fleet": 80, "empty": 80, "narrow": 50, "ascii": 80}
@@ -42,7 +43,7 @@ def test_report(name: str, format_name: str, golden: Golden) -> None:
     content = writer.render(RESULTS[name], format_name)
     if format_name == "html":  # style and script are files of their own: what matters here is the text
         content = re.sub(rb"(?s)<(style|script)>.*?</\1>|'sha256-[^']*'", b"", content)
-    if format_name == "pdf":  # what is drawn; how it looks is looked at
+    if format_name.startswith("pdf"):  # what is drawn; how it looks is looked at
         content = pdf_text(content).encode()
     golden(f"{name}.{SUFFIX[format_name]}", content)
 

@@ -96,7 +96,7 @@ def test_content_security_policy_names_exactly_our_style_and_script() -> None:
 @pytest.mark.parametrize(
     ("result", "headline"),
     [
-        (results.one(), "prod-eu is not compliant"),
+        (results.one(), "prod-eu is not compliant, and could not be fully evaluated"),
         (results.compliant(), "staging has no findings but known ones"),
         (results.scan(), "Nothing was evaluated"),
         (results.scan(results.cluster(checks=results.checks()[4:5])), "prod-eu could not be fully evaluated"),
@@ -106,7 +106,7 @@ def test_content_security_policy_names_exactly_our_style_and_script() -> None:
                 results.cluster("a", checks=results.checks()[:1]),
                 results.cluster("b", checks=results.checks()[4:5]),
             ),
-            "1 of 2 clusters is not compliant",
+            "1 of 2 clusters is not compliant; 1 could not be fully evaluated",
         ),
         (
             results.scan(*(results.cluster(n, checks=results.checks()[7:9]) for n in "ab")),

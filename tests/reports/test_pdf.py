@@ -11,19 +11,81 @@ import pypdf
 import pytest
 
 from pytest_kspec.model.result import Evidence, ScanResult
-from pytest_kspec.reports import pdf, writer
+from pytest_kspec.reports import pdf, pdf_full, writer
 from tests.reports import results
 from tests.reports.counted import pdf_text
 
 ROOT = Path(__file__).parents[2]
 
 
-def reader(result: ScanResult) -> pypdf.PdfReader:
-    return pypdf.PdfReader(io.BytesIO(writer.render(result, "pdf")))
+def reader(result: ScanResult, format_name: str = "pdf-full") -> pypdf.PdfReader:
+    return pypdf.PdfReader(io.BytesIO(writer.render(result, format_name)))
 
 
-def flat(result: ScanResult) -> str:
-    return " ".join(pdf_text(writer.render(result, "pdf")).split())
+def flat(result: ScanResult, format_name: str = "pdf-full") -> str:
+    return " ".join(pdf_text(writer.render(result, format_name)).split())
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        results.scan(),
+        results.one(),
+        results.fleet(12, 60, 40),
+        results.framed(),
+        results.fleet(300, 120, 1),
+        results.scan(*(results.cluster(f"{'long-name-' * 12}{n}") for n in range(150))),
+    ],
+    ids=["empty", "one", "fleet", "framed", "hundreds", "long"],
+)
+def test_executives_get_ten_pages_at_most(result: ScanResult) -> None:
+    assert len(reader(result, "pdf").pages) <= pdf.MOST_PAGES
+
+
+def test_what_is_left_out_is_counted() -> None:
+    result = results.fleet(300, 120, 1)
+    text = flat(result, "pdf")
+    named = len(set(re.findall(r"(?:prod|staging)-[a-z0-9-]+-\d+ strict 1.2.0", text)))
+    left = re.search(r"… and (\d+) more clusters, which the reports pdf-full and json of this run list", text)
+    assert left is not None
+    assert named + int(left[1]) == 300
+
+
+def test_what_could_not_be_looked_at_comes_first_and_the_same_finding_once() -> None:
+    """A cluster that answered nothing is not the worst of all, and twelve clusters do not say the same twelve times."""
+    good, bad = results.checks()[9], results.checks()[0]
+    lost = tuple(
+        results.check(
+            f"acme.c{n}", "T", "high", "error", reason=f"no answer on port {n % 2}. Look at the proxy."
+        )
+        for n in range(39)
+    )
+    part = (*lost[:27], *(results.check(f"acme.c{n}", "T", "high", "pass") for n in range(27, 39)))
+    evidence = Evidence("a.tar.gz", "", "2026-11-20T05:00:00Z", "")
+    later = Evidence("b.tar.gz", "", "2026-11-23T05:00:00Z", "")
+    result = results.scan(
+        *(results.cluster(f"c{n:02}", checks=(bad, good), exemptions=()) for n in range(10)),
+        results.cluster("lost", checks=lost, exemptions=(), evidence=evidence),
+        results.cluster("part", checks=part, exemptions=(), evidence=later),
+    )
+    text = flat(result, "pdf")
+    assert "10 of 12 clusters are not compliant; 2 could not be fully evaluated" in text
+    assert "Recorded 20 November 2026, 05:00 UTC to 23 November 2026, 05:00 UTC" in text
+    assert "no answer on port 0. Look at the proxy. 34 lost, part" in text
+    order = [
+        text.index(said)
+        for said in ("What could not be evaluated", "! lost", "! part", "× c00", "Frameworks")
+    ]
+    assert order == sorted(order)
+    assert "0 of 39" in text
+    assert "12 of 39" in text
+    assert "10 of 10: c00, c01, c02 and 7 more" in text
+    # Ten clusters have it: it is said once, with its clusters.
+    assert flat(result).count(str(bad.open_findings[0].owner)) <= 2
+
+
+def test_a_sentence_about_controls_is_said_once() -> None:
+    assert flat(results.framed()).count("look at the file") <= 2
 
 
 def test_metadata() -> None:
@@ -80,7 +142,7 @@ def test_characters_without_a_glyph_are_seen() -> None:
 
 
 def test_too_many_findings_are_cut_evenly_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "MOST_FINDINGS", 20)
+    monkeypatch.setattr(pdf_full, "MOST_FINDINGS", 20)
     text = flat(results.one())
     assert "… and 12 more findings, which the JSON report of this run lists." in text
     assert "open 3 17 8 1 29 known" in text

@@ -196,7 +196,7 @@
     else if (element.matches(".matrix")) drawMatrix(element);
     else if (element.matches(".patch") && !element.querySelector("button")) element.append(copy(element));
   }
-  document.addEventListener("toggle", (event) => { if (!printing && event.target.matches("details")) complete(event.target); }, true);
+  document.addEventListener("toggle", (event) => { if (event.target.matches("details")) complete(event.target); }, true);
 
   function unfold(framework) {
     unpack(framework);
@@ -276,22 +276,6 @@
       });
     });
   }
-
-  // Paper has what the page has without this script: everything open, and the findings that are markup.
-  let closed = [], printing = false;
-  addEventListener("beforeprint", () => {
-    printing = true;
-    clusters.filter((cluster) => !cluster.element.hidden).forEach(enter);
-    all("details.framework").forEach(unfold);
-    for (const entry of entries) if (entry.markup) entry.element.querySelector(".findings").replaceChildren(...entry.markup);
-    closed = all("details:not([open]):not(.matrix)");
-    closed.forEach((element) => { element.open = true; });
-  });
-  addEventListener("afterprint", () => {
-    closed.forEach((element) => { element.open = false; });
-    for (const entry of entries) if (entry.markup) show(entry);
-    setTimeout(() => { printing = false; }, 0);
-  });
 
   all("details.framework[open]").forEach(unfold);
   document.documentElement.classList.add("scripted");
