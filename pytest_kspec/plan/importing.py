@@ -78,9 +78,9 @@ def import_file(path: Path, named: Path, compiler: Compiler = compile_source) ->
         for index, folder in enumerate(folders):
             package = _package(f"{package}.{_part(folder)}", named.joinpath(*folders[: index + 1]), compiler)
         return _module(f"{package}.{_part(path.stem)}", path, compiler)
-    except CheckError:
+    except (CheckError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # also what pytest.skip, pytest.importorskip and pytest.exit raise
         raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
 
 

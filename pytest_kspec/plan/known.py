@@ -52,7 +52,8 @@ class Known:
         if name not in self._hints:
             wanted = len(self._hints) < MAX_HINTS and len(name) <= LONGEST_NAME
             near = difflib.get_close_matches(name, sorted(self._names), n=1) if wanted else ()
-            self._hints[name] = f"Did you mean '{near[0]}'?" if near else "'kspec checks' lists all."
+            meant = f"{name}.*" if name in self._areas else near[0] if near else ""
+            self._hints[name] = f"Did you mean '{meant}'?" if meant else "'kspec checks' lists all."
         return self._hints[name]
 
 

@@ -121,7 +121,7 @@ def _import(config: pytest.Config, path: Path, named: Path) -> ModuleType:
         return import_path(
             resolved, mode="importlib", root=config.rootpath, consider_namespace_packages=namespaces
         )
-    except KspecError:
+    except (KspecError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # also what pytest.skip, pytest.importorskip and pytest.exit raise
         raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
