@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pytest_kspec
 from pytest_kspec.cli.output import note, say, style
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, KspecError, UsageError
 from pytest_kspec.evidence import compare, document
-from pytest_kspec.evidence.manifest import RESULT, Manifest
+from pytest_kspec.evidence.manifest import MANIFEST, RESULT, Manifest
 from pytest_kspec.model.result import ClusterResult, ScanResult
 
 SHOWN = 50
+CLOCK_SKEW = timedelta(minutes=5)
+"""By which clocks of the machines that record, scan and verify may differ."""
 _Pair = tuple[str, str]  # name of a cluster, path of a specification
 
 
@@ -38,7 +40,8 @@ def replay(
         )
     found = [f"{name}: is in the bundle, and nothing names it" for name in manifest.files if name not in used]
     found += _other_bundle(manifest, recorded)
-    again, refused = _scan_all(manifest, folder, moment, run_checks)
+    found += _impossible_times(recorded, moment)
+    again, refused = _scan_all(manifest, folder, _moments(recorded, moment), run_checks)
     if not again and not refused:
         found.append("clusters: the bundle holds the result of no cluster, which says nothing")
     kept, unread = _recorded(recorded, refused)
@@ -62,13 +65,21 @@ def replay(
 
 
 def _moment(recorded: Mapping[str, Any]) -> datetime:
-    try:
-        moment = datetime.fromisoformat(recorded["startedAt"])
-        if moment.tzinfo is not None:
-            return moment
-    except (KeyError, TypeError, ValueError):
-        pass
+    if moment := compare.moment(recorded.get("startedAt")):
+        return moment
     raise UsageError(f"startedAt: {compare.shown(recorded.get('startedAt'))} is not an RFC 3339 time.")
+
+
+def _moments(recorded: Mapping[str, Any], started: datetime) -> dict[_Pair, datetime]:
+    """As of when each is judged. Nothing was scanned before it was recorded: a scan that says an earlier time, be it a
+    slow clock or a lie that revives what expired, is judged as of the recording.
+    """
+    found = {}
+    for entry in _clusters(recorded):
+        evidence = entry.get("evidence") if isinstance(entry, dict) else None
+        made = compare.moment(evidence.get("recordedAt")) if isinstance(evidence, dict) else None
+        found[_pair(entry)] = max(started, made or started)
+    return found
 
 
 def _used(manifest: Manifest, folder: Path) -> tuple[set[str], bool]:
@@ -120,6 +131,21 @@ def _other_bundle(manifest: Manifest, recorded: Mapping[str, Any]) -> Iterator[s
             f"finishedAt: the result says {compare.shown(recorded.get('finishedAt'))}, the bundle "
             f"{compare.shown(manifest.finished_at)}"
         )
+    scanned = {_pair(entry) for entry in _clusters(recorded)}
+    for one in manifest.replays:
+        if (one.cluster, one.spec_path) not in scanned:
+            yield (
+                f"{MANIFEST}: names the cluster {compare.shown(one.cluster)} with {compare.shown(one.spec_path)}, "
+                "which the result does not have"
+            )
+
+
+def _impossible_times(recorded: Mapping[str, Any], started: datetime) -> Iterator[str]:
+    finished = compare.moment(recorded.get("finishedAt"))
+    if finished and finished < started:
+        yield f"finishedAt: {compare.shown(recorded['finishedAt'])} is before startedAt"
+    if max(started, finished or started) > datetime.now(UTC) + CLOCK_SKEW:
+        yield "startedAt, finishedAt: the scan is in the future"
 
 
 def _another_version(manifest: Manifest, recorded: Mapping[str, Any]) -> str:
@@ -135,7 +161,7 @@ def _another_version(manifest: Manifest, recorded: Mapping[str, Any]) -> str:
 
 
 def _scan_all(
-    manifest: Manifest, folder: Path, moment: datetime, run_checks: bool
+    manifest: Manifest, folder: Path, moments: Mapping[_Pair, datetime], run_checks: bool
 ) -> tuple[list[ClusterResult], dict[_Pair, str]]:
     """(results of the replay, cluster and specification as the result names them → why there is none)."""
     from pytest_kspec.cli.scan_run import scan_result
@@ -149,8 +175,11 @@ def _scan_all(
     again: list[ClusterResult] = []
     for snapshot in dict.fromkeys(one.snapshot for one in manifest.replays if one.snapshot):
         mine = [one for one in manifest.replays if one.snapshot == snapshot]
+        known = [moments[pair] for one in mine if (pair := (one.cluster, one.spec_path)) in moments]
+        if not known:
+            continue
         try:
-            with contextlib.chdir(folder), clock.at(moment):
+            with contextlib.chdir(folder), clock.at(max(known)):
                 result = scan_result(
                     sorted({one.spec for one in mine}),
                     clusters=[f"./{snapshot}"],

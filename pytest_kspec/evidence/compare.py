@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from os.path import normpath
@@ -18,11 +19,21 @@ MAX_DEPTH = 100
 LONGEST_SHOWN = 120
 
 
-def _time(value: Any) -> bool:
+_RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+
+
+def moment(value: Any) -> datetime | None:
+    """An RFC 3339 time, aware; None for anything else: other forms of ISO 8601 are read by few."""
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        return None
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+        return datetime.fromisoformat(value)
     except ValueError:
-        return False
+        return None
+
+
+def _time(value: Any) -> bool:
+    return moment(value) is not None
 
 
 def _text(value: Any) -> bool:

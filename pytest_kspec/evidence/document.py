@@ -14,7 +14,7 @@ def read(raw: bytes, name: str, where: str) -> dict[str, Any]:
     name: of the document, for the message; where: of the bundle
     """
     try:
-        found = json.loads(raw, object_pairs_hook=_once, parse_constant=_no_constant)
+        found = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise EvidenceError(f"{name} cannot be read: {text}.", where=where) from error

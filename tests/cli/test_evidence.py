@@ -154,6 +154,11 @@ def test_exemptions_count_as_of_the_moment_of_the_scan(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     past = datetime.now(UTC) - timedelta(days=30)
+    with tarfile.open(recording) as archive:
+        archive.extractall("recorded", filter="data")
+    (index,) = Path("recorded").rglob("snapshot.json")
+    made = json.loads(index.read_bytes()) | {"recordedAt": past.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    index.write_text(json.dumps(made))
     until = (past + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "exemptions.yaml").write_text(
@@ -168,7 +173,7 @@ def test_exemptions_count_as_of_the_moment_of_the_scan(
             "scan",
             spec,
             "--cluster",
-            recording,
+            index.parent,
             "--exemptions",
             "more/exemptions.yaml",
             "--report",

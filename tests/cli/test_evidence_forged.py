@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -312,6 +314,62 @@ def test_a_time_at_which_nothing_can_be_replayed(honest: Desk, verify: Callable[
     said = verify(honest.forged(lambda result: result.update(startedAt="2026-01-01T00:00:00")))
     assert said.code == 2
     assert 'startedAt: "2026-01-01T00:00:00" is not an RFC 3339 time' in said.err
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "said"),
+    [
+        ("2099-01-01T00:00:00Z", "2099-01-01T00:00:02Z", "the scan is in the future"),
+        (None, "2199-01-01T00:00:02Z", "the scan is in the future"),
+        (None, "2026-01-01T00:00:00Z", 'finishedAt: "2026-01-01T00:00:00Z" is before startedAt'),
+    ],
+)
+def test_times_of_no_scan(
+    started: str | None, finished: str, said: str, honest: Desk, verify: Callable[..., Said]
+) -> None:
+    result = {**honest.result, "startedAt": started or honest.result["startedAt"], "finishedAt": finished}
+    told = verify(honest.sign(result, finished_at=finished))
+    assert told.code == 1
+    assert said in told.out
+
+
+def test_a_scan_before_its_recording_revives_no_exemption(
+    tmp_path: Path, verify: Callable[..., Said]
+) -> None:
+    """Made as of a moment at which the exemption was valid, and the cluster was not yet recorded."""
+    shutil.copy(RECORDING, tmp_path / "prod-eu.tar.gz")
+    (tmp_path / "spec.yaml").write_text(
+        "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: s, version: 1.0.0}\nspec:\n"
+        "  podSecurity: {enforce: baseline}\n  policyExemptions:\n"
+        "    - {name: once, reason: r, expiresAt: 2021-01-01, checks: ['podSecurity.*']}\n"
+    )
+    with clock.at(datetime(2020, 1, 1, tzinfo=UTC)):
+        made = desk(tmp_path, "spec.yaml", "--cluster", "prod-eu.tar.gz")
+    result = {**made.result, "startedAt": "2020-01-01T00:00:00Z", "finishedAt": "2020-01-01T00:00:02Z"}
+    said = verify(made.sign(result, finished_at=result["finishedAt"]), keys=made.keys)
+    assert said.code == 1
+    assert re.search(
+        r"^  summary\.exempt: the result says [1-9][0-9]*, the replay 0$", said.out, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("text", ["2026-W48-7T10:59:58Z", "20261129T105958Z", "2026-11-29 10:59:58+00:00"])
+def test_times_that_are_not_rfc_3339(text: str, honest: Desk, verify: Callable[..., Said]) -> None:
+    said = verify(honest.forged(lambda result: result.update(startedAt=text)))
+    assert (said.code, "is not an RFC 3339 time" in said.err) == (2, True)
+
+
+def test_a_manifest_of_another_cluster(honest: Desk, verify: Callable[..., Said]) -> None:
+    """Also where its snapshot and specification are those of the result."""
+    (one,) = honest.manifest.replays
+    said = verify(honest.sign(honest.result, replays=(msgspec.structs.replace(one, cluster="dev"),)))
+    assert said.code == 1
+    assert f'manifest.json: names the cluster "dev" with "{one.spec_path}"' in said.out
+
+
+def test_a_result_in_utf_16(honest: Desk, verify: Callable[..., Said]) -> None:
+    said = verify(honest.sign(json.dumps(honest.result).encode("utf-16")))
+    assert (said.code, "can't decode byte" in said.err) == (1, True), said.out + said.err
 
 
 def test_clusters_that_can_and_that_cannot_be_replayed(tmp_path: Path, verify: Callable[..., Said]) -> None:
