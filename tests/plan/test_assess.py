@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,6 +162,11 @@ def test_parameters_may_have_brackets() -> None:
     for id in ("a.b[one[two]]", "a.b[[]", "a.b[one]]", "a.b[][]"):
         (made,) = assess([framework], planned, [result(id, Verdict.FAIL)])
         assert (made.controls[0].status, made.controls[0].checks) == (NOT_MET, (id,))
+    both = [*planned, replace(planned[0], requirement=Requirement("a.b[x]", ""))]
+    (made,) = assess(
+        [framework], both, [result("a.b[x][p[q]]", Verdict.FAIL), result("a.b[y]", Verdict.PASS)]
+    )
+    assert (made.controls[0].status, made.controls[0].checks) == (MET, ("a.b[y]",))
 
 
 def test_a_framework_says_of_itself_what_was_planned() -> None:
