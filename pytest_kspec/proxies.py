@@ -109,7 +109,7 @@ def _wanted(server: SplitResult, no_proxy: str) -> bool:
             continue
         name, only = _split_port(entry)
         below = name.startswith((".", "*."))  # only what is below this domain
-        name = _ascii(name.removeprefix("*").removeprefix("."))
+        name = _ascii(name.removeprefix("*.").removeprefix("."))
         if only and only != port:
             continue
         other = _address(name)

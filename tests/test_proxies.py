@@ -69,6 +69,7 @@ def test_no_proxy(host: str, through: bool, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("no_proxy", "host", "through"),
     [
+        ("*b.com", "a.b.com", True),  # a star stands before a dot only
         ("*", "example.com", False),
         ("x, *", "10.1.2.3", False),
         (":1", "example.com", True),
