@@ -11,6 +11,13 @@ EXIT_NOT_EVALUATED = 2
 EXIT_USAGE = 4
 
 
+def without_credentials(text: str) -> str:
+    """A message as it may be shown."""
+    from pytest_kspec.redaction.text import redact  # compiles patterns, which only runs with messages need
+
+    return redact(text)
+
+
 class KspecError(Exception):
     """Base error. `where` is a file:line:column, a cluster or an option; `what` happened; `fix` says what to do."""
 
@@ -57,9 +64,15 @@ class CheckError(KspecError):
 
 
 class SourceError(KspecError):
-    """A cluster, or a part of it, could not be read. Checks that need it get the verdict `error`."""
+    """A cluster, or a part of it, could not be read. Checks that need it get the verdict `error`.
+
+    What an API server or a program answered may stand in `what`, so no credentials are kept in it.
+    """
 
     exit_code = EXIT_NOT_EVALUATED
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(without_credentials(what), where=where, fix=fix)
 
 
 class SourceUnavailable(SourceError):

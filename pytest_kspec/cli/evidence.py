@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             places=found.places,
         )
         try:
-            with whole_file(target) as out:
+            with whole_file(target, private=True) as out:
                 pack(out, manifest, found.contents)
                 out.seek(0)
                 signature = sign(out, key)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Record a live cluster in a folder or a .tar.gz archive: every kind that it serves and that you may list.
-The record can be checked anywhere and again ('kspec scan SPEC --cluster FILE'). Never recorded: data
-of Secrets, values of environment variables that look like credentials, managedFields.
+The record can be checked anywhere and again ('kspec scan SPEC --cluster FILE'), and only you may read
+it. Never recorded: data of Secrets and ConfigMaps, managedFields, and what looks like a credential
+anywhere else; the record counts these.
 
 Exit code 2 if a kind could not be read: the record says so, and checks that need it get an error."""
 
@@ -26,6 +27,15 @@ EXAMPLES = """
 kspec snapshot -o prod-eu.tar.gz
 kspec snapshot --cluster prod-eu -o snapshots/prod-eu/
 """
+
+_REDACTED = {
+    "configMapData": "in data of ConfigMaps",
+    "annotations": "annotations",
+    "arguments": "arguments",
+    "environment": "environment variables",
+    "headers": "headers",
+    "other": "other values",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +76,9 @@ def _summary(made: SnapshotInfo, path: str) -> int:
     objects = sum(file.items for file in made.files.values())
     cluster = f"{made.cluster.name} {made.cluster.version}".strip()
     say(f"{path}: {cluster}, {objects:,} objects of {len(made.files)} kinds")
+    if made.redacted:
+        counts = ", ".join(f"{count:,} {_REDACTED.get(what, what)}" for what, count in made.redacted.items())
+        say(f"redacted: {counts}")
     missing = [failure for failure in made.errors if failure.error != "NotServed"]
     for failure in missing:
         fix = f" {failure.fix}" if failure.fix else ""

@@ -20,9 +20,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple, NoReturn
 
-from pytest_kspec.cluster import redact
 from pytest_kspec.cluster.contexts import EXEC_EXTENSION, Context, Exec
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
+from pytest_kspec.redaction.names import Says, says
+from pytest_kspec.redaction.text import REDACTED, redact
 
 TIMEOUT_S = 60.0
 MAX_BYTES = 1 << 20
@@ -32,12 +33,6 @@ _INFO = "KUBERNETES_EXEC_INFO"
 _LONGEST_DETAIL = 256
 _KEPT_BYTES = 4096
 _SHORTEST_SECRET = 4
-_HIDDEN = "***"
-_ASSIGNED = re.compile(
-    r"(?i)((?:--[\w-]*(?:pass|pwd|secret|token|key|cred)[\w-]* "
-    r"|[\w-]*(?:pass|pwd|secret|token|key|cred|auth)[\w-]*[\"']?\s*[=:]\s*"
-    r"|\b(?:bearer|basic) )(?:(?:bearer|basic)\s+)?)(\S+)"
-)
 _RANDOM = re.compile(r"(?=[A-Za-z+/_=.-]*\d)(?=[\d+/_=.-]*[A-Za-z])[\w+/=.-]{24,}")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
 
@@ -95,20 +90,23 @@ def shown(complaint: bytes, environment: Mapping[str, str]) -> str:
     """The end of what a program wrote, fit for a message: one line, without control characters and credentials."""
     text = _ESCAPES.sub(" ", complaint.decode("utf-8", "replace"))
     text = "".join(letter if letter.isprintable() else " " for letter in text)
-    hidden = {v for k, v in environment.items() if len(v) >= _SHORTEST_SECRET and redact.is_credential(k, v)}
+    hidden = {v for k, v in environment.items() if len(v) >= _SHORTEST_SECRET and _is_credential(k, v)}
     for value in sorted(hidden, key=len, reverse=True):
-        text = text.replace(value, _HIDDEN)
-    text = _ASSIGNED.sub(rf"\1{_HIDDEN}", " ".join(text.split()))
+        text = text.replace(value, REDACTED)
+    text = redact(" ".join(text.split()))
     line = " ".join(map(_without_credentials, text.split(" "))).rstrip(". ")
     return line if len(line) <= _LONGEST_DETAIL else "…" + line[1 - _LONGEST_DETAIL :]
 
 
+def _is_credential(name: str, value: str) -> bool:
+    return says(name) is not Says.NOTHING or redact(value) != value
+
+
 def _without_credentials(word: str) -> str:
-    if redact.is_credential("", word):
-        return _HIDDEN
+    """Also digits that could be a digest: what a program prints when it gets no credentials may be one."""
     if word.lstrip("\"'(").startswith(("/", "./", "~")):  # each part of a path by itself
-        return "/".join(_RANDOM.sub(_HIDDEN, part) for part in word.split("/"))
-    return _RANDOM.sub(_HIDDEN, word)
+        return "/".join(_RANDOM.sub(REDACTED, part) for part in word.split("/"))
+    return _RANDOM.sub(REDACTED, word)
 
 
 def _find(context: Context, plugin: Exec) -> str:

@@ -1,10 +1,11 @@
 """`kspec snapshot`: write down a cluster, so that it can be checked anywhere, and again.
 
 Recorded: every kind that is served and can be listed, but for what changes by the second and no check reads
-          (NOISE). Never recorded: data of Secrets, values of environment variables that look like
-          credentials, managedFields, copies of objects in annotations. A kind that was refused is recorded
-          as refused. Apart from the time, the same cluster gives the same bytes. What is written appears at
-          once and complete, or not at all.
+          (NOISE). Never recorded: data of Secrets and ConfigMaps, what may be a credential anywhere else
+          (`pytest_kspec.redaction`; the index counts it), managedFields, copies of objects in annotations.
+          A kind that was refused is recorded as refused. Apart from the time, the same cluster gives the
+          same bytes. What is written appears at once and complete, or not at all, and only its owner may
+          read it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import os
 import secrets
 import shutil
 import tarfile
@@ -24,7 +26,6 @@ from typing import Any, BinaryIO
 import msgspec
 
 import pytest_kspec
-from pytest_kspec.cluster import redact
 from pytest_kspec.cluster.decode import BROKEN_JSON, complete, gc_paused, items_of
 from pytest_kspec.cluster.snapshotfile import (
     ARCHIVES,
@@ -40,6 +41,7 @@ from pytest_kspec.cluster.source import Source
 from pytest_kspec.errors import ReportError, SourceError, SourceUnavailable, Unreachable, UsageError
 from pytest_kspec.files import refuse_link, whole_file
 from pytest_kspec.model.resources import ResourceType
+from pytest_kspec.redaction.objects import Counts, redact_object
 
 NOISE = {
     "componentstatuses",
@@ -72,6 +74,7 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
     archive = target.name.endswith(ARCHIVES)
     files: dict[str, File] = {}
     errors: list[Failure] = []
+    redacted: dict[str, int] = {}
     with _scratch(target) as scratch:
         for done, resource_type in enumerate(types):
             if progress is not None:
@@ -81,7 +84,7 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
                 errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
                 continue
             try:
-                content, count = _list(source, resource_type)
+                content, count = _list(source, resource_type, redacted)
             except SourceError as error:
                 if isinstance(error, Unreachable):
                     raise  # the API server itself is gone, not one kind or one of the services behind it
@@ -89,7 +92,7 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
                 errors.append(Failure(resource_type.group, resource_type.kind, kind, error.what, error.fix))
                 continue
             name = f"{resource_type.resource}.json"
-            (scratch / name).write_bytes(content)
+            _write(scratch / name, content)
             files[name] = File(
                 resource_type.group, resource_type.kind, count, hashlib.sha256(content).hexdigest()
             )
@@ -100,8 +103,9 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
             types=tuple(Type(*resource_type) for resource_type in types),
             files=files,
             errors=tuple(errors),
+            redacted=dict(sorted(redacted.items())),
         )
-        (scratch / INDEX).write_bytes(made.encode())
+        _write(scratch / INDEX, made.encode())
         if archive:
             _pack(scratch, target)
         else:
@@ -111,14 +115,14 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
     return made
 
 
-def _list(source: Source, resource_type: ResourceType) -> tuple[bytes, int]:
-    """The list as it is written: one object a line, sorted by namespace and name."""
+def _list(source: Source, resource_type: ResourceType, redacted: Counts) -> tuple[bytes, int]:
+    """The list as it is written: one object a line, sorted by namespace and name. Counts what it takes out."""
     lines: list[tuple[str, str, bytes]] = []
     for page in source.pages(resource_type):
         try:
             with gc_paused():
                 for item in items_of(page, resource_type, source.name):
-                    lines.append(_line(item, resource_type))
+                    lines.append(_line(item, resource_type, redacted))
         except BROKEN_JSON as error:
             raise SourceUnavailable(
                 f"the list of {resource_type.resource} cannot be read: {error or 'nested too deeply'}.",
@@ -130,9 +134,9 @@ def _list(source: Source, resource_type: ResourceType) -> tuple[bytes, int]:
     return head[:-1] + b',"items":[\n' + body + b"\n]}\n", len(lines)
 
 
-def _line(item: dict[str, Any], resource_type: ResourceType) -> tuple[str, str, bytes]:
+def _line(item: dict[str, Any], resource_type: ResourceType, redacted: Counts) -> tuple[str, str, bytes]:
     complete(item, resource_type, "")
-    redact.for_snapshot(item)
+    redact_object(item, redacted)
     metadata = item.get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
     return str(names.get("namespace", "")), str(names.get("name", "")), msgspec.json.encode(item)
@@ -170,9 +174,13 @@ def _scratch(target: Path) -> Iterator[Path]:
         ) from error
 
 
+def _write(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
 def _move(scratch: Path, target: Path) -> None:
     """Put the finished folder in place; a former snapshot goes only when the new one is there."""
-    scratch.chmod(0o755)
     former = target.parent / f".kspec-{secrets.token_hex(8)}"
     if target.exists():
         target.rename(former)
@@ -190,7 +198,7 @@ def _pack(scratch: Path, target: Path) -> None:
     for suffix in ARCHIVES:
         top = top.removesuffix(suffix)
     names = sorted(path.name for path in scratch.iterdir())
-    with whole_file(target) as file:
+    with whole_file(target, private=True) as file:
         write_archive(scratch, names, file, top or "snapshot")
 
 

@@ -74,7 +74,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 class SnapshotInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
     """All of `snapshot.json`. files: file name → list; errors: kinds that could not be read or were left
-    out.
+    out; redacted: what may have been a credential → how many values.
     """
 
     cluster: Cluster
@@ -83,6 +83,7 @@ class SnapshotInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Fa
     types: tuple[Type, ...]
     files: dict[str, File]
     errors: tuple[Failure, ...] = ()
+    redacted: dict[str, int] = {}
     api_version: str = API_VERSION
     kind: str = KIND
 

@@ -43,8 +43,7 @@ from pytest_kspec.model.finding import (
     Finding,
     ResourceRef,
     path_in,
-    plain,
-    statement,
+    told,
 )
 from pytest_kspec.model.resources import PodShape
 from pytest_kspec.rules.base import Violation
@@ -462,20 +461,20 @@ def _listed(
 
 def _finding(new: Subject, violation: Violation) -> Finding:
     path = shorten(path_in(new.template_path or "", violation.path), LONGEST_PATH)
-    actual = plain(_bounded(violation.actual))
     expected = shorten(violation.expected, LONGEST_VALUE)
-    text = statement(path, actual, expected)
-    return Finding(
-        new.ref, new.owner, path, actual, expected, text, shorten(violation.container, LONGEST_PATH)
-    )
+    said = told(new.ref.kind, path, _bounded(violation.actual), expected)
+    return Finding(new.ref, new.owner, path, *said, shorten(violation.container, LONGEST_PATH))
 
 
-def _bounded(value: Any) -> Any:
-    """As much of a value as is ever shown: it may be all of an object of megabytes."""
+def _bounded(value: Any, room: list[int] | None = None) -> Any:
+    """As much of a value as is ever shown: it may be all of an object of megabytes. room: characters that are left."""
+    room = [2 * LONGEST_VALUE] if room is None else room
     if type(value) is str:
-        return shorten(value, LONGEST_VALUE)
+        made = shorten(value, LONGEST_VALUE)
+        room[0] -= len(made)
+        return made
     if type(value) is list:
-        return [_bounded(item) for item in value[:MOST_ITEMS]]
+        return [_bounded(item, room) for item in value[:MOST_ITEMS] if room[0] > 0]
     if type(value) is dict:
-        return {key: _bounded(value[key]) for key in islice(value, MOST_ITEMS)}
+        return {key: _bounded(value[key], room) for key in islice(value, MOST_ITEMS) if room[0] > 0}
     return value

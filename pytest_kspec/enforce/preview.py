@@ -19,7 +19,7 @@ from pytest_kspec.errors import KspecError, Malformed
 from pytest_kspec.model import annotated
 from pytest_kspec.model.annotated import AnnotationMatcher
 from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
-from pytest_kspec.model.finding import ResourceRef, plain, statement
+from pytest_kspec.model.finding import ResourceRef, told
 from pytest_kspec.model.resources import Resource, Workload, unknown_labels
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.rules.base import Violation
@@ -123,7 +123,7 @@ def _violations(
             if annotating is not None and annotating.match(annotated.annotations_of(item), owner):
                 continue
             path = item.path_of(violation.path) if isinstance(item, Workload) else violation.path
-            text = statement(path, plain(violation.actual), violation.expected)
+            text = told(item.ref.kind, path, violation.actual, violation.expected).message
             said.append((rule.requirement.id, text))
     return tuple(sorted(set(said)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -90,8 +91,8 @@ class _Reader:
         file: BinaryIO | None = None
         try:
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = path.open("xb")
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
             while left:
                 chunk = self._exactly(min(_CHUNK, left))
                 left -= len(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from pytest_kspec.cluster.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.fixes.collect import ObjectFix
+from pytest_kspec.redaction.objects import redact_object
 
 _SERVER_SIDE = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid", "selfLink")
 
@@ -71,6 +73,8 @@ def _shown(before: dict[str, Any], after: dict[str, Any], ref: object) -> str:
 
 def _lines(obj: dict[str, Any]) -> list[str]:
     metadata = {k: v for k, v in obj.get("metadata", {}).items() if k not in _SERVER_SIDE}
-    shown = {**obj, "metadata": metadata}
-    shown.pop("status", None)
+    shown = copy.deepcopy(
+        {key: value for key, value in obj.items() if key != "status"} | {"metadata": metadata}
+    )
+    redact_object(shown)  # the lines around a change are shown too
     return str(yaml.safe_dump(shown, sort_keys=True, width=100)).splitlines()

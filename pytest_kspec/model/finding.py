@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -171,6 +171,58 @@ def plain(value: Any) -> Any:
     if isinstance(value, bool | int):
         return int(value)
     return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+class Told(NamedTuple):
+    """What a finding says of a value, without what may be a credential."""
+
+    actual: Any
+    expected: str
+    message: str
+
+
+def told(kind: str, path: str, actual: Any, expected: str, message: str = "") -> Told:
+    """What every report and message says of what stands at a path of an object of this kind: the one place that
+    decides what is shown of it.
+
+    message: "" for one made of the others
+    """
+    given = plain(actual)
+    if not message and (given is None or isinstance(given, bool)):
+        return Told(given, expected, statement(path, given, expected))  # most findings: nothing to import for
+    from pytest_kspec.redaction.objects import redact_at
+    from pytest_kspec.redaction.text import REDACTED, redact
+
+    shown = redact_at(path, plain(actual), kind)
+    expected, message = redact(expected), redact(message)
+    if shown != given:
+        for text in sorted(_taken(given, shown), key=len, reverse=True):
+            expected, message = expected.replace(text, REDACTED), message.replace(text, REDACTED)
+    return Told(shown, expected, message or statement(path, shown, expected))
+
+
+def safe_fix(fix: Any) -> Any:
+    """A fix that a check gave, as plain data; None for one with a credential: no report may hold it, and without it
+    the fix would be another one.
+    """
+    given = plain(fix)
+    if not given:
+        return given
+    from pytest_kspec.redaction.objects import redact_at
+
+    return given if redact_at("", plain(fix)) == given else None
+
+
+def _taken(given: Any, shown: Any) -> Iterator[str]:
+    """Texts that were redacted as a whole, and are long enough to be found in others."""
+    if isinstance(given, dict) and isinstance(shown, dict):
+        for key, value in given.items():
+            yield from _taken(value, shown.get(key))
+    elif isinstance(given, list) and isinstance(shown, list):
+        for before, after in zip(given, shown, strict=False):
+            yield from _taken(before, after)
+    elif given != shown and len(str(given)) > 3:
+        yield str(given)
 
 
 def path_in(template_path: str, path: str) -> str:

@@ -32,6 +32,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "quantity": (str, int, float),
     "intorstring": (str, int),
 }
+_REDACTED = "(redacted)"  # `redaction.text`, which would be imported for this alone
 HIDDEN = "(not shown)"  # values of fields that may hold credentials
 # What a program is, and what it needs: no value of a specification can know.
 _PERSONAL = frozenset(
@@ -219,6 +220,8 @@ class _FieldDemand(ABC):
         for path, source, written, stated, effective in self._values(pod, container, data, base):
             if written is not None:
                 self._check_type(source or path, written)
+                if self._tests and _unknown(written):
+                    raise Malformed(f"{source or path} was redacted when the cluster was recorded.")
             if not self._holds(stated, effective):
                 expected = f"{self._expected} (taken from {source})" if source else self._expected
                 yield Violation(path, self._shown(written), expected, name)
@@ -341,6 +344,15 @@ class ForbiddenField(_FieldDemand):
         if not values:
             return "set" if self.exists is False else "unset"
         return " and ".join(["set"] * bool(self.exists is False) + values)
+
+
+def _unknown(value: Any) -> bool:
+    """Whether a part of it is not what the cluster has: a snapshot holds no credentials."""
+    if isinstance(value, str):
+        return _REDACTED in value
+    if isinstance(value, dict):
+        return any(map(_unknown, value.values()))
+    return isinstance(value, list) and any(map(_unknown, value))
 
 
 def _check_scalar(path: str, value: Any, kind: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from pytest_kspec.errors import Malformed
+from pytest_kspec.errors import Malformed, without_credentials
 from pytest_kspec.model.annotated import AnnotationMatcher, annotations_of
 from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.model.exemption import ExemptionMatcher
@@ -20,8 +20,8 @@ from pytest_kspec.model.finding import (
     AppliedExemption,
     Finding,
     ResourceRef,
-    plain,
-    statement,
+    safe_fix,
+    told,
 )
 from pytest_kspec.model.resources import (
     AUTOMOUNT,
@@ -129,8 +129,7 @@ class _Group:
         path, actual, expected, container = self.violation
         if self.in_pod:
             path = shown.path_of(path)
-        actual = plain(actual)
-        message = self.message or statement(path, actual, expected)
+        actual, expected, message = told(shown.ref.kind, path, actual, expected, self.message)
         count = max(self.pods, 1)
         fix = self._fix(shown)
         return Finding(
@@ -203,8 +202,9 @@ class Findings:
         """
         if isinstance(resource, Workload):
             violation = Violation(path, actual, str(expected), container)
-            text = " ".join(message.split()) or statement(path, plain(actual), str(expected))
-            self._add_members(violation, resource.owner, [resource], text, fix=plain(fix))
+            kind = resource.ref.kind
+            text = told(kind, path, actual, str(expected), " ".join(message.split())).message
+            self._add_members(violation, resource.owner, [resource], text, fix=safe_fix(fix))
             return
         labels: Mapping[str, str] = {}
         if isinstance(resource, Resource):
@@ -215,9 +215,7 @@ class Findings:
             ref = owner = resource or CLUSTER
         if self._covers is not None and not self._covers(ref):
             return
-        actual = plain(actual)
-        expected = str(expected)
-        message = " ".join(message.split()) or statement(path, actual, expected)
+        actual, expected, message = told(ref.kind, path, actual, str(expected), " ".join(message.split()))
         key = (ref, path, repr(actual), expected, message)
         if key in self._single:
             return
@@ -226,7 +224,7 @@ class Findings:
             exemption = self._annotated.match(annotations_of(resource), ref)
         self._single[key] = Finding(
             ref, owner, path, actual, expected, message, container, 1, exemption,
-            fix=None if exemption else plain(fix),
+            fix=None if exemption else safe_fix(fix),
         )  # fmt: skip
 
     def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
@@ -349,14 +347,14 @@ class Findings:
         ref = resource.ref if isinstance(resource, Resource) else resource
         if ref is not None and self._covers is not None and not self._covers(ref):
             return
-        text = " ".join(message.split())
+        text = without_credentials(" ".join(message.split()))
         line = f"{ref}: {text}" if ref is not None else text
         if line not in self._errors:
             self._errors.append(line)
 
     def skip(self, reason: str) -> None:
         """Report that there is nothing to examine."""
-        self._skip = " ".join(reason.split())
+        self._skip = without_credentials(" ".join(reason.split()))
 
     @property
     def uses(self) -> dict[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, without_credentials
 from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import words, writer
@@ -118,6 +118,7 @@ class SessionHooks:
             self._conclude_call(item, call, report)
         if item.wire is not None:
             item.wire["result"]["durationSeconds"] = round(call.duration, 6)
+            report.sections = [(title, without_credentials(text)) for title, text in report.sections]
             report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
             if call.when != "teardown":
                 _add_properties(item, item.wire["result"])

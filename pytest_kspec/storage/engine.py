@@ -5,6 +5,7 @@ What `write` returns from is committed: to SQLite's log with every byte on the d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -96,7 +97,10 @@ def _check_file(address: Address, create: bool) -> None:
         if os.path.exists(address.path) and not os.path.isfile(address.path):
             raise StoreError("it is no file.", where=address.shown)
         if create:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            # SQLite gives its journals the permissions of the file.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(address.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         elif not os.path.exists(address.path):
             raise StoreError(
                 "there is no such store.",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_kspec.errors import StoreError, UsageError
+from pytest_kspec.files import write_whole
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -49,7 +51,14 @@ def put(place: str, name: str, document: bytes) -> str:
     with _errors(place):
         import obstore
 
-        obstore.put(_open(place, mkdir=True), name, gzip.compress(document, mtime=0))
+        packed = gzip.compress(document, mtime=0)
+        if place.startswith(S3):
+            obstore.put(_open(place), name, packed)
+        else:
+            path = Path(place, name)
+            for folder in (place, path.parent):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            write_whole(path, packed, private=True)
     return f"{place}/{name}"
 
 
@@ -88,12 +97,10 @@ def _split(where: str) -> tuple[str, str]:
     return place, f"{day}/{run}"
 
 
-def _open(place: str, *, mkdir: bool = False) -> ObjectStore:
+def _open(place: str) -> ObjectStore:
     from obstore.store import LocalStore, from_url
 
     if not place.startswith(S3):
-        if mkdir:
-            os.makedirs(place, exist_ok=True)
         return LocalStore(place)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     return from_url(

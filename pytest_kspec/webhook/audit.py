@@ -15,16 +15,15 @@ from typing import Any
 import msgspec
 
 from pytest_kspec import __version__
-from pytest_kspec.cluster.redact import REMOVED, is_credential
 from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
 from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.model.finding import CLUSTER, Finding, statement
+from pytest_kspec.redaction.names import Says, says
+from pytest_kspec.redaction.text import REDACTED
 
 Record = dict[str, Any]
 LONGEST_VALUE = 500
-LOOKED_AT = 4_000
-"""Characters of a value that are searched for credentials, and of which `LONGEST_VALUE` are shown."""
 MOST_VIOLATIONS = 200
 _CEF_LONGEST = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
 _CEF_LONGEST_CUSTOM = 4000  # cs1 to cs6
@@ -54,21 +53,22 @@ def strictest(decision: Decision) -> str:
 
 
 def safe(finding: Finding) -> Finding:
-    """The same finding without a value that may be a credential."""
+    """The same finding without a value of a field that holds what people write, and with less of a long one.
+
+    Findings hold no credentials; a log that goes elsewhere and is kept for years is given less than they hold.
+    """
     actual = finding.actual
     if actual is None or isinstance(actual, bool | int | float):
         return finding
-    field = finding.path.rpartition(".")[2]
     text = actual if isinstance(actual, str) else msgspec.json.encode(actual).decode()
-    text = text[:LOOKED_AT]  # what is shown is of this part
-    if _HIDDEN_FIELDS.search(finding.path) or is_credential(field, text) or _names_credential(actual):
-        shown: Any = REMOVED
+    if _HIDDEN_FIELDS.search(finding.path) or _names_credential(actual) or REDACTED in text:
+        shown: Any = REDACTED
     elif len(text) > LONGEST_VALUE:
         shown = cut(text, LONGEST_VALUE)
     else:
         return finding
     expected = finding.expected
-    if shown == REMOVED:
+    if shown == REDACTED:
         expected = expected.partition(" (")[0]  # what is in brackets may repeat a part of the value
     text = statement(finding.path, shown, expected)
     return replace(finding, actual=shown, expected=expected, message=text)
@@ -77,7 +77,7 @@ def safe(finding: Finding) -> Finding:
 def _names_credential(value: Any) -> bool:
     """Whether a map holds, at any depth, a key that is called like a credential."""
     if isinstance(value, dict):
-        return any(is_credential(key, "") or _names_credential(child) for key, child in value.items())
+        return any(says(key) is Says.CREDENTIAL or _names_credential(child) for key, child in value.items())
     return isinstance(value, list) and any(map(_names_credential, value))
 
 

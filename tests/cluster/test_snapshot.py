@@ -13,7 +13,6 @@ from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
 from pytest_kspec.cluster.open import open_source
 from pytest_kspec.cluster.record import record
-from pytest_kspec.cluster.redact import REMOVED
 from pytest_kspec.errors import (
     AccessDenied,
     NotServed,
@@ -23,6 +22,7 @@ from pytest_kspec.errors import (
     UsageError,
 )
 from pytest_kspec.model.resources import ClusterInfo, ResourceType
+from pytest_kspec.redaction.text import REDACTED
 from tests.cluster.objects import deployment, obj, pod
 
 
@@ -108,13 +108,16 @@ def test_credentials_and_copies_are_not_recorded(tmp_path: Path) -> None:
     assert found.annotations == {"kept": "1"}
     init, app = found.spec["template"]["spec"]["initContainers"], found.spec["template"]["spec"]["containers"]
     assert init[0]["env"] == [
-        {"name": "DB_PASSWORD", "value": REMOVED},
-        {"name": "apiKey", "value": REMOVED},
+        {"name": "DB_PASSWORD", "value": REDACTED},
+        {"name": "apiKey", "value": REDACTED},
         {"name": "MODE", "value": "fast"},
         {"name": "EMPTY_TOKEN", "value": ""},
         reference,
     ]
-    assert app[0]["env"] == [{"name": "URL", "value": REMOVED}, {"name": "PLAIN", "value": "https://db/x"}]
+    assert app[0]["env"] == [
+        {"name": "URL", "value": "postgres://me:(redacted)@db/x"},
+        {"name": "PLAIN", "value": "https://db/x"},
+    ]
     assert recorded.list("Secret")[0].raw.keys() == {"apiVersion", "kind", "metadata"}
 
 

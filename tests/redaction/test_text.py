@@ -1,0 +1,155 @@
+"""Credentials in texts: what is taken out, and what stays. A test that hangs is a text that takes too long."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_kspec.redaction.text import REDACTED, redact, redact_named
+
+X = REDACTED
+AWS, JWT = "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("--password=hunter2", f"--password={X}"),
+        ("--password hunter2 --user bob", f"--password {X} --user bob"),
+        ("serve -p hunter2", f"serve -p {X}"),
+        ("mysql -u root -phunter2 shop", f"mysql -u root -p{X} shop"),
+        ("redis-cli -a hunter2", f"redis-cli -a {X}"),
+        ("curl -u admin:hunter2 http://x", f"curl -u admin:{X} http://x"),
+        ("PASSWORD=hunter2 run", f"PASSWORD={X} run"),
+        ('export DB_PASSWORD="a b c"; x', f'export DB_PASSWORD="{X}"; x'),
+        ("--set=db.password=hunter2", f"--set=db.password={X}"),
+        ("curl -H 'Authorization: Bearer abc1' x", f"curl -H 'Authorization: {X}' x"),
+        ("sent Bearer abc123def", f"sent Bearer {X}"),
+        ('{"auths":{"r":{"auth":"dXNlcjpwYXNz"}}}', f'{{"auths":{{"r":{{"auth":"{X}"}}}}}}'),
+        (r"{\"password\":\"hunter2\"}", rf"{{\"password\":\"{X}\"}}"),
+        ('{"name":"DB_PASSWORD","value":"hunter2"}', f'{{"name":"DB_PASSWORD","value":"{X}"}}'),
+        ("{'value': 'hunter2', 'name': 'TOKEN'}", f"{{'value': '{X}', 'name': 'TOKEN'}}"),
+        ("a: 1\n  password: correct horse\nb: 2", f"a: 1\n  password: {X}\nb: 2"),
+        ("https://bob:hunter2@h.example/x", f"https://bob:{X}@h.example/x"),
+        ("https://bob:p@ss/w#rd@h.example/x", f"https://bob:{X}@h.example/x"),
+        ("redis://:hunter2@cache:6379/0", f"redis://:{X}@cache:6379/0"),
+        ("amqp://a:b@h,amqp://c:d@h", f"amqp://a:{X}@h,amqp://c:{X}@h"),
+        ("shop:hunter2@tcp(db:3306)/x", f"shop:{X}@tcp(db:3306)/x"),
+        ("Server=x;User Id=sa;Password=Secr3t!;", f"Server=x;User Id=sa;Password={X};"),
+        ("host=db user=shop password=hunter2", f"host=db user=shop password={X}"),
+        ("/health?token=abc&x=1", f"/health?token={X}&x=1"),
+        (f"id {AWS}.", f"id {X}."),
+        (f"Bearer {JWT}", f"Bearer {X}"),
+        (f"a\n{KEY}\nb", f"a\n-----{X}\nb"),
+        ("xoxb-123456789012-abcdefABCDEF", X),
+        ("got aGVsbG8gd29ybGQ1IHRoaXMgaXMgYSBzZWNyZXQ", f"got {X}"),
+    ],
+)
+def test_credentials_are_taken_out(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nginx:1.25@sha256:" + "ab" * 32,
+        "sha256:" + "0f" * 32,
+        "registry.example.com:5000/team/App-2.0:v1.2.3-RC1_x86",
+        "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        "9c1185a5c5e9fc54612808977ee8f548b2258d31",
+        "/etc/kubernetes/pki/etcd/healthcheck-client.key",
+        "/var/lib/kubelet/pods/3f2a/volumes/kubernetes.io~projected/kube-api-access-x7b2q",
+        "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu",
+        "gke_my-project-123_europe-west1-b_prod-EU-2",
+        "web-7d9f6c5b4-x2x9k",
+        "--tls-private-key-file=/etc/k.key",
+        "--token-auth-file=/etc/x --authorization-mode=Node,RBAC --anonymous-auth=false",
+        "--kubelet-client-key=/etc/k --service-account-issuer=https://kubernetes.default.svc",
+        "--tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "--password-file=/run/secrets/db --password=$(DB_PASSWORD)",
+        "ssh -p 2222 host; docker run -p 8080:80 x; mkdir -p /var/lib/x",
+        "PASSWORD=$PASSWORD TOKEN=${TOKEN} KEY=",
+        "http://host:8080/a@b https://host/a@b git@github.com:org/repo@v1",
+        "Secret shop/db-password: cannot be read",
+        "unexpected token: invalid, secret: missing",
+        "system:bootstrap-token:cleaner system:serviceaccount:kube-system:token-cleaner",
+        "spec.containers[auth-token].image is nginx, must be from registry.example.com",
+        "spec.automountServiceAccountToken is unset, must be false",
+        "basic authentication, Bearer token",
+        "MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYDVQQGEwJJ",
+        "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURkekNDQWwrZ0F3SUJBZ0lFQWdBQXVUQU5C",
+        "-----BEGIN CERTIFICATE-----\nbIIDdzCCAl9gAwIBAgIEAgAAuTANBgkqhkiG9w0B\n-----END CERTIFICATE-----",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+        "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+        "Mo, 02 Jan 2026 12:00:00 +0000; 2026-01-02T03:04:05.678901Z; 10.0.0.0/8; fe80::1ff:fe23:4567:890a",
+        "net.ipv4.tcp_syncookies=1",
+        "io.k8s.api.authorization.v1.SelfSubjectAccessReviewSpec",
+        "TLS13KeyUpdateMessageReceived HTTPSProxyConfigurationEnabled1",
+    ],
+)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["PASSWORD", "dbPassword", "PGPASSWORD", "DBPASS", "api-key", "apiKey", "X-Auth-Token"]
+)
+@pytest.mark.parametrize(
+    "value", ["hunter2", "/hunter2", "$ecret", "hunter", "two words", "p=a;b", "1234", "ж"]
+)
+def test_what_has_the_name_of_a_credential_is_taken_out(name: str, value: str) -> None:
+    expected = value if (name, value) in {("api-key", "1234"), ("apiKey", "1234")} else X
+    assert redact_named(name, value) in {X, expected}
+    assert redact_named(name, value) == X
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PASSWORD", ""),
+        ("PASSWORD", "$(OTHER)"),
+        ("PASSWORD_FILE", "/run/secrets/x"),
+        ("TOKEN_URL", "https://idp/x"),
+        ("SECRET_NAME", "db"),
+        ("AUTH_ENABLED", "hot"),
+        ("KEY", "/etc/tls.key"),
+        ("AUTH", "false"),
+        ("MONKEY_BUSINESS", "as usual"),
+        ("COMPASS", "north"),
+    ],
+)
+def test_what_only_sounds_like_one_stays(name: str, value: str) -> None:
+    assert redact_named(name, value) == (X if name == "COMPASS" else value)  # COMPASS ends as DBPASS does
+
+
+@pytest.mark.parametrize(
+    "prefix", ["--password=", "PASSWORD=", "token=", "api_key: ", '"secret":"', "https://bob:"]
+)
+@given(secret=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=4, max_size=60))
+def test_a_generated_secret_never_shows(prefix: str, secret: str) -> None:
+    secret = f"7{secret}x"
+    end = {'"secret":"': '"}', "https://bob:": "@host/x"}.get(prefix, " more")
+    assert secret not in redact(f"first {prefix}{secret}{end}")
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from([*"aA0 :=/@\"'\\-\n?&.(){}[],;$%", "password", "token", "://", X, "Bearer "])
+    )
+)
+def test_redacting_twice_is_redacting_once(parts: list[str]) -> None:
+    once = redact("".join(parts))
+    assert redact(once) == once
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["-eyJ", "://a:", "a://b:c@", "eyJa", "password=", 'token="', "token=\\'", "-p ", "name':'a','value':'", "\\",
+     "a/b", "BEGIN PRIVATE KEY", "a=b ", "AKIA", "0123456789:", "key: a\n", "aA0", "-----BEGIN ", "Bearer ", X],
+)  # fmt: skip
+def test_no_text_takes_long(part: str) -> None:
+    redact(part * (100_000 // len(part)))
+    redact("x" + part * (100_000 // len(part)) + "@'\"")
