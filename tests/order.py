@@ -13,6 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 LONGEST = (
     "hostile/test_terminal.py",
+    "hostile/test_leaks.py",
     "parity/test_limits.py",
     "webhook/test_live.py",
     "hostile/test_lists.py",
