@@ -404,6 +404,13 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
         )
         for path, spec in [*((Path(spec.path), spec) for spec in loaded), *of_cluster.items()]
     }
+    idle = [str(path) for path, run in specs.items() if not run.plan.planned]
+    if idle and len(idle) < len(specs) and not options.allow_empty:
+        # Alone, such a specification runs nothing, and is an error; beside others it would not be noticed.
+        raise SpecError(
+            "the specification asks for nothing",
+            problems=tuple(f"{path}: nothing in the specification asks for a check." for path in idle),
+        )
     return Run(options, rootpath, catalog, specs, started=started, resources=resources)
 
 

@@ -122,6 +122,9 @@ class DockerConfig:
         program = shutil.which(f"docker-credential-{helper}", path=self._environ.get("PATH"))
         if not _HELPER.fullmatch(helper) or program is None:
             raise AccessDenied(f"there is no program docker-credential-{helper[:40]}.", where=path)
+        if not os.path.isabs(program):  # $PATH has "." or an empty entry
+            what = f"docker-credential-{helper} was found in the working directory only, where kspec runs nothing."
+            raise AccessDenied(what, where=path)
         name = _HUB_KEY if registry == DOCKER_HUB else registry
         try:
             done = subprocess.run(

@@ -265,3 +265,17 @@ def test_a_template_for_other_commands(run_kspec: Kspec, manifests: Path) -> Non
     run_kspec("scan", name, "--cluster", RECORDING, "--report", "json:result.json")
     said = run_kspec("evidence", "--from", "result.json", "--key", "none", "-o", "e.tar.gz")
     assert said.code == 4
+
+
+def test_a_specification_that_asks_for_nothing_is_noticed_beside_another(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    good = write_spec(NO_HOST_NETWORK)
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(
+        "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: empty, version: 1.0.0}\nspec: {}\n"
+    )
+    said = run_kspec("scan", good, empty, "--cluster", manifests)
+    assert said.code == 4
+    assert f"{empty}: nothing in the specification asks for a check." in said.err
+    assert run_kspec("scan", good, empty, "--cluster", manifests, "--allow-empty").code == 1

@@ -104,3 +104,15 @@ def test_what_cannot_be_read_is_said_without_showing_it(
     error = caught.value
     assert SECRET not in str(error)
     assert error.__context__ is None or error.__suppress_context__, "a traceback would show it"
+
+
+@pytest.mark.parametrize("entry", [".", ""])
+def test_no_helper_is_run_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    helper(tmp_path, f'touch ran; echo "{{\\"Username\\": \\"me\\", \\"Secret\\": \\"{SECRET}\\"}}"')
+    monkeypatch.chdir(tmp_path)
+    known = config(tmp_path, {"credHelpers": {"a.io": "test"}}, PATH=f"{entry}:/usr/bin")
+    with pytest.raises(AccessDenied, match="in the working directory only, where kspec runs nothing"):
+        known.find("a.io")
+    assert not (tmp_path / "ran").exists()
