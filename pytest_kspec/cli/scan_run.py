@@ -32,7 +32,12 @@ _UNUSED = (
     "unittest",
     "junitxml",
     "pastebin",
+    "stepwise",
+    "setuponly",
+    "setupplan",
+    "platformdirs",
 )
+_OF_WORKERS = ("xdist", "xdist.looponfail")  # unused without -n
 _ISOLATED = (
     *("-p", "kspec"),
     *("-p", "pytest_kspec.session.apart"),
@@ -126,7 +131,9 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
         contextlib.redirect_stderr(err),
     ):
         # pytest's own place for temporary files has a name that others can take first.
-        words = [*_ISOLATED, f"--basetemp={folder}/pytest", *arguments]
+        unused = () if workers else _OF_WORKERS
+        words = [*_ISOLATED, *(word for name in unused for word in ("-p", f"no:{name}"))]
+        words += [f"--basetemp={folder}/pytest", *arguments]
         status = int(pytest.main(words, plugins=[observer]))
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
     if status == pytest.ExitCode.USAGE_ERROR:
