@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -15,12 +16,14 @@ class Cost(NamedTuple):
     memory_mb: float
 
 
-def measure(command: list[str]) -> Cost:
-    """Run a command and ask the operating system what it cost."""
+def measure(command: list[str], folder: Path | None = None) -> Cost:
+    """Run a command (in a folder) and ask the operating system what it cost."""
     # As installed: with bytecode on disk. Set, this variable would have every run compile everything.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the plugins of the development environment are not ours
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env, cwd=folder
+    ) as process:
         assert process.stderr is not None
         errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)

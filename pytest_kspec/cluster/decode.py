@@ -135,6 +135,11 @@ class Whole:
             self._kept.popitem(last=False)
         return found
 
+    def close(self) -> None:
+        """Pages and this refer to each other: without this they would wait for the garbage collector."""
+        self._open.clear()
+        self._kept.clear()
+
 
 class Page:
     """A piece of a list, kept so that whole objects can be read from it."""
@@ -246,6 +251,10 @@ class Decoder:
         self._labels: dict[bytes, bytes] = {}
         self._controllers: dict[bytes, Controller | None] = {}
         self._namespaces: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Forget what was read last, as far as it can be read again."""
+        self._whole.close()
 
     def resources(self, page: Buffer | PodPage, resource_type: ResourceType) -> Sequence[Resource]:
         """The objects of one page. Raises SourceUnavailable (no JSON) or Malformed (an item is no object)."""

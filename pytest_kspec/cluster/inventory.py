@@ -241,8 +241,9 @@ class Inventory:
         return {(item.namespace, item.name): value for item, value in found if isinstance(value, bool)}
 
     def close(self) -> None:
-        """Give back connections and files of the source."""
+        """Give back connections and files of the source, and the objects that were read last."""
         self.source.close()
+        self._decoder.close()
 
     def _kinds(self) -> dict[str, tuple[ResourceType, ...]]:
         if self._types is None:

@@ -135,6 +135,7 @@ class ManifestSource:
     def close(self) -> None:
         """Let go of what was read."""
         self._held = None
+        self.decoder = Decoder(self.name, _DEFAULT)
 
     def notes(self) -> Sequence[str]:
         """What of a folder was not evaluated, and why: templates that are not rendered, files without objects."""

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from pytest_kspec.crds.names import label_value, object_name
 from pytest_kspec.crds.structural import MAX_LENGTH, MAX_PROSE
 from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.cr_base import (
+from pytest_kspec.model.cr_compliancereport import ComplianceReportSpec
+from pytest_kspec.model.cr_names import (
     GROUP,
     LABEL_CLUSTER,
     LABEL_SPEC,
@@ -24,7 +25,6 @@ from pytest_kspec.model.cr_base import (
     NAMESPACE,
     VERSION,
 )
-from pytest_kspec.model.cr_compliancereport import ComplianceReportSpec
 from pytest_kspec.model.finding import Finding, ResourceRef
 from pytest_kspec.model.result import CheckResult, ClusterResult
 

@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from pytest_kspec.crds.structural import structural
 from pytest_kspec.model.cr_alertconfig import AlertConfigSpec, AlertConfigStatus
-from pytest_kspec.model.cr_base import GROUP, VERSION
 from pytest_kspec.model.cr_clusterspecification import ClusterSpecificationStatus
 from pytest_kspec.model.cr_clustertarget import ClusterTargetSpec, ClusterTargetStatus
 from pytest_kspec.model.cr_compliancereport import ComplianceReportSpec, ComplianceReportStatus
 from pytest_kspec.model.cr_driftconfig import DriftConfigSpec, DriftConfigStatus
 from pytest_kspec.model.cr_driftreport import DriftReportSpec, DriftReportStatus
+from pytest_kspec.model.cr_names import GROUP, VERSION
 from pytest_kspec.model.spec import ClusterSpecification
 
 

@@ -15,7 +15,7 @@ import msgspec
 from pytest_kspec.crds.compliancereport import MAX_BYTES
 from pytest_kspec.crds.names import label_value, object_name
 from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.cr_base import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
+from pytest_kspec.model.cr_names import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
 from pytest_kspec.model.finding import Finding, ResourceRef
 from pytest_kspec.model.result import CheckResult, ClusterResult
 

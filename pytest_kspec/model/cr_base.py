@@ -11,18 +11,6 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from pytest_kspec.model.spec_base import Count, SpecModel, Text
 
-GROUP = "kspec.io"
-VERSION = "v1alpha1"
-NAMESPACE = "kspec-system"
-"""Where kspec's own objects are, unless something else is said."""
-
-LABEL_SPEC = "kspec.io/cluster-spec"
-LABEL_CLUSTER = "kspec.io/cluster-name"
-LABEL_TYPE = "kspec.io/report-type"
-LABEL_SEVERITY = "kspec.io/severity"
-ANNOTATION_VERSION = "kspec.io/version"
-"""The user's version of a ClusterSpecification, which has no `metadata.version` in a cluster."""
-
 
 def _timestamp(value: str) -> str:
     if not _TIMESTAMP.fullmatch(value):

@@ -19,7 +19,7 @@ from pytest_kspec.cluster import open as sources
 from pytest_kspec.cluster.answers import has_name
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.errors import KspecError, Malformed, NotServed, SourceError, UsageError
-from pytest_kspec.model.cr_base import ANNOTATION_VERSION, GROUP
+from pytest_kspec.model.cr_names import ANNOTATION_VERSION, GROUP
 from pytest_kspec.model.effective import Library
 from pytest_kspec.model.globs import Globs, is_literal
 from pytest_kspec.model.spec_document import FILE_VERSION, SPEC_KIND

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.cr_base import NAMESPACE
+from pytest_kspec.model.cr_names import NAMESPACE
 
 COMPLIANCE = "cr"
 POLICY = "policyreport"

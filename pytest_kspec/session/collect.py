@@ -88,6 +88,13 @@ class ComplianceItem(pytest.Function):
     context: CheckContext | None = None
     wire: dict[str, Any] | None = None
 
+    @property
+    def target(self) -> runs.Target:
+        """The cluster that it is about."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        return cluster.target
+
     def setup(self) -> None:
         """Give the check its context, then its fixtures."""
         self.wire = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class SessionHooks:
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
         self._said: list[tuple[Any, Any]] = []
+        self._left: Counter[str] = Counter()  # items of each cluster that have not run
 
     def pytest_plugin_registered(self, plugin: object, plugin_name: str) -> None:
         """All that pytest writes goes through one place: what a cluster holds is never obeyed."""
@@ -70,14 +72,31 @@ class SessionHooks:
         for item in session.items:
             if isinstance(item, ComplianceItem):
                 self._run.expected[item.nodeid] = None
+                self._left[item.target.source.ref] += 1
 
     @pytest.hookimpl(wrapper=True)  # inside of pytest's own, which sets the filters of project and marks
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A warning of whatever a check uses is no verdict."""
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """A warning of whatever a check uses is no verdict. What the item held of its cluster is given back."""
         if not isinstance(item, ComplianceItem):
             return (yield)
         with warned.only_shown(sum(len(mark.args) for mark in item.iter_markers("filterwarnings"))):
-            return (yield)
+            done = yield
+        self._give_back(item, nextitem)
+        return done
+
+    def _give_back(self, item: ComplianceItem, following: pytest.Item | None) -> None:
+        """Behind the last item of a cluster, its memory. A worker may run some items only: there the next one tells."""
+        item.context = None
+        source = item.target.source
+        self._left[source.ref] -= 1
+        if self._is_worker:
+            over = not isinstance(following, ComplianceItem) or following.target.source is not source
+        else:
+            over = not self._left[source.ref]
+        if over:
+            self._run.forget(item.target)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:

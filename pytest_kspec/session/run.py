@@ -198,6 +198,15 @@ class Run:
             facts["annotations"] = "\n".join(self._refused_annotations(spec, target, known[0]))
         return facts
 
+    def forget(self, target: Target) -> None:
+        """Give back the memory of a cluster, its connections and files. Asked for again, it is listed again."""
+        ref = target.source.ref
+        for key in [key for key in self._scopes if key[1] == ref]:
+            del self._scopes[key]
+        known = self._inventories.pop(ref, None)
+        if known is not None:
+            known[0].close()
+
     def close(self) -> None:
         """Give back connections and files."""
         if "_verifier" in self.__dict__:  # asked for by some check

@@ -1,0 +1,15 @@
+"""Names of the custom resources of kspec, for those who need no more of them: their models take time to import."""
+
+from __future__ import annotations
+
+GROUP = "kspec.io"
+VERSION = "v1alpha1"
+NAMESPACE = "kspec-system"
+"""Where kspec's own objects are, unless something else is said."""
+
+LABEL_SPEC = "kspec.io/cluster-spec"
+LABEL_CLUSTER = "kspec.io/cluster-name"
+LABEL_TYPE = "kspec.io/report-type"
+LABEL_SEVERITY = "kspec.io/severity"
+ANNOTATION_VERSION = "kspec.io/version"
+"""The user's version of a ClusterSpecification, which has no `metadata.version` in a cluster."""
