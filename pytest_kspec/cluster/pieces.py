@@ -21,6 +21,7 @@ PLAIN_BYTES = 16 << 20
 """Of texts in memory, which stay as they are; what comes on top of it is compressed."""
 
 _GUESSES = 3
+_ROOM_BYTES = 4 << 20
 _MOST_BYTES = 8 << 20
 _FORGET_BYTES = 8 << 20
 _FIRST_KEY = re.compile(rb"\s*\[(\s*\{\s*\"[^\"\\]*\"\s*:)")
@@ -106,6 +107,8 @@ class Texts:
     def __init__(self) -> None:
         self._plain = 0
         self._compressor: Any = None
+        # Not on the heap: between pages that come and go, small texts that stay would keep most of the room of all.
+        self._room: mmap.mmap | None = None
 
     def keep(self, text: Buffer) -> Callable[[], Buffer]:
         """A way to have it again. What is mapped stays where it is; what is in memory is held compressed."""
@@ -120,4 +123,9 @@ class Texts:
         if self._compressor is None:
             self._compressor = zstandard.ZstdCompressor(level=1)
         packed: bytes = self._compressor.compress(plain)
-        return lambda: zstandard.ZstdDecompressor().decompress(packed)
+        if self._room is None or self._room.tell() + len(packed) > len(self._room):
+            self._room = mmap.mmap(-1, max(_ROOM_BYTES, len(packed)))
+        room, start = self._room, self._room.tell()
+        room.write(packed)
+        end = room.tell()
+        return lambda: zstandard.ZstdDecompressor().decompress(room[start:end])

@@ -2,6 +2,7 @@
 
 import json
 import mmap
+import secrets
 from typing import Any
 
 import msgspec
@@ -118,10 +119,11 @@ def test_what_is_mapped_stays_in_its_file(tmp_path: Any) -> None:
 
 def test_what_is_in_memory_is_compressed_when_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PLAIN_BYTES", 100)
+    monkeypatch.setattr(module, "_ROOM_BYTES", 5000)
     texts = Texts()
-    first, second = b"a" * 100, b"b" * 1000
-    kept = [texts.keep(first), texts.keep(second)]
-    assert [get() for get in kept] == [first, second]
+    given = [b"a" * 100, *(secrets.token_bytes(size) for size in (10, 1000, 4000, 20_000, 3))]
+    kept = [texts.keep(text) for text in given]
+    assert [get() for get in kept] == given
 
 
 def test_templates_in_templates_are_no_places_to_cut() -> None:
