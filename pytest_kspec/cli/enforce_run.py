@@ -168,10 +168,6 @@ def show_preview(item: Run) -> int:
     total = sum(refused.objects for refused in found.refused)
     say(f"{item.spec.name} on {source.name}: {total} of {found.examined} objects would be refused")
     _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
-    if wanted.plan.rules and not found.examined and not found.errors:
-        what = "nothing is there that the specification could refuse. Is this the right cluster or folder?"
-        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {source.name}: {what}")
-        return EXIT_NOT_EVALUATED
     if found.errors:
         return EXIT_NOT_EVALUATED
     return EXIT_FINDINGS if found.refused else 0

@@ -41,7 +41,7 @@ def replay(
     found = [f"{name}: is in the bundle, and nothing names it" for name in manifest.files if name not in used]
     found += _other_bundle(manifest, recorded)
     found += _impossible_times(recorded, moment)
-    again, refused = _scan_all(manifest, folder, _moments(recorded, moment), run_checks)
+    again, refused = _scan_all(manifest, folder, moment, _moments(recorded, moment), run_checks)
     if not again and not refused:
         found.append("clusters: the bundle holds the result of no cluster, which says nothing")
     kept, unread = _recorded(recorded, refused)
@@ -161,7 +161,7 @@ def _another_version(manifest: Manifest, recorded: Mapping[str, Any]) -> str:
 
 
 def _scan_all(
-    manifest: Manifest, folder: Path, moments: Mapping[_Pair, datetime], run_checks: bool
+    manifest: Manifest, folder: Path, started: datetime, moments: Mapping[_Pair, datetime], run_checks: bool
 ) -> tuple[list[ClusterResult], dict[_Pair, str]]:
     """(results of the replay, cluster and specification as the result names them → why there is none)."""
     from pytest_kspec.cli.scan_run import scan_result
@@ -175,9 +175,8 @@ def _scan_all(
     again: list[ClusterResult] = []
     for snapshot in dict.fromkeys(one.snapshot for one in manifest.replays if one.snapshot):
         mine = [one for one in manifest.replays if one.snapshot == snapshot]
-        known = [moments[pair] for one in mine if (pair := (one.cluster, one.spec_path)) in moments]
-        if not known:
-            continue
+        # What the result does not have is replayed too: it shows what was taken out.
+        known = [moments.get((one.cluster, one.spec_path), started) for one in mine]
         try:
             with contextlib.chdir(folder), clock.at(max(known)):
                 result = scan_result(
