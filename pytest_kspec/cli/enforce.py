@@ -40,7 +40,6 @@ deny yet; 4 usage."""
 
 EXAMPLES = """
 kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
-kspec enforce prod.yaml --mode enforce --dry-run       what would change
 kspec enforce prod.yaml --mode enforce --yes           without being asked
 kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
 kspec enforce prod.yaml --status

@@ -34,7 +34,6 @@ nothing at all; 4 the specification or the command line is wrong."""
 EXAMPLES = """
 kspec scan --template security-baseline --cluster eu
 kspec scan prod.yaml --cluster eu --cluster us --report html:report.html
-kspec scan prod.yaml --cluster eu.tar.gz --fail-on high --baseline known.json
 kustomize build overlays/prod | kspec scan prod.yaml --cluster -
 kspec scan prod.yaml --cluster all -q
 kspec scan specs/ --cluster all -n 4 -o json > scan.json
