@@ -71,7 +71,7 @@ def check(
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
 
     Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
-    rule that is none.
+    rule that is none, neither a rule nor a body.
     """
     if isinstance(rule, PodSecurityControl) and key is None and requirements is None:
         requirements = rule.requirements
@@ -116,8 +116,11 @@ def check(
         if key is not None and requirements is not None:
             problems.append("give either key or requirements, not both.")
         whole: Callable[..., Any] = func
-        if rule is not None and _is_empty(func):
-            if inspect.signature(func).parameters:
+        if _is_empty(func):
+            if rule is None:
+                # It would look at nothing and pass, whatever the cluster is like.
+                problems.append("its body is empty and it has no rule: it evaluates nothing.")
+            elif inspect.signature(func).parameters:
                 problems.append("its body is empty: the rule is its body and needs no parameters.")
             else:
                 try:

@@ -436,6 +436,8 @@ class Decoder:
             {name: value for name, value in annotations.items() if name not in wrong_annotations},
         )
         if malformed:
+            if isinstance(spec, dict):
+                malformed += shape.known_malformed
             shape = PodShape(shape.spec, shape.annotations, tuple(malformed))
         status = _map(raw.get("status"))
         phase = status.get("phase")

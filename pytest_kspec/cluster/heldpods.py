@@ -170,7 +170,7 @@ class _Walk:
                 places += _by_index(whole, listed, name, spec_at)
         if partial and not any(chosen.get(name) for name in CONTAINER_LISTS):
             return
-        self._add(chosen, metadata, path, (*places, ("spec", spec_at)), several)
+        self._add(chosen, metadata, path, (*places, ("spec", spec_at)), several, whole=not partial)
 
     def _parts(self, value: Any, path: str, raw: Any, at: str, several: bool, place: PodPlace) -> None:
         """A pod put together of containers here and fields there."""
@@ -195,7 +195,7 @@ class _Walk:
                     spec[field] = found
                     places.append((f"spec.{field}", found_at))
         if spec.get("containers") or spec.get("initContainers"):
-            self._add(spec, None, path, (*places, ("spec", path)), several)
+            self._add(spec, None, path, (*places, ("spec", path)), several, whole=False)
 
     def _containers(
         self,
@@ -223,8 +223,9 @@ class _Walk:
         several: bool,
         *,
         malformed: tuple[str, Any] | None = None,
+        whole: bool = True,
     ) -> None:
-        """metadata: of the pod; None where nobody knows it."""
+        """metadata: of the pod; None where nobody knows it. whole: nobody adds containers to it."""
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         texts = annotations if isinstance(annotations, dict) else {}
         wrong = [(f"metadata.annotations[{k}]", v) for k, v in texts.items() if not isinstance(v, str)]
@@ -235,7 +236,9 @@ class _Walk:
         shape = self._shapes.shape(
             msgspec.json.encode(spec), {k: v for k, v in texts.items() if isinstance(v, str)}
         )
-        if wrong:
+        if malformed is None and whole:
+            wrong += [(at, Malformed(what.what, where=path)) for at, what in shape.known_malformed]
+        if wrong or shape.known_malformed:
             shape = PodShape(shape.spec, shape.annotations, tuple((f"{path}: {p}", v) for p, v in wrong))
         resource = self._resource
         pod = HeldWorkload(

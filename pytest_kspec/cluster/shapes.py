@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.cluster.specs import Specs
+from pytest_kspec.errors import Malformed
 from pytest_kspec.model.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 
 _NODE_NAME = b'"nodeName"'
@@ -140,7 +141,7 @@ class Shapes:
                 continue
             data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
             if isinstance(data, dict):
-                shape = PodShape(data, dict(security))
+                shape = PodShape(data, dict(security), _lacking(data))
                 shape.pool = self._pool
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
@@ -158,6 +159,18 @@ class Shapes:
                 self._bytes -= len(oldest[0] if isinstance(oldest, tuple) else oldest)
             self._bytes += size
         self._by_key[key] = shape
+
+
+def _lacking(spec: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What is wrong with a pod spec without containers, which no API server accepts: rules about containers would
+    find nothing in it.
+    """
+    if spec.get("containers", []) not in (None, []):
+        return ()
+    what = (
+        "is missing" if "containers" not in spec else "is null" if spec["containers"] is None else "is empty"
+    )
+    return (("spec.containers", Malformed(f"spec.containers {what}; Kubernetes requires a container there")),)
 
 
 def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -176,7 +176,7 @@ class PodShape:
     not in `containers`, and a rule that needs them must report an error, never a pass (`findings.apply` does).
     """
 
-    __slots__ = ("__dict__", "_known_malformed", "annotations", "derived", "facets", "spec")
+    __slots__ = ("__dict__", "annotations", "derived", "facets", "known_malformed", "spec")
 
     def __init__(
         self,
@@ -184,10 +184,10 @@ class PodShape:
         annotations: Mapping[str, str],
         malformed: tuple[tuple[str, Any], ...] = (),
     ) -> None:
-        """`malformed`: what the source found wrong already, such as a spec that is not a map."""
+        """`malformed`: what the source found wrong already, such as a spec that is not a map: `known_malformed`."""
         self.spec = spec
         self.annotations = annotations
-        self._known_malformed = malformed
+        self.known_malformed = malformed
         self.facets: dict[str, Hashable] = {}  # those that were asked for
         self.derived: dict[str, Any] = {}  # what several rules make of it, by a name
 
@@ -225,7 +225,7 @@ class PodShape:
 
     def mounting(self, mounts: bool) -> PodShape:
         """The same pod, of a ServiceAccount that sets `automountServiceAccountToken`, which the pod leaves unset."""
-        made = PodShape(self.spec, self.annotations, self._known_malformed)
+        made = PodShape(self.spec, self.annotations, self.known_malformed)
         made.implied = {AUTOMOUNT: mounts}
         made.facets["spec.automountServiceAccountToken"] = ("by its ServiceAccount", mounts)
         return made
@@ -238,7 +238,7 @@ class PodShape:
     @cached_property
     def _scanned(self) -> tuple[tuple[Container, ...], tuple[tuple[str, Any], ...]]:
         found: list[Container] = []
-        malformed: list[tuple[str, Any]] = list(self._known_malformed)
+        malformed: list[tuple[str, Any]] = list(self.known_malformed)
         for list_name in CONTAINER_LISTS:
             entries = self.spec.get(list_name)
             if entries is None:

@@ -25,7 +25,7 @@ def test_own({argument}):
 def test_an_unknown_fixture_is_not_evaluated(
     run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "test_own.py").write_text(CHECK.format(argument="no_such_fixture", body="pass"))
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="no_such_fixture", body="print()"))
     said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
     assert said.code == 2
     assert "no_such_fixture" in said.out
@@ -57,7 +57,7 @@ def test_an_internal_error_is_not_evaluated(
     (tmp_path / "own" / "conftest.py").write_text(
         "def pytest_runtestloop(session):\n    raise RuntimeError('broken')\n"
     )
-    (tmp_path / "own" / "test_own.py").write_text(CHECK.format(argument="cluster", body="pass"))
+    (tmp_path / "own" / "test_own.py").write_text(CHECK.format(argument="cluster", body="print()"))
     said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "own")
     assert said.code == 2
 

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory import Inventory
 from pytest_kspec.cluster.memory import MemorySource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
+from pytest_kspec.model.check import Verdict
 from pytest_kspec.model.finding import ResourceRef
 from pytest_kspec.model.resources import ResourceType, Workload
+from pytest_kspec.testing import evaluate
 from tests.cluster.objects import controlled, deployment, obj, pod, replica_set, template
 
 
@@ -186,23 +189,26 @@ def test_templates_are_seen_as_the_pods_that_they_become() -> None:
     assert not found.is_pod
 
 
+POD_SPEC = {"containers": [{"name": "app"}]}
+
+
 @pytest.mark.parametrize(
     ("item", "malformed"),
     [
         ({"metadata": {"name": "p"}, "spec": "text"}, (("spec", "text"),)),
         ({"metadata": {"name": "p"}, "spec": None}, (("spec", None),)),
         ({"metadata": {"name": "p"}}, (("spec", None),)),
-        ({"metadata": [], "spec": {}}, (("metadata", []),)),
-        ({"spec": {}}, (("metadata", None),)),
+        ({"metadata": [], "spec": POD_SPEC}, (("metadata", []),)),
+        ({"spec": POD_SPEC}, (("metadata", None),)),
         (
-            {"metadata": {"name": 5, "labels": {"a": 1}}, "spec": {}},
+            {"metadata": {"name": 5, "labels": {"a": 1}}, "spec": POD_SPEC},
             (("metadata.name", 5), ("metadata.labels", {"a": 1})),
         ),
-        ({"metadata": {"namespace": [1]}, "spec": {}}, (("metadata.namespace", [1]),)),
-        ({"metadata": {"annotations": {"a": 1}}, "spec": {}}, (("metadata.annotations[a]", 1),)),
-        ({"metadata": {"annotations": "x"}, "spec": {}}, (("metadata.annotations", "x"),)),
-        ({"metadata": {"ownerReferences": [1]}, "spec": {}}, (("metadata.ownerReferences", [1]),)),
-        ({"metadata": {}, "spec": {}, "status": 7}, ()),
+        ({"metadata": {"namespace": [1]}, "spec": POD_SPEC}, (("metadata.namespace", [1]),)),
+        ({"metadata": {"annotations": {"a": 1}}, "spec": POD_SPEC}, (("metadata.annotations[a]", 1),)),
+        ({"metadata": {"annotations": "x"}, "spec": POD_SPEC}, (("metadata.annotations", "x"),)),
+        ({"metadata": {"ownerReferences": [1]}, "spec": POD_SPEC}, (("metadata.ownerReferences", [1]),)),
+        ({"metadata": {}, "spec": POD_SPEC, "status": 7}, ()),
         ({"metadata": {}, "spec": {"containers": "none"}}, (("spec.containers", "none"),)),
     ],
 )
@@ -215,6 +221,45 @@ def test_unexpected_types_spoil_one_pod_and_not_the_others(
     (other,) = [w for w in found if w.name == "good"]
     assert other.shape.malformed == ()
     assert other.raw == good
+
+
+@pytest.mark.parametrize("source", ["live", "manifests"])
+@pytest.mark.parametrize(
+    "kind", ["Pod", "PodTemplate", "ReplicationController", "Deployment", "Job", "CronJob", "Rollout"]
+)
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ({}, "missing"),
+        (
+            {"initContainers": [{"name": "a", "image": "b"}], "ephemeralContainers": [{"name": "c"}]},
+            "missing",
+        ),
+        ({"containers": None}, "null"),
+        ({"containers": []}, "empty"),
+    ],
+)
+def test_a_pod_without_containers_is_no_pod_of_any_api_server(
+    kind: str, spec: dict[str, Any], what: str, source: str
+) -> None:
+    version, held = {
+        "Pod": ("v1", {"spec": spec}),
+        "PodTemplate": ("v1", {"template": {"spec": spec}}),
+        "ReplicationController": ("v1", {"spec": {"template": {"spec": spec}}}),
+        "CronJob": ("batch/v1", {"spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}}),
+        "Job": ("batch/v1", {"spec": {"template": {"spec": spec}}}),
+        "Deployment": ("apps/v1", {"spec": {"template": {"spec": spec}}}),
+        "Rollout": ("argoproj.io/v1alpha1", {"spec": {"template": {"spec": spec}}}),
+    }[kind]
+    asked = {
+        "workloads": {"containers": {"forbidden": [{"key": "securityContext.privileged", "value": True}]}}
+    }
+    item = obj(kind, "it", api_version=version, **held)
+    (result,) = evaluate(forbidden, objects=[item, pod("good")], spec=asked, kind=source)
+    where = "spec.template: " if kind == "Rollout" else ""
+    assert (result.verdict, result.reason) == (
+        Verdict.ERROR, f"{kind} shop/it: {where}spec.containers is {what}; Kubernetes requires a container there",
+    )  # fmt: skip
 
 
 def test_an_item_that_is_no_object_fails_the_list() -> None:

@@ -306,6 +306,22 @@ def test_what_kubernetes_does_not_allow_is_denied_by_who_enforces_and_is_not_our
         assert judge(wrong, policy(forbid("securityContext.privileged"), "audit")).allowed
 
 
+@pytest.mark.parametrize("containers", [None, [], "missing"])
+def test_a_pod_without_containers_is_denied_by_who_enforces(containers):
+    bare = pod(containers=containers)
+    if containers == "missing":
+        del bare["spec"]["containers"]
+    said = {"None": "null", "[]": "empty"}.get(str(containers), "missing")
+    for obj in (bare, deployment(bare["spec"])):
+        decision = judge(obj, policy(forbid("securityContext.privileged")))
+        assert not decision.allowed
+        assert not decision.is_internal_error
+        assert [f.what for f in decision.failures] == [
+            f"spec.containers is {said}; Kubernetes requires a container there"
+        ]
+        assert judge(obj, policy(forbid("securityContext.privileged"), "audit")).allowed
+
+
 def test_without_evaluation_each_policy_does_as_its_failure_policy_says():
     closed, open_ = policy(NO_HOST_NETWORK, fails="Fail"), policy(NO_HOST_NETWORK)
     asked = request(pod())

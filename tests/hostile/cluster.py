@@ -46,10 +46,12 @@ def test_skips():
 @pytest.mark.parametrize('text', [{title!r}])
 def test_parameters(text):
     """::error::parameters."""
+    print(len(text))
 
 @asks('acme.teardown')
 def test_teardown(broken):
     """::error::teardown."""
+    print(broken)
 
 @pytest.fixture
 def broken():

@@ -19,8 +19,9 @@ from .inner import deep
 from .inner.deep import NAME
 
 @check(id=f"acme.{NAME}", title=TITLE, severity="low", remediation="Do it.")
-def test_own():
+def test_own(pods):
     '''Why.'''
+    print(pods)
 """
 
 

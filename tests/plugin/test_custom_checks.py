@@ -51,11 +51,13 @@ def test_broken():
 @check(id="acme.lost", title="Misspelt", severity="low", remediation="None.")
 def test_lost(workloadz):
     """Nobody has this fixture."""
+    print(workloadz)
 
 @check(id="acme.marked", title="Skipped by mark", severity="low", remediation="None.")
 @pytest.mark.skip(reason="not today")
 def test_marked():
     """Marks work."""
+    print("not today")
 '''
 
 
