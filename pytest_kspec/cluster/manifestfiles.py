@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.answers import Buffer
 from pytest_kspec.cluster.kinds import builtin_types
@@ -41,6 +41,13 @@ _KEYS_OF_MANIFEST = (
     re.compile(rb"^[ \t\-{]*[\"']?kind[\"']?[ \t]*:", re.MULTILINE),
 )
 _IN_JSON = (re.compile(rb"\"apiVersion\"\s*:"), re.compile(rb"\"kind\"\s*:"))
+
+
+class Note(NamedTuple):
+    """What of a folder was not evaluated. hides: objects may be there, or change what is."""
+
+    text: str
+    hides: bool = True
 
 
 @dataclass
@@ -87,11 +94,11 @@ class Folder:
             return True
         return False
 
-    def notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[Note]:
         """What was not evaluated, and what to do; one sentence or two for each reason."""
         if self.charts:
             charts = sorted(self.charts)
-            yield (
+            yield Note(
                 f"Helm charts are not rendered: {_few(charts)}. "
                 f"Run: helm template {charts[0]} | kspec scan SPEC --cluster -"
             )
@@ -99,15 +106,18 @@ class Folder:
             overlays = sorted(self.overlays)
             are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
             patches = f"; {len(self.patches)} {are} of theirs" if self.patches else ""
-            yield (
+            yield Note(
                 f"kustomizations are not built, so that what they change is not evaluated: {_few(overlays)}{patches}. "
                 f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"
             )
         if self.others:
             are = "file holds" if len(self.others) == 1 else "files hold"
-            yield f"{len(self.others)} {are} no Kubernetes objects: {_few(self._short(self.others))}"
+            text = f"{len(self.others)} {are} no Kubernetes objects: {_few(self._short(self.others))}"
+            yield Note(text, hides=False)
         if self.skipped:
-            yield f"not searched (hidden, linked folders, node_modules): {_few(self._short(self.skipped))}"
+            yield Note(
+                f"not searched (hidden, linked folders, node_modules): {_few(self._short(self.skipped))}"
+            )
 
     def _short(self, paths: Iterable[str]) -> list[str]:
         return sorted(os.path.relpath(path, self.path) for path in paths)

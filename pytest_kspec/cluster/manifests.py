@@ -25,6 +25,7 @@ from pytest_kspec.cluster.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.manifestfiles import (
     MAX_STREAM_BYTES,
     Folder,
+    Note,
     bounded,
     is_kustomization,
     is_object,
@@ -137,7 +138,7 @@ class ManifestSource:
         self._held = None
         self.decoder = Decoder(self.name, _DEFAULT)
 
-    def notes(self) -> Sequence[str]:
+    def notes(self) -> Sequence[Note]:
         """What of a folder was not evaluated, and why: templates that are not rendered, files without objects."""
         return self._load().notes
 
@@ -153,7 +154,7 @@ class ManifestSource:
                 else:
                     held.add_file(read(self.ref, stream=True), self.ref)
             if not held.types and not held.empty_list:
-                notes = "; ".join(held.notes)
+                notes = "; ".join(note.text for note in held.notes)
                 raise SourceUnavailable(
                     f"no Kubernetes objects found{f': {notes}' if notes else ''}.",
                     where=self.ref,
@@ -191,7 +192,7 @@ class _Held:
         )
 
     @cached_property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """Of the folder, once it is read."""
         return tuple(self.folder.notes()) if self.folder is not None else ()
 

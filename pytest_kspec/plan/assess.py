@@ -3,22 +3,33 @@
 A failure decides: the control is not met, whatever else could not be evaluated. Without one, every answer must have
 been asked for and have passed; an error, a skip or a result that is not there leaves the control unevaluated, with the
 reason. Findings that a baseline already has are not accepted, only known: they count as failures here. Exempted ones
-do not, and are said. What `namespaceScope` leaves out of a check, a person must look at.
+do not, and are said. What was not evaluated (what `namespaceScope` leaves out, pods in kinds that nobody knows, charts
+that are not rendered, labels that no file has) is left to a person, by every control that rests on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 
-from pytest_kspec.model.check import Verdict
+from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Check, Verdict
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.model.result import CheckResult, NotEvaluated
+from pytest_kspec.plan import plan
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
 from pytest_kspec.plan.plan import Planned
+from pytest_kspec.rules.podsecurity import NO_SUCH_CONTROL
 
 REASONS_SHOWN = 3
 NOT_RUN = "it was not part of this run"
+
+_PODS = frozenset({"workloads", "pods", "containers"})
+_OTHERS = frozenset(
+    ("cluster", "exemptions", "findings", "kube", "namespaces", "network_policies", "nodes", "rbac", "requirement",
+     "resources", "services", "signatures", "spec")
+)  # fmt: skip
+"""Fixtures that give pods of all kinds, and those that do not."""
 
 Results = Mapping[str, Sequence[CheckResult]]
 
@@ -27,15 +38,15 @@ def assess(
     frameworks: Sequence[PlannedFramework],
     planned: Sequence[Planned],
     checks: Iterable[CheckResult],
-    left_out: str = "",
+    left_out: Sequence[NotEvaluated] = (),
 ) -> tuple[FrameworkResult, ...]:
     """The frameworks of one specification on one cluster.
 
     planned:  all requirements of the specification; checks: all results of it on this cluster
-    left_out: what its namespaceScope leaves out there
+    left_out: what was not evaluated there
     """
     ids = frozenset(p.requirement.id for p in planned)
-    limited = [p.requirement.id for p in planned if left_out and not p.entry.check.cluster_wide]
+    limits = {p.requirement.id: [n.reason for n in left_out if _concerns(n.key, p)] for p in planned}
     results: dict[str, list[CheckResult]] = {}
     for check in checks:
         results.setdefault(_requirement(check.id, ids), []).append(check)
@@ -46,9 +57,7 @@ def assess(
             framework.version,
             framework.source,
             framework.date,
-            tuple(
-                assess_control(_within(control, limited, left_out), results) for control in framework.controls
-            ),
+            tuple(assess_control(_within(control, limits), results) for control in framework.controls),
         )
         for framework in frameworks
     )
@@ -65,12 +74,33 @@ def _requirement(check_id: str, planned: frozenset[str]) -> str:
     return name if name in planned else check_id
 
 
-def _within(control: PlannedControl, limited: Collection[str], left_out: str) -> PlannedControl:
-    """The control, answered in part where a check that answers it did not see the whole cluster."""
-    answering = {*control.also, *(id for answer in control.answers for id in answer.requirements)}
-    if answering.isdisjoint(limited):
-        return control
-    return replace(control, manual="; ".join(filter(None, (control.manual, left_out))))
+def _concerns(key: str, planned: Planned) -> bool:
+    """Whether a requirement rests on what was not evaluated. key: of the `NotEvaluated`."""
+    requirement, check = planned.requirement, planned.entry.check
+    match key:
+        case "manifests":
+            return True
+        case "namespaceScope":
+            return not check.cluster_wide
+        case "workloads":
+            return looks_at_pods(check)
+        case plan.STANDARDS:
+            return requirement.id.startswith("podSecurity.standard[")
+        case _:
+            return requirement.id == key
+
+
+def looks_at_pods(check: Check) -> bool:
+    """Whether it is given the cluster's pods, as far as its parameters tell: fixtures of a user's may do anything."""
+    asked = signature(check.func).parameters.keys()
+    return not _PODS.isdisjoint(asked) or not _OTHERS.issuperset(asked)
+
+
+def _within(control: PlannedControl, limits: Mapping[str, Sequence[str]]) -> PlannedControl:
+    """The control, answered in part where a check that answers it was not given all."""
+    answering = (*control.also, *(id for answer in control.answers for id in answer.requirements))
+    left = dict.fromkeys(why for id in answering for why in limits.get(id, ()))
+    return replace(control, manual="; ".join(filter(None, (control.manual, *left)))) if left else control
 
 
 def assess_control(control: PlannedControl, results: Results) -> ControlResult:
@@ -115,7 +145,7 @@ def _open_answer(answer: Answer, results: Results, *, skip_counts: bool = True) 
     if not answer.requirements:
         yield answer.missing
         return
-    skipped: list[str] = []
+    skipped: list[str] = []  # what had nothing to look at
     passed = False
     for id in answer.requirements:
         found = results.get(id, ())
@@ -125,11 +155,20 @@ def _open_answer(answer: Answer, results: Results, *, skip_counts: bool = True) 
             if result.verdict is Verdict.ERROR:
                 yield _said(id, "was not evaluated", result)
             elif result.verdict is Verdict.SKIP:
-                skipped.append(_said(id, "was skipped", result))
+                said = _said(id, "was skipped", result)
+                if _had_nothing(result):
+                    skipped.append(said)
+                else:
+                    yield said
             else:
                 passed = True
     if skip_counts and not passed:
         yield from skipped
+
+
+def _had_nothing(result: CheckResult) -> bool:
+    """Whether a skip takes nothing away from what passed beside it: there was nothing, not "could not look"."""
+    return result.reason == NOTHING_TO_EXAMINE or NO_SUCH_CONTROL in result.reason
 
 
 def _said(id: str, what: str, result: CheckResult) -> str:

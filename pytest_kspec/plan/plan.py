@@ -24,6 +24,10 @@ class Planned:
     entry: Entry
 
 
+STANDARDS = "podSecurity.version"
+"""The key of what is not evaluated where a version of the Pod Security Standards is not known."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one specification asks for, sorted by requirement id."""
@@ -31,6 +35,11 @@ class Plan:
     spec: LoadedSpec
     planned: tuple[Planned, ...]
     not_evaluated: tuple[NotEvaluated, ...]
+
+    @property
+    def left_out(self) -> tuple[NotEvaluated, ...]:
+        """Of `not_evaluated`, what limits requirements that are planned; all else was never asked of a scan."""
+        return tuple(left for left in self.not_evaluated if left.key == STANDARDS)
 
 
 def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption] = ()) -> Plan:
@@ -59,8 +68,7 @@ def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption
 def _newer(spec: LoadedSpec) -> Iterator[NotEvaluated]:
     asked = spec.spec.pod_security
     if asked and asked.enforce and (why := newer_standards(asked.version or "")):
-        key = "podSecurity.version"
-        yield NotEvaluated(key, why, spec.locate(key))
+        yield NotEvaluated(STANDARDS, why, spec.locate(STANDARDS))
 
 
 def _with_controls(requirement: Requirement, entry: Entry) -> Requirement:

@@ -27,6 +27,8 @@ from pytest_kspec.rules.podrules import Versioned
 if TYPE_CHECKING:
     from pytest_kspec.model.spec import ClusterSpecification, PodSecurity
 
+NO_SUCH_CONTROL = "of the Pod Security Standards has no control"
+"""In the reason of a control that is skipped because the version that is asked for does not have it."""
 NEWEST_MINOR = 37
 """Newest Kubernetes minor whose standards are known here; `latest` means this one."""
 
@@ -190,8 +192,7 @@ class PodSecurityControl:
         minor = standards_minor(asked.version, None if asked.version else _server_version(cluster))
         if minor < self.revisions.since:
             raise NotApplicable(
-                f"version v1.{minor} of the Pod Security Standards has no control {self.name}; "
-                f"v1.{self.revisions.since} has."
+                f"version v1.{minor} {NO_SUCH_CONTROL} {self.name}; v1.{self.revisions.since} has."
             )
         namespaces = NamespaceLevels(asked)
         enforce = str(asked.enforce)

@@ -42,7 +42,7 @@ from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
 from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
-from pytest_kspec.plan.plan import Plan, Planned, make_plan
+from pytest_kspec.plan.plan import STANDARDS, Plan, Planned, make_plan
 from pytest_kspec.rules.podsecurity import newer_standards
 from pytest_kspec.session import clusterspecs
 from pytest_kspec.session.context import CheckContext, make_verifier
@@ -175,7 +175,7 @@ class Run:
         """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
         facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
         facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": "", "files": ""}
-        facts["annotations"] = ""
+        facts |= {"manifests": "", "annotations": ""}
         known = self._inventories.get(target.source.ref)
         if known is not None:
             try:
@@ -193,7 +193,9 @@ class Run:
             facts["scope"] = scope.note() if scope is not None else ""
             facts["labels"] = _unlabelled(known[0], scope)
             notes = getattr(target.source, "notes", None)
-            facts["files"] = "\n".join(notes()) if notes is not None else ""
+            for note in notes() if notes is not None else ():
+                key = "manifests" if note.hides else "files"
+                facts[key] += note.text + "\n"
             facts["templates"] = _unexamined(known[0], spec.spec.spec)
             facts["annotations"] = "\n".join(self._refused_annotations(spec, target, known[0]))
         return facts
@@ -295,6 +297,7 @@ class Run:
             any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
             for p in spec.plan.planned
         )
+        left_out = tuple(self._left_out(spec, facts))
         made = ClusterResult(
             name=name,
             source=facts["source"],
@@ -309,14 +312,16 @@ class Run:
                 *_namespace_levels(spec.spec),
                 *_annotated(checks),
             ),
-            not_evaluated=(*spec.plan.not_evaluated, *self._left_out(spec, facts)),
+            not_evaluated=(*spec.plan.not_evaluated, *left_out),
             evidence=Evidence(
                 next((t.source.ref for t in spec.targets if t.name == name), ""),
                 facts["sha256"],
                 facts["recordedAt"],
                 spec.spec.sha256,
             ),
-            frameworks=assess(self._frameworks(spec), spec.plan.planned, checks, facts["scope"]),
+            frameworks=assess(
+                self._frameworks(spec), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
+            ),
         )
         baseline = self.options.baseline
         return made if baseline is None else replace(made, baseline=baseline.use(made))
@@ -332,12 +337,13 @@ class Run:
         asked = spec.spec.spec.pod_security
         unpinned = asked is not None and asked.enforce is not None and asked.version is None
         for key, why in (
-            ("podSecurity.enforce", newer_standards(facts["version"]) if unpinned else ""),
+            (STANDARDS, newer_standards(facts["version"]) if unpinned else ""),
             *((f"podSecurity.{mode}", facts["labels"]) for mode in _label_modes(asked)),
             ("namespaceScope", facts["scope"]),
             ("timeBasedActivation", self.inactive(spec)),
             ("workloads", facts["templates"]),
-            *(("manifests", note) for note in facts["files"].splitlines()),
+            *(("manifests", note) for note in facts["manifests"].splitlines()),
+            *(("files", note) for note in facts["files"].splitlines()),
             *((annotated.KEY, note) for note in facts["annotations"].splitlines()),
         ):
             if why:

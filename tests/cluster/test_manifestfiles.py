@@ -41,7 +41,8 @@ def lay(folder: Path, files: dict[str, Any]) -> str:
 
 def read(ref: str) -> tuple[list[str], tuple[str, ...]]:
     source = ManifestSource(ref)
-    return [str(w.ref) for w in Inventory(source).workloads()], source.notes()
+    found = [str(w.ref) for w in Inventory(source).workloads()]
+    return found, tuple(note.text for note in source.notes())
 
 
 def test_a_repository_is_read_for_its_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

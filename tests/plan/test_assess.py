@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.model.check import Requirement, Severity, Verdict
+from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Requirement, Severity, Verdict
 from pytest_kspec.model.finding import AppliedExemption, Finding, ResourceRef
 from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult
-from pytest_kspec.plan.assess import assess, assess_control
+from pytest_kspec.model.result import CheckResult, NotEvaluated
+from pytest_kspec.plan.assess import assess, assess_control, looks_at_pods
 from pytest_kspec.plan.catalog import load_catalog
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
 from pytest_kspec.plan.plan import Planned
@@ -34,6 +35,8 @@ def finding(*, exempted: bool = False, known: bool = False) -> Finding:
 
 
 def result(id: str, verdict: Verdict, *findings: Finding, reason: str = "") -> CheckResult:
+    if verdict is Verdict.SKIP:
+        reason = reason or NOTHING_TO_EXAMINE
     return CheckResult(id, f"s.yaml::c::{id}", id, Severity.LOW, verdict, findings=findings, reason=reason)
 
 
@@ -88,6 +91,18 @@ def test_of_alternatives_one_must_pass_and_none_may_fail() -> None:
     assert status(EITHER, result("a", Verdict.SKIP), skipped).status is OPEN
     assert status(EITHER, passed, result("b", Verdict.FAIL, finding())).status is NOT_MET
     assert status(EITHER, passed, result("b", Verdict.ERROR)).status is OPEN
+
+
+def test_could_not_look_is_not_nothing_to_look_at() -> None:
+    passed = result("a", Verdict.PASS)
+    unknown = result("b", Verdict.SKIP, reason="the labels of namespace shop are not known")
+    for made in (EITHER, control(Answer(("a",)), also=("b",))):
+        found = status(made, passed, unknown)
+        assert (found.status, found.reason) == (
+            OPEN, "b was skipped: the labels of namespace shop are not known",
+        )  # fmt: skip
+    older = "version v1.20 of the Pod Security Standards has no control appArmor; v1.30 has."
+    assert status(EITHER, passed, result("b", Verdict.SKIP, reason=older)).status is MET
 
 
 def test_exempted_findings_are_said() -> None:
@@ -190,7 +205,9 @@ def test_what_a_scope_leaves_out_is_left_to_do_unless_the_check_sees_the_whole_c
     )
     framework = PlannedFramework("f", "F", "", "", "", controls)
     checks = [result(id, Verdict.PASS) for id in ids]
-    (scoped,) = assess([framework], planned, checks, "3 namespaces are out of scope")
+    (scoped,) = assess(
+        [framework], planned, checks, [NotEvaluated("namespaceScope", "3 namespaces are out of scope")]
+    )
     assert [(c.status, c.remaining) for c in scoped.controls] == [
         (PARTLY, "3 namespaces are out of scope"),
         (PARTLY, "look at the nodes; 3 namespaces are out of scope"),
@@ -199,6 +216,50 @@ def test_what_a_scope_leaves_out_is_left_to_do_unless_the_check_sees_the_whole_c
     ]
     (whole,) = assess([framework], planned, checks)
     assert [c.status for c in whole.controls] == [MET, PARTLY, MET, MET]
+
+
+@pytest.mark.parametrize(
+    ("key", "limited"),
+    [
+        ("manifests", "standard enforce deny cluster pods services"),  # charts that are not rendered
+        ("workloads", "standard pods"),  # pods in kinds that nobody knows
+        ("podSecurity.version", "standard"),  # standards that are not known yet
+        ("podSecurity.enforce", "enforce"),  # labels that no file has
+        ("namespaceScope", "standard enforce deny pods services"),
+        ("files", ""),
+        ("annotationExemptions", ""),
+        ("timeBasedActivation", ""),
+    ],
+)
+def test_what_was_not_evaluated_is_left_to_do_by_all_that_rests_on_it(key: str, limited: str) -> None:
+    ids = {
+        "standard": "podSecurity.standard[privileged]",
+        "enforce": "podSecurity.enforce",
+        "deny": "network.defaultDeny",
+        "cluster": "admission.policies.minCount",
+        "pods": "workloads.containers.forbidden",
+        "services": "network.allowedServiceTypes",
+    }
+    catalog = load_catalog()
+    planned = [Planned(Requirement(id, ""), catalog.entries[id]) for id in ids.values()]
+    controls = tuple(replace(control(Answer((id,))), id=name) for name, id in ids.items())
+    checks = [result(id, Verdict.PASS) for id in ids.values()]
+    framework = PlannedFramework("f", "F", "", "", "", controls)
+    (made,) = assess([framework], planned, checks, [NotEvaluated(key, "why")])
+    partly = {c.id for c in made.controls if (c.status, c.remaining) == (PARTLY, "why")}
+    assert partly == set(limited.split())
+    assert {c.id for c in made.controls if (c.status, c.remaining) == (MET, "")} == ids.keys() - partly
+    failed = [result(id, Verdict.FAIL) for id in ids.values()]
+    (made,) = assess([framework], planned, failed, [NotEvaluated(key, "why")])
+    assert {c.status for c in made.controls} == {NOT_MET}
+
+
+def test_fixtures_of_a_users_may_look_at_pods() -> None:
+    def built_in(services: object, findings: object) -> None: ...
+    def mine(labelled: object, findings: object) -> None: ...
+
+    entry = load_catalog().entries["network.defaultDeny"]
+    assert [looks_at_pods(replace(entry.check, func=func)) for func in (built_in, mine)] == [False, True]
 
 
 def test_score_and_coverage_count_halves() -> None:

@@ -52,7 +52,7 @@ def control(frameworks: dict[str, PlannedFramework], framework: str, id: str) ->
 
 
 def assessed(
-    spec: str, catalog: Catalog = BUILT_IN, left_out: str = "", **verdicts: Verdict
+    spec: str, catalog: Catalog = BUILT_IN, left_out: tuple[NotEvaluated, ...] = (), **verdicts: Verdict
 ) -> dict[str, FrameworkResult]:
     """All requirements pass, but for the verdicts given by the end of their ids."""
     loaded = spec_from_part(spec)
@@ -175,7 +175,7 @@ def test_namespaces_at_a_weaker_level_are_said() -> None:
 
 def test_what_the_scope_leaves_out_a_person_looks_at() -> None:
     spec = "{podSecurity: {enforce: baseline}, observability: {logging: {auditLog: {required: true}}}}"
-    found = assessed(spec, left_out="1 of 3 namespaces are out of scope")
+    found = assessed(spec, left_out=(NotEvaluated("namespaceScope", "1 of 3 namespaces are out of scope"),))
     limited = outcome(found, CIS, "5.2.2")
     assert (limited.status, limited.remaining) == (
         ControlStatus.PARTLY_MET,
@@ -285,7 +285,7 @@ def test_a_control_that_a_complete_catalogue_does_not_have_is_an_error(tmp_path:
         "from pytest_kspec import check\n"
         '@check(id="acme.x", title="t", severity="low", remediation="r",'
         ' controls={"cis-kubernetes-1.10": ["5.2.22"]})\n'
-        'def test_x():\n    """d"""\n'
+        'def test_x(pods):\n    """d"""\n    print(pods)\n'
     )
     with pytest.raises(CheckError, match=r"has no control '5.2.22'") as error:
         load_catalog([module])
