@@ -82,13 +82,12 @@ def add_exemptions(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_allow_empty(parser: argparse.ArgumentParser) -> None:
+def add_allow_empty(
+    parser: argparse.ArgumentParser,
+    what: str = "a cluster or folder in which a specification finds nothing to evaluate",
+) -> None:
     """Whether nothing to evaluate is an error."""
-    parser.add_argument(
-        "--allow-empty",
-        action="store_true",
-        help="a cluster or folder in which a specification finds nothing to evaluate is no error",
-    )
+    parser.add_argument("--allow-empty", action="store_true", help=f"{what} is no error")
 
 
 def empty_problems(result: ScanResult, args: argparse.Namespace) -> list[str]:

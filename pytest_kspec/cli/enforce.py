@@ -35,8 +35,8 @@ the name of their specification: no other specification's, and nobody else's,
 are touched. What admission cannot see is listed with the reason.
 
 Exit codes: 0 done; 1 something would be refused (monitor, --preview), or is not
-in force (--status); 2 something could not be evaluated or applied, or does not
-deny yet; 4 usage."""
+in force (--status); 2 something could not be evaluated or applied, does not
+deny yet, or there is nothing to enforce or to refuse; 4 usage."""
 
 EXAMPLES = """
 kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
@@ -78,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--status", action="store_true", help="read back what is in force")
     what.add_argument("--remove", action="store_true", help="remove all that was applied for it")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before mode enforce is applied")
+    arguments.add_allow_empty(
+        parser, "a specification of which nothing can be enforced, or nothing that it could refuse,"
+    )
     for name in sorted(ENGINES):
         engine(name).add_arguments(parser)
 

@@ -47,7 +47,7 @@ def apply(item: Run) -> int:
                 _show(change, item.args.dry_run)
         if item.args.dry_run:
             say(f"{_counts(planned)}; nothing was applied (--dry-run)")
-            return 0
+            return _empty(item, wanted, made)
         changing = [change for change in planned if change.what != "keep"]
         if item.mode is Mode.ENFORCE and changing and not _agreed(item, source.name, changing):
             say("nothing was applied")
@@ -60,8 +60,24 @@ def apply(item: Run) -> int:
         )
         say(f"{item.spec.name} on {source.name}: {_counts(planned)}; {state}")
         if item.mode is Mode.ENFORCE and (wanted.active or made.timeless):
-            return _see(item, wanted, made, writer)
-    return 0
+            return _empty(item, wanted, made) or _see(item, wanted, made, writer)
+    return _empty(item, wanted, made)
+
+
+def _empty(item: Run, wanted: Wanted, made: Generated) -> int:
+    """2, and why, where the engine makes nothing of the specification, so that nothing is kept out; else 0."""
+    inactive = wanted.plan.rules and not wanted.active and not made.timeless
+    if made.manifests or inactive or item.args.allow_empty:
+        return 0
+    return _nothing(
+        f"{item.spec.name}: nothing in it can be enforced by {item.engine.NAME}, so nothing is kept out. Ask for what "
+        "admission can see (workloads, podSecurity, network.allowedServiceTypes), or add --allow-empty."
+    )
+
+
+def _nothing(what: str) -> int:
+    note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {what}")
+    return EXIT_NOT_EVALUATED
 
 
 def _agreed(item: Run, cluster: str, changing: Sequence[applying.Change]) -> bool:
@@ -168,14 +184,20 @@ def show_preview(item: Run) -> int:
     total = sum(refused.objects for refused in found.refused)
     say(f"{item.spec.name} on {source.name}: {total} of {found.examined} objects would be refused")
     _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
-    if found.errors:
+    if found.errors or _empty(item, wanted, made):
         return EXIT_NOT_EVALUATED
+    if found.is_empty and not item.args.allow_empty:
+        return _nothing(
+            f"{source.name}: no object is there that {item.spec.name} could refuse. Is this the right cluster or "
+            "folder? --allow-empty if that is how it should be."
+        )
     return EXIT_FINDINGS if found.refused else 0
 
 
 def write_manifests(runs: Sequence[Run]) -> int:
-    """All manifests in one file, with the cluster's version and name if one is named."""
+    """All manifests in one file, with the cluster's version and name if one is named; none for no objects."""
     manifests: list[dict[str, Any]] = []
+    code = 0
     for item in runs:
         version, name = "", item.args.cluster_name
         if item.args.cluster:
@@ -185,10 +207,13 @@ def write_manifests(runs: Sequence[Run]) -> int:
         made = item.engine.generate(wanted)
         _tell(item, wanted, made)
         manifests += made.manifests
+        code = max(code, _empty(item, wanted, made))
+    if code and not manifests:
+        return code
     text, path = to_yaml(manifests), runs[0].args.output
     if path == "-":
         say_yaml(text)
-        return 0
+        return code
     from pathlib import Path
 
     try:
@@ -196,7 +221,7 @@ def write_manifests(runs: Sequence[Run]) -> int:
     except OSError as error:
         raise ReportError(f"cannot be written: {error.strerror or error}.", where=path) from error
     say(f"{path}: {plural(len(manifests), 'object')}")
-    return 0
+    return code
 
 
 def _wanted(item: Run, version: str, cluster_name: str | None) -> Wanted:

@@ -19,6 +19,7 @@ from pytest_kspec.model.exemption import Exemption, ExemptionMatcher, Exemptions
 from pytest_kspec.model.scope import in_scope
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.known import refuse_all
 
 
 def fails_closed(spec: LoadedSpec) -> bool:
@@ -72,6 +73,7 @@ class Policy:
         self._cluster = cluster
         self._version = version
         self._exemptions = [*spec.exemptions, *more_exemptions]
+        refuse_all(spec, self._exemptions, catalog, ())
         self._annotations = spec.spec.annotation_exemptions
         self._clock = ActivationClock(spec.spec.time_based_activation)
         self._timed = self._at(now or datetime.now(UTC))

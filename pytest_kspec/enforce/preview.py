@@ -43,11 +43,20 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """refused: sorted by owner. errors: what could not be examined, one line each."""
+    """refused: sorted by owner. errors: what could not be examined, one line each.
+
+    left_out: objects of the kinds that rules are about, which scope or engine leave out
+    """
 
     refused: tuple[Refused, ...]
     examined: int
     errors: tuple[str, ...]
+    left_out: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is there that rules are about, in scope or out of it: a wrong cluster or path looks like this."""
+        return not self.examined and not self.left_out and not self.errors
 
 
 def preview(
@@ -72,7 +81,7 @@ def preview(
     pods = [pair for pair in rules if pair[0].target == "pods"]
     services = [pair for pair in rules if pair[0].target == "services"]
     found: dict[tuple[ResourceRef, tuple[tuple[str, str], ...]], list[ResourceRef]] = {}
-    examined = 0
+    examined = left_out = 0
     kinds: list[tuple[Callable[[], Sequence[Resource]], _Rules, _Evaluate]] = [
         (inventory.workloads, pods, _of_pod),
         (partial(inventory.list, "Service", ""), services, _of_service),
@@ -81,18 +90,20 @@ def preview(
         if not chosen:
             continue
         try:
-            objects = [item for item in listed() if item.namespace not in excluded and scoped(item.namespace)]
+            there = listed()
+            objects = [item for item in there if item.namespace not in excluded and scoped(item.namespace)]
         except KspecError as error:
             errors.append(str(error))
             continue
         examined += len(objects)
+        left_out += len(there) - len(objects)
         known: dict[tuple[int, int], Sequence[Violation]] = {}
         for item in objects:
             violations = _violations(plan, item, chosen, evaluate, known, errors)
             if violations:
                 found.setdefault((_owner(item), violations), []).append(item.ref)
     refused = [Refused(owner, len(refs), violations) for (owner, violations), refs in found.items()]
-    return Preview(tuple(sorted(refused)), examined, tuple(errors))
+    return Preview(tuple(sorted(refused)), examined, tuple(errors), left_out)
 
 
 def _violations(

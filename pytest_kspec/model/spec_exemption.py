@@ -143,7 +143,12 @@ class Exemption(Expiring):
         return self
 
     def _is_limited(self) -> bool:
-        lists = {"checks": self.checks, "namespaces": self.namespaces, "containers": self.containers}
+        return self.is_of_some_objects or (bool(self.checks) and not matches_all(self.checks, "checks"))
+
+    @property
+    def is_of_some_objects(self) -> bool:
+        """Whether it is limited by more than `checks`, which only a catalogue of checks can judge."""
+        lists = {"namespaces": self.namespaces, "containers": self.containers}
         if any(patterns and not matches_all(patterns, what) for what, patterns in lists.items()):
             return True
         return bool(self.resources) and not _select_all(self.resources)

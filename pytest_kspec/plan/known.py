@@ -8,12 +8,13 @@ ids that never were. The control stays unevaluated, the exemption unused.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 
+from pytest_kspec.errors import SpecError
 from pytest_kspec.model.catalogue import catalogues, find_catalogue, names_of, slug
 from pytest_kspec.model.exemption import Exemption
-from pytest_kspec.model.globs import Globs, is_literal
+from pytest_kspec.model.globs import Globs, is_literal, matches_check
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog
@@ -85,6 +86,50 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
                         f"{known.hint(mapping.check)}",
                         spec.locate(place),
                     )
+
+
+def refuse_all(
+    spec: LoadedSpec, exemptions: Sequence[Exemption], catalog: Catalog, asked: Iterable[str]
+) -> None:
+    """Refuse what would exempt everything: alone or together, by patterns that match every check there is.
+
+    Which checks there are is not known where patterns are read: `admission.*`, `kubernetes.*`, … name all areas.
+    exemptions: all that hold, expired ones too; asked: ids of all requirements. Raises SpecError.
+    """
+    unlimited = [one for one in exemptions if one.checks and not one.is_of_some_objects]
+    for one in unlimited:
+        if _covers(one.checks, catalog.entries) or (_by_areas(one.checks) and _covers(one.checks, asked)):
+            raise _everything(f"exemption {one.name}: its checks match", one.location)
+    everywhere = [one for one in unlimited if not one.clusters or Globs(one.clusters).matches_all]
+    if _covers([pattern for one in everywhere for pattern in one.checks], catalog.entries):
+        names = ", ".join(one.name for one in everywhere)
+        raise _everything(f"exemptions {names}: their checks together match", everywhere[0].location)
+    allowed = spec.spec.annotation_exemptions
+    if allowed is not None and _covers(allowed.checks, catalog.entries):
+        raise _everything(
+            "annotationExemptions.checks: its patterns match", spec.locate("annotationExemptions.checks")
+        )
+
+
+def _everything(what: str, where: str) -> SpecError:
+    return SpecError(
+        f"{what} every check that there is, so this would exempt everything.",
+        where=where,
+        fix="Name the checks, or namespaces, resources or containers.",
+    )
+
+
+def _covers(patterns: Sequence[str], ids: Iterable[str]) -> bool:
+    """Whether these patterns match all ids; False for ids of one area, which may be all that somebody asks for."""
+    ids = list(ids)
+    if not patterns or len({id.partition(".")[0] for id in ids}) < 2:
+        return False
+    globs = Globs(patterns)
+    return all(matches_check(globs, id) for id in ids)
+
+
+def _by_areas(patterns: Sequence[str]) -> bool:
+    return any(not is_literal(pattern) for pattern in patterns)
 
 
 def unknown_exempted(exemptions: Iterable[Exemption], known: Known) -> Iterator[NotEvaluated]:

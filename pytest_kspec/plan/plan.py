@@ -12,7 +12,7 @@ from pytest_kspec.model.exemption import Exemption
 from pytest_kspec.model.result import NotEvaluated
 from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog, Entry
-from pytest_kspec.plan.known import Known, unknown_exempted, unknown_mappings
+from pytest_kspec.plan.known import Known, refuse_all, unknown_exempted, unknown_mappings
 from pytest_kspec.rules.podsecurity import newer_standards
 
 
@@ -43,7 +43,10 @@ class Plan:
 
 
 def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption] = ()) -> Plan:
-    """All requirements of a specification. exemptions: those beside its own. Raises CheckError if two have one id."""
+    """All requirements of a specification. exemptions: those beside its own.
+
+    Raises CheckError if two have one id, SpecError for exemptions that leave nothing.
+    """
     found: dict[str, Planned] = {}
     for entry in catalog.entries.values():
         for requirement in _requirements(spec, entry):
@@ -54,6 +57,7 @@ def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption
                     where=f"{entry.check.path}:{entry.check.line}",
                 )
             found[requirement.id] = Planned(_with_controls(requirement, entry), entry)
+    refuse_all(spec, (*spec.exemptions, *exemptions), catalog, found)
     known = Known(catalog, found)
     own = {name for entry in catalog.entries.values() if not entry.builtin for name in entry.check.controls}
     unknown = (
