@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import yaml
 
 from pytest_kspec.errors import SourceUnavailable
-from pytest_kspec.model.yamlfile import yaml_problem
+from pytest_kspec.model.yamlfile import in_merge_order, yaml_problem
 
 MAX_YAML_BYTES = 64 << 20
 MAX_DEPTH = 1000
@@ -184,33 +184,50 @@ def _construct_map(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
     own = [key for key, _ in node.value if key.tag != _MERGE]
     merged = len(own) != len(node.value)
     # A node of its own: PyYAML merges into node.value, where what is merged looks like keys of the document.
-    flat = yaml.MappingNode(node.tag, list(_pairs(node)), node.start_mark) if merged else node
+    flat = (
+        yaml.MappingNode(node.tag, list(in_merge_order(node.value, _merged)), node.start_mark)
+        if merged
+        else node
+    )
     found = loader.construct_mapping(flat)
     if merged or len(found) != len(own) or any(type(key) is not str for key in found):
-        seen = set()
-        for key in own:
-            name = _key_text(loader.construct_object(key), key)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} is there twice", key.start_mark
-                )
-            seen.add(name)
+        _refuse_doubled((key, _key_text(loader.construct_object(key), key)) for key in own)
         found = {_key_text(key, node): value for key, value in found.items()}
     data.update(found)
 
 
-def _pairs(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Keys and values with those of `<<` in its place; of a list of merges the first holds, so it comes last."""
-    for key, value in node.value:
-        if key.tag != _MERGE:
-            yield key, value
-            continue
-        for merged in reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,):
-            if not isinstance(merged, yaml.MappingNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "<< takes a mapping or a list of mappings", merged.start_mark
-                )
-            yield from _pairs(merged)
+_Pair = tuple[Any, Any]
+
+
+def _merged(pair: _Pair) -> list[Sequence[_Pair]] | None:
+    key, value = pair
+    if key.tag != _MERGE:
+        return None
+    found: list[Sequence[_Pair]] = []
+    for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
+        if not isinstance(source, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "<< takes a mapping or a list of mappings", source.start_mark
+            )
+        _refuse_doubled(((key, _node_text(key)) for key, _ in source.value if key.tag != _MERGE))
+        found.append(source.value)
+    return found
+
+
+def _refuse_doubled(keys: Iterable[tuple[Any, Hashable]]) -> None:
+    """keys: node and what it is."""
+    seen = set()
+    for key, name in keys:
+        if name in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key.value!r} is there twice", key.start_mark
+            )
+        seen.add(name)
+
+
+def _node_text(key: Any) -> Hashable:
+    """Of a key that is not constructed by itself: as written, since `on` beside `"true"` is seen where it is merged."""
+    return key.value if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 def _key_text(key: Any, node: Any) -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -49,6 +49,11 @@ class _Node:
     at: Position
     content: Any
     plain: bool = False
+
+
+_Entry = tuple[str, Position, bool, _Node]
+"""Key, where it is, whether it is `<<`, value."""
+_E = TypeVar("_E")
 
 
 @dataclass(slots=True)
@@ -145,7 +150,10 @@ def parse_document(text: str, path: str) -> Document:
         raise SpecError("not valid YAML: it holds characters that cannot be decoded.", where=path) from error
     if root is None:
         raise SpecError("the file is empty.", where=path)
-    document.data = _Expander(document).expand(root)
+    try:
+        document.data = _Expander(document).expand(root)
+    except RecursionError as error:  # a chain of merges
+        raise SpecError("not valid YAML: nested too deeply.", where=path) from error
     return document
 
 
@@ -225,7 +233,7 @@ class _Builder:
             shown = key_text((event.tag.replace(_TAG, "!!"),))
             self._document.problems.append((_position(event), (), f"tag {shown} is not allowed."))
 
-    def _entries(self, depth: int) -> Iterator[tuple[str, Position, bool, _Node]]:
+    def _entries(self, depth: int) -> Iterator[_Entry]:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._node(event, depth)
             value = self._node(next(self._events), depth)
@@ -245,12 +253,11 @@ class _Expander:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._count = 0
+        self._compared: set[int] = set()  # ids of mappings, which the tree keeps
 
     def expand(self, node: _Node, path: KeyPath = ()) -> Any:
         document = self._document
-        self._count += 1
-        if self._count > MAX_VALUES or len(path) > MAX_DEPTH:
-            raise SpecError(f"its aliases expand to more than {MAX_VALUES} values.", where=document.path)
+        self._spend(1 if len(path) <= MAX_DEPTH else MAX_VALUES)
         document.values[path] = node.at
         content = node.content
         if isinstance(content, str):
@@ -265,51 +272,76 @@ class _Expander:
             return found
         return self._mapping(node, path)
 
+    def _spend(self, values: int) -> None:
+        self._count += values
+        if self._count > MAX_VALUES:
+            raise SpecError(
+                f"its aliases expand to more than {MAX_VALUES} values.", where=self._document.path
+            )
+
     def _mapping(self, node: _Node, path: KeyPath) -> dict[str, Any]:
         document = self._document
         found: dict[str, Any] = {}
-        seen: dict[str, Position] = {}
-        for key, at, merge, value_node in node.content:
-            if merge:
-                continue
+        chosen: dict[str, tuple[Position, _Node]] = {}
+        self._refuse_doubled(node, path)
+        for key, at, _, value_node in in_merge_order(node.content, lambda entry: self._merged(entry, path)):
+            self._spend(1)
+            chosen[key] = (at, value_node)
+        for key, (at, value_node) in chosen.items():
             here = (*path, key)
-            if key in seen:
-                text = f"this key is already there, at line {seen[key].line}."
-                document.problems.append((at, here, text))
-                continue
-            seen[key] = at
             document.keys[here] = at
             value = self.expand(value_node, here)
             if value is None:
                 document.nulls.append(here)
             else:
                 found[key] = value
-        for _, at, merge, value_node in node.content:
-            if merge:
-                self._merge(value_node, at, path, found, seen)
         return found
 
-    def _merge(
-        self, source: _Node, at: Position, path: KeyPath, found: dict[str, Any], seen: dict[str, Position]
-    ) -> None:
-        """`<<: *base` or `<<: [*one, *two]`: keys that are not there yet, the first source wins."""
-        sources = source.content if isinstance(source.content, list) else [source]
-        for part in sources:
-            if not isinstance(part.content, tuple):
-                self._document.problems.append((at, path, "'<<' takes a mapping or a list of mappings."))
+    def _refuse_doubled(self, node: _Node, path: KeyPath) -> None:
+        if id(node) in self._compared:
+            return
+        self._compared.add(id(node))
+        seen: dict[str, Position] = {}
+        for key, at, merge, _ in node.content:
+            if merge:
                 continue
-            for key, key_at, merge, value_node in part.content:
-                self._count += 1
-                if merge:
-                    self._document.problems.append(
-                        (key_at, path, "'<<' inside a merged mapping is not supported.")
-                    )
-                elif key not in seen:
-                    seen[key] = key_at
-                    self._document.keys[(*path, key)] = key_at
-                    value = self.expand(value_node, (*path, key))
-                    if value is not None:
-                        found[key] = value
+            if key in seen:
+                text = f"this key is already there, at line {seen[key].line}."
+                self._document.problems.append((at, (*path, key), text))
+            else:
+                seen[key] = at
+
+    def _merged(self, entry: _Entry, path: KeyPath) -> list[Sequence[_Entry]] | None:
+        """What `<<: *base` or `<<: [*one, *two]` merges; None of any other entry."""
+        _, at, merge, source = entry
+        if not merge:
+            return None
+        found: list[Sequence[_Entry]] = []
+        for part in source.content if isinstance(source.content, list) else [source]:
+            if isinstance(part.content, tuple):
+                self._spend(1 + len(part.content))
+                self._refuse_doubled(part, path)
+                found.append(part.content)
+            else:
+                self._document.problems.append((at, path, "'<<' takes a mapping or a list of mappings."))
+        return found
+
+
+def in_merge_order(
+    entries: Sequence[_E], merged: Callable[[_E], Sequence[Sequence[_E]] | None]
+) -> Iterator[_E]:
+    """The entries of a mapping with those of its merges in their places: of equal keys the last one holds.
+
+    So does kubectl read `<<` (go-yaml v2): what is merged replaces a key that is written before it; of a list of
+    merges the first holds, so it comes last. merged: what an entry merges, None where it is an ordinary one.
+    """
+    for entry in entries:
+        sources = merged(entry)
+        if sources is None:
+            yield entry
+            continue
+        for source in reversed(sources):
+            yield from in_merge_order(source, merged)
 
 
 def _scalar(text: str) -> Any:

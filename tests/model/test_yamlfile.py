@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pytest_kspec.cluster.yamldocs import yaml_documents
 from pytest_kspec.errors import SpecError
 from pytest_kspec.model.specfile import load_spec, spec_from_text
 from pytest_kspec.model.yamlfile import MAX_BYTES, Position, key_text, parse_document, read_document
@@ -117,12 +118,58 @@ def test_what_cannot_be_read(text: str, expected: str) -> None:
             (Position(1, 4), (), "tag !!python/object:os.system is not allowed.")]),
         ("a: !!binary aGk=", [(Position(1, 4), (), "tag !!binary is not allowed.")]),
         ("a: {<<: x}", [(Position(1, 5), ("a",), "'<<' takes a mapping or a list of mappings.")]),
-        ("b: &b {<<: {x: 1}}\na: {<<: *b}", [
-            (Position(1, 8), ("a",), "'<<' inside a merged mapping is not supported.")]),
+        ("a: {<<: {b: 1, b: 2}}", [(Position(1, 16), ("a", "b"), "this key is already there, at line 1.")]),
+        ("a: &a {b: 1, b: 2}\nc: [{<<: *a}, {<<: *a}]", [
+            (Position(1, 14), ("a", "b"), "this key is already there, at line 1.")]),
     ],
 )  # fmt: skip
 def test_problems_that_do_not_stop_the_reading(text: str, expected: list[Any]) -> None:
     assert parse_document(text, "f").problems == expected
+
+
+MAPPINGS = st.recursive(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvw")), max_size=3, unique_by=lambda pair: pair[0]),
+    lambda inner: st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from("abc"), st.sampled_from("uvw")),
+            st.tuples(st.just("<<"), st.one_of(inner, st.lists(inner, min_size=1, max_size=3).map(tuple))),
+        ),
+        max_size=4,
+        unique_by=lambda pair: pair[0] if pair[0] != "<<" else str(pair),
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+def flow(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(flow, value))}]"
+    return "{" + ", ".join(f"{key}: {flow(inner)}" for key, inner in value) + "}"
+
+
+@given(MAPPINGS)
+@example([("a", "u"), ("<<", [("a", "v")])])
+@example([("<<", [("a", "v")]), ("a", "u")])
+@example([("a", "u"), ("<<", ([("a", "v")], [("a", "w"), ("b", "w")]))])
+@example([("<<", [("<<", [("a", "u")]), ("b", "v")])])
+def test_merges_mean_what_they_mean_in_manifests(mapping: Any) -> None:
+    text = f"top: {flow(mapping)}"
+    (manifest,) = yaml_documents(text.encode(), "f")
+    document = parse_document(text, "f")
+    assert (document.problems, document.data) == ([], manifest.data)
+    assert {path[1:] for path in document.keys if len(path) > 1} == {(key,) for key in manifest.data["top"]}
+
+
+def test_a_null_that_replaces_a_value_unsets_it() -> None:
+    document = parse_document("a: {b: 1, <<: {b: }}\nc: {<<: {d: }, d: 2}", "f")
+    assert (document.data, document.nulls) == ({"a": {}, "c": {"d": 2}}, [("a", "b")])
+
+
+def test_a_chain_of_merges_is_bounded() -> None:
+    chain = "".join(f"m{i}: &m{i} {{<<: *m{i - 1}}}\n" for i in range(1, 2000))
+    assert error("m0: &m0 {x: 1}\n" + chain) == "f: its aliases expand to more than 100000 values."
 
 
 def bomb(levels: int, width: int) -> str:
