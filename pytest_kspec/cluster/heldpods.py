@@ -23,6 +23,8 @@ _OF_CONTAINER = frozenset(
     ("args", "command", "env", "envFrom", "imagePullPolicy", "livenessProbe", "ports", "readinessProbe", "resources",
      "securityContext", "volumeMounts")
 )  # fmt: skip
+_OF_HOST = frozenset(("hostNetwork", "hostPID", "hostIPC"))
+_SECURITY_CONTEXT = ("securityContext", "SecurityContext")  # containerSecurityContext, podSecurityContext
 _MAX_NESTING = 8
 """Objects in objects are followed this far; what lies deeper is listed as not evaluated."""
 
@@ -101,6 +103,7 @@ class _Walk:
         self._kinds = kinds
         self._shapes = shapes
         self._done: set[int] = set()  # ids of what was evaluated
+        self._taken: set[tuple[int, str]] = set()  # (id of a map, key) of fields that were
         self._unknown: list[str] = []
         self.pods: list[HeldWorkload] = []
 
@@ -170,7 +173,12 @@ class _Walk:
                 places += _by_index(whole, listed, name, spec_at)
         if partial and not any(chosen.get(name) for name in CONTAINER_LISTS):
             return
+        self._take(spec)
         self._add(chosen, metadata, path, (*places, ("spec", spec_at)), several, whole=not partial)
+
+    def _take(self, fields: Any) -> None:
+        """Note that all fields of a map became those of a pod or of containers."""
+        self._taken.update((id(fields), key) for key in (fields if isinstance(fields, dict) else ()))
 
     def _parts(self, value: Any, path: str, raw: Any, at: str, several: bool, place: PodPlace) -> None:
         """A pod put together of containers here and fields there."""
@@ -193,6 +201,7 @@ class _Walk:
                         _append(spec, places, field, entry, entry_at)
                 elif field not in spec:
                     spec[field] = found
+                    self._taken.add((id(_value(base, part.keys[:-1])), part.keys[-1]))
                     places.append((f"spec.{field}", found_at))
         if spec.get("containers") or spec.get("initContainers"):
             self._add(spec, None, path, (*places, ("spec", path)), several, whole=False)
@@ -212,6 +221,7 @@ class _Walk:
             merged = _with_defaults(entry, defaults)
             if _has_image(merged) or not place.partial:
                 self._done.add(id(entry))
+                self._take(defaults)
                 _append(spec, places, field, merged, entry_at)
 
     def _add(
@@ -267,9 +277,9 @@ class _Walk:
                 if listed and (value.get("name") or _has_image(value)):
                     found.append(at)
                     continue
-                if _is_container(
-                    value
-                ):  # or an operator's object that says which image it runs: there may be more in it
+                if _is_container(value):  # or an operator's object that says which image it runs
+                    found.append(at)  # there may be more in it
+                elif self._shows_a_pod(value):
                     found.append(at)
                 if isinstance(value.get("podSpecPatch"), str):
                     found.append(f"{at}.podSpecPatch")
@@ -277,6 +287,18 @@ class _Walk:
             elif isinstance(value, list):
                 stack += [(path, item, listed or _is_named(item)) for path, item in _entries(value, at)]
         return sorted(set(found))
+
+    def _shows_a_pod(self, value: dict[str, Any]) -> bool:
+        """Whether it says how a pod or a container runs that its operator makes, and was not evaluated."""
+        return any(
+            (
+                found is True
+                if key in _OF_HOST
+                else key.endswith(_SECURITY_CONTEXT) and isinstance(found, dict)
+            )
+            and (id(value), key) not in self._taken
+            for key, found in value.items()
+        )
 
 
 def _append(spec: dict[str, Any], places: list[tuple[str, str]], field: str, entry: Any, at: str) -> None:

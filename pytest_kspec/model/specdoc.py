@@ -31,8 +31,8 @@ is left out asks for nothing.
   or that has no value.
 * Numbers, versions and dates keep their text: `minVersion: 1.30` is version 1.30, not 1.3.
 * Only `true` and `false` are truth values; `yes` and `on` are words.
-* Anchors, aliases and `<<` merges work within one document; as for kubectl, what is merged replaces a key that is written
-  before it. A file holds one document of at most 1 MiB.
+* Anchors, aliases and `<<` merges work within one document; as for kubectl, what is merged replaces a key that is
+  written before it. A file holds one document of at most 1 MiB.
 * `*` and `?` are wildcards where the description says so; brackets and dots stand for themselves.
 """
 _EXEMPTIONS = """

@@ -334,3 +334,46 @@ def test_whatever_an_object_holds_it_is_evaluated_or_an_error(
             assert inventory.unevaluated(pod_kinds()) == inventory.held(pod_kinds()).rest
             (result,) = evaluate(forbidden, objects=[item], spec=PRIVILEGED, kind="manifests")
             assert "raised" not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("item", "at"),
+    [
+        (
+            foreign("Kafka", "kafka.strimzi.io/v1beta2", spec={"kafka": {"replicas": 3, "template": {
+                "kafkaContainer": {"securityContext": {"privileged": True}}}}}),
+            "spec.kafka.template.kafkaContainer",
+        ),
+        (
+            foreign("Kafka", "kafka.strimzi.io/v1beta2", spec={"kafka": {"template": {
+                "pod": {"securityContext": {"runAsUser": 0}}}}}),
+            "spec.kafka.template.pod",
+        ),
+        (
+            foreign("EventSource", "argoproj.io/v1alpha1", spec={"template": {
+                "container": {"securityContext": {"privileged": True}}}}),
+            "spec.template.container",
+        ),
+        (foreign("Cache", "acme.io/v1", spec={"containerSecurityContext": {"privileged": True}}), "spec"),
+        (foreign("Cache", "acme.io/v1", spec={"nodes": [{"podSecurityContext": {}}]}), "spec.nodes[0]"),
+        (foreign("Cache", "acme.io/v1", spec={"pod": {"hostNetwork": True}}), "spec.pod"),
+        (foreign("Cache", "acme.io/v1", spec={"securityContext": None, "hostNetwork": False, "hostPID": "x"}), ""),
+        (foreign("Policy", "kyverno.io/v1", spec={"pattern": {"spec": {"securityContext": {"runAsUser": 1}}}}), ""),
+    ],
+)  # fmt: skip
+def test_what_shows_only_how_a_pod_runs_is_listed(item: dict[str, Any], at: str) -> None:
+    assert listed(item) == ((f"{item['kind']} shop/it at {at}",) if at else ())
+    assert paths(item) == []
+
+
+def test_what_became_part_of_a_pod_is_not_listed_again() -> None:
+    context = {"securityContext": {"runAsUser": 0}}
+    whole = {**context, "hostNetwork": True, "containers": [BAD]}
+    workflow = {**context, "hostNetwork": True, "templates": [{"name": "a", "container": BAD}]}
+    for item in (
+        foreign("Rollout", "argoproj.io/v1alpha1", spec={"template": {"spec": whole}}),
+        foreign("Workflow", "argoproj.io/v1alpha1", spec=workflow),
+        foreign("Task", "tekton.dev/v1", spec={"steps": [BAD], "stepTemplate": context}),
+    ):
+        assert listed(item) == ()
+        assert len(paths(item)) == 1
