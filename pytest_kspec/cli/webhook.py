@@ -183,10 +183,12 @@ def run(args: argparse.Namespace) -> int:
         access=access if args.from_cluster else None,
         mode=Mode(args.mode) if args.mode else None,
     )
+    keeper = _keeper(args, access)
+    specs.check_files()
     Webhook(
         Options(
             specs=specs,
-            keeper=_keeper(args, access),
+            keeper=keeper,
             host=args.host,
             port=args.port,
             read_port=args.read_port,

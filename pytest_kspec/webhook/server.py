@@ -203,6 +203,8 @@ class Webhook:
                     action()
                 except certificates.Errors as error:
                     self._complain(what, str(error))
+                except Exception as error:  # noqa: BLE001 - without this thread all stays as it is, unsaid
+                    self._complain(what, f"failed with {type(error).__name__}: {error}")
                 else:
                     self._failed.pop(what, None)
                 self._ending.wait(every_s if self._ready_once(what) else min(every_s, 0.5))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,13 @@ class Specs:
         policies = [recipe.policy(_catalog(self._catalogs, recipe.checks)) for recipe in recipes]
         self._seen = self._state()  # now with the bases; what changed meanwhile is seen the next time but one
         return Loaded(Policies(policies), tuple(recipes), tuple(left_out))
+
+    def check_files(self) -> None:
+        """Raise KspecError where files that were named are missing or wrong: no waiting mends that.
+
+        Of the cluster nothing is read: what it does not answer yet is asked for again.
+        """
+        replace(self, access=None).load()
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if spec.cluster_ref and spec.cluster_ref != self.cluster:

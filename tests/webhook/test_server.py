@@ -19,6 +19,8 @@ from pytest_kspec.enforce.decide import ALLOWED, decide
 from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, advance
 from pytest_kspec.webhook.limits import Rate
+from pytest_kspec.webhook.server import Options, Webhook
+from pytest_kspec.webhook.specs import Specs
 from pytest_kspec.webhook.tls import ServerTls
 from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
@@ -243,10 +245,10 @@ def test_the_rate_of_one_address_is_bounded_and_others_are_not_concerned():
     assert len(rate._clients) <= 1024
 
 
-def test_it_is_not_ready_without_certificate_or_specification_and_then_is(tmp_path):
+def test_it_is_not_ready_without_a_certificate_and_then_is(tmp_path):
     tls, specs = tmp_path / "tls", tmp_path / "strict.yaml"
     tls.mkdir()
-    specs.write_text("kind: ClusterSpecification\nnonsense: true\n")
+    write_spec(specs, RULE)
     server = Running(tmp_path, str(specs), f"--tls-dir={tls}", "--cluster=none")
     try:
         pair = Authority(tmp_path, "one").issue("web", hosts=("127.0.0.1",))
@@ -256,12 +258,6 @@ def test_it_is_not_ready_without_certificate_or_specification_and_then_is(tmp_pa
         shutil.copy(pair.certificate, tls / "tls.crt")
         until(lambda: "belong together" in server.log.read_text() or "tls.key" in server.log.read_text())
         shutil.copy(pair.key, tls / "tls.key")
-        until(lambda: _readyz(server) == 503)
-        text = get(server.port, "/readyz")[1]
-        assert "no specification" in text
-        assert "no certificate" not in text
-        assert Client(server, tmp_path / "ca.crt").send(body(pod()))[0] == 503
-        write_spec(specs, RULE)
         until(lambda: _readyz(server) == 200, server.log.read_text)
 
         # Another authority and certificate, half written first: the old one is served until both are there.
@@ -321,9 +317,9 @@ def test_a_certificate_without_its_key_is_refused_and_the_old_one_stays():
     assert tls.serve(one.certificate, one.key) is False
 
 
-def cli(*arguments, **env):
+def cli(*arguments, cwd=None, **env):
     command = [sys.executable, "-m", "pytest_kspec.cli.main", "webhook", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | env)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | env, cwd=cwd)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +335,48 @@ def test_usage_errors_say_what_to_do(arguments, said):
     done = cli(*arguments)
     assert done.returncode == 4
     assert said in done.stderr
+
+
+BROKEN = "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nnonsense: true\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("missing.yaml",), "missing.yaml: no such specification."),
+        (("broken.yaml",), "broken.yaml:3:1: nonsense: unknown key"),
+        (("good.yaml", "broken.yaml"), "broken.yaml:3:1: nonsense: unknown key"),
+        (("empty",), "empty: no specification (kind: ClusterSpecification) in this folder."),
+        (("good.yaml", "--exemptions=missing.yaml"), "missing.yaml: no such file."),
+        (("good.yaml", "--checks=missing.py"), "missing.py: no such file or folder of checks."),
+        (("template:nope",), "nope"),
+    ],
+)
+def test_a_file_that_is_missing_or_wrong_when_it_starts_ends_it_at_once(tmp_path, arguments, said):
+    write_spec(tmp_path / "good.yaml", RULE)
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "empty").mkdir()
+    done = cli(*arguments, "--cluster=none", "--self-signed=tls", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_job_that_breaks_says_so_and_goes_on(tmp_path, caplog):
+    webhook = Webhook(Options(Specs([], ""), None))
+    calls = []
+
+    def breaks():
+        calls.append(1)
+        if len(calls) > 2:
+            webhook._ending.set()
+        raise TypeError("a defect")
+
+    job = webhook._job("specifications", breaks, 0.001)
+    job.start()
+    job.join(10)
+    assert not job.is_alive()
+    assert [r.getMessage() for r in caplog.records] == ["specifications: failed with TypeError: a defect"]
 
 
 def test_without_the_extra_the_error_names_it(tmp_path):
@@ -360,8 +398,6 @@ def test_a_port_that_is_taken_is_an_error(server, tmp_path):
 
 
 def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp_path):
-    from pytest_kspec.webhook.specs import Specs
-
     write_spec(tmp_path / "here.yaml", RULE | {"clusterRef": "prod"})
     write_spec(tmp_path / "there.yaml", RULE | {"clusterRef": "staging"})
     write_spec(tmp_path / "off.yaml", RULE | {"enforcement": {"enabled": False, "mode": "enforce"}})
