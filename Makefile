@@ -61,10 +61,10 @@ format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix
 
 docs: $(READY) ## regenerate the catalogues, docs/{checks,frameworks,spec-reference}.md and __init__.pyi
-	$(BIN)/python -m pytest_kspec.model.catalogue
-	$(BIN)/python -m pytest_kspec.cli.checkdoc docs/checks.md
-	$(BIN)/python -m pytest_kspec.cli.frameworkdoc docs/frameworks.md
-	$(BIN)/python -m pytest_kspec.model.specdoc docs/spec-reference.md
+	$(BIN)/python -m pytest_kspec.frameworks.catalogue
+	$(BIN)/python -m pytest_kspec.reference.checkdoc docs/checks.md
+	$(BIN)/python -m pytest_kspec.reference.frameworkdoc docs/frameworks.md
+	$(BIN)/python -m pytest_kspec.reference.specdoc docs/spec-reference.md
 	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 

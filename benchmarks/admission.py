@@ -28,8 +28,8 @@ from benchmarks.__main__ import SPEC
 from pytest_kspec.enforce.engines import Wanted, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import load_spec
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.spec.loading import load_spec
 from tests.controlplane.build import NoControlPlane
 from tests.controlplane.server import APPLY_PATCH, ControlPlane, Etcd
 from tests.kyverno import build, cluster

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.finding import AppliedExemption, Finding, ResourceRef
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult, ClusterResult, Evidence, ExemptionUse, ScanResult
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.evidence import Evidence, ExemptionUse
+from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.verdict import Severity, Verdict
 
 CLUSTERS, CHECKS, FINDINGS = 200, 60, 50_000
 _FAILING = 20

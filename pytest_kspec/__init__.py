@@ -11,12 +11,8 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
-    "authoring": ("check",),
-    "errors": ("AccessDenied", "KspecError", "Malformed", "NotApplicable", "NotServed", "SourceError"),
-    "model.check": ("Requirement", "Severity", "Verdict"),
-    "model.exemption": ("Exemptions",),
-    "model.finding": ("ResourceRef",),
-    "model.fixturetypes": (
+    "checks.authoring": ("check",),
+    "checks.fixturetypes": (
         "Containers",
         "Namespaces",
         "NetworkPolicies",
@@ -26,32 +22,94 @@ _NAMES = {
         "Services",
         "Workloads",
     ),
-    "model.globs": ("Globs",),
-    "model.images": ("ImageReference", "RegistryPattern", "parse_image"),
-    "model.patterns": ("Pattern",),
-    "model.resources": ("Container", "PodShape", "Resource", "Resources", "Workload", "unknown_labels"),
-    "model.scope": ("RESERVED_NAMESPACES",),
-    "model.spec": ("ClusterSpecification",),
-    "model.versions": ("Bound", "Version"),
-    "rules.base": ("Rule", "ServiceRule", "Violation"),
+    "errors": (
+        "AccessDenied",
+        "KspecError",
+        "Malformed",
+        "NotApplicable",
+        "NotServed",
+        "SourceError",
+    ),
+    "evaluate.context": (
+        "Cluster",
+        "Rbac",
+        "Signatures",
+    ),
+    "evaluate.findings": ("Findings",),
+    "kube.globs": ("Globs",),
+    "kube.images": (
+        "ImageReference",
+        "RegistryPattern",
+        "parse_image",
+    ),
+    "kube.patterns": ("Pattern",),
+    "kube.reference": ("ResourceRef",),
+    "kube.resources": (
+        "Container",
+        "PodShape",
+        "Resource",
+        "Resources",
+        "Workload",
+        "unknown_labels",
+    ),
+    "kube.versions": (
+        "Bound",
+        "Version",
+    ),
+    "results.exemptions": ("Exemptions",),
+    "results.verdict": (
+        "Severity",
+        "Verdict",
+    ),
+    "rules.base": (
+        "Rule",
+        "ServiceRule",
+        "Violation",
+    ),
     "rules.fieldpath": ("FieldPath",),
-    "rules.fieldrule": ("USER_NAMESPACE", "WINDOWS", "FieldRule", "PodCondition"),
-    "rules.imagerule": ("ImageRule", "image_references"),
-    "rules.podrules": ("AllOf", "AnnotationRule", "CustomRule", "RequiredItem", "Versioned", "VolumeTypes"),
-    "rules.podsecurity": (
+    "rules.pods.fieldrule": (
+        "FieldRule",
+        "PodCondition",
+        "USER_NAMESPACE",
+        "WINDOWS",
+    ),
+    "rules.pods.imagerule": (
+        "ImageRule",
+        "image_references",
+    ),
+    "rules.pods.podrules": (
+        "AllOf",
+        "AnnotationRule",
+        "CustomRule",
+        "RequiredItem",
+        "Versioned",
+        "VolumeTypes",
+    ),
+    "rules.pods.podsecurity": (
         "NamespaceLevels",
         "PodSecurityControl",
         "pod_security_minor",
         "pod_security_strictness",
     ),
-    "rules.rbac": ("Grants",),
-    "rules.rbac_holders": ("forbidden_holdings", "minimum_holder", "read_grants"),
-    "rules.rbac_permission": ("Permission",),
-    "rules.requiredfield": ("ForbiddenField", "RequiredField"),
-    "rules.servicerules": ("PortRule", "ServiceTypes"),
-    "session.context": ("Cluster", "Rbac", "Signatures"),
-    "session.findings": ("Findings",),
+    "rules.pods.requiredfield": (
+        "ForbiddenField",
+        "RequiredField",
+    ),
+    "rules.rbac.authorizer": ("Grants",),
+    "rules.rbac.holders": (
+        "forbidden_holdings",
+        "minimum_holder",
+        "read_grants",
+    ),
+    "rules.rbac.permission": ("Permission",),
+    "rules.servicerules": (
+        "PortRule",
+        "ServiceTypes",
+    ),
     "signatures.outcomes": ("Outcome",),
+    "spec.requirement": ("Requirement",),
+    "spec.scope": ("RESERVED_NAMESPACES",),
+    "spec.sections": ("ClusterSpecification",),
 }
 """Module → what it gives to authors of checks."""
 

@@ -93,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Our own hooks."""
-    from pytest_kspec import hookspecs
+    from pytest_kspec.extend import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 

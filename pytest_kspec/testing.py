@@ -11,20 +11,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from pytest_kspec.authoring import ATTRIBUTE
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.model import annotated, clock
-from pytest_kspec.model.check import Check, Requirement
-from pytest_kspec.model.exemption import Exemptions
-from pytest_kspec.model.result import CheckResult
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec import clock
+from pytest_kspec.checks.authoring import ATTRIBUTE
+from pytest_kspec.checks.check import Check
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.evaluate.context import CheckContext
+from pytest_kspec.evaluate.findings import Grouping
+from pytest_kspec.evaluate.scoped import ScopeView
+from pytest_kspec.evaluate.verdict import make_result, record_exception, record_return
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
-from pytest_kspec.session.context import CheckContext
-from pytest_kspec.session.findings import Grouping
-from pytest_kspec.session.scoped import ScopeView
-from pytest_kspec.session.verdict import make_result, record_exception, record_return
+from pytest_kspec.results import annotated
+from pytest_kspec.results.exemptions import Exemptions
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.spec.loading import spec_from_part
+from pytest_kspec.spec.requirement import Requirement
 
 
 def evaluate(
@@ -45,7 +47,7 @@ def evaluate(
     objects:    raw Kubernetes objects; kinds not given are served, and empty
     spec:       the `spec:` part of a specification, as YAML or plain data
     version:    gitVersion of the API server
-    exemptions: `pytest_kspec.model.exemption.Exemption`s beside those of the spec
+    exemptions: `pytest_kspec.results.exemptions.Exemption`s beside those of the spec
     denied:     plural names that may not be listed; missing: kinds that are not served
     kind:       "live", "snapshot" or "manifests"
     """

@@ -1,4 +1,4 @@
-"""Writes `pytest_kspec/model/bootstraproles.json`: the roles that every API server makes for itself.
+"""Writes `pytest_kspec/kube/bootstraproles.json`: the roles that every API server makes for itself.
 
 Asked of a real kube-apiserver, the one of the tests' control plane. Needs Go, and the first time some minutes:
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pytest_kspec.model.bootstraproles import FILE
+from pytest_kspec.kube.bootstraproles import FILE
 from tests.controlplane.server import ControlPlane, Etcd
 
 API = "/apis/rbac.authorization.k8s.io/v1"

@@ -1,4 +1,4 @@
-"""Writes `pytest_kspec/model/podfields.txt`: every field of a Pod with its type, from the API as Go types.
+"""Writes `pytest_kspec/kube/podfields.txt`: every field of a Pod with its type, from the API as Go types.
 
 The facts are taken from k8s.io/api and k8s.io/apimachinery (Go modules), where field names are JSON tags:
 
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-OUTPUT = Path(__file__).resolve().parent.parent / "pytest_kspec" / "model" / "podfields.txt"
+OUTPUT = Path(__file__).resolve().parent.parent / "pytest_kspec" / "kube" / "podfields.txt"
 ROOTS = ("PodSpec", "Container")
 SCALARS = {
     "bool": "bool",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_kspec.model.result import ScanResult
+    from pytest_kspec.results.result import ScanResult
 
 WIDTH = 79
 
@@ -94,7 +94,7 @@ def empty_problems(result: ScanResult, args: argparse.Namespace) -> list[str]:
     """What to say, as errors, of a result of which nothing was evaluated; nothing where that was allowed."""
     if args.allow_empty:
         return []
-    from pytest_kspec.reports.words import nothing_evaluated
+    from pytest_kspec.reports.shared.words import nothing_evaluated
 
     return [
         f"{nothing_evaluated(cluster)} --allow-empty if that is how it should be." for cluster in result.empty

@@ -140,7 +140,7 @@ def _dispatch(words: list[str]) -> int:
         raise _unknown(name)
     from pytest_kspec.cli.arguments import Parser
 
-    command = cast("Command", import_module(f"pytest_kspec.cli.{name}"))
+    command = cast("Command", import_module(f"pytest_kspec.cli.commands.{name}"))
     parser = Parser(name, description=command.DESCRIPTION, examples=command.EXAMPLES)
     command.add_arguments(parser)
     try:

@@ -14,7 +14,7 @@ from pytest_kspec.cli.output import note, say, style
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, KspecError, UsageError
 from pytest_kspec.evidence import compare, document
 from pytest_kspec.evidence.manifest import MANIFEST, RESULT, Manifest
-from pytest_kspec.model.result import ClusterResult, ScanResult
+from pytest_kspec.results.result import ClusterResult, ScanResult
 
 SHOWN = 50
 CLOCK_SKEW = timedelta(minutes=5)
@@ -88,8 +88,8 @@ def _used(manifest: Manifest, folder: Path) -> tuple[set[str], bool]:
     A specification may name files: those of the bundle only, never those of this machine.
     Raises UsageError, SpecError.
     """
-    from pytest_kspec.model.effective import Library
-    from pytest_kspec.model.specfile import load_spec
+    from pytest_kspec.spec.effective import Library
+    from pytest_kspec.spec.loading import load_spec
 
     inside = folder.resolve()
     specs = sorted({one.spec for one in manifest.replays})
@@ -164,8 +164,8 @@ def _scan_all(
     manifest: Manifest, folder: Path, started: datetime, moments: Mapping[_Pair, datetime], run_checks: bool
 ) -> tuple[list[ClusterResult], dict[_Pair, str]]:
     """(results of the replay, cluster and specification as the result names them → why there is none)."""
+    from pytest_kspec import clock
     from pytest_kspec.cli.scan_run import scan_result
-    from pytest_kspec.model import clock
 
     refused = {
         (one.cluster, one.spec_path): f"{one.reason or 'there is no snapshot of it'}."
@@ -216,7 +216,7 @@ def _recorded(
 
 def _document(recorded: Mapping[str, Any], clusters: list[ClusterResult], where: str) -> dict[str, Any]:
     from pytest_kspec.reports import json
-    from pytest_kspec.reports.order import canonical
+    from pytest_kspec.reports.shared.order import canonical
 
     result = ScanResult(
         pytest_kspec.__version__,

@@ -11,8 +11,8 @@ from pytest_kspec.errors import KspecError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_kspec.model.result import ScanResult
     from pytest_kspec.reports.writer import Target
+    from pytest_kspec.results.result import ScanResult
 
 
 def read_targets(texts: Sequence[str], option: str, beside: Sequence[str] = ()) -> tuple[Target, ...]:

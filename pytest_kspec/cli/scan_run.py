@@ -19,8 +19,8 @@ import pytest
 
 from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.errors import KspecError, SourceError, UsageError
-from pytest_kspec.model.result import ScanResult
 from pytest_kspec.plan.supervised import SUPERVISOR
+from pytest_kspec.results.result import ScanResult
 
 # Plugins for other kinds of tests, which cost start-up time.
 _UNUSED = (

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec.cluster.kinds import TEMPLATE_PATHS, type_of
+from pytest_kspec.cluster.objects.kinds import TEMPLATE_PATHS, type_of
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.errors import KspecError, Malformed
-from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.kube.reference import ResourceRef
 
 API_VERSION = "admission.k8s.io/v1"
 WARNING_LENGTH = 250

@@ -10,12 +10,12 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, selector
 from pytest_kspec.errors import Conflict, NotServed
-from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
 What = Literal["create", "change", "keep", "remove"]

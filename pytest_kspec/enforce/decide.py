@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.cluster.shapes import Shapes, security_annotations
+from pytest_kspec.cluster.objects.shapes import Shapes, security_annotations
 from pytest_kspec.enforce.admission import (
     BROKEN,
     AdmissionRequest,
@@ -36,16 +36,10 @@ from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
 from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.exemption import ExemptionMatcher
-from pytest_kspec.model.finding import (
-    CLUSTER,
-    AppliedExemption,
-    Finding,
-    ResourceRef,
-    path_in,
-    told,
-)
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.kube.reference import CLUSTER, ResourceRef, path_in
+from pytest_kspec.kube.resources import PodShape
+from pytest_kspec.results.exemptions import ExemptionMatcher
+from pytest_kspec.results.finding import AppliedExemption, Finding, told
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import not_allowed
 

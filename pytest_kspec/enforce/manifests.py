@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pytest_kspec.model.writing import Dumper, has_breaks
+from pytest_kspec.yamlfiles.writing import Dumper, has_breaks
 
 _BLOCK = 60  # texts longer than this are blocks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.spec.loading import LoadedSpec
 
 
 class Mode(StrEnum):

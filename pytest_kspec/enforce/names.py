@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pytest_kspec.enforce.modes import Mode
-from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.spec.loading import LoadedSpec
 
 SPEC_LABEL = "kspec.io/cluster-spec"
 GENERATED_LABEL = "kspec.io/generated"

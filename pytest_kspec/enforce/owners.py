@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.kube.reference import ResourceRef
 
 HASH_LABEL = "pod-template-hash"
 CRONJOB_SUFFIX = "^.+-[0-9]{8,10}$"

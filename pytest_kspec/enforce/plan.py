@@ -11,22 +11,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, cast
 
+from pytest_kspec.checks.body import made_rule
+from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
-from pytest_kspec.model.check import Check, Requirement
-from pytest_kspec.model.exemption import Exemption
-from pytest_kspec.model.resources import AUTOMOUNT
-from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.kube.resources import AUTOMOUNT
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.results.exemptions import Exemption
 from pytest_kspec.rules.base import Rule, ServiceRule
-from pytest_kspec.rules.body import made_rule
-from pytest_kspec.rules.podsecurity import (
+from pytest_kspec.rules.pods.podsecurity import (
     LEVELS,
     NEWEST_MINOR,
     NamespaceLevels,
     PodSecurityControl,
     standards_minor,
 )
+from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.requirement import Requirement
 
 Target = Literal["pods", "services"]
 """pods: Pods and the templates of controllers. services: Services."""

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 
 from pytest_kspec.enforce.modes import Mode, asked_mode
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, enforcement_plan
-from pytest_kspec.model import annotated
-from pytest_kspec.model.activation import ActivationClock
-from pytest_kspec.model.annotated import AnnotationMatcher
-from pytest_kspec.model.exemption import Exemption, ExemptionMatcher, Exemptions
-from pytest_kspec.model.scope import in_scope
-from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog
 from pytest_kspec.plan.known import refuse_all
+from pytest_kspec.results import annotated
+from pytest_kspec.results.annotated import AnnotationMatcher
+from pytest_kspec.results.exemptions import Exemption, ExemptionMatcher, Exemptions
+from pytest_kspec.spec.activation import ActivationClock
+from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.scope import in_scope
 
 
 def fails_closed(spec: LoadedSpec) -> bool:

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-from pytest_kspec.cluster.decode import ListedWorkload, owner_ref
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.objects.decode import ListedWorkload, owner_ref
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
 from pytest_kspec.errors import KspecError, Malformed
-from pytest_kspec.model import annotated
-from pytest_kspec.model.annotated import AnnotationMatcher
-from pytest_kspec.model.exemption import ExemptionMatcher, Exemptions
-from pytest_kspec.model.finding import ResourceRef, told
-from pytest_kspec.model.resources import Resource, Workload, unknown_labels
-from pytest_kspec.model.scope import in_scope
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.kube.resources import Resource, Workload, unknown_labels
+from pytest_kspec.results import annotated
+from pytest_kspec.results.annotated import AnnotationMatcher
+from pytest_kspec.results.exemptions import ExemptionMatcher, Exemptions
+from pytest_kspec.results.finding import told
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import not_allowed
+from pytest_kspec.spec.scope import in_scope
 
 _Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher, AnnotationMatcher | None]]
 _Evaluate = Callable[[EnforcedRule, Any], Sequence[Violation]]

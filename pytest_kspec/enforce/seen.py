@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.cluster.kinds import type_of
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.objects.kinds import type_of
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind, GroupResource
 from pytest_kspec.enforce.decide import Policies, decide
 from pytest_kspec.enforce.engines import Generated, Wanted
@@ -22,8 +22,8 @@ from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import Refused, SourceError
-from pytest_kspec.model.scope import NAME_LABEL
 from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.spec.scope import NAME_LABEL
 
 NAME = "kspec-enforcement-probe"
 PSA_LABEL = "pod-security.kubernetes.io/enforce"

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_kspec.cluster.record import write_archive
-from pytest_kspec.cluster.snapshot import SnapshotSource
-from pytest_kspec.cluster.snapshotfile import ARCHIVES, INDEX
+from pytest_kspec.cluster.recording.record import write_archive
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
+from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX
 from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.evidence.manifest import RESULT, Replay
 from pytest_kspec.evidence.pack import Content
-from pytest_kspec.model import annotated
-from pytest_kspec.model.effective import Library
-from pytest_kspec.model.exemption import load_exemptions
-from pytest_kspec.model.result import ClusterResult, ScanResult
-from pytest_kspec.model.specfile import LoadedSpec, is_template, load_spec
+from pytest_kspec.results import annotated
+from pytest_kspec.results.exemptions import load_exemptions
+from pytest_kspec.results.result import ClusterResult, ScanResult
+from pytest_kspec.spec.effective import Library
+from pytest_kspec.spec.loading import LoadedSpec, is_template, load_spec
 
 SPECS = (".yaml", ".yml")
 _MOVED = "It was changed or moved since the scan: scan again, or name the right one with {}."

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from pytest_kspec.cluster.gunzip import gunzip
+from pytest_kspec.cluster.api.gunzip import gunzip
 from pytest_kspec.errors import EvidenceError
 from pytest_kspec.evidence.manifest import (
     MANIFEST,

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.fixes.collect import ObjectFix
 from pytest_kspec.redaction.objects import redact_object

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_kspec.fixes.merge import merge
-from pytest_kspec.model.check import Severity
-from pytest_kspec.model.finding import Finding, ResourceRef
-from pytest_kspec.model.result import ScanResult
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.result import ScanResult
+from pytest_kspec.results.verdict import Severity
 
 
 @dataclass(frozen=True, slots=True)

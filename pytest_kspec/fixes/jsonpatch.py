@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_kspec.rules.strategic import MERGE_KEYS, apply
+from pytest_kspec.rules.repair.strategic import MERGE_KEYS, apply
 
 
 def json_patch(obj: Mapping[str, Any], patch: Mapping[str, Any]) -> list[dict[str, Any]]:

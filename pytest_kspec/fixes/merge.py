@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_kspec.rules.strategic import MERGE_KEYS
+from pytest_kspec.rules.repair.strategic import MERGE_KEYS
 
 _JOINED = "drop"
 

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from pytest_kspec.fixes.collect import ObjectFix
-from pytest_kspec.model.writing import Dumper
 from pytest_kspec.shown import printable
+from pytest_kspec.yamlfiles.writing import Dumper
 
 KUSTOMIZATION = "kustomization.yaml"
 

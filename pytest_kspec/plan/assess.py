@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 
-from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Check, Verdict
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult, NotEvaluated
+from pytest_kspec.checks.check import Check
 from pytest_kspec.plan import plan
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
 from pytest_kspec.plan.plan import Planned
-from pytest_kspec.rules.podsecurity import NO_SUCH_CONTROL
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
+from pytest_kspec.rules.pods.podsecurity import NO_SUCH_CONTROL
+from pytest_kspec.spec.notes import NotEvaluated
 
 REASONS_SHOWN = 3
 NOT_RUN = "it was not part of this run"

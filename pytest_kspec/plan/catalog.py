@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest_kspec
-from pytest_kspec.authoring import ATTRIBUTE, noting
+from pytest_kspec.checks.authoring import ATTRIBUTE, noting
+from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError, UsageError
-from pytest_kspec.model.catalogue import catalogues, controls_of, refs_to
-from pytest_kspec.model.check import Check
+from pytest_kspec.frameworks.catalogue import catalogues, controls_of, refs_to
 from pytest_kspec.plan.importing import import_file
 from pytest_kspec.plan.uncollected import refuse_uncollected
 

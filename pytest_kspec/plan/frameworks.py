@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_kspec.model.catalogue import (
+from pytest_kspec.checks.check import Check
+from pytest_kspec.frameworks.catalogue import (
     Catalogue,
     CatalogueControl,
     CheckRef,
@@ -22,13 +23,12 @@ from pytest_kspec.model.catalogue import (
     plain_value,
     slug,
 )
-from pytest_kspec.model.check import Check
-from pytest_kspec.model.spec import Control, Framework
-from pytest_kspec.model.specfile import LoadedSpec
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.known import Known, check_name
 from pytest_kspec.plan.plan import Planned
-from pytest_kspec.rules.podsecurity import NamespaceLevels, pod_security_strictness
+from pytest_kspec.rules.pods.podsecurity import NamespaceLevels, pod_security_strictness
+from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.sections import Control, Framework
 
 # Ids are paths of spec keys; these are answers to a key of another name.
 ASKED_ELSEWHERE = {

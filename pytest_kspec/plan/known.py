@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 
 from pytest_kspec.errors import SpecError
-from pytest_kspec.model.catalogue import catalogues, find_catalogue, names_of, slug
-from pytest_kspec.model.exemption import Exemption
-from pytest_kspec.model.globs import Globs, is_literal, matches_check
-from pytest_kspec.model.result import NotEvaluated
-from pytest_kspec.model.specfile import LoadedSpec
+from pytest_kspec.frameworks.catalogue import catalogues, find_catalogue, names_of, slug
+from pytest_kspec.kube.globs import Globs, is_literal, matches_check
 from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.results.exemptions import Exemption
+from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.notes import NotEvaluated
 
 MAPPINGS = "compliance.frameworks"
 MAX_HINTS = 100

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
-from pytest_kspec.model.check import Check
 
 _PACKAGE = "pytest_kspec"
 _FIX = "Make it a function of a module test_*.py; fixtures and parameters do what classes do."

@@ -10,11 +10,11 @@ import csv
 import io
 from collections.abc import Iterator
 
-from pytest_kspec.model.finding import Finding
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
-from pytest_kspec.reports import order, words
-from pytest_kspec.reports.text import printable, value
+from pytest_kspec.reports.shared import order, words
+from pytest_kspec.reports.shared.text import printable, value
+from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 
 COLUMNS = (
     *("result", "cluster", "cluster_version", "source", "specification", "specification_version"),

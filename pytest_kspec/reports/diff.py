@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from pytest_kspec.model.diff import ClusterDiff, FindingChange, ResultDiff, State
-from pytest_kspec.model.identity import labels
-from pytest_kspec.model.objectdiff import ABSENT, KindDiff
+from pytest_kspec.kube.objectdiff import ABSENT, KindDiff
 from pytest_kspec.reports.json import pretty
 from pytest_kspec.reports.markdown import escape
+from pytest_kspec.reports.shared.text import elide, fold, plural, printable, value, width_of
 from pytest_kspec.reports.terminal import Style, plain
-from pytest_kspec.reports.text import elide, fold, plural, printable, value, width_of
+from pytest_kspec.results.diff import ClusterDiff, FindingChange, ResultDiff, State
+from pytest_kspec.results.identity import labels
 
 SHOWN = 20
 """Findings of one state, and objects of one kind, that the text shows."""

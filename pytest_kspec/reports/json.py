@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.result import API_VERSION, ScanResult
+from pytest_kspec.results.result import API_VERSION, ScanResult
 
 _LISTS = frozenset(
     {

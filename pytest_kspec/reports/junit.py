@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.finding import Finding
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
-from pytest_kspec.reports import order
-from pytest_kspec.reports.text import baseline_notes, plural, printable, value
-from pytest_kspec.reports.words import controls, until
+from pytest_kspec.reports.shared import order
+from pytest_kspec.reports.shared.text import baseline_notes, plural, printable, value
+from pytest_kspec.reports.shared.words import controls, until
+from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.verdict import Verdict
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

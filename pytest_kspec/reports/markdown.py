@@ -10,12 +10,12 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.finding import Finding, FindingStatus
-from pytest_kspec.model.result import ClusterResult, ScanResult, Summary
-from pytest_kspec.model.totals import WORST_FIRST, Totals
-from pytest_kspec.reports import fleet, words
-from pytest_kspec.reports.text import baseline_notes, elide, plural, printable, value
+from pytest_kspec.reports.shared import fleet, words
+from pytest_kspec.reports.shared.text import baseline_notes, elide, plural, printable, value
+from pytest_kspec.results.finding import Finding, FindingStatus
+from pytest_kspec.results.result import ClusterResult, ScanResult, Summary
+from pytest_kspec.results.totals import WORST_FIRST, Totals
+from pytest_kspec.results.verdict import Verdict
 
 LIMIT = 65_000
 """Bytes of UTF-8, which are at least as many as characters, with some room below what GitHub takes."""

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.files import is_stream, refuse_link, write_whole
-from pytest_kspec.model.result import ScanResult
-from pytest_kspec.reports.order import canonical
+from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.result import ScanResult
 from pytest_kspec.shown import inert, inert_json, inert_markup
 
 Render = Callable[[ScanResult], bytes]
@@ -27,14 +27,14 @@ Render = Callable[[ScanResult], bytes]
 # Each function is given a ScanResult in canonical order and returns the whole file.
 FORMATS = {
     "csv": "pytest_kspec.reports.csv:render",
-    "html": "pytest_kspec.reports.html:render",
+    "html": "pytest_kspec.reports.html.page:render",
     "json": "pytest_kspec.reports.json:render",
     "junit": "pytest_kspec.reports.junit:render",
     "markdown": "pytest_kspec.reports.markdown:render",
-    "oscal": "pytest_kspec.reports.oscal:render",
-    "pdf": "pytest_kspec.reports.pdf:render",
-    "pdf-full": "pytest_kspec.reports.pdf_full:render",
-    "sarif": "pytest_kspec.reports.sarif:render",
+    "oscal": "pytest_kspec.reports.oscal.document:render",
+    "pdf": "pytest_kspec.reports.pdf.document:render",
+    "pdf-full": "pytest_kspec.reports.pdf.full:render",
+    "sarif": "pytest_kspec.reports.sarif.document:render",
 }
 STDOUT = "-"
 # Format → extra of the package, and the modules that come with it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.kube.resources import PodShape
 
 
 class Violation(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_kspec.errors import KspecError, Malformed
-from pytest_kspec.model.resources import Container
+from pytest_kspec.kube.resources import Container
 
 Where = str | Container
 """Where data is in a pod. A container's path is put together only when a message needs it."""

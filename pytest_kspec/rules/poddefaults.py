@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec.model.resources import Container, PodShape
+from pytest_kspec.kube.resources import Container, PodShape
 
 # Written into the object by the API server: a live pod never lacks them.
 FILLED_POD: dict[tuple[str, ...], Any] = {

@@ -15,20 +15,23 @@ from typing import Any
 import msgspec
 import yaml
 
-from pytest_kspec.cluster import open as sources
-from pytest_kspec.cluster.answers import has_name
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.objects.answers import has_name
+from pytest_kspec.cluster.sources import open as sources
 from pytest_kspec.errors import KspecError, Malformed, NotServed, SourceError, UsageError
-from pytest_kspec.model.cr_names import ANNOTATION_VERSION, GROUP
-from pytest_kspec.model.effective import Library
-from pytest_kspec.model.globs import Globs, is_literal
-from pytest_kspec.model.spec_document import FILE_VERSION, SPEC_KIND
-from pytest_kspec.model.spec_problems import suggest
-from pytest_kspec.model.specfile import LoadedSpec, spec_from_text
-from pytest_kspec.model.writing import Dumper
+from pytest_kspec.kube.globs import Globs, is_literal
+from pytest_kspec.kube.kspecnames import ANNOTATION_VERSION, GROUP
+from pytest_kspec.spec.document import FILE_VERSION, SPEC_KIND
+from pytest_kspec.spec.effective import Library
+from pytest_kspec.spec.loading import LoadedSpec, spec_from_text
+from pytest_kspec.spec.problems import suggest
+from pytest_kspec.yamlfiles.writing import Dumper
 
 PREFIX = "cr:"
 _PARTS = "parts.json"
+
+RESOURCES = "kspec_resources"
+"""In what a worker is given: the folder with the specifications of a cluster."""
 
 
 def is_resource(spec: str) -> bool:

@@ -12,11 +12,11 @@ from _pytest import python as pytest_python
 from _pytest._code.code import ExceptionInfo
 
 from pytest_kspec.errors import without_credentials
-from pytest_kspec.model.check import Verdict
+from pytest_kspec.evaluate.context import CheckContext
+from pytest_kspec.evaluate.verdict import failure_text, make_result, record_exception
 from pytest_kspec.plan.plan import Planned
+from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.session import run as runs
-from pytest_kspec.session.context import CheckContext
-from pytest_kspec.session.verdict import failure_text, make_result, record_exception
 
 
 class NotCompliant(AssertionError):

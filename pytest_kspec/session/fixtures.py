@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.errors import UsageError
-from pytest_kspec.model.check import Requirement
-from pytest_kspec.model.exemption import Exemptions
-from pytest_kspec.model.fixturetypes import (
+from pytest_kspec.checks.fixturetypes import (
     Containers,
     Namespaces,
     NetworkPolicies,
@@ -19,10 +16,13 @@ from pytest_kspec.model.fixturetypes import (
     Services,
     Workloads,
 )
-from pytest_kspec.model.spec import ClusterSpecification
+from pytest_kspec.errors import UsageError
+from pytest_kspec.evaluate.context import CheckContext, Cluster, Rbac, Signatures
+from pytest_kspec.evaluate.findings import Findings
+from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.session.collect import ComplianceItem
-from pytest_kspec.session.context import CheckContext, Cluster, Rbac, Signatures
-from pytest_kspec.session.findings import Findings
+from pytest_kspec.spec.requirement import Requirement
+from pytest_kspec.spec.sections import ClusterSpecification
 
 
 @pytest.fixture

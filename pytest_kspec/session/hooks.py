@@ -11,9 +11,18 @@ from typing import Any
 import pytest
 
 from pytest_kspec.errors import KspecError, without_credentials
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.result import ScanResult
-from pytest_kspec.reports import words, writer
+from pytest_kspec.evaluate.verdict import (
+    TEXT_LIMIT,
+    Skipped,
+    finding_text,
+    record_exception,
+    record_return,
+    summary_text,
+)
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.shared import words
+from pytest_kspec.results.result import ScanResult
+from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.session import run as runs
 from pytest_kspec.session import warned
 from pytest_kspec.session.collect import (
@@ -22,14 +31,6 @@ from pytest_kspec.session.collect import (
     CouldNotEvaluate,
     NotCompliant,
     SpecFile,
-)
-from pytest_kspec.session.verdict import (
-    TEXT_LIMIT,
-    Skipped,
-    finding_text,
-    record_exception,
-    record_return,
-    summary_text,
 )
 
 PROPERTY_FINDINGS = 20
@@ -225,7 +226,7 @@ class SessionHooks:
                 self._problems.append(str(error))
         options = self._run.options
         if options.cluster_reports:
-            from pytest_kspec.session import clusterreports
+            from pytest_kspec.publish import customresources as clusterreports
 
             done, problems = clusterreports.write(
                 result, options.cluster_reports, options.reports, options.kubeconfig
@@ -233,7 +234,7 @@ class SessionHooks:
             self._written += done
             self._problems += problems
         if options.store:
-            from pytest_kspec.session.history import keep
+            from pytest_kspec.publish.store import keep
 
             try:
                 self._written.append(keep(result, options.store, options.store_reports))

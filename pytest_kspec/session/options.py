@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.baseline import Baseline, load_baseline
-from pytest_kspec.model.check import Severity
+from pytest_kspec.publish.targets import FORMATS, ClusterTarget, split
 from pytest_kspec.reports.writer import Target, parse_targets
-from pytest_kspec.session.clustertargets import FORMATS, ClusterTarget, split
+from pytest_kspec.results.baseline import Baseline, load_baseline
+from pytest_kspec.results.verdict import Severity
 
 CHECK_TIMEOUT_S = 900.0
 """Longer than any list may take, which the first check of a cluster waits for."""
@@ -99,7 +99,7 @@ def _store(config: pytest.Config) -> dict[str, str]:
         fix = "Give --kspec-store too."
         raise UsageError("reports are kept beside a store.", where="--kspec-store-reports", fix=fix)
     if url and not hasattr(config, "workerinput"):
-        from pytest_kspec.session.history import check_store
+        from pytest_kspec.publish.store import check_store
 
         check_store(url, place)
     return {"store": url, "store_reports": place}

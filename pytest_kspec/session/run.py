@@ -16,44 +16,41 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pytest_kspec
-from pytest_kspec.cluster import open as sources
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.source import Source
+from pytest_kspec.clock import now
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources import open as sources
+from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
-from pytest_kspec.model import annotated
-from pytest_kspec.model.activation import inactive_reason
-from pytest_kspec.model.check import Requirement, Severity, Verdict
-from pytest_kspec.model.clock import now
-from pytest_kspec.model.effective import Library
-from pytest_kspec.model.exemption import Exemptions, load_exemptions
-from pytest_kspec.model.finding import AppliedExemption, ResourceRef
-from pytest_kspec.model.identity import cluster_id
-from pytest_kspec.model.podkinds import pod_kinds
-from pytest_kspec.model.resources import NAMES_SHOWN, Resource, unknown_labels
-from pytest_kspec.model.result import (
-    CheckResult,
-    ClusterResult,
-    Evidence,
-    ExemptionUse,
-    NotEvaluated,
-    ScanResult,
-)
-from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec
+from pytest_kspec.evaluate.context import CheckContext, make_verifier
+from pytest_kspec.evaluate.findings import Grouping
+from pytest_kspec.evaluate.scoped import ScopeView
+from pytest_kspec.kube.podkinds import pod_kinds
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.kube.resources import NAMES_SHOWN, Resource, unknown_labels
 from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import STANDARDS, Plan, Planned, make_plan
-from pytest_kspec.rules.podsecurity import newer_standards
+from pytest_kspec.results import annotated
+from pytest_kspec.results.evidence import Evidence, ExemptionUse
+from pytest_kspec.results.exemptions import Exemptions, load_exemptions
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.identity import cluster_id
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.rules.pods.podsecurity import newer_standards
 from pytest_kspec.session import clusterspecs
-from pytest_kspec.session.context import CheckContext, make_verifier
-from pytest_kspec.session.findings import Grouping
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
-from pytest_kspec.session.scoped import ScopeView
+from pytest_kspec.spec.activation import inactive_reason
+from pytest_kspec.spec.effective import Library
+from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec
+from pytest_kspec.spec.notes import NotEvaluated
+from pytest_kspec.spec.requirement import Requirement
 
 if TYPE_CHECKING:
-    from pytest_kspec.model.spec import ClusterSpecification, PodSecurity
     from pytest_kspec.signatures.verify import SignatureVerifier
+    from pytest_kspec.spec.sections import ClusterSpecification, PodSecurity
 
 KEY = pytest.StashKey["Run"]()
 NOT_RUN = "not run: the run ended before its turn"
@@ -184,7 +181,7 @@ class Run:
                 return facts
             facts |= {"version": info.version, "uid": info.uid}
             if target.source.kind == "snapshot":
-                from pytest_kspec.cluster.snapshot import SnapshotSource
+                from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 
                 assert isinstance(target.source, SnapshotSource)
                 facts["sha256"] = target.source.sha256
@@ -351,7 +348,7 @@ class Run:
 
     def missing(self, nodeid: str, reason: str) -> dict[str, Any] | None:
         """What stands for the result of an item that has none; None if it is not ours."""
-        from pytest_kspec.session.verdict import make_result
+        from pytest_kspec.evaluate.verdict import make_result
 
         found = self.resolve(nodeid)
         if found is None:

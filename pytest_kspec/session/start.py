@@ -9,16 +9,13 @@ import pytest
 from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
-from pytest_kspec.model.specfile import is_template
 from pytest_kspec.plan.supervised import Lost
 from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
 from pytest_kspec.session.options import Options, read_options
 from pytest_kspec.shown import inert, printable
-
-RESOURCES = "kspec_resources"
-"""In what a worker is given: the folder with the specifications of a cluster."""
+from pytest_kspec.spec.loading import is_template
 
 
 def start(config: pytest.Config) -> None:
@@ -70,7 +67,7 @@ def _resources(config: pytest.Config, options: Options) -> Path | None:
     if not names:
         return None
     if hasattr(config, "workerinput"):
-        return Path(config.workerinput[RESOURCES])
+        return Path(config.workerinput[clusterspecs.RESOURCES])
     return clusterspecs.fetch(names, options.clusters, options.kubeconfig)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.evaluate.verdict import TimeLimitExceeded
 from pytest_kspec.plan.supervised import SUPERVISOR
 from pytest_kspec.session.collect import ComplianceItem
-from pytest_kspec.session.verdict import TimeLimitExceeded
 
 GRACE_S = 5.0
 

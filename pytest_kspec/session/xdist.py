@@ -13,7 +13,7 @@ import pytest
 
 from pytest_kspec.plan.supervised import ending
 from pytest_kspec.session import run as runs
-from pytest_kspec.session.start import RESOURCES
+from pytest_kspec.session.clusterspecs import RESOURCES
 
 SHARED = "kspec_shared"
 STARTED = "kspec_started"

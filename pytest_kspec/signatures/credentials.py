@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import AccessDenied
-from pytest_kspec.model.images import DOCKER_HUB, normal_host
+from pytest_kspec.kube.images import DOCKER_HUB, normal_host
 
 HELPER_TIMEOUT_S = 20.0
 _HUB_KEY = "https://index.docker.io/v1/"

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 import pytest_kspec
 from pytest_kspec import proxies
 from pytest_kspec.errors import AccessDenied, SourceError, SourceUnavailable
-from pytest_kspec.model.images import DOCKER_HUB
+from pytest_kspec.kube.images import DOCKER_HUB
 from pytest_kspec.signatures.credentials import Credentials, DockerConfig
 
 HUB_API = "registry-1.docker.io"

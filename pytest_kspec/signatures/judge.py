@@ -11,12 +11,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from pytest_kspec.errors import Malformed, SourceError
-from pytest_kspec.model.images import ImageReference
-from pytest_kspec.model.spec_signers import ImageSigners
+from pytest_kspec.kube.images import ImageReference
 from pytest_kspec.signatures import keys, stored
 from pytest_kspec.signatures.keyless import Keyless
 from pytest_kspec.signatures.registry import Registry
 from pytest_kspec.signatures.stored import Bundle, Candidate, Simple
+from pytest_kspec.spec.signers import ImageSigners
 
 MAX_CANDIDATES = 64
 """Signatures of one digest and one form that are looked at."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kspec.errors import SourceUnavailable, UsageError
-from pytest_kspec.model.patterns import Pattern
-from pytest_kspec.model.spec_signers import SignerIdentity
+from pytest_kspec.kube.patterns import Pattern
 from pytest_kspec.signatures.keys import require
 from pytest_kspec.signatures.stored import Bundle
+from pytest_kspec.spec.signers import SignerIdentity
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

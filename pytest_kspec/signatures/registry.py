@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from pytest_kspec.errors import NotFound, SourceUnavailable
-from pytest_kspec.model.images import ImageReference
+from pytest_kspec.kube.images import ImageReference
 from pytest_kspec.signatures.credentials import DockerConfig
 from pytest_kspec.signatures.http import PATIENCE, Connection, Patience
 

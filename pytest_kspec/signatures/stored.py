@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.images import ImageReference
+from pytest_kspec.kube.images import ImageReference
 from pytest_kspec.signatures.registry import Manifest, Registry
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"

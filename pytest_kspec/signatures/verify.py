@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pytest_kspec.errors import KspecError
-from pytest_kspec.model.images import ImageReference, RegistryPattern, parse_image
-from pytest_kspec.model.spec_signers import ImageSigners
+from pytest_kspec.kube.images import ImageReference, RegistryPattern, parse_image
 from pytest_kspec.signatures.http import THREADS
 from pytest_kspec.signatures.judge import Judge
 from pytest_kspec.signatures.outcomes import Outcome, Outcomes
 from pytest_kspec.signatures.registry import Registry
+from pytest_kspec.spec.signers import ImageSigners
 
 NOBODY = "nobody is named who may sign it"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import and_, select
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.observation import NOT_ASKED, State
-from pytest_kspec.model.trend import CheckPoint, TrendPoint
+from pytest_kspec.results.observation import NOT_ASKED, State
+from pytest_kspec.results.points import CheckPoint, TrendPoint
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.read import ALL, Query, check_points, check_rows, points

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.model.observation import State
+from pytest_kspec.results.observation import State
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 

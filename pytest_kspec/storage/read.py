@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Column, Select, or_, select
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.observation import State
-from pytest_kspec.model.trend import CheckPoint, FrameworkPoint, TrendPoint
+from pytest_kspec.results.observation import State
+from pytest_kspec.results.points import CheckPoint, FrameworkPoint, TrendPoint
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, and_, case, func, literal, or_, select, update
 
-from pytest_kspec.model.observation import NOT_ASKED, State
+from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.storage import schema
 
 

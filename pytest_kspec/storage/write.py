@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Table, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.model.baseline import subject as subject_of
-from pytest_kspec.model.baseline import was_evaluated
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import ClusterResult, ScanResult
-from pytest_kspec.model.trend import TrendPoint
+from pytest_kspec.results.baseline import subject as subject_of
+from pytest_kspec.results.baseline import was_evaluated
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.points import TrendPoint
+from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.settle import settle

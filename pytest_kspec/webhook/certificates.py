@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import msgspec
 from filelock import FileLock
 
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
 from pytest_kspec.errors import Conflict, KspecError, Malformed
 from pytest_kspec.files import write_whole
-from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
 from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_kspec.enforce.engines import webhook, webhook_client
-from pytest_kspec.model.spec_operator import Certificate
+from pytest_kspec.spec.operations import Certificate
 
 Object = dict[str, Any]
 

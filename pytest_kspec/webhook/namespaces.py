@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import KspecError
-from pytest_kspec.webhook.access import Access
 
 FRESH_S = 5.0
 STALE_S = 60.0

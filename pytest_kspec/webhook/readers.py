@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-from pytest_kspec.cluster.reviewing import may_read, user_of
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.reviewing import may_read, user_of
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError
-from pytest_kspec.webhook.access import Access
 
 log = logging.getLogger("kspec.webhook")
 

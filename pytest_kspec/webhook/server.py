@@ -20,10 +20,10 @@ from typing import Any
 
 import uvicorn
 
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.webhook import audit, certificates, limits, reviews
-from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.app import App, Reading
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
 from pytest_kspec.webhook.certificates import Keeper

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import Malformed, SpecError
-from pytest_kspec.model.effective import Library
-from pytest_kspec.model.exemption import Exemption, load_exemptions
-from pytest_kspec.model.spec_document import RESOURCE_VERSION, SPEC_KIND
-from pytest_kspec.model.specfile import LoadedSpec, find_specs, load_spec, spec_from_text
 from pytest_kspec.plan.catalog import Catalog, load_catalog
-from pytest_kspec.webhook.access import Access
+from pytest_kspec.results.exemptions import Exemption, load_exemptions
+from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
+from pytest_kspec.spec.effective import Library
+from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec, spec_from_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 
 RBAC = "rbac.authorization.k8s.io/v1"
 ADMISSION = "admissionregistration.k8s.io/v1"

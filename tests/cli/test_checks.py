@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from pytest_kspec.cli.asked import asked_by, example_id
-from pytest_kspec.model.check import Check
+from pytest_kspec.checks.check import Check
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.reference.asked import asked_by, example_id
 
 from .conftest import EXAMPLES, Kspec
 

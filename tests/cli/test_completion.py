@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cli.completion import SHELLS
+from pytest_kspec.cli.commands.completion import SHELLS
 from pytest_kspec.cli.main import COMMANDS
 
 from .conftest import Kspec

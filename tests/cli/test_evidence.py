@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.model import clock
-from pytest_kspec.model.baseline import Baseline
+from pytest_kspec import clock
 from pytest_kspec.reports import json as report
+from pytest_kspec.results.baseline import Baseline
 from tests.evidence.conftest import Keys, make_keys, openssl
 
 from .conftest import RECORDING, Kspec

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_kspec import clock
 from pytest_kspec.cli import scan_run
 from pytest_kspec.cli.main import main
 from pytest_kspec.evidence import manifest as manifests
 from pytest_kspec.evidence.manifest import Manifest
 from pytest_kspec.evidence.pack import Content, describe, pack
 from pytest_kspec.evidence.signature import load_private, sign
-from pytest_kspec.model import clock
-from pytest_kspec.model.result import ScanResult
+from pytest_kspec.results.result import ScanResult
 from tests.evidence.conftest import Keys, make_keys
 from tests.evidence.test_compare import at, leaves, lists, shape
 

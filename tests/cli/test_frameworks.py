@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.model.catalogue import catalogues
+from pytest_kspec.frameworks.catalogue import catalogues
 
 from .conftest import EXAMPLES, ROOT, Kspec
 
@@ -76,4 +76,4 @@ def test_the_page_shows_what_a_scan_says(run_kspec: Kspec) -> None:
     shown = [line for line in page.splitlines() if line.startswith("   · ")]
     said = run_kspec("scan", EXAMPLES / "01-quickstart" / "strict.yaml").out
     assert len(shown) == len(catalogues())
-    assert "\n".join(shown) in said, "run the scan, and bring HEAD of cli/frameworkdoc.py up to date"
+    assert "\n".join(shown) in said, "run the scan, and bring HEAD of reference/frameworkdoc.py up to date"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cli.history import moment
+from pytest_kspec.cli.commands.history import moment
 from pytest_kspec.errors import UsageError
 
 from .conftest import POD, Kspec

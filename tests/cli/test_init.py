@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.model.specfile import load_spec
+from pytest_kspec.spec.loading import load_spec
 
 from .conftest import RECORDING, Kspec
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_kspec.model.specfile import find_specs, load_spec, spec_from_text
+from pytest_kspec.spec.loading import find_specs, load_spec, spec_from_text
 
 from .conftest import EXAMPLES, Kspec
 

@@ -13,7 +13,7 @@ import pytest
 from urllib3 import Retry
 
 from pytest_kspec.cli.main import main
-from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.sources.live import LiveSource
 from tests.cluster.api import PODS, Api, page
 from tests.cluster.objects import pod
 from tests.cluster.socks import SocksServer

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cli.snapshot import _Progress, _summary
-from pytest_kspec.cluster.snapshotfile import Cluster, Failure, File, SnapshotInfo, Tool
+from pytest_kspec.cli.commands.snapshot import _Progress, _summary
+from pytest_kspec.cluster.sources.snapshotfile import Cluster, Failure, File, SnapshotInfo, Tool
 
 from .conftest import RECORDING, Kspec
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import auth, contexts, execplugin
-from pytest_kspec.cluster.http import Connection
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.api import auth, contexts, execplugin
+from pytest_kspec.cluster.api.http import Connection
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import Limits
-from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
 from tests.cluster.api import PODS, Api, Reply, kubeconfig, page, status
 from tests.cluster.objects import pod

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_kspec.cluster.compare import compare_snapshots
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.record import record
-from pytest_kspec.cluster.snapshot import SnapshotSource
+from pytest_kspec.cluster.recording.compare import compare_snapshots
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.errors import SourceUnavailable
-from pytest_kspec.model.objectdiff import KindDiff
+from pytest_kspec.kube.objectdiff import KindDiff
 
 
 def service(name: str, **spec: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import execplugin
-from pytest_kspec.cluster.contexts import Cluster, Context, Exec, ExecVariable, User
-from pytest_kspec.cluster.execplugin import Credential
+from pytest_kspec.cluster.api import execplugin
+from pytest_kspec.cluster.api.contexts import Cluster, Context, Exec, ExecVariable, User
+from pytest_kspec.cluster.api.execplugin import Credential
 from pytest_kspec.errors import AccessDenied, SourceError, SourceUnavailable
 from tests.cluster.api import kubeconfig
 

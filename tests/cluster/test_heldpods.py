@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import NotApplicable
-from pytest_kspec.model.podkinds import PodPlace, pod_kinds
+from pytest_kspec.kube.podkinds import PodPlace, pod_kinds
 from pytest_kspec.testing import evaluate
 from tests.cluster.objects import controlled, obj, pod, replica_set
 

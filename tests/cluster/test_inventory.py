@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.finding import ResourceRef
-from pytest_kspec.model.resources import ResourceType, Workload
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.kube.resources import ResourceType, Workload
+from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.testing import evaluate
 from tests.cluster.objects import controlled, deployment, obj, pod, replica_set, template
 

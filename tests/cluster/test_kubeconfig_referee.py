@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from pytest_kspec.cluster.http import Connection
-from pytest_kspec.cluster.kubeconfig import read_kubeconfig
+from pytest_kspec.cluster.api.http import Connection
+from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.errors import KspecError, SourceError
 from tests.cluster.api import Api, Reply, Request

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import Limits
-from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
-from pytest_kspec.model.resources import ClusterInfo
+from pytest_kspec.kube.resources import ClusterInfo
 from tests.cluster.api import (
     CORE,
     PODS,

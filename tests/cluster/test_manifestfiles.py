@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster import manifestfiles
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.manifests import ManifestSource
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources import manifestfiles
+from pytest_kspec.cluster.sources.manifests import ManifestSource
 from pytest_kspec.errors import SourceUnavailable
 from tests.cluster.objects import obj, pod
 

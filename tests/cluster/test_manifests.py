@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.manifests import ManifestSource
-from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.manifests import ManifestSource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import Malformed, SourceUnavailable
-from pytest_kspec.model.resources import ClusterInfo
+from pytest_kspec.kube.resources import ClusterInfo
 from tests.cluster.objects import deployment, obj, pod
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: []}\n"

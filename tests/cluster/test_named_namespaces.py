@@ -9,10 +9,10 @@ from builtin_checks.network.test_required_policies import test_required_policies
 from builtin_checks.pod_security.test_namespace_labels import test_enforce as enforce
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec import check
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import NotApplicable
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, obj, policy
 
@@ -165,6 +165,6 @@ def test_annotations_that_nobody_knows_exempt_nothing() -> None:
 
 
 def open_source_of(*objects):
-    from pytest_kspec.cluster.memory import MemorySource
+    from pytest_kspec.cluster.sources.memory import MemorySource
 
     return MemorySource(objects, kind="manifests")

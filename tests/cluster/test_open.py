@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.manifests import ManifestSource
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.open import contexts, default_ref, open_source
-from pytest_kspec.cluster.record import record
-from pytest_kspec.cluster.snapshot import SnapshotSource
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.sources.manifests import ManifestSource
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.open import contexts, default_ref, open_source
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.errors import UsageError
 from tests.cluster.api import kubeconfig
 
@@ -129,10 +129,11 @@ def test_odd_entries_are_passed_over(tmp_path: Path) -> None:
 def test_neither_naming_nor_reading_a_cluster_imports_the_client(tmp_path: Path) -> None:
     config = kubeconfig(tmp_path, "http://127.0.0.1:1")
     code = (
-        "import sys\nfrom pytest_kspec.cluster.open import open_source\nfrom pytest_kspec.cluster import inventory\n"
+        "import sys\nfrom pytest_kspec.cluster.sources.open import open_source\n"
+        "from pytest_kspec.cluster.inventory import inventory\n"
         f"source = open_source('prod', kubeconfig={config!r})\ninventory.Inventory(source)\n"
-        "from pytest_kspec.errors import SourceUnavailable\nfrom pytest_kspec.cluster.live import LiveSource\n"
-        "from pytest_kspec.cluster.http import Limits\n"
+        "from pytest_kspec.errors import SourceUnavailable\nfrom pytest_kspec.cluster.sources.live import LiveSource\n"
+        "from pytest_kspec.cluster.api.http import Limits\n"
         f"source = LiveSource('prod', kubeconfig={config!r}, limits=Limits(retries=0))\n"
         "try:\n    source.info()\nexcept SourceUnavailable:\n    pass\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'kubernetes', 'pydantic', 'filelock'}))"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.cluster import pieces as module
-from pytest_kspec.cluster.decode import Decoder
-from pytest_kspec.cluster.kinds import type_of
-from pytest_kspec.cluster.pieces import Texts, array_of, forget, pieces
+from pytest_kspec.cluster.objects import pieces as module
+from pytest_kspec.cluster.objects.decode import Decoder
+from pytest_kspec.cluster.objects.kinds import type_of
+from pytest_kspec.cluster.objects.pieces import Texts, array_of, forget, pieces
 from pytest_kspec.errors import Malformed, SourceUnavailable
 
 POD = type_of("v1", "Pod")

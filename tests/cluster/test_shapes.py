@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.shapes import Shapes
-from pytest_kspec.model.resources import CONTAINER_LISTS
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.objects.shapes import Shapes
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.kube.resources import CONTAINER_LISTS
 from tests.cluster.objects import pod
 
 NODES = ["n1", "n2", "app"]

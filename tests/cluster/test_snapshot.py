@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.open import open_source
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import (
     AccessDenied,
     NotServed,
@@ -21,7 +21,7 @@ from pytest_kspec.errors import (
     Unreachable,
     UsageError,
 )
-from pytest_kspec.model.resources import ClusterInfo, ResourceType
+from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 from pytest_kspec.redaction.text import REDACTED
 from tests.cluster.objects import deployment, obj, pod
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.cluster import specs as module
-from pytest_kspec.cluster.specs import Specs
+from pytest_kspec.cluster.objects import specs as module
+from pytest_kspec.cluster.objects.specs import Specs
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),

@@ -19,8 +19,8 @@ from typing import Any
 
 import urllib3
 
-from pytest_kspec.model.spec_signers import ImageSigners
 from pytest_kspec.signatures.verify import SignatureVerifier
+from pytest_kspec.spec.signers import ImageSigners
 from tests.controlplane import build
 from tests.registry.push import OCI_INDEX, OCI_MANIFEST, Pusher
 from tests.registry.servers import RegistryServer

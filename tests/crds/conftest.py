@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.write import Writer
-from pytest_kspec.crds.definitions import DEFINITIONS, Definition, manifest
-from pytest_kspec.model.cr_names import NAMESPACE
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, manifest
+from pytest_kspec.kube.kspecnames import NAMESPACE
 from tests.cli.conftest import run_kspec, write_spec
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd

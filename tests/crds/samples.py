@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pytest_kspec.crds.definitions import DEFINITIONS, Definition
+from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition
 
 FOLDER = Path(__file__).parents[2] / "examples" / "custom-resources"
 

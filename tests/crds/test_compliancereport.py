@@ -9,16 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_kspec.crds.compliancereport import build, same
-from pytest_kspec.crds.names import label_value, object_name
+from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec, ComplianceReportStatus
+from pytest_kspec.crds.objects.compliancereport import build, same
+from pytest_kspec.crds.objects.names import label_value, object_name
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.cr_compliancereport import ComplianceReportSpec, ComplianceReportStatus
-from pytest_kspec.model.finding import AppliedExemption, Finding, ResourceRef
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.publish import customresources as clusterreports
+from pytest_kspec.publish.targets import ClusterTarget, split
 from pytest_kspec.reports.writer import Target
-from pytest_kspec.session import clusterreports
-from pytest_kspec.session.clustertargets import ClusterTarget, split
+from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.verdict import Severity, Verdict
 from tests.cli.conftest import Kspec
 from tests.controlplane import namespaces
 from tests.crds.conftest import Cluster
@@ -223,7 +224,7 @@ def written(cluster: Cluster, namespace: str = "kspec-system") -> list[dict[str,
 
 
 def scan_result(cluster: Cluster, *checks: CheckResult, at: str = WHEN) -> ScanResult:
-    from pytest_kspec.model.result import Evidence
+    from pytest_kspec.results.evidence import Evidence
 
     made = cluster_result(*checks, evidence=Evidence(source_ref=cluster.plane.name))
     return ScanResult("0.1.0", at, at, (made,), run_by="https://ci.example.com/1")
@@ -346,7 +347,7 @@ def test_missing_definitions_and_rights_lose_no_other_report(
     said = scan("admin", "policyreport")
     assert said.code == 2
     assert "neither openreports.io/v1alpha1 nor wgpolicyk8s.io/v1alpha2 is served" in said.err
-    from pytest_kspec.crds.definitions import DEFINITIONS
+    from pytest_kspec.crds.schema.definitions import DEFINITIONS
 
     own = Cluster(plane)
     own.install(DEFINITIONS[3])

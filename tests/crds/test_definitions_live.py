@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.crds import validations
-from pytest_kspec.crds.definitions import DEFINITIONS, Definition, find, manifest, to_yaml
+from pytest_kspec.crds.schema import validations
+from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, find, manifest, to_yaml
 from pytest_kspec.errors import Refused
-from pytest_kspec.model.specfile import is_spec_file
-from pytest_kspec.model.yamlfile import parse_document, read_document
+from pytest_kspec.spec.loading import is_spec_file
+from pytest_kspec.yamlfiles.reading import parse_document, read_document
 from tests.crds.conftest import CRD, Cluster
 from tests.crds.samples import FOLDER, problem, sample
 from tests.docs.pages import PAGES, ROOT, Page

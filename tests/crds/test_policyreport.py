@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.crds.policyreport import APIS, TRUNCATED, Api, build
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.finding import ResourceRef
-from pytest_kspec.model.result import Evidence
+from pytest_kspec.crds.objects.policyreport import APIS, TRUNCATED, Api, build
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.evidence import Evidence
+from pytest_kspec.results.verdict import Verdict
 from tests.controlplane import namespaces
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.crds.conftest import Cluster

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.crds.definitions import DEFINITIONS, Definition, manifest
+from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, manifest
 from pytest_kspec.errors import Refused
 from tests.crds.conftest import Cluster
 from tests.crds.samples import problem, sample

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from pytest_kspec.crds import validations
-from pytest_kspec.crds.definitions import DEFINITIONS, Definition, manifest
+from pytest_kspec.crds.schema import validations
+from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, manifest
 
 _REF = "clusterSpecRef{name,version} clusterName clusterUID"
 _SECRET = "{name,namespace,key}"

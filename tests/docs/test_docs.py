@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from _pytest.fixtures import FixtureFunctionDefinition
 
-from pytest_kspec import hookspecs, plugin
-from pytest_kspec.cli import checkdoc
+from pytest_kspec import plugin
 from pytest_kspec.cli.main import COMMANDS
-from pytest_kspec.model import specdoc
+from pytest_kspec.extend import hookspecs
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.reference import checkdoc, specdoc
 from pytest_kspec.reports.writer import FORMATS
 from pytest_kspec.session import fixtures
 from tests.controlplane.server import ControlPlane

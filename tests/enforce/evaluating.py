@@ -19,9 +19,9 @@ from cel_expr_python.ext import ext_optional, ext_strings
 from pytest_kspec.enforce.cel.places import PLACES, Place
 from pytest_kspec.enforce.cel.program import Program, program
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.model.quantity import parse_quantity
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.kube.quantity import parse_quantity
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.spec.loading import spec_from_part
 
 CATALOG = load_catalog()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

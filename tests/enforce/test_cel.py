@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from pytest_kspec.enforce.plan import EnforcementPlan
-from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.spec.exemption import Exemption
 from tests.checks.pod_security.cases import CASES, Case
 from tests.enforce.evaluating import planned, refused, said
 from tests.parity.verdicts import agreed

@@ -7,8 +7,8 @@ import pytest
 from pytest_kspec.enforce.engines import Wanted, vap, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.spec.loading import spec_from_part
 
 CATALOG = load_catalog()
 

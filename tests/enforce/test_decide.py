@@ -8,7 +8,7 @@ import pytest
 from pytest_kspec.enforce.decide import ALLOWED, decide, not_evaluated
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import (
     CATALOG,
     NOW,

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pytest_kspec.cli.asked import everything
 from pytest_kspec.enforce.engines import Wanted, engine, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.reference.asked import everything
+from pytest_kspec.spec.loading import spec_from_part
 
 CATALOG = load_catalog()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

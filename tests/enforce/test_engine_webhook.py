@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from pytest_kspec.enforce.engines import Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import CATALOG, NOW, forbid
 
 

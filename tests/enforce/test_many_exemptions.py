@@ -5,8 +5,8 @@ from pytest_kspec.enforce.cel.places import PODS
 from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model import exemption
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.results import exemptions as exemption
+from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import CATALOG, NOW, container, pod, policies, policy, request
 
 MANY = [

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_kspec.enforce.owners import admitted_owner
-from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.kube.reference import ResourceRef
 
 POD = ResourceRef("v1", "Pod", "shop", "web-6d4cf56db6-x2x7k")
 

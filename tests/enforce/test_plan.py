@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pytest_kspec.authoring import ATTRIBUTE, check
-from pytest_kspec.cli.asked import everything
+from pytest_kspec.checks.authoring import ATTRIBUTE, check
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import CheckError, SourceError
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
 from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.reference.asked import everything
 from pytest_kspec.rules.base import Rule, ServiceRule
+from pytest_kspec.spec.loading import spec_from_part
 
 CATALOG = load_catalog()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pytest_kspec.enforce.decide import MOST_LISTED, counted, decide
-from pytest_kspec.model.resources import SECURITY_PREFIXES
+from pytest_kspec.kube.resources import SECURITY_PREFIXES
 from pytest_kspec.webhook.judging import say
 from tests.webhook.reviewing import CONTAINER, NOW, forbid, pod, policies, policy, request, response
 

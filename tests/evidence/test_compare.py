@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pytest_kspec.errors import EvidenceError
 from pytest_kspec.evidence import document
 from pytest_kspec.evidence.compare import MAY_DIFFER, differences
-from pytest_kspec.model.baseline import Baseline
 from pytest_kspec.reports import json as report
+from pytest_kspec.results.baseline import Baseline
 from tests.reports.results import cluster, scan
 
 Path_ = tuple[str | int, ...]

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
 from tests.hostile.text import PAYLOADS
 
 CHECKS = '''\

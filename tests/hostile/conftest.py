@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cluster.limits import Limits
-from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.sources.live import LiveSource
 from tests.cluster.api import Api, kubeconfig
 
 MIB = 1 << 20

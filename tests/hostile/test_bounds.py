@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits, default_limits
-from pytest_kspec.cluster.live import LiveSource
+from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, SourceUnavailable, Unreachable, UsageError
 from tests.cluster.api import PODS, Reply, Request, kubeconfig, listing, page, status
 from tests.cluster.objects import pod

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from pytest_kspec.cli.main import main
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import SourceUnavailable
 from tests.cluster.api import PODS, Api, Reply, group_version, kubeconfig, listing, status
 from tests.cluster.objects import pod

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cluster.gunzip import gunzip
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.open import open_source
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.api.gunzip import gunzip
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import EvidenceError, SourceUnavailable
 from pytest_kspec.evidence.unpack import unpack
 from tests.cluster.objects import pod

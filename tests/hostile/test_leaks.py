@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
 
 CANARY = "hunter2canary"
 BASE64 = "aHVudGVyMmNhbmFyeQ"

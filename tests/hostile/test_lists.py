@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.cluster.answers import Wrong, check_list, split_list
-from pytest_kspec.cluster.decode import items_of
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.open import open_source
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.objects.answers import Wrong, check_list, split_list
+from pytest_kspec.cluster.objects.decode import items_of
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import KspecError, Malformed, SourceError, SourceUnavailable
-from pytest_kspec.model.resources import ResourceType
+from pytest_kspec.kube.resources import ResourceType
 from tests.cluster.api import PODS, Reply, group_version, listing, page, status
 from tests.cluster.objects import pod
 from tests.hostile.conftest import Start

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.access import PATIENCE, Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import webhook as engine
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, Malformed, SourceUnavailable
-from pytest_kspec.webhook.access import PATIENCE, Access
 from pytest_kspec.webhook.certificates import Publisher, Secret
 from pytest_kspec.webhook.namespaces import NamespaceLabels
 from tests.cluster.api import Api, Reply, group_version, kubeconfig, listing, status
@@ -168,7 +168,7 @@ def access(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     quick = PATIENCE._replace(
         read_timeout_s=0.5, request_s=0.5, list_s=1.0, backoff_s=0.01, retry_after_max_s=0.1
     )
-    monkeypatch.setattr("pytest_kspec.webhook.access.PATIENCE", quick)
+    monkeypatch.setattr("pytest_kspec.cluster.writing.access.PATIENCE", quick)
     with ExitStack() as stack:
         made = Access("prod", kubeconfig(tmp_path, api.url))
         stack.callback(made.do, lambda writer: writer.source.close())

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_kspec.cli.asked import everything
 from pytest_kspec.enforce.engines import Wanted, kyverno
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.reference.asked import everything
+from pytest_kspec.spec.loading import spec_from_part
 from tests.kyverno import build
 
 PATH = Path(__file__).parent / "RESULT.md"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pytest_kspec.cli import enforce_run
-from pytest_kspec.cli.asked import everything
+from pytest_kspec.cli.commands import enforce_steps as enforce_run
 from pytest_kspec.cli.main import main
+from pytest_kspec.reference.asked import everything
 from tests.controlplane.server import ControlPlane
 from tests.kyverno.cluster import PATHS, install
 

@@ -2,10 +2,10 @@
 
 import time
 
-from pytest_kspec.model.resources import Resource
-from pytest_kspec.rules.rbac import AccessRequest, Grants
-from pytest_kspec.rules.rbac_holders import forbidden_holdings
-from pytest_kspec.rules.rbac_permission import Permission
+from pytest_kspec.kube.resources import Resource
+from pytest_kspec.rules.rbac.authorizer import AccessRequest, Grants
+from pytest_kspec.rules.rbac.holders import forbidden_holdings
+from pytest_kspec.rules.rbac.permission import Permission
 from tests.checks.objects import binding, role, rule
 
 API = "/apis/rbac.authorization.k8s.io/v1"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.open import open_source
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import AccessDenied, NotServed, SourceUnavailable
 from tests.cluster.objects import template
 from tests.controlplane.fixtures import ControlPlaneFactory

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cli.main import main
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import Refused
 from pytest_kspec.fixes.applying import attempt, carry_out
 from pytest_kspec.fixes.collect import ObjectFix
-from pytest_kspec.model.finding import ResourceRef
+from pytest_kspec.kube.reference import ResourceRef
 from tests.controlplane.server import ControlPlane
 
 SPEC = """\

@@ -17,9 +17,9 @@ from builtin_checks.network.test_default_deny import test_default_deny as check_
 from builtin_checks.pod_security.test_namespace_labels import test_enforce as check_enforce
 from builtin_checks.workloads.test_containers import test_forbidden as check_forbidden
 from builtin_checks.workloads.test_containers import test_required as check_required
-from pytest_kspec.model.finding import Finding
-from pytest_kspec.model.result import CheckResult
-from pytest_kspec.rules.strategic import Unsayable, apply
+from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.rules.repair.strategic import Unsayable, apply
 from pytest_kspec.testing import evaluate
 from tests.checks.pod_security.cases import CASES
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane

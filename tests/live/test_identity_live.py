@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from pytest_kspec.cli.main import main
-from pytest_kspec.cluster.http import Connection
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.api.http import Connection
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import AccessDenied
-from pytest_kspec.webhook.access import Access
 from tests.controlplane.server import ControlPlane
 
 KUBECTL = Path(sys.executable).with_name("kubectl")

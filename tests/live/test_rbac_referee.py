@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden
 from builtin_checks.rbac.test_minimum_rules import test_minimum_rules as minimum
-from pytest_kspec.model.bootstraproles import FILE
-from pytest_kspec.rules.rbac import AccessRequest
+from pytest_kspec.kube.bootstraproles import FILE
+from pytest_kspec.rules.rbac.authorizer import AccessRequest
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
 from tests.controlplane.server import ControlPlane

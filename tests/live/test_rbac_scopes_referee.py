@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.rules.rbac import AccessRequest
-from pytest_kspec.rules.rbac_scopes import CLUSTER_SCOPED, can_be_asked
+from pytest_kspec.rules.rbac.authorizer import AccessRequest
+from pytest_kspec.rules.rbac.scopes import CLUSTER_SCOPED, can_be_asked
 from tests.checks.objects import binding, namespace, role
 from tests.controlplane.server import ControlPlane
 from tests.effort import with_fixtures

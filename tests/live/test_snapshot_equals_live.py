@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cluster.open import open_source
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.open import open_source
 from tests.controlplane import stand_in
 from tests.controlplane.server import ControlPlane, Etcd
 from tools import example_cluster, example_control, example_workloads

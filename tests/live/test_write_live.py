@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cluster.limits import Limits
-from pytest_kspec.cluster.live import LiveSource
-from pytest_kspec.cluster.write import Writer
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import AccessDenied, Conflict, NotFound, NotServed, Refused, SourceUnavailable
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.server import ControlPlane

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import SourceUnavailable
 from tests.controlplane.server import ControlPlane
 

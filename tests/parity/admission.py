@@ -14,9 +14,9 @@ from typing import Any
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.model.spec_exemption import Exemption
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.spec.exemption import Exemption
+from pytest_kspec.spec.loading import spec_from_part
 from tests.controlplane import namespaces
 from tests.controlplane.server import APPLY_PATCH, Answer, ControlPlane
 

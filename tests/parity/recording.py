@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_kspec import testing
-from pytest_kspec.authoring import ATTRIBUTE
+from pytest_kspec.checks.authoring import ATTRIBUTE
 
 RECORDING = "KSPEC_RECORDING"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.spec.exemption import Exemption
 from tests.parity.admission import refused
 from tests.parity.objects import CANARIES, IMAGE, as_template, settled
 from tests.parity.verdicts import agreed

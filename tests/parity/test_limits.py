@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from pytest_kspec.cli.asked import everything
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.reference.asked import everything
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
 from tests.parity.admission import ADMISSION, PLURALS, Server, refused
 from tests.parity.objects import CANARIES, IMAGE

@@ -15,10 +15,10 @@ from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.activation import inactive_reason, is_active, next_change
-from pytest_kspec.model.scope import in_scope
-from pytest_kspec.model.spec_operator import NamespaceScope
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.spec.activation import inactive_reason, is_active, next_change
+from pytest_kspec.spec.loading import spec_from_part
+from pytest_kspec.spec.operations import NamespaceScope
+from pytest_kspec.spec.scope import in_scope
 from pytest_kspec.testing import evaluate
 from tests.parity.admission import CATALOG, IN_FORCE_TIMEOUT_S
 from tests.webhook.reviewing import policies, policy, request

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kspec.enforce.cel.places import PLACES
 from pytest_kspec.errors import SourceError, SpecError
-from pytest_kspec.model.spec_exemption import Exemption
+from pytest_kspec.spec.exemption import Exemption
 from tests.parity.admission import refused
 from tests.parity.cases import written_cases
 from tests.parity.objects import CANARIES, as_template, settled

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.memory import MemorySource
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind, GroupResource
 from pytest_kspec.enforce.decide import Policies, decide
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.model.exemption import Exemptions
-from pytest_kspec.session.findings import Findings
+from pytest_kspec.evaluate.findings import Findings
+from pytest_kspec.results.exemptions import Exemptions
 from tests.parity.admission import CATALOG
 
 CLUSTER = "c"

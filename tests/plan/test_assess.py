@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.model.check import NOTHING_TO_EXAMINE, Requirement, Severity, Verdict
-from pytest_kspec.model.finding import AppliedExemption, Finding, ResourceRef
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult, NotEvaluated
+from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.plan.assess import assess, assess_control, looks_at_pods
 from pytest_kspec.plan.catalog import load_catalog
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
 from pytest_kspec.plan.plan import Planned
+from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Severity, Verdict
+from pytest_kspec.spec.notes import NotEvaluated
+from pytest_kspec.spec.requirement import Requirement
 
 REF = ResourceRef("v1", "Pod", "web", "shop")
 EXEMPTION = AppliedExemption("legacy", "until the rewrite", "ops", "")

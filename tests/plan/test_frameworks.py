@@ -7,20 +7,22 @@ from types import ModuleType
 
 import pytest
 
+from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
-from pytest_kspec.model.check import Check, Severity, Verdict
-from pytest_kspec.model.exemption import Exemption
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult, NotEvaluated
-from pytest_kspec.model.specfile import LoadedSpec, load_spec, spec_from_part
 from pytest_kspec.plan.assess import assess
 from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
 from pytest_kspec.plan.frameworks import PlannedControl, PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.results.exemptions import Exemption
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.spec.loading import LoadedSpec, load_spec, spec_from_part
+from pytest_kspec.spec.notes import NotEvaluated
 
 BUILT_IN = load_catalog()
 CIS = "cis-kubernetes-1.10"
-DATA = Path(__file__).parents[1] / "model" / "data" / "specs"
+DATA = Path(__file__).parents[1] / "spec" / "data" / "specs"
 EVERYTHING = '{apiGroup: "*", resource: "*", verbs: ["*"]}'
 
 

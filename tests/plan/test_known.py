@@ -6,11 +6,11 @@ from types import ModuleType
 
 import pytest
 
-from pytest_kspec.authoring import ATTRIBUTE, check
+from pytest_kspec.checks.authoring import ATTRIBUTE, check
 from pytest_kspec.errors import SpecError
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
 from pytest_kspec.plan.plan import make_plan
+from pytest_kspec.spec.loading import spec_from_part
 
 BUILT_IN = load_catalog()
 AREAS = sorted({id.partition(".")[0] for id in BUILT_IN.entries})

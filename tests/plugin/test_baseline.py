@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kspec.model.baseline import Baseline
 from pytest_kspec.reports import json as json_report
+from pytest_kspec.results.baseline import Baseline
 from tests.plugin.conftest import MANIFESTS, Project
 
 PRIVILEGED = "podSecurity.standard[privileged]"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.model import clock
+from pytest_kspec import clock
 from pytest_kspec.session.runby import run_by
 from tests.cli.conftest import RECORDING
 from tests.plugin.conftest import SPEC, Project

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_kspec import FieldRule, check
-from pytest_kspec.model.exemption import Exemption
-from pytest_kspec.model.finding import Finding
+from pytest_kspec.results.exemptions import Exemption
+from pytest_kspec.results.finding import Finding
 from pytest_kspec.testing import evaluate
 
 RULE = FieldRule(field="hostNetwork", over="pod", allowed=(None, False), reason="host network")

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_kspec.cluster.inventory import Inventory
-from pytest_kspec.cluster.open import open_source
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.session import run as runs
 
 SPEC = """

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pytest_kspec.cluster.memory import MemorySource
-from pytest_kspec.cluster.record import record
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.memory import MemorySource
 from tests.cluster.objects import pod
 from tests.plugin.conftest import SPEC, Project
 

@@ -10,8 +10,8 @@ from builtin_checks.network.test_required_policies import test_required_policies
 from builtin_checks.observability.test_audit_log import test_audit_log as audit_log
 from builtin_checks.pod_security.test_privileged import test_privileged as privileged
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden_rules
-from pytest_kspec.model.check import Verdict
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, namespace, obj, policy, role, rule
 from tests.plugin.conftest import MANIFESTS, Project

@@ -6,12 +6,15 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from pytest_kspec.model.check import Severity, Verdict
-from pytest_kspec.model.finding import CLUSTER, AppliedExemption, Finding, ResourceRef
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.result import CheckResult, ClusterResult, ExemptionUse, NotEvaluated, ScanResult
-from pytest_kspec.model.trend import TrendPoint
-from pytest_kspec.reports.text import value
+from pytest_kspec.kube.reference import CLUSTER, ResourceRef
+from pytest_kspec.reports.shared.text import value
+from pytest_kspec.results.evidence import ExemptionUse
+from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.points import TrendPoint
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.spec.notes import NotEvaluated
 
 UID = "6f1b2c1e-7c1d-4d0a-9a53-3d6fd1f8a001"
 EVIL = "</script><img src=x onerror=alert(1)>"

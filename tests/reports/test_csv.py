@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import csv as csv_report
 from pytest_kspec.reports import writer
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.result import ScanResult
 from tests.docs.pages import ROOT
 from tests.reports import results
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from pytest_kspec.model.diff import compare
-from pytest_kspec.model.objectdiff import ABSENT, ChangedObject, FieldChange, KindDiff
-from pytest_kspec.model.resources import ResourceType
+from pytest_kspec.kube.objectdiff import ABSENT, ChangedObject, FieldChange, KindDiff
+from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.reports import diff as report
-from pytest_kspec.reports.text import width_of
+from pytest_kspec.reports.shared.text import width_of
+from pytest_kspec.results.diff import compare
 from tests.reports import results
 
 SERVICES = ResourceType("", "v1", "Service", "services", True)

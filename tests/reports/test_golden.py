@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import terminal, writer
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.conftest import GOLDEN, Golden
 from tests.reports.counted import pdf_text

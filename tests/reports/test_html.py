@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import writer
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 
 RESULTS = [results.one(), results.compliant(), results.fleet(12, 20, 3), results.scan()]

@@ -7,8 +7,12 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from pytest_kspec.model.result import Evidence, ScanResult
-from pytest_kspec.reports import html_rows, html_trend, order, writer
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.html import rows as html_rows
+from pytest_kspec.reports.html import trend as html_trend
+from pytest_kspec.reports.shared import order
+from pytest_kspec.results.evidence import Evidence
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.counted import from_html, from_json
 from tests.reports.test_html import Tags, page

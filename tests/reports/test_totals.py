@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kspec.model.finding import AppliedExemption, Finding
-from pytest_kspec.model.result import CheckResult, ClusterResult, ScanResult
-from pytest_kspec.model.totals import Totals
 from pytest_kspec.reports import terminal, writer
+from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.totals import Totals
 from tests.effort import examples
 from tests.reports import results
 from tests.reports.counted import COUNT, SEVERITIES, VERDICTS, Counted, from_terminal

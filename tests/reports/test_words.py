@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from pytest_kspec.model.result import ScanResult
-from pytest_kspec.reports import markdown, oscal, terminal, words
+from pytest_kspec.reports import markdown, terminal
+from pytest_kspec.reports.oscal import document as oscal
+from pytest_kspec.reports.shared import words
+from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 
 PASSED, SKIPPED, KNOWN = results.checks()[7:9], results.checks()[-2:], results.compliant().clusters[0].checks

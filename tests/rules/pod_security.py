@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import builtin_checks.pod_security as room
-from pytest_kspec.authoring import ATTRIBUTE
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.checks.authoring import ATTRIBUTE
+from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.podsecurity import PodSecurityControl
+from pytest_kspec.rules.pods.podsecurity import PodSecurityControl
 
 
 def _checks() -> dict[str, Callable[..., None]]:

@@ -3,10 +3,10 @@
 import pytest
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.resources import PodShape
-from pytest_kspec.rules.fieldtest import Condition
+from pytest_kspec.kube.resources import PodShape
+from pytest_kspec.rules.pods.fieldtest import Condition
+from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
 from pytest_kspec.rules.repair import repair
-from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
 
 R, F = RequiredField, ForbiddenField
 MEMORY, ADD = "resources.limits.memory", "securityContext.capabilities.add"

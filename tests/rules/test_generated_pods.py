@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.rules.podsecurity import NEWEST_MINOR
+from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR
 from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations
 from tests.rules.pods import places, pods, wrong_pods

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import SourceError, SpecError
-from pytest_kspec.model.specfile import LoadedSpec, spec_from_part
 from pytest_kspec.plan.catalog import load_catalog
-from pytest_kspec.rules.podsecurity import NEWEST_MINOR, newer_standards, standards_minor
+from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR, newer_standards, standards_minor
+from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 from pytest_kspec.testing import evaluate
 from tests.rules.pod_security import CHECKS, CONTROLS
 

@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.resources import Resource
-from pytest_kspec.rules.rbac import (
+from pytest_kspec.kube.resources import Resource
+from pytest_kspec.rules.rbac.authorizer import (
     AccessRequest,
     Grants,
     PolicyRule,

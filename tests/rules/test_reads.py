@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kspec.model.resources import CONTAINER_LISTS, PodShape
+from pytest_kspec.kube.resources import CONTAINER_LISTS, PodShape
 from pytest_kspec.rules.base import Rule
-from pytest_kspec.rules.podsecurity import NEWEST_MINOR
-from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
+from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR
+from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
 from pytest_kspec.rules.servicerules import PortRule
 from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape

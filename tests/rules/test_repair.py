@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldrule import FieldRule
-from pytest_kspec.rules.podsecurity import NEWEST_MINOR, pod_security_minor
-from pytest_kspec.rules.repair import in_template, repair
-from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
-from pytest_kspec.rules.strategic import apply
+from pytest_kspec.rules.pods.fieldrule import FieldRule
+from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR, pod_security_minor
+from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
+from pytest_kspec.rules.repair.repair import in_template, repair
+from pytest_kspec.rules.repair.strategic import apply
 from tests.checks.pod_security.cases import CASES
 from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations

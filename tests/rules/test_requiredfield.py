@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
+from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
 
 
 def pod(*containers, **spec):

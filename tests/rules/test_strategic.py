@@ -7,7 +7,7 @@ import copy
 import pytest
 from hypothesis import assume, given, settings
 
-from pytest_kspec.rules.strategic import MERGE_KEYS, Unsayable, apply, diff
+from pytest_kspec.rules.repair.strategic import MERGE_KEYS, Unsayable, apply, diff
 from tests.controlplane.server import ControlPlane
 from tests.effort import examples
 from tests.rules.pods import pods

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_kspec.errors import Malformed
-from pytest_kspec.model.resources import PodShape
+from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Rule, Violation
-from pytest_kspec.rules.fieldrule import FieldRule
-from pytest_kspec.rules.podrules import (
+from pytest_kspec.rules.pods.fieldrule import FieldRule
+from pytest_kspec.rules.pods.podrules import (
     AllOf,
     AnnotationRule,
     CustomRule,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.model.spec_signers import ImageSigners
 from pytest_kspec.signatures.outcomes import Outcome
 from pytest_kspec.signatures.verify import SignatureVerifier
+from pytest_kspec.spec.signers import ImageSigners
 from tests.cosign.__main__ import KEPT, cosign_version
 from tests.registry.push import OCI_INDEX, OCI_MANIFEST, Pusher, digest_of
 from tests.registry.servers import RegistryServer

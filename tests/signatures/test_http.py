@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_kspec.errors import AccessDenied, NotFound, SourceUnavailable
-from pytest_kspec.model.images import parse_image
+from pytest_kspec.kube.images import parse_image
 from pytest_kspec.signatures import http, registry
 from pytest_kspec.signatures.credentials import DockerConfig
 from pytest_kspec.signatures.registry import Registry

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.model.spec_signers import ImageSigners, SignerIdentity
 from pytest_kspec.signatures.outcomes import Outcome
 from pytest_kspec.signatures.verify import SignatureVerifier
+from pytest_kspec.spec.signers import ImageSigners, SignerIdentity
 from tests.registry.push import Pusher
 from tests.registry.servers import RegistryServer
 

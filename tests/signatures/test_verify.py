@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pytest_kspec.model.spec_signers import ImageSigners, SignerIdentity
 from pytest_kspec.signatures.outcomes import Outcome, Outcomes
 from pytest_kspec.signatures.registry import Registry
 from pytest_kspec.signatures.verify import NOBODY, SignatureVerifier
+from pytest_kspec.spec.signers import ImageSigners, SignerIdentity
 from tests.registry.push import OCI_INDEX, OCI_MANIFEST, Pusher
 from tests.registry.servers import RegistryServer
 

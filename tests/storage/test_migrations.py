@@ -13,8 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.model.fingerprint import fingerprint
-from pytest_kspec.model.observation import State
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.observation import State
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.address import parse_address
 from pytest_kspec.storage.engine import Store, _engine, open_store

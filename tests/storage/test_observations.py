@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kspec.errors import StoreError, UsageError
-from pytest_kspec.model.finding import FindingStatus
-from pytest_kspec.model.observation import NOT_ASKED, State
-from pytest_kspec.model.result import CheckResult, ScanResult
 from pytest_kspec.reports import json
+from pytest_kspec.results.finding import FindingStatus
+from pytest_kspec.results.observation import NOT_ASKED, State
+from pytest_kspec.results.result import CheckResult, ScanResult
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.pages import cluster_checks, newest, observations, requirement
 from pytest_kspec.storage.prune import prune

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.model.observation import State
+from pytest_kspec.results.observation import State
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.prune import prune

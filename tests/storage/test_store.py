@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from pytest_kspec.errors import StoreError, UsageError
-from pytest_kspec.model.frameworks import ControlResult, ControlStatus, FrameworkResult
-from pytest_kspec.model.observation import State
-from pytest_kspec.model.result import ScanResult
-from pytest_kspec.model.trend import FrameworkPoint
 from pytest_kspec.reports import json
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
+from pytest_kspec.results.observation import State
+from pytest_kspec.results.points import FrameworkPoint
+from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.read import Query, check_trend, findings, reports, trend

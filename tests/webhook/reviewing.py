@@ -11,8 +11,8 @@ import msgspec
 from pytest_kspec.enforce.admission import AdmissionRequest, read_review
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.model.specfile import spec_from_part
 from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.spec.loading import spec_from_part
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CATALOG = load_catalog()

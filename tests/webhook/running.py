@@ -18,7 +18,7 @@ import yaml
 from pytest_kspec.enforce.engines import Wanted, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.model.specfile import spec_from_part
+from pytest_kspec.spec.loading import spec_from_part
 from tests.controlplane.certificates import Authority, KeyPair
 from tests.controlplane.process import free_port
 from tests.controlplane.server import APPLY_PATCH, ControlPlane

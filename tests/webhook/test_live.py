@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pytest_kspec.webhook.access import Access
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Periods
 from pytest_kspec.webhook.certificates import Folder, Publisher, Secret, SelfSigned
 from pytest_kspec.webhook.server import Options, Webhook

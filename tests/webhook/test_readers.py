@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from pytest_kspec.cluster.reviewing import User
+from pytest_kspec.cluster.writing.reviewing import User
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
 from pytest_kspec.webhook import readers as room
 from pytest_kspec.webhook.readers import REMEMBERED, WAITING, Readers

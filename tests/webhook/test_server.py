@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.decide import ALLOWED, decide
-from pytest_kspec.webhook.access import Access
 from pytest_kspec.webhook.authority import CertificateError, advance
 from pytest_kspec.webhook.limits import Rate
 from pytest_kspec.webhook.server import Options, Webhook

@@ -19,8 +19,8 @@ from pytest_kspec.enforce.cel.text import (
 from pytest_kspec.enforce.owners import CRONJOB_SUFFIX, HASH_LABEL
 from pytest_kspec.enforce.plan import EnforcementPlan
 from pytest_kspec.errors import UsageError
-from pytest_kspec.model.exemption import Exemption, ResourceSelector
-from pytest_kspec.model.globs import Globs, matches_check
+from pytest_kspec.kube.globs import Globs, matches_check
+from pytest_kspec.results.exemptions import Exemption, ResourceSelector
 
 _OWNERS = "object.metadata.?ownerReferences.orValue([]).filter(r, r.?controller.orValue(false))"
 _OWNER = 'variables.owners.size() > 0 && variables.owners[0].kind != "Node"'

@@ -1,4 +1,4 @@
-"""`RequiredField` and `ForbiddenField` as CEL: inheritance and defaults as `pytest_kspec.rules.requiredfield` has them.
+"""`RequiredField` and `ForbiddenField` as CEL: inheritance and defaults as `rules.pods.requiredfield` has them.
 
 Admission sees objects after the API server has filled in defaults, but not in templates what it fills into pods only:
 the tables of `poddefaults` are applied here as well.
@@ -20,12 +20,12 @@ from pytest_kspec.enforce.cel.text import (
     optional,
     parenthesised,
 )
-from pytest_kspec.model.podfields import EVERY, PodField
-from pytest_kspec.model.quantity import plain
-from pytest_kspec.model.resources import CONTAINER_LISTS
+from pytest_kspec.kube.podfields import EVERY, PodField
+from pytest_kspec.kube.quantity import plain
+from pytest_kspec.kube.resources import CONTAINER_LISTS
 from pytest_kspec.rules import poddefaults
-from pytest_kspec.rules.fieldtest import CAPABILITIES_ADD, CAPABILITIES_DROP, FieldTest, capability
-from pytest_kspec.rules.requiredfield import HIDDEN, ForbiddenField, RequiredField
+from pytest_kspec.rules.pods.fieldtest import CAPABILITIES_ADD, CAPABILITIES_DROP, FieldTest, capability
+from pytest_kspec.rules.pods.requiredfield import HIDDEN, ForbiddenField, RequiredField
 
 Demand = RequiredField | ForbiddenField
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # of CEL's integers, and of a Pod's

@@ -1,4 +1,4 @@
-"""`ImageRule` as CEL: a reference is read as `pytest_kspec.model.images` reads it, then compared by segments.
+"""`ImageRule` as CEL: a reference is read as `pytest_kspec.kube.images` reads it, then compared by segments.
 
 References are read once, in the variable `images`; each rule looks at what was read. The expressions of the grammar are
 those of the model, so that they cannot part. CEL has no captures: names are cut at the first `@` and at the `:` of the
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pytest_kspec.enforce.cel.places import Judging, Place, extend, path_to
 from pytest_kspec.enforce.cel.text import all_of, concat, literal, literals, parenthesised
-from pytest_kspec.model import images
-from pytest_kspec.model.images import DOCKER_HUB, RegistryPattern
-from pytest_kspec.rules.imagerule import ImageRule
+from pytest_kspec.kube import images
+from pytest_kspec.kube.images import DOCKER_HUB, RegistryPattern
+from pytest_kspec.rules.pods.imagerule import ImageRule
 
 LONGEST = images.NAME_LIMIT + images.TAG_LIMIT + max(images.DIGEST_LENGTHS.values()) + 100
 """Characters that no valid reference exceeds: bounds what an evaluation costs. 100: `:443`, a longer hub, `sha512:`."""

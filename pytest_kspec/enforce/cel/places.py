@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pytest_kspec.enforce.cel.text import EMPTY_LIST, all_of, concat, literal, parenthesised
-from pytest_kspec.model.resources import CONTAINER_LISTS
+from pytest_kspec.kube.resources import CONTAINER_LISTS
 
 TEMPLATE_LISTS = tuple(name for name in CONTAINER_LISTS if name != "ephemeralContainers")
 """Those of a template: the API server adds ephemeral containers to running pods only."""

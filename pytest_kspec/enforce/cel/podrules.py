@@ -15,8 +15,8 @@ from pytest_kspec.enforce.cel.text import (
     optional,
 )
 from pytest_kspec.rules.fieldpath import FieldPath
-from pytest_kspec.rules.fieldrule import FieldRule, PodCondition
-from pytest_kspec.rules.podrules import AnnotationRule, RequiredItem, VolumeTypes
+from pytest_kspec.rules.pods.fieldrule import FieldRule, PodCondition
+from pytest_kspec.rules.pods.podrules import AnnotationRule, RequiredItem, VolumeTypes
 from pytest_kspec.rules.servicerules import CONTAINER_PORTS, PortRule
 
 LIST_TEXT = '"[\'" + {}.join("\', \'") + "\']"'

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pytest_kspec.checks.check import Check
 from pytest_kspec.enforce.cel import exemptions as exempting
 from pytest_kspec.enforce.cel.images import images_variable
 from pytest_kspec.enforce.cel.places import SERVICES, Judging, Place
 from pytest_kspec.enforce.cel.rules import problems
 from pytest_kspec.enforce.cel.text import NotExpressible, any_of, concat, parenthesised
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, NotEnforceable
-from pytest_kspec.model.annotated import may_exempt
-from pytest_kspec.model.check import Check
+from pytest_kspec.results.annotated import may_exempt
 
 _VARIABLE = re.compile(r"variables\.([A-Za-z_][A-Za-z0-9_]*)")
 _LONGEST_MESSAGE = 2500

@@ -15,10 +15,10 @@ from pytest_kspec.enforce.cel.podrules import (
 from pytest_kspec.enforce.cel.services import service_ports, service_types
 from pytest_kspec.enforce.cel.text import NotExpressible, concat, literal
 from pytest_kspec.rules.base import Rule, ServiceRule
-from pytest_kspec.rules.fieldrule import FieldRule
-from pytest_kspec.rules.imagerule import ImageRule
-from pytest_kspec.rules.podrules import AllOf, AnnotationRule, CustomRule, RequiredItem, VolumeTypes
-from pytest_kspec.rules.requiredfield import ForbiddenField, RequiredField
+from pytest_kspec.rules.pods.fieldrule import FieldRule
+from pytest_kspec.rules.pods.imagerule import ImageRule
+from pytest_kspec.rules.pods.podrules import AllOf, AnnotationRule, CustomRule, RequiredItem, VolumeTypes
+from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
 from pytest_kspec.rules.servicerules import PortRule, ServiceTypes
 
 

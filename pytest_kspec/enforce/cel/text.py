@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pytest_kspec.model.globs import is_literal
+from pytest_kspec.kube.globs import is_literal
 
 EMPTY_LIST = "[]"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -57,7 +57,7 @@ def parenthesised(expression: str) -> str:
 
 
 def matches_glob(text: str, pattern: str) -> str:
-    """Whether a text matches a pattern of `pytest_kspec.model.globs`."""
+    """Whether a text matches a pattern of `pytest_kspec.kube.globs`."""
     if is_literal(pattern):
         return f"{text} == {literal(pattern)}"
     if not pattern.strip("*"):

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan, NotEnforceable
-from pytest_kspec.model.activation import is_active, next_change
-from pytest_kspec.model.spec_operator import NamespaceScope
+from pytest_kspec.spec.activation import is_active, next_change
+from pytest_kspec.spec.operations import NamespaceScope
 
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_kspec.cluster.write import Writer
+    from pytest_kspec.cluster.writing.write import Writer
 
 ENGINES = {
     "kyverno": "Kyverno's ValidatingPolicy, or its ClusterPolicy (--kyverno-api)",

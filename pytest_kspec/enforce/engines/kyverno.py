@@ -19,7 +19,7 @@ from pytest_kspec.enforce.names import metadata
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_kspec.cluster.write import Writer
+    from pytest_kspec.cluster.writing.write import Writer
 
 NAME = "kyverno"
 API_VERSION = "policies.kyverno.io/v1"

@@ -10,10 +10,10 @@ from pytest_kspec.enforce.cel.program import Program, program, shortened
 from pytest_kspec.enforce.cel.text import literal, matches_globs
 from pytest_kspec.enforce.engines import Wanted
 from pytest_kspec.enforce.plan import NotEnforceable
-from pytest_kspec.model.globs import is_literal
-from pytest_kspec.model.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES
-from pytest_kspec.model.scope import NAME_LABEL
-from pytest_kspec.model.spec_operator import NamespaceScope
+from pytest_kspec.kube.globs import is_literal
+from pytest_kspec.kube.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES
+from pytest_kspec.spec.operations import NamespaceScope
+from pytest_kspec.spec.scope import NAME_LABEL
 
 
 def programs(wanted: Wanted) -> tuple[list[Program], tuple[NotEnforceable, ...]]:

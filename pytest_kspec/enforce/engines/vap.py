@@ -18,7 +18,7 @@ from pytest_kspec.enforce.names import metadata
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_kspec.cluster.write import Writer
+    from pytest_kspec.cluster.writing.write import Writer
 
 NAME = "vap"
 API_VERSION = "admissionregistration.k8s.io/v1"

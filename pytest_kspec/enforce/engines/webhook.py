@@ -14,14 +14,14 @@ from pytest_kspec.enforce.engines import Generated, InForce, Wanted, webhook_cli
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, spec_id
 from pytest_kspec.errors import KspecError
-from pytest_kspec.model.globs import is_literal
-from pytest_kspec.model.scope import NAME_LABEL
-from pytest_kspec.model.spec_operator import NamespaceScope, Webhooks
+from pytest_kspec.kube.globs import is_literal
+from pytest_kspec.spec.operations import NamespaceScope, Webhooks
+from pytest_kspec.spec.scope import NAME_LABEL
 
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_kspec.cluster.write import Writer
+    from pytest_kspec.cluster.writing.write import Writer
 
 NAME = "webhook"
 API_VERSION = "admissionregistration.k8s.io/v1"

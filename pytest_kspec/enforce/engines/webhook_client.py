@@ -16,11 +16,11 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from pytest_kspec.cluster.reviewing import service_account_token
+from pytest_kspec.cluster.writing.reviewing import service_account_token
 from pytest_kspec.errors import SourceUnavailable
 
 if TYPE_CHECKING:
-    from pytest_kspec.cluster.live import LiveSource
+    from pytest_kspec.cluster.sources.live import LiveSource
 
 PATH = "/policies"
 PORT = 9444
@@ -80,7 +80,7 @@ def _through(service: Mapping[str, Any], source: LiveSource, token: str, port: i
 def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, bytes]:
     import urllib3
 
-    from pytest_kspec.cluster.bounded import Allowance, Exceeded, Meter, bind, read_body
+    from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body
 
     parts = urlsplit(client["url"])
     try:

@@ -7,7 +7,7 @@ import pytest
 from builtin_checks.admission.test_policies import KINDS
 from builtin_checks.admission.test_policies import test_policy_count as count_check
 from builtin_checks.admission.test_policies import test_required_policies as name_check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told, verdict
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builtin_checks.admission.test_required import test_required as check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import ADMISSION, obj, told, verdict
 

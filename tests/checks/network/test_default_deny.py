@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builtin_checks.network.test_default_deny import test_default_deny as check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, policy, told, verdict
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from builtin_checks.network.test_required_policies import test_required_policies as check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, policy, told
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.pod_security.cases import CASES, Case
 from tests.rules.pod_security import CHECKS, CONTROLS

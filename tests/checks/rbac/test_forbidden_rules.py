@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule, told, verdict
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from builtin_checks.rbac.test_minimum_rules import test_minimum_rules as check
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule, told, verdict
 

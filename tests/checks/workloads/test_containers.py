@@ -7,7 +7,7 @@ import pytest
 from builtin_checks.workloads.test_containers import test_forbidden as check_forbidden
 from builtin_checks.workloads.test_containers import test_required as check_required
 from pytest_kspec.errors import SpecError
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builtin_checks.workloads import test_image_signatures as checks
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.registry.push import Pusher
 from tests.signatures import signing

@@ -7,7 +7,7 @@ import pytest
 from builtin_checks.workloads.test_images import test_allowed_registries as check_allowed
 from builtin_checks.workloads.test_images import test_blocked_registries as check_blocked
 from builtin_checks.workloads.test_images import test_require_digests as check_digests
-from pytest_kspec.model.result import CheckResult
+from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import obj, told
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kspec.cli.asked import everything
 from pytest_kspec.enforce.engines import kyverno
+from pytest_kspec.reference.asked import everything
 from tests.kyverno.test_kyverno_live import kspec
 from tests.parity.admission import PATHS
 from tests.parity.objects import CANARIES

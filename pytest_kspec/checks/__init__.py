@@ -1,0 +1,1 @@
+"""Checks: what one is, and how authors declare it."""

@@ -1,0 +1,163 @@
+"""`@check`: makes a check of a test function, and refuses bad metadata when the module is imported."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from pytest_kspec.checks.body import RuleOfCheck, body_of
+from pytest_kspec.checks.check import Check, RequirementsOf
+from pytest_kspec.errors import CheckError
+from pytest_kspec.results.verdict import Severity
+from pytest_kspec.rules.pods.podsecurity import PodSecurityControl
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "__kspec_check__"
+_noted: ContextVar[list[Check] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[list[Check]]:
+    """Every check that is made in the block, wherever it is."""
+    made: list[Check] = []
+    token = _noted.set(made)
+    try:
+        yield made
+    finally:
+        _noted.reset(token)
+
+
+TITLE_LIMIT = 100
+_CONSTANTS = frozenset({"LOAD_CONST", "RETURN_CONST"})
+_NOTHING = _CONSTANTS | {"RESUME", "NOP", "RETURN_VALUE"}
+"""Instructions of a function that does nothing and returns None, in all versions of Python."""
+_ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
+
+
+def check(
+    *,
+    id: str,  # the contract's name, as in pytest.param(id=)
+    title: str,
+    severity: Literal["low", "medium", "high", "critical"] | Severity,
+    remediation: str,
+    controls: Mapping[str, Iterable[str]] | None = None,
+    key: str | None = None,
+    requirements: RequirementsOf | None = None,
+    rule: RuleOfCheck | None = None,
+    cluster_wide: bool = False,
+) -> Callable[[F], F]:
+    """Make a compliance check of a test function.
+
+    With `rule`, a function without parameters that holds only a docstring is a whole check: the rule is evaluated on
+    the workloads, or on the Services, that it is about. A function with a body of its own runs as it is.
+
+    id:           "<area>.<thing>", letters, digits, `-`, `_`; unique over all checks
+    title:        one line of at most 100 characters that states the good state
+    severity:     "low", "medium", "high" or "critical"
+    remediation:  what to do about a finding
+    controls:     catalogue id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
+    key:          spec key that asks for this check; without it, the check runs for every spec
+    requirements: function of the specification that yields the requirements, where one key asks for several;
+                  those of a `PodSecurityControl` are its own
+    rule:         a rule, a `PodSecurityControl`, or a function that makes a rule of the requirement, with the class of
+                  that rule as its return annotation; admission derives its policies from it
+    cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
+
+    Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
+    rule that is none, neither a rule nor a body.
+    """
+    if isinstance(rule, PodSecurityControl) and key is None and requirements is None:
+        requirements = rule.requirements
+
+    def decorate(func: F) -> F:
+        if not inspect.isfunction(func):
+            caller = sys._getframe(1)
+            raise CheckError(
+                f"check {id!r}: it is not a function but a {type(func).__name__}.",
+                where=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+                fix="Put @check on an ordinary function, below no other decorator than marks.",
+            )
+        code = inspect.unwrap(func).__code__
+        path, line = Path(code.co_filename), code.co_firstlineno
+        problems = []
+        if not isinstance(id, str) or not _ID.fullmatch(id):
+            problems.append(f"id {id!r} is not of the form 'area.thing' or 'area.thing[part]'.")
+        if not isinstance(title, str) or not title.strip() or len(title) > TITLE_LIMIT or "\n" in title:
+            problems.append(f"title must be one line of 1 to {TITLE_LIMIT} characters.")
+        if severity not in list(Severity):
+            allowed = ", ".join(Severity)
+            problems.append(f"unknown severity {severity!r}; allowed: {allowed}.")
+        if not isinstance(remediation, str) or not remediation.strip():
+            problems.append("remediation is empty: say what to do about a finding.")
+        if (
+            inspect.isgeneratorfunction(func)
+            or inspect.iscoroutinefunction(func)
+            or inspect.isasyncgenfunction(func)
+        ):
+            # Called, such a function does nothing: it would read as a pass.
+            problems.append("it must be an ordinary function: no yield, no async def.")
+        doc = inspect.cleandoc(func.__doc__ or "")
+        if not doc:
+            problems.append("it has no docstring: say why the check matters.")
+        bad_controls = [
+            name
+            for name, ids in (controls or {}).items()
+            if isinstance(ids, str) or not all(isinstance(i, str) for i in ids)
+        ]
+        if bad_controls:
+            problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")
+        if key is not None and requirements is not None:
+            problems.append("give either key or requirements, not both.")
+        whole: Callable[..., Any] = func
+        if _is_empty(func):
+            if rule is None:
+                # It would look at nothing and pass, whatever the cluster is like.
+                problems.append("its body is empty and it has no rule: it evaluates nothing.")
+            elif inspect.signature(func).parameters:
+                problems.append("its body is empty: the rule is its body and needs no parameters.")
+            else:
+                try:
+                    whole = body_of(rule, func)
+                except TypeError as error:
+                    problems.append(str(error))
+        if problems:
+            raise CheckError(f"check {id!r}: " + " ".join(problems), where=f"{path}:{line}")
+        module = sys.modules.get(func.__module__)
+        made = Check(
+            id=id,
+            title=title,
+            severity=Severity(severity),
+            remediation=remediation,
+            func=whole,
+            doc=doc,
+            controls={name: tuple(ids) for name, ids in (controls or {}).items()},
+            key=key,
+            requirements=requirements,
+            rule=rule,
+            module_doc=inspect.cleandoc((module.__doc__ if module else None) or ""),
+            path=path,
+            line=line,
+            cluster_wide=cluster_wide,
+        )
+        setattr(whole, ATTRIBUTE, made)
+        if (noted := _noted.get()) is not None:
+            noted.append(made)
+        return cast("F", whole)
+
+    return decorate
+
+
+def _is_empty(func: Callable[..., Any]) -> bool:
+    """Whether it holds nothing but a docstring, `pass` or `...`, as compiled."""
+    return all(
+        one.opname in _NOTHING and not (one.opname in _CONSTANTS and one.argval is not None)
+        for one in dis.get_instructions(func)
+    )

@@ -1,0 +1,53 @@
+"""Checks and requirements.
+
+A check is a test function with metadata. A requirement is one thing that a specification asks for; a check answers one
+or more of them. One pytest item is one requirement on one cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.results.verdict import Severity
+from pytest_kspec.spec.requirement import Requirement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_kspec.spec.sections import ClusterSpecification
+
+
+RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """A test function and what it says about itself. Made by `pytest_kspec.check`, which validates every field.
+
+    id:           "<area>.<thing>"; built-in checks: the path of the spec key that is read
+    title:        one line, at most 100 characters, stating the good state
+    doc:          the function's docstring: why it matters
+    controls:     catalogue id → control ids; of built-in checks the catalogues say which (frameworks/catalogue)
+    remediation:  what to do, one or two sentences
+    key:          the spec key that asks for it; None: collected for every spec
+    requirements: spec → requirements, where one key asks for several
+    module_doc:   docstring of the module: restricted field, allowed values, source
+    cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    remediation: str
+    func: Callable[..., Any]
+    doc: str
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    key: str | None = None
+    requirements: RequirementsOf | None = None
+    rule: Any = None
+    module_doc: str = ""
+    path: Path | None = None
+    line: int = 0
+    cluster_wide: bool = False

@@ -1,0 +1,152 @@
+"""`kspec diff`: what is new, fixed or unknown between two results, recordings or clusters."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.output import note, say, say_json, style, width
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.kube.objectdiff import KindDiff
+    from pytest_kspec.results.diff import ResultDiff
+    from pytest_kspec.results.result import ScanResult
+
+DESCRIPTION = """\
+Compare two scans: which findings are new, fixed or unchanged, and which
+verdicts changed. A and B are results ('kspec scan --report json:FILE'), or
+anything that can be scanned: a kubeconfig context, a snapshot, manifests; then
+-s names the specification. Two snapshots are compared object by object too,
+and need no specification.
+
+What could not be evaluated in one of the two is unknown, never fixed.
+
+Exit codes: 0 nothing new; 1 something new (without a specification: an object
+differs); 2 something could not be evaluated or compared; 4 usage."""
+
+EXAMPLES = """
+kspec diff yesterday.json today.json
+kspec diff yesterday.json prod-eu -s prod.yaml
+kspec diff monday.tar.gz friday.tar.gz
+kspec diff monday.tar.gz friday.tar.gz -s prod.yaml -o markdown
+"""
+
+FORMATS = ("text", "json", "markdown")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("before", metavar="A", help="result, snapshot, manifests or kubeconfig context")
+    parser.add_argument("after", metavar="B", help="the same, later")
+    parser.add_argument(
+        "-s",
+        "--spec",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="specification to scan with, where A or B is no result; may be repeated",
+    )
+    arguments.add_kubeconfig(parser)
+    arguments.add_checks(parser)
+    arguments.add_exemptions(parser)
+    arguments.add_allow_empty(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FORMAT", choices=FORMATS, default="text", help="text, json or markdown"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, print, say by the exit code whether something is new."""
+    from pytest_kspec.results.diff import compare
+
+    objects = _compare_objects(args)
+    diff: ResultDiff | None = None
+    problems: list[str] = []
+    if args.spec or objects is None:
+        before, scanned_before = _result(args.before, args)
+        after, scanned_after = _result(args.after, args)
+        diff = compare(before, after, pair=scanned_before or scanned_after)
+        problems = [line for result in (before, after) for line in arguments.empty_problems(result, args)]
+    _print(diff, objects, args.output)
+    for line in problems:
+        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
+    return EXIT_NOT_EVALUATED if problems else _exit_code(diff, objects)
+
+
+def _print(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None, output: str) -> None:
+    from pytest_kspec.reports import diff as report
+
+    if output == "json":
+        say_json(report.render_json(diff, objects))
+    elif output == "markdown":
+        say(report.render_markdown(diff, objects).rstrip("\n"))
+    else:
+        say(report.render_text(diff, objects, width(), style).rstrip("\n"))
+
+
+def _exit_code(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None) -> int:
+    """What could not be compared weighs more than what is new. Findings decide where there are any to ask."""
+    if diff is not None:
+        if not diff.is_complete:
+            return EXIT_NOT_EVALUATED
+        return EXIT_FINDINGS if diff.has_new else 0
+    if any(kind.unknown for kind in objects or ()):
+        return EXIT_NOT_EVALUATED
+    return EXIT_FINDINGS if objects else 0
+
+
+def _compare_objects(args: argparse.Namespace) -> tuple[KindDiff, ...] | None:
+    """The objects of two snapshots; None where one of the two is something else."""
+    if is_result(args.before) or is_result(args.after):
+        return None
+    from contextlib import closing
+
+    from pytest_kspec.cluster.recording.compare import compare_snapshots
+    from pytest_kspec.cluster.sources.open import open_source
+    from pytest_kspec.cluster.sources.snapshot import SnapshotSource
+
+    with (
+        closing(open_source(args.before, kubeconfig=args.kubeconfig)) as before,
+        closing(open_source(args.after, kubeconfig=args.kubeconfig)) as after,
+    ):
+        if isinstance(before, SnapshotSource) and isinstance(after, SnapshotSource):
+            return compare_snapshots(before, after)
+    return None
+
+
+def is_result(ref: str) -> bool:
+    """Whether this names a JSON report, and no cluster."""
+    if not ref.endswith(".json") or not os.path.isfile(ref):
+        return False
+    with open(ref, "rb") as file:
+        head = file.read(512)
+    return b'"ScanResult"' in head
+
+
+def _result(ref: str, args: argparse.Namespace) -> tuple[ScanResult, bool]:
+    """The result that `ref` is, or that a scan of it gives, and whether it was scanned."""
+    from pytest_kspec.reports import json
+
+    if is_result(ref):
+        return json.read(ref), False
+    if not args.spec:
+        raise UsageError(
+            f"'{ref}' is no result of a scan.",
+            where="kspec diff",
+            fix="Name the specification to scan it with: -s SPEC.",
+        )
+    from pytest_kspec.cli.scan_run import scan_result
+
+    scanned = scan_result(
+        args.spec,
+        clusters=[ref],
+        checks=args.checks,
+        exemptions=args.exemptions,
+        kubeconfig=args.kubeconfig,
+    )
+    return scanned, True

@@ -1,0 +1,153 @@
+"""`kspec enforce`: keep out what a scan would find; say what cannot be kept out, and what is really in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.output import nobody_to_ask, note
+from pytest_kspec.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.cli.commands.enforce_steps import Run
+
+DESCRIPTION = """\
+Keep out of a cluster what a scan of it would find: the rules of a specification
+as admission policies.
+
+modes:
+  monitor   write nothing; list what would be refused today, as --preview does
+  audit     admit, with a warning to the user and a mark in the audit log
+  enforce   refuse
+
+Without --mode the specification says (enforcement.mode, where
+enforcement.enabled); else it is monitor. What changes is shown before it is
+applied. Before mode enforce is applied you are asked; then what violates the
+specification is tried, by dry runs, until the cluster refuses it. Objects carry
+the name of their specification: no other specification's, and nobody else's,
+are touched. What admission cannot see is listed with the reason.
+
+Exit codes: 0 done; 1 something would be refused (monitor, --preview), or is not
+in force (--status); 2 something could not be evaluated or applied, does not
+deny yet, or there is nothing to enforce or to refuse; 4 usage."""
+
+EXAMPLES = """
+kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
+kspec enforce prod.yaml --mode enforce --yes           without being asked
+kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
+kspec enforce prod.yaml --status
+kspec enforce prod.yaml --remove
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command, and those of each engine."""
+    from pytest_kspec.enforce.engines import ENGINES, engine
+
+    arguments.add_specs(parser)
+    parser.add_argument(
+        "--engine",
+        choices=sorted(ENGINES),
+        default="vap",
+        help="; ".join(f"{name}: {text}" for name, text in sorted(ENGINES.items())) + " (default: vap)",
+    )
+    parser.add_argument("--mode", choices=("monitor", "audit", "enforce"), help="what a violation leads to")
+    parser.add_argument(
+        "--cluster",
+        metavar="REF",
+        help="kubeconfig context; for --preview also a snapshot or manifests (default: as for 'kspec scan'; "
+        "none with -o)",
+    )
+    arguments.add_kubeconfig(parser)
+    arguments.add_checks(parser)
+    arguments.add_exemptions(parser)
+    parser.add_argument(
+        "--cluster-name", metavar="NAME", help="name that exemptions know the cluster by (default: its own)"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("-o", "--output", metavar="FILE", help='write manifests and apply nothing; "-": print')
+    what.add_argument("--dry-run", action="store_true", help="show what would change, and apply nothing")
+    what.add_argument("--preview", action="store_true", help="list what would be refused if created again")
+    what.add_argument("--status", action="store_true", help="read back what is in force")
+    what.add_argument("--remove", action="store_true", help="remove all that was applied for it")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before mode enforce is applied")
+    arguments.add_allow_empty(
+        parser, "a specification of which nothing can be enforced, or nothing that it could refuse,"
+    )
+    for name in sorted(ENGINES):
+        engine(name).add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Each specification in its turn; the worst exit code counts."""
+    from pytest_kspec.cli.commands import enforce_steps
+
+    runs = _runs(args)
+    codes = []
+    for item in runs:
+        if len(runs) > 1:
+            note(f"{item.spec.path}: {item.spec.name}")
+        codes.append(_one(item))
+    if args.output:
+        codes.append(enforce_steps.write_manifests(runs))
+    return max(codes)
+
+
+def _one(item: Run) -> int:
+    from pytest_kspec.cli.commands import enforce_steps
+    from pytest_kspec.enforce.modes import Mode
+
+    if item.args.status:
+        return enforce_steps.status(item)
+    if item.args.remove:
+        return enforce_steps.remove(item)
+    if item.args.preview:
+        return enforce_steps.show_preview(item)
+    if item.args.output:
+        return 0
+    if item.mode is Mode.MONITOR:
+        return enforce_steps.show_preview(item)
+    return enforce_steps.apply(item)
+
+
+def _runs(args: argparse.Namespace) -> list[Run]:
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from pytest_kspec.cli.commands.enforce_steps import Run
+    from pytest_kspec.enforce.engines import engine
+    from pytest_kspec.enforce.modes import Mode, asked_mode
+    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.results.exemptions import load_exemptions
+    from pytest_kspec.spec.effective import Library
+    from pytest_kspec.spec.loading import find_specs, load_spec
+
+    found: list[Run] = []
+    now = datetime.now(UTC)
+    more = [item for path in args.exemptions for item in load_exemptions(path)]
+    paths = find_specs(arguments.read_specs(args))
+    for path in paths:
+        spec = load_spec(path, Library(tuple(paths)))
+        same = next((item.spec.path for item in found if item.spec.name == spec.name), None)
+        if same is not None:
+            raise UsageError(
+                f"the name {spec.name} is that of {same} too, so that they would overwrite each other.",
+                where=spec.path,
+                fix="Give one of them another metadata.name.",
+            )
+        spec.exemptions.extend(more)
+        mode = Mode(args.mode) if args.mode else asked_mode(spec)
+        if args.output and mode is Mode.MONITOR:
+            raise UsageError(
+                "in mode monitor there is nothing to write.",
+                where=spec.path,
+                fix="Give --mode audit or --mode enforce.",
+            )
+        acts = not (args.output or args.dry_run or args.preview or args.status or args.remove)
+        if mode is Mode.ENFORCE and acts and not args.yes and (error := nobody_to_ask("--mode enforce")):
+            raise error
+        catalog = load_catalog([Path(check) for check in (*args.checks, *spec.checks)])
+        found.append(Run(spec, engine(args.engine), mode, catalog, now, args))
+    return found

@@ -1,0 +1,111 @@
+"""`kspec explain`: everything that a check says about itself, for the one who has to act on it."""
+
+from __future__ import annotations
+
+import re
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.commands.checks import SEVERITY_STYLES
+from pytest_kspec.cli.output import say, style, width
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.checks.check import Check
+
+DESCRIPTION = """\
+Explain one check: what it looks at, which values it allows, why that matters, where the rule comes
+from, which controls it answers, how to fix a finding, and which key of a specification asks for it.
+ID is the id of a check or of a requirement, as reports and 'kspec checks' show it."""
+
+EXAMPLES = """
+kspec explain podSecurity.standard[privileged]
+kspec explain workloads.containers.required[securityContext.runAsNonRoot]
+kspec explain acme.team-label --checks checks/
+"""
+
+_ENTRY = re.compile(r"((?:Restricted field|Allowed values|Source):)\s+")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("id", metavar="ID", help="id of a check or of a requirement")
+    arguments.add_checks(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain it."""
+    from pathlib import Path
+
+    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.reference.asked import asked_by
+
+    check = load_catalog([Path(path) for path in args.checks]).get(args.id)
+    say(style(check.id, "bold"))
+    for line in wrap(check.title, width()):
+        say(line)
+    say()
+    say(f"severity      {style(check.severity.value, *SEVERITY_STYLES[check.severity.value])}")
+    keys = asked_by(check)
+    say(f"asked for by  {', '.join(keys) if keys else 'every specification'}")
+    for catalogue, ids in sorted(check.controls.items()):
+        say(f"controls      {catalogue}: {', '.join(ids)}")
+    _paragraphs("Why", check.doc)
+    _specification("What", check.module_doc)
+    _paragraphs("Fix", check.remediation)
+    say(f"\nDefined at {_place(check)}")
+    return 0
+
+
+def _paragraphs(heading: str, text: str) -> None:
+    say(f"\n{style(heading, 'bold')}")
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            say()
+        for line in wrap(" ".join(paragraph.split()), width() - 2):
+            say(f"  {line}")
+
+
+def _specification(heading: str, text: str) -> None:
+    """The module's docstring: paragraphs, and "Restricted field: …" with its values below it."""
+    if not text:
+        return
+    say(f"\n{style(heading, 'bold')}")
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            say()
+        for line in _reflowed(paragraph.splitlines()):
+            indent = "    " if line.startswith(" ") else "  "
+            # A field path stays whole, so that it can be copied.
+            for part in wrap(
+                line.strip(), width(), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            ):
+                say(part)
+
+
+def _reflowed(lines: list[str]) -> list[str]:
+    """Lines that go on the one before are joined to it; the name of an entry is a line of its own."""
+    found: list[str] = []
+    for line in lines:
+        entry = _ENTRY.match(line)
+        text = line.strip()
+        if entry:
+            found += [entry[1], "  " + line[entry.end() :]]
+        elif found and not (line.startswith(" ") and (text.startswith("spec.") or found[-1].endswith(";"))):
+            found[-1] += f" {text}"
+        else:
+            found.append("  " + text if found else text)
+    return found
+
+
+def _place(check: Check) -> str:
+    """The file, relative to the working folder where that is shorter."""
+    from pathlib import Path
+
+    assert check.path is not None
+    path = check.path
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"{path}:{check.line}"

@@ -1,0 +1,107 @@
+"""`kspec frameworks`: the built-in compliance frameworks, and for each control what answers it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli.output import say, say_json, style, width
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.frameworks.catalogue import Catalogue, CatalogueControl
+
+DESCRIPTION = """\
+List the built-in compliance frameworks, or the controls of one: which checks answer each, what a
+specification must ask for, and what a person must look at. NAME is an id or a usual name.
+A scan reports every framework that it answers something of, or those that the specification
+names in compliance.frameworks."""
+
+EXAMPLES = """
+kspec frameworks
+kspec frameworks cis-kubernetes-1.10
+kspec frameworks nist-800-53 --json
+"""
+
+_STYLES = {"full": ("green",), "partial": ("yellow",), "manual": ()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="id or name of a framework")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List all, or show one. Raises UsageError for a name that no catalogue has."""
+    from pytest_kspec.frameworks.catalogue import catalogues, find_catalogue
+
+    chosen = list(catalogues().values())
+    if args.name is not None:
+        found = find_catalogue(args.name)
+        if found is None:
+            raise _unknown(args.name)
+        chosen = [found]
+    if args.json:
+        import msgspec
+
+        say_json(json.dumps(msgspec.to_builtins(chosen), indent=2, ensure_ascii=False) + "\n")
+    elif args.name is None:
+        for catalogue in chosen:
+            _say_catalogue(catalogue)
+        say(f"\n{len(chosen)} frameworks. 'kspec frameworks NAME' shows the controls of one.")
+    else:
+        _say_controls(chosen[0])
+    return 0
+
+
+def _unknown(name: str) -> Exception:
+    from pytest_kspec.cli.arguments import meant
+    from pytest_kspec.errors import UsageError
+    from pytest_kspec.frameworks.catalogue import catalogues
+
+    fix = meant(name, list(catalogues())) or f"There are {', '.join(catalogues())}."
+    return UsageError(f"no framework is called '{name}'.", where="kspec frameworks", fix=fix)
+
+
+def _counts(catalogue: Catalogue) -> str:
+    by = [control.coverage for control in catalogue.controls]
+    return (
+        f"{len(by)} controls: {by.count('full')} answered by checks, {by.count('partial')} in part, "
+        f"{by.count('manual')} by a person"
+    )
+
+
+def _say_catalogue(catalogue: Catalogue) -> None:
+    say(style(catalogue.id, "bold"))
+    _say_wrapped(f"{catalogue.name} {catalogue.version} ({catalogue.date})", 2)
+    _say_wrapped(_counts(catalogue), 2)
+
+
+def _say_controls(catalogue: Catalogue) -> None:
+    say(style(f"{catalogue.name} {catalogue.version}", "bold"))
+    _say_wrapped(f"{catalogue.source}, {catalogue.date}", 0)
+    _say_wrapped(_counts(catalogue), 0)
+    for control in catalogue.controls:
+        say()
+        _say_control(control)
+
+
+def _say_control(control: CatalogueControl) -> None:
+    say(f"{style(control.id, 'bold')}  {style(control.coverage, *_STYLES[control.coverage])}")
+    _say_wrapped(control.title, 2)
+    for entry in control.checks:
+        _say_wrapped(f"check: {' or '.join(map(str, entry))}", 4)
+    if control.also:
+        _say_wrapped(f"also:  {', '.join(map(str, control.also))}", 4)
+    if control.manual:
+        _say_wrapped(f"person: {control.manual}", 4)
+
+
+def _say_wrapped(text: str, indent: int) -> None:
+    from textwrap import wrap
+
+    lines = wrap(text, width() - indent - 2, break_on_hyphens=False)
+    for number, line in enumerate(lines):
+        say(" " * (indent + (2 if number else 0)) + line)

@@ -1,0 +1,304 @@
+"""`kspec history`: what a store of results knows, and how long it keeps it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.output import note, say, say_json, style, width
+from pytest_kspec.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pytest_kspec.results.points import CheckPoint, TrendPoint
+    from pytest_kspec.storage.engine import Store
+    from pytest_kspec.storage.prune import Pruned
+    from pytest_kspec.storage.read import Query, StoredFinding
+
+_Point = TypeVar("_Point", "TrendPoint", "CheckPoint")
+
+DESCRIPTION = """\
+Results over time, from a store that 'kspec scan --store URL' (or pytest)
+fills: the score of each cluster and specification, of a
+framework (--framework), the verdicts of a requirement (--check), or how long
+findings have been there (--findings).
+
+  kspec history              show it
+  kspec history add FILE…    store results of 'kspec scan --report json:FILE'
+  kspec history get RUN      the full JSON report of a run, where it is kept
+  kspec history prune        delete runs that no --keep or --keep-runs keeps
+
+URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Give passwords by
+$PGPASSWORD or ~/.pgpass. A store that an older version made is brought up to
+date when it is opened."""
+
+EXAMPLES = """
+kspec history --store results.db --cluster prod-eu --since 90d
+kspec history --store results.db --check network.defaultDeny -o json
+kspec history add scan.json --store results.db
+kspec history prune --store results.db --keep 90d --keep-runs 10
+"""
+
+ACTIONS = ("show", "add", "get", "prune")
+_TRENDS = {True: "▲", False: "▼"}
+_FATES = {
+    True: "there now: first seen and last seen, the oldest first",
+    None: "unknown: seen before, and the newest run could not look; first seen and last seen",
+    False: "fixed: first seen and fixed",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument(
+        "action", nargs="?", choices=ACTIONS, default="show", help="show (default), add, get or prune"
+    )
+    parser.add_argument("words", nargs="*", metavar="FILE|RUN", help="results to add; the run to get")
+    arguments.add_store(parser, "the store: FILE.db or postgresql://USER@HOST/DATABASE")
+    parser.add_argument(
+        "--store-reports",
+        metavar="PLACE",
+        default="",
+        help="with add: keep the full reports in this folder or s3://…",
+    )
+    parser.add_argument(
+        "--cluster", metavar="NAME", default="", help="only this cluster: its name, or its UID"
+    )
+    parser.add_argument("--spec", metavar="NAME", default="", help="only the specification of this name")
+    parser.add_argument(
+        "--since", metavar="AGE", default="", help="only what is younger: 90d, 12h, or a date"
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--check", metavar="ID", default="", help="verdicts of this requirement")
+    shown.add_argument("--framework", metavar="ID", default="", help="score and coverage of this framework")
+    shown.add_argument("--findings", action="store_true", help="findings, the oldest first")
+    parser.add_argument("--keep", metavar="AGE", default="", help="prune: keep runs that are younger")
+    parser.add_argument(
+        "--keep-runs",
+        metavar="N",
+        type=int,
+        default=0,
+        help="prune: keep the newest N of each cluster and specification",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
+    parser.add_argument(
+        "-o", "--output", metavar="FORMAT", choices=("text", "json"), default="text", help="text or json"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is asked."""
+    if not args.store:
+        raise UsageError("no store is named.", where="kspec history", fix="Write --store FILE.db.")
+    if args.words and args.action not in ("add", "get"):
+        raise UsageError(f"unexpected argument '{args.words[0]}'.", where="kspec history")
+    if args.action == "add":
+        return _add(args)
+    work = {"show": _show, "get": _get, "prune": _prune}[args.action]
+    from pytest_kspec.storage.engine import open_store
+
+    with closing(open_store(args.store, option="--store")) as store:
+        return work(store, args)
+
+
+def _add(args: argparse.Namespace) -> int:
+    from pytest_kspec.publish.store import keep
+    from pytest_kspec.reports import json
+
+    if not args.words:
+        raise UsageError("no result is named.", where="kspec history add")
+    for path in args.words:
+        say(f"{path}: {keep(json.read(path), args.store, args.store_reports, option='--store')}")
+    return 0
+
+
+def _get(store: Store, args: argparse.Namespace) -> int:
+    from pytest_kspec.storage.read import reports
+
+    if len(args.words) != 1:
+        raise UsageError("one run is to be named.", where="kspec history get")
+    for document in reports(store, args.words[0]):
+        say_json(document)
+    return 0
+
+
+def _prune(store: Store, args: argparse.Namespace) -> int:
+    from pytest_kspec.storage.prune import prune
+
+    if not args.keep and args.keep_runs < 1:
+        raise UsageError(
+            "nothing says what is kept.",
+            where="kspec history prune",
+            fix="Give --keep 90d, --keep-runs N, or both.",
+        )
+    since = moment(args.keep, option="--keep") if args.keep else ""
+    done = prune(store, since=since, newest=args.keep_runs, dry_run=args.dry_run)
+    if args.output == "json":
+        _json(
+            {"runs": list(done.runs), "kept": done.kept, "findings": done.findings, "reports": done.reports}
+        )
+    else:
+        say(_pruned(done, args.dry_run))
+    return 0
+
+
+def _pruned(done: Pruned, dry_run: bool) -> str:
+    from pytest_kspec.reports.shared.text import plural
+
+    would = "would delete" if dry_run else "deleted"
+    what = [plural(len(done.runs), "run"), plural(done.findings, "finding"), plural(done.reports, "report")]
+    return f"{would} {what[0]}, {what[1]} that only they had, {what[2]}; {done.kept:,} kept"
+
+
+def _show(store: Store, args: argparse.Namespace) -> int:
+    from pytest_kspec.storage import read
+
+    since = moment(args.since, option="--since") if args.since else ""
+    query: Query = read.Query(args.cluster, args.spec, since)
+    if args.check:
+        checks = read.check_trend(store, args.check, query)
+        _print(checks, args, "CheckTrend", lambda: _check_rows(checks))
+    elif args.findings:
+        found = read.findings(store, query)
+        _print(found, args, "FindingHistory", lambda: _finding_rows(found))
+    else:
+        points = read.trend(store, query)
+        if args.framework:
+            args.framework = _framework(points, args.framework)
+            points = tuple(p for p in points if any(f.id == args.framework for f in p.frameworks))
+        _print(points, args, "Trend", lambda: _trend_rows(points, args.framework))
+    return 0
+
+
+def _framework(points: tuple[TrendPoint, ...], name: str) -> str:
+    """The id under which results have it: as given, or of the built-in framework of this name. Notes others."""
+    from pytest_kspec.frameworks.catalogue import find_catalogue
+
+    there = {framework.id for point in points for framework in point.frameworks}
+    if name not in there and (catalogue := find_catalogue(name)) is not None:
+        name = catalogue.id
+    if there and name not in there:
+        note(f"The results have: {', '.join(sorted(there))}.")
+    return name
+
+
+def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: Any) -> None:
+    if args.output == "json":
+        wires = [point.to_wire() for point in points]
+        _json({"apiVersion": "kspec.io/v1alpha1", "kind": kind, "points": wires})
+    elif points:
+        for row in rows():
+            say(row)
+    else:
+        note("The store has nothing of this.")
+
+
+def _json(document: Any) -> None:
+    from pytest_kspec.reports.json import pretty
+
+    say_json(pretty(document))
+
+
+def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
+    for name, spec, some in _by_subject(points):
+        yield from _head(name, f"{spec}, {framework}" if framework else spec)
+        before: float | None = None
+        for point in some:
+            score, more = point.score, ""
+            if framework:
+                chosen = next(f for f in point.frameworks if f.id == framework)
+                score, more = chosen.score, f"{chosen.coverage:.1f} % of the controls evaluated"
+            else:
+                counts = (
+                    (point.errors, "errors" if point.errors != 1 else "error"),
+                    (point.failed, "failed"),
+                    (point.findings, "finding" if point.findings == 1 else "findings"),
+                    (point.known, "known"),
+                    (point.exempt, "exempted"),
+                )
+                more = " · ".join(f"{count:,} {word}" for count, word in counts if count)
+            yield f"   {_minute(point.finished_at)}  {_score(score, before):<9}  {_fit(more, 33)}".rstrip()
+            before = score if score is not None else before
+
+
+def _by_subject(points: Sequence[_Point]) -> Iterator[tuple[str, str, list[_Point]]]:
+    """Name of the cluster, specification and points, oldest first; a cluster is its identity, not its name."""
+    from pytest_kspec.results.identity import labels
+
+    names = labels((point.cluster_id, point.cluster) for point in points)
+    ordered = sorted(points, key=lambda p: (names[p.cluster_id], p.spec, p.finished_at, p.run))
+    for (cluster_id, spec), some in groupby(ordered, key=lambda p: (p.cluster_id, p.spec)):
+        yield names[cluster_id], spec, list(some)
+
+
+def _score(score: float | None, before: float | None) -> str:
+    if score is None:
+        return "  none"
+    moved = f" {_TRENDS[score > before]}" if before is not None and score != before else ""
+    return f"{score:6.1f}{moved}"
+
+
+def _check_rows(points: tuple[CheckPoint, ...]) -> Any:
+    for name, spec, some in _by_subject(points):
+        yield from _head(name, spec)
+        for point in some:
+            counts = (
+                (point.findings, "finding" if point.findings == 1 else "findings"),
+                (point.known, "known"),
+                (point.exempt, "exempted"),
+            )
+            more = " · ".join(f"{count:,} {word}" for count, word in counts if count)
+            yield f"   {_minute(point.finished_at)}  {point.verdict:<5}  {more}".rstrip()
+
+
+def _finding_rows(found: tuple[StoredFinding, ...]) -> Any:
+    from pytest_kspec.results.identity import labels
+
+    names = labels((finding.cluster_id, finding.cluster) for finding in found)
+    for there, some in groupby(found, key=lambda f: f.state.is_there):
+        yield style(_FATES[there], "bold")
+        for finding in some:
+            days = f"{finding.first_seen[:10]} – {(finding.resolved_at or finding.last_seen)[:10]}"
+            state = finding.state.value
+            known = f" ({state})" if state in ("known", "exempt") else ""
+            yield f"   {days}  {finding.severity:<8}  {_fit(names[finding.cluster_id], 39)}"
+            yield f"      {_fit(f'{finding.check}{known}', 6)}"
+            yield f"      {_fit(finding.what, 6)}"
+            if finding.reason:
+                yield f"      {_fit(finding.reason, 6)}"
+
+
+def _head(cluster: str, about: str) -> Any:
+    yield style(f"── {_fit(f'{cluster} · {about}', 3)}", "bold")
+
+
+def _fit(text: str, indent: int) -> str:
+    from pytest_kspec.reports.shared.text import elide, printable
+
+    return elide(printable(text), width() - indent)
+
+
+def _minute(rfc3339: str) -> str:
+    return f"{rfc3339[:10]} {rfc3339[11:16]}"
+
+
+def moment(text: str, *, option: str) -> str:
+    """`90d`, `12h` ago, or a date or time, as RFC 3339 in UTC. Raises UsageError."""
+    age = re.fullmatch(r"(\d{1,6})([dh])", text)
+    try:
+        if age:
+            at = datetime.now(UTC) - timedelta(**{{"d": "days", "h": "hours"}[age[2]]: int(age[1])})
+        else:
+            at = datetime.fromisoformat(text)
+            at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"'{text}' is no age and no time.", where=option, fix="Write 90d, 12h or 2026-11-30."
+        ) from error
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,252 @@
+"""`kspec scan`: the run that `pytest --kspec-spec` makes, without knowing pytest.
+
+There is one way to run a check, so this starts pytest; only its output is replaced by our report, its
+configuration files are left aside, and its exit codes are translated.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.output import fail, note, say, style
+from pytest_kspec.cli.reporting import read_targets, show, write_all
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, KspecError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_kspec.cli.scan_run import Outcome
+    from pytest_kspec.publish.targets import ClusterTarget
+    from pytest_kspec.reports.writer import Target
+    from pytest_kspec.results.result import ScanResult
+
+DESCRIPTION = """\
+Check clusters against specifications and say what is not as asked for: which object, which field,
+what it is, what it should be, and how to fix it. A cluster is a kubeconfig context, a snapshot
+('kspec snapshot'), or a file or folder of manifests ('-' reads them from standard input).
+A specification is a file, a folder, or 'cr:NAME' for a ClusterSpecification of the cluster.
+
+Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated, or
+nothing at all; 4 the specification or the command line is wrong."""
+
+EXAMPLES = """
+kspec scan --template security-baseline --cluster eu
+kspec scan prod.yaml --cluster eu --cluster us --report html:report.html
+kustomize build overlays/prod | kspec scan prod.yaml --cluster -
+kspec scan prod.yaml --cluster all -q
+kspec scan specs/ --cluster all -n 4 -o json > scan.json
+"""
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    arguments.add_specs(parser)
+    parser.add_argument(
+        "--template",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a built-in template with its defaults, in place of a specification: security-baseline or "
+        "compliance-strict; may be repeated",
+    )
+    parser.add_argument(
+        "--cluster",
+        action="append",
+        default=[],
+        metavar="REF",
+        help='kubeconfig context, path of a snapshot or of manifests, "in-cluster", or "all" (every '
+        "context); may be repeated (default: the specification's clusterRef, else the current context)",
+    )
+    arguments.add_kubeconfig(parser)
+    arguments.add_checks(parser)
+    arguments.add_exemptions(parser)
+    parser.add_argument(
+        "--fail-on",
+        metavar="LEVEL",
+        help="low (default), medium, high or critical: findings below it do not fail the scan",
+    )
+    parser.add_argument(
+        "--check-timeout",
+        metavar="SECONDS",
+        help="time limit of each check: one that takes longer is an error, and the others go on (default: 900; "
+        "0: none)",
+    )
+    arguments.add_allow_empty(parser)
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="known findings: they are shown, and only what is new fails "
+        "('kspec report --update-baseline FILE' writes it)",
+    )
+    parser.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        metavar="FORMAT:PATH",
+        help="write a report: csv, html, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each cluster: "
+        "cr, cr:NAMESPACE or policyreport; may be repeated",
+    )
+    arguments.add_store(parser, "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
+    parser.add_argument(
+        "--store-reports",
+        metavar="PLACE",
+        default="",
+        help="keep the full reports too: a folder, or s3://BUCKET/PREFIX",
+    )
+    parser.add_argument(
+        "--run-by",
+        metavar="TEXT",
+        help='who runs the scan, for the reports ("" for nobody; default: $KSPEC_RUN_BY, else the address '
+        "of the CI job, else user@host)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        default="text",
+        help="what to print: text (default) or a report format such as json",
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print a line for each cluster: its verdict, score, counts and worst finding",
+    )
+    parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
+    parser.add_argument(
+        "-k", metavar="EXPR", default="", help="only requirements whose id matches, as in pytest -k"
+    )
+    parser.add_argument(
+        "-n", metavar="WORKERS", default="", help='processes to use, a number or "auto" (needs pytest-xdist)'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan, print, write reports, translate the exit code."""
+    args.spec += [f"template:{name}" for name in args.template]
+    specs = arguments.read_specs(args)
+    targets, in_clusters = _targets(args)
+    if args.n and "-" in args.cluster:
+        raise UsageError("standard input can be read by one process only.", where="-n", fix="Leave out -n.")
+    _check_store(args)
+    from pytest_kspec.cli.scan_run import run_pytest
+
+    outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
+    if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
+        outcome.errors += _report(outcome.result, targets, in_clusters, args)
+        outcome.errors += _keep(outcome.result, args)
+        outcome.errors += arguments.empty_problems(outcome.result, args)
+    for line in outcome.errors:
+        note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
+    return _exit_code(outcome, args.k)
+
+
+def _targets(args: argparse.Namespace) -> tuple[tuple[Target, ...], tuple[ClusterTarget, ...]]:
+    """What to write, standard output included, and what goes into clusters. Raises UsageError before anything runs."""
+    from pytest_kspec.publish.targets import FORMATS, split
+
+    in_clusters, texts = split(args.report, "--report")
+    if args.output != "text":
+        if args.quiet:
+            raise UsageError(
+                f"this prints text, not {args.output}.", where="-q", fix="Leave one of them out."
+            )
+        texts.append(f"{args.output}:-")
+    return read_targets(texts, "--report", FORMATS), in_clusters
+
+
+def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
+    words: list[str] = []
+    for option, values in (
+        ("spec", specs),
+        ("cluster", args.cluster),
+        ("checks", args.checks),
+        ("exemptions", args.exemptions),
+        ("kubeconfig", [args.kubeconfig] if args.kubeconfig else []),
+        ("fail-on", [args.fail_on] if args.fail_on else []),
+        ("check-timeout", [args.check_timeout] if args.check_timeout else []),
+        ("baseline", [args.baseline] if args.baseline else []),
+        ("run-by", [args.run_by] if args.run_by is not None else []),
+    ):
+        words += [f"--kspec-{option}={value}" for value in values]
+    if args.allow_empty:
+        words.append("--kspec-allow-empty")
+    if args.k:
+        words += ["-k", args.k]
+    if args.n:
+        words += ["-n", args.n, "--dist=loadscope"]
+    return words
+
+
+def _report(
+    result: ScanResult,
+    targets: tuple[Target, ...],
+    in_clusters: tuple[ClusterTarget, ...],
+    args: argparse.Namespace,
+) -> list[str]:
+    """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
+    written, problems = write_all(result, targets)
+    if in_clusters:
+        from pytest_kspec.publish import customresources as clusterreports
+
+        done, failed = clusterreports.write(result, in_clusters, targets, args.kubeconfig)
+        written += done
+        problems += [line.replace("--kspec-", "--") for line in failed]
+    if not any(target.path == "-" for target in targets):
+        try:
+            show(result, brief=args.quiet)
+            for text in written:
+                say(text)
+        except KspecError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _check_store(args: argparse.Namespace) -> None:
+    if args.store_reports and not args.store:
+        raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
+    if args.store:
+        from pytest_kspec.publish.store import check_store
+
+        check_store(args.store, args.store_reports, option="--store")
+
+
+def _keep(result: ScanResult, args: argparse.Namespace) -> list[str]:
+    """Put the result into the store. Returns what went wrong."""
+    if not args.store:
+        return []
+    from pytest_kspec.publish.store import keep
+
+    try:
+        line = keep(result, args.store, args.store_reports, option="--store")
+    except KspecError as error:
+        return [str(error)]
+    (say if args.output == "text" else note)(line)
+    return []
+
+
+def _exit_code(outcome: Outcome, selected: str) -> int:
+    """The contract's exit codes: what could not be evaluated weighs more than findings."""
+    from pytest_kspec.cli.scan_run import ExitCode
+
+    if outcome.interrupted:
+        return INTERRUPTED
+    if outcome.status == ExitCode.USAGE_ERROR:
+        return EXIT_USAGE
+    result = outcome.result
+    if result is None or not any(cluster.checks for cluster in result.clusters):
+        if outcome.status == ExitCode.NO_TESTS_COLLECTED:
+            what = (
+                f"no requirement matches -k '{selected}'."
+                if selected
+                else "nothing in the specification asks for a check."
+            )
+            return fail(UsageError(what, fix="'kspec validate SPEC' counts the requirements."))
+        return EXIT_NOT_EVALUATED
+    if result.summary.errors or outcome.errors or outcome.status not in (ExitCode.OK, ExitCode.TESTS_FAILED):
+        return EXIT_NOT_EVALUATED
+    return EXIT_FINDINGS if outcome.status == ExitCode.TESTS_FAILED else 0

@@ -1,0 +1,1 @@
+"""The API server: kubeconfig, authentication, HTTP, discovery."""

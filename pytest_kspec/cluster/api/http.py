@@ -1,0 +1,274 @@
+"""Requests to one API server: raw bytes, bounded in time and size, errors in the terms of the scan.
+
+Connection errors, timeouts, 429 and 5xx are tried again by the rules of urllib3's `Retry`, with `Retry-After` honoured
+up to a bound. A request that must not arrive twice is tried again only where the server surely did nothing.
+When the server cannot be reached at all, or the cluster has used up its time, later requests fail at once: a dead
+cluster must not cost a minute for each kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+)
+
+import pytest_kspec
+from pytest_kspec.cluster.api import auth
+from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body
+from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
+from pytest_kspec.cluster.objects import refusals
+from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
+from pytest_kspec.errors import KspecError, SourceUnavailable, Unreachable
+
+JSON = "application/json"
+_LONGEST_MESSAGE = 256
+_USER = re.compile(r"//[^/\s@]*@")
+_USER_AGENT = f"pytest-kspec/{pytest_kspec.__version__}"
+
+
+class Answer(NamedTuple):
+    """A response. message: what the server said about an error, capped. warnings: its `Warning` headers."""
+
+    status: int
+    content_type: str
+    body: bytes
+    warnings: tuple[str, ...] = ()
+
+    def json(self) -> bytes:
+        """The body, where it is said to be JSON. Raises Wrong."""
+        if problem := media_type_problem(self.content_type):
+            raise Wrong(problem)
+        return self.body
+
+    @property
+    def message(self) -> str:
+        """`Status.message`, or "" where the body is none."""
+        try:
+            data = json.loads(self.body[: 1 << 16])
+        except (ValueError, RecursionError):
+            return ""
+        text = data.get("message") if isinstance(data, dict) and data.get("kind") == "Status" else None
+        line = " ".join(text.split()) if isinstance(text, str) else ""
+        return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+UNKNOWN_FIELD = b"failed to create typed patch object"
+"""What an API server says, with HTTP 500, to a server-side apply of a field that it does not know."""
+
+
+class Connection:
+    """One context's API server."""
+
+    def __init__(
+        self,
+        context: str,
+        *,
+        kubeconfig: str | None = None,
+        in_cluster: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._context = context
+        self._kubeconfig = kubeconfig
+        self._in_cluster = in_cluster
+        self._limits = limits
+        self._access: auth.Access | None = None
+        self._client: Any = None
+        self._dead: SourceUnavailable | None = None
+        self._meter = Meter()
+        self._cluster = Allowance("this cluster", limits.cluster_s, limits.cluster_bytes)
+        self._list: Allowance | None = None
+        common: dict[str, Any] = {
+            "total": limits.retries,
+            "allowed_methods": None,  # any: which requests may be repeated is said by the caller
+            "backoff_factor": limits.backoff_s,
+        }
+        self._repeat = urllib3.Retry(status_forcelist=[429, 500, 502, 503, 504], **common)
+        self._once = urllib3.Retry(status_forcelist=[429], read=0, other=0, **common)
+
+    def access(self) -> auth.Access:
+        """Where to and as whom; credentials are loaded at the first use. Raises AccessDenied, SourceUnavailable."""
+        if self._access is None:
+            self._access = auth.connect(
+                self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster
+            )
+            bind(self._access.pool, self._meter)
+        return self._access
+
+    def client(self) -> Any:
+        """The official `ApiClient` on the same connections."""
+        if self._client is None:
+            from pytest_kspec.cluster.api.official import make_client
+
+            self._client = make_client(self.access(), _USER_AGENT)
+        return self._client
+
+    @contextlib.contextmanager
+    def one_list(self, what: str) -> Iterator[None]:
+        """The requests within are one list: bounded as a whole. what: its name in errors.
+
+        Raises SourceUnavailable where the bound was met, also if whoever read the list went on without a part of it.
+        """
+        allowed = self._list = Allowance(what, self._limits.list_s, self._limits.list_bytes)
+        try:
+            yield
+        finally:
+            self._list = None
+        if problem := allowed.problem():
+            raise self._exceeded(problem)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = JSON) -> Answer:
+        """One GET; a 401 is tried once more with credentials loaded anew. Raises SourceUnavailable,
+        AccessDenied.
+        """
+        return self.send("GET", path, query, accept=accept)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        repeatable: bool = True,
+        more: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request, as `get`, with `more` headers. repeatable: sending it twice does the same as sending it once; if
+        not, it is tried again only after 429, after 503 with `Retry-After`, and where no connection came about.
+        """
+        sent = (method, path, query, body, content_type, accept, repeatable, more)
+        answer = self._send(*sent)
+        if answer.status == 401:
+            self.close()
+            answer = self._send(*sent)
+        return answer
+
+    def close(self) -> None:
+        """Close connections; the next request opens new ones."""
+        if self._access is not None:
+            self._access.close()
+        self._access = self._client = None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        accept: str,
+        repeatable: bool,
+        more: Mapping[str, str] | None,
+    ) -> Answer:
+        if self._dead is not None:
+            raise type(self._dead)(self._dead.what, where=self._dead.where, fix=self._dead.fix)
+        access = self.access()
+        headers = {"Accept": accept, "User-Agent": _USER_AGENT}
+        headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
+        if body is not None:
+            headers["Content-Type"] = content_type
+        headers |= more or {}
+        target = f"{path}?{urlencode(query)}" if query else path
+        retry = self._repeat if repeatable else self._once
+        try:
+            while True:
+                try:
+                    answer, retry_after = self._attempt(access, method, target, body, headers)
+                    if answer.status == 500 and UNKNOWN_FIELD in answer.body:
+                        return answer  # no patience helps
+                    if not retry.is_retry(method, answer.status, bool(retry_after)):
+                        return answer
+                    if not retry.total:
+                        return answer
+                    retry = retry.increment(method, target)
+                except HTTPError as error:
+                    retry, retry_after = retry.increment(method, target, error=error), ""
+                self._wait(retry, retry_after)
+        except Exceeded as error:
+            raise self._exceeded(error) from None
+        except (HTTPError, OSError, ValueError) as error:
+            raise self._unavailable(error) from error
+        except KspecError:
+            raise
+        except Exception as error:  # whatever the libraries raise, it is this cluster's alone
+            raise refusals.error_of(error, self._context) from error
+
+    def _attempt(
+        self, access: auth.Access, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[Answer, str]:
+        """The answer of one request, sent once, and its `Retry-After`. Raises Exceeded, HTTPError."""
+        limits = self._limits
+        allowed = Allowance("one answer", limits.request_s, limits.request_bytes)
+        charged = (allowed, self._list, self._cluster) if self._list else (allowed, self._cluster)
+        identified = access.headers(headers)  # which may run a plugin, with a bound of its own
+        with self._meter.measure(*charged), warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # the kubeconfig asks for it
+            left = self._meter.seconds_left()
+            response = access.pool.request(
+                method,
+                access.server + target,
+                body=body,
+                headers=identified,
+                timeout=urllib3.Timeout(
+                    connect=min(limits.connect_timeout_s, left), read=min(limits.read_timeout_s, left)
+                ),
+                retries=False,
+                redirect=False,  # another host would get the credentials
+                preload_content=False,
+            )
+            answer = Answer(
+                response.status,
+                response.headers.get("Content-Type", ""),
+                read_body(response, self._meter),
+                tuple(response.headers.getlist("Warning")),
+            )
+        return answer, response.headers.get("Retry-After", "")
+
+    def _wait(self, retry: urllib3.Retry, retry_after: str) -> None:
+        """Raises Exceeded at once where the wait would be longer than what is left."""
+        seconds = retry.get_backoff_time()
+        if retry_after:
+            # What is no time counts as if nothing were said.
+            with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
+                seconds = retry.parse_retry_after(retry_after) or seconds
+        with self._meter.measure(*((self._list, self._cluster) if self._list else (self._cluster,))):
+            seconds = min(seconds, self._limits.retry_after_max_s)
+            time.sleep(min(seconds, self._meter.seconds_left()))
+
+    def _exceeded(self, error: Exceeded) -> SourceUnavailable:
+        made = SourceUnavailable(f"the API server was given up: {error}.", where=self._context)
+        if self._cluster.problem():
+            self._dead = made = Unreachable(made.what, where=made.where)
+        return made
+
+    def _unavailable(self, error: Exception) -> SourceUnavailable:
+        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        # A ValueError's text may hold the header that is wrong, and so the token; a URL the proxy's password.
+        known = isinstance(reason, HTTPError | OSError)
+        text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request cannot be made"
+        # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
+        text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
+        text += ")" * (text.count("(") - text.count(")"))
+        made: SourceUnavailable = SourceUnavailable(
+            f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
+            where=self._context,
+            fix="Is the cluster up, and reachable from here?",
+        )
+        if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+            self._dead = made = Unreachable(made.what, where=made.where, fix=made.fix)
+        return made

@@ -1,0 +1,1 @@
+"""Each kind listed once, and held for all checks."""

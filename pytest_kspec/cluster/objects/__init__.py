@@ -1,0 +1,1 @@
+"""From bytes to objects: answers, documents, shapes of pods."""

@@ -1,0 +1,266 @@
+"""Pods of one template are decoded once: their specs are equal but for the node and the token volume's
+random suffix.
+
+The key of a pod spec is its raw JSON, with those parts taken out. A part is taken out only where the
+decoded spec proves that it is what it seems (`nodeName`, and the same name in a DaemonSet pod's affinity;
+names of volumes and of their mounts), so two pods share a shape exactly if their specs are equal but for
+these parts. The proof is made once for each key: equal keys are equal JSON around the parts, so it holds
+for all of them.
+
+Lists are sorted by name, so the pods of a template follow each other: the text between the parts of the last
+shape is compared first, which costs a tenth of making a key.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.cluster.objects.specs import Specs
+from pytest_kspec.errors import Malformed
+from pytest_kspec.kube.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
+
+_NODE_NAME = b'"nodeName"'
+_NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
+_TOKEN = b'"kube-api-access-'
+_TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
+_NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
+_MARKS = re.compile(rb"([\x00\x01])")
+_PROOF = secrets.token_hex(
+    16
+)  # stands for the parts while a key is proven; nothing in a cluster can equal it
+_NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
+
+# What to take out, best first: every mention of the node's name, the token volume's name.
+_ROUNDS = ((True, True), (True, False), (False, True), (False, False))
+
+_NO_ANNOTATIONS: Mapping[str, str] = {}
+
+
+class _Around:
+    """A pod spec's text around the parts that were taken out of it, to find the next pods of its template."""
+
+    __slots__ = ("_pieces", "_security", "shape")
+
+    def __init__(self, normal: bytes, security: tuple[tuple[str, Any], ...], shape: PodShape) -> None:
+        """`normal`: the spec with marks in place of its parts."""
+        # The quotes and the constant beginning of a token's name belong to the text around.
+        quoted = normal.replace(_TOKEN_MARK, _TOKEN + b'\x01"').replace(_NODE_MARK, b'"\x00"')
+        *pieces, last = _MARKS.split(quoted)
+        self._pieces = [
+            (piece, mark == b"\x01") for piece, mark in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+        self._pieces.append((last, False))
+        self._security = security
+        self.shape = shape
+
+    def fits(self, spec: bytes, security: tuple[tuple[str, Any], ...]) -> bool:
+        """Whether this spec differs in the parts only, and has one node and one token in all their places."""
+        if security != self._security:
+            return False
+        at = 0
+        node = token = b""
+        last = len(self._pieces) - 1
+        for index, (piece, is_token) in enumerate(self._pieces):
+            if not spec.startswith(piece, at):
+                return False
+            at += len(piece)
+            if index == last:
+                return at == len(spec)
+            end = at + 5 if is_token else spec.find(b'"', at)
+            part = spec[at:end]
+            if is_token:
+                if part != token:
+                    if token or not part.isalnum():
+                        return False
+                    token = part
+            elif part != node:
+                if node or not part or b"\\" in part:
+                    return False
+                node = part
+            at = end
+        return False
+
+
+class Shapes:
+    """All distinct pod specs of one inventory; of an endless stream, those seen first are forgotten.
+
+    limit: how many keys, and how many bytes of pod specs, are remembered; None for all
+    """
+
+    def __init__(self, limit: tuple[int, int] | None = None) -> None:
+        self._by_key: dict[Any, PodShape | None] = {}
+        self._limit = limit
+        # Of a stream, nothing may be kept for longer than the shapes.
+        self._specs = Specs() if limit is None else None
+        self._pool: dict[Hashable, Hashable] | None = {} if limit is None else None
+        self._bytes = 0
+        self._last: _Around | None = None
+        # Those of the pod before: kept once where they are equal, so often the same.
+        self._annotations: Mapping[str, Any] = _NO_ANNOTATIONS
+        self._security: tuple[tuple[str, Any], ...] = ()
+
+    def __len__(self) -> int:
+        return sum(1 for shape in self._by_key.values() if shape is not None)
+
+    def shape(self, spec: bytes, annotations: Mapping[str, Any] = _NO_ANNOTATIONS) -> PodShape:
+        """The shape of a pod with this spec (raw JSON) and these annotations (of the pod).
+
+        Raises msgspec.DecodeError, RecursionError or UnicodeDecodeError where the JSON is broken.
+        """
+        if annotations is self._annotations:
+            security = self._security
+        else:
+            security = security_annotations(annotations) if annotations else ()
+            self._annotations, self._security = annotations, security
+        if self._last is not None and self._last.fits(spec, security):
+            return self._last.shape
+        key: Any
+        for node, token in _ROUNDS:
+            parts = _parts(spec, node, token)
+            normal = spec
+            for part, mark, _ in parts:
+                normal = normal.replace(part, mark)
+            text = normal if self._limit else sha256(normal).digest()  # a twentieth of the memory
+            key = (text, security) if security else text
+            if key in self._by_key:
+                shape = self._by_key[key]
+                if shape is not None:
+                    if self._limit is None:  # a stream of admission requests is in no order
+                        self._last = _Around(normal, security, shape)
+                    return shape
+                continue  # known to be unprovable
+            if parts and not _proven(spec, parts):
+                self._keep(key, None, len(normal))
+                continue
+            data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
+            if isinstance(data, dict):
+                shape = PodShape(data, dict(security), _lacking(data))
+                shape.pool = self._pool
+            else:
+                shape = PodShape({}, dict(security), malformed=(("spec", data),))
+            self._keep(key, shape, len(normal))
+            self._last = _Around(normal, security, shape)
+            return shape
+        raise AssertionError("unreachable: nothing is taken out in the last round")
+
+    def _keep(self, key: Any, shape: PodShape | None, size: int) -> None:
+        if self._limit is not None:
+            keys, total = self._limit
+            while self._by_key and (len(self._by_key) >= keys or self._bytes + size > total):
+                oldest = next(iter(self._by_key))
+                del self._by_key[oldest]
+                self._bytes -= len(oldest[0] if isinstance(oldest, tuple) else oldest)
+            self._bytes += size
+        self._by_key[key] = shape
+
+
+def _lacking(spec: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What is wrong with a pod spec without containers, which no API server accepts: rules about containers would
+    find nothing in it.
+    """
+    if spec.get("containers", []) not in (None, []):
+        return ()
+    what = (
+        "is missing" if "containers" not in spec else "is null" if spec["containers"] is None else "is empty"
+    )
+    return (("spec.containers", Malformed(f"spec.containers {what}; Kubernetes requires a container there")),)
+
+
+def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Those that security rules read, sorted."""
+    return tuple(
+        sorted(
+            (name, value)
+            for name, value in annotations.items()
+            if name == SECURITY_ANNOTATION or name.startswith(SECURITY_PREFIXES)
+        )
+    )
+
+
+def may_have_security(annotations: bytes) -> bool:
+    """Whether JSON may hold annotations that security rules read."""
+    return (
+        b"alpha.kubernetes.io/" in annotations
+        or b"beta.kubernetes.io/" in annotations
+        or b"\\" in annotations
+    )
+
+
+_Part = tuple[bytes, bytes, str]
+
+
+def _parts(spec: bytes, node: bool, token: bool) -> list[_Part]:
+    """(JSON text to take out, mark in the key, text that stands for it in the proof)."""
+    parts = []
+    if node:
+        at = spec.find(_NODE_NAME)
+        if at >= 0 and (found := _NODE_VALUE.match(spec, at)):
+            parts.append((found.group(1), _NODE_MARK, _NODE_PROOF))
+    if token:
+        at = spec.find(_TOKEN)
+        if at >= 0:
+            name = spec[at : at + _TOKEN_LENGTH]
+            if name.endswith(b'"') and name[len(_TOKEN) : -1].isalnum():
+                parts.append((name, _TOKEN_MARK, _TOKEN_PROOF))
+    return parts
+
+
+def _proven(spec: bytes, parts: list[_Part]) -> bool:
+    """Whether every mention of a part is what it may be: the pod's own node, or the name of a volume and
+    its mounts.
+    """
+    marked = spec
+    expected: Counter[str] = Counter()
+    for part, _, proof in parts:
+        expected[proof] = marked.count(part)
+        marked = marked.replace(part, b'"%s"' % proof.encode())
+    try:
+        data = msgspec.json.decode(marked)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    if not isinstance(data, dict):
+        return False
+    found = Counter(text for text in _volume_names(data) if text == _TOKEN_PROOF)
+    found.update(text for text in _node_names(data) if text == _NODE_PROOF)
+    return found == expected
+
+
+def _node_names(spec: dict[str, Any]) -> Iterator[Any]:
+    """`nodeName`, and the node that a DaemonSet's pod is bound to in its affinity."""
+    yield spec.get("nodeName")
+    value: Any = spec
+    for key in (
+        "affinity",
+        "nodeAffinity",
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "nodeSelectorTerms",
+    ):
+        value = value.get(key) if isinstance(value, dict) else None
+    for term in _maps(value):
+        for field in _maps(term.get("matchFields")):
+            values = field.get("values")
+            if field.get("key") == "metadata.name" and isinstance(values, list):
+                yield from values
+
+
+def _volume_names(spec: dict[str, Any]) -> Iterator[Any]:
+    yield from _names(spec.get("volumes"))
+    for list_name in CONTAINER_LISTS:
+        containers = spec.get(list_name)
+        for container in _maps(containers):
+            yield from _names(container.get("volumeMounts"))
+
+
+def _names(items: Any) -> Iterator[Any]:
+    return (item.get("name") for item in _maps(items))
+
+
+def _maps(items: Any) -> Iterator[dict[str, Any]]:
+    return (item for item in items if isinstance(item, dict)) if isinstance(items, list) else iter(())

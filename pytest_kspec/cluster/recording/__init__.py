@@ -1,0 +1,1 @@
+"""Snapshots: recording a cluster, and comparing two."""

@@ -1,0 +1,286 @@
+"""Which files of a folder may hold Kubernetes objects, and what is said of the others.
+
+Folders of real repositories hold charts, overlays, CI files and settings of tools beside manifests. What holds no
+object is listed, never an error; what is meant to be a manifest and cannot be read is an error, as everywhere else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+from pytest_kspec.cluster.objects.answers import Buffer
+from pytest_kspec.cluster.objects.kinds import builtin_types
+from pytest_kspec.cluster.objects.yamldocs import yaml_documents
+from pytest_kspec.errors import SourceError, SourceUnavailable
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MAX_FILES = 50_000
+MAX_STREAM_BYTES = 1 << 30
+"""Of a pipe, whose size nobody knows before it ends."""
+NAMES_SHOWN = 8
+
+_MMAP_FROM = 1 << 20
+_SKIPPED_FOLDERS = frozenset({"node_modules"})
+_NEVER_LISTED = frozenset({".git"})
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_KUSTOMIZE = "kustomize.config.k8s.io"
+_CHART = "Chart.yaml"
+_TEMPLATE = re.compile(rb"\{\{")
+_API_VERSION = re.compile(rb"apiVersion")
+_KIND = re.compile(rb"kind")
+_UNUSUAL = re.compile(rb"[\\\x00]")  # a key may be written with escapes, or in UTF-16
+_KEYS_OF_MANIFEST = (
+    re.compile(rb"^[ \t\-{]*[\"']?apiVersion[\"']?[ \t]*:", re.MULTILINE),
+    re.compile(rb"^[ \t\-{]*[\"']?kind[\"']?[ \t]*:", re.MULTILINE),
+)
+_IN_JSON = (re.compile(rb"\"apiVersion\"\s*:"), re.compile(rb"\"kind\"\s*:"))
+
+
+class Note(NamedTuple):
+    """What of a folder was not evaluated. hides: objects may be there, or change what is."""
+
+    text: str
+    hides: bool = True
+
+
+@dataclass
+class Folder:
+    """What a folder of manifests holds.
+
+    files:    those that may hold objects, sorted
+    others:   files that hold none
+    skipped:  hidden files and folders, links to folders and node_modules: not searched
+    charts:   folders of Helm charts whose templates are not rendered
+    overlays: folders with a kustomization
+    patches:  files that a kustomization reads for another purpose than as objects
+    """
+
+    path: str
+    files: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    charts: set[str] = field(default_factory=set)
+    overlays: set[str] = field(default_factory=set)
+    patches: set[str] = field(default_factory=set)
+
+    def overlay_of(self, path: str) -> str:
+        """The folder of the kustomization that is nearest above a file, or ""."""
+        folder = os.path.dirname(path)
+        while folder not in self.overlays:
+            above = os.path.dirname(folder)
+            if above == folder or len(above) < len(self.path.rstrip(os.sep)):
+                return ""
+            folder = above
+        return folder
+
+    def leaves_out(self, path: str, raw: Buffer) -> bool:
+        """Whether a file holds no objects of its own; it is noted then."""
+        if path in self.patches or os.path.basename(path) in _KUSTOMIZATIONS:
+            return True
+        chart = _chart_of(path)
+        if chart and _TEMPLATE.search(raw):
+            self.charts.add(chart)
+            return True
+        big = len(raw) >= _MMAP_FROM  # too big to be parsed for nothing
+        if big and not _UNUSUAL.search(raw) and not (_API_VERSION.search(raw) and _KIND.search(raw)):
+            self.others.append(path)
+            return True
+        return False
+
+    def notes(self) -> Iterator[Note]:
+        """What was not evaluated, and what to do; one sentence or two for each reason."""
+        if self.charts:
+            charts = sorted(self.charts)
+            yield Note(
+                f"Helm charts are not rendered: {_few(charts)}. "
+                f"Run: helm template {charts[0]} | kspec scan SPEC --cluster -"
+            )
+        if self.overlays:
+            overlays = sorted(self.overlays)
+            are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
+            patches = f"; {len(self.patches)} {are} of theirs" if self.patches else ""
+            yield Note(
+                f"kustomizations are not built, so that what they change is not evaluated: {_few(overlays)}{patches}. "
+                f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"
+            )
+        if self.others:
+            are = "file holds" if len(self.others) == 1 else "files hold"
+            text = f"{len(self.others)} {are} no Kubernetes objects: {_few(self._short(self.others))}"
+            yield Note(text, hides=False)
+        if self.skipped:
+            yield Note(
+                f"not searched (hidden, linked folders, node_modules): {_few(self._short(self.skipped))}"
+            )
+
+    def _short(self, paths: Iterable[str]) -> list[str]:
+        return sorted(os.path.relpath(path, self.path) for path in paths)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
+
+
+def walk(path: str) -> Folder:
+    """The files below a folder. Links to files are followed, links to folders are not, as with kubectl.
+
+    Raises SourceUnavailable where a folder cannot be read, or holds more than MAX_FILES files.
+    """
+    found = Folder(path)
+
+    def fail(error: OSError) -> None:
+        raise unreadable(error, str(error.filename)) from error
+
+    for folder, folders, names in os.walk(path, onerror=fail):
+        kept = []
+        for name in sorted(folders):
+            below = os.path.join(folder, name)
+            if name.startswith(".") or name in _SKIPPED_FOLDERS or os.path.islink(below):
+                found.skipped += [below] if name not in _NEVER_LISTED else []
+            else:
+                kept.append(name)
+        folders[:] = kept
+        for name in names:
+            below = os.path.join(folder, name)
+            if name in _KUSTOMIZATIONS:
+                found.overlays.add(folder)
+                found.files.append(below)
+            elif name.lower().endswith(SUFFIXES):
+                (found.skipped if name.startswith(".") else found.files).append(below)
+        if len(found.files) > MAX_FILES:
+            raise SourceUnavailable(
+                f"the folder holds more than {MAX_FILES} YAML and JSON files.",
+                where=path,
+                fix="Name the folder of the manifests.",
+            )
+    _drop_links(found)
+    for file in found.files:
+        if os.path.basename(file) in _KUSTOMIZATIONS:
+            found.patches.update(_read_by(file))
+    return found
+
+
+def _drop_links(folder: Folder) -> None:
+    """Sort the files, and leave out links to files that are there themselves: one file is one file."""
+    links = [file for file in folder.files if os.path.islink(file)]
+    known = {os.path.realpath(file) for file in set(folder.files).difference(links)} if links else set()
+    again = set()
+    for link in sorted(links):
+        target = os.path.realpath(link)
+        if target in known:
+            again.add(link)
+        known.add(target)
+    folder.files = sorted(set(folder.files) - again)
+
+
+def _read_by(kustomization: str) -> Iterator[str]:
+    """Files that a kustomization reads as patches, transformers or data."""
+    try:
+        documents = [document.data for document in yaml_documents(bytes(read(kustomization)), kustomization)]
+    except SourceError:
+        return  # `leaves_out` leaves it to kustomize to say what is wrong
+    for data in documents:
+        for name in _names_in(data if isinstance(data, dict) else {}):
+            if isinstance(name, str) and "\n" not in name:
+                yield os.path.normpath(os.path.join(os.path.dirname(kustomization), name))
+
+
+def _names_in(data: dict[Any, Any]) -> Iterator[Any]:
+    for key in (
+        "patchesStrategicMerge",
+        "transformers",
+        "generators",
+        "validators",
+        "configurations",
+        "crds",
+    ):
+        yield from _list(data.get(key))
+    for key in ("patches", "patchesJson6902", "replacements"):
+        yield from (entry.get("path") for entry in _list(data.get(key)) if isinstance(entry, dict))
+    for key in ("configMapGenerator", "secretGenerator"):
+        for entry in _list(data.get(key)):
+            for name in _list(entry.get("files")) if isinstance(entry, dict) else ():
+                yield name.rpartition("=")[2] if isinstance(name, str) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _chart_of(path: str) -> str:
+    """The folder of the Helm chart that a file is a template of, or ""."""
+    parts = os.path.abspath(path).split(os.sep)
+    for index in range(len(parts) - 2, 0, -1):
+        if parts[index] == "templates" and os.path.exists(os.sep.join((*parts[:index], _CHART))):
+            chart = os.sep.join(parts[:index])
+            relative = os.path.relpath(chart)
+            return chart if relative.startswith("..") else relative
+    return ""
+
+
+def is_kustomization(api_version: str) -> bool:
+    """Whether an object is one of kustomize's own files, which no cluster knows."""
+    return api_version.partition("/")[0] == _KUSTOMIZE
+
+
+@cache
+def builtin_kinds() -> frozenset[str]:
+    """Kubernetes' own kinds, and the kind of any list."""
+    return frozenset((*(known.kind for known in builtin_types()), "List"))
+
+
+def is_object(data: Any) -> bool:
+    """Whether a document of a folder is meant to be a Kubernetes object, good or bad.
+
+    Chart.yaml has an apiVersion, files of other tools have a `kind` or `metadata`: two of these keys make an object.
+    """
+    if not isinstance(data, dict):
+        return False
+    kind = data.get("kind")
+    if isinstance(kind, str) and kind in builtin_kinds():
+        return True
+    return sum(data.get(key) is not None for key in ("apiVersion", "kind", "metadata", "spec", "items")) > 1
+
+
+def looks_like_manifest(raw: Buffer, *, json: bool) -> bool:
+    """Whether text that cannot be parsed was meant to be a manifest; of text in UTF-16 nobody can say."""
+    if b"\0" in bytes(raw[:4]) or bytes(raw[:2]) in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    return all(pattern.search(raw) for pattern in (_IN_JSON if json else _KEYS_OF_MANIFEST))
+
+
+def read(path: str, *, stream: bool = False) -> Buffer:
+    """The bytes of a file. stream: it may be a pipe. Raises SourceUnavailable."""
+    try:
+        if not stream and not stat.S_ISREG(os.stat(path).st_mode):
+            raise SourceUnavailable("this is neither a file nor a folder.", where=path)
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_size >= _MMAP_FROM:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            content = file.read(MAX_STREAM_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise unreadable(error, path) from error
+    return bounded(content, path)
+
+
+def bounded(content: bytes, path: str) -> bytes:
+    """What came from a pipe. Raises SourceUnavailable where it is too much."""
+    if len(content) > MAX_STREAM_BYTES:
+        raise SourceUnavailable(
+            f"more than {MAX_STREAM_BYTES >> 30} GiB came from a pipe.", where=path, fix="Save it to a file."
+        )
+    return content
+
+
+def unreadable(error: OSError | ValueError, path: str) -> SourceUnavailable:
+    """The error of the system, with the path."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SourceUnavailable(f"cannot be read: {reason}.", where=path)

@@ -1,0 +1,45 @@
+"""The seam between a cluster and everything else: a source serves kinds as pages of raw JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from pytest_kspec.kube.resources import ClusterInfo, ResourceType
+
+
+class Source(Protocol):
+    """A cluster as a source of resources. No I/O before the first method call; methods may be called from
+    one thread.
+
+    ref:  what the user wrote (context name, path)
+    name: cluster name in node ids and reports; known without I/O
+    kind: "live", "snapshot" or "manifests"
+    """
+
+    @property
+    def ref(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+    def info(self) -> ClusterInfo:
+        """Name, source kind, API server version, UID of kube-system. Raises SourceError."""
+        ...
+
+    def types(self) -> Sequence[ResourceType]:
+        """Every listable kind that is served, in the preferred version of its group. Raises SourceError."""
+        ...
+
+    def pages(self, resource_type: ResourceType) -> Iterator[bytes | memoryview]:
+        """The items of a list of this kind, in pages, each a JSON array or `null`; `continue` always followed.
+
+        The source knows what it asked for: a list of something else is its error. Secrets come as metadata only.
+        Raises AccessDenied, NotServed, SourceUnavailable, Malformed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        ...

@@ -1,0 +1,67 @@
+"""The cluster that the webhook serves, for its few questions and writes.
+
+Each thread has a connection of its own, made at the first use and made anew after the API server could not be
+reached: a connection remembers that for the rest of a scan, and a webhook runs for months.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
+from pytest_kspec.cluster.limits import MIB, Limits
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.sources.open import open_source
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.errors import SourceUnavailable, UsageError
+
+T = TypeVar("T")
+
+PATIENCE = Limits(
+    connect_timeout_s=3.0,
+    read_timeout_s=10.0,
+    retries=1,
+    backoff_s=0.2,
+    retry_after_max_s=5.0,
+    list_pages=100,
+    request_s=15.0,
+    list_s=30.0,
+    cluster_s=math.inf,  # a webhook runs for months
+    request_bytes=16 * MIB,
+    list_bytes=64 * MIB,
+    cluster_bytes=sys.maxsize,
+)
+"""For the few questions of a webhook: a cluster that does not answer soon must not occupy its threads."""
+
+
+class Access:
+    """ref: a kubeconfig context, or "in-cluster". Raises UsageError for what is no live cluster."""
+
+    def __init__(self, ref: str, kubeconfig: str | None = None) -> None:
+        source = open_source(ref, kubeconfig=kubeconfig)
+        if not isinstance(source, LiveSource):
+            raise UsageError("the webhook needs a live cluster.", where=ref, fix="Name a kubeconfig context.")
+        self.name = source.name
+        self._in_cluster = ref not in read_kubeconfig(kubeconfig).contexts
+        self._kubeconfig = kubeconfig
+        self._ref = ref
+        self._threads = threading.local()
+
+    def do(self, action: Callable[[Writer], T]) -> T:
+        """Do something with the cluster. Raises what `Writer` raises."""
+        writer: Writer | None = getattr(self._threads, "writer", None)
+        if writer is None:
+            source = LiveSource(
+                self._ref, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster, limits=PATIENCE
+            )
+            writer = self._threads.writer = Writer(source)
+        try:
+            return action(writer)
+        except SourceUnavailable:
+            writer.source.close()
+            self._threads.writer = None
+            raise

@@ -1,0 +1,104 @@
+"""What an API server says of somebody else: whose a token is (TokenReview), what a user may (SubjectAccessReview).
+
+And a token for a service account, from the caller's own credentials (TokenRequest). Nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.errors import AccessDenied, NotFound, SourceUnavailable
+
+AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io/v1", "authorization.k8s.io/v1"
+
+
+class User(msgspec.Struct, frozen=True):
+    """Who somebody is, as the API server says."""
+
+    username: str = ""
+    uid: str = ""
+    groups: list[str] = []
+    extra: dict[str, list[str]] = {}
+
+
+class _TokenStatus(msgspec.Struct):
+    authenticated: bool = False
+    user: User | None = None
+    audiences: list[str] = []
+
+
+class _AccessStatus(msgspec.Struct):
+    allowed: bool
+    denied: bool = False
+
+
+class _Token(msgspec.Struct):
+    token: str
+
+
+class _Answer(msgspec.Struct):
+    kind: str
+    status: msgspec.Raw
+
+
+def user_of(source: LiveSource, token: str, audiences: Sequence[str] = ()) -> User | None:
+    """Whose token this is; None: nobody's. audiences: for whom it must be made, () for the API server itself.
+
+    Raises AccessDenied, SourceUnavailable: then nothing is known.
+    """
+    spec: dict[str, Any] = {"token": token} | ({"audiences": list(audiences)} if audiences else {})
+    status = _ask(source, AUTHENTICATION, "TokenReview", "tokenreviews", spec, _TokenStatus)
+    if not status.authenticated or status.user is None or not status.user.username:
+        return None
+    # A server that knows nothing of audiences says nothing of them, and has not looked.
+    return status.user if not audiences or set(audiences) & set(status.audiences) else None
+
+
+def may_read(source: LiveSource, user: User, path: str) -> bool:
+    """Whether this user may `get` a path that is no resource. Raises AccessDenied, SourceUnavailable."""
+    spec = {
+        "user": user.username,
+        "uid": user.uid,
+        "groups": user.groups,
+        "extra": user.extra,
+        "nonResourceAttributes": {"path": path, "verb": "get"},
+    }
+    status = _ask(source, AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", spec, _AccessStatus)
+    return status.allowed and not status.denied
+
+
+def service_account_token(source: LiveSource, namespace: str, name: str, audience: str, seconds: int) -> str:
+    """A token of this service account that is good for `audience` only.
+
+    Raises AccessDenied, NotFound where there is no such account, SourceUnavailable.
+    """
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    spec = {"audiences": [audience], "expirationSeconds": seconds}
+    made: _Token = _post(source, path, AUTHENTICATION, "TokenRequest", spec, _Token)
+    return made.token
+
+
+def _ask(source: LiveSource, api_version: str, kind: str, plural: str, spec: Any, form: type[Any]) -> Any:
+    return _post(source, f"/apis/{api_version}/{plural}", api_version, kind, spec, form)
+
+
+def _post(source: LiveSource, path: str, api_version: str, kind: str, spec: Any, form: type[Any]) -> Any:
+    body = msgspec.json.encode({"apiVersion": api_version, "kind": kind, "spec": spec})
+    answer = source.connection.send("POST", path, body=body)
+    if answer.status in (401, 403):
+        raise AccessDenied(f"a {kind} is refused ({answer.status}).", where=source.name)
+    if answer.status == 404:
+        raise NotFound(f"there is no {path}.", where=source.name)
+    try:
+        if answer.status not in (200, 201):
+            raise SourceUnavailable(f"a {kind} was answered with {answer.status}.", where=source.name)
+        found = msgspec.json.decode(answer.body, type=_Answer)
+        if found.kind != kind:
+            raise SourceUnavailable(f"a {kind} was answered with another kind.", where=source.name)
+        return msgspec.json.decode(found.status, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SourceUnavailable(f"the answer to a {kind} cannot be read.", where=source.name) from error

@@ -1,0 +1,1 @@
+"""The fields of the custom resources, as pydantic models."""

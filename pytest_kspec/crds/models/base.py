@@ -1,0 +1,80 @@
+"""What the custom resources of group kspec.io share: references, conditions, scalar types of their statuses."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from pytest_kspec.spec.base import Count, SpecModel, Text
+
+
+def _timestamp(value: str) -> str:
+    if not _TIMESTAMP.fullmatch(value):
+        raise ValueError(f"{value!r} is no time; write 2027-03-31T18:00:00Z.")
+    try:
+        datetime.fromisoformat(value.upper())
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no time: {error}.") from error
+    return value
+
+
+def _base64(value: str) -> str:
+    try:
+        if not base64.b64decode(value, validate=True):
+            raise ValueError
+    except ValueError:
+        raise ValueError("must be base64, and not empty.") from None
+    return value
+
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+TimeStamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_timestamp)]
+Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"}), AfterValidator(_base64)]
+Url = Annotated[str, Field(pattern=r"^https?://\S+$", max_length=2048)]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
+Interval = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", max_length=32)]
+AnyValue = Annotated[Any, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})]
+"""Data of any shape, kept as it is."""
+
+
+class SpecRef(SpecModel):
+    """The ClusterSpecification that is meant."""
+
+    name: Text = Field(description="Name of the specification.")
+    version: str = Field("", description="The user's version of it, when it was evaluated.")
+    generation: Count | None = Field(None, description="Generation of the custom resource, if it is one.")
+
+
+class SecretKeyRef(SpecModel):
+    """A key of a Secret."""
+
+    name: Text = Field(description="Name of the Secret.")
+    namespace: str = Field("", description="Namespace of the Secret. Default: that of this object.")
+    key: str = Field("", description="Key in the Secret; its default is named where the reference stands.")
+
+
+class Condition(SpecModel):
+    """One aspect of the state, as Kubernetes conditions say it."""
+
+    type: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$", max_length=316)] = Field(
+        description="Aspect, such as Ready."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: Count | None = Field(None, description="Generation that it was decided for.")
+    last_transition_time: TimeStamp | None = Field(None, description="When the status last changed.")
+    reason: str = Field("", description="Why, in one word.")
+    message: str = Field("", description="Why, for people.")
+
+
+class Observed(SpecModel):
+    """What every status has."""
+
+    observed_generation: Count | None = Field(
+        None, description="Generation of the spec that was last acted on."
+    )
+    conditions: list[Condition] = Field(default_factory=list, description="Aspects of the state, one a type.")

@@ -1,0 +1,1 @@
+"""Custom resources as objects that can be applied: reports."""

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions and their structural schemas, made from the models."""

@@ -1,0 +1,1 @@
+"""Runs a check and makes its verdict, without pytest."""

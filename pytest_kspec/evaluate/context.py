@@ -1,0 +1,209 @@
+"""What a check may ask for by name, for one requirement on one cluster; the fixtures are thin views on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.errors import NotApplicable
+from pytest_kspec.evaluate.findings import Findings, Grouping
+from pytest_kspec.kube.podkinds import pod_kinds
+from pytest_kspec.kube.resources import Container, Resource, Resources, Workload
+from pytest_kspec.results.exemptions import Exemptions
+
+if TYPE_CHECKING:
+    from pytest_kspec.cluster.inventory.inventory import Inventory
+    from pytest_kspec.evaluate.scoped import ScopeView
+    from pytest_kspec.results.annotated import AnnotationMatcher
+    from pytest_kspec.results.finding import Finding
+    from pytest_kspec.signatures.outcomes import Outcome
+    from pytest_kspec.signatures.verify import SignatureVerifier
+    from pytest_kspec.spec.requirement import Requirement
+    from pytest_kspec.spec.sections import ClusterSpecification
+
+
+def make_verifier(shared: Path | None = None) -> SignatureVerifier:
+    """For one run; shared: folder where its workers share what they found out."""
+    from pytest_kspec.signatures.outcomes import Outcomes
+    from pytest_kspec.signatures.verify import SignatureVerifier
+
+    return SignatureVerifier(Outcomes(shared))
+
+
+class Cluster:
+    """The cluster that is examined; the fixture `cluster`."""
+
+    def __init__(self, inventory: Inventory, findings: Findings) -> None:
+        self._inventory = inventory
+        self._findings = findings
+
+    @property
+    def name(self) -> str:
+        """As in the node id."""
+        return self._inventory.source.name
+
+    @property
+    def source(self) -> str:
+        """`live`, `snapshot` or `manifests`."""
+        return self._inventory.source.kind
+
+    @property
+    def version(self) -> str:
+        """The API server's gitVersion ("v1.34.1-eks-113cf36").
+
+        Raises NotApplicable for manifests, SourceError.
+        """
+        version = self._inventory.info.version
+        if not version:
+            raise NotApplicable("manifests have no API server, hence no version to read.")
+        return version
+
+    @property
+    def uid(self) -> str:
+        """UID of the kube-system namespace, or ""."""
+        return self._inventory.info.uid
+
+    def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
+        """All objects of a kind, in scope or not. Raises AccessDenied, NotServed, SourceUnavailable."""
+        return Resources(self._inventory.list(kind, group), self._findings.examined)
+
+    def serves(self, kind: str, group: str | None = None) -> bool:
+        """Whether the cluster serves this kind."""
+        return self._inventory.serves(kind, group)
+
+
+class Rbac:
+    """Roles and bindings, listed when asked for; the fixture `rbac`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @property
+    def roles(self) -> Resources[Resource]:
+        """Roles of all namespaces."""
+        return self._cluster.list("Role", "rbac.authorization.k8s.io")
+
+    @property
+    def cluster_roles(self) -> Resources[Resource]:
+        """ClusterRoles."""
+        return self._cluster.list("ClusterRole", "rbac.authorization.k8s.io")
+
+    @property
+    def role_bindings(self) -> Resources[Resource]:
+        """RoleBindings of all namespaces."""
+        return self._cluster.list("RoleBinding", "rbac.authorization.k8s.io")
+
+    @property
+    def cluster_role_bindings(self) -> Resources[Resource]:
+        """ClusterRoleBindings."""
+        return self._cluster.list("ClusterRoleBinding", "rbac.authorization.k8s.io")
+
+    @property
+    def service_accounts(self) -> Resources[Resource]:
+        """ServiceAccounts of all namespaces."""
+        return self._cluster.list("ServiceAccount", "")
+
+
+class Signatures:
+    """Who signed an image, by what its registry keeps beside it; the fixture `signatures`."""
+
+    def __init__(self, spec: ClusterSpecification, verifier: Callable[[], SignatureVerifier]) -> None:
+        images = spec.workloads.images if spec.workloads else None
+        self.signers = tuple(images.signatures) if images else ()
+        self._verifier = verifier
+
+    def verify(self, images: Iterable[str]) -> Mapping[str, Outcome]:
+        """Outcome of each reference by `workloads.images.signatures`: digest, signed, reason, problem.
+
+        Asks registries, each image once a run. Raises nothing: what is not known has a `problem`.
+        """
+        return self._verifier().verify(images, self.signers)
+
+
+class CheckContext:
+    """All that a check of one requirement on one cluster can ask for, named as the fixtures."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        grouping: Grouping,
+        spec: ClusterSpecification,
+        requirement: Requirement,
+        exemptions: Exemptions,
+        knows: Callable[[Finding], bool] | None = None,
+        scope: ScopeView | None = None,
+        verifier: Callable[[], SignatureVerifier] | None = None,
+        annotated: AnnotationMatcher | None = None,
+    ) -> None:
+        """verifier: of the run; None: one of its own. annotated: exemptions in annotations, where they may matter."""
+        self.inventory = inventory
+        self.signatures = Signatures(spec, verifier or make_verifier)
+        self._scope = scope
+        self.spec = spec
+        self.requirement = requirement
+        self.exemptions = exemptions
+        matcher = exemptions.for_check(requirement.id, inventory.source.name)
+        self.findings = Findings(
+            matcher,
+            grouping,
+            knows,
+            scope.covers if scope is not None else None,
+            lambda: inventory.mounting,
+            annotated,
+        )
+        self.cluster = Cluster(inventory, self.findings)
+        self.rbac = Rbac(self.cluster)
+
+    def _collection(self, items: Sequence[Any]) -> Resources[Any]:
+        chosen = items if self._scope is None else self._scope.select(items)
+        return Resources(chosen, self.findings.examined)
+
+    @property
+    def pods(self) -> Resources[Workload]:
+        """Pods that run or may run."""
+        return self._collection(self.inventory.pods())
+
+    @property
+    def workloads(self) -> Resources[Workload]:
+        """Pods, the pod templates of controllers, and pods in objects of foreign kinds."""
+        return self._collection(self.inventory.workloads(pod_kinds(self.spec.pod_templates)))
+
+    @property
+    def containers(self) -> Iterator[tuple[Workload, Container]]:
+        """(workload, container) for all containers of all three lists."""
+        return ((workload, container) for workload in self.workloads for container in workload.containers)
+
+    @property
+    def namespaces(self) -> Resources[Resource]:
+        """Namespaces in scope."""
+        return self.resources("Namespace", "")
+
+    @property
+    def nodes(self) -> Resources[Resource]:
+        """Nodes."""
+        return self.cluster.list("Node", "")
+
+    @property
+    def services(self) -> Resources[Resource]:
+        """Services of all namespaces in scope."""
+        return self.resources("Service", "")
+
+    @property
+    def network_policies(self) -> Resources[Resource]:
+        """NetworkPolicies of all namespaces in scope."""
+        return self.resources("NetworkPolicy", "networking.k8s.io")
+
+    def resources(self, kind: str, group: str | None = None) -> Resources[Resource]:
+        """Objects of any kind in scope, custom resources included."""
+        return self._collection(self.inventory.list(kind, group))
+
+    @property
+    def kube(self) -> Any:
+        """The official client's ApiClient, bound to this cluster. Raises NotApplicable without one."""
+        client = getattr(self.inventory.source, "api_client", None)
+        if client is None:
+            raise NotApplicable(
+                f"a check that asks for 'kube' needs a live cluster; this is {self.cluster.source}."
+            )
+        return client()

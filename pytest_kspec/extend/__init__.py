@@ -1,0 +1,1 @@
+"""What third parties add, and the hooks they use."""

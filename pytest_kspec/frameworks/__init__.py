@@ -1,0 +1,1 @@
+"""Catalogues of controls of compliance frameworks."""

@@ -1,0 +1,230 @@
+"""Catalogues of compliance frameworks: controls, the built-in checks that answer them, what a person must look at.
+
+Here alone it says which built-in check answers which control. The YAML files in `catalogues/` are what people edit.
+Parsing them takes up to a tenth of a second, so that they are compiled to `catalogues.json`, which runs read in half
+a millisecond and which a test keeps fresh: `python -m pytest_kspec.frameworks.catalogue` (`make docs`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+FOLDER = Path(__file__).parent / "catalogues"
+COMPILED = Path(__file__).parent / "catalogues.json"
+
+
+class CheckRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A check that answers a control, and what the specification must ask of it.
+
+    check: id of a check, or what ids start with ("workloads.containers", "podSecurity.standard")
+    asks:  the least that must be asked for (`asks_for`); None: anything
+    """
+
+    check: str
+    asks: Any = None
+
+    def __str__(self) -> str:
+        return self.check if self.asks is None else f"{self.check}: {flow(self.asks)}"
+
+
+class CatalogueControl(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One control.
+
+    checks: each entry must be asked for and pass; an entry is one check or several of which one is enough
+    also:   counted where they are asked for
+    manual: what a person must look at. With checks: these answer the control in part only.
+    """
+
+    id: str
+    title: str
+    checks: tuple[tuple[CheckRef, ...], ...] = ()
+    also: tuple[CheckRef, ...] = ()
+    manual: str = ""
+
+    @property
+    def refs(self) -> Iterator[CheckRef]:
+        """All checks that are named."""
+        for entry in self.checks:
+            yield from entry
+        yield from self.also
+
+    @property
+    def coverage(self) -> str:
+        """How far checks answer it: "full", "partial" or "manual"."""
+        return "manual" if not self.checks else "partial" if self.manual else "full"
+
+
+class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A framework. complete: it has every control, else those that a cluster bears on. aliases: other names of it."""
+
+    id: str
+    name: str
+    version: str
+    publisher: str
+    document: str
+    date: str
+    complete: bool
+    aliases: tuple[str, ...]
+    controls: tuple[CatalogueControl, ...]
+
+    @property
+    def source(self) -> str:
+        """Document and publisher, as reports show them."""
+        return f"{self.document} ({self.publisher})"
+
+    def control(self, control_id: str) -> CatalogueControl | None:
+        """The control of this id, or None."""
+        return _by_id(self.id).get(control_id)
+
+    def is_called(self, name: str, revision: str = "") -> bool:
+        """Whether a specification means it: by id, name or alias, and no other revision."""
+        if slug(name) not in {self.id, slug(self.name), slug(f"{self.name} {self.version}"), *self.aliases}:
+            return False
+        asked, has = re.findall(r"\d+", revision), re.findall(r"\d+", self.version)
+        return asked == has[: len(asked)]
+
+
+@cache
+def catalogues() -> Mapping[str, Catalogue]:
+    """All built-in catalogues by id, sorted."""
+    found = msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalogue])
+    return {catalogue.id: catalogue for catalogue in found}
+
+
+@cache
+def _by_id(catalogue_id: str) -> Mapping[str, CatalogueControl]:
+    return {control.id: control for control in catalogues()[catalogue_id].controls}
+
+
+@cache
+def _named() -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
+    """What refs name → catalogue id, control id, ref."""
+    found: dict[str, list[tuple[str, str, CheckRef]]] = {}
+    for catalogue in catalogues().values():
+        for control in catalogue.controls:
+            for ref in control.refs:
+                found.setdefault(ref.check, []).append((catalogue.id, control.id, ref))
+    return {name: tuple(entries) for name, entries in found.items()}
+
+
+@cache
+def refs_to(check_id: str) -> tuple[tuple[str, str, CheckRef], ...]:
+    """Catalogue id, control id and ref of each place where catalogues name this check, in their order."""
+    named = _named()
+    return tuple(entry for name in names_of(check_id) for entry in named.get(name, ()))
+
+
+def find_catalogue(name: str, revision: str = "") -> Catalogue | None:
+    """The catalogue that somebody means."""
+    return next((c for c in catalogues().values() if c.is_called(name, revision)), None)
+
+
+def controls_of(refs: Iterable[tuple[str, str, CheckRef]]) -> dict[str, tuple[str, ...]]:
+    """Catalogue id → control ids in the order of the catalogue, each once; catalogues sorted."""
+    wanted: dict[str, set[str]] = {}
+    for catalogue, control, _ in refs:
+        wanted.setdefault(catalogue, set()).add(control)
+    return {name: tuple(id for id in _by_id(name) if id in ids) for name, ids in sorted(wanted.items())}
+
+
+def names_of(item: str) -> Iterator[str]:
+    """The ids and beginnings that mean this check or requirement: `a.b[c]` is called `a.b[c]`, `a.b` and `a`."""
+    yield item
+    base = item.partition("[")[0]
+    if base != item:
+        yield base
+    while "." in base:
+        base = base.rpartition(".")[0]
+        yield base
+
+
+def asks_for(value: Any, least: Any) -> bool:
+    """Whether what a specification says (plain data) asks for at least this.
+
+    A number: as much or more. A list: all of these. A mapping: each key so; other keys do not matter, but for
+    `orUnset`, which asks for less. Text: the same, or the wildcard `*`; booleans also as text. Levels of the Pod
+    Security Standards: as strict or stricter.
+    """
+    if least is None:
+        return True
+    if isinstance(least, Mapping):
+        if not isinstance(value, Mapping) or (value.get("orUnset") and not least.get("orUnset")):
+            return False
+        return all(asks_for(value.get(key), part) for key, part in least.items())
+    if isinstance(least, list | tuple):
+        return isinstance(value, list | tuple) and set(least) <= set(value)
+    if isinstance(least, bool):
+        return str(value).lower() == str(least).lower()
+    if isinstance(least, int):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    if least in _STRICTNESS:
+        return value in _STRICTNESS and _STRICTNESS.index(value) >= _STRICTNESS.index(least)
+    return value in (least, "*")
+
+
+_STRICTNESS = ("baseline", "restricted")
+
+
+def plain_value(value: Any) -> Any:
+    """What a specification says at a key, with the names of keys as they are written."""
+    return value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+
+
+def flow(value: Any) -> str:
+    """Plain data as one line of YAML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[A-Za-z][\w./-]*", value) else f'"{value}"'
+    return str(value).lower()
+
+
+def slug(text: str) -> str:
+    """`NIST SP 800-53` is `nist-sp-800-53`."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+
+
+def compile_catalogues(folder: Path = FOLDER) -> bytes:
+    """The YAML files of a folder as JSON. Raises ValueError, naming file and control, for what is wrong."""
+    import yaml
+
+    found = []
+    for path in sorted(folder.glob("*.yaml")):
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        for control in data["controls"]:
+            control["checks"] = [_entry(entry) for entry in control.get("checks", ())]
+            control["also"] = [ref for entry in control.get("also", ()) for ref in _entry(entry)]
+            unknown = control.keys() - {"id", "title", "checks", "also", "manual"}
+            if unknown or not (control["checks"] or control.get("manual")):
+                raise ValueError(
+                    f"{path.name}: {control.get('id')}: unknown keys {unknown}, or no checks and no manual"
+                )
+        try:
+            found.append(msgspec.convert(data, Catalogue))
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{path.name}: {error}") from error
+        ids = [control.id for control in found[-1].controls]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{path.name}: two controls have one id")
+    lines = (msgspec.json.encode(catalogue) for catalogue in sorted(found, key=lambda c: c.id))
+    return b"[\n" + b",\n".join(lines) + b"\n]\n"
+
+
+def _entry(entry: Any) -> list[dict[str, Any]]:
+    """A check id, or a mapping of ids to what must be asked for: one of them is enough."""
+    if isinstance(entry, str):
+        return [{"check": entry}]
+    return [{"check": check, "asks": asks} for check, asks in entry.items()]
+
+
+if __name__ == "__main__":
+    COMPILED.write_bytes(compile_catalogues())

@@ -1,0 +1,1 @@
+"""Kubernetes' own vocabulary: references, resources, images, versions, quantities, fields of pods."""

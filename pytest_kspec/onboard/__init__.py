@@ -1,0 +1,1 @@
+"""`kspec init`: what a cluster has today, as a first specification."""

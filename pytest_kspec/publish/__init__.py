@@ -1,0 +1,1 @@
+"""Where results go: files, custom resources, the store."""

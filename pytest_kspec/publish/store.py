@@ -1,0 +1,36 @@
+"""Puts the result of a run into a store, for the plugin and for `kspec scan`: the controller only, when all has run."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pytest_kspec.results.result import ScanResult
+from pytest_kspec.storage.address import parse_address
+from pytest_kspec.storage.objects import check_place
+
+
+def check_store(url: str, place: str, *, option: str = "--kspec-store") -> None:
+    """Raises UsageError before the run for addresses that cannot be right. Connects to nothing."""
+    if url:
+        parse_address(url, option=option)
+    if place:
+        check_place(place, option=f"{option}-reports")
+
+
+def keep(result: ScanResult, url: str, place: str, *, option: str = "--kspec-store") -> str:
+    """Store a result; returns a line that says where. Raises UsageError, StoreError."""
+    from pytest_kspec.reports import json
+    from pytest_kspec.reports.shared.order import canonical
+    from pytest_kspec.reports.shared.text import printable
+    from pytest_kspec.storage.engine import open_store
+    from pytest_kspec.storage.write import store_result
+
+    ordered = canonical(result)
+    with closing(open_store(url, option=option, create=True)) as store:
+        where = check_place(place, option=f"{option}-reports") if place else ""
+        stored = store_result(store, ordered, json.render(ordered), where)
+        line = f"stored as run {stored.run[:12]} in {store.address}"
+        if stored.twice:
+            names = ", ".join(map(printable, stored.twice))
+            line += f"; left out, since another name of the same cluster is stored: {names}"
+        return line

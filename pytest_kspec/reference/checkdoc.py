@@ -1,0 +1,109 @@
+"""The check reference, `docs/checks.md`, from what the checks say about themselves; a test keeps it fresh.
+
+Run as `python -m pytest_kspec.reference.checkdoc docs/checks.md` (`make docs`).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from pytest_kspec.checks.check import Check
+from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.reference.asked import asked_by, example_id
+
+HEAD = """# Checks
+
+Every built-in check: what it looks at, why, and what to do about a finding. `kspec explain ID` prints the
+same, `kspec checks` lists them. A check runs when a specification asks for it.
+
+This page is generated from the checks (`make docs`).
+"""
+
+AREAS = {
+    "admission": "Admission",
+    "kubernetes": "Kubernetes version",
+    "network": "Network",
+    "observability": "Observability",
+    "podSecurity": "Pod Security Standards",
+    "rbac": "RBAC",
+    "workloads": "Workloads",
+}
+
+_LABEL = re.compile(r"^[ \t]*(Restricted fields?|Allowed values|Source):\s*", re.MULTILINE)
+
+
+def render(checks: list[Check]) -> str:
+    """The page."""
+    by_area = [(area, list(members)) for area, members in groupby(checks, lambda c: c.id.partition(".")[0])]
+    parts = [HEAD, "| Check | Severity | States |\n| --- | --- | --- |"]
+    parts += [f"| [`{c.id}`](#{anchor_of(c.id)}) | {c.severity.value} | {c.title} |" for c in checks]
+    for area, members in by_area:
+        parts.append(f"\n## {AREAS.get(area, area)}")
+        parts += [_section(check) for check in members]
+    return "\n".join(parts) + "\n"
+
+
+def anchor_of(id: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w-]", "", id.lower())
+
+
+def _section(check: Check) -> str:
+    parts = [
+        f"\n### {check.id}\n",
+        f"**{check.title}.** Severity: {check.severity.value}.\n",
+        f"{check.doc}\n",
+    ]
+    parts += [f"* {label}: {text}" for label, text in _facts(check)]
+    parts.append(
+        f"* Asked for by: {', '.join(f'`{key}`' for key in asked_by(check)) or 'every specification'}"
+    )
+    if example_id(check) != check.id:
+        parts.append(f"* Item, for example: `{example_id(check)}`")
+    if check.cluster_wide:
+        parts.append("* About the whole cluster: `namespaceScope` does not limit it")
+    if check.controls:
+        controls = (f"{name} {', '.join(ids)}" for name, ids in sorted(check.controls.items()))
+        parts.append(f"* Controls: {'; '.join(controls)}")
+    parts.append(f"* Fix: {check.remediation}")
+    notes = _notes(check)
+    if notes:
+        parts += ["", notes]
+    return "\n".join(parts)
+
+
+def _facts(check: Check) -> list[tuple[str, str]]:
+    """The labelled lines of the module docstring, each as one line."""
+    pieces = _LABEL.split(_labelled(check.module_doc))[1:]
+    return [
+        (label, _code(" ".join(text.split()))) for label, text in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+
+
+def _code(text: str) -> str:
+    """Brackets, braces and stars of field paths mean themselves in Markdown."""
+    return re.sub(r"([*_<>|\[\]])", r"\\\1", text)
+
+
+def _labelled(doc: str) -> str:
+    paragraphs = [p for p in doc.split("\n\n") if _LABEL.match(p.lstrip())]
+    return "\n".join(paragraphs)
+
+
+def _notes(check: Check) -> str:
+    """What the module docstring says after its labelled lines."""
+    paragraphs = check.module_doc.split("\n\n")
+    last = max((i for i, p in enumerate(paragraphs) if _LABEL.match(p.lstrip())), default=-1)
+    return "\n\n".join(_code(" ".join(p.split())) for p in paragraphs[last + 1 :]) if last >= 0 else ""
+
+
+def main() -> None:
+    """Write the page."""
+    Path(sys.argv[1]).write_text(render(load_catalog().checks), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Order, words and grouping that all formats share."""

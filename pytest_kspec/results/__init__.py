@@ -1,0 +1,1 @@
+"""What a scan found: verdicts, findings, identity, exemptions, baselines, differences, totals."""

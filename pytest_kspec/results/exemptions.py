@@ -1,0 +1,221 @@
+"""Exemptions at work: which findings one covers, what became of each, and files of exemptions.
+
+There is one matcher for scans, admission and reports, so that they cannot disagree. An expired exemption
+covers nothing, but what it would have covered is counted, so that the report says why findings are back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from pytest_kspec.errors import SpecError
+from pytest_kspec.kube.globs import Globs, is_literal, matches_check
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.evidence import ExemptionUse
+from pytest_kspec.results.exemption_index import ExemptionIndex
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.spec.exemption import Exemption, ResourceSelector
+
+__all__ = ["Exemption", "ExemptionMatcher", "Exemptions", "ResourceSelector", "load_exemptions"]
+
+
+class _Compiled:
+    """One exemption with its patterns compiled."""
+
+    def __init__(self, index: int, exemption: Exemption, now: datetime) -> None:
+        self.index = index
+        self.exemption = exemption
+        self.expired = exemption.is_expired(now)
+        self.checks = Globs(exemption.checks)
+        self.clusters = Globs(exemption.clusters)
+        self.namespaces = Globs(exemption.namespaces)
+        self.containers = Globs(exemption.containers)
+        self.resources = [
+            (selector, Globs([selector.name or "*"]), Globs([selector.namespace or "*"]))
+            for selector in exemption.resources
+        ]
+        self.applied = AppliedExemption(
+            exemption.name, exemption.reason, exemption.approver, exemption.expires_text
+        )
+
+    @cached_property
+    def per_object(self) -> bool:
+        return any(
+            s.label_selector or s.kind == "Pod" or (s.name and not s.kind) for s in self.exemption.resources
+        )
+
+    def covers(
+        self, resource: ResourceRef, owner: ResourceRef, labels: Mapping[str, str], container: str
+    ) -> bool:
+        if self.exemption.containers and not (container and self.containers.match(container)):
+            return False
+        if self.exemption.namespaces:
+            namespace = _namespace(resource)
+            if not namespace or not self.namespaces.match(namespace):
+                return False
+        if not self.resources:
+            return True
+        for selector, names, namespaces in self.resources:
+            if any(labels.get(key) != value for key, value in selector.label_selector.items()):
+                continue
+            for ref in (resource,) if owner == resource else (resource, owner):
+                if (
+                    bool(ref.kind)
+                    and selector.kind in (None, ref.kind)
+                    and names.match(ref.name)
+                    and (
+                        selector.namespace is None
+                        or (ref.namespace != "" and namespaces.match(ref.namespace))
+                    )
+                ):
+                    return True
+        return False
+
+
+def _namespace(ref: ResourceRef) -> str:
+    """The namespace that an object belongs to; a Namespace object belongs to itself."""
+    return ref.name if ref.kind == "Namespace" and ref.api_version == "v1" else ref.namespace
+
+
+class _Candidates:
+    """Exemptions for one check on one cluster, in their order, indexed when the first finding is compared."""
+
+    def __init__(self, all_of_them: Sequence[_Compiled]) -> None:
+        self.all = all_of_them
+        self.per_object = any(c.per_object for c in all_of_them)
+
+    @cached_property
+    def index(self) -> ExemptionIndex:
+        return ExemptionIndex([c.exemption for c in self.all])
+
+
+class ExemptionMatcher:
+    """Those exemptions that may cover findings of one check on one cluster; false if there are none.
+
+    per_object: True when pods of one owner may be treated differently, so that it cannot be decided by owner
+    """
+
+    def __init__(self, candidates: _Candidates) -> None:
+        self._candidates = candidates
+        self._matched: dict[int, set[Hashable]] = {}
+        self.per_object = candidates.per_object
+
+    def __bool__(self) -> bool:
+        return bool(self._candidates.all)
+
+    def fresh(self) -> ExemptionMatcher:
+        """The same exemptions, with nothing matched yet: uses of a matcher that lives long would pile up."""
+        return ExemptionMatcher(self._candidates)
+
+    @property
+    def uses(self) -> dict[int, int]:
+        """Index in the session's list → findings that it matched, expired ones included."""
+        return {index: len(findings) for index, findings in self._matched.items()}
+
+    def match(
+        self,
+        resource: ResourceRef,
+        owner: ResourceRef,
+        labels: Mapping[str, str],
+        container: str,
+        finding: Hashable = None,
+    ) -> AppliedExemption | None:
+        """The first valid exemption that covers this finding; every one that matches is counted as used.
+
+        finding: what makes it one finding; an exemption that matches it on several pods counts it once
+        """
+        found: AppliedExemption | None = None
+        candidates = self._candidates
+        for position in candidates.index.candidates(resource, owner, _namespace(resource), labels, container):
+            candidate = candidates.all[position]
+            if candidate.covers(resource, owner, labels, container):
+                seen = self._matched.setdefault(candidate.index, set())
+                seen.add(len(seen) if finding is None else finding)
+                if found is None and not candidate.expired:
+                    found = candidate.applied
+        return found
+
+
+class _ByCheck:
+    """Exemptions by the check ids that they name; those with wildcards, or for all checks, are compared."""
+
+    def __init__(self, exemptions: Sequence[_Compiled]) -> None:
+        self._named: dict[str, list[_Compiled]] = {}
+        self._others: list[_Compiled] = []
+        for compiled in exemptions:
+            checks = compiled.exemption.checks
+            if checks and all(map(is_literal, checks)):
+                for check in dict.fromkeys(checks):
+                    self._named.setdefault(check, []).append(compiled)
+            else:
+                self._others.append(compiled)
+
+    def of(self, check_id: str) -> list[_Compiled]:
+        """In their order. As `matches_check`: a name without its [part] covers all parts."""
+        found = {c.index: c for c in self._others if matches_check(c.checks, check_id)}
+        names = (check_id, check_id.partition("[")[0]) if check_id.endswith("]") else (check_id,)
+        for name in names:
+            found.update((c.index, c) for c in self._named.get(name, ()))
+        return [found[index] for index in sorted(found)]
+
+
+class Exemptions:
+    """All exemptions of a session. Raises SpecError if two of them share a name."""
+
+    def __init__(self, exemptions: Sequence[Exemption], now: datetime) -> None:
+        first: dict[str, Exemption] = {}
+        for exemption in exemptions:
+            other = first.setdefault(exemption.name, exemption)
+            if other is not exemption:
+                where = f" at {other.location}" if other.location else ""
+                raise SpecError(
+                    f"an exemption named {exemption.name!r} is already there{where}.",
+                    where=exemption.location,
+                )
+        self.all = tuple(first.values())
+        self._compiled = [_Compiled(index, exemption, now) for index, exemption in enumerate(self.all)]
+        self._by_cluster: dict[str, _ByCheck] = {}
+        self._candidates: dict[tuple[int, ...], _Candidates] = {}
+
+    def for_check(self, check_id: str, cluster: str) -> ExemptionMatcher:
+        """A matcher for the findings of this requirement (or check) on this cluster."""
+        by_check = self._by_cluster.get(cluster)
+        if by_check is None:
+            there = [c for c in self._compiled if c.clusters.match(cluster)]
+            by_check = self._by_cluster[cluster] = _ByCheck(there)
+        chosen = by_check.of(check_id)
+        key = tuple(c.index for c in chosen)  # many checks have the same ones: indexed once
+        candidates = self._candidates.get(key)
+        if candidates is None:
+            candidates = self._candidates[key] = _Candidates(chosen)
+        return ExemptionMatcher(candidates)
+
+    def report(self, uses: Mapping[int, int], *, complete: bool = True) -> tuple[ExemptionUse, ...]:
+        """What became of each exemption, in their order.
+
+        uses: the sum of the matchers' `uses`
+        complete: every requirement was evaluated; otherwise one without a match may have had no chance ("unknown")
+        """
+        unmatched = "unused" if complete else "unknown"
+        return tuple(
+            ExemptionUse(
+                name=c.exemption.name,
+                reason=c.exemption.reason,
+                approver=c.exemption.approver,
+                expires_at=c.exemption.expires_text,
+                location=c.exemption.location,
+                state="expired" if c.expired else "used" if uses.get(c.index) else unmatched,
+                matched=uses.get(c.index, 0),
+            )
+            for c in self._compiled
+        )
+
+
+def load_exemptions(path: str | Path) -> list[Exemption]:
+    """Read a file of `kind: Exemptions`. Raises SpecError with every problem."""
+    from pytest_kspec.spec import loading as specfile
+
+    return specfile.load_exemption_file(path)

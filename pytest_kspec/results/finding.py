@@ -1,0 +1,200 @@
+"""Findings: one violation, on one object or on all pods of one owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pytest_kspec.kube.reference import ResourceRef
+
+
+class FindingStatus(StrEnum):
+    """open: a reason to fail; known: a baseline has it; exempt: an exemption covers it (known or not)."""
+
+    OPEN = "open"
+    KNOWN = "known"
+    EXEMPT = "exempt"
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedExemption:
+    """The exemption that covers a finding, as every report shows it. expires_at: RFC 3339 text or ""."""
+
+    name: str
+    reason: str
+    approver: str = ""
+    expires_at: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report."""
+        return {
+            "name": self.name,
+            "reason": self.reason,
+            "approver": self.approver,
+            "expiresAt": self.expires_at,
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> AppliedExemption:
+        """The inverse of `to_wire`."""
+        return cls(data["name"], data["reason"], data["approver"], data["expiresAt"])
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One violation.
+
+    resource:  the object that holds the offending field
+    owner:     its topmost controller that is known (a Deployment for its pods); equal to `resource` if there is none
+    count:     how many objects it stands for (a Deployment's 50 pods are one finding with count 50); at least 1
+    path:      field path in `resource` ("spec.template.spec.containers[app].securityContext.privileged"), or ""
+    actual:    what is there: JSON-like data, None for unset
+    expected:  what should be there, as text
+    message:   one line for people
+    container: container name where there is one, else ""
+    known:     the baseline has it (`--kspec-baseline`): shown, but no reason to fail
+    fix:       JSON-like: a strategic merge patch of `resource` that removes it; or a whole new object, which has
+               `kind`, to create; None where a person must decide, and for what is exempted
+    """
+
+    resource: ResourceRef
+    owner: ResourceRef
+    path: str
+    actual: Any
+    expected: str
+    message: str
+    container: str = ""
+    count: int = 1
+    exemption: AppliedExemption | None = None
+    known: bool = False
+    fix: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """No exemption covers it, and no baseline has it: a reason to fail."""
+        return self.exemption is None and not self.known
+
+    @property
+    def status(self) -> FindingStatus:
+        """The one of three that every report shows."""
+        if self.exemption is not None:
+            return FindingStatus.EXEMPT
+        return FindingStatus.KNOWN if self.known else FindingStatus.OPEN
+
+    def exempted_by(self, exemption: AppliedExemption) -> Finding:
+        """A copy that carries the exemption."""
+        return replace(self, exemption=exemption)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report; the only form that crosses processes."""
+        return {
+            "resource": self.resource.to_wire(),
+            "owner": self.owner.to_wire(),
+            "count": self.count,
+            "path": self.path,
+            "container": self.container,
+            "actual": self.actual,
+            "expected": self.expected,
+            "message": self.message,
+            "exemption": self.exemption.to_wire() if self.exemption else None,
+            "known": self.known,
+            "fix": self.fix,
+        }
+
+    @classmethod
+    def from_wire(cls, data: dict[str, Any]) -> Finding:
+        """The inverse of `to_wire`."""
+        exemption = data["exemption"]
+        return cls(
+            resource=ResourceRef.from_wire(data["resource"]),
+            owner=ResourceRef.from_wire(data["owner"]),
+            path=data["path"],
+            actual=data["actual"],
+            expected=data["expected"],
+            message=data["message"],
+            container=data["container"],
+            count=data["count"],
+            exemption=AppliedExemption.from_wire(exemption) if exemption else None,
+            known=data.get("known", False),
+            fix=data.get("fix"),
+        )
+
+
+def plain(value: Any) -> Any:
+    """The same value of built-in types only: nothing else crosses xdist or fits into JSON."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return float(value) if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(v) for v in value), key=repr)
+    if isinstance(value, bool | int):
+        return int(value)
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+class Told(NamedTuple):
+    """What a finding says of a value, without what may be a credential."""
+
+    actual: Any
+    expected: str
+    message: str
+
+
+def told(kind: str, path: str, actual: Any, expected: str, message: str = "") -> Told:
+    """What every report and message says of what stands at a path of an object of this kind: the one place that
+    decides what is shown of it.
+
+    message: "" for one made of the others
+    """
+    given = plain(actual)
+    if not message and (given is None or isinstance(given, bool)):
+        return Told(given, expected, statement(path, given, expected))  # most findings: nothing to import for
+    from pytest_kspec.redaction.objects import redact_at
+    from pytest_kspec.redaction.text import REDACTED, redact
+
+    shown = redact_at(path, plain(actual), kind)
+    expected, message = redact(expected), redact(message)
+    if shown != given:
+        for text in sorted(_taken(given, shown), key=len, reverse=True):
+            expected, message = expected.replace(text, REDACTED), message.replace(text, REDACTED)
+    return Told(shown, expected, message or statement(path, shown, expected))
+
+
+def safe_fix(fix: Any) -> Any:
+    """A fix that a check gave, as plain data; None for one with a credential: no report may hold it, and without it
+    the fix would be another one.
+    """
+    given = plain(fix)
+    if not given:
+        return given
+    from pytest_kspec.redaction.objects import redact_at
+
+    return given if redact_at("", plain(fix)) == given else None
+
+
+def _taken(given: Any, shown: Any) -> Iterator[str]:
+    """Texts that were redacted as a whole, and are long enough to be found in others."""
+    if isinstance(given, dict) and isinstance(shown, dict):
+        for key, value in given.items():
+            yield from _taken(value, shown.get(key))
+    elif isinstance(given, list) and isinstance(shown, list):
+        for before, after in zip(given, shown, strict=False):
+            yield from _taken(before, after)
+    elif given != shown and len(str(given)) > 3:
+        yield str(given)
+
+
+def statement(path: str, actual: Any, expected: str) -> str:
+    """One line that says what is where, and what must be there; `actual` as `plain` gives it."""
+    text = "unset" if actual is None else str(actual).lower() if isinstance(actual, bool) else str(actual)
+    if len(text) > 120:
+        text = text[:119] + "…"
+    stated = f"{path} is {text}" if path else text
+    return f"{stated}, must be {expected}" if expected else stated

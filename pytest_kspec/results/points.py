@@ -1,0 +1,144 @@
+"""How results moved over time, as a store of results knows it and reports draw it.
+
+Points are plain numbers of one run; nothing here is computed from findings again, so that the line a report draws ends
+where the same run's own report says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_kspec.results.result import ClusterResult
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkPoint:
+    """One framework on one cluster in one run. score: 0-100 or None; coverage: 0-100."""
+
+    id: str
+    score: float | None
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One specification on one cluster in one run.
+
+    finished_at: RFC 3339 in UTC, of the run; run: its id in the store
+    score: 0-100 with one decimal, or None where nothing was applicable
+    passed, failed, errors, skipped count requirements; findings (open ones), exempt and known count findings
+    frameworks: sorted by id
+    """
+
+    finished_at: str
+    cluster: str
+    spec: str
+    spec_version: str
+    score: float | None
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+    findings: int
+    exempt: int
+    known: int
+    frameworks: tuple[FrameworkPoint, ...] = ()
+    run: str = ""
+    cluster_id: str = ""
+
+    @classmethod
+    def of(cls, cluster: ClusterResult, finished_at: str, run: str = "") -> TrendPoint:
+        """The point of one cluster in one run."""
+        summary = cluster.summary
+        return cls(
+            finished_at=finished_at,
+            cluster=cluster.name,
+            spec=cluster.spec_name,
+            spec_version=cluster.spec_version,
+            score=summary.score,
+            passed=summary.passed,
+            failed=summary.failed,
+            errors=summary.errors,
+            skipped=summary.skipped,
+            findings=sum(len(check.open_findings) for check in cluster.checks),
+            exempt=summary.exempt,
+            known=summary.known,
+            frameworks=tuple(
+                FrameworkPoint(framework.id, framework.summary.score, framework.summary.coverage)
+                for framework in sorted(cluster.frameworks, key=lambda framework: framework.id)
+            ),
+            run=run,
+            cluster_id=cluster.id,
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in the JSON report and in `kspec history -o json`."""
+        return {
+            "finishedAt": self.finished_at,
+            "cluster": self.cluster,
+            "clusterId": self.cluster_id,
+            "spec": self.spec,
+            "specVersion": self.spec_version,
+            "score": self.score,
+            "pass": self.passed,
+            "fail": self.failed,
+            "error": self.errors,
+            "skip": self.skipped,
+            "findings": self.findings,
+            "exempt": self.exempt,
+            "known": self.known,
+            "frameworks": [asdict(framework) for framework in self.frameworks],
+            "run": self.run,
+        }
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> TrendPoint:
+        """The inverse of `to_wire`."""
+        return cls(
+            finished_at=data["finishedAt"],
+            cluster=data["cluster"],
+            spec=data["spec"],
+            spec_version=data["specVersion"],
+            score=data["score"],
+            passed=data["pass"],
+            failed=data["fail"],
+            errors=data["error"],
+            skipped=data["skip"],
+            findings=data["findings"],
+            exempt=data["exempt"],
+            known=data["known"],
+            frameworks=tuple(FrameworkPoint(f["id"], f["score"], f["coverage"]) for f in data["frameworks"]),
+            run=data["run"],
+            cluster_id=data.get("clusterId", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPoint:
+    """One requirement on one cluster in one run.
+
+    Verdict, severity and reason as in results; findings, exempt and known count findings.
+    """
+
+    finished_at: str
+    cluster: str
+    spec: str
+    check: str
+    severity: str
+    verdict: str
+    findings: int
+    exempt: int
+    known: int
+    run: str = ""
+    reason: str = ""
+    cluster_id: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data, keys as in `kspec history --check ID -o json`."""
+        wire = asdict(self)
+        wire["finishedAt"] = wire.pop("finished_at")
+        wire["clusterId"] = wire.pop("cluster_id")
+        return wire

@@ -1,0 +1,1 @@
+"""Patches that remove a violation."""

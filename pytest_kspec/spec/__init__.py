@@ -1,0 +1,1 @@
+"""The specification language: its sections, how files are loaded, merged and checked."""

@@ -1,0 +1,92 @@
+"""What a specification may say of a field of containers and pods: one entry of `workloads.containers`."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pytest_kspec.spec.base import FieldBound, FieldScalar, FieldValue, Flag, Regex, SpecModel, Text
+
+
+class FieldCondition(SpecModel):
+    """What a field must be: one alternative of `anyOf`."""
+
+    value: FieldValue | None = Field(
+        None,
+        description="Value to compare with; of a list, one of them. Unset: the rule is about the field being set.",
+    )
+    min: FieldBound | None = Field(
+        None, description="Least allowed number or quantity (100m); of seconds also a duration (90s, 5m)."
+    )
+    max: FieldBound | None = Field(
+        None, description="Largest allowed number or quantity (1Gi); of seconds also a duration (90s, 5m)."
+    )
+    pattern: Regex | None = Field(
+        None, description="Regular expression (RE2) that the whole text matches; of a list, each text."
+    )
+    allowed: Annotated[list[FieldScalar], Field(min_length=1)] | None = Field(
+        None, description="Of a list field: the values that it may hold, and no others. Empty lists pass."
+    )
+    exists: Flag | None = Field(None, description="True: the field is set; false: it is unset.")
+
+    def said(self) -> list[str]:
+        """Which kinds of condition it has, by their keys: at most one may stand in an entry."""
+        bound = [name for name, given in (("min", self.min), ("max", self.max)) if given is not None][:1]
+        rest = (("value", self.value), ("pattern", self.pattern), ("allowed", self.allowed))
+        return bound + [name for name, given in rest if given is not None]
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        said = self.said()
+        for one, other in combinations(said, 2):
+            raise ValueError(
+                f"{one} and {other} contradict each other: write two entries, or alternatives below anyOf."
+            )
+        if said and self.exists is False:
+            raise ValueError(
+                f"{said[0]} and 'exists: false' contradict each other; 'orUnset: true' lets the field be unset."
+            )
+        if type(self) is FieldCondition and not said and self.exists is None:
+            raise ValueError(
+                "an empty alternative says nothing: give value, min, max, pattern, allowed or exists."
+            )
+        return self
+
+
+class _OfField(SpecModel):
+    """Apart, so that the key comes first."""
+
+    key: Text = Field(
+        description="Field path as in a manifest, e.g. securityContext.runAsNonRoot or hostNetwork. "
+        "A path through a list (ports.name) is about each item that there is."
+    )
+
+
+class ContainerRule(FieldCondition, _OfField):
+    """A field of a container or pod: what it must be, or whether it must be set."""
+
+    any_of: Annotated[list[FieldCondition], Field(min_length=1)] | None = Field(
+        None, description="Alternatives, of which one must hold for each value of the field."
+    )
+    or_unset: Flag = Field(False, description="True: the field may be unset too. In required only.")
+
+    def said(self) -> list[str]:
+        """Which kinds of condition it has, by their keys."""
+        return [*super().said(), *([] if self.any_of is None else ["anyOf"])]
+
+    @model_validator(mode="after")
+    def _unset(self) -> Self:
+        if self.or_unset and self.exists is not None:
+            raise ValueError("orUnset and exists contradict each other.")
+        if self.or_unset and not self.said():
+            raise ValueError("orUnset says nothing without value, min, max, pattern, allowed or anyOf.")
+        return self
+
+
+class Containers(SpecModel):
+    """Fields that every container of every list (init, ordinary, ephemeral) and every pod is examined for."""
+
+    required: list[ContainerRule] = Field(default_factory=list, description="What must be so.")
+    forbidden: list[ContainerRule] = Field(default_factory=list, description="What must not be so.")

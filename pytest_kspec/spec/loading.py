@@ -1,0 +1,389 @@
+"""Specification files: reading, finding, and where each key is.
+
+A file that is not right in every detail is refused with all its problems at once; nothing that a user wrote
+is ignored in silence: what this version does not evaluate is listed in `LoadedSpec.not_evaluated`.
+
+What is loaded is the effective specification, with its template and its bases (`effective`).
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+import pytest_kspec
+from pytest_kspec.errors import UsageError
+from pytest_kspec.kube import fieldvalues, podfields
+from pytest_kspec.spec import layers
+from pytest_kspec.spec.document import (
+    EXEMPTIONS_KIND,
+    FILE_VERSION,
+    FILE_VERSIONS,
+    RESOURCE_VERSION,
+    SPEC_KIND,
+    SPEC_VERSIONS,
+    ExemptionsDocument,
+    SpecDocument,
+    has_kind,
+    require_kind,
+    without_nulls,
+)
+from pytest_kspec.spec.exemption import Exemption
+from pytest_kspec.spec.notes import NotEvaluated
+from pytest_kspec.spec.operations import NOT_EVALUATED
+from pytest_kspec.spec.problems import Problems, shown, suggest
+from pytest_kspec.spec.sections import ClusterRef, ClusterSpecification
+from pytest_kspec.spec.signers import with_files
+from pytest_kspec.yamlfiles.reading import Document, KeyPath, parse_document, read_document
+
+if TYPE_CHECKING:
+    from pytest_kspec.spec.effective import Composed, Library
+
+LONGEST_KEY = 200
+TEMPLATE = "template:"
+"""Before the name of a template, in the place of a path."""
+SIGNATURES, REQUIRE_SIGNATURES = "workloads.images.signatures", "workloads.images.requireSignatures"
+NOT_IN_RESOURCES = ("description", "version")
+"""Keys of `metadata` that only files have."""
+_NOT_IN_A_RESOURCE = (
+    "not in a custom resource: an API server refuses it. Make it a file (kspec.dev/v1), or remove it."
+)
+_SUFFIXES = (".yaml", ".yml")
+_PART = re.compile(r"[^.\[\]]+")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedSpec:
+    """A valid specification and the file that it came from.
+
+    path:          as it was given
+    version:       metadata.version, "" for a custom resource without one
+    cluster_ref:   cluster to scan when none is named, or "": a --kspec-cluster reference (a path is relative
+                   to the specification's folder) or the name of the ClusterTarget
+    checks:        paths of the check modules that the specification names, resolved
+    not_evaluated: what it asks for and this version does not evaluate
+    files:         every file that it is put together of, its own first, keys that it names included
+    """
+
+    name: str
+    version: str
+    path: str
+    spec: ClusterSpecification
+    cluster_ref: str
+    checks: tuple[Path, ...]
+    exemptions: list[Exemption]
+    not_evaluated: tuple[NotEvaluated, ...]
+    description: str
+    labels: Mapping[str, str]
+    files: tuple[str, ...]
+    _document: Document
+    _base: KeyPath = ("spec",)
+    _sha256: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file as it was read; "" if it was no file.
+
+        Of several files (`files`) it is what `sha256sum FILE… | cut -c-64 | sha256sum` prints.
+        """
+        return self._sha256
+
+    @property
+    def tree(self) -> layers.Node:
+        """The effective `spec:` part, in which every value knows its place."""
+        return layers.read(self._document, self._base)
+
+    def locate(self, key: str) -> str:
+        """`file:line:column` of a key below `spec` ("network.disallowedPorts[0]") or its nearest ancestor.
+
+        The file is that of the base or template that says it, where the specification does not say it itself.
+        """
+        return self._document.where(self._document.key_position(self._base + parse_key(key)))
+
+    def get(self, key: str) -> Any:
+        """The value at a key below `spec`, plain data or a model; None if it is not set or there is none."""
+        value: Any = self.spec
+        for part in parse_key(key):
+            if isinstance(part, int):
+                value = value[part] if isinstance(value, list) and part < len(value) else None
+            elif isinstance(value, BaseModel):
+                names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+                name = names.get(part)
+                value = getattr(value, name) if name in value.model_fields_set else None
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is None:
+                return None
+        return value
+
+
+def parse_key(key: str) -> KeyPath:
+    """Key path of a text: `a.b[0]` is ("a", "b", 0)."""
+    return tuple(int(part) if part.isdigit() else part for part in _PART.findall(key))
+
+
+def load_spec(path: str | Path, library: Library | None = None) -> LoadedSpec:
+    """Read a specification file, with its template and bases. Raises SpecError with every problem in `problems`.
+
+    path: of a file, or `template:NAME` for the template alone, with its defaults
+    library: where bases are found by name, beside the folder of the file
+    """
+    if is_template(path):
+        return _load(parse_document(_of_template(str(path)), str(path)), library)
+    return _load(read_document(path), library)
+
+
+def is_template(path: str | Path) -> bool:
+    """Whether what names a specification names a template, and no file."""
+    return str(path).startswith(TEMPLATE)
+
+
+def _of_template(name: str) -> str:
+    name = name.removeprefix(TEMPLATE)
+    asked = {"name": name, "version": pytest_kspec.__version__}
+    return json.dumps(
+        {
+            "apiVersion": FILE_VERSION,
+            "kind": SPEC_KIND,
+            "metadata": asked,
+            "spec": {"policyTemplate": {"name": name}},
+        },
+        indent=1,
+    )
+
+
+def spec_from_text(text: str, path: str = "<text>", library: Library | None = None) -> LoadedSpec:
+    """The same for the text of a whole document. Without a library no other file is read: it may be anybody's."""
+    from pytest_kspec.spec import effective
+
+    return _load(parse_document(text, path), library or effective.Library(parts={}))
+
+
+def spec_from_part(
+    part: str | Mapping[str, Any], name: str = "spec", path: str = "<spec>", library: Library | None = None
+) -> LoadedSpec:
+    """A specification of its `spec:` part alone, YAML text or plain data: for tests and custom resources.
+
+    library: its `parts` are the bases by name; no file is read
+    """
+    from pytest_kspec.spec import effective
+
+    library = library or effective.Library(parts={})
+    given = parse_document(part, path) if isinstance(part, str) else Document(path, data=without_nulls(part))
+    composed = effective.compose(given, (), library)
+    problems = Problems(composed.document)
+    spec = problems.validate(ClusterSpecification)
+    _check_names(composed.document.data, "policyExemptions", (), problems)
+    _check_fields(composed.document.data, (), problems)
+    return _loaded(composed, problems.require(spec), (), library, name=name)
+
+
+def _load(given: Document, library: Library | None) -> LoadedSpec:
+    from pytest_kspec.spec import effective
+
+    if not _is_meant(given.data):
+        require_kind(given, SPEC_KIND, SPEC_VERSIONS)
+    library = library or effective.Library()
+    composed = effective.compose(given, ("spec",), library)
+    document = composed.document
+    problems = Problems(document)
+    found = problems.validate(SpecDocument)
+    header = document.data.get("metadata")
+    if (
+        document.data.get("apiVersion") == FILE_VERSION
+        and isinstance(header, dict)
+        and "version" not in header
+    ):
+        problems.add(("metadata", "version"), "required key is missing.", at_key=True)
+    if document.data.get("apiVersion") == RESOURCE_VERSION and isinstance(header, dict):
+        for key in header.keys() & set(NOT_IN_RESOURCES):
+            problems.add(("metadata", key), _NOT_IN_A_RESOURCE, at_key=True)
+    _check_names(document.data.get("spec"), "policyExemptions", ("spec",), problems)
+    _check_fields(document.data.get("spec"), ("spec",), problems)
+    valid = problems.require(found)
+    metadata = valid.metadata
+    return _loaded(
+        composed,
+        valid.spec,
+        ("spec",),
+        library,
+        name=metadata.name,
+        version=metadata.version or "",
+        description=metadata.description,
+        labels=metadata.labels,
+    )
+
+
+def _loaded(
+    composed: Composed,
+    spec: ClusterSpecification,
+    base: KeyPath,
+    library: Library,
+    *,
+    name: str,
+    version: str = "",
+    description: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> LoadedSpec:
+    document = composed.document
+    folder = Path(document.path).parent
+    spec, composed = _with_key_files(spec, composed, base, None if library.parts is not None else folder)
+    for index, exemption in enumerate(spec.policy_exemptions):
+        exemption.located(document.where(document.key_position((*base, "policyExemptions", index))))
+    loaded = LoadedSpec(
+        name=name,
+        version=version,
+        path=document.path,
+        spec=spec,
+        cluster_ref=_cluster_ref(spec, folder),
+        checks=tuple(folder / check for check in spec.checks),
+        exemptions=list(spec.policy_exemptions),
+        not_evaluated=(),
+        description=description,
+        labels=labels or {},
+        files=tuple(composed.files),
+        _document=document,
+        _base=base,
+        _sha256=composed.sha256,
+    )
+    left_out = [
+        NotEvaluated(key, reason, loaded.locate(key))
+        for key, reason in NOT_EVALUATED.items()
+        if loaded.get(key)
+    ]
+    if loaded.get(SIGNATURES) and not loaded.get(REQUIRE_SIGNATURES):
+        reason = f"it has no effect without {REQUIRE_SIGNATURES}: true"
+        left_out.append(NotEvaluated(SIGNATURES, reason, loaded.locate(SIGNATURES)))
+    object.__setattr__(loaded, "not_evaluated", (*left_out, *composed.left_out))
+    return loaded
+
+
+def _with_key_files(
+    spec: ClusterSpecification, composed: Composed, base: KeyPath, folder: Path | None
+) -> tuple[ClusterSpecification, Composed]:
+    """With the keys that lie in files beside it: they are part of what it says. Raises SpecError."""
+    images = spec.workloads.images if spec.workloads else None
+    if spec.workloads is None or images is None or not images.signatures:
+        return spec, composed
+    problems = Problems(composed.document)
+    signers, files = with_files(
+        images.signatures,
+        folder,
+        lambda key, what: problems.add((*base, "workloads", "images", *parse_key(key)), what),
+    )
+    problems.require(spec)
+    if not files:
+        return spec, composed
+    images = images.model_copy(update={"signatures": signers})
+    workloads = spec.workloads.model_copy(update={"images": images})
+    composed = replace(composed, files={**composed.files, **files})
+    return spec.model_copy(update={"workloads": workloads}), composed
+
+
+def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:
+    ref = spec.cluster_ref
+    if ref is None:
+        return ""
+    if isinstance(ref, ClusterRef):
+        return ref.name
+    return str(folder / ref) if "/" in ref and (folder / ref).exists() else ref
+
+
+def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
+    """Container keys that no Kubernetes Pod has, and values that the field can never have."""
+    for part in ("workloads", "containers"):
+        data = data.get(part) if isinstance(data, dict) else None
+    for rules in ("required", "forbidden"):
+        entries = data.get(rules) if isinstance(data, dict) else None
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            key = entry.get("key") if isinstance(entry, dict) else None
+            if not isinstance(key, str) or not key.strip():
+                continue
+            field = podfields.pod_field(key)
+            path = (*base, "workloads", "containers", rules, index)
+            if field is None:
+                near = podfields.suggest(key) if len(key) <= LONGEST_KEY else None
+                hint = f" Did you mean {near!r}?" if near else ""
+                problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
+            else:
+                for where, text in fieldvalues.problems(
+                    field, fieldvalues.readable(entry), required=rules == "required"
+                ):
+                    problems.add((*path, *where), f"{text}.")
+
+
+def _check_names(parent: Any, key: str, base: KeyPath, problems: Problems) -> None:
+    """Exemptions of one document have different names; looked at even where other keys are wrong."""
+    entries = parent.get(key) if isinstance(parent, dict) else None
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            problems.add(
+                (*base, key, index, "name"), f"{shown(name)} is already the name of {key}[{seen[name]}]."
+            )
+
+
+def _is_meant(data: Any) -> bool:
+    """It is a specification, though its kind or version is written wrong: one error more among the others."""
+    if not isinstance(data, dict) or not isinstance(data.get("spec"), dict):
+        return False
+    if "kind" not in data:
+        return data.get("apiVersion") in SPEC_VERSIONS
+    return data["kind"] == SPEC_KIND or bool(suggest(data["kind"], [SPEC_KIND]))
+
+
+def load_exemption_file(path: str | Path) -> list[Exemption]:
+    """Read a file of `kind: Exemptions`. Raises SpecError with every problem."""
+    document = read_document(path)
+    require_kind(document, EXEMPTIONS_KIND, FILE_VERSIONS)
+    problems = Problems(document)
+    found = problems.validate(ExemptionsDocument)
+    _check_names(document.data, "exemptions", (), problems)
+    return [
+        exemption.located(document.where(document.key_position(("exemptions", index))))
+        for index, exemption in enumerate(problems.require(found).exemptions)
+    ]
+
+
+def find_specs(paths: Sequence[str]) -> list[Path]:
+    """A file and a template are taken as given, a folder gives the specifications in it, a pattern its matches.
+
+    Sorted, each once. Raises UsageError for an argument that gives none.
+    """
+    found: set[Path] = set()
+    for given in paths:
+        path = Path(given)
+        if is_template(given):
+            found.add(path)
+        elif path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and is_spec_file(p)]
+            if not inside:
+                raise UsageError(
+                    f"no specification (kind: {SPEC_KIND}) in this folder.",
+                    where=given,
+                    fix="Name a file, or another folder.",
+                )
+            found.update(inside)
+        elif path.exists():
+            found.add(path)
+        else:
+            matches = [Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file()]
+            if not matches:
+                raise UsageError(
+                    "no such specification.", where=given, fix="Name a file, a folder or a pattern."
+                )
+            found.update(matches)
+    return sorted(found)
+
+
+def is_spec_file(path: Path) -> bool:
+    """Whether a YAML file says `kind: ClusterSpecification`, be it valid or not."""
+    return has_kind(path, SPEC_KIND)

@@ -1,0 +1,19 @@
+"""What is asked for and was not evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time."""
+
+    key: str
+    reason: str
+    location: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"key": self.key, "reason": self.reason, "location": self.location}

@@ -1,0 +1,358 @@
+"""The specification: what a cluster must look like. One model for files (kspec.dev/v1) and custom resources.
+
+Every key keeps the name that users know. Absent sections are None, absent lists are empty: only what is
+written is asked for. Sections that are for the operator and the webhook are in `spec_operator`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+
+from pytest_kspec.kube.podkinds import Added, PodHolder
+from pytest_kspec.kube.versions import Bound, empty_range
+from pytest_kspec.spec.activation import TimeBasedActivation
+from pytest_kspec.spec.base import (
+    ApiGroup,
+    Count,
+    Flag,
+    KubernetesVersion,
+    Level,
+    NamespacePattern,
+    PodPath,
+    PodSecurityVersion,
+    Port,
+    Regex,
+    Registry,
+    ServiceType,
+    SpecModel,
+    Text,
+)
+from pytest_kspec.spec.everything import matches_all
+from pytest_kspec.spec.exemption import AnnotationExemptions, Exemption
+from pytest_kspec.spec.fields import Containers
+from pytest_kspec.spec.operations import (
+    Enforcement,
+    NamespaceScope,
+    PolicyInheritance,
+    PolicyTemplate,
+    Webhooks,
+)
+from pytest_kspec.spec.signers import ImageSigners
+from pytest_kspec.spec.times import Expiring
+
+
+class Kubernetes(SpecModel):
+    """Version of the API server."""
+
+    min_version: KubernetesVersion | None = Field(None, description="Oldest allowed version: 1.29 or 1.29.4.")
+    max_version: KubernetesVersion | None = Field(
+        None, description="Newest allowed version; 1.31 admits every 1.31.x."
+    )
+    excluded_versions: list[KubernetesVersion] = Field(
+        default_factory=list, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
+    )
+
+    @field_validator("max_version")  # of the field: said beside what is wrong with excludedVersions
+    @classmethod
+    def _ordered(cls, high: str | None, info: ValidationInfo) -> str | None:
+        low = info.data.get("min_version")
+        if low and high and empty_range(Bound.parse(low), Bound.parse(high)):
+            raise ValueError(f"minVersion {low} is above maxVersion {high}.")
+        return high
+
+
+class PodSecurityExemption(Expiring):
+    """A namespace that is held to another Pod Security level."""
+
+    namespace: NamespacePattern = Field(description="Namespace; `*` and `?` are wildcards.")
+    level: Level = Field(description="Level that it must have instead.")
+    reason: str = Field("", description="Why.")
+
+
+class PodSecurity(SpecModel):
+    """Pod Security Standards: labels of namespaces, and every control over pods and templates."""
+
+    enforce: Level | None = Field(
+        None, description="Level that namespaces must enforce and that pods must meet."
+    )
+    audit: Level | None = Field(None, description="Level that namespaces must audit.")
+    warn: Level | None = Field(None, description="Level that namespaces must warn about.")
+    version: PodSecurityVersion | None = Field(
+        None, description="Version of the standards, v1.N or latest. Default: the version of the cluster."
+    )
+    exemptions: list[PodSecurityExemption] = Field(
+        default_factory=list, description="Namespaces with another level."
+    )
+
+    @model_validator(mode="after")
+    def _some_level(self) -> PodSecurity:
+        if not (self.enforce or self.audit or self.warn):
+            raise ValueError("asks for nothing: set enforce, audit or warn.")
+        if all(entry.level == "privileged" for entry in self.exemptions) and matches_all(
+            [entry.namespace for entry in self.exemptions], "namespaces"
+        ):
+            raise ValueError(
+                "exemptions: their patterns match every name, so no namespace would be held to a level."
+            )
+        return self
+
+
+class RequiredNetworkPolicy(SpecModel):
+    """A NetworkPolicy that must exist."""
+
+    name: Text = Field(description="Name of the NetworkPolicy.")
+    description: str = Field("", description="What it is for.")
+    namespaces: list[NamespacePattern] = Field(
+        default_factory=list,
+        description="Namespaces that must hold it; `*` and `?` are wildcards. Empty: every namespace.",
+    )
+
+
+class Network(SpecModel):
+    """Network policies, Services and ports."""
+
+    default_deny: Flag = Field(False, description="Every namespace denies ingress and egress by default.")
+    required_policies: list[RequiredNetworkPolicy] = Field(
+        default_factory=list, description="NetworkPolicies that must exist."
+    )
+    allowed_service_types: list[ServiceType] = Field(
+        default_factory=list, description="Types that Services may have. Empty: not restricted."
+    )
+    disallowed_ports: list[Port] = Field(
+        default_factory=list, description="Ports that no container, host port or Service may use."
+    )
+
+
+class Images(SpecModel):
+    """Where images come from, and who signs them."""
+
+    allowed_registries: list[Registry] = Field(
+        default_factory=list,
+        description="Registries or repositories that images may come from; `*`: one path segment.",
+    )
+    blocked_registries: list[Registry] = Field(
+        default_factory=list, description="Registries or repositories that images must not come from."
+    )
+    require_digests: Flag = Field(False, description="Images are referenced by digest.")
+    require_signatures: Flag = Field(
+        False, description="Images are signed by those whom signatures names; every image, of every registry."
+    )
+    signatures: list[ImageSigners] = Field(
+        default_factory=list,
+        description="Who signs which images. An image must satisfy every entry that is about it, and one at least.",
+    )
+
+
+class PodTemplates(SpecModel):
+    """Where objects of one kind hold pods. Entries of a kind stand in place of what is known of it."""
+
+    api_group: Text = Field(description="API group of the kind.")
+    kind: Text = Field(description="The kind.")
+    path: PodPath = Field(
+        description="Keys from the root of the object; `[*]` is every entry of a list, `*` every value of a map."
+    )
+    holds: PodHolder = Field(
+        "podTemplate",
+        description="What is there: a template (metadata and spec), a pod spec, a list of containers, a container.",
+    )
+
+
+class Workloads(SpecModel):
+    """Pods, and the templates of controllers."""
+
+    containers: Containers | None = Field(None, description="Rules about container and pod fields.")
+    images: Images | None = Field(None, description="Rules about image references.")
+    pod_templates: list[PodTemplates] = Field(
+        default_factory=list, description="Where objects of further kinds hold pods, to be examined as pods."
+    )
+
+
+class RbacRule(SpecModel):
+    """Access to one resource."""
+
+    api_group: ApiGroup = Field("", description='API group; "" is the core group, `*` is every group.')
+    resource: Text = Field(description="Resource in the plural, with its subresource: pods, pods/exec, `*`.")
+    verbs: Annotated[list[Text], Field(min_length=1)] = Field(description="Verbs; `*` is every verb.")
+
+
+class Rbac(SpecModel):
+    """Who may do what."""
+
+    minimum_rules: list[RbacRule] = Field(
+        default_factory=list, description="Access that some role must grant."
+    )
+    forbidden_rules: list[RbacRule] = Field(
+        default_factory=list, description="Access that no one but the system may be granted."
+    )
+
+
+AdmissionType = Literal[
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "MutatingAdmissionPolicy",
+]
+
+
+class RequiredAdmission(SpecModel):
+    """Admission objects that must exist."""
+
+    type: AdmissionType = Field(description="Kind of the object.")
+    name_pattern: Regex | None = Field(
+        None,
+        description="Regular expression (RE2) that the whole name matches, e.g. kyverno-.*; unset: any.",
+    )
+    min_count: Count = Field(1, description="How many there must be.")
+
+
+class RequiredPolicy(SpecModel):
+    """A policy that must exist."""
+
+    name: Text = Field(description="Name of the policy.")
+
+
+class AdmissionPolicies(SpecModel):
+    """Kyverno policies of the cluster."""
+
+    min_count: Count | None = Field(None, description="How many policies there must be.")
+    required_policies: list[RequiredPolicy] = Field(
+        default_factory=list, description="Policies that must exist and be ready."
+    )
+
+
+class Admission(SpecModel):
+    """Admission control."""
+
+    required: list[RequiredAdmission] = Field(
+        default_factory=list, description="Webhook configurations and admission policies that must exist."
+    )
+    policies: AdmissionPolicies | None = Field(None, description="Kyverno policies that must exist.")
+
+
+class Metrics(SpecModel):
+    """Metrics."""
+
+    required: Flag = Field(False, description="A metrics provider must serve.")
+    providers: list[Text] = Field(
+        default_factory=list,
+        description="Providers that must all serve, e.g. prometheus, metrics-server; none: any.",
+    )
+
+
+class AuditLog(SpecModel):
+    """The API server's audit log."""
+
+    required: Flag = Field(False, description="Audit logging must be on.")
+    min_retention_days: Count | None = Field(None, description="How many days audit logs are kept at least.")
+
+
+class Logging(SpecModel):
+    """Logs."""
+
+    audit_log: AuditLog | None = Field(None, description="The API server's audit log.")
+
+
+class Observability(SpecModel):
+    """Metrics and logs."""
+
+    metrics: Metrics | None = Field(None, description="Metrics providers.")
+    logging: Logging | None = Field(None, description="Logs.")
+
+
+class ControlMapping(SpecModel):
+    """The check that answers a control."""
+
+    check: Text = Field(
+        description="Id of a check or requirement, or what ids start with: podSecurity.standard."
+    )
+
+
+class Control(SpecModel):
+    """A control of a framework."""
+
+    id: Text = Field(description="Control id, e.g. AC-6.")
+    title: str = Field("", description="Its title.")
+    mappings: list[ControlMapping] = Field(
+        default_factory=list,
+        description="Checks that must all pass. Empty: as the built-in framework of this name says.",
+    )
+
+
+class Framework(SpecModel):
+    """A compliance framework."""
+
+    name: Text = Field(description="A built-in framework (kspec frameworks), or one of your own.")
+    revision: str = Field("", description="Revision.")
+    controls: list[Control] = Field(
+        default_factory=list,
+        description="Controls that are claimed. Empty: all of the built-in framework of this name.",
+    )
+
+
+class Compliance(SpecModel):
+    """Frameworks that the specification answers to."""
+
+    frameworks: list[Framework] = Field(
+        default_factory=list,
+        description="Frameworks to report. Empty: every built-in one that the specification answers something of.",
+    )
+
+
+class ClusterRef(SpecModel):
+    """The cluster that is meant, by the name of its ClusterTarget."""
+
+    name: Text = Field(description="Name of the ClusterTarget, or a kubeconfig context of that name.")
+    namespace: str = Field("", description="Namespace of the ClusterTarget.")
+
+
+def _ref_form(value: object) -> str:
+    return "(text)" if isinstance(value, str) else "(mapping)"
+
+
+class ClusterSpecification(SpecModel):
+    """The `spec:` part of a specification."""
+
+    @property
+    def pod_templates(self) -> tuple[Added, ...]:
+        """`workloads.podTemplates`, as `podkinds.pod_kinds` takes it."""
+        entries = self.workloads.pod_templates if self.workloads else ()
+        return tuple((entry.api_group, entry.kind, entry.path, entry.holds) for entry in entries)
+
+    kubernetes: Kubernetes | None = Field(None, description="Version of the API server.")
+    pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")
+    network: Network | None = Field(None, description="Network policies, Services and ports.")
+    workloads: Workloads | None = Field(None, description="Containers, pods and images.")
+    rbac: Rbac | None = Field(None, description="Who may do what.")
+    admission: Admission | None = Field(None, description="Admission control.")
+    observability: Observability | None = Field(None, description="Metrics and audit logs.")
+    compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
+    checks: list[Text] = Field(
+        default_factory=list, description="Paths of check modules, relative to the specification's folder."
+    )
+    annotation_exemptions: AnnotationExemptions | None = Field(
+        None, description="What objects may exempt themselves from, by annotations. Unset: nothing."
+    )
+    policy_exemptions: list[Exemption] = Field(
+        default_factory=list, description="Findings that are accepted."
+    )
+    cluster_ref: (
+        Annotated[
+            Annotated[Text, Tag("(text)")] | Annotated[ClusterRef, Tag("(mapping)")], Discriminator(_ref_form)
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Cluster to scan when none is named: a --kspec-cluster reference, or a ClusterTarget.",
+    )
+    enforcement: Enforcement | None = Field(
+        None, description="Whether and how the specification is enforced."
+    )
+    webhooks: Webhooks | None = Field(None, description="The admission webhook.")
+    policy_template: PolicyTemplate | None = Field(None, description="A template that policies start from.")
+    policy_inheritance: PolicyInheritance | None = Field(
+        None, description="Specifications that this one builds on."
+    )
+    namespace_scope: NamespaceScope | None = Field(None, description="Namespaces that it speaks about.")
+    time_based_activation: TimeBasedActivation | None = Field(None, description="When it is active.")

@@ -1,0 +1,221 @@
+"""The index of exemptions finds what comparing each with each finding would find, and compares few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pytest_kspec.kube.globs import Globs, matches_check
+from pytest_kspec.kube.reference import CLUSTER, ResourceRef
+from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.known import Known, unknown_exempted
+from pytest_kspec.results import exemptions as module
+from pytest_kspec.results.baseline import Baseline
+from pytest_kspec.results.exemption_index import MAX_TERMS, ExemptionIndex
+from pytest_kspec.results.exemptions import Exemption, Exemptions
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.known import Covered, KnownFinding
+from tests.reports.results import cluster
+
+NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
+
+words = st.sampled_from(["a", "b", "ab", "ba", "aab", "abba", "web", "web-1", "1-web"])
+patterns = st.one_of(
+    words, st.text("ab*?", min_size=1, max_size=5), st.sampled_from(["web*", "*web", "*e*", "w?b-*", "*"])
+)
+kinds = st.sampled_from(["Pod", "Deployment", "Service", "Namespace"])
+checks = st.sampled_from(["a.b", "a.b[c]", "a.*", "*[c]", "d.e", "*"])
+labels = st.dictionaries(st.sampled_from(["app", "tier"]), words, max_size=2)
+selectors = st.fixed_dictionaries(
+    {}, optional={"kind": kinds, "name": patterns, "namespace": patterns, "labelSelector": labels}
+)
+exempting = st.fixed_dictionaries(
+    {},
+    optional={
+        "checks": st.lists(checks, max_size=2),
+        "clusters": st.lists(st.sampled_from(["c", "d", "c*"]), max_size=2),
+        "namespaces": st.lists(patterns, max_size=3),
+        "resources": st.lists(selectors, max_size=3),
+        "containers": st.lists(patterns, max_size=3),
+        "expiresAt": st.sampled_from(["2027-01-14", "2027-01-16"]),
+    },
+)
+
+
+@st.composite
+def exemptions(draw: st.DrawFn) -> list[Exemption]:
+    made = []
+    for number, keys in enumerate(draw(st.lists(exempting, max_size=8))):
+        try:
+            made.append(Exemption.model_validate({"name": f"e{number}", "reason": "r", **keys}))
+        except ValidationError:
+            continue
+    return made
+
+
+refs = st.one_of(
+    st.builds(ResourceRef, st.just("v1"), kinds, st.one_of(words, st.just("")), words), st.just(CLUSTER)
+)
+asked = st.tuples(refs, refs, labels, st.one_of(words, st.just("")))
+
+
+def naive(made: list[Exemption], check: str, cluster_name: str) -> list[Exemption]:
+    """Each compared with the requirement."""
+    return [
+        e for e in made if matches_check(Globs(e.checks), check) and Globs(e.clusters).match(cluster_name)
+    ]
+
+
+def covers(
+    e: Exemption, resource: ResourceRef, owner: ResourceRef, carried: Mapping[str, str], container: str
+) -> bool:
+    """What docs/exemptions.md says, word by word."""
+    in_namespace = resource.name if resource.kind == "Namespace" else resource.namespace
+    if e.containers and not (container and Globs(e.containers).match(container)):
+        return False
+    if e.namespaces and not (in_namespace and Globs(e.namespaces).match(in_namespace)):
+        return False
+    return not e.resources or any(
+        all(carried.get(key) == value for key, value in s.label_selector.items())
+        and any(
+            ref.kind
+            and (s.kind is None or s.kind == ref.kind)
+            and (s.name is None or Globs([s.name]).match(ref.name))
+            and (s.namespace is None or (ref.namespace and Globs([s.namespace]).match(ref.namespace)))
+            for ref in (resource, owner)
+        )
+        for s in e.resources
+    )  # fmt: skip
+
+
+@given(exemptions(), st.lists(asked, min_size=1, max_size=6))
+def test_an_index_finds_what_comparing_each_would_find(made, questions):
+    index = Exemptions(made, NOW)
+    for check in ("a.b", "a.b[c]", "d.e"):
+        for cluster_name in ("c", "d"):
+            matcher = index.for_check(check, cluster_name)
+            chosen = naive(made, check, cluster_name)
+            assert bool(matcher) is bool(chosen)
+            uses: dict[int, int] = {}
+            for resource, owner, carried, container in questions:
+                covering = [e for e in chosen if covers(e, resource, owner, carried, container)]
+                valid = next((e for e in covering if not e.is_expired(NOW)), None)
+                expected = valid and AppliedExemption(valid.name, "r", "", valid.expires_text)
+                assert matcher.match(resource, owner, carried, container) == expected
+                for e in covering:
+                    uses[made.index(e)] = uses.get(made.index(e), 0) + 1
+            assert matcher.uses == uses
+
+
+SHAPES: dict[str, Any] = {
+    "names": lambda i: {"resources": [{"kind": "Deployment", "name": f"app-{i}"}]},
+    "names of any kind": lambda i: {"resources": [{"name": f"app-{i}"}]},
+    "beginnings": lambda i: {"resources": [{"name": f"app-{i}-*"}]},
+    "ends": lambda i: {"resources": [{"kind": "Pod", "name": f"*-{i}-x"}]},
+    "middles": lambda i: {"resources": [{"name": f"*pp-{i}-*"}]},
+    "both ends": lambda i: {"resources": [{"name": f"app-*{i}-x"}]},
+    "namespaces": lambda i: {"namespaces": [f"ns-{i}"]},
+    "one name in each namespace": lambda i: {"namespaces": [f"ns-{i}"], "resources": [{"name": "same"}]},
+    "namespaces of selectors": lambda i: {"resources": [{"namespace": f"ns-{i}", "kind": "Deployment"}]},
+    "containers": lambda i: {"namespaces": ["*"], "containers": [f"c-{i}"]},
+    "labels": lambda i: {"namespaces": ["ns-*"], "resources": [{"labelSelector": {"app": f"app-{i}"}}]},
+    "checks": lambda i: {"checks": [f"a.b{i}"]},
+    "clusters": lambda i: {"namespaces": ["ns-*"], "clusters": [f"cluster-{i}"]},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_few_are_compared(shape, monkeypatch):
+    """300 exemptions, 300 findings: some comparisons a finding, not 300."""
+    made = [
+        Exemption.model_validate({"name": f"e{i}", "reason": "r", **SHAPES[shape](i)})
+        for i in range(1000, 1300)
+    ]
+    compared = []
+    plain = module._Compiled.covers
+    monkeypatch.setattr(
+        module._Compiled, "covers", lambda self, *args: compared.append(self) or plain(self, *args)
+    )
+    matcher = Exemptions(made, NOW).for_check("a.b1007", "cluster-1007")
+    found = []
+    for i in range(1000, 1300):
+        pod = ResourceRef("v1", "Pod", f"ns-{i}", f"app-{i}-x")
+        owner = ResourceRef("apps/v1", "Deployment", f"ns-{i}", "same" if "each" in shape else f"app-{i}")
+        found.append(matcher.match(pod, owner, {"app": f"app-{i}"}, f"c-{i}"))
+    one_of_them = shape in ("checks", "clusters")
+    assert [f.name if f else "" for f in found] == [
+        "e1007" if one_of_them else f"e{i}" for i in range(1000, 1300)
+    ]
+    assert len(compared) <= 300 * 2
+
+
+def test_long_lists_are_not_multiplied():
+    many = [f"n-{i}" for i in range(300)]
+    wide = Exemption.model_validate(
+        {
+            "name": "e",
+            "reason": "r",
+            "namespaces": many,
+            "containers": many,
+            "resources": [{"name": n} for n in many],
+        }
+    )
+    index = ExemptionIndex([wide])
+    assert sum(len(table) for table in index._tables.values()) == 300
+    pod = ResourceRef("v1", "Pod", "n-7", "n-8")
+    assert index.candidates(pod, pod, "n-7", {}, "n-9") == [0]
+    assert index.candidates(pod, pod, "n-7", {}, "other") == [0]  # whether it covers is compared then
+    few = Exemption.model_validate(
+        {"name": "e", "reason": "r", "namespaces": many[:16], "resources": [{"name": n} for n in many[:16]]}
+    )
+    assert sum(len(table) for table in ExemptionIndex([few])._tables.values()) == MAX_TERMS
+
+
+def test_labels_that_are_no_text_match_nothing():
+    index = ExemptionIndex(
+        [Exemption.model_validate({"name": "e", "reason": "r", "resources": [{"labelSelector": {"a": "b"}}]})]
+    )
+    pod = ResourceRef("v1", "Pod", "n", "p")
+    assert index.candidates(pod, pod, "n", {"a": ["b"]}, "") == []  # type: ignore[dict-item]
+
+
+def test_a_baseline_looks_at_the_entries_of_the_cluster_only():
+    looked_at = []
+
+    class Entry(KnownFinding):
+        @property
+        def check(self) -> str:
+            looked_at.append(self)
+            return "a.b"
+
+    entries = [Entry(f"c{i}", "strict", "a.b", "what", f"{i}-{j}") for i in range(50) for j in range(3)]
+    baseline = Baseline("known.json", [Covered("c7", "strict")], entries)
+    looked_at.clear()
+    baseline.use(cluster("c7"))
+    assert {entry.cluster for entry in looked_at} <= {"c7"}
+
+
+def test_near_names_are_looked_for_some_times_only(monkeypatch):
+    import difflib
+
+    asked_for = []
+    plain = difflib.get_close_matches
+    monkeypatch.setattr(difflib, "get_close_matches", lambda *a, **k: asked_for.append(a) or plain(*a, **k))
+    made = [
+        Exemption.model_validate(
+            {"name": f"e{i}", "reason": "r", "checks": [f"a.b{i % 500}", "a.long" * 1000]}
+        )
+        for i in range(1000)
+    ]
+    known = Known(Catalog([]), ["a.b"])
+    notes = list(unknown_exempted(made, known))
+    assert len(notes) == 2000
+    assert notes[0].reason == "'a.b0' is the id of no check. Did you mean 'a.b'?"
+    assert notes[-2].reason == "'a.b499' is the id of no check. 'kspec checks' lists all."
+    assert len(asked_for) < 101
