@@ -6,27 +6,25 @@ assert [f.path for f in result.findings] == ["metadata.labels.team"]
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from pytest_kspec import clock
 from pytest_kspec.checks.authoring import ATTRIBUTE
 from pytest_kspec.checks.check import Check
-from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
-from pytest_kspec.evaluate.context import CheckContext
-from pytest_kspec.evaluate.findings import Grouping
-from pytest_kspec.evaluate.scoped import ScopeView
-from pytest_kspec.evaluate.verdict import make_result, record_exception, record_return
+from pytest_kspec.evaluate.fixtures import fixtures_of
+from pytest_kspec.evaluate.run import evaluate as evaluate_check
+from pytest_kspec.evaluate.scan import ClusterScan, Examined
+from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S
 from pytest_kspec.plan.catalog import Catalog, Entry
 from pytest_kspec.plan.plan import make_plan
-from pytest_kspec.results import annotated
 from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.results.result import CheckResult
+from pytest_kspec.session.parameters import cases_of
 from pytest_kspec.spec.loading import spec_from_part
-from pytest_kspec.spec.requirement import Requirement
 
 
 def evaluate(
@@ -40,8 +38,11 @@ def evaluate(
     missing: Collection[str] = (),
     kind: str = "live",
     source: Any = None,
+    timeout_s: float = CHECK_TIMEOUT_S,
 ) -> list[CheckResult]:
-    """Results of every requirement that `spec` asks of this check, sorted by id.
+    """Results of every requirement that `spec` asks of this check, sorted by id; one for each set of parameters.
+
+    Fixtures of the check's own module are made as pytest makes them; what only pytest can make is an error.
 
     func:       a function decorated with `@check`
     objects:    raw Kubernetes objects; kinds not given are served, and empty
@@ -50,6 +51,8 @@ def evaluate(
     exemptions: `pytest_kspec.results.exemptions.Exemption`s beside those of the spec
     denied:     plural names that may not be listed; missing: kinds that are not served
     kind:       "live", "snapshot" or "manifests"
+    source:     a `Source` in place of all these
+    timeout_s:  time limit of the check, 0 for none; a check that takes longer is an error
     """
     made: Check = getattr(func, ATTRIBUTE)
     loaded = spec_from_part(spec or {"kubernetes": {"minVersion": "1.0", "maxVersion": "1.999"}})
@@ -57,32 +60,21 @@ def evaluate(
         source = MemorySource(
             [dict(o) for o in objects], version=version, denied=denied, missing=missing, kind=kind
         )
-    inventory = Inventory(source)
-    known = Exemptions([*loaded.exemptions, *exemptions], clock.now())
-    plan = make_plan(loaded, Catalog([Entry(made, ModuleType("check"), builtin=False)]))
-    grouping = Grouping()
-    asked = loaded.spec.namespace_scope
-    scope = ScopeView(asked, inventory) if asked is not None and not made.cluster_wide else None
-
-    def context(requirement: Requirement) -> CheckContext:
-        allowed = loaded.spec.annotation_exemptions
-        annotating = annotated.matcher(allowed, requirement.id, made.severity, clock.now())
-        return CheckContext(
-            inventory, grouping, loaded.spec, requirement, known, scope=scope, annotated=annotating
+    moment = clock.now()
+    module = sys.modules.get(made.func.__module__) or ModuleType("check")
+    plan = make_plan(loaded, Catalog([Entry(made, module, builtin=False)]))
+    known = Exemptions([*loaded.exemptions, *exemptions], moment)
+    scan = ClusterScan(plan, known, Examined(source), moment)
+    fixtures = fixtures_of(module)
+    return [
+        evaluate_check(
+            made,
+            scan.context(planned, f"{planned.requirement.id}[{case.id}]" if case.id else ""),
+            inactive=scan.inactive,
+            case=case,
+            fixtures=fixtures,
+            timeout_s=timeout_s,
         )
-
-    return [_run(made, context(planned.requirement)) for planned in plan.planned]
-
-
-def _run(made: Check, context: CheckContext) -> CheckResult:
-    try:
-        returned = made.func(**dict(_arguments(made.func, context)))
-        record_return(returned, context.findings)
-    except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
-        record_exception(error, context.findings)
-    return make_result(made, context.requirement, context.findings)
-
-
-def _arguments(func: Callable[..., Any], context: CheckContext) -> Iterator[tuple[str, Any]]:
-    for name in inspect.signature(func).parameters:
-        yield name, getattr(context, name)
+        for planned in plan.planned
+        for case in cases_of(made)
+    ]

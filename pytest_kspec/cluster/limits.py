@@ -24,6 +24,7 @@ class Limits(NamedTuple):
 
     connect, read: one connection, one wait for the next bytes
     request, list, cluster: one answer with its body; all answers of one list; all requests of one cluster
+    pause, pause_max: how long a server that cannot be reached is left alone; doubled after each attempt in vain
     """
 
     page_limit: int = 500
@@ -40,6 +41,8 @@ class Limits(NamedTuple):
     request_bytes: int = 128 * MIB
     list_bytes: int = 1024 * MIB
     cluster_bytes: int = 2048 * MIB
+    pause_s: float = 60.0
+    pause_max_s: float = 600.0
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,1 +1,1 @@
-"""Runs a check and makes its verdict, without pytest."""
+"""The one runner of checks, without pytest: what every shell stands on."""

@@ -12,6 +12,13 @@ from pytest_kspec.kube.podkinds import pod_kinds
 from pytest_kspec.kube.resources import Container, Resource, Resources, Workload
 from pytest_kspec.results.exemptions import Exemptions
 
+FIXTURES = (
+    *("cluster", "spec", "requirement", "findings", "exemptions"),
+    *("pods", "workloads", "containers", "namespaces", "nodes", "services", "network_policies"),
+    *("rbac", "resources", "signatures", "kube"),
+)
+"""What a check may ask for by name: attributes of `CheckContext`."""
+
 if TYPE_CHECKING:
     from pytest_kspec.cluster.inventory.inventory import Inventory
     from pytest_kspec.evaluate.scoped import ScopeView

@@ -1,31 +1,41 @@
-"""From what a check did (findings, an exception, nothing) to its result: the one place of verdicts."""
+"""From what a check did (findings, an exception, nothing) to its result: the one place of verdicts.
+
+Checks may use `pytest.skip` and `pytest.fail`. What these raise is known by the modules that define it, which are there
+if somebody used them: pytest itself is not imported here.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import KspecError, NotApplicable
 from pytest_kspec.evaluate.findings import Findings
+from pytest_kspec.evaluate.timelimit import TimeLimitExceeded
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.spec.requirement import Requirement
 
-Failed: type[BaseException] = pytest.fail.Exception
-Skipped: type[BaseException] = pytest.skip.Exception
 TEXT_LIMIT = 2000
 LINE_LIMIT = 240
 
 
-class TimeLimitExceeded(BaseException):
-    """A check took too long. No Exception: a check that handles those does not go on."""
+def no_fixture(name: str) -> str:
+    """What is said of a name in a check that nothing stands behind."""
+    return f"there is no fixture {name!r}: 'pytest --fixtures' lists all."
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"stopped: it took longer than the time limit of a check, {seconds:g} s")
+
+def ends_the_run(error: BaseException) -> bool:
+    """Whether it is meant for the whole run: Ctrl-C, and `pytest.exit`."""
+    return isinstance(error, KeyboardInterrupt) or _raised_by_pytest(error, "_pytest.outcomes", "Exit")
+
+
+def _raised_by_pytest(error: BaseException, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(error, kind)
 
 
 def record_exception(error: BaseException, findings: Findings) -> None:
@@ -34,15 +44,17 @@ def record_exception(error: BaseException, findings: Findings) -> None:
         findings.skip(str(error))
     elif isinstance(error, KspecError | TimeLimitExceeded):
         findings.error(str(error))
-    elif isinstance(error, Skipped):
+    elif _raised_by_pytest(error, "_pytest.outcomes", "Skipped"):
         findings.skip(str(error.msg) if hasattr(error, "msg") else str(error))
-    elif isinstance(error, AssertionError | Failed):
+    elif isinstance(error, AssertionError) or _raised_by_pytest(error, "_pytest.outcomes", "Failed"):
         text = str(getattr(error, "msg", None) or error).strip() or "assertion failed"
         # After a message of the author's, pytest's explanation of the expression says nothing more.
         text = text.partition("\nassert ")[0]
         findings.add(None, message=text[:TEXT_LIMIT])
-    elif isinstance(error, pytest.FixtureLookupError) and error.argname:
-        findings.error(f"there is no fixture {error.argname!r}: 'pytest --fixtures' lists all.")
+    elif _raised_by_pytest(error, "_pytest.fixtures", "FixtureLookupError") and getattr(
+        error, "argname", None
+    ):
+        findings.error(no_fixture(error.argname))  # type: ignore[attr-defined]  # seen in the line above
     else:
         text = str(error).strip()
         findings.error(f"the check raised {type(error).__name__}{': ' if text else ''}{text}"[:TEXT_LIMIT])
@@ -61,14 +73,18 @@ def make_result(
     requirement: Requirement,
     findings: Findings | None,
     *,
+    id: str = "",
     nodeid: str = "",
     title: str = "",
     duration_s: float = 0.0,
     reason: str = "",
 ) -> CheckResult:
-    """The result of one requirement. Without findings: not evaluated, for this reason (verdict error)."""
+    """The result of one requirement. Without findings: not evaluated, for this reason (verdict error).
+
+    id: with its parameters, where there are some; else the requirement's
+    """
     result = CheckResult(
-        id=requirement.id,
+        id=id or requirement.id,
         nodeid=nodeid,
         title=title or check.title,
         severity=check.severity,

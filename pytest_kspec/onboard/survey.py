@@ -6,19 +6,17 @@ somebody has to look at. So the draft is strict where the cluster is good, and g
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.clock import now
+from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError
-from pytest_kspec.evaluate.context import CheckContext
-from pytest_kspec.evaluate.findings import Grouping
-from pytest_kspec.evaluate.verdict import make_result, record_exception
+from pytest_kspec.evaluate.run import evaluate
+from pytest_kspec.evaluate.scan import ClusterScan, Examined
 from pytest_kspec.kube.images import parse_image
 from pytest_kspec.kube.podkinds import pod_kinds
 from pytest_kspec.kube.reference import ResourceRef
@@ -28,7 +26,7 @@ from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.results.verdict import Verdict
-from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
+from pytest_kspec.spec.loading import spec_from_part
 
 MOST = 0.5
 """Of the namespaces or workloads: so many must meet a candidate."""
@@ -64,9 +62,9 @@ class Draft:
 class Survey:
     """One look at one cluster; each kind is listed once."""
 
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
-        self._grouping = Grouping()
+    def __init__(self, source: Source) -> None:
+        self._examined = Examined(source)
+        self._inventory = self._examined.inventory
         self._catalog = load_catalog()
 
     def draft(self) -> Draft:
@@ -181,10 +179,11 @@ class Survey:
 
     def _try(self, part: dict[str, Any], prefix: str = "") -> list[CheckResult]:
         """Run the checks that this part of a specification asks for, exemptions aside."""
-        loaded = spec_from_part(part)
-        plan = make_plan(loaded, self._catalog)
+        moment = now()
+        plan = make_plan(spec_from_part(part), self._catalog)
+        scan = ClusterScan(plan, Exemptions([], moment), self._examined, moment)
         return [
-            self._run(loaded, planned)
+            evaluate(planned.entry.check, scan.context(planned))
             for planned in plan.planned
             if planned.requirement.id.startswith(prefix) and self._asked(planned)
         ]
@@ -194,13 +193,3 @@ class Survey:
         """Not the checks that run for every specification: the draft cannot leave them out."""
         check = planned.entry.check
         return check.key is not None or check.requirements is not None
-
-    def _run(self, loaded: LoadedSpec, planned: Any) -> CheckResult:
-        check = planned.entry.check
-        known = Exemptions([], datetime.now(UTC))
-        context = CheckContext(self._inventory, self._grouping, loaded.spec, planned.requirement, known)
-        try:
-            check.func(**{name: getattr(context, name) for name in inspect.signature(check.func).parameters})
-        except Exception as error:  # noqa: BLE001 - whatever a check raises becomes its verdict
-            record_exception(error, context.findings)
-        return make_result(check, planned.requirement, context.findings)

@@ -13,7 +13,9 @@ from _pytest._code.code import ExceptionInfo
 
 from pytest_kspec.errors import without_credentials
 from pytest_kspec.evaluate.context import CheckContext
-from pytest_kspec.evaluate.verdict import failure_text, make_result, record_exception
+from pytest_kspec.evaluate.run import attempt
+from pytest_kspec.evaluate.scan import SpecRun, Target
+from pytest_kspec.evaluate.verdict import failure_text, make_result
 from pytest_kspec.plan.plan import Planned
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.session import run as runs
@@ -40,7 +42,7 @@ class SpecFile(pytest.File):
 class ClusterNode(pytest.Collector):
     """A cluster below its specification; `--dist loadscope` keeps it on one worker."""
 
-    def __init__(self, *, spec: runs.SpecRun, target: runs.Target, **kwargs: Any) -> None:
+    def __init__(self, *, spec: SpecRun, target: Target, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.target = target
@@ -89,7 +91,7 @@ class ComplianceItem(pytest.Function):
     wire: dict[str, Any] | None = None
 
     @property
-    def target(self) -> runs.Target:
+    def target(self) -> Target:
         """The cluster that it is about."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
@@ -106,9 +108,8 @@ class ComplianceItem(pytest.Function):
         """The context of this item. Touches no cluster."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
-        self.context = self.config.stash[runs.KEY].context(
-            cluster.spec, cluster.target, self.planned, self.name
-        )
+        scan = self.config.stash[runs.KEY].scan(cluster.spec, cluster.target)
+        self.context = scan.context(self.planned, self.name)
         return self.context
 
     @property
@@ -121,18 +122,11 @@ class ComplianceItem(pytest.Function):
     def runtest(self) -> None:
         """Run the check, make its verdict, and raise what tells pytest of it."""
         assert self.context is not None
-        try:
-            if reason := self._inactive:
-                self.context.findings.skip(reason)
-            else:
-                super().runtest()
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            raise  # meant for the run
-        except BaseException as error:  # noqa: BLE001 - whatever a check raises becomes its verdict, SystemExit too
-            record_exception(error, self.context.findings)
-            cause: BaseException | None = error
+        cause: BaseException | None = None
+        if reason := self._inactive:
+            self.context.findings.skip(reason)
         else:
-            cause = None
+            cause = attempt(super().runtest, self.context.findings)
         self.conclude()
         assert self.wire is not None
         result = self.wire["result"]
@@ -153,11 +147,11 @@ class ComplianceItem(pytest.Function):
             planned.entry.check,
             planned.requirement,
             findings,
+            id=self.name,
             nodeid=self.nodeid,
             title=self._title(),
             duration_s=duration_s,
         ).to_wire()
-        result["id"] = self.name
         self.wire = {
             "result": result,
             "uses": [list(pair) for pair in sorted(findings.uses.items())] if findings else [],

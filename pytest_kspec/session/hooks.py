@@ -11,14 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_kspec.errors import KspecError, without_credentials
-from pytest_kspec.evaluate.verdict import (
-    TEXT_LIMIT,
-    Skipped,
-    finding_text,
-    record_exception,
-    record_return,
-    summary_text,
-)
+from pytest_kspec.evaluate.run import call as call_check
+from pytest_kspec.evaluate.run import record_teardown
+from pytest_kspec.evaluate.verdict import TEXT_LIMIT, finding_text, record_exception, summary_text
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.shared import words
 from pytest_kspec.results.result import ScanResult
@@ -113,8 +108,8 @@ class SessionHooks:
         if not isinstance(pyfuncitem, ComplianceItem) or pyfuncitem.context is None:
             return None
         names = pyfuncitem._fixtureinfo.argnames
-        returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-        record_return(returned, pyfuncitem.context.findings)
+        arguments = {name: pyfuncitem.funcargs[name] for name in names}
+        call_check(pyfuncitem.obj, arguments, pyfuncitem.context.findings)
         return True
 
     @pytest.hookimpl(wrapper=True)
@@ -128,12 +123,12 @@ class SessionHooks:
         if call.when == "setup" and call.excinfo is not None:
             self._conclude_setup(item, call, report)
         elif call.when == "teardown" and call.excinfo is not None and item.context is not None:
-            item.context.findings.error(f"teardown raised {call.excinfo.exconly(tryshort=True)}")
+            record_teardown(call.excinfo.value, item.context.findings)
             item.conclude(call.duration)
         elif call.when != "call":
             return report
         elif call.excinfo is not None and not call.excinfo.errisinstance(
-            (NotCompliant, CouldNotEvaluate, Skipped)
+            (NotCompliant, CouldNotEvaluate, pytest.skip.Exception)
         ):
             self._conclude_call(item, call, report)
         if item.wire is not None:

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S
 from pytest_kspec.publish.targets import FORMATS, ClusterTarget, split
 from pytest_kspec.reports.writer import Target, parse_targets
 from pytest_kspec.results.baseline import Baseline, load_baseline
 from pytest_kspec.results.verdict import Severity
 
-CHECK_TIMEOUT_S = 900.0
-"""Longer than any list may take, which the first check of a cluster waits for."""
 LONGEST_TIMEOUT_S = 86_400
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,66 +15,30 @@ import pytest
 
 import pytest_kspec
 from pytest_kspec.clock import now
-from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources import open as sources
 from pytest_kspec.cluster.sources.source import Source
-from pytest_kspec.errors import KspecError, SourceError, SpecError, UsageError
-from pytest_kspec.evaluate.context import CheckContext, make_verifier
-from pytest_kspec.evaluate.findings import Grouping
-from pytest_kspec.evaluate.scoped import ScopeView
-from pytest_kspec.kube.podkinds import pod_kinds
-from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.kube.resources import NAMES_SHOWN, Resource, unknown_labels
-from pytest_kspec.plan.assess import assess
+from pytest_kspec.errors import KspecError, SpecError, UsageError
+from pytest_kspec.evaluate.assemble import cluster_result
+from pytest_kspec.evaluate.context import make_verifier
+from pytest_kspec.evaluate.scan import ClusterScan, Examined, SpecRun, Target, basic_facts
+from pytest_kspec.evaluate.verdict import make_result
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
-from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
-from pytest_kspec.plan.plan import STANDARDS, Plan, Planned, make_plan
-from pytest_kspec.results import annotated
-from pytest_kspec.results.evidence import Evidence, ExemptionUse
+from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions, load_exemptions
-from pytest_kspec.results.finding import AppliedExemption
-from pytest_kspec.results.identity import cluster_id
-from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
-from pytest_kspec.rules.pods.podsecurity import newer_standards
 from pytest_kspec.session import clusterspecs
 from pytest_kspec.session.options import Options
 from pytest_kspec.session.runby import run_by
 from pytest_kspec.spec.activation import inactive_reason
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec
-from pytest_kspec.spec.notes import NotEvaluated
-from pytest_kspec.spec.requirement import Requirement
 
 if TYPE_CHECKING:
     from pytest_kspec.signatures.verify import SignatureVerifier
-    from pytest_kspec.spec.sections import ClusterSpecification, PodSecurity
 
 KEY = pytest.StashKey["Run"]()
 NOT_RUN = "not run: the run ended before its turn"
-
-
-@dataclass
-class Target:
-    """One specification on one cluster. name: as in node ids, unique within the specification."""
-
-    name: str
-    source: Source
-
-
-@dataclass
-class SpecRun:
-    """A specification, what it asks for, and where."""
-
-    plan: Plan
-    targets: list[Target]
-    exemptions: Exemptions
-    frameworks: tuple[PlannedFramework, ...] | None = None
-
-    @property
-    def spec(self) -> LoadedSpec:
-        """The specification."""
-        return self.plan.spec
 
 
 @dataclass
@@ -101,110 +63,54 @@ class Run:
     ended: str = ""
 
     @cached_property
-    def _inventories(self) -> dict[str, tuple[Inventory, Grouping]]:
+    def _examined(self) -> dict[str, Examined]:
+        """By the reference of their source: a cluster is listed once, however many specifications and checks."""
         return {}
 
-    def context(self, spec: SpecRun, target: Target, planned: Planned, name: str) -> CheckContext:
-        """What one check sees. A cluster has one inventory, however many specifications and checks.
+    @cached_property
+    def _scans(self) -> dict[tuple[str, str], ClusterScan]:
+        return {}
 
-        name: the item's, which has the parameters too
-        """
-        known = self._inventories.get(target.source.ref)
-        if known is None:
-            known = self._inventories[target.source.ref] = (Inventory(target.source, self.shared), Grouping())
-        baseline = self.options.baseline
-        knows = None
-        if baseline is not None:
-            inventory, kind = known[0], target.source.kind
-            knows = baseline.knows(
-                lambda: cluster_id(inventory.info.uid, kind, target.name), target.name, name
+    def scan(self, spec: SpecRun, target: Target) -> ClusterScan:
+        """One specification on one cluster. Touches no cluster."""
+        ref = target.source.ref
+        key = (spec.spec.path, ref)
+        if key not in self._scans:
+            if ref not in self._examined:
+                self._examined[ref] = Examined(target.source, self.shared)
+            self._scans[key] = ClusterScan(
+                spec.plan,
+                spec.exemptions,
+                self._examined[ref],
+                self.started,
+                name=target.name,
+                baseline=self.options.baseline,
+                verifier=lambda: self._verifier,
             )
-        scope = None if planned.entry.check.cluster_wide else self._scope(spec, target)
-        asked, requirement = spec.spec.spec, planned.requirement
-        annotating = annotated.matcher(
-            asked.annotation_exemptions, requirement.id, planned.entry.check.severity, self.started
-        )
-        return CheckContext(
-            *known, asked, requirement, spec.exemptions, knows, scope, lambda: self._verifier, annotating
-        )
+        return self._scans[key]
 
     @cached_property
     def _verifier(self) -> SignatureVerifier:
         return make_verifier(self.shared)
-
-    @cached_property
-    def _scopes(self) -> dict[tuple[str, str], ScopeView]:
-        return {}
-
-    def _scope(self, spec: SpecRun, target: Target) -> ScopeView | None:
-        scope = spec.spec.spec.namespace_scope
-        known = self._inventories.get(target.source.ref)
-        if scope is None or known is None:
-            return None
-        key = (spec.spec.path, target.source.ref)
-        if key not in self._scopes:
-            self._scopes[key] = ScopeView(scope, known[0])
-        return self._scopes[key]
-
-    def _refused_annotations(self, spec: SpecRun, target: Target, inventory: Inventory) -> tuple[str, ...]:
-        """Annotations that mean to exempt and have no effect, and why."""
-        key = (spec.spec.path, target.source.ref)
-        if key not in self._annotations:
-            allowed = spec.spec.spec.annotation_exemptions
-            planned = spec.plan.planned
-            asked = {item.requirement.id: item.entry.check.severity for item in planned}
-            try:
-                found = annotated.notes(_annotatable(spec, inventory), allowed, asked, self.started)
-            except SourceError as error:
-                found = (f"whether objects carry exemptions is unknown: {error.what}",) if allowed else ()
-            self._annotations[key] = found
-        return self._annotations[key]
-
-    @cached_property
-    def _annotations(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        return {}
 
     def inactive(self, spec: SpecRun) -> str:
         """Why the specification asks for nothing at the moment of this run, or ""."""
         return inactive_reason(spec.spec.spec.time_based_activation, self.started)
 
     def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
-        """Name, source, version and uid, what was read of a snapshot, and what is out of scope, as far as known."""
-        facts = {"name": target.name, "source": target.source.kind, "version": "", "uid": ""}
-        facts |= {"sha256": "", "recordedAt": "", "scope": "", "labels": "", "templates": "", "files": ""}
-        facts |= {"manifests": "", "annotations": ""}
-        known = self._inventories.get(target.source.ref)
-        if known is not None:
-            try:
-                info = known[0].info
-            except SourceError:
-                return facts
-            facts |= {"version": info.version, "uid": info.uid}
-            if target.source.kind == "snapshot":
-                from pytest_kspec.cluster.sources.snapshot import SnapshotSource
-
-                assert isinstance(target.source, SnapshotSource)
-                facts["sha256"] = target.source.sha256
-                facts["recordedAt"] = target.source.recorded().recorded_at
-            scope = None if self.inactive(spec) else self._scope(spec, target)
-            facts["scope"] = scope.note() if scope is not None else ""
-            facts["labels"] = _unlabelled(known[0], scope)
-            notes = getattr(target.source, "notes", None)
-            for note in notes() if notes is not None else ():
-                key = "manifests" if note.hides else "files"
-                facts[key] += note.text + "\n"
-            facts["templates"] = _unexamined(known[0], spec.spec.spec)
-            facts["annotations"] = "\n".join(self._refused_annotations(spec, target, known[0]))
-        return facts
+        """What is known of the cluster; of one that no check of this process has looked at, its name."""
+        if target.source.ref in self._examined:
+            return self.scan(spec, target).facts()
+        return basic_facts(target.name, target.source.kind)
 
     def forget(self, target: Target) -> None:
         """Give back the memory of a cluster, its connections and files. Asked for again, it is listed again."""
         ref = target.source.ref
-        for key in [key for key in self._scopes if key[1] == ref]:
-            del self._scopes[key]
-        known = self._inventories.pop(ref, None)
-        if known is not None:
-            known[0].close()
+        for key in [key for key in self._scans if key[1] == ref]:
+            del self._scans[key]
+        examined = self._examined.pop(ref, None)
+        if examined is not None:
+            examined.close()
 
     def close(self) -> None:
         """Give back connections and files."""
@@ -267,7 +173,17 @@ class Run:
                 raise KspecError("a result belongs to no specification of this run.", where=nodeid)
             path = self.path_of(nodeid.split("::", 1)[0])
             groups.setdefault((path, found[1].name), []).append(wire)
-        clusters = [self._cluster(self.specs[path], name, wires) for (path, name), wires in groups.items()]
+        clusters = [
+            cluster_result(
+                self.specs[path],
+                name,
+                wires,
+                catalog=self.catalog,
+                moment=self.started,
+                baseline=self.options.baseline,
+            )
+            for (path, name), wires in groups.items()
+        ]
         clusters.sort(key=lambda c: (c.name, c.spec_name, c.spec_path))
         self.result = ScanResult(
             tool_version=pytest_kspec.__version__,
@@ -278,78 +194,8 @@ class Run:
         )
         return self.result
 
-    def _cluster(self, spec: SpecRun, name: str, wires: Iterable[Mapping[str, Any]]) -> ClusterResult:
-        facts: Mapping[str, str] = {}
-        uses: dict[int, int] = {}
-        checks = []
-        for wire in wires:
-            if not facts or sum(map(bool, wire["cluster"].values())) > sum(map(bool, facts.values())):
-                facts = wire["cluster"]  # of a check that did not run, less is known
-            for index, count in wire["uses"]:
-                uses[index] = uses.get(index, 0) + count
-            checks.append(CheckResult.from_wire(dict(wire["result"])))
-        checks.sort(key=lambda c: (c.id, c.nodeid))
-        names = [c.id for c in checks if c.verdict != Verdict.ERROR]
-        complete = len(names) == len(checks) and all(
-            any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
-            for p in spec.plan.planned
-        )
-        left_out = tuple(self._left_out(spec, facts))
-        made = ClusterResult(
-            name=name,
-            source=facts["source"],
-            version=facts["version"],
-            uid=facts["uid"],
-            spec_name=spec.spec.name,
-            spec_version=spec.spec.version,
-            spec_path=spec.spec.path,
-            checks=tuple(checks),
-            exemptions=(
-                *spec.exemptions.report(uses, complete=complete),
-                *_namespace_levels(spec.spec),
-                *_annotated(checks),
-            ),
-            not_evaluated=(*spec.plan.not_evaluated, *left_out),
-            evidence=Evidence(
-                next((t.source.ref for t in spec.targets if t.name == name), ""),
-                facts["sha256"],
-                facts["recordedAt"],
-                spec.spec.sha256,
-            ),
-            frameworks=assess(
-                self._frameworks(spec), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
-            ),
-        )
-        baseline = self.options.baseline
-        return made if baseline is None else replace(made, baseline=baseline.use(made))
-
-    def _frameworks(self, spec: SpecRun) -> tuple[PlannedFramework, ...]:
-        """The same on every cluster."""
-        if spec.frameworks is None:
-            spec.frameworks = plan_frameworks(spec.spec, self.catalog, spec.plan.planned)
-        return spec.frameworks
-
-    def _left_out(self, spec: SpecRun, facts: Mapping[str, str]) -> Iterator[NotEvaluated]:
-        """What a scope, a time, a version that is too new or a foreign kind leaves out of this run."""
-        asked = spec.spec.spec.pod_security
-        unpinned = asked is not None and asked.enforce is not None and asked.version is None
-        for key, why in (
-            (STANDARDS, newer_standards(facts["version"]) if unpinned else ""),
-            *((f"podSecurity.{mode}", facts["labels"]) for mode in _label_modes(asked)),
-            ("namespaceScope", facts["scope"]),
-            ("timeBasedActivation", self.inactive(spec)),
-            ("workloads", facts["templates"]),
-            *(("manifests", note) for note in facts["manifests"].splitlines()),
-            *(("files", note) for note in facts["files"].splitlines()),
-            *((annotated.KEY, note) for note in facts["annotations"].splitlines()),
-        ):
-            if why:
-                yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
-
     def missing(self, nodeid: str, reason: str) -> dict[str, Any] | None:
         """What stands for the result of an item that has none; None if it is not ours."""
-        from pytest_kspec.evaluate.verdict import make_result
-
         found = self.resolve(nodeid)
         if found is None:
             return None
@@ -360,10 +206,9 @@ class Run:
                 (f"{id}[", f"{id}@")
             ):  # parameters; `@GROUP` of --dist loadgroup
                 made = make_result(
-                    planned.entry.check, planned.requirement, None, nodeid=nodeid, reason=reason
+                    planned.entry.check, planned.requirement, None, id=name, nodeid=nodeid, reason=reason
                 )
-                result = made.to_wire() | {"id": name}
-                return {"result": result, "uses": [], "cluster": self.cluster_facts(spec, target)}
+                return {"result": made.to_wire(), "uses": [], "cluster": self.cluster_facts(spec, target)}
         return None
 
     def under_threshold(self) -> bool:
@@ -457,93 +302,5 @@ def remove_shared_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
-    """Which pods in objects of foreign kinds no check is given, or ""."""
-    try:
-        found = inventory.unevaluated(pod_kinds(spec.pod_templates))
-    except SourceError as error:
-        return f"whether other kinds hold pod templates is unknown: {error.what}"
-    if not found:
-        return ""
-    more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
-    return (
-        "pods in kinds that are not Kubernetes' own were not evaluated (name their place in workloads.podTemplates, or "
-        f"scan a cluster, which has their pods): {', '.join(found[:NAMES_SHOWN])}{more}"
-    )
-
-
-_PODS = {"workloads", "pods", "containers"}
-
-
-def _annotatable(spec: SpecRun, inventory: Inventory) -> Iterator[Resource]:
-    """Objects whose annotations may mean to exempt. Where that is not allowed, none are read for this alone."""
-    allowed = spec.spec.spec.annotation_exemptions is not None
-    if allowed or any(
-        _PODS & signature(item.entry.check.func).parameters.keys() for item in spec.plan.planned
-    ):
-        for item in inventory.workloads(pod_kinds(spec.spec.spec.pod_templates)):
-            if allowed or item.is_pod or inventory.source.kind == "manifests":
-                yield item
-    if allowed:
-        yield from inventory.list("Service", "")
-
-
-def _annotated(checks: Iterable[CheckResult]) -> list[ExemptionUse]:
-    """Exemptions that objects carry themselves, as far as they cover findings."""
-    found: dict[AppliedExemption, tuple[ResourceRef, int]] = {}
-    for check in checks:
-        for finding in check.findings:
-            applied = finding.exemption
-            if applied is not None and applied.name.startswith(annotated.NAME):
-                found[applied] = (finding.resource, found.get(applied, (finding.resource, 0))[1] + 1)
-    return [
-        ExemptionUse(
-            applied.name,
-            applied.reason,
-            "",
-            applied.expires_at,
-            annotated.location(applied, ref),
-            "used",
-            count,
-        )
-        for applied, (ref, count) in sorted(
-            found.items(), key=lambda item: (item[0].name, item[0].expires_at)
-        )
-    ]
-
-
-def _unlabelled(inventory: Inventory, scope: ScopeView | None) -> str:
-    """Why labels of namespaces in scope are not known, or ""."""
-    try:
-        found = inventory.unlabelled_namespaces
-        return unknown_labels(name for name in found if scope is None or scope.covers_namespace(name))
-    except SourceError:
-        return ""  # an error of every check that asks for namespaces
-
-
-def _label_modes(section: PodSecurity | None) -> Iterator[str]:
-    """The keys of the Pod Security labels that a specification asks for."""
-    if section is not None:
-        yield from (mode for mode in ("enforce", "audit", "warn") if getattr(section, mode) is not None)
-
-
-def _namespace_levels(spec: LoadedSpec) -> Iterator[ExemptionUse]:
-    """Namespaces held to another Pod Security level: exemptions too, so that every report shows them."""
-    section = spec.spec.pod_security
-    for index, entry in enumerate(section.exemptions if section is not None else ()):
-        yield ExemptionUse(
-            name=f"podSecurity.exemptions: namespace {entry.namespace} at level {entry.level}",
-            reason=entry.reason,
-            approver="",
-            expires_at=entry.expires_text,
-            location=spec.locate(f"podSecurity.exemptions[{index}]"),
-            state="expired" if entry.is_expired(now()) else "used",
-            matched=0,
-        )
-
-
 def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-__all__ = ["KEY", "Requirement", "Run", "SpecRun", "Target", "make_run", "make_shared_folder", "now"]

@@ -41,9 +41,9 @@ def start(config: pytest.Config) -> None:
     config.pluginmanager.register(fixtures, "kspec-fixtures")
     config.pluginmanager.register(SessionHooks(config, run), "kspec-session")
     if options.check_timeout_s and not config.getoption("usepdb"):
-        from pytest_kspec.session.timelimit import TimeLimit
+        from pytest_kspec.session.timelimit import TimeLimitHooks
 
-        config.pluginmanager.register(TimeLimit(config, options.check_timeout_s), "kspec-timelimit")
+        config.pluginmanager.register(TimeLimitHooks(config, options.check_timeout_s), "kspec-timelimit")
     if config.pluginmanager.hasplugin("xdist"):
         from pytest_kspec.session.xdist import XdistHooks
 

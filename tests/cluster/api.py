@@ -101,13 +101,16 @@ class Api:
     """answers: path → one reply for all requests, or a list of replies of which the last stays."""
 
     def __init__(
-        self, answers: dict[str, Answer | list[Answer]] | None = None, tls: ssl.SSLContext | None = None
+        self,
+        answers: dict[str, Answer | list[Answer]] | None = None,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.answers: dict[str, Answer | list[Answer]] = {**CORE, **(answers or {})}
         self.seen: list[Request] = []
         self._stop = threading.Event()
         handler = type("Handler", (_Handler,), {"api": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)

@@ -6,6 +6,7 @@ import gzip
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits, default_limits
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, SourceUnavailable, Unreachable, UsageError
-from tests.cluster.api import PODS, Reply, Request, kubeconfig, listing, page, status
+from tests.cluster.api import PODS, Api, Reply, Request, kubeconfig, listing, page, status
 from tests.cluster.objects import pod
+from tests.controlplane.process import free_port
 from tests.hostile import acts
 from tests.hostile.conftest import MIB, SMALL, Start
 
@@ -126,6 +128,40 @@ def test_a_cluster_costs_no_more_than_it_may(start: Start) -> None:
     with pytest.raises(Unreachable):
         _ = inventory.info
     assert len(api.seen) == sent
+
+
+def test_another_look_has_its_own_bounds(start: Start) -> None:
+    """What one look at a cluster may cost, the next one may too; it is never granted anew within one."""
+    source, _ = start(
+        {PODS: listing("Pod", pod("a", spec={"x": "y" * MIB}))}, SMALL._replace(cluster_bytes=2 * MIB)
+    )
+    inventory = Inventory(source)
+    for _ in range(2):
+        assert len(inventory.pods()) == 1
+        inventory.relist("Pod")
+        with pytest.raises(Unreachable, match="this cluster has more than 2 MiB"):
+            inventory.pods()
+        inventory.renew()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 1000.0])
+def test_a_server_that_comes_back_is_tried_again_after_a_pause(tmp_path: Path, pause_s: float) -> None:
+    port = free_port()
+    limits = SMALL._replace(pause_s=pause_s, pause_max_s=pause_s)
+    with closing(
+        LiveSource("prod", kubeconfig=kubeconfig(tmp_path, f"http://127.0.0.1:{port}"), limits=limits)
+    ) as source:
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="the API server does not answer"):
+                source.info()
+        with Api(port=port) as api:
+            if pause_s:
+                with pytest.raises(Unreachable):
+                    source.info()
+                assert api.seen == []
+                source.renew()
+            assert source.info().version == "v1.30.1-eks-1"
+            assert source.info().uid == "u-1"
 
 
 def test_bytes_of_all_lists_of_a_cluster_are_counted(start: Start) -> None:

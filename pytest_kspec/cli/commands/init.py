@@ -56,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output)
     if args.output != STDOUT and path.exists() and not args.force:
         raise UsageError("exists already.", where=args.output, fix="Give another name with -o, or --force.")
-    from pytest_kspec.cluster.inventory.inventory import Inventory
     from pytest_kspec.cluster.sources.open import default_ref, open_source
     from pytest_kspec.onboard.draft import render
     from pytest_kspec.onboard.survey import Survey
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     with closing(
         open_source(args.cluster or default_ref(args.kubeconfig), kubeconfig=args.kubeconfig)
     ) as source:
-        draft = Survey(Inventory(source)).draft()
+        draft = Survey(source).draft()
     today = datetime.now(UTC)
     text = render(
         draft,

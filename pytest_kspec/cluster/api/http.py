@@ -3,7 +3,8 @@
 Connection errors, timeouts, 429 and 5xx are tried again by the rules of urllib3's `Retry`, with `Retry-After` honoured
 up to a bound. A request that must not arrive twice is tried again only where the server surely did nothing.
 When the server cannot be reached at all, or the cluster has used up its time, later requests fail at once: a dead
-cluster must not cost a minute for each kind.
+cluster must not cost a minute for each kind. After a pause, one request is tried once; if it is answered, the server is
+back. What a cluster has used up stays used up until its owner begins another look (`renew`).
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Connection:
         self._access: auth.Access | None = None
         self._client: Any = None
         self._dead: SourceUnavailable | None = None
+        self._pause_s = limits.pause_s
+        self._again_at = 0.0  # time.monotonic()
         self._meter = Meter()
         self._cluster = Allowance("this cluster", limits.cluster_s, limits.cluster_bytes)
         self._list: Allowance | None = None
@@ -98,6 +101,7 @@ class Connection:
         }
         self._repeat = urllib3.Retry(status_forcelist=[429, 500, 502, 503, 504], **common)
         self._once = urllib3.Retry(status_forcelist=[429], read=0, other=0, **common)
+        self._never = urllib3.Retry(total=0)
 
     def access(self) -> auth.Access:
         """Where to and as whom; credentials are loaded at the first use. Raises AccessDenied, SourceUnavailable."""
@@ -158,6 +162,11 @@ class Connection:
             answer = self._send(*sent)
         return answer
 
+    def renew(self) -> None:
+        """Count the cost of the cluster anew, and try it again if it was given up."""
+        self._cluster = Allowance(self._cluster.what, self._limits.cluster_s, self._limits.cluster_bytes)
+        self._dead, self._pause_s = None, self._limits.pause_s
+
     def close(self) -> None:
         """Close connections; the next request opens new ones."""
         if self._access is not None:
@@ -175,8 +184,9 @@ class Connection:
         repeatable: bool,
         more: Mapping[str, str] | None,
     ) -> Answer:
-        if self._dead is not None:
-            raise type(self._dead)(self._dead.what, where=self._dead.where, fix=self._dead.fix)
+        dead = self._dead
+        if dead is not None and (self._cluster.problem() or time.monotonic() < self._again_at):
+            raise type(dead)(dead.what, where=dead.where, fix=dead.fix)
         access = self.access()
         headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
@@ -184,11 +194,12 @@ class Connection:
             headers["Content-Type"] = content_type
         headers |= more or {}
         target = f"{path}?{urlencode(query)}" if query else path
-        retry = self._repeat if repeatable else self._once
+        retry = self._never if dead else self._repeat if repeatable else self._once
         try:
             while True:
                 try:
                     answer, retry_after = self._attempt(access, method, target, body, headers)
+                    self._dead, self._pause_s = None, self._limits.pause_s
                     if answer.status == 500 and UNKNOWN_FIELD in answer.body:
                         return answer  # no patience helps
                     if not retry.is_retry(method, answer.status, bool(retry_after)):
@@ -271,4 +282,6 @@ class Connection:
         )
         if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
             self._dead = made = Unreachable(made.what, where=made.where, fix=made.fix)
+            self._again_at = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, self._limits.pause_max_s)
         return made

@@ -1,5 +1,5 @@
 """Each kind is listed once a run, whatever the number of checks and workers. Errors are kept too, and
-raised each time.
+raised each time. Who looks at a cluster for longer than a run says what changed (`changed`, `relist`, `renew`).
 
 Also knows which object controls which, so that a Deployment and its pods are one owner.
 """
@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
 
 from pytest_kspec.cluster.inventory.heldpods import held_pods
 from pytest_kspec.cluster.objects import refusals
-from pytest_kspec.cluster.objects.answers import Buffer
+from pytest_kspec.cluster.objects.answers import Buffer, has_name
 from pytest_kspec.cluster.objects.decode import Controller, Decoder, ListedWorkload, PodPage, owner_ref
 from pytest_kspec.cluster.objects.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
 from pytest_kspec.cluster.sources.source import Source
-from pytest_kspec.errors import KspecError, SourceError
+from pytest_kspec.errors import KspecError, Malformed, SourceError
 from pytest_kspec.kube.podkinds import PodKinds
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import ClusterInfo, NamedNamespace, Resource, ResourceType, Workload
@@ -62,6 +64,13 @@ class Inventory:
         self._info: ClusterInfo | KspecError | None = None
         self._types: dict[str, tuple[ResourceType, ...]] | KspecError | None = None
         self._lists: dict[ResourceType, tuple[Resource, ...] | KspecError] = {}
+        self._versions: dict[ResourceType, str] = {}
+        self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        """What was concluded from several objects."""
+        for name in ("_namespaces", "namespace_labels", "mounting"):
+            self.__dict__.pop(name, None)
         self._owned: set[ResourceType] = set()
         self._by_uid: dict[ResourceType, dict[str, ListedWorkload]] = {}
         self._by_name: dict[ResourceType, dict[tuple[str, str], ListedWorkload]] = {}
@@ -119,6 +128,57 @@ class Inventory:
             for workload in cast("Sequence[ListedWorkload]", listed):
                 workload.owner = self._owner(workload)
         return listed
+
+    def resource_version(self, kind: str, group: str | None = None) -> str:
+        """Of the list of this kind, from which a watch goes on; "" where it was not listed or its source has none.
+
+        After `changed` it is that of the last change. Raises SourceError if it is not known what is served.
+        """
+        found = self.find(kind, group)
+        return self._versions.get(found, "") if found is not None else ""
+
+    def changed(self, raw: Mapping[str, Any], *, gone: bool = False) -> None:
+        """Put one object as a watch delivers it in place of what is known of it. gone: it was deleted.
+
+        Lists are new objects afterwards, and so is all that was concluded: whoever kept a list knows by identity that
+        it is an old one. Of a kind that was never listed nothing is kept. Where the list is an error, that stays, until
+        `relist`. Raises Malformed for what is no object of a known kind, and SourceError.
+        """
+        metadata, kind, api_version = raw.get("metadata"), raw.get("kind"), raw.get("apiVersion")
+        if not isinstance(kind, str) or not isinstance(api_version, str) or not has_name(metadata):
+            raise Malformed("a change has no kind, apiVersion or name.", where=self.source.name)
+        found = self.find(kind, split_api_version(api_version)[0])
+        if found is None:
+            raise Malformed(
+                f"a change is of {kind} {api_version}, which is not served.", where=self.source.name
+            )
+        listed = self._lists.get(found)
+        if not isinstance(listed, tuple):
+            return
+        new = self._decoder.resources(msgspec.json.encode([raw]), found)
+        places = {_place(item) for item in new}
+        kept = [item for item in listed if _place(item) not in places]
+        self._lists[found] = tuple(sorted([*kept, *(() if gone else new)], key=_place))
+        self._versions[found] = str(metadata.get("resourceVersion") or "") if metadata else ""
+        self._forget_derived()
+
+    def relist(self, kind: str | None = None, group: str | None = None) -> None:
+        """List this kind anew when it is asked for next, or everything: also what is served, and what was refused."""
+        if kind is None:
+            self._info = self._types = None
+            self._lists.clear()
+            self._versions.clear()
+        elif (found := self.find(kind, group)) is not None:
+            self._lists.pop(found, None)
+            self._versions.pop(found, None)
+        self._forget_derived()
+
+    def renew(self) -> None:
+        """Begin another look at the whole cluster: `relist`, with the bounds of a source counted anew."""
+        renew = getattr(self.source, "renew", None)
+        if renew is not None:
+            renew()
+        self.relist()
 
     def pods(self) -> Sequence[Workload]:
         """All pods that can still run: whose phase is not Succeeded or Failed."""
@@ -274,6 +334,7 @@ class Inventory:
                 found = [
                     resource for page in pages for resource in self._decoder.resources(page, resource_type)
                 ]
+                self._versions[resource_type] = getattr(pages, "resource_version", "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this cluster's alone
                 known = refusals.error_of(error, self.source.name)
             else:

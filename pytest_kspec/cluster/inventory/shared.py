@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from pytest_kspec import errors
 from pytest_kspec.cluster.limits import default_limits
+from pytest_kspec.cluster.sources.source import Pages
 from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
@@ -50,12 +51,15 @@ class Shared:
         value, _ = self._once("types", lambda: ([list(found) for found in fetch()], ()))
         return [ResourceType(*found) for found in value]
 
-    def pages(
-        self, resource_type: ResourceType, fetch: Callable[[ResourceType], Iterable[Buffer]]
-    ) -> Sequence[Buffer]:
+    def pages(self, resource_type: ResourceType, fetch: Callable[[ResourceType], Iterable[Buffer]]) -> Pages:
         """The same for a list of one kind; pages are mapped, not copied."""
-        _, pages = self._once(f"list-{resource_type.resource}", lambda: (None, list(fetch(resource_type))))
-        return pages
+
+        def read() -> tuple[str, Sequence[Buffer]]:
+            found = fetch(resource_type)
+            return getattr(found, "resource_version", ""), list(found)
+
+        version, pages = self._once(f"list-{resource_type.resource}", read)
+        return Pages(pages, version)
 
     def _once(
         self, name: str, fetch: Callable[[], tuple[Any, Sequence[Buffer]]]

@@ -8,7 +8,7 @@ metadata only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from pytest_kspec.cluster.objects import redact, refusals
 from pytest_kspec.cluster.objects.answers import Buffer, ListHead, Wrong, check_list, check_object, split_list
 from pytest_kspec.cluster.objects.decode import BROKEN_JSON
 from pytest_kspec.cluster.objects.redact import METADATA_ONLY
+from pytest_kspec.cluster.sources.source import Pages
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
@@ -90,15 +91,13 @@ class LiveSource:
         with self._connection.one_list("the discovery"):
             return discover(self._connection.get, self.name)
 
-    def pages(
-        self, resource_type: ResourceType, *, namespace: str = "", label_selector: str = ""
-    ) -> Iterator[Buffer]:
-        """All pages of one kind, as of one list; from all namespaces and of all objects unless said otherwise."""
+    def pages(self, resource_type: ResourceType, *, namespace: str = "", label_selector: str = "") -> Pages:
+        """One list, of all namespaces and all objects unless said otherwise, with its resourceVersion."""
         with self._connection.one_list(f"the list of {resource_type.resource}"):
             for _ in range(self._limits.list_restarts + 1):
                 pages = self._list(resource_type, namespace, label_selector)
                 if pages is not None:
-                    return iter(pages)
+                    return pages
         raise SourceUnavailable(
             f"the list of {resource_type.resource} expired {self._limits.list_restarts + 1} times "
             "before its last page (410 Gone, or another resourceVersion).",
@@ -106,11 +105,15 @@ class LiveSource:
             fix="The API server forgets faster than the list is read: run the scan nearer to it.",
         )
 
+    def renew(self) -> None:
+        """Begin another look at the cluster: what it may cost is counted anew, and a dead server is tried again."""
+        self._connection.renew()
+
     def close(self) -> None:
         """Close connections."""
         self._connection.close()
 
-    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> list[Buffer] | None:
+    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> Pages | None:
         """None if the list expired on the way, or the cluster changed between two of its pages."""
         path = resource_path(resource_type, namespace)
         is_secret = redact.is_secret(resource_type)
@@ -119,7 +122,7 @@ class LiveSource:
             query["labelSelector"] = label_selector
         pages: list[Buffer] = []
         tokens: set[str] = set()
-        versions: set[object] = set()
+        version: str | None = None
         while True:
             answer = self._connection.get(path, query, accept=METADATA_LIST if is_secret else JSON)
             if answer.status == 410 and tokens:
@@ -133,11 +136,12 @@ class LiveSource:
             except (Wrong, *BROKEN_JSON) as error:
                 reason = str(error) if isinstance(error, Wrong) else "is not valid JSON"
                 raise Malformed(f"the list of {resource_type.resource} {reason}.", where=self.name) from None
-            versions.add(str(head.metadata.get("resourceVersion", "")))
-            if len(versions) > 1:
+            of_page = str(head.metadata.get("resourceVersion", ""))
+            if version not in (None, of_page):
                 return None
+            version = of_page
             if not token:
-                return pages
+                return Pages(pages, version)
             if token in tokens or len(pages) >= self._limits.list_pages:
                 reason = (
                     "its continue token comes back"

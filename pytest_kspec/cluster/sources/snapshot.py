@@ -7,7 +7,7 @@ What a live scan was refused, a replay is refused too: the errors are recorded w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_kspec.cluster.limits import default_limits
@@ -15,6 +15,7 @@ from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Buffer, Wrong, check_list, split_list
 from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX, SnapshotInfo, decode_index
 from pytest_kspec.cluster.sources.snapshotstore import AGAIN, Archive, Folder
+from pytest_kspec.cluster.sources.source import Pages
 from pytest_kspec.errors import Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
@@ -89,14 +90,13 @@ class SnapshotSource:
             self._complete = True
         return info.resource_types()
 
-    def pages(self, resource_type: ResourceType) -> Iterator[Buffer]:
+    def pages(self, resource_type: ResourceType) -> Pages:
         """The one list of this kind, its hash verified."""
         info = self.recorded()
         wanted = (resource_type.group, resource_type.kind)
         for name, file in info.files.items():
             if (file.group, file.kind) == wanted:
-                yield self._items(name, resource_type)
-                return
+                return self._items(name, resource_type)
         for failure in info.errors:
             if (failure.group, failure.kind) == wanted:
                 raise failure.raised(self.name)
@@ -104,7 +104,7 @@ class SnapshotSource:
             raise NotServed(f"{resource_type.resource} were not recorded.", where=self.name)
         raise refusals.not_served(resource_type.kind, resource_type.group, self.name)
 
-    def _items(self, name: str, resource_type: ResourceType) -> Buffer:
+    def _items(self, name: str, resource_type: ResourceType) -> Pages:
         try:
             head = split_list(self._read(name))
             check_list(head, resource_type.api_version, f"{resource_type.kind}List")
@@ -112,7 +112,7 @@ class SnapshotSource:
                 raise Wrong("is one page of several")
         except Wrong as wrong:
             raise Malformed(f"{name} {wrong}.", where=self.ref, fix=AGAIN) from None
-        return head.items
+        return Pages([head.items], str(head.metadata.get("resourceVersion", "")))
 
     def _read(self, name: str) -> Buffer:
         content = self._store.read(name)

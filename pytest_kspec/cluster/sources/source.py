@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
+
+
+class Pages:
+    """The pages of one list, to be read once, and the state of the cluster that they show.
+
+    resource_version: `metadata.resourceVersion` of the list, from which a watch goes on; "" where the source has none
+    """
+
+    __slots__ = ("_pages", "resource_version")
+
+    def __init__(self, pages: Iterable[bytes | memoryview], resource_version: str = "") -> None:
+        self._pages = iter(pages)
+        self.resource_version = resource_version
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return self._pages
 
 
 class Source(Protocol):
@@ -32,10 +48,11 @@ class Source(Protocol):
         """Every listable kind that is served, in the preferred version of its group. Raises SourceError."""
         ...
 
-    def pages(self, resource_type: ResourceType) -> Iterator[bytes | memoryview]:
+    def pages(self, resource_type: ResourceType) -> Iterable[bytes | memoryview]:
         """The items of a list of this kind, in pages, each a JSON array or `null`; `continue` always followed.
 
-        The source knows what it asked for: a list of something else is its error. Secrets come as metadata only.
+        A source whose lists have a resourceVersion returns `Pages`. The source knows what it asked for: a list of
+        something else is its error. Secrets come as metadata only.
         Raises AccessDenied, NotServed, SourceUnavailable, Malformed.
         """
         ...

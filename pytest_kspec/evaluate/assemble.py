@@ -1,0 +1,156 @@
+"""From the results of all checks to what reports say of a cluster: exemptions, controls, what was not evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.clock import now
+from pytest_kspec.evaluate.scan import SpecRun
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.plan.assess import assess
+from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
+from pytest_kspec.plan.plan import STANDARDS
+from pytest_kspec.results import annotated
+from pytest_kspec.results.evidence import Evidence, ExemptionUse
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.result import CheckResult, ClusterResult
+from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.rules.pods.podsecurity import newer_standards
+from pytest_kspec.spec.activation import inactive_reason
+from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.notes import NotEvaluated
+
+if TYPE_CHECKING:
+    from pytest_kspec.results.baseline import Baseline
+    from pytest_kspec.spec.sections import PodSecurity
+
+
+def cluster_result(
+    spec: SpecRun,
+    name: str,
+    wires: Iterable[Mapping[str, Any]],
+    *,
+    catalog: Catalog,
+    moment: datetime,
+    baseline: Baseline | None = None,
+) -> ClusterResult:
+    """All results of one specification on one cluster.
+
+    wires: for each requirement its `result`, the exemptions that it `uses`, the facts of its `cluster`; plain data
+    """
+    facts: Mapping[str, str] = {}
+    uses: dict[int, int] = {}
+    checks = []
+    for wire in wires:
+        if not facts or sum(map(bool, wire["cluster"].values())) > sum(map(bool, facts.values())):
+            facts = wire["cluster"]  # of a check that did not run, less is known
+        for index, count in wire["uses"]:
+            uses[index] = uses.get(index, 0) + count
+        checks.append(CheckResult.from_wire(dict(wire["result"])))
+    checks.sort(key=lambda c: (c.id, c.nodeid))
+    names = [c.id for c in checks if c.verdict != Verdict.ERROR]
+    complete = len(names) == len(checks) and all(
+        any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
+        for p in spec.plan.planned
+    )
+    left_out = tuple(_left_out(spec, facts, moment))
+    made = ClusterResult(
+        name=name,
+        source=facts["source"],
+        version=facts["version"],
+        uid=facts["uid"],
+        spec_name=spec.spec.name,
+        spec_version=spec.spec.version,
+        spec_path=spec.spec.path,
+        checks=tuple(checks),
+        exemptions=(
+            *spec.exemptions.report(uses, complete=complete),
+            *_namespace_levels(spec.spec),
+            *_annotated(checks),
+        ),
+        not_evaluated=(*spec.plan.not_evaluated, *left_out),
+        evidence=Evidence(
+            next((t.source.ref for t in spec.targets if t.name == name), ""),
+            facts["sha256"],
+            facts["recordedAt"],
+            spec.spec.sha256,
+        ),
+        frameworks=assess(
+            _frameworks(spec, catalog), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
+        ),
+    )
+    return made if baseline is None else replace(made, baseline=baseline.use(made))
+
+
+def _frameworks(spec: SpecRun, catalog: Catalog) -> tuple[PlannedFramework, ...]:
+    """The same on every cluster."""
+    if spec.frameworks is None:
+        spec.frameworks = plan_frameworks(spec.spec, catalog, spec.plan.planned)
+    return spec.frameworks
+
+
+def _left_out(spec: SpecRun, facts: Mapping[str, str], moment: datetime) -> Iterator[NotEvaluated]:
+    """What a scope, a time, a version that is too new or a foreign kind leaves out of this run."""
+    asked = spec.spec.spec.pod_security
+    unpinned = asked is not None and asked.enforce is not None and asked.version is None
+    for key, why in (
+        (STANDARDS, newer_standards(facts["version"]) if unpinned else ""),
+        *((f"podSecurity.{mode}", facts["labels"]) for mode in _label_modes(asked)),
+        ("namespaceScope", facts["scope"]),
+        ("timeBasedActivation", inactive_reason(spec.spec.spec.time_based_activation, moment)),
+        ("workloads", facts["templates"]),
+        *(("manifests", note) for note in facts["manifests"].splitlines()),
+        *(("files", note) for note in facts["files"].splitlines()),
+        *((annotated.KEY, note) for note in facts["annotations"].splitlines()),
+    ):
+        if why:
+            yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
+
+
+def _annotated(checks: Iterable[CheckResult]) -> list[ExemptionUse]:
+    """Exemptions that objects carry themselves, as far as they cover findings."""
+    found: dict[AppliedExemption, tuple[ResourceRef, int]] = {}
+    for check in checks:
+        for finding in check.findings:
+            applied = finding.exemption
+            if applied is not None and applied.name.startswith(annotated.NAME):
+                found[applied] = (finding.resource, found.get(applied, (finding.resource, 0))[1] + 1)
+    return [
+        ExemptionUse(
+            applied.name,
+            applied.reason,
+            "",
+            applied.expires_at,
+            annotated.location(applied, ref),
+            "used",
+            count,
+        )
+        for applied, (ref, count) in sorted(
+            found.items(), key=lambda item: (item[0].name, item[0].expires_at)
+        )
+    ]
+
+
+def _label_modes(section: PodSecurity | None) -> Iterator[str]:
+    """The keys of the Pod Security labels that a specification asks for."""
+    if section is not None:
+        yield from (mode for mode in ("enforce", "audit", "warn") if getattr(section, mode) is not None)
+
+
+def _namespace_levels(spec: LoadedSpec) -> Iterator[ExemptionUse]:
+    """Namespaces held to another Pod Security level: exemptions too, so that every report shows them."""
+    section = spec.spec.pod_security
+    for index, entry in enumerate(section.exemptions if section is not None else ()):
+        yield ExemptionUse(
+            name=f"podSecurity.exemptions: namespace {entry.namespace} at level {entry.level}",
+            reason=entry.reason,
+            approver="",
+            expires_at=entry.expires_text,
+            location=spec.locate(f"podSecurity.exemptions[{index}]"),
+            state="expired" if entry.is_expired(now()) else "used",
+            matched=0,
+        )

@@ -1,0 +1,108 @@
+"""The one runner of checks: calls a check, and whatever it does becomes its verdict. Knows no pytest.
+
+Shells differ in who makes the arguments. pytest's items leave that to pytest and take the steps one by one (`attempt`,
+`call`); everything else (`testing.evaluate`, `kspec init`) has `evaluate` take them all.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pytest_kspec.checks.check import Check
+from pytest_kspec.evaluate.context import CheckContext
+from pytest_kspec.evaluate.findings import Findings
+from pytest_kspec.evaluate.fixtures import Fixture, Fixtures
+from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S, TimeLimit
+from pytest_kspec.evaluate.verdict import ends_the_run, make_result, record_exception, record_return
+from pytest_kspec.results.result import CheckResult
+
+
+class Case(NamedTuple):
+    """One set of parameters of a check. id: as pytest writes it in brackets; skip: why it is not to be run.
+
+    uses: fixtures without an argument
+    """
+
+    id: str = ""
+    arguments: Mapping[str, Any] = {}  # never changed
+    skip: str = ""
+    uses: tuple[str, ...] = ()
+
+
+def attempt(step: Callable[[], object], findings: Findings) -> BaseException | None:
+    """Take a step of a check; what it raises is recorded, and returned. Raises what is meant for the whole run."""
+    try:
+        step()
+    except BaseException as error:
+        if ends_the_run(error):
+            raise
+        record_exception(error, findings)
+        return error
+    return None
+
+
+def call(func: Callable[..., Any], arguments: Mapping[str, Any], findings: Findings) -> None:
+    """Call a check; what it returns is recorded. Raises what it raises."""
+    record_return(func(**arguments), findings)
+
+
+def record_teardown(error: BaseException, findings: Findings) -> None:
+    """A fixture that does not end well: whether the check saw what it should have seen is not known."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    findings.error(f"teardown raised {said.removeprefix('AssertionError: ')}")
+
+
+def evaluate(
+    check: Check,
+    context: CheckContext,
+    *,
+    inactive: str = "",
+    case: Case | None = None,
+    fixtures: Mapping[str, Fixture] | None = None,
+    timeout_s: float = CHECK_TIMEOUT_S,
+) -> CheckResult:
+    """The result of one requirement on one cluster.
+
+    inactive:  why the specification asks for nothing now, or ""
+    fixtures:  those of the check's author
+    timeout_s: of making the arguments, the call and each end of a fixture; 0 for no limit
+    """
+    case = case or Case()
+    findings = context.findings
+    if reason := inactive or case.skip:
+        findings.skip(reason)
+    else:
+        _run(check, Fixtures(context, fixtures or {}, case.arguments), findings, case.uses, timeout_s)
+    return make_result(
+        check,
+        context.requirement,
+        findings,
+        id=f"{context.requirement.id}[{case.id}]" if case.id else "",
+        title=f"{check.title} [{case.id}]" if case.id else "",
+    )
+
+
+def _run(check: Check, fixtures: Fixtures, findings: Findings, uses: Iterable[str], timeout_s: float) -> None:
+    arguments: dict[str, Any] = {}
+
+    def limited(step: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            with TimeLimit(timeout_s).holds():
+                step()
+
+        return run
+
+    try:
+        made = attempt(limited(lambda: arguments.update(fixtures.make(check.func, uses))), findings)
+        if made is None:
+            attempt(limited(lambda: call(check.func, arguments, findings)), findings)
+    finally:
+        for end in fixtures.end():
+            try:
+                limited(end)()
+            except BaseException as error:
+                if ends_the_run(error):
+                    raise
+                record_teardown(error, findings)
