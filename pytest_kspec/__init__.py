@@ -67,12 +67,7 @@ _NAMES = {
         "Violation",
     ),
     "rules.fieldpath": ("FieldPath",),
-    "rules.pods.fieldrule": (
-        "FieldRule",
-        "PodCondition",
-        "USER_NAMESPACE",
-        "WINDOWS",
-    ),
+    "rules.pods.fieldrule": ("USER_NAMESPACE", "WINDOWS", "FieldRule", "PodCondition"),
     "rules.pods.imagerule": (
         "ImageRule",
         "image_references",

@@ -40,10 +40,10 @@ from .rules.base import Rule as Rule
 from .rules.base import ServiceRule as ServiceRule
 from .rules.base import Violation as Violation
 from .rules.fieldpath import FieldPath as FieldPath
-from .rules.pods.fieldrule import FieldRule as FieldRule
-from .rules.pods.fieldrule import PodCondition as PodCondition
 from .rules.pods.fieldrule import USER_NAMESPACE as USER_NAMESPACE
 from .rules.pods.fieldrule import WINDOWS as WINDOWS
+from .rules.pods.fieldrule import FieldRule as FieldRule
+from .rules.pods.fieldrule import PodCondition as PodCondition
 from .rules.pods.imagerule import ImageRule as ImageRule
 from .rules.pods.imagerule import image_references as image_references
 from .rules.pods.podrules import AllOf as AllOf
