@@ -136,7 +136,7 @@ def load_spec(path: str | Path, library: Library | None = None) -> LoadedSpec:
     library: where bases are found by name, beside the folder of the file
     """
     if is_template(path):
-        return _load(parse_document(_of_template(str(path)), str(path)), library)
+        return _load_template(str(path))
     return _load(read_document(path), library)
 
 
@@ -145,8 +145,21 @@ def is_template(path: str | Path) -> bool:
     return str(path).startswith(TEMPLATE)
 
 
+def _load_template(path: str) -> LoadedSpec:
+    """A built-in template by itself. No file is read for it: a name in the working directory may be anybody's."""
+    from pytest_kspec.model import effective, templates
+
+    name, known = path.removeprefix(TEMPLATE), templates.builtin_names()
+    if name not in known:
+        raise SpecError(
+            f"no built-in template is named {shown(name)}.{suggest(name, known)}",
+            where=path,
+            fix=f"Name one of {', '.join(known)}; a template of your own is used in a specification (policyTemplate).",
+        )
+    return _load(parse_document(_of_template(name), path), effective.Library(parts={}))
+
+
 def _of_template(name: str) -> str:
-    name = name.removeprefix(TEMPLATE)
     asked = {"name": name, "version": pytest_kspec.__version__}
     return json.dumps(
         {

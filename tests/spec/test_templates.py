@@ -359,3 +359,28 @@ def test_a_template_knows_its_parameters() -> None:
         "allowPrivilegeEscalation",
         "exemptNamespaces",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nope", ""),
+        ("", ""),
+        ("security-basline", " Did you mean 'security-baseline'?"),
+        ("./mine.yaml", ""),
+        ("mine", ""),
+    ],
+)
+def test_a_template_by_itself_is_a_built_in_one(
+    name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = "apiVersion: kspec.dev/v1\nkind: PolicyTemplate\nmetadata: {name: mine, version: '1'}\nspec: {}\n"
+    (tmp_path / "mine.yaml").write_text(mine)
+    with pytest.raises(SpecError) as caught:
+        load_spec(f"template:{name}")
+    assert str(caught.value) == (
+        f"template:{name}: no built-in template is named {name!r}.{hint} Name one of compliance-strict, "
+        "security-baseline; a template of your own is used in a specification (policyTemplate)."
+    )
+    assert load_spec("template:security-baseline").name == "security-baseline"
