@@ -28,7 +28,7 @@ class TrendPoint:
     """One specification on one cluster in one run.
 
     finished_at: RFC 3339 in UTC, of the run; run: its id in the store
-    score: 0-100 with one decimal, or None where nothing was applicable
+    score: 0-100 with one decimal, or None where nothing was evaluated
     passed, failed, errors, skipped count requirements; findings (open ones), exempt and known count findings
     frameworks: sorted by id
     """

@@ -109,8 +109,8 @@ class Summary:
     because a baseline has what they found. `weight` is that of the checks that apply, `weight_met` that of those
     that are met.
 
-    score: 0-100 with one decimal, or None when nothing was applicable: the weight (1, 2, 4, 8 by severity) of met
-    checks over the weight of passed, failed and errored ones. Skipped checks do not count.
+    score: 0-100 with one decimal, or None when nothing was evaluated, be it by errors: the weight (1, 2, 4, 8 by
+    severity) of met checks over the weight of passed, failed and errored ones. Skipped checks do not count.
     """
 
     passed: int
@@ -154,7 +154,8 @@ class Summary:
                     good += check.severity.weight
                     met += 1
         # Rounded down, so that 100 is shown only when everything passed.
-        score = (1000 * good // applicable) / 10 if applicable else None
+        evaluated = counts[Verdict.PASS] + counts[Verdict.FAIL]
+        score = (1000 * good // applicable) / 10 if evaluated else None
         return cls(
             counts[Verdict.PASS],
             counts[Verdict.FAIL],

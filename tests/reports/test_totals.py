@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_kspec.crds.objects import compliancereport
 from pytest_kspec.reports import terminal, writer
 from pytest_kspec.results.finding import AppliedExemption, Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.totals import Totals
+from pytest_kspec.results.points import TrendPoint
 from tests.effort import examples
 from tests.reports import results
 from tests.reports.counted import COUNT, SEVERITIES, VERDICTS, Counted, from_terminal
@@ -109,3 +112,25 @@ def cluster(draw: Any) -> ClusterResult:
 @given(st.lists(cluster(), max_size=3))
 def test_totals_are_equal_whatever_is_found(clusters: list[ClusterResult]) -> None:
     assert_consistent(results.scan(*clusters))
+
+
+@pytest.mark.parametrize("verdicts", [("error",), ("error", "skip"), ("skip",), ()])
+def test_without_an_evaluation_there_is_no_score_anywhere(verdicts: tuple[str, ...]) -> None:
+    checks = tuple(results.check(f"a.c{i}", "T", "high", v, reason="gone") for i, v in enumerate(verdicts))
+    cluster = results.cluster(checks=checks, frameworks=())
+    result = results.scan(cluster)
+    wire = result.to_wire()
+    assert (wire["summary"]["score"], wire["clusters"][0]["summary"]["score"]) == (None, None)
+    assert TrendPoint.of(cluster, result.finished_at).score is None
+    report = compliancereport.build(cluster, result.finished_at)
+    assert report["spec"]["summary"].keys().isdisjoint({"score", "passRate"})
+    for format_name in writer.FORMATS:
+        text = writer.render(result, format_name).decode("utf-8", "replace")
+        assert not re.search(r"(?i)score\W{1,12}0\.0|passRate", text), format_name
+    assert "nothing to score" in terminal.render(result, 133, details=0)
+    assert "score 0.0" in terminal.render(results.scan(results.cluster(checks=(FAILED,))), 133, details=0)
+
+
+FAILED = results.check(
+    "a.b", "T", "high", "fail", findings=(results.finding(results.ref("Job", "j"), "x", 1, "2"),)
+)

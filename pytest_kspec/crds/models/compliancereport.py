@@ -76,15 +76,17 @@ class ReportSummary(SpecModel):
     total: Count = Field(description="All checks.")
     passed: Count = Field(description="Checks that passed.")
     failed: Count = Field(description="Checks that failed.")
-    pass_rate: Percent = Field(
-        0, description="Passed checks of those that passed, failed or could not be evaluated, in percent."
+    pass_rate: Percent | None = Field(
+        None,
+        description="Passed checks of those that passed, failed or could not be evaluated, in percent. Unset: nothing "
+        "was evaluated.",
     )
     errors: Count = Field(0, description="Checks that could not be evaluated.")
     skipped: Count = Field(0, description="Checks that had nothing to examine.")
     exempt: Count = Field(0, description="Findings that an exemption covers.")
     findings: Count = Field(0, description="Findings that no exemption covers.")
     score: Annotated[float, Field(ge=0, le=100)] | None = Field(
-        None, description="Score weighted by severity, 0 to 100. Unset: nothing applied."
+        None, description="Score weighted by severity, 0 to 100. Unset: nothing was evaluated."
     )
 
 

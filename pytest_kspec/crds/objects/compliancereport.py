@@ -126,12 +126,13 @@ def _spec(
 ) -> dict[str, Any]:
     """findings: how many of each check are kept."""
     summary = cluster.summary
-    applicable = summary.passed + summary.failed + summary.errors
     cut = [False]
     results = [
         _check(check, findings, cut) for check in sorted(cluster.checks, key=lambda c: (c.id, c.nodeid))
     ]
-    score = {} if summary.score is None else {"score": summary.score}
+    rates = {}
+    if summary.score is not None:
+        rates = {"passRate": 100 * summary.passed // summary.applicable, "score": summary.score}
     spec: dict[str, Any] = {
         "clusterSpecRef": {"name": _text(cluster.spec_name, cut), "version": cluster.spec_version},
         "clusterName": _text(cluster.name, cut),
@@ -147,8 +148,7 @@ def _spec(
             "skipped": summary.skipped,
             "exempt": summary.exempt,
             "findings": sum(len(check.open_findings) for check in cluster.checks),
-            "passRate": 100 * summary.passed // applicable if applicable else 0,
-            **score,
+            **rates,
         },
         "results": results,
         "truncated": cut[0],

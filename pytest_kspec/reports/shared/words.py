@@ -159,7 +159,7 @@ def sentence(summary: Summary) -> str:
 
 def score(summary: Summary) -> str:
     """`87.5`, or `none` where nothing was evaluated."""
-    return f"{summary.score:.1f}" if summary.score is not None and summary.evaluated else "none"
+    return "none" if summary.score is None else f"{summary.score:.1f}"
 
 
 def found(totals: Totals) -> str:
