@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 import pytest_kspec
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.kube import fieldvalues, podfields
 from pytest_kspec.spec import layers
 from pytest_kspec.spec.document import (
@@ -147,7 +147,7 @@ def is_template(path: str | Path) -> bool:
 
 def _load_template(path: str) -> LoadedSpec:
     """A built-in template by itself. No file is read for it: a name in the working directory may be anybody's."""
-    from pytest_kspec.model import effective, templates
+    from pytest_kspec.spec import effective, templates
 
     name, known = path.removeprefix(TEMPLATE), templates.builtin_names()
     if name not in known:

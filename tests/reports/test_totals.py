@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pytest_kspec.crds.objects import compliancereport
 from pytest_kspec.reports import terminal, writer
 from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.totals import Totals
-from pytest_kspec.results.points import TrendPoint
 from tests.effort import examples
 from tests.reports import results
 from tests.reports.counted import COUNT, SEVERITIES, VERDICTS, Counted, from_terminal
