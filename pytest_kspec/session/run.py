@@ -17,6 +17,7 @@ import pytest_kspec
 from pytest_kspec.clock import now
 from pytest_kspec.cluster.sources import open as sources
 from pytest_kspec.cluster.sources.source import Source
+from pytest_kspec.cluster.sources.unopened import UnopenedSource
 from pytest_kspec.errors import KspecError, SpecError, UsageError
 from pytest_kspec.evaluate.assemble import cluster_result
 from pytest_kspec.evaluate.context import make_verifier
@@ -253,14 +254,17 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
     checks = [*options.checks, *(p for r, p in own.items() if r not in {c.resolve() for c in options.checks})]
     catalog = load_catalog(checks, importer)
     opened: dict[str, Source] = {}
+    failed: dict[str, KspecError] = {}
     specs = {
         path.resolve(): SpecRun(
             make_plan(spec, catalog, extra),
-            _targets(spec, options, opened),
+            _targets(spec, options, opened, failed),
             Exemptions([*spec.exemptions, *extra], started),
         )
         for path, spec in [*((Path(spec.path), spec) for spec in loaded), *of_cluster.items()]
     }
+    if failed and len(failed) == len(opened):
+        raise next(iter(failed.values()))  # nothing can be evaluated: what was typed is wrong
     idle = [str(path) for path, run in specs.items() if not run.plan.planned]
     if idle and len(idle) < len(specs) and not options.allow_empty:
         # Alone, such a specification runs nothing, and is an error; beside others it would not be noticed.
@@ -271,7 +275,10 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
     return Run(options, rootpath, catalog, specs, started=started, resources=resources)
 
 
-def _targets(spec: LoadedSpec, options: Options, opened: dict[str, Source]) -> list[Target]:
+def _targets(
+    spec: LoadedSpec, options: Options, opened: dict[str, Source], failed: dict[str, KspecError]
+) -> list[Target]:
+    """opened: sources by what names them; failed: why some could not be. Both are filled."""
     refs: list[str] = []
     for given in options.clusters or (spec.cluster_ref,):
         if given == "all":
@@ -281,7 +288,11 @@ def _targets(spec: LoadedSpec, options: Options, opened: dict[str, Source]) -> l
     targets: list[Target] = []
     for ref in dict.fromkeys(refs):
         if ref not in opened:
-            opened[ref] = sources.open_source(ref, kubeconfig=options.kubeconfig)
+            try:
+                opened[ref] = sources.open_source(ref, kubeconfig=options.kubeconfig)
+            except KspecError as error:
+                failed[ref] = error
+                opened[ref] = UnopenedSource(ref, error)
         source = opened[ref]
         name = source.name.replace("::", ":") or "cluster"
         if any(target.name == name for target in targets):

@@ -111,6 +111,37 @@ def test_usage_errors(
     assert said.err.startswith(f"error: {error}")
 
 
+@pytest.mark.parametrize(
+    ("config", "wrong", "said"),
+    [
+        ("{contexts: []}", "nope", "'nope' is neither a path nor a kubeconfig context."),
+        ("a: [", "eu", "the kubeconfig is not valid YAML."),
+        (None, "./gone.tar.gz", "'./gone.tar.gz' is neither a path nor a kubeconfig context."),
+    ],
+    ids=["context", "kubeconfig", "path"],
+)
+def test_a_cluster_of_several_that_cannot_be_opened_is_an_error_of_its_own(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path,
+    config: str | None, wrong: str, said: str,
+) -> None:  # fmt: skip
+    asked = ["scan", write_spec(HOST_PID), "--cluster", wrong, "-o", "json"]
+    if config is not None:
+        (tmp_path / "config").write_text(config)
+        asked += ["--kubeconfig", tmp_path / "config"]
+    both = run_kspec(*asked, "--cluster", manifests)
+    results = {cluster["name"]: cluster for cluster in json.loads(both.out)["clusters"]}
+    assert (both.code, results.keys()) == (2, {wrong, manifests.name})
+    (check,) = results[wrong]["checks"]
+    assert (check["verdict"], said in check["reason"], results[wrong]["summary"]["score"]) == (
+        "error",
+        True,
+        None,
+    )
+    assert results[manifests.name]["checks"][0]["verdict"] == "pass"
+    alone = run_kspec(*asked)
+    assert (alone.code, alone.out, said in alone.err) == (4, "", True)
+
+
 def test_spec_errors_come_all_at_once(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
     said = run_kspec("scan", write_spec("{netwrok: {}, rbca: {}}"), "--cluster", manifests)
     assert (said.code, said.out) == (4, "")

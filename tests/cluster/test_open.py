@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.recording.record import record
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.manifests import ManifestSource
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import contexts, default_ref, open_source
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
-from pytest_kspec.errors import UsageError
+from pytest_kspec.cluster.sources.source import Source
+from pytest_kspec.cluster.sources.unopened import UnopenedSource
+from pytest_kspec.errors import SourceUnavailable, UsageError
 from tests.cluster.api import kubeconfig
 
 
@@ -146,3 +149,30 @@ def test_neither_naming_nor_reading_a_cluster_imports_the_client(tmp_path: Path)
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_path_that_may_be_a_context_is_named_as_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k8s").mkdir()
+    (tmp_path / "config").write_text("a: [\n")
+    with pytest.raises(
+        UsageError, match=r"config:2:1: the kubeconfig is not valid YAML\. .*Write \./k8s for the path"
+    ):
+        open_source("k8s", kubeconfig="config")
+    assert open_source("./k8s", kubeconfig="config").name == "k8s"
+
+
+def test_what_cannot_be_opened_answers_nothing() -> None:
+    source: Source = UnopenedSource("eu", UsageError("no such context.", where="config", fix="Name one."))
+    inventory = Inventory(source)
+    for ask in (
+        lambda: inventory.info,
+        inventory.workloads,
+        lambda: inventory.list("Service", ""),
+        inventory.types,
+    ):
+        with pytest.raises(SourceUnavailable) as caught:
+            ask()
+        assert str(caught.value) == "config: no such context. Name one."

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pytest_kspec.cluster.api.kubeconfig import kubeconfig_paths, read_kubeconfig
 from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX
 from pytest_kspec.cluster.sources.source import Source
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import KspecError, UsageError
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
@@ -31,7 +31,15 @@ def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
     written_as_path = os.sep in ref or ref in (".", "..")
     if written_as_path and os.path.exists(ref):
         return _open_path(ref)
-    known = read_kubeconfig(kubeconfig).contexts
+    try:
+        known = read_kubeconfig(kubeconfig).contexts
+    except KspecError as error:
+        if not os.path.exists(ref):
+            raise
+        fix = f"Write {os.path.join('.', ref)} for the path: a context of this name would come first."
+        raise UsageError(
+            error.what, where=error.where, fix=" ".join(filter(None, (error.fix, fix)))
+        ) from error
     if ref in known or ref == IN_CLUSTER:
         from pytest_kspec.cluster.sources.live import LiveSource
 
