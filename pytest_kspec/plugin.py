@@ -12,7 +12,7 @@ OPTIONS = (
         "spec",
         "PATH",
         "append",
-        "specification to check: file, folder or glob, or cr:NAME for one that is in the cluster; may be repeated",
+        "specification to check: a file, folder or glob, or cr:NAME for a ClusterSpecification object; may be repeated",
     ),
     (
         "cluster",
@@ -23,18 +23,19 @@ OPTIONS = (
     ),
     ("kubeconfig", "PATH", None, "kubeconfig file. Default: $KUBECONFIG, else ~/.kube/config"),
     ("checks", "PATH", "append", "file or folder of your own checks; may be repeated"),
-    ("exemptions", "PATH", "append", "file of exemptions beside those in the specification; may be repeated"),
+    ("exemptions", "PATH", "append", "file with more exemptions; may be repeated"),
     (
         "fail-on",
         "LEVEL",
         None,
-        "low (default), medium, high or critical: below it, a failed check does not fail the run",
+        "low (default), medium, high or critical: findings below this severity do not fail the run",
     ),
     (
         "check-timeout",
         "SECONDS",
         None,
-        "time limit of each check: one that takes longer is an error, and the others go on. Default: 900; 0: none",
+        "time limit of each check; a check that exceeds it is an error, and "
+        "the other checks continue. Default: 900; 0: none",
     ),
     (
         "allow-empty",
@@ -46,7 +47,7 @@ OPTIONS = (
         "baseline",
         "FILE",
         None,
-        "known findings: they are shown, and only what is new fails "
+        "file of known findings: they are shown, and only new findings fail "
         "(kspec report --update-baseline FILE writes it)",
     ),
     (
@@ -60,14 +61,14 @@ OPTIONS = (
         "store",
         "URL",
         None,
-        "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DATABASE (see kspec history)",
+        "add the results to a store: FILE.db (SQLite) or postgresql://USER@HOST/DATABASE (see kspec history)",
     ),
     ("store-reports", "PLACE", None, "keep the full reports too: a folder, or s3://BUCKET/PREFIX"),
     (
         "run-by",
         "TEXT",
         None,
-        'who runs the scan, for the reports ("" for nobody). Default: $KSPEC_RUN_BY, else the address of the CI '
+        'user to name in reports ("" for none). Default: $KSPEC_RUN_BY, else the URL of the CI '
         "job, else user@host",
     ),
 )

@@ -46,9 +46,11 @@ def meant(word: str, known: list[str]) -> str:
 
 def add_specs(parser: argparse.ArgumentParser) -> None:
     """Specifications as arguments or with -s."""
-    parser.add_argument("specs", nargs="*", metavar="SPEC", help="specification: file, folder or pattern")
     parser.add_argument(
-        "-s", "--spec", action="append", default=[], metavar="SPEC", help="the same; may be repeated"
+        "specs", nargs="*", metavar="SPEC", help="specification: a file, folder or glob pattern"
+    )
+    parser.add_argument(
+        "-s", "--spec", action="append", default=[], metavar="SPEC", help="same as SPEC; may be repeated"
     )
 
 
@@ -78,7 +80,7 @@ def add_exemptions(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="file of exemptions beside those in the specification; may be repeated",
+        help="file with more exemptions; may be repeated",
     )
 
 
@@ -87,7 +89,7 @@ def add_allow_empty(
     what: str = "a cluster or folder in which a specification finds nothing to evaluate",
 ) -> None:
     """Whether nothing to evaluate is an error."""
-    parser.add_argument("--allow-empty", action="store_true", help=f"{what} is no error")
+    parser.add_argument("--allow-empty", action="store_true", help=f"{what} is not an error")
 
 
 def empty_problems(result: ScanResult, args: argparse.Namespace) -> list[str]:
@@ -97,7 +99,7 @@ def empty_problems(result: ScanResult, args: argparse.Namespace) -> list[str]:
     from pytest_kspec.reports.shared.words import nothing_evaluated
 
     return [
-        f"{nothing_evaluated(cluster)} --allow-empty if that is how it should be." for cluster in result.empty
+        f"{nothing_evaluated(cluster)} If this is intended, add --allow-empty." for cluster in result.empty
     ]
 
 

@@ -23,41 +23,41 @@ INTERRUPTED = 130
 _HOME = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
 
 COMMANDS = {
-    "init": "write a first specification from what a cluster has today",
-    "validate": "check specifications and exemption files, without a cluster",
-    "render": "print a specification with its template and bases, and their lines",
+    "init": "write a first specification from the current state of a cluster",
+    "validate": "validate specifications and exemption files, without a cluster",
+    "render": "print a specification merged with its template and bases",
     "scan": "check clusters against specifications",
-    "report": "write reports in other formats from a result",
-    "fix": "write patches for what was found, or apply them",
-    "enforce": "keep out what a scan would find: admission policies",
-    "diff": "say what changed between two results, recordings or clusters",
-    "evidence": "bundle a result with all that it rests on, and sign it",
-    "verify": "verify such a bundle, and replay its scan",
-    "webhook": "serve admission reviews: what is forbidden does not come in",
-    "history": "results over time, from a store that scans fill",
-    "snapshot": "record a cluster, to check it anywhere and later",
+    "report": "convert a result to other report formats",
+    "fix": "write or apply patches that remove findings",
+    "enforce": "generate and apply admission policies from a specification",
+    "diff": "compare two results, snapshots or clusters",
+    "evidence": "bundle a result with its inputs, and sign the bundle",
+    "verify": "verify an evidence bundle, and replay its scan",
+    "webhook": "run an admission webhook that denies violations",
+    "history": "show results over time from a store",
+    "snapshot": "record a cluster in a file that can be scanned later",
     "checks": "list all checks",
-    "explain": "explain one check: what, why, source, controls, fix",
-    "frameworks": "list compliance frameworks, and what answers their controls",
-    "schema": "print the JSON Schema of specifications, for editors",
-    "crds": "print the custom resource definitions, for a cluster",
-    "completion": "print a script that completes kspec in bash, zsh or fish",
+    "explain": "explain a check: what it examines, why, and how to fix findings",
+    "frameworks": "list compliance frameworks and the checks for their controls",
+    "schema": "print the JSON Schema of specification files, for editors",
+    "crds": "print the custom resource definitions of kspec",
+    "completion": "print a completion script for bash, zsh or fish",
     "version": "print the version",
 }
 
 HELP = """usage: kspec COMMAND [options]
 
-Compliance as tests for Kubernetes: a specification says what a cluster must
-look like, kspec says where it does not.
+Compliance as tests for Kubernetes: a specification describes the required state
+of a cluster, and kspec reports where the cluster differs from it.
 
 commands:
 {commands}
 
-'kspec COMMAND --help' explains a command, with examples.
-pytest runs the same scans: 'pytest --help' lists its options (kspec).
+'kspec COMMAND --help' describes a command and shows examples.
+pytest can run the same scans: 'pytest --help' lists the options (group kspec).
 
 exit codes: 0 compliant, 1 findings, 2 something could not be evaluated,
-4 usage or specification error
+4 error in the specification or the command line
 """
 
 

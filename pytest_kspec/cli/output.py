@@ -63,7 +63,7 @@ def _writing() -> Iterator[None]:
         raise ReportError(
             f"cannot be written: {error.strerror or error}.",
             where="standard output",
-            fix="Make room, or write to another file.",
+            fix="Free disk space, or write to another file.",
         ) from error
 
 
@@ -105,7 +105,11 @@ def nobody_to_ask(option: str) -> UsageError | None:
     """The error where a question would be asked and nobody is there; None where somebody is."""
     if sys.stdin.isatty():
         return None
-    return UsageError("nobody can be asked here.", where=option, fix="Add --yes to apply without asking.")
+    return UsageError(
+        "cannot ask for confirmation: standard input is not a terminal.",
+        where=option,
+        fix="Add --yes to apply without confirmation.",
+    )
 
 
 def width() -> int:

@@ -36,14 +36,16 @@ def replay(
         return _refused(str(error))
     if has_code and not run_checks:
         return _refused(
-            "the bundle has checks of its own, which are code. Look at them, then add --run-checks."
+            "the bundle contains your own checks, which are code. Review them, then add --run-checks."
         )
-    found = [f"{name}: is in the bundle, and nothing names it" for name in manifest.files if name not in used]
+    found = [
+        f"{name}: is in the bundle, but nothing refers to it" for name in manifest.files if name not in used
+    ]
     found += _other_bundle(manifest, recorded)
     found += _impossible_times(recorded, moment)
     again, refused = _scan_all(manifest, folder, moment, _moments(recorded, moment), run_checks)
     if not again and not refused:
-        found.append("clusters: the bundle holds the result of no cluster, which says nothing")
+        found.append("clusters: the bundle contains no result of any cluster, so there is nothing to verify")
     kept, unread = _recorded(recorded, refused)
     found += unread
     document_again = _document(recorded, [*again, *kept], where)
@@ -102,7 +104,7 @@ def _used(manifest: Manifest, folder: Path) -> tuple[set[str], bool]:
             files = [Path(file).resolve() for file in spec.files if not file.startswith("<")]
             checks = [Path(path).resolve() for path in spec.checks]
             if not all(path.is_relative_to(inside) for path in (*files, *checks)):
-                raise UsageError("it names a file outside of the bundle.", where=name)
+                raise UsageError("it refers to a file outside of the bundle.", where=name)
             used.update(path.relative_to(inside).as_posix() for path in files)
             modules += checks
     code = [name for name, file in manifest.files.items() if file.role == "check"]
@@ -155,8 +157,8 @@ def _another_version(manifest: Manifest, recorded: Mapping[str, Any]) -> str:
     if version == pytest_kspec.__version__ or manifest.tool != f"pytest-kspec {version}":
         return ""
     return (
-        f"pytest-kspec {version} made it, and this is {pytest_kspec.__version__}, which may judge otherwise and say "
-        f"other things. Signature and digests hold. Verify it with pytest-kspec {version}."
+        f"pytest-kspec {version} made it, and this is {pytest_kspec.__version__}, which may give other "
+        f"verdicts and messages. The signature and the digests are valid. Verify it with pytest-kspec {version}."
     )
 
 
@@ -168,7 +170,7 @@ def _scan_all(
     from pytest_kspec.cli.scan_run import scan_result
 
     refused = {
-        (one.cluster, one.spec_path): f"{one.reason or 'there is no snapshot of it'}."
+        (one.cluster, one.spec_path): f"{one.reason or 'the bundle contains no snapshot of it'}."
         for one in manifest.replays
         if not one.snapshot
     }
@@ -254,7 +256,7 @@ def _title(entry: Any) -> str:
 def _say_same(cluster: ClusterResult) -> None:
     title = f"{cluster.name}, {cluster.spec_name} {cluster.spec_version}".strip()
     count = sum(len(check.findings) for check in cluster.checks)
-    say(f"replay: {title}: {len(cluster.checks)} verdicts and {count} findings are the same, and all else")
+    say(f"replay: {title}: {len(cluster.checks)} verdicts, {count} findings and everything else are the same")
 
 
 def _say_differences(found: list[str]) -> None:

@@ -175,7 +175,7 @@ def scan_result(
     if outcome.errors:
         raise error("\n".join(outcome.errors))
     if outcome.result is None or not _has_results(outcome.result):
-        raise UsageError("nothing in the specification asks for a check.", where=", ".join(specs))
+        raise UsageError("the specification does not require any check.", where=", ".join(specs))
     return outcome.result
 
 

@@ -131,7 +131,7 @@ def _match(cluster: ClusterResult, loaded: Iterable[LoadedSpec]) -> LoadedSpec:
         if spec.sha256 == digest:
             return spec
     raise UsageError(
-        "this is not the specification that was scanned with: its SHA-256 differs.",
+        "this is not the specification of the scan: its SHA-256 differs.",
         where=cluster.spec_path,
         fix=_MOVED.format("--spec"),
     )

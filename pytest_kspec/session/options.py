@@ -95,8 +95,10 @@ def _store(config: pytest.Config) -> dict[str, str]:
     """Checked on the controller before anything runs; workers never store."""
     url, place = _one(config, "kspec_store") or "", _one(config, "kspec_store_reports") or ""
     if place and not url:
-        fix = "Give --kspec-store too."
-        raise UsageError("reports are kept beside a store.", where="--kspec-store-reports", fix=fix)
+        fix = "Add --kspec-store."
+        raise UsageError(
+            "full reports can only be kept together with a store.", where="--kspec-store-reports", fix=fix
+        )
     if url and not hasattr(config, "workerinput"):
         from pytest_kspec.publish.store import check_store
 
@@ -121,7 +123,7 @@ def _seconds(text: str | None) -> float:
         seconds = -1.0
     if not 0 <= seconds <= LONGEST_TIMEOUT_S:
         raise UsageError(
-            f"no number of seconds: '{text}'.",
+            f"'{text}' is not a number of seconds.",
             where="--kspec-check-timeout",
             fix=f"Give 0 (no limit) to {LONGEST_TIMEOUT_S}.",
         )

@@ -270,7 +270,7 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
         # Alone, such a specification runs nothing, and is an error; beside others it would not be noticed.
         raise SpecError(
             "the specification asks for nothing",
-            problems=tuple(f"{path}: nothing in the specification asks for a check." for path in idle),
+            problems=tuple(f"{path}: the specification does not require any check." for path in idle),
         )
     return Run(options, rootpath, catalog, specs, started=started, resources=resources)
 

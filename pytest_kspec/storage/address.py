@@ -75,7 +75,7 @@ def parse_address(text: str, *, option: str = "--kspec-store") -> Address:
         address = None
     if address is None:
         # The text itself may hold a password.
-        what = f"'{scheme[1]}:' is not the address of a store." if scheme else "no store is named."
+        what = f"'{scheme[1]}:' is not the address of a store." if scheme else "no store is given."
         raise UsageError(what, where=option, fix=_FORMS)
     extra, modules = _EXTRAS[address.kind]
     if any(find_spec(module) is None for module in modules):

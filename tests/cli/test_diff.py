@@ -73,7 +73,7 @@ def test_a_cluster_needs_a_specification(run_kspec: Kspec, manifests: Path, resu
     said = run_kspec("diff", result, manifests)
     assert (said.code, said.out) == (4, "")
     assert said.err.startswith("error: kspec diff: '")
-    assert said.err.endswith("Name the specification to scan it with: -s SPEC.\n")
+    assert said.err.endswith("Add the specification for the scan: -s SPEC.\n")
 
 
 def test_usage_errors(run_kspec: Kspec, write_spec: WriteSpec, result: Path) -> None:

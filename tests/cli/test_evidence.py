@@ -71,7 +71,7 @@ def test_a_bundle_is_verified_by_us_and_by_openssl(
     assert (said.code, said.err) == (0, "")
     first, second, third, fourth = said.out.splitlines()
     assert first.startswith("signature: good, by SHA256:")
-    assert second == "digests: 3 files are what was signed"
+    assert second == "digests: 3 files match the signed digests"
     assert "by audit team, with pytest-kspec" in third
     assert "verdicts and" in fourth
     assert fourth.endswith("findings are the same, and all else")
@@ -301,7 +301,7 @@ def test_what_is_not_what_was_scanned_is_refused(
     (tmp_path / "e.tar.gz").unlink()
     moved.write_text(moved.read_text() + "# another\n")
     said = run_kspec(*words, "--spec", moved, "--snapshot", kept)
-    assert (said.code, "not the specification that was scanned with" in said.err) == (4, True)
+    assert (said.code, "not the specification of the scan" in said.err) == (4, True)
     assert not (tmp_path / "e.tar.gz").exists()
 
 

@@ -273,7 +273,7 @@ def test_a_result_of_nothing_says_nothing(honest: Desk, verify: Callable[..., Sa
     said = verify(honest.sign(empty, more=dropped | {"result.json": Content("result", json.dumps(empty).encode())},
                               replays=(), exemptions=(), places={}))  # fmt: skip
     assert said.code == 1
-    assert "clusters: the bundle holds the result of no cluster, which says nothing" in said.out
+    assert "clusters: the bundle contains no result of any cluster, so there is nothing to verify" in said.out
 
 
 def test_a_file_that_nothing_names(honest: Desk, verify: Callable[..., Said]) -> None:
@@ -285,7 +285,7 @@ def test_a_file_that_nothing_names(honest: Desk, verify: Callable[..., Said]) ->
     said = verify(honest.sign(honest.result, more=more))
     assert said.code == 1
     for name in more:
-        assert f"{name}: is in the bundle, and nothing names it" in said.out
+        assert f"{name}: is in the bundle, but nothing refers to it" in said.out
 
 
 def test_a_manifest_that_says_it_twice(honest: Desk, verify: Callable[..., Said]) -> None:

@@ -125,7 +125,7 @@ def test_every_patch_of_the_example_is_one_that_kubectl_reads(run_kspec: Kspec, 
         (["spec.yaml", "--format", "json"], "Give -o DIR."),
         (["spec.yaml", "--apply", "-o", "x"], "Leave out -o and --format."),
         (["spec.yaml", "--yes"], "Add --apply."),
-        (["spec.yaml", "--apply"], "Add --yes to apply without asking."),
+        (["spec.yaml", "--apply"], "Add --yes to apply without confirmation."),
         ([], "no specification is given"),
     ],
 )

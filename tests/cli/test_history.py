@@ -79,7 +79,7 @@ def test_what_is_asked_for(run_kspec: Kspec, scanned: Path) -> None:
         ["--since", "2099-01-01"],
     ):
         said = run_kspec("history", "--store", "r.db", *words)
-        assert said == (0, "", "The store has nothing of this.\n"), words
+        assert said == (0, "", "The store has no matching results.\n"), words
     framework = json.loads(run_kspec("history", "--store", "r.db", "-o", "json").out)["points"][0][
         "frameworks"
     ][0]
@@ -116,16 +116,19 @@ def test_a_store_that_cannot_be_written_loses_no_report(
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["history"], "kspec history: no store is named."),
+        (["history"], "kspec history: no store is given."),
         (["history", "--store", "none.db"], "none.db: there is no such store."),
         (["history", "--store", "mysql://x/y"], "--store: 'mysql:' is not the address of a store."),
-        (["history", "prune", "--store", "r.db"], "kspec history prune: nothing says what is kept."),
+        (["history", "prune", "--store", "r.db"], "kspec history prune: no retention is given."),
         (["history", "prune", "--store", "r.db", "--keep", "soon"], "--keep: 'soon' is no age and no time."),
-        (["history", "get", "--store", "r.db"], "kspec history get: one run is to be named."),
+        (["history", "get", "--store", "r.db"], "kspec history get: exactly one run must be given."),
         (["history", "get", "zzz", "--store", "r.db"], "zzz: no run has this id."),
-        (["history", "add", "--store", "r.db"], "kspec history add: no result is named."),
+        (["history", "add", "--store", "r.db"], "kspec history add: no result is given."),
         (["history", "show", "x", "--store", "r.db"], "kspec history: unexpected argument 'x'."),
-        (["scan", "spec.yaml", "--store-reports", "x"], "--store-reports: reports are kept beside a store."),
+        (
+            ["scan", "spec.yaml", "--store-reports", "x"],
+            "--store-reports: full reports can only be kept together with a store.",
+        ),
         (["scan", "spec.yaml", "--store", "mysql://x/y"], "--store: 'mysql:' is not the address"),
         (
             ["scan", "spec.yaml", "--store", "r.db", "--store-reports", "s3://"],

@@ -47,7 +47,7 @@ def test_nothing_is_overwritten(kspec: Kspec, manifests: Path, tmp_path: Path) -
     path = tmp_path / "spec.yaml"
     path.write_text("mine")
     said = kspec("init", "--cluster", manifests, "-o", path)
-    assert said == (4, "", f"error: {path}: exists already. Give another name with -o, or --force.\n")
+    assert said == (4, "", f"error: {path}: exists already. Use another name with -o, or add --force.\n")
     assert path.read_text() == "mine"
     assert kspec("init", "--cluster", manifests, "-o", path, "--force").code == 0
     assert path.read_text() != "mine"

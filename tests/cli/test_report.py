@@ -57,12 +57,12 @@ def test_results_of_parallel_jobs(kspec: Kspec, result: Path, tmp_path: Path) ->
     said = kspec("report", "--from", result, "--from", other)
     assert "2 clusters · 26 requirements\n" in said.out
     assert kspec("report", "--from", result, "--from", result).err == (
-        f"error: --from {result}: is given twice. Name each result once.\n"
+        f"error: --from {result}: is given twice. Give each result once.\n"
     )
 
 
 def test_what_cannot_be(kspec: Kspec, result: Path, tmp_path: Path) -> None:
-    assert kspec("report").err == "error: kspec report: no result is given. Name one with --from RESULT.\n"
+    assert kspec("report").err == "error: kspec report: no result is given. Add --from RESULT.\n"
     missing = kspec("report", "--from", tmp_path / "none.json")
     assert (missing.code, missing.err) == (
         4,

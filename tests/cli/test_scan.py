@@ -61,7 +61,7 @@ def test_manifests_from_standard_input(run_kspec: Kspec, write_spec: WriteSpec) 
     assert said.code == 1
     assert "Pod shop/web" in said.out
     said = run_kspec("scan", spec, "--cluster", "-", "-n", "2", stdin=POD)
-    assert said == (4, "", "error: -n: standard input can be read by one process only. Leave out -n.\n")
+    assert said == (4, "", "error: -n: standard input can be read by only one process. Leave out -n.\n")
 
 
 def test_reports_and_workers(run_kspec: Kspec, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_nothing_to_evaluate_is_an_error(
     assert (said.code, "NOTHING EVALUATED" in said.out) == (2, True)
     assert said.err == (
         f"error: wrong.yaml: {EMPTY} Is this the right cluster or folder? "
-        "--allow-empty if that is how it should be.\n"
+        "If this is intended, add --allow-empty.\n"
     )
     both = run_kspec(*words, "--cluster", "wrong.yaml", "--cluster", manifests)
     assert (both.code, EMPTY in both.err) == (2, True)
@@ -308,5 +308,5 @@ def test_a_specification_that_asks_for_nothing_is_noticed_beside_another(
     )
     said = run_kspec("scan", good, empty, "--cluster", manifests)
     assert said.code == 4
-    assert f"{empty}: nothing in the specification asks for a check." in said.err
+    assert f"{empty}: the specification does not require any check." in said.err
     assert run_kspec("scan", good, empty, "--cluster", manifests, "--allow-empty").code == 1

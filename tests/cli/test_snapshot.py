@@ -36,7 +36,7 @@ def test_a_record_with_holes(capsys: pytest.CaptureFixture[str]) -> None:
     assert _summary(_info(refused), "prod.tar.gz") == 2
     assert capsys.readouterr().err == (
         "not recorded: Secret: may not list secrets. Grant it.\n"
-        "Checks that need these kinds will have the verdict error on this snapshot.\n"
+        "Checks that need these kinds will end with an error on this snapshot.\n"
     )
 
 

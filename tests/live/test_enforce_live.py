@@ -140,7 +140,10 @@ def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, cap
     run(spec(), "--mode", "enforce", "--dry-run")
     command = ["enforce", str(path), "--mode", "enforce"]
     assert main(command) == 4
-    assert "nobody can be asked here. Add --yes to apply without asking." in capsys.readouterr().err
+    assert (
+        "cannot ask for confirmation: standard input is not a terminal. "
+        "Add --yes to apply without confirmation."
+    ) in capsys.readouterr().err
     assert main([*command, "--dry-run"]) == 0, "nothing is applied, so nobody is asked"
 
     class Terminal(io.StringIO):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_kspec.checks.check import Check
 
 DESCRIPTION = """\
-List all checks by area: the built-in ones, and your own with --checks. A check runs when a
-specification asks for it; 'kspec explain ID' says how, and what it looks at."""
+List the checks by area: the built-in checks, and your own checks with --checks. A check runs only if a
+specification requires it. 'kspec explain ID' shows which key requires a check and what the check examines."""
 
 EXAMPLES = """
 kspec checks

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_kspec.cli.main import Command
 
 DESCRIPTION = """\
-Print a script that completes commands, options and their values in a shell.
+Print a completion script for a shell. It completes commands, options and paths.
 
 bash: eval "$(kspec completion bash)" in ~/.bashrc
 zsh:  kspec completion zsh > a file _kspec in a folder of $fpath

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Print the CustomResourceDefinitions of kspec (group kspec.io, v1alpha1) as YAML: all of them, or
-those that are named by kind or short name. They are made from the models that read specifications,
-so what the API server accepts is what kspec reads.
+Print the CustomResourceDefinitions of kspec (group kspec.io, version v1alpha1) as YAML. Without an
+argument, all are printed. They are generated from the models that kspec reads, so kspec can read every object
+that the API server accepts.
 
   AlertConfig (ac)             ComplianceReport (cr)
   ClusterSpecification (cspec) DriftConfig (dc)
   ClusterTarget (ct)           DriftReport (dr)
 
-Nothing is changed in a cluster: 'kubectl apply' does that. '--report cr' of 'kspec scan' needs
-ComplianceReport, '--spec cr:NAME' needs ClusterSpecification."""
+This command does not change a cluster; use 'kubectl apply' to install the definitions. 'kspec scan
+--report cr' needs ComplianceReport, '--spec cr:NAME' needs ClusterSpecification."""
 
 EXAMPLES = """
 kspec crds | kubectl apply --server-side -f -
@@ -31,8 +31,8 @@ kspec crds --list
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help="kind or short name; default: all")
-    parser.add_argument("--list", action="store_true", help="list the kinds instead, one a line")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="kind or short name (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the kinds instead, one per line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if found is None:
             kinds = [one.kind for one in definitions.DEFINITIONS]
             raise UsageError(
-                f"there is no kind '{name}'.",
+                f"unknown kind '{name}'.",
                 where="kspec crds",
                 fix=meant(name.lower(), [kind.lower() for kind in kinds]) or f"Kinds: {', '.join(kinds)}.",
             )

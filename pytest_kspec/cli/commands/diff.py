@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
 
 DESCRIPTION = """\
-Compare two scans: which findings are new, fixed or unchanged, and which
-verdicts changed. A and B are results ('kspec scan --report json:FILE'), or
-anything that can be scanned: a kubeconfig context, a snapshot, manifests; then
--s names the specification. Two snapshots are compared object by object too,
-and need no specification.
+Compare two scans: show new, fixed and unchanged findings, and changed verdicts.
+A and B are results ('kspec scan --report json:FILE'), or anything that can be
+scanned with -s SPEC: a kubeconfig context, a snapshot or manifests. Two
+snapshots are also compared object by object, which needs no specification.
 
-What could not be evaluated in one of the two is unknown, never fixed.
+A finding that could not be evaluated in one of the two scans is reported as
+unknown, never as fixed.
 
-Exit codes: 0 nothing new; 1 something new (without a specification: an object
-differs); 2 something could not be evaluated or compared; 4 usage."""
+Exit codes: 0 nothing new; 1 something is new (without a specification: an
+object differs); 2 something could not be evaluated or compared; 4 usage error."""
 
 EXAMPLES = """
 kspec diff yesterday.json today.json
@@ -42,21 +42,26 @@ FORMATS = ("text", "json", "markdown")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("before", metavar="A", help="result, snapshot, manifests or kubeconfig context")
-    parser.add_argument("after", metavar="B", help="the same, later")
+    parser.add_argument("after", metavar="B", help="the later one; same forms as A")
     parser.add_argument(
         "-s",
         "--spec",
         action="append",
         default=[],
         metavar="SPEC",
-        help="specification to scan with, where A or B is no result; may be repeated",
+        help="specification for the scan if A or B is not a result; may be repeated",
     )
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
     arguments.add_exemptions(parser)
     arguments.add_allow_empty(parser)
     parser.add_argument(
-        "-o", "--output", metavar="FORMAT", choices=FORMATS, default="text", help="text, json or markdown"
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        choices=FORMATS,
+        default="text",
+        help="output format: text, json or markdown",
     )
 
 
@@ -136,9 +141,9 @@ def _result(ref: str, args: argparse.Namespace) -> tuple[ScanResult, bool]:
         return json.read(ref), False
     if not args.spec:
         raise UsageError(
-            f"'{ref}' is no result of a scan.",
+            f"'{ref}' is not a scan result.",
             where="kspec diff",
-            fix="Name the specification to scan it with: -s SPEC.",
+            fix="Add the specification for the scan: -s SPEC.",
         )
     from pytest_kspec.cli.scan_run import scan_result
 

@@ -14,29 +14,30 @@ if TYPE_CHECKING:
     from pytest_kspec.cli.commands.enforce_steps import Run
 
 DESCRIPTION = """\
-Keep out of a cluster what a scan of it would find: the rules of a specification
-as admission policies.
+Generate and apply admission policies from the rules of a specification, so that
+a cluster rejects what a scan would report.
 
 modes:
-  monitor   write nothing; list what would be refused today, as --preview does
-  audit     admit, with a warning to the user and a mark in the audit log
-  enforce   refuse
+  monitor   write nothing; list what would be denied today, like --preview
+  audit     admit violations, with a warning and an audit annotation
+  enforce   deny violations
 
-Without --mode the specification says (enforcement.mode, where
-enforcement.enabled); else it is monitor. What changes is shown before it is
-applied. Before mode enforce is applied you are asked; then what violates the
-specification is tried, by dry runs, until the cluster refuses it. Objects carry
-the name of their specification: no other specification's, and nobody else's,
-are touched. What admission cannot see is listed with the reason.
+Without --mode, the mode is enforcement.mode of the specification if
+enforcement.enabled is true, and monitor otherwise. The changes are shown before
+they are applied. Before mode enforce is applied, you are asked to confirm; then
+violating objects are sent as dry runs until the cluster denies them. Policies
+are labelled with their specification: objects of other specifications, and
+objects that kspec did not create, are never changed. Requirements that
+admission cannot evaluate are listed with the reason.
 
-Exit codes: 0 done; 1 something would be refused (monitor, --preview), or is not
-in force (--status); 2 something could not be evaluated or applied, does not
-deny yet, or there is nothing to enforce or to refuse; 4 usage."""
+Exit codes: 0 done; 1 something would be denied (monitor, --preview) or is not
+in force (--status); 2 something could not be evaluated or applied, is not
+denied yet, or there is nothing to enforce or to deny; 4 usage error."""
 
 EXAMPLES = """
-kspec enforce prod.yaml --mode audit -o policies.yaml  manifests, no cluster
-kspec enforce prod.yaml --mode enforce --yes           without being asked
-kspec enforce prod.yaml --preview --cluster eu.tar.gz  what would be refused
+kspec enforce prod.yaml --mode audit -o policies.yaml  write manifests
+kspec enforce prod.yaml --mode enforce --yes           do not ask
+kspec enforce prod.yaml --preview --cluster eu.tar.gz  list denials
 kspec enforce prod.yaml --status
 kspec enforce prod.yaml --remove
 """
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="vap",
         help="; ".join(f"{name}: {text}" for name, text in sorted(ENGINES.items())) + " (default: vap)",
     )
-    parser.add_argument("--mode", choices=("monitor", "audit", "enforce"), help="what a violation leads to")
+    parser.add_argument("--mode", choices=("monitor", "audit", "enforce"), help="what to do with violations")
     parser.add_argument(
         "--cluster",
         metavar="REF",
@@ -64,17 +65,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_checks(parser)
     arguments.add_exemptions(parser)
     parser.add_argument(
-        "--cluster-name", metavar="NAME", help="name that exemptions know the cluster by (default: its own)"
+        "--cluster-name", metavar="NAME", help="name of the cluster in exemptions (default: its own name)"
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("-o", "--output", metavar="FILE", help='write manifests and apply nothing; "-": print')
-    what.add_argument("--dry-run", action="store_true", help="show what would change, and apply nothing")
-    what.add_argument("--preview", action="store_true", help="list what would be refused if created again")
-    what.add_argument("--status", action="store_true", help="read back what is in force")
-    what.add_argument("--remove", action="store_true", help="remove all that was applied for it")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before mode enforce is applied")
+    what.add_argument(
+        "-o", "--output", metavar="FILE", help='write manifests to a file and apply nothing; "-" prints them'
+    )
+    what.add_argument("--dry-run", action="store_true", help="show what would change and apply nothing")
+    what.add_argument(
+        "--preview", action="store_true", help="list existing objects that would be denied if created again"
+    )
+    what.add_argument("--status", action="store_true", help="show which policies are in force")
+    what.add_argument("--remove", action="store_true", help="remove all policies of the specification")
+    parser.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask for confirmation before mode enforce is applied"
+    )
     arguments.add_allow_empty(
-        parser, "a specification of which nothing can be enforced, or nothing that it could refuse,"
+        parser, "a specification with nothing to enforce, or a cluster with nothing to deny,"
     )
     for name in sorted(ENGINES):
         engine(name).add_arguments(parser)
@@ -133,7 +140,7 @@ def _runs(args: argparse.Namespace) -> list[Run]:
         same = next((item.spec.path for item in found if item.spec.name == spec.name), None)
         if same is not None:
             raise UsageError(
-                f"the name {spec.name} is that of {same} too, so that they would overwrite each other.",
+                f"{same} has the name {spec.name} too; their policies would overwrite each other.",
                 where=spec.path,
                 fix="Give one of them another metadata.name.",
             )
@@ -141,7 +148,7 @@ def _runs(args: argparse.Namespace) -> list[Run]:
         mode = Mode(args.mode) if args.mode else asked_mode(spec)
         if args.output and mode is Mode.MONITOR:
             raise UsageError(
-                "in mode monitor there is nothing to write.",
+                "mode monitor writes no policies.",
                 where=spec.path,
                 fix="Give --mode audit or --mode enforce.",
             )

@@ -81,7 +81,9 @@ def apply(item: Run) -> int:
             say(f"{style(_DONE[change.what], _COLOURS.get(change.what, 'bold'))} {change.object}")
         _note_problems(item, writer)
         state = (
-            f"mode {item.mode}" if wanted.active or made.timeless else "not active now, so nothing is bound"
+            f"mode {item.mode}"
+            if wanted.active or made.timeless
+            else "not active now, so no binding is written"
         )
         say(f"{item.spec.name} on {source.name}: {_counts(planned)}; {state}")
         if item.mode is Mode.ENFORCE and (wanted.active or made.timeless):
@@ -95,8 +97,9 @@ def _empty(item: Run, wanted: Wanted, made: Generated) -> int:
     if made.manifests or inactive or item.args.allow_empty:
         return 0
     return _nothing(
-        f"{item.spec.name}: nothing in it can be enforced by {item.engine.NAME}, so nothing is kept out. Ask for what "
-        "admission can see (workloads, podSecurity, network.allowedServiceTypes), or add --allow-empty."
+        f"{item.spec.name}: nothing in it can be enforced by {item.engine.NAME}, "
+        f"so nothing is denied. Add requirements "
+        "that admission can evaluate (workloads, podSecurity, network.allowedServiceTypes), or use --allow-empty."
     )
 
 
@@ -120,7 +123,7 @@ def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
     try:
         found = seen.look(wanted, made, item.catalog, writer)
     except SourceError as error:
-        note(f"{style('note:', 'yellow', stream=sys.stderr)} not seen to deny: {error}")
+        note(f"{style('note:', 'yellow', stream=sys.stderr)} no denial was observed: {error}")
         return 0
     if found.denied:
         say(seen.sentence(found))
@@ -214,7 +217,7 @@ def show_preview(item: Run) -> int:
     if found.is_empty and not item.args.allow_empty:
         return _nothing(
             f"{source.name}: no object is there that {item.spec.name} could refuse. Is this the right cluster or "
-            "folder? --allow-empty if that is how it should be."
+            "folder? If this is intended, add --allow-empty."
         )
     return EXIT_FINDINGS if found.refused else 0
 
@@ -264,7 +267,7 @@ def _tell(item: Run, wanted: Wanted, made: Generated) -> None:
     if wanted.boundary is not None and not made.timeless:
         until = wanted.boundary.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         note(
-            f"{style('apply again', 'yellow', stream=sys.stderr)} at {until}: then an exemption or a period ends."
+            f"{style('apply again', 'yellow', stream=sys.stderr)} at {until}, when an exemption or a period ends."
         )
     for requirement in wanted.plan.by_pod_alone:
         note(
@@ -333,7 +336,7 @@ def live_source(item: Run) -> LiveSource:
     source = open_source(ref, kubeconfig=item.args.kubeconfig)
     if not isinstance(source, LiveSource):
         raise UsageError(
-            "nothing can be applied to a snapshot or to manifests.",
+            "policies cannot be applied to a snapshot or to manifests.",
             where=ref,
             fix="Name a kubeconfig context, or write manifests with -o.",
         )

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Bundle a result with the specifications, exemptions, checks of your own and snapshots that it rests on,
-and the SHA-256 of each; sign the bundle. The files are those that the result names; one that is not
-what was scanned any more is refused. 'kspec verify' checks the bundle and replays the scan.
+Bundle a result with its specifications, exemptions, snapshots and your own checks, record the SHA-256 of
+each file, and sign the bundle. The files are found by the paths in the result; a file that changed since
+the scan is an error. 'kspec verify' checks the bundle and replays the scan.
 
-The signature is written beside it (FILE.sig), as cosign makes it: ECDSA on P-256 over SHA-256.
-The passphrase of a key is read from $KSPEC_KEY_PASSPHRASE, else asked for. A key is made with:
+The signature is written to FILE.sig in the format of cosign: ECDSA on P-256 over SHA-256. The passphrase
+of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are prompted. To create a key:
 
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem
   openssl pkey -in key.pem -pubout -out key.pub"""
@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--from", dest="result", required=True, metavar="RESULT", help="a JSON report")
     for name, text in (
-        ("spec", "specification that was scanned with"),
-        ("snapshot", "snapshot that was scanned"),
-        ("exemptions", "file of exemptions that was given to the scan"),
-        ("checks", "file or folder of checks that was given to the scan"),
+        ("spec", "specification of the scan"),
+        ("snapshot", "snapshot of the scan"),
+        ("exemptions", "exemptions file of the scan"),
+        ("checks", "file or folder of your own checks that the scan ran"),
     ):
-        where = "; not in the result" if name == "checks" else " (default: what the result names)"
+        where = "; the result does not contain it" if name == "checks" else " (default: from the result)"
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar="PATH", help=f"{text}; may be repeated{where}"
         )
@@ -47,10 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline",
         default="",
         metavar="FILE",
-        help="baseline that was given to the scan (default: what the result names)",
+        help="baseline of the scan (default: from the result)",
     )
-    parser.add_argument("--key", required=True, metavar="KEY", help="private key, PEM, ECDSA on P-256")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the bundle, a .tar.gz")
+    parser.add_argument("--key", required=True, metavar="KEY", help="private key (PEM, ECDSA on P-256)")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="bundle to write, a .tar.gz file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +68,11 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.reports import json
 
     if not args.output.endswith((".tar.gz", ".tgz")):
-        raise UsageError("a bundle is a .tar.gz.", where=f"-o {args.output}", fix="Let its name end so.")
+        raise UsageError(
+            "a bundle must be a .tar.gz file.",
+            where=f"-o {args.output}",
+            fix="Use a name that ends in .tar.gz.",
+        )
     key = _key(args.key)
     result = json.read(args.result)
     raw = Path(args.result).read_bytes()
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
                 signature = sign(out, key)
                 write_whole(Path(f"{target}{SUFFIX}"), signature)
         except OSError as error:
-            what = f"the bundle cannot be written: {error.strerror or error}."
+            what = f"the bundle could not be written: {error.strerror or error}."
             raise ReportError(what, where=args.output) from error
     say(f"{args.output}: {len(manifest.files)} files")
     say(f"{args.output}{SUFFIX}: signature of {key_id(key.public_key())}")
@@ -107,13 +113,14 @@ def run(args: argparse.Namespace) -> int:
         label = style("another version:", "yellow", stream=sys.stderr)
         note(
             f"{label} pytest-kspec {result.tool_version} made the result, and this is {pytest_kspec.__version__}: "
-            "'kspec verify' will say so. Make the bundle with the version that scanned."
+            "'kspec verify' will say so. Make the bundle with the version that made the result."
         )
     for replay in found.replays:
         if replay.reason:
             label = style("cannot be replayed:", "yellow", stream=sys.stderr)
             note(
-                f"{label} {replay.cluster}: {replay.reason}. Record it with 'kspec snapshot' and scan the record."
+                f"{label} {replay.cluster}: {replay.reason}. Record the cluster "
+                f"with 'kspec snapshot' and scan the snapshot."
             )
     return 0
 

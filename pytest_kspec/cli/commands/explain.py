@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pytest_kspec.checks.check import Check
 
 DESCRIPTION = """\
-Explain one check: what it looks at, which values it allows, why that matters, where the rule comes
-from, which controls it answers, how to fix a finding, and which key of a specification asks for it.
-ID is the id of a check or of a requirement, as reports and 'kspec checks' show it."""
+Explain a check: what it examines, which values it allows, why it matters, where the rule comes from, which
+controls it covers, how to fix a finding, and which specification key requires it. ID is the id of a check
+or of a requirement, as printed in reports and by 'kspec checks'."""
 
 EXAMPLES = """
 kspec explain podSecurity.standard[privileged]
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     say()
     say(f"severity      {style(check.severity.value, *SEVERITY_STYLES[check.severity.value])}")
     keys = asked_by(check)
-    say(f"asked for by  {', '.join(keys) if keys else 'every specification'}")
+    say(f"required by   {', '.join(keys) if keys else 'every specification'}")
     for catalogue, ids in sorted(check.controls.items()):
         say(f"controls      {catalogue}: {', '.join(ids)}")
     _paragraphs("Why", check.doc)

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
 
 DESCRIPTION = """\
-Write patches that remove findings: one for each object, with all its fixes, for the manifest or the
-owner (the Deployment, not its pods). Without -o they are printed as one YAML stream; -o makes a folder
-that is a kustomize component ('components: [DIR]'), and each file is one that 'kubectl patch
---patch-file' takes. Where a person must decide (images, hostPath volumes, …) there is no patch.
+Write patches that remove findings. There is one patch for each object; it contains all fixes and applies to
+the manifest or to the owner (the Deployment, not its pods). Without -o, the patches are printed as one YAML
+stream. With -o, they are written to a folder that is a kustomize component ('components: [DIR]'); each file
+can also be used with 'kubectl patch --patch-file'. Findings that need a decision (images, hostPath volumes,
+…) get no patch.
 
-Nothing is applied without --apply. That tries every patch by server-side dry run first, shows what
-would change, and asks.
+Nothing is applied without --apply. With --apply, every patch is first tried as a server-side dry run, then
+the changes are shown and you are asked to confirm.
 
-Exit codes: 0 written, or all applied; 2 something could not be evaluated or was refused; 4 usage."""
+Exit codes: 0 all patches were written or applied; 2 something could not be evaluated or was rejected;
+4 usage error."""
 
 EXAMPLES = """
 kspec fix prod.yaml --cluster manifests/ -o fixes/
@@ -39,12 +41,14 @@ kspec fix prod.yaml --cluster prod-eu --only 'podSecurity.*' --apply
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     arguments.add_specs(parser)
-    parser.add_argument("--from", dest="result", metavar="RESULT", help="a JSON report instead of a scan")
+    parser.add_argument(
+        "--from", dest="result", metavar="RESULT", help="JSON report to use instead of a scan"
+    )
     parser.add_argument(
         "--cluster",
         metavar="REF",
-        help="kubeconfig context, snapshot or manifests (default: as for 'kspec scan'; with --from, what was "
-        "scanned)",
+        help="kubeconfig context, snapshot or manifests (default: as for 'kspec scan'; with --from: the "
+        "cluster of the result)",
     )
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
@@ -54,18 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="fixes of these checks only; may be repeated",
+        help="only fixes of these checks; may be repeated",
     )
     parser.add_argument(
         "--format",
         choices=("strategic", "json"),
         default="strategic",
-        help="strategic merge patches (default), or JSON patches, which need -o and the objects",
+        help="strategic merge patches (default) or JSON patches; JSON patches need -o and the objects",
     )
     arguments.add_allow_empty(parser)
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write into")
-    parser.add_argument("--apply", action="store_true", help="apply to the live cluster, after a dry run")
-    parser.add_argument("-y", "--yes", action="store_true", help="with --apply: do not ask")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--apply", action="store_true", help="apply the patches to the live cluster, after a dry run"
+    )
+    parser.add_argument("-y", "--yes", action="store_true", help="with --apply: do not ask for confirmation")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,17 +92,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.result and (args.specs or args.spec):
-        raise UsageError("a result and a specification are given.", where="--from", fix="Give one of them.")
+        raise UsageError(
+            "a result and a specification cannot be combined.", where="--from", fix="Give one of them."
+        )
     if args.format == "json" and not args.output:
         raise UsageError(
-            "JSON patches of several objects are several files.", where="--format json", fix="Give -o DIR."
+            "JSON patches cannot be printed as one stream.", where="--format json", fix="Give -o DIR."
         )
     if args.apply and (args.output or args.format == "json"):
-        raise UsageError(
-            "nothing is written with --apply.", where="--apply", fix="Leave out -o and --format."
-        )
+        raise UsageError("--apply does not write files.", where="--apply", fix="Leave out -o and --format.")
     if args.yes and not args.apply:
-        raise UsageError("there is nothing to say yes to.", where="--yes", fix="Add --apply.")
+        raise UsageError("--yes has no effect without --apply.", where="--yes", fix="Add --apply.")
     if args.apply and not args.yes and (error := nobody_to_ask("--apply")) is not None:
         raise error
 
@@ -190,7 +196,7 @@ def _operations(
                     steps = None
                 if steps is None:
                     note(
-                        f"{style('no patch:', 'yellow', stream=sys.stderr)} {fix.resource} is not there as it was"
+                        f"{style('no patch:', 'yellow', stream=sys.stderr)} {fix.resource} was deleted or changed"
                     )
                     code = EXIT_NOT_EVALUATED
                     continue
@@ -205,7 +211,9 @@ def _source_ref(result: ScanResult, cluster: str, args: argparse.Namespace) -> s
         (c.evidence.source_ref for c in result.clusters if c.name == cluster and c.evidence.source_ref), ""
     )
     if not ref:
-        raise UsageError(f"the result does not say what '{cluster}' was.", fix="Name it with --cluster.")
+        raise UsageError(
+            f"the result does not contain the source of '{cluster}'.", fix="Name it with --cluster."
+        )
     return str(ref)
 
 
@@ -222,7 +230,7 @@ def _apply(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
         with closing(open_source(_source_ref(result, name, args), kubeconfig=args.kubeconfig)) as source:
             if not isinstance(source, LiveSource):
                 raise UsageError(
-                    f"'{name}' is no live cluster.", where="--apply", fix="Write patches with -o DIR."
+                    f"'{name}' is not a live cluster.", where="--apply", fix="Write patches with -o DIR."
                 )
             writer = Writer(source)
             tried = [attempt(writer, fix) for fix in fixes.objects if fix.cluster == name]
@@ -254,6 +262,6 @@ def _summary(fixes: Fixes, incomplete: bool) -> None:
     label = style("conflict:", "yellow", stream=sys.stderr)
     for fix in fixes.objects:
         for path in fix.conflicts:
-            note(f"{label} {fix.resource}: {path}: the fix of the worse finding is taken")
+            note(f"{label} {fix.resource}: {path}: the fix of the more severe finding is used")
     if incomplete:
         note("Some requirements could not be evaluated, so fixes may be missing.")

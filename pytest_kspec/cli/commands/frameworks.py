@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pytest_kspec.frameworks.catalogue import Catalogue, CatalogueControl
 
 DESCRIPTION = """\
-List the built-in compliance frameworks, or the controls of one: which checks answer each, what a
-specification must ask for, and what a person must look at. NAME is an id or a usual name.
-A scan reports every framework that it answers something of, or those that the specification
-names in compliance.frameworks."""
+List the built-in compliance frameworks, or the controls of one framework: the checks that cover each
+control, what the specification must require, and what must be reviewed manually. NAME is an id or a common
+name. A scan reports the frameworks in compliance.frameworks; if the specification names none, it reports
+every framework that has at least one covered control."""
 
 EXAMPLES = """
 kspec frameworks
@@ -62,13 +62,13 @@ def _unknown(name: str) -> Exception:
     from pytest_kspec.frameworks.catalogue import catalogues
 
     fix = meant(name, list(catalogues())) or f"There are {', '.join(catalogues())}."
-    return UsageError(f"no framework is called '{name}'.", where="kspec frameworks", fix=fix)
+    return UsageError(f"unknown framework '{name}'.", where="kspec frameworks", fix=fix)
 
 
 def _counts(catalogue: Catalogue) -> str:
     by = [control.coverage for control in catalogue.controls]
     return (
-        f"{len(by)} controls: {by.count('full')} answered by checks, {by.count('partial')} in part, "
+        f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} in part, "
         f"{by.count('manual')} by a person"
     )
 

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _Point = TypeVar("_Point", "TrendPoint", "CheckPoint")
 
 DESCRIPTION = """\
-Results over time, from a store that 'kspec scan --store URL' (or pytest)
-fills: the score of each cluster and specification, of a
-framework (--framework), the verdicts of a requirement (--check), or how long
-findings have been there (--findings).
+Show results over time from a store that 'kspec scan --store URL' (or pytest)
+fills: the score of each cluster and specification, the score of a framework
+(--framework), the verdicts of a requirement (--check), or the age of findings
+(--findings).
 
-  kspec history              show it
+  kspec history              show results
   kspec history add FILE…    store results of 'kspec scan --report json:FILE'
-  kspec history get RUN      the full JSON report of a run, where it is kept
-  kspec history prune        delete runs that no --keep or --keep-runs keeps
+  kspec history get RUN      print the full JSON report of a run, if it is kept
+  kspec history prune        delete runs not kept by --keep or --keep-runs
 
-URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Give passwords by
-$PGPASSWORD or ~/.pgpass. A store that an older version made is brought up to
-date when it is opened."""
+URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Pass passwords in
+$PGPASSWORD or ~/.pgpass. A store that was created by an older version is
+upgraded when it is opened."""
 
 EXAMPLES = """
 kspec history --store results.db --cluster prod-eu --since 90d
@@ -59,34 +59,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", nargs="?", choices=ACTIONS, default="show", help="show (default), add, get or prune"
     )
-    parser.add_argument("words", nargs="*", metavar="FILE|RUN", help="results to add; the run to get")
+    parser.add_argument("words", nargs="*", metavar="FILE|RUN", help="results to add, or the run to get")
     arguments.add_store(parser, "the store: FILE.db or postgresql://USER@HOST/DATABASE")
     parser.add_argument(
         "--store-reports",
         metavar="PLACE",
         default="",
-        help="with add: keep the full reports in this folder or s3://…",
+        help="with add: keep the full reports in this folder or at s3://…",
     )
+    parser.add_argument("--cluster", metavar="NAME", default="", help="only this cluster: name or UID")
+    parser.add_argument("--spec", metavar="NAME", default="", help="only the specification with this name")
     parser.add_argument(
-        "--cluster", metavar="NAME", default="", help="only this cluster: its name, or its UID"
-    )
-    parser.add_argument("--spec", metavar="NAME", default="", help="only the specification of this name")
-    parser.add_argument(
-        "--since", metavar="AGE", default="", help="only what is younger: 90d, 12h, or a date"
+        "--since", metavar="AGE", default="", help="only results since this age or date: 90d, 12h, 2026-01-31"
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--check", metavar="ID", default="", help="verdicts of this requirement")
     shown.add_argument("--framework", metavar="ID", default="", help="score and coverage of this framework")
-    shown.add_argument("--findings", action="store_true", help="findings, the oldest first")
-    parser.add_argument("--keep", metavar="AGE", default="", help="prune: keep runs that are younger")
+    shown.add_argument("--findings", action="store_true", help="findings, oldest first")
+    parser.add_argument(
+        "--keep", metavar="AGE", default="", help="with prune: keep runs younger than this age"
+    )
     parser.add_argument(
         "--keep-runs",
         metavar="N",
         type=int,
         default=0,
-        help="prune: keep the newest N of each cluster and specification",
+        help="with prune: keep the newest N runs of each cluster and specification",
     )
-    parser.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
+    parser.add_argument("--dry-run", action="store_true", help="with prune: only print what would be deleted")
     parser.add_argument(
         "-o", "--output", metavar="FORMAT", choices=("text", "json"), default="text", help="text or json"
     )
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is asked."""
     if not args.store:
-        raise UsageError("no store is named.", where="kspec history", fix="Write --store FILE.db.")
+        raise UsageError("no store is given.", where="kspec history", fix="Add --store FILE.db.")
     if args.words and args.action not in ("add", "get"):
         raise UsageError(f"unexpected argument '{args.words[0]}'.", where="kspec history")
     if args.action == "add":
@@ -112,7 +112,7 @@ def _add(args: argparse.Namespace) -> int:
     from pytest_kspec.reports import json
 
     if not args.words:
-        raise UsageError("no result is named.", where="kspec history add")
+        raise UsageError("no result is given.", where="kspec history add")
     for path in args.words:
         say(f"{path}: {keep(json.read(path), args.store, args.store_reports, option='--store')}")
     return 0
@@ -122,7 +122,7 @@ def _get(store: Store, args: argparse.Namespace) -> int:
     from pytest_kspec.storage.read import reports
 
     if len(args.words) != 1:
-        raise UsageError("one run is to be named.", where="kspec history get")
+        raise UsageError("exactly one run must be given.", where="kspec history get")
     for document in reports(store, args.words[0]):
         say_json(document)
     return 0
@@ -133,7 +133,7 @@ def _prune(store: Store, args: argparse.Namespace) -> int:
 
     if not args.keep and args.keep_runs < 1:
         raise UsageError(
-            "nothing says what is kept.",
+            "no retention is given.",
             where="kspec history prune",
             fix="Give --keep 90d, --keep-runs N, or both.",
         )
@@ -196,7 +196,7 @@ def _print(points: tuple[Any, ...], args: argparse.Namespace, kind: str, rows: A
         for row in rows():
             say(row)
     else:
-        note("The store has nothing of this.")
+        note("The store has no matching results.")
 
 
 def _json(document: Any) -> None:
@@ -299,6 +299,6 @@ def moment(text: str, *, option: str) -> str:
             at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"'{text}' is no age and no time.", where=option, fix="Write 90d, 12h or 2026-11-30."
+            f"'{text}' is neither an age nor a time.", where=option, fix="Write 90d, 12h or 2026-11-30."
         ) from error
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DESCRIPTION = """\
-Write a first specification from what a cluster has today: its version, the Pod Security level that
-most namespaces meet, default deny if most have it, the registries and Service types in use. What does
-not meet it is exempted for 90 days, with the reason "found by kspec init, review": read these first.
-The cluster may be live, a snapshot, or a folder of manifests."""
+Write a first specification from the current state of a cluster: its version, the Pod Security level that
+most namespaces meet, default deny if most namespaces have it, and the registries and Service types in use.
+Objects that do not meet it are exempted for 90 days with the reason "found by kspec init, review": review
+these exemptions first. The cluster can be a live cluster, a snapshot or a folder of manifests."""
 
 EXAMPLES = """
 kspec init
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     path = Path(args.output)
     if args.output != STDOUT and path.exists() and not args.force:
-        raise UsageError("exists already.", where=args.output, fix="Give another name with -o, or --force.")
+        raise UsageError(
+            "exists already.", where=args.output, fix="Use another name with -o, or add --force."
+        )
     from pytest_kspec.cluster.sources.open import default_ref, open_source
     from pytest_kspec.onboard.draft import render
     from pytest_kspec.onboard.survey import Survey
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     for left in draft.notes:
         note(f"note: {left}")
     cluster = f" --cluster {args.cluster}" if args.cluster else ""
-    say(f"Read it, then: kspec scan {args.output}{cluster}")
+    say(f"Review it, then run: kspec scan {args.output}{cluster}")
     return 0
 
 
@@ -95,5 +97,5 @@ def _write(path: Path, text: str, *, replace: bool) -> None:
         write_whole(path, text.encode(), replace=replace)
     except OSError as error:
         raise ReportError(
-            f"cannot be written: {error.strerror}.", where=str(path), fix="Give another name with -o."
+            f"cannot be written: {error.strerror}.", where=str(path), fix="Use another name with -o."
         ) from error

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pytest_kspec.spec.loading import LoadedSpec
 
 DESCRIPTION = """\
-Print the effective specification: what a specification asks for together with its template
-(policyTemplate) and its bases (policyInheritance). A comment on each line says where the value is
-written. What is printed is a specification of its own: it can be scanned, and compared."""
+Print the effective specification: the specification merged with its template (policyTemplate) and its
+bases (policyInheritance). A comment on each line shows where the value is defined. The output is a complete
+specification that can be scanned and compared."""
 
 EXAMPLES = """
 kspec render prod.yaml
 kspec render prod.yaml -o json
-kspec render teams/shop.yaml --with bases/  look bases up by name there too
-kspec render --templates                    the templates and their parameters
+kspec render teams/shop.yaml --with bases/  also look up bases in bases/
+kspec render --templates                    list templates and parameters
 """
 
 COMMENT_COLUMN = 48
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="others",
         metavar="PATH",
-        help="file or folder of specifications that bases are looked up in; may be repeated",
+        help="file or folder in which to look up bases; may be repeated",
     )
     parser.add_argument(
         "-o", "--output", choices=("yaml", "json"), default="yaml", help="format (default: yaml)"

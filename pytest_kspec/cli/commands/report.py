@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
 
 DESCRIPTION = """\
-Write reports from a result ('kspec scan --report json:FILE'), without asking
-the cluster again. Several results, such as those of parallel jobs, become one.
-Without --to the result is shown as a scan shows it.
+Write reports from a result ('kspec scan --report json:FILE') without reading
+the cluster again. Several results, such as those of parallel jobs, are merged
+into one. Without --to, the result is printed as a scan prints it.
 
-Formats: csv, html, json, junit, markdown, oscal, sarif, and pdf, pdf-full (need
-'pip install pytest-kspec[pdf]'). FORMAT:- writes to standard output.
+Formats: csv, html, json, junit, markdown, oscal, sarif, pdf and pdf-full (PDF
+needs 'pip install pytest-kspec[pdf]'). FORMAT:- writes to standard output.
 
-Exit codes: 0 written, whatever the result says; 2 a report could not be
-written; 4 usage."""
+Exit codes: 0 all reports were written, whatever the result is; 2 a report could
+not be written; 4 usage error."""
 
 EXAMPLES = """
 kspec report --from scan.json
@@ -52,20 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FORMAT:PATH",
-        help="what to write, and where; may be repeated",
+        help="report to write; may be repeated",
     )
     parser.add_argument(
         "--history",
         metavar="URL",
         default="",
-        help="store with earlier results, for the trend in reports that draw one ('kspec history')",
+        help="store with earlier results ('kspec history'), for reports with a trend",
     )
     parser.add_argument(
         "--update-baseline",
         metavar="FILE",
         default="",
-        help="make the findings of the result known to 'kspec scan --baseline FILE'; what FILE says of "
-        "other clusters stays",
+        help="write the findings of the result to a baseline for 'kspec scan --baseline FILE'; entries of "
+        "other clusters are kept",
     )
 
 
@@ -90,13 +90,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(paths: list[str]) -> ScanResult:
     if not paths:
-        raise UsageError("no result is given.", where="kspec report", fix="Name one with --from RESULT.")
+        raise UsageError("no result is given.", where="kspec report", fix="Add --from RESULT.")
     from pytest_kspec.reports import json
     from pytest_kspec.results.combine import combine
 
     for path in paths:
         if paths.count(path) > 1:
-            raise UsageError("is given twice.", where=f"--from {path}", fix="Name each result once.")
+            raise UsageError("is given twice.", where=f"--from {path}", fix="Give each result once.")
     return combine([(path, json.read(path)) for path in paths])
 
 

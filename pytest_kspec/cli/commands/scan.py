@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
 
 DESCRIPTION = """\
-Check clusters against specifications and say what is not as asked for: which object, which field,
-what it is, what it should be, and how to fix it. A cluster is a kubeconfig context, a snapshot
-('kspec snapshot'), or a file or folder of manifests ('-' reads them from standard input).
-A specification is a file, a folder, or 'cr:NAME' for a ClusterSpecification of the cluster.
+Check clusters against specifications and report every violation: the object, the field, the actual value,
+the expected value, and how to fix it. A cluster is a kubeconfig context, a snapshot ('kspec snapshot'), or
+a file or folder of manifests ('-' reads manifests from standard input). A specification is a file, a
+folder, or 'cr:NAME' for a ClusterSpecification object in the cluster.
 
-Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something could not be evaluated, or
-nothing at all; 4 the specification or the command line is wrong."""
+Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something, or everything, could not be
+evaluated; 4 error in the specification or the command line."""
 
 EXAMPLES = """
 kspec scan --template security-baseline --cluster eu
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a built-in template with its defaults, in place of a specification: security-baseline or "
+        help="built-in template to use with its defaults instead of a specification: security-baseline or "
         "compliance-strict; may be repeated",
     )
     parser.add_argument(
@@ -67,19 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on",
         metavar="LEVEL",
-        help="low (default), medium, high or critical: findings below it do not fail the scan",
+        help="low (default), medium, high or critical: findings below this severity do not fail the scan",
     )
     parser.add_argument(
         "--check-timeout",
         metavar="SECONDS",
-        help="time limit of each check: one that takes longer is an error, and the others go on (default: 900; "
+        help="time limit of each check; a check that exceeds it is an error, "
+        "and the other checks continue (default: 900; "
         "0: none)",
     )
     arguments.add_allow_empty(parser)
     parser.add_argument(
         "--baseline",
         metavar="FILE",
-        help="known findings: they are shown, and only what is new fails "
+        help="file of known findings: they are shown, and only new findings fail "
         "('kspec report --update-baseline FILE' writes it)",
     )
     parser.add_argument(
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a report: csv, html, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each cluster: "
         "cr, cr:NAMESPACE or policyreport; may be repeated",
     )
-    arguments.add_store(parser, "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
+    arguments.add_store(parser, "add the results to a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
     parser.add_argument(
         "--store-reports",
         metavar="PLACE",
@@ -100,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-by",
         metavar="TEXT",
-        help='who runs the scan, for the reports ("" for nobody; default: $KSPEC_RUN_BY, else the address '
+        help='user to name in reports ("" for none; default: $KSPEC_RUN_BY, else the address '
         "of the CI job, else user@host)",
     )
     parser.add_argument(
@@ -108,20 +109,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FORMAT",
         default="text",
-        help="what to print: text (default) or a report format such as json",
+        help="output format: text (default) or a report format such as json",
     )
     parser.add_argument(
         "-q",
         "--quiet",
         action="store_true",
-        help="print a line for each cluster: its verdict, score, counts and worst finding",
+        help="print one line per cluster: verdict, score, counts and worst finding",
     )
     parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
     parser.add_argument(
-        "-k", metavar="EXPR", default="", help="only requirements whose id matches, as in pytest -k"
+        "-k",
+        metavar="EXPR",
+        default="",
+        help="only requirements whose id matches the expression, as in pytest -k",
     )
     parser.add_argument(
-        "-n", metavar="WORKERS", default="", help='processes to use, a number or "auto" (needs pytest-xdist)'
+        "-n", metavar="WORKERS", default="", help='number of processes, or "auto" (needs pytest-xdist)'
     )
 
 
@@ -131,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     specs = arguments.read_specs(args)
     targets, in_clusters = _targets(args)
     if args.n and "-" in args.cluster:
-        raise UsageError("standard input can be read by one process only.", where="-n", fix="Leave out -n.")
+        raise UsageError("standard input can be read by only one process.", where="-n", fix="Leave out -n.")
     _check_store(args)
     from pytest_kspec.cli.scan_run import run_pytest
 
@@ -208,7 +212,11 @@ def _report(
 
 def _check_store(args: argparse.Namespace) -> None:
     if args.store_reports and not args.store:
-        raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
+        raise UsageError(
+            "full reports can only be kept together with a store.",
+            where="--store-reports",
+            fix="Add --store.",
+        )
     if args.store:
         from pytest_kspec.publish.store import check_store
 
@@ -243,7 +251,7 @@ def _exit_code(outcome: Outcome, selected: str) -> int:
             what = (
                 f"no requirement matches -k '{selected}'."
                 if selected
-                else "nothing in the specification asks for a check."
+                else "the specification does not require any check."
             )
             return fail(UsageError(what, fix="'kspec validate SPEC' counts the requirements."))
         return EXIT_NOT_EVALUATED

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Print the JSON Schema of specifications (or of exemption or template files). Editors complete keys and mark
-mistakes with it: put this line at the top of a specification for the YAML language server:
+Print the JSON Schema of specification files (or of exemption or template files). Editors use it to complete
+keys and to mark errors. For the YAML language server, put this line at the top of a specification:
 
   # yaml-language-server: $schema=kspec.schema.json"""
 
@@ -26,8 +26,8 @@ kspec schema --template > kspec-template.schema.json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--exemptions", action="store_true", help="the schema of exemption files instead")
-    kind.add_argument("--template", action="store_true", help="the schema of policy templates instead")
+    kind.add_argument("--exemptions", action="store_true", help="print the schema of exemption files instead")
+    kind.add_argument("--template", action="store_true", help="print the schema of policy templates instead")
 
 
 def run(args: argparse.Namespace) -> int:

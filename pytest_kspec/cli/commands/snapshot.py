@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from pytest_kspec.cluster.sources.snapshotfile import SnapshotInfo
 
 DESCRIPTION = """\
-Record a live cluster in a folder or a .tar.gz archive: every kind that it serves and that you may list.
-The record can be checked anywhere and again ('kspec scan SPEC --cluster FILE'), and only you may read
-it. Never recorded: data of Secrets and ConfigMaps, managedFields, and what looks like a credential
-anywhere else; the record counts these.
+Record a live cluster in a folder or a .tar.gz archive. All kinds that the cluster serves and that you may
+list are recorded. The snapshot can be scanned later and elsewhere ('kspec scan SPEC --cluster FILE'). Its
+files are readable only by you. It never contains the data of Secrets and ConfigMaps, managedFields, or
+values that look like credentials; the number of redacted values is recorded.
 
-Exit code 2 if a kind could not be read: the record says so, and checks that need it get an error."""
+The exit code is 2 if a kind could not be read: this is recorded in the snapshot, and checks that need the
+kind end with an error."""
 
 EXAMPLES = """
 kspec snapshot -o prod-eu.tar.gz
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_kubeconfig(parser)
     parser.add_argument(
-        "-o", "--output", metavar="PATH", required=True, help="a .tar.gz archive, or a folder"
+        "-o", "--output", metavar="PATH", required=True, help=".tar.gz file or folder to write"
     )
 
 
@@ -84,5 +85,5 @@ def _summary(made: SnapshotInfo, path: str) -> int:
         fix = f" {failure.fix}" if failure.fix else ""
         note(f"{style('not recorded:', 'yellow', stream=sys.stderr)} {failure.kind}: {failure.what}{fix}")
     if missing:
-        note("Checks that need these kinds will have the verdict error on this snapshot.")
+        note("Checks that need these kinds will end with an error on this snapshot.")
     return EXIT_NOT_EVALUATED if missing else 0

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DESCRIPTION = """\
-Check specifications, templates and exemption files, without a cluster: keys, values, versions,
-patterns, the fields that container rules name, templates and bases, and the checks of your own
-that a specification uses.
-All problems are printed at once, each with its line. Exit code 4 if there is any."""
+Validate specifications, templates and exemption files without a cluster: keys, values, versions, patterns,
+the fields in container rules, templates, bases, and your own checks that a specification uses. All errors
+are printed at once, each with its line. The exit code is 4 if there are errors."""
 
 EXAMPLES = """
 kspec validate prod.yaml

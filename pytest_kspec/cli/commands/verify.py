@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from pytest_kspec.evidence.manifest import File
 
 DESCRIPTION = """\
-Verify a bundle of evidence: its signature, the SHA-256 of every file, and then replay: the snapshots
-are scanned again with the specifications and exemptions of the bundle, as of the moment of the scan,
-and everything in the result must be the same, but times and who ran it.
+Verify an evidence bundle: its signature and the SHA-256 of every file. Then replay the scan: the snapshots
+are scanned again with the specifications and exemptions of the bundle, as of the time of the original scan.
+Everything in the result must be the same, except times and the user who ran it.
 
-Checks of the user's own are code: those of a bundle run only with --run-checks, and then with all that
-you may do. Look at them first.
+Your own checks are code. Those in a bundle run only with --run-checks, and then with all your permissions.
+Review them first.
 
-Others verify the signature as well:
+The signature can also be verified with other tools:
 
   base64 -d BUNDLE.sig > sig
   openssl dgst -sha256 -verify key.pub -signature sig BUNDLE
   cosign verify-blob --key key.pub --signature BUNDLE.sig \\
     --insecure-ignore-tlog BUNDLE
 
-Exit codes: 0 verified; 1 it is not what it says (signature, digest, or anything in the result);
-2 it cannot be replayed, or another version made it; 4 usage."""
+Exit codes: 0 verified; 1 verification failed (signature, digest, or a difference in the result); 2 the
+scan cannot be replayed, or the bundle was made by another version; 4 usage error."""
 
 EXAMPLES = """
 kspec verify evidence.tar.gz --key key.pub
@@ -42,12 +42,14 @@ SHOWN = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="what 'kspec evidence' wrote")
-    parser.add_argument("--key", required=True, metavar="PUB", help="public key, PEM, ECDSA on P-256")
-    parser.add_argument("--signature", metavar="FILE", help="the signature (default: BUNDLE.sig)")
-    parser.add_argument("--no-replay", action="store_true", help="signature and digests only")
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle written by 'kspec evidence'")
+    parser.add_argument("--key", required=True, metavar="PUB", help="public key (PEM, ECDSA on P-256)")
+    parser.add_argument("--signature", metavar="FILE", help="signature file (default: BUNDLE.sig)")
+    parser.add_argument("--no-replay", action="store_true", help="verify only the signature and the digests")
     parser.add_argument(
-        "--run-checks", action="store_true", help="run the bundle's own checks: code of whoever made it"
+        "--run-checks",
+        action="store_true",
+        help="run your own checks from the bundle, which are code of its author",
     )
 
 
@@ -68,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
         verify(file, signature, key, args.bundle)
         say(f"signature: good, by {key_id(key)}")
         manifest = unpack(file, folder, args.bundle, _wanted(args))
-        say(f"digests: {len(manifest.files)} files are what was signed")
+        say(f"digests: {len(manifest.files)} files match the signed digests")
         result = document.read((folder / RESULT).read_bytes(), "its result", args.bundle)
         by = f" by {_word(result.get('runBy'))}" if result.get("runBy") else ""
         say(f"scan: {_word(result.get('startedAt'))}{by}, with {_word(manifest.tool)}")
         if args.no_replay:
-            say("replay: not asked for; whether the result is true was not examined")
+            say("replay: skipped (--no-replay); the result itself was not verified")
             return 0
         return replay(manifest, result, folder, args.bundle, run_checks=args.run_checks)
 

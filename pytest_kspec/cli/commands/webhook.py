@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from pytest_kspec.webhook.certificates import Keeper
 
 DESCRIPTION = """\
-Serve /validate for API servers: what a specification forbids is denied (mode enforce), warned
-about (audit) or only counted (monitor), by the same rules that a scan evaluates. Also /healthz
-and /readyz; on a port of their own, for those who may read them, /metrics and /policies.
-Specifications and certificate are loaded again when they change.
-'kspec enforce --engine webhook' writes the registration."""
+Serve admission reviews at /validate: violations of a specification are denied (mode enforce), admitted with
+a warning (audit) or only counted (monitor). The webhook applies the same rules as a scan. It also serves
+/healthz and /readyz and, on a separate port for authorized users, /metrics and /policies. Specifications
+and certificates are reloaded when they change. 'kspec enforce --engine webhook' registers the webhook."""
 
 EXAMPLES = """
 kspec webhook prod.yaml --tls-dir /etc/kspec/tls
@@ -43,102 +42,125 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_exemptions(parser)
     parser.add_argument(
-        "--mode", choices=("monitor", "audit", "enforce"), help="instead of what each specification says"
+        "--mode", choices=("monitor", "audit", "enforce"), help="overrides the mode of each specification"
     )
     cluster = parser.add_argument_group("cluster")
     cluster.add_argument(
         "--cluster",
         metavar="NAME",
         default="in-cluster",
-        help="kubeconfig context of the cluster that is served, 'in-cluster' (default), or 'none': no Events, "
-        "no caBundle, no namespace labels",
+        help="kubeconfig context of the cluster, 'in-cluster' (default), or 'none' (no Events, no caBundle and "
+        "no namespace labels)",
     )
     arguments.add_kubeconfig(cluster)
     cluster.add_argument(
-        "--cluster-name", metavar="NAME", help="its name in clusterRef and exemptions (default: --cluster)"
+        "--cluster-name",
+        metavar="NAME",
+        help="name of the cluster in clusterRef and exemptions (default: --cluster)",
     )
     cluster.add_argument(
         "--exclude-namespace",
         action="append",
         metavar="NAME",
-        help="allow everything there unseen; may be repeated (default: kube-system and the own one)",
+        help="namespace whose objects are admitted without evaluation; may be repeated "
+        "(default: kube-system and the webhook's own)",
     )
-    cluster.add_argument("--no-events", action="store_true", help="write no Events")
+    cluster.add_argument("--no-events", action="store_true", help="do not write Events")
     tls = parser.add_argument_group("certificate (one of)")
-    tls.add_argument("--tls-dir", metavar="DIR", help="tls.crt and tls.key that somebody else writes there")
+    tls.add_argument(
+        "--tls-dir", metavar="DIR", help="folder with tls.crt and tls.key, maintained by another program"
+    )
     tls.add_argument(
         "--tls-secret",
         metavar="NAMESPACE/NAME",
-        help="a Secret: cert-manager's where it is in the cluster, else of an authority of our own",
+        help="Secret with the certificate: from cert-manager if it is installed, "
+        "else created by the webhook's own authority",
     )
-    tls.add_argument("--self-signed", metavar="DIR", help="an authority of our own, kept in a folder")
+    tls.add_argument(
+        "--self-signed", metavar="DIR", help="folder in which the webhook keeps its own certificate authority"
+    )
     tls.add_argument(
         "--hostname",
         action="append",
         default=[],
         metavar="NAME",
-        help="name or address that the own certificate is for; may be repeated (default: of the Service)",
+        help="name or address in a certificate of the webhook's own authority; "
+        "may be repeated (default: names of the Service)",
     )
     tls.add_argument(
-        "--service", metavar="NAME", default="kspec-webhook", help="Service (default: %(default)s)"
+        "--service",
+        metavar="NAME",
+        default="kspec-webhook",
+        help="name of the Service (default: %(default)s)",
     )
     tls.add_argument(
         "--configuration",
         metavar="NAME",
         default="",
-        help="a ValidatingWebhookConfiguration whose caBundle is kept right, beside those that "
-        "'kspec enforce --engine webhook' made",
+        help="ValidatingWebhookConfiguration whose caBundle is kept up to date, in addition to those of "
+        "'kspec enforce --engine webhook'",
     )
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
-    server.add_argument("--port", type=int, default=9443, help="port (default: %(default)s)")
+    server.add_argument("--port", type=int, default=9443, help="port of /validate (default: %(default)s)")
     server.add_argument(
         "--read-port",
         type=int,
         default=9444,
         metavar="PORT",
-        help="for /metrics and /policies, to those who may get them by the cluster's RBAC (default: %(default)s)",
+        help="port of /metrics and /policies, for users whom RBAC allows to get these paths (default: %(default)s)",
     )
     server.add_argument(
         "--client-ca",
         metavar="FILE",
-        help="instead: to those whose client certificate is of this authority (PEM)",
+        help="authorize users of the read port by client certificates of this authority (PEM) instead of RBAC",
     )
-    server.add_argument("--max-body", type=int, default=7, metavar="MIB", help="(default: %(default)s)")
     server.add_argument(
-        "--max-connections", type=int, default=1000, metavar="N", help="(default: %(default)s)"
+        "--max-body", type=int, default=7, metavar="MIB", help="largest request body (default: %(default)s)"
+    )
+    server.add_argument(
+        "--max-connections",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="most open connections (default: %(default)s)",
     )
     server.add_argument(
         "--rate",
         type=float,
         default=0.0,
         metavar="N",
-        help="reviews a second of one address (default: no limit)",
+        help="most reviews per second from one address (default: no limit)",
     )
     server.add_argument(
         "--drain",
         type=float,
         default=5.0,
         metavar="SECONDS",
-        help="serve on after SIGTERM (default: %(default)s)",
+        help="time to keep serving after SIGTERM (default: %(default)s)",
     )
     install = parser.add_argument_group("installation")
     install.add_argument(
         "--manifests",
         metavar="IMAGE",
-        help="print what a cluster needs to run this image, and do nothing else",
+        help="print the manifests that run this image as the webhook, and exit",
     )
     install.add_argument(
         "--issuer",
         metavar="NAME",
-        help="with --manifests: a ClusterIssuer of cert-manager, or KIND/NAME (default: an authority of our own)",
+        help="with --manifests: a ClusterIssuer of cert-manager, or KIND/NAME (default: the webhook's own authority)",
     )
     log = parser.add_argument_group("audit log")
     log.add_argument(
-        "--audit-log", metavar="FILE", help="append what is denied, warned, exempted; '-': stdout"
+        "--audit-log",
+        metavar="FILE",
+        help="file to which denied, warned and exempted reviews are appended; '-' for standard output",
     )
     log.add_argument(
-        "--audit-format", choices=("json", "ecs", "cef"), default="json", help="(default: %(default)s)"
+        "--audit-format",
+        choices=("json", "ecs", "cef"),
+        default="json",
+        help="format of the audit log (default: %(default)s)",
     )
 
 
@@ -170,7 +192,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("kspec").setLevel(logging.INFO)
     paths = [*args.spec, *args.specs]
     if not paths and not args.from_cluster:
-        raise UsageError("no specification is given.", fix="Name one, or say --from-cluster.")
+        raise UsageError("no specification is given.", fix="Name one, or add --from-cluster.")
     access = _access(args)
     if args.from_cluster and access is None:
         raise UsageError("--from-cluster needs a cluster.", fix="Remove '--cluster none'.")
@@ -217,7 +239,7 @@ def _print_manifests(args: argparse.Namespace) -> int:
         kind, _, name = args.issuer.rpartition("/")
         kind = kind or "ClusterIssuer"
         if kind not in ("ClusterIssuer", "Issuer") or not name:
-            raise UsageError(f"{args.issuer!r} is no issuer.", where="--issuer", fix="Write Issuer/NAME.")
+            raise UsageError(f"{args.issuer!r} is not an issuer.", where="--issuer", fix="Write Issuer/NAME.")
         issuer = Certificate.model_validate({"issuer": name, "issuerKind": kind})
     made = manifests(args.manifests, own_namespace() or NAMESPACE, args.service, issuer)
     say_yaml(yaml.safe_dump_all(made, sort_keys=False))
@@ -257,7 +279,9 @@ def _keeper(args: argparse.Namespace, access: Access | None) -> Keeper:
 
     given = [name for name in ("tls_dir", "tls_secret", "self_signed") if getattr(args, name)]
     if len(given) != 1:
-        raise UsageError("give one of --tls-dir, --tls-secret and --self-signed.", where="kspec webhook")
+        raise UsageError(
+            "exactly one of --tls-dir, --tls-secret and --self-signed must be given.", where="kspec webhook"
+        )
     if args.tls_dir:
         return certificates.Files(Path(args.tls_dir))
     publish = certificates.Publisher(access, args.configuration) if access else certificates.nowhere

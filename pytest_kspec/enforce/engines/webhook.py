@@ -51,26 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--webhook-service",
         metavar="NAMESPACE/NAME",
         default=f"{NAMESPACE}/{SERVICE}",
-        help="the webhook's Service (default: %(default)s)",
+        help="Service of the webhook (default: %(default)s)",
     )
-    group.add_argument("--webhook-url", metavar="URL", help="instead: its address, https://host:port")
+    group.add_argument(
+        "--webhook-url", metavar="URL", help="address of the webhook instead of a Service, https://host:port"
+    )
     group.add_argument(
         "--webhook-read-port",
         type=int,
         metavar="PORT",
         default=webhook_client.PORT,
-        help="where the webhook tells what it serves, for --status (default: %(default)s)",
+        help="port on which the webhook serves /policies, for --status (default: %(default)s)",
     )
     group.add_argument(
         "--webhook-exclude-namespace",
         action="append",
         metavar="NAME",
-        help="namespaces left out; may be repeated (default: kube-system and the webhook's own)",
+        help="namespace to exclude; may be repeated (default: kube-system and the webhook's own)",
     )
     group.add_argument(
         "--webhook-cert-manager",
         action="store_true",
-        help="cert-manager injects the caBundle; otherwise the webhook writes it itself",
+        help="cert-manager injects the caBundle (default: the webhook writes it)",
     )
 
 
