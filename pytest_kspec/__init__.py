@@ -66,6 +66,8 @@ _NAMES = {
         "ServiceRule",
         "Violation",
     ),
+    "rules.cel.builder": ("CelBuilder",),
+    "rules.cel.text": ("NotExpressible",),
     "rules.fieldpath": ("FieldPath",),
     "rules.pods.fieldrule": ("USER_NAMESPACE", "WINDOWS", "FieldRule", "PodCondition"),
     "rules.pods.imagerule": (

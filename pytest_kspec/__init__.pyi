@@ -39,6 +39,8 @@ from .results.verdict import Verdict as Verdict
 from .rules.base import Rule as Rule
 from .rules.base import ServiceRule as ServiceRule
 from .rules.base import Violation as Violation
+from .rules.cel.builder import CelBuilder as CelBuilder
+from .rules.cel.text import NotExpressible as NotExpressible
 from .rules.fieldpath import FieldPath as FieldPath
 from .rules.pods.fieldrule import USER_NAMESPACE as USER_NAMESPACE
 from .rules.pods.fieldrule import WINDOWS as WINDOWS

@@ -21,7 +21,7 @@ settings.register_profile(
 settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
 settings.load_profile("steady")
 
-pytest_plugins = ["pytester", "tests.controlplane.fixtures", "tests.registry.fixtures"]
+pytest_plugins = ["pytester", "tests.golden", "tests.controlplane.fixtures", "tests.registry.fixtures"]
 
 
 @pytest.hookimpl(trylast=True)

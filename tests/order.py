@@ -38,6 +38,7 @@ LONGEST = (
     "live/test_enforce_live.py",
     "live/test_fixes_referee.py",
     "live/test_pod_security_odd_pods.py",
+    "rules/test_cel.py",
     "parity/test_fields.py",
     "parity/test_field_conditions.py",
     "crds/test_compliancereport.py",

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.kube.resources import PodShape
+from pytest_kspec.kube.serviceports import CONTAINER_PORTS, DEFAULT_TYPE, HEALTH_PORT, SERVICE_PORTS
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
 
-DEFAULT_TYPE = "ClusterIP"
-"""What a Service without a type is, a headless one too."""
-
-CONTAINER_PORTS = ("containerPort", "hostPort")
-SERVICE_PORTS = ("port", "targetPort", "nodePort")
-HEALTH_PORT = "healthCheckNodePort"
+if TYPE_CHECKING:
+    from pytest_kspec.rules.cel.builder import CelBuilder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +35,12 @@ class ServiceTypes:
         if (actual or DEFAULT_TYPE) in self.allowed:
             return ()
         return (Violation("spec.type", actual, self.expected),)
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.servicerules_cel import service_types
+
+        return service_types(self, builder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,12 @@ class PortRule:
         if number in self.ports:
             found.append(Violation(f"spec.{HEALTH_PORT}", number, self.expected))
         return found
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.servicerules_cel import port_rule
+
+        return port_rule(self, builder)
 
 
 def _ports(raw: Mapping[str, Any], base: str) -> Iterator[tuple[str, dict[str, Any]]]:

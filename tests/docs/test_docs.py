@@ -121,7 +121,7 @@ def test_budgets_select_pods_and_not_deployments():
 
 
 def test_the_code_of_writing_checks_runs(tmp_path: Path) -> None:
-    first, budget, second, ports, test = DOCS["writing-checks.md"].blocks("python")
+    first, budget, second, ports, kind, test = DOCS["writing-checks.md"].blocks("python")
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "test_team_label.py").write_text(first, encoding="utf-8")
@@ -133,6 +133,12 @@ def test_the_code_of_writing_checks_runs(tmp_path: Path) -> None:
     run(Command("python -m pytest -q test_it.py test_budget.py", 0, False), tmp_path)
     run(Command("kspec explain acme.host-network --checks checks", 0, False), tmp_path)
     run(Command("kspec explain acme.ports --checks checks", 0, False), tmp_path)
+    (checks / "test_name_length.py").write_text(kind, encoding="utf-8")
+    head = "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: acme, version: 1.0.0}"
+    spec = f"{head}\nspec: {{checks: [checks/test_name_length.py]}}"
+    (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
+    run(Command("kspec enforce spec.yaml --mode audit -o policies.yaml", 0, False), tmp_path)
+    assert "c.name.size() > 20" in (tmp_path / "policies.yaml").read_text(encoding="utf-8")
 
 
 def test_generated_pages_are_fresh() -> None:

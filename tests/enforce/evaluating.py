@@ -1,36 +1,20 @@
-"""Policies evaluated without an API server, by CEL's own runtime: what they say of one object.
-
-What an API server adds to CEL and policies use is here in Python: `indexOf` of lists (policies use no other; the
-runtime has that of texts, and cannot have both) and quantities. It also fills in defaults, drops nulls and checks
-types before: `tests/parity` asks a real one. The runtime reads expressions to a depth of 32 (an API server to 250), and
-each `+` is a level: a long sum of lists is evaluated list by list.
-"""
+"""Policies evaluated without an API server (`tests/rules/celruntime`): what they say of one object."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_optional, ext_strings
-
-from pytest_kspec.enforce.cel.places import PLACES, Place
 from pytest_kspec.enforce.cel.program import Program, program
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.kube.quantity import parse_quantity
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.rules.cel.places import Place
 from pytest_kspec.spec.loading import spec_from_part
+from tests.rules.celruntime import path_of, place_of, sentences, values
 
 CATALOG = load_catalog()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CLUSTER = "c"
-_SHORT = 4000
-"""Characters of an expression that are never too deep."""
-
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"| [+?:] |.', re.DOTALL)
-_SAID = re.compile(r" is .*", re.DOTALL)
 
 
 def planned(part: Any, name: str, version: str = "", exemptions: Any = ()) -> EnforcementPlan:
@@ -43,24 +27,17 @@ def planned(part: Any, name: str, version: str = "", exemptions: Any = ()) -> En
 def said(plan: EnforcementPlan, obj: dict[str, Any]) -> dict[str, list[str]]:
     """Requirement id → sentences about violations, of those that have some."""
     made = _program(plan, place_of(obj))
-    variables: dict[str, Any] = {}
-    for name, text in made.variables:
-        variables[name] = _evaluated(text, {"object": _without_nulls(obj), "variables": variables})
+    found = values(made.variables, obj)
     return {
-        question.requirement_id: [part for text in found for part in text.split("; ")]
+        question.requirement_id: sentences(found[question.variable])
         for question in made.questions
-        if (found := variables[question.variable])
+        if found[question.variable]
     }
 
 
 def refused(plan: EnforcementPlan, obj: dict[str, Any]) -> set[tuple[str, str]]:
     """(requirement id, path) of all that is said."""
-    return {(id, _SAID.sub("", text)) for id, texts in said(plan, obj).items() for text in texts}
-
-
-def place_of(obj: dict[str, Any]) -> Place:
-    """Where this object has its pod."""
-    return next(place for place in PLACES if obj["kind"] in {kind.kind for kind in place.kinds})
+    return {(id, path_of(text)) for id, texts in said(plan, obj).items() for text in texts}
 
 
 _PROGRAMS: dict[tuple[int, str], tuple[EnforcementPlan, Program]] = {}
@@ -73,87 +50,3 @@ def _program(plan: EnforcementPlan, place: Place) -> Program:
         assert not left, left
         _PROGRAMS[key] = (plan, made)  # with the plan, so that its id stays its own
     return _PROGRAMS[key][1]
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _evaluated(text: str, data: dict[str, Any]) -> Any:
-    if len(text) > _SHORT:
-        condition, then, otherwise = _split(text, " ? ", " : ")
-        if then:
-            return _evaluated(then if _evaluated(condition, data) else otherwise, data)
-        term, rest, _ = _split(text, " + ")
-        if rest:
-            return [*_evaluated(term, data), *_evaluated(rest, data)]
-    value = _compiled(text).eval(data=data)
-    assert value.type() != cel.Type.ERROR, f"{value.value()}: {text}"
-    return value.plain_value()
-
-
-@cache
-def _split(text: str, first: str, second: str = "") -> tuple[str, str, str]:
-    """The text before, between and after two operators that stand in no parentheses; ("", "", "") without the first."""
-    parts, depth, inner = ["", "", ""], 0, 0
-    place = 0
-    for piece in _PIECE.findall(text.removeprefix("(").removesuffix(")") if _is_wrapped(text) else text):
-        depth += (piece in "([{") - (piece in ")]}")
-        if depth == 0 and piece == first and place == 0:
-            place = 1
-        elif depth == 0 and piece == second and place == 1 and inner == 0:
-            place = 2
-        else:
-            inner += depth == 0 and place == 1 and ((piece == first) - (piece == second))
-            parts[place] += piece
-    return (parts[0], parts[1], parts[2]) if place else ("", "", "")
-
-
-def _is_wrapped(text: str) -> bool:
-    """Whether one pair of parentheses is around all of it."""
-    depth = 0
-    pieces = _PIECE.findall(text)
-    for index, piece in enumerate(pieces):
-        depth += (piece in "([{") - (piece in ")]}")
-        if depth == 0:
-            return piece == ")" and index == len(pieces) - 1
-    return False
-
-
-@cache
-def _compiled(text: str) -> Any:
-    return _environment().compile(text.replace(".indexOf(", ".indexIn("))
-
-
-@cache
-def _environment() -> Any:
-    string, anything, number = cel.Type.STRING, cel.Type.DYN, cel.Type.INT
-
-    def function(name: str, returned: Any, parameters: list[Any], impl: Any, *, member: bool) -> Any:
-        overload = cel.Overload(
-            f"test_{name}", return_type=returned, parameters=parameters, is_member=member, impl=impl
-        )
-        return cel.FunctionDecl(name, [overload])
-
-    def compare(one: str, other: str) -> int:
-        first, second = parse_quantity(one), parse_quantity(other)
-        return (first > second) - (first < second)
-
-    return cel.NewEnv(
-        variables={"object": anything, "variables": anything},
-        extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
-        functions=[
-            function("indexIn", number, [cel.Type.LIST, cel.Type.MAP], _index, member=True),
-            function("quantity", string, [string], lambda text: text, member=False),
-            function("compareTo", number, [string, string], compare, member=True),
-        ],
-    )
-
-
-def _index(items: Any, item: Any) -> int:
-    def plain(value: Any) -> Any:
-        return value.plain_value() if hasattr(value, "plain_value") else value
-
-    return [plain(value) for value in items].index(plain(item))

@@ -1,11 +1,11 @@
 """A review, and the policies of an API server, with many exemptions: each is not compared with each violation."""
 
 from pytest_kspec.enforce.cel import exemptions as exempting
-from pytest_kspec.enforce.cel.places import PODS
 from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.results import exemptions as exemption
+from pytest_kspec.rules.cel.places import PODS
 from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import CATALOG, NOW, container, pod, policies, policy, request
 

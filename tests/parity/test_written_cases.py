@@ -12,8 +12,8 @@ from collections import Counter
 
 import pytest
 
-from pytest_kspec.enforce.cel.places import PLACES
 from pytest_kspec.errors import SourceError, SpecError
+from pytest_kspec.rules.cel.places import PLACES
 from pytest_kspec.spec.exemption import Exemption
 from tests.parity.admission import refused
 from tests.parity.cases import written_cases

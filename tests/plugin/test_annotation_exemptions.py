@@ -11,12 +11,12 @@ import pytest
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
-from pytest_kspec.enforce.cel.places import PODS
 from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.preview import preview
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.rules.cel.places import PODS
 from pytest_kspec.spec.loading import spec_from_part
 from tests.cli.conftest import Kspec, kspec, run_kspec, write_spec
 from tests.webhook.reviewing import NOW, pod, policies, policy, request

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from pytest_kspec.reports import terminal, writer
 from pytest_kspec.results.result import ScanResult
+from tests.golden import Golden
 from tests.reports import results
-from tests.reports.conftest import GOLDEN, Golden
 from tests.reports.counted import pdf_text
 
+GOLDEN = Path(__file__).parent / "golden"
 RESULTS = {
     "one": results.one(),
     "compliant": results.compliant(),

@@ -94,9 +94,12 @@ def test_a_custom_rule_is_its_function():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"containers": {}}, "spec.containers is a map; Kubernetes allows only a list there."),
-        ({"initContainers": ["x"]}, r"spec.initContainers\[0\] is text; Kubernetes allows only a map there."),
-        ({"containers": [None]}, r"spec.containers\[0\] is null; Kubernetes allows only a map there."),
+        ({"containers": {}}, "spec.containers is a map, which Kubernetes does not allow there"),
+        (
+            {"initContainers": ["x"]},
+            r"spec.initContainers\[0\] is text, which Kubernetes does not allow there",
+        ),
+        ({"containers": [None]}, r"spec.containers\[0\] is null, which Kubernetes does not allow there"),
     ],
 )
 def test_malformed_containers_never_pass(spec, message):

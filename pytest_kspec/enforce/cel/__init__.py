@@ -1,5 +1,4 @@
-"""Rules as CEL over `object`, for whatever engine evaluates CEL with optionals: Kubernetes 1.30 and later.
+"""What a specification asks of one kind of place as CEL: its rules (`rules.cel`) and its exemptions.
 
-A rule becomes an expression for a list of texts, one for each violation, empty where there is none: verdict and
-message come from one expression, so they cannot disagree. What CEL cannot say exactly raises `NotExpressible`.
+What CEL cannot say exactly is listed as not enforceable; an approximation is never written.
 """

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_kspec.enforce.cel.text import (
+from pytest_kspec.enforce.owners import CRONJOB_SUFFIX, HASH_LABEL
+from pytest_kspec.enforce.plan import EnforcementPlan
+from pytest_kspec.errors import UsageError
+from pytest_kspec.kube.globs import Globs, matches_check
+from pytest_kspec.results.exemptions import Exemption, ResourceSelector
+from pytest_kspec.rules.cel.text import (
     all_of,
     any_of,
     literal,
@@ -16,11 +21,6 @@ from pytest_kspec.enforce.cel.text import (
     one_of,
     parenthesised,
 )
-from pytest_kspec.enforce.owners import CRONJOB_SUFFIX, HASH_LABEL
-from pytest_kspec.enforce.plan import EnforcementPlan
-from pytest_kspec.errors import UsageError
-from pytest_kspec.kube.globs import Globs, matches_check
-from pytest_kspec.results.exemptions import Exemption, ResourceSelector
 
 _OWNERS = "object.metadata.?ownerReferences.orValue([]).filter(r, r.?controller.orValue(false))"
 _OWNER = 'variables.owners.size() > 0 && variables.owners[0].kind != "Node"'

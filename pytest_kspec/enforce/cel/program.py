@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.enforce.cel import exemptions as exempting
-from pytest_kspec.enforce.cel.images import images_variable
-from pytest_kspec.enforce.cel.places import SERVICES, Judging, Place
-from pytest_kspec.enforce.cel.rules import problems
-from pytest_kspec.enforce.cel.text import NotExpressible, any_of, concat, parenthesised
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, NotEnforceable
 from pytest_kspec.results.annotated import may_exempt
+from pytest_kspec.rules.cel.builder import CelBuilder, problems
+from pytest_kspec.rules.cel.places import SERVICES, Place
+from pytest_kspec.rules.cel.text import NotExpressible, any_of, concat, parenthesised
+from pytest_kspec.rules.pods.imagerule_cel import images_variable
 
 _VARIABLE = re.compile(r"variables\.([A-Za-z_][A-Za-z0-9_]*)")
 _LONGEST_MESSAGE = 2500
@@ -115,7 +115,7 @@ def _requirement(
 
     parts = []
     for rule in rules:
-        text = problems(rule.rule, Judging(place, exempt))
+        text = problems(rule.rule, CelBuilder(place, exempt))
         if rule.levels:
             text = f"{exempting.in_levels(rule.levels)} ? ({text}) : []"
         parts.append(text)

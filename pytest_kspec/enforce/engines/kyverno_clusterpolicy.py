@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from pytest_kspec.enforce.cel.places import Place
 from pytest_kspec.enforce.cel.program import Program
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted, matching
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import metadata
 from pytest_kspec.enforce.plan import NotEnforceable
+from pytest_kspec.rules.cel.places import Place
 
 API_VERSION = "kyverno.io/v1"
 POLICY = "ClusterPolicy"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_kspec.enforce.cel.places import PLACES, SERVICES, Place
 from pytest_kspec.enforce.cel.program import Program, program, shortened
-from pytest_kspec.enforce.cel.text import literal, matches_globs
 from pytest_kspec.enforce.engines import Wanted
 from pytest_kspec.enforce.plan import NotEnforceable
 from pytest_kspec.kube.globs import is_literal
 from pytest_kspec.kube.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES
+from pytest_kspec.rules.cel.places import PLACES, SERVICES, Place
+from pytest_kspec.rules.cel.text import literal, matches_globs
 from pytest_kspec.spec.operations import NamespaceScope
 from pytest_kspec.spec.scope import NAME_LABEL
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import FieldPath, Where, item_label, malformed, not_allowed, path_of
 from pytest_kspec.rules.repair.repair import UNSET, Edit, steps_of
+
+if TYPE_CHECKING:
+    from pytest_kspec.rules.cel.builder import CelBuilder
 
 Over = Literal["containers", "pod", "pod and containers", "volumes"]
 Target = tuple[dict[str, Any], Where]
@@ -153,6 +156,12 @@ class FieldRule:
     def allows(self, value: Any) -> bool:
         """Whether the field may have this value of its type; None is unset."""
         return value in self.allowed if self.allowed else value not in self.forbidden
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.fieldrule_cel import field_rule
+
+        return field_rule(self, builder)
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
         """See `Repairable`. What a volume holds in place of what is not allowed is for a person to say."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.kube.images import REFERENCE_LIMIT, ImageReference, RegistryPattern, parse_image
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
+
+if TYPE_CHECKING:
+    from pytest_kspec.rules.cel.builder import CelBuilder
 
 REMEMBERED_IMAGES = 16_384
 
@@ -69,6 +72,12 @@ class ImageRule:
             if expected:
                 violations.append(Violation(path, image, expected, container))
         return violations
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.imagerule_cel import image_rule
+
+        return image_rule(self, builder)
 
     def _expected(self, text: str) -> str:
         """What should be there instead; "" if it is good."""

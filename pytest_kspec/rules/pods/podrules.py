@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_kspec.kube.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 from pytest_kspec.rules.base import Rule, Violation
 from pytest_kspec.rules.fieldpath import FieldPath, malformed, path_of
 from pytest_kspec.rules.pods.fieldrule import Over, PodCondition, container_name, facets, targets, violation
 from pytest_kspec.rules.repair.repair import UNSET, Edit, Repairable, steps_of
+
+if TYPE_CHECKING:
+    from pytest_kspec.rules.cel.builder import CelBuilder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,12 @@ class RequiredItem:
             if items is None or self.item not in [value for _, value in path.items(data, where, str)]:
                 found.append(violation(where, self.field, items, expected))
         return found
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.podrules_cel import required_item
+
+        return required_item(self, builder)
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
         """See `Repairable`."""
@@ -101,6 +111,12 @@ class AnnotationRule:
             if concerns(key) and not any(_matches(value, allowed) for allowed in self.allowed)
         ]
 
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.podrules_cel import annotation_rule
+
+        return annotation_rule(self, builder)
+
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
         """See `Repairable`. Without the annotation the default holds, which is always allowed."""
         key = violation.path.removeprefix("metadata.annotations[").removesuffix("]")
@@ -141,6 +157,12 @@ class VolumeTypes:
                     found.append(violation(where, kind, value, expected))
         return found
 
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.podrules_cel import volume_types
+
+        return volume_types(self, builder)
+
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
@@ -158,6 +180,12 @@ class AllOf:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         return [violation for rule in self.rules for violation in rule.evaluate(pod)]
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.podrules_cel import all_of_rules
+
+        return all_of_rules(self, builder)
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
         """See `Repairable`: those of the part whose violation it is."""
@@ -181,6 +209,12 @@ class CustomRule:
     def evaluate(self, pod: PodShape) -> Sequence[Violation]:
         """See `Rule`."""
         return self.python(pod)
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.podrules_cel import custom_rule
+
+        return custom_rule(self, builder)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

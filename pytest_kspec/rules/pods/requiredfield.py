@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.fieldvalues import problems
@@ -22,8 +22,11 @@ from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import malformed
 from pytest_kspec.rules.pods.fieldtest import Condition, FieldTest
-from pytest_kspec.rules.pods.values import EMPTY, filled, inherited, places, walk
+from pytest_kspec.rules.pods.values import EMPTY, HIDDEN, filled, inherited, places, walk
 from pytest_kspec.rules.repair.repair import UNSET, Edit, Steps, steps_of
+
+if TYPE_CHECKING:
+    from pytest_kspec.rules.cel.builder import CelBuilder
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -33,7 +36,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "intorstring": (str, int),
 }
 _REDACTED = "(redacted)"  # `redaction.text`, which would be imported for this alone
-HIDDEN = "(not shown)"  # values of fields that may hold credentials
 # What a program is, and what it needs: no value of a specification can know.
 _PERSONAL = frozenset(
     {
@@ -66,7 +68,7 @@ class _Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _FieldDemand(ABC):
+class FieldDemand(ABC):
     """What both have in common.
 
     key:     path of the field (`pytest_kspec.kube.podfields`)
@@ -111,10 +113,10 @@ class _FieldDemand(ABC):
         if len(said) > 1:
             raise ValueError(f"{' and '.join(said)} contradict each other; say them as alternatives")
         entry["anyOf"] = [alternative.as_entry() for alternative in self.any_of]
-        for _, problem in problems(found, entry, required=self._required):
+        for _, problem in problems(found, entry, required=self.required):
             raise ValueError(problem)
         asked = self.any_of or (() if condition.empty else (condition,))
-        tests = tuple((FieldTest.of(found, one, required=self._required), one) for one in asked)
+        tests = tuple((FieldTest.of(found, one, required=self.required), one) for one in asked)
         object.__setattr__(self, "_field", found)
         object.__setattr__(self, "_tests", tests)
         object.__setattr__(self, "_expected", self._describe([test.text for test, _ in tests]))
@@ -139,7 +141,7 @@ class _FieldDemand(ABC):
 
     @property
     @abstractmethod
-    def _required(self) -> bool:
+    def required(self) -> bool:
         """Whether what is said must hold; else it must not."""
 
     @property
@@ -197,6 +199,12 @@ class _FieldDemand(ABC):
             if poddefaults.can_carry(container, target.path[0])
             for violation in self._judge(pod, container, container.path)
         ]
+
+    def to_cel(self, builder: CelBuilder) -> str:
+        """See `Expressible`."""
+        from pytest_kspec.rules.pods.requiredfield_cel import field_demand
+
+        return field_demand(self, builder)
 
     def repairs(self, violation: Violation, pod: PodShape) -> Iterator[Edit]:
         """See `Repairable`."""
@@ -262,12 +270,12 @@ class _FieldDemand(ABC):
     def _holds(self, stated: Any, effective: Any) -> bool:
         """Whether a value is as demanded: see `_Found`."""
         if self.about_truth:
-            return (effective is True) == self._required
+            return (effective is True) == self.required
         unset = stated in EMPTY
         if unset and self.unset_is is not None:
             return self.unset_is
         if self._tests:
-            return self._meets(stated, stated if self.exists else effective) == self._required
+            return self._meets(stated, stated if self.exists else effective) == self.required
         return self.unset_is is False
 
     @abstractmethod
@@ -276,11 +284,12 @@ class _FieldDemand(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class RequiredField(_FieldDemand):
+class RequiredField(FieldDemand):
     """Every container (or pod) must have the field so. `exists: false` asks for it to be unset."""
 
     @property
-    def _required(self) -> bool:
+    def required(self) -> bool:
+        """See above."""
         return True
 
     @property
@@ -312,11 +321,12 @@ class RequiredField(_FieldDemand):
 
 
 @dataclass(frozen=True, slots=True)
-class ForbiddenField(_FieldDemand):
+class ForbiddenField(FieldDemand):
     """No container (or pod) may have the field so. `exists: false` forbids leaving it unset."""
 
     @property
-    def _required(self) -> bool:
+    def required(self) -> bool:
+        """See above."""
         return False
 
     @property

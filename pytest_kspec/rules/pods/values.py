@@ -15,6 +15,7 @@ from pytest_kspec.rules.fieldpath import item_label, malformed
 from pytest_kspec.rules.repair.repair import Steps
 
 EMPTY: tuple[Any, ...] = (None, "", [], {})
+HIDDEN = "(not shown)"  # values of fields that may hold credentials
 
 
 def walk(data: Any, path: tuple[str, ...], base: str) -> Iterator[tuple[str, Any]]:

@@ -7,11 +7,16 @@ last segment, and valid is what then fits.
 
 from __future__ import annotations
 
-from pytest_kspec.enforce.cel.places import Judging, Place, extend, path_to
-from pytest_kspec.enforce.cel.text import all_of, concat, literal, literals, parenthesised
+from typing import TYPE_CHECKING
+
 from pytest_kspec.kube import images
 from pytest_kspec.kube.images import DOCKER_HUB, RegistryPattern
-from pytest_kspec.rules.pods.imagerule import ImageRule
+from pytest_kspec.rules.cel.builder import CelBuilder, extend, path_to
+from pytest_kspec.rules.cel.places import Place
+from pytest_kspec.rules.cel.text import all_of, concat, literal, literals, parenthesised
+
+if TYPE_CHECKING:
+    from pytest_kspec.rules.pods.imagerule import ImageRule
 
 LONGEST = images.NAME_LIMIT + images.TAG_LIMIT + max(images.DIGEST_LENGTHS.values()) + 100
 """Characters that no valid reference exceeds: bounds what an evaluation costs. 100: `:443`, a longer hub, `sha512:`."""
@@ -23,9 +28,9 @@ _HOST = f"^(?:{images.HOST.pattern})$"
 _IMAGE_ID = "^[0-9a-f]{64}$"
 
 
-def image_rule(rule: ImageRule, judging: Judging) -> str:
+def image_rule(rule: ImageRule, builder: CelBuilder) -> str:
     """`ImageRule` on containers and image volumes."""
-    exempt = judging.exempt("i.container")
+    exempt = builder.exempt("i.container")
     not_exempt = [f'!(i.container != "" && {parenthesised(exempt)})'] if exempt else []
     bad = all_of([*not_exempt, f'(i.name == "" || !({_good(rule)}))'])
     expected = f'i.name == "" ? "a valid image reference" : {_expected(rule)}'

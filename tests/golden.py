@@ -1,32 +1,31 @@
-"""Golden files: `pytest tests/reports --update-golden` writes them, a file that no test asks for fails."""
+"""Golden files, in the folder `golden` beside a test: `pytest tests/<room> --update-golden` writes them anew.
+
+Each room that has some also has a test that its folder holds no others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parent / "golden"
 Golden = Callable[[str, bytes], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write the golden files of tests/reports anew"
-    )
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
 
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """golden(name, content): the content equals the file; with --update-golden it becomes the file."""
+    folder = request.path.parent / "golden"
 
     def compare(name: str, content: bytes) -> None:
-        path = GOLDEN / name
-        # The option is unknown when the whole suite runs: this folder's conftest is read too late then.
-        if request.config.getoption("--update-golden", default=False):
+        path = folder / name
+        if request.config.getoption("--update-golden"):
             path.write_bytes(content)
-        again = "run `pytest tests/reports --update-golden` and look at the diff"
+        again = f"run `pytest tests/{folder.parent.name} --update-golden` and look at the diff"
         assert path.exists(), f"{path.name} is missing: {again}"
         assert content == path.read_bytes(), again  # line ends too
 
