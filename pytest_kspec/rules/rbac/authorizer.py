@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import Resource
+from pytest_kspec.rules.rbac.aggregation import Selection, TooMuch, together
 
+TOO_MUCH = (
+    "aggregationRule: it selects more roles, through others too, than are followed; what it grants is unknown"
+)
+REMEMBERED_ROLES = 64
+"""Aggregated roles whose rules are kept together; all others are put together when they are asked for."""
 SERVICE_ACCOUNT_USER = "system:serviceaccount:"
 
 
@@ -130,6 +136,11 @@ class Grants:
         self.problems: list[tuple[Resource, str]] = []
         self._rules: dict[tuple[str, str, str], tuple[GrantedRule, ...]] = {}
         self._unreadable: set[tuple[str, str, str]] = set()
+        self._reached: dict[
+            str, frozenset[str]
+        ] = {}  # of aggregated roles; one set for those that reach each other
+        self._last: dict[str, tuple[GrantedRule, ...]] = {}
+        self._merged: dict[int, tuple[tuple[GrantedRule, ...], dict[PolicyRule, int]]] = {}
         aggregated = []
         labels = {}
         for role in cluster_roles:
@@ -147,7 +158,9 @@ class Grants:
 
     def rules(self, binding: Binding) -> tuple[GrantedRule, ...] | None:
         """Return the rules of the bound role, aggregated ones included; None if there is no such role."""
-        return self._rules.get(self._role_key(binding))
+        key = self._role_key(binding)
+        own = self._rules.get(key)
+        return own if own is None or key[0] == "Role" else self._with_aggregated(key[2], own)
 
     def unreadable(self, binding: Binding) -> bool:
         """Whether the bound role is among `problems`."""
@@ -183,37 +196,63 @@ class Grants:
         self._rules[key] = tuple(GrantedRule(rule, kind, role.name, i) for i, rule in enumerate(rules))
 
     def _aggregate(self, aggregated: Sequence[Resource], labels: Mapping[str, Mapping[str, str]]) -> None:
-        """Add what the selectors of each aggregationRule select, also through other aggregated roles.
+        """Note what the selectors of each aggregationRule bring together, also through other aggregated roles.
 
         A live controller writes the union into `rules`, so that only manifests gain something here.
         """
-        selected: dict[str, set[str]] = {}
+        selection = Selection(labels, selects)
+        selected: dict[str, frozenset[str]] = {}
         for role in aggregated:
             try:
                 selectors = _array(_object(role.raw, "aggregationRule"), "clusterRoleSelectors")
-                names = {n for n, have in labels.items() if any(selects(s, have) for s in selectors)}
+                selected[role.name] = frozenset().union(*map(selection.names, selectors)) - {role.name}
             except Malformed as error:
-                self.problems.append((role, f"aggregationRule: {error.what}"))
-                self._unreadable.add(("ClusterRole", "", role.name))
+                self._cannot_read(role, f"aggregationRule: {error.what}")
+            except TooMuch:
+                self._cannot_read(role, TOO_MUCH)
+        unknown: dict[int, bool] = {}
+        reached = together(selected)
+        for role in aggregated:
+            if role.name not in selected:
                 continue
-            selected[role.name] = names - {role.name}
-        own = {name: self._rules["ClusterRole", "", name] for name in labels}
-        for name in selected:
-            reached, waiting = {name}, list(selected[name])
-            rules = {granted.rule: granted for granted in reversed(own[name])}
-            while waiting:
-                other = waiting.pop()
-                if other in reached:
-                    continue
-                reached.add(other)
-                waiting.extend(selected.get(other, ()))
-            for other in sorted(reached - {name}):
-                for granted in own[other]:
-                    rules.setdefault(granted.rule, granted)
-                if ("ClusterRole", "", other) in self._unreadable:
-                    self._unreadable.add(("ClusterRole", "", name))
-            added = [g for g in rules.values() if g.role_name != name]
-            self._rules["ClusterRole", "", name] = own[name] + tuple(added)
+            names = reached[role.name]
+            if names is None:
+                self._cannot_read(role, TOO_MUCH)
+                continue
+            if id(names) not in unknown:
+                unknown[id(names)] = any(("ClusterRole", "", name) in self._unreadable for name in names)
+            if unknown[id(names)]:
+                self._unreadable.add(("ClusterRole", "", role.name))
+            self._reached[role.name] = names
+
+    def _cannot_read(self, role: Resource, why: str) -> None:
+        self.problems.append((role, why))
+        self._unreadable.add(("ClusterRole", "", role.name))
+
+    def _with_aggregated(self, name: str, own: tuple[GrantedRule, ...]) -> tuple[GrantedRule, ...]:
+        """The rules of a ClusterRole: its own first, then all others that it reaches, each once."""
+        reached = self._reached.get(name)
+        if not reached:
+            return own
+        if (known := self._last.get(name)) is not None:
+            return known
+        if id(reached) not in self._merged:
+            merged: dict[PolicyRule, GrantedRule] = {}
+            for other in sorted(reached):
+                for granted in self._rules["ClusterRole", "", other]:
+                    merged.setdefault(granted.rule, granted)
+            places = {rule: index for index, rule in enumerate(merged)}
+            self._merged[id(reached)] = (tuple(merged.values()), places)
+        rules, places = self._merged[id(reached)]
+        made = list(own)
+        start = 0
+        for index in sorted({places[granted.rule] for granted in own if granted.rule in places}):
+            made += rules[start:index]
+            start = index + 1
+        if len(self._last) >= REMEMBERED_ROLES:
+            self._last.clear()
+        whole = self._last[name] = (*made, *rules[start:])
+        return whole
 
     def _read_bindings(self, bindings: Iterable[Resource]) -> Iterable[Binding]:
         for resource in bindings:
