@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 ANY = "."
 """What `*` runs over: any character."""
+
+
+FEW = 8
+"""Up to so many patterns, comparing each costs less than choosing some."""
+LONGEST_PIECE = 16
+"""Characters of a piece that patterns are found by: as many substrings of a text begin at each of its places."""
 
 
 def is_literal(pattern: str) -> bool:
@@ -20,20 +27,76 @@ def is_literal(pattern: str) -> bool:
 class Globs:
     """Several patterns, compiled once. No pattern at all matches everything."""
 
-    __slots__ = ("_literals", "_regex", "matches_all")
+    __slots__ = ("_literals", "_many", "_regex", "matches_all")
 
     def __init__(self, patterns: Iterable[str]) -> None:
         chosen = list(patterns)
         self.matches_all = not chosen or any(p and not p.strip("*") for p in chosen)
         self._literals = frozenset(filter(is_literal, chosen))
-        wild = [] if self.matches_all else [linear(p) for p in dict.fromkeys(chosen) if not is_literal(p)]
-        self._regex = re.compile("|".join(wild), re.DOTALL) if wild else None
+        wild = [] if self.matches_all else [p for p in dict.fromkeys(chosen) if not is_literal(p)]
+        self._many = _Many(wild) if len(wild) > FEW else None
+        few = wild if self._many is None else []
+        self._regex = re.compile("|".join(map(linear, few)), re.DOTALL) if few else None
 
     def match(self, text: str) -> bool:
         """Whether one of the patterns covers the whole text."""
         if self.matches_all or text in self._literals:
             return True
+        if self._many is not None:
+            return self._many.match(text)
         return self._regex is not None and self._regex.fullmatch(text) is not None
+
+
+class _Many:
+    """Wildcards of which a text is compared with those only that hold a piece of it."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = patterns
+        self._index = Pieces([pieces_of(pattern) for pattern in patterns])
+        self._compiled: dict[int, re.Pattern[str]] = {}
+
+    def match(self, text: str) -> bool:
+        for index in self._index.candidates(text):
+            regex = self._compiled.get(index)
+            if regex is None:
+                regex = self._compiled[index] = re.compile(linear(self._patterns[index]), re.DOTALL)
+            if regex.fullmatch(text) is not None:
+                return True
+        return False
+
+
+def pieces_of(pattern: str) -> list[str]:
+    """The texts between its wildcards: whatever it matches holds them all."""
+    return [piece for piece in re.split(r"[*?]+", pattern) if piece]
+
+
+class Pieces:
+    """Patterns by the rarest piece of text that each of them needs, so that their number costs a text nothing.
+
+    needed: of each pattern, pieces that all that it matches holds; where there are none, it is always a candidate
+    """
+
+    def __init__(self, needed: Sequence[Iterable[str]]) -> None:
+        cut = [{piece[:LONGEST_PIECE] for piece in pieces} for pieces in needed]
+        counts = Counter(piece for pieces in cut for piece in pieces)
+        self._always: list[int] = []
+        self._by_length: dict[int, dict[str, list[int]]] = {}
+        for index, pieces in enumerate(cut):
+            if pieces:
+                rarest = min(pieces, key=lambda piece: (counts[piece], -len(piece), piece))
+                self._by_length.setdefault(len(rarest), {}).setdefault(rarest, []).append(index)
+            else:
+                self._always.append(index)
+
+    def candidates(self, text: str) -> Sequence[int]:
+        """Positions of the patterns that may match, in their order."""
+        found = set(self._always)
+        for length, known in self._by_length.items():
+            for start in range(len(text) - length + 1):
+                positions = known.get(text[start : start + length])
+                if positions is not None:
+                    found.update(positions)
+        return sorted(found)
 
 
 def linear(pattern: str, any_one: str = ANY) -> str:

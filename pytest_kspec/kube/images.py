@@ -7,10 +7,11 @@ text instead of parts lets `evil.com/x.gcr.io/img` pass for `*.gcr.io`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from pytest_kspec.kube.globs import linear
+from pytest_kspec.kube.globs import FEW, Pieces, linear, pieces_of
 
 DOCKER_HUB = "docker.io"
 # What Docker Hub answers to; one written for another must not slip through a list.
@@ -108,10 +109,12 @@ class Part(NamedTuple):
 
     regex:      what is matched here; no text takes it more time than in proportion to pattern and text
     expression: the same for RE2, which has no use for atomic groups
+    pieces:     texts that all that is matched holds
     """
 
     regex: re.Pattern[str]
     expression: str
+    pieces: tuple[str, ...] = ()
 
 
 class RegistryPattern(NamedTuple):
@@ -173,8 +176,38 @@ class RegistryPattern(NamedTuple):
             for patterns in self.paths
         )
 
+    @property
+    def expression(self) -> str:
+        """The same of `registry/repository` as one regular expression of RE2, which matches the whole of it."""
+        paths = ["".join(f"/{segment.expression}" for segment in segments) for segments in self.paths]
+        path = paths[0] if len(paths) == 1 else f"(?:{'|'.join(paths)})"
+        return f"{self.host.expression}{path}(?:/.*)?"
+
+    @property
+    def pieces(self) -> frozenset[str]:
+        """Texts that `registry/repository` of every image from there holds."""
+        paths = [{piece for segment in segments for piece in segment.pieces} for segments in self.paths]
+        return frozenset(self.host.pieces).union(set.intersection(*paths) if paths else ())
+
     def __str__(self) -> str:
         return self.text
+
+
+class RegistryPatterns:
+    """A list of patterns; a long one costs an image no more than a short one."""
+
+    def __init__(self, patterns: Sequence[RegistryPattern]) -> None:
+        self._patterns = patterns
+        self._index = Pieces([pattern.pieces for pattern in patterns]) if len(patterns) > FEW else None
+
+    def first(self, image: ImageReference) -> RegistryPattern | None:
+        """The first that the image is from, or None."""
+        chosen: Iterable[RegistryPattern] = self._patterns
+        if self._index is not None:
+            chosen = map(
+                self._patterns.__getitem__, self._index.candidates(f"{image.registry}/{image.repository}")
+            )
+        return next((pattern for pattern in chosen if pattern.matches(image)), None)
 
 
 def _host(text: str) -> Part:
@@ -184,7 +217,7 @@ def _host(text: str) -> Part:
         return _part(text, "./:")
     below = _part(text[2:], "./:")
     domains = r"(?:[^/:]+\.)?"
-    return Part(re.compile(domains + below.regex.pattern), domains + below.expression)
+    return Part(re.compile(domains + below.regex.pattern), domains + below.expression, below.pieces)
 
 
 @lru_cache(maxsize=1024)
@@ -195,4 +228,5 @@ def _part(text: str, ends: str) -> Part:
     return Part(
         re.compile("".join(linear(piece, any_one) for piece in pieces)),
         f"{any_one}*".join(map(re.escape, text.split("*"))),
+        tuple(pieces_of(text)),
     )

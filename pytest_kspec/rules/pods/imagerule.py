@@ -10,7 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_kspec.kube.images import REFERENCE_LIMIT, ImageReference, RegistryPattern, parse_image
+from pytest_kspec.kube.images import (
+    REFERENCE_LIMIT,
+    ImageReference,
+    RegistryPattern,
+    RegistryPatterns,
+    parse_image,
+)
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.fieldpath import item_label, malformed
@@ -35,6 +41,9 @@ class ImageRule:
     digest: bool = False
     _allowed: tuple[RegistryPattern, ...] = field(init=False, repr=False, compare=False)
     _blocked: tuple[RegistryPattern, ...] = field(init=False, repr=False, compare=False)
+    _of_allowed: RegistryPatterns = field(init=False, repr=False, compare=False)
+    _of_blocked: RegistryPatterns = field(init=False, repr=False, compare=False)
+    _from: str = field(init=False, repr=False, compare=False)
     _known: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +52,9 @@ class ImageRule:
         object.__setattr__(
             self, "_blocked", tuple(RegistryPattern.parse(text, wide=True) for text in self.blocked)
         )
+        object.__setattr__(self, "_from", f"from {' or '.join(self.allowed)}")
+        object.__setattr__(self, "_of_allowed", RegistryPatterns(self._allowed))
+        object.__setattr__(self, "_of_blocked", RegistryPatterns(self._blocked))
         object.__setattr__(self, "_known", {})
 
     @property
@@ -90,11 +102,11 @@ class ImageRule:
     def _judge(self, image: ImageReference) -> str:
         if self.digest and not image.digest:
             return "a digest (…@sha256:…)"
-        hit = next((pattern for pattern in self._blocked if pattern.matches(image)), None)
+        hit = self._of_blocked.first(image)
         if hit is not None:
             return f"not from {hit}"
-        if self._allowed and not any(pattern.matches(image) for pattern in self._allowed):
-            return f"from {' or '.join(self.allowed)}"
+        if self._allowed and self._of_allowed.first(image) is None:
+            return self._from
         return ""
 
 

@@ -113,7 +113,4 @@ def _expected(rule: ImageRule) -> str:
 
 def _matches(pattern: RegistryPattern) -> str:
     """Whether the name of `i` fits the pattern: it, or what is below it."""
-    host = pattern.host.expression
-    paths = ["".join(f"/{segment.expression}" for segment in segments) for segments in pattern.paths]
-    path = paths[0] if len(paths) == 1 else f"(?:{'|'.join(paths)})"
-    return f"i.name.matches({literal(f'^{host}{path}(?:/.*)?$')})"
+    return f"i.name.matches({literal(f'^{pattern.expression}$')})"
