@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -85,6 +86,47 @@ def advance(
     if len(kept) < len(bundle):
         material = replace(material, bundle=b"".join(map(_pem, kept)))
     return material
+
+
+def verify(material: Material) -> None:
+    """See that it is of one piece, before anything is served or published of it: a folder may be anybody's.
+
+    Its keys are those of its certificates, its authorities sign themselves, and one of them signed what is served.
+    Raises CertificateError; its text repeats nothing of what is stored.
+    """
+    bundle = _read_bundle(material.bundle)
+    for authority in bundle:
+        if not _is_authority(authority) or not _issued_by(authority, authority):
+            raise CertificateError("a certificate of its bundle is that of no authority.")
+    if _public(_read_key(material.authority_key)) != _public(bundle[0]):
+        raise CertificateError("the authority's key is not that of its certificate.")
+    if material.certificate:
+        served = _read(material.certificate)
+        if not any(_issued_by(served, authority) for authority in bundle):
+            raise CertificateError("no authority of its bundle signed the certificate that is served.")
+        if _public(_read_key(material.key)) != _public(served):
+            raise CertificateError("the key that is served is not that of the certificate.")
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
+def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _public(of: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+    return of.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def expiry(certificate: bytes) -> dt.datetime:

@@ -11,6 +11,8 @@ import base64
 import datetime as dt
 import json
 import logging
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,12 +26,16 @@ from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
 from pytest_kspec.errors import Conflict, KspecError, Malformed
 from pytest_kspec.files import write_whole
-from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance
+from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance, verify
 from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls
 
 log = logging.getLogger("kspec.webhook")
 
 STATE = "authority.json"
+MAX_STATE_BYTES = 256 << 10
+LOCK_S = 10.0
+"""How long another process may hold the folder; the next tick tries again."""
+_REMOVE = "Look who wrote it, and remove it: a new authority is made then."
 CERT_MANAGER = ("cert-manager.io", "Certificate")
 _MANAGED = "cert-manager.io/certificate-name"
 
@@ -101,6 +107,8 @@ class SelfSigned:
             return not failed
 
         def change(material: Material | None) -> Material | None:
+            if material is not None:
+                verify(material)
             if material is not None and not publish(material.bundle):
                 return material
             return advance(material, self._hosts, self._now(), self._periods)
@@ -129,13 +137,42 @@ class Folder:
         """See `Store`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / STATE
-        with FileLock(self._folder / f"{STATE}.lock", mode=0o600):
-            before = _material(json.loads(path.read_bytes())) if path.exists() else None
-            after = change(before)
+        with FileLock(self._folder / f"{STATE}.lock", timeout=LOCK_S, mode=0o600):
+            try:
+                before = _material(_read_own(path))
+            except FileNotFoundError:
+                before = None
+            try:
+                after = change(before)
+            except CertificateError as error:
+                raise CertificateError(error.what, where=str(path), fix=_REMOVE) from error
             if after is not None and after is not before:
                 write_whole(path, json.dumps(_fields(after)).encode(), private=True)
                 write_whole(self._folder / BUNDLE, after.bundle, private=True)
         return after
+
+
+def _read_own(path: Path) -> dict[str, str]:
+    """What this user stored. Raises CertificateError for a file that somebody else made, or may have changed."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        shared = 0o022 if found.st_gid not in (os.getegid(), *os.getgroups()) else 0o002
+        wrong = ""
+        if not stat.S_ISREG(found.st_mode):
+            wrong = "it is no file."
+        elif found.st_uid != os.geteuid():
+            wrong = "it belongs to another user."
+        elif found.st_mode & shared:
+            wrong = "others may write to it."
+        elif found.st_size > MAX_STATE_BYTES:
+            wrong = f"it is larger than {MAX_STATE_BYTES >> 10} KiB."
+        if wrong:
+            raise CertificateError(wrong, where=str(path), fix=_REMOVE)
+        fields = json.loads(file.read(MAX_STATE_BYTES))
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise CertificateError("it holds something else than texts.", where=str(path), fix=_REMOVE)
+    return fields
 
 
 class Secret:

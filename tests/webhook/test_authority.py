@@ -1,12 +1,18 @@
 """Certificates of the own authority over years: what is served is always trusted by who read the bundle lately."""
 
 import datetime as dt
+import json
+import os
+import re
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from pytest_kspec.webhook.authority import CertificateError, Periods, advance, expiry
+from pytest_kspec.webhook.authority import CertificateError, Periods, advance, expiry, verify
+from pytest_kspec.webhook.certificates import Folder, SelfSigned
+from pytest_kspec.webhook.tls import ServerTls
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOSTS = ("kspec-webhook.kspec-system.svc", "127.0.0.1")
@@ -84,3 +90,88 @@ def test_other_hosts_get_another_certificate_of_the_same_authority():
 def test_what_cannot_be_read_is_said_without_what_it_holds():
     with pytest.raises(CertificateError, match="no PEM certificate"):
         expiry(b"secret")
+
+
+def test_what_is_stored_is_of_one_piece():
+    made, other = advance(None, HOSTS, START), advance(None, HOSTS, START)
+    verify(made)
+    later = advance(
+        made, HOSTS, START + dt.timedelta(days=250)
+    )  # a second authority, and a certificate of the first
+    assert later.bundle.count(b"BEGIN") == 2
+    verify(later)
+    verify(replace(made, certificate=b"", key=b""))
+    for wrong, said in (
+        (replace(made, bundle=other.bundle), "the authority's key is not that of its certificate."),
+        (
+            replace(made, authority_key=other.authority_key),
+            "the authority's key is not that of its certificate.",
+        ),
+        (
+            replace(made, bundle=made.bundle + made.certificate),
+            "a certificate of its bundle is that of no authority.",
+        ),
+        (replace(made, certificate=other.certificate, key=other.key), "no authority of its bundle signed"),
+        (replace(made, key=other.key), "the key that is served is not that of the certificate."),
+        (replace(made, bundle=b"x"), "this is no PEM certificate."),
+        (replace(made, authority_key=b"x"), "this is no PEM private key."),
+    ):
+        with pytest.raises(CertificateError, match=re.escape(said)):
+            verify(wrong)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A folder, its state, and a tick of a webhook that keeps its certificate there."""
+    published = []
+    folder = tmp_path / "tls"
+    keeper = SelfSigned(Folder(folder), HOSTS, published.append, now=lambda: START)
+    return folder / "authority.json", lambda: keeper.tick(ServerTls()), published
+
+
+def test_a_state_that_is_not_our_own_is_neither_served_nor_published(kept, tmp_path, monkeypatch):
+    state, tick, published = kept
+    tick()
+    good = state.read_text()
+    published.clear()
+    forged = json.loads(good)
+    other = advance(None, HOSTS, START)
+    forged |= {"ca.crt": other.bundle.decode()}
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text(good)
+
+    def becomes(text=good, mode=0o600):
+        state.unlink()
+        state.write_text(text)
+        state.chmod(mode)
+
+    def linked():
+        state.unlink()
+        state.symlink_to(elsewhere)
+
+    def refused(said):
+        with pytest.raises((CertificateError, OSError), match=said):
+            tick()
+        assert published == []
+
+    becomes(json.dumps(forged))
+    refused(
+        r"authority\.json: the authority's key is not that of its certificate\. Look who wrote it, and remove it"
+    )
+    becomes(mode=0o666)
+    refused("others may write to it")
+    becomes("[1]")
+    refused("it holds something else than texts")
+    becomes(" " * 300_000)
+    refused("larger than 256 KiB")
+    linked()
+    refused("Too many levels of symbolic links")
+    becomes()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    refused("it belongs to another user")
+    monkeypatch.undo()
+    tick()
+    assert published
+    state.unlink()
+    tick()
+    assert state.read_text() != good
