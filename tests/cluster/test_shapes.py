@@ -8,11 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects.shapes import Shapes
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.kube.resources import CONTAINER_LISTS
-from tests.cluster.objects import pod
+from pytest_kspec.testing import evaluate
+from tests.cluster.objects import obj, pod, template
+from tests.controlplane import namespaces
+from tests.controlplane.server import ControlPlane
 
 NODES = ["n1", "n2", "app"]
 TOKENS = ["kube-api-access-abcde", "kube-api-access-fghij", "kube-api-access-abcdef", "other"]
@@ -228,3 +232,67 @@ def test_a_spec_of_a_megabyte_takes_milliseconds(end: dict[str, str]) -> None:
         started = time.process_time()
         assert len(shapes.shape(raw).spec["containers"]) == 20_000
         assert time.process_time() - started < 1
+
+
+def encode(spec: Any) -> bytes:
+    return json.dumps(spec).encode()
+
+
+HOSTED: dict[str, Any] = {
+    "hostNetwork": True,
+    "containers": [
+        {"name": "a", "ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 81},
+                                {"containerPort": 82, "hostPort": 0}, {"containerPort": 83, "hostPort": None}]},
+        {"name": "b"},
+    ],
+    "initContainers": [{"name": "i", "restartPolicy": "Always", "ports": [{"containerPort": 90}]}],
+    "ephemeralContainers": [{"name": "e", "ports": [{"containerPort": 91}]}],
+}  # fmt: skip
+FILLED = [("a", 80), ("a", 81), ("a", 82), ("a", 83), ("i", 90)]
+
+
+def host_ports(spec: Any) -> list[tuple[str, int]]:
+    return [
+        (container["name"], port["hostPort"])
+        for name in ("containers", "initContainers", "ephemeralContainers")
+        for container in spec.get(name) or ()
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    ]
+
+
+def test_what_was_written_has_the_ports_of_the_node_that_an_api_server_writes() -> None:
+    assert host_ports(Shapes(written=True).shape(encode(HOSTED)).spec) == FILLED
+    assert host_ports(Shapes().shape(encode(HOSTED)).spec) == [("a", 81)], "as an API server stores it"
+    for off in (False, None, "true"):
+        spec = HOSTED | {"hostNetwork": off}
+        assert host_ports(Shapes(written=True).shape(encode(spec)).spec) == [("a", 81)]
+    for odd in ({"ports": "x"}, {"ports": ["x", {}]}, "x"):
+        spec = {"hostNetwork": True, "containers": [odd]}
+        assert Shapes(written=True).shape(encode(spec)).spec == spec
+
+
+def test_that_is_what_an_api_server_stores(control_plane: ControlPlane) -> None:
+    namespaces.create(control_plane, "host-ports")
+    containers = [{**c, "image": "x"} for c in HOSTED["containers"]]
+    inits = [{**c, "image": "x"} for c in HOSTED["initContainers"]]
+    spec = {**HOSTED, "containers": containers, "initContainers": inits, "ephemeralContainers": None}
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    answer = control_plane.request("POST", "/api/v1/namespaces/host-ports/pods?dryRun=All", made)
+    assert answer.status == 201, answer
+    assert host_ports(answer.body["spec"]) == FILLED
+    assert host_ports(Shapes(written=True).shape(encode(spec)).spec) == FILLED
+
+
+def test_a_template_in_a_file_has_them_and_one_of_a_cluster_has_its_pods() -> None:
+    asked = {"workloads": {"containers": {"forbidden": [{"key": "ports.hostPort"}]}}}
+    spec = {
+        "hostNetwork": True,
+        "containers": [{"name": "a", "ports": [{"name": "web", "containerPort": 80}]}],
+    }
+    for item in (pod("p", spec=spec), obj("Deployment", "d", api_version="apps/v1", spec=template(spec))):
+        (result,) = evaluate(forbidden, objects=[item], spec=asked, kind="manifests")
+        assert [(f.actual, f.path.rpartition("spec.")[2]) for f in result.findings] == [
+            (80, "containers[a].ports[web].hostPort")
+        ]
+        assert evaluate(forbidden, objects=[item], spec=asked, kind="live")[0].findings == ()

@@ -246,7 +246,7 @@ class Decoder:
         self._cluster = cluster
         self._default_namespace = default_namespace
         self._exact = not default_namespace  # as API servers have it; files may hold anything
-        self.shapes = Shapes()
+        self.shapes = Shapes(written=not self._exact)
         self._whole = Whole()
         self._labels: dict[bytes, bytes] = {}
         self._controllers: dict[bytes, Controller | None] = {}

@@ -92,9 +92,11 @@ class Shapes:
     """All distinct pod specs of one inventory; of an endless stream, those seen first are forgotten.
 
     limit: how many keys, and how many bytes of pod specs, are remembered; None for all
+    written: they are as somebody wrote them, and no API server has filled in what it would
     """
 
-    def __init__(self, limit: tuple[int, int] | None = None) -> None:
+    def __init__(self, limit: tuple[int, int] | None = None, *, written: bool = False) -> None:
+        self._written = written
         self._by_key: dict[Any, PodShape | None] = {}
         self._limit = limit
         # Of a stream, nothing may be kept for longer than the shapes.
@@ -141,6 +143,8 @@ class Shapes:
                 continue
             data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
             if isinstance(data, dict):
+                if self._written:
+                    data = _as_stored(data)
                 shape = PodShape(data, dict(security), _lacking(data))
                 shape.pool = self._pool
             else:
@@ -159,6 +163,36 @@ class Shapes:
                 self._bytes -= len(oldest[0] if isinstance(oldest, tuple) else oldest)
             self._bytes += size
         self._by_key[key] = shape
+
+
+def _as_stored(spec: dict[str, Any]) -> dict[str, Any]:
+    """The pod spec with the ports of the node that an API server writes into pods with hostNetwork."""
+    if spec.get("hostNetwork") is not True:
+        return spec
+    listed = {
+        name: spec[name] for name in ("initContainers", "containers") if isinstance(spec.get(name), list)
+    }
+    return spec | {name: [_on_host(container) for container in found] for name, found in listed.items()}
+
+
+def _on_host(container: Any) -> Any:
+    ports = container.get("ports") if isinstance(container, dict) else None
+    return (
+        {**container, "ports": [_port_on_host(port) for port in ports]}
+        if isinstance(ports, list)
+        else container
+    )
+
+
+def _port_on_host(port: Any) -> Any:
+    if not isinstance(port, dict) or "containerPort" not in port:
+        return port
+    given = port.get("hostPort")
+    return (
+        {**port, "hostPort": port["containerPort"]}
+        if given is None or (type(given) is int and not given)
+        else port
+    )
 
 
 def _lacking(spec: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
