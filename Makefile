@@ -15,7 +15,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 # The tests start hundreds of interpreters: each would compile all that it imports, four times the work.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno
+.PHONY: help setup demo test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,15 @@ demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster nee
 	if [ $$status -gt 1 ]; then echo "the scan did not run as it should (exit code $$status)" >&2; exit $$status; fi; \
 	printf '\nFindings are expected here. Open %s in a browser; beside it: scan.json, junit.xml.\n' $(DEMO)/report.html
 
-test: $(READY) ## run all tests, with branch coverage
-	@$(BIN)/pytest $(PARALLEL) -q --cov --cov-report=term $(ARGS)
+test: $(READY) ## run the tests of a change: all but those marked long
+	@$(BIN)/pytest $(PARALLEL) -q -m "not long" $(ARGS)
+
+test-long: export KSPEC_TEST_EFFORT = 3
+test-long: $(READY) ## tests that take minutes each: every case of the comparisons with a real API server
+	@$(BIN)/pytest $(PARALLEL) -q -m "long or effort" $(ARGS)
+
+coverage: $(READY) ## run the same tests, and measure branch coverage (half as slow again)
+	@$(BIN)/pytest $(PARALLEL) -q -m "not long" --cov --cov-report=term $(ARGS)
 
 fuzz: $(READY) ## property and differential tests with other cases each time, 20 times as many (EFFORT=20)
 	@KSPEC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest $(PARALLEL) -q -m hypothesis --hypothesis-profile=search $(ARGS)
@@ -93,7 +100,7 @@ test-cosign: $(READY) ## sign images with cosign itself and verify them (needs G
 	$(BIN)/python -m tests.cosign
 
 test-kyverno: $(READY) ## compare what Kyverno admits with a scan (needs Go; half an hour, ten minutes more once)
-	@$(BIN)/pytest -q tests/kyverno/proof/[a-z]*.py $(ARGS)
+	@$(BIN)/pytest -q --timeout 7200 tests/kyverno/proof/[a-z]*.py $(ARGS)
 
 lock: $(BIN)/uv ## pin all dependencies again, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --all-extras --universal --python-version 3.11 \

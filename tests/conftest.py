@@ -1,5 +1,7 @@
 """What all tests share: `pytester`, a real control plane and real registries (started when a test asks for them)."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
@@ -35,3 +37,12 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order.longest_first(items)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _runs_of_their_own() -> Iterator[None]:
+    """Runs of pytest that tests start are no workers of this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+            patch.delenv(name, raising=False)
+        yield

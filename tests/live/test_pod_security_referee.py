@@ -20,8 +20,8 @@ from tests.effort import with_fixtures
 from tests.live.standards import OPEN, compare, enforced, submit
 from tests.rules.pods import GOOD_CONTAINER, GOOD_POD, containers, pods
 
-PODS = 500
-EPHEMERAL = 100
+PODS = 170
+EPHEMERAL = 34
 PASSING = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -50,12 +50,14 @@ def running(control_plane, standards):
     return standards
 
 
+@pytest.mark.effort
 @with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_admitted_where_we_find_nothing(control_plane, standards, pod):
     compare(pod, standards, lambda namespace: submit(control_plane, namespace, pod), COUNTED)
 
 
+@pytest.mark.effort
 @with_fixtures(EPHEMERAL)
 @given(containers("debug", True, 3), st.sampled_from([None, {"type": "Unconfined"}]))
 def test_ephemeral_containers(control_plane, running, debug, profile):

@@ -138,6 +138,7 @@ def placed(obj, namespace):
     return obj
 
 
+@pytest.mark.long
 def test_exemptions(server, groups):
     said = {}
     for name, plan, label, _ in groups:

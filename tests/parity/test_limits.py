@@ -57,6 +57,7 @@ def checking(etcd):
         yield Server(plane), set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 def test_the_type_checker_has_no_warning(checking, level):
     server, known = checking
