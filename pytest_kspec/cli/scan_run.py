@@ -36,6 +36,7 @@ _UNUSED = (
     "setuponly",
     "setupplan",
     "platformdirs",
+    "debugging",
 )
 _OF_WORKERS = ("xdist", "xdist.looponfail")  # unused without -n
 _ISOLATED = (
@@ -46,6 +47,7 @@ _ISOLATED = (
     *("-c", os.devnull),
     *("--rootdir", "."),
     *("-q", "--no-header", "--tb=no", "--disable-warnings"),
+    "--assert=plain",  # the hook looks at every import: `apart` brings it when a check of the user's is imported
     "--capture=no",  # manifests may come from standard input; credential plugins may have something to say
     *(word for name in _UNUSED for word in ("-p", f"no:{name}")),
 )

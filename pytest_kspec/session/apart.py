@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from _pytest.assertion import DummyRewriteHook, install_importhook
 from _pytest.assertion.rewrite import _rewrite_test
 
 from pytest_kspec.errors import CheckError
@@ -82,9 +83,19 @@ def import_checks(config: pytest.Config, path: Path, named: Path) -> ModuleType:
     """
     if config.getoption("kspec_no_checks"):
         raise CheckError("this is code, and nothing may run here.", where=str(path))
+    _rewrite_from_here(config)
     if path != named:
         _load_conftests(config, path, named)
     return import_file(path, named, lambda file: _rewrite_test(file, config)[1])
+
+
+def _rewrite_from_here(config: pytest.Config) -> None:
+    """Also in modules that a conftest.py registers for it. Not from the start (`--assert=plain`): at each of some
+    hundred imports the hook asks whether it is a test, and before, pytest reads which files installed plugins have.
+    """
+    manager = config.pluginmanager
+    if isinstance(manager.rewrite_hook, DummyRewriteHook):
+        manager.rewrite_hook = install_importhook(config)
 
 
 def _load_conftests(config: pytest.Config, path: Path, named: Path) -> None:

@@ -40,7 +40,7 @@ def start(config: pytest.Config) -> None:
 
     config.pluginmanager.register(fixtures, "kspec-fixtures")
     config.pluginmanager.register(SessionHooks(config, run), "kspec-session")
-    if options.check_timeout_s and not config.getoption("usepdb"):
+    if options.check_timeout_s and not config.getoption("usepdb", False):
         from pytest_kspec.session.timelimit import TimeLimitHooks
 
         config.pluginmanager.register(TimeLimitHooks(config, options.check_timeout_s), "kspec-timelimit")

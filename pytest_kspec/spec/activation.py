@@ -193,6 +193,7 @@ class _Firings:
         return next((fired for fired in self._fired(moment) if fired > moment), None)
 
     def _fired(self, moment: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+
         local = moment.astimezone(self._here)
         for fired in CronSim(self._expression, local, reverse=reverse):
             yield fired.astimezone(UTC)

@@ -1,7 +1,5 @@
 """The documents around a specification or a list of exemptions: apiVersion, kind, metadata."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

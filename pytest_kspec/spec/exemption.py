@@ -4,15 +4,21 @@ An exemption says who accepted what, where, why and until when. One that could n
 match everything, is refused here: neither does what its author thinks.
 """
 
-from __future__ import annotations
-
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, model_validator
 
 from pytest_kspec.kube.globs import Globs, is_literal
-from pytest_kspec.spec.base import ContainerPattern, Labels, NamespacePattern, ObjectPattern, SpecModel, Text
+from pytest_kspec.spec.base import (
+    ContainerPattern,
+    Labels,
+    NamespacePattern,
+    ObjectPattern,
+    SpecModel,
+    Text,
+    no_entries,
+)
 from pytest_kspec.spec.everything import matches_all
 from pytest_kspec.spec.times import Expiring
 
@@ -54,7 +60,7 @@ class ResourceSelector(SpecModel):
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> ResourceSelector:
+    def _possible(self) -> Self:
         if not (self.kind or self.name or self.namespace or self.label_selector):
             raise ValueError(
                 "an empty selector would match every object; name a kind, name, namespace or labelSelector."
@@ -89,21 +95,21 @@ class Exemption(Expiring):
     reason: Text = Field(description="Why this is accepted.")
     approver: str = Field("", description="Who accepted it.")
     checks: list[Text] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Check ids; `*` and `?` are wildcards, an id without [part] covers all. Empty: all.",
     )
     clusters: list[Text] = Field(
-        default_factory=list, description="Cluster names; `*` and `?` are wildcards. Empty: all."
+        default_factory=no_entries, description="Cluster names; `*` and `?` are wildcards. Empty: all."
     )
     namespaces: list[NamespacePattern] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Namespaces of objects, and the Namespaces themselves; `*` and `?` are wildcards.",
     )
     resources: list[ResourceSelector] = Field(
-        default_factory=list, description="Objects, or the owners of objects."
+        default_factory=no_entries, description="Objects, or the owners of objects."
     )
     containers: list[ContainerPattern] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Container names; `*` and `?` are wildcards. Empty: all, and the pod itself.",
     )
     _location: str = PrivateAttr("")
@@ -113,13 +119,13 @@ class Exemption(Expiring):
         """`file:line:column`, or "" for one that was not read from a file."""
         return self._location
 
-    def located(self, where: str) -> Exemption:
+    def located(self, where: str) -> Self:
         """The same exemption, knowing where it is written."""
         self._location = where
         return self
 
     @model_validator(mode="after")
-    def _selects(self) -> Exemption:
+    def _selects(self) -> Self:
         if not (self.checks or self.namespaces or self.containers or self.resources):
             raise ValueError(
                 "this would exempt everything: name checks, namespaces, resources or containers."
@@ -182,7 +188,8 @@ class AnnotationExemptions(SpecModel):
         description="Check ids; `*` and `?` are wildcards, an id without [part] covers all."
     )
     namespaces: list[NamespacePattern] = Field(
-        default_factory=list, description="Namespaces of such objects; `*` and `?` are wildcards. Empty: all."
+        default_factory=no_entries,
+        description="Namespaces of such objects; `*` and `?` are wildcards. Empty: all.",
     )
     max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
         90, description="How many days ahead the end (until=…) of one may be."

@@ -1,13 +1,20 @@
 """What a specification may say of a field of containers and pods: one entry of `workloads.containers`."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pytest_kspec.spec.base import FieldBound, FieldScalar, FieldValue, Flag, Regex, SpecModel, Text
+from pytest_kspec.spec.base import (
+    FieldBound,
+    FieldScalar,
+    FieldValue,
+    Flag,
+    Regex,
+    SpecModel,
+    Text,
+    no_entries,
+)
 
 
 class FieldCondition(SpecModel):
@@ -88,5 +95,5 @@ class ContainerRule(FieldCondition, _OfField):
 class Containers(SpecModel):
     """Fields that every container of every list (init, ordinary, ephemeral) and every pod is examined for."""
 
-    required: list[ContainerRule] = Field(default_factory=list, description="What must be so.")
-    forbidden: list[ContainerRule] = Field(default_factory=list, description="What must not be so.")
+    required: list[ContainerRule] = Field(default_factory=no_entries, description="What must be so.")
+    forbidden: list[ContainerRule] = Field(default_factory=no_entries, description="What must not be so.")

@@ -4,15 +4,13 @@ A value that could not mean what its author thinks is an error here. What a scan
 `NOT_EVALUATED`, so that it says so. What scope and times mean is in `scope` and `activation`.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pytest_kspec.kube.globs import Globs, is_literal
 from pytest_kspec.kube.selectors import Operator, check_values
-from pytest_kspec.spec.base import Flag, Labels, NamespacePattern, SpecModel, Text
+from pytest_kspec.spec.base import Flag, Labels, NamespacePattern, SpecModel, Text, no_entries
 from pytest_kspec.spec.everything import matches_all
 
 NOT_EVALUATED = {
@@ -80,10 +78,10 @@ class LabelRequirement(SpecModel):
 
     key: Text = Field(description="Label.")
     operator: Operator = Field(description="How it is compared.")
-    values: list[str] = Field(default_factory=list, description="Values for In and NotIn.")
+    values: list[str] = Field(default_factory=no_entries, description="Values for In and NotIn.")
 
     @model_validator(mode="after")
-    def _values_fit(self) -> LabelRequirement:
+    def _values_fit(self) -> Self:
         check_values(self.operator, self.values)
         return self
 
@@ -93,7 +91,7 @@ class LabelSelector(SpecModel):
 
     match_labels: Labels = Field(default_factory=dict, description="Labels with these values.")
     match_expressions: list[LabelRequirement] = Field(
-        default_factory=list, description="Expressions, all true."
+        default_factory=no_entries, description="Expressions, all true."
     )
 
 
@@ -101,17 +99,18 @@ class NamespaceScope(SpecModel):
     """Namespaces that the specification speaks about. Objects that are in no namespace are always in scope."""
 
     include_namespaces: list[NamespacePattern] = Field(
-        default_factory=list, description="Only these; `*` and `?` are wildcards. Empty: all."
+        default_factory=no_entries, description="Only these; `*` and `?` are wildcards. Empty: all."
     )
     exclude_namespaces: list[NamespacePattern] = Field(
-        default_factory=list, description="Not these, whatever the others say; `*` and `?` are wildcards."
+        default_factory=no_entries,
+        description="Not these, whatever the others say; `*` and `?` are wildcards.",
     )
     namespace_selector: LabelSelector | None = Field(
         None, description="Of those, only namespaces with these labels."
     )
 
     @model_validator(mode="after")
-    def _some_namespace(self) -> NamespaceScope:
+    def _some_namespace(self) -> Self:
         if not self.exclude_namespaces:
             return self
         excluded = Globs(self.exclude_namespaces)

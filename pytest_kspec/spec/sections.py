@@ -4,9 +4,7 @@ Every key keeps the name that users know. Absent sections are None, absent lists
 written is asked for. Sections that are for the operator and the webhook are in `spec_operator`.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
@@ -28,6 +26,7 @@ from pytest_kspec.spec.base import (
     ServiceType,
     SpecModel,
     Text,
+    no_entries,
 )
 from pytest_kspec.spec.everything import matches_all
 from pytest_kspec.spec.exemption import AnnotationExemptions, Exemption
@@ -51,7 +50,7 @@ class Kubernetes(SpecModel):
         None, description="Newest allowed version; 1.31 admits every 1.31.x."
     )
     excluded_versions: list[KubernetesVersion] = Field(
-        default_factory=list, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
+        default_factory=no_entries, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
     )
 
     @field_validator("max_version")  # of the field: said beside what is wrong with excludedVersions
@@ -83,11 +82,11 @@ class PodSecurity(SpecModel):
         None, description="Version of the standards, v1.N or latest. Default: the version of the cluster."
     )
     exemptions: list[PodSecurityExemption] = Field(
-        default_factory=list, description="Namespaces with another level."
+        default_factory=no_entries, description="Namespaces with another level."
     )
 
     @model_validator(mode="after")
-    def _some_level(self) -> PodSecurity:
+    def _some_level(self) -> Self:
         if not (self.enforce or self.audit or self.warn):
             raise ValueError("asks for nothing: set enforce, audit or warn.")
         if all(entry.level == "privileged" for entry in self.exemptions) and matches_all(
@@ -105,7 +104,7 @@ class RequiredNetworkPolicy(SpecModel):
     name: Text = Field(description="Name of the NetworkPolicy.")
     description: str = Field("", description="What it is for.")
     namespaces: list[NamespacePattern] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Namespaces that must hold it; `*` and `?` are wildcards. Empty: every namespace.",
     )
 
@@ -115,13 +114,13 @@ class Network(SpecModel):
 
     default_deny: Flag = Field(False, description="Every namespace denies ingress and egress by default.")
     required_policies: list[RequiredNetworkPolicy] = Field(
-        default_factory=list, description="NetworkPolicies that must exist."
+        default_factory=no_entries, description="NetworkPolicies that must exist."
     )
     allowed_service_types: list[ServiceType] = Field(
-        default_factory=list, description="Types that Services may have. Empty: not restricted."
+        default_factory=no_entries, description="Types that Services may have. Empty: not restricted."
     )
     disallowed_ports: list[Port] = Field(
-        default_factory=list, description="Ports that no container, host port or Service may use."
+        default_factory=no_entries, description="Ports that no container, host port or Service may use."
     )
 
 
@@ -129,18 +128,18 @@ class Images(SpecModel):
     """Where images come from, and who signs them."""
 
     allowed_registries: list[Registry] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Registries or repositories that images may come from; `*`: one path segment.",
     )
     blocked_registries: list[Registry] = Field(
-        default_factory=list, description="Registries or repositories that images must not come from."
+        default_factory=no_entries, description="Registries or repositories that images must not come from."
     )
     require_digests: Flag = Field(False, description="Images are referenced by digest.")
     require_signatures: Flag = Field(
         False, description="Images are signed by those whom signatures names; every image, of every registry."
     )
     signatures: list[ImageSigners] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Who signs which images. An image must satisfy every entry that is about it, and one at least.",
     )
 
@@ -165,7 +164,8 @@ class Workloads(SpecModel):
     containers: Containers | None = Field(None, description="Rules about container and pod fields.")
     images: Images | None = Field(None, description="Rules about image references.")
     pod_templates: list[PodTemplates] = Field(
-        default_factory=list, description="Where objects of further kinds hold pods, to be examined as pods."
+        default_factory=no_entries,
+        description="Where objects of further kinds hold pods, to be examined as pods.",
     )
 
 
@@ -181,10 +181,10 @@ class Rbac(SpecModel):
     """Who may do what."""
 
     minimum_rules: list[RbacRule] = Field(
-        default_factory=list, description="Access that some role must grant."
+        default_factory=no_entries, description="Access that some role must grant."
     )
     forbidden_rules: list[RbacRule] = Field(
-        default_factory=list, description="Access that no one but the system may be granted."
+        default_factory=no_entries, description="Access that no one but the system may be granted."
     )
 
 
@@ -218,7 +218,7 @@ class AdmissionPolicies(SpecModel):
 
     min_count: Count | None = Field(None, description="How many policies there must be.")
     required_policies: list[RequiredPolicy] = Field(
-        default_factory=list, description="Policies that must exist and be ready."
+        default_factory=no_entries, description="Policies that must exist and be ready."
     )
 
 
@@ -226,7 +226,8 @@ class Admission(SpecModel):
     """Admission control."""
 
     required: list[RequiredAdmission] = Field(
-        default_factory=list, description="Webhook configurations and admission policies that must exist."
+        default_factory=no_entries,
+        description="Webhook configurations and admission policies that must exist.",
     )
     policies: AdmissionPolicies | None = Field(None, description="Kyverno policies that must exist.")
 
@@ -236,7 +237,7 @@ class Metrics(SpecModel):
 
     required: Flag = Field(False, description="A metrics provider must serve.")
     providers: list[Text] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Providers that must all serve, e.g. prometheus, metrics-server; none: any.",
     )
 
@@ -275,7 +276,7 @@ class Control(SpecModel):
     id: Text = Field(description="Control id, e.g. AC-6.")
     title: str = Field("", description="Its title.")
     mappings: list[ControlMapping] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Checks that must all pass. Empty: as the built-in framework of this name says.",
     )
 
@@ -286,7 +287,7 @@ class Framework(SpecModel):
     name: Text = Field(description="A built-in framework (kspec frameworks), or one of your own.")
     revision: str = Field("", description="Revision.")
     controls: list[Control] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Controls that are claimed. Empty: all of the built-in framework of this name.",
     )
 
@@ -295,7 +296,7 @@ class Compliance(SpecModel):
     """Frameworks that the specification answers to."""
 
     frameworks: list[Framework] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Frameworks to report. Empty: every built-in one that the specification answers something of.",
     )
 
@@ -329,13 +330,14 @@ class ClusterSpecification(SpecModel):
     observability: Observability | None = Field(None, description="Metrics and audit logs.")
     compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
     checks: list[Text] = Field(
-        default_factory=list, description="Paths of check modules, relative to the specification's folder."
+        default_factory=no_entries,
+        description="Paths of check modules, relative to the specification's folder.",
     )
     annotation_exemptions: AnnotationExemptions | None = Field(
         None, description="What objects may exempt themselves from, by annotations. Unset: nothing."
     )
     policy_exemptions: list[Exemption] = Field(
-        default_factory=list, description="Findings that are accepted."
+        default_factory=no_entries, description="Findings that are accepted."
     )
     cluster_ref: (
         Annotated[

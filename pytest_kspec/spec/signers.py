@@ -5,17 +5,15 @@ requirement that cannot be evaluated for want of a key is known before a cluster
 specification, and the bundle that holds it, cover its keys.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_kspec.spec.base import Regex, Registry, SpecModel, Text
+from pytest_kspec.spec.base import Regex, Registry, SpecModel, Text, no_entries
 
 MAX_KEY_BYTES = 64 << 10
 MAX_ROOT_BYTES = 4 << 20
@@ -50,7 +48,7 @@ class SignerIdentity(SpecModel):
     )
 
     @model_validator(mode="after")
-    def _one_subject(self) -> SignerIdentity:
+    def _one_subject(self) -> Self:
         if (self.subject is None) == (self.subject_reg_exp is None):
             raise ValueError("say who: either subject or subjectRegExp.")
         return self
@@ -60,15 +58,15 @@ class ImageSigners(SpecModel):
     """Those who may sign some images. One good signature, by one of them, is enough."""
 
     images: list[Registry] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Registries or repositories that this is about, as in allowedRegistries. Empty: every image.",
     )
     public_keys: list[PublicKey] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Public keys: PEM, or the path of a file relative to the specification.",
     )
     identities: list[SignerIdentity] = Field(
-        default_factory=list,
+        default_factory=no_entries,
         description="Identities in certificates of a Sigstore instance (keyless signing).",
     )
     trusted_root: Text | None = Field(
@@ -78,7 +76,7 @@ class ImageSigners(SpecModel):
     )
 
     @model_validator(mode="after")
-    def _someone(self) -> ImageSigners:
+    def _someone(self) -> Self:
         if not self.public_keys and not self.identities:
             raise ValueError("names nobody: give publicKeys or identities.")
         if self.trusted_root is not None and not self.identities:

@@ -4,20 +4,18 @@ A template is data, never code: `{{ name }}` is replaced by a parameter's value,
 out. A parameter that nothing uses is an error, since it would be one without effect.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pytest_kspec.errors import SpecError
 from pytest_kspec.spec import layers
-from pytest_kspec.spec.base import Flag, SpecModel, SpecVersion, Text
+from pytest_kspec.spec.base import Flag, SpecModel, SpecVersion, Text, no_entries
 from pytest_kspec.spec.layers import Node
 from pytest_kspec.spec.problems import Problems, shown, suggest
 from pytest_kspec.yamlfiles.reading import Document, Position, key_text, parse_document, read_document
@@ -54,11 +52,12 @@ class TemplateParameter(SpecModel):
     )
     required: Flag = Field(False, description="A value must be given.")
     allowed_values: list[Any] = Field(
-        default_factory=list, description="Values that it (or each entry of an array) may have. Empty: any."
+        default_factory=no_entries,
+        description="Values that it (or each entry of an array) may have. Empty: any.",
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> TemplateParameter:
+    def _fits(self) -> Self:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name: {self.name!r} is no name; write letters, digits, - and _.")
         if self.required and self.default is not None:
@@ -102,7 +101,7 @@ class TemplateDocument(SpecModel):
     api_version: Literal["kspec.dev/v1"] = Field(description="kspec.dev/v1.")
     kind: Literal["PolicyTemplate"] = Field(description="PolicyTemplate.")
     metadata: TemplateMetadata = Field(description="Name of the template.")
-    parameters: list[TemplateParameter] = Field(default_factory=list, description="Its parameters.")
+    parameters: list[TemplateParameter] = Field(default_factory=no_entries, description="Its parameters.")
     spec: dict[str, Any] = Field(
         description="The part of a specification, with `{{ name }}` where a parameter's value is meant."
     )

@@ -4,13 +4,11 @@ An expiry written as a date means the end of that day in its zone, because that 
 March 31".
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -100,7 +98,7 @@ class Expiring(SpecModel):
     )
 
     @model_validator(mode="after")
-    def _one_zone(self) -> Expiring:
+    def _one_zone(self) -> Self:
         if self.timezone is not None:
             if self.expires_at is None:
                 raise ValueError("timezone has no effect without expiresAt.")

@@ -8,7 +8,6 @@ import msgspec
 
 from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.kube.resources import ResourceType
-from pytest_kspec.redaction.objects import strip_applied
 
 METADATA_ONLY = ("meta.k8s.io/v1", "PartialObjectMetadata")
 """What an API server calls an object of which only metadata was asked for."""
@@ -21,6 +20,10 @@ def is_secret(resource_type: ResourceType) -> bool:
 
 def strip_secret(raw: dict[str, Any]) -> None:
     """Leave a Secret its metadata and type only."""
+    from pytest_kspec.redaction.objects import (
+        strip_applied,
+    )  # compiles patterns, which only runs with Secrets need
+
     for key in [key for key in raw if key not in ("apiVersion", "kind", "metadata", "type")]:
         del raw[key]
     metadata = raw.get("metadata")
