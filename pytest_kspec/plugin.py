@@ -5,8 +5,6 @@ With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, 
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 
 OPTIONS = (
@@ -75,9 +73,6 @@ OPTIONS = (
     ),
 )
 
-_OBJECTS = 50_000
-"""A session makes many objects and hardly any garbage: how many there may be before the collector looks at them."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Every option is an ini key too: --kspec-fail-on is kspec_fail_on."""
@@ -110,9 +105,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "kspec(id, severity, area): set on every compliance item; select with -m kspec"
     )
     if config.getoption("kspec_spec") or config.getini("kspec_spec"):
-        threshold = gc.get_threshold()
-        config.add_cleanup(lambda: gc.set_threshold(*threshold))
-        gc.set_threshold(threshold[0] and max(threshold[0], _OBJECTS), *threshold[1:])  # 0 is off, and stays
+        from pytest_kspec import starting
+
+        starting.begin()
+        config.add_cleanup(starting.end)
         from pytest_kspec.session import start
 
         start.start(config)

@@ -6,14 +6,13 @@ Only the module of the command that is called is imported: `kspec --help` costs 
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_kspec import __version__
+from pytest_kspec import __version__, starting
 from pytest_kspec.cli import output
 from pytest_kspec.errors import KspecError, UsageError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import argparse
 
 INTERRUPTED = 130
-_OBJECTS = 50_000  # a start makes ten times as many, hardly any of them garbage: looking at them all took a tenth of it
 _HOME = os.path.realpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
 
 COMMANDS = {
@@ -87,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:]
     if words[:1] == ["webhook"]:  # it serves: there is no result that could be taken for one
         return _run(words)
-    gc.set_threshold(_OBJECTS)
+    starting.begin()
     with SUPERVISOR.armed():
         code = _run(words)
     SUPERVISOR.finish(code)

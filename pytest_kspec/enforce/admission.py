@@ -92,6 +92,8 @@ class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False):
 
 def _is_there(raw: msgspec.Raw) -> bool:
     """Short objects are compared, long ones never copied: `[]`, `true` and `{}` are there, and wrong."""
+    if raw is _NOTHING:
+        return False
     return memoryview(raw).nbytes > len("null") or bytes(raw) not in _NO_OBJECT
 
 

@@ -32,7 +32,9 @@ def admitted_owner(
     name = controller.name
     suffix = f"-{labels.get(HASH_LABEL, '')}"
     if controller.kind == "ReplicaSet" and suffix != "-" and name.endswith(suffix):
-        return controller._replace(kind="Deployment", name=name.removesuffix(suffix))
+        return ResourceRef(
+            controller.api_version, "Deployment", controller.namespace, name.removesuffix(suffix)
+        )
     if controller.kind == "Job" and _JOB_NAME.fullmatch(name):
-        return controller._replace(kind="CronJob", name=name.rpartition("-")[0])
+        return ResourceRef(controller.api_version, "CronJob", controller.namespace, name.rpartition("-")[0])
     return controller

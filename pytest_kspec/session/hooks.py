@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec import starting
 from pytest_kspec.errors import KspecError, without_credentials
 from pytest_kspec.evaluate.run import call as call_check
 from pytest_kspec.evaluate.run import record_teardown
@@ -62,8 +63,17 @@ class SessionHooks:
             return SpecFile.from_parent(parent, path=file_path, nodeid=self._run.name_of(file_path))
         return None
 
+    @pytest.hookimpl(tryfirst=True)  # whoever has an order of their own has the last word
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Cluster after cluster, also for several specifications: one of them is in memory at a time."""
+        ours = [item for item in items if isinstance(item, ComplianceItem)]
+        place = {ref: index for index, ref in enumerate(dict.fromkeys(i.target.source.ref for i in ours))}
+        by_cluster = iter(sorted(ours, key=lambda item: place[item.target.source.ref]))
+        items[:] = [next(by_cluster) if isinstance(item, ComplianceItem) else item for item in items]
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Remember what must have a result in the end."""
+        starting.end()
         self._run.collected = True
         for item in session.items:
             if isinstance(item, ComplianceItem):

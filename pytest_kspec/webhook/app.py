@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -166,8 +167,38 @@ class Reading:
 
 
 async def _next(receive: Receive, timeout_s: float) -> dict[str, Any]:
+    """The next message. Most bodies are there when they are asked for: a timer is set for the others only."""
+    coming = receive().__await__()
+    try:
+        first = next(coming)
+    except StopIteration as there:
+        message: dict[str, Any] = there.value
+        return message
     async with asyncio.timeout(timeout_s):
-        return await receive()
+        return await _Rest(first, coming)
+
+
+class _Rest:
+    """What is still to come of something that was begun outside of the time limit. first: what it waits for."""
+
+    def __init__(self, first: Any, coming: Generator[Any, Any, dict[str, Any]]) -> None:
+        self._first = first
+        self._coming = coming
+
+    def __await__(self) -> Generator[Any, Any, dict[str, Any]]:
+        waits_for = self._first
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - of the limit, or of the server's end, for what waits inside
+                going_on = partial(self._coming.throw, error)
+            else:
+                going_on = partial(self._coming.send, sent)
+            try:
+                waits_for = going_on()
+            except StopIteration as there:
+                message: dict[str, Any] = there.value
+                return message
 
 
 def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bytes]:

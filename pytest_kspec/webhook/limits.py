@@ -73,6 +73,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
 
     class Limited(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
+        _in_headers = False
         _size = 0
         _received = 0
         _refused = False
@@ -82,6 +83,8 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
                 return
             super().data_received(data)
             self._received += len(data)
+            if self._in_headers and self._deadline is None:  # of most requests they come at once
+                self._expect_headers()
             if self._received > (most if self._deadline is None else limits.headers + ONE_READ):
                 self._refuse()
 
@@ -101,8 +104,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._size = self._received = 0
-            if self._deadline is None:
-                self._expect_headers()
+            self._in_headers = True
 
         def on_header(self, name: bytes, value: bytes) -> None:
             super().on_header(name, value)
@@ -126,6 +128,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
             self._deadline = self.loop.call_later(limits.headers_s, self._refuse)
 
         def _headers_are_here(self) -> None:
+            self._in_headers = False
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
@@ -134,6 +137,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
             # The parser goes on through what it was given, and comes back with each further header.
             if not self._refused:
                 self._refused = True
+                self._in_headers = False
                 on_refused()
                 self.transport.abort()
 
