@@ -75,8 +75,10 @@ docs: $(READY) ## regenerate the catalogues, docs/{checks,frameworks,spec-refere
 	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 
-bench: $(READY) ## speed and memory of scans of 10,000 to 50,000 pods and of reports of 50,000 findings, as tables
+bench: $(READY) ## speed and memory of scans, of reports, of a store of 1,000 clusters and of the webhook, as tables
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
 	$(BIN)/python -m benchmarks.admission

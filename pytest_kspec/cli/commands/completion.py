@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         made = commands.add_parser(name, help=text, description=text)
         if name != "version":
-            cast("Command", import_module(f"pytest_kspec.cli.{name}")).add_arguments(made)
+            cast("Command", import_module(f"pytest_kspec.cli.commands.{name}")).add_arguments(made)
             _complete_paths(made)
     return parser
 
