@@ -6,10 +6,13 @@ import pytest
 
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.objects import decode
+from pytest_kspec.cluster.objects.decode import Decoder
+from pytest_kspec.cluster.objects.kinds import type_of
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.kube.resources import ResourceType, Workload
+from pytest_kspec.kube.resources import Resource, ResourceType, Workload
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.testing import evaluate
 from tests.cluster.objects import controlled, deployment, obj, pod, replica_set, template
@@ -348,3 +351,47 @@ def test_former_versions_of_a_foreign_controller_are_left_out() -> None:
         *(f"ReplicaSet shop/{name}" for name in ("current", "default", "odd", "orphan", "own", "running")),
         "StatefulSet shop/set",
     ]
+
+
+@pytest.mark.parametrize("source", ["live", "manifests"])
+def test_of_large_lists_objects_are_read_when_they_are_asked_for(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = [
+        *(obj("ConfigMap", f"c{i:04d}", data={"k": "v" * 700}, labels=i) for i in range(900)),
+        obj("Secret", "s", data={"k": "c2VjcmV0"}),
+        obj("Role", "r", api_version="rbac.authorization.k8s.io/v1", rules=[{"verbs": ["get"]}]),
+        obj("Widget", "w", api_version="acme.io/v1", spec={"a": [1, 2]}),
+    ]
+    for item in objects[:900]:
+        item["metadata"]["labels"] = {"n": str(item.pop("labels"))}
+    asked = (("ConfigMap", ""), ("Secret", ""), ("Role", "rbac.authorization.k8s.io"), ("Widget", "acme.io"))
+
+    def read() -> tuple[list[Resource], list[dict[str, Any]]]:
+        inventory = Inventory(MemorySource(objects, kind=source))
+        found = [item for kind, group in asked for item in inventory.list(kind, group)]
+        return found, [item.raw for item in found]
+
+    plain, raws = read()
+    monkeypatch.setattr(decode, "DECODED_BYTES", 0)
+    large, again = read()
+    assert again == raws
+    assert {type(item) for item in large} == {decode.ListedResource}
+    assert all(not item._raw for item in large), "what was decoded is not kept"
+    for one, other in zip(plain, large, strict=True):
+        assert (one.ref, one.uid, one.labels, one.annotations, one.spec) == (
+            other.ref, other.uid, other.labels, other.annotations, other.spec,
+        )  # fmt: skip
+        assert one.matches({"matchLabels": {"n": "7"}}) == other.matches({"matchLabels": {"n": "7"}})
+
+
+def test_an_item_of_a_large_list_that_is_wrong_fails_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "DECODED_BYTES", 0)
+    for items, said in (
+        ('[{"metadata": {"name": "a"}}, 1]', "item 1 in the list of configmaps is no object."),
+        ('[{"metadata": {}}]', "item 0 in the list of configmaps has no name"),
+        ('[{"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}}]', "is of Secret v1."),
+        ('[{"metadata": {"name": "a"}', "the list of configmaps cannot be read"),
+    ):
+        with pytest.raises((Malformed, SourceUnavailable), match=said):
+            Decoder("c").resources(items.encode(), type_of("v1", "ConfigMap"))

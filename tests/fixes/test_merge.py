@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_kspec.fixes.jsonpatch import json_patch
 from pytest_kspec.fixes.merge import merge
 from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR
-from pytest_kspec.rules.repair import repair
+from pytest_kspec.rules.repair.repair import repair
 from pytest_kspec.rules.repair.strategic import apply
 from tests.effort import examples
 from tests.rules.pod_security import CONTROLS, shape, violations

@@ -6,7 +6,7 @@ from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.pods.fieldtest import Condition
 from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
-from pytest_kspec.rules.repair import repair
+from pytest_kspec.rules.repair.repair import repair
 
 R, F = RequiredField, ForbiddenField
 MEMORY, ADD = "resources.limits.memory", "securityContext.capabilities.add"

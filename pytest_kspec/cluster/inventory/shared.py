@@ -52,17 +52,17 @@ class Shared:
         return [ResourceType(*found) for found in value]
 
     def pages(self, resource_type: ResourceType, fetch: Callable[[ResourceType], Iterable[Buffer]]) -> Pages:
-        """The same for a list of one kind; pages are mapped, not copied."""
+        """The same for a list of one kind; pages are mapped, not copied, and one at a time is in memory."""
 
-        def read() -> tuple[str, Sequence[Buffer]]:
+        def read() -> tuple[str, Iterable[Buffer]]:
             found = fetch(resource_type)
-            return getattr(found, "resource_version", ""), list(found)
+            return getattr(found, "resource_version", ""), found
 
         version, pages = self._once(f"list-{resource_type.resource}", read)
         return Pages(pages, version)
 
     def _once(
-        self, name: str, fetch: Callable[[], tuple[Any, Sequence[Buffer]]]
+        self, name: str, fetch: Callable[[], tuple[Any, Iterable[Buffer]]]
     ) -> tuple[Any, Sequence[Buffer]]:
         path = self._folder / f"{name}.pages"
         try:
@@ -84,21 +84,22 @@ class Shared:
                 fix="Is there room in the temporary folder? TMPDIR names another one.",
             ) from error
 
-    def _fetch(self, path: Path, fetch: Callable[[], tuple[Any, Sequence[Buffer]]]) -> None:
-        pages: Sequence[Buffer] = ()
+    def _fetch(self, path: Path, fetch: Callable[[], tuple[Any, Iterable[Buffer]]]) -> None:
+        """Pages as they come, then what is said of them, then how long that is: none waits for the others."""
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+        lengths: list[int] = []
         header: dict[str, Any]
         try:
-            value, pages = fetch()
-            header = {"value": value, "lengths": [len(page) for page in pages]}
-        except KspecError as error:
-            header = {"error": [type(error).__name__, error.what, error.where, error.fix]}
-        text = msgspec.json.encode(header)
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
-        try:
             with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(len(text).to_bytes(_LENGTH_BYTES, "big") + text)
-                for page in pages:
-                    file.write(page)
+                try:
+                    value, pages = fetch()
+                    for page in pages:
+                        lengths.append(file.write(page))
+                    header = {"value": value, "lengths": lengths}
+                except KspecError as error:
+                    header = {"error": [type(error).__name__, error.what, error.where, error.fix]}
+                text = msgspec.json.encode(header)
+                file.write(text + len(text).to_bytes(_LENGTH_BYTES, "big"))
             aside.rename(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -107,12 +108,12 @@ class Shared:
 def _read(path: Path) -> tuple[Any, Sequence[Buffer]]:
     with path.open("rb") as file:
         mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    start = _LENGTH_BYTES + int.from_bytes(mapped[:_LENGTH_BYTES], "big")
-    header = msgspec.json.decode(mapped[_LENGTH_BYTES:start])
+    end = len(mapped) - _LENGTH_BYTES
+    header = msgspec.json.decode(mapped[end - int.from_bytes(mapped[end:], "big") : end])
     if "error" in header:
         name, what, where, fix = header["error"]
         raise getattr(errors, name)(what, where=where, fix=fix)
-    pages = []
+    start, pages = 0, []
     for length in header["lengths"]:
         pages.append(mapped[start : start + length])
         start += length

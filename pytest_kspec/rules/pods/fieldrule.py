@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldpath import FieldPath, Where, item_label, malformed, path_of
+from pytest_kspec.rules.fieldpath import FieldPath, Where, item_label, malformed, not_allowed, path_of
 from pytest_kspec.rules.repair.repair import UNSET, Edit, steps_of
 
 if TYPE_CHECKING:
@@ -249,10 +249,7 @@ def targets(pod: PodShape, over: Over) -> list[Target]:
         found.append((pod.spec, "spec"))
     if over in ("containers", "pod and containers"):
         if pod.malformed:
-            path, wrong = pod.malformed[0]
-            if isinstance(wrong, Malformed):
-                raise wrong
-            malformed(path, wrong, dict if path.endswith("]") else list)
+            raise Malformed(not_allowed(*pod.malformed[0]))
         found.extend([(container.raw, container) for container in pod.containers])
     if over == "volumes":
         volumes = pod.spec.get("volumes")

@@ -113,7 +113,7 @@ CASES = [
         "hostPorts",
         BASE,
         "latest",
-        one("ephemeralContainers", "debug", ports=[{"hostPort": 1}]),
+        one("ephemeralContainers", "debug", ports=[{"hostPort": 1}]) | one(),
         [("spec.ephemeralContainers[debug].ports[0].hostPort", 1)],
     ),
     Case(
