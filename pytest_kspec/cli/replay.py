@@ -218,7 +218,7 @@ def _recorded(
 
 def _document(recorded: Mapping[str, Any], clusters: list[ClusterResult], where: str) -> dict[str, Any]:
     from pytest_kspec.reports import json
-    from pytest_kspec.reports.shared.order import canonical
+    from pytest_kspec.results.order import canonical
 
     result = ScanResult(
         pytest_kspec.__version__,

@@ -17,6 +17,7 @@ from pytest_kspec.plan.plan import STANDARDS
 from pytest_kspec.results import annotated
 from pytest_kspec.results.evidence import Evidence, ExemptionUse
 from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.order import check_key
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.rules.pods.podsecurity import newer_standards
@@ -51,7 +52,7 @@ def cluster_result(
         for index, count in wire["uses"]:
             uses[index] = uses.get(index, 0) + count
         checks.append(CheckResult.from_wire(dict(wire["result"])))
-    checks.sort(key=lambda c: (c.id, c.nodeid))
+    checks.sort(key=check_key)
     names = [c.id for c in checks if c.verdict != Verdict.ERROR]
     complete = len(names) == len(checks) and all(
         any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)

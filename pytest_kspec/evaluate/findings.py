@@ -25,6 +25,7 @@ from pytest_kspec.kube.resources import (
 from pytest_kspec.results.annotated import AnnotationMatcher, annotations_of
 from pytest_kspec.results.exemptions import ExemptionMatcher
 from pytest_kspec.results.finding import AppliedExemption, Finding, safe_fix, told
+from pytest_kspec.results.order import finding_key
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
 from pytest_kspec.rules.fieldpath import not_allowed
@@ -358,7 +359,7 @@ class Findings:
     def results(self) -> tuple[Finding, ...]:
         """All findings, those of exemptions included, in a stable order."""
         found = [*self._single.values(), *(group.finding() for group in self._groups.values())]
-        found.sort(key=lambda f: (f.owner, f.resource, f.path, f.message))
+        found.sort(key=finding_key)
         if self._knows is not None:
             knows = self._knows
             found = [replace(f, known=True) if f.exemption is None and knows(f) else f for f in found]

@@ -20,8 +20,8 @@ def check_store(url: str, place: str, *, option: str = "--kspec-store") -> None:
 def keep(result: ScanResult, url: str, place: str, *, option: str = "--kspec-store") -> str:
     """Store a result; returns a line that says where. Raises UsageError, StoreError."""
     from pytest_kspec.reports import json
-    from pytest_kspec.reports.shared.order import canonical
     from pytest_kspec.reports.shared.text import printable
+    from pytest_kspec.results.order import canonical
     from pytest_kspec.storage.engine import open_store
     from pytest_kspec.storage.write import store_result
 

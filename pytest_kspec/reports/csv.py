@@ -10,8 +10,9 @@ import csv
 import io
 from collections.abc import Iterator
 
-from pytest_kspec.reports.shared import order, words
+from pytest_kspec.reports.shared import words
 from pytest_kspec.reports.shared.text import printable, value
+from pytest_kspec.reports.shared.titles import cluster_titles, unique
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
@@ -43,7 +44,7 @@ def render(result: ScanResult) -> bytes:
     # The names that make a cluster's results and its requirements unique are those of the JUnit report.
     write = csv.writer(out, lineterminator="\r\n").writerow
     write(COLUMNS)
-    for cluster, title in zip(result.clusters, order.titles(result), strict=True):
+    for cluster, title in zip(result.clusters, cluster_titles(result), strict=True):
         for row in _rows(cluster, title):
             write(row)
     return out.getvalue().encode("utf-8", "replace")
@@ -56,7 +57,7 @@ def _rows(cluster: ClusterResult, title: str) -> Iterator[tuple[object, ...]]:
             (title, cluster.name, cluster.version, cluster.source, cluster.spec_name, cluster.spec_version),
         )
     )
-    for check, name in zip(cluster.checks, order.unique(c.id for c in cluster.checks), strict=True):
+    for check, name in zip(cluster.checks, unique(c.id for c in cluster.checks), strict=True):
         texts = (
             *(name, check.title, check.severity.value, check.verdict.value, check.reason),
             *(words.controls(check), check.location),

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from pytest_kspec.reports.shared import order
 from pytest_kspec.reports.shared.text import baseline_notes, plural, printable, value
+from pytest_kspec.reports.shared.titles import class_names, cluster_titles, unique
 from pytest_kspec.reports.shared.words import controls, until
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
@@ -26,10 +26,10 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def render(result: ScanResult) -> bytes:
     """The file as UTF-8. Counts: tests = passes + failures + errors + skipped, in each suite and in all."""
-    names = order.class_names(result)
+    names = class_names(result)
     suites = [
         _suite(cluster, title, name, result)
-        for cluster, title, name in zip(result.clusters, order.titles(result), names, strict=True)
+        for cluster, title, name in zip(result.clusters, cluster_titles(result), names, strict=True)
     ]
     total = result.summary
     tests = sum(len(c.checks) for c in result.clusters)
@@ -74,7 +74,7 @@ def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResu
         "spec.version": cluster.spec_version,
     }.items():
         SubElement(properties, "property", name=name, value=_legal(text))
-    for check, name in zip(cluster.checks, order.unique(c.id for c in cluster.checks), strict=True):
+    for check, name in zip(cluster.checks, unique(c.id for c in cluster.checks), strict=True):
         suite.append(_case(check, name, class_name))
     if notes := _notes(cluster):
         SubElement(suite, "system-out").text = _legal("\n".join(notes))

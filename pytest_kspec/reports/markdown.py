@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from pytest_kspec.reports.shared import fleet, words
 from pytest_kspec.reports.shared.text import baseline_notes, elide, plural, printable, value
 from pytest_kspec.results.finding import Finding, FindingStatus
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
 from pytest_kspec.results.result import ClusterResult, ScanResult, Summary
-from pytest_kspec.results.totals import WORST_FIRST, Totals
+from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Verdict
 
 LIMIT = 65_000
@@ -96,10 +97,14 @@ def _head(result: ScanResult, totals: Totals) -> Iterator[str]:
     yield f"{MARKER}\n## {_STATES[state]} {escape(words.headline(result))}\n"
     yield f"{words.sentence(summary)} Score: {words.score(summary)}.\n"
     rows = [
-        (word, *(f"{totals.findings[status][s]:,}" for s in WORST_FIRST), f"{totals.count(status):,}")
+        (
+            word,
+            *(f"{totals.findings[status][s]:,}" for s in WORST_SEVERITIES_FIRST),
+            f"{totals.count(status):,}",
+        )
         for status, word in words.STATUSES.items()
     ]
-    yield _table(("Findings", *(s.value for s in WORST_FIRST), "all"), rows)
+    yield _table(("Findings", *(s.value for s in WORST_SEVERITIES_FIRST), "all"), rows)
     clusters = _named(result)
     yield from _unseen(clusters)
     rows = [_row(*one) for one in clusters[:_CLUSTERS]]

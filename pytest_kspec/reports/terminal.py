@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.reports.shared import words
-from pytest_kspec.reports.shared.order import canonical, worst_first
 from pytest_kspec.reports.shared.text import baseline_notes, elide, fold, plural, printable, value, width_of
 from pytest_kspec.reports.shared.words import until
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.identity import cluster_id, labels
+from pytest_kspec.results.order import canonical, worst_first
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.shown import inert

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.files import is_stream, refuse_link, write_whole
-from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.shown import inert, inert_json, inert_markup
 

@@ -17,6 +17,11 @@ class FindingStatus(StrEnum):
     KNOWN = "known"
     EXEMPT = "exempt"
 
+    @property
+    def rank(self) -> int:
+        """0 for open, which comes first in lists."""
+        return list(FindingStatus).index(self)
+
 
 @dataclass(frozen=True, slots=True)
 class AppliedExemption:

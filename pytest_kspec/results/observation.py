@@ -26,5 +26,10 @@ class State(StrEnum):
         """Whether the object still violates the requirement; None where nobody knows."""
         return None if self is State.UNKNOWN else self is not State.FIXED
 
+    @property
+    def rank(self) -> int:
+        """Place in a list of findings: 0 for those that are there, then those that may be, then those that are not."""
+        return (True, None, False).index(self.is_there)
+
 
 NOT_ASKED = "the requirement is not part of the newest run"

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_kspec.results.finding import FindingStatus
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
 from pytest_kspec.results.result import CheckResult, ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
-
-WORST_FIRST = tuple(sorted(Severity, key=lambda severity: -severity.rank))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Totals:
             found.update((finding.status, check.severity) for finding in check.findings)
         return cls(
             {verdict: verdicts[verdict] for verdict in Verdict},
-            {status: {s: found[status, s] for s in WORST_FIRST} for status in FindingStatus},
+            {status: {s: found[status, s] for s in WORST_SEVERITIES_FIRST} for status in FindingStatus},
         )
 
     @classmethod

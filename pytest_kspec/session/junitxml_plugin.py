@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from _pytest.junitxml import xml_key
 
-from pytest_kspec.reports.shared.order import undotted, unique
+from pytest_kspec.reports.shared.titles import undotted, unique
 from pytest_kspec.session import run as runs
 
 

@@ -26,6 +26,7 @@ from pytest_kspec.evaluate.verdict import make_result
 from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions, load_exemptions
+from pytest_kspec.results.order import cluster_key
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
 from pytest_kspec.session import clusterspecs
@@ -185,7 +186,7 @@ class Run:
             )
             for (path, name), wires in groups.items()
         ]
-        clusters.sort(key=lambda c: (c.name, c.spec_name, c.spec_path))
+        clusters.sort(key=cluster_key)
         self.result = ScanResult(
             tool_version=pytest_kspec.__version__,
             started_at=_rfc3339(self.started),

@@ -178,9 +178,6 @@ def check_points(store: Store, statement: Select[Any]) -> tuple[CheckPoint, ...]
         )
 
 
-_ORDER = {State.OPEN: 0, State.KNOWN: 0, State.EXEMPT: 0, State.UNKNOWN: 1, State.FIXED: 2}
-
-
 def findings(store: Store, query: Query = ALL) -> tuple[StoredFinding, ...]:
     """Findings that were ever seen: those that are there first, then unknown, then fixed; the oldest first.
 
@@ -224,7 +221,7 @@ def findings(store: Store, query: Query = ALL) -> tuple[StoredFinding, ...]:
             for row in connection.execute(statement).mappings()
         ]
     return tuple(
-        sorted(found, key=lambda f: (_ORDER[f.state], f.first_seen, f.cluster, f.spec, f.check, f.what, f.id))
+        sorted(found, key=lambda f: (f.state.rank, f.first_seen, f.cluster, f.spec, f.check, f.what, f.id))
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.baseline import subject as subject_of
 from pytest_kspec.results.baseline import was_evaluated
+from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import ClusterResult, ScanResult
@@ -23,7 +24,6 @@ from pytest_kspec.storage.settle import settle
 
 _ROWS = 500
 """Rows of one statement: below the limits on parameters of both databases."""
-_RANK = ("open", "known", "exempt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _finding_rows(cluster: ClusterResult, subject: int, seen: str) -> dict[str, 
         for finding in check.findings:
             key = fingerprint(cluster.id, check.id, finding)
             known = rows.get(key)
-            if known is not None and _RANK.index(known["state"]) <= _RANK.index(finding.status.value):
+            if known is not None and FindingStatus(known["state"]).rank <= finding.status.rank:
                 continue
             owner = finding.owner
             rows[key] = {

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.html import rows as html_rows
 from pytest_kspec.reports.html import trend as html_trend
-from pytest_kspec.reports.shared import order
 from pytest_kspec.results.evidence import Evidence
+from pytest_kspec.results.order import worst_first
 from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.counted import from_html, from_json
@@ -121,7 +121,7 @@ def test_score_over_time() -> None:
 def test_a_patch_can_be_applied() -> None:
     blocks = re.findall(r"(?s)<pre[^>]*><code>(.*?)</code>", page(results.one()))
     patches = [json.loads("".join(Tags(f"<p>{block}</p>").text)) for block in blocks]
-    fixes = [f.fix for c in order.worst_first(results.checks()) for f in c.findings if f.fix]
+    fixes = [f.fix for c in worst_first(results.checks()) for f in c.findings if f.fix]
     assert patches == fixes
 
 

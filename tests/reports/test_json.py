@@ -12,7 +12,7 @@ import pytest
 from pytest_kspec.errors import UsageError
 from pytest_kspec.reports import json as json_report
 from pytest_kspec.reports import writer
-from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.counted import text_of

@@ -8,7 +8,7 @@ import pytest
 import xmlschema
 
 from pytest_kspec.reports import writer
-from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 from tests.reports.schemas import junit_schema

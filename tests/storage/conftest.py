@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.reports import json
-from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.write import store_result

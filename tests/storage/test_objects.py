@@ -9,7 +9,7 @@ import pytest
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.reports import json
-from pytest_kspec.reports.shared.order import canonical
+from pytest_kspec.results.order import canonical
 from pytest_kspec.storage import objects
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.prune import prune

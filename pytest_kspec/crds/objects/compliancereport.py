@@ -19,6 +19,7 @@ from pytest_kspec.crds.schema.structural import MAX_LENGTH, MAX_PROSE
 from pytest_kspec.kube.kspecnames import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, NAMESPACE, VERSION
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.order import check_key
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import Verdict
 
@@ -127,9 +128,7 @@ def _spec(
     """findings: how many of each check are kept."""
     summary = cluster.summary
     cut = [False]
-    results = [
-        _check(check, findings, cut) for check in sorted(cluster.checks, key=lambda c: (c.id, c.nodeid))
-    ]
+    results = [_check(check, findings, cut) for check in sorted(cluster.checks, key=check_key)]
     rates = {}
     if summary.score is not None:
         rates = {"passRate": 100 * summary.passed // summary.applicable, "score": summary.score}

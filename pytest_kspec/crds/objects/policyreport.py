@@ -17,6 +17,7 @@ from pytest_kspec.crds.objects.names import label_value, object_name
 from pytest_kspec.kube.kspecnames import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.order import check_key
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import Verdict
 
@@ -27,7 +28,7 @@ SOURCE = "kspec"
 _MAX_TEXT = 1024
 _MAX_RESOURCES = 100
 _RESULT = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.ERROR: "error", Verdict.SKIP: "skip"}
-_ORDER = {"fail": 0, "error": 1, "warn": 2, "skip": 3, "pass": 4}
+_WORST_FIRST = ("error", "fail", "warn", "skip", "pass")
 
 
 class Api(NamedTuple):
@@ -64,7 +65,7 @@ def labels(cluster: ClusterResult) -> dict[str, str]:
 
 def build(cluster: ClusterResult, api: Api) -> list[dict[str, Any]]:
     """The cluster-wide report, then one for each namespace with a finding, by name."""
-    checks = sorted(cluster.checks, key=lambda c: (c.id, c.nodeid))
+    checks = sorted(cluster.checks, key=check_key)
     spaces: dict[str, list[dict[str, Any]]] = {}
     for check in checks:
         for finding in check.findings:
@@ -104,7 +105,7 @@ def _fitting(entries: Iterable[dict[str, Any]], room: int, api: Api) -> list[dic
     """As many as there is room for, what matters first, in the order of the checks."""
     numbered = list(enumerate(entries))
     kept = []
-    for number, entry in sorted(numbered, key=lambda n: (_ORDER[n[1]["result"]], n[0])):
+    for number, entry in sorted(numbered, key=lambda n: (_WORST_FIRST.index(n[1]["result"]), n[0])):
         made = entry if api.names_source else {**entry, "source": SOURCE}
         room -= len(msgspec.json.encode(made)) + 1
         if room < 0:

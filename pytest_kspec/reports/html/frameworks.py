@@ -10,10 +10,11 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from pytest_kspec.reports.html.rows import Entry, Row
-from pytest_kspec.reports.shared import fleet, order, words
+from pytest_kspec.reports.shared import fleet, words
 from pytest_kspec.reports.shared.text import printable
+from pytest_kspec.reports.shared.titles import unique
 from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult, FrameworkSummary
-from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.results.order import WORST_VERDICTS_FIRST, verdict_rank
 
 LETTERS = {
     ControlStatus.MET: "m",
@@ -24,7 +25,6 @@ LETTERS = {
 }
 NOT_ASKED = "."
 """In the matrix: the framework says nothing of this control on this cluster."""
-_WORST = {Verdict.FAIL: 0, Verdict.ERROR: 1, Verdict.SKIP: 2, Verdict.PASS: 3}
 _LINKS = 3
 
 
@@ -93,7 +93,7 @@ def of(rows: list[Row]) -> list[View]:
         for framework in row.cluster.frameworks:
             found.setdefault((framework.id, framework.name, framework.version), []).append((row, framework))
     keys = sorted(found)
-    anchors = order.unique("_".join(f"framework//{key[0]}".split()) for key in keys)
+    anchors = unique("_".join(f"framework//{key[0]}".split()) for key in keys)
     return [_view(found[key], anchor.replace(" ", "_")) for key, anchor in zip(keys, anchors, strict=True)]
 
 
@@ -104,7 +104,7 @@ def _view(results: list[tuple[Row, FrameworkResult]], anchor: str) -> View:
     for row, framework in results:
         for control in framework.controls:
             by_control.setdefault(control.id, []).append((row, control))
-    anchors = order.unique(f"{anchor}/{'_'.join(control.split())}" for control in by_control)
+    anchors = unique(f"{anchor}/{'_'.join(control.split())}" for control in by_control)
     controls = [
         _control(found, name.replace(" ", "_"))
         for found, name in zip(by_control.values(), anchors, strict=True)
@@ -145,11 +145,11 @@ def _control(found: list[tuple[Row, ControlResult]], anchor: str) -> Control:
 
 def _answer(check: str, where: list[tuple[Row, Entry | None]]) -> Answer:
     there = [(row, entry) for row, entry in where if entry is not None]
-    there.sort(key=lambda item: (_WORST[item[1].check.verdict], item[0].title))
+    there.sort(key=lambda item: (verdict_rank(item[1].check.verdict), item[0].title))
     verdicts = Counter(entry.check.verdict for _, entry in there)
     return Answer(
         id=check,
         title=there[0][1].check.title if there else "",
         where=[(row.name, entry) for row, entry in there[:_LINKS]],
-        verdicts={verdict.value: verdicts[verdict] for verdict in _WORST if verdicts[verdict]},
+        verdicts={verdict.value: verdicts[verdict] for verdict in WORST_VERDICTS_FIRST if verdicts[verdict]},
     )

@@ -25,9 +25,10 @@ from pytest_kspec.reports.html import rows as html_rows
 from pytest_kspec.reports.html import summary as html_summary
 from pytest_kspec.reports.html import trend as html_trend
 from pytest_kspec.reports.html.rows import Row
-from pytest_kspec.reports.shared import fleet, order, text, words
+from pytest_kspec.reports.shared import fleet, text, words
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, by_owner
 from pytest_kspec.results.result import ScanResult, Summary
-from pytest_kspec.results.totals import WORST_FIRST, Totals
+from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Severity, Verdict
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -57,7 +58,7 @@ def _environment() -> jinja2.Environment:
         value=text.value,
         breakable=_breakable,
         printable=lambda name: text.printable(str(name)),
-        owners=order.by_owner,
+        owners=by_owner,
         owner_name=html_data.owner_name,
         shows_change=html_data.shows_change,
         patch=html_data.patch,
@@ -154,7 +155,7 @@ def _by_severity(result: ScanResult) -> list[tuple[Severity, dict[str, int]]]:
     counts: Counter[tuple[str, str]] = Counter(
         (check.severity.value, check.verdict.value) for cluster in result.clusters for check in cluster.checks
     )
-    return [(s, {v.value: counts[s.value, v.value] for v in Verdict}) for s in WORST_FIRST]
+    return [(s, {v.value: counts[s.value, v.value] for v in Verdict}) for s in WORST_SEVERITIES_FIRST]
 
 
 def _outcomes(rows: list[Row]) -> list[tuple[str, str, int]]:

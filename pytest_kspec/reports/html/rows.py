@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pytest_kspec.reports.shared import fleet, order, words
+from pytest_kspec.reports.shared import fleet, words
 from pytest_kspec.reports.shared.text import baseline_notes
+from pytest_kspec.reports.shared.titles import cluster_titles, unique
 from pytest_kspec.results.evidence import ExemptionUse
 from pytest_kspec.results.finding import AppliedExemption, Finding, FindingStatus
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, worst_first
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult, Summary
-from pytest_kspec.results.totals import WORST_FIRST
 from pytest_kspec.results.verdict import Verdict
 
 STATIC = 2_000
@@ -105,7 +106,7 @@ def of(result: ScanResult) -> list[Row]:
             result.clusters,
             fleet.names(result),
             (c.summary for c in result.clusters),
-            order.titles(result),
+            cluster_titles(result),
             strict=True,
         )
     )
@@ -120,16 +121,16 @@ def of(result: ScanResult) -> list[Row]:
 
 
 def _row(cluster: ClusterResult, name: str, summary: Summary, title: str, alone: bool, room: int) -> Row:
-    checks = order.worst_first(cluster.checks)
+    checks = worst_first(cluster.checks)
     anchor = "_".join(title.split())
-    names = order.unique(f"{anchor}/{'_'.join(check.id.split())}" for check in checks)
+    names = unique(f"{anchor}/{'_'.join(check.id.split())}" for check in checks)
     entries = []
     for check, place in zip(checks, names, strict=True):
         entry = _entry(check, place.replace(" ", "_"), room)
         room -= entry.part.size
         entries.append(entry)
     failed = Counter(c.severity.value for c in checks if c.verdict is Verdict.FAIL)
-    used = order.unique(f"{anchor}//{'_'.join(use.name.split())}" for use in cluster.exemptions)
+    used = unique(f"{anchor}//{'_'.join(use.name.split())}" for use in cluster.exemptions)
     uses = [(use, place.replace(" ", "_")) for use, place in zip(cluster.exemptions, used, strict=True)]
     return Row(
         cluster=cluster,
@@ -138,7 +139,7 @@ def _row(cluster: ClusterResult, name: str, summary: Summary, title: str, alone:
         state=words.state(summary),
         title=title,
         anchor=anchor,
-        failed={s.value: failed[s.value] for s in WORST_FIRST},
+        failed={s.value: failed[s.value] for s in WORST_SEVERITIES_FIRST},
         groups=_groups(entries, alone),
         by_id={entry.check.id: entry for entry in reversed(entries)},
         uses=uses,

@@ -12,8 +12,9 @@ from pytest_kspec.reports.html.rows import Row
 from pytest_kspec.reports.shared import words
 from pytest_kspec.reports.shared.text import plural, printable
 from pytest_kspec.results.finding import FindingStatus
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.results.totals import WORST_FIRST, Totals
+from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Verdict
 
 _SOURCES = {
@@ -73,7 +74,7 @@ def _found(totals: Totals) -> str:
     count = totals.count(FindingStatus.OPEN)
     if not count:
         return f"{said} There are no open findings."
-    severities = ", ".join(f"{found[s]:,} {s.value}" for s in WORST_FIRST if found[s])
+    severities = ", ".join(f"{found[s]:,} {s.value}" for s in WORST_SEVERITIES_FIRST if found[s])
     verb = "is" if count == 1 else "are"
     return f"{said} There {verb} {plural(count, 'open finding')}: {severities}."
 

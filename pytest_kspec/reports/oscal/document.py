@@ -20,7 +20,8 @@ import msgspec
 
 from pytest_kspec.reports.oscal.result import Writer
 from pytest_kspec.reports.oscal.terms import Names, line, moment, props
-from pytest_kspec.reports.shared import order, words
+from pytest_kspec.reports.shared import words
+from pytest_kspec.reports.shared.titles import cluster_titles
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.results.totals import Totals
 
@@ -32,7 +33,7 @@ _encode = msgspec.json.encode
 def render(result: ScanResult) -> bytes:
     """The document as UTF-8 JSON. `result` is in canonical order."""
     names = Names(result.started_at, result.finished_at)
-    titles = order.titles(result)
+    titles = cluster_titles(result)
     plan = names.uuid("plan")
     resources, results = [_plan(plan, result)], []
     for cluster, title in zip(result.clusters, titles, strict=True):

@@ -13,8 +13,9 @@ import msgspec
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.reports.oscal.terms import Names, control, line, moment, props, token, when
-from pytest_kspec.reports.shared import order, words
+from pytest_kspec.reports.shared import words
 from pytest_kspec.reports.shared.text import baseline_notes, plural, printable, value
+from pytest_kspec.reports.shared.titles import unique
 from pytest_kspec.results.finding import AppliedExemption, Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
@@ -56,7 +57,7 @@ class Writer:
     def result(self, evidence: list[str]) -> dict[str, Any]:
         """The result. evidence: resources of the back matter that it rests on."""
         cluster = self._cluster
-        for check, name in zip(cluster.checks, order.unique(c.id for c in cluster.checks), strict=True):
+        for check, name in zip(cluster.checks, unique(c.id for c in cluster.checks), strict=True):
             self._requirement(check, name)
         for framework in cluster.frameworks:
             for entry in framework.controls:

@@ -15,8 +15,9 @@ from pytest_kspec.reports.shared import fleet, words
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.evidence import ExemptionUse
 from pytest_kspec.results.frameworks import ControlStatus
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
 from pytest_kspec.results.result import ClusterResult, ScanResult
-from pytest_kspec.results.totals import WORST_FIRST, Totals
+from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Severity
 
 MOST_PAGES = 10
@@ -120,11 +121,15 @@ def _first(pages: Pages, result: ScanResult) -> None:
     )
     pages.paragraph(f"{words.coverage(summary)} requirements that apply were evaluated.", size=8.5)
     pages.heading("Findings by severity", 2, bookmark=False)
-    columns = [Column("", 36), *(Column(s.value, 24, "R") for s in WORST_FIRST), Column("all", 24, "R")]
+    columns = [
+        Column("", 36),
+        *(Column(s.value, 24, "R") for s in WORST_SEVERITIES_FIRST),
+        Column("all", 24, "R"),
+    ]
     rows = [
         [
             Cell(word, "B"),
-            *(Cell(f"{totals.findings[status][s]:,}") for s in WORST_FIRST),
+            *(Cell(f"{totals.findings[status][s]:,}") for s in WORST_SEVERITIES_FIRST),
             Cell(f"{totals.count(status):,}", "B"),
         ]
         for status, word in words.STATUSES.items()

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from pytest_kspec.reports.pdf.document import CONTROLS, SEVERITIES, STATES, Named, begin, in_order, overview
 from pytest_kspec.reports.pdf.page import INK, MUTED, Cell, Column, Pages
-from pytest_kspec.reports.shared import fleet, order, words
+from pytest_kspec.reports.shared import fleet, words
 from pytest_kspec.reports.shared.text import baseline_notes, plural, value
 from pytest_kspec.results.finding import Finding, FindingStatus
 from pytest_kspec.results.frameworks import ControlResult, ControlStatus
+from pytest_kspec.results.order import worst_first
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Verdict
@@ -116,7 +117,7 @@ def _cluster(pages: Pages, cluster: ClusterResult, title: str, limit: int) -> No
         style="B",
     )
     _evidence(pages, cluster)
-    checks = order.worst_first(cluster.checks)
+    checks = worst_first(cluster.checks)
     if checks:
         pages.heading("Requirements", 3)
         pages.table(_REQUIREMENTS, map(_requirement_row, checks))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pytest_kspec.kube.reference import CLUSTER
 from pytest_kspec.reports.shared.text import printable, value
-from pytest_kspec.results.finding import Finding, FindingStatus
+from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
@@ -25,7 +25,6 @@ LEVELS = {
     Severity.MEDIUM: "warning",
     Severity.LOW: "note",
 }
-_STATUSES = tuple(FindingStatus)
 _ERROR = Finding(CLUSTER, CLUSTER, "", None, "", "could not be evaluated")
 _LOCATION = re.compile(r"(.*?):(\d{1,9})(?::(\d{1,9}))?", re.DOTALL)
 
@@ -43,7 +42,7 @@ class Entry(NamedTuple):
         """Errors before findings, open before known before exempted, by severity; the rest stays in order."""
         if self.finding is None:
             return (0, 0, -self.check.severity.rank)
-        return (1, _STATUSES.index(self.finding.status), -self.check.severity.rank)
+        return (1, self.finding.status.rank, -self.check.severity.rank)
 
 
 def entries_of(result: ScanResult) -> Iterator[Entry]:
