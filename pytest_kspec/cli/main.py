@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Without words, the process is the command, and may divide (`supervised`)."""
     if argv is not None:
         return _run(list(argv))
-    from pytest_kspec.plan.supervised import SUPERVISOR
+    from pytest_kspec.supervised import SUPERVISOR
 
     words = sys.argv[1:]
     if words[:1] == ["webhook"]:  # it serves: there is no result that could be taken for one
@@ -137,11 +137,9 @@ def _dispatch(words: list[str]) -> int:
     if name in ("version", "--version", "-V"):
         output.say(f"kspec {__version__}")
         return 0
-    if name not in COMMANDS:
-        raise _unknown(name)
     from pytest_kspec.cli.arguments import Parser
 
-    command = cast("Command", import_module(f"pytest_kspec.cli.commands.{name}"))
+    command = _command(name)
     parser = Parser(name, description=command.DESCRIPTION, examples=command.EXAMPLES)
     command.add_arguments(parser)
     try:
@@ -149,6 +147,24 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit:
         return 0  # --help; everything else raises UsageError
     return command.run(args)
+
+
+def _command(name: str) -> Command:
+    """Ours, or of an installed package, whose code is imported for its own commands only. Raises UsageError."""
+    if name in COMMANDS:
+        return cast("Command", import_module(f"pytest_kspec.cli.commands.{name}"))
+    from pytest_kspec.extend.places import COMMANDS as PLACE
+
+    entry = None if name.startswith("-") else PLACE.find(name)
+    if entry is None:
+        raise _unknown(name)
+    found = PLACE.load_entry(entry)
+    missing = [
+        part for part in ("DESCRIPTION", "EXAMPLES", "add_arguments", "run") if not hasattr(found, part)
+    ]
+    if missing:
+        raise PLACE.broken(entry, f"it has no {', '.join(missing)}")
+    return cast("Command", found)
 
 
 def _unknown(name: str) -> UsageError:

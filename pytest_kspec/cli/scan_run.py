@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import TextIO
 
 import pytest
 
 from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.errors import KspecError, SourceError, UsageError
-from pytest_kspec.plan.supervised import SUPERVISOR
 from pytest_kspec.results.result import ScanResult
+from pytest_kspec.session import run as runs
+from pytest_kspec.supervised import SUPERVISOR
 
 # Plugins for other kinds of tests, which cost start-up time.
 _UNUSED = (
@@ -59,29 +61,27 @@ ExitCode = pytest.ExitCode
 
 @dataclass
 class Outcome:
-    """What became of the session. errors: lines about what went wrong outside of checks."""
+    """What became of the session.
+
+    errors: lines about what went wrong outside of checks; published: lines about reports that were written
+    """
 
     status: int
     result: ScanResult | None
     errors: list[str] = field(default_factory=list)
     interrupted: bool = False
+    published: list[str] = field(default_factory=list)
 
 
 class Observer:
-    """Takes the result from the session, notes what fails outside of checks, and counts on a terminal."""
+    """Takes the result from the session, and notes what fails outside of checks."""
 
     def __init__(self, *, workers: bool) -> None:
         self._workers = workers
         self.result: ScanResult | None = None
         self.errors: list[str] = []
         self.interrupted = False
-        self._terminal = sys.stderr if is_interactive(sys.stderr) else None
-        self._done = 0
-        self._total = 0
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """How many there will be (with xdist, the workers know)."""
-        self._total = len(session.items)
+        self.published: list[str] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A check module or a specification that cannot be collected."""
@@ -93,29 +93,42 @@ class Observer:
         if not self._workers:
             SUPERVISOR.note(f"while it ran {nodeid}")
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count on the terminal; a worker that died reports nothing else."""
-        if report.when == "call":
-            self._done += 1
-            if self._terminal is not None:
-                of = f"/{self._total}" if self._total else ""
-                self._terminal.write(f"\rchecking {self._done}{of}")
-                self._terminal.flush()
-
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Ctrl-C: what ran is reported all the same."""
         self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
         if not self.interrupted:
             self.errors.append(str(excinfo.value))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
-        """The result of the whole run."""
-        self.result = result
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The result of the whole run, and what was published."""
+        run = session.config.stash.get(runs.KEY, None)
+        if run is not None:
+            self.result = run.result
+            self.published += run.published
+            self.errors += [line.replace("--kspec-", "--") for line in run.problems]
+
+
+class Counter:
+    """Counts on a terminal. Registered where there is one: a hook that nobody implements costs nothing."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._done = self._total = 0
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """How many there will be (with xdist, the workers know)."""
+        self._total = len(session.items)
+
+    def pytest_kspec_check_finished(self) -> None:
+        """One more."""
+        self._done += 1
+        of = f"/{self._total}" if self._total else ""
+        self._terminal.write(f"\rchecking {self._done}{of}")
+        self._terminal.flush()
 
     def pytest_sessionfinish(self) -> None:
-        """Give the line of the counter back."""
-        if self._terminal is not None and self._done:
+        """Give the line back."""
+        if self._done:
             self._terminal.write("\r\x1b[K")
             self._terminal.flush()
 
@@ -125,6 +138,9 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
     if workers and find_spec("xdist") is None:
         raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
     observer = Observer(workers=workers)
+    plugins: list[object] = [observer]
+    if is_interactive(sys.stderr):
+        plugins.append(Counter(sys.stderr))
     out, err = io.StringIO(), io.StringIO()
     with (
         _own_environment(),
@@ -136,8 +152,8 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
         unused = () if workers else _OF_WORKERS
         words = [*_ISOLATED, *(word for name in unused for word in ("-p", f"no:{name}"))]
         words += [f"--basetemp={folder}/pytest", *arguments]
-        status = int(pytest.main(words, plugins=[observer]))
-    outcome = Outcome(status, observer.result, observer.errors, observer.interrupted)
+        status = int(pytest.main(words, plugins=plugins))
+    outcome = Outcome(status, observer.result, observer.errors, observer.interrupted, observer.published)
     if status == pytest.ExitCode.USAGE_ERROR:
         outcome.errors = _usage(err.getvalue()) or outcome.errors
     elif (

@@ -16,6 +16,9 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from pytest_kspec.extend.places import FRAMEWORKS
+from pytest_kspec.extend.registry import Entry
+
 FOLDER = Path(__file__).parent / "catalogues"
 COMPILED = Path(__file__).parent / "catalogues.json"
 
@@ -91,30 +94,55 @@ class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
         return asked == has[: len(asked)]
 
 
-@cache
+def built_in() -> list[Catalogue]:
+    """Ours, sorted by id."""
+    return msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalogue])
+
+
 def catalogues() -> Mapping[str, Catalogue]:
-    """All built-in catalogues by id, sorted."""
-    found = msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalogue])
-    return {catalogue.id: catalogue for catalogue in found}
+    """All catalogues by id, sorted: ours, and those of installed packages. Raises UsageError for a broken one."""
+    return _catalogues(tuple(FRAMEWORKS.installed()))
 
 
 @cache
+def _catalogues(installed: tuple[Entry, ...]) -> Mapping[str, Catalogue]:
+    found: dict[str, Catalogue] = {catalogue.id: catalogue for catalogue in FRAMEWORKS.load("built-in")()}
+    for entry in installed:
+        make = FRAMEWORKS.load_entry(entry)
+        try:
+            made = _read_catalogue(make(), entry.name)
+        except Exception as error:  # whatever code of others raises is about this package
+            raise FRAMEWORKS.broken(entry, f"{type(error).__name__}: {error}") from error
+        if made.id in found:
+            raise FRAMEWORKS.broken(entry, f"there is a framework {made.id!r} already")
+        found[made.id] = made
+    return dict(sorted(found.items()))
+
+
 def _by_id(catalogue_id: str) -> Mapping[str, CatalogueControl]:
-    return {control.id: control for control in catalogues()[catalogue_id].controls}
+    return _controls(tuple(FRAMEWORKS.installed()), catalogue_id)
 
 
 @cache
+def _controls(installed: tuple[Entry, ...], catalogue_id: str) -> Mapping[str, CatalogueControl]:
+    return {control.id: control for control in _catalogues(installed)[catalogue_id].controls}
+
+
 def _named() -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
+    return _named_in(tuple(FRAMEWORKS.installed()))
+
+
+@cache
+def _named_in(installed: tuple[Entry, ...]) -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
     """What refs name → catalogue id, control id, ref."""
     found: dict[str, list[tuple[str, str, CheckRef]]] = {}
-    for catalogue in catalogues().values():
+    for catalogue in _catalogues(installed).values():
         for control in catalogue.controls:
             for ref in control.refs:
                 found.setdefault(ref.check, []).append((catalogue.id, control.id, ref))
     return {name: tuple(entries) for name, entries in found.items()}
 
 
-@cache
 def refs_to(check_id: str) -> tuple[tuple[str, str, CheckRef], ...]:
     """Catalogue id, control id and ref of each place where catalogues name this check, in their order."""
     named = _named()
@@ -195,28 +223,34 @@ def slug(text: str) -> str:
 
 def compile_catalogues(folder: Path = FOLDER) -> bytes:
     """The YAML files of a folder as JSON. Raises ValueError, naming file and control, for what is wrong."""
-    import yaml
-
-    found = []
-    for path in sorted(folder.glob("*.yaml")):
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        for control in data["controls"]:
-            control["checks"] = [_entry(entry) for entry in control.get("checks", ())]
-            control["also"] = [ref for entry in control.get("also", ()) for ref in _entry(entry)]
-            unknown = control.keys() - {"id", "title", "checks", "also", "manual"}
-            if unknown or not (control["checks"] or control.get("manual")):
-                raise ValueError(
-                    f"{path.name}: {control.get('id')}: unknown keys {unknown}, or no checks and no manual"
-                )
-        try:
-            found.append(msgspec.convert(data, Catalogue))
-        except msgspec.ValidationError as error:
-            raise ValueError(f"{path.name}: {error}") from error
-        ids = [control.id for control in found[-1].controls]
-        if len(set(ids)) < len(ids):
-            raise ValueError(f"{path.name}: two controls have one id")
+    found = [
+        _read_catalogue(path.read_text(encoding="utf-8"), path.name) for path in sorted(folder.glob("*.yaml"))
+    ]
     lines = (msgspec.json.encode(catalogue) for catalogue in sorted(found, key=lambda c: c.id))
     return b"[\n" + b",\n".join(lines) + b"\n]\n"
+
+
+def _read_catalogue(text: str, where: str) -> Catalogue:
+    """The YAML of one. Raises ValueError, naming the control, for what is wrong; what yaml raises."""
+    import yaml
+
+    data = yaml.load(text, Loader=yaml.CSafeLoader)
+    for control in data["controls"]:
+        control["checks"] = [_entry(entry) for entry in control.get("checks", ())]
+        control["also"] = [ref for entry in control.get("also", ()) for ref in _entry(entry)]
+        unknown = control.keys() - {"id", "title", "checks", "also", "manual"}
+        if unknown or not (control["checks"] or control.get("manual")):
+            raise ValueError(
+                f"{where}: {control.get('id')}: unknown keys {unknown}, or no checks and no manual"
+            )
+    try:
+        made = msgspec.convert(data, Catalogue)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{where}: {error}") from error
+    ids = [control.id for control in made.controls]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{where}: two controls have one id")
+    return made
 
 
 def _entry(entry: Any) -> list[dict[str, Any]]:

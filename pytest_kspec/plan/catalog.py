@@ -18,6 +18,7 @@ import pytest_kspec
 from pytest_kspec.checks.authoring import ATTRIBUTE, noting
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError, UsageError
+from pytest_kspec.extend.places import CHECKS
 from pytest_kspec.frameworks.catalogue import catalogues, controls_of, refs_to
 from pytest_kspec.plan.importing import import_file
 from pytest_kspec.plan.uncollected import refuse_uncollected
@@ -77,8 +78,28 @@ class Catalog:
 
 
 def load_catalog(paths: Sequence[Path] = (), importer: Importer | None = None) -> Catalog:
-    """The built-in checks and those in `paths` (files or folders). Raises CheckError, UsageError."""
-    return Catalog([*_builtin(), *_custom(paths, importer or import_file)])
+    """The built-in checks, those of installed packages, and those in `paths` (files or folders).
+
+    Raises CheckError, UsageError.
+    """
+    return Catalog([*_builtin(), *_installed(), *_custom(paths, importer or import_file)])
+
+
+def _installed() -> Iterator[Entry]:
+    """Checks of installed packages: of a package, all in its files `test_*.py`; of a module, those in it."""
+    for entry in CHECKS.installed():
+        module = CHECKS.load_entry(entry)
+        found = list(_checks_of(module, builtin=False))
+        for folder in getattr(module, "__path__", ()):
+            for path in sorted(Path(folder).rglob("test_*.py")):
+                inner = ".".join(path.relative_to(folder).with_suffix("").parts)
+                part = entry._replace(value=f"{module.__name__}.{inner}")
+                found += _checks_of(CHECKS.load_entry(part), builtin=False)
+        if not found:
+            raise CHECKS.broken(entry, "there is no check in it")
+        for one in found:
+            _require_controls(one.check)
+        yield from found
 
 
 def _builtin() -> Iterator[Entry]:

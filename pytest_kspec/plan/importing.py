@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, cast
 
 from pytest_kspec.errors import CheckError
-from pytest_kspec.plan.supervised import SUPERVISOR
+from pytest_kspec.supervised import SUPERVISOR
 
 Compiler = Callable[[Path], CodeType]
 _PREFIX = "kspec_checks_"

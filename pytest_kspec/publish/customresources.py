@@ -6,64 +6,102 @@ of its own: no other report is lost for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.objects import compliancereport, policyreport
-from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError
-from pytest_kspec.publish.targets import COMPLIANCE, ClusterTarget
+from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
+from pytest_kspec.kube.kspecnames import NAMESPACE
+from pytest_kspec.publish.sinks import Published
 from pytest_kspec.reports.writer import STDOUT, Target
 from pytest_kspec.results.result import ClusterResult, ScanResult
 
+COMPLIANCE = "cr"
+POLICY = "policyreport"
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
-def write(
-    result: ScanResult, targets: Sequence[ClusterTarget], files: Sequence[Target], kubeconfig: str | None
-) -> tuple[list[str], list[str]]:
-    """Write each report into each cluster. Returns what was done and what went wrong, a line each.
 
-    files: the reports that are written as files: where a report that had to be cut points to
-    """
-    done: list[str] = []
-    problems: list[str] = []
-    for target in targets:
-        for cluster in result.clusters:
-            try:
-                done.append(_write(result, cluster, target, files, kubeconfig))
-            except KspecError as error:
-                problems.append(str(error))
-    return done, problems
+class ComplianceReports:
+    """The sink `cr`: a ComplianceReport in each cluster that was scanned. address: a namespace; None: the default."""
+
+    def __init__(self, address: str | None, *, kubeconfig: str | None = None, where: str = "") -> None:
+        self._namespace = NAMESPACE if address is None else address
+        self._kubeconfig = kubeconfig
+        if not _NAMESPACE.fullmatch(self._namespace):
+            raise UsageError(
+                f"'{self._namespace}' is no name of a namespace.",
+                where=where,
+                fix=f"Write {COMPLIANCE}, or {COMPLIANCE}:NAMESPACE.",
+            )
+
+    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+        """One in each cluster; where one cannot be written, the others are."""
+        pointer = _pointer(result, files)
+        return _each(
+            result,
+            COMPLIANCE,
+            self._kubeconfig,
+            lambda writer, cluster: _compliance(writer, result, cluster, self._namespace, pointer),
+        )
+
+
+class PolicyReports:
+    """The sink `policyreport`: reports of openreports.io or wgpolicyk8s.io, in the namespaces of the findings."""
+
+    def __init__(self, address: str | None, *, kubeconfig: str | None = None, where: str = "") -> None:
+        self._kubeconfig = kubeconfig
+        if address is not None:
+            raise UsageError(
+                "policy reports are written to the namespaces of the findings.",
+                where=where,
+                fix=f"Write {POLICY}, without a namespace.",
+            )
+
+    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+        """Those of each cluster; where they cannot be written, those of the others are."""
+        return _each(result, POLICY, self._kubeconfig, _policy)
+
+
+def _each(
+    result: ScanResult, format: str, kubeconfig: str | None, write: Callable[[Writer, ClusterResult], str]
+) -> Published:
+    made = Published()
+    for cluster in result.clusters:
+        try:
+            made.done.append(_write(cluster, format, kubeconfig, write))
+        except KspecError as error:
+            made.problems.append(str(error))
+    return made
 
 
 def _write(
-    result: ScanResult,
     cluster: ClusterResult,
-    target: ClusterTarget,
-    files: Sequence[Target],
+    format: str,
     kubeconfig: str | None,
+    write: Callable[[Writer, ClusterResult], str],
 ) -> str:
     if cluster.source != "live":
         raise ReportError(
-            f"the {target.format} report of {cluster.spec_name} was not written: the source is "
+            f"the {format} report of {cluster.spec_name} was not written: the source is "
             f"{'a snapshot' if cluster.source == 'snapshot' else cluster.source}, not a live cluster.",
             where=cluster.name,
-            fix=f"Leave out '{target.format}', or name only contexts with --kspec-cluster.",
+            fix=f"Leave out '{format}', or name only contexts with --kspec-cluster.",
         )
     source = open_source(cluster.evidence.source_ref, kubeconfig=kubeconfig)
     if not isinstance(source, LiveSource):
         raise ReportError("the context is gone.", where=cluster.name)
     writer = Writer(source)
     try:
-        if target.format == COMPLIANCE:
-            return _compliance(writer, result, cluster, target.namespace, _pointer(result, files))
-        return _policy(writer, cluster)
+        return write(writer, cluster)
     except (NotServed, NotFound) as error:
         fix = error.fix
-        if isinstance(error, NotServed) and target.format == COMPLIANCE:
+        if isinstance(error, NotServed) and format == COMPLIANCE:
             fix = "Install it: kspec crds compliancereport | kubectl apply --server-side -f -"
-        what = f"the {target.format} report of {cluster.spec_name} was not written: {error.what}"
+        what = f"the {format} report of {cluster.spec_name} was not written: {error.what}"
         raise ReportError(what, where=cluster.name, fix=fix) from error
     finally:
         source.close()

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
+from pytest_kspec.publish.sinks import Published
+from pytest_kspec.reports.writer import Target
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage.address import parse_address
 from pytest_kspec.storage.objects import check_place
 
 
-def check_store(url: str, place: str, *, option: str = "--kspec-store") -> None:
-    """Raises UsageError before the run for addresses that cannot be right. Connects to nothing."""
-    if url:
-        parse_address(url, option=option)
-    if place:
-        check_place(place, option=f"{option}-reports")
+class Store:
+    """The sink `store`: results over time. address: a file, or a URL of PostgreSQL; reports: where full reports go."""
+
+    def __init__(
+        self, address: str | None, *, kubeconfig: str | None = None, where: str = "", reports: str = ""
+    ) -> None:
+        """Raises UsageError for addresses that cannot be right. Connects to nothing."""
+        self._address, self._reports, self._option = address or "", reports, where
+        parse_address(self._address, option=where)
+        if reports:
+            check_place(reports, option=f"{where}-reports")
+
+    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+        """Store it; a result that is stored already is there once."""
+        return Published([keep(result, self._address, self._reports, option=self._option)])
 
 
 def keep(result: ScanResult, url: str, place: str, *, option: str = "--kspec-store") -> str:

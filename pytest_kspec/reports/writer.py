@@ -1,8 +1,8 @@
 """Formats by name, and files that are whole or not there.
 
 A report is written beside its target and renamed over it: a full disk or a killed run leaves the old file
-or none, never a half one. A format is one file here and one line in FORMATS; its module is imported when
-asked for.
+or none, never a half one. A format is one file here and one line in `extend/places`; its module is imported
+when asked for.
 """
 
 from __future__ import annotations
@@ -10,32 +10,20 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
+from pytest_kspec.extend.places import REPORTS
 from pytest_kspec.files import is_stream, refuse_link, write_whole
 from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.shown import inert, inert_json, inert_markup
 
-Render = Callable[[ScanResult], bytes]
-
-# Each function is given a ScanResult in canonical order and returns the whole file.
-FORMATS = {
-    "csv": "pytest_kspec.reports.csv:render",
-    "html": "pytest_kspec.reports.html.page:render",
-    "json": "pytest_kspec.reports.json:render",
-    "junit": "pytest_kspec.reports.junit:render",
-    "markdown": "pytest_kspec.reports.markdown:render",
-    "oscal": "pytest_kspec.reports.oscal.document:render",
-    "pdf": "pytest_kspec.reports.pdf.document:render",
-    "pdf-full": "pytest_kspec.reports.pdf.full:render",
-    "sarif": "pytest_kspec.reports.sarif.document:render",
-}
+FORMATS = tuple(REPORTS.builtin)
+"""Ours; installed packages add others (`extend.places.REPORTS`)."""
 STDOUT = "-"
 # Format → extra of the package, and the modules that come with it.
 _PDF = ("pdf", ("fpdf", "fontpkg", "fontpkg_fira_sans_condensed"))
@@ -52,52 +40,54 @@ class Target(NamedTuple):
         return f"{self.format}:{self.path}"
 
 
-def parse_target(text: str, beside: Sequence[str] = ()) -> Target:
+def parse_target(text: str, beside: Sequence[str] = (), option: str = "--kspec-report") -> Target:
     """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what cannot be written anyway.
 
     Missing folders are created when the report is written.
-    beside: what the option also takes, and is no file
+    beside: what the option also takes, and is no file; option: its name
     """
+    where = f"{option} {text}"
     name, colon, path = text.partition(":")
-    if name not in FORMATS:
-        raise UsageError(f"unknown report format '{name}'.", where=_option(text), fix=_known(name, beside))
+    if REPORTS.find(name) is None:
+        raise UsageError(f"unknown report format '{name}'.", where=where, fix=_known(name, beside))
     if not colon or not path:
         raise UsageError(
             "no file is given.",
-            where=_option(text),
+            where=where,
             fix=f"Write {name}:FILE, or {name}:- for standard output.",
         )
-    _check_installed(name, _option(text))
+    _check_installed(name, where)
     if path != STDOUT:
-        _check_path(text, Path(path))
+        _check_path(text, Path(path), where)
     return Target(name, path)
 
 
-def parse_targets(texts: Iterable[str], beside: Sequence[str] = ()) -> tuple[Target, ...]:
-    """All targets of one run; beside: as for `parse_target`. Raises UsageError if two would write the same file."""
+def parse_targets(
+    texts: Iterable[str], beside: Sequence[str] = (), option: str = "--kspec-report"
+) -> tuple[Target, ...]:
+    """All targets of one run; as for `parse_target`. Raises UsageError if two would write the same file."""
     seen: dict[str, str] = {}
     targets = []
     for text in texts:
-        target = parse_target(text, beside)
+        target = parse_target(text, beside, option)
         key = target.path if target.path == STDOUT else os.path.realpath(target.path)
         if key in seen and not is_stream(Path(target.path)):
             raise UsageError(
-                f"{seen[key]} writes the same file.", where=_option(text), fix="Give each report its own."
+                f"{seen[key]} writes the same file.",
+                where=f"{option} {text}",
+                fix="Give each report its own.",
             )
         seen[key] = text
         targets.append(target)
     return tuple(targets)
 
 
-def _option(text: str) -> str:
-    return f"--kspec-report {text}"
-
-
 def _known(name: str, beside: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), [*FORMATS, *beside], n=1)
+    known = REPORTS.names()
+    close = difflib.get_close_matches(name.lower(), [*known, *beside], n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     also = f", or {' or '.join(beside)} for the scanned cluster" if beside else ""
-    return f"{hint}Formats: {', '.join(sorted(FORMATS))}; write FORMAT:FILE{also}."
+    return f"{hint}Formats: {', '.join(known)}; write FORMAT:FILE{also}."
 
 
 def _check_installed(name: str, where: str) -> None:
@@ -109,12 +99,10 @@ def _check_installed(name: str, where: str) -> None:
             raise UsageError(what, where=where, fix=f"Install it with: pip install 'pytest-kspec[{extra}]'")
 
 
-def _check_path(text: str, path: Path) -> None:
+def _check_path(text: str, path: Path, where: str) -> None:
     try:
         if path.is_dir():
-            raise UsageError(
-                "is a folder.", where=_option(text), fix=f"Name a file in it: {text.rstrip('/')}/FILE."
-            )
+            raise UsageError("is a folder.", where=where, fix=f"Name a file in it: {text.rstrip('/')}/FILE.")
         if is_stream(path):
             return
         refuse_link(path)
@@ -124,19 +112,32 @@ def _check_path(text: str, path: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         what = f"cannot be written: {reason}."
-        raise UsageError(what, where=_option(text), fix="Give another path.") from error
+        raise UsageError(what, where=where, fix="Give another path.") from error
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder.", where=_option(text), fix="Give another path.")
+        raise UsageError(f"{folder} is a file, not a folder.", where=where, fix="Give another path.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} may not be written to.", where=_option(text), fix="Give another path.")
+        raise UsageError(f"{folder} may not be written to.", where=where, fix="Give another path.")
 
 
 def render(result: ScanResult, format_name: str) -> bytes:
-    """The report as bytes. `format_name` is a key of FORMATS."""
+    """The report as bytes. Raises UsageError for a format that there is not, ReportError for what a package does."""
     _check_installed(format_name, "")
-    module, _, function = FORMATS[format_name].partition(":")
-    make: Render = getattr(import_module(module), function)
-    return make(canonical(result))
+    entry = REPORTS.find(format_name)
+    make = REPORTS.load(format_name)
+    if entry is None or not entry.package:
+        ours: bytes = make(canonical(result))
+        return ours
+    try:
+        made = make(canonical(result))
+    except Exception as error:
+        raise _refused(REPORTS.broken(entry, f"{type(error).__name__}: {error}")) from error
+    if not isinstance(made, bytes):
+        raise _refused(REPORTS.broken(entry, f"it returned {type(made).__name__}, not bytes"))
+    return made
+
+
+def _refused(error: UsageError) -> ReportError:
+    return ReportError(error.what, where=error.where, fix=error.fix)
 
 
 _INERT = {
@@ -153,7 +154,10 @@ def _inert(content: bytes, format_name: str) -> bytes:
     if format_name in EXTRAS:  # not text
         return content
     made = _INERT.get(format_name)
-    return made(content) if made is not None else inert(content.decode()).encode()
+    try:
+        return made(content) if made is not None else inert(content.decode()).encode()
+    except UnicodeDecodeError:  # of a package, and not text
+        return content
 
 
 def write(result: ScanResult, target: Target) -> None:

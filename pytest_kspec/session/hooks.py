@@ -15,9 +15,8 @@ from pytest_kspec.errors import KspecError, without_credentials
 from pytest_kspec.evaluate.run import call as call_check
 from pytest_kspec.evaluate.run import record_teardown
 from pytest_kspec.evaluate.verdict import TEXT_LIMIT, finding_text, record_exception, summary_text
-from pytest_kspec.reports import writer
 from pytest_kspec.reports.shared import words
-from pytest_kspec.results.result import ScanResult
+from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.session import run as runs
 from pytest_kspec.session import warned
@@ -42,8 +41,7 @@ class SessionHooks:
         self._config = config
         self._run = run
         self._is_worker = hasattr(config, "workerinput")
-        self._problems: list[str] = []
-        self._written: list[str] = []
+        self._problems = run.problems
         self._empty: list[str] = []
         self._forgiven = False
         self._held: dict[str, list[Any]] = {}
@@ -179,10 +177,16 @@ class SessionHooks:
         report.longrepr = f"not evaluated: {result['reason']}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a result."""
+        """Note a result; the last report of an item has the one that counts."""
         wire = getattr(report, "kspec", None)
         if wire is not None:
             self._run.results[report.nodeid] = wire
+        known = self._run.results.get(report.nodeid)
+        if report.when == "teardown" and known is not None and not self._is_worker:
+            hook = self._config.hook.pytest_kspec_check_finished
+            if hook.get_hookimpls():  # making it of plain data is not for nothing
+                result = CheckResult.from_wire(dict(known["result"]))
+                self._tell(hook.name, cluster=known["cluster"]["name"], result=result)
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         """`E` for what could not be evaluated, as for pytest's own errors."""
@@ -203,12 +207,9 @@ class SessionHooks:
         self._run.ended = self._run.ended or str(session.shouldfail or session.shouldstop or "")
         result = self._run.finish()
         with warned.only_shown():  # libraries that write reports
-            try:
-                self._config.hook.pytest_kspec_scan_finished(config=self._config, result=result)
-            except KspecError as error:
-                self._problems.append(str(error))
-        if not self._run.options.allow_empty:
-            self._empty = [words.nothing_evaluated(cluster) for cluster in result.empty]
+            for cluster in result.clusters:
+                self._tell("pytest_kspec_cluster_finished", cluster=cluster)
+            self._tell("pytest_kspec_scan_finished", result=result)
         if self._problems or (
             session.exitstatus == pytest.ExitCode.OK and (result.summary.errors or self._empty)
         ):
@@ -222,29 +223,27 @@ class SessionHooks:
         failed = sum(w["result"]["verdict"] == Verdict.FAIL for w in self._run.results.values())
         return session.testsfailed == failed and self._run.under_threshold() and not self._empty
 
+    def _tell(self, name: str, **what: object) -> None:
+        """Call a hook. What one implementation raises is a problem of this run; ours come first."""
+        try:
+            getattr(self._config.hook, name)(config=self._config, **what)
+        except KspecError as error:
+            self._problems.append(str(error))
+        except Exception as error:  # noqa: BLE001 - code of others
+            self._problems.append(f"{name} of a plugin raised {type(error).__name__}: {error}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_kspec_cluster_finished(self, cluster: ClusterResult) -> None:
+        """Note a cluster of which nothing was evaluated: a wrong path looks like this."""
+        if cluster.is_empty and not cluster.is_inactive and not self._run.options.allow_empty:
+            self._empty.append(words.nothing_evaluated(cluster))
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
-        """Write the files of --kspec-report; one that cannot be written does not keep the others from it."""
-        for target in self._run.options.reports:
-            try:
-                writer.write(result, target)
-            except KspecError as error:
-                self._problems.append(str(error))
-        options = self._run.options
-        if options.cluster_reports:
-            from pytest_kspec.publish import customresources as clusterreports
-
-            done, problems = clusterreports.write(
-                result, options.cluster_reports, options.reports, options.kubeconfig
-            )
-            self._written += done
-            self._problems += problems
-        if options.store:
-            from pytest_kspec.publish.store import keep
-
-            try:
-                self._written.append(keep(result, options.store, options.store_reports))
-            except KspecError as error:
-                self._problems.append(str(error))
+        """Publish what the options name: files, reports in clusters, the store, sinks of packages."""
+        published = self._run.options.publication.publish(result)
+        self._run.published += published.done
+        self._problems += published.problems
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_terminal_summary")
     def pytest_around_terminal_summary(self, terminalreporter: Any) -> Generator[None, None, None]:
@@ -291,10 +290,7 @@ class SessionHooks:
             tw.line(f"{text} (--kspec-allow-empty if that is how it should be)", red=True)
         for problem in self._problems:
             tw.line(f"not written: {problem}", red=True)
-        for target in self._run.options.reports:
-            if not any(target.path in problem for problem in self._problems) and target.path != "-":
-                tw.line(f"{target.format} report: {target.path}")
-        for line in self._written:
+        for line in self._run.published:
             tw.line(line)
 
     def pytest_unconfigure(self) -> None:

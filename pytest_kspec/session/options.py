@@ -11,8 +11,7 @@ import pytest
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S
-from pytest_kspec.publish.targets import FORMATS, ClusterTarget, split
-from pytest_kspec.reports.writer import Target, parse_targets
+from pytest_kspec.publish.sinks import Publication, read_publication
 from pytest_kspec.results.baseline import Baseline, load_baseline
 from pytest_kspec.results.verdict import Severity
 
@@ -35,19 +34,15 @@ class Options:
     checks: tuple[Path, ...]
     exemptions: tuple[str, ...]
     fail_on: Severity
-    reports: tuple[Target, ...]
     baseline: Baseline | None = None
     run_by: str | None = None
     check_timeout_s: float = 0.0
-    cluster_reports: tuple[ClusterTarget, ...] = ()
-    store: str = field(default="", repr=False)  # may hold a password
-    store_reports: str = ""
+    publication: Publication = field(default_factory=Publication)
     allow_empty: bool = False
 
 
 def read_options(config: pytest.Config) -> Options:
     """Raises UsageError naming the option."""
-    cluster_reports, files = split(_many(config, "kspec_report"))
     return Options(
         specs=_paths(config, "kspec_spec"),
         specs_given=bool(config.getoption("kspec_spec")),
@@ -56,13 +51,11 @@ def read_options(config: pytest.Config) -> Options:
         checks=tuple(Path(p) for p in _paths(config, "kspec_checks")),
         exemptions=_paths(config, "kspec_exemptions"),
         fail_on=_level(_one(config, "kspec_fail_on") or "low"),
-        reports=parse_targets(files, FORMATS),
         baseline=_baseline(config),
         run_by=_said(config, "kspec_run_by"),
         check_timeout_s=_seconds(_one(config, "kspec_check_timeout")),
-        cluster_reports=cluster_reports,
+        publication=_publication(config),
         allow_empty=bool(config.getoption("kspec_allow_empty") or config.getini("kspec_allow_empty")),
-        **_store(config),
     )
 
 
@@ -91,19 +84,16 @@ def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
     )
 
 
-def _store(config: pytest.Config) -> dict[str, str]:
-    """Checked on the controller before anything runs; workers never store."""
-    url, place = _one(config, "kspec_store") or "", _one(config, "kspec_store_reports") or ""
-    if place and not url:
-        fix = "Add --kspec-store."
-        raise UsageError(
-            "full reports can only be kept together with a store.", where="--kspec-store-reports", fix=fix
-        )
-    if url and not hasattr(config, "workerinput"):
-        from pytest_kspec.publish.store import check_store
-
-        check_store(url, place)
-    return {"store": url, "store_reports": place}
+def _publication(config: pytest.Config) -> Publication:
+    """Read on the controller before anything runs; workers publish nothing."""
+    if hasattr(config, "workerinput"):
+        return Publication()
+    return read_publication(
+        _many(config, "kspec_report"),
+        kubeconfig=_one(config, "kspec_kubeconfig"),
+        store=_one(config, "kspec_store") or "",
+        store_reports=_one(config, "kspec_store_reports") or "",
+    )
 
 
 def _baseline(config: pytest.Config) -> Baseline | None:

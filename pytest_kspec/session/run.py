@@ -48,7 +48,8 @@ class Run:
     """One pytest session with specifications.
 
     shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid;
-    collected: some process knows what is to be run; ended: what ended the run, or a worker of it, before its time
+    collected: some process knows what is to be run; ended: what ended the run, or a worker of it, before its time;
+    published, problems: lines about reports, and about those that could not be written
     """
 
     options: Options
@@ -63,6 +64,8 @@ class Run:
     result: ScanResult | None = None
     collected: bool = False
     ended: str = ""
+    published: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @cached_property
     def _examined(self) -> dict[str, Examined]:

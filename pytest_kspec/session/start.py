@@ -9,13 +9,14 @@ import pytest
 from _pytest.pathlib import import_path
 
 from pytest_kspec.errors import CheckError, KspecError
-from pytest_kspec.plan.supervised import Lost
+from pytest_kspec.extend.places import CHECKS
 from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
 from pytest_kspec.session.options import Options, read_options
 from pytest_kspec.shown import inert, printable
 from pytest_kspec.spec.loading import is_template
+from pytest_kspec.supervised import Lost
 
 
 def start(config: pytest.Config) -> None:
@@ -25,6 +26,8 @@ def start(config: pytest.Config) -> None:
     try:
         options = read_options(config)
         resources = _resources(config, options)
+        for entry in CHECKS.installed():
+            config.pluginmanager.rewrite_hook.mark_rewrite(entry.module)
         run = runs.make_run(
             options, config.rootpath, lambda path, named: _import(config, path, named), resources
         )

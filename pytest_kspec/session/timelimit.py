@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from pytest_kspec.evaluate.timelimit import TimeLimit
-from pytest_kspec.plan.supervised import SUPERVISOR
 from pytest_kspec.session.collect import ComplianceItem
+from pytest_kspec.supervised import SUPERVISOR
 
 
 class TimeLimitHooks:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.plan.supervised import ending
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.clusterspecs import RESOURCES
+from pytest_kspec.supervised import ending
 
 SHARED = "kspec_shared"
 STARTED = "kspec_started"

@@ -44,15 +44,17 @@ kspec enforce prod.yaml --remove
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command, and those of each engine."""
-    from pytest_kspec.enforce.engines import ENGINES, engine
+    """Arguments of the command, and those of each engine of ours."""
+    from pytest_kspec.enforce.engines import ENGINES, engine, engines
+
+    known = engines()
 
     arguments.add_specs(parser)
     parser.add_argument(
         "--engine",
-        choices=sorted(ENGINES),
+        choices=list(known),
         default="vap",
-        help="; ".join(f"{name}: {text}" for name, text in sorted(ENGINES.items())) + " (default: vap)",
+        help="; ".join(f"{name}: {text}" for name, text in known.items()) + " (default: vap)",
     )
     parser.add_argument("--mode", choices=("monitor", "audit", "enforce"), help="what to do with violations")
     parser.add_argument(
@@ -83,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_allow_empty(
         parser, "a specification with nothing to enforce, or a cluster with nothing to deny,"
     )
-    for name in sorted(ENGINES):
+    for name in sorted(ENGINES):  # of packages, none: their code is imported when they are chosen
         engine(name).add_arguments(parser)
 
 

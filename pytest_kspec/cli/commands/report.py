@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.output import note, say, style
-from pytest_kspec.cli.reporting import read_targets, show, write_all
+from pytest_kspec.cli.reporting import show
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -71,21 +71,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, combine, write."""
-    targets = read_targets(args.targets, "--to")
+    from pytest_kspec.publish.sinks import Publication
+    from pytest_kspec.reports.writer import parse_targets
+
+    targets = parse_targets(args.targets, option="--to")
     result = _read(args.results)
     if args.history:
         result = replace(result, trend=_trend(args.history, result))
-    written, problems = write_all(result, targets)
+    published = Publication(targets).publish(result)
     if args.update_baseline:
         say(_update_baseline(args.update_baseline, result))
     elif not targets:
         show(result)
     if not any(target.path == "-" for target in targets):
-        for line in written:
+        for line in published.done:
             say(line)
-    for problem in problems:
+    for problem in published.problems:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {problem}")
-    return EXIT_NOT_EVALUATED if problems else 0
+    return EXIT_NOT_EVALUATED if published.problems else 0
 
 
 def _read(paths: list[str]) -> ScanResult:

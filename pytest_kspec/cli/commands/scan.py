@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import fail, note, say, style
-from pytest_kspec.cli.reporting import read_targets, show, write_all
+from pytest_kspec.cli.reporting import show
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, EXIT_USAGE, KspecError, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
     from pytest_kspec.cli.scan_run import Outcome
-    from pytest_kspec.publish.targets import ClusterTarget
     from pytest_kspec.reports.writer import Target
-    from pytest_kspec.results.result import ScanResult
 
 DESCRIPTION = """\
 Check clusters against specifications and report every violation: the object, the field, the actual value,
@@ -133,38 +131,51 @@ def run(args: argparse.Namespace) -> int:
     """Scan, print, write reports, translate the exit code."""
     args.spec += [f"template:{name}" for name in args.template]
     specs = arguments.read_specs(args)
-    targets, in_clusters = _targets(args)
+    printed = _printed(args)
     if args.n and "-" in args.cluster:
         raise UsageError("standard input can be read by only one process.", where="-n", fix="Leave out -n.")
-    _check_store(args)
+    _check_publication(args)
     from pytest_kspec.cli.scan_run import run_pytest
 
-    outcome = run_pytest(_pytest_arguments(args, specs), workers=bool(args.n))
+    outcome = run_pytest(_pytest_arguments(args, specs, printed), workers=bool(args.n))
     if outcome.result is not None and outcome.result.clusters and outcome.status != EXIT_USAGE:
-        outcome.errors += _report(outcome.result, targets, in_clusters, args)
-        outcome.errors += _keep(outcome.result, args)
+        outcome.errors += _print(outcome, printed, args)
         outcome.errors += arguments.empty_problems(outcome.result, args)
     for line in outcome.errors:
         note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {line}")
     return _exit_code(outcome, args.k)
 
 
-def _targets(args: argparse.Namespace) -> tuple[tuple[Target, ...], tuple[ClusterTarget, ...]]:
-    """What to write, standard output included, and what goes into clusters. Raises UsageError before anything runs."""
-    from pytest_kspec.publish.targets import FORMATS, split
+def _printed(args: argparse.Namespace) -> tuple[Target, ...]:
+    """The report that goes to standard output in place of the terminal's, if there is one. Raises UsageError."""
+    from pytest_kspec.reports.writer import STDOUT, parse_targets
 
-    in_clusters, texts = split(args.report, "--report")
-    if args.output != "text":
-        if args.quiet:
-            raise UsageError(
-                f"this prints text, not {args.output}.", where="-q", fix="Leave one of them out."
-            )
-        texts.append(f"{args.output}:-")
-    return read_targets(texts, "--report", FORMATS), in_clusters
+    if args.output != "text" and args.quiet:
+        raise UsageError(f"this prints text, not {args.output}.", where="-q", fix="Leave one of them out.")
+    named = [text for text in args.report if text.endswith(f":{STDOUT}")]
+    return parse_targets(
+        [*named, *([f"{args.output}:-"] if args.output != "text" else [])], option="--report"
+    )
 
 
-def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
+def _check_publication(args: argparse.Namespace) -> None:
+    """Raises UsageError before anything runs, with the names of this command's options."""
+    from pytest_kspec.publish.sinks import read_publication
+
+    read_publication(
+        args.report,
+        kubeconfig=args.kubeconfig,
+        store=args.store,
+        store_reports=args.store_reports,
+        option="--report",
+        store_option="--store",
+    )
+
+
+def _pytest_arguments(args: argparse.Namespace, specs: list[str], printed: tuple[Target, ...]) -> list[str]:
+    """What the session is asked: it publishes all but what this command prints."""
     words: list[str] = []
+    texts = {str(target) for target in printed}
     for option, values in (
         ("spec", specs),
         ("cluster", args.cluster),
@@ -175,6 +186,9 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
         ("check-timeout", [args.check_timeout] if args.check_timeout else []),
         ("baseline", [args.baseline] if args.baseline else []),
         ("run-by", [args.run_by] if args.run_by is not None else []),
+        ("report", [text for text in args.report if text not in texts]),
+        ("store", [args.store] if args.store else []),
+        ("store-reports", [args.store_reports] if args.store_reports else []),
     ):
         words += [f"--kspec-{option}={value}" for value in values]
     if args.allow_empty:
@@ -186,54 +200,22 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str]) -> list[str]:
     return words
 
 
-def _report(
-    result: ScanResult,
-    targets: tuple[Target, ...],
-    in_clusters: tuple[ClusterTarget, ...],
-    args: argparse.Namespace,
-) -> list[str]:
-    """Write every report, and the terminal's unless another one goes there. Returns what went wrong."""
-    written, problems = write_all(result, targets)
-    if in_clusters:
-        from pytest_kspec.publish import customresources as clusterreports
+def _print(outcome: Outcome, printed: tuple[Target, ...], args: argparse.Namespace) -> list[str]:
+    """The report of the terminal and what was published, or the report that was asked for. Returns what went wrong."""
+    assert outcome.result is not None
+    if printed:
+        from pytest_kspec.publish.sinks import Publication
 
-        done, failed = clusterreports.write(result, in_clusters, targets, args.kubeconfig)
-        written += done
-        problems += [line.replace("--kspec-", "--") for line in failed]
-    if not any(target.path == "-" for target in targets):
-        try:
-            show(result, brief=args.quiet)
-            for text in written:
-                say(text)
-        except KspecError as error:
-            problems.append(str(error))
-    return problems
-
-
-def _check_store(args: argparse.Namespace) -> None:
-    if args.store_reports and not args.store:
-        raise UsageError(
-            "full reports can only be kept together with a store.",
-            where="--store-reports",
-            fix="Add --store.",
-        )
-    if args.store:
-        from pytest_kspec.publish.store import check_store
-
-        check_store(args.store, args.store_reports, option="--store")
-
-
-def _keep(result: ScanResult, args: argparse.Namespace) -> list[str]:
-    """Put the result into the store. Returns what went wrong."""
-    if not args.store:
-        return []
-    from pytest_kspec.publish.store import keep
-
+        for line in outcome.published:
+            if line.startswith("stored as "):
+                note(line)
+        return Publication(printed).publish(outcome.result).problems
     try:
-        line = keep(result, args.store, args.store_reports, option="--store")
+        show(outcome.result, brief=args.quiet)
+        for line in outcome.published:
+            say(line)
     except KspecError as error:
         return [str(error)]
-    (say if args.output == "text" else note)(line)
     return []
 
 

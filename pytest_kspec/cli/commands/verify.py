@@ -56,12 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify, then replay."""
     import tempfile
+    from contextlib import nullcontext
 
     from pytest_kspec.cli.replay import replay
     from pytest_kspec.evidence import document
     from pytest_kspec.evidence.manifest import RESULT
     from pytest_kspec.evidence.signature import key_id, load_public, verify
     from pytest_kspec.evidence.unpack import unpack
+    from pytest_kspec.extend.registry import ours_only
 
     key = load_public(args.key)
     signature = _read(args.signature or f"{args.bundle}.sig")
@@ -77,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         if args.no_replay:
             say("replay: skipped (--no-replay); the result itself was not verified")
             return 0
-        return replay(manifest, result, folder, args.bundle, run_checks=args.run_checks)
+        with nullcontext() if args.run_checks else ours_only():
+            return replay(manifest, result, folder, args.bundle, run_checks=args.run_checks)
 
 
 def _wanted(args: argparse.Namespace) -> _Wanted:

@@ -16,16 +16,18 @@ import msgspec
 
 from pytest_kspec.cluster.api.discovery import discover
 from pytest_kspec.cluster.api.http import JSON, Answer, Connection
+from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.limits import Limits, default_limits
 from pytest_kspec.cluster.objects import redact, refusals
 from pytest_kspec.cluster.objects.answers import Buffer, ListHead, Wrong, check_list, check_object, split_list
 from pytest_kspec.cluster.objects.decode import BROKEN_JSON
 from pytest_kspec.cluster.objects.redact import METADATA_ONLY
 from pytest_kspec.cluster.sources.source import Pages
-from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable
+from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable, UsageError
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
 _NAMESPACE = ResourceType("", "v1", "Namespace", "namespaces", False)
+IN_CLUSTER = "in-cluster"
 _KUBE_SYSTEM = "kube-system"
 _DEFINITION = ResourceType(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False
@@ -222,3 +224,14 @@ class LiveSource:
         return SourceUnavailable(
             f"cannot list {resource_type.resource}: HTTP {answer.status}{detail}.", where=self.name
         )
+
+
+def open_context(name: str, *, kubeconfig: str | None = None) -> LiveSource:
+    """A context of the kubeconfig; "in-cluster", where none is called so, is the cluster that this process runs in.
+
+    Raises UsageError where there is no such context.
+    """
+    known = name in read_kubeconfig(kubeconfig).contexts
+    if not known and name != IN_CLUSTER:
+        raise UsageError(f"'{name}' is not a kubeconfig context.", where=f"context:{name}")
+    return LiveSource(name, kubeconfig=kubeconfig, in_cluster=not known)

@@ -466,3 +466,8 @@ def _without_bom(raw: Buffer) -> Buffer:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def open_manifests(path: str, *, kubeconfig: str | None = None) -> ManifestSource:
+    """A file or folder, or "-" for standard input."""
+    return ManifestSource(path)

@@ -12,6 +12,7 @@ from pytest_kspec.cluster.api.kubeconfig import kubeconfig_paths, read_kubeconfi
 from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, UsageError
+from pytest_kspec.extend.places import SOURCES
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
@@ -21,16 +22,15 @@ def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
     """The source that `ref` names. Raises UsageError where it names nothing.
 
     ref: "-" (manifests on standard input), a path (snapshot folder or archive, manifests), a kubeconfig
-         context,
-         or "in-cluster". A context wins over a path of the same name unless the path is written with a `/`.
+         context, or "in-cluster". A context wins over a path of the same name unless the path is written with a `/`.
+         NAME:REST says which source it is: `manifests:PATH`, `snapshot:PATH`, `context:NAME`, or one of an installed
+         package. A context or a path that is so named wins.
     """
     if ref == "-":
-        from pytest_kspec.cluster.sources.manifests import ManifestSource
-
-        return ManifestSource(ref)
+        return _open("manifests", ref, ref, kubeconfig)
     written_as_path = os.sep in ref or ref in (".", "..")
     if written_as_path and os.path.exists(ref):
-        return _open_path(ref)
+        return _open(_kind_of(ref), ref, ref, kubeconfig)
     try:
         known = read_kubeconfig(kubeconfig).contexts
     except KspecError as error:
@@ -41,12 +41,42 @@ def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
             error.what, where=error.where, fix=" ".join(filter(None, (error.fix, fix)))
         ) from error
     if ref in known or ref == IN_CLUSTER:
-        from pytest_kspec.cluster.sources.live import LiveSource
-
-        return LiveSource(ref, kubeconfig=kubeconfig, in_cluster=ref not in known)
+        return _open("context", ref, ref, kubeconfig)
     if os.path.exists(ref):
-        return _open_path(ref)
+        return _open(_kind_of(ref), ref, ref, kubeconfig)
+    name, colon, rest = ref.partition(":")
+    if colon and rest and SOURCES.find(name) is not None:
+        return _open(name, rest, ref, kubeconfig)
     raise _unknown(ref, known, kubeconfig)
+
+
+def _open(name: str, rest: str, ref: str, kubeconfig: str | None) -> Source:
+    """The source of an entry, checked: what a package gives is what the rest of the program reads."""
+    entry = SOURCES.find(name)
+    make = SOURCES.load(name)
+    assert entry is not None
+    try:
+        source = make(rest, kubeconfig=kubeconfig)
+    except KspecError:
+        raise
+    except Exception as error:
+        if not entry.package:
+            raise
+        raise SOURCES.broken(entry, f"{type(error).__name__}: {error}") from error
+    if entry.package:
+        missing = [part for part in _PARTS if not hasattr(source, part)]
+        if missing:
+            raise SOURCES.broken(entry, f"a {type(source).__name__} has no {', '.join(missing)}")
+        if source.kind not in _KINDS or not isinstance(source.name, str) or not source.name:
+            raise SOURCES.broken(entry, f"its kind must be one of {', '.join(_KINDS)}, its name a text")
+        # What the user wrote finds it again, in every process of a run.
+        source.ref = ref
+    made: Source = source
+    return made
+
+
+_PARTS = ("name", "kind", "info", "types", "pages", "close")
+_KINDS = ("live", "snapshot", "manifests")
 
 
 def contexts(kubeconfig: str | None = None) -> Sequence[str]:
@@ -73,23 +103,11 @@ def default_ref(kubeconfig: str | None = None) -> str:
     )
 
 
-def _open_path(path: str) -> Source:
+def _kind_of(path: str) -> str:
+    """Which source reads a path."""
     if os.path.isdir(path):
-        if os.path.exists(os.path.join(path, INDEX)):
-            from pytest_kspec.cluster.sources.snapshot import SnapshotSource
-
-            return SnapshotSource(path)
-    elif path.endswith(ARCHIVES):
-        from pytest_kspec.cluster.sources.snapshot import SnapshotSource
-
-        return SnapshotSource(path)
-    elif os.path.basename(path) == INDEX:
-        from pytest_kspec.cluster.sources.snapshot import SnapshotSource
-
-        return SnapshotSource(os.path.dirname(path) or ".")
-    from pytest_kspec.cluster.sources.manifests import ManifestSource
-
-    return ManifestSource(path)
+        return "snapshot" if os.path.exists(os.path.join(path, INDEX)) else "manifests"
+    return "snapshot" if path.endswith(ARCHIVES) or os.path.basename(path) == INDEX else "manifests"
 
 
 def _unknown(ref: str, known: Collection[str], kubeconfig: str | None) -> UsageError:

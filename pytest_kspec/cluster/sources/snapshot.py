@@ -7,6 +7,7 @@ What a live scan was refused, a replay is refused too: the errors are recorded w
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,3 +128,8 @@ class SnapshotSource:
     def close(self) -> None:
         """Let go of what was read."""
         self._store.close()
+
+
+def open_snapshot(path: str, *, kubeconfig: str | None = None) -> SnapshotSource:
+    """A folder, an archive, or the `snapshot.json` in a folder."""
+    return SnapshotSource(os.path.dirname(path) or "." if os.path.basename(path) == INDEX else path)

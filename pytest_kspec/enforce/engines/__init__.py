@@ -1,6 +1,7 @@
 """Engines: from a plan to the manifests that one kind of admission control understands. One file an engine.
 
-A module of an engine has what `Engine` says. To add one: a file here, and a line in `ENGINES`.
+A module of an engine has what `Engine` says. To add one: a file here, and a line in `ENGINES` and in
+`extend/places`; or an installed package (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan, NotEnforceable
+from pytest_kspec.extend.places import ENGINES as PLACE
 from pytest_kspec.spec.activation import is_active, next_change
 from pytest_kspec.spec.operations import NamespaceScope
 
@@ -113,6 +114,12 @@ class Engine(Protocol):
         ...
 
 
+def engines() -> dict[str, str]:
+    """Name → what it is: ours, and those of installed packages."""
+    installed = {entry.name: f"of the package {entry.package}" for entry in PLACE.installed()}
+    return dict(sorted((ENGINES | installed).items()))
+
+
 def engine(name: str) -> Engine:
-    """The engine of this name, one of `ENGINES`."""
-    return cast("Engine", import_module(f"pytest_kspec.enforce.engines.{name}"))
+    """The engine of this name, one of `engines`. Raises UsageError."""
+    return cast("Engine", PLACE.load(name))

@@ -1,0 +1,101 @@
+"""Where something can be added: each kind with what is built in, which is found the same way as what is installed.
+
+What each of them is given and returns stands in docs/extending.md.
+"""
+
+from __future__ import annotations
+
+from pytest_kspec.extend.registry import Registry
+
+SOURCES = Registry(
+    "kspec.sources",
+    "source",
+    {
+        "context": "pytest_kspec.cluster.sources.live:open_context",
+        "manifests": "pytest_kspec.cluster.sources.manifests:open_manifests",
+        "snapshot": "pytest_kspec.cluster.sources.snapshot:open_snapshot",
+    },
+)
+"""`--cluster NAME:REST`: a function of REST and `kubeconfig=` that returns a `Source`."""
+
+REPORTS = Registry(
+    "kspec.reports",
+    "report format",
+    {
+        "csv": "pytest_kspec.reports.csv:render",
+        "html": "pytest_kspec.reports.html.page:render",
+        "json": "pytest_kspec.reports.json:render",
+        "junit": "pytest_kspec.reports.junit:render",
+        "markdown": "pytest_kspec.reports.markdown:render",
+        "oscal": "pytest_kspec.reports.oscal.document:render",
+        "pdf": "pytest_kspec.reports.pdf.document:render",
+        "pdf-full": "pytest_kspec.reports.pdf.full:render",
+        "sarif": "pytest_kspec.reports.sarif.document:render",
+    },
+)
+"""`--report NAME:FILE`: a function of a `ScanResult`, in canonical order, that returns the whole file."""
+
+CHECKS = Registry("kspec.checks", "package of checks", {"built-in": "builtin_checks"})
+"""Modules of checks, or packages with such modules (`test_*.py`)."""
+
+FRAMEWORKS = Registry(
+    "kspec.frameworks", "framework", {"built-in": "pytest_kspec.frameworks.catalogue:built_in"}
+)
+"""A function without arguments that returns the text of a catalogue in YAML; ours, which are compiled, all of them."""
+
+ENGINES = Registry(
+    "kspec.engines",
+    "enforcement engine",
+    {
+        "kyverno": "pytest_kspec.enforce.engines.kyverno",
+        "vap": "pytest_kspec.enforce.engines.vap",
+        "webhook": "pytest_kspec.enforce.engines.webhook",
+    },
+)
+"""`kspec enforce --engine NAME`: a module, or an object, with what `enforce.engines.Engine` says."""
+
+COMMANDS = Registry(
+    "kspec.commands",
+    "command",
+    {
+        name: f"pytest_kspec.cli.commands.{name}"
+        for name in (
+            *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
+            *("webhook", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
+            "completion",
+        )
+    },
+)
+"""`kspec NAME`: a module, or an object, with DESCRIPTION, EXAMPLES, add_arguments(parser) and run(args)."""
+
+SINKS = Registry(
+    "kspec.sinks",
+    "sink",
+    {
+        "cr": "pytest_kspec.publish.customresources:ComplianceReports",
+        "policyreport": "pytest_kspec.publish.customresources:PolicyReports",
+        "store": "pytest_kspec.publish.store:Store",
+    },
+)
+"""`--report NAME:ADDRESS`: a function of ADDRESS and `kubeconfig=` that returns what `publish.sinks.Sink` says."""
+
+CEL = Registry(
+    "kspec.cel",
+    "rule with a CEL form",
+    {
+        "FieldRule": "pytest_kspec.enforce.cel.podrules:field_rule",
+        "RequiredItem": "pytest_kspec.enforce.cel.podrules:required_item",
+        "AnnotationRule": "pytest_kspec.enforce.cel.podrules:annotation_rule",
+        "VolumeTypes": "pytest_kspec.enforce.cel.podrules:volume_types",
+        "ImageRule": "pytest_kspec.enforce.cel.images:image_rule",
+        "RequiredField": "pytest_kspec.enforce.cel.fields:field_demand",
+        "ForbiddenField": "pytest_kspec.enforce.cel.fields:field_demand",
+        "CustomRule": "pytest_kspec.enforce.cel.rules:custom_rule",
+        "AllOf": "pytest_kspec.enforce.cel.rules:all_rules",
+        "PortRule": "pytest_kspec.enforce.cel.rules:ports",
+        "ServiceTypes": "pytest_kspec.enforce.cel.rules:types_of_services",
+    },
+)
+"""Class of a rule (ours by its name, others as "module.Class") → a function of a rule and of where it is judged."""
+
+ALL = (SOURCES, REPORTS, CHECKS, FRAMEWORKS, ENGINES, COMMANDS, SINKS, CEL)
