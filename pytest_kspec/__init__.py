@@ -1,4 +1,5 @@
-"""Compliance as tests for Kubernetes. These are the public names for check authors; everything else is internal.
+"""Compliance as tests for Kubernetes. These are the public names for authors of checks and of
+packages that add to kspec; everything else is internal.
 
 This module is imported in every pytest run of an environment that has the plugin: a name is imported when it is used.
 `_NAMES` is the one list of them. Type checkers and editors read `__init__.pyi`, which `make docs` writes from it. The
@@ -22,6 +23,8 @@ _NAMES = {
         "Services",
         "Workloads",
     ),
+    "cluster.sources.memory": ("MemorySource",),
+    "cluster.sources.source": ("Pages", "Source"),
     "errors": (
         "AccessDenied",
         "KspecError",
@@ -45,10 +48,12 @@ _NAMES = {
     "kube.patterns": ("Pattern",),
     "kube.reference": ("ResourceRef",),
     "kube.resources": (
+        "ClusterInfo",
         "Container",
         "PodShape",
         "Resource",
         "Resources",
+        "ResourceType",
         "Workload",
         "unknown_labels",
     ),
@@ -56,7 +61,10 @@ _NAMES = {
         "Bound",
         "Version",
     ),
+    "publish.sinks": ("Published",),
     "results.exemptions": ("Exemptions",),
+    "results.finding": ("Finding",),
+    "results.result": ("CheckResult", "ClusterResult", "ScanResult"),
     "results.verdict": (
         "Severity",
         "Verdict",
@@ -108,7 +116,7 @@ _NAMES = {
     "spec.scope": ("RESERVED_NAMESPACES",),
     "spec.sections": ("ClusterSpecification",),
 }
-"""Module → what it gives to authors of checks."""
+"""Module → what it gives to authors of checks and packages."""
 
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -35,7 +35,9 @@ REPORTS = Registry(
 )
 """`--report NAME:FILE`: a function of a `ScanResult`, in canonical order, that returns the whole file."""
 
-CHECKS = Registry("kspec.checks", "package of checks", {"built-in": "builtin_checks"})
+CHECKS = Registry(
+    "kspec.checks", "package of checks", {"built-in": "pytest_kspec.plan.catalog:builtin_package"}
+)
 """Modules of checks, or packages with such modules (`test_*.py`)."""
 
 FRAMEWORKS = Registry(

@@ -102,17 +102,16 @@ def _installed() -> Iterator[Entry]:
         yield from found
 
 
+def builtin_package() -> ModuleType:
+    """The built-in checks: in the wheel they lie inside the package, in a checkout beside it."""
+    inside = Path(pytest_kspec.__file__).parent / "builtin_checks"
+    return importlib.import_module("pytest_kspec.builtin_checks" if inside.is_dir() else "builtin_checks")
+
+
 def _builtin() -> Iterator[Entry]:
-    # In the wheel the checks lie inside the package, in a checkout beside it.
-    home = Path(pytest_kspec.__file__).parent
-    inside = home / "builtin_checks"
-    folder, package = (
-        (inside, "pytest_kspec.builtin_checks")
-        if inside.is_dir()
-        else (home.parent / "builtin_checks", "builtin_checks")
-    )
-    for path in sorted(folder.glob("*/test_*.py")):
-        name = f"{package}.{path.parent.name}.{path.stem}"
+    package: ModuleType = CHECKS.load("built-in")()
+    for path in sorted(path for folder in package.__path__ for path in Path(folder).glob("*/test_*.py")):
+        name = f"{package.__name__}.{path.parent.name}.{path.stem}"
         for entry in _checks_of(importlib.import_module(name), builtin=True):
             yield replace(entry, check=replace(entry.check, controls=controls_of(refs_to(entry.check.id))))
 

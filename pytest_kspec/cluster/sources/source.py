@@ -34,11 +34,19 @@ class Source(Protocol):
     """
 
     @property
-    def ref(self) -> str: ...
+    def ref(self) -> str:
+        """What the user wrote."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the cluster."""
+        ...
+
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """`live`, `snapshot` or `manifests`."""
+        ...
 
     def info(self) -> ClusterInfo:
         """Name, source kind, API server version, UID of kube-system. Raises SourceError."""
