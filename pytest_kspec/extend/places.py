@@ -81,23 +81,4 @@ SINKS = Registry(
 )
 """`--report NAME:ADDRESS`: a function of ADDRESS and `kubeconfig=` that returns what `publish.sinks.Sink` says."""
 
-CEL = Registry(
-    "kspec.cel",
-    "rule with a CEL form",
-    {
-        "FieldRule": "pytest_kspec.enforce.cel.podrules:field_rule",
-        "RequiredItem": "pytest_kspec.enforce.cel.podrules:required_item",
-        "AnnotationRule": "pytest_kspec.enforce.cel.podrules:annotation_rule",
-        "VolumeTypes": "pytest_kspec.enforce.cel.podrules:volume_types",
-        "ImageRule": "pytest_kspec.enforce.cel.images:image_rule",
-        "RequiredField": "pytest_kspec.enforce.cel.fields:field_demand",
-        "ForbiddenField": "pytest_kspec.enforce.cel.fields:field_demand",
-        "CustomRule": "pytest_kspec.enforce.cel.rules:custom_rule",
-        "AllOf": "pytest_kspec.enforce.cel.rules:all_rules",
-        "PortRule": "pytest_kspec.enforce.cel.rules:ports",
-        "ServiceTypes": "pytest_kspec.enforce.cel.rules:types_of_services",
-    },
-)
-"""Class of a rule (ours by its name, others as "module.Class") → a function of a rule and of where it is judged."""
-
-ALL = (SOURCES, REPORTS, CHECKS, FRAMEWORKS, ENGINES, COMMANDS, SINKS, CEL)
+ALL = (SOURCES, REPORTS, CHECKS, FRAMEWORKS, ENGINES, COMMANDS, SINKS)

@@ -13,9 +13,6 @@ from _pytest.pytester import Pytester
 import pytest_kspec
 from pytest_kspec.cli.main import COMMANDS, main
 from pytest_kspec.cluster.sources.open import open_source
-from pytest_kspec.enforce.cel.places import PODS, Judging
-from pytest_kspec.enforce.cel.rules import problems
-from pytest_kspec.enforce.cel.text import NotExpressible
 from pytest_kspec.enforce.engines import ENGINES, engine, engines
 from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.extend import hookspecs, places
@@ -230,20 +227,6 @@ def test_an_engine_and_a_framework(site: Site) -> None:
     with ours_only():
         assert "acme-1" not in catalogues()
         assert "acme-1" not in {ref[0] for ref in refs_to("network.defaultDeny")}
-
-
-def test_a_rule_with_its_cel(site: Site) -> None:
-    code = (
-        "class Few:\n    reason = 'many containers'\n    def evaluate(self, pod):\n        return []\n"
-        "class Mute(Few):\n    pass\n"
-        "def few(rule, judging):\n    return f\"size({judging.base}.spec.containers) > 3 ? ['many'] : []\"\n"
-    )
-    site.add("acme-kspec", code, "kspec.cel: acme_kspec.Few = acme_kspec:few")
-    import acme_kspec  # type: ignore[import-not-found]  # made above
-
-    assert "size(" in problems(acme_kspec.Few(), Judging(PODS))
-    with pytest.raises(NotExpressible, match="Mute has no CEL form"):
-        problems(acme_kspec.Mute(), Judging(PODS))
 
 
 CHECK = '''
