@@ -83,13 +83,13 @@ def import_checks(config: pytest.Config, path: Path, named: Path) -> ModuleType:
     """
     if config.getoption("kspec_no_checks"):
         raise CheckError("this is code, and nothing may run here.", where=str(path))
-    _rewrite_from_here(config)
+    rewrite_from_here(config)
     if path != named:
         _load_conftests(config, path, named)
     return import_file(path, named, lambda file: _rewrite_test(file, config)[1])
 
 
-def _rewrite_from_here(config: pytest.Config) -> None:
+def rewrite_from_here(config: pytest.Config) -> None:
     """Also in modules that a conftest.py registers for it. Not from the start (`--assert=plain`): at each of some
     hundred imports the hook asks whether it is a test, and before, pytest reads which files installed plugins have.
     """

@@ -26,8 +26,7 @@ def start(config: pytest.Config) -> None:
     try:
         options = read_options(config)
         resources = _resources(config, options)
-        for entry in CHECKS.installed():
-            config.pluginmanager.rewrite_hook.mark_rewrite(entry.module)
+        _rewrite_installed(config)
         run = runs.make_run(
             options, config.rootpath, lambda path, named: _import(config, path, named), resources
         )
@@ -62,6 +61,14 @@ def start(config: pytest.Config) -> None:
 
         config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
     _add_arguments(config, run)
+
+
+def _rewrite_installed(config: pytest.Config) -> None:
+    """Assertions in checks of installed packages say what they compared, as in other checks."""
+    for entry in CHECKS.installed():
+        if _is_apart(config):
+            apart.rewrite_from_here(config)
+        config.pluginmanager.rewrite_hook.mark_rewrite(entry.module)
 
 
 def _resources(config: pytest.Config, options: Options) -> Path | None:
