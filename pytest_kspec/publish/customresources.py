@@ -127,8 +127,8 @@ def _compliance(
         made["status"]["reportURL"] = result.run_by
     status = made.pop("status")
     place = (compliancereport.API_VERSION, compliancereport.KIND)
-    selector = ",".join(f"{key}={value}" for key, value in sorted(compliancereport.labels(cluster).items()))
-    known = sorted(writer.list(*place, namespace=namespace, label_selector=selector), key=_age)
+    listed = writer.list(*place, namespace=namespace, label_selector=compliancereport.selector(cluster))
+    known = sorted((one for one in listed if compliancereport.is_of(one, cluster)), key=_age)
     newest = known[-1] if known else None
     if newest is not None and compliancereport.same(newest, made):
         name, text = newest["metadata"]["name"], "unchanged"
@@ -170,7 +170,7 @@ def _policy(writer: Writer, cluster: ClusterResult) -> str:
     }
     for one in reports:
         writer.apply(one)
-    selector = ",".join(f"{key}={value}" for key, value in sorted(policyreport.labels(cluster).items()))
+    selector = policyreport.selector(cluster)
     for kind in (api.cluster, api.namespaced):
         for old in writer.list(api.api_version, kind, label_selector=selector):
             place = old["metadata"].get("namespace", "")

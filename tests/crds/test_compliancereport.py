@@ -14,8 +14,7 @@ from pytest_kspec.crds.objects.compliancereport import build, same
 from pytest_kspec.crds.objects.names import label_value, object_name
 from pytest_kspec.errors import UsageError
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.publish import customresources as clusterreports
-from pytest_kspec.publish.targets import ClusterTarget, split
+from pytest_kspec.publish.sinks import read_publication
 from pytest_kspec.reports.writer import Target
 from pytest_kspec.results.finding import AppliedExemption, Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
@@ -203,16 +202,15 @@ def test_names_of_contexts() -> None:
 )
 def test_what_cannot_be_meant(text: str, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        split([text])
+        read_publication([text])
     with pytest.raises(UsageError, match="given twice"):
-        split(["cr", "cr:other"])
+        read_publication(["cr", "cr:other"])
 
 
 def test_what_is_no_cluster_report_is_left() -> None:
-    assert split(["json:a", "cr:team", "policyreport"]) == (
-        (ClusterTarget("cr", "team"), ClusterTarget("policyreport", "")),
-        ["json:a"],
-    )
+    made = read_publication(["json:a", "cr:team", "policyreport"])
+    assert [one.entry.name for one in made.sinks] == ["cr", "policyreport"]
+    assert [str(file) for file in made.files] == ["json:a"]
 
 
 # -- on a real API server ----------------------------------------------------------------------------------
@@ -240,10 +238,10 @@ def namespace(cluster: Cluster) -> Any:
 def put(
     cluster: Cluster, result: ScanResult, namespace: str, kind: str = "cr"
 ) -> tuple[list[str], list[str]]:
-    kubeconfig = str(cluster.plane.kubeconfig())
-    return clusterreports.write(
-        result, [ClusterTarget(kind, namespace)], [Target("json", "scan.json")], kubeconfig
-    )
+    named = f"{kind}:{namespace}" if namespace else kind
+    ((_, sink),) = read_publication([named], kubeconfig=str(cluster.plane.kubeconfig())).sinks
+    published = sink.publish(result, [Target("json", "scan.json")])
+    return published.done, published.problems
 
 
 def test_it_is_written_with_its_status_and_only_if_something_changed(
@@ -286,6 +284,25 @@ def test_the_newest_are_kept(cluster: Cluster, namespace: str) -> None:
     assert len(names) == KEEP + 1
     assert names[0] == "prod-eu-baseline-20261201-000300"
     assert names[-1] == "prod-eu-other-20261125-120000"
+
+
+def test_a_cluster_is_its_uid(cluster: Cluster, namespace: str) -> None:
+    """One that was renamed goes on with its reports; another one of the same name has reports of its own."""
+
+    def result(uid: str, name: str, day: int) -> ScanResult:
+        found = scan_result(cluster, check(0), at=f"2026-12-{day:02}T00:00:00Z")
+        return replace(found, clusters=(replace(found.clusters[0], uid=uid, name=name),))
+
+    for day in range(1, KEEP + 1):
+        put(cluster, result("u-1", f"prod-{day % 2}", day), namespace)
+    assert len(written(cluster, namespace)) == KEEP
+    put(cluster, result("u-2", "prod-1", 31), namespace)
+    assert len(written(cluster, namespace)) == KEEP + 1
+    put(cluster, result("u-1", "prod-new", 31), namespace)
+    names = sorted(one["metadata"]["name"] for one in written(cluster, namespace))
+    assert len(names) == KEEP + 1
+    assert "prod-1-baseline-20261201-000000" not in names  # the oldest of u-1
+    assert {"prod-1-baseline-20261231-000000", "prod-new-baseline-20261231-000000"} <= set(names)
 
 
 def test_a_large_one_is_accepted(cluster: Cluster, namespace: str) -> None:

@@ -48,6 +48,23 @@ def labels(cluster: ClusterResult) -> dict[str, str]:
     }
 
 
+def selector(cluster: ClusterResult) -> str:
+    """The label selector of all reports of one specification, of any cluster and of any name that it had."""
+    return ",".join(
+        f"{key}={value}" for key, value in sorted(labels(cluster).items()) if key != LABEL_CLUSTER
+    )
+
+
+def is_of(report: dict[str, Any], cluster: ClusterResult) -> bool:
+    """Whether a report is of this cluster: by its UID; by its name only where one of the two has no UID."""
+    spec = report.get("spec")
+    uid = spec.get("clusterUID") if isinstance(spec, dict) else ""
+    if uid and cluster.uid:
+        return bool(uid == cluster.uid)
+    known = report["metadata"].get("labels") or {}
+    return bool(known.get(LABEL_CLUSTER) == label_value(cluster.name))
+
+
 def build(
     cluster: ClusterResult,
     finished_at: str,

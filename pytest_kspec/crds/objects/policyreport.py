@@ -63,6 +63,13 @@ def labels(cluster: ClusterResult) -> dict[str, str]:
     }
 
 
+def selector(cluster: ClusterResult) -> str:
+    """The label selector of these reports in a cluster, whatever it was called when they were written."""
+    return ",".join(
+        f"{key}={value}" for key, value in sorted(labels(cluster).items()) if key != LABEL_CLUSTER
+    )
+
+
 def build(cluster: ClusterResult, api: Api) -> list[dict[str, Any]]:
     """The cluster-wide report, then one for each namespace with a finding, by name."""
     checks = sorted(cluster.checks, key=check_key)
