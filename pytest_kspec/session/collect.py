@@ -60,6 +60,7 @@ class ClusterNode(pytest.Collector):
                     name="",
                     nodeid=self.id,
                     module=module,
+                    builtin=planned.entry.builtin,
                 )
                 if not planned.entry.builtin:
                     self._add_fixtures(scope)
@@ -75,9 +76,24 @@ class ClusterNode(pytest.Collector):
 class CheckModule(pytest.Module):
     """A module of checks below a cluster, with the cluster's node id: modules do not show in ids of items."""
 
-    def __init__(self, *, module: ModuleType, **kwargs: Any) -> None:
+    def __init__(self, *, module: ModuleType, builtin: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._module = module
+        self.builtin = builtin
+
+    @property
+    def ihook(self) -> Any:
+        """Whose conftest.py hears of it: of the user's checks, those of its folders.
+
+        A built-in check is in no folder of the project's. It runs for a specification, so those of the specification's
+        folders hear of it, as of any test there; of one outside of the root folder, those of the root folder.
+        """
+        if not self.builtin:
+            return super().ihook
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        root = self.config.rootpath
+        return self.session.gethookproxy(cluster.path if cluster.path.is_relative_to(root) else root)
 
     def _getobj(self) -> ModuleType:
         return self._module
@@ -89,6 +105,13 @@ class ComplianceItem(pytest.Function):
     planned: Planned
     context: CheckContext | None = None
     wire: dict[str, Any] | None = None
+
+    @property
+    def ihook(self) -> Any:
+        """As of its module."""
+        module = self.getparent(CheckModule)
+        assert module is not None
+        return module.ihook
 
     @property
     def target(self) -> Target:
