@@ -69,6 +69,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     remediation=_FIX,
     requirements=count_requirement,
     cluster_wide=True,
+    reads=("kyverno.io/*", "policies.kyverno.io/*"),
 )
 def test_policy_count(
     requirement: Requirement, resources: ResourceLister, cluster: Cluster, findings: Findings
@@ -98,6 +99,7 @@ def test_policy_count(
     remediation=_FIX,
     requirements=requirements,
     cluster_wide=True,
+    reads=("kyverno.io/*", "policies.kyverno.io/*"),
 )
 def test_required_policies(
     requirement: Requirement, resources: ResourceLister, cluster: Cluster, findings: Findings

@@ -49,6 +49,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
     requirements=requirements,
     cluster_wide=True,
+    reads=(f"{GROUP}/*",),
 )
 def test_required(requirement: Requirement, resources: ResourceLister, findings: Findings) -> None:
     """A rule that nothing enforces at admission holds until the next deployment."""

@@ -31,6 +31,7 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
     requirements=asked,
     cluster_wide=True,
+    reads=(),
 )
 def test_kubelet_skew(cluster: Cluster, nodes: Nodes, findings: Findings) -> None:
     """Outside the skew nobody has tested the two with each other; pods may start wrongly or not at all."""

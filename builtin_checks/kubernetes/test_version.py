@@ -32,6 +32,7 @@ def range_asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
     requirements=range_asked,
     cluster_wide=True,
+    reads=(),
 )
 def test_version(cluster: Cluster, requirement: Requirement, findings: Findings) -> None:
     """Old versions get no security fixes; untested new ones may have dropped APIs that workloads use."""
@@ -52,6 +53,7 @@ def test_version(cluster: Cluster, requirement: Requirement, findings: Findings)
     remediation="Upgrade the control plane to a version that is not excluded.",
     key="kubernetes.excludedVersions",
     cluster_wide=True,
+    reads=(),
 )
 def test_excluded_versions(cluster: Cluster, requirement: Requirement, findings: Findings) -> None:
     """A version is excluded because it has a known defect."""

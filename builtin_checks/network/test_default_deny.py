@@ -42,6 +42,7 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     remediation="Create a NetworkPolicy with podSelector {}, policyTypes [Ingress, Egress] and no rules, "
     "allow what is needed by further policies, and remove policies that allow everything to all pods.",
     key="network.defaultDeny",
+    judges="namespace",
 )
 def test_default_deny(namespaces: Namespaces, network_policies: NetworkPolicies, findings: Findings) -> None:
     """Without a default deny a pod that is taken over reaches every other pod, and the outside."""

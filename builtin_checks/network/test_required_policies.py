@@ -42,6 +42,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="medium",
     remediation="Create the NetworkPolicy in the namespace, or restrict the entry with `namespaces`.",
     requirements=requirements,
+    reads=("Namespace",),
 )
 def test_required_policies(
     requirement: Requirement,

@@ -65,6 +65,7 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     remediation="Set --audit-policy-file, --audit-log-path and --audit-log-maxage of every kube-apiserver.",
     requirements=asked,
     cluster_wide=True,
+    reads=(),
 )
 def test_audit_log(cluster: Cluster, pods: Pods, requirement: Requirement, findings: Findings) -> None:
     """Without it nobody can say afterwards who read a secret or changed a role."""

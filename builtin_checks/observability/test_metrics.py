@@ -61,6 +61,7 @@ class Found(NamedTuple):
     remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
     key="observability.metrics.required",
     cluster_wide=True,
+    reads=("apiregistration.k8s.io/APIService", "Pod", "Service"),
 )
 def test_metrics(cluster: Cluster, spec: ClusterSpecification, findings: Findings) -> None:
     """Without metrics nobody sees a workload that runs wild, and autoscaling does not work."""

@@ -112,6 +112,7 @@ def check_labels(
     severity="high",
     remediation=REMEDIATION,
     key="podSecurity.enforce",
+    judges="object",
 )
 def test_enforce(
     namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
@@ -126,6 +127,7 @@ def test_enforce(
     severity="medium",
     remediation=REMEDIATION,
     key="podSecurity.audit",
+    judges="object",
 )
 def test_audit(
     namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
@@ -140,6 +142,7 @@ def test_audit(
     severity="low",
     remediation=REMEDIATION,
     key="podSecurity.warn",
+    judges="object",
 )
 def test_warn(
     namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings

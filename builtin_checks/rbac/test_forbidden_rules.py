@@ -58,6 +58,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     remediation="Remove the subject from the binding, bind it to a role that grants only what it needs, "
     "or exempt the binding with a reason and an end date.",
     requirements=requirements,
+    reads=(),
 )
 def test_forbidden_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
     """Whoever holds such access can read every secret, or grant itself anything: the cluster is theirs."""

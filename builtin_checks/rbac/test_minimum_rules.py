@@ -47,6 +47,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="medium",
     remediation="Create a Role or ClusterRole with these verbs and bind it to those who need it.",
     requirements=requirements,
+    reads=(),
 )
 def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
     """Where nobody may do the daily work with a role of its own, it is done as cluster-admin."""

@@ -82,6 +82,7 @@ class Running(NamedTuple):
     severity="high",
     remediation="Sign the image (cosign sign --key …), or name its signers in workloads.images.signatures.",
     key="workloads.images.requireSignatures",
+    judges="object",
 )
 def test_require_signatures(workloads: Workloads, signatures: Signatures, findings: Findings) -> None:
     """A registry serves what was pushed to it last; a signature says who built it."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pytest_kspec.checks.body import RuleOfCheck, body_of
 from pytest_kspec.checks.check import Check, RequirementsOf
+from pytest_kspec.checks.reads import JUDGED, Judged, judged_by, reads_of
 from pytest_kspec.errors import CheckError
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.rules.pods.podsecurity import PodSecurityControl
@@ -39,6 +40,7 @@ TITLE_LIMIT = 100
 _CONSTANTS = frozenset({"LOAD_CONST", "RETURN_CONST"})
 _NOTHING = _CONSTANTS | {"RESUME", "NOP", "RETURN_VALUE"}
 """Instructions of a function that does nothing and returns None, in all versions of Python."""
+_KIND = re.compile(r"([a-z0-9.-]+/)?([A-Z][A-Za-z0-9]*|\*)")
 _ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
 
 
@@ -53,6 +55,8 @@ def check(
     requirements: RequirementsOf | None = None,
     rule: RuleOfCheck | None = None,
     cluster_wide: bool = False,
+    reads: Iterable[str] | None = None,
+    judges: Judged | None = None,
 ) -> Callable[[F], F]:
     """Make a compliance check of a test function.
 
@@ -70,6 +74,11 @@ def check(
     rule:         a rule, a `PodSecurityControl`, or a function that makes a rule of the requirement, with the class of
                   that rule as its return annotation; admission derives its policies from it
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
+    reads:        kinds that it reads beside those of its fixtures: "Secret", "apps/Deployment",
+                  "policy.example.com/*"; reading any other is an error then. Needed to know it where a check asks for
+                  `cluster`, `resources` or `kube`
+    judges:       "object", "namespace" or "cluster": the part of a cluster that it judges by itself; a check with a
+                  rule judges objects, any other the cluster, unless it says so
 
     Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
     rule that is none, neither a rule nor a body.
@@ -116,6 +125,13 @@ def check(
             problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")
         if key is not None and requirements is not None:
             problems.append("give either key or requirements, not both.")
+        if reads is not None and (
+            isinstance(reads, str)
+            or not all(isinstance(kind, str) and _KIND.fullmatch(kind) for kind in reads)
+        ):
+            problems.append("reads must be a list of kinds: 'Pod', 'apps/Deployment', 'example.com/*'.")
+        if judges not in (None, *JUDGED):
+            problems.append(f"judges must be one of {', '.join(JUDGED)}.")
         whole: Callable[..., Any] = func
         if _is_empty(func):
             if rule is None:
@@ -146,6 +162,8 @@ def check(
             path=path,
             line=line,
             cluster_wide=cluster_wide,
+            reads=reads_of(whole, reads, is_rule=whole is not func),
+            judges=judged_by(rule, judges, cluster_wide=cluster_wide),
         )
         setattr(whole, ATTRIBUTE, made)
         if (noted := _noted.get()) is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_kspec.checks.reads import UNKNOWN, Judged, Reads
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.requirement import Requirement
 
@@ -35,6 +36,8 @@ class Check:
     requirements: spec → requirements, where one key asks for several
     module_doc:   docstring of the module: restricted field, allowed values, source
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
+    reads:        kinds that it reads
+    judges:       "object", "namespace" or "cluster": what it judges by itself
     """
 
     id: str
@@ -51,3 +54,5 @@ class Check:
     path: Path | None = None
     line: int = 0
     cluster_wide: bool = False
+    reads: Reads = UNKNOWN
+    judges: Judged = "cluster"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_kspec.errors import NotApplicable
+from pytest_kspec.checks.reads import UNKNOWN, Reads
+from pytest_kspec.errors import CheckError, NotApplicable
 from pytest_kspec.evaluate.findings import Findings, Grouping
 from pytest_kspec.kube.podkinds import pod_kinds
 from pytest_kspec.kube.resources import Container, Resource, Resources, Workload
@@ -41,9 +42,10 @@ def make_verifier(shared: Path | None = None) -> SignatureVerifier:
 class Cluster:
     """The cluster that is examined; the fixture `cluster`."""
 
-    def __init__(self, inventory: Inventory, findings: Findings) -> None:
+    def __init__(self, inventory: Inventory, findings: Findings, reads: Reads = UNKNOWN) -> None:
         self._inventory = inventory
         self._findings = findings
+        self._reads = reads
 
     @property
     def name(self) -> str:
@@ -72,11 +74,28 @@ class Cluster:
         return self._inventory.info.uid
 
     def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
-        """All objects of a kind, in scope or not. Raises AccessDenied, NotServed, SourceUnavailable."""
+        """All objects of a kind, in scope or not. Raises AccessDenied, NotServed, SourceUnavailable.
+
+        Raises CheckError for a kind that the check does not declare, though it declares some (`reads`).
+        """
+        self.demand(kind, group)
         return Resources(self._inventory.list(kind, group), self._findings.examined)
 
+    def demand(self, kind: str, group: str | None) -> None:
+        """Raises CheckError for a kind that a check with `reads` does not declare."""
+        if not self._reads.known:
+            return
+        found = self._inventory.find(kind, group)
+        of = group or "" if found is None else found.group
+        if not self._reads.covers(of, kind):
+            name = f"{of}/{kind}" if of else kind
+            raise CheckError(
+                f"the check reads {name}, which it does not declare.", fix=f"Add '{name}' to reads."
+            )
+
     def serves(self, kind: str, group: str | None = None) -> bool:
-        """Whether the cluster serves this kind."""
+        """Whether the cluster serves this kind. Raises CheckError as `list`."""
+        self.demand(kind, group)
         return self._inventory.serves(kind, group)
 
 
@@ -142,8 +161,12 @@ class CheckContext:
         scope: ScopeView | None = None,
         verifier: Callable[[], SignatureVerifier] | None = None,
         annotated: AnnotationMatcher | None = None,
+        reads: Reads = UNKNOWN,
     ) -> None:
-        """verifier: of the run; None: one of its own. annotated: exemptions in annotations, where they may matter."""
+        """reads: what the check may list.
+
+        verifier: of the run; None: one of its own. annotated: exemptions in annotations, where they may matter.
+        """
         self.inventory = inventory
         self.signatures = Signatures(spec, verifier or make_verifier)
         self._scope = scope
@@ -159,7 +182,7 @@ class CheckContext:
             lambda: inventory.mounting,
             annotated,
         )
-        self.cluster = Cluster(inventory, self.findings)
+        self.cluster = Cluster(inventory, self.findings, reads)
         self.rbac = Rbac(self.cluster)
 
     def _collection(self, items: Sequence[Any]) -> Resources[Any]:
@@ -202,7 +225,8 @@ class CheckContext:
         return self.resources("NetworkPolicy", "networking.k8s.io")
 
     def resources(self, kind: str, group: str | None = None) -> Resources[Resource]:
-        """Objects of any kind in scope, custom resources included."""
+        """Objects of any kind in scope, custom resources included. Raises CheckError as `Cluster.list`."""
+        self.cluster.demand(kind, group)
         return self._collection(self.inventory.list(kind, group))
 
     @property

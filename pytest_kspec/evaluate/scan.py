@@ -141,6 +141,7 @@ class ClusterScan:
             None if check.cluster_wide else self.scope,
             self._verifier,
             annotating,
+            check.reads,
         )
 
     @property

@@ -26,6 +26,11 @@ kspec explain workloads.containers.required[securityContext.runAsNonRoot]
 kspec explain acme.team-label --checks checks/
 """
 
+JUDGES = {
+    "object": "each object by itself",
+    "namespace": "each namespace by itself",
+    "cluster": "the cluster as a whole",
+}
 _ENTRY = re.compile(r"((?:Restricted field|Allowed values|Source):)\s+")
 
 
@@ -52,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
     say(f"required by   {', '.join(keys) if keys else 'every specification'}")
     for catalogue, ids in sorted(check.controls.items()):
         say(f"controls      {catalogue}: {', '.join(ids)}")
+    say(
+        f"reads         {', '.join(check.reads.kinds) or 'no objects'}{'' if check.reads.known else ', and others'}"
+    )
+    say(f"judges        {JUDGES[check.judges]}")
     _paragraphs("Why", check.doc)
     _specification("What", check.module_doc)
     _paragraphs("Fix", check.remediation)
