@@ -47,7 +47,7 @@ def test_own_checks_are_listed_among_them(kspec: Kspec) -> None:
 def test_every_check_is_explained(kspec: Kspec, check: Check) -> None:
     said = kspec("explain", check.id)
     assert said.code == 0
-    for part in (check.title, check.severity.value, "Why", "What", "Source:", "Fix", "asked for by  "):
+    for part in (check.title, check.severity.value, "Why", "What", "Source:", "Fix", "required by   "):
         assert part in said.out
     assert asked_by(check), "no specification asks for it"
     assert load_catalog().find(example_id(check)) is not None
@@ -67,7 +67,7 @@ def test_explain_by_requirement_and_by_mistake(kspec: Kspec) -> None:
 def test_explain_own_check(kspec: Kspec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
     said = kspec("explain", "acme.team-label", "--checks", "02-custom-checks/checks")
-    assert "asked for by  every specification" in said.out
+    assert "required by   every specification" in said.out
     assert "Defined at 02-custom-checks/checks/test_team_label.py:" in said.out
 
 

@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     say(f"required by   {', '.join(keys) if keys else 'every specification'}")
     for catalogue, ids in sorted(check.controls.items()):
         say(f"controls      {catalogue}: {', '.join(ids)}")
-    say(
-        f"reads         {', '.join(check.reads.kinds) or 'no objects'}{'' if check.reads.known else ', and others'}"
-    )
+    reads = f"{', '.join(check.reads.kinds) or 'no objects'}{'' if check.reads.known else ', and others'}"
+    for line in wrap(f"reads         {reads}", width(), subsequent_indent=" " * 14):
+        say(line)
     say(f"judges        {JUDGES[check.judges]}")
     _paragraphs("Why", check.doc)
     _specification("What", check.module_doc)
