@@ -10,6 +10,7 @@ import faulthandler
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 CHECK_TIMEOUT_S = 900.0
 """Longer than any list may take, which the first check of a cluster waits for."""
 GRACE_S = 5.0
+_AT_ONCE_S = 0.001
+"""A timer of 0 would never ring."""
 
 
 class TimeLimitExceeded(BaseException):
@@ -39,15 +42,18 @@ class TimeLimit:
 
     @contextmanager
     def holds(self) -> Iterator[None]:
-        """Raises TimeLimitExceeded. Signal handler and timer are as before afterwards."""
+        """Raises TimeLimitExceeded. Signal handler and timer are as before afterwards: a longer limit of somebody else
+        (pytest-timeout) goes on behind this one, a shorter one holds alone.
+        """
+        others_s, interval_s = signal.getitimer(signal.ITIMER_REAL)
         if (
             not self._seconds
             or threading.current_thread() is not threading.main_thread()
-            or signal.getitimer(signal.ITIMER_REAL)[0]  # somebody else's limit holds
+            or 0 < others_s <= self._seconds
         ):
             yield
             return
-        before = signal.signal(signal.SIGALRM, self._ring)
+        before, started = signal.signal(signal.SIGALRM, self._ring), time.monotonic()
         self._armed = True
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
         if self._kills and sys.__stderr__ is not None:
@@ -57,6 +63,9 @@ class TimeLimit:
         finally:
             self.lift()
             signal.signal(signal.SIGALRM, before)
+            if others_s:
+                left_s = max(others_s - (time.monotonic() - started), _AT_ONCE_S)
+                signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
 
     def lift(self) -> None:
         """No limit for what runs now: a person looks at it in a debugger."""
