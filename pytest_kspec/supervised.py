@@ -102,6 +102,37 @@ class Supervisor:
 SUPERVISOR = Supervisor()
 
 
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Code of users runs in here. A process that it divides off, and that comes back from there, ends: it never goes
+    on as a second run.
+    """
+    own = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != own:
+            os._exit(EXIT_NOT_EVALUATED)
+
+
+@contextmanager
+def memory_given_back() -> Iterator[None]:
+    """Code of users runs in here. A limit of memory that it leaves behind would be that of all that follows."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        yield
+    finally:
+        after = resource.getrlimit(resource.RLIMIT_AS)
+        if after != before:
+            with suppress(ValueError, OSError):  # a hard limit cannot be raised again
+                resource.setrlimit(resource.RLIMIT_AS, (before[0], after[1]))
+
+
 def _wait(child: int) -> int:
     """How it ends, as `ending` takes it. Signals go to it, but for the one that a terminal sends to both."""
 

@@ -17,6 +17,7 @@ from pytest_kspec.evaluate.fixtures import Fixture, Fixtures
 from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S, TimeLimit
 from pytest_kspec.evaluate.verdict import ends_the_run, make_result, record_exception, record_return
 from pytest_kspec.results.result import CheckResult
+from pytest_kspec.supervised import memory_given_back, one_process
 
 
 class Case(NamedTuple):
@@ -34,7 +35,8 @@ class Case(NamedTuple):
 def attempt(step: Callable[[], object], findings: Findings) -> BaseException | None:
     """Take a step of a check; what it raises is recorded, and returned. Raises what is meant for the whole run."""
     try:
-        step()
+        with one_process(), memory_given_back():
+            step()
     except BaseException as error:
         if ends_the_run(error):
             raise

@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, cast
 
 from pytest_kspec.errors import CheckError
-from pytest_kspec.supervised import SUPERVISOR
+from pytest_kspec.supervised import SUPERVISOR, one_process
 
 Compiler = Callable[[Path], CodeType]
 _PREFIX = "kspec_checks_"
@@ -118,7 +118,8 @@ def _module(name: str, path: Path, compiler: Compiler, folder: Path | None = Non
     assert spec is not None  # the file ends in .py
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        exec(compiler(path.resolve()), vars(module))
+        with one_process():
+            exec(compiler(path.resolve()), vars(module))
     except BaseException:
         del sys.modules[name]
         raise

@@ -11,7 +11,6 @@ import pytest
 from _pytest import python as pytest_python
 from _pytest._code.code import ExceptionInfo
 
-from pytest_kspec.errors import without_credentials
 from pytest_kspec.evaluate.context import CheckContext
 from pytest_kspec.evaluate.run import attempt
 from pytest_kspec.evaluate.scan import SpecRun, Target
@@ -191,10 +190,7 @@ class ComplianceItem(pytest.Function):
         """Plain text: pytest's own representation of a failure costs 88 ms an item."""
         if isinstance(excinfo.value, NotCompliant | CouldNotEvaluate):
             return str(excinfo.value)
-        shown = super().repr_failure(excinfo)
-        text = str(shown)  # with values of variables (-l), which may hold objects
-        made = without_credentials(text)
-        return shown if made == text else made
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path | str, int | None, str]:
         """Where the requirement stands in the specification; its first line, if a base or a template asks for it."""

@@ -124,31 +124,33 @@ class SessionHooks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the result, as plain data, on the report that crosses processes."""
+        """Put the result, as plain data, on the report that crosses processes. None of it holds credentials."""
         report = yield
-        if not isinstance(item, ComplianceItem):
-            return report
+        if isinstance(item, ComplianceItem):
+            self._conclude(item, call, report)
+            _take_credentials(report)
+        return report
+
+    def _conclude(self, item: ComplianceItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         if call.when == "setup" and call.excinfo is not None:
             self._conclude_setup(item, call, report)
         elif call.when == "teardown" and call.excinfo is not None and item.context is not None:
             record_teardown(call.excinfo.value, item.context.findings)
             item.conclude(call.duration)
         elif call.when != "call":
-            return report
+            return
         elif call.excinfo is not None and not call.excinfo.errisinstance(
             (NotCompliant, CouldNotEvaluate, pytest.skip.Exception)
         ):
             self._conclude_call(item, call, report)
         if item.wire is not None:
             item.wire["result"]["durationSeconds"] = round(call.duration, 6)
-            report.sections = [(title, without_credentials(text)) for title, text in report.sections]
             report.__dict__["kspec"] = item.wire  # what is in __dict__ crosses xdist
             if call.when != "teardown":
                 _add_properties(item, item.wire["result"])
             if item.wire["result"]["examined"] > LARGE:
                 # What was found in so much lives until the run ends: the garbage collector need not walk it again.
                 gc.freeze()
-        return report
 
     def _conclude_setup(
         self, item: ComplianceItem, call: pytest.CallInfo[None], report: pytest.TestReport
@@ -172,7 +174,9 @@ class SessionHooks:
         """Something beside the check raised: another plugin, or pytest for a thread. What the check said is not all."""
         assert call.excinfo is not None
         context = item.context or item.open()
-        context.findings.error(f"{call.excinfo.exconly(tryshort=True)}"[:TEXT_LIMIT])
+        raised = call.excinfo.value
+        text = str(raised) if isinstance(raised, KspecError) else call.excinfo.exconly(tryshort=True)
+        context.findings.error(text[:TEXT_LIMIT])
         result = item.conclude(call.duration)["result"]
         report.longrepr = f"not evaluated: {result['reason']}"
 
@@ -300,6 +304,26 @@ class SessionHooks:
             runs.remove_shared_folder(self._run.shared)
         if self._run.resources is not None and not self._is_worker:
             runs.remove_shared_folder(self._run.resources)
+
+
+def _take_credentials(report: pytest.TestReport) -> None:
+    """What pytest adds: what was printed, properties, tracebacks with the values of variables (-l)."""
+    report.sections = [(title, without_credentials(text)) for title, text in report.sections]
+    report.user_properties = [
+        (name, without_credentials(value))
+        if isinstance(value, str) and not name.startswith("kspec_")  # ours hold none
+        else (name, value)
+        for name, value in report.user_properties
+    ]
+    said = report.longrepr
+    if isinstance(said, tuple):
+        path, line, reason = said
+        report.longrepr = (path, line, without_credentials(reason))
+    elif said is not None:
+        text = str(said)
+        made = without_credentials(text)
+        if made != text:
+            report.longrepr = made
 
 
 def _add_properties(item: pytest.Item, result: dict[str, Any]) -> None:

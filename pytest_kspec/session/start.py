@@ -16,7 +16,7 @@ from pytest_kspec.session.hooks import SessionHooks
 from pytest_kspec.session.options import Options, read_options
 from pytest_kspec.shown import inert, printable
 from pytest_kspec.spec.loading import is_template
-from pytest_kspec.supervised import Lost
+from pytest_kspec.supervised import Lost, one_process
 
 
 def start(config: pytest.Config) -> None:
@@ -42,6 +42,9 @@ def start(config: pytest.Config) -> None:
 
     config.pluginmanager.register(fixtures, "kspec-fixtures")
     config.pluginmanager.register(SessionHooks(config, run), "kspec-session")
+    from pytest_kspec.session.confined import Confined
+
+    config.pluginmanager.register(Confined(config), "kspec-confined")
     if options.check_timeout_s and not config.getoption("usepdb", False):
         from pytest_kspec.session.timelimit import TimeLimitHooks
 
@@ -119,15 +122,16 @@ def _import(config: pytest.Config, path: Path, named: Path) -> ModuleType:
     resolved = path.resolve()
     namespaces = config.getini("consider_namespace_packages")
     try:
-        manager._loadconftestmodules(
-            resolved, "importlib", config.rootpath, consider_namespace_packages=namespaces
-        )
-        hook = manager.rewrite_hook
-        if hasattr(hook, "mark_rewrite"):
-            hook.mark_rewrite(resolved.stem)
-        return import_path(
-            resolved, mode="importlib", root=config.rootpath, consider_namespace_packages=namespaces
-        )
+        with one_process():
+            manager._loadconftestmodules(
+                resolved, "importlib", config.rootpath, consider_namespace_packages=namespaces
+            )
+            hook = manager.rewrite_hook
+            if hasattr(hook, "mark_rewrite"):
+                hook.mark_rewrite(resolved.stem)
+            return import_path(
+                resolved, mode="importlib", root=config.rootpath, consider_namespace_packages=namespaces
+            )
     except (KspecError, KeyboardInterrupt):
         raise
     except BaseException as error:  # also what pytest.skip, pytest.importorskip and pytest.exit raise

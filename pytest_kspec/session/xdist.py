@@ -13,6 +13,7 @@ import pytest
 
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.clusterspecs import RESOURCES
+from pytest_kspec.session.watch import Watch, process_of
 from pytest_kspec.supervised import ending
 
 SHARED = "kspec_shared"
@@ -45,6 +46,7 @@ class XdistHooks:
             run.shared = Path(workerinput[SHARED])
         if workerinput is not None and workerinput.get(STARTED):
             run.started = datetime.fromisoformat(workerinput[STARTED])  # so that all agree on what is active
+        self._watch = Watch(run.options.check_timeout_s)
         self._limited = config.getoption("maxworkerrestart", None) is not None
         if workerinput is None and not self._limited and config.getoption("numprocesses", None):
             # xdist would end the run after a few deaths, whatever is left to do. Here each costs the item that ran, so
@@ -69,6 +71,7 @@ class XdistHooks:
         if self._run.resources is not None:
             node.workerinput[RESOURCES] = str(self._run.resources)
         node.sendcommand = _to_the_living(node.sendcommand)
+        node.process_from_remote = self._watch.heard(node)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -123,11 +126,12 @@ def _to_the_living(send: Callable[..., None]) -> Callable[..., None]:
 
 def _end_of(gateway: Any) -> str:
     """How the process behind a gateway ended: `was killed by SIGSEGV`, `exited with code 3`, else `died`."""
-    process = getattr(getattr(gateway, "_io", None), "popen", None)
-    if not isinstance(process, subprocess.Popen):  # another kind of gateway, or another execnet
+    process = process_of(gateway)
+    if process is None:
         return "died"
     try:
         code = process.wait(_REAP_S)
     except subprocess.TimeoutExpired:
+        process.kill()  # nobody hears what it finds any more
         return "lost its connection"
     return ending(code)

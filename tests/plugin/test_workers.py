@@ -74,6 +74,97 @@ def test_a_check_that_kills_its_worker_costs_itself_only(project: Project, dist:
         assert found == verdicts | {"acme.parameters[2]": "pass"}
 
 
+HARMFUL = CHECKS + (
+    "@asks('acme.closed')\n"
+    "def test_closed(findings):\n"
+    "    '''All that it did not open.'''\n"
+    "    os.closerange(3, 1000)\n"
+    "@asks('acme.copied')\n"
+    "def test_copied(findings):\n"
+    "    '''A copy of the worker that goes on.'''\n"
+    "    os.fork()\n"
+    "@asks('acme.exited')\n"
+    "def test_exited(findings):\n"
+    "    '''And one that ends as a program does.'''\n"
+    "    if not os.fork():\n"
+    "        raise SystemExit(0)\n"
+    "@asks('acme.interrupted')\n"
+    "def test_interrupted(findings):\n"
+    "    '''As by Ctrl-C.'''\n"
+    "    os.kill(os.getpid(), signal.SIGINT)\n"
+    "    time.sleep(5)\n"
+    "@asks('acme.limited')\n"
+    "def test_limited(findings):\n"
+    "    '''It leaves no memory to the others.'''\n"
+    "    resource.setrlimit(resource.RLIMIT_AS, (2**20, resource.getrlimit(resource.RLIMIT_AS)[1]))\n"
+    "@asks('acme.overflows')\n"
+    "def test_overflows(findings):\n"
+    "    '''Deeper than the stack.'''\n"
+    "    import sys\n"
+    "    sys.setrecursionlimit(10**9)\n"
+    "    deep = lambda value: sorted([value], key=deep)\n"
+    "    deep(1)\n"
+    "@asks('acme.survived')\n"
+    "def test_survived(findings):\n"
+    "    '''A copy that lives on, with all that the worker had open.'''\n"
+    "    if not os.fork():\n"
+    "        time.sleep(60)\n"
+    "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    "@pytest.fixture\n"
+    "def interrupts():\n"
+    "    raise KeyboardInterrupt\n"
+    "@asks('acme.fixture')\n"
+    "def test_fixture(findings, interrupts):\n"
+    "    '''Not even begun.'''\n"
+    "    assert interrupts\n"
+)
+HARM = {
+    "acme.closed": "exited with code 0 while it ran this check",
+    "acme.fixture": "the check raised KeyboardInterrupt",
+    "acme.interrupted": "the check raised KeyboardInterrupt",
+    "acme.overflows": "was killed by SIGSEGV while it ran this check",
+    "acme.survived": "was killed by SIGKILL while it ran this check",
+}
+
+
+@pytest.mark.parametrize("dist", ["loadscope", "worksteal"])
+def test_what_a_check_does_to_its_worker_costs_itself_only(project: Project, dist: str) -> None:
+    project.run()
+    expected = project.verdicts("prod")
+    project.write("checks/test_harmful.py", HARMFUL)
+    out = project.run("--kspec-checks=checks", "-n", "2", "--dist", dist)
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+    assert _errors(project, "prod") == HARM
+    found = {id: v for id, v in project.verdicts("prod").items() if id not in HARM}
+    assert found == expected | dict.fromkeys(("acme.copied", "acme.exited", "acme.limited"), "pass")
+
+
+def test_without_workers_a_copy_of_the_process_is_no_second_run(project: Project) -> None:
+    project.write(
+        "checks/test_copies.py",
+        CHECKS
+        + "os.fork()\n@asks('acme.copied')\ndef test_copied(findings):\n    '''Twice.'''\n    os.fork()\n",
+    )
+    out = project.run("--kspec-checks=checks")
+    assert project.verdicts()["acme.copied"] == "pass"
+    assert out.stdout.str().count("test session starts") == 1
+    assert len(re.findall(r"={5,} .* in [\d.]+s", out.stdout.str())) == 1
+
+
+def test_a_worker_that_stands_still_costs_the_check_that_it_ran(project: Project) -> None:
+    """Nothing of it can end it: no signal reaches a process that is stopped, but one."""
+    project.write(
+        "checks/test_stopped.py",
+        CHECKS + "@asks('acme.stopped')\ndef test_stopped(findings):\n    '''As by Ctrl-Z.'''\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n",
+    )
+    project.write(
+        "conftest.py", "from pytest_kspec.session import watch\nwatch.SILENT_S = watch.GRACE_S = 0.5\n"
+    )
+    project.run("--kspec-checks=checks", "--kspec-check-timeout=1", "-n", "1")
+    assert _errors(project, "prod") == {"acme.stopped": "was killed by SIGKILL while it ran this check"}
+
+
 def test_groups_of_one_item_do_not_keep_each_other_waiting(project: Project) -> None:
     names = ("a", "b", "c", "d")
     for name in names:

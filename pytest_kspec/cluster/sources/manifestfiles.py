@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.cluster.objects.kinds import builtin_types
@@ -24,6 +24,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 50_000
 MAX_STREAM_BYTES = 1 << 30
 """Of a pipe, whose size nobody knows before it ends."""
+_PART = 1 << 20
 NAMES_SHOWN = 8
 
 _MMAP_FROM = 1 << 20
@@ -265,10 +266,20 @@ def read(path: str, *, stream: bool = False) -> Buffer:
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_size >= _MMAP_FROM:
                 return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            content = file.read(MAX_STREAM_BYTES + 1)
+            content = read_all(file)
     except (OSError, ValueError) as error:
         raise unreadable(error, path) from error
     return bounded(content, path)
+
+
+def read_all(file: BinaryIO) -> bytes:
+    """All of a stream, up to one byte more than the bound, in parts: `read` takes the memory of what it may read."""
+    parts: list[bytes] = []
+    left = MAX_STREAM_BYTES + 1
+    while left and (part := file.read(min(left, _PART))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def bounded(content: bytes, path: str) -> bytes:

@@ -24,7 +24,6 @@ from pytest_kspec.cluster.objects.jsondocs import json_texts, refuse_doubled_key
 from pytest_kspec.cluster.objects.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.cluster.sources.manifestfiles import (
-    MAX_STREAM_BYTES,
     Folder,
     Note,
     bounded,
@@ -32,6 +31,7 @@ from pytest_kspec.cluster.sources.manifestfiles import (
     is_object,
     looks_like_manifest,
     read,
+    read_all,
     walk,
 )
 from pytest_kspec.errors import SourceUnavailable
@@ -437,7 +437,7 @@ def _read_stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceUnavailable("nothing is piped into standard input.", where="stdin")
     try:
-        content = sys.stdin.buffer.read(MAX_STREAM_BYTES + 1)
+        content = read_all(sys.stdin.buffer)
     except (OSError, ValueError, AttributeError) as error:
         raise SourceUnavailable(
             "standard input cannot be read.", where="stdin", fix="With pytest, add -s, or save it to a file."
