@@ -10,7 +10,7 @@ from pytest_kspec.kube.objectdiff import ABSENT, KindDiff
 from pytest_kspec.reports.json import pretty
 from pytest_kspec.reports.markdown import escape
 from pytest_kspec.reports.shared.text import elide, fold, plural, printable, value, width_of
-from pytest_kspec.reports.terminal import Style, plain
+from pytest_kspec.reports.terminal_parts import Style, plain
 from pytest_kspec.results.diff import ClusterDiff, FindingChange, ResultDiff, State
 from pytest_kspec.results.identity import labels
 

@@ -67,6 +67,7 @@ def _checked(folder: Path, *words: str, **env: str) -> Said:
         (("scan", *ASKED, "--cluster", "b.tar.gz", "-n", "2"), 2),
         (("scan", *ASKED, "--cluster", "names.tar.gz"), 2),
         (("scan", *ASKED, "--cluster", "names.tar.gz", "-q"), 2),
+        (("scan", *ASKED, "--cluster", "names.tar.gz", "--cluster", "b.tar.gz"), 2),
         (("diff", "b.tar.gz", "names.tar.gz"), 2),
         (("scan", "spec.yaml", "--cluster", "::error::no ##[x]\x1b"), 4),
         (("scan", "::error::no\n::x.yaml"), 4),

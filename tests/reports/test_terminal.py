@@ -9,11 +9,14 @@ import pytest
 from pytest_kspec.reports import terminal
 from pytest_kspec.reports.shared.text import elide, fold, printable, value, width_of
 from pytest_kspec.results.verdict import Verdict
+from tests.hostile.text import PAYLOADS, obeyed
 from tests.reports import results
 
 RESULTS = {
     "one": results.one(),
     "fleet": results.fleet(4, 30, 7),
+    "framed": results.framed(),
+    "alike": results.scan(*(results.cluster(f"{'long-name-' * 9}{n}", uid=f"{n}") for n in range(12))),
     "good": results.compliant(),
     "empty": results.scan(),
 }
@@ -147,6 +150,48 @@ def test_several_clusters_have_a_line_each_at_the_end(width: int) -> None:
     assert all("score" in line for line in end if line[2] != " ")
 
 
+def test_the_same_finding_over_many_clusters_is_said_once_with_them() -> None:
+    """As `reports/shared/fleet` groups them; what is on some of the clusters only, names these."""
+    names = [f"c-{n:02}" for n in range(12)]
+    clusters = [results.cluster(name, uid=name) for name in names]
+    one = terminal.render(results.one())
+    text = terminal.render(results.scan(*clusters))
+    for line in (" ✗ FAIL  critical  podSecurity.standard[privileged]", "   · Pod ops/debug-7x2kq"):
+        assert one.splitlines().count(line) == text.splitlines().count(line) == 1
+    assert "   on 12 of 12: c-00, c-01, c-02 and 9 more" in text
+    assert len(text.splitlines()) < 2 * len(one.splitlines())
+    found = next(c for c in clusters[0].checks if c.id == "podSecurity.standard[privileged]")
+    fewer = replace(found, findings=found.findings[1:])
+    other = replace(clusters[3], checks=tuple(fewer if c.id == found.id else c for c in clusters[3].checks))
+    text = terminal.render(results.scan(*clusters[:3], other))
+    assert "on 4 of 4: c-00, c-01, c-02 and 1 more" in text
+    assert text.count("     on c-00, c-01, c-02\n") == 1
+
+
+def test_why_clusters_could_not_be_evaluated_is_said_once_and_first() -> None:
+    cluster = results.one().clusters[0]
+    gone = [
+        replace(
+            cluster,
+            name=name,
+            uid=name,
+            checks=tuple(
+                replace(
+                    c, verdict=Verdict.ERROR, reason=f"{name}: the API server does not answer", findings=()
+                )
+                for c in cluster.checks
+            ),
+        )
+        for name in ("eu", "us")
+    ]
+    text = terminal.render(results.scan(*gone, cluster))
+    assert text.count("does not answer") == 1
+    assert f"{2 * len(cluster.checks)} requirements on eu, us" in text
+    assert text.index("does not answer") < text.index("FAIL")
+    assert all(check.id in text for check in cluster.checks)
+    assert "on 1 of 3 (2 not fully evaluated): prod-eu" in text
+
+
 def test_one_cluster_has_no_table() -> None:
     last = terminal.render(results.one()).rpartition("\n\n")[2]
     assert terminal.render(results.scan(results.cluster())).endswith(last)
@@ -180,6 +225,37 @@ def test_clusters_of_one_name_are_told_apart() -> None:
     for text in (terminal.brief(two), terminal.render(two)):
         assert "eu (01ba0dc-)" in text
         assert "eu (11ba0dc-)" in text
+
+
+@pytest.mark.parametrize("width", [40, 57, 80, 133])
+def test_names_of_many_clusters_cannot_speak_to_the_terminal(width: int) -> None:
+    """Wherever a line breaks: names, specifications, requirements, reasons, notes and frameworks."""
+    cluster = results.one().clusters[0]
+    made = []
+    for number, text in enumerate(PAYLOADS):
+        checks = tuple(
+            replace(
+                check,
+                id=f"{text}{check.id}" if number % 2 else check.id,
+                title=text + check.title,
+                reason=check.reason and f"{'word ' * number}{text} {check.reason}",
+                remediation=f"{'word ' * number}{text}",
+                findings=tuple(
+                    replace(f, expected=text + f.expected, message=text + f.message, actual=text)
+                    for f in check.findings
+                ),
+            )
+            for check in cluster.checks
+        )
+        frameworks = tuple(replace(one, name=text + one.name) for one in cluster.frameworks)
+        made.append(
+            replace(cluster, name=text, uid=str(number), spec_name=text, checks=checks, frameworks=frameworks)
+        )
+    for result in (results.scan(*made), results.scan(made[0], made[1])):
+        for encoding in ("utf-8", "ascii"):
+            assert obeyed(terminal.render(result, width, encoding=encoding)) == []
+            assert obeyed(terminal.render(result, width, ansi, encoding=encoding), colours=True) == []
+            assert obeyed(terminal.brief(result, width, encoding=encoding)) == []
 
 
 def test_brief_cannot_speak_to_the_terminal() -> None:
