@@ -27,15 +27,16 @@ class KspecError(Exception):
         self.what = what
         self.where = where
         self.fix = fix
-        super().__init__(str(self))
+        super().__init__(what)
 
     def __str__(self) -> str:
+        """What is shown: without credentials, which may stand in what a file or a server says."""
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text} {self.fix}" if self.fix else text
+        return without_credentials(f"{text} {self.fix}" if self.fix else text)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling.
-        return (_rebuild, (type(self), self.what, self.where, self.fix))
+        return (_rebuild, (type(self), self.what, self.where, self.fix), self.__dict__)
 
 
 def _rebuild(cls: type[KspecError], what: str, where: str, fix: str) -> KspecError:
@@ -56,7 +57,7 @@ class SpecError(KspecError):
         super().__init__(what, where=where, fix=fix)
 
     def __str__(self) -> str:
-        return "\n".join(self.problems) if self.problems else super().__str__()
+        return "\n".join(map(without_credentials, self.problems)) if self.problems else super().__str__()
 
 
 class CheckError(KspecError):

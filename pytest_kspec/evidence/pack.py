@@ -70,10 +70,8 @@ def pack(out: BinaryIO, manifest: Manifest, contents: Mapping[str, Content]) -> 
 
 def _add(out: gzip.GzipFile, name: str, size: int, content: BinaryIO, moment: int) -> str:
     """Returns the digest of what was written; of less or more than `size` bytes none."""
-    info = tarfile.TarInfo(f"{TOP}/{name}")
-    info.size, info.mtime = size, moment
     try:
-        out.write(info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict"))
+        out.write(header(f"{TOP}/{name}", size, moment))
     except ValueError as error:
         raise UsageError(f"the path is too long: {name!r}.", where="kspec evidence") from error
     digest, left = hashlib.sha256(), size
@@ -85,3 +83,10 @@ def _add(out: gzip.GzipFile, name: str, size: int, content: BinaryIO, moment: in
         return ""
     out.write(b"\0" * (-size % tarfile.BLOCKSIZE))
     return digest.hexdigest()
+
+
+def header(name: str, size: int, moment: int, *, mode: int = 0o600) -> bytes:
+    """What stands before a file; who unpacks it alone may read it. Raises ValueError for a name that is too long."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, moment, mode
+    return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")

@@ -19,7 +19,7 @@ LONGEST = 256
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _WITHIN = re.compile(
     r"passw(?:or)?d|passwort|passphrase|passcode|contrase|secret|token|credential|apikey|accesskey|privatekey|encryptionkey"
-    r"|signingkey|masterkey|accountkey|sharedkey|authkey|connectionstring|connstr|authorization(?!modes?$)"
+    r"|signingkey|masterkey|accountkey|sharedkey|authkey|keydata|connectionstring|connstr|authorization(?!modes?$)"
 )
 _STRONG = frozenset(
     {
@@ -67,11 +67,20 @@ def says(name: str) -> Says:
         words.pop()
     if not words:
         return Says.NOTHING
-    last = words[-1]
     squashed = "".join(words)
     strong = bool(_WITHIN.search(squashed)) or not _STRONG.isdisjoint(words) or squashed.endswith(_ENDS)
-    if last in _ABOUT or last.endswith(_ABOUT_ENDS):
+    if _about(words[-1]):
         return Says.NOTHING
     if strong:
         return Says.CREDENTIAL
     return Says.MAYBE if not _WEAK.isdisjoint(words) or squashed.endswith("key") else Says.NOTHING
+
+
+def is_about(name: str) -> bool:
+    """Whether the name is that of something about a credential, or beside it: `tokenUrl`, `name`, `username`."""
+    words = _WORDS.findall(name[-LONGEST:])
+    return bool(words) and _about(words[-1].lower())
+
+
+def _about(word: str) -> bool:
+    return word in _ABOUT or word.endswith(_ABOUT_ENDS)

@@ -8,13 +8,14 @@ of a snapshot is what it says of the cluster.
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from pytest_kspec.redaction.names import Says, says
-from pytest_kspec.redaction.text import REDACTED, harmless, option_value, redact, redact_formats, redact_named
+from pytest_kspec.redaction.marker import REDACTED
+from pytest_kspec.redaction.names import Says, is_about, says
+from pytest_kspec.redaction.text import harmless, option_value, redact, redact_formats, redact_named
 
 Counts = MutableMapping[str, int]
 """How many values were redacted: annotations, arguments, configMapData, environment, headers, other."""
@@ -25,13 +26,14 @@ MAX_DEPTH = 200
 class _In(Enum):
     FIELDS = "other"  # of a kind that has a schema: names that many harmless things have do not count
     FREE = "free"  # a map of what somebody named: they do
+    SECRETS = "secrets"  # of a kind that makes Secrets: the same, and `data` is that of a Secret
     RULES = "rules"  # roles, policies, schemas: text about credentials, which holds none but of known formats
 
 
 # Nothing is to be found here, or rules read it as it is.
 _KEPT_WORDS = """
 apiGroup apiGroups apiVersion caBundle clusterIP clusterIPs containerID creationTimestamp expression
-fieldPath fieldRef finalizers generateName hostIP hostname imageID kind labels labelSelector
+fieldPath fieldRef finalizers generateName hostIP hostname kind labels labelSelector
 matchConditions matchExpressions matchLabels messageExpression metadataName name namespace
 namespaceSelector nodeName nodeSelector objectSelector openAPIV3Schema ownerReferences podIP podIPs
 podSelector resourceFieldRef resourceNames resourceVersion resources schedulerName secretKeyRef
@@ -54,6 +56,7 @@ _OWN_DOMAINS = re.compile(
     r"(?:[\w.-]+\.)?(?:kubernetes\.io|k8s\.io|kspec\.io|kspec\.dev|checksum)/", re.ASCII
 )
 _DATA = ("data", "binaryData", "stringData")
+_OF_SECRETS = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
 _IMAGE_USER = re.compile(r"([^\s/@:]*):([^\s@]*)@(?![a-z0-9+._-]+:[0-9a-f]{32})")
 _GLUED = re.compile(r"-p[^\s-].*", re.DOTALL)
 _CLIENTS = re.compile(r"(?:^|/)(?:mysql|mariadb)\w*$")
@@ -74,15 +77,33 @@ def strip_applied(annotations: Any, counts: Counts | None = None) -> None:
 
 
 def redact_object(raw: dict[str, Any], counts: Counts | None = None) -> None:
-    """A whole object, in place. Raises RecursionError for one that is nested too deeply."""
+    """A whole object, or a list of objects, in place. Raises RecursionError for one that is nested too deeply."""
     group, _, _ = str(raw.get("apiVersion", "")).rpartition("/")
-    if raw.get("kind") == "Secret" and not group:
-        for key in _DATA:
+    kind, items = raw.get("kind"), raw.get("items")
+    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+        for item in items:  # in a list of one kind they do not say which
+            if isinstance(item, dict) and "kind" not in item:
+                _held_data(kind.removesuffix("List"), item, counts)
+    if not group:
+        _held_data(kind, raw, counts, set(raw) - _OF_SECRETS)
+    inside = _In.FIELDS
+    if group in _RULE_GROUPS:
+        inside = _In.RULES
+    elif group and isinstance(kind, str) and says(kind) is Says.CREDENTIAL:
+        inside = _In.SECRETS
+    _walk_map(raw, inside, counts, 0)
+
+
+def _held_data(
+    kind: Any, raw: dict[Any, Any], counts: Counts | None, fields: Collection[Any] = _DATA
+) -> None:
+    """What a Secret or ConfigMap holds, also one inside another object: of the latter names of keys are kept."""
+    if kind == "Secret":
+        for key in fields:
             if raw.get(key):
                 raw[key] = REDACTED
-    inside = _In.RULES if group in _RULE_GROUPS else _In.FIELDS
-    if raw.get("kind") == "ConfigMap" and not group:
-        for key in _DATA:
+    elif kind == "ConfigMap":
+        for key in fields:
             held = raw.get(key)
             if isinstance(held, dict):
                 for name, value in held.items():
@@ -91,7 +112,6 @@ def redact_object(raw: dict[str, Any], counts: Counts | None = None) -> None:
                         _count(counts, "configMapData")
             elif held is not None:
                 raw[key] = REDACTED
-    _walk_map(raw, inside, counts, 0)
 
 
 def redact_at(path: str, value: Any, kind: str = "") -> Any:
@@ -139,6 +159,8 @@ def _count(counts: Counts | None, what: str) -> None:
 def _walk_map(value: dict[Any, Any], inside: _In, counts: Counts | None, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise RecursionError
+    if depth and value.get("kind") in ("Secret", "ConfigMap"):
+        _held_data(value["kind"], value, counts)
     for key, child in value.items():
         if key in _KEPT and inside is not _In.FREE:
             continue
@@ -153,6 +175,9 @@ def _walk_map(value: dict[Any, Any], inside: _In, counts: Counts | None, depth: 
             if key == "annotations":
                 strip_applied(child, counts)
                 _annotations(child, counts)
+            elif _holds_credentials(key, inside):
+                _values(child, counts)
+                _walk_map(child, inside, counts, depth + 1)
             else:
                 _walk_map(child, _within(key, inside), counts, depth + 1)
         elif kind is list:
@@ -165,8 +190,24 @@ def _walk_map(value: dict[Any, Any], inside: _In, counts: Counts | None, depth: 
             value["value"] = _named(name, value["value"], counts, "other")
 
 
+def _holds_credentials(key: Any, inside: _In) -> bool:
+    """Whether a map with this name has credentials as values, whatever their names: `passwords: {bob: …}`."""
+    if inside is _In.RULES or type(key) is not str:
+        return False
+    if key == "stringData" or (inside is _In.SECRETS and key == "data"):
+        return True
+    return key.endswith("s") and says(key) is Says.CREDENTIAL
+
+
+def _values(held: dict[Any, Any], counts: Counts | None) -> None:
+    for name, value in held.items():
+        if type(value) is str and not is_about(str(name)) and not harmless(value, Says.CREDENTIAL):
+            held[name] = REDACTED
+            _count(counts, "other")
+
+
 def _within(key: Any, inside: _In) -> _In:
-    return _In.FREE if key in _FREE and inside is _In.FIELDS else inside
+    return _In.FREE if key in _FREE and inside in (_In.FIELDS, _In.SECRETS) else inside
 
 
 def _walk_list(key: Any, items: list[Any], inside: _In, counts: Counts | None, depth: int) -> None:
@@ -210,9 +251,9 @@ def _text(key: Any, value: str, inside: _In) -> str:
 @lru_cache(maxsize=1 << 15)
 def _kept(key: Any, value: str, inside: _In) -> str | None:
     """The same; None for all of it."""
-    if key == "image":
+    if key in ("image", "imageID"):
         made = redact_image(value)
-    elif inside is _In.RULES:
+    elif inside is _In.RULES and key != "url":
         made = redact_formats(value)
     elif key in _PATHS:
         made = redact(value, entropy=False)
@@ -234,6 +275,8 @@ def _named(name: str, value: Any, counts: Counts | None, what: str) -> Any:
 
 def redact_image(image: str) -> str:
     """A reference to an image without user and password before the registry; tags and digests stay."""
+    if "?" in image:  # none; it is not the reference that it is called
+        return redact(image, entropy=False)
     if "@" in image:
         image = _IMAGE_USER.sub(lambda m: m[0] if m[2] == REDACTED else f"{m[1]}:{REDACTED}@", image)
     return redact_formats(image)

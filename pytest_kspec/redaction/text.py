@@ -10,9 +10,9 @@ import re
 from functools import lru_cache
 
 from pytest_kspec.redaction.formats import KNOWN, SHORTEST, private_in_base64, random
+from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
 
-REDACTED = "(redacted)"
 _TAIL = ".:!?)]}>"  # what may stand behind a value
 _NO_SECRET_WORDS = """
 true false yes no on off none null nil unset default always never required optional enabled disabled
@@ -40,7 +40,7 @@ _QUERY = re.compile(r"([?&;])([\w.\[\]-]{1,80})=([^&#\s\"';]++)")
 _OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]{0,80}+)([ \t]+)(\"[^\"]++|'[^']++|[^\s\"'-][^\s\"']*+)")
 _SCHEME = re.compile(r"\b(bearer|basic|negotiate)([ \t]+)([\w+/=.~-]{6,}+)", re.IGNORECASE)
 _BARE_USER = re.compile(
-    r"(?<![\w/:@.+-])(?!mailto:|email:|e-mail:|contact:|maintainer:|sip:|xmpp:|acct:)([\w.+-]{1,64}):([^\s:@/\"'(){}]{1,256})@"
+    r"(?:(?<![\w/:@.+-])|(?<=(?<![\w:/])//))(?!mailto:|email:|e-mail:|contact:|maintainer:|sip:|xmpp:|acct:)([\w.+-]{1,64}):([^\s:@/\"'(){}]{1,256})@"
     r"(?=[\w\[(])(?!sha\d+:)"
 )
 _NAMED_VALUE = re.compile(
@@ -54,6 +54,10 @@ _VALUE_NAMED = re.compile(
 )
 _LINE = re.compile(r"^([ \t-]*)([\w.-]{2,80})(:[ \t]+)(?![|>][-+]?$)([^\s\"'{\[#][^\n]*)$", re.MULTILINE)
 _CLIENTS = re.compile(r"\b(?:mysql|mariadb|mysqldump|mysqladmin|sqlcmd)\w*\b")
+_PIPED = re.compile(
+    r"(\b(?:echo|printf)[ \t]+(?:-\w[ \t]+)?[\"']?)([^\s|\"']{1,256})"
+    r"(?=[\"']?[ \t]{0,3}\|[^|;&\n]{0,200}password-stdin)"
+)
 _GLUED = re.compile(r"(?<!\S)-p(?=[^\s-])([^\s\"']+)")
 
 
@@ -112,6 +116,8 @@ def _redact(text: str, entropy: bool) -> str:
     if " " in made or "\t" in made:
         if "-" in made:
             made = _OPTION.sub(_option, made)
+            if "password-stdin" in made:
+                made = _PIPED.sub(_piped, made)
             if "-p" in made and _CLIENTS.search(made):
                 made = _GLUED.sub(f"-p{REDACTED}", made)
         made = _SCHEME.sub(_scheme, made)
@@ -235,6 +241,10 @@ def _option(match: re.Match[str]) -> str:
     quote = value[0] if value[0] in "\"'" else ""
     made = option_value(name, value[len(quote) :])
     return match[0] if made == value[len(quote) :] else f"{name}{between}{quote}{made}"
+
+
+def _piped(match: re.Match[str]) -> str:
+    return match[0] if harmless(match[2], Says.CREDENTIAL) else f"{match[1]}{REDACTED}"
 
 
 def _scheme(match: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.redaction.marker import holds_redacted
 
 
 class FindingStatus(StrEnum):
@@ -161,8 +162,9 @@ def told(kind: str, path: str, actual: Any, expected: str, message: str = "") ->
     given = plain(actual)
     if not message and (given is None or isinstance(given, bool)):
         return Told(given, expected, statement(path, given, expected))  # most findings: nothing to import for
+    from pytest_kspec.redaction.marker import REDACTED
     from pytest_kspec.redaction.objects import redact_at
-    from pytest_kspec.redaction.text import REDACTED, redact
+    from pytest_kspec.redaction.text import redact
 
     shown = redact_at(path, plain(actual), kind)
     expected, message = redact(expected), redact(message)
@@ -174,11 +176,13 @@ def told(kind: str, path: str, actual: Any, expected: str, message: str = "") ->
 
 def safe_fix(fix: Any) -> Any:
     """A fix that a check gave, as plain data; None for one with a credential: no report may hold it, and without it
-    the fix would be another one.
+    the fix would be another one. None also for one with what a snapshot holds in its place: it would overwrite it.
     """
     given = plain(fix)
     if not given:
         return given
+    if holds_redacted(given):
+        return None
     from pytest_kspec.redaction.objects import redact_at
 
     return given if redact_at("", plain(fix)) == given else None

@@ -19,8 +19,8 @@ from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
 from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.kube.reference import CLUSTER
+from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
-from pytest_kspec.redaction.text import REDACTED
 from pytest_kspec.results.finding import Finding, statement
 
 Record = dict[str, Any]

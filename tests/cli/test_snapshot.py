@@ -48,8 +48,7 @@ def test_a_record_of_a_record_is_equal(kspec: Kspec, tmp_path: Path) -> None:
         for member in archive.getmembers():
             name = Path(member.name).name
             file = archive.extractfile(member)
-            # Data of ConfigMaps was recorded once, and is no longer.
-            if file is not None and name not in ("snapshot.json", "configmaps.json"):
+            if file is not None and name != "snapshot.json":
                 assert (tmp_path / "again" / name).read_bytes() == file.read()
     assert json.loads((tmp_path / "again" / "snapshot.json").read_text())["kind"] == "Snapshot"
 

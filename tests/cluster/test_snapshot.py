@@ -22,7 +22,7 @@ from pytest_kspec.errors import (
     UsageError,
 )
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
-from pytest_kspec.redaction.text import REDACTED
+from pytest_kspec.redaction.marker import REDACTED
 from tests.cluster.objects import deployment, obj, pod
 
 

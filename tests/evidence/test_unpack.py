@@ -64,7 +64,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     backwards = dict(reversed(CONTENTS.items()))
     assert bundle() == bundle(backwards)
     with tarfile.open(fileobj=io.BytesIO(bundle())) as archive:
-        assert {(m.mtime, m.uid, m.uname, m.mode) for m in archive} == {(1767323045, 0, "", 0o644)}
+        assert {(m.mtime, m.uid, m.uname, m.mode) for m in archive} == {(1767323045, 0, "", 0o600)}
 
 
 @with_fixtures(400)

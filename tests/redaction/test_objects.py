@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.objects import redact_at, redact_object
-from pytest_kspec.redaction.text import REDACTED
 
 X = REDACTED
 POD: dict[str, Any] = {
@@ -160,3 +160,89 @@ def test_at_a_path_of_a_finding(path: str, value: Any, shown: Any) -> None:
 
 def test_data_of_a_config_map_in_a_finding() -> None:
     assert redact_at("data[a]", "anything", "ConfigMap") == X
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"azureFile": {"shareName": "a?sig=hunter2"}}, {"azureFile": {"shareName": f"a?sig={X}"}}),
+        ({"iscsi": {"targetPortal": "a:hunter2@10.0.0.1:3260"}}, {"iscsi": {"targetPortal": f"a:{X}@10.0.0.1:3260"}}),
+        ({"rbd": {"monitors": ["a:hunter2@m"], "image": "x"}}, {"rbd": {"monitors": [f"a:{X}@m"], "image": "x"}}),
+        ({"cephfs": {"path": "/a?secret=hunter2"}}, {"cephfs": {"path": f"/a?secret={X}"}}),
+        ({"gitRepo": {"repository": "https://u:hunter2@h/x"}}, {"gitRepo": {"repository": f"https://u:{X}@h/x"}}),
+        ({"flexVolume": {"options": {"x": "//u:hunter2@h/s"}}}, {"flexVolume": {"options": {"x": f"//u:{X}@h/s"}}}),
+        ({"passwords": {"bob": "hunter2", "name": "x"}}, {"passwords": {"bob": X, "name": "x"}}),
+        ({"tokens": ["hunter2"]}, {"tokens": [X]}),
+        ({"users": [{"user": {"client-key-data": "hunter2"}}]}, {"users": [{"user": {"client-key-data": X}}]}),
+        ({"values": {"db": {"password": "hunter2"}}}, {"values": {"db": {"password": X}}}),
+        ({"manifests": [{"apiVersion": "v1", "kind": "Secret", "data": {"a": "aHVudGVyMg=="}}]},
+         {"manifests": [{"apiVersion": "v1", "kind": "Secret", "data": X}]}),
+        ({"manifests": [{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "hunter2"}}]},
+         {"manifests": [{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": X}}]}),
+        ({"valuesFrom": [{"kind": "Secret", "name": "db", "valuesKey": "x"}]},
+         {"valuesFrom": [{"kind": "Secret", "name": "db", "valuesKey": "x"}]}),
+        ({"involvedObject": {"apiVersion": "v1", "kind": "Secret", "name": "db", "namespace": "shop"}},
+         {"involvedObject": {"apiVersion": "v1", "kind": "Secret", "name": "db", "namespace": "shop"}}),
+        ({"secrets": {"enabled": True, "name": "db", "mode": "{{ mode }}"}},
+         {"secrets": {"enabled": True, "name": "db", "mode": "{{ mode }}"}}),
+    ],
+)  # fmt: skip
+def test_in_other_kinds(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    raw = {"apiVersion": "example.com/v1", "kind": "Thing", "spec": copy.deepcopy(given)}
+    redact_object(raw)
+    assert raw["spec"] == kept
+    assert redact_at("spec", copy.deepcopy(given), "Thing") == kept
+
+
+def test_of_kinds_that_make_secrets_the_data_of_templates_is_taken_out() -> None:
+    raw = {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ExternalSecret",
+        "spec": {"target": {"template": {"data": {"plain": "hunter2", "from": "{{ .password }}"}}}},
+    }
+    redact_object(raw)
+    assert raw["spec"]["target"]["template"]["data"] == {"plain": X, "from": "{{ .password }}"}  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["List", "ConfigMapList", "SecretList"])
+def test_lists_of_objects(kind: str) -> None:
+    """As an API server answers: what stands in a list of one kind does not say which it is."""
+    item: dict[str, Any] = {"metadata": {"name": "x"}, "data": {"a": "hunter2"}}
+    if kind == "List":
+        item |= {"apiVersion": "v1", "kind": "ConfigMap"}
+    raw: dict[str, Any] = {"apiVersion": "v1", "kind": kind, "items": [item]}
+    redact_object(raw)
+    assert raw["items"][0]["data"] == (X if kind == "SecretList" else {"a": X})
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+def test_fields_that_there_are_not_hold_nothing_either(kind: str) -> None:
+    raw = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": "x"},
+        "Data": {"a": "hunter2"},
+        "kubeconfig": "hunter2",
+    }
+    redact_object(raw)
+    assert raw == {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": "x"},
+        "Data": X if kind == "Secret" else {"a": X},
+        "kubeconfig": X,
+    }
+
+
+def test_addresses_of_webhooks() -> None:
+    raw = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "webhooks": [
+            {"name": "token.example.com", "clientConfig": {"url": "https://u:hunter2@h/x?token=hunter3"}}
+        ],
+    }
+    redact_object(raw)
+    assert raw["webhooks"] == [
+        {"name": "token.example.com", "clientConfig": {"url": f"https://u:{X}@h/x?token={X}"}}
+    ]

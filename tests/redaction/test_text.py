@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kspec.redaction.text import REDACTED, redact, redact_named
+from pytest_kspec.redaction.marker import REDACTED
+from pytest_kspec.redaction.text import redact, redact_named
 
 X = REDACTED
 AWS, JWT = "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
@@ -20,6 +21,11 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"
         ("--password hunter2 --user bob", f"--password {X} --user bob"),
         ("serve -p hunter2", f"serve -p {X}"),
         ("mysql -u root -phunter2 shop", f"mysql -u root -p{X} shop"),
+        (
+            "echo hunter2 | docker login -u bob --password-stdin",
+            f"echo {X} | docker login -u bob --password-stdin",
+        ),
+        ("mount //bob:hunter2@nas/share /x", f"mount //bob:{X}@nas/share /x"),
         ("redis-cli -a hunter2", f"redis-cli -a {X}"),
         ("curl -u admin:hunter2 http://x", f"curl -u admin:{X} http://x"),
         ("PASSWORD=hunter2 run", f"PASSWORD={X} run"),
@@ -76,6 +82,7 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         "Secret shop/db-password: cannot be read",
         "unexpected token: invalid, secret: missing",
         "system:bootstrap-token:cleaner system:serviceaccount:kube-system:token-cleaner",
+        "echo $PASSWORD | docker login --password-stdin; echo hello | cat",
         "spec.containers[auth-token].image is nginx, must be from registry.example.com",
         "spec.automountServiceAccountToken is unset, must be false",
         "basic authentication, Bearer token",

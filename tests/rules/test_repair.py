@@ -13,7 +13,7 @@ from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.pods.fieldrule import FieldRule
 from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR, pod_security_minor
 from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
-from pytest_kspec.rules.repair.repair import in_template, repair
+from pytest_kspec.rules.repair.repair import Edit, in_template, repair
 from pytest_kspec.rules.repair.strategic import apply
 from tests.checks.pod_security.cases import CASES
 from tests.effort import examples
@@ -205,6 +205,28 @@ def test_a_rule_whose_offer_does_not_hold_gives_no_fix():
     rule = Stubborn(field="privileged", over="pod", allowed=(False,), reason="r")
     pod = PodShape({"privileged": True}, {})
     assert repair(rule, Violation("spec.privileged", True, rule.expected), pod) is None
+
+
+@pytest.mark.parametrize(("word", "given"), [("--token=(redacted)", False), ("--quiet", True)])
+def test_a_list_that_is_not_known_as_a_whole_is_not_written_again(word, given):
+    """A snapshot has `(redacted)` where the cluster has a credential; a list without merge keys is replaced."""
+
+    class NoDebug:
+        def evaluate(self, pod):
+            args = pod.spec["containers"][0]["args"]
+            return (
+                [Violation("spec.containers[app].args", args, "without --debug", "app")]
+                if "--debug" in args
+                else []
+            )
+
+        def repairs(self, violation, pod):
+            args = pod.spec["containers"][0]["args"]
+            yield Edit(("spec", "containers", 0, "args"), [one for one in args if one != "--debug"])
+
+    pod = PodShape({"containers": [{"name": "app", "args": [word, "--debug"]}]}, {})
+    (violation,) = NoDebug().evaluate(pod)
+    assert (repair(NoDebug(), violation, pod) is not None) is given
 
 
 def test_a_rule_without_repairs():

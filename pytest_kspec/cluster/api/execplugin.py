@@ -22,8 +22,9 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 from pytest_kspec.cluster.api.contexts import EXEC_EXTENSION, Context, Exec
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
+from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
-from pytest_kspec.redaction.text import REDACTED, redact
+from pytest_kspec.redaction.text import redact
 
 TIMEOUT_S = 60.0
 MAX_BYTES = 1 << 20

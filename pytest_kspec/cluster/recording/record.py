@@ -210,6 +210,7 @@ def write_archive(folder: Path, names: Iterable[str], out: BinaryIO, top: str) -
     ):
         for name in sorted(names, key=lambda name: (name != INDEX, name)):
             member = tarfile.TarInfo(f"{top}/{name}")
+            member.mode = 0o600
             content = (folder / name).read_bytes()
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))

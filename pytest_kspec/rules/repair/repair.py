@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import CONTAINER_LISTS, PodShape
+from pytest_kspec.redaction.marker import holds_redacted
 from pytest_kspec.rules import poddefaults
 from pytest_kspec.rules.base import Rule, Violation
 from pytest_kspec.rules.fieldpath import Where
@@ -66,7 +67,10 @@ def repair(rule: Rule, violation: Violation, pod: PodShape) -> dict[str, Any] | 
             left = {found[:2] for found in map(_identity, rule.evaluate(shape))}
             if _identity(violation)[:2] in left or not left <= known:
                 continue
-            return strategic.diff(before, after)
+            patch = strategic.diff(before, after)
+            if holds_redacted(patch):
+                return None  # lists are replaced as a whole, and this one is not known as a whole
+            return patch
     except (Malformed, strategic.Unsayable, TypeError, AttributeError, LookupError):
         # The object is not what Kubernetes allows, somewhere that this rule does not look at.
         return None
