@@ -217,6 +217,7 @@ SLOW = CHECKS + (
     "@asks('acme.fixture')\n"
     "def test_fixture(findings, slow):\n"
     "    '''Not even begun.'''\n"
+    "    assert slow\n"
     "@asks('acme.sleeps')\n"
     "def test_sleeps(findings):\n"
     "    '''It waits.'''\n"
