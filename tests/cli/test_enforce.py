@@ -15,7 +15,7 @@ POD = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: %s}, spec: {co
 CONFIG_MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}}"
 NETWORK = "  network: {defaultDeny: true}\n"
 HOST = "  namespaceScope: {includeNamespaces: [shop]}\n  workloads: {containers: {forbidden: [{key: hostNetwork}]}}\n"
-NOTHING = "error: net: nothing in it can be enforced by vap, so nothing is kept out."
+NOTHING = "error: net: nothing in it can be enforced by vap, so nothing is denied."
 NO_OBJECT = "error: m.yaml: no object is there that host could refuse. Is this the right cluster or folder?"
 
 
