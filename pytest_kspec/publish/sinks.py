@@ -96,7 +96,7 @@ def read_publication(
         sinks.append(NamedSink(entry, make(given, kubeconfig=kubeconfig, where=f"{option} {text}")))
     if store_reports and not store:
         raise UsageError(
-            "reports are kept beside a store.",
+            "full reports can only be kept together with a store.",
             where=f"{store_option}-reports",
             fix=f"Give {store_option} too.",
         )

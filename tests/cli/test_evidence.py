@@ -73,8 +73,8 @@ def test_a_bundle_is_verified_by_us_and_by_openssl(
     assert first.startswith("signature: good, by SHA256:")
     assert second == "digests: 3 files match the signed digests"
     assert "by audit team, with pytest-kspec" in third
-    assert "verdicts and" in fourth
-    assert fourth.endswith("findings are the same, and all else")
+    assert "13 verdicts, 35 findings" in fourth
+    assert fourth.endswith(" and everything else are the same")
     assert sorted(path.name for path in desk.iterdir()) == ["evidence.tar.gz", "evidence.tar.gz.sig"]
 
 

@@ -122,7 +122,7 @@ def verify(
 def test_an_honest_bundle_is_the_same(honest: Desk, verify: Callable[..., Said]) -> None:
     said = verify(honest.folder / "e.tar.gz")
     assert (said.code, said.err) == (0, "")
-    assert "prod-eu, strict 2.3.0: 39 verdicts and 105 findings are the same, and all else" in said.out
+    assert "prod-eu, strict 2.3.0: 39 verdicts, 105 findings and everything else are the same" in said.out
     said = verify(honest.forged(lambda result: None))
     assert (said.code, said.err) == (0, "")
 
@@ -303,7 +303,7 @@ def test_another_version_made_it(honest: Desk, verify: Callable[..., Said]) -> N
     said = verify(honest.sign(older, tool="pytest-kspec 0.0.9"))
     assert said.code == 2
     assert "pytest-kspec 0.0.9 made it, and this is" in said.err
-    assert "Signature and digests hold. Verify it with pytest-kspec 0.0.9." in said.err
+    assert "The signature and the digests are valid. Verify it with pytest-kspec 0.0.9." in said.err
     assert 'tool.version: the result says "0.0.9", the replay' in said.out
     _check(older)["verdict"] = "pass"
     said = verify(honest.sign(older, tool="pytest-kspec 0.0.9"))
@@ -392,7 +392,7 @@ def test_clusters_that_can_and_that_cannot_be_replayed(tmp_path: Path, verify: C
     assert len(made.result["clusters"]) == 4
     said = verify(tmp_path / "e.tar.gz", keys=made.keys)
     assert said.code == 2
-    assert said.out.count("are the same, and all else") == 2
+    assert said.out.count("and everything else are the same") == 2
     assert said.err.count("it was a scan of a source of kind manifests") == 2
 
     def soften(result: dict[str, Any]) -> None:

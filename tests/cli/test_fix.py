@@ -138,7 +138,7 @@ def test_what_cannot_be_meant(run_kspec: Kspec, words: list[str], says: str) -> 
 def test_manifests_are_not_applied_to(run_kspec: Kspec, write_spec: Write, shop: Path) -> None:
     said = run_kspec("fix", write_spec(ASKED), "--cluster", shop, "--apply", "--yes")
     assert said.code == 4
-    assert "'shop.yaml' is no live cluster" in said.err
+    assert "'shop.yaml' is not a live cluster" in said.err
 
 
 def test_what_was_not_evaluated_is_said(run_kspec: Kspec, write_spec: Write, shop: Path) -> None:

@@ -19,7 +19,7 @@ def test_the_list_fits_80_columns_and_has_every_framework(kspec: Kspec) -> None:
     lines = said.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if line and not line.startswith(" ")][:-1] == list(catalogues())
-    assert "  130 controls: 26 answered by checks, 5 in part, 99 by a person" in lines
+    assert "  130 controls: 26 covered by checks, 5 in part, 99 by a person" in lines
 
 
 @pytest.mark.parametrize("name", catalogues())
@@ -54,7 +54,7 @@ def test_as_json(kspec: Kspec) -> None:
 def test_an_unknown_framework(kspec: Kspec) -> None:
     said = kspec("frameworks", "nist-800-35")
     assert said.code == 4
-    assert "no framework is called 'nist-800-35'." in said.err
+    assert "unknown framework 'nist-800-35'." in said.err
     assert "nist-800-53" in said.err
 
 
