@@ -320,6 +320,10 @@ class Workload(Resource):
         """True for a running pod, False for a template."""
         return not self.template_path
 
+    def may_mention(self, text: str) -> bool:
+        """False only where no annotation of the object itself can have this in it: for a pod in a hundred thousand."""
+        return True
+
     @property
     def pod_labels(self) -> Mapping[str, str]:
         """The labels of the pod; of a controller, those that its template gives its pods. Raises Malformed."""

@@ -170,6 +170,8 @@ def refusals(
         for key in keys_of(requirement_id):
             known.setdefault(key, []).append(requirement_id)
     for resource in resources:
+        if isinstance(resource, Workload) and resource.is_pod and not resource.may_mention(PREFIX):
+            continue
         counting = annotations_of(resource)
         if isinstance(resource, Workload) and not resource.is_pod:
             for key in resource.annotations:

@@ -11,11 +11,13 @@ import pytest
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.preview import preview
 from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.results import annotated
 from pytest_kspec.rules.cel.places import PODS
 from pytest_kspec.spec.loading import spec_from_part
 from tests.cli.conftest import Kspec, kspec, run_kspec, write_spec
@@ -99,6 +101,19 @@ def test_by_default_nothing_is_exempted_and_it_is_said(
         f"Deployment shop/good: {KEY} has no effect: the specification does not allow it (annotationExemptions)."
         in reasons
     )
+
+
+@pytest.mark.parametrize("prefix", ["kspec.io/", "kspec.io\\/", "\\u006bspec.io/"])
+def test_what_a_pod_carries_is_found_however_its_json_spells_it(tmp_path: Path, prefix: str) -> None:
+    pods: dict[str, Any] = {"apiVersion": "v1", "kind": "PodList", "items": []}
+    for name, key in (("plain", "other"), ("asks", KEY)):
+        metadata = {"name": name, "namespace": "shop", "annotations": {key: "x"}}
+        spec = {"containers": [{"name": "c", "image": "nginx:1"}]}
+        pods["items"].append({"metadata": metadata, "spec": spec})
+    path = tmp_path / "pods.json"
+    path.write_text(json.dumps(pods).replace("kspec.io/", prefix))
+    found = annotated.refusals(Inventory(open_source(str(path))).pods(), None, {}, NOW)
+    assert [(pod.name, key) for pod, key, _ in found] == [("asks", KEY)]
 
 
 def plan(text: str) -> Any:

@@ -95,6 +95,11 @@ class ListedWorkload(Workload):
     def annotations(self, value: Mapping[str, str]) -> None:
         self._annotations = value
 
+    def may_mention(self, text: str) -> bool:
+        """Looked up in the JSON, in which an escape may stand for anything."""
+        known = self._annotations
+        return not isinstance(known, bytes) or text.encode() in known or b"\\" in known
+
 
 _RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _ITEMS = msgspec.json.Decoder(list[Any] | None)
