@@ -34,7 +34,7 @@ def newest(store: Store, query: Query = ALL) -> tuple[TrendPoint, ...]:
     """
     joined = schema.subjects.join(schema.results, _NEWEST)
     statement = select(schema.results, _subject.cluster_id, _subject.spec).select_from(joined)
-    statement = query.narrow(statement, _result.name, _result.finished_at)
+    statement = query.of_results(statement)
     found = points(store, statement.order_by(_result.name, _subject.spec, _result.id))
     return tuple({(point.cluster_id, point.spec): point for point in found}.values())
 

@@ -27,22 +27,29 @@ class Query:
     spec: str = ""
     since: str = ""
 
-    def narrow(self, statement: Select[Any], name: Column[Any], at: Column[Any]) -> Select[Any]:
-        """A statement on subjects, narrowed. name: of the cluster; at: the time that `since` is compared with."""
-        subject = schema.subjects.c
-        if self.cluster:
-            statement = statement.where(or_(name == self.cluster, subject.cluster_id == self.cluster))
+    def narrow(self, statement: Select[Any], at: Column[Any]) -> Select[Any]:
+        """A statement on subjects, narrowed, but for the cluster. at: the time that `since` is compared with."""
         if self.spec:
-            statement = statement.where(subject.spec == self.spec)
+            statement = statement.where(schema.subjects.c.spec == self.spec)
         if self.since:
             statement = statement.where(at >= self.since)
         return statement
 
+    def of_results(self, statement: Select[Any]) -> Select[Any]:
+        """A statement on results and subjects, narrowed. A name is what the cluster was called at that time."""
+        if self.cluster:
+            result, subject = schema.results.c, schema.subjects.c
+            # Two selects, each with an index: for an OR of columns of two tables there is none.
+            named = select(result.id).where(result.name == self.cluster)
+            known = select(result.id).select_from(_JOINED).where(subject.cluster_id == self.cluster)
+            statement = statement.where(result.id.in_(named.union_all(known)))
+        return self.narrow(statement, schema.results.c.finished_at)
+
     def results(self, statement: Select[Any]) -> Select[Any]:
-        """A statement on results, narrowed and in order."""
+        """The same in order."""
         result = schema.results.c
         order = (result.finished_at, result.name, schema.subjects.c.spec, result.id)
-        return self.narrow(statement, result.name, result.finished_at).order_by(*order)
+        return self.of_results(statement).order_by(*order)
 
 
 ALL = Query()
@@ -117,8 +124,8 @@ def points(store: Store, statement: Select[Any]) -> tuple[TrendPoint, ...]:
     """The points of a statement that selects results with cluster_id and spec, in its order. Raises StoreError."""
     f = schema.frameworks.c
     chosen = statement.order_by(None).subquery()
-    of_frameworks = select(f.result_id, f.framework, f.score, f.coverage).join(
-        chosen, chosen.c.id == f.result_id
+    of_frameworks = select(f.result_id, f.framework, f.score, f.coverage).where(
+        f.result_id.in_(select(chosen.c.id))
     )
     with store.read() as connection:
         frameworks: dict[int, list[FrameworkPoint]] = {}
@@ -190,7 +197,10 @@ def findings(store: Store, query: Query = ALL) -> tuple[StoredFinding, ...]:
     statement = select(
         schema.findings, subject.spec, subject.cluster_id, cluster.name.label("cluster_name")
     ).select_from(joined)
-    statement = Query(query.cluster, query.spec).narrow(statement, cluster.name, table.last_seen)
+    if query.cluster:
+        meant = or_(cluster.name == query.cluster, cluster.id == query.cluster)
+        statement = statement.where(subject.cluster_id.in_(select(cluster.id).where(meant)))
+    statement = Query(spec=query.spec).narrow(statement, table.last_seen)
     if query.since:
         still = table.state == State.UNKNOWN.value
         statement = statement.where(

@@ -24,8 +24,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0003"
-REVISIONS = ("r0001", "r0002", "r0003")
+HEAD = "r0004"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -114,6 +114,7 @@ results = Table(
     UniqueConstraint("run_id", "subject_id", name="uq_kspec_results_run_id_subject_id"),
     Index("ix_kspec_results_subject_id_finished_at", "subject_id", "finished_at"),
     Index("ix_kspec_results_run_id_part_id", "run_id", "part_id"),
+    Index("ix_kspec_results_name", "name"),
 )
 
 # One requirement of it. findings, exempt and known count findings.
