@@ -55,6 +55,8 @@ LONGEST = (
     "storage/test_durability.py",
     "live/test_identity_live.py",
     "live/test_snapshot_equals_live.py",
+    "extend/test_example_package.py",
+    "evaluate/test_shells.py",
     "cli/test_fix.py",
     "cli/test_scan.py",
     "cli/test_diff.py",

@@ -115,7 +115,9 @@ def test_wrong_options_and_specifications_are_usage_errors(project: Project) -> 
         (("--kspec-report=jsn:x",), "Did you mean 'json'?"),
         (("--kspec-cluster=",), "--kspec-cluster"),
     ):
-        out = project.run(*args)
+        # Beside another cluster, one that cannot be opened is an error of its own.
+        clusters = () if "nowhere" in args[0] else ("./prod",)
+        out = project.run(*args, clusters=clusters)
         assert out.ret == pytest.ExitCode.USAGE_ERROR, args
         assert text in out.stderr.str(), args
 
