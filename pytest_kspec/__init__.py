@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "checks.authoring": ("check",),
+    "checks.check": ("About",),
     "checks.fixturetypes": (
         "Containers",
         "Namespaces",

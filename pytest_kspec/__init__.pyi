@@ -1,6 +1,7 @@
 # Written by `make docs` from the names in __init__.py: change those.
 
 from .checks.authoring import check as check
+from .checks.check import About as About
 from .checks.fixturetypes import Containers as Containers
 from .checks.fixturetypes import Namespaces as Namespaces
 from .checks.fixturetypes import NetworkPolicies as NetworkPolicies

@@ -1,12 +1,5 @@
 """Kyverno policies that must exist, be ready and enforce.
 
-Restricted field:  kyverno.io ClusterPolicy, Policy; policies.kyverno.io ValidatingPolicy,
-                   ImageValidatingPolicy, MutatingPolicy, GeneratingPolicy and their Namespaced… kinds:
-                   metadata.name, action, readiness
-Allowed values:    admission.policies.minCount: so many that are ready; requiredPolicies: of that name, for
-                   the whole cluster, ready, applied at admission, and denying what it finds (Enforce, Deny)
-Source:            the specification, admission.policies; Kyverno, kyverno.io/v1 and policies.kyverno.io/v1
-
 Where the CRDs of Kyverno are not served there is no policy, which is a finding; where they may not be listed
 it is an error. A policy of one namespace counts for minCount, not as a required one. Mutating and generating
 policies have no action. Manifests have no status: readiness is not looked at there.
@@ -18,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Findings,
@@ -26,6 +20,18 @@ from pytest_kspec import (
     Resource,
     ResourceLister,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "kyverno.io ClusterPolicy, Policy; policies.kyverno.io ValidatingPolicy, ImageValidatingPolicy, "
+        "MutatingPolicy, GeneratingPolicy and their Namespaced… kinds: metadata.name, action, readiness"
+    ),
+    allowed=(
+        "admission.policies.minCount: so many that are ready; requiredPolicies: of that name, for the "
+        "whole cluster, ready, applied at admission, and denying what it finds (Enforce, Deny)"
+    ),
+    source="the specification, admission.policies; Kyverno, kyverno.io/v1 and policies.kyverno.io/v1",
 )
 
 LEGACY, CURRENT = "kyverno.io", "policies.kyverno.io"
@@ -67,6 +73,8 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="There are enough Kyverno policies, and they are ready",
     severity="medium",
     remediation=_FIX,
+    about=ABOUT,
+    not_admission="it is about objects that are missing; admission sees only what is created",
     requirements=count_requirement,
     cluster_wide=True,
     reads=("kyverno.io/*", "policies.kyverno.io/*"),
@@ -97,6 +105,8 @@ def test_policy_count(
     title="Required Kyverno policies are there, ready and enforcing",
     severity="high",
     remediation=_FIX,
+    about=ABOUT,
+    not_admission="it is about objects that are missing; admission sees only what is created",
     requirements=requirements,
     cluster_wide=True,
     reads=("kyverno.io/*", "policies.kyverno.io/*"),

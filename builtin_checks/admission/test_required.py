@@ -1,11 +1,5 @@
 """Admission objects that must exist: webhook configurations and admission policies.
 
-Restricted field:  {Validating,Mutating}WebhookConfiguration {metadata.name,webhooks};
-                   {Validating,Mutating}AdmissionPolicy metadata.name, with the bindings that name it
-Allowed values:    at least minCount objects of the type whose whole name matches namePattern (a regular
-                   expression; unset: any name) and that have an effect
-Source:            the specification, admission.required; Kubernetes, admissionregistration.k8s.io/v1
-
 Not counted, because it enforces nothing: a webhook configuration without webhooks, a policy without a
 binding, and a ValidatingAdmissionPolicy whose bindings only warn or audit. A webhook with failurePolicy
 Ignore counts, although it lets requests pass while it does not answer. Policies that the API server reads
@@ -17,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_kspec import (
+    About,
     ClusterSpecification,
     Findings,
     NotServed,
@@ -25,6 +20,18 @@ from pytest_kspec import (
     Resource,
     ResourceLister,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "{Validating,Mutating}WebhookConfiguration {metadata.name,webhooks};\n"
+        "{Validating,Mutating}AdmissionPolicy metadata.name, with the bindings that name it"
+    ),
+    allowed=(
+        "at least minCount objects of the type whose whole name matches namePattern (a regular "
+        "expression; unset: any name) and that have an effect"
+    ),
+    source="the specification, admission.required; Kubernetes, admissionregistration.k8s.io/v1",
 )
 
 GROUP = "admissionregistration.k8s.io"
@@ -47,6 +54,8 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="high",
     remediation="Install what registers these: an admission controller, or policies with their bindings. "
     "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
+    about=ABOUT,
+    not_admission="it is about objects that are missing; admission sees only what is created",
     requirements=requirements,
     cluster_wide=True,
     reads=(f"{GROUP}/*",),

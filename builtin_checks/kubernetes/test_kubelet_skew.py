@@ -1,9 +1,5 @@
 """Kubelets too old or too new for the API server.
 
-Restricted field:  Node status.nodeInfo.kubeletVersion
-Allowed values:    the API server's minor version and the three before it; two before API server 1.28
-Source:            Kubernetes, version skew policy, "kubelet"
-
 Minor versions are compared. Vendors patch nodes and control plane at different times, which the policy does
 not mean.
 """
@@ -12,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_kspec import Cluster, ClusterSpecification, Findings, Nodes, Requirement, Version, check
+from pytest_kspec import About, Cluster, ClusterSpecification, Findings, Nodes, Requirement, Version, check
+
+ABOUT = About(
+    restricts="Node status.nodeInfo.kubeletVersion",
+    allowed="the API server's minor version and the three before it; two before API server 1.28",
+    source='Kubernetes, version skew policy, "kubelet"',
+)
 
 SKEW = 3
 SKEW_BEFORE_1_28 = 2
@@ -29,6 +31,8 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="Every kubelet is within the supported skew of the API server",
     severity="high",
     remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
+    about=ABOUT,
+    not_admission="it is about the cluster itself, which no admission request creates",
     requirements=asked,
     cluster_wide=True,
     reads=(),

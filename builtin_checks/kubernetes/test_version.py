@@ -1,9 +1,5 @@
 """Version of the API server.
 
-Restricted field:  gitVersion of the API server
-Allowed values:    from kubernetes.minVersion to kubernetes.maxVersion, none of kubernetes.excludedVersions
-Source:            the specification; Kubernetes, version skew policy
-
 `1.30` is every 1.30.x. `1.30.2` is that patch in every vendor's build. A pre-release of 1.30.0 is older
 than 1.30.
 """
@@ -12,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_kspec import Bound, Cluster, ClusterSpecification, Findings, Requirement, Version, check
+from pytest_kspec import About, Bound, Cluster, ClusterSpecification, Findings, Requirement, Version, check
+
+ABOUT = About(
+    restricts="gitVersion of the API server",
+    allowed="from kubernetes.minVersion to kubernetes.maxVersion, none of kubernetes.excludedVersions",
+    source="the specification; Kubernetes, version skew policy",
+)
 
 
 def range_asked(spec: ClusterSpecification) -> Iterator[Requirement]:
@@ -30,6 +32,8 @@ def range_asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="The API server's version lies in the range asked for",
     severity="critical",
     remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
+    about=ABOUT,
+    not_admission="it is about the cluster itself, which no admission request creates",
     requirements=range_asked,
     cluster_wide=True,
     reads=(),
@@ -51,6 +55,8 @@ def test_version(cluster: Cluster, requirement: Requirement, findings: Findings)
     title="The API server runs none of the excluded versions",
     severity="critical",
     remediation="Upgrade the control plane to a version that is not excluded.",
+    about=ABOUT,
+    not_admission="it is about the cluster itself, which no admission request creates",
     key="kubernetes.excludedVersions",
     cluster_wide=True,
     reads=(),

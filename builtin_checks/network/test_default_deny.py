@@ -1,11 +1,5 @@
 """Default deny in every namespace, for ingress and for egress.
 
-Restricted field:  NetworkPolicy spec.{podSelector,policyTypes,ingress,egress}, all policies of a
-                   namespace together
-Allowed values:    one policy with an empty podSelector, of that policy type and without rules for it;
-                   and no policy with an empty podSelector that allows everything in that direction
-Source:            Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kubernetes Benchmark 1.10, 5.3.2
-
 Policies only add: what one of them allows, another cannot deny. So an allow-everything policy for all pods
 defeats a default deny beside it, and a policy for all pods that has some rules is no default deny by itself,
 for its next rule would change the default. Policy types are defaulted as by the API server: Ingress always,
@@ -23,12 +17,24 @@ from typing import Any
 
 from pytest_kspec import (
     RESERVED_NAMESPACES,
+    About,
     Findings,
     Malformed,
     Namespaces,
     NetworkPolicies,
     Resource,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "NetworkPolicy spec.{podSelector,policyTypes,ingress,egress}, all policies of a namespace together"
+    ),
+    allowed=(
+        "one policy with an empty podSelector, of that policy type and without rules for it;\n"
+        "and no policy with an empty podSelector that allows everything in that direction"
+    ),
+    source="Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kubernetes Benchmark 1.10, 5.3.2",
 )
 
 DIRECTIONS = ("Ingress", "Egress")
@@ -41,6 +47,8 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     severity="high",
     remediation="Create a NetworkPolicy with podSelector {}, policyTypes [Ingress, Egress] and no rules, "
     "allow what is needed by further policies, and remove policies that allow everything to all pods.",
+    about=ABOUT,
+    not_admission="it is about all NetworkPolicies of a namespace together; a request shows one",
     key="network.defaultDeny",
     judges="namespace",
 )

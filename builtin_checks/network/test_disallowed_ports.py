@@ -1,11 +1,5 @@
 """Ports that must not be used.
 
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].ports[*].{containerPort,hostPort};
-                   Service spec.ports[*].{port,targetPort,nodePort} and spec.healthCheckNodePort
-Allowed values:    every port that is not in network.disallowedPorts
-Source:            the specification, network.disallowedPorts; CIS Kubernetes Benchmark 1.10, 5.2.13;
-                   Kubernetes, Service and Container (v1)
-
 A named targetPort is the container port of that name, which is examined where it is declared. Declaring a
 container port opens nothing and leaving it out closes nothing: a process may listen on ports that no manifest
 names.
@@ -13,7 +7,19 @@ names.
 
 from __future__ import annotations
 
-from pytest_kspec import PortRule, Requirement, check
+from pytest_kspec import About, PortRule, Requirement, check
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*].ports[*].{containerPort,hostPort};\n"
+        "Service spec.ports[*].{port,targetPort,nodePort} and spec.healthCheckNodePort"
+    ),
+    allowed="every port that is not in network.disallowedPorts",
+    source=(
+        "the specification, network.disallowedPorts; CIS Kubernetes Benchmark 1.10, 5.2.13;\n"
+        "Kubernetes, Service and Container (v1)"
+    ),
+)
 
 
 def rule(requirement: Requirement) -> PortRule:
@@ -26,6 +32,7 @@ def rule(requirement: Requirement) -> PortRule:
     title="No container, host port or Service uses a disallowed port",
     severity="medium",
     remediation="Use another port, or remove the protocol (SSH, Telnet, RDP, …) that the port stands for.",
+    about=ABOUT,
     key="network.disallowedPorts",
     rule=rule,
 )

@@ -1,9 +1,5 @@
 """NetworkPolicies that must exist in each namespace.
 
-Restricted field:  NetworkPolicy metadata.name, in each namespace (or in those that `namespaces` covers)
-Allowed values:    the name is there
-Source:            the specification, network.requiredPolicies; CIS Kubernetes Benchmark 1.10, 5.3.2
-
 Only the name is compared. A `namespaces` entry without wildcards that names no namespace of the cluster is a
 finding: the policy cannot be there either. Of manifests, every namespace counts that some object is in.
 """
@@ -13,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Findings,
@@ -21,6 +18,12 @@ from pytest_kspec import (
     NetworkPolicies,
     Requirement,
     check,
+)
+
+ABOUT = About(
+    restricts="NetworkPolicy metadata.name, in each namespace (or in those that `namespaces` covers)",
+    allowed="the name is there",
+    source="the specification, network.requiredPolicies; CIS Kubernetes Benchmark 1.10, 5.3.2",
 )
 
 
@@ -41,6 +44,8 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="Required NetworkPolicies exist in every namespace",
     severity="medium",
     remediation="Create the NetworkPolicy in the namespace, or restrict the entry with `namespaces`.",
+    about=ABOUT,
+    not_admission="it is about an object that is missing; admission sees only what is created",
     requirements=requirements,
     reads=("Namespace",),
 )

@@ -1,13 +1,14 @@
-"""Types of Services.
-
-Restricted field:  Service spec.type
-Allowed values:    those of network.allowedServiceTypes; unset is ClusterIP, and so is a headless Service
-Source:            the specification, network.allowedServiceTypes; Kubernetes, Service (v1)
-"""
+"""Types of Services."""
 
 from __future__ import annotations
 
-from pytest_kspec import Requirement, ServiceTypes, check
+from pytest_kspec import About, Requirement, ServiceTypes, check
+
+ABOUT = About(
+    restricts="Service spec.type",
+    allowed="those of network.allowedServiceTypes; unset is ClusterIP, and so is a headless Service",
+    source="the specification, network.allowedServiceTypes; Kubernetes, Service (v1)",
+)
 
 
 def rule(requirement: Requirement) -> ServiceTypes:
@@ -20,6 +21,7 @@ def rule(requirement: Requirement) -> ServiceTypes:
     title="Services have allowed types only",
     severity="medium",
     remediation="Change the Service to an allowed type, or publish it through an Ingress or Gateway.",
+    about=ABOUT,
     key="network.allowedServiceTypes",
     rule=rule,
 )

@@ -1,12 +1,5 @@
 """Audit log of the API server.
 
-Restricted field:  flags of the container kube-apiserver, as its static pod in kube-system shows them
-Allowed values:    --audit-policy-file and a backend: --audit-log-path or --audit-webhook-config-file; with
-                   minRetentionDays, --audit-log-maxage at least that, 0 or unset (files are then not
-                   deleted by age)
-Source:            the specification; CIS Kubernetes 1.10, 1.2.16, 1.2.17 and 3.2.1; Kubernetes,
-                   kube-apiserver flags
-
 Without a policy file the API server logs nothing, whatever the backend. What the policy says stands on the
 node and is not read. Nor is how fast files are rotated: --audit-log-maxbackup may delete them earlier on a
 busy cluster. Retention of what goes to a webhook or to standard output is the receiver's: it cannot be read
@@ -21,6 +14,7 @@ import shlex
 from collections.abc import Iterator
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Container,
@@ -31,6 +25,18 @@ from pytest_kspec import (
     Resource,
     Workload,
     check,
+)
+
+ABOUT = About(
+    restricts="flags of the container kube-apiserver, as its static pod in kube-system shows them",
+    allowed=(
+        "--audit-policy-file and a backend: --audit-log-path or --audit-webhook-config-file; with "
+        "minRetentionDays, --audit-log-maxage at least that, 0 or unset (files are then not deleted by "
+        "age)"
+    ),
+    source=(
+        "the specification; CIS Kubernetes 1.10, 1.2.16, 1.2.17 and 3.2.1; Kubernetes, kube-apiserver flags"
+    ),
 )
 
 NAMESPACE = "kube-system"
@@ -63,6 +69,8 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="The API server writes an audit log and keeps it long enough",
     severity="high",
     remediation="Set --audit-policy-file, --audit-log-path and --audit-log-maxage of every kube-apiserver.",
+    about=ABOUT,
+    not_admission="it is about what runs in the cluster, not about one object",
     requirements=asked,
     cluster_wide=True,
     reads=(),

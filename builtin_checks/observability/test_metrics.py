@@ -1,11 +1,5 @@
 """Metrics providers.
 
-Restricted field:  APIService metrics.k8s.io status.conditions[Available]; Pods by image, app label and
-                   name; Services
-Allowed values:    every provider of observability.metrics.providers runs; without providers, at least one
-                   that is known
-Source:            the specification; Kubernetes, resource metrics pipeline and API aggregation
-
 metrics-server is found by what it serves, the API metrics.k8s.io, whoever serves it. Prometheus is found by
 the image of its containers or its app label: not by name, which exporters and operators share. Any other
 provider is found by image, by app label, or by a part of the pod's name ("datadog" in datadog-agent-x7k2p).
@@ -19,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Findings,
@@ -26,6 +21,17 @@ from pytest_kspec import (
     Resource,
     Workload,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "APIService metrics.k8s.io status.conditions[Available]; Pods by image, app label and name; Services"
+    ),
+    allowed=(
+        "every provider of observability.metrics.providers runs; without providers, at least one that is"
+        " known"
+    ),
+    source="the specification; Kubernetes, resource metrics pipeline and API aggregation",
 )
 
 METRICS_API = "metrics.k8s.io"
@@ -59,6 +65,8 @@ class Found(NamedTuple):
     title="The metrics providers asked for are running",
     severity="medium",
     remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
+    about=ABOUT,
+    not_admission="it is about what runs in the cluster, not about one object",
     key="observability.metrics.required",
     cluster_wide=True,
     reads=("apiregistration.k8s.io/APIService", "Pod", "Service"),

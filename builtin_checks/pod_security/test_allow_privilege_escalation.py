@@ -1,15 +1,19 @@
-"""Privilege escalation.
-
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*]
-                   .securityContext.allowPrivilegeEscalation
-Allowed values:    false; since 1.25 any in pods with spec.os.name windows
-Source:            Pod Security Standards, restricted, since Kubernetes 1.8, revised in 1.25;
-                   CIS Kubernetes Benchmark 1.10, 5.2.6
-"""
+"""Privilege escalation."""
 
 from __future__ import annotations
 
-from pytest_kspec import WINDOWS, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+from pytest_kspec import WINDOWS, About, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*] .securityContext.allowPrivilegeEscalation"
+    ),
+    allowed="false; since 1.25 any in pods with spec.os.name windows",
+    source=(
+        "Pod Security Standards, restricted, since Kubernetes 1.8, revised in 1.25;\n"
+        "CIS Kubernetes Benchmark 1.10, 5.2.6"
+    ),
+)
 
 
 def _rule(*unless: PodCondition) -> FieldRule:
@@ -34,6 +38,7 @@ CONTROL = PodSecurityControl(
     title="No process gains more privileges than its parent",
     severity="high",
     remediation="Set securityContext.allowPrivilegeEscalation to false in every container.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_allow_privilege_escalation() -> None:

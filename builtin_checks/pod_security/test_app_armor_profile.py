@@ -1,16 +1,20 @@
-"""AppArmor profiles.
-
-Restricted field:  spec.securityContext.appArmorProfile.type
-                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.appArmorProfile.type
-                   metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]
-Allowed values:    fields: unset, RuntimeDefault, Localhost;
-                   annotations: unset, empty, runtime/default, localhost/*
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0
-"""
+"""AppArmor profiles."""
 
 from __future__ import annotations
 
-from pytest_kspec import AllOf, AnnotationRule, FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, AllOf, AnnotationRule, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.appArmorProfile.type\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.appArmorProfile.type "
+        "metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]"
+    ),
+    allowed=(
+        "fields: unset, RuntimeDefault, Localhost;\nannotations: unset, empty, runtime/default, localhost/*"
+    ),
+    source="Pod Security Standards, baseline, since Kubernetes 1.0",
+)
 
 CONTROL = PodSecurityControl(
     name="appArmorProfile",
@@ -44,6 +48,7 @@ CONTROL = PodSecurityControl(
     title="No container turns AppArmor off",
     severity="medium",
     remediation="Use the profile RuntimeDefault or one of the node (Localhost), or leave it unset.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_app_armor_profile() -> None:

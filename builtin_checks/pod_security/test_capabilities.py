@@ -1,18 +1,10 @@
-"""Linux capabilities.
-
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.add
-                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.drop
-Allowed values:    baseline: add only what container runtimes grant by default, without NET_RAW;
-                   restricted, since 1.22: drop has ALL, add only NET_BIND_SERVICE;
-                   since 1.25 any in pods with spec.os.name windows
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, restricted since 1.22,
-                   revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.2.8, 5.2.9, 5.2.10
-"""
+"""Linux capabilities."""
 
 from __future__ import annotations
 
 from pytest_kspec import (
     WINDOWS,
+    About,
     AllOf,
     FieldRule,
     PodCondition,
@@ -20,6 +12,22 @@ from pytest_kspec import (
     RequiredItem,
     Versioned,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.add\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.capabilities.drop"
+    ),
+    allowed=(
+        "baseline: add only what container runtimes grant by default, without NET_RAW;\n"
+        "restricted, since 1.22: drop has ALL, add only NET_BIND_SERVICE;\n"
+        "since 1.25 any in pods with spec.os.name windows"
+    ),
+    source=(
+        "Pod Security Standards, baseline since Kubernetes 1.0, restricted since 1.22, revised in 1.25; "
+        "CIS Kubernetes Benchmark 1.10, 5.2.8, 5.2.9, 5.2.10"
+    ),
 )
 
 ADDED = "securityContext.capabilities.add[]"
@@ -78,6 +86,7 @@ RESTRICTED = PodSecurityControl(
     title="Containers add no capabilities beyond the default ones",
     severity="high",
     remediation="Remove the capability from securityContext.capabilities.add.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_capabilities() -> None:
@@ -89,6 +98,7 @@ def test_capabilities() -> None:
     title="Containers drop all capabilities",
     severity="medium",
     remediation='Set securityContext.capabilities.drop to ["ALL"], and add nothing but NET_BIND_SERVICE.',
+    about=ABOUT,
     rule=RESTRICTED,
 )
 def test_capabilities_restricted() -> None:

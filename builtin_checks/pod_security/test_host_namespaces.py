@@ -1,14 +1,17 @@
-"""Host namespaces.
-
-Restricted field:  spec.hostNetwork, spec.hostPID, spec.hostIPC
-Allowed values:    unset, false
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0;
-                   CIS Kubernetes Benchmark 1.10, 5.2.3, 5.2.4, 5.2.5
-"""
+"""Host namespaces."""
 
 from __future__ import annotations
 
-from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.hostNetwork, spec.hostPID, spec.hostIPC",
+    allowed="unset, false",
+    source=(
+        "Pod Security Standards, baseline, since Kubernetes 1.0;\n"
+        "CIS Kubernetes Benchmark 1.10, 5.2.3, 5.2.4, 5.2.5"
+    ),
+)
 
 CONTROL = PodSecurityControl(
     name="hostNamespaces",
@@ -34,6 +37,7 @@ CONTROL = PodSecurityControl(
     remediation=(
         "Remove hostNetwork, hostPID and hostIPC; reach nodes through Services or the downward API."
     ),
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_host_namespaces() -> None:

@@ -1,16 +1,17 @@
 """hostPath volumes.
 
-Restricted field:  spec.volumes[*].hostPath
-Allowed values:    unset
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0;
-                   CIS Kubernetes Benchmark 1.10, 5.2.12
-
 At level restricted the list of volume types replaces this control.
 """
 
 from __future__ import annotations
 
-from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.volumes[*].hostPath",
+    allowed="unset",
+    source=("Pod Security Standards, baseline, since Kubernetes 1.0;\nCIS Kubernetes Benchmark 1.10, 5.2.12"),
+)
 
 CONTROL = PodSecurityControl(
     name="hostPathVolumes",
@@ -27,6 +28,7 @@ CONTROL = PodSecurityControl(
     title="No pod mounts a path of its node",
     severity="high",
     remediation="Use a PersistentVolumeClaim, an emptyDir, a ConfigMap or a Secret instead of hostPath.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_host_path_volumes() -> None:

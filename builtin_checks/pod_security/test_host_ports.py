@@ -1,17 +1,18 @@
 """Host ports.
 
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].ports[*].hostPort
-Allowed values:    unset, 0
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
-                   5.2.13
-
 The API server sets hostPort to containerPort in pods with hostNetwork, so such pods have findings here
 too.
 """
 
 from __future__ import annotations
 
-from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.{containers,initContainers,ephemeralContainers}[*].ports[*].hostPort",
+    allowed="unset, 0",
+    source=("Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10, 5.2.13"),
+)
 
 CONTROL = PodSecurityControl(
     name="hostPorts",
@@ -27,6 +28,7 @@ CONTROL = PodSecurityControl(
     title="No container uses a port of its node",
     severity="high",
     remediation="Remove hostPort and expose the port through a Service.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_host_ports() -> None:

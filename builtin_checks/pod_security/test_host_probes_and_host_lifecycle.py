@@ -1,15 +1,18 @@
-"""Hosts in probes and lifecycle hooks.
-
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*]
-                   .{livenessProbe,readinessProbe,startupProbe,lifecycle.postStart,lifecycle.preStop}
-                   .{httpGet,tcpSocket}.host
-Allowed values:    unset, empty
-Source:            Pod Security Standards, baseline, since Kubernetes 1.34
-"""
+"""Hosts in probes and lifecycle hooks."""
 
 from __future__ import annotations
 
-from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*] "
+        ".{livenessProbe,readinessProbe,startupProbe,lifecycle.postStart,lifecycle.preStop} "
+        ".{httpGet,tcpSocket}.host"
+    ),
+    allowed="unset, empty",
+    source="Pod Security Standards, baseline, since Kubernetes 1.34",
+)
 
 HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop")
 
@@ -41,6 +44,7 @@ CONTROL = PodSecurityControl(
     title="Probes and lifecycle hooks call no other host",
     severity="medium",
     remediation="Remove host from the probe or hook, so that it calls the pod itself.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_host_probes_and_host_lifecycle() -> None:

@@ -1,16 +1,18 @@
-"""Windows HostProcess containers.
-
-Restricted field:  spec.securityContext.windowsOptions.hostProcess
-                   spec.{containers,initContainers,ephemeralContainers}[*]
-                   .securityContext.windowsOptions.hostProcess
-Allowed values:    unset, false
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
-                   5.2.11
-"""
+"""Windows HostProcess containers."""
 
 from __future__ import annotations
 
-from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.windowsOptions.hostProcess\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*] "
+        ".securityContext.windowsOptions.hostProcess"
+    ),
+    allowed="unset, false",
+    source=("Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10, 5.2.11"),
+)
 
 CONTROL = PodSecurityControl(
     name="hostProcess",
@@ -33,6 +35,7 @@ CONTROL = PodSecurityControl(
     title="No container runs as a Windows host process",
     severity="critical",
     remediation="Set securityContext.windowsOptions.hostProcess to false in the pod and in its containers.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_host_process() -> None:

@@ -1,12 +1,5 @@
 """Pod Security labels of namespaces.
 
-Restricted field:  metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}] of namespaces, and
-                   metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}-version]
-Allowed values:    the level asked for, or a stricter one; unset only where privileged is asked for.
-                   Version, where podSecurity.version is set: that version, a newer one, latest or unset
-Source:            Pod Security Admission, labels of namespaces (Kubernetes 1.23, stable since 1.25);
-                   CIS Kubernetes Benchmark 1.10, 5.2.1
-
 An unset level falls back to the configuration of the API server, which no scan can read: a finding, unless
 privileged is all that is asked for.
 An unset version falls back to latest unless that configuration says otherwise, and follows the cluster, as
@@ -24,6 +17,7 @@ from __future__ import annotations
 
 from pytest_kspec import (
     RESERVED_NAMESPACES,
+    About,
     ClusterSpecification,
     Findings,
     NamespaceLevels,
@@ -34,6 +28,21 @@ from pytest_kspec import (
     pod_security_minor,
     pod_security_strictness,
     unknown_labels,
+)
+
+ABOUT = About(
+    restricts=(
+        "metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}] of namespaces, and "
+        "metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}-version]"
+    ),
+    allowed=(
+        "the level asked for, or a stricter one; unset only where privileged is asked for. Version, "
+        "where podSecurity.version is set: that version, a newer one, latest or unset"
+    ),
+    source=(
+        "Pod Security Admission, labels of namespaces (Kubernetes 1.23, stable since 1.25);\n"
+        "CIS Kubernetes Benchmark 1.10, 5.2.1"
+    ),
 )
 
 PREFIX = "pod-security.kubernetes.io/"
@@ -111,6 +120,8 @@ def check_labels(
     title="Namespaces enforce the Pod Security level",
     severity="high",
     remediation=REMEDIATION,
+    about=ABOUT,
+    not_admission="it is about labels of Namespaces; the controls of the level are enforced on pods instead",
     key="podSecurity.enforce",
     judges="object",
 )
@@ -126,6 +137,8 @@ def test_enforce(
     title="Namespaces audit against the Pod Security level",
     severity="medium",
     remediation=REMEDIATION,
+    about=ABOUT,
+    not_admission="it is about labels of Namespaces; the controls of the level are enforced on pods instead",
     key="podSecurity.audit",
     judges="object",
 )
@@ -141,6 +154,8 @@ def test_audit(
     title="Namespaces warn about what breaks the Pod Security level",
     severity="low",
     remediation=REMEDIATION,
+    about=ABOUT,
+    not_admission="it is about labels of Namespaces; the controls of the level are enforced on pods instead",
     key="podSecurity.warn",
     judges="object",
 )

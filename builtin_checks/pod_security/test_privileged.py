@@ -1,14 +1,14 @@
-"""Privileged containers.
-
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.privileged
-Allowed values:    unset, false
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10,
-                   5.2.2
-"""
+"""Privileged containers."""
 
 from __future__ import annotations
 
-from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.{containers,initContainers,ephemeralContainers}[*].securityContext.privileged",
+    allowed="unset, false",
+    source=("Pod Security Standards, baseline, since Kubernetes 1.0; CIS Kubernetes Benchmark 1.10, 5.2.2"),
+)
 
 CONTROL = PodSecurityControl(
     name="privileged",
@@ -33,6 +33,7 @@ CONTROL = PodSecurityControl(
     remediation=(
         "Set securityContext.privileged to false, or exempt the workload with a reason and an end date."
     ),
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_privileged() -> None:

@@ -1,14 +1,17 @@
-"""Masks of /proc.
-
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].securityContext.procMount
-Allowed values:    unset, Default; since 1.35, at level baseline, any with spec.hostUsers false
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.35;
-                   restricted since 1.35 (before, that of baseline)
-"""
+"""Masks of /proc."""
 
 from __future__ import annotations
 
-from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+from pytest_kspec import USER_NAMESPACE, About, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.{containers,initContainers,ephemeralContainers}[*].securityContext.procMount",
+    allowed="unset, Default; since 1.35, at level baseline, any with spec.hostUsers false",
+    source=(
+        "Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.35;\n"
+        "restricted since 1.35 (before, that of baseline)"
+    ),
+)
 
 
 def _rule(*unless: PodCondition) -> FieldRule:
@@ -37,6 +40,7 @@ RESTRICTED = PodSecurityControl(
     title="No container sees an unmasked /proc of its node",
     severity="medium",
     remediation="Remove securityContext.procMount, or set hostUsers to false (Kubernetes 1.35 and later).",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_proc_mount() -> None:
@@ -48,6 +52,7 @@ def test_proc_mount() -> None:
     title="No container sees an unmasked /proc",
     severity="medium",
     remediation="Remove securityContext.procMount.",
+    about=ABOUT,
     rule=RESTRICTED,
 )
 def test_proc_mount_restricted() -> None:

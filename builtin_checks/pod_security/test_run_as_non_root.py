@@ -1,18 +1,23 @@
 """Running as root.
 
-Restricted field:  spec.securityContext.runAsNonRoot
-                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsNonRoot
-Allowed values:    true; unset in a container where the pod's is true; since 1.35 any with spec.hostUsers
-                   false
-Source:            Pod Security Standards, restricted, since Kubernetes 1.0, revised in 1.35;
-                   CIS Kubernetes Benchmark 1.10, 5.2.7
-
 The pod's value may be unset, but not false, where all containers have their own.
 """
 
 from __future__ import annotations
 
-from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+from pytest_kspec import USER_NAMESPACE, About, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.runAsNonRoot\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsNonRoot"
+    ),
+    allowed=("true; unset in a container where the pod's is true; since 1.35 any with spec.hostUsers false"),
+    source=(
+        "Pod Security Standards, restricted, since Kubernetes 1.0, revised in 1.35;\n"
+        "CIS Kubernetes Benchmark 1.10, 5.2.7"
+    ),
+)
 
 
 def _rule(*unless: PodCondition) -> FieldRule:
@@ -40,6 +45,7 @@ CONTROL = PodSecurityControl(
     remediation=(
         "Set securityContext.runAsNonRoot to true in the pod, and use an image whose user is not root."
     ),
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_run_as_non_root() -> None:

@@ -1,15 +1,20 @@
-"""User ID 0.
-
-Restricted field:  spec.securityContext.runAsUser
-                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsUser
-Allowed values:    unset, not 0; since 1.35 any with spec.hostUsers false
-Source:            Pod Security Standards, restricted, since Kubernetes 1.23, revised in 1.35;
-                   CIS Kubernetes Benchmark 1.10, 5.2.7
-"""
+"""User ID 0."""
 
 from __future__ import annotations
 
-from pytest_kspec import USER_NAMESPACE, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+from pytest_kspec import USER_NAMESPACE, About, FieldRule, PodCondition, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.runAsUser\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.runAsUser"
+    ),
+    allowed="unset, not 0; since 1.35 any with spec.hostUsers false",
+    source=(
+        "Pod Security Standards, restricted, since Kubernetes 1.23, revised in 1.35;\n"
+        "CIS Kubernetes Benchmark 1.10, 5.2.7"
+    ),
+)
 
 
 def _rule(*unless: PodCondition) -> FieldRule:
@@ -34,6 +39,7 @@ CONTROL = PodSecurityControl(
     title="No container asks for user ID 0",
     severity="high",
     remediation="Remove runAsUser: 0 or set another user ID.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_run_as_user() -> None:

@@ -1,16 +1,21 @@
-"""SELinux options.
-
-Restricted field:  spec.securityContext.seLinuxOptions.{type,user,role}
-                   spec.{containers,initContainers,ephemeralContainers}[*]
-                   .securityContext.seLinuxOptions.{type,user,role}
-Allowed values:    type: unset, empty, container_t, container_init_t, container_kvm_t,
-                   since 1.31 container_engine_t; user and role: unset, empty
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.31
-"""
+"""SELinux options."""
 
 from __future__ import annotations
 
-from pytest_kspec import AllOf, FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, AllOf, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.seLinuxOptions.{type,user,role}\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*] "
+        ".securityContext.seLinuxOptions.{type,user,role}"
+    ),
+    allowed=(
+        "type: unset, empty, container_t, container_init_t, container_kvm_t, since 1.31 "
+        "container_engine_t; user and role: unset, empty"
+    ),
+    source="Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.31",
+)
 
 TYPES = ("container_t", "container_init_t", "container_kvm_t")
 
@@ -43,6 +48,7 @@ CONTROL = PodSecurityControl(
     title="No container leaves the SELinux types made for containers",
     severity="medium",
     remediation="Remove seLinuxOptions, or use a type made for containers and set neither user nor role.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_se_linux_options() -> None:

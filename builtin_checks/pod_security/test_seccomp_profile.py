@@ -1,21 +1,10 @@
-"""Seccomp profiles.
-
-Restricted field:  spec.securityContext.seccompProfile.type
-                   spec.{containers,initContainers,ephemeralContainers}[*].securityContext.seccompProfile.type
-                   before 1.19: metadata.annotations[seccomp.security.alpha.kubernetes.io/pod] and
-                   metadata.annotations[container.seccomp.security.alpha.kubernetes.io/<container>]
-Allowed values:    fields: RuntimeDefault, Localhost; at level baseline also unset;
-                   at level restricted unset in a container where the pod has one,
-                   since 1.25 any in pods with spec.os.name windows;
-                   annotations: unset, runtime/default, docker/default, localhost/*
-Source:            Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.19,
-                   restricted since 1.19, revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.7.2
-"""
+"""Seccomp profiles."""
 
 from __future__ import annotations
 
 from pytest_kspec import (
     WINDOWS,
+    About,
     AllOf,
     AnnotationRule,
     FieldRule,
@@ -23,6 +12,25 @@ from pytest_kspec import (
     PodSecurityControl,
     Versioned,
     check,
+)
+
+ABOUT = About(
+    restricts=(
+        "spec.securityContext.seccompProfile.type\n"
+        "spec.{containers,initContainers,ephemeralContainers}[*].securityContext.seccompProfile.type "
+        "before 1.19: metadata.annotations[seccomp.security.alpha.kubernetes.io/pod] and "
+        "metadata.annotations[container.seccomp.security.alpha.kubernetes.io/<container>]"
+    ),
+    allowed=(
+        "fields: RuntimeDefault, Localhost; at level baseline also unset;\n"
+        "at level restricted unset in a container where the pod has one, since 1.25 any in pods with "
+        "spec.os.name windows;\n"
+        "annotations: unset, runtime/default, docker/default, localhost/*"
+    ),
+    source=(
+        "Pod Security Standards, baseline since Kubernetes 1.0, revised in 1.19, restricted since 1.19, "
+        "revised in 1.25; CIS Kubernetes Benchmark 1.10, 5.7.2"
+    ),
 )
 
 REASON = "seccomp profiles"
@@ -81,6 +89,7 @@ RESTRICTED = PodSecurityControl(
     title="No container turns seccomp off",
     severity="medium",
     remediation="Set securityContext.seccompProfile.type to RuntimeDefault, or remove it.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_seccomp_profile() -> None:
@@ -92,6 +101,7 @@ def test_seccomp_profile() -> None:
     title="Every container has a seccomp profile",
     severity="medium",
     remediation="Set securityContext.seccompProfile.type to RuntimeDefault in the pod.",
+    about=ABOUT,
     rule=RESTRICTED,
 )
 def test_seccomp_profile_restricted() -> None:

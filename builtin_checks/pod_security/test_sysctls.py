@@ -1,14 +1,14 @@
-"""Sysctls.
-
-Restricted field:  spec.securityContext.sysctls[*].name
-Allowed values:    the sysctls of `SAFE` that the version has
-Source:            Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.27, 1.29, 1.32 and
-                   1.37
-"""
+"""Sysctls."""
 
 from __future__ import annotations
 
-from pytest_kspec import FieldRule, PodSecurityControl, Versioned, check
+from pytest_kspec import About, FieldRule, PodSecurityControl, Versioned, check
+
+ABOUT = About(
+    restricts="spec.securityContext.sysctls[*].name",
+    allowed="the sysctls of `SAFE` that the version has",
+    source=("Pod Security Standards, baseline, since Kubernetes 1.0, revised in 1.27, 1.29, 1.32 and 1.37"),
+)
 
 SAFE = {
     0: (
@@ -50,6 +50,7 @@ CONTROL = PodSecurityControl(
     title="Pods set safe sysctls only",
     severity="medium",
     remediation="Remove the sysctl, or set it on the node for all pods.",
+    about=ABOUT,
     rule=CONTROL,
 )
 def test_sysctls() -> None:

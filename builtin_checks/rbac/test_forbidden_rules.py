@@ -1,11 +1,5 @@
 """Access that nobody may be granted, apart from Kubernetes itself.
 
-Restricted field:  RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they
-                   bind: {apiGroups,resources,resourceNames,nonResourceURLs,verbs}, aggregated ones included
-Allowed values:    no rule that grants any verb of the entry
-Source:            the specification, rbac.forbiddenRules; Kubernetes, RBAC authorizer and default roles;
-                   CIS Kubernetes Benchmark 1.10, 5.1.1 to 5.1.8
-
 What counts is what is granted: a role without a binding and a binding without a role grant nothing. Wildcards
 of a role are read as the API server reads them. In an entry, verb `*` is the grant of every verb
 (`*`/`*`/`*`: of everything); beside named verbs resource `*` is any resource and group `*` any group; a
@@ -29,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Findings,
@@ -38,6 +33,18 @@ from pytest_kspec import (
     check,
     forbidden_holdings,
     read_grants,
+)
+
+ABOUT = About(
+    restricts=(
+        "RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they "
+        "bind: {apiGroups,resources,resourceNames,nonResourceURLs,verbs}, aggregated ones included"
+    ),
+    allowed="no rule that grants any verb of the entry",
+    source=(
+        "the specification, rbac.forbiddenRules; Kubernetes, RBAC authorizer and default roles;\n"
+        "CIS Kubernetes Benchmark 1.10, 5.1.1 to 5.1.8"
+    ),
 )
 
 
@@ -57,6 +64,8 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="high",
     remediation="Remove the subject from the binding, bind it to a role that grants only what it needs, "
     "or exempt the binding with a reason and an end date.",
+    about=ABOUT,
+    not_admission="access adds up over all roles and bindings; a request shows one of them",
     requirements=requirements,
     reads=(),
 )

@@ -1,11 +1,5 @@
 """Access that somebody must have been granted.
 
-Restricted field:  RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they
-                   bind
-Allowed values:    some one subject is granted every verb of the entry, in the whole cluster or in one
-                   namespace
-Source:            the specification, rbac.minimumRules; Kubernetes, RBAC authorizer and default roles
-
 All bindings of a subject count together. What would be true on every cluster does not count: default
 bindings, the cluster's own users and groups (`system:` names), the roles cluster-admin and `system:…`. Nor do
 rules limited by resourceNames, nor roles without a binding. `*` in an entry is everything there: only such a
@@ -19,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_kspec import (
+    About,
     Cluster,
     ClusterSpecification,
     Findings,
@@ -28,6 +23,14 @@ from pytest_kspec import (
     check,
     minimum_holder,
     read_grants,
+)
+
+ABOUT = About(
+    restricts=(
+        "RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they bind"
+    ),
+    allowed=("some one subject is granted every verb of the entry, in the whole cluster or in one namespace"),
+    source="the specification, rbac.minimumRules; Kubernetes, RBAC authorizer and default roles",
 )
 
 
@@ -46,6 +49,8 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     title="Required access is granted to somebody",
     severity="medium",
     remediation="Create a Role or ClusterRole with these verbs and bind it to those who need it.",
+    about=ABOUT,
+    not_admission="access adds up over all roles and bindings; a request shows one of them",
     requirements=requirements,
     reads=(),
 )

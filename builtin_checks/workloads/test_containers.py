@@ -1,15 +1,5 @@
 """Fields that containers and pods must, or must not, have.
 
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].<key>, or spec.<key> for a field
-                   of the pod
-Allowed values:    required: the value (of several, one), within min and max, matching pattern, of a list nothing
-                   but what is allowed, or one of the alternatives of anyOf; with orUnset, unset too; where
-                   nothing is said, true for a boolean and anything for other fields.
-                   forbidden: anything but that; where nothing is said, unset or false for a boolean, unset
-                   for others
-Source:            the specification, workloads.containers; Kubernetes API v1.37, core/v1 Container and
-                   PodSpec
-
 What counts is what holds when the pod runs. A container without a value has its pod's where Kubernetes lets
 it inherit (resources; of securityContext runAsNonRoot, runAsUser, runAsGroup, seccompProfile, seLinuxOptions,
 appArmorProfile, windowsOptions), and else the default: allowPrivilegeEscalation is true when unset, requests
@@ -25,7 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_kspec import ClusterSpecification, ForbiddenField, RequiredField, Requirement, check
+from pytest_kspec import About, ClusterSpecification, ForbiddenField, RequiredField, Requirement, check
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*].<key>, or spec.<key> for a field of the pod"
+    ),
+    allowed=(
+        "required: the value (of several, one), within min and max, matching pattern, of a list nothing "
+        "but what is allowed, or one of the alternatives of anyOf; with orUnset, unset too; where "
+        "nothing is said, true for a boolean and anything for other fields. forbidden: anything but "
+        "that; where nothing is said, unset or false for a boolean, unset for others"
+    ),
+    source=("the specification, workloads.containers; Kubernetes API v1.37, core/v1 Container and PodSpec"),
+)
 
 
 def entries(spec: ClusterSpecification, name: str) -> Iterator[Requirement]:
@@ -64,6 +67,7 @@ def forbidden_rule(requirement: Requirement) -> ForbiddenField:
     title="Every container and pod has the required field",
     severity="high",
     remediation="Set the field in the pod template, or exempt the workload with a reason and an end date.",
+    about=ABOUT,
     requirements=required,
     rule=required_rule,
 )
@@ -76,6 +80,7 @@ def test_required() -> None:
     title="No container or pod has the forbidden field",
     severity="high",
     remediation="Remove it from the pod template, or exempt the workload with a reason and an end date.",
+    about=ABOUT,
     requirements=forbidden,
     rule=forbidden_rule,
 )

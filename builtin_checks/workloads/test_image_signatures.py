@@ -1,12 +1,5 @@
 """Who signed the images.
 
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].image,
-                   spec.volumes[*].image.reference, status.{containerStatuses,initContainerStatuses,
-                   ephemeralContainerStatuses}[*].imageID
-Allowed values:    images of which the registry holds a good signature, by a key or an identity that
-                   workloads.images.signatures names for them
-Source:            the specification; cosign's signatures, in the forms of version 2 and 3; OCI distribution 1.1
-
 The digest that a reference stands for now is verified, and of a pod that runs another digest that one as well.
 Of an image for several platforms it is the signature of the index that counts. A registry that cannot be asked,
 or a signature that cannot be examined, is an error. More in docs/signatures.md.
@@ -19,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_kspec import (
+    About,
     Findings,
     ImageReference,
     PodShape,
@@ -29,6 +23,19 @@ from pytest_kspec import (
     check,
     image_references,
     parse_image,
+)
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*].image,\n"
+        "spec.volumes[*].image.reference, status.{containerStatuses,initContainerStatuses, "
+        "ephemeralContainerStatuses}[*].imageID"
+    ),
+    allowed=(
+        "images of which the registry holds a good signature, by a key or an identity that "
+        "workloads.images.signatures names for them"
+    ),
+    source=("the specification; cosign's signatures, in the forms of version 2 and 3; OCI distribution 1.1"),
 )
 
 NO_SIGNERS = (
@@ -81,6 +88,11 @@ class Running(NamedTuple):
     title="Every image is signed by those who may sign it",
     severity="high",
     remediation="Sign the image (cosign sign --key …), or name its signers in workloads.images.signatures.",
+    about=ABOUT,
+    not_admission=(
+        "a signature is fetched from a registry, which a policy in the API server cannot do and a "
+        "webhook must not keep a request waiting for"
+    ),
     key="workloads.images.requireSignatures",
     judges="object",
 )

@@ -1,12 +1,5 @@
 """Where images come from and how they are referenced.
 
-Restricted field:  spec.{containers,initContainers,ephemeralContainers}[*].image,
-                   spec.volumes[*].image.reference
-Allowed values:    matched by one of workloads.images.allowedRegistries, by none of blockedRegistries; with
-                   a digest where requireDigests is true
-Source:            the specification; CIS Kubernetes 1.10, 5.5.1; the reference grammar of the distribution
-                   project
-
 References are parsed (`nginx` is docker.io/library/nginx) and compared by host and path segment:
 `gcr.io/team` is that and everything below it, `*` stays within one segment, `*.gcr.io` is gcr.io and its
 subdomains. A reference that cannot be parsed is a finding of each of these checks.
@@ -14,7 +7,20 @@ subdomains. A reference that cannot be parsed is a finding of each of these chec
 
 from __future__ import annotations
 
-from pytest_kspec import ImageRule, Requirement, check
+from pytest_kspec import About, ImageRule, Requirement, check
+
+ABOUT = About(
+    restricts=(
+        "spec.{containers,initContainers,ephemeralContainers}[*].image,\nspec.volumes[*].image.reference"
+    ),
+    allowed=(
+        "matched by one of workloads.images.allowedRegistries, by none of blockedRegistries; with a "
+        "digest where requireDigests is true"
+    ),
+    source=(
+        "the specification; CIS Kubernetes 1.10, 5.5.1; the reference grammar of the distribution project"
+    ),
+)
 
 DIGESTS = ImageRule(reason="images without digest", digest=True)
 
@@ -34,6 +40,7 @@ def blocked_rule(requirement: Requirement) -> ImageRule:
     title="Every image comes from an allowed registry",
     severity="high",
     remediation="Push the image to an allowed registry and take it from there, or allow its registry.",
+    about=ABOUT,
     key="workloads.images.allowedRegistries",
     rule=allowed_rule,
 )
@@ -46,6 +53,7 @@ def test_allowed_registries() -> None:
     title="No image comes from a blocked registry",
     severity="high",
     remediation="Take the image from another registry, or mirror it into one of your own.",
+    about=ABOUT,
     key="workloads.images.blockedRegistries",
     rule=blocked_rule,
 )
@@ -58,6 +66,7 @@ def test_blocked_registries() -> None:
     title="Every image is referenced by digest",
     severity="medium",
     remediation="Write the image as name@sha256:…; the registry's page shows the digest of a tag.",
+    about=ABOUT,
     key="workloads.images.requireDigests",
     rule=DIGESTS,
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from pytest_kspec.checks.body import RuleOfCheck, body_of
-from pytest_kspec.checks.check import Check, RequirementsOf
+from pytest_kspec.checks.check import About, Check, RequirementsOf
 from pytest_kspec.checks.reads import JUDGED, Judged, judged_by, reads_of
 from pytest_kspec.errors import CheckError
 from pytest_kspec.results.verdict import Severity
@@ -54,6 +54,8 @@ def check(
     key: str | None = None,
     requirements: RequirementsOf | None = None,
     rule: RuleOfCheck | None = None,
+    about: About | None = None,
+    not_admission: str = "",
     cluster_wide: bool = False,
     reads: Iterable[str] | None = None,
     judges: Judged | None = None,
@@ -73,6 +75,9 @@ def check(
                   those of a `PodSecurityControl` are its own
     rule:         a rule, a `PodSecurityControl`, or a function that makes a rule of the requirement, with the class of
                   that rule as its return annotation; admission derives its policies from it
+    about:        restricted field, allowed values and source, for documentation
+    not_admission: of a check without a rule: why an admission request does not show what it examines, in one line;
+                  `kspec enforce` lists the requirement with it
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
     reads:        kinds that it reads beside those of its fixtures: "Secret", "apps/Deployment",
                   "policy.example.com/*"; reading any other is an error then. Needed to know it where a check asks for
@@ -123,6 +128,12 @@ def check(
         ]
         if bad_controls:
             problems.append(f"controls of {', '.join(bad_controls)} must be a list of control ids.")
+        if about is not None and not isinstance(about, About):
+            problems.append(f"about must be an About, not {type(about).__name__}.")
+        if not isinstance(not_admission, str) or "\n" in not_admission:
+            problems.append("not_admission must be one line.")
+        elif not_admission and rule is not None:
+            problems.append("give either rule or not_admission: admission can see what a rule is about.")
         if key is not None and requirements is not None:
             problems.append("give either key or requirements, not both.")
         if reads is not None and (
@@ -158,6 +169,8 @@ def check(
             key=key,
             requirements=requirements,
             rule=rule,
+            about=about,
+            not_admission=not_admission,
             module_doc=inspect.cleandoc((module.__doc__ if module else None) or ""),
             path=path,
             line=line,

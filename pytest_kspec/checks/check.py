@@ -23,6 +23,29 @@ if TYPE_CHECKING:
 RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a check restricts, as its documentation states it. Each line of a text is an entry.
+
+    restricts: the fields, as paths, or what else is looked at
+    allowed:   the values that they may have
+    source:    where that is from: a standard with its version, a key of the specification
+    """
+
+    restricts: str
+    allowed: str
+    source: str
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """(label, text) of each."""
+        return (
+            ("Restricted field", self.restricts),
+            ("Allowed values", self.allowed),
+            ("Source", self.source),
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
     """A test function and what it says about itself. Made by `pytest_kspec.check`, which validates every field.
@@ -34,7 +57,9 @@ class Check:
     remediation:  what to do, one or two sentences
     key:          the spec key that asks for it; None: collected for every spec
     requirements: spec → requirements, where one key asks for several
-    module_doc:   docstring of the module: restricted field, allowed values, source
+    about:        what it restricts; None where it does not say
+    not_admission: why admission cannot see what it examines; "" where it has a rule, or does not say
+    module_doc:   docstring of the module
     cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
     reads:        kinds that it reads
     judges:       "object", "namespace" or "cluster": what it judges by itself
@@ -50,6 +75,8 @@ class Check:
     key: str | None = None
     requirements: RequirementsOf | None = None
     rule: Any = None
+    about: About | None = None
+    not_admission: str = ""
     module_doc: str = ""
     path: Path | None = None
     line: int = 0

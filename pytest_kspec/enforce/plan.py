@@ -32,17 +32,6 @@ from pytest_kspec.spec.requirement import Requirement
 Target = Literal["pods", "services"]
 """pods: Pods and the templates of controllers. services: Services."""
 
-_REASONS = {
-    "kubernetes": "it is about the cluster itself, which no admission request creates",
-    "podSecurity": "it is about labels of Namespaces; the controls of the level are enforced on pods instead",
-    "network.defaultDeny": "it is about all NetworkPolicies of a namespace together; a request shows one",
-    "network.requiredPolicies": "it is about an object that is missing; admission sees only what is created",
-    "rbac": "access adds up over all roles and bindings; a request shows one of them",
-    "admission": "it is about objects that are missing; admission sees only what is created",
-    "observability": "it is about what runs in the cluster, not about one object",
-    "workloads.images.requireSignatures": "a signature is fetched from a registry, which a policy in the API server"
-    " cannot do and a webhook must not keep a request waiting for",
-}
 _NO_RULE = "its check has no rule (`rule=`), so that only a scan can answer it"
 
 
@@ -163,7 +152,7 @@ def _rules(
     check = entry.check
     rule = check.rule
     if rule is None:
-        yield NotEnforceable(requirement.id, _reason(check, entry.builtin), requirement.location)
+        yield NotEnforceable(requirement.id, check.not_admission or _NO_RULE, requirement.location)
     elif isinstance(rule, PodSecurityControl):
         yield from _by_level(requirement, check, rule, spec, minor)
     else:
@@ -206,14 +195,6 @@ def _by_level(
     asked = spec.spec.pod_security
     levels = {str(asked.enforce), *(str(item.level) for item in asked.exemptions)} if asked else set()
     yield from (item for item in found if levels.intersection(item.levels))
-
-
-def _reason(check: Check, builtin: bool) -> str:
-    if builtin:
-        for key in (check.id, check.id.rpartition(".")[0], check.id.partition(".")[0]):
-            if key in _REASONS:
-                return _REASONS[key]
-    return _NO_RULE
 
 
 class _NoLevels(NamespaceLevels):

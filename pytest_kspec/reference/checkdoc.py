@@ -32,8 +32,6 @@ AREAS = {
     "workloads": "Workloads",
 }
 
-_LABEL = re.compile(r"^[ \t]*(Restricted fields?|Allowed values|Source):\s*", re.MULTILINE)
-
 
 def render(checks: list[Check]) -> str:
     """The page."""
@@ -57,7 +55,8 @@ def _section(check: Check) -> str:
         f"**{check.title}.** Severity: {check.severity.value}.\n",
         f"{check.doc}\n",
     ]
-    parts += [f"* {label}: {text}" for label, text in _facts(check)]
+    facts = check.about.facts if check.about else ()
+    parts += [f"* {label}: {_code(' '.join(text.split()))}" for label, text in facts]
     parts.append(
         f"* Asked for by: {', '.join(f'`{key}`' for key in asked_by(check)) or 'every specification'}"
     )
@@ -69,18 +68,12 @@ def _section(check: Check) -> str:
         controls = (f"{name} {', '.join(ids)}" for name, ids in sorted(check.controls.items()))
         parts.append(f"* Controls: {'; '.join(controls)}")
     parts.append(f"* Fix: {check.remediation}")
+    if check.not_admission:
+        parts.append(f"* Not enforced at admission: {check.not_admission}")
     notes = _notes(check)
     if notes:
         parts += ["", notes]
     return "\n".join(parts)
-
-
-def _facts(check: Check) -> list[tuple[str, str]]:
-    """The labelled lines of the module docstring, each as one line."""
-    pieces = _LABEL.split(_labelled(check.module_doc))[1:]
-    return [
-        (label, _code(" ".join(text.split()))) for label, text in zip(pieces[::2], pieces[1::2], strict=True)
-    ]
 
 
 def _code(text: str) -> str:
@@ -88,16 +81,10 @@ def _code(text: str) -> str:
     return re.sub(r"([*_<>|\[\]])", r"\\\1", text)
 
 
-def _labelled(doc: str) -> str:
-    paragraphs = [p for p in doc.split("\n\n") if _LABEL.match(p.lstrip())]
-    return "\n".join(paragraphs)
-
-
 def _notes(check: Check) -> str:
-    """What the module docstring says after its labelled lines."""
-    paragraphs = check.module_doc.split("\n\n")
-    last = max((i for i, p in enumerate(paragraphs) if _LABEL.match(p.lstrip())), default=-1)
-    return "\n\n".join(_code(" ".join(p.split())) for p in paragraphs[last + 1 :]) if last >= 0 else ""
+    """What the docstring of the module says after its summary."""
+    _, _, rest = check.module_doc.partition("\n\n")
+    return "\n\n".join(_code(" ".join(paragraph.split())) for paragraph in rest.split("\n\n"))
 
 
 def main() -> None:

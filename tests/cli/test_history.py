@@ -120,7 +120,10 @@ def test_a_store_that_cannot_be_written_loses_no_report(
         (["history", "--store", "none.db"], "none.db: there is no such store."),
         (["history", "--store", "mysql://x/y"], "--store: 'mysql:' is not the address of a store."),
         (["history", "prune", "--store", "r.db"], "kspec history prune: no retention is given."),
-        (["history", "prune", "--store", "r.db", "--keep", "soon"], "--keep: 'soon' is neither an age nor a time."),
+        (
+            ["history", "prune", "--store", "r.db", "--keep", "soon"],
+            "--keep: 'soon' is neither an age nor a time.",
+        ),
         (["history", "get", "--store", "r.db"], "kspec history get: exactly one run must be given."),
         (["history", "get", "zzz", "--store", "r.db"], "zzz: no run has this id."),
         (["history", "add", "--store", "r.db"], "kspec history add: no result is given."),

@@ -326,7 +326,10 @@ def cli(*arguments, cwd=None, **env):
     ("arguments", "said"),
     [
         ((), "no specification is given"),
-        (("x.yaml", "--cluster=none"), "exactly one of --tls-dir, --tls-secret and --self-signed must be given"),
+        (
+            ("x.yaml", "--cluster=none"),
+            "exactly one of --tls-dir, --tls-secret and --self-signed must be given",
+        ),
         (("--from-cluster", "--cluster=none"), "--from-cluster needs a cluster"),
         (("x.yaml", "--cluster=none", "--tls-secret=a/b"), "--tls-secret takes NAMESPACE/NAME"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,6 @@ JUDGES = {
     "namespace": "each namespace by itself",
     "cluster": "the cluster as a whole",
 }
-_ENTRY = re.compile(r"((?:Restricted field|Allowed values|Source):)\s+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         say(line)
     say(f"judges        {JUDGES[check.judges]}")
     _paragraphs("Why", check.doc)
-    _specification("What", check.module_doc)
+    _what(check)
     _paragraphs("Fix", check.remediation)
     say(f"\nDefined at {_place(check)}")
     return 0
@@ -77,36 +75,25 @@ def _paragraphs(heading: str, text: str) -> None:
             say(f"  {line}")
 
 
-def _specification(heading: str, text: str) -> None:
-    """The module's docstring: paragraphs, and "Restricted field: …" with its values below it."""
-    if not text:
-        return
-    say(f"\n{style(heading, 'bold')}")
-    for number, paragraph in enumerate(text.split("\n\n")):
-        if number:
+def _what(check: Check) -> None:
+    """The summary of the module's docstring, what is restricted, and the rest of the docstring."""
+    summary, _, rest = check.module_doc.partition("\n\n")
+    if summary:
+        _paragraphs("What", summary)
+    for number, (label, text) in enumerate(check.about.facts if check.about else ()):
+        if number == 0:
             say()
-        for line in _reflowed(paragraph.splitlines()):
-            indent = "    " if line.startswith(" ") else "  "
+        say(f"  {label}:")
+        for entry in text.splitlines():
             # A field path stays whole, so that it can be copied.
             for part in wrap(
-                line.strip(), width(), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+                entry, width(), initial_indent="    ", subsequent_indent="    ", break_long_words=False
             ):
                 say(part)
-
-
-def _reflowed(lines: list[str]) -> list[str]:
-    """Lines that go on the one before are joined to it; the name of an entry is a line of its own."""
-    found: list[str] = []
-    for line in lines:
-        entry = _ENTRY.match(line)
-        text = line.strip()
-        if entry:
-            found += [entry[1], "  " + line[entry.end() :]]
-        elif found and not (line.startswith(" ") and (text.startswith("spec.") or found[-1].endswith(";"))):
-            found[-1] += f" {text}"
-        else:
-            found.append("  " + text if found else text)
-    return found
+    for paragraph in rest.split("\n\n") if rest else ():
+        say()
+        for line in wrap(" ".join(paragraph.split()), width() - 2):
+            say(f"  {line}")
 
 
 def _place(check: Check) -> str:
