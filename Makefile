@@ -57,11 +57,12 @@ coverage: $(READY) ## run the same tests, and measure branch coverage (half as s
 fuzz: $(READY) ## property and differential tests with other cases each time, 20 times as many (EFFORT=20)
 	@KSPEC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest $(PARALLEL) -q -m hypothesis --hypothesis-profile=search $(ARGS)
 
-lint: $(READY) ## ruff, mypy, import-linter
+lint: $(READY) ## ruff, mypy, import-linter, proselint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.prose
 
 format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff format

@@ -97,7 +97,7 @@ class NotFound(SourceError):
 
 
 class Conflict(SourceError):
-    """409: others own what an apply would change, the object changed meanwhile, or it exists already.
+    """409: others own what an apply would change, the object changed meanwhile, or it already exists.
 
     managers: the field managers that the API server names, sorted; () where it names none.
     """

@@ -102,7 +102,7 @@ def _former_mode(path: Path, replace: bool) -> int | None:
     if stat.S_ISDIR(former.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(former.st_mode):
-        raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is not a file", os.fspath(path))
     if not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
     return stat.S_IMODE(former.st_mode) if former.st_uid == os.geteuid() else None

@@ -28,23 +28,23 @@ class Proxy(NamedTuple):
 def parse_endpoint(text: str, schemes: tuple[str, ...]) -> SplitResult:
     """Split the URL of a server or proxy. Raises ValueError with a text that shows nothing of it."""
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in text):
-        raise ValueError("it holds spaces or control characters")
+        raise ValueError("it contains spaces or control characters")
     try:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname
     except ValueError:
         raise ValueError("it is not a URL with a valid host and port") from None
     if parts.scheme not in schemes:
-        shown = f"`{parts.scheme[:20]}:` is not" if parts.scheme and "://" in text else "there is none"
+        shown = f"`{parts.scheme[:20]}:` is not" if parts.scheme and "://" in text else "it has no scheme"
         raise ValueError(f"its scheme must be {', '.join(schemes[:-1])} or {schemes[-1]}; {shown}")
     if not host:
         raise ValueError("it has no host")
     if port == 0:
-        raise ValueError("0 is no port")
+        raise ValueError("0 is not a port")
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError("its host is no valid name") from None
+        raise ValueError("its host is not a valid name") from None
     return parts
 
 

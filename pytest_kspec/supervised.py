@@ -94,8 +94,8 @@ class Supervisor:
             os._exit(page[0] - 1)  # the other one closed and removed all that was open
         what = page[1:].partition(b"\0")[0].decode("utf-8", "replace")
         raise Lost(
-            f"the process of the checks {ending(code)} before it was done, {what}: nothing is known.",
-            fix="With -n 1 (pytest-xdist) such a check costs itself only.",
+            f"the process of the checks {ending(code)} before it was done, {what}: the results are not known.",
+            fix="With -n 1 (pytest-xdist), such a check does not affect the other checks.",
         )
 
 

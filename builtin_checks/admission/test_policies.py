@@ -2,7 +2,7 @@
 
 Where the CRDs of Kyverno are not served there is no policy, which is a finding; where they may not be listed
 it is an error. A policy of one namespace counts for minCount, not as a required one. Mutating and generating
-policies have no action. Manifests have no status: readiness is not looked at there.
+policies have no action. Manifests have no status: readiness is not examined there.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 @check(
     id="admission.policies.minCount",
-    title="There are enough Kyverno policies, and they are ready",
+    title="Enough Kyverno policies exist and are ready",
     severity="medium",
     remediation=_FIX,
     about=ABOUT,
-    not_admission="it is about objects that are missing; admission sees only what is created",
+    not_admission="it is about missing objects; admission sees only objects that are created or changed",
     requirements=count_requirement,
     cluster_wide=True,
     reads=("kyverno.io/*", "policies.kyverno.io/*"),
@@ -96,17 +96,17 @@ def test_policy_count(
             path=requirement.id,
             actual=f"{ready}{waiting}",
             expected=f"at least {requirement.value} Kyverno policies that are ready",
-            message=f"{ready} of {requirement.value} Kyverno policies are there and ready{waiting}",
+            message=f"{ready} of {requirement.value} Kyverno policies exist and are ready{waiting}",
         )
 
 
 @check(
     id="admission.policies.requiredPolicies",
-    title="Required Kyverno policies are there, ready and enforcing",
+    title="Required Kyverno policies exist, are ready and enforce",
     severity="high",
     remediation=_FIX,
     about=ABOUT,
-    not_admission="it is about objects that are missing; admission sees only what is created",
+    not_admission="it is about missing objects; admission sees only objects that are created or changed",
     requirements=requirements,
     cluster_wide=True,
     reads=("kyverno.io/*", "policies.kyverno.io/*"),

@@ -50,12 +50,12 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 @check(
     id="admission.required",
-    title="Required admission webhooks and policies are there and have an effect",
+    title="Required admission webhooks and policies exist and are effective",
     severity="high",
     remediation="Install what registers these: an admission controller, or policies with their bindings. "
     "namePattern is a regular expression for the whole name: `kyverno-.*`, not `kyverno-*`.",
     about=ABOUT,
-    not_admission="it is about objects that are missing; admission sees only what is created",
+    not_admission="it is about missing objects; admission sees only objects that are created or changed",
     requirements=requirements,
     cluster_wide=True,
     reads=(f"{GROUP}/*",),
@@ -76,7 +76,7 @@ def test_required(requirement: Requirement, resources: ResourceLister, findings:
     named = f" named {entry.name_pattern}" if entry.name_pattern else ""
     notes = [f"{name} {why}" for name, why in sorted(idle.items())]
     if not matching and (near := next((item.name for item in objects if pattern.search(item.name)), None)):
-        notes.append(f"{near} matches in part only, and the whole name must match")
+        notes.append(f"{near} matches only in part, but the whole name must match")
     findings.add(
         None,
         path=requirement.id,

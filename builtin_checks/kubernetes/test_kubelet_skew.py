@@ -32,17 +32,17 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="high",
     remediation="Upgrade the control plane first, then drain and upgrade the nodes.",
     about=ABOUT,
-    not_admission="it is about the cluster itself, which no admission request creates",
+    not_admission="it is about the cluster itself, which is not part of any admission request",
     requirements=asked,
     cluster_wide=True,
     reads=(),
 )
 def test_kubelet_skew(cluster: Cluster, nodes: Nodes, findings: Findings) -> None:
-    """Outside the skew nobody has tested the two with each other; pods may start wrongly or not at all."""
+    """Versions outside the skew are not tested with each other; pods may start incorrectly or not at all."""
     try:
         server = Version.parse(cluster.version)
     except ValueError as error:
-        findings.error(f"the API server's version cannot be read: {error}")
+        findings.error(f"the API server's version could not be read: {error}")
         return
     skew = SKEW_BEFORE_1_28 if server.release < (1, 28) else SKEW
     oldest = (server.major, max(server.minor - skew, 0))
@@ -55,7 +55,7 @@ def test_kubelet_skew(cluster: Cluster, nodes: Nodes, findings: Findings) -> Non
             kubelet = Version.parse(text or "")
         except ValueError:
             findings.error(
-                f"its kubelet's version cannot be read: status.nodeInfo.kubeletVersion is {text!r}", node
+                f"its kubelet's version could not be read: status.nodeInfo.kubeletVersion is {text!r}", node
             )
             continue
         if oldest <= kubelet.release <= server.release:

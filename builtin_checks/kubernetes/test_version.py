@@ -29,11 +29,11 @@ def range_asked(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 @check(
     id="kubernetes.version",
-    title="The API server's version lies in the range asked for",
+    title="The API server's version is within the required range",
     severity="critical",
     remediation="Upgrade the control plane, one minor version at a time; if it is too new, widen maxVersion.",
     about=ABOUT,
-    not_admission="it is about the cluster itself, which no admission request creates",
+    not_admission="it is about the cluster itself, which is not part of any admission request",
     requirements=range_asked,
     cluster_wide=True,
     reads=(),
@@ -56,7 +56,7 @@ def test_version(cluster: Cluster, requirement: Requirement, findings: Findings)
     severity="critical",
     remediation="Upgrade the control plane to a version that is not excluded.",
     about=ABOUT,
-    not_admission="it is about the cluster itself, which no admission request creates",
+    not_admission="it is about the cluster itself, which is not part of any admission request",
     key="kubernetes.excludedVersions",
     cluster_wide=True,
     reads=(),
@@ -72,12 +72,12 @@ def test_excluded_versions(cluster: Cluster, requirement: Requirement, findings:
 
 
 def read_version(cluster: Cluster, findings: Findings) -> Version | None:
-    """The API server's version; an error is reported if it cannot be read."""
+    """The API server's version; an error is reported if it could not be read."""
     findings.examined(1)
     try:
         return Version.parse(cluster.version)
     except ValueError as error:
-        findings.error(f"the API server's version cannot be read: {error}")
+        findings.error(f"the API server's version could not be read: {error}")
         return None
 
 

@@ -1,7 +1,7 @@
 """Default deny in every namespace, for ingress and for egress.
 
 Policies only add: what one of them allows, another cannot deny. So an allow-everything policy for all pods
-defeats a default deny beside it, and a policy for all pods that has some rules is no default deny by itself,
+defeats a default deny beside it, and a policy for all pods that has some rules is not a default deny by itself,
 for its next rule would change the default. Policy types are defaulted as by the API server: Ingress always,
 Egress with egress rules. Of manifests, every namespace is examined that some object is in, by the policies
 in the files.
@@ -48,7 +48,7 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     remediation="Create a NetworkPolicy with podSelector {}, policyTypes [Ingress, Egress] and no rules, "
     "allow what is needed by further policies, and remove policies that allow everything to all pods.",
     about=ABOUT,
-    not_admission="it is about all NetworkPolicies of a namespace together; a request shows one",
+    not_admission="it depends on all NetworkPolicies of a namespace; a request contains one",
     key="network.defaultDeny",
     judges="namespace",
 )

@@ -31,7 +31,7 @@ def rule(requirement: Requirement) -> PortRule:
     id="network.disallowedPorts",
     title="No container, host port or Service uses a disallowed port",
     severity="medium",
-    remediation="Use another port, or remove the protocol (SSH, Telnet, RDP, …) that the port stands for.",
+    remediation="Use another port, or remove the protocol (SSH, Telnet, RDP, …) that uses the port.",
     about=ABOUT,
     key="network.disallowedPorts",
     rule=rule,

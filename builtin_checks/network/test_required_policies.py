@@ -45,7 +45,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="medium",
     remediation="Create the NetworkPolicy in the namespace, or restrict the entry with `namespaces`.",
     about=ABOUT,
-    not_admission="it is about an object that is missing; admission sees only what is created",
+    not_admission="it is about a missing object; admission sees only objects that are created or changed",
     requirements=requirements,
     reads=("Namespace",),
 )

@@ -18,7 +18,7 @@ def rule(requirement: Requirement) -> ServiceTypes:
 
 @check(
     id="network.allowedServiceTypes",
-    title="Services have allowed types only",
+    title="Services have only allowed types",
     severity="medium",
     remediation="Change the Service to an allowed type, or publish it through an Ingress or Gateway.",
     about=ABOUT,

@@ -2,7 +2,7 @@
 
 Without a policy file the API server logs nothing, whatever the backend. What the policy says stands on the
 node and is not read. Nor is how fast files are rotated: --audit-log-maxbackup may delete them earlier on a
-busy cluster. Retention of what goes to a webhook or to standard output is the receiver's: it cannot be read
+busy cluster. Retention of what goes to a webhook or to standard output is the receiver's: it could not be read
 here, which is an error, not a pass. A control plane that shows no API server pod (managed services) cannot
 be evaluated either.
 """
@@ -42,7 +42,7 @@ ABOUT = About(
 NAMESPACE = "kube-system"
 NAME = "kube-apiserver"
 WHERE_TO_LOOK = (
-    "no kube-apiserver pod in kube-system, so its flags cannot be read (a managed control plane, or an API "
+    "no kube-apiserver pod in kube-system, so its flags could not be read (a managed control plane, or an API "
     "server outside of pods): see to its audit log with the provider (EKS control plane logging, GKE Cloud "
     "Audit Logs, AKS diagnostic settings) and leave auditLog out of this cluster's specification"
 )
@@ -70,23 +70,23 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     severity="high",
     remediation="Set --audit-policy-file, --audit-log-path and --audit-log-maxage of every kube-apiserver.",
     about=ABOUT,
-    not_admission="it is about what runs in the cluster, not about one object",
+    not_admission="it is about what runs in the cluster, not about a single object",
     requirements=asked,
     cluster_wide=True,
     reads=(),
 )
 def test_audit_log(cluster: Cluster, pods: Pods, requirement: Requirement, findings: Findings) -> None:
-    """Without it nobody can say afterwards who read a secret or changed a role."""
+    """Without it, it is not known afterwards who read a secret or changed a role."""
     servers = [(pod, container) for pod in pods if (container := api_server(pod)) is not None]
     if not servers:
         if cluster.source == "manifests":
-            raise NotApplicable("the manifests hold no kube-apiserver")
+            raise NotApplicable("the manifests contain no kube-apiserver")
         findings.error(WHERE_TO_LOOK)
     days = requirement.value.min_retention_days or 0
     for pod, container in servers:
         flags = read_flags(container)
         if flags is None:
-            findings.error(f"the flags of container {container.name} cannot be read from its command", pod)
+            findings.error(f"the flags of container {container.name} could not be read from its command", pod)
             continue
         hidden = [name for name in READ if flags.get(name, "") is None]
         if hidden:
@@ -120,7 +120,7 @@ def judge(pod: Resource, container: Container, flags: dict[str, str], days: int,
     if not path or path == STDOUT:
         sink = "standard output" if path else "a webhook"
         findings.error(
-            f"audit events go to {sink}; whether they are kept {days} days cannot be read from the cluster: "
+            f"audit events go to {sink}; whether they are kept {days} days could not be read from the cluster: "
             "set --audit-log-path to a file, or leave minRetentionDays out and see to it where they go",
             pod,
         )

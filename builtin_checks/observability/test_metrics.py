@@ -62,25 +62,25 @@ class Found(NamedTuple):
 
 @check(
     id="observability.metrics",
-    title="The metrics providers asked for are running",
+    title="The required metrics providers are running",
     severity="medium",
     remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
     about=ABOUT,
-    not_admission="it is about what runs in the cluster, not about one object",
+    not_admission="it is about what runs in the cluster, not about a single object",
     key="observability.metrics.required",
     cluster_wide=True,
     reads=("apiregistration.k8s.io/APIService", "Pod", "Service"),
 )
 def test_metrics(cluster: Cluster, spec: ClusterSpecification, findings: Findings) -> None:
-    """Without metrics nobody sees a workload that runs wild, and autoscaling does not work."""
+    """Without metrics, a workload that uses too many resources is not noticed, and autoscaling does not work."""
     if cluster.source == "manifests":
-        raise NotApplicable("manifests do not show what runs in a cluster")
+        raise NotApplicable("manifests do not contain what runs in a cluster")
     metrics = spec.observability and spec.observability.metrics
     providers = metrics.providers if metrics else []
     findings.examined(max(len(providers), 1))
     if not providers:
         if not any(look_for(name, cluster).serving for name in KNOWN):
-            what = "no metrics provider that is known is running"
+            what = "no known metrics provider is running"
             findings.add(None, expected=f"at least one of {', '.join(KNOWN)}", message=what)
         return
     for provider in dict.fromkeys(providers):

@@ -41,7 +41,7 @@ CONTROL = PodSecurityControl(
 
 @check(
     id=CONTROL.id,
-    title="Probes and lifecycle hooks call no other host",
+    title="Probes and lifecycle hooks do not call other hosts",
     severity="medium",
     remediation="Remove host from the probe or hook, so that it calls the pod itself.",
     about=ABOUT,

@@ -1,10 +1,10 @@
 """Pod Security labels of namespaces.
 
 An unset level falls back to the configuration of the API server, which no scan can read: a finding, unless
-privileged is all that is asked for.
+privileged is the required level.
 An unset version falls back to latest unless that configuration says otherwise, and follows the cluster, as
-latest does. A pinned version does not follow, so it does not do where latest is asked for. A label that is no
-level, or no version, is a finding always.
+latest does. A pinned version does not follow, so it does not satisfy latest. A label that is not a level
+or a version is a finding always.
 
 An exempted namespace needs its exemption's level at `enforce`; `audit` and `warn` then need no more than that
 level. An expired exemption does not count.
@@ -36,7 +36,7 @@ ABOUT = About(
         "metadata.labels[pod-security.kubernetes.io/{enforce,audit,warn}-version]"
     ),
     allowed=(
-        "the level asked for, or a stricter one; unset only where privileged is asked for. Version, "
+        "the required level, or a stricter one; unset only if privileged is the required level. Version, "
         "where podSecurity.version is set: that version, a newer one, latest or unset"
     ),
     source=(
@@ -59,7 +59,7 @@ def level_problem(actual: str | None, needed: str) -> str:
 
 
 def version_problem(actual: str | None, asked: str | None) -> str:
-    """What a version label should be where it is no version, or older than the one asked for, else ""."""
+    """What a version label should be if it is not a version or is older than the required version, else ""."""
     if actual is None or actual == "latest":
         return ""
     have = pod_security_minor(actual)
@@ -151,7 +151,7 @@ def test_audit(
 
 @check(
     id="podSecurity.warn",
-    title="Namespaces warn about what breaks the Pod Security level",
+    title="Namespaces warn about violations of the Pod Security level",
     severity="low",
     remediation=REMEDIATION,
     about=ABOUT,

@@ -40,7 +40,7 @@ CONTROL = PodSecurityControl(
 
 @check(
     id=CONTROL.id,
-    title="Containers are refused to run as root",
+    title="Containers cannot run as root",
     severity="high",
     remediation=(
         "Set securityContext.runAsNonRoot to true in the pod, and use an image whose user is not root."

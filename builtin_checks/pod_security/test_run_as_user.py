@@ -36,7 +36,7 @@ CONTROL = PodSecurityControl(
 
 @check(
     id=CONTROL.id,
-    title="No container asks for user ID 0",
+    title="No container sets user ID 0",
     severity="high",
     remediation="Remove runAsUser: 0 or set another user ID.",
     about=ABOUT,

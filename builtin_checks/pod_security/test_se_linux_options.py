@@ -45,7 +45,7 @@ CONTROL = PodSecurityControl(
 
 @check(
     id=CONTROL.id,
-    title="No container leaves the SELinux types made for containers",
+    title="Containers use only the SELinux types for containers",
     severity="medium",
     remediation="Remove seLinuxOptions, or use a type made for containers and set neither user nor role.",
     about=ABOUT,

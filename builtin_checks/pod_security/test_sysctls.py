@@ -47,7 +47,7 @@ CONTROL = PodSecurityControl(
 
 @check(
     id=CONTROL.id,
-    title="Pods set safe sysctls only",
+    title="Pods set only safe sysctls",
     severity="medium",
     remediation="Remove the sysctl, or set it on the node for all pods.",
     about=ABOUT,

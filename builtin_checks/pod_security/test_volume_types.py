@@ -53,4 +53,4 @@ CONTROL = PodSecurityControl(
     rule=CONTROL,
 )
 def test_volume_types() -> None:
-    """Other types reach storage that nobody granted to the namespace: paths of the node, shares, disks."""
+    """Other types reach storage that was not granted to the namespace: paths of the node, shares, disks."""

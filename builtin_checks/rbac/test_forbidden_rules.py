@@ -5,7 +5,7 @@ of a role are read as the API server reads them. In an entry, verb `*` is the gr
 (`*`/`*`/`*`: of everything); beside named verbs resource `*` is any resource and group `*` any group; a
 resource that starts with `/` is a path. A rule limited by resourceNames is a finding that says so.
 
-What a RoleBinding grants is what is asked for in a namespace: of `clusterroles` that is `bind`, of `users` nothing,
+What a RoleBinding grants is what can be requested in a namespace: of `clusterroles` that is `bind`, of `users` nothing,
 of `namespaces` neither `create` nor `list`. Resources of API groups that Kubernetes does not have count as
 those of a namespace. `impersonate` is also each constrained form (`impersonate:user-info`, …); `pods/exec`,
 `pods/attach` and `pods/portforward` need both `get` and `create` in an entry, since before Kubernetes 1.35 a
@@ -60,12 +60,12 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 @check(
     id="rbac.forbiddenRules",
-    title="Nobody is granted forbidden access",
+    title="Forbidden access is not granted to anyone",
     severity="high",
     remediation="Remove the subject from the binding, bind it to a role that grants only what it needs, "
     "or exempt the binding with a reason and an end date.",
     about=ABOUT,
-    not_admission="access adds up over all roles and bindings; a request shows one of them",
+    not_admission="it depends on all roles and bindings; a request contains one of them",
     requirements=requirements,
     reads=(),
 )
@@ -79,7 +79,10 @@ def test_forbidden_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster,
         findings.error(problem, resource)
     for binding in grants.bindings:
         if not complete and binding.subjects and grants.rules(binding) is None:
-            what = f"{binding.role_kind} {binding.role_name} is not in the manifests: unknown what it grants"
+            what = (
+                f"{binding.role_kind} {binding.role_name} is not in the manifests, "
+                f"so the access that it grants is not known"
+            )
             findings.error(what, binding.resource)
     for holding in forbidden_holdings(grants, permission):
         who = f"{holding.subject} ({holding.everybody})" if holding.everybody else str(holding.subject)

@@ -3,7 +3,7 @@
 All bindings of a subject count together. What would be true on every cluster does not count: default
 bindings, the cluster's own users and groups (`system:` names), the roles cluster-admin and `system:…`. Nor do
 rules limited by resourceNames, nor roles without a binding. `*` in an entry is everything there: only such a
-grant covers it. A RoleBinding counts for what is asked for in a namespace, as for rbac.forbiddenRules. Who is
+grant covers it. A RoleBinding counts for what can be requested in a namespace, as for rbac.forbiddenRules. Who is
 a member of which group is known to the authenticator, not to RBAC: grants of a user and of a group add up
 only at the API server.
 """
@@ -46,16 +46,16 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 @check(
     id="rbac.minimumRules",
-    title="Required access is granted to somebody",
+    title="Required access is granted to at least one subject",
     severity="medium",
-    remediation="Create a Role or ClusterRole with these verbs and bind it to those who need it.",
+    remediation="Create a Role or ClusterRole with these verbs and bind it to the subjects that need it.",
     about=ABOUT,
-    not_admission="access adds up over all roles and bindings; a request shows one of them",
+    not_admission="it depends on all roles and bindings; a request contains one of them",
     requirements=requirements,
     reads=(),
 )
 def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
-    """Where nobody may do the daily work with a role of its own, it is done as cluster-admin."""
+    """Without roles for daily work, the work is done as cluster-admin."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)
     complete = cluster.source != "manifests"
@@ -67,7 +67,10 @@ def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, f
         findings.error(problem, resource)
     for binding in grants.bindings:
         if not complete and binding.subjects and grants.rules(binding) is None:
-            what = f"{binding.role_kind} {binding.role_name} is not in the manifests: unknown what it grants"
+            what = (
+                f"{binding.role_kind} {binding.role_name} is not in the manifests, "
+                f"so the access that it grants is not known"
+            )
             findings.error(what, binding.resource)
     actual = None
     if closest is not None and closest.verbs:
@@ -80,5 +83,5 @@ def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, f
         path=requirement.id,
         actual=actual,
         expected=f"a subject that is granted {permission}",
-        message=f"nobody is granted {permission}" + (f"; closest is {actual}" if actual else ""),
+        message=f"no subject is granted {permission}" + (f"; closest is {actual}" if actual else ""),
     )

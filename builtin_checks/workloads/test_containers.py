@@ -7,7 +7,7 @@ are the limits. `exists` is about the field being written, by the author or by t
 a list (ports.name) is about each item that there is: a container without ports meets it, and `ports` with
 `exists: true` asks for one. Amounts are compared as Kubernetes reads them (1Gi is 1024Mi), numbers of seconds
 also with durations (5m). Fields that a kind of container cannot carry (ephemeral ones: resources, ports,
-probes; init containers that are no sidecars: probes, lifecycle) or that the pod's operating system refuses
+probes; init containers that are not sidecars: probes, lifecycle) or that the pod's operating system refuses
 are not asked of it.
 """
 
@@ -24,8 +24,8 @@ ABOUT = About(
     allowed=(
         "required: the value (of several, one), within min and max, matching pattern, of a list nothing "
         "but what is allowed, or one of the alternatives of anyOf; with orUnset, unset too; where "
-        "nothing is said, true for a boolean and anything for other fields. forbidden: anything but "
-        "that; where nothing is said, unset or false for a boolean, unset for others"
+        "there is no value, true for a boolean and anything for other fields. forbidden: anything but "
+        "that; where there is no value, unset or false for a boolean, unset for others"
     ),
     source=("the specification, workloads.containers; Kubernetes API v1.37, core/v1 Container and PodSpec"),
 )

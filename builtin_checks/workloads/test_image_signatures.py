@@ -39,7 +39,7 @@ ABOUT = About(
 )
 
 NO_SIGNERS = (
-    "requireSignatures asks for signatures but not by whom, and one by just anybody proves nothing: "
+    "requireSignatures does not name signers, and a signature by an unknown signer proves nothing: "
     "add workloads.images.signatures with publicKeys or identities."
 )
 _STATUSES = {
@@ -85,7 +85,7 @@ class Running(NamedTuple):
 
 @check(
     id="workloads.images.requireSignatures",
-    title="Every image is signed by those who may sign it",
+    title="Every image is signed by a trusted signer",
     severity="high",
     remediation="Sign the image (cosign sign --key …), or name its signers in workloads.images.signatures.",
     about=ABOUT,
@@ -132,7 +132,8 @@ def test_require_signatures(workloads: Workloads, signatures: Signatures, findin
                 found.pod,
                 path=found.path,
                 actual=found.digest,
-                expected=f"a digest signed by a trusted signer ({known.reason}); {found.reference} is another by now",
+                expected=f"a digest signed by a trusted signer ({known.reason}); "
+                f"{found.reference} now has another digest",
                 container=found.container,
             )
 

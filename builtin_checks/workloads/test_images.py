@@ -39,20 +39,20 @@ def blocked_rule(requirement: Requirement) -> ImageRule:
     id="workloads.images.allowedRegistries",
     title="Every image comes from an allowed registry",
     severity="high",
-    remediation="Push the image to an allowed registry and take it from there, or allow its registry.",
+    remediation="Push the image to an allowed registry and use it from there, or allow its registry.",
     about=ABOUT,
     key="workloads.images.allowedRegistries",
     rule=allowed_rule,
 )
 def test_allowed_registries() -> None:
-    """What is not from a registry under control has been built and scanned by nobody one knows."""
+    """It is not known who built and scanned an image from another registry."""
 
 
 @check(
     id="workloads.images.blockedRegistries",
     title="No image comes from a blocked registry",
     severity="high",
-    remediation="Take the image from another registry, or mirror it into one of your own.",
+    remediation="Use the image from another registry, or mirror it to a registry of your own.",
     about=ABOUT,
     key="workloads.images.blockedRegistries",
     rule=blocked_rule,

@@ -97,7 +97,7 @@ def check(
             raise CheckError(
                 f"check {id!r}: it is not a function but a {type(func).__name__}.",
                 where=f"{caller.f_code.co_filename}:{caller.f_lineno}",
-                fix="Put @check on an ordinary function, below no other decorator than marks.",
+                fix="Put @check on an ordinary function; only pytest marks may stand above it.",
             )
         code = inspect.unwrap(func).__code__
         path, line = Path(code.co_filename), code.co_firstlineno
@@ -110,7 +110,7 @@ def check(
             allowed = ", ".join(Severity)
             problems.append(f"unknown severity {severity!r}; allowed: {allowed}.")
         if not isinstance(remediation, str) or not remediation.strip():
-            problems.append("remediation is empty: say what to do about a finding.")
+            problems.append("remediation is empty: describe how to fix a finding.")
         if (
             inspect.isgeneratorfunction(func)
             or inspect.iscoroutinefunction(func)
@@ -120,7 +120,7 @@ def check(
             problems.append("it must be an ordinary function: no yield, no async def.")
         doc = inspect.cleandoc(func.__doc__ or "")
         if not doc:
-            problems.append("it has no docstring: say why the check matters.")
+            problems.append("it has no docstring: describe why the check matters.")
         bad_controls = [
             name
             for name, ids in (controls or {}).items()
@@ -147,7 +147,7 @@ def check(
         if _is_empty(func):
             if rule is None:
                 # It would look at nothing and pass, whatever the cluster is like.
-                problems.append("its body is empty and it has no rule: it evaluates nothing.")
+                problems.append("its body is empty and it has no rule: it would evaluate nothing.")
             elif inspect.signature(func).parameters:
                 problems.append("its body is empty: the rule is its body and needs no parameters.")
             else:

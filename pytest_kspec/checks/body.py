@@ -31,7 +31,7 @@ def made_rule(rule: object, requirement: Requirement) -> Rule | ServiceRule:
     if not isinstance(rule, Rule | ServiceRule) and callable(rule):
         rule = rule(requirement)
     if not isinstance(rule, Rule | ServiceRule):
-        raise TypeError(f"its rule is {type(rule).__name__}, which is none.")
+        raise TypeError(f"its rule is of type {type(rule).__name__}, which is not a rule.")
     return rule
 
 
@@ -82,7 +82,9 @@ def _examined(rule: object) -> tuple[str, ...]:
         try:
             returned = typing.get_type_hints(rule).get("return")
         except NameError as error:
-            raise TypeError(f"its rule returns what is not imported when it runs: {error}.") from error
+            raise TypeError(
+                f"its rule's return annotation refers to a name that is not imported at run time: {error}."
+            ) from error
     if not (names := _needs(returned)):
         raise TypeError(
             "its rule is neither a rule nor a function whose return annotation is a class of rules."

@@ -61,7 +61,7 @@ def _writing() -> Iterator[None]:
     except OSError as error:
         close()
         raise ReportError(
-            f"cannot be written: {error.strerror or error}.",
+            f"could not be written: {error.strerror or error}.",
             where="standard output",
             fix="Free disk space, or write to another file.",
         ) from error

@@ -125,12 +125,12 @@ def _other_bundle(manifest: Manifest, recorded: Mapping[str, Any]) -> Iterator[s
     version = tool.get("version") if isinstance(tool, dict) else None
     if manifest.tool != f"pytest-kspec {version}":
         yield (
-            f"tool.version: the result says {compare.shown(version)}, the bundle was made by "
+            f"tool.version: the result has {compare.shown(version)}, the bundle was made by "
             f"{compare.shown(manifest.tool)}"
         )
     if manifest.finished_at != recorded.get("finishedAt"):
         yield (
-            f"finishedAt: the result says {compare.shown(recorded.get('finishedAt'))}, the bundle "
+            f"finishedAt: the result has {compare.shown(recorded.get('finishedAt'))}, the bundle "
             f"{compare.shown(manifest.finished_at)}"
         )
     scanned = {_pair(entry) for entry in _clusters(recorded)}
@@ -209,7 +209,7 @@ def _recorded(
             cluster = ClusterResult.from_wire(entry)
             wire = cluster.to_wire()
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            problems.append(f"{path}: cannot be read ({type(error).__name__}: {error})")
+            problems.append(f"{path}: could not be read ({type(error).__name__}: {error})")
             continue
         found.append(cluster)
         problems += (f"{path}.{line}" for line in compare.differences(entry, wire, {}))

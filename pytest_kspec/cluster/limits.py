@@ -79,5 +79,5 @@ def _number(text: str, name: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < 1e9:
-        raise UsageError(f"{text!r} is not a number above 0.", where=name)
+        raise UsageError(f"{text!r} is not a number greater than 0.", where=name)
     return number

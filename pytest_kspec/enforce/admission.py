@@ -113,9 +113,9 @@ def read_review(body: bytes) -> AdmissionRequest:
         review = _DECODE(body)
     except BROKEN as error:
         reason = str(error) if isinstance(error, msgspec.ValidationError) else "not valid JSON"
-        raise NotAReview(f"the body is no AdmissionReview: {reason}.") from error
+        raise NotAReview(f"the body is not an AdmissionReview: {reason}.") from error
     if review.kind != "AdmissionReview" or review.apiVersion != API_VERSION:
-        raise NotAReview(f"the body is no AdmissionReview of {API_VERSION}.")
+        raise NotAReview(f"the body is not an AdmissionReview of {API_VERSION}.")
     if not review.request.uid:
         raise NotAReview("the request has no uid.")
     return review.request
@@ -137,7 +137,7 @@ def impossible(request: AdmissionRequest) -> str:
         case "CONNECT":
             wrong = "has an oldObject" if old else ""
         case _:
-            return "the operation is none of CREATE, UPDATE, DELETE and CONNECT"
+            return "the operation must be CREATE, UPDATE, DELETE or CONNECT"
     if wrong:
         return f"{_A[request.operation]} {wrong}, which Kubernetes does not send"
     kind, resource = (
@@ -145,7 +145,7 @@ def impossible(request: AdmissionRequest) -> str:
         (request.resource.group, request.resource.resource),
     )
     if _KINDS.get(resource) == kind[1]:
-        wrong = "Kubernetes connects to parts of it only" if request.operation == "CONNECT" else ""
+        wrong = "Kubernetes connects only to its subresources" if request.operation == "CONNECT" else ""
         if kind in _EVALUATED and not request.namespace:
             wrong = "Kubernetes sends it with a namespace"
         return f"the kind is {kind[1]}, and {wrong}" if wrong else ""
@@ -326,12 +326,12 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
             spec = template.spec
             annotations = template.metadata.annotations if template.metadata else None
     except BROKEN as error:
-        raise Malformed(f"{kind.kind} cannot be read: {error}.") from error
+        raise Malformed(f"{kind.kind} could not be read: {error}.") from error
     _same_kind(request, decoded)
     metadata = decoded.metadata
     namespace = request.namespace
     if metadata.namespace is not None and metadata.namespace != namespace:
-        raise Malformed("the object is of another namespace than its request.")
+        raise Malformed("the namespace of the object differs from the namespace of the request.")
     name = metadata.name or request.name or metadata.generateName or ""
     ref = ResourceRef(kind.api_version, kind.kind, namespace, name)
     labels = metadata.labels or _NONE
@@ -356,7 +356,7 @@ def typed(request: AdmissionRequest, raw: msgspec.Raw) -> None:
     try:
         _same_kind(request, _TYPED(raw))
     except BROKEN as error:
-        raise Malformed(f"{cut(request.kind.kind, 60)} cannot be read: {error}.") from error
+        raise Malformed(f"{cut(request.kind.kind, 60)} could not be read: {error}.") from error
 
 
 def _same_kind(request: AdmissionRequest, found: _Typed) -> None:
@@ -364,7 +364,7 @@ def _same_kind(request: AdmissionRequest, found: _Typed) -> None:
     if (found.apiVersion, found.kind) != (kind.api_version, kind.kind):
         there = cut(f"{found.apiVersion} {found.kind}", 120) or "nothing"
         said = cut(f"{kind.api_version} {kind.kind}", 120)
-        raise Malformed(f"the object is of the kind {there}, and its request says {said}.")
+        raise Malformed(f"the kind of the object is {there}, but the request has {said}.")
 
 
 def _template(decoded: Any, template_path: str) -> _Template:

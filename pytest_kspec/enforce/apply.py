@@ -119,11 +119,11 @@ def differences(
         if key not in there:
             text: tuple[str, ...] = ("missing",)
         elif key not in meant:
-            text = ("no longer asked for",)
+            text = ("no longer required",)
         else:
             differing = [sorted(_differing(one, there[key])) for one in meant[key]]
             best = min(differing, key=len)
-            text = (f"not as it would be applied now: {', '.join(best[:3])}",) if best else ()
+            text = (f"differs from what would be applied now: {', '.join(best[:3])}",) if best else ()
         if text:
             found[key[1], key[2]] = text
     return found
@@ -183,9 +183,13 @@ def _refuse_foreign(spec: LoadedSpec, manifest: Object, writer: Writer) -> None:
     if found is not None:
         owner = (found["metadata"].get("annotations") or {}).get(NAME_ANNOTATION)
         label = (found["metadata"].get("labels") or {}).get(SPEC_LABEL)
-        whose = f"it belongs to the specification {owner or label}" if owner or label else "it is not ours"
+        whose = (
+            f"it belongs to the specification {owner or label}"
+            if owner or label
+            else "it was not created by kspec"
+        )
         raise Conflict(
-            f"{manifest['kind']} {metadata['name']} is there already, and {whose}.",
+            f"{manifest['kind']} {metadata['name']} already exists, and {whose}.",
             where=writer.source.name,
             fix=f"Remove or rename it, or give the specification {spec.name} another name.",
         )

@@ -312,7 +312,7 @@ def decide(
         if old is not None and _equal(old, new):
             return ALLOWED
     except (Malformed, *BROKEN) as error:
-        what = error.what if isinstance(error, Malformed) else f"the object cannot be read: {error}"
+        what = error.what if isinstance(error, Malformed) else f"the object could not be read: {error}"
         return unreadable(request, policies, moment, namespace_labels, what)
     return _judge(new, outcomes, policies, moment, namespace_labels)
 

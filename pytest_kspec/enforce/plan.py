@@ -32,7 +32,7 @@ from pytest_kspec.spec.requirement import Requirement
 Target = Literal["pods", "services"]
 """pods: Pods and the templates of controllers. services: Services."""
 
-_NO_RULE = "its check has no rule (`rule=`), so that only a scan can answer it"
+_NO_RULE = "its check has no rule (`rule=`), so only a scan can evaluate it"
 
 
 class NotEnforceable(NamedTuple):
@@ -123,7 +123,7 @@ def enforcement_plan(
              cluster is known) means the newest standards
     now:     aware; default: the current time
 
-    Raises CheckError, SourceError where the version cannot be read, SpecError where the one asked for cannot.
+    Raises CheckError, SourceError where the version could not be read, SpecError where the one asked for cannot.
     """
     moment = now or datetime.now(UTC)
     asked = spec.spec.pod_security
@@ -166,7 +166,7 @@ def _concrete(requirement: Requirement, check: Check) -> Iterator[EnforcedRule]:
         raise CheckError(
             f"check {check.id!r}: {error}",
             where=f"{check.path}:{check.line}",
-            fix="Give a rule, or a function that makes one of a requirement.",
+            fix="Use a rule, or a function that returns a rule for a requirement.",
         ) from error
     if isinstance(rule, Rule):
         yield EnforcedRule(requirement, check, rule, "pods")

@@ -207,13 +207,13 @@ def _in_its_name(answer: str, name: str) -> bool:
 
 def sentence(seen: Seen) -> str:
     """What was seen, in a line; "" for nothing."""
-    return f"seen to deny: {', '.join(seen.denied)} (dry runs)" if seen.denied else ""
+    return f"denial observed: {', '.join(seen.denied)} (dry runs)" if seen.denied else ""
 
 
 def problems(seen: Seen) -> Sequence[str]:
     """What was not seen, one line each."""
     lines = [
-        f"{kind}: could not be seen to deny, something else answers first: {why}"
+        f"{kind}: a denial could not be observed, because another error occurs first: {why}"
         for kind, why in seen.unknown
     ]
     return [

@@ -65,7 +65,7 @@ class Cluster:
         """
         version = self._inventory.info.version
         if not version:
-            raise NotApplicable("manifests have no API server, hence no version to read.")
+            raise NotApplicable("manifests have no API server, so its version is not known.")
         return version
 
     @property
@@ -235,6 +235,6 @@ class CheckContext:
         client = getattr(self.inventory.source, "api_client", None)
         if client is None:
             raise NotApplicable(
-                f"a check that asks for 'kube' needs a live cluster; this is {self.cluster.source}."
+                f"a check with the fixture 'kube' needs a live cluster; this is {self.cluster.source}."
             )
         return client()

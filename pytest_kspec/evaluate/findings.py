@@ -334,7 +334,7 @@ class Findings:
 
     @property
     def examined_count(self) -> int:
-        """How many objects were looked at."""
+        """Number of objects that were examined."""
         return sum(count for _, count in self._examined.values())
 
     def error(self, message: str, resource: Resource | ResourceRef | None = None) -> None:

@@ -24,7 +24,7 @@ def unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
     try:
         found = inventory.unevaluated(pod_kinds(spec.pod_templates))
     except SourceError as error:
-        return f"whether other kinds hold pod templates is unknown: {error.what}"
+        return f"whether other kinds contain pod templates is unknown: {error.what}"
     if not found:
         return ""
     more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""

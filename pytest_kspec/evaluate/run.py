@@ -67,7 +67,7 @@ def evaluate(
 ) -> CheckResult:
     """The result of one requirement on one cluster.
 
-    inactive:  why the specification asks for nothing now, or ""
+    inactive:  why the specification has no requirements now, or ""
     fixtures:  those of the check's author
     timeout_s: of making the arguments, the call and each end of a fixture; 0 for no limit
     """

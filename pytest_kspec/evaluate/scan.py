@@ -146,7 +146,7 @@ class ClusterScan:
 
     @property
     def inactive(self) -> str:
-        """Why the specification asks for nothing at the moment of this scan, or ""."""
+        """Why the specification has no requirements at the moment of this scan, or ""."""
         return inactive_reason(self._plan.spec.spec.time_based_activation, self._moment)
 
     @property

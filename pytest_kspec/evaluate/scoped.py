@@ -39,7 +39,7 @@ class ScopeView:
         )
 
     def covers_namespace(self, name: str) -> bool:
-        """Raises SourceError if it depends on labels that cannot be read."""
+        """Raises SourceError if it depends on labels that could not be read."""
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = self._decide(name)
@@ -59,9 +59,7 @@ class ScopeView:
             names = self._names
             left_out = sorted(name for name in names if not self.covers_namespace(name))
         except SourceError as error:
-            return (
-                f"what is out of scope is not examined; how many namespaces that is, is unknown: {error.what}"
-            )
+            return f"objects out of scope are not examined; the number of these namespaces is unknown: {error.what}"
         if not left_out:
             return ""
         shown = ", ".join(left_out[:NAMES_SHOWN])
@@ -75,11 +73,11 @@ class ScopeView:
         labels = self._inventory.namespace_labels.get(name)
         if labels is None:
             raise SourceError(
-                f"whether namespace {name} is in scope depends on its labels, but there is no Namespace {name}.",
+                f"whether namespace {name} is in scope depends on its labels, but the Namespace {name} does not exist.",
                 where=self._inventory.source.name,
                 fix="Add the Namespace object."
                 if self._inventory.source.kind == "manifests"
-                else "It came up while the cluster was read: scan again.",
+                else "It was created while the cluster was read: scan again.",
             )
         return in_scope(self._scope, name, labels)
 

@@ -26,7 +26,7 @@ class TimeLimitExceeded(BaseException):
     """A check took too long. No Exception: a check that handles those does not go on."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"stopped: it took longer than the time limit of a check, {seconds:g} s")
+        super().__init__(f"stopped: it exceeded the time limit of a check, {seconds:g} s")
 
 
 class TimeLimit:

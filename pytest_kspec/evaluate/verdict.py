@@ -25,7 +25,7 @@ LINE_LIMIT = 240
 
 def no_fixture(name: str) -> str:
     """What is said of a name in a check that nothing stands behind."""
-    return f"there is no fixture {name!r}: 'pytest --fixtures' lists all."
+    return f"unknown fixture {name!r}: 'pytest --fixtures' lists all fixtures."
 
 
 def ends_the_run(error: BaseException) -> bool:
@@ -64,7 +64,8 @@ def record_return(value: object, findings: Findings) -> None:
     """A check reports to `findings`. One that returns something else than None may have reported nothing at all."""
     if value is not None:
         findings.error(
-            f"the check returned {type(value).__name__}, which nobody reads: report with findings.add, or assert"
+            f"the check returned {type(value).__name__}, but the return value "
+            f"is ignored: call findings.add or use assert"
         )
 
 
@@ -123,7 +124,7 @@ def failure_text(wire: dict[str, Any], limit: int = 10) -> str:
     if wire["remediation"]:
         lines.append(f"Fix: {wire['remediation']}")
     if wire["location"]:
-        lines.append(f"Asked for at {wire['location']}")
+        lines.append(f"Required by {wire['location']}")
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ class _Comparison:
         """path: for people; shape: the same without names of list entries."""
         if depth > MAX_DEPTH:
             if not _equal_text(was, now):
-                yield f"{path}: something deep in it differs"
+                yield f"{path}: a deeply nested value differs"
         elif shape in MAY_DIFFER:
             what, is_that = MAY_DIFFER[shape]
             if not is_that(was):
@@ -98,7 +98,7 @@ class _Comparison:
         elif isinstance(was, list) and isinstance(now, list):
             yield from self._lists(was, now, path, f"{shape}[]", depth)
         elif not self._same(was, now, shape):
-            yield f"{path}: the result says {shown(was)}, the replay {shown(now)}"
+            yield f"{path}: the result has {shown(was)}, the replay has {shown(now)}"
 
     def _objects(
         self, was: dict[str, Any], now: dict[str, Any], path: str, shape: str, depth: int
@@ -106,7 +106,7 @@ class _Comparison:
         for key in [*now, *(key for key in was if key not in now)]:
             inner = f"{path}.{_label(key)}" if path else _label(key)
             if key not in was:
-                yield f"{inner}: not in the result; the replay says {shown(now[key])}"
+                yield f"{inner}: not in the result; the replay has {shown(now[key])}"
             elif key not in now:
                 yield f"{inner}: only in the result ({shown(was[key])})"
             else:
@@ -128,7 +128,7 @@ class _Comparison:
         for index, (old, new) in enumerate(pairs):
             yield from self.compare(old, new, f"{path}[{_name(new, index)}]", shape, depth + 1)
         for entry in only_was:
-            yield f"{path}[{_name(entry, was.index(entry))}]: only in the result, or there twice"
+            yield f"{path}[{_name(entry, was.index(entry))}]: only in the result, or duplicated"
         for entry in only_now:
             yield f"{path}[{_name(entry, now.index(entry))}]: not in the result"
 

@@ -17,7 +17,7 @@ def read(raw: bytes, name: str, where: str) -> dict[str, Any]:
         found = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise EvidenceError(f"{name} cannot be read: {text}.", where=where) from error
+        raise EvidenceError(f"{name} could not be read: {text}.", where=where) from error
     if not isinstance(found, dict):
         raise EvidenceError(f"{name} is not an object.", where=where)
     return found

@@ -57,9 +57,9 @@ def gather(
     """
     if result.trend:
         raise UsageError(
-            "the result holds the trend of earlier runs, which no bundle can prove.",
+            "the result contains the trend of earlier runs, which a bundle cannot prove.",
             where="--from",
-            fix="Bundle the report that the scan itself wrote.",
+            fix="Bundle the report that was written by the scan.",
         )
     loaded = _specs(result, specs)
     spec_files = {
@@ -111,7 +111,7 @@ def _specs(result: ScanResult, given: Sequence[str]) -> list[LoadedSpec]:
     for path in paths:
         if is_template(path):
             raise UsageError(
-                "a bundle holds the specification, and this is none.",
+                "a bundle must contain a specification file.",
                 where=str(path),
                 fix="Scan with a specification that has this policyTemplate.",
             )
@@ -123,7 +123,7 @@ def _match(cluster: ClusterResult, loaded: Iterable[LoadedSpec]) -> LoadedSpec:
     digest = cluster.evidence.spec_sha256
     if not digest:
         raise UsageError(
-            f"the result does not say which specification '{cluster.name}' was checked with.",
+            f"the result does not name the specification with which '{cluster.name}' was checked with.",
             where="--from",
             fix="Scan again with this version; specifications must be files.",
         )
@@ -149,7 +149,9 @@ def _exemption_files(result: ScanResult, spec_files: set[str]) -> Iterator[str]:
                 seen[path] = None
     for path in seen:
         if not os.path.isfile(path):
-            raise UsageError("no such file of exemptions.", where=path, fix=_MOVED.format("--exemptions"))
+            raise UsageError(
+                "the exemptions file does not exist.", where=path, fix=_MOVED.format("--exemptions")
+            )
         yield path
 
 
@@ -160,7 +162,7 @@ def _baseline_file(result: ScanResult, given: str) -> list[str]:
         return []
     path = given or min(named)
     if not os.path.isfile(path):
-        raise UsageError("no such baseline.", where=path, fix=_MOVED.format("--baseline"))
+        raise UsageError("the baseline does not exist.", where=path, fix=_MOVED.format("--baseline"))
     return [os.path.abspath(path)]
 
 
@@ -200,7 +202,7 @@ def _modules(path: Path) -> Iterator[str]:
         yield from (str(file) for file in path.rglob("*.py"))
         return
     if not path.is_file():
-        raise UsageError("no such file or folder of checks.", where=str(path))
+        raise UsageError("the file or folder of checks does not exist.", where=str(path))
     yield str(path)
 
 
@@ -220,7 +222,7 @@ class _Snapshots:
         """(archive, "") or (None, why the result cannot be replayed)."""
         digest = cluster.evidence.snapshot_sha256
         if not digest:
-            return None, f"it was a scan of a source of kind {cluster.source}, of which there is no record"
+            return None, f"it was a scan of a source of kind {cluster.source}, which is not recorded"
         if digest not in self._known:
             for ref in self._given or (cluster.evidence.source_ref,):
                 self._add(ref)

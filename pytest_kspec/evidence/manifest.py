@@ -88,7 +88,7 @@ def decode(raw: bytes, where: str) -> Manifest:
         found = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise EvidenceError(f"{MANIFEST} cannot be read: {text}.", where=where) from error
+        raise EvidenceError(f"{MANIFEST} could not be read: {text}.", where=where) from error
     document.read(raw, MANIFEST, where)
     if (found.api_version, found.kind) != (API_VERSION, KIND):
         raise EvidenceError(
@@ -103,26 +103,26 @@ def decode(raw: bytes, where: str) -> Manifest:
         if problem := name_problem(name, file.role):
             raise EvidenceError(f"{MANIFEST} names {name!r}: {problem}.", where=where)
         if file.size < 0 or not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
-            raise EvidenceError(f"{MANIFEST} says nonsense of {name!r}.", where=where)
+            raise EvidenceError(f"{MANIFEST} has an invalid entry for {name!r}.", where=where)
     if RESULT not in found.files:
-        raise EvidenceError(f"the bundle holds no {RESULT}.", where=where)
+        raise EvidenceError(f"the bundle does not contain {RESULT}.", where=where)
     roles = {name: file.role for name, file in found.files.items()}
     for replay in found.replays:
         if roles.get(replay.spec) != "spec" or (replay.snapshot and roles.get(replay.snapshot) != "snapshot"):
             raise EvidenceError(
-                f"{MANIFEST} names a file that is not there for {replay.cluster!r}.", where=where
+                f"{MANIFEST} names a file for {replay.cluster!r} that is not in the bundle.", where=where
             )
     pairs = [(replay.cluster, replay.spec_path) for replay in found.replays]
     if len(set(pairs)) < len(pairs):
         raise EvidenceError(f"{MANIFEST} names a cluster and its specification twice.", where=where)
     for name in found.exemptions:
         if roles.get(name) != "exemptions":
-            raise EvidenceError(f"{MANIFEST} names exemptions that are not there.", where=where)
+            raise EvidenceError(f"{MANIFEST} names exemptions that are not in the bundle.", where=where)
     if found.baseline and roles.get(found.baseline) != "baseline":
-        raise EvidenceError(f"{MANIFEST} names a baseline that is not there.", where=where)
+        raise EvidenceError(f"{MANIFEST} names a baseline that is not in the bundle.", where=where)
     for name in found.places.values():
         if name not in roles:
-            raise EvidenceError(f"{MANIFEST} names {name!r}, which is not there.", where=where)
+            raise EvidenceError(f"{MANIFEST} names {name!r}, which is not in the bundle.", where=where)
     for name in found.checks:
         if problem := name_problem(f"{name.rstrip('/')}/x.py", "check"):
             raise EvidenceError(f"{MANIFEST} names {name!r}: {problem}.", where=where)
@@ -133,8 +133,8 @@ def name_problem(name: str, role: str) -> str:
     """Why no file of this role may have this name; "" if it may."""
     parts = name.split("/")
     if not all(_PART.fullmatch(part) for part in parts) or any(part.strip(". ") == "" for part in parts):
-        return "no such path is in a bundle"
+        return "a bundle cannot contain such a path"
     folder = _FOLDERS.get(role, "files/")
     if not name.startswith(folder) or not name.endswith(_SUFFIXES[role]) or (not folder and "/" in name):
-        return f"no file of role {role} has such a name"
+        return f"a file with role {role} cannot have such a name"
     return ""

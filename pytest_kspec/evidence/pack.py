@@ -31,7 +31,7 @@ class Content(NamedTuple):
             return self.source.open("rb")
         except OSError as error:
             raise SourceUnavailable(
-                f"cannot be read: {error.strerror or error}.", where=str(self.source)
+                f"could not be read: {error.strerror or error}.", where=str(self.source)
             ) from error
 
 
@@ -40,9 +40,7 @@ def describe(contents: Mapping[str, Content]) -> dict[str, File]:
     found = {}
     for name, content in sorted(contents.items()):
         if problem := name_problem(name, content.role):
-            raise UsageError(
-                f"{problem}: {name!r}.", where="kspec evidence", fix="Give the file another name."
-            )
+            raise UsageError(f"{problem}: {name!r}.", where="kspec evidence", fix="Rename the file.")
         digest, size = hashlib.sha256(), 0
         with content.open() as file:
             while chunk := file.read(_CHUNK):
@@ -64,7 +62,7 @@ def pack(out: BinaryIO, manifest: Manifest, contents: Mapping[str, Content]) -> 
             with contents[name].open() as content:
                 seen = _add(zipped, name, file.size, content, moment)
             if seen != file.sha256:
-                raise SourceUnavailable("changed while it was packed.", where=name, fix="Try again.")
+                raise SourceUnavailable("was changed while it was packed.", where=name, fix="Try again.")
         zipped.write(b"\0" * 2 * tarfile.BLOCKSIZE)
 
 

@@ -23,8 +23,8 @@ PASSPHRASE = "KSPEC_KEY_PASSPHRASE"
 SUFFIX = ".sig"
 MAX_KEY_BYTES = 64 << 10
 _CHUNK = 1 << 20
-_MAKE = "Make a key with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem"
-_PUBLIC = "The public key of key.pem is made with: openssl pkey -in key.pem -pubout -out key.pub"
+_MAKE = "Create a key with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem"
+_PUBLIC = "Create the public key of key.pem with: openssl pkey -in key.pem -pubout -out key.pub"
 
 
 def load_private(path: str, passphrase: str | None) -> EllipticCurvePrivateKey:
@@ -44,13 +44,13 @@ def load_private(path: str, passphrase: str | None) -> EllipticCurvePrivateKey:
         return load_private(path, None)
     except Exception as error:
         what = (
-            "this is no private key in PEM"
+            "this is not a private key in PEM format"
             if passphrase is None
-            else "the passphrase is wrong, or this is no key"
+            else "the passphrase is wrong, or the file is not a private key"
         )
         raise UsageError(f"{what}.", where=path, fix=_MAKE) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise UsageError("the key is not one of ECDSA on P-256.", where=path, fix=_MAKE)
+        raise UsageError("the key is not an ECDSA key on P-256.", where=path, fix=_MAKE)
     return key
 
 
@@ -65,9 +65,9 @@ def load_public(path: str) -> EllipticCurvePublicKey:
     except Exception as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError("this is no public key in PEM.", where=path, fix=_PUBLIC) from error
+        raise UsageError("this is not a public key in PEM format.", where=path, fix=_PUBLIC) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise UsageError("the key is not one of ECDSA on P-256.", where=path, fix=_PUBLIC)
+        raise UsageError("the key is not an ECDSA key on P-256.", where=path, fix=_PUBLIC)
     return key
 
 
@@ -87,16 +87,16 @@ def verify(file: BinaryIO, signature: bytes, key: EllipticCurvePublicKey, where:
     try:
         der = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise EvidenceError("the signature is no base64 text.", where=where) from error
+        raise EvidenceError("the signature is not base64.", where=where) from error
     if base64.b64encode(der) != text:
-        raise EvidenceError("the signature is not written as it was made.", where=where)
+        raise EvidenceError("the signature is not in its canonical form.", where=where)
     try:
         key.verify(der, _digest(file), ec.ECDSA(_prehashed()))
     except InvalidSignature as error:
         raise EvidenceError(
-            "the signature is not of this file and this key.",
+            "the signature does not match this file and this key.",
             where=where,
-            fix="It was changed after it was signed, or another key signed it.",
+            fix="The file was changed after it was signed, or it was signed with another key.",
         ) from error
 
 
@@ -139,4 +139,4 @@ def _read(path: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(MAX_KEY_BYTES)
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror or error}.", where=path) from error
+        raise UsageError(f"could not be read: {error.strerror or error}.", where=path) from error

@@ -44,7 +44,7 @@ def unpack(file: BinaryIO, target: Path, where: str, wanted: Callable[[File], bo
         raise EvidenceError(f"the bundle is damaged: {error}.", where=where) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise EvidenceError(f"the bundle cannot be unpacked: {reason}.", where=where) from error
+        raise EvidenceError(f"the bundle could not be unpacked: {reason}.", where=where) from error
 
 
 class _Reader:
@@ -59,12 +59,12 @@ class _Reader:
             name, size = self._header()
             expected = left.pop(name, None)
             if expected is None:
-                raise self._error(f"{name!r} is not in the manifest, or is there twice.")
+                raise self._error(f"{name!r} is not in the manifest, or occurs twice.")
             if size != expected.size:
-                raise self._error(f"{name} is not of the size that the manifest says.")
+                raise self._error(f"{name} does not have the size that is in the manifest.")
             path = target.joinpath(*name.split("/")) if wanted(expected) else None
             if self._content(size, path) != expected.sha256:
-                raise self._error(f"{name} is not what was bundled: its SHA-256 differs.")
+                raise self._error(f"{name} was changed after it was bundled: its SHA-256 differs.")
         self._end()
         return manifest
 
@@ -82,12 +82,12 @@ class _Reader:
             raise self._error("files are missing.")
         info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         if info.type != tarfile.REGTYPE or info.size < 0 or not info.name.startswith(f"{TOP}/"):
-            raise self._error(f"{info.name!r} is nothing that a bundle holds.")
+            raise self._error(f"{info.name!r} is not valid in a bundle.")
         known = (
             header(info.name, info.size, int(info.mtime), mode=mode) for mode in (0o600, 0o644)
         )  # older ones
         if block not in known:
-            raise self._error(f"the header of {info.name!r} is not as a bundle's.")
+            raise self._error(f"the header of {info.name!r} is not valid in a bundle.")
         return info.name.removeprefix(f"{TOP}/"), info.size
 
     def _content(self, size: int, path: Path | None) -> str:
@@ -111,12 +111,12 @@ class _Reader:
 
     def _padding(self, size: int) -> None:
         if any(self._exactly(-size % tarfile.BLOCKSIZE)):
-            raise self._error("there is something between the files.")
+            raise self._error("the bundle contains data between its files.")
 
     def _end(self) -> None:
         rest = self._stream.read(_MAX_PADDING)
         if any(rest) or len(rest) < 2 * tarfile.BLOCKSIZE or self._stream.read(1):
-            raise self._error("there is something behind the files.")
+            raise self._error("the bundle contains data after its files.")
 
     def _exactly(self, size: int) -> bytes:
         content = self._stream.read(size)

@@ -31,7 +31,7 @@ def attempt(writer: Writer, fix: ObjectFix) -> Attempt:
     """Try it without changing anything."""
     ref = fix.resource
     if ref.kind == "Pod" and ref.api_version == "v1":
-        what = "a pod that runs cannot be changed: change its manifest, and make it anew"
+        what = "a running pod cannot be changed: change its manifest and recreate the pod"
         return Attempt(fix, f"{ref}: {what}", True)
     try:
         if fix.new:

@@ -19,7 +19,7 @@ class ObjectFix:
 
     patch:     strategic merge patch; or the whole object where it is `new`
     checks:    ids of the requirements whose findings it removes, sorted
-    conflicts: paths at which two fixes differ, and the one of the worse finding was taken
+    conflicts: paths at which two fixes differ; the fix of the more severe finding was used
     """
 
     cluster: str

@@ -61,7 +61,9 @@ def render_files(
 def _document(fix: ObjectFix) -> str:
     lines = [f"# {'creates' if fix.new else 'patches'} {fix.resource} of {fix.cluster} for"]
     lines += [f"#   {check}" for check in fix.checks]
-    lines += [f"# two fixes differ, the one of the worse finding is taken: {path}" for path in fix.conflicts]
+    lines += [
+        f"# two fixes differ; the fix of the more severe finding is used: {path}" for path in fix.conflicts
+    ]
     # One line each, whatever a name holds.
     head = "".join(printable(" ".join(line.split())) + "\n" for line in lines)
     return head + _yaml(fix.manifest if not fix.new else fix.patch)

@@ -67,12 +67,12 @@ def problems(
     if not required:
         for name in ("allowed", "orUnset"):
             if entry.get(name):
-                yield (name,), f"{name} is about what must be so: use it in required"
+                yield (name,), f"{name} can only be used in required"
     for index, alternative in enumerate(entry.get("anyOf") or ()):
         for path, text in _of_condition(field, alternative):
             yield ("anyOf", index, *path), text
         if not required and alternative.get("allowed"):
-            yield ("anyOf", index, "allowed"), "allowed is about what must be so: use it in required"
+            yield ("anyOf", index, "allowed"), "allowed can only be used in required"
 
 
 def readable(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def _value_problem(field: PodField, value: Any) -> str:
     """Why `value` cannot be compared with this field; "" if it can."""
     kind = field.scalar
     if not kind:
-        return f"{field.key} holds no single value; name a field of it, or use `exists`"
+        return f"{field.key} does not have a single value; name a field of it, or use `exists`"
     values = value if isinstance(value, list) else [value]
     if not values:
-        return "an empty list says nothing; give a value or use `exists`"
+        return "an empty list has no effect; add a value or use `exists`"
     for item in values:
         if isinstance(item, dict | list) or item is None:
             return f"{field.key} takes a {kind}, not {item!r}"

@@ -137,7 +137,7 @@ class RegistryPattern(NamedTuple):
         """Read a pattern; `wide` (for block lists): `name` alone is also the team. Raises ValueError."""
         first, *path = text.strip().rstrip("/").split("/")
         if "://" in text:
-            raise ValueError(f"{text!r} is no registry: leave out the scheme ({text.partition('://')[2]})")
+            raise ValueError(f"{text!r} is not a registry: remove the scheme ({text.partition('://')[2]})")
         if "@" in text:
             raise ValueError(f"{text!r}: a pattern names a registry or a repository, without a digest")
         paths = [path]

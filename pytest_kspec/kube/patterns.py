@@ -73,7 +73,7 @@ class Pattern:
         return Pattern, (self.text,)  # results cross processes
 
 
-def _compile(text: str) -> _Regexp:
+def _compile(text: str) -> _Regexp[str]:
     shown = text if len(text) <= 80 else f"{text[:80]}…"
     if len(text) > MAX_LENGTH:
         raise ValueError(

@@ -100,7 +100,7 @@ class Resource:
         spec = self.raw.get("spec")
         if spec is None or isinstance(spec, dict):
             return spec or {}
-        raise Malformed(f"spec is no map but of type {type(spec).__name__}.", where=str(self.ref))
+        raise Malformed(f"spec must be an object, found {type(spec).__name__}.", where=str(self.ref))
 
     def matches(self, selector: Mapping[str, Any] | None) -> bool:
         """Whether a Kubernetes label selector (`matchLabels`, `matchExpressions`) selects it, by its labels.
@@ -350,7 +350,9 @@ class Workload(Resource):
             return {}
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
-        raise Malformed(f"{self.template_path}metadata.{key} is not a map of text.", where=str(self.ref))
+        raise Malformed(
+            f"{self.template_path}metadata.{key} must be an object with string values.", where=str(self.ref)
+        )
 
     @property
     def pod_spec(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def label_selector(data: object) -> Selector | None:
         return _parsed(msgspec.json.encode(data))
     except (TypeError, ValueError, RecursionError) as error:
         raise Malformed(
-            f"this is no label selector ({error}). Write {{'matchLabels': {{…}}}}, as Kubernetes does; the selector "
+            f"this is not a label selector ({error}). Write {{'matchLabels': {{…}}}} as in Kubernetes; the selector "
             "of a Service is the inside of matchLabels."
         ) from error
 

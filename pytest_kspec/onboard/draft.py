@@ -15,11 +15,11 @@ from pytest_kspec.shown import printable
 COMMENTS = {
     "kubernetes": "the minor version that the cluster runs today, or newer",
     "podSecurity": "the strictest level that the pods of most namespaces meet",
-    "defaultDeny": "most namespaces deny by default already",
+    "defaultDeny": "most namespaces already deny by default",
     "allowedServiceTypes": "the types in use",
-    "workloads": "what most workloads meet already",
+    "workloads": "already met by most workloads",
     "allowedRegistries": "the registries in use",
-    "rbac": "nobody but the system holds every permission",
+    "rbac": "only the system has all permissions",
 }
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -31,7 +31,7 @@ def render(draft: Draft, *, name: str, today: str, expires: str) -> str:
     about = printable(f"{draft.cluster} {draft.version}".strip())
     lines = [
         f"# A first specification, written by kspec init on {today} from what {about} has.",
-        "# Read it line by line: it asks for what is there, and that need not be what you want.",
+        "# Review it line by line: it requires the current state, which may not be what you want.",
         "# kspec validate checks it, kspec scan runs it, kspec explain ID explains a line of the report.",
         "apiVersion: kspec.dev/v1",
         "kind: ClusterSpecification",
@@ -86,7 +86,7 @@ def _exemptions(draft: Draft, expires: str) -> Iterator[str]:
             others[check].add(ref)
     if not draft.exempt:
         return
-    yield "  policyExemptions:  # what is not as asked today: mend it, or say why it stays"
+    yield "  policyExemptions:  # current violations: fix them, or give a reason to keep them"
     for namespace, checks in sorted(namespaces.items()):
         yield from _head(f"found-in-{namespace}", expires)
         yield "      checks:"

@@ -81,7 +81,7 @@ class Survey:
 
     def _kubernetes(self, draft: Draft) -> None:
         if not draft.version:
-            draft.notes.append("kubernetes: manifests have no API server, so no version is asked for")
+            draft.notes.append("kubernetes: manifests have no API server, so no version is required")
             return
         try:
             version = Version.parse(draft.version)
@@ -120,7 +120,7 @@ class Survey:
         workloads = self._inventory.workloads(pod_kinds())
         owners = {w.owner for w in workloads}
         if not owners:
-            draft.notes.append("workloads: there are none")
+            draft.notes.append("workloads: there are no workloads")
             return
         containers: dict[str, Any] = {}
         for part, candidates in (("required", REQUIRED), ("forbidden", FORBIDDEN)):

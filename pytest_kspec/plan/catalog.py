@@ -133,7 +133,7 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
             files = [given]
         else:
             raise UsageError(
-                "no such file or folder of checks.", where=str(given), fix="Look at --kspec-checks."
+                "the file or folder of checks does not exist.", where=str(given), fix="Check --kspec-checks."
             )
         for file in files:
             if file.resolve() in seen:

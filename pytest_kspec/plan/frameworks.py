@@ -182,7 +182,7 @@ class _Planner:
             made = self._control(known)
             return PlannedControl(control.id, title, made.answers, made.also, made.manual, made.note)
         return PlannedControl(
-            control.id, title, (Answer((), "the specification maps no check to this control"),)
+            control.id, title, (Answer((), "the specification does not map a check to this control"),)
         )
 
     def _answer(self, refs: Sequence[CheckRef]) -> Answer:
@@ -192,7 +192,7 @@ class _Planner:
     def _answer_all(self, ref: CheckRef) -> Answer:
         if self._known.means(ref.check):
             return self._answer((ref,))
-        return Answer((), f"it is mapped to {ref.check!r}, which is the id of no check")
+        return Answer((), f"it is mapped to {ref.check!r}, but no check has this id")
 
     def _matching(self, ref: CheckRef) -> Iterator[str]:
         for planned in self._called.get(ref.check, ()):
@@ -216,7 +216,7 @@ def key_of(check: Check) -> str:
 
 
 def _not_asked(*keys: str) -> str:
-    return f"the specification does not ask for {' or '.join(dict.fromkeys(keys))}"
+    return f"the specification does not require {' or '.join(dict.fromkeys(keys))}"
 
 
 def _weaker_namespaces(spec: LoadedSpec) -> str:

@@ -74,7 +74,7 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
             near = difflib.get_close_matches(slug(what), catalogues(), n=1)
             hint = f"Did you mean '{near[0]}'?" if near else "'kspec frameworks' lists those."
             yield NotEvaluated(
-                key, f"'{what}' names no controls and is not built in. {hint}", spec.locate(key)
+                key, f"'{what}' has no controls and is not a built-in framework. {hint}", spec.locate(key)
             )
         for index, control in enumerate(framework.controls):
             for position, mapping in enumerate(control.mappings):
@@ -82,7 +82,7 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
                     place = f"{key}.controls[{index}].mappings[{position}].check"
                     yield NotEvaluated(
                         place,
-                        f"control {control.id}: '{mapping.check}' is the id of no check. "
+                        f"control {control.id}: '{mapping.check}': no check has this id. "
                         f"{known.hint(mapping.check)}",
                         spec.locate(place),
                     )
@@ -113,9 +113,9 @@ def refuse_all(
 
 def _everything(what: str, where: str) -> SpecError:
     return SpecError(
-        f"{what} every check that there is, so this would exempt everything.",
+        f"{what} every check, so this would exempt everything.",
         where=where,
-        fix="Name the checks, or namespaces, resources or containers.",
+        fix="Name checks, namespaces, resources or containers.",
     )
 
 
@@ -140,6 +140,6 @@ def unknown_exempted(exemptions: Iterable[Exemption], known: Known) -> Iterator[
             if not matches(pattern):
                 yield NotEvaluated(
                     f"exemption {exemption.name}",
-                    f"'{pattern}' is the id of no check. {known.hint(pattern)}",
+                    f"'{pattern}': no check has this id. {known.hint(pattern)}",
                     exemption.location,
                 )

@@ -53,7 +53,7 @@ def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption
             if requirement.id in found:
                 other = found[requirement.id].entry.check
                 raise CheckError(
-                    f"requirement {requirement.id!r} comes from two checks: {other.id}, {entry.check.id}.",
+                    f"requirement {requirement.id!r} is defined by two checks: {other.id}, {entry.check.id}.",
                     where=f"{entry.check.path}:{entry.check.line}",
                 )
             found[requirement.id] = Planned(_with_controls(requirement, entry), entry)

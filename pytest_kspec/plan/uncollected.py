@@ -44,7 +44,7 @@ def refuse_uncollected(
         if (place := _place(check)) in found or place in problems:
             continue
         if place.path in imported:
-            problems[place] = "its name is given to something else, or the decorator above @check hides it"
+            problems[place] = "its name is used for something else, or a decorator above @check hides it"
         else:
             problems[place] = "its file is not collected: name it test_*.py, or name the file itself"
     for place, what in sorted(problems.items()):
@@ -63,7 +63,7 @@ def _written(path: Path) -> Iterator[tuple[Place, str]]:
             return
         tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError) as error:
-        raise CheckError(f"cannot be read: {type(error).__name__}: {error}", where=str(path)) from error
+        raise CheckError(f"could not be read: {type(error).__name__}: {error}", where=str(path)) from error
     names = _names(tree)
     yield from ((Place(path, line), what) for line, what in _decorated(tree, names, ""))
 

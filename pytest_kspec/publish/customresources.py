@@ -33,7 +33,7 @@ class ComplianceReports:
         self._kubeconfig = kubeconfig
         if not _NAMESPACE.fullmatch(self._namespace):
             raise UsageError(
-                f"'{self._namespace}' is no name of a namespace.",
+                f"'{self._namespace}' is not a valid namespace name.",
                 where=where,
                 fix=f"Write {COMPLIANCE}, or {COMPLIANCE}:NAMESPACE.",
             )
@@ -56,7 +56,7 @@ class PolicyReports:
         self._kubeconfig = kubeconfig
         if address is not None:
             raise UsageError(
-                "policy reports are written to the namespaces of the findings.",
+                "policy reports are always written to the namespaces of the findings.",
                 where=where,
                 fix=f"Write {POLICY}, without a namespace.",
             )
@@ -93,7 +93,7 @@ def _write(
         )
     source = open_source(cluster.evidence.source_ref, kubeconfig=kubeconfig)
     if not isinstance(source, LiveSource):
-        raise ReportError("the context is gone.", where=cluster.name)
+        raise ReportError("the context no longer exists.", where=cluster.name)
     writer = Writer(source)
     try:
         return write(writer, cluster)

@@ -16,8 +16,8 @@ from pytest_kspec.reference.asked import asked_by, example_id
 
 HEAD = """# Checks
 
-Every built-in check: what it looks at, why, and what to do about a finding. `kspec explain ID` prints the
-same, `kspec checks` lists them. A check runs when a specification asks for it.
+This page describes every built-in check: what it examines, why, and how to fix a finding. `kspec explain ID`
+prints the same information, `kspec checks` lists the checks. A check runs if a specification requires it.
 
 This page is generated from the checks (`make docs`).
 """
@@ -58,7 +58,7 @@ def _section(check: Check) -> str:
     facts = check.about.facts if check.about else ()
     parts += [f"* {label}: {_code(' '.join(text.split()))}" for label, text in facts]
     parts.append(
-        f"* Asked for by: {', '.join(f'`{key}`' for key in asked_by(check)) or 'every specification'}"
+        f"* Required by: {', '.join(f'`{key}`' for key in asked_by(check)) or 'every specification'}"
     )
     if example_id(check) != check.id:
         parts.append(f"* Item, for example: `{example_id(check)}`")

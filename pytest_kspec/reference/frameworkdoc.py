@@ -14,39 +14,39 @@ from pytest_kspec.reference.checkdoc import anchor_of
 
 HEAD = """# Frameworks
 
-What the results of a scan say about the controls of compliance frameworks. `kspec frameworks` lists the
-built-in ones, `kspec frameworks NAME` their controls. They are catalogues of ids, our own titles and the
-checks that answer each control; the texts are with their publishers. The tables below are generated from the
-catalogues (`make docs`).
+A scan reports the status of the controls of compliance frameworks. `kspec frameworks` lists the built-in
+frameworks, `kspec frameworks NAME` lists the controls of one. A catalogue contains the ids, titles in our own
+words, and the checks that cover each control; the full texts are available from the publishers. The tables
+below are generated from the catalogues (`make docs`).
 
 ## Status
 
-Every cluster of a scan has, for each framework, each control with one status:
+For each cluster and framework, a scan reports one status for each control:
 
 | Status | |
 | --- | --- |
-| `met` | everything that answers it was asked for, evaluated and passed |
-| `partlyMet` | the same, but checks answer it only in part; `remaining` says what a person must look at besides |
-| `notMet` | a check that answers it failed; a finding that is only known from a baseline counts as a failure |
-| `notEvaluated` | something that answers it was not asked for, skipped or could not be evaluated; `reason` says what |
-| `manual` | no check answers it; `reason` says what a person must look at |
+| `met` | all checks that cover the control were required, evaluated and passed |
+| `partlyMet` | the same, but checks cover the control only in part; `remaining` contains what to review manually |
+| `notMet` | a check that covers the control failed; a finding that is known from a baseline counts as a failure |
+| `notEvaluated` | a check that covers the control was not required, skipped or could not be evaluated; see `reason` |
+| `manual` | no check covers the control; `reason` contains what to review manually |
 
-Where `namespaceScope` left namespaces out, checks answer in part: `remaining` names them.
+If `namespaceScope` excludes namespaces, checks cover controls only in part: `remaining` names the namespaces.
 
-A failure decides, whatever else could not be evaluated. Exempted findings do not fail a control, but `reason`
-counts them, as it names the namespaces that `podSecurity.exemptions` hold to a weaker level. Many checks do
-what the specification asks for: `rbac.forbiddenRules` is about its entries. A catalogue therefore says what
-must be asked for, and a specification that asks for less leaves the control `notEvaluated`, with the key to
-add.
+If one check fails, the control is not met, even if other checks could not be evaluated. Exempted findings do
+not fail a control, but `reason` contains their number. It also names the namespaces to which
+`podSecurity.exemptions` apply a weaker level. Many checks depend on the specification: `rbac.forbiddenRules`
+evaluates the entries of the specification. A catalogue therefore contains what a specification must require.
+If a specification requires less, the control is `notEvaluated`, and the reason names the key to add.
 
 ## Score and coverage
 
-*Score* is the share of met controls among those that were evaluated (`met`, `partlyMet`, `notMet`),
-*coverage* the share of evaluated controls among all. What checks answer only in part counts half: in the
-score if it is met, in coverage always. So neither reaches 100 on the word of checks that saw half of it. Both
-are rounded down. Read them together: a score of 100 with a coverage of 10 says that a tenth was looked at.
+*Score* is the share of met controls among the evaluated controls (`met`, `partlyMet`, `notMet`). *Coverage* is
+the share of evaluated controls among all controls. A control that checks cover only in part counts half: in the
+score if it is met, in the coverage always. So neither value reaches 100 if checks covered only a part. Both
+are rounded down. Read them together: a score of 100 with a coverage of 10 means that a tenth was evaluated.
 
-The terminal has a line for each framework:
+The terminal prints a line for each framework:
 
 ```console exit=1
 $ kspec scan examples/01-quickstart/strict.yaml
@@ -59,22 +59,21 @@ $ kspec scan examples/01-quickstart/strict.yaml
    · SOC 2 2017: score 0.0, coverage 25.0 %
 ```
 
-The JSON report has everything, in `frameworks` of each cluster:
+The JSON report contains all controls in `frameworks` of each cluster:
 
 ```json
 {"id": "5.2.2", "title": "Privileged containers are not admitted", "status": "notMet",
  "checks": ["podSecurity.enforce", "podSecurity.standard[privileged]"], "reason": "", "remaining": ""},
-{"id": "5.1.4", "title": "Nobody creates pods who does not need to", "status": "notEvaluated", "checks": [],
- "reason": "the specification does not ask for rbac.forbiddenRules with {apiGroup: \"\", resource: pods, …}",
+{"id": "5.1.4", "title": "Restrict access to create pods", "status": "notEvaluated", "checks": [],
+ "reason": "the specification does not require rbac.forbiddenRules with {apiGroup: \"\", resource: pods, …}",
  "remaining": ""}
 ```
 
 ## Which frameworks
 
-Without `compliance.frameworks`, a scan reports every framework that something in the specification answers a
-control of. With it, only what is named there. An entry with a name alone means a built-in framework (or one
-that checks of your own name); an entry with controls is a framework of your own, which is reported as you map
-it:
+Without `compliance.frameworks`, a scan reports every framework of which the specification covers at least one
+control. With it, only the listed frameworks are reported. An entry with only a name refers to a built-in
+framework (or to a framework that your own checks name). An entry with controls defines your own framework:
 
 ```yaml
 apiVersion: kspec.dev/v1
@@ -99,28 +98,28 @@ spec:
 ```
 
 A mapping names a check (`network.defaultDeny`), a requirement (`workloads.containers.required[hostNetwork]`),
-or what ids start with (`podSecurity`, `podSecurity.standard`, `workloads.containers.*`): of those, what is
-asked for must pass, and something must be asked for. A control must have all its mappings answered. A control
-of a built-in framework that names no mapping is answered as the catalogue says. A mapping to no check leaves
-its control `notEvaluated`; scans and `kspec validate` say so, with its line.
+or a prefix of ids (`podSecurity`, `podSecurity.standard`, `workloads.containers.*`). For a prefix, all required
+checks must pass, and at least one must be required. All mappings of a control must pass. A control of a
+built-in framework without mappings uses the mappings of the catalogue. If a mapping matches no check, the
+control is `notEvaluated`; scans and `kspec validate` report the mapping with its line.
 
-Checks of your own name their controls in `@check(controls=...)`. Those of a built-in framework count there
-beside the built-in checks; a framework that only your checks name is reported under that name. A control id
-that a complete catalogue does not have is an error.
+Your own checks name their controls in `@check(controls=...)`. Controls of a built-in framework are then covered by
+your checks in addition to the built-in checks. A framework that only your checks name is reported under that
+name. A control id that is missing from a complete catalogue is an error.
 
 ## Catalogues
 
-`pytest_kspec/frameworks/catalogues/*.yaml`, and nowhere else, say which built-in check answers which control:
+The files `pytest_kspec/frameworks/catalogues/*.yaml` define which built-in checks cover which controls:
 
 ```yaml
 - id: 5.2.9
   title: Containers add no capabilities          # our own words
   checks:                                        # each entry must hold
-  - podSecurity.enforce: baseline                # a check, and the least that must be asked of it
-  - "podSecurity.standard[capabilities]": baseline            # several in one entry: one of them
+  - podSecurity.enforce: baseline                # a check, and the minimum that must be required
+  - "podSecurity.standard[capabilities]": baseline            # several checks in one entry: one of them must hold
     "podSecurity.standard[capabilitiesRestricted]": restricted
-  also: [podSecurity.audit]                      # counted where it is asked for
-  manual: what a person must look at             # with checks: they answer in part
+  also: [podSecurity.audit]                      # counted if the specification requires it
+  manual: what to review manually                # with checks: the checks cover only a part
 ```
 """
 
@@ -145,12 +144,12 @@ def _section(catalogue: Catalogue, ids: set[str]) -> list[str]:
     parts = [
         f"\n## {catalogue.id}\n",
         f"{catalogue.name} {catalogue.version}: {scope}. Source: {catalogue.source}, {catalogue.date}.\n",
-        "| Control | | Checks | A person looks at |",
+        "| Control | | Checks | To review manually |",
         "| --- | --- | --- | --- |",
     ]
     parts += [_row(control, ids) for control in catalogue.controls if control.coverage != "manual"]
     if manual:
-        parts.append("\nA person looks at:\n")
+        parts.append("\nTo review manually:\n")
         parts += [f"* {control.id} {control.title}" for control in manual]
     return parts
 

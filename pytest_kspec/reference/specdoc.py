@@ -24,10 +24,10 @@ _INTRO = """\
 This page is generated from the models (`make docs`). `kspec schema` prints JSON Schema for editors.
 
 A specification is one YAML (or JSON) document. Files say `apiVersion: kspec.dev/v1`, custom resources
-`apiVersion: kspec.io/v1alpha1`; both have the same keys. Only what is written is asked for: a section that
-is left out asks for nothing.
+`apiVersion: kspec.io/v1alpha1`; both have the same keys. A specification requires only
+what is written in it: a section that is left out has no requirements.
 
-* A key that is not listed here is an error, with its line and a suggestion. So is a key that is there twice,
+* A key that is not listed here is an error, with its line and a suggestion. So is a key that occurs twice,
   or that has no value.
 * Numbers, versions and dates keep their text: `minVersion: 1.30` is version 1.30, not 1.3.
 * Only `true` and `false` are truth values; `yes` and `on` are words.

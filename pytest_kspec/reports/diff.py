@@ -64,7 +64,7 @@ def _cluster(cluster: ClusterDiff, name: str, width: int, style: Style) -> Itera
         yield from (style(line, "yellow") for line in _noted("only in the first result: not compared", width))
         return
     if cluster.came:
-        yield from _noted("only in the second result: everything it finds is new", width)
+        yield from _noted("only in the second result: all its findings are new", width)
     yield f"   {_counts(cluster.counts)}"
     for state, found in groupby(cluster.findings, key=lambda change: change.state):
         if state is not State.UNCHANGED:
@@ -73,7 +73,7 @@ def _cluster(cluster: ClusterDiff, name: str, width: int, style: Style) -> Itera
         yield ""
         yield style("   verdicts that changed", "bold")
     for change in cluster.checks:
-        words = f"{change.before or 'not asked for'} → {change.after or 'not asked for'}"
+        words = f"{change.before or 'not required'} → {change.after or 'not required'}"
         yield f"   {elide(printable(change.check), width - 6 - len(words))}  {words}"
         if change.reason:
             yield from (f"     {line}" for line in fold(printable(change.reason), width - 5, 3))
@@ -209,8 +209,8 @@ def _markdown_cluster(cluster: ClusterDiff) -> Iterator[str]:
     for check in cluster.checks:
         verdicts = (
             check.check,
-            check.before or "not asked for",
-            check.after or "not asked for",
+            check.before or "not required",
+            check.after or "not required",
             check.reason,
         )
         yield f"| {' | '.join(map(_cell, verdicts))} |"

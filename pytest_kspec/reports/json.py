@@ -93,11 +93,11 @@ def read(path: str | Path) -> ScanResult:
 
     Summaries are counted again.
     """
-    fix = "Give a file that --kspec-report json:FILE wrote."
+    fix = "Use a file that was written by --kspec-report json:FILE."
     try:
         data = msgspec.json.decode(sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes())
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}.", where=str(path), fix=fix) from error
+        raise UsageError(f"could not be read: {error.strerror}.", where=str(path), fix=fix) from error
     except msgspec.DecodeError as error:
         raise UsageError(f"is not JSON: {error}.", where=str(path), fix=fix) from error
     if (

@@ -90,7 +90,7 @@ def _notes(cluster: ClusterResult) -> list[str]:
         if use.state == "expired":
             uncovered = plural(use.matched, "finding")
             lines.append(
-                f"exemption expired: {use.name}, on {until(use.expires_at)}: {uncovered} not covered any more"
+                f"exemption expired: {use.name}, on {until(use.expires_at)}: {uncovered} no longer covered"
             )
         elif use.state == "unused":
             lines.append(f"exemption unused: {use.name} ({use.location}) matches nothing")

@@ -120,7 +120,7 @@ def _head(result: ScanResult, totals: Totals) -> Iterator[str]:
             left=2,
         )
     if len(clusters) > _CLUSTERS:
-        yield f"and {plural(len(clusters) - _CLUSTERS, 'more cluster')}, which the last row counts too.\n"
+        yield f"and {plural(len(clusters) - _CLUSTERS, 'more cluster')}, included in the last row.\n"
     frameworks = fleet.frameworks(result.clusters)
     if frameworks:
         yield _table(
@@ -158,8 +158,8 @@ def _unseen(clusters: list[tuple[str, ClusterResult]]) -> Iterator[str]:
     )
     more = f" and {len(unclear) - _REASONS:,} more" if len(unclear) > _REASONS else ""
     yield (
-        f"**Could not be fully evaluated:** {names}{more}. Nothing is known where a cluster could not be looked at. "
-        "Why, and what to do:\n\n" + "\n".join(lines) + "\n"
+        f"**Could not be fully evaluated:** {names}{more}. Nothing is known about a cluster that could not be read. "
+        "Reasons, and what to do:\n\n" + "\n".join(lines) + "\n"
     )
 
 
@@ -292,7 +292,7 @@ def _aside(cluster: ClusterResult) -> Iterator[str]:
         lines = "".join(
             f"- {code(_short(n.key))}: {escape(_short(n.reason))}\n" for n in cluster.not_evaluated
         )
-        yield _folded("Asked for, but not evaluated by this version", lines)
+        yield _folded("Required, but not evaluated by this version", lines)
 
 
 def _folded(summary: str, body: str) -> str:

@@ -75,7 +75,7 @@ def parse_targets(
             raise UsageError(
                 f"{seen[key]} writes the same file.",
                 where=f"{option} {text}",
-                fix="Give each report its own.",
+                fix="Use a different path for each report.",
             )
         seen[key] = text
         targets.append(target)
@@ -112,11 +112,11 @@ def _check_path(text: str, path: Path, where: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         what = f"cannot be written: {reason}."
-        raise UsageError(what, where=where, fix="Give another path.") from error
+        raise UsageError(what, where=where, fix="Use another path.") from error
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder.", where=where, fix="Give another path.")
+        raise UsageError(f"{folder} is a file, not a folder.", where=where, fix="Use another path.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} may not be written to.", where=where, fix="Give another path.")
+        raise UsageError(f"{folder} is not writable.", where=where, fix="Use another path.")
 
 
 def render(result: ScanResult, format_name: str) -> bytes:
@@ -174,6 +174,6 @@ def write(result: ScanResult, target: Target) -> None:
     except OSError as error:
         reason = error.strerror or error
         what = f"the {target.format} report could not be written: {reason}. No partial file is left."
-        fix = "Make room or give another path, and run again."
+        fix = "Free disk space or use another path, and run again."
         where = "standard output" if target.path == STDOUT else target.path
         raise ReportError(what, where=where, fix=fix) from error

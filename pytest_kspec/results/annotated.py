@@ -76,12 +76,12 @@ def read(value: str, allowed: AnnotationExemptions, now: datetime) -> Written:
     try:
         end = Expiring.model_validate({"expiresAt": found[1]}).expires
     except ValueError as error:
-        raise Refused(f"{found[1][:40]!r} is no date such as 2027-03-31") from error
+        raise Refused(f"{found[1][:40]!r} is not a date such as 2027-03-31") from error
     assert end is not None
     if now >= end:
         raise Refused(f"it ended at {end.isoformat(timespec='seconds')}")
     if end > now + timedelta(days=allowed.max_days + 1):
-        raise Refused(f"it lasts until {found[1]}, and at most {allowed.max_days} days ahead are allowed")
+        raise Refused(f"it lasts until {found[1]}, but at most {allowed.max_days} days are allowed")
     return Written(reason, end)
 
 
@@ -176,7 +176,7 @@ def refusals(
         if isinstance(resource, Workload) and not resource.is_pod:
             for key in resource.annotations:
                 if key.startswith(PREFIX) and key not in counting:
-                    yield resource, key, "it stands on the controller: write it into the pod template"
+                    yield resource, key, "it is on the controller; it must be in the pod template"
         for key, value in counting.items():
             if key.startswith(PREFIX):
                 why = _refusal(
@@ -196,11 +196,11 @@ def _refusal(
     if allowed is None:
         return NOT_ALLOWED
     if not meant:
-        return "nothing that is asked for has this name"
+        return "no requirement has this name"
     if not any(matches_check(Globs(allowed.checks), requirement_id) for requirement_id, _ in meant):
         return "the specification does not allow it for this check"
     if not any(_may(allowed, requirement_id, severity) for requirement_id, severity in meant):
-        return f"the check is of severity {meant[0][1]}, and at most {allowed.max_severity} is allowed"
+        return f"the check is of severity {meant[0][1]}, but at most {allowed.max_severity} is allowed"
     namespace = resource.namespace
     if allowed.namespaces and not (namespace and Globs(allowed.namespaces).match(namespace)):
         return "the specification does not allow it in this namespace"

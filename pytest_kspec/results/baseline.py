@@ -1,4 +1,4 @@
-"""What is known and accepted for now: a file of findings that are shown, and are no reason to fail.
+"""What is known and accepted for now: a file of findings that are shown, and cause no failure.
 
 One line a finding, sorted, without values and counts, so that a version control system shows what came and what went.
 A finding is recognised by its fingerprint; the text beside it is for people. What needs a reason and an end date is an
@@ -156,7 +156,7 @@ def load_baseline(path: str | Path, *, option: str = "--kspec-baseline") -> Base
     try:
         data = msgspec.json.decode(Path(path).read_bytes())
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}.", where=where, fix=_WHAT_TO_DO) from error
+        raise UsageError(f"could not be read: {error.strerror}.", where=where, fix=_WHAT_TO_DO) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"is not JSON: {error}.", where=where, fix=_WHAT_TO_DO) from error
     head = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else None

@@ -25,8 +25,8 @@ def combine(results: Sequence[tuple[str, ScanResult]]) -> ScanResult:
         for cluster in other.clusters:
             key = (cluster.name, cluster.uid, cluster.spec_name, cluster.spec_path)
             if key in seen:
-                what = f"holds cluster {cluster.name} by {cluster.spec_path}, as {seen[key]} does."
-                raise UsageError(what, where=where, fix="Give one result for each cluster and specification.")
+                what = f"contains cluster {cluster.name} by {cluster.spec_path}, as {seen[key]} does."
+                raise UsageError(what, where=where, fix="Use one result for each cluster and specification.")
             seen[key] = where
     runs = [run for _, run in results]
     return ScanResult(

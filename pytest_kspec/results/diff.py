@@ -2,7 +2,7 @@
 
 Findings are compared by fingerprint: a new name of a pod, or a new value, is no change. A finding is fixed only if
 its requirement was evaluated afterwards and does not find it. After an error, or where a check could not look, what
-is not seen is unknown; where the requirement is not asked for any more, it is dropped. Neither is ever fixed.
+is not seen is unknown; where the requirement is no longer required, it is dropped. Neither is ever fixed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class State(StrEnum):
     unchanged: open in both
     fixed:     was open, and is not there any more
     exempted:  was open, and an exemption covers it now
-    dropped:   was open, and its requirement is not asked for any more
+    dropped:   was open, and its requirement is no longer required
     """
 
     NEW = "new"
@@ -282,7 +282,7 @@ def _of_open(was: CheckResult | None, was_there: bool, old: Finding | None) -> t
     if old is not None:
         return State.UNCHANGED, ""
     if was is None:
-        return State.NEW, "was not asked for"
+        return State.NEW, "was not required"
     if was_there:
         return State.NEW, "was exempted"
     if not was_evaluated(was):
@@ -293,7 +293,7 @@ def _of_open(was: CheckResult | None, was_there: bool, old: Finding | None) -> t
 def _of_gone(now: CheckResult | None, is_there: bool) -> tuple[State, str]:
     """The fate of a finding that was open and is not."""
     if now is None:
-        return State.DROPPED, "is not asked for any more"
+        return State.DROPPED, "is no longer required"
     if is_there:
         return State.EXEMPTED, ""
     if not was_evaluated(now):

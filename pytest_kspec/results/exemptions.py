@@ -172,7 +172,7 @@ class Exemptions:
             if other is not exemption:
                 where = f" at {other.location}" if other.location else ""
                 raise SpecError(
-                    f"an exemption named {exemption.name!r} is already there{where}.",
+                    f"an exemption named {exemption.name!r} already exists{where}.",
                     where=exemption.location,
                 )
         self.all = tuple(first.values())

@@ -60,7 +60,7 @@ def _wire(entry: Covered | KnownFinding) -> dict[str, Any]:
 def _texts(data: Mapping[str, Any], *names: str) -> list[str]:
     values = [*(data[name] for name in names), data.get("clusterId", "")]
     if not all(isinstance(value, str) for value in values):
-        raise TypeError("every value of an entry is text")
+        raise TypeError("every value of an entry must be a string")
     return values
 
 

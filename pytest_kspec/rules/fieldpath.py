@@ -88,7 +88,7 @@ class FieldPath:
         keys = tuple(head.split("."))
         item_keys = tuple(tail[1:].split(".")) if tail else ()
         if not all((*keys, *item_keys)) or "[" in tail or (tail and not tail.startswith(".")):
-            raise ValueError(f"{self.text!r} is no field path such as 'ports[].hostPort'")
+            raise ValueError(f"{self.text!r} is not a field path such as 'ports[].hostPort'")
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "item_keys", item_keys if brackets else None)
 
@@ -115,7 +115,7 @@ class FieldPath:
         """(path, value) for each item of a list path; an item that is a map goes by its `name`."""
         item_keys = self.item_keys
         if item_keys is None:
-            raise ValueError(f"{self.text!r} is no list path")
+            raise ValueError(f"{self.text!r} is not a list path")
         for index, item in enumerate(self.get(data, where) or ()):
             path = f"{path_of(where)}.{self.plain}[{item_label(item, index)}]"
             value = item if item is None else _resolve(item, item_keys, path)

@@ -52,9 +52,7 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
         if not all(
             has_name(raw.get("metadata")) for raw in found.values()
         ):  # each becomes the name of a file
-            raise Malformed(
-                f"a {SPEC_KIND} has no name, or one that no API server allows.", where=source.name
-            )
+            raise Malformed(f"a {SPEC_KIND} has no valid name.", where=source.name)
     except NotServed as error:
         raise UsageError(
             f"the cluster has no {SPEC_KIND}: {error.what}",
@@ -62,7 +60,7 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
             fix="Install the kind: kspec crds clusterspecification | kubectl apply --server-side -f -",
         ) from error
     except SourceError as error:
-        what = f"the specifications of the cluster cannot be read: {error.what}"
+        what = f"the specifications of the cluster could not be read: {error.what}"
         raise KspecError(what, where=error.where, fix=error.fix) from error
     finally:
         source.close()
@@ -83,9 +81,9 @@ def load(folder: Path) -> dict[Path, LoadedSpec]:
         shown = f"{PREFIX}{path.stem}"
         if (parts[path.stem] or {}).get("checks"):
             raise UsageError(
-                "checks: a specification of a cluster names no code.",
+                "checks: a specification in a cluster cannot name code.",
                 where=shown,
-                fix="Give modules of checks with --kspec-checks.",
+                fix="Add the check modules with --kspec-checks.",
             )
         loaded[path] = spec_from_text(path.read_text(encoding="utf-8"), shown, Library(parts=parts))
     return loaded

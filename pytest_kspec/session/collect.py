@@ -136,7 +136,7 @@ class ComplianceItem(pytest.Function):
 
     @property
     def _inactive(self) -> str:
-        """Why the specification asks for nothing now, or ""."""
+        """Why the specification has no requirements now, or ""."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
         return self.config.stash[runs.KEY].inactive(cluster.spec)

@@ -31,8 +31,8 @@ def kspec_context(request: pytest.FixtureRequest) -> CheckContext:
     item = request.node
     if not isinstance(item, ComplianceItem) or item.context is None:
         raise UsageError(
-            f"'{item.name}' asks for a fixture of pytest-kspec, but is not a check.",
-            fix="Decorate it with @pytest_kspec.check(…) and name its file among the checks of the run.",
+            f"'{item.name}' uses a fixture of pytest-kspec, but is not a check.",
+            fix="Decorate it with @pytest_kspec.check(…) and add its file to the checks of the run.",
         )
     return item.context
 

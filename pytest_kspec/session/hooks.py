@@ -289,9 +289,9 @@ class SessionHooks:
         tw.write(terminal.render(self._run.result, tw.fullwidth, style, encoding=encoding))
         if self._forgiven:
             level = self._run.options.fail_on.value
-            tw.line(f"No failure reaches --kspec-fail-on {level}: the run does not fail.")
+            tw.line(f"All failures are below --kspec-fail-on {level}: the run does not fail.")
         for text in self._empty:
-            tw.line(f"{text} (--kspec-allow-empty if that is how it should be)", red=True)
+            tw.line(f"{text} (if this is intended, add --kspec-allow-empty)", red=True)
         for problem in self._problems:
             tw.line(f"not written: {problem}", red=True)
         for line in self._run.published:

@@ -99,7 +99,7 @@ class Run:
         return make_verifier(self.shared)
 
     def inactive(self, spec: SpecRun) -> str:
-        """Why the specification asks for nothing at the moment of this run, or ""."""
+        """Why the specification has no requirements at the moment of this run, or ""."""
         return inactive_reason(spec.spec.spec.time_based_activation, self.started)
 
     def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
@@ -140,7 +140,7 @@ class Run:
         return (self.rootpath / name).resolve()
 
     def resolve(self, nodeid: str) -> tuple[SpecRun, Target, str] | None:
-        """Specification, cluster and requirement id of a node id; None if it is not ours."""
+        """Specification, cluster and requirement id of a node id; None if it was not created by kspec."""
         parts = nodeid.split("::", 2)
         spec = self.specs.get(self.path_of(parts[0])) if len(parts) == 3 else None
         if spec is None:
@@ -175,7 +175,7 @@ class Run:
             found = self.resolve(nodeid)
             if found is None:
                 # Dropped, it would be missing from a report that looks complete.
-                raise KspecError("a result belongs to no specification of this run.", where=nodeid)
+                raise KspecError("a result does not belong to any specification of this run.", where=nodeid)
             path = self.path_of(nodeid.split("::", 1)[0])
             groups.setdefault((path, found[1].name), []).append(wire)
         clusters = [
@@ -200,7 +200,7 @@ class Run:
         return self.result
 
     def missing(self, nodeid: str, reason: str) -> dict[str, Any] | None:
-        """What stands for the result of an item that has none; None if it is not ours."""
+        """What stands for the result of an item that has none; None if it was not created by kspec."""
         found = self.resolve(nodeid)
         if found is None:
             return None
@@ -273,7 +273,7 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
     if idle and len(idle) < len(specs) and not options.allow_empty:
         # Alone, such a specification runs nothing, and is an error; beside others it would not be noticed.
         raise SpecError(
-            "the specification asks for nothing",
+            "the specification has no requirements",
             problems=tuple(f"{path}: the specification does not require any check." for path in idle),
         )
     return Run(options, rootpath, catalog, specs, started=started, resources=resources)
@@ -301,7 +301,9 @@ def _targets(
         name = source.name.replace("::", ":") or "cluster"
         if any(target.name == name for target in targets):
             raise UsageError(
-                f"two clusters are named '{name}'.", where="--kspec-cluster", fix="Name each cluster once."
+                f"two clusters have the name '{name}'.",
+                where="--kspec-cluster",
+                fix="Name each cluster once.",
             )
         targets.append(Target(name, source))
     return targets

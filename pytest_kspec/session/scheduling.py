@@ -53,7 +53,7 @@ class _Surviving(LoadScopeScheduling):
                 report=pytest.CollectReport(
                     nodeid=node.gateway.id,
                     outcome="failed",
-                    longrepr=f"worker {node.gateway.id} collected other items than the workers before it",
+                    longrepr=f"worker {node.gateway.id} collected different items than the other workers",
                     result=[],
                 )
             )

@@ -80,7 +80,7 @@ class DockerConfig:
                 except (OSError, ValueError, RecursionError) as error:
                     # Not chained: what is read here holds passwords.
                     raise AccessDenied(
-                        f"credentials cannot be read: {type(error).__name__}.", where=path
+                        f"credentials could not be read: {type(error).__name__}.", where=path
                     ) from None
                 if isinstance(data, dict):
                     files.append((path, data))
@@ -112,7 +112,7 @@ class DockerConfig:
                 except (binascii.Error, ValueError):
                     colon = ""
                 if not colon:
-                    raise AccessDenied(f"the entry of {registry} cannot be read.", where=path) from None
+                    raise AccessDenied(f"the entry of {registry} could not be read.", where=path) from None
                 return Credentials(user, secret.rstrip("\0"))
             if isinstance(entry.get("username"), str) and isinstance(entry.get("password"), str):
                 return Credentials(entry["username"], entry["password"])
@@ -121,9 +121,12 @@ class DockerConfig:
     def _ask(self, helper: str, registry: str, path: str) -> Credentials | None:
         program = shutil.which(f"docker-credential-{helper}", path=self._environ.get("PATH"))
         if not _HELPER.fullmatch(helper) or program is None:
-            raise AccessDenied(f"there is no program docker-credential-{helper[:40]}.", where=path)
+            raise AccessDenied(f"the program was not found: docker-credential-{helper[:40]}.", where=path)
         if not os.path.isabs(program):  # $PATH has "." or an empty entry
-            what = f"docker-credential-{helper} was found in the working directory only, where kspec runs nothing."
+            what = (
+                f"docker-credential-{helper} was found only in the working "
+                f"directory, from which kspec runs no programs."
+            )
             raise AccessDenied(what, where=path)
         name = _HUB_KEY if registry == DOCKER_HUB else registry
         try:
@@ -145,7 +148,7 @@ class DockerConfig:
             answer = json.loads(done.stdout)
             user, secret = str(answer["Username"]), str(answer["Secret"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            what = f"docker-credential-{helper} said nothing that can be read."
+            what = f"docker-credential-{helper} printed output that could not be read."
             raise AccessDenied(what, where=path) from None
         return Credentials("" if user == "<token>" else user, secret)
 

@@ -122,9 +122,9 @@ class Connection:
                         self._tokens[repository] = authorization
         if answer.status in (401, 403):
             raise AccessDenied(
-                f"the registry refuses to show what it has (HTTP {answer.status}).",
+                f"the registry denies access (HTTP {answer.status}).",
                 where=where,
-                fix="Log in to it where the scan runs (docker login), as somebody who may pull.",
+                fix="Log in to it on the machine of the scan (docker login), as a user who may pull.",
             )
         if answer.status not in (200, 404):
             raise SourceUnavailable(f"the registry answers with HTTP {answer.status}.", where=where)
@@ -151,7 +151,7 @@ class Connection:
                 response.release_conn()
             url = urljoin(url, target)
             if urlsplit(url).scheme != "https" and not (self._plain and _is_plain_loopback(url)):
-                raise SourceUnavailable("the registry redirects to an address without TLS.", where=where)
+                raise SourceUnavailable("the registry redirects to a URL without TLS.", where=where)
         raise SourceUnavailable(f"the registry redirects more than {MAX_REDIRECTS} times.", where=where)
 
     def _request(self, url: str, headers: dict[str, str], where: str) -> urllib3.BaseHTTPResponse:
@@ -190,7 +190,7 @@ class Connection:
                 chunks.append(chunk)
         except (HTTPError, OSError) as error:
             response.close()
-            what = f"the registry broke off in the middle of an answer ({type(error).__name__})."
+            what = f"the registry closed the connection within an answer ({type(error).__name__})."
             raise SourceUnavailable(what, where=where) from None
         return b"".join(chunks)
 
@@ -199,7 +199,7 @@ class Connection:
         made = SourceUnavailable(
             f"the registry does not answer ({type(reason).__name__}).",
             where=where,
-            fix="Is it up, and reachable from where the scan runs?",
+            fix="Is it up and reachable from the machine of the scan?",
         )
         unreachable = isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
         if unreachable and url.startswith(self._base):
@@ -217,7 +217,7 @@ class Connection:
         parameters = {name.lower(): value for name, value in _PARAMETER.findall(rest)}
         realm = parameters.get("realm", "")
         if urlsplit(realm).scheme != "https" and not (self._plain and _is_plain_loopback(realm)):
-            raise AccessDenied("the registry wants credentials sent without TLS.", where=where)
+            raise AccessDenied("the registry requests credentials without TLS.", where=where)
         scope = f"repository:{repository}:pull"
         return self._token(realm, parameters.get("service", ""), scope, known, where)
 
@@ -259,7 +259,7 @@ class Connection:
             raise AccessDenied(
                 f"the registry's token service refuses (HTTP {response.status}).",
                 where=where,
-                fix="Log in to the registry where the scan runs (docker login), as somebody who may pull.",
+                fix="Log in to the registry on the machine of the scan (docker login), as a user who may pull.",
             )
         try:
             data = json.loads(body) if response.status == 200 else None

@@ -22,7 +22,7 @@ MAX_CANDIDATES = 64
 """Signatures of one digest and one form that are looked at."""
 
 OLD_KEYLESS = (
-    "a keyless signature of the form before cosign 3 cannot be verified without a network: "
+    "a keyless signature in the format before cosign 3 cannot be verified offline: "
     "sign the image again with cosign 3."
 )
 
@@ -83,7 +83,7 @@ class Judge:
             signatures, data = candidate.signatures, candidate.signed_bytes
             about = stored.says_statement(candidate.payload, digest)
         if not about:
-            reasons.append("a signature beside it is about something else")
+            reasons.append("a stored signature is for another image")
             return False
         if any(keys.is_signed(key, one, data) for key in loaded for one in signatures):
             return True
@@ -93,7 +93,7 @@ class Judge:
                 return False
         elif candidate.certified and signers.identities:
             return self._is_by_identity(candidate, signers, problems, reasons)
-        reasons.append("it is signed by somebody else, or the signature is not good")
+        reasons.append("it is signed by another signer, or the signature is not valid")
         return False
 
     def _is_by_identity(
@@ -114,4 +114,4 @@ class Judge:
 def _bounded(found: Iterator[Candidate | Malformed], problems: list[str]) -> Iterator[Candidate | Malformed]:
     yield from islice(found, MAX_CANDIDATES)
     if next(found, None) is not None:
-        problems.append(f"it has more than {MAX_CANDIDATES} signatures; the others were not looked at")
+        problems.append(f"it has more than {MAX_CANDIDATES} signatures; the others were not examined")

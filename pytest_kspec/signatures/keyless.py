@@ -47,7 +47,7 @@ class Keyless:
             what = " ".join(str(error).split())[:200]
             raise SourceUnavailable(f"a keyless signature cannot be examined: {what}.") from error
         if (kind, payload) != (bundle.payload_type, bundle.payload):
-            return "the library read another statement than was stored"
+            return "the library read a different statement than the stored one"
         return ""
 
     def _verifier(self) -> Verifier:
@@ -69,11 +69,11 @@ class Keyless:
                         self._known = Verifier(trusted_root=TrustedRoot.from_file(str(path)))
             except (Error, ValueError, TypeError, LookupError, OSError) as error:
                 if self._root:
-                    raise UsageError("this is no trusted root of Sigstore.", where=_WHERE) from error
+                    raise UsageError("this is not a trusted root of Sigstore.", where=_WHERE) from error
                 raise SourceUnavailable(
-                    f"the trusted root of the public instance cannot be fetched ({type(error).__name__}).",
+                    f"the trusted root of the public instance could not be fetched ({type(error).__name__}).",
                     where=_WHERE,
-                    fix="Give it as a file.",
+                    fix="Use a file for it.",
                 ) from error
             return self._known
 
@@ -101,7 +101,7 @@ class _AnyOf:
                 except VerificationError:
                     continue
                 return
-        raise VerificationError(f"it is by {', '.join(subjects)[:120] or 'nobody'}")
+        raise VerificationError(f"the signer is {', '.join(subjects)[:120] or 'unknown'}")
 
 
 def _subjects(cert: Certificate) -> list[str]:

@@ -42,7 +42,7 @@ def load(pem: str) -> PublicKey:
     try:
         key = serialization.load_pem_public_key(pem.strip().encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError("one of the keys is no public key in PEM.", where=where) from error
+        raise UsageError("one of the keys is not a public key in PEM format.", where=where) from error
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:

@@ -70,6 +70,8 @@ class Outcomes:
                 aside.rename(path)
                 return found
         except Timeout:
-            return Outcome(problem=f"another worker did not find it out in {LOCK_TIMEOUT_S:.0f} s.")
+            return Outcome(
+                problem=f"another worker did not finish the verification within {LOCK_TIMEOUT_S:.0f} s."
+            )
         except OSError as error:
-            return Outcome(problem=f"workers cannot share what they found out: {error.strerror or error}.")
+            return Outcome(problem=f"workers could not share their results: {error.strerror or error}.")

@@ -74,15 +74,13 @@ class Registry:
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         digest = _digest(algorithm, answer.body, where)
         if ":" in reference and digest != reference:
-            raise SourceUnavailable(
-                f"the registry answers with something else than {reference}.", where=where
-            )
+            raise SourceUnavailable(f"the registry answers with other content than {reference}.", where=where)
         data = _json(answer.body, where)
         kind = data.get("mediaType") or answer.content_type
         if kind not in (*INDEX_TYPES, *MANIFEST_TYPES):
             shown = str(kind)[:80] or "nothing"
             raise SourceUnavailable(
-                f"{reference} is of type {shown}, which is no manifest that can be examined.", where=where
+                f"{reference} is of type {shown}, which is not a supported manifest.", where=where
             )
         return Manifest(digest, str(kind), data)
 
@@ -94,7 +92,7 @@ class Registry:
         if answer.status == 404:
             raise NotFound(f"the registry does not have the blob {digest}.", where=where)
         if _digest(digest.partition(":")[0], answer.body, where) != digest:
-            raise SourceUnavailable(f"the registry answers with something else than {digest}.", where=where)
+            raise SourceUnavailable(f"the registry answers with other content than {digest}.", where=where)
         return answer.body
 
     def referrers(self, image: ImageReference, digest: str) -> Iterator[dict[str, Any]]:
@@ -113,9 +111,7 @@ class Registry:
                 yield from fallback.entries("manifests") if fallback is not None and fallback.is_index else ()
                 return
             if answer.content_type != INDEX_TYPES[0]:
-                raise SourceUnavailable(
-                    "the referrers API answers with something else than an index.", where=where
-                )
+                raise SourceUnavailable("the referrers API does not answer with an index.", where=where)
             yield from Manifest("", INDEX_TYPES[0], _json(answer.body, where)).entries("manifests")
             following = _NEXT.search(answer.link)
             if following is None:
@@ -123,7 +119,7 @@ class Registry:
             target = urlsplit(urljoin(path, following[1]))  # of another host, only its path is taken
             path = f"{target.path}?{target.query}"
             if not path.startswith("/v2/"):
-                raise SourceUnavailable("the referrers API names a next page that is none.", where=where)
+                raise SourceUnavailable("the referrers API names an invalid next page.", where=where)
         raise SourceUnavailable(f"more than {MAX_PAGES} pages of referrers of {digest}.", where=where)
 
     def close(self) -> None:
@@ -142,7 +138,7 @@ class Registry:
 
 def _digest(algorithm: str, body: bytes, where: str) -> str:
     if algorithm not in _ALGORITHMS:
-        raise SourceUnavailable(f"a digest of kind {algorithm[:20]!r} cannot be verified.", where=where)
+        raise SourceUnavailable(f"a digest of type {algorithm[:20]!r} cannot be verified.", where=where)
     return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
 
 
@@ -152,5 +148,5 @@ def _json(body: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        raise SourceUnavailable("the registry answers with something that is no JSON object.", where=where)
+        raise SourceUnavailable("the registry answers with something that is not a JSON object.", where=where)
     return data

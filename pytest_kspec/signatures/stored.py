@@ -64,25 +64,25 @@ Candidate = Simple | Bundle
 
 
 def beside(registry: Registry, image: ImageReference, digest: str) -> Iterator[Candidate | Malformed]:
-    """Those of the tag beside the image. What cannot be read comes as the error. Raises as `Registry` does."""
+    """Those of the tag beside the image. What could not be read comes as the error. Raises as `Registry` does."""
     manifest = registry.manifest(image, f"{digest.replace(':', '-')}.sig")
     if manifest is not None:
         yield from _layers(registry, image, manifest)
 
 
 def referring(registry: Registry, image: ImageReference, digest: str) -> Iterator[Candidate | Malformed]:
-    """Those that refer to the image. What cannot be read comes as the error. Raises as `Registry` does."""
+    """Those that refer to the image. What could not be read comes as the error. Raises as `Registry` does."""
     for entry in registry.referrers(image, digest):
         reference = entry.get("digest")
         if not isinstance(reference, str) or not _may_be_signature(entry.get("artifactType")):
             continue
         manifest = registry.manifest(image, reference)
         if manifest is None:
-            yield Malformed(f"what refers to it is missing: {reference[:80]}.")
+            yield Malformed(f"a manifest that refers to it is missing: {reference[:80]}.")
             continue
         subject = manifest.data.get("subject")
         if not isinstance(subject, dict) or subject.get("digest") != digest:
-            yield Malformed(f"{reference[:80]} does not refer to it, though the registry says so.")
+            yield Malformed(f"{reference[:80]} does not refer to it, although the registry lists it.")
             continue
         yield from _layers(registry, image, manifest)
 
@@ -99,7 +99,7 @@ def _layers(registry: Registry, image: ImageReference, manifest: Manifest) -> It
         if not isinstance(kind, str) or not (kind == SIMPLE_SIGNING or kind.startswith(BUNDLE)):
             continue
         if not isinstance(digest, str):
-            yield Malformed("a signature beside it cannot be read.")
+            yield Malformed("a stored signature could not be read.")
         elif kind == SIMPLE_SIGNING:
             yield _simple(layer, registry.blob(image, digest, MAX_PAYLOAD_BYTES))
         else:
@@ -111,7 +111,7 @@ def _simple(layer: dict[str, Any], payload: bytes) -> Simple | Malformed:
     annotations = annotations if isinstance(annotations, dict) else {}
     signature = _base64(annotations.get(_SIGNATURE))
     if signature is None:
-        return Malformed("a signature beside it cannot be read.")
+        return Malformed("a stored signature could not be read.")
     return Simple(payload, signature, str(annotations.get(_CERTIFICATE) or ""))
 
 
@@ -131,9 +131,9 @@ def read_bundle(raw: bytes) -> Bundle | Malformed:
         certified = "certificate" in material or "x509CertificateChain" in material
         payload_type = envelope["payloadType"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Malformed("a bundle beside it cannot be read.")
+        return Malformed("a stored bundle could not be read.")
     if payload is None or not isinstance(payload_type, str) or any(one is None for one in found):
-        return Malformed("a bundle beside it cannot be read.")
+        return Malformed("a stored bundle could not be read.")
     return Bundle(raw, payload_type, payload, tuple(one for one in found if one is not None), certified)
 
 

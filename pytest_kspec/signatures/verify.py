@@ -18,7 +18,7 @@ from pytest_kspec.signatures.outcomes import Outcome, Outcomes
 from pytest_kspec.signatures.registry import Registry
 from pytest_kspec.spec.signers import ImageSigners
 
-NOBODY = "nobody is named who may sign it"
+NOBODY = "no signer is named for it"
 
 
 class SignatureVerifier:
@@ -54,7 +54,7 @@ class SignatureVerifier:
         try:
             image = parse_image(text)
         except ValueError as error:
-            return Outcome(reason=f"it is no image reference: {error}")
+            return Outcome(reason=f"it is not an image reference: {error}")
         asked = [
             (entry, print_)
             for entry, patterns, print_ in entries

@@ -82,12 +82,12 @@ def next_change(activation: TimeBasedActivation | None, moment: datetime) -> dat
 
 
 def inactive_reason(activation: TimeBasedActivation | None, moment: datetime) -> str:
-    """Why the specification asks for nothing at this moment, with the moment from which it does; "" if it is active."""
+    """Why the specification is not active at this moment, and from when it is; "" if it is active."""
     if activation is None or is_active(activation, moment):
         return ""
     start = next_change(activation, moment)
     if start is None:
-        return "not active any more (timeBasedActivation)"
+        return "no longer active (timeBasedActivation)"
     local = start.astimezone(zone(activation.timezone))
     return f"not active until {local.isoformat(timespec='minutes')} (timeBasedActivation)"
 
@@ -256,48 +256,51 @@ def starts_at_all(period: ActivePeriod, here: tzinfo) -> bool:
 class ActivePeriod(SpecModel):
     """A period in which the specification is active. An end before its start is on the next day."""
 
-    start_time: DayTime | None = Field(None, description="HH:MM. Default: the whole day.")
+    start_time: DayTime | None = Field(None, description="Start, HH:MM. Default: the whole day.")
     end_time: DayTime | None = Field(
-        None, description="HH:MM, not included; before startTime: on the next day."
+        None, description="End, HH:MM, exclusive. If it is before startTime, it is on the next day."
     )
     days_of_week: list[Day] = Field(
-        default_factory=list, description="Days on which it starts. Empty: every day."
+        default_factory=list, description="Days on which the period starts. Empty: every day."
     )
-    start_date: Moment | None = Field(None, description="First day or moment.")
-    end_date: Moment | None = Field(None, description="Last day, to its end, or moment that ends it.")
+    start_date: Moment | None = Field(None, description="First day, or time at which the period begins.")
+    end_date: Moment | None = Field(
+        None, description="Last day (inclusive), or time at which the period ends."
+    )
 
     @model_validator(mode="after")
     def _both_times(self) -> ActivePeriod:
         if (self.start_time is None) != (self.end_time is None):
-            raise ValueError("startTime and endTime belong together: set both or none.")
+            raise ValueError("startTime and endTime must be set together.")
         if self.start_time is not None and self.start_time == self.end_time:
             raise ValueError("startTime and endTime are equal, so the period is empty.")
         if not self.model_fields_set:
-            raise ValueError("an empty period says nothing: set times, days or dates.")
+            raise ValueError("an empty period has no effect: set times, days or dates.")
         return self
 
 
 class TimeBasedActivation(SpecModel):
-    """When the specification is active. At other times it asks for nothing."""
+    """When the specification is active. At other times it has no requirements."""
 
-    enabled: Flag = Field(False, description="Whether it is limited to these times. False: always active.")
+    enabled: Flag = Field(
+        False, description="Whether the specification is active only at these times. False: always active."
+    )
     schedule: Schedule | None = Field(
-        None, description="Cron schedule of five fields; each firing starts a period of `duration`."
+        None, description="Cron schedule with five fields. Each firing starts a period of length `duration`."
     )
     duration: Duration | None = Field(
-        None, description="How long it is active from each firing: 8h, 90m, 1d12h."
+        None, description="Length of the period that each firing starts, such as 8h, 90m or 1d12h."
     )
     timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule, times and dates.")
     active_periods: list[ActivePeriod] = Field(
-        default_factory=list, description="Periods, of which one (or one of the schedule's) is enough."
+        default_factory=list,
+        description="Periods in which the specification is active, in addition to those of schedule.",
     )
 
     @model_validator(mode="after")
     def _some_period(self) -> TimeBasedActivation:
         if self.schedule is not None and self.duration is None:
-            raise ValueError(
-                "schedule says when a period starts, but not how long it lasts: set duration, such as 8h."
-            )
+            raise ValueError("schedule requires duration, such as 8h.")
         if self.duration is not None and self.schedule is None:
             raise ValueError("duration has no effect without schedule.")
         if self.enabled and not self.active_periods and self.schedule is None:
@@ -306,7 +309,5 @@ class TimeBasedActivation(SpecModel):
             here = zone(self.timezone)
             for index, period in enumerate(self.active_periods):
                 if not starts_at_all(period, here):
-                    raise ValueError(
-                        f"activePeriods[{index}]: no moment is in this period: look at its dates."
-                    )
+                    raise ValueError(f"activePeriods[{index}]: this period is never active: check its dates.")
         return self

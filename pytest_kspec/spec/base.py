@@ -60,13 +60,13 @@ def _kubernetes_version(value: str) -> str:
 def _psa_version(value: str) -> str:
     if not _PSA_VERSION.fullmatch(value):
         hint = f" Did you mean 'v{value}'?" if _PSA_VERSION.fullmatch("v" + value) else ""
-        raise ValueError(f"{value!r} is no Pod Security version; allowed: latest, v1.0, v1.1, ….{hint}")
+        raise ValueError(f"{value!r} is not a Pod Security version; allowed: latest, v1.0, v1.1, ….{hint}")
     return value
 
 
 def _spec_version(value: str) -> str:
     if not _SEMVER.fullmatch(value):
-        raise ValueError(f"{value!r} is no version; write it as 1.2.3.")
+        raise ValueError(f"{value!r} is not a version; write it as 1.2.3.")
     return value
 
 
@@ -80,15 +80,15 @@ def _registry(value: str) -> str:
 
 def _api_group(value: str) -> str:
     if value in ("core", "v1"):
-        raise ValueError(f'{value!r} is no API group; the core group is written "".')
+        raise ValueError(f'{value!r} is not an API group; the core group is written "".')
     if "/" in value:
-        raise ValueError(f"{value!r} is no API group: leave out the version ({value.partition('/')[0]}).")
+        raise ValueError(f"{value!r} is not an API group: remove the version ({value.partition('/')[0]}).")
     return value
 
 
 def _pod_path(value: str) -> str:
     if not re.fullmatch(PATH, value):
-        raise ValueError(f"{value!r} is no path; write it as spec.template or spec.tasks[*].template.")
+        raise ValueError(f"{value!r} is not a path; write it as spec.template or spec.tasks[*].template.")
     return value
 
 
@@ -106,7 +106,7 @@ def _named(pattern: str, what: str) -> AfterValidator:
         if not re.fullmatch(pattern, _not_blank(value)):
             lower = value.lower()
             hint = f" Did you mean {lower!r}?" if lower != value and re.fullmatch(pattern, lower) else ""
-            raise ValueError(f"{value!r} can be the name of no {what}, so it can never match.{hint}")
+            raise ValueError(f"{value!r} is not a valid {what} name, so it can never match.{hint}")
         return value
 
     return AfterValidator(check)
@@ -116,7 +116,7 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     for key, label in value.items():
         for text, pattern, what in ((key, _LABEL_KEY, "key"), (label, _LABEL_VALUE, "value")):
             if not re.fullmatch(pattern, text):
-                raise ValueError(f"{text!r} can be the {what} of no label, so it can never match.")
+                raise ValueError(f"{text!r} is not a valid label {what}, so it can never match.")
     return value
 
 
@@ -124,13 +124,13 @@ def _field_value(value: Any) -> Any:
     if isinstance(value, float):  # plain data; our own reader keeps the text
         return repr(value)
     if not is_field_value(value):
-        raise ValueError("must be text, a whole number, true, false, or a list of those.")
+        raise ValueError("must be a string, an integer, true, false, or a list of those.")
     return value
 
 
 def _field_scalar(value: Any) -> Any:
     if not isinstance(value, str | int | float):
-        raise ValueError("must be text, a whole number, true or false.")
+        raise ValueError("must be a string, an integer, true or false.")
     return repr(value) if isinstance(value, float) else value
 
 

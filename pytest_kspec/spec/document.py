@@ -18,15 +18,15 @@ FILE_VERSION = "kspec.dev/v1"
 RESOURCE_VERSION = "kspec.io/v1alpha1"
 SPEC_KIND = "ClusterSpecification"
 EXEMPTIONS_KIND = "Exemptions"
-NOT_READ = "Of a custom resource; not read."
+NOT_READ = "Part of custom resources; ignored."
 
 
 class Metadata(SpecModel):
     """What the specification is called. The keys that only an API server writes are accepted and not read."""
 
     name: Text = Field(description="Name in reports.")
-    version: SpecVersion | None = Field(None, description="Version of the specification; required in files.")
-    description: str = Field("", description="What it is for.")
+    version: SpecVersion | None = Field(None, description="Version of the specification. Required in files.")
+    description: str = Field("", description="Description.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of a custom resource.")
     namespace: Any = Field(None, description=NOT_READ)
@@ -51,7 +51,7 @@ class SpecDocument(SpecModel):
     )
     kind: Literal["ClusterSpecification"] = Field(description="ClusterSpecification.")
     metadata: Metadata = Field(description="Name and version.")
-    spec: ClusterSpecification = Field(description="What the cluster must look like.")
+    spec: ClusterSpecification = Field(description="Required state of the cluster.")
     status: Any = Field(None, description=NOT_READ)
 
 
@@ -59,7 +59,7 @@ class ExemptionsMetadata(SpecModel):
     """What a list of exemptions is called."""
 
     name: str = Field("", description="Name of the list.")
-    description: str = Field("", description="What it is for.")
+    description: str = Field("", description="Description.")
 
 
 class ExemptionsDocument(SpecModel):
@@ -71,7 +71,7 @@ class ExemptionsDocument(SpecModel):
     exemptions: Annotated[list[Exemption], Field(description="Findings that are accepted.")]
 
 
-NO_VALUE = "has no value: give it one or remove the key."
+NO_VALUE = "has no value: add a value or remove the key."
 
 
 FILE_VERSIONS = (FILE_VERSION,)

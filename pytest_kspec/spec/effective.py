@@ -146,10 +146,10 @@ class _Composer:
             known = [*templates.builtin_names(), *(template.name for template in others)]
             hint = suggest(name, known) or f" Known: {', '.join(known)}."
             raise SpecError(
-                f"spec.policyTemplate.name: no template is named {shown(name)}.{hint}",
+                f"spec.policyTemplate.name: no template has the name {shown(name)}.{hint}",
                 where=layers.place(at),
-                fix=f"A template of your own lies beside the specification, in {TEMPLATES_FOLDER}/, "
-                "or is named by its path.",
+                fix=f"Put your own templates in the folder of the specification or in {TEMPLATES_FOLDER}/, "
+                "or use the path of the file.",
             )
         return found
 
@@ -200,7 +200,7 @@ class _Composer:
         raise SpecError(
             f"spec.policyInheritance.basePolicies: a cycle: {steps} → {found.document.path}.",
             where=cycle[-1][1],
-            fix="Take one of these out.",
+            fix="Remove one of these.",
         )
 
     def _base(self, spec: _Spec, name: str, at: Position) -> _Spec:
@@ -241,13 +241,13 @@ class _Composer:
             if called == name:
                 found.append(document)
         if not found:
-            raise _unknown(name, at, known, "Put it beside this one, scan both, or name its path.")
+            raise _unknown(name, at, known, "Put it in the same folder, scan both, or use its path.")
         if len(found) > 1:
             places = " and ".join(sorted(document.path for document in found))
             raise SpecError(
                 f"spec.policyInheritance.basePolicies: {shown(name)} is the name of {places}.",
                 where=layers.place(at),
-                fix="Name the path of the one that is meant.",
+                fix="Use the path of one of them.",
             )
         require_kind(found[0], SPEC_KIND, SPEC_VERSIONS)
         return found[0]
@@ -261,12 +261,12 @@ class _Composer:
                 continue
             where = layers.place(node.key_at)
             if all(left.location != where for left in self.left_out):
-                reason = f"not inherited from {base.name}: each specification says its own"
+                reason = f"not inherited from {base.name}: each specification must have its own"
                 self.left_out.append(NotEvaluated(key, reason, where))
 
 
 def _unknown(name: str, at: Position, known: Iterable[str], fix: str) -> SpecError:
-    what = f"spec.policyInheritance.basePolicies: no specification is named {shown(name)}."
+    what = f"spec.policyInheritance.basePolicies: no specification has the name {shown(name)}."
     return SpecError(what + suggest(name, sorted(known)), where=layers.place(at), fix=fix)
 
 
@@ -277,7 +277,7 @@ def _is_path(name: str) -> bool:
 def _read(path: Path, at: Position | None, kind: str) -> Document:
     versions = SPEC_VERSIONS if kind == SPEC_KIND else FILE_VERSIONS
     if at is not None and not path.exists():
-        raise SpecError(f"there is no file {os.path.normpath(path)}.", where=layers.place(at))
+        raise SpecError(f"the file {os.path.normpath(path)} does not exist.", where=layers.place(at))
     document = read_document(os.path.normpath(path))
     require_kind(document, kind, versions)
     return document

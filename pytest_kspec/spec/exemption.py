@@ -42,7 +42,9 @@ def _kind(value: str) -> str:
     if not _KIND.fullmatch(value):
         guess = value[:1].upper() + value[1:]
         hint = f" Did you mean {guess!r}?" if value and _KIND.fullmatch(guess) else ""
-        raise ValueError(f"{value!r} is no kind; kinds are written as in manifests, without wildcards.{hint}")
+        raise ValueError(
+            f"{value!r} is not a kind; kinds are written as in manifests, without wildcards.{hint}"
+        )
     return value
 
 
@@ -52,11 +54,11 @@ class ResourceSelector(SpecModel):
     kind: (
         Annotated[str, Field(json_schema_extra={"pattern": f"^{_KIND.pattern}$"}), AfterValidator(_kind)]
         | None
-    ) = Field(None, description="Kind of the object or of the controller that owns it, e.g. Deployment.")
+    ) = Field(None, description="Kind of the object or of its owning controller, such as Deployment.")
     name: ObjectPattern | None = Field(None, description="Name; `*` and `?` are wildcards.")
     namespace: NamespacePattern | None = Field(None, description="Namespace; `*` and `?` are wildcards.")
     label_selector: Labels = Field(
-        default_factory=dict, description="Labels that the object must carry, with these values."
+        default_factory=dict, description="Labels that the object must have, with these values."
     )
 
     @model_validator(mode="after")
@@ -91,12 +93,12 @@ def _select_all(selectors: list[ResourceSelector]) -> bool:
 class Exemption(Expiring):
     """Findings that are accepted. All selectors given must match; within a list, one entry is enough."""
 
-    name: Text = Field(description="What to call it in reports; unique.")
-    reason: Text = Field(description="Why this is accepted.")
-    approver: str = Field("", description="Who accepted it.")
+    name: Text = Field(description="Unique name, used in reports.")
+    reason: Text = Field(description="Reason why the findings are accepted.")
+    approver: str = Field("", description="Who accepted the findings.")
     checks: list[Text] = Field(
         default_factory=no_entries,
-        description="Check ids; `*` and `?` are wildcards, an id without [part] covers all. Empty: all.",
+        description="Check ids; `*` and `?` are wildcards. An id without [part] covers all parts. Empty: all checks.",
     )
     clusters: list[Text] = Field(
         default_factory=no_entries, description="Cluster names; `*` and `?` are wildcards. Empty: all."
@@ -110,7 +112,7 @@ class Exemption(Expiring):
     )
     containers: list[ContainerPattern] = Field(
         default_factory=no_entries,
-        description="Container names; `*` and `?` are wildcards. Empty: all, and the pod itself.",
+        description="Container names; `*` and `?` are wildcards. Empty: all containers and the pod itself.",
     )
     _location: str = PrivateAttr("")
 
@@ -177,7 +179,7 @@ class Exemption(Expiring):
 
 def _some_checks(value: list[str]) -> list[str]:
     if matches_all(value, "checks"):
-        raise ValueError("its patterns match every name: say which checks annotations may exempt from.")
+        raise ValueError("its patterns match every name: name the checks that annotations may exempt from.")
     return value
 
 
@@ -185,16 +187,16 @@ class AnnotationExemptions(SpecModel):
     """What objects may exempt themselves from, by an annotation kspec.io/exempt.<check>. Unset: nothing."""
 
     checks: Annotated[list[Text], Field(min_length=1), AfterValidator(_some_checks)] = Field(
-        description="Check ids; `*` and `?` are wildcards, an id without [part] covers all."
+        description="Check ids; `*` and `?` are wildcards. An id without [part] covers all parts."
     )
     namespaces: list[NamespacePattern] = Field(
         default_factory=no_entries,
         description="Namespaces of such objects; `*` and `?` are wildcards. Empty: all.",
     )
     max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
-        90, description="How many days ahead the end (until=…) of one may be."
+        90, description="Maximum number of days from now until the end (until=…) of an exemption."
     )
-    require_reason: StrictBool = Field(True, description="Each must give a reason.")
+    require_reason: StrictBool = Field(True, description="Whether each annotation must give a reason.")
     max_severity: Literal["low", "medium", "high", "critical"] = Field(
-        "medium", description="Highest severity of a check that it may exempt from."
+        "medium", description="Highest severity of the checks that annotations may exempt from."
     )

@@ -22,21 +22,25 @@ class FieldCondition(SpecModel):
 
     value: FieldValue | None = Field(
         None,
-        description="Value to compare with; of a list, one of them. Unset: the rule is about the field being set.",
+        description="Value to compare with; for a list, any of its values. Unset: "
+        "the rule is about whether the field is set.",
     )
     min: FieldBound | None = Field(
-        None, description="Least allowed number or quantity (100m); of seconds also a duration (90s, 5m)."
+        None,
+        description="Smallest allowed number or quantity (100m). For seconds, "
+        "a duration (90s, 5m) is also allowed.",
     )
     max: FieldBound | None = Field(
-        None, description="Largest allowed number or quantity (1Gi); of seconds also a duration (90s, 5m)."
+        None,
+        description="Largest allowed number or quantity (1Gi). For seconds, a duration (90s, 5m) is also allowed.",
     )
     pattern: Regex | None = Field(
-        None, description="Regular expression (RE2) that the whole text matches; of a list, each text."
+        None, description="Regular expression (RE2) that must match the whole value; for a list, each value."
     )
     allowed: Annotated[list[FieldScalar], Field(min_length=1)] | None = Field(
-        None, description="Of a list field: the values that it may hold, and no others. Empty lists pass."
+        None, description="For a list field: the only values that it may contain. Empty lists pass."
     )
-    exists: Flag | None = Field(None, description="True: the field is set; false: it is unset.")
+    exists: Flag | None = Field(None, description="True: the field must be set. False: it must be unset.")
 
     def said(self) -> list[str]:
         """Which kinds of condition it has, by their keys: at most one may stand in an entry."""
@@ -57,7 +61,7 @@ class FieldCondition(SpecModel):
             )
         if type(self) is FieldCondition and not said and self.exists is None:
             raise ValueError(
-                "an empty alternative says nothing: give value, min, max, pattern, allowed or exists."
+                "an empty alternative has no effect: set value, min, max, pattern, allowed or exists."
             )
         return self
 
@@ -66,8 +70,8 @@ class _OfField(SpecModel):
     """Apart, so that the key comes first."""
 
     key: Text = Field(
-        description="Field path as in a manifest, e.g. securityContext.runAsNonRoot or hostNetwork. "
-        "A path through a list (ports.name) is about each item that there is."
+        description="Field path as in a manifest, such as securityContext.runAsNonRoot or hostNetwork. "
+        "A path through a list (ports.name) applies to each item."
     )
 
 
@@ -75,9 +79,9 @@ class ContainerRule(FieldCondition, _OfField):
     """A field of a container or pod: what it must be, or whether it must be set."""
 
     any_of: Annotated[list[FieldCondition], Field(min_length=1)] | None = Field(
-        None, description="Alternatives, of which one must hold for each value of the field."
+        None, description="Alternatives. At least one must match each value of the field."
     )
-    or_unset: Flag = Field(False, description="True: the field may be unset too. In required only.")
+    or_unset: Flag = Field(False, description="Whether the field may also be unset. Only in required.")
 
     def said(self) -> list[str]:
         """Which kinds of condition it has, by their keys."""
@@ -88,12 +92,14 @@ class ContainerRule(FieldCondition, _OfField):
         if self.or_unset and self.exists is not None:
             raise ValueError("orUnset and exists contradict each other.")
         if self.or_unset and not self.said():
-            raise ValueError("orUnset says nothing without value, min, max, pattern, allowed or anyOf.")
+            raise ValueError("orUnset has no effect without value, min, max, pattern, allowed or anyOf.")
         return self
 
 
 class Containers(SpecModel):
     """Fields that every container of every list (init, ordinary, ephemeral) and every pod is examined for."""
 
-    required: list[ContainerRule] = Field(default_factory=no_entries, description="What must be so.")
-    forbidden: list[ContainerRule] = Field(default_factory=no_entries, description="What must not be so.")
+    required: list[ContainerRule] = Field(default_factory=no_entries, description="Rules that must match.")
+    forbidden: list[ContainerRule] = Field(
+        default_factory=no_entries, description="Rules that must not match."
+    )

@@ -53,7 +53,7 @@ SIGNATURES, REQUIRE_SIGNATURES = "workloads.images.signatures", "workloads.image
 NOT_IN_RESOURCES = ("description", "version")
 """Keys of `metadata` that only files have."""
 _NOT_IN_A_RESOURCE = (
-    "not in a custom resource: an API server refuses it. Make it a file (kspec.dev/v1), or remove it."
+    "not allowed in a custom resource: an API server rejects it. Use a file (kspec.dev/v1), or remove it."
 )
 _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
@@ -324,7 +324,7 @@ def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
             if field is None:
                 near = podfields.suggest(key) if len(key) <= LONGEST_KEY else None
                 hint = f" Did you mean {near!r}?" if near else ""
-                problems.add((*path, "key"), f"no Kubernetes Pod has a field {shown(key)}.{hint}")
+                problems.add((*path, "key"), f"{shown(key)} is not a field of a Kubernetes Pod.{hint}")
             else:
                 for where, text in fieldvalues.problems(
                     field, fieldvalues.readable(entry), required=rules == "required"
@@ -382,7 +382,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
                 raise UsageError(
                     f"no specification (kind: {SPEC_KIND}) in this folder.",
                     where=given,
-                    fix="Name a file, or another folder.",
+                    fix="Use a file or another folder.",
                 )
             found.update(inside)
         elif path.exists():
@@ -391,7 +391,9 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
             matches = [Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file()]
             if not matches:
                 raise UsageError(
-                    "no such specification.", where=given, fix="Name a file, a folder or a pattern."
+                    "the specification does not exist.",
+                    where=given,
+                    fix="Use a file, a folder or a glob pattern.",
                 )
             found.update(matches)
     return sorted(found)

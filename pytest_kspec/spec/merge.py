@@ -132,9 +132,9 @@ class _Merger:
         here, there = shown(other.value), shown(first.value)
         differ = f"{here} here, {there}" if here != there else "not the same as"
         what = (
-            "mergeStrategy append changes nothing that is inherited"
+            "mergeStrategy append does not change inherited values"
             if inherited
-            else "both are bases: say it in the specification itself, or choose mergeStrategy override"
+            else "both are bases: set the value in the specification itself, or use mergeStrategy override"
         )
         self._conflict(other.at, f"{key}: {differ} at {place(first.at)}; {what}.")
 

@@ -16,7 +16,7 @@ from pytest_kspec.spec.everything import matches_all
 NOT_EVALUATED = {
     "enforcement": "enforcement is not part of a scan",
     "webhooks": "the webhook is not part of a scan",
-    "clusterRef.namespace": "a scan looks up no ClusterTarget; its name is taken as a cluster reference",
+    "clusterRef.namespace": "a scan does not look up ClusterTargets; the name is used as a cluster reference",
 }
 
 
@@ -24,7 +24,7 @@ class Enforcement(SpecModel):
     """Whether and how the specification is enforced."""
 
     enabled: Flag = Field(False, description="Whether policies are applied.")
-    mode: Literal["monitor", "audit", "enforce"] = Field("monitor", description="What a violation leads to.")
+    mode: Literal["monitor", "audit", "enforce"] = Field("monitor", description="What to do with violations.")
     auto_remediate: Flag = Field(False, description="Whether drift is corrected.")
 
 
@@ -42,34 +42,36 @@ class Webhooks(SpecModel):
 
     enabled: Flag = Field(False, description="Whether the webhook is registered.")
     failure_policy: Literal["Ignore", "Fail"] = Field(
-        "Ignore", description="What happens when it does not answer."
+        "Ignore", description="What the API server does if the webhook does not answer."
     )
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=30)] = Field(
         10, description="Seconds, 1 to 30."
     )
-    certificate: Certificate | None = Field(None, description="Where its certificate comes from.")
+    certificate: Certificate | None = Field(None, description="Source of the webhook's certificate.")
 
 
 class PolicyTemplate(SpecModel):
-    """A template that policies start from."""
+    """Template that the specification is based on."""
 
     name: Text = Field(
-        description="security-baseline, compliance-strict, a PolicyTemplate beside the specification or in templates/,"
-        " or the path of its file."
+        description="security-baseline, compliance-strict, the name of a PolicyTemplate "
+        "in the folder of the specification "
+        "or in templates/, or the path of a template file."
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Values of its parameters.")
 
 
 class PolicyInheritance(SpecModel):
-    """Specifications that this one builds on."""
+    """Specifications that this specification is based on."""
 
     base_policies: Annotated[list[Text], Field(min_length=1)] = Field(
         description="Names of specifications in the same folder or in the same run, or paths of files."
     )
     merge_strategy: Literal["merge", "override", "append"] = Field(
         "merge",
-        description="merge: this one's values hold, lists are joined. override: what is later holds, lists as a whole."
-        " append: nothing inherited is changed.",
+        description="merge: values of this specification take precedence, lists "
+        "are joined. override: later values take "
+        "precedence, lists are replaced. append: inherited values cannot be changed.",
     )
 
 
@@ -77,7 +79,7 @@ class LabelRequirement(SpecModel):
     """One expression of a label selector."""
 
     key: Text = Field(description="Label.")
-    operator: Operator = Field(description="How it is compared.")
+    operator: Operator = Field(description="Operator of the comparison.")
     values: list[str] = Field(default_factory=no_entries, description="Values for In and NotIn.")
 
     @model_validator(mode="after")
@@ -89,9 +91,9 @@ class LabelRequirement(SpecModel):
 class LabelSelector(SpecModel):
     """A Kubernetes label selector."""
 
-    match_labels: Labels = Field(default_factory=dict, description="Labels with these values.")
+    match_labels: Labels = Field(default_factory=dict, description="Labels that must have these values.")
     match_expressions: list[LabelRequirement] = Field(
-        default_factory=no_entries, description="Expressions, all true."
+        default_factory=no_entries, description="Expressions that must all match."
     )
 
 
@@ -99,14 +101,14 @@ class NamespaceScope(SpecModel):
     """Namespaces that the specification speaks about. Objects that are in no namespace are always in scope."""
 
     include_namespaces: list[NamespacePattern] = Field(
-        default_factory=no_entries, description="Only these; `*` and `?` are wildcards. Empty: all."
+        default_factory=no_entries, description="Namespaces in scope; `*` and `?` are wildcards. Empty: all."
     )
     exclude_namespaces: list[NamespacePattern] = Field(
         default_factory=no_entries,
-        description="Not these, whatever the others say; `*` and `?` are wildcards.",
+        description="Namespaces out of scope; takes precedence over the other keys. `*` and `?` are wildcards.",
     )
     namespace_selector: LabelSelector | None = Field(
-        None, description="Of those, only namespaces with these labels."
+        None, description="Limits the scope to namespaces with these labels."
     )
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ class Problems:
             self._found.add((at, f"{key_text(path)}: {text}" if path else text))
         self._without_value = {path for path in document.nulls if path[0] not in _NULL_ALLOWED}
         for path in self._without_value:
-            self.add(path, "has no value: give it one or remove the key.", at_key=True)
+            self.add(path, "has no value: add a value or remove the key.", at_key=True)
 
     def add(self, path: KeyPath, text: str, *, at_key: bool = False) -> None:
         """A problem of the value at this path (or of the key itself)."""
@@ -114,9 +114,9 @@ def _type_text(kind: str, context: Mapping[str, Any], value: Any) -> str:
         return "must not be an empty list."
     if kind.startswith("string"):
         quote = " Put it in quotes." if isinstance(value, bool | float) else ""
-        return f"must be text, found {found}.{quote}"
+        return f"must be a string, found {found}.{quote}"
     if kind.startswith("int"):
-        return f"must be a whole number, found {found}."
+        return f"must be an integer, found {found}."
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']}, found {found}."
     if kind == "less_than_equal":
@@ -124,7 +124,7 @@ def _type_text(kind: str, context: Mapping[str, Any], value: Any) -> str:
     if kind in ("list_type", "iterable_type"):
         return f"must be a list, found {found}."
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"must be a mapping of keys, found {found}."
+        return f"must be an object, found {found}."
     return f"{kind.replace('_', ' ')}, found {found}."
 
 

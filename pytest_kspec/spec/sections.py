@@ -47,7 +47,7 @@ class Kubernetes(SpecModel):
 
     min_version: KubernetesVersion | None = Field(None, description="Oldest allowed version: 1.29 or 1.29.4.")
     max_version: KubernetesVersion | None = Field(
-        None, description="Newest allowed version; 1.31 admits every 1.31.x."
+        None, description="Newest allowed version; 1.31 allows every 1.31.x."
     )
     excluded_versions: list[KubernetesVersion] = Field(
         default_factory=no_entries, description="Versions that are not allowed; 1.29 excludes every 1.29.x."
@@ -66,34 +66,32 @@ class PodSecurityExemption(Expiring):
     """A namespace that is held to another Pod Security level."""
 
     namespace: NamespacePattern = Field(description="Namespace; `*` and `?` are wildcards.")
-    level: Level = Field(description="Level that it must have instead.")
+    level: Level = Field(description="Level that applies to it instead.")
     reason: str = Field("", description="Why.")
 
 
 class PodSecurity(SpecModel):
     """Pod Security Standards: labels of namespaces, and every control over pods and templates."""
 
-    enforce: Level | None = Field(
-        None, description="Level that namespaces must enforce and that pods must meet."
-    )
+    enforce: Level | None = Field(None, description="Level that namespaces must enforce and pods must meet.")
     audit: Level | None = Field(None, description="Level that namespaces must audit.")
     warn: Level | None = Field(None, description="Level that namespaces must warn about.")
     version: PodSecurityVersion | None = Field(
         None, description="Version of the standards, v1.N or latest. Default: the version of the cluster."
     )
     exemptions: list[PodSecurityExemption] = Field(
-        default_factory=no_entries, description="Namespaces with another level."
+        default_factory=no_entries, description="Namespaces to which another level applies."
     )
 
     @model_validator(mode="after")
     def _some_level(self) -> Self:
         if not (self.enforce or self.audit or self.warn):
-            raise ValueError("asks for nothing: set enforce, audit or warn.")
+            raise ValueError("has no effect: set enforce, audit or warn.")
         if all(entry.level == "privileged" for entry in self.exemptions) and matches_all(
             [entry.namespace for entry in self.exemptions], "namespaces"
         ):
             raise ValueError(
-                "exemptions: their patterns match every name, so no namespace would be held to a level."
+                "exemptions: their patterns match every name, so the level would not apply to any namespace."
             )
         return self
 
@@ -102,22 +100,22 @@ class RequiredNetworkPolicy(SpecModel):
     """A NetworkPolicy that must exist."""
 
     name: Text = Field(description="Name of the NetworkPolicy.")
-    description: str = Field("", description="What it is for.")
+    description: str = Field("", description="Description.")
     namespaces: list[NamespacePattern] = Field(
         default_factory=no_entries,
-        description="Namespaces that must hold it; `*` and `?` are wildcards. Empty: every namespace.",
+        description="Namespaces that must contain the policy; `*` and `?` are wildcards. Empty: every namespace.",
     )
 
 
 class Network(SpecModel):
     """Network policies, Services and ports."""
 
-    default_deny: Flag = Field(False, description="Every namespace denies ingress and egress by default.")
+    default_deny: Flag = Field(False, description="Every namespace must deny ingress and egress by default.")
     required_policies: list[RequiredNetworkPolicy] = Field(
         default_factory=no_entries, description="NetworkPolicies that must exist."
     )
     allowed_service_types: list[ServiceType] = Field(
-        default_factory=no_entries, description="Types that Services may have. Empty: not restricted."
+        default_factory=no_entries, description="Allowed types of Services. Empty: not restricted."
     )
     disallowed_ports: list[Port] = Field(
         default_factory=no_entries, description="Ports that no container, host port or Service may use."
@@ -134,13 +132,13 @@ class Images(SpecModel):
     blocked_registries: list[Registry] = Field(
         default_factory=no_entries, description="Registries or repositories that images must not come from."
     )
-    require_digests: Flag = Field(False, description="Images are referenced by digest.")
+    require_digests: Flag = Field(False, description="Images must be referenced by digest.")
     require_signatures: Flag = Field(
-        False, description="Images are signed by those whom signatures names; every image, of every registry."
+        False, description="Every image of every registry must be signed by a signer in signatures."
     )
     signatures: list[ImageSigners] = Field(
         default_factory=no_entries,
-        description="Who signs which images. An image must satisfy every entry that is about it, and one at least.",
+        description="Signers of images. An image must satisfy every entry that applies to it, and at least one entry.",
     )
 
 
@@ -150,11 +148,13 @@ class PodTemplates(SpecModel):
     api_group: Text = Field(description="API group of the kind.")
     kind: Text = Field(description="The kind.")
     path: PodPath = Field(
-        description="Keys from the root of the object; `[*]` is every entry of a list, `*` every value of a map."
+        description="Path from the root of the object; `[*]` stands for every item "
+        "of a list, `*` for every value of a map."
     )
     holds: PodHolder = Field(
         "podTemplate",
-        description="What is there: a template (metadata and spec), a pod spec, a list of containers, a container.",
+        description="What the path refers to: a template (metadata and spec), a pod "
+        "spec, a list of containers, or a container.",
     )
 
 
@@ -165,26 +165,28 @@ class Workloads(SpecModel):
     images: Images | None = Field(None, description="Rules about image references.")
     pod_templates: list[PodTemplates] = Field(
         default_factory=no_entries,
-        description="Where objects of further kinds hold pods, to be examined as pods.",
+        description="Places where objects of other kinds contain pods. They are examined like pods.",
     )
 
 
 class RbacRule(SpecModel):
     """Access to one resource."""
 
-    api_group: ApiGroup = Field("", description='API group; "" is the core group, `*` is every group.')
+    api_group: ApiGroup = Field(
+        "", description='API group; "" is the core group, `*` stands for every group.'
+    )
     resource: Text = Field(description="Resource in the plural, with its subresource: pods, pods/exec, `*`.")
     verbs: Annotated[list[Text], Field(min_length=1)] = Field(description="Verbs; `*` is every verb.")
 
 
 class Rbac(SpecModel):
-    """Who may do what."""
+    """Access control."""
 
     minimum_rules: list[RbacRule] = Field(
-        default_factory=no_entries, description="Access that some role must grant."
+        default_factory=no_entries, description="Access that at least one role must grant."
     )
     forbidden_rules: list[RbacRule] = Field(
-        default_factory=no_entries, description="Access that no one but the system may be granted."
+        default_factory=no_entries, description="Access that must not be granted to anyone except the system."
     )
 
 
@@ -202,9 +204,9 @@ class RequiredAdmission(SpecModel):
     type: AdmissionType = Field(description="Kind of the object.")
     name_pattern: Regex | None = Field(
         None,
-        description="Regular expression (RE2) that the whole name matches, e.g. kyverno-.*; unset: any.",
+        description="Regular expression (RE2) that must match the whole name, such as kyverno-.*. Unset: any name.",
     )
-    min_count: Count = Field(1, description="How many there must be.")
+    min_count: Count = Field(1, description="Minimum number of objects.")
 
 
 class RequiredPolicy(SpecModel):
@@ -216,7 +218,7 @@ class RequiredPolicy(SpecModel):
 class AdmissionPolicies(SpecModel):
     """Kyverno policies of the cluster."""
 
-    min_count: Count | None = Field(None, description="How many policies there must be.")
+    min_count: Count | None = Field(None, description="Minimum number of policies.")
     required_policies: list[RequiredPolicy] = Field(
         default_factory=no_entries, description="Policies that must exist and be ready."
     )
@@ -235,24 +237,26 @@ class Admission(SpecModel):
 class Metrics(SpecModel):
     """Metrics."""
 
-    required: Flag = Field(False, description="A metrics provider must serve.")
+    required: Flag = Field(False, description="Whether a metrics provider must be running.")
     providers: list[Text] = Field(
         default_factory=no_entries,
-        description="Providers that must all serve, e.g. prometheus, metrics-server; none: any.",
+        description="Providers that must all be running, such as prometheus or metrics-server. Empty: any provider.",
     )
 
 
 class AuditLog(SpecModel):
-    """The API server's audit log."""
+    """Audit log of the API server."""
 
-    required: Flag = Field(False, description="Audit logging must be on.")
-    min_retention_days: Count | None = Field(None, description="How many days audit logs are kept at least.")
+    required: Flag = Field(False, description="Whether audit logging must be enabled.")
+    min_retention_days: Count | None = Field(
+        None, description="Minimum number of days that audit logs are kept."
+    )
 
 
 class Logging(SpecModel):
     """Logs."""
 
-    audit_log: AuditLog | None = Field(None, description="The API server's audit log.")
+    audit_log: AuditLog | None = Field(None, description="Audit log of the API server.")
 
 
 class Observability(SpecModel):
@@ -266,7 +270,7 @@ class ControlMapping(SpecModel):
     """The check that answers a control."""
 
     check: Text = Field(
-        description="Id of a check or requirement, or what ids start with: podSecurity.standard."
+        description="Id of a check or requirement, or a prefix of ids, such as podSecurity.standard."
     )
 
 
@@ -277,18 +281,20 @@ class Control(SpecModel):
     title: str = Field("", description="Its title.")
     mappings: list[ControlMapping] = Field(
         default_factory=no_entries,
-        description="Checks that must all pass. Empty: as the built-in framework of this name says.",
+        description="Checks that must all pass. Empty: the checks of the built-in framework with this name.",
     )
 
 
 class Framework(SpecModel):
     """A compliance framework."""
 
-    name: Text = Field(description="A built-in framework (kspec frameworks), or one of your own.")
+    name: Text = Field(
+        description="Name of a built-in framework (see kspec frameworks) or of your own framework."
+    )
     revision: str = Field("", description="Revision.")
     controls: list[Control] = Field(
         default_factory=no_entries,
-        description="Controls that are claimed. Empty: all of the built-in framework of this name.",
+        description="Controls to report. Empty: all controls of the built-in framework with this name.",
     )
 
 
@@ -297,14 +303,15 @@ class Compliance(SpecModel):
 
     frameworks: list[Framework] = Field(
         default_factory=no_entries,
-        description="Frameworks to report. Empty: every built-in one that the specification answers something of.",
+        description="Frameworks to report. Empty: every built-in framework that "
+        "the specification covers at least in part.",
     )
 
 
 class ClusterRef(SpecModel):
-    """The cluster that is meant, by the name of its ClusterTarget."""
+    """The cluster, identified by the name of its ClusterTarget."""
 
-    name: Text = Field(description="Name of the ClusterTarget, or a kubeconfig context of that name.")
+    name: Text = Field(description="Name of the ClusterTarget, or name of a kubeconfig context.")
     namespace: str = Field("", description="Namespace of the ClusterTarget.")
 
 
@@ -325,7 +332,7 @@ class ClusterSpecification(SpecModel):
     pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")
     network: Network | None = Field(None, description="Network policies, Services and ports.")
     workloads: Workloads | None = Field(None, description="Containers, pods and images.")
-    rbac: Rbac | None = Field(None, description="Who may do what.")
+    rbac: Rbac | None = Field(None, description="Access control.")
     admission: Admission | None = Field(None, description="Admission control.")
     observability: Observability | None = Field(None, description="Metrics and audit logs.")
     compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
@@ -334,7 +341,7 @@ class ClusterSpecification(SpecModel):
         description="Paths of check modules, relative to the specification's folder.",
     )
     annotation_exemptions: AnnotationExemptions | None = Field(
-        None, description="What objects may exempt themselves from, by annotations. Unset: nothing."
+        None, description="Checks from which objects may exempt themselves by annotations. Unset: none."
     )
     policy_exemptions: list[Exemption] = Field(
         default_factory=no_entries, description="Findings that are accepted."
@@ -346,15 +353,21 @@ class ClusterSpecification(SpecModel):
         | None
     ) = Field(
         None,
-        description="Cluster to scan when none is named: a --kspec-cluster reference, or a ClusterTarget.",
+        description="Cluster to scan if none is given: a --kspec-cluster reference, or a ClusterTarget.",
     )
     enforcement: Enforcement | None = Field(
         None, description="Whether and how the specification is enforced."
     )
     webhooks: Webhooks | None = Field(None, description="The admission webhook.")
-    policy_template: PolicyTemplate | None = Field(None, description="A template that policies start from.")
-    policy_inheritance: PolicyInheritance | None = Field(
-        None, description="Specifications that this one builds on."
+    policy_template: PolicyTemplate | None = Field(
+        None, description="Template that the specification is based on."
     )
-    namespace_scope: NamespaceScope | None = Field(None, description="Namespaces that it speaks about.")
-    time_based_activation: TimeBasedActivation | None = Field(None, description="When it is active.")
+    policy_inheritance: PolicyInheritance | None = Field(
+        None, description="Specifications that this specification is based on."
+    )
+    namespace_scope: NamespaceScope | None = Field(
+        None, description="Namespaces that the specification applies to."
+    )
+    time_based_activation: TimeBasedActivation | None = Field(
+        None, description="Times when the specification is active."
+    )

@@ -27,7 +27,7 @@ def is_pem(text: str) -> bool:
 
 def _public_key(value: str) -> str:
     if is_pem(value) and "PUBLIC KEY-----" not in value.lstrip().partition("\n")[0]:
-        raise ValueError("this is no public key in PEM (-----BEGIN PUBLIC KEY-----).")
+        raise ValueError("this is not a public key in PEM format (-----BEGIN PUBLIC KEY-----).")
     return value
 
 
@@ -38,19 +38,21 @@ class SignerIdentity(SpecModel):
     """Someone who signs without a key of their own: what an identity provider says about them."""
 
     issuer: Text = Field(
-        description="The OIDC issuer, as in the certificate: https://token.actions.githubusercontent.com."
+        description="OIDC issuer in the certificate, such as https://token.actions.githubusercontent.com."
     )
     subject: Text | None = Field(
-        None, description="Who: an e-mail address, or the URI of a workflow or a workload."
+        None,
+        description="Subject in the certificate: an e-mail address, or the URI of a workflow or workload.",
     )
     subject_reg_exp: Regex | None = Field(
-        None, description="Regular expression (RE2) that the whole subject matches, instead of subject."
+        None,
+        description="Regular expression (RE2) that must match the whole subject. Cannot be combined with subject.",
     )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
         if (self.subject is None) == (self.subject_reg_exp is None):
-            raise ValueError("say who: either subject or subjectRegExp.")
+            raise ValueError("set either subject or subjectRegExp.")
         return self
 
 
@@ -59,11 +61,12 @@ class ImageSigners(SpecModel):
 
     images: list[Registry] = Field(
         default_factory=no_entries,
-        description="Registries or repositories that this is about, as in allowedRegistries. Empty: every image.",
+        description="Registries or repositories that the entry applies to, as in "
+        "allowedRegistries. Empty: every image.",
     )
     public_keys: list[PublicKey] = Field(
         default_factory=no_entries,
-        description="Public keys: PEM, or the path of a file relative to the specification.",
+        description="Public keys: PEM data, or the path of a file relative to the specification.",
     )
     identities: list[SignerIdentity] = Field(
         default_factory=no_entries,
@@ -71,14 +74,14 @@ class ImageSigners(SpecModel):
     )
     trusted_root: Text | None = Field(
         None,
-        description="Trusted root of the Sigstore instance: JSON, or the path of a file relative to the specification."
-        " Default: that of the public instance, fetched from the network.",
+        description="Trusted root of the Sigstore instance: JSON data, or the path of a file relative to the "
+        "specification. Default: the trusted root of the public instance, which is fetched from the network.",
     )
 
     @model_validator(mode="after")
     def _someone(self) -> Self:
         if not self.public_keys and not self.identities:
-            raise ValueError("names nobody: give publicKeys or identities.")
+            raise ValueError("has no signer: set publicKeys or identities.")
         if self.trusted_root is not None and not self.identities:
             raise ValueError("trustedRoot: has no effect without identities.")
         return self
@@ -100,7 +103,7 @@ def with_files(
 
     def content(key: str, path: str, limit: int) -> str:
         if folder is None:
-            problem(key, "no file is read for a specification that is none itself: put the content here.")
+            problem(key, "paths are only allowed in specification files: write the content instead.")
             return path
         name = os.path.normpath(folder / path)
         try:
@@ -108,8 +111,8 @@ def with_files(
                 raw = file.read(limit + 1)
             text = raw.decode()
         except (OSError, ValueError) as error:
-            what = getattr(error, "strerror", None) or "it is no text"
-            problem(key, f"the file {name} cannot be read: {what}.")
+            what = getattr(error, "strerror", None) or "it is not a text file"
+            problem(key, f"the file {name} could not be read: {what}.")
             return path
         if len(raw) > limit:
             problem(key, f"the file {name} is larger than {limit >> 10} KiB.")
@@ -126,7 +129,10 @@ def with_files(
         ]
         for number, (given, key) in enumerate(zip(entry.public_keys, keys, strict=True)):
             if key is not given and not (is_pem(key) and "PUBLIC KEY-----" in key):
-                problem(f"{at}.publicKeys[{number}]", f"the file {given} holds no public key in PEM.")
+                problem(
+                    f"{at}.publicKeys[{number}]",
+                    f"the file {given} does not contain a public key in PEM format.",
+                )
         if keys != entry.public_keys:
             change["public_keys"] = keys
         root = entry.trusted_root

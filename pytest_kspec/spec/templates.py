@@ -25,7 +25,7 @@ BUILTIN = Path(__file__).with_name("policytemplates")
 CONDITIONS = ("when", "unless")
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
-_TYPES = {"string": "text", "int": "a whole number", "bool": "true or false", "array": "a list"}
+_TYPES = {"string": "a string", "int": "an integer", "bool": "true or false", "array": "a list"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -46,22 +46,24 @@ class TemplateParameter(SpecModel):
 
     name: Text = Field(description="Name, as in `{{ name }}`.")
     type: Literal["string", "int", "bool", "array"] = Field(description="Type of its values.")
-    description: str = Field("", description="What it is for.")
+    description: str = Field("", description="Description.")
     default: Any = Field(
-        None, description="Value if none is given. Without one, what is exactly this parameter is left out."
+        None,
+        description="Value if none is given. Without a default, a key whose value "
+        "is exactly this parameter is omitted.",
     )
-    required: Flag = Field(False, description="A value must be given.")
+    required: Flag = Field(False, description="Whether a value must be given.")
     allowed_values: list[Any] = Field(
         default_factory=no_entries,
-        description="Values that it (or each entry of an array) may have. Empty: any.",
+        description="Allowed values (of each item, for an array). Empty: any.",
     )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name: {self.name!r} is no name; write letters, digits, - and _.")
+            raise ValueError(f"name: {self.name!r} is not a valid name; use letters, digits, - and _.")
         if self.required and self.default is not None:
-            raise ValueError("default: has no effect, since a value is required.")
+            raise ValueError("default: has no effect, because a value is required.")
         entry_type = "array" if self.type == "array" else self.type
         for index, value in enumerate(self.allowed_values):
             if not has_type([value] if self.type == "array" else value, entry_type):
@@ -91,7 +93,7 @@ class TemplateMetadata(SpecModel):
 
     name: Text = Field(description="Name that policyTemplate.name refers to.")
     version: SpecVersion | None = Field(None, description="Version of the template.")
-    description: str = Field("", description="What it is for.")
+    description: str = Field("", description="Description.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
 
 
@@ -103,7 +105,7 @@ class TemplateDocument(SpecModel):
     metadata: TemplateMetadata = Field(description="Name of the template.")
     parameters: list[TemplateParameter] = Field(default_factory=no_entries, description="Its parameters.")
     spec: dict[str, Any] = Field(
-        description="The part of a specification, with `{{ name }}` where a parameter's value is meant."
+        description="Part of a specification; `{{ name }}` is replaced by the value of a parameter."
     )
 
 
@@ -166,14 +168,14 @@ def load_template(path: Path) -> Template:
 def template_of(document: Document) -> Template:
     """A template of its document. Raises SpecError with every problem."""
     for index, (at, path, text) in enumerate(document.problems):
-        if text == "a key must be plain text.":
+        if text == "a key must be a string.":
             document.problems[index] = (at, path, f"{text} Put {{{{ name }}}} in quotes.")
     problems = Problems(document)
     found = problems.validate(TemplateDocument)
     data = document.data if isinstance(document.data, dict) else {}
     for key in ("policyTemplate", "policyInheritance"):
         if isinstance(data.get("spec"), dict) and key in data["spec"]:
-            problems.add(("spec", key), "a template builds on nothing else.", at_key=True)
+            problems.add(("spec", key), "a template cannot have a template or bases.", at_key=True)
     if found is not None:
         _check_uses(document, found, problems)
     valid = problems.require(found)
@@ -186,27 +188,27 @@ def _check_uses(document: Document, found: TemplateDocument, problems: Problems)
     names: dict[str, int] = {}
     for index, parameter in enumerate(found.parameters):
         if names.setdefault(parameter.name, index) != index:
-            problems.add(("parameters", index, "name"), f"{shown(parameter.name)} is there twice.")
+            problems.add(("parameters", index, "name"), f"{shown(parameter.name)} occurs twice.")
     used: set[str] = set()
     for path, node in layers.read(document, ("spec",)).leaves(("spec",)):
         for part in path:
             if isinstance(part, str) and "{{" in part:
-                problems.add(path, "a parameter stands in a value, never in a key.", at_key=True)
+                problems.add(path, "a parameter can be used in a value, but not in a key.", at_key=True)
         if not isinstance(node.value, str):
             continue
         for match in _PLACEHOLDER.finditer(node.value):
             used.add(match[1])
             if match[1] not in names:
                 problems.add(
-                    path, f"{shown(match[1])} is no parameter of this template.{suggest(match[1], names)}"
+                    path, f"{shown(match[1])} is not a parameter of this template.{suggest(match[1], names)}"
                 )
         rest = _PLACEHOLDER.sub("", node.value)
         if "{{" in rest or "}}" in rest:
-            problems.add(path, "a parameter is written as {{ name }}.")
+            problems.add(path, "a parameter must be written as {{ name }}.")
     for name, index in names.items():
         if name not in used:
             problems.add(
-                ("parameters", index, "name"), f"nothing in spec uses {shown(name)}: it has no effect."
+                ("parameters", index, "name"), f"spec does not use {shown(name)}, so it has no effect."
             )
 
 
@@ -242,7 +244,7 @@ def _values(
             known = ", ".join(template.parameters) or "none"
             hint = suggest(name, template.parameters) or f" It has: {known}."
             problems.append(
-                (node.key_at, f"{key}: the template {template.name!r} has no such parameter.{hint}")
+                (node.key_at, f"{key}: the template {template.name!r} does not have this parameter.{hint}")
             )
         else:
             read = replace(node, value=read_as(node.value, parameter.type))
@@ -299,10 +301,10 @@ class _Filler:
             end = match.end()
             value = self._values.get(match[1])
             if value is None:
-                text = f"the parameter {match[1]!r} stands within text and has no value: give it a default."
+                text = f"the parameter {match[1]!r} is part of a text and has no value: add a default."
                 self.problems.append((node.at, text))
             elif isinstance(value.value, list):
-                self.problems.append((node.at, f"the list {match[1]!r} cannot stand within text."))
+                self.problems.append((node.at, f"the list {match[1]!r} cannot be part of a text."))
             else:
                 yield str(value.value).lower() if isinstance(value.value, bool) else str(value.value)
         yield node.value[end:]

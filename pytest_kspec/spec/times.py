@@ -35,7 +35,7 @@ def zone(name: str) -> tzinfo:
         known = {zone_name.lower(): zone_name for zone_name in zoneinfo.available_timezones()}
         near = difflib.get_close_matches(name.lower(), known, 1)
         hint = f" Did you mean {known[near[0]]!r}?" if near else ""
-        raise ValueError(f"{name!r} is no IANA time zone such as Europe/Berlin.{hint}") from error
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin.{hint}") from error
 
 
 def _zone_name(value: str) -> str:
@@ -55,7 +55,7 @@ def _expiry(value: str) -> str:
         parse_moment(value)
     except ValueError:
         raise ValueError(
-            f"{value!r} is no date; write 2027-03-31, 2027-03-31T18:00:00 or 2027-03-31T18:00:00+02:00."
+            f"{value!r} is not a date; write 2027-03-31, 2027-03-31T18:00:00 or 2027-03-31T18:00:00+02:00."
         ) from None
     return value
 
@@ -70,7 +70,7 @@ def parse_moment(value: str) -> datetime | date:
 def _day_time(value: str) -> str:
     if not _DAY_TIME.fullmatch(value):
         hint = f" Did you mean '0{value}'?" if _DAY_TIME.fullmatch("0" + value) else ""
-        raise ValueError(f"{value!r} is no time of day; write HH:MM from 00:00 to 23:59.{hint}")
+        raise ValueError(f"{value!r} is not a time of day; write HH:MM from 00:00 to 23:59.{hint}")
     return value
 
 
@@ -91,10 +91,10 @@ class Expiring(SpecModel):
 
     expires_at: Moment | None = Field(
         None,
-        description="Last day (2027-03-31: until its end) or moment (2027-03-31T18:00:00Z) that it is valid.",
+        description="Last day (2027-03-31, inclusive) or time (2027-03-31T18:00:00Z) at which the exemption ends.",
     )
     timezone: TimeZone | None = Field(
-        None, description="IANA time zone of an expiresAt that has no offset of its own. Default: UTC."
+        None, description="IANA time zone of expiresAt, if it has no UTC offset. Default: UTC."
     )
 
     @model_validator(mode="after")
@@ -104,9 +104,7 @@ class Expiring(SpecModel):
                 raise ValueError("timezone has no effect without expiresAt.")
             moment = parse_moment(self.expires_at)
             if isinstance(moment, datetime) and moment.tzinfo is not None:
-                raise ValueError(
-                    "expiresAt has an offset of its own, so timezone has no effect: remove one of them."
-                )
+                raise ValueError("expiresAt has a UTC offset, so timezone has no effect: remove one of them.")
         return self
 
     @property
@@ -177,17 +175,17 @@ def cron(schedule: str) -> str:
     if schedule.startswith("@"):
         expression = _MACROS.get(schedule.lower())
         if expression is None:
-            raise ValueError(f"{schedule!r} is no cron schedule; known: {', '.join(sorted(_MACROS))}.")
+            raise ValueError(f"{schedule!r} is not a cron schedule; known: {', '.join(sorted(_MACROS))}.")
         return expression
     fields = schedule.split()
     if len(fields) != 5:
-        raise ValueError(f"{schedule!r} is no cron schedule: it has {len(fields)} fields instead of 5.")
+        raise ValueError(f"{schedule!r} is not a cron schedule: it has {len(fields)} fields instead of 5.")
     from cronsim import CronSim, CronSimError
 
     try:
         next(CronSim(schedule, datetime(2024, 1, 1)))
     except CronSimError as error:
-        raise ValueError(f"{schedule!r} is no cron schedule: {str(error).lower()}.") from error
+        raise ValueError(f"{schedule!r} is not a cron schedule: {str(error).lower()}.") from error
     except StopIteration:
         raise ValueError(f"{schedule!r} never fires.") from None
     return " ".join(fields)
@@ -202,7 +200,9 @@ def duration(text: str) -> timedelta:
         days, hours, minutes = (int(part or 0) for part in found.groups())
         lasting = timedelta(days=days, hours=hours, minutes=minutes)
     if not lasting:
-        raise ValueError(f"{text!r} is no duration; write days, hours and minutes such as 8h, 90m or 1d12h.")
+        raise ValueError(
+            f"{text!r} is not a duration; write days, hours and minutes such as 8h, 90m or 1d12h."
+        )
     if lasting > _LONGEST:
         raise ValueError(f"{text!r} is longer than a year.")
     return lasting

@@ -89,7 +89,7 @@ def parse_address(text: str, *, option: str = "--kspec-store") -> Address:
 
 def _sqlite(path: str, option: str) -> Address:
     if not path or path == ":memory:" or "\0" in path or "?" in path:
-        raise UsageError("no file is named.", where=option, fix=_FORMS)
+        raise UsageError("no file is given.", where=option, fix=_FORMS)
     return Address("sqlite", f"sqlite:///{path}", path, path)
 
 
@@ -103,17 +103,17 @@ def _postgresql(text: str, option: str) -> Address:
         hosts = [_host(host) for host in parts.netloc.rpartition("@")[2].split(",")]
     except ValueError:
         # Not chained: the library's message may quote the password.
-        raise UsageError("this is no address of PostgreSQL.", where=option, fix=_FORMS) from None
+        raise UsageError("this is not a PostgreSQL address.", where=option, fix=_FORMS) from None
     stray = [parts.path, parts.fragment, *(value for key, value in query if key not in _MAY_HOLD_AT)]
     if any("@" in part for part in stray) or "#" in rest:
         # Where the password ends cannot be told, and what is taken for a host or a database would be shown.
         raise UsageError(
-            "a password, or another part of the address, holds `/`, `?`, `#` or `@`.",
+            "a password or another part of the address contains `/`, `?`, `#` or `@`.",
             where=option,
             fix="Write them as %2F, %3F, %23 and %40.",
         )
     if not parts.path.strip("/"):
-        raise UsageError("no database is named.", where=option, fix=_FORMS)
+        raise UsageError("no database is given.", where=option, fix=_FORMS)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     who = quote(user, safe="")
     secrets = [password] if password else []

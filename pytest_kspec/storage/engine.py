@@ -95,7 +95,7 @@ def _check_file(address: Address, create: bool) -> None:
     try:
         refuse_link(Path(address.path))
         if os.path.exists(address.path) and not os.path.isfile(address.path):
-            raise StoreError("it is no file.", where=address.shown)
+            raise StoreError("it is not a file.", where=address.shown)
         if create:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             # SQLite gives its journals the permissions of the file.
@@ -103,9 +103,9 @@ def _check_file(address: Address, create: bool) -> None:
                 os.close(os.open(address.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         elif not os.path.exists(address.path):
             raise StoreError(
-                "there is no such store.",
+                "the store does not exist.",
                 where=address.shown,
-                fix="'kspec scan SPEC --store FILE' makes one.",
+                fix="'kspec scan SPEC --store FILE' creates it.",
             )
     except OSError as error:
         raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error
@@ -153,7 +153,7 @@ def _may_succeed(error: DBAPIError) -> bool:
 def _store_error(error: SQLAlchemyError, address: Address) -> StoreError:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = " ".join(address.redact(str(cause)).split()) or type(cause).__name__
-    fix = "Is the server reachable, and may this user write there?"
+    fix = "Check that the server is reachable and that this user may write to it."
     if address.kind == "sqlite":
-        fix = "Is it a store of kspec, and may you write it and its folder?"
+        fix = "Check that it is a kspec store and that you may write to it and its folder."
     return StoreError(f"{text.rstrip('.')}.", where=address.shown, fix=fix)

@@ -37,12 +37,12 @@ def check_place(place: str, *, option: str = "--kspec-store-reports") -> str:
     parts = urlsplit(place)
     if "@" in parts.netloc or parts.query:
         raise UsageError(
-            "an address holds no credentials.",
+            "an address must not contain credentials.",
             where=option,
             fix="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         )
     if not parts.netloc:
-        raise UsageError("no bucket is named.", where=option, fix="Write s3://BUCKET/PREFIX.")
+        raise UsageError("no bucket is given.", where=option, fix="Write s3://BUCKET/PREFIX.")
     return f"{S3}{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -74,7 +74,7 @@ def get(where: str, sha256: str) -> bytes:
     except (OSError, EOFError) as error:
         raise StoreError(f"the report is damaged: {error}.", where=where) from error
     if hashlib.sha256(document).hexdigest() != sha256:
-        raise StoreError("the report is not what was stored: its SHA-256 differs.", where=where)
+        raise StoreError("the report was changed after it was stored: its SHA-256 differs.", where=where)
     return document
 
 
@@ -130,5 +130,7 @@ class _errors:  # reads as a statement: with _errors(where)
         if isinstance(error, BaseError | OSError | ValueError):
             text = " ".join(str(error).split())[:300]
             raise StoreError(
-                f"{text.rstrip('.')}.", where=self._where, fix="Is it there, and may you write it?"
+                f"{text.rstrip('.')}.",
+                where=self._where,
+                fix="Check that it exists and that you may write to it.",
             ) from error

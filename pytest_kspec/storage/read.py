@@ -244,9 +244,9 @@ def reports(store: Store, run_id: str) -> tuple[bytes, ...]:
         statement = select(part.report, part.report_sha256).where(part.run_id.in_(runs)).order_by(part.id)
         rows = connection.execute(statement).all()
     if len(runs) != 1:
-        what = "no run has this id." if not runs else "several runs have ids that begin so."
+        what = "no run has this id." if not runs else "several runs have ids that begin with this."
         raise UsageError(what, where=run_id, fix="'kspec history --store URL -o json' lists them.")
     if not all(row.report for row in rows):
-        fix = "Give --store-reports when you scan."
+        fix = "Add --store-reports to the scan."
         raise UsageError("the full report of this run was not kept.", where=run_id, fix=fix)
     return tuple(objects.get(row.report, row.report_sha256) for row in rows)

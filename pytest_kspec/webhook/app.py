@@ -67,7 +67,7 @@ class App:
         only = self._reviewer.policy(name) if name else None
         if name and only is None:
             requests["bad_request"].inc()
-            await _answer(send, 404, b"no such specification is enforced here\n", close=True)
+            await _answer(send, 404, b"this specification is not enforced here\n", close=True)
             return
         client = scope["client"]
         if not self._rate.allow(client[0] if client else ""):
@@ -88,7 +88,7 @@ class App:
             await _answer(send, 413, b"the body is too large\n", close=True)
             return
         except TimeoutError:
-            self._reviewer.refuse("limited", f"the body did not come within {self._limits.body_s:g} s")
+            self._reviewer.refuse("limited", f"the body was not received within {self._limits.body_s:g} s")
             await _answer(send, 408, b"the body did not come in time\n", close=True)
             return
         if body is None:

@@ -63,7 +63,7 @@ def advance(
     """What should be stored now; the same object if nothing is to be done.
 
     hosts: names and addresses that the certificate must be valid for; now: aware
-    Raises CertificateError where what is stored cannot be read.
+    Raises CertificateError where what is stored could not be read.
     """
     if material is None:
         authority, authority_key = _new_authority(now, periods)
@@ -274,14 +274,14 @@ def _read_bundle(pem: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise CertificateError("this is no PEM certificate.") from error
+        raise CertificateError("this is not a PEM certificate.") from error
 
 
 def _read_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError) as error:
-        raise CertificateError("this is no PEM private key.") from error  # never with what it holds
+        raise CertificateError("this is not a PEM private key.") from error  # never with what it holds
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise CertificateError("the authority's key is no elliptic curve key.")
+        raise CertificateError("the authority's key is not an elliptic curve key.")
     return key

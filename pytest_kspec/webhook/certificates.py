@@ -60,7 +60,7 @@ class Files:
             certificate = (self._folder / CERTIFICATE).read_bytes()
             key = (self._folder / KEY).read_bytes()
         except FileNotFoundError as error:
-            raise CertificateError(f"{error.filename} is not there yet.") from error
+            raise CertificateError(f"{error.filename} does not exist yet.") from error
         if tls.serve(certificate, key):
             log.info("certificate of %s, valid until %s", self._folder, tls.expires)
 
@@ -160,7 +160,7 @@ def _read_own(path: Path) -> dict[str, str]:
         shared = 0o022 if found.st_gid not in (os.getegid(), *os.getgroups()) else 0o002
         wrong = ""
         if not stat.S_ISREG(found.st_mode):
-            wrong = "it is no file."
+            wrong = "it is not a file."
         elif found.st_uid != os.geteuid():
             wrong = "it belongs to another user."
         elif found.st_mode & shared:
@@ -196,7 +196,7 @@ class Secret:
         found = writer.find("v1", "Secret", self._name, namespace=self._namespace)
         data = (found or {}).get("data") or {}
         if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-            raise Malformed(f"the Secret {self._namespace}/{self._name} has data that are not text.")
+            raise Malformed(f"the Secret {self._namespace}/{self._name} contains data that is not a string.")
         fields = {key: base64.b64decode(value).decode() for key, value in data.items()}
         annotations = (found or {}).get("metadata", {}).get("annotations") or {}
         if _MANAGED in annotations or (AUTHORITY_KEY not in fields and writer.served(*CERT_MANAGER)):
@@ -263,7 +263,7 @@ class Publisher:
         try:
             webhooks = msgspec.convert(item.get("webhooks") or [], list[_Registered])
         except msgspec.ValidationError as error:
-            raise Malformed(f"{webhook.KIND} {name} is not readable: {error}.") from error
+            raise Malformed(f"{webhook.KIND} {name} could not be read: {error}.") from error
         if all(one.clientConfig.get("caBundle") == bundle for one in webhooks):
             return
         writer.apply(
@@ -298,7 +298,7 @@ def _material(fields: dict[str, str]) -> Material:
     try:
         return Material(**{attribute: fields[name].encode() for name, attribute in _NAMES.items()})
     except KeyError as error:
-        raise CertificateError(f"what is stored has no {error.args[0]}.", fix="Remove it.") from error
+        raise CertificateError(f"the stored data has no {error.args[0]}.", fix="Remove it.") from error
 
 
 Errors = (KspecError, OSError, ValueError)

@@ -89,7 +89,7 @@ class Large:
                 async with asyncio.timeout(budget.wait_s):
                     await self._turn.acquire()
             except TimeoutError:
-                raise NotJudged(f"it waited for {budget.wait_s:g} s behind other large reviews") from None
+                raise NotJudged(f"it waited for {budget.wait_s:g} s for other large reviews") from None
             try:
                 return await self._judge(wire.Review(body, only, moment, evaluate), labels)
             finally:
@@ -116,11 +116,11 @@ class Large:
             what = f"it takes longer than {self._budget.evaluate_s:g} s to evaluate"
             if not sent:
                 what = "the process that evaluates large reviews is not ready yet"
-            log.warning("a review of %d bytes is given up: %s", len(review.body), what)
+            log.warning("a review of %d bytes was abandoned: %s", len(review.body), what)
             raise NotJudged(what) from None
         except (OSError, EOFError) as error:
-            what = f"the process that evaluates large reviews {'ended meanwhile' if sent else 'cannot be started'}"
-            log.error("a review of %d bytes is given up: %s", len(review.body), what)
+            what = f"the process that evaluates large reviews {'ended meanwhile' if sent else 'could not be started'}"
+            log.error("a review of %d bytes was abandoned: %s", len(review.body), what)
             raise NotJudged(what) from error
         finally:
             if sent and not answered:
@@ -140,7 +140,7 @@ class Large:
             self.begin()
             assert self._starting is not None
             await asyncio.shield(self._starting)
-        raise OSError("the process is not there")
+        raise OSError("the process is not running")
 
     def begin(self) -> None:
         """Start the process, or tell it the specifications, in the background."""
@@ -159,7 +159,7 @@ class Large:
                 self._known = work
         except (OSError, EOFError, TimeoutError) as error:
             log.error(
-                "the process for large reviews cannot be started: %s", str(error) or type(error).__name__
+                "the process for large reviews could not be started: %s", str(error) or type(error).__name__
             )
             self._end()
 

@@ -24,41 +24,44 @@ class Metrics:
         self._requests = self._counter("kspec_webhook_requests_total", "Reviews received.", "result")
         self._results = self._counter(
             "kspec_webhook_validation_results_total",
-            "Reviews evaluated: allowed, or the strictest thing that was said (denied, warned, …).",
+            "Admission reviews by outcome: allowed, or the strictest outcome of any policy (denied, warned, …).",
             "result",
             "mode",
         )
         self._actions = self._counter(
             "kspec_policy_enforcement_actions_total",
-            "Reviews in which a policy did this: denied, warned, monitored, exempted, failed.",
+            "Admission reviews by policy and outcome: denied, warned, monitored, exempted or failed.",
             "policy",
             "action",
         )
         self._duration = Histogram(
             "kspec_webhook_request_duration_seconds",
-            "Time from the whole body to the answer.",
+            "Time from the end of the request body to the response, in seconds.",
             ["result"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self.fail_open = self._counter(
             "kspec_webhook_fail_open_total",
-            "Reviews allowed although a policy that enforces was not evaluated.",
+            "Admission reviews that were allowed although a policy in mode enforce was not evaluated.",
         )
         self.refused_connections = self._counter(
-            "kspec_webhook_connections_refused_total", "Connections ended because of a limit."
+            "kspec_webhook_connections_refused_total", "Connections that were closed because of a limit."
         )
         self.dropped = self._counter(
             "kspec_webhook_records_dropped_total",
-            "Audit records and Events that were lost: the queue was full, or writing failed.",
+            "Audit records and Events that were lost because the queue was full or writing failed.",
             "sink",
         )
         self.reload_errors = self._counter(
-            "kspec_webhook_reload_errors_total", "What could not be loaded again.", "what"
+            "kspec_webhook_reload_errors_total",
+            "Failed reloads of specifications, certificates and other configuration.",
+            "what",
         )
-        self.policies = self._gauge("kspec_webhook_policies", "Policies in force.", "mode")
+        self.policies = self._gauge("kspec_webhook_policies", "Number of policies in force.", "mode")
         self.certificate_expiry = self._gauge(
-            "kspec_webhook_certificate_expiry_timestamp_seconds", "When the served certificate expires."
+            "kspec_webhook_certificate_expiry_timestamp_seconds",
+            "Expiry time of the serving certificate, as a Unix timestamp.",
         )
         # Children are looked up once: it costs more than counting.
         self.requests = {result: self._requests.labels(result) for result in RESULTS}
@@ -71,8 +74,8 @@ class Metrics:
         """Read the state of the breaker when asked."""
         for name, text, value in (
             ("tripped", "1 while the circuit breaker is open.", tripped),
-            ("error_rate", "Share of internal errors in the last minute.", rate),
-            ("total_requests", "Evaluations in the last minute.", total),
+            ("error_rate", "Share of evaluations with internal errors in the last minute.", rate),
+            ("total_requests", "Number of evaluations in the last minute.", total),
         ):
             self._gauge(f"kspec_circuit_breaker_{name}", text).set_function(value)
 

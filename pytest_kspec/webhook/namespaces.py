@@ -27,7 +27,7 @@ class NamespaceLabels:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kspec-namespaces")
 
     async def of(self, namespace: str) -> Mapping[str, str] | None:
-        """Labels of this Namespace; None where they cannot be read. Many who ask at once ask once."""
+        """Labels of this Namespace; None where they could not be read. Many who ask at once ask once."""
         known = self._known.get(namespace)
         age = self._clock() - known[0] if known else STALE_S
         if known and age < FRESH_S:

@@ -84,7 +84,7 @@ class Readers:
         try:
             return self._access.do(ask)
         except KspecError as error:
-            log.warning("who reads %s could not be found out: %s", path, error)
+            log.warning("the user who reads %s could not be authenticated: %s", path, error)
             return "unavailable"
 
 

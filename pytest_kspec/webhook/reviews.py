@@ -38,7 +38,7 @@ class Labels(Protocol):
     """Labels of namespaces."""
 
     async def of(self, namespace: str) -> Mapping[str, str] | None:
-        """None where they cannot be read."""
+        """None where they could not be read."""
         ...
 
 

@@ -110,11 +110,11 @@ class Webhook:
     def not_ready(self) -> Iterator[str]:
         """Why it is not ready; nothing: it is. Anyone may ask, so it names nothing: the log does."""
         if self._options.keeper is not None and not self.tls.ready:
-            yield "no certificate; the log says why"
+            yield "no certificate; see the log"
         if self.reviewer.policies is None:
-            yield "no specification; the log says why"
+            yield "no specification; see the log"
         elif not self.reviewer.policies.all:
-            yield "no specification is to be enforced"
+            yield "there is no specification to enforce"
         if self._ending.is_set():
             yield "ending"
 
@@ -142,7 +142,7 @@ class Webhook:
             raise KspecError(
                 "the webhook cannot listen.",
                 where=f"{self._options.host}:{self._options.port}",
-                fix=f"Is this port, or {self._options.read_port}, taken?",
+                fix=f"Is this port or {self._options.read_port} in use?",
             ) from error
         finally:
             self._ending.set()
@@ -185,7 +185,7 @@ class Webhook:
         if self._options.access is not None:
             return Readers(self._options.access)
         log.warning(
-            "metrics and policies are served to nobody: no cluster to ask who may read them, and no --client-ca"
+            "metrics and policies are not served: there is no cluster to authorize readers, and no --client-ca"
         )
         return None
 
@@ -251,7 +251,7 @@ class Webhook:
                 policy.name, policy.spec.version, policy.mode, len(policy.rules), left,
             )  # fmt: skip
         for name, reason in loaded.left_out:
-            log.warning("%s is left out: %s", name, reason)
+            log.warning("%s is not enforced: %s", name, reason)
         for mode, number in count.items():
             self.metrics.policies.labels(mode).set(number)
 
@@ -305,7 +305,7 @@ class _Server(uvicorn.Server):
             self._end()
             return
         self._ending.set()
-        log.info("told to end; serving for %.0f s more", self._drain_s)
+        log.info("shutting down; serving for %.0f s more", self._drain_s)
         asyncio.get_running_loop().call_later(self._drain_s, self._end)
 
     def _end(self) -> None:

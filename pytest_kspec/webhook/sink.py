@@ -79,7 +79,7 @@ class Queue:
         except queue.Full:
             left = self._queue.qsize()
         if self._thread.is_alive():
-            self._count(max(left, 0) + self._in_hand, "the server ends, and they are not written yet")
+            self._count(max(left, 0) + self._in_hand, "the server is shutting down before they were written")
 
     def _run(self) -> None:
         stopped = False
@@ -209,7 +209,7 @@ def _why(error: OSError) -> str:
 
 
 def _ends_torn(path: str) -> bool:
-    """Whether a file ends within a line; where that cannot be read, it may."""
+    """Whether a file ends within a line; where that could not be read, it may."""
     try:
         with open(path, "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

@@ -109,7 +109,7 @@ class Specs:
             other = names.setdefault(spec.name, spec.path)
             if other != spec.path:
                 raise SpecError(
-                    f"a specification named {spec.name!r} is already there: {other}.", where=spec.path
+                    f"a specification named {spec.name!r} already exists: {other}.", where=spec.path
                 )
             reason = self._reason_against(spec)
             if reason:
@@ -130,7 +130,7 @@ class Specs:
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if spec.cluster_ref and spec.cluster_ref != self.cluster:
-            return f"it is for the cluster {spec.cluster_ref}, this is {self.cluster}"
+            return f"it is for the cluster {spec.cluster_ref}; this is {self.cluster}"
         if self.mode is None:
             if spec.spec.enforcement is None or not spec.spec.enforcement.enabled:
                 return "enforcement.enabled is not true"
@@ -157,7 +157,7 @@ class Specs:
         for item in items:
             if not isinstance(item.get("spec"), dict | None):
                 name = item["metadata"]["name"]
-                raise Malformed("spec is no object.", where=f"{SPEC_KIND}/{name}")
+                raise Malformed("spec is not an object.", where=f"{SPEC_KIND}/{name}")
         return [
             {
                 "apiVersion": RESOURCE_VERSION,

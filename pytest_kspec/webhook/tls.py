@@ -72,7 +72,9 @@ class ServerTls:
             try:
                 context.load_verify_locations(self._client_ca)
             except (OSError, ssl.SSLError) as error:
-                raise CertificateError(f"{self._client_ca} holds no certificate of an authority.") from error
+                raise CertificateError(
+                    f"{self._client_ca} does not contain a certificate of an authority."
+                ) from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 

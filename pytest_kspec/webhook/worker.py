@@ -27,7 +27,7 @@ from pytest_kspec.webhook.specs import Work
 NICE = 10
 MEMORY = 512 << 20
 """Bytes of data that it may have: 7 MiB of JSON can become 300 MB of small maps."""
-OUT_OF_MEMORY = "it takes more memory than a review may"
+OUT_OF_MEMORY = "it exceeds the memory limit of a review"
 
 
 def main() -> None:

@@ -115,17 +115,17 @@ def read_document(path: str | Path) -> Document:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise SpecError("no such file.", where=name) from error
+        raise SpecError("the file does not exist.", where=name) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError(f"cannot be read: {reason}.", where=name) from error
+        raise SpecError(f"could not be read: {reason}.", where=name) from error
     if len(raw) > MAX_BYTES:
         raise SpecError(f"the file is larger than {MAX_BYTES // 1024} KiB.", where=name)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpecError("this is not a text file in UTF-8.", where=f"{name}:{line}") from error
+        raise SpecError("this is not a UTF-8 text file.", where=f"{name}:{line}") from error
     document = parse_document(text, name)
     document.sha256 = hashlib.sha256(raw).hexdigest()
     return document
@@ -139,7 +139,7 @@ def parse_document(text: str, path: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(
-            "a control character is in the file: not a text file?", where=f"{path}:{line}"
+            "the file contains a control character: not a text file?", where=f"{path}:{line}"
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -147,7 +147,9 @@ def parse_document(text: str, path: str) -> Document:
         what = yaml_problem(error, text)
         raise SpecError(f"not valid YAML: {what}.", where=f"{path}{at}") from error
     except (UnicodeError, yaml.YAMLError) as error:
-        raise SpecError("not valid YAML: it holds characters that cannot be decoded.", where=path) from error
+        raise SpecError(
+            "not valid YAML: it contains characters that cannot be decoded.", where=path
+        ) from error
     if root is None:
         raise SpecError("the file is empty.", where=path)
     try:
@@ -164,7 +166,7 @@ def yaml_problem(error: yaml.MarkedYAMLError, text: str) -> str:
         lines = text.splitlines()
         line = lines[mark.line] if mark.line < len(lines) else ""
         if "\t" in line[: mark.column + 1][-1:] or line[: mark.column].endswith("\t"):
-            return "a tab is used for indentation, where YAML takes spaces only"
+            return "a tab is used for indentation; YAML allows only spaces"
     return ", ".join(part for part in (error.context, error.problem) if part)
 
 
@@ -183,7 +185,9 @@ class _Builder:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    raise self._stop(event, "a second document starts here: one file holds one document.")
+                    raise self._stop(
+                        event, "a second document starts here: a file must contain one document."
+                    )
                 root = self._node(next(self._events), 0)
                 if root.plain and root.content in _NULLS:
                     root = None
@@ -195,14 +199,14 @@ class _Builder:
     def _node(self, event: Any, depth: int) -> _Node:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise self._stop(event, f"the file holds more than {MAX_VALUES} values.")
+            raise self._stop(event, f"the file contains more than {MAX_VALUES} values.")
         if depth > MAX_DEPTH:
             raise self._stop(event, f"nested deeper than {MAX_DEPTH} levels.")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self._open:
-                raise self._stop(event, f"alias *{event.anchor} refers to a value that it is itself part of.")
+                raise self._stop(event, f"alias *{event.anchor} refers to a value that contains it.")
             if event.anchor not in self._anchors:
-                raise self._stop(event, f"alias *{event.anchor} refers to no anchor.")
+                raise self._stop(event, f"alias *{event.anchor} refers to an undefined anchor.")
             return self._anchors[event.anchor]
         anchor = event.anchor
         if anchor:
@@ -240,7 +244,7 @@ class _Builder:
             if isinstance(key.content, str):
                 yield key.content, _position(event), key.plain and key.content == "<<", value
             else:
-                self._document.problems.append((_position(event), (), "a key must be plain text."))
+                self._document.problems.append((_position(event), (), "a key must be a string."))
 
 
 def _position(event: Any) -> Position:
@@ -306,7 +310,7 @@ class _Expander:
             if merge:
                 continue
             if key in seen:
-                text = f"this key is already there, at line {seen[key].line}."
+                text = f"this key is already defined at line {seen[key].line}."
                 self._document.problems.append((at, (*path, key), text))
             else:
                 seen[key] = at
@@ -323,7 +327,9 @@ class _Expander:
                 self._refuse_doubled(part, path)
                 found.append(part.content)
             else:
-                self._document.problems.append((at, path, "'<<' takes a mapping or a list of mappings."))
+                self._document.problems.append(
+                    (at, path, "'<<' must have a mapping or a list of mappings as its value.")
+                )
         return found
 
 

@@ -94,7 +94,7 @@ def test_nothing_evaluated_is_not_everything_fixed(
     spec = write_spec(HOST)
     said = run_kspec("diff", result, "wrong.yaml", "-s", spec)
     assert said.code == 2
-    assert "wrong.yaml: nothing was evaluated of shop 1.0.0" in said.err
+    assert "wrong.yaml: nothing was evaluated for shop 1.0.0" in said.err
     assert run_kspec("diff", result, "wrong.yaml", "-s", spec, "--allow-empty").code == 0
     run_kspec("scan", spec, "--cluster", "wrong.yaml", "--report", "json:after.json")
     assert run_kspec("diff", result, "after.json").code in (0, 2)

@@ -117,7 +117,7 @@ def test_tampering_and_other_keys(
     bundle(run_kspec, keys)
     other = make_keys(tmp_path / "other")
     said = run_kspec("verify", "evidence.tar.gz", "--key", other.public)
-    assert (said.code, "not of this file and this key" in said.err) == (1, True)
+    assert (said.code, "does not match this file and this key" in said.err) == (1, True)
     made = tmp_path / "evidence.tar.gz"
     made.write_bytes(gzip.compress(gzip.decompress(made.read_bytes()).replace(b"hostPID", b"hostPIX")))
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
@@ -141,10 +141,10 @@ def test_a_result_that_was_embellished_is_found_by_the_replay(
     bundle(run_kspec, keys)
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
     assert said.code == 1
-    assert f'checks[{failed[0]["id"]}].verdict: the result says "pass", the replay "fail"' in said.out
+    assert f'checks[{failed[0]["id"]}].verdict: the result has "pass", the replay "fail"' in said.out
     assert f"checks[{failed[0]['id']}].findings[" in said.out
     assert f"checks[{failed[1]['id']}]: not in the result" in said.out
-    assert '.actual: the result says "other"' in said.out
+    assert '.actual: the result has "other"' in said.out
     assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public, "--no-replay").code == 0
 
 
@@ -339,13 +339,13 @@ def test_a_baseline_is_part_of_the_evidence(
     assert said.code == 0, said.out
     words = ("evidence", "--from", "result.json", "--key", keys.private, "-o", "evidence.tar.gz")
     said = run_kspec(*words)
-    assert (said.code, "no such baseline" in said.err) == (4, True)
+    assert (said.code, "the baseline does not exist" in said.err) == (4, True)
     bundle(run_kspec, keys, "--baseline", "moved.json")
     assert run_kspec("verify", "evidence.tar.gz", "--key", keys.public).code == 0
     (tmp_path / "moved.json").write_bytes(Baseline("", (), ()).render())
     bundle(run_kspec, keys, "--baseline", "moved.json")
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
-    assert (said.code, ".known: the result says true, the replay false" in said.out) == (1, True)
+    assert (said.code, ".known: the result has true, the replay has false" in said.out) == (1, True)
 
 
 def test_a_result_with_a_trend_is_no_evidence(
@@ -357,7 +357,7 @@ def test_a_result_with_a_trend_is_no_evidence(
     )
     assert said.code == 0, said.err
     said = run_kspec("evidence", "--from", "result.json", "--key", keys.private, "-o", "e.tar.gz")
-    assert (said.code, "the trend of earlier runs, which no bundle can prove" in said.err) == (4, True)
+    assert (said.code, "the trend of earlier runs, which a bundle cannot prove" in said.err) == (4, True)
 
 
 def test_files_that_were_moved_are_where_the_result_says(

@@ -138,9 +138,9 @@ FORGED: dict[str, tuple[Change, str]] = {
         lambda r: r["clusters"][0]["summary"].update(score=100.0),
         "clusters[prod-eu, strict].summary.score: the result says 100.0",
     ),
-    "a severity": (lambda r: _check(r).update(severity="low"), '.severity: the result says "low"'),
-    "a severity that is none": (lambda r: _check(r).update(severity="x"), '.severity: the result says "x"'),
-    "a verdict": (lambda r: _check(r).update(verdict="pass"), '.verdict: the result says "pass", the replay "fail"'),
+    "a severity": (lambda r: _check(r).update(severity="low"), '.severity: the result has "low"'),
+    "a severity that is none": (lambda r: _check(r).update(severity="x"), '.severity: the result has "x"'),
+    "a verdict": (lambda r: _check(r).update(verdict="pass"), '.verdict: the result has "pass", the replay "fail"'),
     "the status of a control": (
         lambda r: r["clusters"][0]["frameworks"][0]["controls"][0].update(status="pass"),
         "].status: the result says",
@@ -149,25 +149,25 @@ FORGED: dict[str, tuple[Change, str]] = {
     "an exemption that is gone": (lambda r: r["clusters"][0]["exemptions"].pop(), ".exemptions["),
     "whose reason an exemption is": (
         lambda r: r["clusters"][0]["exemptions"][0].update(reason="other"),
-        '.reason: the result says "other"',
+        '.reason: the result has "other"',
     ),
     "what was not evaluated": (lambda r: r["clusters"][0].update(notEvaluated=[]), ".notEvaluated["),
-    "a title": (lambda r: _check(r).update(title="All is well"), '.title: the result says "All is well"'),
+    "a title": (lambda r: _check(r).update(title="All is well"), '.title: the result has "All is well"'),
     "a message": (
         lambda r: _check(r)["findings"][0].update(message="fine"),
-        '.message: the result says "fine"',
+        '.message: the result has "fine"',
     ),
     "a version of Kubernetes": (
         lambda r: r["clusters"][0].update(version="v1.99.0"),
-        '.version: the result says "v1.99.0"',
+        '.version: the result has "v1.99.0"',
     ),
     "the version of the specification": (
         lambda r: r["clusters"][0]["spec"].update(version="9.9.9"),
-        '.spec.version: the result says "9.9.9"',
+        '.spec.version: the result has "9.9.9"',
     ),
     "the version of the tool": (
         lambda r: r["tool"].update(version="9.9.9"),
-        'tool.version: the result says "9.9.9", the bundle was made by "pytest-kspec',
+        'tool.version: the result has "9.9.9", the bundle was made by "pytest-kspec',
     ),
     "the digest of the specification": (
         lambda r: r["clusters"][0]["evidence"].update(specSha256="0" * 64),
@@ -180,33 +180,33 @@ FORGED: dict[str, tuple[Change, str]] = {
     "no clusters": (lambda r: r.update(clusters=[]), "clusters[prod-eu, strict]: not in the result"),
     "a cluster of another name": (
         lambda r: r["clusters"][0].update(name="prod-us"),
-        'clusters[prod-eu, strict].name: the result says "prod-us"',
+        'clusters[prod-eu, strict].name: the result has "prod-us"',
     ),
     "a cluster twice": (
         lambda r: r["clusters"].append(r["clusters"][0]),
-        "clusters[prod-eu, strict]: only in the result, or there twice",
+        "clusters[prod-eu, strict]: only in the result, or duplicated",
     ),
     "a check twice": (
         lambda r: r["clusters"][0]["checks"].append(_check(r)),
-        "]: only in the result, or there twice",
+        "]: only in the result, or duplicated",
     ),
     "a check that is gone": (lambda r: r["clusters"][0]["checks"].remove(_check(r)), "]: not in the result"),
     "another order": (lambda r: r["clusters"][0]["checks"].reverse(), ".checks: the result has it in another order"),
     "where it is written": (
         lambda r: _check(r).update(location="other.yaml:1:1"),
-        '.location: the result says "other.yaml:1:1"',
+        '.location: the result has "other.yaml:1:1"',
     ),
     "a key that no result has": (lambda r: r.update(approved=True), "approved: only in the result (true)"),
     "a key that is gone": (lambda r: r.pop("trend"), "trend: not in the result"),
     "a trend": (lambda r: r.update(trend=[{"score": 100}]), "trend["),
-    "a time that is none": (lambda r: r.update(finishedAt="yesterday"), 'finishedAt: the result says "yesterday"'),
+    "a time that is none": (lambda r: r.update(finishedAt="yesterday"), 'finishedAt: the result has "yesterday"'),
     "a duration that is none": (
         lambda r: _check(r).update(durationSeconds=-1),
         ".durationSeconds: -1 is not a number of seconds",
     ),
     "a number for a truth": (
         lambda r: _check(r)["findings"][0].update(known=0),
-        ".known: the result says 0, the replay false",
+        ".known: the result has 0, the replay has false",
     ),
 }  # fmt: skip
 
@@ -304,10 +304,10 @@ def test_another_version_made_it(honest: Desk, verify: Callable[..., Said]) -> N
     assert said.code == 2
     assert "pytest-kspec 0.0.9 made it, and this is" in said.err
     assert "The signature and the digests are valid. Verify it with pytest-kspec 0.0.9." in said.err
-    assert 'tool.version: the result says "0.0.9", the replay' in said.out
+    assert 'tool.version: the result has "0.0.9", the replay' in said.out
     _check(older)["verdict"] = "pass"
     said = verify(honest.sign(older, tool="pytest-kspec 0.0.9"))
-    assert (said.code, '.verdict: the result says "pass", the replay "fail"' in said.out) == (2, True)
+    assert (said.code, '.verdict: the result has "pass", the replay "fail"' in said.out) == (2, True)
 
 
 def test_a_time_at_which_nothing_can_be_replayed(honest: Desk, verify: Callable[..., Said]) -> None:
@@ -349,7 +349,7 @@ def test_a_scan_before_its_recording_revives_no_exemption(
     said = verify(made.sign(result, finished_at=result["finishedAt"]), keys=made.keys)
     assert said.code == 1
     assert re.search(
-        r"^  summary\.exempt: the result says [1-9][0-9]*, the replay 0$", said.out, re.MULTILINE
+        r"^  summary\.exempt: the result has [1-9][0-9]*, the replay has 0$", said.out, re.MULTILINE
     )
 
 

@@ -272,7 +272,7 @@ def test_what_is_named_runs_and_nothing_above_it(ground: Ground, workers: tuple[
     (inner / "test_own.py").write_text(CHECK.replace("from .helper import TITLE", "TITLE = 'Own'"))
     code, said = ground.run(*words, "--checks", inner / "test_own.py")
     assert code == 2
-    assert "there is no fixture 'answer'" in said
+    assert "unknown fixture 'answer'" in said
     shutil.rmtree(folder)
 
 

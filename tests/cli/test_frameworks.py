@@ -40,7 +40,7 @@ def test_a_control_says_checks_and_what_a_person_looks_at(kspec: Kspec) -> None:
         "    check: workloads.images.allowedRegistries",
         "    also:  workloads.images.blockedRegistries,",
         "      workloads.images.requireDigests, workloads.images.requireSignatures",
-        "    person: that images are signed, where the specification does not ask for",
+        "    person: that images are signed, where the specification does not require",
         "      it, and that admission verifies by whom",
     ]
 
@@ -65,8 +65,8 @@ def test_validate_says_which_mappings_name_no_check(kspec: Kspec, write_spec: Ca
     said = kspec("validate", path)
     assert said.code == 0
     assert (
-        "compliance.frameworks[0].controls[0].mappings[0].check: not evaluated: control R-1: 'network.policies' "
-        "is the id of no check."
+        "compliance.frameworks[0].controls[0].mappings[0].check: not evaluated: control R-1: 'network.policies': "
+        "no check has this id."
     ) in said.out
     assert f"{path}:5:" in said.out
 

@@ -117,7 +117,7 @@ def test_a_store_that_cannot_be_written_loses_no_report(
     ("words", "error"),
     [
         (["history"], "kspec history: no store is given."),
-        (["history", "--store", "none.db"], "none.db: there is no such store."),
+        (["history", "--store", "none.db"], "none.db: the store does not exist."),
         (["history", "--store", "mysql://x/y"], "--store: 'mysql:' is not the address of a store."),
         (["history", "prune", "--store", "r.db"], "kspec history prune: no retention is given."),
         (
@@ -135,7 +135,7 @@ def test_a_store_that_cannot_be_written_loses_no_report(
         (["scan", "spec.yaml", "--store", "mysql://x/y"], "--store: 'mysql:' is not the address"),
         (
             ["scan", "spec.yaml", "--store", "r.db", "--store-reports", "s3://"],
-            "--store-reports: no bucket is named.",
+            "--store-reports: no bucket is given.",
         ),
     ],
 )

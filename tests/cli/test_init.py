@@ -31,7 +31,7 @@ def test_manifests_have_no_version(kspec: Kspec, manifests: Path) -> None:
     said = kspec("init", "--cluster", manifests, "-o", "-")
     assert said.code == 0
     assert "minVersion" not in said.out
-    assert "# kubernetes: manifests have no API server, so no version is asked for" in said.out
+    assert "# kubernetes: manifests have no API server, so no version is required" in said.out
     assert "allowedRegistries: [docker.io]" in said.out
 
 

@@ -90,5 +90,5 @@ def test_a_full_disk_behind_standard_output_is_an_error(words: str, tmp_path: Pa
             text=True,
         )
     assert done.returncode == 2
-    assert "error: standard output: cannot be written: No space left on device." in done.stderr
+    assert "error: standard output: could not be written: No space left on device." in done.stderr
     assert "Traceback" not in done.stderr

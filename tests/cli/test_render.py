@@ -103,7 +103,7 @@ def test_bases_of_elsewhere(kspec: Kspec, write_spec: WriteSpec, tmp_path: Path)
     path = write_spec("policyInheritance: {basePolicies: [base]}")
     failed = kspec("render", path)
     assert (failed.code, failed.out) == (4, "")
-    assert "no specification is named 'base'" in failed.err
+    assert "no specification has the name 'base'" in failed.err
     assert "defaultDeny: true" in kspec("render", path, "--with", tmp_path / "bases").out
 
 

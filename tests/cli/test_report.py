@@ -1,4 +1,4 @@
-"""`kspec report`: every format from results that lie there, and what cannot be read or written."""
+"""`kspec report`: every format from results that lie there, and what could not be read or written."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_what_cannot_be(kspec: Kspec, result: Path, tmp_path: Path) -> None:
     missing = kspec("report", "--from", tmp_path / "none.json")
     assert (missing.code, missing.err) == (
         4,
-        f"error: {tmp_path / 'none.json'}: cannot be read: No such file or directory. "
-        "Give a file that --report json:FILE wrote.\n",
+        f"error: {tmp_path / 'none.json'}: could not be read: No such file or directory. "
+        "Use a file that was written by --report json:FILE.\n",
     )
     unknown = kspec("report", "--from", result, "--to", "pfd:x")
     assert unknown.code == 4

@@ -99,7 +99,7 @@ def test_selection(run_kspec: Kspec, manifests: Path) -> None:
         (["--report", "jsn:x"], "--report jsn:x: unknown report format 'jsn'. Did you mean 'json'?"),
         (["--report", "crr"], "--report crr: unknown report format 'crr'. Did you mean 'cr'?"),
         (["-k", "(("], "Wrong expression passed to '-k'"),
-        (["--checks", "nowhere"], "nowhere: no such file or folder of checks. Look at --checks."),
+        (["--checks", "nowhere"], "nowhere: the file or folder of checks does not exist. Look at --checks."),
     ],
 )
 def test_usage_errors(
@@ -212,7 +212,7 @@ def test_sleep(cluster):
 
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n"
-EMPTY = "nothing was evaluated of shop 1.0.0: there is no object that it asks about."
+EMPTY = "nothing was evaluated for shop 1.0.0: no object matches its requirements."
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])

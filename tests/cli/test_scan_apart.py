@@ -100,21 +100,25 @@ ODD: dict[str, tuple[Any, Any, str]] = {
     "user-text": ({"server": AT}, "s3cret", "it is text, not a mapping."),
     "extra": ({"server": AT}, {"as": "x", "as-user-extra": {"a": "s3cret"}}, "is text, not a list."),
     "base64": ({"server": AT, "certificate-authority-data": "s3cret"}, TOKEN, "is not base64"),
-    "pem": ({"server": AT, "certificate-authority-data": NO_PEM}, TOKEN, "holds no certificates in PEM"),
-    "file": ({"server": AT, "certificate-authority": "nowhere\0"}, TOKEN, "this is no path"),
+    "pem": (
+        {"server": AT, "certificate-authority-data": NO_PEM},
+        TOKEN,
+        "does not contain certificates in PEM format",
+    ),
+    "file": ({"server": AT, "certificate-authority": "nowhere\0"}, TOKEN, "this is not a path"),
     "folder": ({"server": AT, "certificate-authority": "a-good"}, TOKEN, "Is a directory"),
-    "host": ({"server": "https://ü..ü"}, TOKEN, "its host is no valid name"),
+    "host": ({"server": "https://ü..ü"}, TOKEN, "its host is not a valid name"),
     "emoji": ({"server": "https://😀.invalid"}, TOKEN, "is not a valid IDNA label"),
-    "label": ({"server": f"https://{'a' * 64}.invalid"}, TOKEN, "its host is no valid name"),
+    "label": ({"server": f"https://{'a' * 64}.invalid"}, TOKEN, "its host is not a valid name"),
     "url": ({"server": "https://\u2100.invalid"}, TOKEN, "it is not a URL"),
     "unknown": ({"server": AT, "proxyUrl": "http://s3cret"}, TOKEN, "`proxyUrl` is not known. Did you mean"),
     "surrogate": ({"server": AT}, {"token": "s3cret\ud800"}, "the user 'surrogate' is malformed."),
-    "line": ({"server": AT}, {"token": "s3cret\u2028x"}, "no header can hold it"),
+    "line": ({"server": AT}, {"token": "s3cret\u2028x"}, "not allowed in a header"),
     "as": ({"server": AT}, {**TOKEN, "as": "\ud800"}, "the user 'as' is malformed."),
     "plugin": (
         {"server": AT},
         {"exec": {"command": "\0", "apiVersion": "client.authentication.k8s.io/v1beta1"}},
-        "there is no such program",
+        "the program was not found",
     ),
     "arguments": (
         {"server": AT},
@@ -144,7 +148,7 @@ def test_odd_entries(scan: Scan) -> None:
     config["clusters"] += [None, {"name": None}]
     expected = {name: message for name, (_, _, message) in ODD.items()} | {
         "no-cluster": "the cluster 'nowhere' is not in the kubeconfig",
-        "no-context": "the context names no cluster",
+        "no-context": "the context does not name a cluster",
         "context-list": "it is a list, not a mapping",
         "twice": "is in config twice",
     }
@@ -161,7 +165,7 @@ def test_whatever_a_source_raises_is_its_own(scan: Scan, monkeypatch: pytest.Mon
     monkeypatch.setattr(LiveSource, "types", broken)
     found = scan(kubeconfig(("odd", {"server": AT}, TOKEN), ("other", {"server": AT}, TOKEN)), "odd", "other")
     assert {name: verdicts for name, (verdicts, _) in found.items()} == {"odd": {"error"}, "other": {"error"}}
-    assert found["odd"][1].startswith("odd: the cluster cannot be read: TypeError in test_scan_apart.py:")
+    assert found["odd"][1].startswith("odd: the cluster could not be read: TypeError in test_scan_apart.py:")
 
 
 def test_a_scan_through_socks(scan: Scan, tmp_path: Path) -> None:

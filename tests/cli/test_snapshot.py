@@ -26,7 +26,7 @@ def _info(*errors: Failure) -> SnapshotInfo:
 
 
 def test_a_whole_record(capsys: pytest.CaptureFixture[str]) -> None:
-    left_out = Failure("", "Event", "NotServed", "events are never recorded: they change by the second.")
+    left_out = Failure("", "Event", "NotServed", "events are never recorded, because they change constantly.")
     assert _summary(_info(left_out), "prod.tar.gz") == 0
     assert capsys.readouterr() == ("prod.tar.gz: prod v1.37.2, 1,234 objects of 2 kinds\n", "")
 

@@ -55,7 +55,7 @@ def test_the_checks_that_a_specification_names(kspec: Kspec, write_spec: WriteSp
 def test_no_such_file(kspec: Kspec, tmp_path: Path) -> None:
     said = kspec("validate", tmp_path / "none.yaml")
     assert (said.code, said.out) == (4, "")
-    assert "no such specification" in said.err
+    assert "the specification does not exist" in said.err
 
 
 def test_all_examples(kspec: Kspec) -> None:
@@ -71,6 +71,6 @@ def test_templates(kspec: Kspec, tmp_path: Path) -> None:
     said = kspec("validate", bad)
     assert said.code == 4
     assert said.err.splitlines()[-1] == (
-        f"error: {bad}:22:17: spec.workloads.containers.required[1].when: 'cpus' is no parameter of this template."
+        f"error: {bad}:22:17: spec.workloads.containers.required[1].when: 'cpus' is not a parameter of this template."
         " Did you mean 'cpu'?"
     )

@@ -124,23 +124,26 @@ def test_an_exec_plugin(api: Api, authority: Authority, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("echo 'run: cloud login.' >&2; exit 3", "it ended with exit code 3: run: cloud login. Run `kubectl"),
+        ("echo 'run: cloud login.' >&2; exit 3", "it exited with code 3: run: cloud login. Run `kubectl"),
         ("echo s3cret", "it does not print an ExecCredential"),
         ("echo '[\"s3cret\"]'", "it does not print an ExecCredential"),
         (credential('{"s3cret": 1}'), "it prints neither a token nor a certificate"),
-        (credential('{"token": {"s3cret": 1}}'), "its `status` holds values that are not text"),
-        (credential('{"token": "", "clientKeyData": "s3cret"}'), "a certificate or a key only, not both"),
+        (credential('{"token": {"s3cret": 1}}'), "its `status` contains values that are not strings"),
+        (
+            credential('{"token": "", "clientKeyData": "s3cret"}'),
+            "either a certificate or a key, but both are required",
+        ),
         (
             credential('{"token": "s3cret", "expirationTimestamp": "soon"}'),
-            "`expirationTimestamp` is no time",
+            "`expirationTimestamp` is not a time",
         ),
         (credential("null"), "it prints no `status`"),
         (
             credential("{}").replace("/v1", "/v1beta1"),
             "it does not answer in client.authentication.k8s.io/v1,",
         ),
-        ("kill -9 $$", "it ended with exit code -9"),
-        (None, "there is no such program"),
+        ("kill -9 $$", "it exited with code -9"),
+        (None, "the program was not found"),
     ],
 )
 def test_an_exec_plugin_that_fails_is_never_anonymous(
@@ -291,7 +294,7 @@ def test_a_file_that_is_missing_is_named(api: Api, tmp_path: Path) -> None:
     user = {"client-certificate": "nowhere.pem", "client-key": "nowhere.key"}
     with pytest.raises(
         SourceUnavailable,
-        match=r"prod: the file of `client-certificate` cannot be read: .*nowhere\.pem: No such file",
+        match=r"prod: the file of `client-certificate` could not be read: .*nowhere\.pem: No such file",
     ):
         names(kubeconfig(tmp_path, api.url, user=user))
 
@@ -315,7 +318,7 @@ def test_in_cluster(api: Api, authority: Authority, tmp_path: Path, monkeypatch:
     assert sent(api) == {"Bearer from-pod"}
     (tmp_path / "token").unlink()
     with pytest.raises(
-        SourceUnavailable, match=r"the file of `tokenFile` cannot be read: .*token: No such file"
+        SourceUnavailable, match=r"the file of `tokenFile` could not be read: .*token: No such file"
     ):
         Inventory(LiveSource("in-cluster", in_cluster=True, limits=QUICK)).pods()
 
@@ -337,7 +340,8 @@ def test_the_official_client_has_the_same_credentials(api: Api, authority: Autho
 def test_a_token_that_no_header_can_hold_is_not_shown(api: Api, authority: Authority, tmp_path: Path) -> None:
     config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user={"token": "s3cret\nline"})
     with pytest.raises(
-        SourceUnavailable, match=r"^prod: the token is empty, or no header can hold it\.$"
+        SourceUnavailable,
+        match=r"^prod: the token is empty or contains characters that are not allowed in a header\.$",
     ) as raised:
         names(config)
     assert "s3cret" not in str(raised.value)

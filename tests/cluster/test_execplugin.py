@@ -41,7 +41,7 @@ def failed(tmp_path: Path, script: str, **fields: Any) -> str:
 def complaint(tmp_path: Path, script: str, **fields: Any) -> str:
     """What is shown of its standard error."""
     text = failed(tmp_path, f"{script}\nexit 3", **fields)
-    head = "it ended with exit code 3"
+    head = "it exited with code 3"
     shown = text.partition(head)[2].partition(". Run `kubectl")[0]
     return shown.removeprefix(": ")
 
@@ -115,10 +115,12 @@ def test_the_hint_is_shown_where_the_program_is_missing(tmp_path: Path) -> None:
     hint = "brew install \x1b[1mcloud\x1b[0m-login\nthen: cloud-login"
     for command in ("kspec-no-such-program", "/nowhere/cloud-login", "/usr"):
         assert failed(tmp_path, "", command=command, install_hint=hint) == (
-            f"prod: the exec plugin {command!r} gave no credentials: there is no such program. "
+            f"prod: the exec plugin {command!r} gave no credentials: the program was not found. "
             "Install it: brew install cloud -login then: cloud-login"
         )
-    assert failed(tmp_path, "", command="kspec-no-such-program").endswith("no such program. Install it.")
+    assert failed(tmp_path, "", command="kspec-no-such-program").endswith(
+        "the program was not found. Install it."
+    )
 
 
 def test_nothing_runs_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +128,8 @@ def test_nothing_runs_from_the_working_directory(tmp_path: Path, monkeypatch: py
     for path in (".", "", ".:/usr/bin", ":/usr/bin", "/usr/bin:"):
         monkeypatch.setenv("PATH", path)
         assert (
-            "where kspec runs nothing" in failed(tmp_path, "touch ran", command="kspec-login") or path == ""
+            "from which kspec runs no programs" in failed(tmp_path, "touch ran", command="kspec-login")
+            or path == ""
         )
         assert not Path("ran").exists()
 
@@ -156,7 +159,7 @@ def test_it_has_no_terminal(mode: str | None, tmp_path: Path) -> None:
             break
         output += part
     assert os.waitpid(child, 0)[1] >> 8 == 2, output
-    assert b"it ended with exit code 4" in output
+    assert b"it exited with code 4" in output
     assert b"s3cret" not in output
     assert "/dev/tty" in told.read_text()
     assert "not a tty" in told.read_text()
@@ -165,7 +168,7 @@ def test_it_has_no_terminal(mode: str | None, tmp_path: Path) -> None:
 
 def test_one_that_wants_a_terminal_is_not_started(tmp_path: Path) -> None:
     text = failed(tmp_path, f"touch {tmp_path / 'ran'}", interactive_mode="Always")
-    assert "it wants a terminal (interactiveMode: Always), and kspec gives it none" in text
+    assert "it requires a terminal (interactiveMode: Always), which kspec does not provide" in text
     assert not (tmp_path / "ran").exists()
 
 

@@ -266,7 +266,7 @@ def test_a_pod_without_containers_is_no_pod_of_any_api_server(
 
 
 def test_an_item_that_is_no_object_fails_the_list() -> None:
-    with pytest.raises(Malformed, match=r"^test: item 1 in the list of pods is no object\.$"):
+    with pytest.raises(Malformed, match=r"^test: item 1 in the list of pods is not an object\.$"):
         Inventory(Raw(b'[{"metadata":{},"spec":{}},5]')).pods()
 
 
@@ -283,7 +283,7 @@ def test_an_item_that_is_no_object_fails_the_list() -> None:
     ],
 )
 def test_broken_json_is_an_error_and_no_crash(page: bytes) -> None:
-    with pytest.raises((SourceUnavailable, Malformed), match="the list of pods cannot be read"):
+    with pytest.raises((SourceUnavailable, Malformed), match="the list of pods could not be read"):
         Inventory(Raw(page)).pods()
 
 

@@ -650,9 +650,9 @@ def test_where_this_client_refuses_and_kubectl_does_not(
     config = world.folder / "config"
     server = world.api.url.replace("//", "//me:s3cret@")
     for cluster, user, message in [
-        ({"certificate-authority-date": "x"}, {}, "the field `certificate-authority-date` is not known"),
-        ({}, {"as-group": ["x"], "as": "someone"}, r"`as-group` is not known.* Did you mean `as-groups`\?"),
-        ({"server": server}, {}, "`server` holds a user or a password"),
+        ({"certificate-authority-date": "x"}, {}, "unknown field `certificate-authority-date`"),
+        ({}, {"as-group": ["x"], "as": "someone"}, r"unknown field `as-group`.* Did you mean `as-groups`\?"),
+        ({"server": server}, {}, "`server` contains a user name or a password"),
     ]:
         write(config, cluster_of(world, cluster), {"token": "s3cret", **user})
         monkeypatch.setenv("KUBECONFIG", str(config))

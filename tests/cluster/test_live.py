@@ -141,7 +141,7 @@ def test_a_bad_moment_is_survived(bad: Reply, start: Start) -> None:
         (status(500, "etcd\nis gone"), "cannot list pods: HTTP 500: etcd is gone."),
         (page(pod("a"))._replace(cut=20), "the API server does not answer"),
         (page()._replace(wait_s=3), "the API server does not answer (ReadTimeoutError)"),
-        (Reply(b"<html>Log in</html>"), "the list of pods is no JSON object."),
+        (Reply(b"<html>Log in</html>"), "the list of pods is not a JSON object."),
         (Reply(b'{"items":[{"metadata":{}'), "the list of pods is not one complete JSON document."),
         (Reply(b"{}", 302, {"Location": "http://127.0.0.1:1/"}), "cannot list pods: HTTP 302."),
     ],
@@ -301,17 +301,17 @@ def test_aggregated_discovery(start: Start) -> None:
         (
             {"/api": Reply(b"<html>")},
             SourceUnavailable,
-            "/api answers with no JSON: not a Kubernetes API server?",
+            "/api does not answer with JSON: not a Kubernetes API server?",
         ),
-        ({"/api": Reply([1])}, SourceUnavailable, "something else than a discovery document"),
+        ({"/api": Reply([1])}, SourceUnavailable, "does not answer with a discovery document"),
         (
             {"/api": Reply({}), "/apis": Reply({})},
             Malformed,
-            "/api is no discovery document: it is no APIVersions.",
+            "/api is not a discovery document: it is not APIVersions.",
         ),
         ({"/api/v1": group_version()}, SourceUnavailable, "its discovery lists no kinds"),
         ({"/api/v1": status(500)}, SourceUnavailable, "/api/v1 answers with HTTP 500"),
-        ({"/api": Reply(b"[" * 100_000)}, SourceUnavailable, "/api answers with no JSON"),
+        ({"/api": Reply(b"[" * 100_000)}, SourceUnavailable, "/api does not answer with JSON"),
     ],
 )
 def test_without_discovery_every_kind_is_an_error(
@@ -369,5 +369,7 @@ def test_a_shared_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with Api({PODS: page(pod("a"))}) as api:
         source = LiveSource("prod", kubeconfig=kubeconfig(tmp_path, api.url), limits=QUICK)
-        with pytest.raises(SourceUnavailable, match=r"workers cannot share types: .*TMPDIR names another"):
+        with pytest.raises(
+            SourceUnavailable, match=r"workers could not share types: .*set TMPDIR to another"
+        ):
             Inventory(source, tmp_path / "file").pods()

@@ -81,7 +81,7 @@ def test_a_repository_is_read_for_its_manifests(tmp_path: Path, monkeypatch: pyt
     assert found == ["Deployment shop/static", "Deployment shop/web"]
     assert notes == (
         "Helm charts are not rendered: repo/chart. Run: helm template repo/chart | kspec scan SPEC --cluster -",
-        "12 files hold no Kubernetes objects: broken.yaml, chart/Chart.yaml, chart/values.schema.json, "
+        "12 files contain no Kubernetes objects: broken.yaml, chart/Chart.yaml, chart/values.schema.json, "
         "chart/values.yaml, data.json, docker-compose.yml, jinja.yaml, notes.yaml and 4 more",
         "not searched (hidden, linked folders, node_modules): .github, .gitlab-ci.yml, link, node_modules",
     )
@@ -108,12 +108,12 @@ def test_bases_and_overlays(tmp_path: Path) -> None:
     assert found == ["Deployment shop/extra", "Deployment shop/extra", "Deployment shop/web"]
     (note,) = notes
     assert note == (
-        "kustomizations are not built, so that what they change is not evaluated: "
+        "kustomizations are not built, so their changes are not evaluated: "
         f"{ref}/base, {ref}/overlays/dev, {ref}/overlays/prod; 3 files are patches or sources of theirs. "
         f"Run: kustomize build {ref}/overlays/prod | kspec scan SPEC --cluster -"
     )
     lay(tmp_path, {"base/again.yaml": DEPLOYMENT % "web"})
-    with pytest.raises(SourceUnavailable, match="Deployment shop/web is here a second time"):
+    with pytest.raises(SourceUnavailable, match="Deployment shop/web is defined twice"):
         read(ref)
 
 
@@ -125,8 +125,8 @@ def test_bases_and_overlays(tmp_path: Path) -> None:
         ("x.yaml", "apiVersion: v1\nmetadata: {name: a}\nspec: {}\n", "it has no kind"),
         ("x.yaml", "metadata: {name: a}\nspec: {}\n", "it has no apiVersion and kind"),
         ("x.yaml", TEMPLATE, "Render the Helm chart first"),
-        ("x.yaml", b"\xff\xfek\0", "not a text file in UTF-8"),
-        ("x.yaml", b"apiVersion: v1\nkind: Pod # \xe9\n", "x.yaml:2: this is not a text file in UTF-8"),
+        ("x.yaml", b"\xff\xfek\0", "not a UTF-8 text file"),
+        ("x.yaml", b"apiVersion: v1\nkind: Pod # \xe9\n", "x.yaml:2: this is not a UTF-8 text file"),
         ("x.json", '{"apiVersion": "v1", "kind": "Pod", ', "not valid JSON"),
         ("x.json", {"kind": "List", "items": [{"kind": "Pod"}]}, "it has no apiVersion"),
         ("x.json", [1, {"apiVersion": "v1", "kind": "Pod"}], "Expected `object`, got `int`"),
@@ -148,7 +148,7 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
         read(lay(tmp_path, {**bad, "good.yaml": DEPLOYMENT % "web"}))
     text = str(raised.value)
     assert text.startswith(
-        f"{tmp_path}: 25 files cannot be read: [1] {tmp_path}/bad00.yaml:4:1: not valid YAML"
+        f"{tmp_path}: 25 files could not be read: [1] {tmp_path}/bad00.yaml:4:1: not valid YAML"
     )
     assert text.endswith(" … and 5 more")
     assert all(f"bad{n:02}.yaml" in text for n in range(20))
@@ -156,7 +156,7 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
 
 def test_a_big_file_of_something_else_is_not_parsed(tmp_path: Path) -> None:
     ref = lay(tmp_path, {"data.yaml": "a: [1\n" + "x" * (1 << 20), "web.yaml": DEPLOYMENT % "web"})
-    assert read(ref) == (["Deployment shop/web"], ("1 file holds no Kubernetes objects: data.yaml",))
+    assert read(ref) == (["Deployment shop/web"], ("1 file contains no Kubernetes objects: data.yaml",))
 
 
 def test_keys_with_escapes_are_read(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_file_is_read_once_however_many_links_there_are(tmp_path: Path) -> Non
     os.symlink(outside + "/out.yaml", tmp_path / "in" / "e.yaml")
     assert read(ref) == (["Deployment shop/out", "Deployment shop/web"], ())
     os.symlink("f.yaml", tmp_path / "in" / "f.yaml")
-    with pytest.raises(SourceUnavailable, match=r"f\.yaml: cannot be read"):
+    with pytest.raises(SourceUnavailable, match=r"f\.yaml: could not be read"):
         read(ref)
 
 
@@ -193,7 +193,7 @@ def test_settings_of_tools_may_have_the_same_name(tmp_path: Path) -> None:
         ["Deployment shop/web"],
         (),
     )
-    with pytest.raises(SourceUnavailable, match="Rollout web is here a second time"):
+    with pytest.raises(SourceUnavailable, match="Rollout web is defined twice"):
         read(lay(tmp_path, {"d.yaml": held, "e.yaml": held}))
 
 
@@ -204,7 +204,7 @@ def test_hooks_of_one_name_may_be_there_twice(tmp_path: Path) -> None:
         for when in ("pre-install", "pre-upgrade")
     )
     assert read(lay(tmp_path, {"x.yaml": text})) == (["Pod default/test"] * 2, ())
-    with pytest.raises(SourceUnavailable, match="a second time"):
+    with pytest.raises(SourceUnavailable, match="is defined twice"):
         read(lay(tmp_path, {"y.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: test}\n"}))
 
 
@@ -215,8 +215,8 @@ def test_pipes_and_folders_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
         read(ref)
     os.unlink(tmp_path / "pipe.yaml")
     monkeypatch.setattr(manifestfiles, "MAX_FILES", 1)
-    with pytest.raises(SourceUnavailable, match="holds more than 1 YAML and JSON files"):
+    with pytest.raises(SourceUnavailable, match="contains more than 1 YAML and JSON files"):
         read(ref)
     monkeypatch.setattr(manifestfiles, "MAX_STREAM_BYTES", 100)
-    with pytest.raises(SourceUnavailable, match="came from a pipe"):
+    with pytest.raises(SourceUnavailable, match="the pipe contains more than"):
         read("/dev/zero")

@@ -102,7 +102,7 @@ def test_a_pod_of_a_list_may_be_nowhere_else(tmp_path: Path, second: list[str]) 
     with pytest.raises(SourceUnavailable) as refused:
         Inventory(open_source(write(tmp_path, a_json=listed("a", "b"), b_json=listed(*second)))).pods()
     name, first = (second[-1], "a.json") if second[-1] == "a" else ("d", "b.json")
-    assert f"Pod shop/{name} is here a second time; the first is at " in str(refused.value)
+    assert f"Pod shop/{name} is defined twice; the first definition is at " in str(refused.value)
     assert f"{first}, items[0]" in str(refused.value)
 
 
@@ -192,37 +192,43 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     ("content", "message"),
     [
         ("a: [1\nb: 2\n", "x.yaml:2:2: not valid YAML: while parsing a flow sequence"),
-        ("a: b\n---\nkind: Pod\n", "x.yaml:1: this is no Kubernetes object: it has no apiVersion and kind."),
-        (POD % "a" + "---\nkind: Pod\n", "x.yaml:6: this is no Kubernetes object: it has no apiVersion."),
-        ("- 1\n- 2\n", "x.yaml:1: a list is no Kubernetes object"),
-        ("\n\njust text\n", "x.yaml:3: a str is no Kubernetes object"),
-        (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is here a second time; the first is at "),
-        (POD % "a" + "spec: {}\n", "x.yaml:5:1: not valid YAML: the key 'spec' is there twice"),
-        ("a: {<<: [{b: 1}, 1]}\n", "x.yaml:1:18: not valid YAML: << takes a mapping or a list of mappings"),
-        ("a: {<<: {b: 1}, c: 1, c: 2}\n", "x.yaml:1:23: not valid YAML: the key 'c' is there twice"),
-        ("a: {on: 1, 'true': 2}\n", "x.yaml:1:12: not valid YAML: the key 'true' is there twice"),
-        ("a: {1: 1, '1': 2}\n", "x.yaml:1:11: not valid YAML: the key '1' is there twice"),
+        (
+            "a: b\n---\nkind: Pod\n",
+            "x.yaml:1: this is not a Kubernetes object: it has no apiVersion and kind.",
+        ),
+        (POD % "a" + "---\nkind: Pod\n", "x.yaml:6: this is not a Kubernetes object: it has no apiVersion."),
+        ("- 1\n- 2\n", "x.yaml:1: a list is not a Kubernetes object"),
+        ("\n\njust text\n", "x.yaml:3: a str is not a Kubernetes object"),
+        (POD % "a" + "---\n" + POD % "a", "x.yaml:6: Pod a is defined twice; the first definition is at "),
+        (POD % "a" + "spec: {}\n", "x.yaml:5:1: not valid YAML: the key 'spec' occurs twice"),
+        (
+            "a: {<<: [{b: 1}, 1]}\n",
+            "x.yaml:1:18: not valid YAML: << must have a mapping or a list of mappings as its value",
+        ),
+        ("a: {<<: {b: 1}, c: 1, c: 2}\n", "x.yaml:1:23: not valid YAML: the key 'c' occurs twice"),
+        ("a: {on: 1, 'true': 2}\n", "x.yaml:1:12: not valid YAML: the key 'true' occurs twice"),
+        ("a: {1: 1, '1': 2}\n", "x.yaml:1:11: not valid YAML: the key '1' occurs twice"),
         ("a: {~: 1}\n", "x.yaml:1:5: not valid YAML: a NoneType cannot be a key"),
-        ("a: .inf\n", "x.yaml:1:4: not valid YAML: JSON has no number .inf"),
+        ("a: .inf\n", "x.yaml:1:4: not valid YAML: .inf is not a number in JSON"),
         ("a: !!binary x\n", "x.yaml:1:4: not valid YAML: !!binary is not the base64 of a text"),
         (
             "a:\n\tb: c\n",
-            "x.yaml:2:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only",
+            "x.yaml:2:1: not valid YAML: a tab is used for indentation; YAML allows only spaces",
         ),
         ("a:\n  b: c\n\td: e\n", "a tab is used for indentation"),
         (POD % "n", "x.yaml:1: metadata.name is false, not text. Put it in quotes."),
         (BOMB, "x.yaml:1: its aliases expand to more than 1000000 values"),
-        ("a: &a [*a]\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
-        ("a: &a {b: *a}\n", "x.yaml:1: an alias refers to a value that it is itself part of"),
+        ("a: &a [*a]\n", "x.yaml:1: an alias refers to a value that contains it"),
+        ("a: &a {b: *a}\n", "x.yaml:1: an alias refers to a value that contains it"),
         ("a: *b\n", "x.yaml:1:4: not valid YAML: found undefined alias"),
-        (b"a: b\nc: \xff\xfe\n", "x.yaml:2: this is not a text file in UTF-8"),
-        (b"\x7fELF\x00\x01", "a control character is in the file"),
+        (b"a: b\nc: \xff\xfe\n", "x.yaml:2: this is not a UTF-8 text file"),
+        (b"\x7fELF\x00\x01", "the file contains a control character"),
         ("a: " + "[" * 200_000 + "]" * 200_000, "x.yaml:1: nested deeper than 1000 levels"),
         ("- " * 100_000 + "x", "x.yaml:1: nested deeper than 1000 levels"),
         ("a: {{ .Values.x }}\n", "Render the Helm chart first: helm template"),
         ("a: !!python/object:os.system x\n", "could not determine a constructor"),
         ("kind: Pod\napiVersion: v1\n? [1, 2]\n: x\n", "not valid YAML"),
-        ("", "no Kubernetes objects found. Give a file or folder of manifests"),
+        ("", "no Kubernetes objects found. Use a file or folder of manifests"),
         ("---\n# only comments\n", "no Kubernetes objects found"),
     ],
 )
@@ -238,29 +244,29 @@ def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, t
     ("content", "message"),
     [
         ('{"kind":"Pod"', "x.json: not valid JSON: Input data was truncated"),
-        ("kind: Pod", "x.json: not valid JSON: it starts with neither { nor ["),
+        ("kind: Pod", "x.json: not valid JSON: it does not start with { or ["),
         (
             '{"kind":"PodList","apiVersion":"v1","items":[5]}',
             "Expected `object`, got `int` - at `$.items[0]`",
         ),
         (
             '{"kind":"List","items":[{"kind":"Pod"}]}',
-            "x.json: this is no Kubernetes object: it has no apiVersion",
+            "x.json: this is not a Kubernetes object: it has no apiVersion",
         ),
         (
             '{"kind":"Pod","apiVersion":"v1","spec":{"a":1,"a":2}}',
-            "x.json: not valid JSON: the key 'a' is there twice",
+            "x.json: not valid JSON: the key 'a' occurs twice",
         ),
         ('{"kind":"Pod","apiVersion":"v1"} x', "x.json: not valid JSON: JSON is malformed: trailing"),
         (
             '{"kind":"Pod","apiVersion":"v1"}{"kind":"Pod"}',
-            "x.json, document 2: this is no Kubernetes object: it has no apiVersion",
+            "x.json, document 2: this is not a Kubernetes object: it has no apiVersion",
         ),
         ('{"kind":"Pod","apiVersion":5}', "Expected `str`, got `int` - at `$.apiVersion`"),
         ('{"a":' * 100_000, "not a Kubernetes object or list: nested too deeply"),
         (
             json.dumps({"kind": "List", "items": [pod("a"), pod("a")]}),
-            "items[1]: Pod shop/a is here a second time",
+            "items[1]: Pod shop/a is defined twice",
         ),
     ],
 )
@@ -302,14 +308,14 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         pods("-")
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
     given((POD % "a").encode())
-    with pytest.raises(SourceUnavailable, match="standard input cannot be shared by several workers"):
+    with pytest.raises(SourceUnavailable, match="standard input cannot be read by several workers"):
         pods("-")
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     ref = write(tmp_path, a_yaml=POD % "a")
     os.symlink("/nonexistent", tmp_path / "b.yaml")
-    with pytest.raises(SourceUnavailable, match=r"b\.yaml: cannot be read: No such file or directory"):
+    with pytest.raises(SourceUnavailable, match=r"b\.yaml: could not be read: No such file or directory"):
         pods(ref)
 
 
@@ -351,7 +357,7 @@ def test_an_object_of_a_removed_api_is_an_error_of_its_own(
     found = Inventory(open_source(write(tmp_path, **{"x.yaml": text}))).workloads()
     (wrong,) = [one for one in found if one.name == "old"]
     assert [(path, str(error)) for path, error in wrong.shape.malformed if isinstance(error, Malformed)] == [
-        ("", f"Kubernetes has no kind {kind} in {api_version}. Write apiVersion: {right}.")
+        ("", f"the kind {kind} does not exist in {api_version}. Use apiVersion: {right}.")
     ]
     assert (wrong.api_version, wrong.kind) == (api_version, kind)
     assert [(one.name, one.shape.malformed) for one in found if one is not wrong] == [

@@ -73,7 +73,7 @@ def test_a_reference_that_names_nothing(tmp_path: Path) -> None:
         open_source("prdo", kubeconfig=config)
     with pytest.raises(UsageError, match=r"Contexts: prod\."):
         open_source("something-else", kubeconfig=config)
-    with pytest.raises(UsageError, match=r"nowhere: no such kubeconfig file\."):
+    with pytest.raises(UsageError, match=r"nowhere: the kubeconfig file does not exist\."):
         open_source("prod", kubeconfig="nowhere")
 
 
@@ -108,7 +108,7 @@ def test_the_default_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("a: [", "the kubeconfig is not valid YAML"),
         ("just text: s3cret: x", "the kubeconfig is not valid YAML"),
-        ("s3cret", "this is no kubeconfig"),
+        ("s3cret", "this is not a kubeconfig"),
         ("contexts: s3cret", "`contexts` is not a list"),
         ("\x00s3cret", "the kubeconfig is not valid YAML"),
     ],

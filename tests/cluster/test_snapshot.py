@@ -151,25 +151,28 @@ FILE = {"group": "", "kind": "X", "items": 1, "sha256": "0"}
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (change("pods.json", b'{"items":[]}'), "pods.json is not what was recorded: its SHA-256 differs"),
-        (change("pods.json", b""), "pods.json is not what was recorded"),
+        (
+            change("pods.json", b'{"items":[]}'),
+            "pods.json was changed after it was recorded: its SHA-256 differs",
+        ),
+        (change("pods.json", b""), "pods.json was changed after it was recorded"),
         (change("pods.json", None), "pods.json is missing"),
         (change("roles.json", b"{}"), "roles.json is not part of this snapshot"),
-        (change("snapshot.json", b""), "snapshot.json cannot be read"),
-        (change("snapshot.json", b"\x00\xff"), "snapshot.json cannot be read"),
-        (change("snapshot.json", b"[" * 100_000), "snapshot.json cannot be read: nested too deeply"),
-        (change("snapshot.json", b"[]"), "snapshot.json is not a kspec snapshot's"),
+        (change("snapshot.json", b""), "snapshot.json could not be read"),
+        (change("snapshot.json", b"\x00\xff"), "snapshot.json could not be read"),
+        (change("snapshot.json", b"[" * 100_000), "snapshot.json could not be read: nested too deeply"),
+        (change("snapshot.json", b"[]"), "snapshot.json is not the index of a kspec snapshot"),
         (index(apiVersion="kspec.io/v9"), "format 'kspec.io/v9'; this version reads kspec.io/v1alpha1"),
         (
             index(files={"../../etc/passwd.json": FILE}),
-            "names a file that no snapshot has: '../../etc/passwd.json'",
+            "names a file that is not valid in a snapshot: '../../etc/passwd.json'",
         ),
-        (index(files={"/etc/passwd.json": FILE}), "names a file that no snapshot has"),
-        (index(files={"snapshot.json": FILE}), "names a file that no snapshot has"),
+        (index(files={"/etc/passwd.json": FILE}), "names a file that is not valid in a snapshot"),
+        (index(files={"snapshot.json": FILE}), "names a file that is not valid in a snapshot"),
         (index(files={"a.json": FILE, "b.json": FILE}), "names two files for one kind"),
-        (index(files={"a.json": 5}), "snapshot.json cannot be read: Expected `object`"),
-        (index(types="none"), "snapshot.json cannot be read: Expected `array`"),
-        (link, "pods.json is a link, not a file"),
+        (index(files={"a.json": 5}), "snapshot.json could not be read: Expected `object`"),
+        (index(types="none"), "snapshot.json could not be read: Expected `array`"),
+        (link, "pods.json is a symbolic link, not a file"),
     ],
 )
 def test_a_damaged_folder_is_named(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
@@ -205,15 +208,15 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([("../evil.json", b"{}")], "holds '../evil.json', which no snapshot has"),
-        ([("/etc/evil.json", b"{}")], "which no snapshot has"),
-        ([("a/b/evil.json", b"{}")], "which no snapshot has"),
-        ([("a/..", b"{}")], "which no snapshot has"),
-        ([(special("a/pods.json", tarfile.SYMTYPE, "/etc/passwd"), b"")], "which no snapshot has"),
-        ([(special("a/pods.json", tarfile.LNKTYPE, "x"), b"")], "which no snapshot has"),
-        ([(special("a/pods.json", tarfile.FIFOTYPE), b"")], "which no snapshot has"),
+        ([("../evil.json", b"{}")], "contains '../evil.json', which is not valid in a snapshot"),
+        ([("/etc/evil.json", b"{}")], "which is not valid in a snapshot"),
+        ([("a/b/evil.json", b"{}")], "which is not valid in a snapshot"),
+        ([("a/..", b"{}")], "which is not valid in a snapshot"),
+        ([(special("a/pods.json", tarfile.SYMTYPE, "/etc/passwd"), b"")], "which is not valid in a snapshot"),
+        ([(special("a/pods.json", tarfile.LNKTYPE, "x"), b"")], "which is not valid in a snapshot"),
+        ([(special("a/pods.json", tarfile.FIFOTYPE), b"")], "which is not valid in a snapshot"),
         ([("a/x.json", b"{}"), ("b/y.json", b"{}")], "several folders"),
-        ([("a/x.json", b"{}")], "holds no snapshot.json"),
+        ([("a/x.json", b"{}")], "does not contain snapshot.json"),
     ],
 )
 def test_an_archive_with_foreign_members_is_refused(members: Any, message: str, tmp_path: Path) -> None:
@@ -228,7 +231,7 @@ def test_an_archive_with_a_member_twice_is_refused(tmp_path: Path) -> None:
     record(cluster(), tmp_path / "s")
     content = (tmp_path / "s" / "snapshot.json").read_bytes()
     archive(tmp_path / "s.tgz", ("s/snapshot.json", content), ("s/snapshot.json", content))
-    with pytest.raises(SourceUnavailable, match=r"holds snapshot\.json twice"):
+    with pytest.raises(SourceUnavailable, match=r"contains snapshot\.json twice"):
         Inventory(open_source(str(tmp_path / "s.tgz"))).pods()
 
 
@@ -238,7 +241,7 @@ def test_a_cut_archive_is_damaged(cut: int, tmp_path: Path) -> None:
     record(cluster(), path)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(
-        SourceUnavailable, match=r"s\.tar\.gz: the archive (is damaged|cannot be read|holds no)"
+        SourceUnavailable, match=r"s\.tar\.gz: the archive (is damaged|could not be read|does not contain)"
     ):
         Inventory(open_source(str(path))).pods()
 
@@ -338,12 +341,12 @@ def test_an_existing_snapshot_is_replaced_and_nothing_else_is(path: Path, tmp_pa
     (other / "thesis.txt").write_text("x")
     with pytest.raises(UsageError, match="this folder is not a snapshot and is not empty"):
         record(cluster(), other)
-    with pytest.raises(UsageError, match="something else is there"):
+    with pytest.raises(UsageError, match="exists and is not a snapshot"):
         record(cluster(), other / "thesis.txt")
     assert os.listdir(other) == ["thesis.txt"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match="the snapshot cannot be written: Not a directory"):
+    with pytest.raises(ReportError, match="the snapshot could not be written: Not a directory"):
         record(cluster(), tmp_path / "file" / "s")

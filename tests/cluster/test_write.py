@@ -123,7 +123,7 @@ def test_warnings_of_the_server_are_heard(start: Start) -> None:
 
 @pytest.mark.parametrize(
     ("body", "what"),
-    [(b"[1]", "is no JSON object"), (b"{", "is not valid JSON"), (b"\xff", "is not valid JSON")],
+    [(b"[1]", "is not a JSON object"), (b"{", "is not valid JSON"), (b"\xff", "is not valid JSON")],
 )
 def test_an_answer_that_is_no_object(start: Start, body: bytes, what: str) -> None:
     writer, _ = start({MAP: Reply(body)})
@@ -159,7 +159,7 @@ def test_an_object_that_cannot_be_addressed_is_not_sent(start: Start, obj: dict[
         ),
         (403, {}, AccessDenied, r"cannot apply ConfigMap a/m: forbidden\. Grant"),
         (403, {"message": 'denied by policy "x"'}, Refused, 'a/m: denied by policy "x"\\.$'),
-        (404, {"details": {"name": "m"}}, NotFound, r"there is no ConfigMap a/m\.$"),
+        (404, {"details": {"name": "m"}}, NotFound, r"the ConfigMap a/m does not exist\.$"),
         (404, {"details": {"name": "a", "kind": "namespaces"}}, NotFound, "kubectl create namespace a$"),
         (
             404,
@@ -167,8 +167,8 @@ def test_an_object_that_cannot_be_addressed_is_not_sent(start: Start, obj: dict[
             NotServed,
             "requested resource",
         ),
-        (409, {"reason": "AlreadyExists"}, Conflict, r"a/m: it exists already\.$"),
-        (409, {"message": "the object has been modified"}, Conflict, "Read it again and repeat"),
+        (409, {"reason": "AlreadyExists"}, Conflict, r"a/m: it already exists\.$"),
+        (409, {"message": "the object has been modified"}, Conflict, "Read it again and retry"),
         (
             409,
             {

@@ -30,7 +30,7 @@ def problem(definition: Definition, spec: Any) -> str:
     """What our reader says against this spec; "" if nothing."""
     names = [entry.get("name") for entry in _entries(spec, "policyExemptions") + _entries(spec, "webhooks")]
     if len(set(map(str, names))) < len(names):
-        return "a name is there twice"  # the reader of specifications says it, and lists by name do
+        return "a name occurs twice"  # the reader of specifications says it, and lists by name do
     try:
         definition.spec.model_validate(spec)
     except ValidationError as error:

@@ -79,7 +79,7 @@ def test_what_is_wrong_in_one_is_said_with_its_place(specs: Cluster, run_kspec: 
     code, _, err = scan(specs, run_kspec, "cr:*")
     assert code == 4
     assert "cr:shop:" in err
-    assert "no Kubernetes Pod has a field 'noSuchField'" in err
+    assert "'noSuchField' is not a field of a Kubernetes Pod" in err
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_from_manifests_and_without_code(run_kspec: Kspec, tmp_path: Path) -> No
     (folder / "spec.yaml").write_text(text)
     said = run_kspec("scan", "cr:one", "--cluster", folder)
     assert said.code == 4
-    assert "a specification of a cluster names no code" in said.err
+    assert "a specification in a cluster cannot name code" in said.err
     (folder / "spec.yaml").write_text(text.replace("checks: [evil.py], ", ""))
     said = run_kspec("scan", "cr:one", "--cluster", folder)
     assert "one · manifests" in said.out

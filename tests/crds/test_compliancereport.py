@@ -195,8 +195,8 @@ def test_names_of_contexts() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("cr:Name", "no name of a namespace"),
-        ("cr:", "no name of a namespace"),
+        ("cr:Name", "not a valid namespace name"),
+        ("cr:", "not a valid namespace name"),
         ("policyreport:x", "are written to the namespaces of the findings"),
     ],
 )
@@ -319,7 +319,7 @@ def test_what_cannot_be_written_says_why(cluster: Cluster, namespace: str) -> No
     _, (problem,) = put(cluster, result, "nowhere")
     assert problem == (
         "prod-eu: the cr report of baseline was not written: cannot apply ComplianceReport "
-        "nowhere/prod-eu-baseline-20261125-120000: there is no namespace nowhere. "
+        "nowhere/prod-eu-baseline-20261125-120000: the namespace nowhere does not exist. "
         "Create it: kubectl create namespace nowhere"
     )
     snapshot = replace(result.clusters[0], source="snapshot", name="old")

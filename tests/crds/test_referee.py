@@ -24,7 +24,7 @@ from tests.effort import with_fixtures
 EXAMPLES = 500
 SAMPLES = {definition.kind: sample(definition) for definition in DEFINITIONS}
 _UNSAID = re.compile(
-    r"resources\[\d+\]: '[^']*' is in none of the namespaces|no moment is in this period|patterns match every name"
+    r"resources\[\d+\]: '[^']*' is in none of the namespaces|this period is never active|patterns match every name"
 )
 COUNTED: Counter[str] = Counter()
 TEXTS = ["", " ", "x", "web", "*", "team-*", "shop", "team-sandbox", "a/b", "core", "apps", "True"]

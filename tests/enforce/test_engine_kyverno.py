@@ -121,7 +121,7 @@ def test_what_kyverno_would_replace_is_refused_with_the_reason(text):
     made = kyverno.generate(wanted(asked, options=CLUSTERPOLICY))
     (left,) = made.not_enforceable
     assert left.requirement_id.startswith("workloads.containers.required")
-    assert "Kyverno would replace" in left.reason
+    assert "Kyverno would substitute" in left.reason
     assert made.manifests
     assert text not in str(made.manifests)
     assert "workloads.images.blockedRegistries" in str(made.manifests)

@@ -103,8 +103,11 @@ def test_what_is_in_force_is_read_back():
     (found,) = webhook.in_force([made], None)
     assert (found.mode, found.problems) == (
         "",
-        ("it has no caBundle yet; unless public roots vouch for the webhook, every request is admitted",),
+        (
+            "it has no caBundle yet; unless a public authority signed the "
+            "webhook's certificate, every request is admitted",
+        ),
     )
     assert webhook.in_force([made | {"webhooks": []}], None)[0].problems == (
-        "it has no webhook, so it does nothing",
+        "it has no webhook, so it has no effect",
     )

@@ -135,10 +135,10 @@ def custom(rule):
 def test_a_check_without_rule_is_listed():
     made = enforcement_plan(spec_from_part(EXEMPT), custom(None), now=NOW)
     assert [tuple(item)[:2] for item in made.not_enforceable] == [
-        ("acme.thing", "its check has no rule (`rule=`), so that only a scan can answer it")
+        ("acme.thing", "its check has no rule (`rule=`), so only a scan can evaluate it")
     ]
 
 
 def test_a_rule_that_is_none_is_an_error_of_the_check():
-    with pytest.raises(CheckError, match="its rule is str"):
+    with pytest.raises(CheckError, match="its rule is of type str"):
         enforcement_plan(spec_from_part(EXEMPT), custom("privileged"), now=NOW)

@@ -183,12 +183,12 @@ def test_what_it_says() -> None:
     name = f"{RESULT['clusters'][0]['name']}, {RESULT['clusters'][0]['spec']['name']}"
     verdict, doubled = differences(forged, RESULT, {})
     assert verdict.startswith(
-        f'clusters[{name}].checks[{first}].verdict: the result says "pass\\u001b[2J\\n::error::xpass'
+        f'clusters[{name}].checks[{first}].verdict: the result has "pass\\u001b[2J\\n::error::xpass'
     )
     assert "\x1b" not in verdict
     assert "\n" not in verdict
     assert len(verdict) < 400
-    assert doubled == f"clusters[{name}].checks[{second}]: only in the result, or there twice"
+    assert doubled == f"clusters[{name}].checks[{second}]: only in the result, or duplicated"
 
 
 def test_what_is_nested_deeply_is_compared_too() -> None:
@@ -199,7 +199,7 @@ def test_what_is_nested_deeply_is_compared_too() -> None:
 
     assert not list(differences({"a": deep(1)}, {"a": deep(1)}, {}))
     (line,) = differences({"a": deep(1)}, {"a": deep(2)}, {})
-    assert line.endswith("something deep in it differs")
+    assert line.endswith("a deeply nested value differs")
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_what_is_nested_deeply_is_compared_too() -> None:
         (b'{"score": Infinity}', "Infinity is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "is not an object"),
-        (b"\xff", "cannot be read"),
-        (b"{} {}", "cannot be read"),
+        (b"\xff", "could not be read"),
+        (b"{} {}", "could not be read"),
     ],
 )
 def test_two_readers_see_one_document(raw: bytes, why: str) -> None:

@@ -39,10 +39,10 @@ def test_we_verify_what_openssl_signs(keys: Keys, tmp_path: Path) -> None:
     signature = base64.b64encode((tmp_path / "sig").read_bytes())
     public = load_public(str(keys.public))
     verify(io.BytesIO(CONTENT), signature, public, "file")
-    with pytest.raises(EvidenceError, match="not of this file and this key"):
+    with pytest.raises(EvidenceError, match="does not match this file and this key"):
         verify(io.BytesIO(CONTENT[1:]), signature, public, "file")
     other = load_public(str(make_keys(tmp_path / "other").public))
-    with pytest.raises(EvidenceError, match="not of this file and this key"):
+    with pytest.raises(EvidenceError, match="does not match this file and this key"):
         verify(io.BytesIO(CONTENT), signature, other, "file")
     assert key_id(public) != key_id(other)
 
@@ -63,7 +63,7 @@ def test_one_signature_is_written_in_one_way(keys: Keys) -> None:
     other = text[:place] + digits[digits.index(text[place]) + 1 :][:1] + text[place + 1 :]
     assert base64.b64decode(other) == base64.b64decode(text)
     verify(io.BytesIO(CONTENT), text, public, "file")
-    with pytest.raises(EvidenceError, match="not written as it was made"):
+    with pytest.raises(EvidenceError, match="not in its canonical form"):
         verify(io.BytesIO(CONTENT), other, public, "file")
 
 
@@ -87,13 +87,13 @@ def test_other_keys_are_refused(tmp_path: Path, keys: Keys) -> None:
     rsa = tmp_path / "rsa.pem"
     openssl("genpkey", "-algorithm", "RSA", "-out", rsa)
     for path in (bigger.private, rsa):
-        with pytest.raises(UsageError, match=r"not one of ECDSA on P-256.*openssl genpkey"):
+        with pytest.raises(UsageError, match=r"not an ECDSA key on P-256.*openssl genpkey"):
             load_private(str(path), None)
-    with pytest.raises(UsageError, match="not one of ECDSA on P-256"):
+    with pytest.raises(UsageError, match="not an ECDSA key on P-256"):
         load_public(str(bigger.public))
-    with pytest.raises(UsageError, match="no public key"):
+    with pytest.raises(UsageError, match="not a public key"):
         load_public(str(keys.private))
-    with pytest.raises(UsageError, match="no private key"):
+    with pytest.raises(UsageError, match="not a private key"):
         load_private(str(keys.public), None)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="could not be read"):
         load_public(str(tmp_path / "nothing"))

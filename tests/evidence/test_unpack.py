@@ -215,7 +215,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         block = info.tobuf(tarfile.USTAR_FORMAT) + content + b"\0" * (-len(content) % 512)
         raw += zeros.compress(block)
     raw += b"".join(zeros.compress(b"\0" * (1 << 20)) for _ in range(64)) + zeros.flush()
-    with pytest.raises(EvidenceError, match="behind the files"):
+    with pytest.raises(EvidenceError, match="data after its files"):
         read(raw, tmp_path)
     big = {"result.json": {"role": "result", "size": MAX_BYTES + 1, "sha256": "0" * 64}}
     body = {"tool": "t", "finishedAt": "x", "files": big, "replays": [], "apiVersion": "kspec.io/v1alpha1"}
@@ -234,7 +234,7 @@ def test_what_is_damaged(tmp_path: Path, raw: bytes) -> None:
 
 def test_what_cannot_be_bundled(tmp_path: Path) -> None:
     for name in ("files/spec.txt", "files/a:b.yaml"):
-        with pytest.raises(UsageError, match="Give the file another name"):
+        with pytest.raises(UsageError, match="Rename the file"):
             describe({name: Content("spec", b"")})
     path = tmp_path / "x.yaml"
     path.write_bytes(b"1")

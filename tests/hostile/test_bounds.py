@@ -34,14 +34,17 @@ def refused(start: Start, answer: Any, limits: Limits = SMALL) -> str:
 @pytest.mark.parametrize("part", acts.WITHOUT_END)
 def test_an_answer_without_end_is_given_up(part: str, start: Start) -> None:
     text = refused(start, acts.WITHOUT_END[part])
-    assert "prod: the API server" in text or text == "prod: cannot list pods: HTTP 103."
+    assert (
+        "prod: the request to the API server was abandoned" in text
+        or text == "prod: cannot list pods: HTTP 103."
+    )
 
 
 @pytest.mark.parametrize("part", acts.SLOW)
 def test_an_answer_that_trickles_is_given_up(part: str, start: Start) -> None:
     text = refused(start, acts.SLOW[part])
     assert text == (
-        "prod: the API server was given up: one answer took more than 0.6 s "
+        "prod: the request to the API server was abandoned: one answer took more than 0.6 s "
         "(KSPEC_CLUSTER_SECONDS raises this bound)."
     )
 
@@ -57,7 +60,7 @@ def test_an_answer_may_have_what_is_stated_and_no_more(encoding: str, start: Sta
     source, _ = start({PODS: sized(room)})
     assert Inventory(source).pods() == ()
     assert refused(start, sized(room + 1)) == (
-        "prod: the API server was given up: one answer has more than 2 MiB "
+        "prod: the request to the API server was abandoned: one answer has more than 2 MiB "
         "(KSPEC_CLUSTER_MIB raises this bound)."
     )
 
@@ -86,18 +89,18 @@ def test_a_list_that_does_not_end(start: Start) -> None:
     text = "prod: the list of pods does not end: "
     assert refused(start, tokens()) == text + "it has more than 20 pages."
     for every in (1, 2, 3):
-        assert refused(start, tokens(every=every)) == text + "its continue token comes back."
+        assert refused(start, tokens(every=every)) == text + "a continue token is repeated."
 
 
 def test_a_list_that_is_too_large_or_too_slow(start: Start) -> None:
     many = SMALL._replace(list_pages=10_000)
     assert refused(start, tokens(items=1000), many) == (
-        "prod: the API server was given up: the list of pods has more than 4 MiB "
+        "prod: the request to the API server was abandoned: the list of pods has more than 4 MiB "
         "(KSPEC_CLUSTER_MIB raises this bound)."
     )
     slow = tokens()
     assert refused(start, lambda request: slow(request)._replace(wait_s=0.1), many) == (
-        "prod: the API server was given up: the list of pods took more than 1.2 s "
+        "prod: the request to the API server was abandoned: the list of pods took more than 1.2 s "
         "(KSPEC_CLUSTER_SECONDS raises this bound)."
     )
 
@@ -106,7 +109,7 @@ def test_discovery_is_a_list_too(start: Start) -> None:
     groups = [{"name": f"g{number}.example.com", "versions": [{"version": "v1"}]} for number in range(1000)]
     body = {"kind": "APIGroupList", "groups": groups}
     source, _ = start({"/apis": Reply(body), **{f"/apis/g{n}.example.com/v1": status(503) for n in range(3)}})
-    with pytest.raises(SourceUnavailable, match=r"given up: the discovery took more than 1\.2 s"):
+    with pytest.raises(SourceUnavailable, match=r"abandoned: the discovery took more than 1\.2 s"):
         source.types()
 
 
@@ -120,7 +123,7 @@ def test_a_cluster_costs_no_more_than_it_may(start: Start) -> None:
             list(source.pages(inventory.types()[0]))
         reasons.append((type(raised.value), str(raised.value)))
     whole = (
-        "prod: the API server was given up: this cluster took more than 1 s "
+        "prod: the request to the API server was abandoned: this cluster took more than 1 s "
         "(KSPEC_CLUSTER_SECONDS raises this bound)."
     )
     assert reasons[-1] == (Unreachable, whole)
@@ -267,5 +270,5 @@ def test_the_environment_raises_the_bounds_in_proportion() -> None:
 @pytest.mark.parametrize("value", ["", "0", "-1", "nan", "inf", "ten", "1e99"])
 @pytest.mark.parametrize("name", ["KSPEC_CLUSTER_SECONDS", "KSPEC_CLUSTER_MIB"])
 def test_a_bound_that_is_no_number_is_an_error(name: str, value: str) -> None:
-    with pytest.raises(UsageError, match=f"^{name}: '{value}' is not a number above 0"):
+    with pytest.raises(UsageError, match=f"^{name}: '{value}' is not a number greater than 0"):
         default_limits({name: value})

@@ -106,7 +106,7 @@ def test_a_snapshot_has_what_could_be_listed(
     _, bad, config = clusters
     bad.answers[PODS] = acts.WITHOUT_END["body"]
     assert main(["snapshot", "--cluster", "bad", "--kubeconfig", config, "-o", "s"]) == 2
-    assert "not recorded: Pod: the API server was given up" in capsys.readouterr().err
+    assert "not recorded: Pod: the request to the API server was abandoned" in capsys.readouterr().err
     found = Inventory(open_source(str(tmp_path / "s")))
     assert [one.name for one in found.list("Namespace")] == ["shop"]
     with pytest.raises(SourceUnavailable, match="one answer has more than 2 MiB"):

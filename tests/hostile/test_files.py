@@ -65,7 +65,7 @@ def test_many_members_are_too_large_together(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "s.tar.gz"
     parts = [header(f"s/{number}.json", 1 << 20) + bytes(1 << 20) for number in range(12)]
     packed(path, header("s/snapshot.json", 0), *parts)
-    assert why(path) == "snapshot.json cannot be read: Input data was truncated. " + (
+    assert why(path) == "snapshot.json could not be read: Input data was truncated. " + (
         "Record the cluster again with kspec snapshot."
     )
     packed(path, *parts, header("s/snapshot.json", 0))
@@ -76,7 +76,7 @@ def test_what_no_header_counts_is_bounded_too(tmp_path: Path, monkeypatch: pytes
     """Members of no size, a folder that claims to be large, and a stream behind the end of the archive."""
     path = tmp_path / "s.tar.gz"
     packed(path, *(header(f"s/{number}.json", 0) for number in range(20_001)))
-    assert why(path) == "the archive holds more than 20000 files."
+    assert why(path) == "the archive contains more than 20000 files."
     packed(path, header("s/", 5 * GIB, tarfile.DIRTYPE), nothing=4 << 20)
     assert "the archive" in why(path)
 
@@ -90,7 +90,7 @@ def test_an_archive_is_one_gzip_stream(more: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.tar.gz"
     record(MemorySource([pod("a")]), path)
     path.write_bytes(path.read_bytes() + more)
-    assert why(path).startswith("the archive is damaged: there is something behind its gzip stream.")
+    assert why(path).startswith("the archive is damaged: data follows its gzip stream.")
     path.write_bytes(gzip.compress(b"") * 100_000 + more)
     assert why(path).startswith("the archive is damaged: ")
 
@@ -121,7 +121,7 @@ def test_a_device_is_no_snapshot(tmp_path: Path) -> None:
     record(MemorySource([pod("a")]), folder)
     (folder / "pods.json").unlink()
     (folder / "pods.json").symlink_to("/dev/zero")
-    assert why(folder).startswith("pods.json is a link, not a file.")
+    assert why(folder).startswith("pods.json is a symbolic link, not a file.")
 
 
 def test_a_bundle_of_evidence_is_bounded(tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def test_a_bundle_of_evidence_is_bounded(tmp_path: Path) -> None:
     packed(path, header("evidence/manifest.json", 5 * GIB), nothing=4 << 20)
     with (
         path.open("rb") as file,
-        pytest.raises(EvidenceError, match="is not as a bundle's"),
+        pytest.raises(EvidenceError, match="is not valid in a bundle"),
     ):
         unpack(file, tmp_path / "out", "bundle", lambda _: True)
     with (
         io.BytesIO(gzip.compress(b"") * 100_000) as empty,
-        pytest.raises(EvidenceError, match="there is something behind its gzip stream"),
+        pytest.raises(EvidenceError, match="data follows its gzip stream"),
     ):
         unpack(empty, tmp_path / "out", "bundle", lambda _: True)
     assert not (tmp_path / "out").exists()

@@ -69,14 +69,14 @@ NOT_THE_OBJECT: dict[str, tuple[Any, str]] = {
     "another name": (meta(name="n"), "is the ConfigMap n"),
     "another namespace": (meta(namespace="b"), "is a ConfigMap in the namespace b"),
     "no namespace": (meta(namespace=None), "is a ConfigMap in the namespace None"),
-    "no metadata": (OBJECT | {"metadata": None}, "has no name"),
-    "metadata a list": (OBJECT | {"metadata": []}, "has no name"),
-    "a name of no text": (meta(name=5), "has no name"),
-    "labels a list": (meta(labels=["a"]), "has metadata.labels that are not text"),
-    "annotations of numbers": (meta(annotations={"a": 1}), "has metadata.annotations that are not text"),
-    "a UID of no text": (meta(uid={}), "has a metadata.uid that is not text"),
+    "no metadata": (OBJECT | {"metadata": None}, "has no valid name"),
+    "metadata a list": (OBJECT | {"metadata": []}, "has no valid name"),
+    "a name of no text": (meta(name=5), "has no valid name"),
+    "labels a list": (meta(labels=["a"]), "has metadata.labels with values that are not strings"),
+    "annotations of numbers": (meta(annotations={"a": 1}), "has metadata.annotations with values that are not strings"),
+    "a UID of no text": (meta(uid={}), "has a metadata.uid that is not a string"),
     "a list": (listing("ConfigMap", OBJECT).body, "is a ConfigMapList of v1"),
-    "an array": ([OBJECT], "is no JSON object"),
+    "an array": ([OBJECT], "is not a JSON object"),
     "empty": (b"", "is not valid JSON"),
     "HTML": (Reply(b"<html>", headers={"Content-Type": "text/html"}), "has content type 'text/html'"),
     "too deep": (b'{"a":' * 10**5, "is not valid JSON"),
@@ -89,7 +89,7 @@ def test_an_answer_that_is_another_object(name: str, api: Api, writer: Writer) -
     reply = body if isinstance(body, Reply) else Reply(body)
     api.answers |= {MAP: reply, MAPS: reply}
     place = ("v1", "ConfigMap", "m")
-    doubt = " Whether it was done is not known."
+    doubt = " It is not known whether the change was made."
     for verb, call in {
         "apply": lambda: writer.apply(OBJECT),
         "create": lambda: writer.create(OBJECT),
@@ -211,7 +211,7 @@ def test_a_secret_that_is_none_ends_no_keeper(data: Any, api: Api, access: Acces
 def test_a_configuration_that_is_none_ends_no_publisher(webhooks: Any, api: Api, access: Access) -> None:
     found = {"metadata": {"name": "c"}, "webhooks": webhooks}
     api.answers[HOOKS] = listing(engine.KIND, found, api_version=engine.API_VERSION)
-    with pytest.raises(Malformed, match=f"{engine.KIND} c is not readable"):
+    with pytest.raises(Malformed, match=f"{engine.KIND} c could not be read"):
         Publisher(access)(base64.b64encode(b"authority"))
     assert not [one for one in api.seen if one.method != "GET"]
 
@@ -229,5 +229,5 @@ def test_a_webhook_that_is_asked_directly_is_bounded(
     with Api({webhook_client.PATH: acts.WITHOUT_END[part]}, tls) as asked:
         client = {"url": asked.url, "caBundle": base64.b64encode(authority.bundle).decode()}
         source = LiveSource("prod", kubeconfig=kubeconfig(tmp_path, asked.url), limits=SMALL)
-        with pytest.raises(SourceUnavailable, match=r"given up: |does not answer|Connection aborted"):
+        with pytest.raises(SourceUnavailable, match=r"abandoned: |does not answer|Connection aborted"):
             webhook_client.served(client, source, "kspec-system", int(asked.url.rpartition(":")[2]))

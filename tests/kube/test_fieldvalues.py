@@ -31,8 +31,12 @@ from pytest_kspec.kube.quantity import parse_quantity, plain
         ("securityContext.capabilities.drop", ["ALL"], ""),
         ("securityContext.capabilities.drop", "ALL", ""),
         ("imagePullPolicy", ["Always", "IfNotPresent"], ""),
-        ("imagePullPolicy", [], "an empty list says nothing; give a value or use `exists`"),
-        ("livenessProbe", "x", "livenessProbe holds no single value; name a field of it, or use `exists`"),
+        ("imagePullPolicy", [], "an empty list has no effect; add a value or use `exists`"),
+        (
+            "livenessProbe",
+            "x",
+            "livenessProbe does not have a single value; name a field of it, or use `exists`",
+        ),
         ("hostNetwork", {"a": 1}, "hostNetwork takes a bool, not {'a': 1}"),
     ],
 )

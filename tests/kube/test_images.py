@@ -149,7 +149,7 @@ def test_a_bare_name_in_a_block_list_is_the_team_as_well():
 @pytest.mark.parametrize(
     ("pattern", "problem"),
     [
-        ("https://gcr.io", "leave out the scheme (gcr.io)"),
+        ("https://gcr.io", "remove the scheme (gcr.io)"),
         ("gcr.io/x@" + SHA, "without a digest"),
         ("gcr.io/x:1", "without a tag"),
         ("nginx:latest", "is not a registry"),

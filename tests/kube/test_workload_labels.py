@@ -80,7 +80,7 @@ def test_a_template_without_labels_has_none(template: Any) -> None:
 def test_labels_that_are_none_are_an_error_and_not_unset(labels: Any) -> None:
     for made in (deployment({"metadata": {"labels": labels}, "spec": CONTAINERS}), pod(labels)):
         (found,) = workloads(made)
-        with pytest.raises(Malformed, match="is not a map of text"):
+        with pytest.raises(Malformed, match="must be an object with string values"):
             found.matches({"matchLabels": {"app": "web"}})
 
 
@@ -129,7 +129,7 @@ def test_a_selector_selects_as_in_kubernetes(selector: Any, expected: bool) -> N
 )
 def test_what_is_no_selector_is_an_error(selector: Any) -> None:
     (found,) = workloads(pod({"app": "web"}))
-    with pytest.raises(Malformed, match="this is no label selector"):
+    with pytest.raises(Malformed, match="this is not a label selector"):
         found.matches(selector)
 
 

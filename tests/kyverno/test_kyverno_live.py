@@ -152,7 +152,7 @@ def test_a_foreign_policy_of_our_name_stays(plane, kspec):
     assert plane.request("POST", VALIDATING, foreign).status == 201
     code, _, err = kspec(plane, part(), "--mode", "enforce")
     assert code != 0
-    assert "ValidatingPolicy kspec-live-pods is there already, and it is not ours" in err
+    assert "ValidatingPolicy kspec-live-pods already exists, and it was not created by kspec" in err
     plane.request("DELETE", f"{VALIDATING}/kspec-live-pods")
 
 

@@ -176,7 +176,10 @@ def test_what_is_not_seen_to_deny_is_said(plane, run, monkeypatch):
     monkeypatch.setattr(seen, "_answer", lambda probe, writer: "PodSecurity refuses it")
     code, _, err = run(spec(), "--mode", "enforce")
     assert code == 0
-    assert "Pod: could not be seen to deny, something else answers first: PodSecurity refuses it" in err
+    assert (
+        "Pod: a denial could not be observed, because another error occurs first: PodSecurity refuses it"
+        in err
+    )
 
 
 def test_audit_warns_and_admits(plane, run):
@@ -200,7 +203,7 @@ def test_status_says_what_is_there(plane, run):
     code, out, _ = run(spec(), "--status")
     assert code == 1
     assert "kspec-live-pods: not in force" in out
-    assert "it has no binding, so it does nothing" in out
+    assert "it has no binding, so it has no effect" in out
     assert "kspec-live-workloads: enforce" in out
     # No controller manager here, so nobody type-checks: that is said, too.
     assert "its CEL is not type-checked yet" in out
@@ -216,11 +219,11 @@ def test_status_says_what_is_missing_and_what_somebody_changed(plane, run):
     assert code == 1
     assert "ValidatingAdmissionPolicy kspec-live-pods: missing" in out
     assert "ValidatingAdmissionPolicyBinding kspec-live-pods: missing" in out
-    assert "not as it would be applied now: spec.validations[0].expression" in out
+    assert "differs from what would be applied now: spec.validations[0].expression" in out
     run(spec(network={"allowedServiceTypes": ["ClusterIP"]}), "--mode", "enforce")
     out = run(spec(), "--status")[1]
     assert "kspec-live-services: enforce" in out
-    assert "no longer asked for" in out
+    assert "no longer required" in out
     assert "missing" not in out
 
 
@@ -257,7 +260,7 @@ def test_an_object_of_somebody_else_is_not_touched(plane, run, capsys):
     try:
         code, _, err = run(spec(), "--mode", "enforce")
         assert code == 2
-        assert "kspec-live-pods is there already, and it is not ours" in err
+        assert "kspec-live-pods already exists, and it was not created by kspec" in err
         assert names(plane, POLICIES) == []
         assert plane.request("GET", f"{BINDINGS}/kspec-live-pods").body["spec"]["policyName"] == "mine"
     finally:

@@ -137,7 +137,8 @@ def test_from_dry_run_to_removal_through_the_service(plane, webhook, kspec):
     code, out, err = kspec(prod)
     assert (code, names(plane)) == (0, ["kspec-prod-webhook"])
     assert (
-        "it has no caBundle yet; unless public roots vouch for the webhook, every request is refused" in err
+        "it has no caBundle yet; unless a public authority signed the webhook's certificate, every request is refused"
+        in err
     )
     refused = until(lambda: answer if (answer := create(plane)).status == 403 else None)
     assert "denied by prod: 1 violation: spec.hostNetwork is true" in refused.body["message"]
@@ -149,7 +150,7 @@ def test_from_dry_run_to_removal_through_the_service(plane, webhook, kspec):
     write_spec(prod, RULE | {"network": {"allowedServiceTypes": ["ClusterIP"]}})
     code, out, _ = kspec(prod, "--status")
     assert code == 1
-    assert "not as it would be applied now: webhooks[0].rules[0].resources" in out
+    assert "differs from what would be applied now: webhooks[0].rules[0].resources" in out
     assert "1 to change" in kspec(prod)[1]
 
     code, out, _ = kspec(prod, "--remove")
@@ -188,7 +189,7 @@ def test_a_dead_webhook_locks_out_and_what_the_docs_say_lets_in_again(plane, web
     answer = plane.request("POST", f"/api/v1/namespaces/{SYSTEM}/pods?dryRun=All", own)
     assert answer.status == 201, "its own pods can always be made again"
     code, out, _ = kspec(prod, "--status")
-    assert (code, "what the webhook does could not be asked" in out) == (1, True)
+    assert (code, "the running webhook could not be queried" in out) == (1, True)
     selector = "?labelSelector=kspec.io/cluster-spec=prod,kspec.io/generated=true"
     assert plane.request("DELETE", f"{CONFIGURATIONS}{selector}").status == 200
     until(lambda: create(plane, pod()).status == 201)

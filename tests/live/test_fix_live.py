@@ -120,7 +120,7 @@ def test_a_pod_that_runs_is_told(said: Any, control_plane: ControlPlane, fresh_n
     assert control_plane.request("POST", path, {"metadata": {"name": "bare"}, "spec": POD}).status == 201
     code, out, _ = said("--only", READ_ONLY, "--apply", "--yes")
     assert code == 2
-    assert f"Pod {fresh_namespace}/bare: a pod that runs cannot be changed" in out
+    assert f"Pod {fresh_namespace}/bare: a running pod cannot be changed" in out
 
 
 def test_a_default_deny_is_created(said: Any, control_plane: ControlPlane, fresh_namespace: str) -> None:

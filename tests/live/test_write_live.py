@@ -64,7 +64,7 @@ def test_others_keep_their_fields_unless_forced(writer: Writer, fresh_namespace:
 
 def test_create_patch_replace(writer: Writer, fresh_namespace: str) -> None:
     writer.create(config_map(fresh_namespace, a="1"))
-    with pytest.raises(Conflict, match="it exists already"):
+    with pytest.raises(Conflict, match="it already exists"):
         writer.create(config_map(fresh_namespace))
     generated = {
         **config_map(fresh_namespace),
@@ -81,7 +81,7 @@ def test_create_patch_replace(writer: Writer, fresh_namespace: str) -> None:
     read = patch(operations, patch_type="json")
     assert read["data"] == {"c": "3", "d": "4"}
     assert writer.replace({**read, "data": {"e": "5"}})["data"] == {"e": "5"}
-    with pytest.raises(Conflict, match=r"the object has been modified.* Read it again and repeat"):
+    with pytest.raises(Conflict, match=r"the object has been modified.* Read it again and retry"):
         writer.replace({**read, "data": {}})
 
 
@@ -130,7 +130,7 @@ def test_what_the_server_does_not_want(writer: Writer, fresh_namespace: str) -> 
     assert {field for field, _ in caught.value.causes} >= {"spec.ports[0].port", "spec.type"}
     with pytest.raises(NotFound, match="Create it: kubectl create namespace nowhere"):
         writer.create(config_map("nowhere"))
-    with pytest.raises(NotFound, match=f"there is no ConfigMap {fresh_namespace}/m"):
+    with pytest.raises(NotFound, match=f"the ConfigMap {fresh_namespace}/m does not exist"):
         writer.get("v1", "ConfigMap", "m", namespace=fresh_namespace)
     with pytest.raises(NotServed, match=r"the kind Thing in acme\.io/v1 is not served"):
         writer.apply({"apiVersion": "acme.io/v1", "kind": "Thing", "metadata": {"name": "x"}})

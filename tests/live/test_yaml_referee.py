@@ -77,7 +77,7 @@ def test_scalars(kubeconfig: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scalar", NO_JSON)
 def test_numbers_that_json_does_not_have(scalar: str, kubeconfig: Path, tmp_path: Path) -> None:
     assert "unsupported value" in created(kubeconfig, manifest([scalar])).stderr
-    with pytest.raises(SourceUnavailable, match="JSON has no number"):
+    with pytest.raises(SourceUnavailable, match="is not a number in JSON"):
         evaluated(tmp_path, [scalar])
 
 

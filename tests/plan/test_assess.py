@@ -305,7 +305,7 @@ results = st.lists(
 )
 answers = st.lists(
     st.one_of(
-        st.just(Answer((), "not asked for")),
+        st.just(Answer((), "not required")),
         st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True).map(
             lambda ids: Answer(tuple(ids))
         ),

@@ -101,17 +101,17 @@ def test_reasons_name_the_key_to_add() -> None:
     }
     assert reasons == {
         "5.1.2": [
-            "the specification does not ask for rbac.forbiddenRules with "
+            "the specification does not require rbac.forbiddenRules with "
             '{apiGroup: "", resource: secrets, verbs: [get, list, watch]}'
         ],
-        "5.2.2": ["the specification does not ask for podSecurity.enforce: baseline"] * 2,
+        "5.2.2": ["the specification does not require podSecurity.enforce: baseline"] * 2,
         "5.2.9": [
-            "the specification does not ask for podSecurity.enforce: baseline",
-            "the specification does not ask for podSecurity.enforce: baseline or podSecurity.enforce: restricted",
+            "the specification does not require podSecurity.enforce: baseline",
+            "the specification does not require podSecurity.enforce: baseline or podSecurity.enforce: restricted",
         ],
         "5.3.2": [""],
         "1.2.17": [
-            "the specification does not ask for observability.logging.auditLog with {minRetentionDays: 30}"
+            "the specification does not require observability.logging.auditLog with {minRetentionDays: 30}"
         ],
     }
 
@@ -218,19 +218,19 @@ def claimed(mappings: str, name: str = "Rules", revision: str = "7", id: str = "
         (
             "network.requiredPolicies",
             ControlStatus.NOT_EVALUATED,
-            "the specification does not ask for network.requiredPolicies",
+            "the specification does not require network.requiredPolicies",
         ),
         (
             "workloads.containers.required[hostNetwork]",
             ControlStatus.NOT_EVALUATED,
-            "the specification does not ask for workloads.containers.required[hostNetwork]",
+            "the specification does not require workloads.containers.required[hostNetwork]",
         ),
         (
             "network.defaultDeny network.validation",
             ControlStatus.NOT_EVALUATED,
-            "it is mapped to 'network.validation', which is the id of no check",
+            "it is mapped to 'network.validation', but no check has this id",
         ),
-        ("", ControlStatus.NOT_EVALUATED, "the specification maps no check to this control"),
+        ("", ControlStatus.NOT_EVALUATED, "the specification does not map a check to this control"),
     ],
 )
 def test_mappings_of_the_specification(mappings: str, status: ControlStatus, reason: str) -> None:
@@ -314,7 +314,7 @@ def test_the_predecessors_mappings_to_nothing_are_noted(name: str, keys: list[st
     spec = load_spec(DATA / f"{name}.yaml")
     noted = [n for n in make_plan(spec, BUILT_IN).not_evaluated if n.key.startswith("compliance")]
     assert [n.key for n in noted] == keys
-    assert all("is the id of no check" in n.reason and f"{name}.yaml:" in n.location for n in noted)
+    assert all("no check has this id" in n.reason and f"{name}.yaml:" in n.location for n in noted)
     for framework in planned(spec).values():
         if framework.id.startswith("spec/"):
             assert not framework.is_answered
@@ -336,7 +336,7 @@ def test_a_mapping_to_nothing_is_noted_with_its_line_and_what_may_be_meant() -> 
     (noted,) = make_plan(spec_from_part(claimed("network.defaultdeny")), BUILT_IN).not_evaluated
     assert noted == NotEvaluated(
         "compliance.frameworks[0].controls[0].mappings[0].check",
-        "control R-1: 'network.defaultdeny' is the id of no check. Did you mean 'network.defaultDeny'?",
+        "control R-1: 'network.defaultdeny': no check has this id. Did you mean 'network.defaultDeny'?",
         "<spec>:10:19",
     )
 
@@ -353,10 +353,12 @@ def test_a_framework_that_says_nothing_is_noted() -> None:
     )
     noted = [(n.key, n.reason) for n in make_plan(spec, BUILT_IN).not_evaluated]
     assert noted[0][0] == "compliance.frameworks[0]"
-    assert noted[0][1].startswith("'CIS Kubernetes Benchmark v1.7' names no controls and is not built in. ")
+    assert noted[0][1].startswith(
+        "'CIS Kubernetes Benchmark v1.7' has no controls and is not a built-in framework. "
+    )
     assert noted[1] == (
         "compliance.frameworks[1]",
-        "'HIPAA' names no controls and is not built in. 'kspec frameworks' lists those.",
+        "'HIPAA' has no controls and is not a built-in framework. 'kspec frameworks' lists those.",
     )
     assert planned(spec) == {}
 
@@ -387,7 +389,7 @@ def test_exemptions_that_no_check_can_match_are_noted(pattern: str, known: bool)
     assert (noted == ()) is known
     if not known:
         assert noted[0].key == "exemption e"
-        assert f"'{pattern}' is the id of no check." in noted[0].reason
+        assert f"'{pattern}': no check has this id." in noted[0].reason
 
 
 def test_exemptions_of_the_specification_are_noted_with_their_line() -> None:
@@ -407,5 +409,5 @@ def test_standards_that_are_not_known_here_are_noted(version: str, known: bool) 
         spec_from_part(f"podSecurity: {{enforce: baseline, version: {version}}}"), BUILT_IN
     ).not_evaluated
     said = [f"{n.location} {n.key}: {n.reason}" for n in noted]
-    text = "the standards of v1.38 are not known here: those of v1.37 are applied"
+    text = "the standards of v1.38 are not known to this version: those of v1.37 are applied"
     assert said == ([] if known else [f"<spec>:1:34 podSecurity.version: {text}"])

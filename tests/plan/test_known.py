@@ -44,9 +44,7 @@ def refused(*exemptions: str, part: str = ALL, catalog: Catalog = BUILT_IN) -> s
 )  # fmt: skip
 def test_a_list_that_matches_every_check_there_is_exempts_everything(checks: list[str]) -> None:
     said = refused(exemption(*checks))
-    assert (
-        "exemption all: its checks match every check that there is, so this would exempt everything." in said
-    )
+    assert "exemption all: its checks match every check, so this would exempt everything." in said
     assert refused(exemption(*checks, clusters="[dev]")) == said, "clusters are no limit, as everywhere"
     for limit in ({"namespaces": "[shop]"}, {"resources": "[{kind: Job}]"}, {"containers": "[a]"}):
         assert refused(exemption(*checks, **limit)) == ""
@@ -56,7 +54,7 @@ def test_a_list_that_matches_every_check_there_is_exempts_everything(checks: lis
 def test_lists_that_do_so_together() -> None:
     halves = [[f"{area}.*" for area in AREAS[:3]], [f"{area}.*" for area in AREAS[3:]]]
     parts = [exemption(*half, name=f"e{index}") for index, half in enumerate(halves)]
-    assert "exemptions e0, e1: their checks together match every check that there is" in refused(*parts)
+    assert "exemptions e0, e1: their checks together match every check" in refused(*parts)
     apart = [exemption(*half, name=f"e{i}", clusters=f"[c{i}]") for i, half in enumerate(halves)]
     assert refused(*apart) == ""
 
@@ -85,4 +83,4 @@ def test_what_leaves_something() -> None:
 def test_annotations_may_not_exempt_from_every_check_there_is() -> None:
     areas = ", ".join(f"'{area}.*'" for area in AREAS)
     said = refused(part=f"{ALL}, annotationExemptions: {{checks: [{areas}]}}")
-    assert "annotationExemptions.checks: its patterns match every check that there is" in said
+    assert "annotationExemptions.checks: its patterns match every check" in said

@@ -132,6 +132,9 @@ def returns(cluster: Any) -> None:
 
 @pytest.mark.parametrize("func", [nothing, returns], ids=lambda func: func.__name__)
 def test_a_check_with_neither_a_rule_nor_a_body_evaluates_nothing_and_is_refused(func: Any) -> None:
-    said = r"test_rule_is_body\.py:\d+: check 'acme.empty': its body is empty and it has no rule: it evaluates noth"
+    said = (
+        r"test_rule_is_body\.py:\d+: check 'acme.empty': its body is empty "
+        r"and it has no rule: it would evaluate noth"
+    )
     with pytest.raises(CheckError, match=said):
         check(id="acme.empty", title="T", severity="low", remediation="R.")(func)

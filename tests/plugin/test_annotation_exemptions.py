@@ -85,8 +85,8 @@ def test_from_manifests_to_the_report(run_kspec: Kspec, write_spec: Any, tmp_pat
     reasons = [n["reason"] for n in cluster["notEvaluated"] if n["key"] == "annotationExemptions"]
     assert reasons == [
         f"Deployment shop/endless: {KEY} has no effect: it does not end in '; until=YYYY-MM-DD'.",
-        f"Deployment shop/wrong-place: {KEY} has no effect: it stands on the controller: "
-        "write it into the pod template.",
+        f"Deployment shop/wrong-place: {KEY} has no effect: it is on the controller; "
+        "it must be in the pod template.",
     ]
 
 

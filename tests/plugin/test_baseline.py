@@ -57,7 +57,7 @@ def test_fixed_entries_are_reported(known: Project) -> None:
     known.write("prod/all.yaml", MANIFESTS.replace("NodePort", "ClusterIP"))
     out = known.run("--kspec-baseline=known.json")
     assert out.ret == pytest.ExitCode.OK
-    out.stdout.fnmatch_lines(["*fixed, and still in the baseline known.json:*"])
+    out.stdout.fnmatch_lines(["*fixed, but still in the baseline known.json:*"])
     (fixed,) = known.result()["clusters"][0]["baseline"]["fixed"]
     assert (fixed["check"], fixed["what"]) == ("network.allowedServiceTypes", "Service web/shop: spec.type")
 
@@ -82,4 +82,4 @@ def test_the_ini_key_is_relative_to_its_file(known: Project) -> None:
 def test_a_missing_baseline_is_a_usage_error(project: Project) -> None:
     out = project.run("--kspec-baseline=none.json")
     assert out.ret == pytest.ExitCode.USAGE_ERROR
-    out.stderr.fnmatch_lines(["*--kspec-baseline none.json: cannot be read: No such file or directory.*"])
+    out.stderr.fnmatch_lines(["*--kspec-baseline none.json: could not be read: No such file or directory.*"])

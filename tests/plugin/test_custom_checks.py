@@ -91,7 +91,7 @@ def test_asserts_fixtures_parameters_and_marks(project: Project) -> None:
     checks = {c["id"]: c for c in project.result()["clusters"][0]["checks"]}
     assert checks["acme.assert"]["findings"][0]["message"].startswith("assert 1 <= 0")
     assert "RuntimeError: boom" in checks["acme.broken"]["reason"]
-    assert checks["acme.lost"]["reason"].startswith("there is no fixture 'workloadz'")
+    assert checks["acme.lost"]["reason"].startswith("unknown fixture 'workloadz'")
     assert checks["acme.marked"]["reason"] == "not today"
 
 

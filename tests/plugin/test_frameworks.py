@@ -52,7 +52,7 @@ def test_those_that_the_specification_names(project: Project) -> None:
     }
     out.stdout.fnmatch_lines(["*Rules: score 0.0, coverage 50.0 %"])
     (noted,) = project.result()["clusters"][0]["notEvaluated"]
-    assert "'network.validation' is the id of no check" in noted["reason"]
+    assert "'network.validation': no check has this id" in noted["reason"]
     assert noted["location"] == "strict.yaml:14:43"
 
 

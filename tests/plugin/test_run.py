@@ -110,7 +110,7 @@ def test_wrong_options_and_specifications_are_usage_errors(project: Project) -> 
     )
     for args, text in (
         (("--kspec-spec=bad.yaml",), "Did you mean 'network'?"),
-        (("--kspec-spec=none.yaml",), "no such specification"),
+        (("--kspec-spec=none.yaml",), "the specification does not exist"),
         (("--kspec-fail-on=hihg",), "Did you mean 'high'?"),
         (("--kspec-report=jsn:x",), "Did you mean 'json'?"),
         (("--kspec-cluster=",), "--kspec-cluster"),
@@ -138,7 +138,7 @@ def test_a_cluster_that_is_newer_than_the_known_standards(project: Project, vers
     record(MemorySource([pod("a")], name="new", version=version), project.path / "new")
     project.run("--kspec-report=json:new.json", clusters=("./new",))
     (cluster,) = json.loads((project.path / "new.json").read_text())["clusters"]
-    text = "the standards of v1.38 are not known here: those of v1.37 are applied"
+    text = "the standards of v1.38 are not known to this version: those of v1.37 are applied"
     assert [n["reason"] for n in cluster["notEvaluated"]] == ([text] if said else [])
 
 
@@ -347,7 +347,7 @@ def test_nothing_to_evaluate_fails_the_run(project: Project, args: tuple[str, ..
     )
     out = project.run(*args, clusters=("./wrong",))
     assert out.ret == pytest.ExitCode.TESTS_FAILED
-    out.stdout.fnmatch_lines(["wrong: nothing was evaluated of strict 1.0.0:*--kspec-allow-empty*"])
+    out.stdout.fnmatch_lines(["wrong: nothing was evaluated for strict 1.0.0:*--kspec-allow-empty*"])
     assert project.run(*args, "--kspec-allow-empty", clusters=("./wrong",)).ret == pytest.ExitCode.OK
     project.write("pytest.ini", "[pytest]\nkspec_allow_empty = true\n")
     assert project.run(*args, clusters=("./wrong",)).ret == pytest.ExitCode.OK

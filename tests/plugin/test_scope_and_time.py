@@ -67,7 +67,7 @@ class TestScope:
         assert (result.verdict, result.findings) == (Verdict.ERROR, ())
         missing = one(evaluate(privileged, objects=objects, spec=asked, kind="manifests"))
         assert missing.verdict is Verdict.ERROR
-        assert "there is no Namespace shop. Add the Namespace object." in missing.reason
+        assert "the Namespace shop does not exist. Add the Namespace object." in missing.reason
 
     def test_names_need_no_labels(self) -> None:
         asked = {"podSecurity": {"enforce": "baseline"}, "namespaceScope": {"includeNamespaces": ["shop"]}}
@@ -171,7 +171,7 @@ class TestTime:
         project.write("strict.yaml", spec(self.PAST))
         project.run()
         assert {c["reason"] for c in project.result()["clusters"][0]["checks"]} == {
-            "not active any more (timeBasedActivation)"
+            "no longer active (timeBasedActivation)"
         }
 
     def test_within_its_time(self, project: Project) -> None:

@@ -79,7 +79,7 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         "ssh -p 2222 host; docker run -p 8080:80 x; mkdir -p /var/lib/x",
         "PASSWORD=$PASSWORD TOKEN=${TOKEN} KEY=",
         "http://host:8080/a@b https://host/a@b git@github.com:org/repo@v1",
-        "Secret shop/db-password: cannot be read",
+        "Secret shop/db-password: could not be read",
         "unexpected token: invalid, secret: missing",
         "system:bootstrap-token:cleaner system:serviceaccount:kube-system:token-cleaner",
         "echo $PASSWORD | docker login --password-stdin; echo hello | cat",

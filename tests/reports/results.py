@@ -186,7 +186,7 @@ def differing_pod() -> CheckResult:
 
 
 def known() -> CheckResult:
-    """All that was found is in the baseline: no reason to fail."""
+    """All that was found is in the baseline: this does not cause a failure."""
     path = "spec.template.spec.containers[app].resources.requests.cpu"
     patch = {
         "spec": {
@@ -302,7 +302,7 @@ def not_evaluated() -> tuple[NotEvaluated, ...]:
         ),
         NotEvaluated(
             "compliance.frameworks[0].controls[0].mappings[1].check",
-            "control SC-7: 'network.policies' is the id of no check. Did you mean 'network.requiredPolicies'?",
+            "control SC-7: 'network.policies': no check has this id. Did you mean 'network.requiredPolicies'?",
             "specs/strict.yaml:60:24",
         ),
     )
@@ -326,7 +326,7 @@ def frameworks() -> tuple[FrameworkResult, ...]:
                 ),
                 ControlResult(
                     "5.1.2",
-                    "Nobody reads secrets who does not need to",
+                    "Restrict access to Secrets",
                     ControlStatus.NOT_EVALUATED,
                     (secrets,),
                     f"{secrets} was not evaluated: may not list clusterrolebindings: 403 Forbidden",
@@ -362,7 +362,7 @@ def frameworks() -> tuple[FrameworkResult, ...]:
                     "Namespaces are closed",
                     ControlStatus.NOT_EVALUATED,
                     (),
-                    "the specification does not ask for network.requiredPolicies",
+                    "the specification does not require network.requiredPolicies",
                 ),
             ),
         ),

@@ -326,7 +326,7 @@ def test_the_matrix_of_several_clusters(open_page: Open) -> None:
     assert cells.count() == 30
     words = cells.locator("[role=img]").evaluate_all("all => all.map((e) => e.getAttribute('aria-label'))")
     assert {words.count(word) for word in set(words)} == {6}
-    assert set(words) == {"met", "met in part", "not met", "not evaluated", "for a person"}
+    assert set(words) == {"met", "partially met", "not met", "not evaluated", "manual review"}
     for cell in cells.filter(has_text="○").all():
         assert cell.locator("a").count() == 0, "what a person must look at leads to no requirement"
     cells.filter(has_text="✕").locator("a").first.click()

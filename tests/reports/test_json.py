@@ -91,7 +91,7 @@ def test_an_odd_value_loses_no_report(actual: object, format_name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (None, "cannot be read: No such file or directory."),
+        (None, "could not be read: No such file or directory."),
         (b"<xml/>", "is not JSON"),
         (b"[]", "is not a ScanResult of kspec.io/v1alpha1."),
         (b'{"kind": "ScanResult", "apiVersion": "kspec.io/v9"}', "is not a ScanResult of kspec.io/v1alpha1."),
@@ -113,4 +113,4 @@ def test_read_says_what_is_wrong(content: bytes | None, what: str, tmp_path: Pat
     with pytest.raises(UsageError) as caught:
         json_report.read(path)
     assert str(caught.value).startswith(f"{path}: {what}")
-    assert caught.value.fix == "Give a file that --kspec-report json:FILE wrote."
+    assert caught.value.fix == "Use a file that was written by --kspec-report json:FILE."

@@ -104,7 +104,7 @@ def test_verdict_first_and_whole() -> None:
     # Ten of 17 findings are shown: that is said at the end too.
     assert "of 29 open findings, 22." in text
     assert "- … and 7 more findings" in text
-    assert text_of(results.compliant()).splitlines()[1] == "## ✅ staging has no findings but known ones"
+    assert text_of(results.compliant()).splitlines()[1] == "## ✅ staging has only known findings"
 
 
 def test_cut_where_a_block_ends_with_exact_totals() -> None:
@@ -126,7 +126,7 @@ def test_cut_where_a_block_ends_with_exact_totals() -> None:
     heads = re.findall(r"<details><summary>(?:❌|⚠️).*, (\d+) of \d+ clusters", text)
     assert sum(map(int, heads)) <= numbers[1] <= bad
     assert text.count("\n- **") <= numbers[3] <= found
-    assert "and 100 more clusters, which the last row counts too" in text
+    assert "and 100 more clusters, included in the last row" in text
     assert Page(text).tags <= OURS | {"blockquote"}
 
 

@@ -73,7 +73,7 @@ def test_findings_lead_to_observations_subjects_and_controls() -> None:
         "status": {
             "state": "not-satisfied",
             "reason": "fail",
-            "remarks": "2 findings covered by exemptions: no reason to fail.",
+            "remarks": "2 findings covered by exemptions: this does not cause a failure.",
         },
     }
     linked = [observations[link["observation-uuid"]] for link in finding["related-observations"]]
@@ -121,7 +121,7 @@ def test_frameworks() -> None:
     ids = {c["control-id"] for c in included}
     assert {control("cis-kubernetes-1.10", c) for c in states} <= ids
     assert control("cis-kubernetes-1.10", "1.1.1") not in ids
-    assert "1 not evaluated, 1 for a person to look at" in result["reviewed-controls"]["remarks"]
+    assert "1 not evaluated, 1 for manual review" in result["reviewed-controls"]["remarks"]
 
 
 def test_objects_and_risks_keep_their_identifiers_observations_are_new_in_each_run() -> None:

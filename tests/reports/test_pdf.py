@@ -49,7 +49,7 @@ def test_what_is_left_out_is_counted() -> None:
     result = results.fleet(300, 120, 1)
     text = flat(result, "pdf")
     named = len(set(re.findall(r"(?:prod|staging)-[a-z0-9-]+-\d+ strict 1.2.0", text)))
-    left = re.search(r"… and (\d+) more clusters, which the reports pdf-full and json of this run list", text)
+    left = re.search(r"… and (\d+) more clusters; see the reports pdf-full and json of this run", text)
     assert left is not None
     assert named + int(left[1]) == 300
 
@@ -125,12 +125,12 @@ def test_an_auditor_finds_evidence_frameworks_and_exemptions() -> None:
         "Recorded 24 November 2026, 05:00 UTC",
         "may not list clusterrolebindings.rbac.authorization.k8s.io: 403 Forbidden",
         "CIS Kubernetes Benchmark 1.10.0",
-        "met in part",
-        "for a person to look at: whether the network plugin enforces them",
+        "partially met",
+        "for manual review: whether the network plugin enforces them",
         "The log agent reads /var/log of its node (OPS-1423)",
         "j.doe@example.com",
         "Known from the baseline",
-        "Asked for, but not evaluated by this version",
+        "Required, but not evaluated by this version",
     ):
         assert said in text, said
 
@@ -147,7 +147,7 @@ def test_characters_without_a_glyph_are_seen() -> None:
 def test_too_many_findings_are_cut_evenly_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_full, "MOST_FINDINGS", 20)
     text = flat(results.one())
-    assert "… and 12 more findings, which the JSON report of this run lists." in text
+    assert "… and 12 more findings, see the JSON report of this run." in text
     assert "open 3 17 8 1 29 known" in text
 
 

@@ -19,7 +19,7 @@ def test_what_a_baseline_lets_pass_is_not_met() -> None:
     assert (summary.passed, summary.tolerated) == (summary.met + summary.tolerated, 1)
     assert words.sentence(summary).startswith(
         f"{summary.met} of {summary.passed} applicable requirements are met. "
-        "1 passes only because a baseline knows what was found."
+        "1 passes only because the baseline contains the findings."
     )
     assert words.state(summary) == "known"
 
@@ -40,7 +40,7 @@ def test_oscal_is_not_satisfied_by_a_baseline() -> None:
     [
         (
             results.scan(results.cluster("a", checks=PASSED), results.cluster("a", checks=SKIPPED)),
-            "a is compliant; nothing was evaluated of 1 of 2 specifications",
+            "a is compliant; nothing was evaluated for 1 of 2 specifications",
         ),
         (
             results.scan(*(results.cluster("a", checks=PASSED) for _ in range(2))),
@@ -50,11 +50,11 @@ def test_oscal_is_not_satisfied_by_a_baseline() -> None:
             results.scan(
                 *(results.cluster(n, checks=PASSED) for n in "ab"), results.cluster("c", checks=SKIPPED)
             ),
-            "2 of 3 clusters are compliant; nothing was evaluated of 1",
+            "2 of 3 clusters are compliant; nothing was evaluated for 1",
         ),
         (
             results.scan(results.cluster("a", checks=PASSED), results.cluster("b", checks=KNOWN)),
-            "All 2 clusters have no findings but known ones",
+            "All 2 clusters have only known findings",
         ),
     ],
 )

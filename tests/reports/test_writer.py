@@ -51,7 +51,7 @@ def test_parse_target(text: str, target: Target, tmp_path: Path, monkeypatch: py
         ("json:", "no file is given. Write json:FILE, or json:- for standard output."),
         ("json:folder/", "is a folder. Name a file in it: json:folder/FILE."),
         ("json:.", "is a folder. Name a file in it: json:./FILE."),
-        ("json:file/x/scan.json", "{tmp}/file is a file, not a folder. Give another path."),
+        ("json:file/x/scan.json", "{tmp}/file is a file, not a folder. Use another path."),
     ],
 )
 def test_targets_that_cannot_be(
@@ -66,7 +66,7 @@ def test_targets_that_cannot_be(
 
 
 def test_an_impossible_path() -> None:
-    with pytest.raises(UsageError, match="cannot be written: embedded null byte"):
+    with pytest.raises(UsageError, match="could not be written: embedded null byte"):
         parse_target("json:a\0b")
     with pytest.raises(UsageError, match="File name too long"):
         parse_target("json:" + "x" * 5000)
@@ -142,7 +142,7 @@ def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> 
     )
     assert (done.stdout, done.stderr) == (
         "report.html: the html report could not be written: File too large. No partial file is left. "
-        f"Make room or give another path, and run again. {EXIT_NOT_EVALUATED}\n",
+        f"Free disk space or use another path, and run again. {EXIT_NOT_EVALUATED}\n",
         "",
     )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({"report.html": before} if before else {})

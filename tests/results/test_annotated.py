@@ -81,12 +81,12 @@ def test_ids_as_keys(requirement: str, key: str) -> None:
         ("a reason; until=2027-02-01; more", "does not end in"),
         ("until=2027-02-01", "gives no reason"),
         (" ; until=2027-02-01", "gives no reason"),
-        ("r; until=soon", "'soon' is no date"),
-        ("r; until=", "'' is no date"),
-        ("r; until=2027-02-30", "is no date"),
+        ("r; until=soon", "'soon' is not a date"),
+        ("r; until=", "'' is not a date"),
+        ("r; until=2027-02-30", "is not a date"),
         ("r; until=2027-01-14", "ended at 2027-01-14T23:59:59"),
         ("r; until=2027-01-15T11:59:59Z", "ended at"),
-        ("r; until=2099-01-01", "at most 90 days ahead are allowed"),
+        ("r; until=2099-01-01", "at most 90 days are allowed"),
         ("x" * (LONGEST_REASON + 1) + "; until=2027-02-01", "more than 500 characters"),
     ],
 )
@@ -168,9 +168,9 @@ def test_what_has_no_effect_is_said() -> None:
     assert why(allow()) == ""
     assert why(allow(), "x") == "it does not end in '; until=YYYY-MM-DD'."
     assert why(allow(checks=["rbac.*"])) == "the specification does not allow it for this check."
-    assert why(allow(maxSeverity="low")) == "the check is of severity high, and at most low is allowed."
+    assert why(allow(maxSeverity="low")) == "the check is of severity high, but at most low is allowed."
     assert why(allow(namespaces=["a"])) == "the specification does not allow it in this namespace."
-    assert why(allow(), key="kspec.io/exempt.podsecurity") == "nothing that is asked for has this name."
+    assert why(allow(), key="kspec.io/exempt.podsecurity") == "no requirement has this name."
 
 
 def test_pods_templates_and_services_carry_exemptions_and_nothing_else() -> None:

@@ -179,7 +179,7 @@ def test_the_file_has_a_line_for_each_finding_in_one_order(tmp_path: Path) -> No
         (
             '{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline","covers":[],"findings":'
             '[{"cluster":"a","spec":"s","check":"c","what":"w","id":7}]}',
-            "every value of an entry is text",
+            "every value of an entry must be a string",
         ),
     ],
 )
@@ -188,5 +188,5 @@ def test_other_files_are_refused(tmp_path: Path, text: str, error: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=error):
         load_baseline(path)
-    with pytest.raises(UsageError, match="cannot be read: No such file"):
+    with pytest.raises(UsageError, match="could not be read: No such file"):
         load_baseline(tmp_path / "none.json")

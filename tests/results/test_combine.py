@@ -31,8 +31,8 @@ def test_the_same_twice_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         combine([("a.json", results.one()), ("b.json", results.one())])
     assert str(caught.value) == (
-        "b.json: holds cluster prod-eu by specs/strict.yaml, as a.json does. "
-        "Give one result for each cluster and specification."
+        "b.json: contains cluster prod-eu by specs/strict.yaml, as a.json does. "
+        "Use one result for each cluster and specification."
     )
 
 

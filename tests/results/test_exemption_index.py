@@ -216,6 +216,6 @@ def test_near_names_are_looked_for_some_times_only(monkeypatch):
     known = Known(Catalog([]), ["a.b"])
     notes = list(unknown_exempted(made, known))
     assert len(notes) == 2000
-    assert notes[0].reason == "'a.b0' is the id of no check. Did you mean 'a.b'?"
-    assert notes[-2].reason == "'a.b499' is the id of no check. 'kspec checks' lists all."
+    assert notes[0].reason == "'a.b0': no check has this id. Did you mean 'a.b'?"
+    assert notes[-2].reason == "'a.b499': no check has this id. 'kspec checks' lists all."
     assert len(asked_for) < 101

@@ -247,7 +247,7 @@ def test_pod_security_exemptions_end_too() -> None:
     ],
 )
 def test_what_is_no_date(text: str) -> None:
-    with pytest.raises(ValueError, match="is no date"):
+    with pytest.raises(ValueError, match="is not a date"):
         exemption(checks=["a.b"], expiresAt=text)
 
 
@@ -255,7 +255,7 @@ def test_what_is_no_date(text: str) -> None:
     "name", ["America", "../UTC", "/etc/passwd", "Europe/Berlin\0", "", "MEZ+1", "x" * 5000]
 )
 def test_what_is_no_time_zone(name: str) -> None:
-    with pytest.raises(ValueError, match="is no IANA time zone"):
+    with pytest.raises(ValueError, match="is not an IANA time zone"):
         exemption(checks=["a.b"], expiresAt="2027-01-01", timezone=name)
 
 
@@ -310,7 +310,7 @@ def test_names_are_unique_over_all_files() -> None:
     two = exemption(checks=["c.d"]).located("b.yaml:2:3")
     with pytest.raises(SpecError) as caught:
         Exemptions([one, two], NOW)
-    assert str(caught.value) == "b.yaml:2:3: an exemption named 'e' is already there at a.yaml:1:1."
+    assert str(caught.value) == "b.yaml:2:3: an exemption named 'e' already exists at a.yaml:1:1."
     assert len(Exemptions([one, one], NOW).all) == 1  # one file for two specifications
 
 

@@ -82,5 +82,5 @@ def test_impossible_items(text, data, path):
 
 @pytest.mark.parametrize("text", ["", "a..b", ".a", "a.", "a[]b", "a[].b[]", "[]"])
 def test_bad_paths_are_refused(text):
-    with pytest.raises(ValueError, match="is no field path"):
+    with pytest.raises(ValueError, match="is not a field path"):
         FieldPath(text)

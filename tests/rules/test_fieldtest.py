@@ -199,7 +199,7 @@ def test_fixes(rule, shape, patch):
 def test_contradictions_are_refused(said):
     with pytest.raises(ValueError, match=r"priority|contradict|above"):
         R("priority", **said)
-    with pytest.raises(ValueError, match="use it in required"):
+    with pytest.raises(ValueError, match="can only be used in required"):
         F("command", allowed=["a"])
-    with pytest.raises(ValueError, match="use it in required"):
+    with pytest.raises(ValueError, match="can only be used in required"):
         F("priority", max=1, or_unset=True)

@@ -1,4 +1,4 @@
-"""Which version of the Pod Security Standards holds is chosen in one place, and what cannot be read is an error."""
+"""Which version of the Pod Security Standards holds is chosen in one place, and what could not be read is an error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_api_server_without_a_version_that_is_known_is_an_error(version: str)
 def test_only_a_version_that_can_be_read_is_called_newer() -> None:
     assert newer_standards(f"v1.{NEWEST_MINOR}.9") == newer_standards("v2.99.0") == newer_standards("") == ""
     assert newer_standards(f"v1.{NEWEST_MINOR + 1}.0") == (
-        f"the standards of v1.{NEWEST_MINOR + 1} are not known here: those of v1.{NEWEST_MINOR} are applied"
+        f"the standards of v1.{NEWEST_MINOR + 1} are not known to this version: those of v1.{NEWEST_MINOR} are applied"
     )
 
 

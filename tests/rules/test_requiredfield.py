@@ -115,7 +115,7 @@ def test_w35_a_pod_field_is_one_finding_whatever_the_number_of_containers():
     "key", ["readOnlyRootFilesystem", "capabilities.drop", "securityContext.hostNetwork"]
 )
 def test_w35_unknown_keys_are_refused(key):
-    with pytest.raises(ValueError, match="no Kubernetes Pod has the field"):
+    with pytest.raises(ValueError, match="is not a field of a Kubernetes Pod"):
         RequiredField(key)
 
 

@@ -39,7 +39,7 @@ def pod(**spec):
         ({"allowed": (1, "a")}, "values of different types"),
         ({"allowed": (True, 1)}, "values of different types"),
         ({"allowed": (1,), "over": "pod", "inherits": True}, "only containers inherit"),
-        ({"allowed": ("x",), "set_by": "c"}, "c is no ancestor"),
+        ({"allowed": ("x",), "set_by": "c"}, "c is not an ancestor"),
         ({"allowed": ("x",), "field": "a[]", "inherits": True}, "neither set_by nor inherits"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where credentials of registries are found, and that what cannot be read is said without showing it."""
+"""Where credentials of registries are found, and that what could not be read is said without showing it."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "script", "what"),
     [
-        (f'{{"auths": {SECRET}', "", "cannot be read: JSONDecodeError"),
-        ({"auths": {"a.io": {"auth": "???"}}}, "", "the entry of a.io cannot be read"),
+        (f'{{"auths": {SECRET}', "", "could not be read: JSONDecodeError"),
+        ({"auths": {"a.io": {"auth": "???"}}}, "", "the entry of a.io could not be read"),
         ({"auths": {"a.io": {"auth": base64.b64encode(SECRET.encode()).decode()}}}, "", "the entry of a.io"),
-        ({"credHelpers": {"a.io": "test"}}, "", "no program docker-credential-test"),
-        ({"credHelpers": {"a.io": "../evil"}}, "", "no program docker-credential-"),
+        ({"credHelpers": {"a.io": "test"}}, "", "the program was not found: docker-credential-test"),
+        ({"credHelpers": {"a.io": "../evil"}}, "", "the program was not found: docker-credential-"),
         ({"credHelpers": {"a.io": "test"}}, f"echo {SECRET} >&2; exit 1", "failed for a.io"),
-        ({"credHelpers": {"a.io": "test"}}, f"echo {SECRET}", "said nothing that can be read"),
+        ({"credHelpers": {"a.io": "test"}}, f"echo {SECRET}", "printed output that could not be read"),
     ],
 )
 def test_what_cannot_be_read_is_said_without_showing_it(
@@ -113,6 +113,8 @@ def test_no_helper_is_run_from_the_working_directory(
     helper(tmp_path, f'touch ran; echo "{{\\"Username\\": \\"me\\", \\"Secret\\": \\"{SECRET}\\"}}"')
     monkeypatch.chdir(tmp_path)
     known = config(tmp_path, {"credHelpers": {"a.io": "test"}}, PATH=f"{entry}:/usr/bin")
-    with pytest.raises(AccessDenied, match="in the working directory only, where kspec runs nothing"):
+    with pytest.raises(
+        AccessDenied, match="only in the working directory, from which kspec runs no programs"
+    ):
         known.find("a.io")
     assert not (tmp_path / "ran").exists()

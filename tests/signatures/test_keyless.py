@@ -71,7 +71,7 @@ def test_by_mail_address(ask: Callable[..., Outcome]) -> None:
 def test_by_somebody_else(ask: Callable[..., Outcome], who: dict[str, str]) -> None:
     found = ask(SIGSTORE.sign, someone(who))
     assert (found.signed, found.problem) == (False, "")
-    assert found.reason == f"a keyless signature is not accepted: it is by {SUBJECT}"
+    assert found.reason == f"a keyless signature is not accepted: the signer is {SUBJECT}"
 
 
 def moved(found: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_what_is_refused(ask: Callable[..., Outcome], case: str) -> None:
 
 def test_a_good_signature_of_another_image(ask: Callable[..., Outcome]) -> None:
     found = ask(lambda _: SIGSTORE.sign("sha256:" + "0" * 64), someone())
-    assert found.reason == "a signature beside it is about something else"
+    assert found.reason == "a stored signature is for another image"
 
 
 def test_without_a_log_entry_it_cannot_be_examined(ask: Callable[..., Outcome]) -> None:
@@ -142,13 +142,13 @@ def test_without_a_log_entry_it_cannot_be_examined(ask: Callable[..., Outcome]) 
 
 def test_a_certificate_is_no_key(ask: Callable[..., Outcome]) -> None:
     found = ask(SIGSTORE.sign, ImageSigners(publicKeys=[signing.pem(signing.new_key())]))
-    assert found.reason == "it is signed by somebody else, or the signature is not good"
+    assert found.reason == "it is signed by another signer, or the signature is not valid"
 
 
 @pytest.mark.parametrize("root", ["{}", "[]", "no JSON", json.dumps({"mediaType": "x", "tlogs": []})])
 def test_what_is_no_trusted_root(ask: Callable[..., Outcome], root: str) -> None:
     found = ask(SIGSTORE.sign, someone(root=root))
-    assert "this is no trusted root of Sigstore." in found.problem
+    assert "this is not a trusted root of Sigstore." in found.problem
     assert "trustedRoot" in found.problem
 
 
@@ -165,6 +165,6 @@ def test_the_public_root_without_a_network(
     found = ask(SIGSTORE.sign, someone(root=None))
     assert not found.signed
     assert (
-        "the trusted root of the public instance cannot be fetched (TUFError). Give it as a file."
+        "the trusted root of the public instance could not be fetched (TUFError). Use a file for it."
         in found.problem
     )

@@ -20,8 +20,8 @@ from .signing import Key
 
 KEY = signing.new_key()
 OTHER = signing.new_key()
-ABOUT_ELSE = "a signature beside it is about something else"
-BY_ELSE = "it is signed by somebody else, or the signature is not good"
+ABOUT_ELSE = "a stored signature is for another image"
+BY_ELSE = "it is signed by another signer, or the signature is not valid"
 NONE = "it has no signature"
 SOMEONE = SignerIdentity(issuer="https://a.example", subject="a@example.com")
 
@@ -69,7 +69,7 @@ def test_every_entry_about_an_image_must_be_satisfied(verifier: SignatureVerifie
     assert outcome(verifier, image, by(KEY, images=(here,)), by(OTHER, images=(elsewhere,))).signed
     assert why(verifier, image, by(KEY, images=(here,)), by(OTHER)) == BY_ELSE
     assert why(verifier, image, by(KEY, images=(elsewhere,))) == NOBODY
-    assert why(verifier, "Not/An:Image:", by(KEY)).startswith("it is no image reference")
+    assert why(verifier, "Not/An:Image:", by(KEY)).startswith("it is not an image reference")
 
 
 def test_a_signature_of_another_image_copied_over(
@@ -128,8 +128,8 @@ def test_an_artifact_of_another_kind_is_none(
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        (b"no JSON", "a bundle beside it cannot be read."),
-        (b"[]", "a bundle beside it cannot be read."),
+        (b"no JSON", "a stored bundle could not be read."),
+        (b"[]", "a stored bundle could not be read."),
         (b'{"mediaType": "application/vnd.dev.sigstore.bundle.v9+json"}', "cannot be examined"),
         (
             json.dumps(
@@ -184,7 +184,7 @@ def test_an_image_that_is_not_there(verifier: SignatureVerifier, repo: Pusher) -
 def test_a_key_that_is_none_is_an_error(verifier: SignatureVerifier, repo: Pusher) -> None:
     repo.image("v1")
     broken = ImageSigners(publicKeys=["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
-    assert "no public key in PEM" in outcome(verifier, f"{repo.name}:v1", broken).problem
+    assert "not a public key in PEM format" in outcome(verifier, f"{repo.name}:v1", broken).problem
     for key in (
         rsa.generate_private_key(65537, 1024),
         ec.generate_private_key(ec.SECP384R1()),

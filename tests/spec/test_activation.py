@@ -257,27 +257,27 @@ class TestSchedule:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("schedule: 0 9 * * 1-5", "schedule says when a period starts, but not how long it lasts"),
+        ("schedule: 0 9 * * 1-5", "schedule requires duration"),
         ("duration: 8h, activePeriods: [{daysOfWeek: [Monday]}]", "duration has no effect without schedule"),
         (
             "schedule: 0 0 30 2 *, duration: 1h",
-            "schedule: '0 0 30 2 *' is no cron schedule: bad day-of-month",
+            "schedule: '0 0 30 2 *' is not a cron schedule: bad day-of-month",
         ),
-        ("schedule: 61 * * * *, duration: 1h", "schedule: '61 * * * *' is no cron schedule: bad minute"),
-        ("schedule: '@reboot', duration: 1h", "schedule: '@reboot' is no cron schedule; known: @annually"),
-        ("schedule: '@daily', duration: 8", "duration: '8' is no duration; write days, hours and minutes"),
-        ("schedule: '@daily', duration: 0h", "duration: '0h' is no duration"),
+        ("schedule: 61 * * * *, duration: 1h", "schedule: '61 * * * *' is not a cron schedule: bad minute"),
+        ("schedule: '@reboot', duration: 1h", "schedule: '@reboot' is not a cron schedule; known: @annually"),
+        ("schedule: '@daily', duration: 8", "duration: '8' is not a duration; write days, hours and minutes"),
+        ("schedule: '@daily', duration: 0h", "duration: '0h' is not a duration"),
         ("schedule: '@daily', duration: 400d", "duration: '400d' is longer than a year"),
         (
             "activePeriods: [{startDate: 2027-02-01, endDate: 2027-01-01}]",
-            "activePeriods[0]: no moment is in this period: look at its dates",
+            "activePeriods[0]: this period is never active: check its dates",
         ),
         (
             # 1 January 2027 is a Friday.
             "activePeriods: [{startDate: 2027-01-01, endDate: 2027-01-02, daysOfWeek: [Monday]}]",
-            "activePeriods[0]: no moment is in this period: look at its dates",
+            "activePeriods[0]: this period is never active: check its dates",
         ),
-        ("activePeriods: [{startDate: 9999-12-31}]", "activePeriods[0]: no moment is in this period"),
+        ("activePeriods: [{startDate: 9999-12-31}]", "activePeriods[0]: this period is never active"),
         ("", "enabled without activePeriods or schedule would never be active"),
     ],
 )

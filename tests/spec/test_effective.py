@@ -67,8 +67,8 @@ class TestFound:
         path = write(tmp_path / "specs", "prod", inherit("base"))
         assert load_spec(path, Library((base, path))).get("network.defaultDeny") is True
         assert problems(path) == [
-            "prod.yaml:5:38: spec.policyInheritance.basePolicies: no specification is named 'base'."
-            " Put it beside this one, scan both, or name its path."
+            "prod.yaml:5:38: spec.policyInheritance.basePolicies: no specification has the name 'base'."
+            " Put it in the same folder, scan both, or use its path."
         ]
 
     def test_by_path(self, tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ class TestFound:
             tmp_path / "specs" / "mine.py",
         ]
         assert problems(write(tmp_path, "a", inherit("./nothing.yaml"))) == [
-            "a.yaml:5:38: there is no file nothing.yaml."
+            "a.yaml:5:38: the file nothing.yaml does not exist."
         ]
 
     def test_w64_unknown(self, tmp_path: Path) -> None:
         write(tmp_path, "production", "  {}\n")
         assert problems(write(tmp_path, "a", inherit("prodution"))) == [
-            "a.yaml:5:38: spec.policyInheritance.basePolicies: no specification is named 'prodution'."
-            " Did you mean 'production'? Put it beside this one, scan both, or name its path."
+            "a.yaml:5:38: spec.policyInheritance.basePolicies: no specification has the name 'prodution'."
+            " Did you mean 'production'? Put it in the same folder, scan both, or use its path."
         ]
 
     def test_a_name_in_two_files(self, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ class TestFound:
         (found,) = problems(write(tmp_path, "a", inherit("base")))
         assert found == (
             "a.yaml:5:38: spec.policyInheritance.basePolicies: 'base' is the name of one.yaml and two.yaml."
-            " Name the path of the one that is meant."
+            " Use the path of one of them."
         )
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ class TestFound:
 
     def test_a_custom_resource_reads_no_file(self, tmp_path: Path) -> None:
         path = write(tmp_path, "base", "  {}\n")
-        with pytest.raises(SpecError, match="no specification is named"):
+        with pytest.raises(SpecError, match="no specification has the name"):
             spec_from_part({"policyInheritance": {"basePolicies": [str(path)]}})
 
     def test_text_reads_no_file(self, tmp_path: Path) -> None:
         path = write(tmp_path, "base", "  {}\n")
         text = write(tmp_path, "a", inherit(str(path))).read_text()
-        with pytest.raises(SpecError, match="no specification is named"):
+        with pytest.raises(SpecError, match="no specification has the name"):
             spec_from_text(text, str(tmp_path / "a.yaml"))
         assert spec_from_text(text, str(tmp_path / "a.yaml"), Library()).files[1] == str(path)
 
@@ -145,7 +145,7 @@ class TestCycles:
     def test_w64_itself(self, tmp_path: Path) -> None:
         assert problems(write(tmp_path, "a", inherit("a"))) == [
             "a.yaml:5:38: spec.policyInheritance.basePolicies: a cycle: a.yaml (at a.yaml:5:38) → a.yaml."
-            " Take one of these out."
+            " Remove one of these."
         ]
 
     def test_w64_over_others(self, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ class TestCycles:
         write(tmp_path, "c", inherit("b"))
         assert problems(write(tmp_path, "a", inherit("b"))) == [
             "c.yaml:5:38: spec.policyInheritance.basePolicies: a cycle: b.yaml (at b.yaml:5:38) →"
-            " c.yaml (at c.yaml:5:38) → b.yaml. Take one of these out."
+            " c.yaml (at c.yaml:5:38) → b.yaml. Remove one of these."
         ]
 
     def test_of_custom_resources(self) -> None:
@@ -177,9 +177,9 @@ class TestConflicts:
         path = write(tmp_path, "a", inherit("one", "two"))
         assert [text.replace(str(tmp_path) + "/", "") for text in problems(path)] == [
             "two.yaml:5:26: spec.podSecurity.enforce: 'restricted' here, 'baseline' at one.yaml:5:26;"
-            " both are bases: say it in the specification itself, or choose mergeStrategy override.",
+            " both are bases: set the value in the specification itself, or use mergeStrategy override.",
             "two.yaml:6:28: spec.kubernetes.minVersion: '1.31' here, '1.30' at one.yaml:6:28;"
-            " both are bases: say it in the specification itself, or choose mergeStrategy override.",
+            " both are bases: set the value in the specification itself, or use mergeStrategy override.",
         ]
         own = (
             inherit("one", "two") + "  podSecurity: {enforce: baseline}\n  kubernetes: {minVersion: '1.32'}\n"
@@ -193,7 +193,7 @@ class TestConflicts:
         own = inherit("one", strategy="append") + "  network: {defaultDeny: false, disallowedPorts: [23]}\n"
         assert problems(write(tmp_path, "a", own)) == [
             "a.yaml:6:26: spec.network.defaultDeny: false here, true at one.yaml:5:26;"
-            " mergeStrategy append changes nothing that is inherited."
+            " mergeStrategy append does not change inherited values."
         ]
 
     def test_entries_that_speak_about_the_same(self, tmp_path: Path) -> None:
@@ -202,7 +202,8 @@ class TestConflicts:
         write(tmp_path, "two", rule % "value: 100m")
         assert problems(write(tmp_path, "a", inherit("one", "two"))) == [
             "two.yaml:5:39: spec.workloads.containers.required[resources.limits.cpu]: not the same as"
-            " at one.yaml:5:39; both are bases: say it in the specification itself, or choose mergeStrategy override."
+            " at one.yaml:5:39; both are bases: set the value in the specification "
+            "itself, or use mergeStrategy override."
         ]
 
 
@@ -260,7 +261,7 @@ def test_what_a_strategy_means(
     strategy: str, base: dict[str, Any], own: dict[str, Any], expected: Any
 ) -> None:
     if expected == "conflict":
-        with pytest.raises(SpecError, match="append changes nothing that is inherited"):
+        with pytest.raises(SpecError, match="append does not change inherited values"):
             combined(strategy, own, base)
         return
     assert combined(strategy, own, base) == (own if expected == "own" else expected)
@@ -329,12 +330,12 @@ def test_where_when_and_how_are_not_inherited(tmp_path: Path) -> None:
     assert [(left.key, left.reason, left.location) for left in loaded.not_evaluated] == [
         (
             "namespaceScope",
-            "not inherited from base: each specification says its own",
+            "not inherited from base: each specification must have its own",
             f"{tmp_path}/base.yaml:6:3",
         ),
         (
             "enforcement",
-            "not inherited from base: each specification says its own",
+            "not inherited from base: each specification must have its own",
             f"{tmp_path}/base.yaml:7:3",
         ),
     ]
@@ -366,9 +367,9 @@ def test_problems_of_a_base_are_shown_there(tmp_path: Path) -> None:
     assert problems(write(tmp_path, "a", inherit("base") + "  network: {disallowedPorts: [0]}\n")) == [
         "a.yaml:6:31: spec.network.disallowedPorts[0]: must be at least 1, found 0.",
         "base.yaml:5:3: spec.netwrok: unknown key. Did you mean 'network'?",
-        "base.yaml:6:3: spec.kubernetes: has no value: give it one or remove the key.",
+        "base.yaml:6:3: spec.kubernetes: has no value: add a value or remove the key.",
         "base.yaml:7:27: spec.rbac.forbiddenRules[0].verbs: required key is missing.",
-        "base.yaml:7:41: spec.rbac.forbiddenRules[0].resource: this key is already there, at line 7.",
+        "base.yaml:7:41: spec.rbac.forbiddenRules[0].resource: this key is already defined at line 7.",
     ]
 
 

@@ -135,7 +135,7 @@ def test_a_custom_resource_has_no_keys_that_an_api_server_refuses() -> None:
     text += "metadata: {name: a, version: 1.0.0, description: b}\nspec: {}\n"
     with pytest.raises(SpecError) as error:
         spec_from_text(text, "f")
-    assert [line.split(": not in a custom resource")[0] for line in error.value.problems] == [
+    assert [line.split(": not allowed in a custom resource")[0] for line in error.value.problems] == [
         "f:3:21: metadata.version",
         "f:3:37: metadata.description",
     ]
@@ -224,7 +224,7 @@ def test_find_specs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no specification \\(kind: ClusterSpecification\\) in this folder"):
         find_specs([str(write("empty/x.yaml", "a: 1").parent)])
     for missing in ("no.yaml", "*.nothing"):
-        with pytest.raises(UsageError, match="no such specification"):
+        with pytest.raises(UsageError, match="the specification does not exist"):
             find_specs([str(tmp_path / missing)])
 
 

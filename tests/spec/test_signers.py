@@ -42,15 +42,15 @@ def keys(loaded: LoadedSpec) -> list[str]:
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [
-        (part({}), "names nobody: give publicKeys or identities."),
+        (part({}), "has no signer: set publicKeys or identities."),
         (part({"publicKeys": [PEM], "trustedRoot": "{}"}), "trustedRoot: has no effect without identities"),
-        (part({"publicKeys": ["-----BEGIN PRIVATE KEY-----\nx"]}), "this is no public key in PEM"),
-        (part({"publicKeys": ["key.pub"]}), "no file is read for a specification that is none itself"),
+        (part({"publicKeys": ["-----BEGIN PRIVATE KEY-----\nx"]}), "this is not a public key in PEM format"),
+        (part({"publicKeys": ["key.pub"]}), "paths are only allowed in specification files"),
         (part({"identities": [{"issuer": "https://a.example"}]}), "either subject or subjectRegExp"),
         (part({"identities": [{**SOMEONE, "subjectRegExp": "x"}]}), "either subject or subjectRegExp"),
         (part({"identities": [{"issuer": "x", "subjectRegExp": "("}]}), "is not a regular expression"),
         (part({"identities": [{"subject": "x"}]}), "issuer: required key is missing"),
-        (part({"images": ["https://a"], "publicKeys": [PEM]}), "leave out the scheme"),
+        (part({"images": ["https://a"], "publicKeys": [PEM]}), "remove the scheme"),
     ],
 )
 def test_what_could_not_mean_what_its_author_thinks(spec: dict[str, Any], problem: str) -> None:
@@ -77,10 +77,10 @@ def test_keys_in_files_are_part_of_the_specification(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "cannot be read: No such file or directory"),
-        (b"\xff\xfe", "cannot be read: it is no text"),
-        (b"ssh-ed25519 AAAA", "holds no public key in PEM"),
-        (b"-----BEGIN PRIVATE KEY-----\nx", "holds no public key in PEM"),
+        (None, "could not be read: No such file or directory"),
+        (b"\xff\xfe", "could not be read: it is not a text file"),
+        (b"ssh-ed25519 AAAA", "does not contain a public key in PEM format"),
+        (b"-----BEGIN PRIVATE KEY-----\nx", "does not contain a public key in PEM format"),
         (PEM.encode() + b" " * (64 << 10), "is larger than 64 KiB"),
     ],
 )

@@ -90,16 +90,16 @@ def test_all_problems_of_a_file_come_at_once_in_the_order_of_the_file() -> None:
             HEADER.replace("name: a", "name: null") + "spec: {}\n",
             "prod.yaml:3:12: metadata.name: required key is missing.",
         ),
-        (HEADER + "spec:\n", "prod.yaml:4:1: spec: has no value: give it one or remove the key."),
-        (HEADER + "spec: []\n", "prod.yaml:4:7: spec: must be a mapping of keys, found a list."),
+        (HEADER + "spec:\n", "prod.yaml:4:1: spec: has no value: add a value or remove the key."),
+        (HEADER + "spec: []\n", "prod.yaml:4:7: spec: must be an object, found a list."),
         (HEADER + "spec: {}\nspecs: {}\n", "prod.yaml:5:1: specs: unknown key. Did you mean 'spec'?"),
         (
             HEADER + "spec: {}\n---\nspec: {}\n",
-            "prod.yaml:5:1: a second document starts here: one file holds one document.",
+            "prod.yaml:5:1: a second document starts here: a file must contain one document.",
         ),
         (
             HEADER + "spec:\n  network: {}\n  network: {}\n",
-            "prod.yaml:6:3: spec.network: this key is already there, at line 5.",
+            "prod.yaml:6:3: spec.network: this key is already defined at line 5.",
         ),
         (
             HEADER + "spec: {a: [}\n",
@@ -107,7 +107,7 @@ def test_all_problems_of_a_file_come_at_once_in_the_order_of_the_file() -> None:
         ),
         (
             HEADER.replace("1.0.0", "first") + "spec: {}\n",
-            "prod.yaml:3:30: metadata.version: 'first' is no version; write it as 1.2.3.",
+            "prod.yaml:3:30: metadata.version: 'first' is not a version; write it as 1.2.3.",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "podSecurity: {exemptions: []}",
-            "s.yaml:1:1: podSecurity: asks for nothing: set enforce, audit or warn.",
+            "s.yaml:1:1: podSecurity: has no effect: set enforce, audit or warn.",
         ),
         (
             "network: {allowedServiceTypes: [clusterIP]}",
@@ -175,14 +175,15 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "podSecurity: {enforce: baseline, version: 1.30}",
-            "s.yaml:1:43: podSecurity.version: '1.30' is no Pod Security version;"
+            "s.yaml:1:43: podSecurity.version: '1.30' is not a Pod Security version;"
             " allowed: latest, v1.0, v1.1, …. Did you mean 'v1.30'?",
         ),
         # container keys and values
         (
             "workloads: {containers: {required: [{key: securityContext.runAsNonroot, value: true}]}}",
-            "s.yaml:1:43: workloads.containers.required[0].key: no Kubernetes Pod has a field"
-            " 'securityContext.runAsNonroot'. Did you mean 'securityContext.runAsNonRoot'?",
+            "s.yaml:1:43: workloads.containers.required[0].key:"
+            " 'securityContext.runAsNonroot' is not a field of a Kubernetes Pod. "
+            "Did you mean 'securityContext.runAsNonRoot'?",
         ),
         (
             "workloads: {containers: {forbidden: [{key: hostNetwork, value: maybe}]}}",
@@ -192,7 +193,7 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         (
             "workloads: {containers: {required: [{key: image, value: {a: b}}]}}",
             "s.yaml:1:50: workloads.containers.required[0].value:"
-            " must be text, a whole number, true, false, or a list of those.",
+            " must be a string, an integer, true, false, or a list of those.",
         ),
         (
             "workloads: {containers: {required: [{key: image, value: a, exists: false}]}}",
@@ -254,18 +255,16 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "workloads: {containers: {forbidden: [{key: command, allowed: [a]}]}}",
-            "s.yaml:1:62: workloads.containers.forbidden[0].allowed:"
-            " allowed is about what must be so: use it in required.",
+            "s.yaml:1:62: workloads.containers.forbidden[0].allowed: allowed can only be used in required.",
         ),
         (
             "workloads: {containers: {forbidden: [{key: hostUsers, value: true, orUnset: true}]}}",
-            "s.yaml:1:77: workloads.containers.forbidden[0].orUnset:"
-            " orUnset is about what must be so: use it in required.",
+            "s.yaml:1:77: workloads.containers.forbidden[0].orUnset: orUnset can only be used in required.",
         ),
         (
             "workloads: {containers: {required: [{key: hostUsers, orUnset: true}]}}",
             "s.yaml:1:37: workloads.containers.required[0]:"
-            " orUnset says nothing without value, min, max, pattern, allowed or anyOf.",
+            " orUnset has no effect without value, min, max, pattern, allowed or anyOf.",
         ),
         (
             "workloads: {containers: {required: [{key: hostUsers, value: true, orUnset: true, exists: true}]}}",
@@ -277,8 +276,8 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "workloads: {containers: {required: [{key: hostUsers, anyOf: [{}]}]}}",
-            "s.yaml:1:62: workloads.containers.required[0].anyOf[0]: an empty alternative says nothing:"
-            " give value, min, max, pattern, allowed or exists.",
+            "s.yaml:1:62: workloads.containers.required[0].anyOf[0]: an empty alternative has no effect:"
+            " set value, min, max, pattern, allowed or exists.",
         ),
         (
             "workloads: {containers: {required: [{key: priority, anyOf: [{max: 1}, {min: x}]}]}}",
@@ -287,8 +286,8 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         # registries
         (
             "workloads: {images: {allowedRegistries: [https://ghcr.io]}}",
-            "s.yaml:1:42: workloads.images.allowedRegistries[0]: 'https://ghcr.io' is no registry:"
-            " leave out the scheme (ghcr.io).",
+            "s.yaml:1:42: workloads.images.allowedRegistries[0]: 'https://ghcr.io' is not a registry:"
+            " remove the scheme (ghcr.io).",
         ),
         # RBAC
         (
@@ -297,12 +296,12 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "rbac: {forbiddenRules: [{apiGroup: core, resource: secrets, verbs: [get]}]}",
-            "s.yaml:1:36: rbac.forbiddenRules[0].apiGroup: 'core' is no API group; the core group is"
+            "s.yaml:1:36: rbac.forbiddenRules[0].apiGroup: 'core' is not an API group; the core group is"
             ' written "".',
         ),
         (
             "rbac: {minimumRules: [{apiGroup: apps/v1, resource: deployments, verbs: [get]}]}",
-            "s.yaml:1:34: rbac.minimumRules[0].apiGroup: 'apps/v1' is no API group: leave out the version"
+            "s.yaml:1:34: rbac.minimumRules[0].apiGroup: 'apps/v1' is not an API group: remove the version"
             " (apps).",
         ),
         # types
@@ -317,12 +316,11 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "observability: {logging: {auditLog: {minRetentionDays: 90d}}}",
-            "s.yaml:1:56: observability.logging.auditLog.minRetentionDays: must be a whole number, found"
-            " '90d'.",
+            "s.yaml:1:56: observability.logging.auditLog.minRetentionDays: must be an integer, found '90d'.",
         ),
         (
             "network: {disallowedPorts: [0x16]}",
-            "s.yaml:1:29: network.disallowedPorts[0]: must be a whole number, found '0x16'.",
+            "s.yaml:1:29: network.disallowedPorts[0]: must be an integer, found '0x16'.",
         ),
         (
             "network: {allowedServiceTypes: ClusterIP}",
@@ -330,14 +328,14 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         ),
         (
             "network: {requiredPolicies: [deny]}",
-            "s.yaml:1:30: network.requiredPolicies[0]: must be a mapping of keys, found 'deny'.",
+            "s.yaml:1:30: network.requiredPolicies[0]: must be an object, found 'deny'.",
         ),
-        ("checks: [true]", "s.yaml:1:10: checks[0]: must be text, found true. Put it in quotes."),
+        ("checks: [true]", "s.yaml:1:10: checks[0]: must be a string, found true. Put it in quotes."),
         ("checks: ['']", "s.yaml:1:10: checks[0]: must not be empty."),
-        ("checks: [~]", "s.yaml:1:10: checks[0]: has no value: give it one or remove the key."),
+        ("checks: [~]", "s.yaml:1:10: checks[0]: has no value: add a value or remove the key."),
         (
             "network: {defaultDeny: }",
-            "s.yaml:1:11: network.defaultDeny: has no value: give it one or remove the key.",
+            "s.yaml:1:11: network.defaultDeny: has no value: add a value or remove the key.",
         ),
         (
             "clusterRef: {name: a, n: b}",
@@ -380,7 +378,7 @@ def test_problems_of_a_part_are_not_repeated() -> None:
         ("resources: [{kind: Namespace, namespace: a}]", "s.yaml:2:36: policyExemptions[0].resources[0]:"
          " a Namespace has no namespace, so this can never match. Select it by name."),
         ("resources: [{kind: deployment}]", "s.yaml:2:43: policyExemptions[0].resources[0].kind:"
-        " 'deployment' is no"
+        " 'deployment' is not a"
          " kind; kinds are written as in manifests, without wildcards. Did you mean 'Deployment'?"),
         ("namespaces: [a, b-*], resources: [{namespace: c}]", "s.yaml:2:58: policyExemptions[0].resources[0]:"
          " 'c' is in none of the namespaces, so it can never match."),
@@ -388,33 +386,33 @@ def test_problems_of_a_part_are_not_repeated() -> None:
          " 'b-*' is in none of the namespaces, so it can never match."),
         ("namespaces: [a], resources: [{kind: Node}]", "s.yaml:2:53: policyExemptions[0].resources[0]:"
          " a Node is in none of the namespaces, so it can never match."),
-        ("namespaces: [Prod]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'Prod' can be the name of no"
-         " namespace, so it can never match. Did you mean 'prod'?"),
-        ("namespaces: [a_b]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'a_b' can be the name of no"
-         " namespace, so it can never match."),
-        ("resources: [{namespace: 'x y'}]", "s.yaml:2:48: policyExemptions[0].resources[0].namespace: 'x y' can"
-         " be the name of no namespace, so it can never match."),
+        ("namespaces: [Prod]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'Prod' is not a valid namespace"
+         " name, so it can never match. Did you mean 'prod'?"),
+        ("namespaces: [a_b]", "s.yaml:2:37: policyExemptions[0].namespaces[0]: 'a_b' is not a valid namespace"
+         " name, so it can never match."),
+        ("resources: [{namespace: 'x y'}]", "s.yaml:2:48: policyExemptions[0].resources[0].namespace: 'x y'"
+         " is not a valid namespace name, so it can never match."),
         ("resources: [{kind: Pod, name: shop/web}]", "s.yaml:2:54: policyExemptions[0].resources[0].name:"
-         " 'shop/web' can be the name of no object, so it can never match."),
-        ("containers: ['*', app/x]", "s.yaml:2:42: policyExemptions[0].containers[1]: 'app/x' can be the name"
-         " of no container, so it can never match."),
+         " 'shop/web' is not a valid object name, so it can never match."),
+        ("containers: ['*', app/x]", "s.yaml:2:42: policyExemptions[0].containers[1]: 'app/x' is not a valid container"
+         " name, so it can never match."),
         ("resources: [{labelSelector: {'bad key!': x}}]", "s.yaml:2:37:"
-         " policyExemptions[0].resources[0].labelSelector: 'bad key!' can be the key of no label, so it can"
+         " policyExemptions[0].resources[0].labelSelector: 'bad key!' is not a valid label key, so it can"
          " never match."),
         ("resources: [{labelSelector: {app: '-'}}]", "s.yaml:2:37:"
-         " policyExemptions[0].resources[0].labelSelector: '-' can be the value of no label, so it can never"
+         " policyExemptions[0].resources[0].labelSelector: '-' is not a valid label value, so it can never"
          " match."),
         ("containers: [app], resources: [{kind: Service}]", "s.yaml:2:3: policyExemptions[0]:"
          " Service has no containers, so this can never match."),
         ("checks: [a.b], expiresAt: 2027-02-29", "s.yaml:2:50: policyExemptions[0].expiresAt:"
-        " '2027-02-29' is no"
+        " '2027-02-29' is not a"
          " date; write 2027-03-31, 2027-03-31T18:00:00 or 2027-03-31T18:00:00+02:00."),
         ("checks: [a.b], timezone: UTC", "s.yaml:2:3: policyExemptions[0]: timezone has no effect without"
         " expiresAt."),
         ("checks: [a.b], expiresAt: '2027-01-01T00:00:00Z', timezone: UTC", "s.yaml:2:3: policyExemptions[0]:"
-         " expiresAt has an offset of its own, so timezone has no effect: remove one of them."),
+         " expiresAt has a UTC offset, so timezone has no effect: remove one of them."),
         ("checks: [a.b], expiresAt: 2027-01-01, timezone: Europe/Berln", "s.yaml:2:72:"
-         " policyExemptions[0].timezone: 'Europe/Berln' is no IANA time zone such as Europe/Berlin."
+         " policyExemptions[0].timezone: 'Europe/Berln' is not an IANA time zone such as Europe/Berlin."
          " Did you mean 'Europe/Berlin'?"),
     ],
 )  # fmt: skip
@@ -453,13 +451,12 @@ def test_merge_strategies() -> None:
         ),
         (
             "activePeriods: [{startTime: 9:00, endTime: 17:00}]",
-            "s.yaml:1:51: timeBasedActivation.activePeriods[0].startTime: '9:00' is no time of day;"
+            "s.yaml:1:51: timeBasedActivation.activePeriods[0].startTime: '9:00' is not a time of day;"
             " write HH:MM from 00:00 to 23:59. Did you mean '09:00'?",
         ),
         (
             "activePeriods: [{startTime: 09:00}]",
-            "s.yaml:1:39: timeBasedActivation.activePeriods[0]:"
-            " startTime and endTime belong together: set both or none.",
+            "s.yaml:1:39: timeBasedActivation.activePeriods[0]: startTime and endTime must be set together.",
         ),
         (
             "activePeriods: [{startTime: 09:00, endTime: 09:00}]",
@@ -469,16 +466,16 @@ def test_merge_strategies() -> None:
         (
             "activePeriods: [{}]",
             "s.yaml:1:39: timeBasedActivation.activePeriods[0]:"
-            " an empty period says nothing: set times, days or dates.",
+            " an empty period has no effect: set times, days or dates.",
         ),
         (
             "timezone: Mars/Olympus",
             "s.yaml:1:33: timeBasedActivation.timezone:"
-            " 'Mars/Olympus' is no IANA time zone such as Europe/Berlin.",
+            " 'Mars/Olympus' is not an IANA time zone such as Europe/Berlin.",
         ),
         (
             "schedule: 0 9 * *",
-            "s.yaml:1:33: timeBasedActivation.schedule: '0 9 * *' is no cron schedule:"
+            "s.yaml:1:33: timeBasedActivation.schedule: '0 9 * *' is not a cron schedule:"
             " it has 4 fields instead of 5.",
         ),
     ],

@@ -160,7 +160,7 @@ class TestOwn:
         part = "  policyTemplate: {name: ../house.yaml, parameters: {registry: x.io}}"
         assert load(tmp_path / "specs", part).files[1] == str(tmp_path / "house.yaml")
         assert load_problems(tmp_path, "  policyTemplate: {name: templates/x.yaml}") == [
-            "a.yaml:5:26: there is no file templates/x.yaml."
+            "a.yaml:5:26: the file templates/x.yaml does not exist."
         ]
 
     def test_paths_of_checks_are_relative_to_the_template(self, tmp_path: Path) -> None:
@@ -172,18 +172,18 @@ class TestOwn:
         part = "  policyTemplate:\n    name: house\n    parameters:\n      port: many\n      digest: true\n"
         assert load_problems(tmp_path, part, self.BODY) == [
             "a.yaml:5:3: spec.policyTemplate.parameters: the template 'house' requires the parameter 'registry'.",
-            "a.yaml:8:13: spec.policyTemplate.parameters.port: must be a whole number, found 'many'.",
-            "a.yaml:9:7: spec.policyTemplate.parameters.digest: the template 'house' has no such parameter."
+            "a.yaml:8:13: spec.policyTemplate.parameters.port: must be an integer, found 'many'.",
+            "a.yaml:9:7: spec.policyTemplate.parameters.digest: the template 'house' does not have this parameter."
             " Did you mean 'digests'?",
         ]
 
     @pytest.mark.parametrize(
         ("kind", "value", "wrong"),
         [
-            ("string", "7", "must be text, found 7."),
-            ("string", "true", "must be text, found true."),
-            ("int", "true", "must be a whole number, found true."),
-            ("int", "'07'", "must be a whole number, found '07'."),
+            ("string", "7", "must be a string, found 7."),
+            ("string", "true", "must be a string, found true."),
+            ("int", "true", "must be an integer, found true."),
+            ("int", "'07'", "must be an integer, found '07'."),
             ("bool", "'True'", "must be true or false, found 'True'."),
             ("bool", "yes", "must be true or false, found 'yes'."),
             ("array", "a", "must be a list, found 'a'."),
@@ -236,8 +236,8 @@ class TestOwn:
             "spec: {clusterRef: 'x-{{ p }}', checks: ['{{ l }}/a']}\n"
         )
         assert load_problems(tmp_path, "  policyTemplate: {name: house}", body) == [
-            "templates/house.yaml:5:20: the parameter 'p' stands within text and has no value: give it a default.",
-            "templates/house.yaml:5:42: the list 'l' cannot stand within text.",
+            "templates/house.yaml:5:20: the parameter 'p' is part of a text and has no value: add a default.",
+            "templates/house.yaml:5:42: the list 'l' cannot be part of a text.",
         ]
 
     def test_conditions(self, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ class TestOwn:
         ),
         (
             "parameters: [{name: a, type: int, default: x}]\nspec: {clusterRef: '{{ a }}'}\n",
-            ["t.yaml:4:35: parameters[0].default: must be a whole number, found 'x'."],
+            ["t.yaml:4:35: parameters[0].default: must be an integer, found 'x'."],
         ),
         (
             "parameters: [{name: a, type: int, default: 3, allowedValues: [1, 2]}]\nspec: {clusterRef: '{{ a }}'}\n",
@@ -278,38 +278,38 @@ class TestOwn:
         ),
         (
             "parameters: [{name: a, type: int, allowedValues: [x]}]\nspec: {clusterRef: '{{ a }}'}\n",
-            ["t.yaml:4:51: parameters[0].allowedValues[0]: must be a whole number, found 'x'."],
+            ["t.yaml:4:51: parameters[0].allowedValues[0]: must be an integer, found 'x'."],
         ),
         (
             "parameters: [{name: a, type: int, required: true, default: 1}]\nspec: {clusterRef: '{{ a }}'}\n",
-            ["t.yaml:4:51: parameters[0].default: has no effect, since a value is required."],
+            ["t.yaml:4:51: parameters[0].default: has no effect, because a value is required."],
         ),
         (
             "parameters: [{name: a b, type: int}]\nspec: {}\n",
-            ["t.yaml:4:15: parameters[0].name: 'a b' is no name; write letters, digits, - and _."],
+            ["t.yaml:4:15: parameters[0].name: 'a b' is not a valid name; use letters, digits, - and _."],
         ),
         (
             "parameters: [{name: used, type: int}]\nspec: {clusterRef: '{{ usde }}'}\n",
             [
-                "t.yaml:4:21: parameters[0].name: nothing in spec uses 'used': it has no effect.",
-                "t.yaml:5:20: spec.clusterRef: 'usde' is no parameter of this template. Did you mean 'used'?",
+                "t.yaml:4:21: parameters[0].name: spec does not use 'used', so it has no effect.",
+                "t.yaml:5:20: spec.clusterRef: 'usde' is not a parameter of this template. Did you mean 'used'?",
             ],
         ),
         (
             "parameters: [{name: a, type: int}, {name: a, type: int}]\nspec: {clusterRef: '{{ a }}'}\n",
-            ["t.yaml:4:43: parameters[1].name: 'a' is there twice."],
+            ["t.yaml:4:43: parameters[1].name: 'a' occurs twice."],
         ),
         (
             "spec: {clusterRef: '{{ a.b }}'}\n",
-            ["t.yaml:4:20: spec.clusterRef: a parameter is written as {{ name }}."],
+            ["t.yaml:4:20: spec.clusterRef: a parameter must be written as {{ name }}."],
         ),
         (
             "parameters: [{name: a, type: string}]\nspec: {'{{ a }}': '{{ a }}'}\n",
-            ["t.yaml:5:8: spec.{{ a }}: a parameter stands in a value, never in a key."],
+            ["t.yaml:5:8: spec.{{ a }}: a parameter can be used in a value, but not in a key."],
         ),
         (
             "spec: {policyTemplate: {name: x}}\n",
-            ["t.yaml:4:8: spec.policyTemplate: a template builds on nothing else."],
+            ["t.yaml:4:8: spec.policyTemplate: a template cannot have a template or bases."],
         ),
         ("parameters: []\n", ["t.yaml:1:1: spec: required key is missing."]),
         ("spec: {}\nparams: []\n", ["t.yaml:5:1: params: unknown key. Did you mean 'parameters'?"]),
@@ -322,15 +322,15 @@ def test_a_template_that_is_wrong_in_itself(text: str, expected: list[str]) -> N
 def test_a_placeholder_without_quotes() -> None:
     """YAML reads it as a mapping."""
     assert template_problems("parameters: [{name: a, type: int}]\nspec:\n  clusterRef: {{ a }}\n")[-1] == (
-        "t.yaml:6:16: a key must be plain text. Put {{ name }} in quotes."
+        "t.yaml:6:16: a key must be a string. Put {{ name }} in quotes."
     )
 
 
 def test_w64_unknown_templates(tmp_path: Path) -> None:
     assert load_problems(tmp_path, "  policyTemplate: {name: security-baselin}") == [
-        "a.yaml:5:26: spec.policyTemplate.name: no template is named 'security-baselin'."
-        " Did you mean 'security-baseline'? A template of your own lies beside the specification, in templates/,"
-        " or is named by its path."
+        "a.yaml:5:26: spec.policyTemplate.name: no template has the name 'security-baselin'."
+        " Did you mean 'security-baseline'? Put your own templates in the folder of the specification or in"
+        " templates/, or use the path of the file."
     ]
 
 
@@ -346,7 +346,7 @@ def test_names_of_templates_are_unique(tmp_path: Path) -> None:
 def test_a_custom_resource_reads_no_file(tmp_path: Path) -> None:
     path = tmp_path / "house.yaml"
     path.write_text(TEMPLATE + "spec: {}\n")
-    with pytest.raises(SpecError, match="no template is named"):
+    with pytest.raises(SpecError, match="no template has the name"):
         spec_from_part({"policyTemplate": {"name": str(path)}})
 
 

@@ -90,11 +90,11 @@ def test_secrets_are_taken_out_of_messages() -> None:
 
 
 REFUSALS = {
-    "--kspec-store: this is no address of PostgreSQL. "
+    "--kspec-store: this is not a PostgreSQL address. "
     "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE.",
-    "--kspec-store: no database is named. "
+    "--kspec-store: no database is given. "
     "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE.",
-    "--kspec-store: a password, or another part of the address, holds `/`, `?`, `#` or `@`. "
+    "--kspec-store: a password or another part of the address contains `/`, `?`, `#` or `@`. "
     "Write them as %2F, %3F, %23 and %40.",
 }
 

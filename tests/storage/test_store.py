@@ -159,12 +159,12 @@ def test_a_report_that_cannot_be_kept_acknowledges_nothing(store: Store, tmp_pat
 
 
 def test_a_store_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no such store"):
+    with pytest.raises(StoreError, match="the store does not exist"):
         open_store(str(tmp_path / "none.db"))
     (tmp_path / "text.db").write_text("no database, only text " * 100)
     with pytest.raises(StoreError, match="file is not a database"):
         open_store(str(tmp_path / "text.db"), create=True)
-    with pytest.raises(StoreError, match="it is no file"):
+    with pytest.raises(StoreError, match="it is not a file"):
         open_store(str(tmp_path), create=True)
 
 

@@ -88,7 +88,7 @@ def test_other_hosts_get_another_certificate_of_the_same_authority():
 
 
 def test_what_cannot_be_read_is_said_without_what_it_holds():
-    with pytest.raises(CertificateError, match="no PEM certificate"):
+    with pytest.raises(CertificateError, match="not a PEM certificate"):
         expiry(b"secret")
 
 
@@ -113,8 +113,8 @@ def test_what_is_stored_is_of_one_piece():
         ),
         (replace(made, certificate=other.certificate, key=other.key), "no authority of its bundle signed"),
         (replace(made, key=other.key), "the key that is served is not that of the certificate."),
-        (replace(made, bundle=b"x"), "this is no PEM certificate."),
-        (replace(made, authority_key=b"x"), "this is no PEM private key."),
+        (replace(made, bundle=b"x"), "this is not a PEM certificate."),
+        (replace(made, authority_key=b"x"), "this is not a PEM private key."),
     ):
         with pytest.raises(CertificateError, match=re.escape(said)):
             verify(wrong)

@@ -19,17 +19,17 @@ POD = {"kind": {"group": "", "version": "v1", "kind": "Pod"}}
 PODS = {"resource": {"group": "", "version": "v1", "resource": "pods"}}
 CONFIG = {"kind": {"group": "", "version": "v1", "kind": "ConfigMap"}}
 SCALE = {"kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}}
-WRONG_KIND = "the object is of the kind {}, and its request says v1 Pod."
+WRONG_KIND = "the kind of the object is {}, but the request has v1 Pod."
 APART = "the kind is {} and the resource '{}': they do not belong together."
 
 IMPOSSIBLE = {
-    "a list": ({"object": []}, "Pod cannot be read: Expected `object`, got `array`."),
-    "text": ({"object": ""}, "Pod cannot be read: Expected `object`, got `str`."),
-    "true": ({"object": True}, "Pod cannot be read: Expected `object`, got `bool`."),
-    "0": ({"object": 0}, "Pod cannot be read: Expected `object`, got `int`."),
+    "a list": ({"object": []}, "Pod could not be read: Expected `object`, got `array`."),
+    "text": ({"object": ""}, "Pod could not be read: Expected `object`, got `str`."),
+    "true": ({"object": True}, "Pod could not be read: Expected `object`, got `bool`."),
+    "0": ({"object": 0}, "Pod could not be read: Expected `object`, got `int`."),
     "a map without anything": (
         {"object": {}},
-        "Pod cannot be read: Object missing required field `metadata`.",
+        "Pod could not be read: Object missing required field `metadata`.",
     ),
     "null": ({"object": None}, "a CREATE has no object, which Kubernetes does not send."),
     "missing": ({"object": "absent"}, "a CREATE has no object, which Kubernetes does not send."),
@@ -37,9 +37,9 @@ IMPOSSIBLE = {
     "of another version": ({"object": {**BAD, "apiVersion": "v2"}}, WRONG_KIND.format("v2 Pod")),
     "without a kind": ({"object": {**BAD, "kind": ""}}, WRONG_KIND.format("v1")),
     "with another case": ({"object": {**BAD, "kind": "pod"}}, WRONG_KIND.format("v1 pod")),
-    "of another namespace": (
+    "the namespace of the object differs": (
         {"object": {**BAD, "metadata": {"name": "web", "namespace": "other"}}},
-        "the object is of another namespace than its request.",
+        "the namespace of the object differs from the namespace of the request.",
     ),
     "without a namespace": ({"namespace": ""}, "the kind is Pod, and Kubernetes sends it with a namespace."),
     "created with an oldObject": (
@@ -56,7 +56,7 @@ IMPOSSIBLE = {
     ),
     "updated from a list": (
         {"operation": "UPDATE", "oldObject": []},
-        "Pod cannot be read: Expected `object`, got `array`.",
+        "Pod could not be read: Expected `object`, got `array`.",
     ),
     "updated from a Service": (
         {"operation": "UPDATE", "oldObject": SERVICE},
@@ -68,12 +68,12 @@ IMPOSSIBLE = {
     ),
     "connected": (
         {"operation": "CONNECT"},
-        "the kind is Pod, and Kubernetes connects to parts of it only.",
+        "the kind is Pod, and Kubernetes connects only to its subresources.",
     ),
     **{
         f"operation {word!r}": (
             {"operation": word},
-            "the operation is none of CREATE, UPDATE, DELETE and CONNECT.",
+            "the operation must be CREATE, UPDATE, DELETE or CONNECT.",
         )
         for word in ("", "create", "PATCH", "*", "x" * 5000)
     },
@@ -97,7 +97,7 @@ IMPOSSIBLE = {
     ),
     "something else that is not what it says": (
         CONFIG | {"resource": {"group": "", "version": "v1", "resource": "configmaps"}},
-        "the object is of the kind v1 Pod, and its request says v1 ConfigMap.",
+        "the kind of the object is v1 Pod, but the request has v1 ConfigMap.",
     ),
 }
 

@@ -161,7 +161,7 @@ def slow(tmp_path):
     [
         ("endless", "it takes longer than 2 s to evaluate"),
         ("killed", "the process that evaluates large reviews ended meanwhile"),
-        ("memory", "it takes more memory than a review may"),
+        ("memory", "it exceeds the memory limit of a review"),
     ],
 )
 def test_what_exceeds_the_budget_is_as_the_failure_policy_says_with_a_record(slow, scheduler, why):
@@ -226,7 +226,7 @@ def test_who_waits_too_long_behind_others_is_not_kept(slow):
         large._budget = Budget(above=100, wait_s=0.2, evaluate_s=3.0)
         first = asyncio.create_task(large.judge(endless, "", NOW, no_labels, evaluate=True))
         await asyncio.sleep(0)
-        with pytest.raises(NotJudged, match=r"it waited for 0.2 s behind other large reviews"):
+        with pytest.raises(NotJudged, match=r"it waited for 0.2 s for other large reviews"):
             await large.judge(quick, "", NOW, no_labels, evaluate=True)
         with pytest.raises(NotJudged, match="longer than 3 s"):
             await first
@@ -264,11 +264,11 @@ def test_a_process_that_cannot_be_started_is_said_and_the_failure_policy_decides
         made.large = started(stack, wanted, above=100)
         denied = response(await made.review(body(pod())))
         assert denied["status"]["message"].endswith(
-            "the process that evaluates large reviews cannot be started"
+            "the process that evaluates large reviews could not be started"
         )
 
     run(test)
-    assert "the process for large reviews cannot be started" in caplog.text
+    assert "the process for large reviews could not be started" in caplog.text
 
 
 def test_nothing_of_the_working_directory_is_run(tmp_path, monkeypatch):

@@ -125,7 +125,7 @@ def test_what_is_no_review_is_refused(server, status, how):
 def test_garbage_is_a_400_and_does_not_repeat_it(server, junk):
     status, text = Client(server).send(junk)
     assert status == 400
-    assert text.startswith(b"the body is no AdmissionReview")
+    assert text.startswith(b"the body is not an AdmissionReview")
 
 
 def test_a_chunked_body_is_limited_as_it_comes(server):
@@ -252,7 +252,7 @@ def test_it_is_not_ready_without_a_certificate_and_then_is(tmp_path):
     server = Running(tmp_path, str(specs), f"--tls-dir={tls}", "--cluster=none")
     try:
         pair = Authority(tmp_path, "one").issue("web", hosts=("127.0.0.1",))
-        until(lambda: "not there yet" in server.log.read_text(), server.log.read_text)
+        until(lambda: "does not exist yet" in server.log.read_text(), server.log.read_text)
         with pytest.raises(OSError, match=r"."):
             get(server.port, "/readyz")
         shutil.copy(pair.certificate, tls / "tls.crt")
@@ -346,12 +346,12 @@ BROKEN = "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nnonsense: true\n
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("missing.yaml",), "missing.yaml: no such specification."),
+        (("missing.yaml",), "missing.yaml: the specification does not exist."),
         (("broken.yaml",), "broken.yaml:3:1: nonsense: unknown key"),
         (("good.yaml", "broken.yaml"), "broken.yaml:3:1: nonsense: unknown key"),
         (("empty",), "empty: no specification (kind: ClusterSpecification) in this folder."),
-        (("good.yaml", "--exemptions=missing.yaml"), "missing.yaml: no such file."),
-        (("good.yaml", "--checks=missing.py"), "missing.py: no such file or folder of checks."),
+        (("good.yaml", "--exemptions=missing.yaml"), "missing.yaml: the file does not exist."),
+        (("good.yaml", "--checks=missing.py"), "missing.py: the file or folder of checks does not exist."),
         (("template:nope",), "nope"),
     ],
 )
@@ -408,7 +408,7 @@ def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp
     loaded = Specs([str(tmp_path)], "prod").load()
     assert [policy.name for policy in loaded.policies.all] == ["here"]
     assert dict(loaded.left_out) == {
-        "there": "it is for the cluster staging, this is prod",
+        "there": "it is for the cluster staging; this is prod",
         "off": "enforcement.enabled is not true",
         "unregistered": "webhooks.enabled is not true",
     }

@@ -86,19 +86,19 @@ def test_a_quoted_merge_key_is_a_key() -> None:
     ("text", "expected"),
     [
         ("a: <<: x", "f:1:6: not valid YAML: mapping values are not allowed in this context."),
-        ("a: *b", "f:1:4: alias *b refers to no anchor."),
-        ("a: &a [*a]", "f:1:8: alias *a refers to a value that it is itself part of."),
-        ("a: 1\n---\nb: 1", "f:2:1: a second document starts here: one file holds one document."),
-        ("a:\n\t- b", "f:2:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only."),
-        ("a:\n  b: 1\n\tc: 1", "f:3:1: not valid YAML: a tab is used for indentation, where YAML takes spaces only."),
+        ("a: *b", "f:1:4: alias *b refers to an undefined anchor."),
+        ("a: &a [*a]", "f:1:8: alias *a refers to a value that contains it."),
+        ("a: 1\n---\nb: 1", "f:2:1: a second document starts here: a file must contain one document."),
+        ("a:\n\t- b", "f:2:1: not valid YAML: a tab is used for indentation; YAML allows only spaces."),
+        ("a:\n  b: 1\n\tc: 1", "f:3:1: not valid YAML: a tab is used for indentation; YAML allows only spaces."),
         ("a: @b", "f:1:4: not valid YAML: while scanning for the next token,"
          " found character that cannot start any token."),
         ("a: 'b", "f:1:6: not valid YAML: while scanning a quoted scalar, found unexpected end of stream."),
         ("[" * 100_000, "f:1:66: nested deeper than 64 levels."),
         ("- " * 100_000, "f:1:131: nested deeper than 64 levels."),
-        ("[" + "1," * 200_000 + "]", "f:1:200000: the file holds more than 100000 values."),
-        ("a: \x00", "f:1: a control character is in the file: not a text file?"),
-        ("a: \ud800", "f: not valid YAML: it holds characters that cannot be decoded."),
+        ("[" + "1," * 200_000 + "]", "f:1:200000: the file contains more than 100000 values."),
+        ("a: \x00", "f:1: the file contains a control character: not a text file?"),
+        ("a: \ud800", "f: not valid YAML: it contains characters that cannot be decoded."),
         ("a: !x!y z", "f:1:4: not valid YAML: while parsing a node, found undefined tag handle."),
         ("", "f: the file is empty."),
         ("---\n...\n", "f: the file is empty."),
@@ -111,16 +111,16 @@ def test_what_cannot_be_read(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1\nb: 2\na: 3\n", [(Position(3, 1), ("a",), "this key is already there, at line 1.")]),
-        ("{[x]: 1, ? {} : 2}", [(Position(1, 2), (), "a key must be plain text."),
-                                (Position(1, 12), (), "a key must be plain text.")]),
+        ("a: 1\nb: 2\na: 3\n", [(Position(3, 1), ("a",), "this key is already defined at line 1.")]),
+        ("{[x]: 1, ? {} : 2}", [(Position(1, 2), (), "a key must be a string."),
+                                (Position(1, 12), (), "a key must be a string.")]),
         ("a: !!python/object:os.system ls", [
             (Position(1, 4), (), "tag !!python/object:os.system is not allowed.")]),
         ("a: !!binary aGk=", [(Position(1, 4), (), "tag !!binary is not allowed.")]),
-        ("a: {<<: x}", [(Position(1, 5), ("a",), "'<<' takes a mapping or a list of mappings.")]),
-        ("a: {<<: {b: 1, b: 2}}", [(Position(1, 16), ("a", "b"), "this key is already there, at line 1.")]),
+        ("a: {<<: x}", [(Position(1, 5), ("a",), "'<<' must have a mapping or a list of mappings as its value.")]),
+        ("a: {<<: {b: 1, b: 2}}", [(Position(1, 16), ("a", "b"), "this key is already defined at line 1.")]),
         ("a: &a {b: 1, b: 2}\nc: [{<<: *a}, {<<: *a}]", [
-            (Position(1, 14), ("a", "b"), "this key is already there, at line 1.")]),
+            (Position(1, 14), ("a", "b"), "this key is already defined at line 1.")]),
     ],
 )  # fmt: skip
 def test_problems_that_do_not_stop_the_reading(text: str, expected: list[Any]) -> None:
@@ -209,9 +209,9 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"a: 1\nb: \xff\xfe", ":2: this is not a text file in UTF-8."),
-        (b"\x89PNG\r\n\x1a\n\x00", ":1: this is not a text file in UTF-8."),
-        (b"\x7fELF\x02", ":1: a control character is in the file: not a text file?"),
+        (b"a: 1\nb: \xff\xfe", ":2: this is not a UTF-8 text file."),
+        (b"\x89PNG\r\n\x1a\n\x00", ":1: this is not a UTF-8 text file."),
+        (b"\x7fELF\x02", ":1: the file contains a control character: not a text file?"),
         (b"x" * (MAX_BYTES + 1), ": the file is larger than 1024 KiB."),
         (b"", ": the file is empty."),
     ],
@@ -225,11 +225,14 @@ def test_files_that_are_no_yaml(tmp_path: Path, content: bytes, expected: str) -
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
-    for path, what in ((tmp_path / "no.yaml", "no such file."), (tmp_path, "this is a folder, not a file.")):
+    for path, what in (
+        (tmp_path / "no.yaml", "the file does not exist."),
+        (tmp_path, "this is a folder, not a file."),
+    ):
         with pytest.raises(SpecError) as caught:
             read_document(path)
         assert str(caught.value) == f"{path}: {what}"
-    with pytest.raises(SpecError, match="cannot be read: embedded null byte"):
+    with pytest.raises(SpecError, match="could not be read: embedded null byte"):
         read_document("a\0b")
 
 

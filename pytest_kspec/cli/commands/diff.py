@@ -32,8 +32,8 @@ object differs); 2 something could not be evaluated or compared; 4 usage error."
 EXAMPLES = """
 kspec diff yesterday.json today.json
 kspec diff yesterday.json prod-eu -s prod.yaml
-kspec diff monday.tar.gz friday.tar.gz
-kspec diff monday.tar.gz friday.tar.gz -s prod.yaml -o markdown
+kspec diff before.tar.gz after.tar.gz
+kspec diff before.tar.gz after.tar.gz -s prod.yaml -o markdown
 """
 
 FORMATS = ("text", "json", "markdown")

@@ -247,7 +247,7 @@ def write_manifests(runs: Sequence[Run]) -> int:
     try:
         write_whole(Path(path), text.encode())
     except OSError as error:
-        raise ReportError(f"cannot be written: {error.strerror or error}.", where=path) from error
+        raise ReportError(f"could not be written: {error.strerror or error}.", where=path) from error
     say(f"{path}: {plural(len(manifests), 'object')}")
     return code
 

@@ -159,7 +159,7 @@ def _write(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
                 write_whole(folder / file, content)
             except OSError as error:
                 raise ReportError(
-                    f"cannot be written: {error.strerror or error}.", where=str(folder / file)
+                    f"could not be written: {error.strerror or error}.", where=str(folder / file)
                 ) from error
         say(f"{folder}: {len(mine)} patches and new objects for {name}")
     return code

@@ -97,5 +97,5 @@ def _write(path: Path, text: str, *, replace: bool) -> None:
         write_whole(path, text.encode(), replace=replace)
     except OSError as error:
         raise ReportError(
-            f"cannot be written: {error.strerror}.", where=str(path), fix="Use another name with -o."
+            f"could not be written: {error.strerror}.", where=str(path), fix="Use another name with -o."
         ) from error

@@ -135,7 +135,7 @@ def _update_baseline(path: str, result: ScanResult) -> str:
     try:
         write_whole(Path(path), after.render())
     except OSError as error:
-        raise ReportError(f"cannot be written: {error.strerror}.", where=f"{option} {path}") from error
+        raise ReportError(f"could not be written: {error.strerror}.", where=f"{option} {path}") from error
     came = len(set(after.findings) - set(before.findings))
     went = len(set(before.findings) - set(after.findings))
     return f"{path}: {plural(len(after.findings), 'known finding')} ({came:,} added, {went:,} removed)"

@@ -108,7 +108,7 @@ def _open(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror or error}.", where=path) from error
+        raise UsageError(f"could not be read: {error.strerror or error}.", where=path) from error
 
 
 def _read(path: str) -> bytes:

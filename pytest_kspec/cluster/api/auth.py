@@ -97,7 +97,7 @@ class Access:
             raise self.context.wrong(f"the cluster's `server` cannot be used: {error}.") from None
         if parts.username or parts.password:
             raise self.context.wrong(
-                "the cluster's `server` holds a user or a password.",
+                "the cluster's `server` contains a user name or a password.",
                 "Write them as `username` and `password`.",
             )
         return parts
@@ -144,7 +144,9 @@ class Access:
     def _bearer(self, token: str) -> str:
         token = token.strip()
         if not token or not token.isascii() or not token.isprintable():
-            raise self.context.wrong("the token is empty, or no header can hold it.")
+            raise self.context.wrong(
+                "the token is empty or contains characters that are not allowed in a header."
+            )
         return f"Bearer {token}"
 
     def _file_token(self) -> str:
@@ -186,7 +188,7 @@ def _impersonation(context: Context) -> tuple[tuple[str, str], ...]:
         found += [(f"Impersonate-Extra-{_escape(key)}", value) for value in values or ()]
     for _, value in found:
         if any((ord(letter) < 32 and letter != "\t") or ord(letter) == 127 for letter in value):
-            raise context.wrong("a name in `as…` holds control characters.")
+            raise context.wrong("a name in `as…` contains control characters.")
     # http.client sends text as Latin-1, and Go sends UTF-8.
     return tuple((name, value.encode().decode("latin-1")) for name, value in found)
 
@@ -212,7 +214,7 @@ def _id_token(context: Context) -> str:
         valid = False
     if not valid:
         raise context.wrong(
-            "the id-token of the auth-provider has expired, or is none.",
+            "the id-token of the auth-provider has expired or is not a valid token.",
             "Let kubectl refresh it (kubectl get namespaces), or use an exec plugin.",
         )
     return token

@@ -104,7 +104,7 @@ class Meter:
         """Bytes as they come from the socket: headers, chunks, trailers. Raises Exceeded."""
         self._raw_left -= count
         if self._raw_left < 0:
-            raise Exceeded(f"an answer has more than {size(MAX_HEAD_BYTES)} beside its body")
+            raise Exceeded(f"the status line and headers of an answer are larger than {size(MAX_HEAD_BYTES)}")
 
     def expect_body(self) -> None:
         """The headers are there."""
@@ -203,14 +203,14 @@ def _unpacked(response: urllib3.BaseHTTPResponse, meter: Meter) -> Iterator[byte
         yield from stream
         return
     if encoding not in ("gzip", "x-gzip"):
-        raise ProtocolError(f"its body is encoded as {encoding[:40]!r}, which was not asked for")
+        raise ProtocolError(f"its body is encoded as {encoding[:40]!r}, which was not required")
     unpack, started = zlib.decompressobj(_GZIP), False
     try:
         for raw in stream:
             started = True
             yield unpack.decompress(raw, meter.room() + 1)  # one more than there is room for: too large
             if unpack.unused_data:
-                raise ProtocolError("there is something behind its gzip stream")
+                raise ProtocolError("data follows its gzip stream")
     except zlib.error as error:
         raise ProtocolError("its gzip stream is damaged") from error
     if started and not unpack.eof:

@@ -146,11 +146,11 @@ class Context(NamedTuple):
             with Path(path).open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "this is no path"
+            reason = getattr(error, "strerror", None) or "this is not a path"
             shown = "".join(
                 letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path
             )
-            raise self.wrong(f"the file of `{field}` cannot be read: {shown}: {reason}.") from error
+            raise self.wrong(f"the file of `{field}` could not be read: {shown}: {reason}.") from error
         if len(content) > MAX_FILE_BYTES:
             raise self.wrong(f"the file of `{field}` is larger than {MAX_FILE_BYTES >> 20} MiB.")
         return content
@@ -161,7 +161,7 @@ def find_context(known: KubeConfig, name: str) -> Context:
     names = _entry(known.contexts.get(name), _Names, name, "context", name)
     for kind, wanted in (("cluster", names.cluster), ("user", names.user)):
         if not wanted:
-            raise SourceUnavailable(f"the context names no {kind}.", where=name)
+            raise SourceUnavailable(f"the context does not name a {kind}.", where=name)
     at, who = known.clusters.get(str(names.cluster)), known.users.get(str(names.user))
     cluster = _entry(at, Cluster, name, "cluster", str(names.cluster))
     user = _entry(who, User, name, "user", str(names.user))
@@ -215,11 +215,11 @@ def _why(message: str) -> str:
     text, _, place = message.partition(" - at ")
     place = place.strip("`").removeprefix("$").removeprefix(".") or "it"
     if "unknown field" in text:
-        return f": the field `{_FIELD.findall(text)[0]}` is not known"
+        return f": unknown field `{_FIELD.findall(text)[0]}`"
     kinds = [_KINDS.get(kind.removesuffix(" | null"), "something else") for kind in _FIELD.findall(text)]
     if text.startswith("Expected") and len(kinds) == 2:
         return f": {place} is {kinds[1]}, not {kinds[0]}"
-    return f": {place} has a value that is not known" if text.startswith("Invalid") else ""
+    return f": {place} has an unknown value" if text.startswith("Invalid") else ""
 
 
 def _advice(message: str, shape: type[_Strict]) -> str:
@@ -260,47 +260,47 @@ def _check_cluster(context: Context) -> None:
         raise context.wrong("the cluster has no `server`.")
     both = cluster.certificate_authority and cluster.certificate_authority_data
     if both:
-        raise context.wrong("`certificate-authority` and `certificate-authority-data` are both there.")
+        raise context.wrong("`certificate-authority` and `certificate-authority-data` cannot be combined.")
     authority = cluster.certificate_authority or cluster.certificate_authority_data
     if cluster.insecure_skip_tls_verify and authority:
-        raise context.wrong("`insecure-skip-tls-verify` and a certificate authority are both there.")
+        raise context.wrong("`insecure-skip-tls-verify` and a certificate authority cannot be combined.")
 
 
 def _check_user(context: Context) -> None:
     user = context.user
     basic = bool(user.username or user.password)
     if basic and (user.token or user.token_file):
-        raise context.wrong("a token and `username` or `password` are both there; only one is allowed.")
+        raise context.wrong("a token and `username` or `password` cannot be combined.")
     if user.client_certificate or user.client_certificate_data:
         for path, data, field in (
             (user.client_certificate, user.client_certificate_data, "client-certificate"),
             (user.client_key, user.client_key_data, "client-key"),
         ):
             if path and data:
-                raise context.wrong(f"`{field}` and `{field}-data` are both there.")
+                raise context.wrong(f"`{field}` and `{field}-data` cannot be combined.")
         if not user.client_key and not user.client_key_data:
-            raise context.wrong("there is a client certificate without `client-key` or `client-key-data`.")
+            raise context.wrong("the client certificate requires `client-key` or `client-key-data`.")
     if (user.impersonate_uid or user.impersonate_groups or user.impersonate_extra) and not user.impersonate:
-        raise context.wrong("`as-uid`, `as-groups` or `as-user-extra` is there without `as`.")
+        raise context.wrong("`as-uid`, `as-groups` and `as-user-extra` require `as`.")
     if user.exec is not None:
         _check_exec(context, user.exec)
     known = (user.token, user.token_file, user.username, user.exec, user.auth_provider)
     certificate = user.client_certificate or user.client_certificate_data
     if not certificate and not any(known) and (context.cluster.server or "").lower().startswith("https://"):
         raise context.wrong(
-            "the user of the context has no credentials.", "kubectl would ask for a name here."
+            "the user of the context has no credentials.", "kubectl would prompt for a user name."
         )
 
 
 def _check_exec(context: Context, plugin: Exec) -> None:
     if context.user.auth_provider is not None:
-        raise context.wrong("`exec` and `auth-provider` are both there.")
+        raise context.wrong("`exec` and `auth-provider` cannot be combined.")
     if not plugin.command:
         raise context.wrong("the exec plugin has no `command`.")
     if plugin.api_version not in EXEC_VERSIONS:
         raise context.wrong(
             f"the exec plugin's `apiVersion` is not one of {', '.join(EXEC_VERSIONS)}.",
-            "Write the kubeconfig anew with a current version of the plugin.",
+            "Create the kubeconfig again with a current version of the plugin.",
         )
     if any(not variable.name for variable in plugin.env or ()):
         raise context.wrong("an entry of the exec plugin's `env` has no `name`.")

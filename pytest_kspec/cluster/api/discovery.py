@@ -50,7 +50,7 @@ def discover(get: Get, where: str) -> list[ResourceType]:
                 if len(found) > MAX_KINDS:
                     raise Wrong(f"lists more than {MAX_KINDS:,} kinds")
         except Wrong as wrong:
-            raise Malformed(f"{path} is no discovery document: it {wrong}.", where=where) from None
+            raise Malformed(f"{path} is not a discovery document: it {wrong}.", where=where) from None
         if not found:
             raise SourceUnavailable("its discovery lists no kinds: not a Kubernetes API server?", where=where)
     return list(found.values())
@@ -65,7 +65,7 @@ def served_in(get: Get, group: str, version: str, where: str) -> list[ResourceTy
     try:
         return [found for found, _ in _resources(_read(answer, path, where), group, version)]
     except Wrong as wrong:
-        raise Malformed(f"{path} is no discovery document: it {wrong}.", where=where) from None
+        raise Malformed(f"{path} is not a discovery document: it {wrong}.", where=where) from None
 
 
 def _document(get: Get, path: str, where: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _read(answer: Answer, path: str, where: str) -> dict[str, Any]:
         raise AccessDenied(
             f"cannot read {path}: {'unauthorized' if answer.status == 401 else 'forbidden'}.",
             where=where,
-            fix="Log in again: these credentials are not accepted."
+            fix="Log in again: the API server does not accept these credentials."
             if answer.status == 401
             else "Bind the user of the scan to the ClusterRole system:discovery.",
         )
@@ -88,10 +88,10 @@ def _read(answer: Answer, path: str, where: str) -> dict[str, Any]:
         data = msgspec.json.decode(answer.json())
     except (Wrong, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SourceUnavailable(
-            f"{path} answers with no JSON: not a Kubernetes API server?", where=where
+            f"{path} does not answer with JSON: not a Kubernetes API server?", where=where
         ) from error
     if not isinstance(data, dict):
-        raise SourceUnavailable(f"{path} answers with something else than a discovery document.", where=where)
+        raise SourceUnavailable(f"{path} does not answer with a discovery document.", where=where)
     return data
 
 
@@ -140,7 +140,7 @@ def _legacy_groups(get: Get, data: dict[str, Any], where: str) -> Iterator[Resou
 def _versions(data: dict[str, Any]) -> list[str]:
     found = [version for version in _items(data, "versions") if isinstance(version, str)]
     if not found or len(found) > MAX_GROUP_VERSIONS:
-        raise Wrong("lists no versions, or too many")
+        raise Wrong("lists no versions or too many")
     return found
 
 
@@ -183,7 +183,7 @@ def _type(group: str, version: str, kind: str, plural: str, namespaced: bool) ->
 
 def _check(text: str, pattern: re.Pattern[str], what: str) -> None:
     if not pattern.fullmatch(text):
-        raise Wrong(f"has a {what} that no API server has: {text[:80]!r}")
+        raise Wrong(f"has a {what} that is not valid in Kubernetes: {text[:80]!r}")
 
 
 def _path(group: str, version: str) -> str:
@@ -197,7 +197,7 @@ def _is_own(group: str) -> bool:
 
 def _of(data: dict[str, Any], kind: str) -> dict[str, Any]:
     if data.get("kind") != kind:
-        raise Wrong(f"is no {kind}")
+        raise Wrong(f"is not {kind}")
     return data
 
 
@@ -211,12 +211,12 @@ def _items(data: dict[str, Any], key: str) -> list[Any]:
 def _maps(data: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     for item in _items(data, key):
         if not isinstance(item, dict):
-            raise Wrong(f"has something in {key} that is no object")
+            raise Wrong(f"has an entry in {key} that is not an object")
         yield item
 
 
 def _text(data: Any, key: str) -> str:
     value = data.get(key) if isinstance(data, dict) else None
     if not isinstance(value, str):
-        raise Wrong(f"has no {key} where one belongs")
+        raise Wrong(f"has no {key}")
     return value

@@ -51,7 +51,9 @@ def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
     """Run the plugin of this context. Raises AccessDenied, and SourceUnavailable where it takes too long."""
     environment = {**os.environ, **{str(v.name): v.value or "" for v in plugin.env or ()}}
     if plugin.interactive_mode == "Always":
-        _failed(context, plugin, "it wants a terminal (interactiveMode: Always), and kspec gives it none")
+        _failed(
+            context, plugin, "it requires a terminal (interactiveMode: Always), which kspec does not provide"
+        )
     environment[_INFO] = _info(context, plugin, proxy_url)
     command = [_find(context, plugin), *(plugin.args or ())]
     try:
@@ -65,7 +67,9 @@ def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
         )
     except (OSError, ValueError) as error:
         _failed(
-            context, plugin, f"it cannot be started: {getattr(error, 'strerror', None) or 'odd arguments'}"
+            context,
+            plugin,
+            f"it cannot be started: {getattr(error, 'strerror', None) or 'invalid arguments'}",
         )
     try:
         assert process.stdout is not None
@@ -83,7 +87,7 @@ def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
                 stream.close()
     if code:
         said = shown(complaint, {**environment, **_arguments(plugin)})
-        _failed(context, plugin, f"it ended with exit code {code}{f': {said}' if said else ''}")
+        _failed(context, plugin, f"it exited with code {code}{f': {said}' if said else ''}")
     return _credential(context, plugin, output)
 
 
@@ -116,10 +120,12 @@ def _find(context: Context, plugin: Exec) -> str:
     if found is None or not os.path.isfile(found):
         hint = shown((plugin.install_hint or "").encode(), {})
         _failed(
-            context, plugin, "there is no such program", fix=f"Install it: {hint}" if hint else "Install it."
+            context, plugin, "the program was not found", fix=f"Install it: {hint}" if hint else "Install it."
         )
     if not os.path.isabs(found):  # PATH has "." or an empty entry
-        _failed(context, plugin, "it was found in the working directory only, where kspec runs nothing")
+        _failed(
+            context, plugin, "it was found only in the working directory, from which kspec runs no programs"
+        )
     return found
 
 
@@ -147,7 +153,9 @@ def _info(context: Context, plugin: Exec, proxy_url: str) -> str:
     try:
         return json.dumps(info)
     except (TypeError, ValueError, RecursionError):
-        raise context.wrong(f"the extension {EXEC_EXTENSION} holds what JSON cannot.") from None
+        raise context.wrong(
+            f"the extension {EXEC_EXTENSION} contains a value that cannot be written as JSON."
+        ) from None
 
 
 def _read(context: Context, output: IO[bytes], complaint: IO[bytes]) -> tuple[bytes, bytes]:
@@ -185,19 +193,19 @@ def _credential(context: Context, plugin: Exec, output: bytes) -> Credential:
     if not isinstance(answer, dict) or answer.get("kind") != "ExecCredential":
         _failed(context, plugin, "it does not print an ExecCredential")
     if answer.get("apiVersion") != plugin.api_version:
-        _failed(context, plugin, f"it does not answer in {plugin.api_version}, which the kubeconfig asks for")
+        _failed(context, plugin, f"it does not answer in {plugin.api_version}, which the kubeconfig requires")
     status = answer.get("status")
     if not isinstance(status, dict):
         _failed(context, plugin, "it prints no `status`")
     names = ("token", "clientCertificateData", "clientKeyData", "expirationTimestamp")
     values = [status.get(name) for name in names]
     if any(not isinstance(value, str | None) for value in values):
-        _failed(context, plugin, "its `status` holds values that are not text")
+        _failed(context, plugin, "its `status` contains values that are not strings")
     token, certificate, key, until = (value or "" for value in values)
     if not token and not certificate and not key:
         _failed(context, plugin, "it prints neither a token nor a certificate")
     if bool(certificate) != bool(key):
-        _failed(context, plugin, "it prints a certificate or a key only, not both")
+        _failed(context, plugin, "it prints either a certificate or a key, but both are required")
     return Credential(token, certificate, key, _moment(context, plugin, until) if until else None)
 
 
@@ -205,7 +213,7 @@ def _moment(context: Context, plugin: Exec, text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        _failed(context, plugin, "its `expirationTimestamp` is no time")
+        _failed(context, plugin, "its `expirationTimestamp` is not a time")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -224,5 +232,5 @@ def _failed(context: Context, plugin: Exec, why: str, *, fix: str = "") -> NoRet
     raise AccessDenied(
         f"the exec plugin {shown((plugin.command or '').encode(), {})!r} gave no credentials: {why}.",
         where=context.name,
-        fix=fix or "Run `kubectl get namespaces` with this context: it must not ask for a login.",
+        fix=fix or "Run `kubectl get namespaces` with this context. It must not require a login.",
     )

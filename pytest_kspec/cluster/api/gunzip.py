@@ -48,6 +48,6 @@ class _Unpacked(io.RawIOBase):
         if self._left < 0:
             raise ValueError(f"it unpacks to more than {size(self._most)}{self._hint}")
         if self._unpack.eof and (self._unpack.unused_data or self._file.read(1)):
-            raise gzip.BadGzipFile("there is something behind its gzip stream")
+            raise gzip.BadGzipFile("data follows its gzip stream")
         buffer[: len(part)] = part
         return len(part)

@@ -262,7 +262,9 @@ class Connection:
             time.sleep(min(seconds, self._meter.seconds_left()))
 
     def _exceeded(self, error: Exceeded) -> SourceUnavailable:
-        made = SourceUnavailable(f"the API server was given up: {error}.", where=self._context)
+        made = SourceUnavailable(
+            f"the request to the API server was abandoned: {error}.", where=self._context
+        )
         if self._cluster.problem():
             self._dead = made = Unreachable(made.what, where=made.where)
         return made
@@ -271,7 +273,7 @@ class Connection:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         # A ValueError's text may hold the header that is wrong, and so the token; a URL the proxy's password.
         known = isinstance(reason, HTTPError | OSError)
-        text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request cannot be made"
+        text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request could not be made"
         # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
         text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
         text += ")" * (text.count("(") - text.count(")"))

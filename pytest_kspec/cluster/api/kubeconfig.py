@@ -55,7 +55,7 @@ def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
     for path in kubeconfig_paths(kubeconfig):
         if not os.path.exists(path):
             if kubeconfig:
-                raise UsageError("no such kubeconfig file.", where=path)
+                raise UsageError("the kubeconfig file does not exist.", where=path)
             continue
         found.append(path)
         data = _read(path)
@@ -75,17 +75,17 @@ def _read(path: str) -> dict[str, Any]:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"the kubeconfig cannot be read: {error.strerror}.", where=path) from error
+        raise UsageError(f"the kubeconfig could not be read: {error.strerror}.", where=path) from error
     if len(raw) > MAX_BYTES:
         raise UsageError(f"the kubeconfig is larger than {MAX_BYTES >> 20} MiB.", where=path)
     data = _parse(raw, path)
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise UsageError("this is no kubeconfig.", where=path)
+        raise UsageError("this is not a kubeconfig.", where=path)
     for key in ("contexts", "users", "clusters"):
         if not isinstance(data.get(key), list | None):
-            raise UsageError(f"this is no kubeconfig: `{key}` is not a list.", where=path)
+            raise UsageError(f"this is not a kubeconfig: `{key}` is not a list.", where=path)
     return data
 
 
@@ -100,7 +100,9 @@ def _parse(raw: bytes, path: str) -> Any:
         # Not its text, which may quote the file.
         raise UsageError("the kubeconfig is not valid YAML.", where=error.where) from None
     if len(documents) > 1:
-        raise UsageError("the kubeconfig is more than one document.", where=f"{path}:{documents[1].line}")
+        raise UsageError(
+            "the kubeconfig contains more than one document.", where=f"{path}:{documents[1].line}"
+        )
     return documents[0].data if documents else None
 
 

@@ -30,7 +30,9 @@ def make_context(context: Context, certificate: bytes, key: bytes) -> ssl.SSLCon
         try:
             made.load_verify_locations(cadata=authority.decode("ascii"))
         except (ssl.SSLError, ValueError):
-            raise context.wrong("`certificate-authority` holds no certificates in PEM.") from None
+            raise context.wrong(
+                "`certificate-authority` does not contain certificates in PEM format."
+            ) from None
     elif not insecure:
         made.load_default_certs()
     if certificate:
@@ -50,7 +52,7 @@ def _load_client(made: ssl.SSLContext, context: Context, certificate: bytes, key
             raise context.wrong("the client key is encrypted.", "kubectl cannot use it either.") from None
         except (ssl.SSLError, ValueError) as error:
             mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
-            what = "do not belong together" if mismatch else "are not both in PEM"
+            what = "do not belong together" if mismatch else "are not both in PEM format"
             raise context.wrong(f"the client certificate and its key {what}.") from None
 
 

@@ -55,14 +55,16 @@ class HeldWorkload(Workload):
     def _of_pod(self, key: str) -> Mapping[str, str]:
         if self._metadata is None:
             raise NotApplicable(
-                f"the {key} of the pods of {self.ref} are not known: what makes them adds its own."
+                f"the {key} of the pods of {self.ref} are not known: the controller that creates them adds its own."
             )
         found = self._metadata.get(key) if isinstance(self._metadata, dict) else self._metadata
         if found is None:
             return {}
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
-        raise Malformed(f"{self.template_path}metadata.{key} is not a map of text.", where=str(self.ref))
+        raise Malformed(
+            f"{self.template_path}metadata.{key} must be an object with string values.", where=str(self.ref)
+        )
 
     @property
     def place(self) -> str:

@@ -377,7 +377,7 @@ class Inventory:
         return (found is not None and found.kind == maker) or _is_retired(workload)
 
     def _controller_of(self, workload: ListedWorkload) -> ListedWorkload | None:
-        """The controller as an object of this inventory; None if there is none, or if it cannot be read."""
+        """The controller as an object of this inventory; None if there is none, or if it could not be read."""
         controller = workload.controller
         if controller is None:
             return None

@@ -74,14 +74,14 @@ class Shared:
             return _read(path)
         except Timeout as error:
             raise SourceUnavailable(
-                f"another worker did not finish {name} in {self._lock_timeout_s:.0f} s.",
+                f"another worker did not finish {name} within {self._lock_timeout_s:.0f} s.",
                 where=self._ref,
             ) from error
         except OSError as error:
             raise SourceUnavailable(
-                f"workers cannot share {name.removeprefix('list-')}: {error.strerror or error}.",
+                f"workers could not share {name.removeprefix('list-')}: {error.strerror or error}.",
                 where=str(self._folder.parent),
-                fix="Is there room in the temporary folder? TMPDIR names another one.",
+                fix="Check the free space of the temporary folder, or set TMPDIR to another one.",
             ) from error
 
     def _fetch(self, path: Path, fetch: Callable[[], tuple[Any, Iterable[Buffer]]]) -> None:

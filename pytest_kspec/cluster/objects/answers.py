@@ -45,7 +45,7 @@ class ListHead(NamedTuple):
         """`metadata.continue`. Raises Wrong."""
         token = self.metadata.get("continue", "")
         if not isinstance(token, str) or not token.isascii() or len(token) > MAX_TOKEN_CHARACTERS:
-            raise Wrong("has a continue token that no API server makes")
+            raise Wrong("has a continue token that is not valid")
         return token
 
 
@@ -85,13 +85,13 @@ def check_list(head: ListHead, api_version: str, list_kind: str) -> None:
         raise Wrong(f"is {_named(head.api_version, head.kind)}, not a {list_kind} of {api_version}")
     remaining = head.metadata.get("remainingItemCount")
     if not isinstance(remaining, int | None) or (remaining and not head.token):
-        raise Wrong(f"is not whole: {remaining} more items remain, and no token leads to them")
+        raise Wrong(f"is incomplete: {remaining} more items remain, but there is no continue token")
 
 
 def check_kind(data: Any, api_version: str, kind: str) -> None:
     """Raises Wrong unless it is an object of this kind."""
     if not isinstance(data, dict):
-        raise Wrong("is no JSON object")
+        raise Wrong("is not a JSON object")
     if (data.get("apiVersion"), data.get("kind")) != (api_version, kind):
         raise Wrong(f"is {_named(data.get('apiVersion'), data.get('kind'))}, not a {kind} of {api_version}")
 
@@ -110,14 +110,14 @@ def check_object(data: Any, api_version: str, kind: str, name: str = "", namespa
 def check_metadata(metadata: Any) -> None:
     """Raises Wrong unless it is what every object has: a name, and text where there is text."""
     if not has_name(metadata):
-        raise Wrong("has no name, or one that no API server allows")
+        raise Wrong("has no valid name")
     for key in ("namespace", "uid", "resourceVersion"):
         if not isinstance(metadata.get(key), str | None):
-            raise Wrong(f"has a metadata.{key} that is not text")
+            raise Wrong(f"has a metadata.{key} that is not a string")
     for key in ("labels", "annotations"):
         texts = metadata.get(key)
         if not isinstance(texts, dict | None) or not all(isinstance(v, str) for v in (texts or {}).values()):
-            raise Wrong(f"has metadata.{key} that are not text")
+            raise Wrong(f"has metadata.{key} with values that are not strings")
 
 
 def has_name(metadata: Any) -> bool:
@@ -139,7 +139,7 @@ def _before(text: str) -> tuple[list[tuple[str, Any]], int]:
     """The members before `items`, and where its value begins."""
     at = _skip(text, 0)
     if not text.startswith("{", at):
-        raise Wrong("is no JSON object" if text.strip(_BLANK) else "is empty")
+        raise Wrong("is not a JSON object" if text.strip(_BLANK) else "is empty")
     members: list[tuple[str, Any]] = []
     try:
         while found := _MEMBER.match(text, at + 1):
@@ -191,26 +191,26 @@ def _head(members: list[tuple[str, Any]], items: Buffer) -> ListHead:
         if key in found:
             raise Wrong(f"has the key {key!r} twice")
         if key not in _KEYS:
-            raise Wrong(f"has a key that no list has: {_shown(key)}")
+            raise Wrong(f"has a key that is not allowed in a list: {_shown(key)}")
         found[key] = value
     metadata = found.get("metadata")
     if "metadata" in found and not isinstance(metadata, dict):
         raise Wrong("has `metadata` that are not an object")
     api_version, kind = found.get("apiVersion", ""), found.get("kind", "")
     if not isinstance(api_version, str) or not isinstance(kind, str):
-        raise Wrong("has an apiVersion or a kind that is not text")
+        raise Wrong("has an apiVersion or a kind that is not a string")
     return ListHead(api_version, kind, metadata or {}, metadata is not None, items)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)

@@ -214,12 +214,14 @@ def _check_item(
     item: Any, index: int, resource_type: ResourceType, where: str, *, named: bool, of_kind: bool
 ) -> None:
     if not isinstance(item, dict):
-        raise Malformed(f"item {index} in the list of {resource_type.resource} is no object.", where=where)
+        raise Malformed(
+            f"item {index} in the list of {resource_type.resource} is not an object.", where=where
+        )
     if of_kind and not is_of(resource_type, item.get("apiVersion"), item.get("kind")):
         raise _foreign(index, item.get("apiVersion"), item.get("kind"), resource_type, where)
     if named and not has_name(item.get("metadata")):
         raise Malformed(
-            f"item {index} in the list of {resource_type.resource} has no name, or one that no API server allows.",
+            f"item {index} in the list of {resource_type.resource} has no valid name.",
             where=where,
         )
 
@@ -232,8 +234,8 @@ def _foreign(index: int, api_version: Any, kind: Any, resource_type: ResourceTyp
 def removed(api_version: str, kind: str, resource_type: ResourceType) -> Malformed:
     """Of an object of an API that Kubernetes does not have, and what is meant."""
     return Malformed(
-        f"Kubernetes has no kind {kind} in {api_version}.",
-        fix=f"Write apiVersion: {resource_type.api_version} and kind: {resource_type.kind}.",
+        f"the kind {kind} does not exist in {api_version}.",
+        fix=f"Use apiVersion: {resource_type.api_version} and kind: {resource_type.kind}.",
     )
 
 
@@ -302,7 +304,7 @@ class Decoder:
                 return found
         except BROKEN_JSON as error:
             raise SourceUnavailable(
-                f"the list of {resource_type.resource} cannot be read: {_text_of(error)}.",
+                f"the list of {resource_type.resource} could not be read: {_text_of(error)}.",
                 where=self._cluster,
             ) from error
 

@@ -56,7 +56,7 @@ def refuse_doubled_keys(raw: Buffer, path: str) -> None:
             seen = set()
             for key, _ in found:
                 if key in seen:
-                    raise SourceUnavailable(f"not valid JSON: the key {key!r} is there twice.", where=path)
+                    raise SourceUnavailable(f"not valid JSON: the key {key!r} occurs twice.", where=path)
                 seen.add(key)
 
     try:

@@ -53,9 +53,9 @@ def error_of(error: Exception, where: str) -> KspecError:
     frames = traceback.extract_tb(error.__traceback__)
     at = f" in {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
     return SourceUnavailable(
-        f"the cluster cannot be read: {type(error).__name__}{at}.",
+        f"the cluster could not be read: {type(error).__name__}{at}.",
         where=where,
-        fix="This is a fault of pytest-kspec: please report it.",
+        fix="This is a bug in pytest-kspec; please report it.",
     )
 
 

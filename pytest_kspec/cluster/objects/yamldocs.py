@@ -52,13 +52,13 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
         raise SourceUnavailable(
             f"the YAML is larger than {MAX_YAML_BYTES >> 20} MiB.",
             where=path,
-            fix="Split it, or give it as JSON.",
+            fix="Split it, or convert it to JSON.",
         )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SourceUnavailable("this is not a text file in UTF-8.", where=f"{path}:{line}") from error
+        raise SourceUnavailable("this is not a UTF-8 text file.", where=f"{path}:{line}") from error
     aliases = _ANCHOR.search(raw) is not None
     try:
         if raw.count(b"[") + raw.count(b"{") > _MANY_OPENINGS or _DEEP_LINE.search(raw):
@@ -76,7 +76,7 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SourceUnavailable(
-            "a control character is in the file: not a text file?", where=f"{path}:{line}"
+            "the file contains a control character: not a text file?", where=f"{path}:{line}"
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -97,9 +97,9 @@ def _loader_class(path: str) -> Any:
         base = getattr(yaml, "CSafeLoader", None)
         if base is None:
             raise SourceUnavailable(
-                "PyYAML has no libyaml here, and without it YAML takes minutes.",
+                "PyYAML is installed without libyaml, which is needed to read large YAML files.",
                 where=path,
-                fix="Install a PyYAML wheel, or give the manifests as JSON.",
+                fix="Install a PyYAML wheel, or convert the manifests to JSON.",
             )
         made = type("_Loader", (base,), {})
         made.yaml_implicit_resolvers = {  # type: ignore[attr-defined]  # PyYAML keeps them on the class
@@ -132,7 +132,9 @@ def _loader_class(path: str) -> Any:
 def _construct_number(loader: Any, node: Any) -> int | float | str:
     text = loader.construct_scalar(node)
     if _NO_JSON.fullmatch(text):
-        raise yaml.constructor.ConstructorError(None, None, f"JSON has no number {text}", node.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{text} is not a number in JSON", node.start_mark
+        )
     return number(text)
 
 
@@ -207,7 +209,7 @@ def _merged(pair: _Pair) -> list[Sequence[_Pair]] | None:
     for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
         if not isinstance(source, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(
-                None, None, "<< takes a mapping or a list of mappings", source.start_mark
+                None, None, "<< must have a mapping or a list of mappings as its value", source.start_mark
             )
         _refuse_doubled(((key, _node_text(key)) for key, _ in source.value if key.tag != _MERGE))
         found.append(source.value)
@@ -220,7 +222,7 @@ def _refuse_doubled(keys: Iterable[tuple[Any, Hashable]]) -> None:
     for key, name in keys:
         if name in seen:
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key.value!r} is there twice", key.start_mark
+                None, None, f"the key {key.value!r} occurs twice", key.start_mark
             )
         seen.add(name)
 
@@ -265,7 +267,7 @@ def _refuse_bomb(root: Any, where: str) -> None:
         if known is not None:
             return known
         if id(node) in open_nodes:
-            raise SourceUnavailable("an alias refers to a value that it is itself part of.", where=where)
+            raise SourceUnavailable("an alias refers to a value that contains it.", where=where)
         total = 1
         if not isinstance(node, yaml.ScalarNode):
             open_nodes.add(id(node))

@@ -76,7 +76,7 @@ def _objects(content: bytes, source: SnapshotSource) -> dict[Key, bytes]:
         with gc_paused():
             return dict(_keyed(content))
     except BROKEN_JSON as error:
-        raise SourceUnavailable(f"a list cannot be read: {error}.", where=source.ref) from error
+        raise SourceUnavailable(f"a list could not be read: {error}.", where=source.ref) from error
 
 
 def _keyed(content: bytes) -> Iterator[tuple[Key, bytes]]:

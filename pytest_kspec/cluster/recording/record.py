@@ -64,7 +64,7 @@ Progress = Callable[[str, int, int], None]
 def record(source: Source, path: str | Path, progress: Progress | None = None) -> SnapshotInfo:
     """Write a snapshot of a cluster: an archive where `path` ends in .tar.gz or .tgz, else a folder.
 
-    An existing snapshot at `path` is replaced. Raises SourceError (the cluster cannot be read at all),
+    An existing snapshot at `path` is replaced. Raises SourceError (the cluster could not be read at all),
     ReportError (it cannot be written), UsageError (something else is at `path`).
     """
     target = Path(path)
@@ -80,7 +80,7 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
             if progress is not None:
                 progress(resource_type.resource, done, len(types))
             if resource_type.resource in NOISE or resource_type.group in NOISY_GROUPS:
-                reason = f"{resource_type.resource} are never recorded: they change by the second."
+                reason = f"{resource_type.resource} are never recorded, because they change constantly."
                 errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
                 continue
             try:
@@ -125,7 +125,7 @@ def _list(source: Source, resource_type: ResourceType, redacted: Counts) -> tupl
                     lines.append(_line(item, resource_type, redacted))
         except BROKEN_JSON as error:
             raise SourceUnavailable(
-                f"the list of {resource_type.resource} cannot be read: {error or 'nested too deeply'}.",
+                f"the list of {resource_type.resource} could not be read: {error or 'nested too deeply'}.",
                 where=source.name,
             ) from error
     lines.sort()
@@ -146,13 +146,13 @@ def _refuse_other(target: Path) -> None:
     try:
         refuse_link(target)
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}.", where=str(target)) from error
+        raise UsageError(f"could not be written: {error.strerror}.", where=str(target)) from error
     if target.is_dir() and not target.name.endswith(ARCHIVES):
         if any(target.iterdir()) and not (target / INDEX).is_file():
             raise UsageError("this folder is not a snapshot and is not empty.", where=str(target))
     elif target.exists() and not (target.is_file() and target.name.endswith(ARCHIVES)):
         raise UsageError(
-            "something else is there.",
+            "exists and is not a snapshot.",
             where=str(target),
             fix="Name a new folder, or a file ending in .tar.gz.",
         )
@@ -170,7 +170,7 @@ def _scratch(target: Path) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise ReportError(
-            f"the snapshot cannot be written: {error.strerror or error}.", where=str(target)
+            f"the snapshot could not be written: {error.strerror or error}.", where=str(target)
         ) from error
 
 

@@ -80,7 +80,7 @@ class LiveSource:
         what = "the API server's version"
         version = self._document("/version", JSON, what).get("gitVersion")
         if not isinstance(version, str) or not version:
-            raise Malformed(f"/version does not answer with {what}: it has no gitVersion.", where=self.name)
+            raise Malformed(f"/version does not answer with {what}: gitVersion is missing.", where=self.name)
         try:
             path = resource_path(_NAMESPACE, name=_KUBE_SYSTEM)
             uid = self._object(path, METADATA, _NAMESPACE, _KUBE_SYSTEM)["metadata"].get("uid")
@@ -104,7 +104,7 @@ class LiveSource:
             f"the list of {resource_type.resource} expired {self._limits.list_restarts + 1} times "
             "before its last page (410 Gone, or another resourceVersion).",
             where=self.name,
-            fix="The API server forgets faster than the list is read: run the scan nearer to it.",
+            fix="The list takes longer to read than the API server keeps it: run the scan closer to the API server.",
         )
 
     def renew(self) -> None:
@@ -146,7 +146,7 @@ class LiveSource:
                 return Pages(pages, version)
             if token in tokens or len(pages) >= self._limits.list_pages:
                 reason = (
-                    "its continue token comes back"
+                    "a continue token is repeated"
                     if token in tokens
                     else f"it has more than {self._limits.list_pages:,} pages"
                 )
@@ -170,7 +170,7 @@ class LiveSource:
         return head
 
     def _list_kind(self, resource_type: ResourceType) -> str:
-        """What the author of a custom resource calls its list; "" where that cannot be read."""
+        """What the author of a custom resource calls its list; "" where that could not be read."""
         name = f"{resource_type.plural}.{resource_type.group}"
         try:
             found = self._object(resource_path(_DEFINITION, name=name), JSON, _DEFINITION, name)
@@ -188,7 +188,7 @@ class LiveSource:
         try:
             check_object(data, api_version, kind, name)
         except Wrong as wrong:
-            raise Malformed(f"what was asked for is {what}; the answer {wrong}.", where=self.name) from None
+            raise Malformed(f"the request was for {what}, but the answer {wrong}.", where=self.name) from None
         return data
 
     def _document(self, path: str, accept: str, what: str) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class LiveSource:
             reason = "unauthorized" if answer.status == 401 else "forbidden"
             raise AccessDenied(f"cannot get {what}: {reason}.", where=self.name, fix=answer.message)
         if answer.status == 404:
-            raise NotServed(f"there is no {what}.", where=self.name)
+            raise NotServed(f"{what} does not exist.", where=self.name)
         try:
             data = msgspec.json.decode(answer.json()) if answer.status == 200 else None
         except (Wrong, *BROKEN_JSON):

@@ -1,7 +1,7 @@
 """Which files of a folder may hold Kubernetes objects, and what is said of the others.
 
 Folders of real repositories hold charts, overlays, CI files and settings of tools beside manifests. What holds no
-object is listed, never an error; what is meant to be a manifest and cannot be read is an error, as everywhere else.
+object is listed, never an error; what is meant to be a manifest and could not be read is an error, as everywhere else.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ class Folder:
             are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
             patches = f"; {len(self.patches)} {are} of theirs" if self.patches else ""
             yield Note(
-                f"kustomizations are not built, so that what they change is not evaluated: {_few(overlays)}{patches}. "
+                f"kustomizations are not built, so their changes are not evaluated: {_few(overlays)}{patches}. "
                 f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"
             )
         if self.others:
-            are = "file holds" if len(self.others) == 1 else "files hold"
+            are = "file contains" if len(self.others) == 1 else "files contain"
             text = f"{len(self.others)} {are} no Kubernetes objects: {_few(self._short(self.others))}"
             yield Note(text, hides=False)
         if self.skipped:
@@ -132,7 +132,7 @@ def _few(names: Sequence[str]) -> str:
 def walk(path: str) -> Folder:
     """The files below a folder. Links to files are followed, links to folders are not, as with kubectl.
 
-    Raises SourceUnavailable where a folder cannot be read, or holds more than MAX_FILES files.
+    Raises SourceUnavailable where a folder could not be read, or holds more than MAX_FILES files.
     """
     found = Folder(path)
 
@@ -157,7 +157,7 @@ def walk(path: str) -> Folder:
                 (found.skipped if name.startswith(".") else found.files).append(below)
         if len(found.files) > MAX_FILES:
             raise SourceUnavailable(
-                f"the folder holds more than {MAX_FILES} YAML and JSON files.",
+                f"the folder contains more than {MAX_FILES} YAML and JSON files.",
                 where=path,
                 fix="Name the folder of the manifests.",
             )
@@ -286,7 +286,7 @@ def bounded(content: bytes, path: str) -> bytes:
     """What came from a pipe. Raises SourceUnavailable where it is too much."""
     if len(content) > MAX_STREAM_BYTES:
         raise SourceUnavailable(
-            f"more than {MAX_STREAM_BYTES >> 30} GiB came from a pipe.", where=path, fix="Save it to a file."
+            f"the pipe contains more than {MAX_STREAM_BYTES >> 30} GiB.", where=path, fix="Save it to a file."
         )
     return content
 
@@ -294,4 +294,4 @@ def bounded(content: bytes, path: str) -> bytes:
 def unreadable(error: OSError | ValueError, path: str) -> SourceUnavailable:
     """The error of the system, with the path."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SourceUnavailable(f"cannot be read: {reason}.", where=path)
+    return SourceUnavailable(f"could not be read: {reason}.", where=path)

@@ -117,7 +117,7 @@ class ManifestSource:
         return ClusterInfo(self.name, self.kind, namespaces=self._load().namespaces())
 
     def types(self) -> Sequence[ResourceType]:
-        """The kinds that the files hold. Raises SourceUnavailable where a file cannot be read."""
+        """The kinds that the files hold. Raises SourceUnavailable where a file could not be read."""
         return tuple(self._load().types.values())
 
     def pages(self, resource_type: ResourceType) -> Iterator[Buffer]:
@@ -158,7 +158,7 @@ class ManifestSource:
                 raise SourceUnavailable(
                     f"no Kubernetes objects found{f': {notes}' if notes else ''}.",
                     where=self.ref,
-                    fix="Give a file or folder of manifests (.yaml, .yml, .json).",
+                    fix="Use a file or folder of manifests (.yaml, .yml, .json).",
                 )
             held.loaded()
             self._held = held
@@ -216,7 +216,9 @@ class _Held:
         if len(problems) > 1:
             shown = " ".join(f"[{index}] {error}" for index, error in enumerate(problems[:PROBLEMS_SHOWN], 1))
             more = f" … and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
-            raise SourceUnavailable(f"{len(problems)} files cannot be read: {shown}{more}", where=folder.path)
+            raise SourceUnavailable(
+                f"{len(problems)} files could not be read: {shown}{more}", where=folder.path
+            )
         if problems:
             raise problems[0]
 
@@ -260,7 +262,7 @@ class _Held:
                 if path.endswith(".json"):
                     raise SourceUnavailable(f"not valid JSON: {error}.", where=path) from error
         elif path.endswith(".json"):
-            raise SourceUnavailable("not valid JSON: it starts with neither { nor [.", where=path)
+            raise SourceUnavailable("not valid JSON: it does not start with { or [.", where=path)
         with gc_paused():
             for line, data in yaml_documents(bytes(raw), path):
                 if data is not None and not self._is_other(data, path):
@@ -309,7 +311,7 @@ class _Held:
 
     def _add_data(self, data: Any, place: str) -> None:
         if not isinstance(data, dict):
-            raise SourceUnavailable(f"a {type(data).__name__} is no Kubernetes object.", where=place)
+            raise SourceUnavailable(f"a {type(data).__name__} is not a Kubernetes object.", where=place)
         items = data.get("items")
         if isinstance(items, list) and str(data.get("kind")).endswith("List"):
             self.empty_list = self.empty_list or not items
@@ -359,7 +361,7 @@ class _Held:
             name for name, value in (("apiVersion", api_version), ("kind", kind)) if not value
         )
         if missing:
-            raise SourceUnavailable(f"this is no Kubernetes object: it has no {missing}.", where=place)
+            raise SourceUnavailable(f"this is not a Kubernetes object: it has no {missing}.", where=place)
 
     def _type(self, api_version: str, kind: str, namespace: str) -> tuple[str, str]:
         api_version, kind = _meant(api_version, kind)
@@ -389,9 +391,9 @@ class _Held:
         if not (here.overlay and first.overlay) or here.overlay == first.overlay:
             full = f"{namespace}/{name}" if namespace else name
             raise SourceUnavailable(
-                f"{kind} {full} is here a second time; the first is at {first.place}.",
+                f"{kind} {full} is defined twice; the first definition is at {first.place}.",
                 where=place,
-                fix="Keep one of them, or render overlays first: kubectl kustomize DIR > FILE.",
+                fix="Remove one of them, or render overlays first: kubectl kustomize DIR > FILE.",
             )
 
 
@@ -430,7 +432,7 @@ def _meant(api_version: str, kind: str) -> tuple[str, str]:
 def _read_stdin() -> bytes:
     if "PYTEST_XDIST_WORKER" in os.environ:
         raise SourceUnavailable(
-            "standard input cannot be shared by several workers.",
+            "standard input cannot be read by several workers.",
             where="stdin",
             fix="Save it to a file, or use -n 0.",
         )
@@ -440,7 +442,9 @@ def _read_stdin() -> bytes:
         content = read_all(sys.stdin.buffer)
     except (OSError, ValueError, AttributeError) as error:
         raise SourceUnavailable(
-            "standard input cannot be read.", where="stdin", fix="With pytest, add -s, or save it to a file."
+            "standard input could not be read.",
+            where="stdin",
+            fix="With pytest, add -s, or save it to a file.",
         ) from error
     return bounded(content, "stdin")
 

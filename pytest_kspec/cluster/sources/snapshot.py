@@ -84,7 +84,7 @@ class SnapshotSource:
                     raise SourceUnavailable(f"{name} is missing.", where=self.ref, fix=AGAIN)
             for name in sorted(there - set(info.files) - {INDEX}):
                 raise SourceUnavailable(
-                    f"{name} is not part of this snapshot: {INDEX} has no hash of it.",
+                    f"{name} is not part of this snapshot: {INDEX} has no hash for it.",
                     where=self.ref,
                     fix="Remove it.",
                 )
@@ -120,7 +120,9 @@ class SnapshotSource:
         if name not in self._verified:
             if hashlib.sha256(content).hexdigest() != self.recorded().files[name].sha256:
                 raise SourceUnavailable(
-                    f"{name} is not what was recorded: its SHA-256 differs.", where=self.ref, fix=AGAIN
+                    f"{name} was changed after it was recorded: its SHA-256 differs.",
+                    where=self.ref,
+                    fix=AGAIN,
                 )
             self._verified.add(name)
         return content

@@ -102,7 +102,7 @@ def decode_index(raw: bytes, where: str) -> SnapshotInfo:
     try:
         head: Any = msgspec.json.decode(raw)
         if not isinstance(head, dict) or head.get("kind") != KIND:
-            raise SourceUnavailable(f"{INDEX} is not a kspec snapshot's.", where=where, fix=fix)
+            raise SourceUnavailable(f"{INDEX} is not the index of a kspec snapshot.", where=where, fix=fix)
         if head.get("apiVersion") != API_VERSION:
             raise SourceUnavailable(
                 f"the snapshot has format {head.get('apiVersion')!r}; this version reads {API_VERSION}.",
@@ -112,11 +112,11 @@ def decode_index(raw: bytes, where: str) -> SnapshotInfo:
         info = msgspec.convert(head, SnapshotInfo)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise SourceUnavailable(f"{INDEX} cannot be read: {text}.", where=where, fix=fix) from error
+        raise SourceUnavailable(f"{INDEX} could not be read: {text}.", where=where, fix=fix) from error
     for name in info.files:
         if name == INDEX or not _FILE_NAME.fullmatch(name):
             raise SourceUnavailable(
-                f"{INDEX} names a file that no snapshot has: {name!r}.", where=where, fix=fix
+                f"{INDEX} names a file that is not valid in a snapshot: {name!r}.", where=where, fix=fix
             )
     held = [(file.group, file.kind) for file in info.files.values()]
     if len(set(held)) != len(held):

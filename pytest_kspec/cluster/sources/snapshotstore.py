@@ -67,7 +67,9 @@ class Folder:
         path = os.path.join(self._path, name)
         with _errors(self._path, name), open(path, "rb", opener=_without_waiting) as file:
             if os.path.islink(path):
-                raise SourceUnavailable(f"{name} is a link, not a file.", where=self._path, fix=AGAIN)
+                raise SourceUnavailable(
+                    f"{name} is a symbolic link, not a file.", where=self._path, fix=AGAIN
+                )
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SourceUnavailable(f"{name} is not a file.", where=self._path, fix=AGAIN)
@@ -96,7 +98,7 @@ class Archive:
                     self._index = content
                     break
             else:
-                raise SourceUnavailable(f"the archive holds no {INDEX}.", where=self._path, fix=AGAIN)
+                raise SourceUnavailable(f"the archive does not contain {INDEX}.", where=self._path, fix=AGAIN)
         return self._index
 
     def names(self) -> set[str]:
@@ -113,7 +115,9 @@ class Archive:
             members: dict[str, bytes] = {}
             for name, content in self._walk():
                 if name in members:
-                    raise SourceUnavailable(f"the archive holds {name} twice.", where=self._path, fix=AGAIN)
+                    raise SourceUnavailable(
+                        f"the archive contains {name} twice.", where=self._path, fix=AGAIN
+                    )
                 members[name] = content
             self._members = members
         return self._members
@@ -134,7 +138,7 @@ class Archive:
                 folder, slash, name = member.name.removeprefix("./").rstrip("/").rpartition("/")
                 if count >= MAX_MEMBERS:
                     raise SourceUnavailable(
-                        f"the archive holds more than {MAX_MEMBERS} files.", where=self._path
+                        f"the archive contains more than {MAX_MEMBERS} files.", where=self._path
                     )
                 if member.isdir():
                     continue
@@ -146,14 +150,16 @@ class Archive:
                     or (slash and not folder)
                 ):
                     raise SourceUnavailable(
-                        f"the archive holds {member.name!r}, which no snapshot has.",
+                        f"the archive contains {member.name!r}, which is not valid in a snapshot.",
                         where=self._path,
                         fix=AGAIN,
                     )
                 if top is None:
                     top = folder
                 elif top != folder:
-                    raise SourceUnavailable("the archive holds several folders.", where=self._path, fix=AGAIN)
+                    raise SourceUnavailable(
+                        "the archive contains several folders.", where=self._path, fix=AGAIN
+                    )
                 room.take(name, member.size)
                 content = archive.extractfile(member)
                 if content is not None:
@@ -182,7 +188,7 @@ class _Member(tarfile.TarInfo):
         return member
 
     def _proc_sparse(self, *_: object) -> tarfile.TarInfo:
-        raise tarfile.HeaderError("it holds a sparse file")
+        raise tarfile.HeaderError("it has a sparse file")
 
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_sparse
 
@@ -206,4 +212,6 @@ class _errors:  # reads as a statement: with _errors(where, what)
             raise SourceUnavailable(f"{self._what} is missing.", where=self._where, fix=AGAIN) from error
         if isinstance(error, OSError | ValueError):
             reason = getattr(error, "strerror", None) or str(error)
-            raise SourceUnavailable(f"{self._what} cannot be read: {reason}.", where=self._where) from error
+            raise SourceUnavailable(
+                f"{self._what} could not be read: {reason}.", where=self._where
+            ) from error

@@ -10,7 +10,7 @@ from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
 
 class UnopenedSource:
-    """What was named as a cluster and is none: no such context or path, a kubeconfig that cannot be read.
+    """What was named as a cluster and is none: no such context or path, a kubeconfig that could not be read.
 
     Every question to it raises SourceUnavailable with the reason, so that nothing about it can pass.
     """

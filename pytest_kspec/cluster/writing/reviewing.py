@@ -90,15 +90,15 @@ def _post(source: LiveSource, path: str, api_version: str, kind: str, spec: Any,
     body = msgspec.json.encode({"apiVersion": api_version, "kind": kind, "spec": spec})
     answer = source.connection.send("POST", path, body=body)
     if answer.status in (401, 403):
-        raise AccessDenied(f"a {kind} is refused ({answer.status}).", where=source.name)
+        raise AccessDenied(f"a {kind} was rejected ({answer.status}).", where=source.name)
     if answer.status == 404:
-        raise NotFound(f"there is no {path}.", where=source.name)
+        raise NotFound(f"{path} does not exist.", where=source.name)
     try:
         if answer.status not in (200, 201):
-            raise SourceUnavailable(f"a {kind} was answered with {answer.status}.", where=source.name)
+            raise SourceUnavailable(f"the answer to a {kind} has status {answer.status}.", where=source.name)
         found = msgspec.json.decode(answer.body, type=_Answer)
         if found.kind != kind:
-            raise SourceUnavailable(f"a {kind} was answered with another kind.", where=source.name)
+            raise SourceUnavailable(f"the answer to a {kind} is of another kind.", where=source.name)
         return msgspec.json.decode(found.status, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SourceUnavailable(f"the answer to a {kind} cannot be read.", where=source.name) from error
+        raise SourceUnavailable(f"the answer to a {kind} could not be read.", where=source.name) from error

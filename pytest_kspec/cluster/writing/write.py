@@ -176,7 +176,8 @@ class Writer:
             except (Wrong, *BROKEN_JSON) as error:
                 reason = f"an item {error}" if isinstance(error, Wrong) else "it is not valid JSON"
                 raise Malformed(
-                    f"the list of {resource_type.resource} cannot be read: {reason}.", where=self.source.name
+                    f"the list of {resource_type.resource} could not be read: {reason}.",
+                    where=self.source.name,
                 ) from None
             found += items
         return sorted(found, key=_by_name)
@@ -283,7 +284,7 @@ class Writer:
             self._check(target, data)
         except (Wrong, *BROKEN_JSON) as error:
             reason = str(error) if isinstance(error, Wrong) else "is not valid JSON"
-            done = "" if target.verb == "get" else " Whether it was done is not known."
+            done = "" if target.verb == "get" else " It is not known whether the change was made."
             raise SourceUnavailable(
                 f"cannot {target.verb} {target.object}: the answer {reason}.{done}", where=target.cluster
             ) from None
@@ -293,7 +294,7 @@ class Writer:
         """Raises Wrong unless the answer is the object that the request was about."""
         if target.verb == "delete" and isinstance(data, dict) and data.get("kind") == "Status":
             if data.get("status") != "Success":
-                raise Wrong("is a Status of failure")
+                raise Wrong("is a Status with status Failure")
             return
         resource_type = target.resource_type
         if target.verb == "list":

@@ -107,11 +107,11 @@ def _missing(target: Target, message: str, details: dict[str, Any]) -> SourceErr
         return _make(
             NotFound,
             target,
-            f"there is no namespace {target.namespace}",
+            f"the namespace {target.namespace} does not exist",
             f"Create it: kubectl create namespace {target.namespace}",
         )
     if details.get("name"):
-        return _make(NotFound, target, f"there is no {target.object}")
+        return _make(NotFound, target, f"the {target.object} does not exist")
     return _make(NotServed, target, message or "the kind is not served")
 
 
@@ -130,9 +130,11 @@ def _conflict(target: Target, message: str, reason: object, details: dict[str, A
         )
         error.managers = tuple(sorted(owned))
     elif reason == "AlreadyExists":
-        error = _make(Conflict, target, "it exists already")
+        error = _make(Conflict, target, "it already exists")
     else:
-        error = _make(Conflict, target, message or "it was changed meanwhile", "Read it again and repeat.")
+        error = _make(
+            Conflict, target, message or "it was changed in the meantime", "Read it again and retry."
+        )
     return error
 
 

@@ -14,11 +14,11 @@ from pytest_kspec.spec.base import Count, SpecModel, Text
 
 def _timestamp(value: str) -> str:
     if not _TIMESTAMP.fullmatch(value):
-        raise ValueError(f"{value!r} is no time; write 2027-03-31T18:00:00Z.")
+        raise ValueError(f"{value!r} is not a time; write 2027-03-31T18:00:00Z.")
     try:
         datetime.fromisoformat(value.upper())
     except ValueError as error:
-        raise ValueError(f"{value!r} is no time: {error}.") from error
+        raise ValueError(f"{value!r} is not a time: {error}.") from error
     return value
 
 
@@ -27,7 +27,7 @@ def _base64(value: str) -> str:
         if not base64.b64decode(value, validate=True):
             raise ValueError
     except ValueError:
-        raise ValueError("must be base64, and not empty.") from None
+        raise ValueError("must be base64 and must not be empty.") from None
     return value
 
 
@@ -46,8 +46,10 @@ class SpecRef(SpecModel):
     """The ClusterSpecification that is meant."""
 
     name: Text = Field(description="Name of the specification.")
-    version: str = Field("", description="The user's version of it, when it was evaluated.")
-    generation: Count | None = Field(None, description="Generation of the custom resource, if it is one.")
+    version: str = Field("", description="Version of the specification that was evaluated.")
+    generation: Count | None = Field(
+        None, description="Generation of the custom resource, if the specification is a custom resource."
+    )
 
 
 class SecretKeyRef(SpecModel):
@@ -55,26 +57,30 @@ class SecretKeyRef(SpecModel):
 
     name: Text = Field(description="Name of the Secret.")
     namespace: str = Field("", description="Namespace of the Secret. Default: that of this object.")
-    key: str = Field("", description="Key in the Secret; its default is named where the reference stands.")
+    key: str = Field(
+        "", description="Key in the Secret. The default is documented at the field that refers to the Secret."
+    )
 
 
 class Condition(SpecModel):
     """One aspect of the state, as Kubernetes conditions say it."""
 
     type: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$", max_length=316)] = Field(
-        description="Aspect, such as Ready."
+        description="Type of the condition, such as Ready."
     )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    observed_generation: Count | None = Field(None, description="Generation that it was decided for.")
-    last_transition_time: TimeStamp | None = Field(None, description="When the status last changed.")
-    reason: str = Field("", description="Why, in one word.")
-    message: str = Field("", description="Why, for people.")
+    status: Literal["True", "False", "Unknown"] = Field(
+        description="Status of the condition: True, False or Unknown."
+    )
+    observed_generation: Count | None = Field(None, description="Generation that the condition was set for.")
+    last_transition_time: TimeStamp | None = Field(None, description="Time when the status last changed.")
+    reason: str = Field("", description="Reason as a CamelCase word.")
+    message: str = Field("", description="Human-readable message.")
 
 
 class Observed(SpecModel):
     """What every status has."""
 
     observed_generation: Count | None = Field(
-        None, description="Generation of the spec that was last acted on."
+        None, description="Generation of the spec that was last processed."
     )
-    conditions: list[Condition] = Field(default_factory=list, description="Aspects of the state, one a type.")
+    conditions: list[Condition] = Field(default_factory=list, description="Conditions, one for each type.")

@@ -17,7 +17,7 @@ class ClusterTargetSpec(SpecModel):
         alias="apiServerURL", description="Address of the API server, https://HOST:PORT."
     )
     auth_mode: Literal["kubeconfig", "serviceAccount", "token"] = Field(
-        description="Which of the references below holds the credentials."
+        description="Which of the references below contains the credentials."
     )
     kubeconfig_secret_ref: SecretKeyRef | None = Field(
         None, description="Secret with a kubeconfig, by default under the key kubeconfig."
@@ -29,18 +29,19 @@ class ClusterTargetSpec(SpecModel):
         None, description="Secret with a bearer token, by default under the key token."
     )
     ca_data: Base64 | None = Field(
-        None, description="Certificates (PEM, in base64) that the API server's is checked against."
+        None,
+        description="CA certificates (PEM, base64-encoded) that verify the certificate of the API server.",
     )
     insecure_skip_tls_verify: Flag = Field(
         False,
         alias="insecureSkipTLSVerify",
-        description="Do not check the API server's certificate. Whoever is in between can read the token.",
+        description="Do not verify the certificate of the API server. Anyone between can read the token.",
     )
     proxy_url: Annotated[str, Field(pattern=r"^(https?|socks5)://\S+$", max_length=2048)] | None = Field(
-        None, alias="proxyURL", description="Proxy on the way to the API server."
+        None, alias="proxyURL", description="Proxy for connections to the API server."
     )
-    allow_enforcement: Flag = Field(False, description="Whether policies may be applied there.")
-    scan_interval: Interval | None = Field(None, description="How often it is scanned: 5m, 1h30m.")
+    allow_enforcement: Flag = Field(False, description="Whether policies may be applied to the cluster.")
+    scan_interval: Interval | None = Field(None, description="Interval between scans, such as 5m or 1h30m.")
 
     @model_validator(mode="after")
     def _one_way_in(self) -> ClusterTargetSpec:
@@ -58,9 +59,9 @@ class ClusterTargetSpec(SpecModel):
 class ClusterTargetStatus(Observed):
     """What is known of the cluster."""
 
-    reachable: Flag = Field(False, description="Whether its API server answered these credentials.")
-    last_checked: TimeStamp | None = Field(None, description="When that was tried.")
+    reachable: Flag = Field(False, description="Whether the API server accepted the credentials.")
+    last_checked: TimeStamp | None = Field(None, description="Time of the last connection attempt.")
     version: str = Field("", description="Version of the API server.")
-    uid: str = Field("", description="UID of the namespace kube-system, which stands for the cluster.")
-    platform: str = Field("", description="Who runs it: eks, gke, aks, openshift, vanilla.")
-    node_count: Count | None = Field(None, description="How many nodes it has.")
+    uid: str = Field("", description="UID of the namespace kube-system, which identifies the cluster.")
+    platform: str = Field("", description="Platform of the cluster: eks, gke, aks, openshift or vanilla.")
+    node_count: Count | None = Field(None, description="Number of nodes.")

@@ -18,11 +18,12 @@ from pytest_kspec.spec.times import Schedule, TimeZone
 class IgnoredDrift(SpecModel):
     """Differences that are none; all that is given must match."""
 
-    kind: str = Field("", description="Kind of the object; empty: any.")
-    namespace: str = Field("", description="Its namespace; `*` and `?` are wildcards; empty: any.")
-    name: str = Field("", description="Its name; `*` and `?` are wildcards; empty: any.")
+    kind: str = Field("", description="Kind of the object. Empty: any.")
+    namespace: str = Field("", description="Namespace of the object; `*` and `?` are wildcards. Empty: any.")
+    name: str = Field("", description="Name of the object; `*` and `?` are wildcards. Empty: any.")
     fields: list[Text] = Field(
-        default_factory=list, description="Paths of fields, with all below them. Empty: the whole object."
+        default_factory=list,
+        description="Paths of fields; each includes its subfields. Empty: the whole object.",
     )
     reason: str = Field("", description="Why.")
 
@@ -40,61 +41,80 @@ class DriftRemediation(SpecModel):
 
     strategy: Literal["Report", "DryRun", "Apply"] = Field(
         "Report",
-        description="Report: nothing. DryRun: ask the API server what a correction would do. Apply: correct it.",
+        description="Report: only report differences. DryRun: send corrections as "
+        "dry runs. Apply: correct differences.",
     )
     types: list[DriftKind] = Field(
         default_factory=list,
-        description="Types that are corrected; of Compliance drift a person decides. Empty: Policy.",
+        description="Types of drift that are corrected. Compliance drift is never "
+        "corrected automatically. Empty: Policy.",
     )
-    delete_extra: Flag = Field(False, description="Whether policies that no specification gives are deleted.")
+    delete_extra: Flag = Field(
+        False, description="Whether to delete policies that are not generated from any specification."
+    )
     max_changes: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
-        20, description="Most corrections of one run; more than that are left, and reported."
+        20, description="Maximum number of corrections in one run. Further differences are only reported."
     )
 
 
 class DriftRetention(SpecModel):
-    """How long reports are kept. What comes first counts."""
+    """How many reports are kept, and for how long. What comes first counts."""
 
     max_reports: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
-        30, description="Newest reports that are kept, for each specification and cluster."
+        30, description="Number of reports to keep for each specification and cluster."
     )
-    max_age: Interval | None = Field(None, description="Age after which a report goes: 30d. Unset: none.")
+    max_age: Interval | None = Field(
+        None,
+        description="Age after which a report is deleted, such as 30d. "
+        "Unset: reports are not deleted by age.",
+    )
 
 
 class DriftConfigSpec(SpecModel):
     """What is watched, when, and what is done."""
 
-    enabled: Flag = Field(True, description="Whether it is in force.")
+    enabled: Flag = Field(True, description="Whether drift detection is enabled.")
     cluster_specs: list[Text] = Field(
-        default_factory=list, description="ClusterSpecifications; `*` and `?` are wildcards. Empty: all."
+        default_factory=list,
+        description="Names of ClusterSpecifications; `*` and `?` are wildcards. Empty: all.",
     )
     clusters: list[Text] = Field(
         default_factory=list,
-        description="Clusters; `*` and `?` are wildcards. Empty: those of the specifications.",
+        description="Names of clusters; `*` and `?` are wildcards. Empty: the clusters of the specifications.",
     )
-    interval: Interval | None = Field(None, description="Time between two looks: 5m. Not with a schedule.")
+    interval: Interval | None = Field(
+        None, description="Interval between two runs, such as 5m. Cannot be combined with schedule."
+    )
     schedule: Schedule | None = Field(
         None, description="Cron schedule of five fields. Default: every 5 minutes."
     )
     timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule.")
-    types: list[DriftKind] = Field(default_factory=list, description="Types that are looked for. Empty: all.")
-    min_severity: DriftSeverity = Field("low", description="Differences below it are not reported.")
-    ignore: list[IgnoredDrift] = Field(default_factory=list, description="Differences that are none.")
-    remediation: DriftRemediation | None = Field(None, description="What is done. Unset: they are reported.")
-    retention: DriftRetention | None = Field(None, description="How long reports are kept.")
+    types: list[DriftKind] = Field(default_factory=list, description="Types of drift to detect. Empty: all.")
+    min_severity: DriftSeverity = Field(
+        "low", description="Minimum severity. Differences below it are not reported."
+    )
+    ignore: list[IgnoredDrift] = Field(
+        default_factory=list,
+        description="Differences to ignore. A difference is ignored if it "
+        "matches all fields that an entry sets.",
+    )
+    remediation: DriftRemediation | None = Field(
+        None, description="How differences are corrected. Unset: they are only reported."
+    )
+    retention: DriftRetention | None = Field(None, description="How many reports are kept, and for how long.")
 
     @model_validator(mode="after")
     def _one_clock(self) -> DriftConfigSpec:
         if self.interval is not None and self.schedule is not None:
-            raise ValueError("interval and schedule contradict each other: set one of them.")
+            raise ValueError("interval and schedule cannot be combined.")
         return self
 
 
 class DriftConfigStatus(Observed):
     """The last look."""
 
-    last_run_time: TimeStamp | None = Field(None, description="When it was.")
-    next_run_time: TimeStamp | None = Field(None, description="When the next one is due.")
-    drift_detected: Flag | None = Field(None, description="Whether there was any difference.")
-    total_events: Count = Field(0, description="How many differences there were.")
-    remediated_events: Count = Field(0, description="How many of them were corrected.")
+    last_run_time: TimeStamp | None = Field(None, description="Time of the run.")
+    next_run_time: TimeStamp | None = Field(None, description="Time of the next run.")
+    drift_detected: Flag | None = Field(None, description="Whether there were differences.")
+    total_events: Count = Field(0, description="Number of differences.")
+    remediated_events: Count = Field(0, description="Number of corrected differences.")

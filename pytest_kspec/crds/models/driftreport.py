@@ -14,11 +14,11 @@ DriftSeverity = Literal["low", "medium", "high", "critical"]
 
 
 class DriftedObject(SpecModel):
-    """The object that differs."""
+    """Object that differs."""
 
     api_version: str = Field("", description="apiVersion of the object.")
-    kind: str = Field("", description="Kind of the object; empty: the cluster itself.")
-    namespace: str = Field("", description="Its namespace, if it is in one.")
+    kind: str = Field("", description="Kind of the object. Empty: the cluster itself.")
+    namespace: str = Field("", description="Namespace of the object, if it has one.")
     name: str = Field("", description="Its name.")
     path: str = Field("", description="Path of the field that differs.")
 
@@ -27,33 +27,34 @@ class Remediation(SpecModel):
     """What was done, or is to be done."""
 
     action: Literal["create", "update", "delete", "report", "manual-required", "skip", "none"] = Field(
-        description="manual-required: a person must decide."
+        description="Outcome of the correction. manual-required: a manual decision is needed."
     )
     status: Literal[
         "success", "failed", "pending", "manual-required", "detected", "remediated", "skipped"
-    ] = Field("pending", description="What came of it.")
-    applied_at: TimeStamp | None = Field(None, description="When it was done.")
-    error: str = Field("", description="Why it failed.")
-    details: str = Field("", description="What would be, or was, changed.")
+    ] = Field("pending", description="Outcome of the correction.")
+    applied_at: TimeStamp | None = Field(None, description="Time of the correction.")
+    error: str = Field("", description="Error, if the correction failed.")
+    details: str = Field("", description="Changes that were made, or that a dry run would make.")
 
 
 class DriftEvent(SpecModel):
     """One difference."""
 
     type: DriftKind = Field(
-        description="Policy: a generated policy. Compliance: a check that passed before. Configuration: an object."
+        description="Type of drift. Policy: a generated policy. Compliance: a check "
+        "that passed before. Configuration: an object."
     )
-    severity: DriftSeverity | None = Field(None, description="How much it matters.")
-    resource: DriftedObject | None = Field(None, description="The object that differs.")
+    severity: DriftSeverity | None = Field(None, description="Severity of the difference.")
+    resource: DriftedObject | None = Field(None, description="Object that differs.")
     drift_type: Literal["deleted", "missing", "modified", "added", "extra", "violation"] = Field(
-        description="How it differs; deleted and missing say the same, and so do added and extra."
+        description="Kind of difference. deleted and missing are synonyms, as are added and extra."
     )
-    check: str = Field("", description="Id of the check, of Compliance events.")
-    message: str = Field("", description="The difference, for people.")
-    expected: AnyValue = Field(None, description="What should be there.")
-    actual: AnyValue = Field(None, description="What is there.")
-    timestamp: TimeStamp | None = Field(None, description="When it was seen first.")
-    remediation: Remediation | None = Field(None, description="What was done about it.")
+    check: str = Field("", description="Id of the check, for Compliance events.")
+    message: str = Field("", description="Human-readable description of the difference.")
+    expected: AnyValue = Field(None, description="Expected value.")
+    actual: AnyValue = Field(None, description="Actual value.")
+    timestamp: TimeStamp | None = Field(None, description="Time when the difference was first detected.")
+    remediation: Remediation | None = Field(None, description="Correction of the difference.")
 
 
 class DriftReportSpec(SpecModel):
@@ -61,23 +62,27 @@ class DriftReportSpec(SpecModel):
 
     cluster_spec_ref: SpecRef = Field(description="The specification.")
     cluster_name: Text = Field(description="The cluster.")
-    cluster_uid: str = Field("", alias="clusterUID", description="UID of its namespace kube-system.")
-    detection_time: TimeStamp = Field(description="When it was looked at.")
-    drift_detected: Flag = Field(description="Whether there is any difference.")
-    severity: DriftSeverity | None = Field(None, description="The highest severity of its events.")
-    events: Annotated[list[DriftEvent], Field(max_length=5000)] = Field(
-        default_factory=list, description="The differences, or the first of them: see `truncated`."
+    cluster_uid: str = Field(
+        "", alias="clusterUID", description="UID of the namespace kube-system of the cluster."
     )
-    truncated: Flag = Field(False, description="Whether events were cut to keep the object small.")
-    full_report: str = Field("", description="Where all events are, if some were cut.")
+    detection_time: TimeStamp = Field(description="Time of the run.")
+    drift_detected: Flag = Field(description="Whether there are differences.")
+    severity: DriftSeverity | None = Field(None, description="Highest severity of the events.")
+    events: Annotated[list[DriftEvent], Field(max_length=5000)] = Field(
+        default_factory=list, description="The differences, or the first of them; see `truncated`."
+    )
+    truncated: Flag = Field(
+        False, description="Whether events were truncated to limit the size of the object."
+    )
+    full_report: str = Field("", description="Location of all events, if they were truncated.")
 
 
 class DriftReportStatus(Observed):
     """What came of the differences. Totals are exact also where events are cut."""
 
     phase: Literal["Pending", "InProgress", "Completed", "Failed"] = Field(
-        "Pending", description="Where the remediation stands."
+        "Pending", description="Phase of the remediation."
     )
     total_events: Count = Field(0, description="All differences.")
-    remediated_events: Count = Field(0, description="Differences that were corrected.")
-    pending_events: Count = Field(0, description="Differences that are still there.")
+    remediated_events: Count = Field(0, description="Number of corrected differences.")
+    pending_events: Count = Field(0, description="Number of remaining differences.")

@@ -34,7 +34,7 @@ MAX_VALUE = 1024
 KEEP = 30
 """Newest reports that are kept for each specification and cluster."""
 
-AGAIN = "Not kept. Scan with --report json:FILE for all findings."
+AGAIN = "The full result was not stored. Scan with --report json:FILE to get all findings."
 _STATUS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.ERROR: "Error", Verdict.SKIP: "Skip"}
 _MAX_CHECKS = 4096
 

@@ -53,7 +53,7 @@ DEFINITIONS = (
         "AlertConfig",
         "alertconfigs",
         ("ac",),
-        "Who hears of what happens.",
+        "Which alerts are sent, and where.",
         AlertConfigSpec,
         AlertConfigStatus,
         (
@@ -69,7 +69,7 @@ DEFINITIONS = (
         "ClusterSpecification",
         "clusterspecifications",
         ("clusterspec", "cspec"),
-        "What a cluster must look like.",
+        "Required state of a cluster.",
         ClusterSpecification,
         ClusterSpecificationStatus,
         (
@@ -87,7 +87,7 @@ DEFINITIONS = (
         "ClusterTarget",
         "clustertargets",
         ("ct",),
-        "A cluster that is scanned from this one.",
+        "A cluster that is scanned from this cluster.",
         ClusterTargetSpec,
         ClusterTargetStatus,
         (
@@ -103,7 +103,7 @@ DEFINITIONS = (
         "ComplianceReport",
         "compliancereports",
         ("cr",),
-        "The result of one specification on one cluster.",
+        "Result of one specification on one cluster.",
         ComplianceReportSpec,
         ComplianceReportStatus,
         (
@@ -122,7 +122,7 @@ DEFINITIONS = (
         "DriftConfig",
         "driftconfigs",
         ("dc",),
-        "Which clusters are watched for drift, when, and what is done about it.",
+        "Drift detection: which clusters, when, and how differences are corrected.",
         DriftConfigSpec,
         DriftConfigStatus,
         (
@@ -138,7 +138,7 @@ DEFINITIONS = (
         "DriftReport",
         "driftreports",
         ("dr",),
-        "What of a cluster is not as it was, or not as it was made.",
+        "Differences of a cluster from its previous or its intended state.",
         DriftReportSpec,
         DriftReportStatus,
         (

@@ -62,7 +62,7 @@ _EXPIRING = (
     Rule("!has(self.timezone) || has(self.expiresAt)", "timezone has no effect without expiresAt."),
     Rule(
         f"!has(self.timezone) || !has(self.expiresAt) || !{_OFFSET}",
-        "expiresAt has an offset of its own, so timezone has no effect: remove one of them.",
+        "expiresAt has a UTC offset, so timezone has no effect: remove one of them.",
     ),
 )
 
@@ -78,7 +78,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "PodSecurity": (
-        Rule(" || ".join(_has("enforce", "audit", "warn")), "asks for nothing: set enforce, audit or warn."),
+        Rule(" || ".join(_has("enforce", "audit", "warn")), "has no effect: set enforce, audit or warn."),
     ),
     "PodSecurityExemption": _EXPIRING,
     "Exemption": (
@@ -118,12 +118,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "SignerIdentity": (
-        Rule("has(self.subject) != has(self.subjectRegExp)", "say who: either subject or subjectRegExp."),
+        Rule("has(self.subject) != has(self.subjectRegExp)", "set either subject or subjectRegExp."),
     ),
     "ImageSigners": (
         Rule(
             f"{_filled('publicKeys')} || {_filled('identities')}",
-            "names nobody: give publicKeys or identities.",
+            "has no signer: set publicKeys or identities.",
         ),
         Rule(
             f"!has(self.trustedRoot) || {_filled('identities')}",
@@ -151,7 +151,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "ActivePeriod": (
         Rule(
             "has(self.startTime) == has(self.endTime)",
-            "startTime and endTime belong together: set both or none.",
+            "startTime and endTime must be set together.",
         ),
         Rule(
             "!has(self.startTime) || !has(self.endTime) || self.startTime != self.endTime",
@@ -159,13 +159,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
         Rule(
             " || ".join(_has("startTime", "endTime", "daysOfWeek", "startDate", "endDate")),
-            "an empty period says nothing: set times, days or dates.",
+            "an empty period has no effect: set times, days or dates.",
         ),
     ),
     "TimeBasedActivation": (
         Rule(
             "has(self.schedule) == has(self.duration)",
-            "schedule says when a period starts and duration how long it lasts: set both or none.",
+            "schedule (the start of a period) and duration (its length) must be set together.",
         ),
         Rule(
             f"!self.enabled || has(self.schedule) || {_filled('activePeriods')}",
@@ -189,16 +189,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "SlackNotifier": (
         Rule(
             "!self.enabled || has(self.webhookURL) || has(self.webhookURLSecretRef)",
-            "it has no address: set webhookURL or webhookURLSecretRef.",
+            "webhookURL or webhookURLSecretRef must be set.",
         ),
     ),
-    "WebhookNotifier": (
-        Rule("has(self.url) || has(self.urlSecretRef)", "it has no address: set url or urlSecretRef."),
-    ),
+    "WebhookNotifier": (Rule("has(self.url) || has(self.urlSecretRef)", "url or urlSecretRef must be set."),),
     "DriftConfigSpec": (
         Rule(
             "!has(self.interval) || !has(self.schedule)",
-            "interval and schedule contradict each other: set one of them.",
+            "interval and schedule cannot be combined.",
         ),
     ),
     "IgnoredDrift": (

@@ -66,7 +66,8 @@ def chosen(plan: EnforcementPlan, requirement_id: str, cluster: str | None) -> l
         clusters = Globs(exemption.clusters)
         if cluster is None and not clusters.matches_all:
             raise UsageError(
-                f"exemption {exemption.name!r} is for clusters {', '.join(exemption.clusters)}; which one is this?",
+                f"exemption {exemption.name!r} applies to clusters {', '.join(exemption.clusters)}, "
+                f"but the name of this cluster is not known.",
                 where=exemption.location,
                 fix="Name it with --cluster-name.",
             )

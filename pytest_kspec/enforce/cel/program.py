@@ -87,7 +87,7 @@ def _requirement(
     first = rules[0]
     if may_exempt(plan.spec.spec.annotation_exemptions, first.requirement.id, first.check.severity):
         raise NotExpressible(
-            "annotations may exempt from it until a date (annotationExemptions), and CEL has no clock; "
+            "annotations may exempt from it until a date (annotationExemptions), and CEL cannot read the time; "
             "the webhook does it"
         )
     whole: list[str] = []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "kyverno": "Kyverno's ValidatingPolicy, or its ClusterPolicy (--kyverno-api)",
-    "vap": "ValidatingAdmissionPolicy: the API server's own, Kubernetes 1.30 or later",
+    "vap": "ValidatingAdmissionPolicy, built into the API server, Kubernetes 1.30 or later",
     "webhook": "the registration of 'kspec webhook', which must be running",
 }
 """Name, which is also the module's, and what it is."""

@@ -28,7 +28,7 @@ KINDS = ((API_VERSION, POLICY), (kyverno_clusterpolicy.API_VERSION, kyverno_clus
 """Both, so that a change of `--kyverno-api` removes what the other one made."""
 
 IF_NOT_SERVED = (
-    "Is Kyverno installed? Where it has no ValidatingPolicy (policies.kyverno.io/v1): --kyverno-api clusterpolicy; "
+    "Is Kyverno installed? If it has no ValidatingPolicy (policies.kyverno.io/v1): --kyverno-api clusterpolicy; "
     "where it has no ClusterPolicy: without that option."
 )
 APIS = ("validatingpolicy", "clusterpolicy")
@@ -114,7 +114,7 @@ def _switched_off(spec: dict[str, Any]) -> Iterator[str]:
 
 def _problems(conditions: dict[Any, dict[str, Any]], heard: bool) -> Iterator[str]:
     if not heard:
-        yield "Kyverno has not looked at it yet; is its admission controller running?"
+        yield "Kyverno has not processed it yet; is its admission controller running?"
     for name, condition in sorted(conditions.items(), key=lambda pair: str(pair[0])):
         if condition.get("status") == "False":
             yield f"{name}: {' '.join(str(condition.get('message', '')).split())[:300]}"

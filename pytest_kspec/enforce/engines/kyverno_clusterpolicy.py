@@ -24,7 +24,7 @@ POLICY = "ClusterPolicy"
 ACTIONS = {Mode.AUDIT: "Audit", Mode.ENFORCE: "Enforce"}
 NO_AUTOGEN = {"pod-policies.kyverno.io/autogen-controllers": "none"}
 _SUBSTITUTED = re.compile(r"\{\{|\$\(")
-_REASON = "it has a text with {{ or $(, which Kyverno would replace in a ClusterPolicy"
+_REASON = "it contains {{ or $(, which Kyverno would substitute in a ClusterPolicy"
 
 
 def generate(wanted: Wanted, engine: str) -> Generated:
@@ -120,7 +120,7 @@ def in_force(item: dict[str, Any]) -> InForce:
         mode = ""
         problems.append("it is not evaluated at admission (spec.admission), which kspec does not write")
     if not heard:
-        problems.append("Kyverno has not looked at it yet; is its admission controller running?")
+        problems.append("Kyverno has not processed it yet; is its admission controller running?")
     elif not works:
         message = (ready or {}).get("message", "")
         problems.append(f"Ready: {' '.join(str(message).split())[:300]}")

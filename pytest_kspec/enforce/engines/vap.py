@@ -86,7 +86,7 @@ def in_force(objects: Sequence[dict[str, Any]], writer: Writer) -> list[InForce]
         pending = _is_pending(policy)
         found.append(InForce(POLICY, name, mode, tuple(_problems(policy, binding, pending)), pending))
     for name, binding in sorted(bindings.items()):
-        problem = f"there is no policy {name}"
+        problem = f"the policy {name} does not exist"
         found.append(InForce(BINDING, binding["metadata"]["name"], "", (problem,)))
     return found
 
@@ -99,7 +99,7 @@ def _is_pending(policy: dict[str, Any]) -> bool:
 
 def _problems(policy: dict[str, Any], binding: dict[str, Any] | None, pending: bool) -> Iterator[str]:
     if binding is None:
-        yield "it has no binding, so it does nothing"
+        yield "it has no binding, so it has no effect"
     elif binding["spec"].get("matchResources"):
         yield "its binding is limited to some resources (matchResources), which kspec does not write"
     status = policy.get("status") or {}

@@ -27,7 +27,7 @@ NAME = "webhook"
 API_VERSION = "admissionregistration.k8s.io/v1"
 KIND = "ValidatingWebhookConfiguration"
 KINDS = ((API_VERSION, KIND),)
-IF_NOT_SERVED = "Every Kubernetes API server has it, if it is not switched off."
+IF_NOT_SERVED = "It is part of every Kubernetes API server unless it is disabled."
 PATH = "/validate"
 NAMESPACE, SERVICE, CERTIFICATE = "kspec-system", "kspec-webhook", "kspec-webhook"
 INJECT = "cert-manager.io/inject-ca-from"
@@ -164,22 +164,24 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
     registered = item["metadata"].get("labels", {}).get(MODE_LABEL, "")
     webhooks = item.get("webhooks") or []
     if not webhooks:
-        return InForce(KIND, name, "", ("it has no webhook, so it does nothing",))
+        return InForce(KIND, name, "", ("it has no webhook, so it has no effect",))
     webhook = webhooks[0]
     client = webhook["clientConfig"]
     away = f"every request is {_REFUSED.get(webhook.get('failurePolicy', ''), 'refused')}"
     if not client.get("caBundle"):
-        problem = f"it has no caBundle yet; unless public roots vouch for the webhook, {away}"
+        problem = (
+            f"it has no caBundle yet; unless a public authority signed the webhook's certificate, {away}"
+        )
         return InForce(KIND, name, "", (problem,))
     try:
         port = (item["metadata"].get("annotations") or {}).get(READ_PORT, "")
         asked = int(port) if port.isdecimal() else webhook_client.PORT
         served = webhook_client.served(client, writer.source, NAMESPACE, asked)
     except KspecError as error:
-        return InForce(KIND, name, registered, (f"what the webhook does could not be asked: {error.what}",))
+        return InForce(KIND, name, registered, (f"the running webhook could not be queried: {error.what}",))
     path = (client.get("service") or {}).get("path") or client.get("url", "")
     mode = served.get(path.rpartition("/")[2])
     if mode is None:
         return InForce(KIND, name, "", (f"the webhook does not serve this specification; until then {away}",))
-    problem = f"registered for mode {registered}, and the webhook does {mode}"
+    problem = f"registered for mode {registered}, but the webhook runs in mode {mode}"
     return InForce(KIND, name, mode, (problem,) if mode != registered else ())

@@ -66,7 +66,9 @@ def served(client: Mapping[str, Any], source: LiveSource, namespace: str, port: 
     try:
         answer = msgspec.json.decode(body, type=Served)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SourceUnavailable(f"the answer of {PATH} is not the webhook's.", where=source.name) from error
+        raise SourceUnavailable(
+            f"the answer of {PATH} does not come from the webhook.", where=source.name
+        ) from error
     return {policy.id: policy.mode for policy in answer.policies}
 
 
@@ -96,6 +98,8 @@ def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, by
                 answer = pool.request("GET", url, headers=headers, **options)
                 return answer.status, read_body(answer, meter)
     except Exceeded as error:
-        raise SourceUnavailable(f"the webhook was given up: {error}.", where=client["url"]) from None
+        raise SourceUnavailable(
+            f"the request to the webhook was abandoned: {error}.", where=client["url"]
+        ) from None
     except (urllib3.exceptions.HTTPError, ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"{parts.netloc}: {error}", where=client["url"]) from error

@@ -146,7 +146,7 @@ def patch(fix: Any) -> str:
 def terms(exemption: AppliedExemption) -> str:
     """`Approved by j.doe@example.com, until 31 March 2027, 00:00 UTC`."""
     approved = (
-        f"Approved by {text.printable(exemption.approver)}" if exemption.approver else "No approver named"
+        f"Approved by {text.printable(exemption.approver)}" if exemption.approver else "No approver given"
     )
-    until = f"until {words.moment(exemption.expires_at)}" if exemption.expires_at else "without end date"
+    until = f"until {words.moment(exemption.expires_at)}" if exemption.expires_at else "no end date"
     return f"{approved}, {until}"

@@ -19,8 +19,8 @@ from pytest_kspec.results.verdict import Verdict
 
 _SOURCES = {
     "live": "read from the running {}",
-    "snapshot": "read from a recording of the {} made earlier",
-    "manifests": "read from files that describe what is to run; no running {} was looked at",
+    "snapshot": "read from an earlier snapshot of the {}",
+    "manifests": "read from manifest files; no running {} was examined",
 }
 _NAMED = 3
 
@@ -43,7 +43,7 @@ def sentences(result: ScanResult, rows: list[Row], views: list[View], totals: To
 
 def _looked_at(result: ScanResult, rows: list[Row]) -> str:
     if not rows:
-        return "No cluster was looked at."
+        return "No cluster was examined."
     specs = sorted({f"{r.cluster.spec_name} {r.cluster.spec_version}".strip() for r in rows})
     named = (
         f"the specification {printable(specs[0])}" if len(specs) == 1 else plural(len(specs), "specification")
@@ -57,7 +57,7 @@ def _looked_at(result: ScanResult, rows: list[Row]) -> str:
     )
     results = sum(len(row.cluster.checks) for row in rows)
     recorded = words.recordings(result)
-    when = f" The recordings were made: {recorded}." if recorded else ""
+    when = f" The snapshots were recorded: {recorded}." if recorded else ""
     return (
         f"On {words.moment(result.started_at)}, {what} {'was' if clusters == 1 else 'were'} compared with {named}: "
         f"{plural(results, 'requirement')}{' in all' if len(rows) > 1 else ''}. "
@@ -82,10 +82,10 @@ def _found(totals: Totals) -> str:
 def _accepted(totals: Totals) -> str:
     exempt, known = totals.count(FindingStatus.EXEMPT), totals.count(FindingStatus.KNOWN)
     if not exempt + known:
-        return "Nothing that was found is exempted, and nothing is known from a baseline."
+        return "No findings are exempted, and no findings are known from a baseline."
     return (
         f"{plural(exempt, 'further finding')} {'is' if exempt == 1 else 'are'} covered by exemptions, and {known:,} "
-        f"{'is' if known == 1 else 'are'} known from a baseline. They are shown below, and are no reason to fail."
+        f"{'is' if known == 1 else 'are'} known from a baseline. They are shown below and do not cause a failure."
     )
 
 
@@ -99,25 +99,23 @@ def _not_looked_at(rows: list[Row], views: list[View], totals: Totals) -> list[s
         )
     if skipped := totals.requirements[Verdict.SKIP]:
         said.append(
-            f"{plural(skipped, 'requirement')} {'was' if skipped == 1 else 'were'} skipped: there was nothing of the "
-            "kind to examine, or the specification was not active. The reason stands at each."
+            f"{plural(skipped, 'requirement')} {'was' if skipped == 1 else 'were'} skipped: there were no objects "
+            "to examine, or the specification was not active. Each requirement states the reason."
         )
     if left := sum(len(row.cluster.not_evaluated) for row in rows):
         what = f"{plural(left, 'entry', 'entries')} of the specification"
-        said.append(
-            f"{what} {'was' if left == 1 else 'were'} asked for and not, or not everywhere, evaluated."
-        )
+        said.append(f"{what} {'was' if left == 1 else 'were'} not evaluated, or not evaluated everywhere.")
     for view in views:
         counts = {status: count for status, _, count in view.parts}
         if counts["manual"] or counts["notEvaluated"]:
             said.append(
-                f"{printable(view.name)}: {plural(counts['manual'], 'control')} must be looked at by a person and "
+                f"{printable(view.name)}: {plural(counts['manual'], 'control')} must be reviewed manually and "
                 f"{counts['notEvaluated']:,} {'was' if counts['notEvaluated'] == 1 else 'were'} not evaluated. "
                 "None of them counts as met."
             )
     said.append(
-        "A scan reads configuration at one moment. What is not among the requirements below was not looked at, and "
-        "neither were people, processes and the inside of running programs."
+        "A scan reads configuration at one moment. Anything that the requirements below do not cover was not "
+        "examined; people, processes and the inside of running programs were not examined either."
     )
     return said
 
@@ -130,37 +128,41 @@ TERMS = (
     ),
     (
         "Passed, failed, error, skipped",
-        "Everything that was examined is as required; something is not; it could not be looked at, which counts as "
-        "not met; there was nothing to look at, which counts as neither.",
+        "Passed: everything that was examined meets the requirement. Failed: "
+        "something does not. Error: it could not be "
+        "evaluated, which counts as not met. Skipped: there was nothing to examine, which does not count.",
     ),
     (
         "Finding",
-        "One place that is not as required. A program that runs in 50 copies is one finding, marked ×50.",
+        "One place that does not meet a requirement. A program that runs in 50 copies is one finding, marked ×50.",
     ),
     (
         "Object, Deployment, Pod",
-        "An object is one piece of configuration. A Pod is a running program, a Deployment keeps several alike.",
+        "An object is one piece of configuration. A Pod is a running program; "
+        "a Deployment manages several identical Pods.",
     ),
     (
         "Namespace",
-        "A part of a cluster, often one team’s or one application’s. It stands before the slash: shop/web.",
+        "A part of a cluster, often one team’s or one application’s. It is shown before the slash: shop/web.",
     ),
-    ("Severity", "How much it matters: critical, high, medium or low, as the requirement says."),
+    ("Severity", "Severity of a violation of the requirement: critical, high, medium or low."),
     (
         "Exempted",
-        "Someone accepted the finding: with a reason, mostly a name and an end date. Expired ones count again.",
+        "The finding was accepted with a reason, usually with a name and an "
+        "end date. After the end date it counts again.",
     ),
     (
         "Known",
-        "The finding was there before and is in the baseline. It is no reason to fail, and does not count as met.",
+        "The finding is in the baseline. It does not cause a failure, but the requirement does not count as met.",
     ),
     (
         "Framework, control",
-        "A published standard, and one numbered statement in it. Requirements answer controls, some only in part.",
+        "A published standard, and one numbered statement in it. Requirements cover controls, some only in part.",
     ),
     (
         "Score and coverage",
-        "The score says how much of what was evaluated is met. Coverage says how much was evaluated at all: a high "
+        "The score is the share of evaluated requirements that are met. "
+        "Coverage is the share that was evaluated: a high "
         "score with a low coverage says little.",
     ),
 )

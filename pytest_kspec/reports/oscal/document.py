@@ -104,7 +104,7 @@ def _nothing(names: Names, result: ScanResult) -> dict[str, Any]:
     return {
         "uuid": names.uuid("nothing"),
         "title": "Nothing was evaluated",
-        "description": "The run holds no cluster.",
+        "description": "The run contains no cluster.",
         "start": moment(result.started_at),
         "end": moment(result.finished_at),
         "reviewed-controls": {"control-selections": [{"include-controls": [{"control-id": "none"}]}]},

@@ -25,7 +25,7 @@ from pytest_kspec.results.verdict import Verdict
 _encode = msgspec.json.encode
 _CONTROLS = {
     ControlStatus.MET: ("met", "satisfied", "pass"),
-    ControlStatus.PARTLY_MET: ("met as far as checks answer it", "not-satisfied", "other"),
+    ControlStatus.PARTLY_MET: ("met as far as checks cover it", "not-satisfied", "other"),
     ControlStatus.NOT_MET: ("not met", "not-satisfied", "fail"),
 }
 _STATES = {
@@ -123,7 +123,7 @@ class Writer:
             (len(check.exempted_findings), "covered by exemptions"),
         ):
             if count:
-                notes.append(f"{plural(count, 'finding')} {why}: no reason to fail.")
+                notes.append(f"{plural(count, 'finding')} {why}: this does not cause a failure.")
         if notes:
             status["remarks"] = line(" ".join(notes))
         target = {
@@ -260,7 +260,7 @@ class Writer:
             return
         word, state, reason = _CONTROLS[entry.status]
         status = {"state": state, "reason": reason}
-        notes = [entry.reason, f"For a person to look at: {entry.remaining}" if entry.remaining else ""]
+        notes = [entry.reason, f"For manual review: {entry.remaining}" if entry.remaining else ""]
         if said := " ".join(filter(None, notes)):
             status["remarks"] = line(said)
         name = line(f"{framework.name} {framework.version}".strip())
@@ -337,7 +337,7 @@ class Writer:
         objectives = sorted({token(c.id) for c in evaluated})
         selected = sorted(controls) or objectives or ["none"]
         reviewed: dict[str, Any] = {
-            "description": "Controls that requirements of the specification answer.",
+            "description": "Controls that requirements of the specification cover.",
             "control-selections": [{"include-controls": [{"control-id": c} for c in selected]}],
         }
         if objectives:

@@ -83,7 +83,8 @@ def overview(pages: Pages, result: ScanResult, anchors: Sequence[Any] = ()) -> N
     _common(pages, clusters)
     _exemptions(pages, clusters)
     pages.paragraph(
-        "Score: the weight of the requirements that are met over the weight of all that apply (critical 8, high 4, "
+        "Score: the weight of the requirements that are met, divided by the "
+        "weight of all that apply (critical 8, high 4, "
         "medium 2, low 1). What could not be evaluated counts as not met, skipped requirements do not count. A score "
         "says little where few requirements were evaluated: their number stands beside it.",
         size=8,
@@ -136,8 +137,9 @@ def _first(pages: Pages, result: ScanResult) -> None:
     ]
     pages.table(columns, rows)
     pages.paragraph(
-        "An open finding is a reason to fail. A known one is in the baseline that was given with the run; an "
-        "exempted one is covered by an exemption of the specification. One finding stands for all pods of its owner.",
+        "An open finding causes a failure. A known finding is in the baseline of the run; an "
+        "exempted finding is covered by an exemption of the specification. "
+        "One finding stands for all pods of its owner.",
         size=8,
         colour=MUTED,
     )
@@ -158,9 +160,9 @@ def _unseen(pages: Pages, clusters: Sequence[Named]) -> None:
     pages.heading("What could not be evaluated", 2)
     pages.paragraph(
         f"{plural(len(unclear), 'result')} of {len(clusters):,} "
-        f"{'is' if len(unclear) == 1 else 'are'} not complete. Nothing is known where a cluster could not be looked "
-        "at: it is neither badly configured nor in order, and stands above the others without a rank. Do what each "
-        "reason says, such as granting the access that it names, and scan again.",
+        f"{'is' if len(unclear) == 1 else 'are'} not complete. Nothing is known about a cluster that could not be "
+        "read: it is listed above the others, without a rank. Follow each reason, for example by granting the access "
+        "that it names, and scan again.",
         size=8.5,
     )
     rows = (
@@ -229,9 +231,9 @@ def _frameworks(pages: Pages, result: ScanResult) -> None:
     ]
     _table(pages, _FRAMEWORKS, rows, _FRAMEWORKS_PAGE, "more framework")
     pages.paragraph(
-        "The score counts controls that are met among those that were evaluated; coverage says how many were. What "
-        "checks answer in part only counts half. Each control is counted once, by its worst status on any cluster; one "
-        "that was not evaluated, or that a person must look at, never counts as met.",
+        "The score counts controls that are met among those that were evaluated; coverage says how many were. A "
+        "control that checks cover only in part counts half. Each control is counted once, by its worst status on any "
+        "cluster. A control that was not evaluated, or that needs manual review, never counts as met.",
         size=8,
         colour=MUTED,
     )
@@ -306,7 +308,7 @@ def _table(
 ) -> None:
     if left := pages.table(columns, rows, last_page=last_page):
         pages.paragraph(
-            f"… and {plural(left, noun)}, which the reports pdf-full and json of this run list.",
+            f"… and {plural(left, noun)}; see the reports pdf-full and json of this run.",
             size=8,
             style="B",
         )

@@ -99,7 +99,7 @@ def _findings(pages: Pages, one: fleet.Common, limit: int, *, alone: bool) -> No
     pages.table(_FINDINGS if alone else _FINDINGS_OF_MANY, rows, size=7.5)
     if len(alike) > limit:
         pages.paragraph(
-            f"… and {plural(len(alike) - limit, 'more finding')}, which the JSON report of this run lists.",
+            f"… and {plural(len(alike) - limit, 'more finding')}; see the JSON report of this run.",
             size=8,
             style="B",
         )
@@ -127,7 +127,7 @@ def _cluster(pages: Pages, cluster: ClusterResult, title: str, limit: int) -> No
     _accepted(pages, checks, FindingStatus.EXEMPT, "Covered by exemptions", limit)
     _exemptions(pages, cluster)
     if cluster.not_evaluated:
-        pages.heading("Asked for, but not evaluated by this version", 3)
+        pages.heading("Required, but not evaluated by this version", 3)
         columns = [Column("key", 60), Column("reason", 80), Column("where", 40)]
         pages.table(columns, ([Cell(n.key), Cell(n.reason), Cell(n.location)] for n in cluster.not_evaluated))
 
@@ -208,7 +208,7 @@ _ACCEPTED = [Column("requirement", 52), Column("object", 46), Column("field", 50
 
 
 def _accepted(pages: Pages, checks: list[CheckResult], status: FindingStatus, title: str, limit: int) -> None:
-    """Findings that are no reason to fail."""
+    """Findings that cause no failure."""
     rows: list[list[Cell]] = []
     left = 0
     for check in checks:
@@ -224,9 +224,7 @@ def _accepted(pages: Pages, checks: list[CheckResult], status: FindingStatus, ti
         pages.heading(title, 3)
         pages.table(_ACCEPTED, rows, size=7.5)
     if left:
-        pages.paragraph(
-            f"… and {plural(left, 'more finding')}, which the JSON report of this run lists.", size=8
-        )
+        pages.paragraph(f"… and {plural(left, 'more finding')}; see the JSON report of this run.", size=8)
 
 
 def _exemptions(pages: Pages, cluster: ClusterResult) -> None:
@@ -254,7 +252,8 @@ def _exemptions(pages: Pages, cluster: ClusterResult) -> None:
     )
     pages.table(columns, rows)
     pages.paragraph(
-        "An expired exemption covers nothing: its findings count again. An unused one matches nothing and can go.",
+        "An expired exemption does not cover any findings: they count again. An "
+        "unused exemption matches nothing and can be removed.",
         size=8,
         colour=MUTED,
     )
@@ -264,7 +263,7 @@ _CONTROLS = [
     Column("status", 26, lines=6),
     Column("control", 34, lines=30),
     Column("title", 44),
-    Column("requirements that answer it, and what is left", 76, lines=30),
+    Column("requirements that cover it, and what remains to be reviewed", 76, lines=30),
 ]
 
 
@@ -283,7 +282,7 @@ def _controls(pages: Pages, result: ScanResult) -> None:
         for control, statuses in framework.controls:
             said = [", ".join(control.checks), control.reason]
             if control.remaining:
-                said.append(f"for a person to look at: {control.remaining}")
+                said.append(f"for manual review: {control.remaining}")
             key = (_statuses(statuses), "; ".join(filter(None, said)), control.id if control.checks else "")
             rows.setdefault(key, []).append(control)
             statuses_of[key] = statuses

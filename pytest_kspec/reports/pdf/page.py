@@ -279,7 +279,7 @@ class Pages:
         if self._used_codes:
             self.gap(3)
             self.paragraph(
-                "Characters that the font of this report lacks are written as their code, such as \\u65e5.",
+                "Characters that are not in the font of this report are written as their code, such as \\u65e5.",
                 size=8,
                 colour=MUTED,
             )

@@ -33,7 +33,7 @@ _NOT_EVALUATED, _NOT_SUPPORTED, _TRUNCATED = "kspec/not-evaluated", "kspec/not-s
 _DESCRIPTORS = {
     _NOT_EVALUATED: "A requirement could not be evaluated",
     _NOT_SUPPORTED: "A key of the specification is not evaluated by this version",
-    _TRUNCATED: "Results are left out of this file, or will be by its reader",
+    _TRUNCATED: "Results are omitted from this file, or by the program that reads it",
 }
 _encode = msgspec.json.encode
 

@@ -52,7 +52,7 @@ def baseline_notes(cluster: ClusterResult, limit: int | None = None) -> list[str
             f"the baseline {use.path} was not made from cluster {cluster.name} and specification "
             f"{cluster.spec_name}: every finding is new"
         ]
-    lines = [f"fixed, and still in the baseline {use.path}: {f.check}: {f.what}" for f in use.fixed[:limit]]
+    lines = [f"fixed, but still in the baseline {use.path}: {f.check}: {f.what}" for f in use.fixed[:limit]]
     more = len(use.fixed) - len(lines)
     return [*lines, f"and {more:,} more fixed entries in the baseline"] if more else lines
 

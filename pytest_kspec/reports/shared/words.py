@@ -17,16 +17,16 @@ STATES = {
     "fail": "Not compliant",
     "error": "Not fully evaluated",
     "pass": "Compliant",
-    "known": "No findings but known ones",
+    "known": "Only known findings",
     "skip": "Nothing evaluated",
 }
 STATUSES = {FindingStatus.OPEN: "open", FindingStatus.KNOWN: "known", FindingStatus.EXEMPT: "exempted"}
 CONTROLS = {
     ControlStatus.MET: "met",
-    ControlStatus.PARTLY_MET: "met in part",
+    ControlStatus.PARTLY_MET: "partially met",
     ControlStatus.NOT_MET: "not met",
     ControlStatus.NOT_EVALUATED: "not evaluated",
-    ControlStatus.MANUAL: "for a person",
+    ControlStatus.MANUAL: "manual review",
 }
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -94,8 +94,8 @@ def not_looked_at(result: ScanResult) -> int:
 def nothing_evaluated(cluster: ClusterResult) -> str:
     """What is said of a result of which nothing was evaluated, as a problem."""
     spec = printable(f"{cluster.spec_name} {cluster.spec_version}".strip())
-    what = f"{printable(cluster.name)}: nothing was evaluated of {spec}"
-    return f"{what}: there is no object that it asks about. Is this the right cluster or folder?"
+    what = f"{printable(cluster.name)}: nothing was evaluated for {spec}"
+    return f"{what}: no object matches its requirements. Check that this is the right cluster or folder."
 
 
 def headline(result: ScanResult) -> str:
@@ -108,7 +108,7 @@ def headline(result: ScanResult) -> str:
         ends = {
             "fail": "is not compliant",
             "error": "could not be fully evaluated",
-            "known": "has no findings but known ones",
+            "known": "has only known findings",
             "pass": "is compliant",
         }
         (only,) = states
@@ -117,7 +117,7 @@ def headline(result: ScanResult) -> str:
         said = f"{printable(result.clusters[0].name)} {ends[only]}"
         blank, of = not_looked_at(result), len(result.clusters)
         if blank and only in ("known", "pass"):
-            return f"{said}; nothing was evaluated of {blank} of {of} specifications"
+            return f"{said}; nothing was evaluated for {blank} of {of} specifications"
         return said
     failed, unclear = sum(s.failed > 0 for s in summaries), states["error"]
     if failed:
@@ -128,24 +128,24 @@ def headline(result: ScanResult) -> str:
     good = states["pass"] + states["known"]
     who = f"All {good}" if good == len(summaries) else f"{good} of {len(summaries)}"
     if states["known"]:
-        said = f"{who} clusters {'has' if good == 1 else 'have'} no findings but known ones"
+        said = f"{who} clusters {'has' if good == 1 else 'have'} only known findings"
     else:
         said = f"{who} clusters {'is' if good == 1 else 'are'} compliant"
     blank = states["skip"]
-    return f"{said}; nothing was evaluated of {blank}" if blank else said
+    return f"{said}; nothing was evaluated for {blank}" if blank else said
 
 
 def sentence(summary: Summary) -> str:
     """Requirements in full sentences."""
     applicable = summary.passed + summary.failed + summary.errors
     if not applicable:
-        return "No requirement was evaluated: each says why."
+        return "No requirement was evaluated; each has a reason."
     parts = [f"{summary.met:,} of {plural(applicable, 'applicable requirement')} are met."]
     if summary.failed:
         parts.append(f"{summary.failed:,} {'is' if summary.failed == 1 else 'are'} not.")
     if summary.tolerated:
         verb = "passes" if summary.tolerated == 1 else "pass"
-        parts.append(f"{summary.tolerated:,} {verb} only because a baseline knows what was found.")
+        parts.append(f"{summary.tolerated:,} {verb} only because the baseline contains the findings.")
     if summary.errors:
         parts.append(f"{summary.errors:,} could not be evaluated and count as not met.")
     if summary.exempt:
@@ -169,13 +169,13 @@ def found(totals: Totals) -> str:
 
 
 def assessed(summary: FrameworkSummary) -> str:
-    """`12 controls: 3 met, 1 met in part, 2 not met, 4 not evaluated, 2 for a person to look at`."""
+    """`12 controls: 3 met, 1 partially met, 2 not met, 4 not evaluated, 2 for manual review`."""
     counts = {
         "met": summary.met,
-        "met in part": summary.partly_met,
+        "partially met": summary.partly_met,
         "not met": summary.not_met,
         "not evaluated": summary.not_evaluated,
-        "for a person to look at": summary.manual,
+        "for manual review": summary.manual,
     }
     return f"{plural(summary.total, 'control')}: {', '.join(f'{n:,} {word}' for word, n in counts.items())}"
 

@@ -87,7 +87,7 @@ class FieldRule:
         if self.inherits and self.over != "containers":
             raise ValueError(f"{self.field}: only containers inherit")
         if self.set_by and not self.field.startswith(f"{self.set_by}."):
-            raise ValueError(f"{self.field}: {self.set_by} is no ancestor of it")
+            raise ValueError(f"{self.field}: {self.set_by} is not an ancestor of it")
         kinds = {type(value) for value in (*self.allowed, *self.forbidden) if value is not None}
         if len(kinds) > 1:
             raise ValueError(f"{self.field}: values of different types")

@@ -86,7 +86,7 @@ def _within(test: FieldTest) -> str:
 
 def _whole(pattern: str) -> str:
     if "\\Q" in pattern:
-        raise NotExpressible(r"its pattern has \Q, which hides what would be put around it")
+        raise NotExpressible(r"its pattern has \Q, which cannot be embedded in another expression")
     return f"^(?:{pattern})$"
 
 
@@ -114,4 +114,4 @@ def _list_meets(o: str, test: FieldTest) -> str:
 
 
 def _no_match(o: str, test: FieldTest) -> str:
-    raise NotExpressible(f"{test.field.key} holds no single value")
+    raise NotExpressible(f"{test.field.key} does not have a single value")

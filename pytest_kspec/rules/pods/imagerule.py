@@ -47,7 +47,7 @@ class ImageRule:
     _known: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a pattern that cannot be read."""
+        """Raises ValueError for a pattern that could not be read."""
         object.__setattr__(self, "_allowed", tuple(RegistryPattern.parse(text) for text in self.allowed))
         object.__setattr__(
             self, "_blocked", tuple(RegistryPattern.parse(text, wide=True) for text in self.blocked)

@@ -83,5 +83,5 @@ def custom_rule(rule: CustomRule, builder: CelBuilder) -> str:
     if rule.cel is None:
         raise NotExpressible("its rule is Python without a CEL form (`cel=`)")
     if builder.exempt("x"):
-        raise NotExpressible("an exemption names containers, which CEL of its own cannot leave out")
+        raise NotExpressible("an exemption names containers, which a rule with its own CEL cannot exclude")
     return f"({rule.cel}) ? [] : [{literal(f'{builder.base} has {rule.reason}')}]"

@@ -69,7 +69,9 @@ def newer_standards(version: str) -> str:
             return ""  # said by the checks, which need it
     if minor <= NEWEST_MINOR:
         return ""
-    return f"the standards of v1.{minor} are not known here: those of v1.{NEWEST_MINOR} are applied"
+    return (
+        f"the standards of v1.{minor} are not known to this version: those of v1.{NEWEST_MINOR} are applied"
+    )
 
 
 def standards_minor(asked: str | None, version: str | None) -> int:
@@ -78,7 +80,7 @@ def standards_minor(asked: str | None, version: str | None) -> int:
     asked:   `podSecurity.version`, None where it is not set; "latest": the newest, also on an older cluster
     version: gitVersion of the API server; None where there is none (manifests, no cluster): the newest
 
-    The one place that chooses. What cannot be read is an error, never some old version, which asks for less.
+    The one place that chooses. What could not be read is an error, never some old version, which asks for less.
     Raises SpecError for what is asked, SourceError for the API server's.
     """
     if asked is not None:
@@ -98,9 +100,11 @@ def _minor_of_server(version: str) -> int:
     try:
         parsed = Version.parse(version)
     except ValueError as error:
-        raise SourceError(f"the version of the API server cannot be read: {error}.") from error
+        raise SourceError(f"the version of the API server could not be read: {error}.") from error
     if parsed.major != 1:
-        raise SourceError(f"the Pod Security Standards of Kubernetes {version} are not known here.")
+        raise SourceError(
+            f"the Pod Security Standards of Kubernetes {version} are not known to this version."
+        )
     return parsed.minor
 
 
@@ -184,7 +188,7 @@ class PodSecurityControl:
         """Each rule that holds somewhere in the cluster, with the workloads that it holds for.
 
         Raises NotApplicable where this version of the standards does not have the control, SourceError
-        where the version cannot be read.
+        where the version could not be read.
         """
         asked = spec.pod_security
         if asked is None or asked.enforce is None:

@@ -99,7 +99,7 @@ class FieldDemand(ABC):
     def __post_init__(self) -> None:
         found = pod_field(self.key)
         if found is None:
-            raise ValueError(f"no Kubernetes Pod has the field {self.key!r}")
+            raise ValueError(f"{self.key!r} is not a field of a Kubernetes Pod")
         condition = Condition(self.value, self.min, self.max, self.pattern, self.allowed)
         entry: dict[str, Any] = condition.as_entry() | ({"orUnset": True} if self.or_unset else {})
         given = {
@@ -111,7 +111,7 @@ class FieldDemand(ABC):
         }
         said = [name for name, what in given.items() if what is not None]
         if len(said) > 1:
-            raise ValueError(f"{' and '.join(said)} contradict each other; say them as alternatives")
+            raise ValueError(f"{' and '.join(said)} contradict each other; write them as alternatives")
         entry["anyOf"] = [alternative.as_entry() for alternative in self.any_of]
         for _, problem in problems(found, entry, required=self.required):
             raise ValueError(problem)

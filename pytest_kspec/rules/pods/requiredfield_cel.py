@@ -62,7 +62,7 @@ def _judge(rule: FieldDemand, base: str, where: str, *, in_pod: bool) -> Judged:
     if not star:
         return _leaf(rule, base, rule.target.path, where, in_pod=in_pod)
     if not in_pod and _inherits(rule.target.path):
-        raise NotExpressible(f"{rule.key} is inherited item by item, which CEL cannot say")
+        raise NotExpressible(f"{rule.key} is inherited item by item, which cannot be expressed in CEL")
     return _items(rule, base, before, after, where, depth=0)
 
 

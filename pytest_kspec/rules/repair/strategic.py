@@ -69,7 +69,7 @@ def _by_key(items: list[Any], merge_key: str) -> dict[Any, Any]:
     for item in items:
         key = item.get(merge_key) if isinstance(item, dict) else None
         if not isinstance(key, str | int) or key in found:
-            raise Unsayable(f"no item of its own has {merge_key} {key!r}")
+            raise Unsayable(f"it has no item of its own with {merge_key} {key!r}")
         found[key] = item
     return found
 

@@ -173,7 +173,7 @@ def test_count_of_ready_policies_of_all_kinds() -> None:
             "cluster",
             "admission.policies.minCount",
             "4; not ready: b, f",
-            "4 of 5 Kyverno policies are there and ready; not ready: b, f",
+            "4 of 5 Kyverno policies exist and are ready; not ready: b, f",
         )
     ]
 

@@ -55,16 +55,16 @@ def test_w41_the_pattern_must_match_the_whole_name() -> None:
     results = run(webhooks("not-kyverno-at-all"), pattern="kyverno")
     assert [f[2:] for f in told(results)] == [
         (
-            "0; not-kyverno-at-all matches in part only, and the whole name must match",
+            "0; not-kyverno-at-all matches only in part, but the whole name must match",
             f"0 of 1 {VALIDATING} named kyverno; "
-            "not-kyverno-at-all matches in part only, and the whole name must match",
+            "not-kyverno-at-all matches only in part, but the whole name must match",
         )
     ]
 
 
 def test_w41_a_glob_is_told_what_it_means() -> None:
     results = run(webhooks("kyverno-resource"), pattern="kyverno-*")
-    assert "matches in part only" in told(results)[0][3]
+    assert "matches only in part" in told(results)[0][3]
 
 
 def test_without_pattern_any_name_counts() -> None:

@@ -1,4 +1,4 @@
-"""observability.logging.auditLog: what the API server's flags say, and where they cannot be read."""
+"""observability.logging.auditLog: what the API server's flags say, and where they could not be read."""
 
 from typing import Any
 
@@ -144,7 +144,7 @@ def test_flags_that_a_variable_hides_are_an_error(given: dict[str, Any], told_so
     expected = (
         f"{told_so} has a value that the pod does not show"
         if told_so[0] == "-"
-        else "cannot be read from its"
+        else "could not be read from its"
     )
     assert expected in result.reason
 
@@ -235,7 +235,7 @@ def test_w42_a_control_plane_without_pods_is_an_error_that_says_what_to_do() -> 
 def test_flags_that_are_not_in_the_command_are_an_error(given: dict[str, Any]) -> None:
     (result,) = run(api_server(**given))
     assert result.verdict.value == "error"
-    assert "cannot be read from its command" in result.reason
+    assert "could not be read from its command" in result.reason
 
 
 def test_pods_that_may_not_be_listed_are_an_error() -> None:

@@ -174,7 +174,7 @@ def test_a_server_version_that_cannot_be_read_is_an_error() -> None:
 
     assert verdict == "error"
     assert reason == (
-        "the version of the API server cannot be read: "
+        "the version of the API server could not be read: "
         "'devel' is not a Kubernetes version: write 1.34 or 1.34.1."
     )
 

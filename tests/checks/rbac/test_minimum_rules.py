@@ -9,7 +9,7 @@ from tests.checks.objects import binding, role, rule, told, verdict
 
 DEFAULT = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 KEY = "rbac.minimumRules[core/configmaps]"
-NOBODY = "nobody is granted get, list on configmaps (core)"
+NOBODY = "no subject is granted get, list on configmaps (core)"
 
 
 def run(

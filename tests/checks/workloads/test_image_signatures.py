@@ -95,7 +95,7 @@ def test_without_signers_it_is_an_error() -> None:
 def test_an_image_for_which_nobody_is_named_is_a_finding() -> None:
     signers = [{"images": ["registry.example.com"], **SIGNERS[0]}]
     assert found(run(pod("a", "nginx"), signers=signers)) == [
-        ("Pod shop/a", "spec.containers[app].image", "nginx", trusted("nobody is named who may sign it"))
+        ("Pod shop/a", "spec.containers[app].image", "nginx", trusted("no signer is named for it"))
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_registry_that_cannot_be_asked_is_an_error_that_names_it() -> None:
     assert result.verdict == "error"
     assert result.reason == (
         "127.0.0.1:1/app:v1: 127.0.0.1:1/app: the registry does not answer (NewConnectionError). "
-        "Is it up, and reachable from where the scan runs?"
+        "Is it up and reachable from the machine of the scan?"
     )
 
 
@@ -122,7 +122,7 @@ def test_what_runs_is_examined_as_well(repo: Pusher) -> None:
             "Pod shop/old",
             "status.containerStatuses[app].imageID",
             old,
-            f"a digest signed by a trusted signer ({NONE}); {image} is another by now",
+            f"a digest signed by a trusted signer ({NONE}); {image} now has another digest",
         )
     ]
     signing.sign_beside(repo, old, KEY)

@@ -1,8 +1,8 @@
 // Every control of a framework on every cluster: one letter a cell in the data, a symbol and a word here.
 const Matrix = (data, { el }, checks) => {
   const STATUS = {
-    m: ["met", "✓", "met"], p: ["partlyMet", "◐", "met in part"], n: ["notMet", "✕", "not met"],
-    e: ["notEvaluated", "?", "not evaluated"], h: ["manual", "○", "for a person"], ".": ["absent", "", "not asked"],
+    m: ["met", "✓", "met"], p: ["partlyMet", "◐", "partially met"], n: ["notMet", "✕", "not met"],
+    e: ["notEvaluated", "?", "not evaluated"], h: ["manual", "○", "manual review"], ".": ["absent", "", "not asked"],
   };
   const WORST = ["fail", "error", "skip", "pass"];
   const names = new Map(data.clusters.map((cluster) => [cluster.id, data.texts[cluster.name]]));
