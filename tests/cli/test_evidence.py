@@ -141,7 +141,7 @@ def test_a_result_that_was_embellished_is_found_by_the_replay(
     bundle(run_kspec, keys)
     said = run_kspec("verify", "evidence.tar.gz", "--key", keys.public)
     assert said.code == 1
-    assert f'checks[{failed[0]["id"]}].verdict: the result has "pass", the replay "fail"' in said.out
+    assert f'checks[{failed[0]["id"]}].verdict: the result has "pass", the replay has "fail"' in said.out
     assert f"checks[{failed[0]['id']}].findings[" in said.out
     assert f"checks[{failed[1]['id']}]: not in the result" in said.out
     assert '.actual: the result has "other"' in said.out

@@ -133,17 +133,17 @@ def _check(result: dict[str, Any], verdict: str = "fail") -> dict[str, Any]:
 
 
 FORGED: dict[str, tuple[Change, str]] = {
-    "the summary": (lambda r: r["summary"].update(fail=0), "summary.fail: the result says 0"),
+    "the summary": (lambda r: r["summary"].update(fail=0), "summary.fail: the result has 0"),
     "a score": (
         lambda r: r["clusters"][0]["summary"].update(score=100.0),
-        "clusters[prod-eu, strict].summary.score: the result says 100.0",
+        "clusters[prod-eu, strict].summary.score: the result has 100.0",
     ),
     "a severity": (lambda r: _check(r).update(severity="low"), '.severity: the result has "low"'),
     "a severity that is none": (lambda r: _check(r).update(severity="x"), '.severity: the result has "x"'),
-    "a verdict": (lambda r: _check(r).update(verdict="pass"), '.verdict: the result has "pass", the replay "fail"'),
+    "a verdict": (lambda r: _check(r).update(verdict="pass"), '.verdict: the result has "pass", the replay has "fail"'),
     "the status of a control": (
         lambda r: r["clusters"][0]["frameworks"][0]["controls"][0].update(status="pass"),
-        "].status: the result says",
+        "].status: the result has",
     ),
     "no frameworks": (lambda r: r["clusters"][0].update(frameworks=[]), ".frameworks["),
     "an exemption that is gone": (lambda r: r["clusters"][0]["exemptions"].pop(), ".exemptions["),
@@ -171,11 +171,11 @@ FORGED: dict[str, tuple[Change, str]] = {
     ),
     "the digest of the specification": (
         lambda r: r["clusters"][0]["evidence"].update(specSha256="0" * 64),
-        ".evidence.specSha256: the result says",
+        ".evidence.specSha256: the result has",
     ),
     "the digest of the snapshot": (
         lambda r: r["clusters"][0]["evidence"].update(snapshotSha256="0" * 64),
-        ".evidence.snapshotSha256: the result says",
+        ".evidence.snapshotSha256: the result has",
     ),
     "no clusters": (lambda r: r.update(clusters=[]), "clusters[prod-eu, strict]: not in the result"),
     "a cluster of another name": (
@@ -307,7 +307,7 @@ def test_another_version_made_it(honest: Desk, verify: Callable[..., Said]) -> N
     assert 'tool.version: the result has "0.0.9", the replay' in said.out
     _check(older)["verdict"] = "pass"
     said = verify(honest.sign(older, tool="pytest-kspec 0.0.9"))
-    assert (said.code, '.verdict: the result has "pass", the replay "fail"' in said.out) == (2, True)
+    assert (said.code, '.verdict: the result has "pass", the replay has "fail"' in said.out) == (2, True)
 
 
 def test_a_time_at_which_nothing_can_be_replayed(honest: Desk, verify: Callable[..., Said]) -> None:
@@ -401,7 +401,7 @@ def test_clusters_that_can_and_that_cannot_be_replayed(tmp_path: Path, verify: C
 
     said = verify(made.forged(soften), keys=made.keys)
     assert said.code == 1
-    assert "clusters[apps].summary.skip: the result says" in said.out
+    assert "clusters[apps].summary.skip: the result has" in said.out
 
     def drop(result: dict[str, Any]) -> None:
         del result["clusters"][-1]
