@@ -29,7 +29,7 @@ from pytest_kspec.rules.pods.podsecurity import (
 from pytest_kspec.spec.loading import LoadedSpec
 from pytest_kspec.spec.requirement import Requirement
 
-Target = Literal["pods", "services"]
+RuleTarget = Literal["pods", "services"]
 """pods: Pods and the templates of controllers. services: Services."""
 
 _NO_RULE = "its check has no rule (`rule=`), so only a scan can evaluate it"
@@ -54,7 +54,7 @@ class EnforcedRule:
     requirement: Requirement
     check: Check
     rule: Rule | ServiceRule
-    target: Target
+    target: RuleTarget
     levels: tuple[str, ...] = ()
 
     @property

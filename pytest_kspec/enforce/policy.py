@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pytest_kspec.enforce.modes import Mode, asked_mode
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, enforcement_plan
 from pytest_kspec.plan.catalog import Catalog
-from pytest_kspec.plan.known import refuse_all
+from pytest_kspec.plan.unknownids import refuse_all
 from pytest_kspec.results import annotated
 from pytest_kspec.results.annotated import AnnotationMatcher
 from pytest_kspec.results.exemptions import Exemption, ExemptionMatcher, Exemptions

@@ -24,8 +24,8 @@ from pytest_kspec.frameworks.catalogue import (
     slug,
 )
 from pytest_kspec.plan.catalog import Catalog, Entry
-from pytest_kspec.plan.known import Known, check_name
 from pytest_kspec.plan.plan import Planned
+from pytest_kspec.plan.unknownids import Known, check_name
 from pytest_kspec.rules.pods.podsecurity import NamespaceLevels, pod_security_strictness
 from pytest_kspec.spec.loading import LoadedSpec
 from pytest_kspec.spec.sections import Control, Framework

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_kspec.errors import CheckError
 from pytest_kspec.frameworks.catalogue import asks_for, controls_of, plain_value, refs_to
 from pytest_kspec.plan.catalog import Catalog, Entry
-from pytest_kspec.plan.known import Known, refuse_all, unknown_exempted, unknown_mappings
+from pytest_kspec.plan.unknownids import Known, refuse_all, unknown_exempted, unknown_mappings
 from pytest_kspec.results.exemptions import Exemption
 from pytest_kspec.rules.pods.podsecurity import newer_standards
 from pytest_kspec.spec.loading import LoadedSpec

@@ -13,11 +13,11 @@ from typing import Any
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects import compliancereport, policyreport
 from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
-from pytest_kspec.kube.kspecnames import NAMESPACE
 from pytest_kspec.publish.sinks import Published
-from pytest_kspec.reports.writer import STDOUT, Target
+from pytest_kspec.reports.writer import STDOUT, ReportFile
 from pytest_kspec.results.result import ClusterResult, ScanResult
 
 COMPLIANCE = "cr"
@@ -38,7 +38,7 @@ class ComplianceReports:
                 fix=f"Write {COMPLIANCE}, or {COMPLIANCE}:NAMESPACE.",
             )
 
-    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+    def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
         """One in each cluster; where one cannot be written, the others are."""
         pointer = _pointer(result, files)
         return _each(
@@ -61,7 +61,7 @@ class PolicyReports:
                 fix=f"Write {POLICY}, without a namespace.",
             )
 
-    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+    def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
         """Those of each cluster; where they cannot be written, those of the others are."""
         return _each(result, POLICY, self._kubeconfig, _policy)
 
@@ -107,7 +107,7 @@ def _write(
         source.close()
 
 
-def _pointer(result: ScanResult, files: Sequence[Target]) -> str:
+def _pointer(result: ScanResult, files: Sequence[ReportFile]) -> str:
     """Where the whole report is: the JSON file of this run, another file, the page of the CI job; else ""."""
     paths = [str(file) for file in sorted(files, key=lambda f: f.format != "json") if file.path != STDOUT]
     return " ".join([*paths[:1], *([f"({result.run_by})"] if result.run_by else [])])

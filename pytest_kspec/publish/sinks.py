@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.extend.places import REPORTS, SINKS
 from pytest_kspec.extend.registry import Entry
-from pytest_kspec.reports.writer import STDOUT, Target, parse_targets
+from pytest_kspec.reports.writer import STDOUT, ReportFile, parse_targets
 from pytest_kspec.reports.writer import write as write_file
 from pytest_kspec.results.result import ScanResult
 
@@ -29,7 +29,7 @@ class Published:
 class Sink(Protocol):
     """What a sink is asked. It is made of an address before the scan: UsageError there ends the run."""
 
-    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+    def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
         """Put a result where it belongs. files: the reports that are written as files beside it.
 
         A KspecError is a problem too; any other exception is one that names the package.
@@ -54,7 +54,7 @@ class NamedSink(NamedTuple):
 class Publication:
     """All that a run publishes."""
 
-    files: tuple[Target, ...] = ()
+    files: tuple[ReportFile, ...] = ()
     sinks: tuple[NamedSink, ...] = field(default=(), repr=False)  # addresses may hold passwords
 
     def publish(self, result: ScanResult) -> Published:
@@ -107,7 +107,7 @@ def read_publication(
     return Publication(parse_targets(files, IN_CLUSTERS, option), tuple(sinks))
 
 
-def _file(result: ScanResult, target: Target) -> Published:
+def _file(result: ScanResult, target: ReportFile) -> Published:
     write_file(result, target)
     return Published([f"{target.format} report: {target.path}"] if target.path != STDOUT else [])
 

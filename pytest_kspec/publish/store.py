@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from pytest_kspec.publish.sinks import Published
-from pytest_kspec.reports.writer import Target
+from pytest_kspec.reports.writer import ReportFile
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage.address import parse_address
 from pytest_kspec.storage.objects import check_place
@@ -24,7 +24,7 @@ class Store:
         if reports:
             check_place(reports, option=f"{where}-reports")
 
-    def publish(self, result: ScanResult, files: Sequence[Target]) -> Published:
+    def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
         """Store it; a result that is stored already is there once."""
         return Published([keep(result, self._address, self._reports, option=self._option)])
 

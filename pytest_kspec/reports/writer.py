@@ -30,7 +30,7 @@ _PDF = ("pdf", ("fpdf", "fontpkg", "fontpkg_fira_sans_condensed"))
 EXTRAS = {"pdf": _PDF, "pdf-full": _PDF}
 
 
-class Target(NamedTuple):
+class ReportFile(NamedTuple):
     """One report to write. path: as given, "-" for standard output."""
 
     format: str
@@ -40,8 +40,8 @@ class Target(NamedTuple):
         return f"{self.format}:{self.path}"
 
 
-def parse_target(text: str, beside: Sequence[str] = (), option: str = "--kspec-report") -> Target:
-    """`json:build/scan.json` → Target. Raises UsageError, before the scan, for what cannot be written anyway.
+def parse_target(text: str, beside: Sequence[str] = (), option: str = "--kspec-report") -> ReportFile:
+    """`json:build/scan.json` → ReportFile. Raises UsageError, before the scan, for what cannot be written anyway.
 
     Missing folders are created when the report is written.
     beside: what the option also takes, and is no file; option: its name
@@ -59,12 +59,12 @@ def parse_target(text: str, beside: Sequence[str] = (), option: str = "--kspec-r
     _check_installed(name, where)
     if path != STDOUT:
         _check_path(text, Path(path), where)
-    return Target(name, path)
+    return ReportFile(name, path)
 
 
 def parse_targets(
     texts: Iterable[str], beside: Sequence[str] = (), option: str = "--kspec-report"
-) -> tuple[Target, ...]:
+) -> tuple[ReportFile, ...]:
     """All targets of one run; as for `parse_target`. Raises UsageError if two would write the same file."""
     seen: dict[str, str] = {}
     targets = []
@@ -160,7 +160,7 @@ def _inert(content: bytes, format_name: str) -> bytes:
         return content
 
 
-def write(result: ScanResult, target: Target) -> None:
+def write(result: ScanResult, target: ReportFile) -> None:
     """Write one report, whole or not at all. Raises ReportError that names the file and what to do."""
     content = render(result, target.format)
     try:

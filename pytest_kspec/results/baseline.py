@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.results.baselined import BaselineUse, Covered, KnownFinding
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.known import BaselineUse, Covered, KnownFinding
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_kspec.results.baselined import BaselineUse
 from pytest_kspec.results.evidence import NO_EVIDENCE, Evidence, ExemptionUse
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.frameworks import FrameworkResult
 from pytest_kspec.results.identity import cluster_id
-from pytest_kspec.results.known import BaselineUse
 from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.verdict import Severity, Verdict
 from pytest_kspec.spec.notes import NotEvaluated

@@ -18,9 +18,9 @@ import yaml
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects.answers import has_name
 from pytest_kspec.cluster.sources import open as sources
+from pytest_kspec.crds.names import ANNOTATION_VERSION, GROUP
 from pytest_kspec.errors import KspecError, Malformed, NotServed, SourceError, UsageError
 from pytest_kspec.kube.globs import Globs, is_literal
-from pytest_kspec.kube.kspecnames import ANNOTATION_VERSION, GROUP
 from pytest_kspec.spec.document import FILE_VERSION, SPEC_KIND
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_text

@@ -19,7 +19,7 @@ from .conftest import Kspec
 @pytest.fixture
 def result(tmp_path: Path) -> Path:
     path = tmp_path / "scan.json"
-    writer.write(results.one(), writer.Target("json", str(path)))
+    writer.write(results.one(), writer.ReportFile("json", str(path)))
     return path
 
 
@@ -53,7 +53,7 @@ def test_standard_input_and_output(
 
 def test_results_of_parallel_jobs(kspec: Kspec, result: Path, tmp_path: Path) -> None:
     other = tmp_path / "us.json"
-    writer.write(results.scan(results.cluster("prod-us")), writer.Target("json", str(other)))
+    writer.write(results.scan(results.cluster("prod-us")), writer.ReportFile("json", str(other)))
     said = kspec("report", "--from", result, "--from", other)
     assert "2 clusters · 26 requirements\n" in said.out
     assert kspec("report", "--from", result, "--from", result).err == (

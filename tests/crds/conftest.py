@@ -7,8 +7,8 @@ import pytest
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, manifest
-from pytest_kspec.kube.kspecnames import NAMESPACE
 from tests.cli.conftest import run_kspec, write_spec
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd

@@ -11,11 +11,11 @@ import pytest
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec, ComplianceReportStatus
 from pytest_kspec.crds.objects.compliancereport import build, same
-from pytest_kspec.crds.objects.names import label_value, object_name
 from pytest_kspec.errors import UsageError
+from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.publish.sinks import read_publication
-from pytest_kspec.reports.writer import Target
+from pytest_kspec.reports.writer import ReportFile
 from pytest_kspec.results.finding import AppliedExemption, Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
@@ -240,7 +240,7 @@ def put(
 ) -> tuple[list[str], list[str]]:
     named = f"{kind}:{namespace}" if namespace else kind
     ((_, sink),) = read_publication([named], kubeconfig=str(cluster.plane.kubeconfig())).sinks
-    published = sink.publish(result, [Target("json", "scan.json")])
+    published = sink.publish(result, [ReportFile("json", "scan.json")])
     return published.done, published.problems
 
 

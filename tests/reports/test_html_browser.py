@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("html")
     for name, result in RESULTS.items():
-        writer.write(result, writer.Target("html", str(folder / f"{name}.html")))
+        writer.write(result, writer.ReportFile("html", str(folder / f"{name}.html")))
     return folder
 
 

@@ -27,7 +27,7 @@ def without_surrogates(result: ScanResult) -> ScanResult:
     "result", [results.one(), results.compliant(), results.fleet(3, 20, 2), results.scan()]
 )
 def test_read_returns_what_was_written(result: ScanResult, tmp_path: Path) -> None:
-    writer.write(result, writer.Target("json", str(tmp_path / "scan.json")))
+    writer.write(result, writer.ReportFile("json", str(tmp_path / "scan.json")))
     assert json_report.read(tmp_path / "scan.json") == canonical(without_surrogates(result))
 
 

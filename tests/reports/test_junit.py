@@ -49,7 +49,7 @@ def test_counts_add_up(result: ScanResult) -> None:
 
 def test_junitparser_reads_the_same(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
-    writer.write(results.one(), writer.Target("junit", str(path)))
+    writer.write(results.one(), writer.ReportFile("junit", str(path)))
     (suite,) = junitparser.JUnitXml.fromfile(str(path))
     assert (suite.name, suite.tests, suite.failures, suite.errors, suite.skipped) == (
         "strict.prod-eu",

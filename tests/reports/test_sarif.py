@@ -12,8 +12,8 @@ import pytest
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.sarif import document as sarif
+from pytest_kspec.results.baselined import BaselineUse
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.known import BaselineUse
 from pytest_kspec.results.result import ScanResult
 from tests.reports import results
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, ReportError, UsageError
 from pytest_kspec.reports import writer
-from pytest_kspec.reports.writer import Target, parse_target, parse_targets
+from pytest_kspec.reports.writer import ReportFile, parse_target, parse_targets
 from tests.hostile.text import obeyed
 from tests.reports import results
 
@@ -20,14 +20,14 @@ FORMATS = "csv, html, json, junit, markdown, oscal, pdf, pdf-full, sarif"
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("json:scan.json", Target("json", "scan.json")),
-        ("junit:build/new/junit.xml", Target("junit", "build/new/junit.xml")),
-        ("html:a:b.html", Target("html", "a:b.html")),
-        ("json:-", Target("json", "-")),
-        ("json:/dev/null", Target("json", "/dev/null")),
+        ("json:scan.json", ReportFile("json", "scan.json")),
+        ("junit:build/new/junit.xml", ReportFile("junit", "build/new/junit.xml")),
+        ("html:a:b.html", ReportFile("html", "a:b.html")),
+        ("json:-", ReportFile("json", "-")),
+        ("json:/dev/null", ReportFile("json", "/dev/null")),
     ],
 )
-def test_parse_target(text: str, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_target(text: str, target: ReportFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_target(text) == target
     assert str(target) == text
@@ -74,7 +74,7 @@ def test_an_impossible_path() -> None:
 
 def test_two_reports_for_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse_targets(["json:a", "html:b"]) == (Target("json", "a"), Target("html", "b"))
+    assert parse_targets(["json:a", "html:b"]) == (ReportFile("json", "a"), ReportFile("html", "b"))
     for second in ("html:./a", f"json:{tmp_path}/a"):
         with pytest.raises(UsageError, match="json:a writes the same file"):
             parse_targets(["json:a", second])
@@ -87,7 +87,7 @@ def test_write_creates_folders_and_honours_umask(tmp_path: Path) -> None:
     path = tmp_path / "build" / "deep" / "scan.json"
     before = os.umask(0o027)
     try:
-        writer.write(results.one(), Target("json", str(path)))
+        writer.write(results.one(), ReportFile("json", str(path)))
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o640
@@ -103,14 +103,14 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=said):
             parse_target(f"json:{link}")
         with pytest.raises(ReportError, match="it is a symbolic link: name the file itself"):
-            writer.write(results.one(), Target("json", str(link)))
+            writer.write(results.one(), ReportFile("json", str(link)))
         link.unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["victim"]
     assert (tmp_path / "victim").read_text() == "kept"
 
 
 def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    writer.write(results.one(), Target("json", "-"))
+    writer.write(results.one(), ReportFile("json", "-"))
     written = capfdbinary.readouterr().out
     assert json.loads(written) == json.loads(writer.render(results.one(), "json"))
     assert obeyed(written.decode()) == []
@@ -129,7 +129,7 @@ def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> 
         "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))\n"
         "try:\n"
-        "    writer.write(results.one(), writer.Target('html', 'report.html'))\n"
+        "    writer.write(results.one(), writer.ReportFile('html', 'report.html'))\n"
         "except ReportError as error:\n"
         "    print(error, error.exit_code)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"
@@ -149,9 +149,9 @@ def test_full_disk_leaves_no_half_file(before: bytes | None, tmp_path: Path) -> 
 
 
 def test_a_device_is_written_to_directly() -> None:
-    writer.write(results.one(), Target("json", "/dev/null"))
+    writer.write(results.one(), ReportFile("json", "/dev/null"))
     with pytest.raises(ReportError, match="No space left on device"):
-        writer.write(results.one(), Target("json", "/dev/full"))
+        writer.write(results.one(), ReportFile("json", "/dev/full"))
     assert Path("/dev/full").is_char_device()
 
 

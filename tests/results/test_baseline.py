@@ -11,9 +11,9 @@ import pytest
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.results.baseline import Baseline, load_baseline
+from pytest_kspec.results.baselined import Covered
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.known import Covered
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE
 from tests.reports.results import AGENT, check, cluster, finding, ref, scan

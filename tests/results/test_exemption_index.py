@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from pytest_kspec.kube.globs import Globs, matches_check
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef
 from pytest_kspec.plan.catalog import Catalog
-from pytest_kspec.plan.known import Known, unknown_exempted
+from pytest_kspec.plan.unknownids import Known, unknown_exempted
 from pytest_kspec.results import exemptions as module
 from pytest_kspec.results.baseline import Baseline
+from pytest_kspec.results.baselined import Covered, KnownFinding
 from pytest_kspec.results.exemption_index import MAX_TERMS, ExemptionIndex
 from pytest_kspec.results.exemptions import Exemption, Exemptions
 from pytest_kspec.results.finding import AppliedExemption
-from pytest_kspec.results.known import Covered, KnownFinding
 from tests.reports.results import cluster
 
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)

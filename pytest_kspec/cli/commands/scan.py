@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_kspec.cli.scan_run import Outcome
-    from pytest_kspec.reports.writer import Target
+    from pytest_kspec.reports.writer import ReportFile
 
 DESCRIPTION = """\
 Check clusters against specifications and report every violation: the object, the field, the actual value,
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     return _exit_code(outcome, args.k)
 
 
-def _printed(args: argparse.Namespace) -> tuple[Target, ...]:
+def _printed(args: argparse.Namespace) -> tuple[ReportFile, ...]:
     """The report that goes to standard output in place of the terminal's, if there is one. Raises UsageError."""
     from pytest_kspec.reports.writer import STDOUT, parse_targets
 
@@ -172,7 +172,9 @@ def _check_publication(args: argparse.Namespace) -> None:
     )
 
 
-def _pytest_arguments(args: argparse.Namespace, specs: list[str], printed: tuple[Target, ...]) -> list[str]:
+def _pytest_arguments(
+    args: argparse.Namespace, specs: list[str], printed: tuple[ReportFile, ...]
+) -> list[str]:
     """What the session is asked: it publishes all but what this command prints."""
     words: list[str] = []
     texts = {str(target) for target in printed}
@@ -200,7 +202,7 @@ def _pytest_arguments(args: argparse.Namespace, specs: list[str], printed: tuple
     return words
 
 
-def _print(outcome: Outcome, printed: tuple[Target, ...], args: argparse.Namespace) -> list[str]:
+def _print(outcome: Outcome, printed: tuple[ReportFile, ...], args: argparse.Namespace) -> list[str]:
     """The report of the terminal and what was published, or the report that was asked for. Returns what went wrong."""
     assert outcome.result is not None
     if printed:

@@ -20,7 +20,7 @@ from pytest_kspec.cluster.objects.answers import Wrong, check_kind, check_metada
 from pytest_kspec.cluster.objects.decode import BROKEN_JSON, items_of
 from pytest_kspec.cluster.objects.kinds import split_api_version
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
-from pytest_kspec.cluster.writing.writeerrors import Target, error_of
+from pytest_kspec.cluster.writing.writeerrors import WriteTarget, error_of
 from pytest_kspec.errors import Malformed, NotFound, NotServed, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
 
@@ -109,7 +109,7 @@ class Writer:
         subresource: str = "",
     ) -> Object:
         """JSON, strategic or merge patch. The server knows no strategic merge patch for custom resources."""
-        target = Target("patch", *self._place(api_version, kind, namespace), name, subresource)
+        target = WriteTarget("patch", *self._place(api_version, kind, namespace), name, subresource)
         return self._write(
             "PATCH",
             target,
@@ -131,7 +131,7 @@ class Writer:
         dry_run: bool = False,
     ) -> bool:
         """Delete; False if there is no such object. uid: only the object with this UID, else Conflict."""
-        target = Target("delete", *self._place(api_version, kind, namespace), name)
+        target = WriteTarget("delete", *self._place(api_version, kind, namespace), name)
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             options["preconditions"] = {"uid": uid}
@@ -149,7 +149,7 @@ class Writer:
         self, api_version: str, kind: str, name: str, *, namespace: str = "", subresource: str = ""
     ) -> Object:
         """One object, Secrets with their data. Raises NotFound."""
-        target = Target("get", *self._place(api_version, kind, namespace), name, subresource)
+        target = WriteTarget("get", *self._place(api_version, kind, namespace), name, subresource)
         return self._answer(target, self.source.connection.get(_path(target)))
 
     def find(self, api_version: str, kind: str, name: str, *, namespace: str = "") -> Object | None:
@@ -194,7 +194,7 @@ class Writer:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                target = Target("list", *self._place(api_version, kind, ""))
+                target = WriteTarget("list", *self._place(api_version, kind, ""))
                 answer = self.source.connection.get(_path(target), {"limit": "1"})
                 if answer.status != 404:  # discovery may be ahead of the endpoint
                     self._answer(target, answer)
@@ -235,7 +235,7 @@ class Writer:
         resource_type = self.type_of(api_version, kind)
         return resource_type, self.source.name, namespace if resource_type.namespaced else ""
 
-    def _target(self, verb: str, obj: Mapping[str, Any], subresource: str = "") -> Target:
+    def _target(self, verb: str, obj: Mapping[str, Any], subresource: str = "") -> WriteTarget:
         metadata = obj.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         api_version, kind, name = obj.get("apiVersion"), obj.get("kind"), metadata.get("name", "")
@@ -250,12 +250,12 @@ class Writer:
             raise Malformed(
                 f"cannot {verb} {kind} {name}: it has no metadata.namespace.", where=self.source.name
             )
-        return Target(verb, *place, name, subresource)
+        return WriteTarget(verb, *place, name, subresource)
 
     def _write(
         self,
         method: str,
-        target: Target,
+        target: WriteTarget,
         query: dict[str, str],
         body: Any,
         *,
@@ -273,7 +273,7 @@ class Writer:
         )
         return self._answer(target, answer)
 
-    def _answer(self, target: Target, answer: Answer) -> Object:
+    def _answer(self, target: WriteTarget, answer: Answer) -> Object:
         if self._on_warning is not None:
             for header in answer.warnings:
                 self._on_warning(_warning(header))
@@ -290,7 +290,7 @@ class Writer:
             ) from None
         return data
 
-    def _check(self, target: Target, data: Any) -> None:
+    def _check(self, target: WriteTarget, data: Any) -> None:
         """Raises Wrong unless the answer is the object that the request was about."""
         if target.verb == "delete" and isinstance(data, dict) and data.get("kind") == "Status":
             if data.get("status") != "Success":
@@ -303,7 +303,7 @@ class Writer:
             check_object(data, resource_type.api_version, resource_type.kind, target.name, target.namespace)
 
 
-def _path(target: Target) -> str:
+def _path(target: WriteTarget) -> str:
     return resource_path(target.resource_type, target.namespace, target.name, target.subresource)
 
 

@@ -33,7 +33,7 @@ _RBAC = re.compile(r"\bUser \".*\" cannot ")
 _GRANTED = {"apply": "patch", "replace": "update"}
 
 
-class Target(NamedTuple):
+class WriteTarget(NamedTuple):
     """What a request was about. cluster: where; name: "" for lists and generated names."""
 
     verb: str
@@ -54,7 +54,7 @@ class Target(NamedTuple):
         return f"{named} {self.subresource}".rstrip()
 
 
-def error_of(target: Target, status: int, body: bytes) -> SourceError:
+def error_of(target: WriteTarget, status: int, body: bytes) -> SourceError:
     """The error for an answer that is no success."""
     data = _status(body)
     message = _short(data.get("message"))
@@ -79,12 +79,12 @@ def error_of(target: Target, status: int, body: bytes) -> SourceError:
     return _make(SourceUnavailable, target, f"HTTP {status}{detail}")
 
 
-def _make(cls: type[_Error], target: Target, reason: str, fix: str = "") -> _Error:
+def _make(cls: type[_Error], target: WriteTarget, reason: str, fix: str = "") -> _Error:
     reason = reason.rstrip(".")
     return cls(f"cannot {target.verb} {target.object}: {reason}.", where=target.cluster, fix=fix)
 
 
-def _forbidden(target: Target, message: str) -> SourceError:
+def _forbidden(target: WriteTarget, message: str) -> SourceError:
     if message and not _RBAC.search(message):  # an admission plugin, policy or webhook, not RBAC
         return _make(Refused, target, message)
     found = target.resource_type
@@ -101,7 +101,7 @@ def _forbidden(target: Target, message: str) -> SourceError:
     )
 
 
-def _missing(target: Target, message: str, details: dict[str, Any]) -> SourceError:
+def _missing(target: WriteTarget, message: str, details: dict[str, Any]) -> SourceError:
     kind = details.get("kind")
     if kind == "namespaces" and target.resource_type.plural != "namespaces":
         return _make(
@@ -115,7 +115,7 @@ def _missing(target: Target, message: str, details: dict[str, Any]) -> SourceErr
     return _make(NotServed, target, message or "the kind is not served")
 
 
-def _conflict(target: Target, message: str, reason: object, details: dict[str, Any]) -> SourceError:
+def _conflict(target: WriteTarget, message: str, reason: object, details: dict[str, Any]) -> SourceError:
     owned: dict[str, list[str]] = {}
     for cause in _causes(details):
         found = _MANAGER.search(cause[1])
@@ -138,7 +138,7 @@ def _conflict(target: Target, message: str, reason: object, details: dict[str, A
     return error
 
 
-def _invalid(target: Target, message: str, details: dict[str, Any]) -> SourceError:
+def _invalid(target: WriteTarget, message: str, details: dict[str, Any]) -> SourceError:
     causes = _causes(details)
     shown = "; ".join(f"{field}: {text}" if field else text for field, text in causes[:MAX_CAUSES])
     if len(causes) > MAX_CAUSES:

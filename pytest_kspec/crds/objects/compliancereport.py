@@ -14,9 +14,9 @@ import msgspec
 from pydantic import ValidationError
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec
-from pytest_kspec.crds.objects.names import label_value, object_name
+from pytest_kspec.crds.names import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, NAMESPACE, VERSION
 from pytest_kspec.crds.schema.structural import MAX_LENGTH, MAX_PROSE
-from pytest_kspec.kube.kspecnames import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, NAMESPACE, VERSION
+from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.order import check_key

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pytest_kspec.crds.names import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
 from pytest_kspec.crds.objects.compliancereport import MAX_BYTES
-from pytest_kspec.crds.objects.names import label_value, object_name
-from pytest_kspec.kube.kspecnames import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
+from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.order import check_key

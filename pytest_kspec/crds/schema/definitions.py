@@ -13,8 +13,8 @@ from pytest_kspec.crds.models.clustertarget import ClusterTargetSpec, ClusterTar
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec, ComplianceReportStatus
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec, DriftConfigStatus
 from pytest_kspec.crds.models.driftreport import DriftReportSpec, DriftReportStatus
+from pytest_kspec.crds.names import GROUP, VERSION
 from pytest_kspec.crds.schema.structural import structural
-from pytest_kspec.kube.kspecnames import GROUP, VERSION
 from pytest_kspec.spec.sections import ClusterSpecification
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_kspec.rules.cel.builder import CelBuilder
 
 Over = Literal["containers", "pod", "pod and containers", "volumes"]
-Target = tuple[dict[str, Any], Where]
+Holder = tuple[dict[str, Any], Where]
 """What a rule looks at: the object, and where it is in the pod."""
 
 
@@ -242,9 +242,9 @@ def violation(where: Where, field: str, actual: Any, expected: str) -> Violation
     return Violation(f"{path_of(where)}.{field}", actual, expected, container_name(where))
 
 
-def targets(pod: PodShape, over: Over) -> list[Target]:
+def targets(pod: PodShape, over: Over) -> list[Holder]:
     """The objects that a rule looks at, in the pod's order. Raises Malformed where one of them is no map."""
-    found: list[Target] = []
+    found: list[Holder] = []
     if over in ("pod", "pod and containers"):
         found.append((pod.spec, "spec"))
     if over in ("containers", "pod and containers"):
