@@ -197,7 +197,7 @@ def test_names_of_contexts() -> None:
     [
         ("cr:Name", "not a valid namespace name"),
         ("cr:", "not a valid namespace name"),
-        ("policyreport:x", "are written to the namespaces of the findings"),
+        ("policyreport:x", "are always written to the namespaces of the findings"),
     ],
 )
 def test_what_cannot_be_meant(text: str, what: str) -> None:

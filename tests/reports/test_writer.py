@@ -66,7 +66,7 @@ def test_targets_that_cannot_be(
 
 
 def test_an_impossible_path() -> None:
-    with pytest.raises(UsageError, match="could not be written: embedded null byte"):
+    with pytest.raises(UsageError, match="cannot be written: embedded null byte"):
         parse_target("json:a\0b")
     with pytest.raises(UsageError, match="File name too long"):
         parse_target("json:" + "x" * 5000)
