@@ -59,6 +59,10 @@ _ABOUT = frozenset(_ABOUT_WORDS.split())
 _ABOUT_ENDS = ("file", "path", "dir", "filename", "url", "uri", "ref")
 
 
+_OBJECTS = frozenset({("tls", "secret"), ("pull", "secret"), ("ca", "secret")})
+"""Names of Secret objects: `--tls-secret NAMESPACE/NAME`, `imagePullSecret`."""
+
+
 @lru_cache(maxsize=8192)
 def says(name: str) -> Says:
     """What the name says: `DB_PASSWORD`, `--api-key`, `example.com/authToken`, `X-Auth-Token`, `PGPASSWORD`."""
@@ -69,7 +73,7 @@ def says(name: str) -> Says:
         return Says.NOTHING
     squashed = "".join(words)
     strong = bool(_WITHIN.search(squashed)) or not _STRONG.isdisjoint(words) or squashed.endswith(_ENDS)
-    if _about(words[-1]):
+    if _about(words[-1]) or tuple(words[-2:]) in _OBJECTS:
         return Says.NOTHING
     if strong:
         return Says.CREDENTIAL
