@@ -1,6 +1,7 @@
 """The live source against a real API server: what is asked of it, and that a replay is the same cluster."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
