@@ -34,6 +34,7 @@ COMMANDS = {
     "evidence": "bundle a result with its inputs, and sign the bundle",
     "verify": "verify an evidence bundle, and replay its scan",
     "webhook": "run an admission webhook that denies violations",
+    "operator": "scan and enforce the ClusterSpecifications of a cluster",
     "history": "show results over time from a store",
     "snapshot": "record a cluster in a file that can be scanned later",
     "checks": "list all checks",
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_kspec.supervised import SUPERVISOR
 
     words = sys.argv[1:]
-    if words[:1] == ["webhook"]:  # it serves: there is no result that could be taken for one
+    if words[:1] in (["webhook"], ["operator"]):  # they serve: there is no result that could be taken for one
         return _run(words)
     starting.begin()
     with SUPERVISOR.armed():

@@ -14,7 +14,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, selector
-from pytest_kspec.errors import Conflict, NotServed
+from pytest_kspec.errors import Conflict, NotServed, Refused
 from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
@@ -22,7 +22,11 @@ What = Literal["create", "change", "keep", "remove"]
 
 
 class Change(NamedTuple):
-    """One object. diff: lines of a unified diff of what the server would keep; empty unless it changes."""
+    """One object.
+
+    diff:  lines of a unified diff of what the server would keep; empty unless it changes
+    whole: the object as it is to be put in the place of the present one, where an apply would leave what others added
+    """
 
     what: What
     api_version: str
@@ -32,6 +36,7 @@ class Change(NamedTuple):
     uid: str = ""
     namespace: str = ""
     diff: tuple[str, ...] = ()
+    whole: Object | None = None
 
     @property
     def object(self) -> str:
@@ -90,11 +95,28 @@ def _changes(
             writer.apply(manifest, dry_run=True)
             found.append(Change("create", *key[:3], manifest, namespace=key[3]))
             continue
-        after = writer.apply(manifest, dry_run=True)
+        after, whole = _after(manifest, current, writer)
         diff = tuple(_diff(current, after))
         what: What = "change" if diff else "keep"
-        found.append(Change(what, *key[:3], manifest, namespace=key[3], diff=diff))
+        found.append(Change(what, *key[:3], manifest, namespace=key[3], diff=diff, whole=whole))
     return [*found, *_removals(engine, there.values())]
+
+
+def _after(manifest: Object, current: Object, writer: Writer) -> tuple[Object, Object | None]:
+    """What the server would make of it, and the whole object if it has to be put there: an apply takes away nothing
+    that others added, such as an action of a binding. Writes nothing.
+    """
+    try:
+        after = writer.apply(manifest, dry_run=True)
+        if not any(_differing(manifest, after)):
+            return after, None
+    except Refused:  # what is there and what is wanted may not stand together
+        pass
+    metadata = {key: value for key, value in current["metadata"].items() if key != "managedFields"}
+    for key in ("labels", "annotations"):
+        metadata[key] = {**(metadata.get(key) or {}), **manifest["metadata"].get(key, {})}
+    whole = {**current, **manifest, "metadata": metadata}
+    return writer.replace(whole, dry_run=True), whole
 
 
 def removals(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Change]:
@@ -149,7 +171,9 @@ def _not_in(wanted: Any, there: Any, path: str) -> Iterator[str]:
 def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
     """Do it; each change comes back when it is done. Raises SourceError: what came before stays done."""
     for change in planned:
-        if change.what in ("create", "change") and change.manifest is not None:
+        if change.what == "change" and change.whole is not None:
+            writer.replace(change.whole)
+        elif change.what in ("create", "change") and change.manifest is not None:
             writer.apply(change.manifest)
         elif change.what == "remove":
             writer.delete(

@@ -45,7 +45,7 @@ class ComplianceReports:
             result,
             COMPLIANCE,
             self._kubeconfig,
-            lambda writer, cluster: _compliance(writer, result, cluster, self._namespace, pointer),
+            lambda writer, cluster: write_compliance(writer, result, cluster, self._namespace, pointer),
         )
 
 
@@ -113,9 +113,13 @@ def _pointer(result: ScanResult, files: Sequence[ReportFile]) -> str:
     return " ".join([*paths[:1], *([f"({result.run_by})"] if result.run_by else [])])
 
 
-def _compliance(
+def write_compliance(
     writer: Writer, result: ScanResult, cluster: ClusterResult, namespace: str, pointer: str
 ) -> str:
+    """Write a ComplianceReport unless the newest says the same. Returns what was done, in a line.
+
+    pointer: where the whole report is, "" for nowhere. Raises SourceError.
+    """
     made = compliancereport.build(
         cluster,
         result.finished_at,

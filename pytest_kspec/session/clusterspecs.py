@@ -13,21 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects.answers import has_name
 from pytest_kspec.cluster.sources import open as sources
-from pytest_kspec.crds.names import ANNOTATION_VERSION, GROUP
+from pytest_kspec.crds.names import GROUP
+from pytest_kspec.crds.objects import clusterspecification as resources
 from pytest_kspec.errors import KspecError, Malformed, NotServed, SourceError, UsageError
 from pytest_kspec.kube.globs import Globs, is_literal
-from pytest_kspec.spec.document import FILE_VERSION, SPEC_KIND
-from pytest_kspec.spec.effective import Library
-from pytest_kspec.spec.loading import LoadedSpec, spec_from_text
+from pytest_kspec.spec.document import SPEC_KIND
+from pytest_kspec.spec.loading import LoadedSpec
 from pytest_kspec.spec.problems import suggest
-from pytest_kspec.yamlfiles.writing import Dumper
 
-PREFIX = "cr:"
+PREFIX = resources.PREFIX
 _PARTS = "parts.json"
 
 RESOURCES = "kspec_resources"
@@ -67,7 +65,7 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
     chosen = _chosen(names, found, source.name)
     folder = Path(tempfile.mkdtemp(prefix="kspec-specs-"))
     for name in chosen:
-        (folder / f"{name}.yaml").write_text(_document(found[name]), encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(resources.document(found[name]), encoding="utf-8")
     parts = {name: raw.get("spec") or {} for name, raw in sorted(found.items())}
     (folder / _PARTS).write_bytes(msgspec.json.encode(parts))
     return folder
@@ -78,14 +76,7 @@ def load(folder: Path) -> dict[Path, LoadedSpec]:
     parts: Mapping[str, Any] = msgspec.json.decode((folder / _PARTS).read_bytes())
     loaded = {}
     for path in sorted(folder.glob("*.yaml")):
-        shown = f"{PREFIX}{path.stem}"
-        if (parts[path.stem] or {}).get("checks"):
-            raise UsageError(
-                "checks: a specification in a cluster cannot name code.",
-                where=shown,
-                fix="Add the check modules with --kspec-checks.",
-            )
-        loaded[path] = spec_from_text(path.read_text(encoding="utf-8"), shown, Library(parts=parts))
+        loaded[path] = resources.load(path.read_text(encoding="utf-8"), path.stem, parts)
     return loaded
 
 
@@ -108,21 +99,3 @@ def _chosen(names: Iterable[str], found: Mapping[str, Any], cluster: str) -> lis
 def _known(found: Mapping[str, Any]) -> str:
     names = sorted(found)
     return f"There are: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}." if names else ""
-
-
-def _document(raw: Mapping[str, Any]) -> str:
-    """The object as a specification file: what users wrote, without what the API server adds."""
-    metadata = raw.get("metadata") or {}
-    annotations = metadata.get("annotations") or {}
-    kept: dict[str, Any] = {"name": metadata.get("name")}
-    if annotations.get(ANNOTATION_VERSION):
-        kept["version"] = annotations[ANNOTATION_VERSION]
-    if metadata.get("labels"):
-        kept["labels"] = metadata["labels"]
-    made = {
-        "apiVersion": FILE_VERSION if "version" in kept else raw.get("apiVersion"),  # only a file has one
-        "kind": raw.get("kind"),
-        "metadata": kept,
-        "spec": raw.get("spec"),
-    }
-    return yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True)

@@ -196,6 +196,14 @@ def read_body(response: urllib3.BaseHTTPResponse, meter: Meter) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def read_parts(response: urllib3.BaseHTTPResponse, meter: Meter) -> Iterator[bytes]:
+    """A body that comes bit by bit, decompressed, each part when it is there. Raises Exceeded, urllib3's HTTPError."""
+    meter.expect_body()
+    for part in _unpacked(response, meter):
+        meter.take(len(part))
+        yield part
+
+
 def _unpacked(response: urllib3.BaseHTTPResponse, meter: Meter) -> Iterator[bytes]:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     stream = response.stream(_CHUNK, decode_content=False)

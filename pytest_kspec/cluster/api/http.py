@@ -25,11 +25,12 @@ from urllib3.exceptions import (
     InvalidHeader,
     MaxRetryError,
     NewConnectionError,
+    ProtocolError,
 )
 
 import pytest_kspec
 from pytest_kspec.cluster.api import auth
-from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body
+from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body, read_parts
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
@@ -65,6 +66,34 @@ class Answer(NamedTuple):
         text = data.get("message") if isinstance(data, dict) and data.get("kind") == "Status" else None
         line = " ".join(text.split()) if isinstance(text, str) else ""
         return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+
+
+class Watching:
+    """An answer that goes on: a watch. answer: what came in its place, if the server did not accept it."""
+
+    def __init__(
+        self, response: urllib3.BaseHTTPResponse, parts: Iterator[bytes], answer: Answer | None
+    ) -> None:
+        self._response, self._parts = response, parts
+        self.answer = answer
+
+    def lines(self, longest: int) -> Iterator[bytes]:
+        """Each line when it is whole. longest: bytes of one. Raises Exceeded, and what reading raises."""
+        held = bytearray()
+        for part in self._parts:
+            held += part
+            *whole, rest = held.split(b"\n")
+            if len(rest) > longest or any(len(line) > longest for line in whole):
+                raise Exceeded(f"an event of this watch has more than {longest:,} bytes")
+            held = rest
+            yield from (bytes(line) for line in whole if line)
+        if held:
+            raise ProtocolError("the watch ends within an event")
+
+    def shut(self) -> None:
+        """End it, from another thread: whoever reads sees its end."""
+        with contextlib.suppress(ValueError, RuntimeError, OSError):  # it has ended by itself
+            self._response.shutdown()
 
 
 UNKNOWN_FIELD = b"failed to create typed patch object"
@@ -166,6 +195,42 @@ class Connection:
         """Count the cost of the cluster anew, and try it again if it was given up."""
         self._cluster = Allowance(self._cluster.what, self._limits.cluster_s, self._limits.cluster_bytes)
         self._dead, self._pause_s = None, self._limits.pause_s
+
+    @contextlib.contextmanager
+    def watch(self, path: str, query: Mapping[str, str], *, seconds: float, most: int) -> Iterator[Watching]:
+        """A GET whose answer goes on, for at most so many seconds and bytes. Nothing is tried again, and no other
+        request is made on this connection meanwhile. Raises SourceUnavailable, AccessDenied, also within the block.
+        """
+        access = self.access()
+        headers = {"Accept": JSON, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        connect = min(self._limits.connect_timeout_s, seconds)
+        try:
+            identified = access.headers(headers)
+            with self._meter.measure(Allowance("this watch", seconds, most)):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", InsecureRequestWarning)
+                    response = access.pool.request(
+                        "GET",
+                        f"{access.server}{path}?{urlencode(query)}",
+                        headers=identified,
+                        timeout=urllib3.Timeout(connect=connect, read=seconds),
+                        retries=False,
+                        redirect=False,
+                        preload_content=False,
+                    )
+                try:
+                    kind = response.headers.get("Content-Type", "")
+                    refused = response.status != 200 or bool(media_type_problem(kind))
+                    answer = (
+                        Answer(response.status, kind, read_body(response, self._meter)) if refused else None
+                    )
+                    yield Watching(response, read_parts(response, self._meter), answer)
+                finally:
+                    response.close()
+        except Exceeded as error:
+            raise SourceUnavailable(f"the watch was given up: {error}.", where=self._context) from None
+        except (HTTPError, OSError, ValueError) as error:
+            raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Close connections; the next request opens new ones."""

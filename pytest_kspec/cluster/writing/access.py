@@ -1,7 +1,7 @@
-"""The cluster that the webhook serves, for its few questions and writes.
+"""The cluster that a webhook or an operator serves, for its questions and writes.
 
 Each thread has a connection of its own, made at the first use and made anew after the API server could not be
-reached: a connection remembers that for the rest of a scan, and a webhook runs for months.
+reached: a connection remembers that for the rest of a scan, and these run for months.
 """
 
 from __future__ import annotations
@@ -30,38 +30,53 @@ PATIENCE = Limits(
     list_pages=100,
     request_s=15.0,
     list_s=30.0,
-    cluster_s=math.inf,  # a webhook runs for months
+    cluster_s=math.inf,
     request_bytes=16 * MIB,
     list_bytes=64 * MIB,
     cluster_bytes=sys.maxsize,
 )
-"""For the few questions of a webhook: a cluster that does not answer soon must not occupy its threads."""
+"""For the few questions of what runs for months: a cluster that does not answer soon must not occupy its threads."""
 
 
 class Access:
-    """ref: a kubeconfig context, or "in-cluster". Raises UsageError for what is no live cluster."""
+    """ref: a kubeconfig context, or "in-cluster". Raises UsageError for what is no live cluster.
 
-    def __init__(self, ref: str, kubeconfig: str | None = None) -> None:
+    allowed: called before each write; what it raises keeps the write from being sent
+    """
+
+    def __init__(
+        self,
+        ref: str,
+        kubeconfig: str | None = None,
+        *,
+        limits: Limits = PATIENCE,
+        allowed: Callable[[], None] | None = None,
+    ) -> None:
         source = open_source(ref, kubeconfig=kubeconfig)
         if not isinstance(source, LiveSource):
-            raise UsageError("the webhook needs a live cluster.", where=ref, fix="Name a kubeconfig context.")
+            raise UsageError("a live cluster is needed.", where=ref, fix="Name a kubeconfig context.")
         self.name = source.name
         self._in_cluster = ref not in read_kubeconfig(kubeconfig).contexts
         self._kubeconfig = kubeconfig
         self._ref = ref
+        self._limits = limits
+        self._allowed = allowed
         self._threads = threading.local()
 
     def do(self, action: Callable[[Writer], T]) -> T:
         """Do something with the cluster. Raises what `Writer` raises."""
         writer: Writer | None = getattr(self._threads, "writer", None)
         if writer is None:
-            source = LiveSource(
-                self._ref, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster, limits=PATIENCE
-            )
-            writer = self._threads.writer = Writer(source)
+            writer = self._threads.writer = Writer(self.open(), allowed=self._allowed)
         try:
             return action(writer)
         except SourceUnavailable:
             writer.source.close()
             self._threads.writer = None
             raise
+
+    def open(self) -> LiveSource:
+        """A connection of its own, which is the caller's to close."""
+        return LiveSource(
+            self._ref, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster, limits=self._limits
+        )

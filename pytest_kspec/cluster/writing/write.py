@@ -44,14 +44,22 @@ class Writer:
     """One cluster, for writing. To be used from one thread, as its source.
 
     on_warning: called with each warning that the server sends (deprecated versions, odd fields).
+    allowed: called just before each write is sent; what it raises keeps the write from being sent.
 
     All methods raise: AccessDenied (403, with the verb to grant), NotServed (the kind is unknown there),
     NotFound, Conflict (409), Refused (422, admission), SourceUnavailable. 429 and 5xx are tried again as the
     reader does; what must not happen twice is tried again only where the server surely did nothing.
     """
 
-    def __init__(self, source: LiveSource, *, on_warning: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        *,
+        on_warning: Callable[[str], None] | None = None,
+        allowed: Callable[[], None] | None = None,
+    ) -> None:
         self.source = source
+        self._allowed = allowed
         self._on_warning = on_warning
         self._types: dict[str, dict[str, ResourceType]] = {}
 
@@ -263,6 +271,8 @@ class Writer:
         repeatable: bool = True,
     ) -> Object:
         path = _path(target._replace(name="") if method == "POST" else target)
+        if self._allowed is not None:
+            self._allowed()
         answer = self.source.connection.send(
             method,
             path,

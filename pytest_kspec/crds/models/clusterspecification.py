@@ -49,6 +49,7 @@ class ClusterSpecificationStatus(Observed):
         "Pending", description="Phase of the specification."
     )
     last_scan_time: TimeStamp | None = Field(None, description="Time of the last evaluation.")
+    next_scan_time: TimeStamp | None = Field(None, description="Time of the next evaluation.")
     compliance_score: Percent | None = Field(
         None,
         description="Score, rounded down; 100 only if everything passed. Unset if no requirement applied.",

@@ -1,0 +1,254 @@
+"""`kspec operator`: keep a cluster as its specifications say."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_kspec.operator.service import Options
+
+DESCRIPTION = """\
+Keep the ClusterSpecifications of a cluster true: scan for each of them, apply and remove its
+policies, and write into its status what was found. Of several replicas one works; the others take
+over when it ends. Runs until SIGTERM.
+
+A duration is written as 90s, 5m or 1h30m. Exit codes: 0 told to end; 1 the Lease was lost: start it
+again; 4 usage."""
+
+EXAMPLES = """
+kspec operator --cluster kind-dev --leader-elect=false
+kspec operator --scan-interval 15m --store /var/lib/kspec/results.db
+"""
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+_MOST_WORKERS = 64
+_IGNORED = {
+    "enable-webhooks": "the webhook is a Deployment of its own, 'kspec webhook'.",
+    "zap-encoder": "there is one format.",
+    "zap-stacktrace-level": "tracebacks are logged for faults only.",
+    "zap-time-encoding": "there is one format.",
+}
+"""Flags that manifests of v0.3 may have: accepted, and named in the log where they are set."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command; those that v0.3's manager had keep their names."""
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--cluster",
+        metavar="NAME",
+        default="in-cluster",
+        help="kubeconfig context, or 'in-cluster' (default); also its name in clusterRef and exemptions",
+    )
+    arguments.add_kubeconfig(cluster)
+    work = parser.add_argument_group("scans")
+    work.add_argument(
+        "--scan-interval", metavar="DURATION", default="5m", help="between two scans (default: %(default)s)"
+    )
+    work.add_argument(
+        "--scan-timeout",
+        metavar="DURATION",
+        default="15m",
+        help="a scan that takes longer is killed, and an error (default: %(default)s)",
+    )
+    work.add_argument(
+        "--max-concurrent-scans", type=int, default=2, metavar="N", help="(default: %(default)s)"
+    )
+    work.add_argument(
+        "--removal-timeout",
+        metavar="DURATION",
+        default="5m",
+        help="how long a deleted specification waits for the removal of its policies (default: %(default)s)",
+    )
+    arguments.add_store(parser, "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
+    work.add_argument(
+        "--store-reports",
+        metavar="PLACE",
+        default="",
+        help="keep full reports: a folder, or s3://BUCKET/PREFIX",
+    )
+    leader = parser.add_argument_group("leader election")
+    _switch(leader, "--leader-elect", True, "wait for the Lease kspec-operator-lock")
+    leader.add_argument(
+        "--leader-election-namespace", metavar="NAME", default="", help="of the Lease (default: the own one)"
+    )
+    for name, default, text in (
+        ("lease-duration", "9s", "others wait so long for a silent leader"),
+        ("renew-deadline", "6s", "a leader gives up when it could not renew for so long"),
+        ("retry-period", "1.5s", "between two looks at the Lease"),
+    ):
+        leader.add_argument(
+            f"--leader-election-{name}",
+            metavar="DURATION",
+            default=default,
+            help=f"{text} (default: {default})",
+        )
+    server = parser.add_argument_group("addresses")
+    server.add_argument(
+        "--health-probe-bind-address",
+        metavar="ADDRESS",
+        default=":8081",
+        help="/healthz and /readyz; 0: none (default: %(default)s)",
+    )
+    server.add_argument(
+        "--metrics-bind-address",
+        metavar="ADDRESS",
+        default=":8080",
+        help="/metrics; 0: none (default: %(default)s)",
+    )
+    log = parser.add_argument_group("log")
+    log.add_argument(
+        "--zap-log-level",
+        choices=sorted(_LEVELS),
+        default="info",
+        metavar="LEVEL",
+        help="debug, info, warn or error (default: %(default)s)",
+    )
+    _switch(log, "--zap-devel", False, "as --zap-log-level=debug")
+    for name in _IGNORED:
+        log.add_argument(f"--{name}", nargs="?", const="", default="", help=argparse.SUPPRESS)
+
+
+def _note_ignored(args: argparse.Namespace) -> None:
+    """Say which flags of v0.3 have no effect here."""
+    import logging
+
+    for name, why in _IGNORED.items():
+        value = getattr(args, name.replace("-", "_"))
+        if value and value != "false":
+            logging.getLogger("kspec.operator").warning("--%s has no effect: %s", name, why)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Work until SIGTERM."""
+    import logging
+    import signal
+    import sys
+
+    from pytest_kspec.operator.lease import LostLease
+    from pytest_kspec.operator.service import Operator
+    from pytest_kspec.webhook.loglines import LogLines
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("kspec").setLevel("DEBUG" if args.zap_devel else _LEVELS[args.zap_log_level])
+    _note_ignored(args)
+
+    try:
+        operator = Operator(_options(args))
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the operator needs the package {error.name}.",
+            where="kspec operator",
+            fix="Install it with: pip install 'pytest-kspec[operator]'; or say --metrics-bind-address=0.",
+        ) from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: operator.stop())
+    try:
+        operator.run()
+    except LostLease as error:
+        logging.getLogger("kspec.operator").error("%s", error)
+        logging.shutdown()
+        os._exit(error.exit_code)  # whatever is still under way ends here
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    import socket
+    import uuid
+
+    from pytest_kspec.cli.commands.webhook import own_namespace
+    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.operator.lease import Elector, Terms
+    from pytest_kspec.operator.reconcile import Settings
+    from pytest_kspec.operator.scans import Scanner
+    from pytest_kspec.operator.service import Options
+
+    if not 1 <= args.max_concurrent_scans <= _MOST_WORKERS:
+        raise UsageError(
+            f"{args.max_concurrent_scans} is not a number from 1 to {_MOST_WORKERS}.",
+            where="--max-concurrent-scans",
+        )
+    terms = Terms(
+        *(
+            seconds(getattr(args, f"leader_election_{name.replace('-', '_')}"), f"--leader-election-{name}")
+            for name in ("lease-duration", "renew-deadline", "retry-period")
+        )
+    )
+    if problem := terms.problem():
+        raise UsageError(f"{problem}.", where="--leader-election-lease-duration")
+    elector = None
+    if args.leader_elect:
+        lease_access = Access(args.cluster, args.kubeconfig, limits=terms.limits)
+        namespace = args.leader_election_namespace or own_namespace() or NAMESPACE
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        elector = Elector(lease_access, namespace, identity, terms)
+    access = Access(args.cluster, args.kubeconfig, allowed=elector.check if elector else None)
+    return Options(
+        access,
+        elector,
+        Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout")),
+        Settings(
+            seconds(args.scan_interval, "--scan-interval"), seconds(args.removal_timeout, "--removal-timeout")
+        ),
+        args.max_concurrent_scans,
+        args.health_probe_bind_address,
+        args.metrics_bind_address,
+    )
+
+
+def _scan_words(args: argparse.Namespace) -> list[str]:
+    """What each scan is told beside its specification. Raises UsageError for a store that cannot be right."""
+    words = [f"--cluster={args.cluster}", "--run-by=kspec operator", "--allow-empty"]
+    if args.kubeconfig:
+        words.append(f"--kubeconfig={os.path.abspath(args.kubeconfig)}")
+    if args.store_reports and not args.store:
+        raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
+    if args.store:
+        from pytest_kspec.publish.store import Store
+
+        Store(args.store, where="--store", reports=args.store_reports)  # refuses what cannot be right
+        words.append(f"--store={args.store}")
+        words += [f"--store-reports={args.store_reports}"] if args.store_reports else []
+    return words
+
+
+def seconds(text: str, option: str) -> float:
+    """Seconds of a Go duration, above 0. Raises UsageError."""
+    found = _DURATION.fullmatch(text)
+    if not found or not text:
+        raise UsageError(f"'{text}' is not a duration.", where=option, fix="Write 90s, 5m or 1h30m.")
+    hours, minutes, whole, thousandths = (float(part or 0) for part in found.groups())
+    total = 3600 * hours + 60 * minutes + whole + thousandths / 1000
+    if not 0 < total <= 365 * 86400:
+        raise UsageError(f"'{text}' is not between 0 and a year.", where=option)
+    return total
+
+
+def _switch(parser: argparse._ArgumentGroup, name: str, default: bool, text: str) -> None:
+    """A boolean as Go's flags are: --name, --name=true, --name=false."""
+    parser.add_argument(
+        name,
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=default,
+        metavar="BOOL",
+        help=f"{text} (default: {str(default).lower()})",
+    )
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]

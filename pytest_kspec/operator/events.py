@@ -1,0 +1,48 @@
+"""Events about specifications: what `kubectl describe` and `kubectl events` show. Written on a change only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pytest_kspec import clock
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.operator.status import Note, stamp
+from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
+
+COMPONENT = "kspec-operator"
+NAMESPACE = "default"
+"""Where Events about objects without a namespace belong."""
+
+LONGEST_MESSAGE = 1000
+MOST = 20
+"""Events of one change; the rest is in the status."""
+
+
+def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]) -> None:
+    """Raises SourceError at the first that is not accepted."""
+    metadata = about["metadata"]
+    now = stamp(clock.now())
+    for note in list(notes)[:MOST]:
+        writer.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"generateName": f"{metadata['name'][:200]}.", "namespace": NAMESPACE},
+                "involvedObject": {
+                    "apiVersion": RESOURCE_VERSION,
+                    "kind": SPEC_KIND,
+                    "name": metadata["name"],
+                    "uid": metadata.get("uid", ""),
+                },
+                "reason": note.reason,
+                "message": note.message[:LONGEST_MESSAGE],
+                "type": note.type,
+                "source": {"component": COMPONENT},
+                "reportingComponent": COMPONENT,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            },
+            field_manager=COMPONENT,
+        )

@@ -1,0 +1,112 @@
+"""Small HTTP servers of the operator: `/healthz` and `/readyz` on one address, `/metrics` on another.
+
+Few clients, each for a short time: a prober that is slow or many of them cost a bounded number of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6
+from typing import Any, NamedTuple
+
+from pytest_kspec.errors import UsageError
+
+MOST_CONNECTIONS = 32
+PATIENCE_S = 5.0
+LIFE_S = 30.0
+
+
+class Page(NamedTuple):
+    """An answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Probes:
+    """A server of these pages by path. Raises UsageError where the address cannot be had.
+
+    address: `HOST:PORT`, or `:PORT` for all addresses
+    """
+
+    def __init__(self, address: str, pages: Mapping[str, Callable[[], Page]], option: str) -> None:
+        host, port = parse_address(address, option)
+        handler = type("Handler", (_Handler,), {"pages": dict(pages)})
+        server = type("Server", (_Server,), {"address_family": AF_INET6} if ":" in host else {})
+        try:
+            self._server = server((host, port), handler)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen there: {error.strerror or error}.", where=f"{option} {address}"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.2,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def parse_address(address: str, option: str) -> tuple[str, int]:
+    """Host ("" for all) and port. Raises UsageError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise UsageError(
+            f"'{address}' is not an address.", where=option, fix="Write :8080 or 127.0.0.1:8080."
+        )
+    return host.strip("[]"), int(port)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Refuse what there is no room for."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """One connection; ended after LIFE_S whatever it does."""
+        end = threading.Timer(LIFE_S, self.shutdown_request, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of ours."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = PATIENCE_S
+    pages: Mapping[str, Callable[[], Page]]
+
+    def do_GET(self) -> None:
+        make = self.pages.get(self.path.partition("?")[0])
+        page = make() if make is not None else Page(404, b"not found\n")
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(page.body)
+
+    def version_string(self) -> str:
+        """Who reads this needs no versions."""
+        return "kspec"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""

@@ -1,0 +1,93 @@
+"""What to look at next: keys, each at most once, at the time when they are due.
+
+Level-triggered: a key says that something is to be looked at, not what happened. A key that is being looked at is
+handed to nobody else; if it is added meanwhile, it comes again afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+
+class Queue:
+    """Thread-safe. first_s, longest_s: the wait after a key's first failure, which doubles, and its end."""
+
+    def __init__(
+        self,
+        *,
+        first_s: float = 1.0,
+        longest_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self._clock, self._chance = clock, chance
+        self._changed = threading.Condition()
+        self._due: dict[str, float] = {}
+        self._taken: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Keys that are due now and that nobody has taken."""
+        with self._changed:
+            now = self._clock()
+            return sum(due <= now and key not in self._taken for key, due in self._due.items())
+
+    def add(self, key: str, after_s: float = 0.0) -> None:
+        """Look at `key` in so many seconds, or when it is due anyway if that is earlier."""
+        with self._changed:
+            due = self._clock() + after_s
+            self._due[key] = min(due, self._due.get(key, due))
+            self._changed.notify()
+
+    def take(self) -> str | None:
+        """Wait for the key that is due first; it is the caller's until `done`, `failed` or `forget`. None: closed."""
+        with self._changed:
+            while not self._closed:
+                now = self._clock()
+                ready = [(due, key) for key, due in self._due.items() if key not in self._taken]
+                due, key = min(ready, default=(None, ""))
+                if due is not None and due <= now:
+                    del self._due[key]
+                    self._taken.add(key)
+                    return key
+                self._changed.wait(None if due is None else due - now)
+            return None
+
+    def done(self, key: str, again_s: float) -> None:
+        """It was looked at; look again in so many seconds."""
+        with self._changed:
+            self._failures.pop(key, None)
+        self._give_back(key)
+        self.add(key, again_s)
+
+    def failed(self, key: str) -> float:
+        """It could not be looked at; returns in how many seconds it is looked at again."""
+        with self._changed:
+            count = self._failures[key] = self._failures.get(key, 0) + 1
+        most = min(self._longest_s, self._first_s * 2.0 ** min(count - 1, 30))
+        wait = most * (0.5 + self._chance() / 2)
+        self._give_back(key)
+        self.add(key, wait)
+        return wait
+
+    def forget(self, key: str) -> None:
+        """It is gone. If it was added meanwhile it comes again."""
+        with self._changed:
+            self._failures.pop(key, None)
+        self._give_back(key)
+
+    def close(self) -> None:
+        """Everybody who waits in `take`, or comes there later, gets None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _give_back(self, key: str) -> None:
+        with self._changed:
+            self._taken.discard(key)
+            self._changed.notify()

@@ -1,0 +1,375 @@
+"""One ClusterSpecification: from what it says and what is there to policies, a scan, a report and a status.
+
+Whoever calls `reconcile` again at any point, in this process or in another after this one was killed, comes to the same
+end: what is to be done is read from the object and the cluster each time. Nothing is written that does not change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from operator import methodcaller
+from typing import Any, NamedTuple, Protocol
+
+from pytest_kspec import clock
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.crds.objects import clusterspecification as resources
+from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
+from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.scans import ScanFailed, Scanned
+from pytest_kspec.operator.status import Note, Said
+from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.publish import customresources
+from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
+from pytest_kspec.spec.loading import LoadedSpec
+
+log = logging.getLogger("kspec.operator")
+
+Object = dict[str, Any]
+
+FIELD_MANAGER = "kspec-operator"
+FINALIZER = "kspec.io/finalizer"
+FUTURE_S = 60.0  # a time further in the future than clocks differ is none
+_WRITES = 3
+_JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED)
+ENFORCEMENT_FAILED = "EnforcementFailed"
+
+
+class Scans(Protocol):
+    """What scans: `scans.Scanner`."""
+
+    def scan(self, name: str) -> Scanned:
+        """Raises ScanFailed, Stopped."""
+        ...
+
+
+class Settings(NamedTuple):
+    """interval_s: between two scans of one specification, up to a tenth longer by its UID.
+
+    removal_s: how long the removal of what was applied may hold up the deletion of a specification
+    """
+
+    interval_s: float = 300.0
+    removal_s: float = 300.0
+
+
+SETTINGS = Settings()
+
+
+class Seen(Protocol):
+    """Who counts what happens: `metrics.Metrics`."""
+
+    def scanned(self, name: str, found: Scanned) -> None:
+        """A scan has a result."""
+        ...
+
+    def drifted(self, name: str, is_drifted: bool) -> None:
+        """Whether policies are as they were applied."""
+        ...
+
+    def gone(self, name: str) -> None:
+        """The specification was deleted."""
+        ...
+
+
+class Reconciler:
+    """access: writes only while this process leads. known: all specifications, which others may build on, by name."""
+
+    def __init__(
+        self,
+        access: Access,
+        scans: Scans,
+        catalog: Callable[[], Catalog],
+        known: Callable[[], Mapping[str, Object]],
+        settings: Settings = SETTINGS,
+        seen: Seen | None = None,
+    ) -> None:
+        self._access = access
+        self._scans = scans
+        self._catalog = catalog
+        self._known = known
+        self._settings = settings
+        self._seen = seen
+
+    def reconcile(self, name: str) -> float | None:
+        """Do what is due; in how many seconds to look again, None: it is gone.
+
+        Raises KspecError: to be tried again.
+        """
+        found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
+        if found is None:
+            if self._seen is not None:
+                self._seen.gone(name)
+            return None
+        if found["metadata"].get("deletionTimestamp"):
+            self._release(found)
+            return None
+        before = _status(found)
+        now = clock.now()
+        try:
+            spec = self._load(found)
+        except KspecError as error:
+            said = status.invalid(error)
+            self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
+            return self._settings.interval_s
+        if spec.cluster_ref and spec.cluster_ref != self._access.name:
+            text = f"clusterRef names {spec.cluster_ref}; this operator looks after {self._access.name} only."
+            said = Said(status.READY, "Unknown", status.OTHER_CLUSTER, text)
+            self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Pending", **_UNKNOWN}, [])
+            return self._settings.interval_s
+        due = self._due(found, now)
+        failed = status.condition(before, status.ENFORCED).get("reason") == ENFORCEMENT_FAILED
+        if due > 0 and not failed:
+            return due
+        return self._act(found, spec, scan=due <= 0)
+
+    def failed(self, name: str, fault: Exception) -> None:
+        """Say in the status that a fault of ours kept `reconcile` from its end: what stood there is not known now."""
+        text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
+        said = status.not_scanned(SourceError(text))
+        try:
+            found = self._again(name)
+            self._write(
+                found, clock.now(), [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, []
+            )
+        except SourceError as error:
+            log.warning("%s: %s", name, error)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _act(self, found: Object, spec: LoadedSpec, *, scan: bool) -> float:
+        now = clock.now()
+        name, before = spec.name, _status(found)
+        said: list[Said] = []
+        fields: Object = {}
+        notes: list[Note] = []
+        counts: Object = {}
+        failure: KspecError | None = None
+        boundary: datetime | None = None
+        try:
+            enforced = self._enforce(found, spec, now)
+            said += enforced.said
+            fields["enforcement"] = enforced.fields
+            counts, boundary = enforced.counts, enforced.boundary
+            notes += enforced.notes
+            if self._seen is not None:
+                self._seen.drifted(name, counts["driftEvents"] > 0)
+        except LostLease:
+            raise
+        except KspecError as error:
+            failure = error
+            said += _not_enforced(error)
+        scanned: Scanned | None = None
+        if scan:
+            try:
+                scanned = self._scans.scan(name)
+            except ScanFailed as error:
+                failure = failure or error
+                said.append(status.not_scanned(error))
+                fields |= {"phase": "Failed", **_UNKNOWN}
+        if scanned is not None:
+            cluster = scanned.result.clusters[0]
+            ready, scan_fields = status.scanned(cluster)
+            said.append(ready)
+            moment = clock.now()
+            again = self._next(found, moment, boundary)
+            fields |= {"complianceScore": None, **scan_fields, "lastScanTime": status.stamp(moment)}
+            fields["nextScanTime"] = status.stamp(again)
+            if self._seen is not None:
+                self._seen.scanned(name, scanned)
+            for line in scanned.notes:
+                log.warning("%s: %s", name, line)
+            self._report(name, scanned)
+        if counts and (summary := fields.get("summary", before.get("summary"))):
+            fields["summary"] = {**summary, **counts}
+        if not self._write(found, clock.now(), said, fields, notes):
+            return 0.0  # it was changed meanwhile: what was found is of another specification
+        if failure is not None:
+            raise failure
+        return max(0.0, self._due(self._again(name), clock.now()))
+
+    def _load(self, found: Object) -> LoadedSpec:
+        name = found["metadata"]["name"]
+        parts = {other: raw.get("spec") or {} for other, raw in self._known().items()}
+        parts[name] = found.get("spec") or {}
+        if not isinstance(parts[name], dict):
+            raise SpecError("spec must be an object.", where=f"{resources.PREFIX}{name}")
+        return resources.load(resources.document(found), name, parts)
+
+    def _due(self, found: Mapping[str, Any], now: datetime) -> float:
+        """Seconds until it is to be scanned; 0 or less: now."""
+        before = _status(found)
+        if before.get("observedGeneration") != found["metadata"].get("generation"):
+            return 0.0
+        if status.condition(before, status.READY).get("reason") not in _JUDGED:
+            return 0.0
+        last, again = _moment(before.get("lastScanTime")), _moment(before.get("nextScanTime"))
+        if last is None or (last - now).total_seconds() > FUTURE_S:
+            return 0.0
+        longest = self._interval(found)
+        end = last + timedelta(seconds=longest)
+        return (min(again, end) - now).total_seconds() if again is not None else (end - now).total_seconds()
+
+    def _interval(self, found: Mapping[str, Any]) -> float:
+        digest = hashlib.sha256(str(found["metadata"].get("uid")).encode()).digest()
+        return self._settings.interval_s * (1 + digest[0] / 2550)
+
+    def _next(self, found: Mapping[str, Any], now: datetime, boundary: datetime | None) -> datetime:
+        """After the interval, or where what is in force has to be made again."""
+        end = now + timedelta(seconds=self._interval(found))
+        return end if boundary is None or boundary <= now else min(end, boundary + timedelta(seconds=1))
+
+    def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
+        if enforcing.asks(spec):
+            self._hold(found)
+        settled = enforcing.Settled(found["metadata"].get("generation", 0), _status(found))
+
+        def act(writer: Writer) -> enforcing.Enforced:
+            return enforcing.enforce(spec, settled, writer, self._catalog, self._access.name, now)
+
+        enforced = self._access.do(act)
+        if not enforcing.asks(spec):
+            self._let_go(found)
+        return enforced
+
+    def _hold(self, found: Object) -> None:
+        """Nothing is applied for what could be deleted without our knowing."""
+        finalizers = found["metadata"].get("finalizers") or []
+        if FINALIZER not in finalizers:
+            self._set_finalizers(found, [*finalizers, FINALIZER])
+
+    def _let_go(self, found: Object) -> None:
+        finalizers = found["metadata"].get("finalizers") or []
+        if FINALIZER in finalizers:
+            self._set_finalizers(found, [one for one in finalizers if one != FINALIZER])
+
+    def _set_finalizers(self, found: Object, finalizers: list[str]) -> None:
+        name, version = found["metadata"]["name"], found["metadata"]["resourceVersion"]
+        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": version}}
+        written = self._access.do(
+            lambda writer: writer.patch(RESOURCE_VERSION, SPEC_KIND, name, patch, field_manager=FIELD_MANAGER)
+        )
+        found["metadata"] = written["metadata"]
+
+    def _release(self, found: Object) -> None:
+        """Remove what was applied, then let the object go; also without having removed it, once that took too long."""
+        name = found["metadata"]["name"]
+        if self._seen is not None:
+            self._seen.gone(name)
+        if FINALIZER not in (found["metadata"].get("finalizers") or []):
+            return
+        try:
+            self._access.do(lambda writer: enforcing.remove(name, writer))
+        except LostLease:
+            raise
+        except KspecError as error:
+            since = _moment(found["metadata"].get("deletionTimestamp"))
+            if since is None or (clock.now() - since).total_seconds() < self._settings.removal_s:
+                raise
+            text = f"what was applied for it may still be there: {error}"
+            log.error("%s: %s", name, text)
+            self._tell(found, [Note("Warning", "RemovalFailed", text)])
+        with contextlib.suppress(NotFound):
+            self._let_go(found)
+
+    def _report(self, name: str, scanned: Scanned) -> None:
+        """Write a ComplianceReport where something changed; one that cannot be written costs nothing else."""
+        cluster = scanned.result.clusters[0]
+        try:
+            line = self._access.do(
+                lambda writer: customresources.write_compliance(
+                    writer, scanned.result, cluster, NAMESPACE, ""
+                )
+            )
+            log.debug("%s", line)
+        except LostLease:
+            raise
+        except KspecError as error:
+            log.warning("%s: no ComplianceReport was written: %s", name, error)
+
+    def _write(
+        self, found: Object, now: datetime, said: Iterable[Said], fields: Object, notes: Iterable[Note]
+    ) -> bool:
+        """Bring the status to what was found, if it is not so. False: the specification is another one now.
+
+        Raises Conflict where others write to it all the time.
+        """
+        said, generation = list(said), found["metadata"].get("generation")
+        for attempt in range(_WRITES):
+            current = self._again(found["metadata"]["name"])
+            if (current["metadata"].get("uid"), current["metadata"].get("generation")) != (
+                found["metadata"].get("uid"),
+                generation,
+            ):
+                return False
+            before = _status(current)
+            after = status.merged(before, int(generation or 0), now, said, fields)
+            if after == before:
+                break
+            try:
+                sent = {**current, "status": after}
+                self._access.do(
+                    methodcaller("replace", sent, field_manager=FIELD_MANAGER, subresource="status")
+                )
+            except Conflict:
+                if attempt + 1 == _WRITES:
+                    raise
+                continue
+            notes = [*notes, *status.notes(before, after)]
+            break
+        self._tell(found, notes)
+        return True
+
+    def _again(self, name: str) -> Object:
+        return self._access.do(lambda writer: writer.get(RESOURCE_VERSION, SPEC_KIND, name))
+
+    def _tell(self, found: Object, notes: Iterable[Note]) -> None:
+        notes = list(notes)
+        if notes:
+            try:
+                self._access.do(lambda writer: write_events(writer, found, notes))
+            except LostLease:
+                raise
+            except SourceError as error:
+                log.warning("%s: no Event was written: %s", found["metadata"]["name"], error)
+
+
+_UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}
+"""Fields of what is not known now."""
+
+
+def _not_enforced(error: KspecError) -> list[Said]:
+    enforced = "Unknown" if isinstance(error, SourceUnavailable) else "False"
+    text = str(error)[: status.LONGEST_MESSAGE]
+    return [
+        Said(status.ENFORCED, enforced, ENFORCEMENT_FAILED, text),
+        Said(status.DRIFT, "Unknown", ENFORCEMENT_FAILED, "Policies could not be compared."),
+    ]
+
+
+def _not_looked(reason: str) -> list[Said]:
+    """What was applied for it before may be in force."""
+    text = "Not evaluated: see Ready."
+    return [Said(kind, "Unknown", reason, text) for kind in (status.ENFORCED, status.DRIFT)]
+
+
+def _status(found: Mapping[str, Any]) -> Object:
+    value = found.get("status")
+    return value if isinstance(value, dict) else {}
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

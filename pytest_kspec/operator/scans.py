@@ -1,0 +1,140 @@
+"""Scans, each in a process of its own: `kspec scan cr:NAME`, the same run as everywhere.
+
+What a scan takes of memory is given back with its process, and what hangs is killed at its deadline with all that it
+started. A scan that did not come to its end has no result: an error, which says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_kspec.cluster.limits import MIB, size
+from pytest_kspec.errors import KspecError, SourceError, UsageError
+from pytest_kspec.results.result import ScanResult
+
+LARGEST_RESULT = 256 * MIB
+_TAIL = 4096  # bytes of what a scan says, for a message
+_LINES = 8
+
+
+class ScanFailed(SourceError):
+    """A scan has no result: it was killed, ended without one, or could not be started."""
+
+
+class Stopped(KspecError):
+    """The operator ends: nothing is known of this scan, and nothing is to be said of it."""
+
+
+class Scanned(NamedTuple):
+    """What came of a scan. notes: what went wrong beside it, such as a store that could not be written."""
+
+    result: ScanResult
+    notes: tuple[str, ...]
+    seconds: float
+
+
+class Scanner:
+    """Starts scans of one cluster, at most as many at once as there are callers.
+
+    words: of the command line, beside the specification: cluster, kubeconfig, checks, exemptions, store
+    deadline_s: after which a scan is killed
+    """
+
+    def __init__(self, words: Sequence[str], deadline_s: float) -> None:
+        self._words = list(words)
+        self._deadline_s = deadline_s
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def scan(self, name: str) -> Scanned:
+        """The result for the ClusterSpecification of this name. Raises ScanFailed, Stopped."""
+        with tempfile.TemporaryDirectory(prefix="kspec-scan-") as folder:
+            report = Path(folder, "result.json")
+            output = Path(folder, "output")
+            started = time.monotonic()
+            code = self._run(name, report, output)
+            seconds = time.monotonic() - started
+            if self._stopped:
+                raise Stopped("the operator ends.", where=name)
+            said = _said(output)
+            what = " ".join(said) or "it said nothing"
+            if code is None:
+                raise ScanFailed(f"the scan was killed after {self._deadline_s:g} s.", where=name)
+            if not report.exists():
+                raise ScanFailed(f"the scan ended with exit code {code} and no result: {what}", where=name)
+            if report.stat().st_size > LARGEST_RESULT:
+                raise ScanFailed(f"the result is larger than {size(LARGEST_RESULT)}.", where=name)
+            from pytest_kspec.reports import json
+
+            try:
+                result = json.read(report)
+            except UsageError as error:
+                raise ScanFailed(f"the result cannot be read: {error.what}", where=name) from error
+        if len(result.clusters) != 1 or result.clusters[0].spec_name != name:
+            raise ScanFailed("the result is not that of one cluster and this specification.", where=name)
+        notes = said if code == 2 and not result.summary.errors else ()
+        return Scanned(result, tuple(notes), seconds)
+
+    def stop(self) -> None:
+        """Kill what runs; nothing is started any more."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            _kill(process)
+
+    def _run(self, name: str, report: Path, output: Path) -> int | None:
+        """The exit code; None: it was killed at its deadline."""
+        command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", "scan", f"cr:{name}"]
+        command += [f"--report=json:{report}", "--quiet", *self._words]
+        with output.open("wb") as file, self._lock:
+            if self._stopped:
+                raise Stopped("the operator ends.", where=name)
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=file,
+                    start_new_session=True,  # one group, which is killed as a whole
+                    cwd=report.parent,
+                )
+            except OSError as error:
+                raise ScanFailed(
+                    f"the scan cannot be started: {error.strerror or error}.", where=name
+                ) from error
+            self._running.add(process)
+        try:
+            return process.wait(self._deadline_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _kill(process)
+            process.wait()
+            with self._lock:
+                self._running.discard(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """All of its group: also what it left behind when it ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _said(output: Path) -> list[str]:
+    """The last lines of what it wrote to standard error, on which credentials never stand."""
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - _TAIL))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return [line.strip() for line in lines if line.strip()][-_LINES:]

@@ -1,0 +1,172 @@
+"""What the status of a ClusterSpecification says. Pure: from what was found to the object, and to Events of a change.
+
+`Ready` is True where everything that was asked for was evaluated and met; what could not be looked at is Unknown, never
+a verdict of yesterday. Times of transition stay while a condition stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pytest_kspec.errors import KspecError
+from pytest_kspec.results.result import ClusterResult
+from pytest_kspec.results.verdict import Verdict
+
+Object = dict[str, Any]
+
+READY, ENFORCED, DRIFT = "Ready", "PolicyEnforced", "DriftDetected"
+CONDITIONS = (READY, ENFORCED, DRIFT)
+
+PASSED, FAILED = "ComplianceChecksPassed", "ComplianceChecksFailed"
+NOT_EVALUATED = "ComplianceChecksNotEvaluated"
+RECONCILIATION_FAILED = "ReconciliationFailed"
+INVALID = "InvalidSpecification"
+OTHER_CLUSTER = "OtherCluster"
+DEPLOYED, NOT_IN_FORCE = "PoliciesDeployed", "PoliciesNotInForce"
+NOT_ENFORCED, NOT_ACTIVE = "EnforcementDisabled", "NotActive"
+NOTHING_TO_ENFORCE = "NothingToEnforce"
+DRIFT_FOUND, NO_DRIFT = "DriftFound", "NoDrift"
+
+LONGEST_MESSAGE = 1024
+_WORST = 5  # requirements that a message names
+
+
+class Said(NamedTuple):
+    """One condition as it is now. status: "True", "False" or "Unknown"."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def scanned(cluster: ClusterResult) -> tuple[Said, Object]:
+    """`Ready`, and the other fields that a scan gives."""
+    summary = cluster.summary
+    fields: Object = {
+        "phase": "Active",
+        "summary": {
+            "totalChecks": len(cluster.checks),
+            "passedChecks": summary.passed,
+            "failedChecks": summary.failed,
+            "errorChecks": summary.errors,
+            "skippedChecks": summary.skipped,
+        },
+    }
+    if summary.score is not None:
+        fields["complianceScore"] = int(summary.score)
+    counts = f"{summary.passed} of {summary.applicable} checks passed"
+    if summary.failed:
+        named = _named(cluster, Verdict.FAIL)
+        return Said(READY, "False", FAILED, _short(f"{counts}, {summary.failed} failed: {named}.")), fields
+    if summary.errors:
+        named = _named(cluster, Verdict.ERROR)
+        text = f"{counts}, {summary.errors} could not be evaluated: {named}."
+        return Said(READY, "Unknown", NOT_EVALUATED, _short(text)), fields
+    if not summary.evaluated:
+        return Said(READY, "Unknown", NOT_EVALUATED, "Nothing was there that could be evaluated."), fields
+    if summary.tolerated:
+        text = f"{counts}, {summary.tolerated} of them only because a baseline has what was found."
+        return Said(READY, "False", FAILED, text), fields
+    return Said(READY, "True", PASSED, f"{counts}."), fields
+
+
+def invalid(error: KspecError) -> Said:
+    """`Ready` of a specification that cannot be read: the lines of `kspec validate`."""
+    return Said(READY, "False", INVALID, _short(str(error)))
+
+
+def not_scanned(error: KspecError) -> Said:
+    """`Ready` where the scan has no result."""
+    return Said(READY, "Unknown", RECONCILIATION_FAILED, _short(str(error)))
+
+
+def merged(
+    before: Mapping[str, Any], generation: int, now: datetime, said: Iterable[Said], fields: Mapping[str, Any]
+) -> Object:
+    """The whole status. fields: None removes a key; what is not named stays. Conditions of others stay, too."""
+    known = {kind: one for one in _conditions(before) if isinstance(kind := one.get("type"), str)}
+    for one in said:
+        old = known.get(one.type) or {}
+        moved = old.get("status") != one.status
+        since = stamp(now) if moved else old.get("lastTransitionTime") or stamp(now)
+        known[one.type] = {
+            "type": one.type,
+            "status": one.status,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+            "reason": one.reason,
+            "message": one.message,
+        }
+    ordered = sorted(known, key=lambda name: (CONDITIONS.index(name) if name in CONDITIONS else 9, name))
+    made = {
+        **before,
+        **fields,
+        "observedGeneration": generation,
+        "conditions": [known[name] for name in ordered],
+    }
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The condition of this type; {} if there is none."""
+    return next((one for one in _conditions(status) if one.get("type") == name), {})
+
+
+class Note(NamedTuple):
+    """An Event that is to be written. type: Normal or Warning."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
+    """The Events of a change: of what a condition says, never of its repetition."""
+    found = []
+    ready, was = condition(after, READY), condition(before, READY)
+    if (ready.get("status"), ready.get("reason")) != (was.get("status"), was.get("reason")):
+        reason = ready.get("reason")
+        text = str(ready.get("message", ""))
+        if reason == PASSED:
+            first = was.get("status") is None
+            found.append(Note("Normal", "ScanCompleted" if first else "ComplianceRestored", text))
+        elif reason == FAILED:
+            found.append(Note("Warning", "ComplianceFailed", text))
+        else:
+            found.append(Note("Warning", INVALID if reason == INVALID else "ScanFailed", text))
+    elif ready.get("message") != was.get("message") and ready.get("reason") in (PASSED, FAILED):
+        found.append(Note("Normal", "ScanCompleted", str(ready.get("message", ""))))
+    drift, before_drift = condition(after, DRIFT), condition(before, DRIFT)
+    if drift.get("status") != before_drift.get("status"):
+        text = str(drift.get("message", ""))
+        if drift.get("status") == "True":
+            found.append(Note("Warning", "DriftDetected", text))
+        elif before_drift.get("status") == "True" and drift.get("status") == "False":
+            found.append(Note("Normal", "DriftCleared", text))
+    return found
+
+
+def _conditions(status: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found = status.get("conditions")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _named(cluster: ClusterResult, verdict: Verdict) -> str:
+    ids = sorted(
+        (check for check in cluster.checks if check.verdict is verdict),
+        key=lambda check: (-check.severity.weight, check.id),
+    )
+    shown = ", ".join(check.id for check in ids[:_WORST])
+    return f"{shown} and {len(ids) - _WORST} more" if len(ids) > _WORST else shown
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

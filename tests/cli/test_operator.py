@@ -1,0 +1,105 @@
+"""`kspec operator`: its options, those of v0.3's manager among them, and what is refused before anything is started."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.cli.arguments import Parser
+from pytest_kspec.cli.commands import operator as command
+from pytest_kspec.errors import UsageError
+from tests.cli.conftest import Kspec
+from tests.cluster.api import kubeconfig
+
+V03 = [
+    *("--metrics-bind-address=:8080", "--health-probe-bind-address=:8081", "--leader-elect"),
+    *("--enable-webhooks=false", "--leader-election-namespace=x", "--leader-election-lease-duration=15s"),
+    *("--leader-election-renew-deadline=10s", "--leader-election-retry-period=2s", "--zap-devel=false"),
+    *(
+        "--zap-encoder=json",
+        "--zap-log-level=debug",
+        "--zap-stacktrace-level=error",
+        "--zap-time-encoding=iso8601",
+    ),
+]
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = Parser("operator", description="", examples="")
+    command.add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def test_flags_of_v03_are_known_and_those_without_effect_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    args = parsed(*V03)
+    assert (args.leader_elect, args.zap_devel, args.zap_log_level) == (True, False, "debug")
+    with caplog.at_level(logging.WARNING):
+        command._note_ignored(args)
+    named = [record.getMessage().partition(" ")[0] for record in caplog.records]
+    assert named == ["--zap-encoder", "--zap-stacktrace-level", "--zap-time-encoding"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], True),
+        (["--leader-elect"], True),
+        (["--leader-elect=false"], False),
+        (["--leader-elect=0"], False),
+        (["--leader-elect=TRUE"], True),
+    ],
+)
+def test_switches_are_as_in_go(words: list[str], expected: bool) -> None:
+    assert parsed(*words).leader_elect is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15s", 15), ("1m30s", 90), ("1.5s", 1.5), ("250ms", 0.25), ("2h", 7200)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert command.seconds(text, "--x") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "15", "0s", "s", "-1s", "1d", "9999999h", "1s1m"])
+def test_durations_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--x: "):
+        command.seconds(text, "--x")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--leader-election-lease-duration=5s"], "must be longer than the renew deadline"),
+        (["--max-concurrent-scans=0"], "0 is not a number from 1 to 64"),
+        (["--store-reports=x"], "reports are kept beside a store"),
+        (["--store=ftp://x"], "--store"),
+        (["--cluster=nope"], "'nope' is neither a path nor a kubeconfig context"),
+        (["--scan-interval=soon"], "'soon' is not a duration"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_before_anything_is_asked(
+    tmp_path: Path, words: list[str], expected: str
+) -> None:
+    more = [f"--kubeconfig={kubeconfig(tmp_path, 'http://127.0.0.1:9')}"]
+    more += [] if "--cluster=nope" in words else ["--cluster=prod"]
+    with pytest.raises(UsageError, match=expected):
+        command._options(parsed(*more, *words))
+
+
+def test_the_command_says_so(run_kspec: Kspec, tmp_path: Path) -> None:
+    config = kubeconfig(tmp_path, "http://127.0.0.1:9")
+    said = run_kspec(
+        "operator",
+        "--kubeconfig",
+        config,
+        "--cluster=prod",
+        "--health-probe-bind-address=8081",
+        "--metrics-bind-address=0",
+    )
+    assert (said.code, said.out) == (4, "")
+    assert "--health-probe-bind-address: '8081' is not an address." in said.err

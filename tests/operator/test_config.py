@@ -1,0 +1,120 @@
+"""The manifests of config/ state what the code states, and meet what we ask of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_kspec.cli.arguments import Parser
+from pytest_kspec.cli.commands import operator as command
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.crds.schema import definitions
+from pytest_kspec.operator import lease
+from tests.cli.conftest import Kspec
+from tests.docs.pages import ROOT, Page
+from tests.operator.conftest import CONFIG, built
+
+LABELS = {"app.kubernetes.io/name": "kspec-operator", "app.kubernetes.io/component": "operator"}
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[tuple[str, str, str], dict[str, Any]]:
+    made = {}
+    for one in built():
+        metadata = one["metadata"]
+        made[one["kind"], metadata.get("namespace", ""), metadata["name"]] = one
+    return made
+
+
+Objects = dict[tuple[str, str, str], dict[str, Any]]
+
+
+def test_names_are_those_that_users_know(objects: Objects) -> None:
+    kinds = {(kind, name) for kind, namespace, name in objects if kind != "CustomResourceDefinition"}
+    assert kinds == {
+        ("Namespace", NAMESPACE),
+        *((kind, "kspec-operator") for kind in ("ServiceAccount", "Deployment", "PodDisruptionBudget")),
+        *((kind, "kspec-operator") for kind in ("NetworkPolicy", "Role", "RoleBinding")),
+        *(("ClusterRole", name) for name in ("kspec-operator", "kspec-scanner", "kspec-enforcer")),
+        ("ClusterRoleBinding", "kspec-operator"),
+        ("ClusterRoleBinding", "kspec-operator-scanner"),
+        ("ClusterRoleBinding", "kspec-operator-enforcer"),
+        ("Service", "kspec-metrics"),
+    }
+    assert {namespace for _, namespace, _ in objects} == {"", NAMESPACE, "default"}
+
+
+def test_kinds_are_those_of_the_code() -> None:
+    made = definitions.to_yaml([definitions.manifest(one) for one in definitions.DEFINITIONS])
+    path = CONFIG / "crd" / "kspec.io.yaml"
+    assert path.read_text(encoding="utf-8") == made, f"run: kspec crds > {path.relative_to(ROOT)}"
+
+
+def test_the_deployment_starts_the_operator_as_it_can_be_started(objects: Objects) -> None:
+    deployment = objects["Deployment", NAMESPACE, "kspec-operator"]["spec"]
+    assert deployment["replicas"] == 3
+    assert deployment["selector"]["matchLabels"] == LABELS == deployment["template"]["metadata"]["labels"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert container["command"] == ["kspec", "operator"]
+    parser = Parser("operator", description="", examples="")
+    command.add_arguments(parser)
+    args = parser.parse_args(container["args"])
+    assert args.leader_elect is True
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert args.metrics_bind_address == f":{ports['metrics']}"
+    assert args.health_probe_bind_address == f":{ports['health']}"
+    annotations = deployment["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(ports["metrics"])
+    assert deployment["template"]["spec"]["serviceAccountName"] == "kspec-operator"
+    for kind, name, selector in (
+        ("PodDisruptionBudget", "kspec-operator", lambda spec: spec["selector"]["matchLabels"]),
+        ("Service", "kspec-metrics", lambda spec: spec["selector"]),
+        ("NetworkPolicy", "kspec-operator", lambda spec: spec["podSelector"]["matchLabels"]),
+    ):
+        assert selector(objects[kind, NAMESPACE, name]["spec"]) == LABELS
+
+
+def test_the_lease_is_the_one_that_may_be_written(objects: Objects) -> None:
+    rules = objects["Role", NAMESPACE, "kspec-operator"]["rules"]
+    named = [rule["resourceNames"] for rule in rules if "resourceNames" in rule]
+    assert named == [[lease.NAME]]
+    assert lease.TERMS.problem() == ""
+
+
+def test_a_scan_reads_what_the_page_of_sources_says(objects: Objects) -> None:
+    page = Page(ROOT / "docs" / "sources.md")
+    (role,) = [yaml.safe_load(body) for body in page.blocks("yaml") if "kind: ClusterRole" in body]
+    assert objects["ClusterRole", "", "kspec-scanner"]["rules"] == role["rules"]
+
+
+def test_our_own_pods_meet_the_restricted_specification(tmp_path: Path, run_kspec: Kspec) -> None:
+    manifests = tmp_path / "manifests.yaml"
+    kept = [one for one in built() if one["kind"] != "CustomResourceDefinition"]
+    manifests.write_text(yaml.safe_dump_all(kept), encoding="utf-8")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "kspec.dev/v1",
+                "kind": "ClusterSpecification",
+                "metadata": {"name": "own", "version": "1.0.0"},
+                "spec": {
+                    "podSecurity": {"enforce": "restricted", "audit": "restricted", "warn": "restricted"},
+                    "workloads": {
+                        "containers": {
+                            "required": [
+                                {"key": "securityContext.readOnlyRootFilesystem", "value": True},
+                                {"key": "resources.limits.memory", "exists": True},
+                            ]
+                        }
+                    },
+                },
+            }
+        ),
+        encoding="utf-8",
+    )
+    said = run_kspec("scan", spec, "--cluster", manifests)
+    assert said.code == 0, said.out + said.err

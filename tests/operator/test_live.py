@@ -1,0 +1,202 @@
+"""`kspec operator` on a real API server: what users see of it, and what happens when leaders die."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from tests.operator.conftest import DEPLOYED, OperatorProcess, Specs, built, until
+
+Start = Callable[..., OperatorProcess]
+
+ALONE = "--leader-elect=false"
+MET = {"kubernetes": {"minVersion": "1.29"}}
+UNMET = {"kubernetes": {"minVersion": "1.99"}}
+ODD_EXEMPTION = {
+    "name": "x",
+    "reason": "r",
+    "checks": ["kubernetes.version"],
+    "expiresAt": "2027-01-01",
+    "timezone": "Mars/X",
+}
+LEASE = ("coordination.k8s.io/v1", "Lease", "kspec-operator-lock")
+
+
+def test_from_a_specification_to_its_status(specs: Specs, start: Start) -> None:
+    specs.put("met", MET)
+    specs.put("odd", {"policyExemptions": [ODD_EXEMPTION]})
+    operator = start(ALONE)
+    ready = specs.wait("met", "True", said=operator.said)
+    assert (ready["reason"], ready["message"]) == ("ComplianceChecksPassed", "1 of 1 checks passed.")
+    found = specs.get("met")
+    status = found["status"]
+    assert (status["phase"], status["complianceScore"], status["observedGeneration"]) == ("Active", 100, 1)
+    counts = {"totalChecks": 2, "passedChecks": 1, "failedChecks": 0, "errorChecks": 0, "skippedChecks": 1}
+    assert status["summary"] == {**counts, "policiesEnforced": 0, "driftEvents": 0}
+    assert status["lastScanTime"] < status["nextScanTime"]
+    assert specs.condition("met", "PolicyEnforced")["reason"] == "EnforcementDisabled"
+    assert specs.condition("met", "DriftDetected")["status"] == "False"
+
+    odd = specs.wait("odd", "False", said=operator.said)
+    assert odd["reason"] == "InvalidSpecification"
+    assert "cr:odd:" in odd["message"]
+    assert "'Mars/X' is no IANA time zone" in odd["message"]
+    assert specs.get("odd")["status"]["phase"] == "Failed"
+
+    until(lambda: specs.events("met") == ["ScanCompleted"])
+    assert specs.events("odd") == ["InvalidSpecification"]
+    specs.put("met", UNMET)
+    ready = specs.wait("met", "False", said=operator.said)
+    assert "0 of 1 checks passed, 1 failed: kubernetes.version" in ready["message"]
+    until(lambda: sorted(specs.events("met")) == ["ComplianceFailed", "ScanCompleted"])
+    reports = specs.writer.list("kspec.io/v1alpha1", "ComplianceReport", namespace="kspec-system")
+    assert sorted(one["spec"]["summary"]["passed"] for one in reports) == [0, 1]
+
+    # Nothing changes: nothing is written, and what was written is no reason to look again.
+    before, since = specs.get("met"), specs.plane.audit_position()
+    time.sleep(2)
+    assert specs.get("met") == before
+    agent = "pytest-kspec/"
+    seen = [one for one in specs.plane.requests_seen(since=since) if one.user_agent.startswith(agent)]
+    assert [one for one in seen if one.verb not in ("get", "watch")] == []
+    operator.send(signal.SIGTERM)
+    assert operator.ended() == 0, operator.said()
+
+
+def holder(specs: Specs) -> str:
+    """Whom the Lease names; "" for nobody."""
+    found = specs.writer.find(*LEASE, namespace="kspec-system")
+    return str(found["spec"].get("holderIdentity", "")) if found else ""
+
+
+def test_leaders_that_die_freeze_and_end(specs: Specs, start: Start) -> None:
+    terms = [
+        f"--leader-election-{name}"
+        for name in ("lease-duration=6s", "renew-deadline=4.5s", "retry-period=1200ms")
+    ]
+    first = start(*terms)
+    led = until(lambda: holder(specs), first.said)
+    second = start(*terms, user="controllers")
+    specs.put("met", MET)
+    specs.wait("met", "True", said=first.said)
+
+    first.kill()
+    until(lambda: holder(specs) != led, second.said)
+    led = holder(specs)
+    specs.put("met", UNMET)
+    specs.wait("met", "False", said=second.said)
+    (lease,) = specs.writer.list(*LEASE[:2], namespace="kspec-system")
+    assert lease["spec"]["leaseTransitions"] == 1
+
+    third = start(*terms)
+    second.send(signal.SIGSTOP)
+    until(lambda: holder(specs) != led, third.said)
+    specs.put("met", MET)  # what the second would write about, if it could
+    specs.wait("met", "True", said=third.said)
+    before, since = specs.get("met"), specs.plane.audit_position()
+    second.send(signal.SIGCONT)
+    assert second.ended() == 1, second.said()
+    assert "Lease" in second.said()
+    seen = specs.plane.requests_seen(since=since, user="controllers")
+    assert [one for one in seen if one.verb not in ("get", "list", "watch") and one.status < 400] == []
+    assert specs.get("met") == before
+
+    third.send(signal.SIGTERM)
+    assert third.ended() == 0, third.said()
+    assert holder(specs) == ""
+
+
+NOT_IN_THE_LOG = {
+    ("delete", "compliancereports"),  # the thirty-first
+    ("create", "compliancereports"),  # an apply that creates is a patch in the log, and needs both
+    ("create", "validatingadmissionpolicies"),
+    ("create", "validatingadmissionpolicybindings"),
+    ("update", "validatingadmissionpolicies"),  # as of the binding, here
+}
+
+
+def granted() -> set[tuple[str, str]]:
+    """What config/ grants, but for the ClusterRole that scans read with."""
+    roles = [one for one in built() if one["kind"] in ("ClusterRole", "Role")]
+    return {
+        (verb, resource)
+        for role in roles
+        if role["metadata"]["name"] != "kspec-scanner"
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+
+
+POLICIES = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy")
+BINDINGS = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding")
+OURS = "kspec.io/cluster-spec=kept"
+
+
+def enforced(mode: str, **more: object) -> dict[str, object]:
+    scope = {"namespaceSelector": {"matchLabels": {"kspec-test": "nowhere"}}}
+    asked = {"enabled": True, "mode": mode, **more}
+    return {"network": {"allowedServiceTypes": ["ClusterIP"]}, "namespaceScope": scope, "enforcement": asked}
+
+
+def test_policies_follow_their_specification(specs: Specs, start: Start) -> None:
+    specs.writer.delete(*LEASE, namespace="kspec-system")
+    start_of_log = specs.plane.audit_position()
+
+    def actions() -> list[list[str]]:
+        found = specs.writer.list(*BINDINGS, label_selector=OURS)
+        return [one["spec"]["validationActions"] for one in found]
+
+    def edit() -> None:
+        patch = {"spec": {"validationActions": ["Warn"]}}
+        specs.writer.patch(*BINDINGS, "kspec-kept-services", patch, field_manager="kubectl-edit")
+
+    specs.put("kept", enforced("audit"))
+    operator = start("--scan-interval=4s")
+    said = specs.wait("kept", "True", "PolicyEnforced", operator.said)
+    assert (said["reason"], said["message"]) == ("PoliciesDeployed", "1 policies in force, mode audit.")
+    assert actions() == [["Warn", "Audit"]]
+    assert specs.get("kept")["metadata"]["finalizers"] == ["kspec.io/finalizer"]
+
+    specs.put("kept", enforced("enforce"))
+    until(lambda: actions() == [["Deny", "Audit"]], operator.said)
+    specs.wait("kept", "False", "DriftDetected", operator.said)
+    edit()
+    drift = specs.wait("kept", "True", "DriftDetected", operator.said)
+    assert (
+        "ValidatingAdmissionPolicyBinding kspec-kept-services was changed by kubectl-edit" in drift["message"]
+    )
+    assert actions() == [["Warn"]], "drift is not corrected unless that was asked for"
+    assert specs.condition("kept", "PolicyEnforced")["status"] == "False"
+
+    specs.put("kept", enforced("enforce", autoRemediate=True))
+    specs.wait("kept", "False", "DriftDetected", operator.said)
+    assert actions() == [["Deny", "Audit"]]
+    edit()
+    until(lambda: "DriftRemediated" in specs.events("kept"), operator.said)
+    assert actions() == [["Deny", "Audit"]]
+
+    specs.put("kept", enforced("monitor"))
+    until(
+        lambda: specs.condition("kept", "PolicyEnforced").get("reason") == "EnforcementDisabled",
+        operator.said,
+    )
+    assert actions() == []
+    assert "finalizers" not in specs.get("kept")["metadata"]
+
+    specs.put("kept", enforced("enforce"))
+    specs.wait("kept", "True", "PolicyEnforced", operator.said)
+    specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", "kept")
+    until(
+        lambda: specs.writer.find("kspec.io/v1alpha1", "ClusterSpecification", "kept") is None, operator.said
+    )
+    assert specs.writer.list(*POLICIES, label_selector=OURS) == actions() == []
+    operator.send(signal.SIGTERM)
+    assert operator.ended() == 0, operator.said()
+
+    # All that happened needed the rights that the manifests grant, and all that they grant beside reading was needed.
+    seen = specs.plane.requests_seen(since=start_of_log, user=DEPLOYED)
+    assert [one for one in seen if one.status == 403] == []
+    used = {(one.verb, f"{one.resource}/{one.subresource}".rstrip("/")) for one in seen}
+    assert granted() - used == NOT_IN_THE_LOG

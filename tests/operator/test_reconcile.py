@@ -1,0 +1,350 @@
+"""One specification, on a cluster that a test holds in its hand: what is written, and what happens after a fault."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from pytest_kspec import clock
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceUnavailable
+from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.reconcile import Reconciler, Settings
+from pytest_kspec.operator.scans import ScanFailed, Scanned, Stopped
+from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.results.result import ScanResult
+from pytest_kspec.results.verdict import Verdict
+from tests.operator.test_status import cluster
+
+T = TypeVar("T")
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+SETTINGS = Settings(interval_s=300, removal_s=600)
+Object = dict[str, Any]
+
+
+class Cluster:
+    """Objects by kind and name, as an API server keeps them: generations, versions, finalizers, conflicts.
+
+    refuse: called with each write that is about to be done; what it raises is the answer
+    """
+
+    name = "prod"
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], Object] = {}
+        self.writes: list[str] = []
+        self.refuse: Callable[[str], None] = lambda what: None
+        self._version = 0
+
+    def do(self, action: Callable[[Any], T]) -> T:
+        return action(self)
+
+    def put(self, kind: str, name: str, **fields: Any) -> Object:
+        before = self.objects.get((kind, name))
+        metadata = (
+            dict(before["metadata"]) if before else {"name": name, "uid": f"uid-{name}", "generation": 0}
+        )
+        metadata |= fields.pop("metadata", {})
+        if before is None or fields.get("spec", before.get("spec")) != before.get("spec"):
+            metadata["generation"] += 1
+        self._version += 1
+        metadata["resourceVersion"] = str(self._version)
+        head = {"apiVersion": "kspec.io/v1alpha1", "kind": kind, "metadata": metadata}
+        made = self.objects[kind, name] = {**(before or {}), **fields, **head}
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+            del self.objects[kind, name]
+        return made
+
+    def find(self, _: str, kind: str, name: str, **__: object) -> Object | None:
+        return copy.deepcopy(self.objects.get((kind, name)))
+
+    def get(self, api_version: str, kind: str, name: str, **_: object) -> Object:
+        found = self.find(api_version, kind, name)
+        if found is None:
+            raise NotFound(f"there is no {kind} {name}.")
+        return found
+
+    def list(self, _: str, kind: str, **__: object) -> list[Object]:
+        return [copy.deepcopy(item) for (of, _), item in sorted(self.objects.items()) if of == kind]
+
+    def create(self, obj: Object, **_: object) -> Object:
+        self._write(f"create {obj['kind']} {obj.get('reason', '')}")
+        return self.put(obj["kind"], f"{len(self.objects)}", **{k: obj[k] for k in ("reason",) if k in obj})
+
+    def apply(self, obj: Object, *, subresource: str = "", **_: object) -> Object:
+        kind, name = obj["kind"], obj["metadata"]["name"]
+        self._write(f"apply {kind} {subresource}".rstrip())
+        kept = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+        return self.put(kind, name, **kept)
+
+    def replace(self, obj: Object, *, subresource: str = "", **_: object) -> Object:
+        kind, name = obj["kind"], obj["metadata"]["name"]
+        self._write(f"replace {kind} {subresource}")
+        if self.get("", kind, name)["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            raise Conflict("it was changed meanwhile.")
+        return copy.deepcopy(self.put(kind, name, status=obj["status"]))
+
+    def patch(self, _: str, kind: str, name: str, patch: Object, **__: object) -> Object:
+        self._write(f"patch {kind}")
+        made = self.put(kind, name, metadata={"finalizers": patch["metadata"]["finalizers"]})
+        return copy.deepcopy(made)
+
+    def delete(self, _: str, kind: str, name: str, **__: object) -> bool:
+        self._write(f"delete {kind}")
+        return self.objects.pop((kind, name), None) is not None
+
+    def _write(self, what: str) -> None:
+        self.refuse(what)
+        self.writes.append(what)
+
+
+class Scans:
+    """Results in their order; the last one stays. during: called while a scan runs."""
+
+    def __init__(self, *results: tuple[Verdict, ...] | KspecError) -> None:
+        self.results = list(results)
+        self.count = 0
+        self.during: Callable[[], object] = lambda: None
+
+    def scan(self, name: str) -> Scanned:
+        self.count += 1
+        found = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        self.during()
+        if isinstance(found, KspecError):
+            raise found
+        finished = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Scanned(ScanResult("1", finished, finished, (cluster(*found),)), (), 1.0)
+
+
+class World:
+    def __init__(self, *results: tuple[Verdict, ...] | KspecError) -> None:
+        self.cluster = Cluster()
+        self.scans = Scans(*results)
+        self.now = NOW
+        self.put({"kubernetes": {"minVersion": "1.29"}})
+
+    def put(self, spec: Object, **metadata: Any) -> None:
+        self.cluster.put("ClusterSpecification", "s", spec=spec, metadata=metadata)
+
+    def reconcile(self) -> float | None:
+        """As a process that has just started would."""
+
+        def nothing() -> Catalog:
+            raise AssertionError("nothing is enforced here")
+
+        known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
+        made = Reconciler(cast("Access", self.cluster), self.scans, nothing, lambda: known, SETTINGS)
+        with clock.at(self.now):
+            return made.reconcile("s")
+
+    @property
+    def status(self) -> Object:
+        return dict(self.cluster.objects["ClusterSpecification", "s"].get("status", {}))
+
+    def ready(self) -> tuple[str, str]:
+        (one,) = [one for one in self.status["conditions"] if one["type"] == "Ready"]
+        return one["status"], one["reason"]
+
+    def events(self) -> list[str]:
+        return sorted(
+            what.removeprefix("create Event ") for what in self.cluster.writes if "create Event" in what
+        )
+
+
+PASS, FAIL = (Verdict.PASS,), (Verdict.FAIL,)
+
+
+def test_nothing_is_done_before_it_is_due() -> None:
+    world = World(PASS)
+    again = world.reconcile()
+    assert again is not None
+    assert 300 <= again <= 330
+    written, status = len(world.cluster.writes), world.status
+    world.now += timedelta(seconds=again / 2)
+    assert world.reconcile() == pytest.approx(again / 2, abs=1)
+    assert (world.scans.count, len(world.cluster.writes), world.status) == (1, written, status)
+    world.now += timedelta(seconds=again)
+    world.reconcile()
+    assert world.scans.count == 2
+    assert world.cluster.writes[written:] == ["replace ClusterSpecification status"], (
+        "times, and nothing else"
+    )
+    assert world.events() == ["ScanCompleted"]
+
+
+def test_a_new_generation_is_due_at_once() -> None:
+    world = World(PASS, FAIL)
+    world.reconcile()
+    world.put({"kubernetes": {"minVersion": "1.99"}})
+    world.reconcile()
+    assert (world.ready(), world.scans.count) == (("False", "ComplianceChecksFailed"), 2)
+    assert world.status["observedGeneration"] == 2
+
+
+def test_a_scan_from_the_future_is_none() -> None:
+    world = World(PASS)
+    world.now += timedelta(days=1)
+    world.reconcile()
+    world.now = NOW
+    world.reconcile()
+    assert world.scans.count == 2
+
+
+def test_what_a_scan_found_is_thrown_away_where_the_specification_changed_meanwhile() -> None:
+    world = World(PASS, FAIL)
+    world.scans.during = lambda: world.put({"kubernetes": {"minVersion": "1.99"}})
+    assert world.reconcile() == 0
+    assert world.status == {}
+    world.scans.during = lambda: None
+    world.reconcile()
+    assert world.ready() == ("False", "ComplianceChecksFailed")
+
+
+def test_a_scan_without_result_leaves_no_verdict_of_yesterday() -> None:
+    world = World(PASS, ScanFailed("the scan was killed after 900 s.", where="s"), PASS)
+    world.reconcile()
+    assert world.status["complianceScore"] == 100
+    world.now += timedelta(hours=1)
+    with pytest.raises(ScanFailed):
+        world.reconcile()
+    assert world.ready() == ("Unknown", "ReconciliationFailed")
+    assert {"complianceScore", "summary", "nextScanTime"}.isdisjoint(world.status)
+    assert world.status["lastScanTime"] == "2026-11-29T12:00:00Z"
+    world.reconcile()
+    assert world.ready() == ("True", "ComplianceChecksPassed")
+    assert world.events() == ["ComplianceRestored", "ScanCompleted", "ScanFailed"]
+
+
+def test_a_scan_that_ended_with_the_operator_says_nothing() -> None:
+    world = World(PASS, Stopped("the operator ends.", where="s"))
+    world.reconcile()
+    before = world.status
+    world.now += timedelta(hours=1)
+    with pytest.raises(Stopped):
+        world.reconcile()
+    assert world.status == before
+
+
+def test_a_specification_of_another_cluster_is_not_scanned() -> None:
+    world = World(PASS)
+    world.put({"clusterRef": "elsewhere", "kubernetes": {"minVersion": "1.29"}})
+    assert world.reconcile() == SETTINGS.interval_s
+    assert (world.ready(), world.scans.count) == (("Unknown", "OtherCluster"), 0)
+    world.reconcile()
+    assert world.cluster.writes.count("replace ClusterSpecification status") == 1
+
+
+def test_one_that_cannot_be_read_says_what_validate_says() -> None:
+    world = World(PASS)
+    world.put({"policyInheritance": {"basePolicies": ["none"]}})
+    world.reconcile()
+    assert world.ready() == ("False", "InvalidSpecification")
+    assert "cr:s:" in world.status["conditions"][0]["message"]
+    world.put({"kubernetes": {"minVersion": "1.29"}})
+    world.reconcile()
+    assert world.ready() == ("True", "ComplianceChecksPassed")
+
+
+def test_a_status_that_others_write_to_is_written_all_the_same() -> None:
+    world = World(PASS)
+    times = [0]
+
+    def meanwhile(what: str) -> None:
+        if what.endswith("status") and "Specification" in what and times[0] < 2:
+            times[0] += 1
+            world.put({"kubernetes": {"minVersion": "1.29"}}, labels={"n": str(times[0])})
+
+    world.cluster.refuse = meanwhile
+    world.reconcile()
+    assert (world.ready(), world.scans.count) == (("True", "ComplianceChecksPassed"), 1)
+
+
+def test_reports_and_events_that_cannot_be_written_cost_nothing_else() -> None:
+    world = World(PASS)
+
+    def refuse(what: str) -> None:
+        if "Report" in what or "Event" in what:
+            raise Refused("quota exceeded.")
+
+    world.cluster.refuse = refuse
+    world.reconcile()
+    assert world.ready() == ("True", "ComplianceChecksPassed")
+
+
+@contextmanager
+def killed_at(world: World, number: int) -> Iterator[None]:
+    """The process ends instead of its write of this number."""
+    left = [number]
+
+    def refuse(what: str) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise LostLease("killed.")
+
+    world.cluster.refuse = refuse
+    yield
+    world.cluster.refuse = lambda what: None
+
+
+def outcome(world: World) -> Object:
+    """What is there, but for versions and Events."""
+    kept = {key: copy.deepcopy(item) for key, item in world.cluster.objects.items() if key[0] != "Event"}
+    for item in kept.values():
+        item["metadata"].pop("resourceVersion")
+    return {str(key): item for key, item in kept.items()}
+
+
+def test_whoever_goes_on_after_a_kill_ends_in_the_same_state() -> None:
+    whole = World(PASS)
+    whole.reconcile()
+    count = len(whole.cluster.writes)
+    assert count >= 4
+    for number in range(count):
+        world = World(PASS)
+        with killed_at(world, number), pytest.raises(LostLease):
+            world.reconcile()
+        world.reconcile()
+        assert outcome(world) == outcome(whole), f"killed before write {number}"
+
+
+def test_what_is_deleted_is_released_once_its_policies_are_gone_or_that_took_too_long() -> None:
+    world = World(PASS)
+    world.put({"kubernetes": {}}, finalizers=["kspec.io/finalizer", "other"])
+    world.put({"kubernetes": {}}, deletionTimestamp="2026-11-29T12:00:00Z")
+    listed = world.cluster.list
+
+    def fail(api_version: str, kind: str, **more: object) -> list[Object]:
+        raise SourceUnavailable("no answer.")
+
+    world.cluster.list = fail  # type: ignore[method-assign]
+    world.now += timedelta(seconds=599)
+    with pytest.raises(SourceUnavailable):
+        world.reconcile()
+    world.now += timedelta(seconds=1)
+    assert world.reconcile() is None
+    assert world.events() == ["RemovalFailed"]
+    assert world.cluster.objects["ClusterSpecification", "s"]["metadata"]["finalizers"] == ["other"]
+
+    world.put({"kubernetes": {}}, finalizers=["kspec.io/finalizer"])
+    world.cluster.list = listed  # type: ignore[method-assign]
+    assert world.reconcile() is None
+    assert ("ClusterSpecification", "s") not in world.cluster.objects
+    assert world.reconcile() is None
+    assert world.scans.count == 0
+
+
+def test_a_cluster_that_does_not_answer_is_a_reason_to_try_again() -> None:
+    world = World(PASS)
+
+    def refuse(what: str) -> None:
+        raise SourceUnavailable("no answer.")
+
+    world.cluster.refuse = refuse
+    with pytest.raises(KspecError, match="no answer"):
+        world.reconcile()
+    assert world.status == {}

@@ -1,0 +1,80 @@
+"""Scans in processes of their own: what hangs is killed, and what has no result is an error that says why."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.operator.scans import ScanFailed, Scanner, Stopped
+from tests.cluster.api import Api, Reply, kubeconfig
+
+
+def test_a_scan_that_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    with Api({"/apis/kspec.io/v1alpha1": Reply(wait_s=60), "/apis": Reply(wait_s=60)}) as api:
+        words = ["--cluster=prod", f"--kubeconfig={kubeconfig(tmp_path, api.url)}"]
+        with pytest.raises(ScanFailed, match=r"^met: the scan was killed after 1.5 s\.$"):
+            Scanner(words, 1.5).scan("met")
+
+
+def test_what_a_scan_says_is_the_reason(tmp_path: Path) -> None:
+    with Api() as api:
+        words = ["--cluster=prod", f"--kubeconfig={kubeconfig(tmp_path, api.url)}"]
+        with pytest.raises(ScanFailed, match=r"exit code 4 and no result: .*has no ClusterSpecification"):
+            Scanner(words, 60).scan("met")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in the place of Python, for what a real scan does not do."""
+    path = tmp_path / "program"
+    path.write_text("#!/bin/sh\nexit 0\n")
+    path.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(path))
+    return path
+
+
+def test_a_result_that_is_none(program: Path) -> None:
+    with pytest.raises(ScanFailed, match="exit code 0 and no result: it said nothing"):
+        Scanner([], 10).scan("met")
+    program.write_text(
+        '#!/bin/sh\nfor w; do case $w in --report=json:*) echo "{}" >"${w#--report=json:}";; esac; done\n'
+    )
+    with pytest.raises(ScanFailed, match="the result cannot be read: is not a ScanResult"):
+        Scanner([], 10).scan("met")
+    program.unlink()
+    with pytest.raises(ScanFailed, match="cannot be started"):
+        Scanner([], 10).scan("met")
+
+
+def test_what_a_scan_leaves_behind_ends_with_it(program: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    program.write_text(f"#!/bin/sh\n(sleep 2; touch {mark}) &\nexit 0\n")
+    with pytest.raises(ScanFailed):
+        Scanner([], 10).scan("met")
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
+def test_stop_kills_what_runs_and_starts_nothing(program: Path) -> None:
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    scanner = Scanner([], 60)
+    failed: list[str] = []
+
+    def scan() -> None:
+        try:
+            scanner.scan("met")
+        except Stopped as error:
+            failed.append(str(error))
+
+    thread = threading.Thread(target=scan, daemon=True)
+    thread.start()
+    while not scanner._running:
+        time.sleep(0.01)
+    scanner.stop()
+    thread.join(20)
+    assert failed == ["met: the operator ends."], "and no failure that a status would name"
+    with pytest.raises(Stopped, match="the operator ends"):
+        scanner.scan("met")
