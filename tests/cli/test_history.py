@@ -109,7 +109,7 @@ def test_a_store_that_cannot_be_written_loses_no_report(
     said = run_kspec("scan", spec, "--cluster", manifests, "--store", url, "--report", "json:r.json")
     assert said.code == 2
     assert (tmp_path / "r.json").exists()
-    assert "postgresql://u:***@127.0.0.1:1/d: " in said.err
+    assert "postgresql://u:(redacted)@127.0.0.1:1/d: " in said.err
     assert "hunter2" not in said.err + said.out
 
 

@@ -99,7 +99,7 @@ def test_selection(run_kspec: Kspec, manifests: Path) -> None:
         (["--report", "jsn:x"], "--report jsn:x: unknown report format 'jsn'. Did you mean 'json'?"),
         (["--report", "crr"], "--report crr: unknown report format 'crr'. Did you mean 'cr'?"),
         (["-k", "(("], "Wrong expression passed to '-k'"),
-        (["--checks", "nowhere"], "nowhere: the file or folder of checks does not exist. Look at --checks."),
+        (["--checks", "nowhere"], "nowhere: the file or folder of checks does not exist. Check --checks."),
     ],
 )
 def test_usage_errors(
@@ -225,7 +225,7 @@ def test_nothing_to_evaluate_is_an_error(
     said = run_kspec(*words, "--cluster", "wrong.yaml")
     assert (said.code, "NOTHING EVALUATED" in said.out) == (2, True)
     assert said.err == (
-        f"error: wrong.yaml: {EMPTY} Is this the right cluster or folder? "
+        f"error: wrong.yaml: {EMPTY} Check that this is the right cluster or folder. "
         "If this is intended, add --allow-empty.\n"
     )
     both = run_kspec(*words, "--cluster", "wrong.yaml", "--cluster", manifests)

@@ -328,10 +328,13 @@ def cli(*arguments, cwd=None, **env):
         ((), "no specification is given"),
         (
             ("x.yaml", "--cluster=none"),
-            "exactly one of --tls-dir, --tls-secret and --self-signed must be given",
+            "exactly one of --tls-secret, --tls-dir and --self-signed must be given",
         ),
         (("--from-cluster", "--cluster=none"), "--from-cluster needs a cluster"),
-        (("x.yaml", "--cluster=none", "--tls-secret=a/b"), "--tls-secret takes NAMESPACE/NAME"),
+        (
+            ("x.yaml", "--cluster=none", "--tls-secret=a/b"),
+            "NAMESPACE/NAME, in a cluster, is required by --tls-secret",
+        ),
     ],
 )
 def test_usage_errors_say_what_to_do(arguments, said):

@@ -280,7 +280,7 @@ def _keeper(args: argparse.Namespace, access: Access | None) -> Keeper:
     given = [name for name in ("tls_dir", "tls_secret", "self_signed") if getattr(args, name)]
     if len(given) != 1:
         raise UsageError(
-            "exactly one of --tls-dir, --tls-secret and --self-signed must be given.", where="kspec webhook"
+            "exactly one of --tls-secret, --tls-dir and --self-signed must be given.", where="kspec webhook"
         )
     if args.tls_dir:
         return certificates.Files(Path(args.tls_dir))
@@ -291,7 +291,9 @@ def _keeper(args: argparse.Namespace, access: Access | None) -> Keeper:
     else:
         namespace, _, name = args.tls_secret.partition("/")
         if access is None or not name:
-            raise UsageError("--tls-secret takes NAMESPACE/NAME, in a cluster.", where="kspec webhook")
+            raise UsageError(
+                "NAMESPACE/NAME, in a cluster, is required by --tls-secret.", where="kspec webhook"
+            )
         store = certificates.Secret(access, namespace, name)
     from pytest_kspec.webhook.install import service_names
 
