@@ -16,6 +16,7 @@ LONGEST = (
     "hostile/test_leaks.py",
     "parity/test_limits.py",
     "webhook/test_live.py",
+    "operator/test_live.py",
     "hostile/test_lists.py",
     "hostile/test_bounds.py",
     "docs/test_docs.py",

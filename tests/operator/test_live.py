@@ -41,7 +41,7 @@ def test_from_a_specification_to_its_status(specs: Specs, start: Start) -> None:
     odd = specs.wait("odd", "False", said=operator.said)
     assert odd["reason"] == "InvalidSpecification"
     assert "cr:odd:" in odd["message"]
-    assert "'Mars/X' is no IANA time zone" in odd["message"]
+    assert "'Mars/X' is not an IANA time zone" in odd["message"]
     assert specs.get("odd")["status"]["phase"] == "Failed"
 
     until(lambda: specs.events("met") == ["ScanCompleted"])
