@@ -10,9 +10,10 @@ import pytest
 
 from pytest_kspec.cli.arguments import Parser
 from pytest_kspec.cli.commands import operator as command
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import SourceUnavailable, UsageError
+from pytest_kspec.operator.lease import LostLease
 from tests.cli.conftest import Kspec
-from tests.cluster.api import kubeconfig
+from tests.cluster.api import Api, group_version, kubeconfig, status
 
 V03 = [
     *("--metrics-bind-address=:8080", "--health-probe-bind-address=:8081", "--leader-elect"),
@@ -89,6 +90,19 @@ def test_what_cannot_be_right_is_refused_before_anything_is_asked(
     more += [] if "--cluster=nope" in words else ["--cluster=prod"]
     with pytest.raises(UsageError, match=expected):
         command._options(parsed(*more, *words))
+
+
+def test_who_does_not_lead_writes_nothing_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+    path = "/api/v1/namespaces/a/configmaps/m"
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "a"}}
+    kinds = {"/api/v1": group_version(("configmaps", "ConfigMap", True))}
+    with Api({**kinds, path: status(503, "busy")}) as api:
+        config = f"--kubeconfig={kubeconfig(tmp_path, api.url)}"
+        for elect, error, sent in (("true", LostLease, 0), ("false", SourceUnavailable, 1)):
+            options = command._options(parsed("--cluster=prod", config, f"--leader-elect={elect}"))
+            with pytest.raises(error):
+                options.access.do(lambda writer: writer.apply(made))
+            assert len(api.paths(path)) == sent
 
 
 def test_the_command_says_so(run_kspec: Kspec, tmp_path: Path) -> None:

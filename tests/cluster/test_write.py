@@ -55,6 +55,34 @@ def test_an_apply_is_one_patch(start: Start) -> None:
     assert api.seen[-1].query == {"fieldManager": "me", "fieldValidation": "Strict", "dryRun": "All"}
 
 
+WRITES: dict[str, Callable[[Writer], object]] = {
+    "apply": lambda writer: writer.apply(OBJECT),
+    "dry run": lambda writer: writer.apply(OBJECT, dry_run=True),
+    "create": lambda writer: writer.create(OBJECT),
+    "replace": lambda writer: writer.replace(OBJECT),
+    "patch": lambda writer: writer.patch("v1", "ConfigMap", "m", {}, namespace="a"),
+    "delete": lambda writer: writer.delete("v1", "ConfigMap", "m", namespace="a"),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_write_that_is_not_allowed_any_more_is_not_sent(start: Start, what: str) -> None:
+    allowed = [True]
+
+    def check() -> None:
+        if not allowed[0]:
+            raise Conflict("another one leads.")
+
+    writer, api = start({MAP: Reply(OBJECT), MAPS: Reply(OBJECT)}, allowed=check)
+    WRITES[what](writer)
+    sent = len(api.seen)
+    allowed[0] = False
+    with pytest.raises(Conflict, match="another one leads"):
+        WRITES[what](writer)
+    assert len(api.seen) == sent
+    assert writer.get("v1", "ConfigMap", "m", namespace="a") == OBJECT, "reading is"
+
+
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_what_may_happen_twice_is_tried_again(start: Start, code: int) -> None:
     writer, api = start({MAP: [status(code), Reply(OBJECT)]})

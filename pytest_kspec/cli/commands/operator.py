@@ -166,7 +166,7 @@ def _options(args: argparse.Namespace) -> Options:
     import uuid
 
     from pytest_kspec.cli.commands.webhook import own_namespace
-    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.cluster.writing.access import PATIENCE, Access
     from pytest_kspec.crds.names import NAMESPACE
     from pytest_kspec.operator.lease import Elector, Terms
     from pytest_kspec.operator.reconcile import Settings
@@ -192,7 +192,9 @@ def _options(args: argparse.Namespace) -> Options:
         namespace = args.leader_election_namespace or own_namespace() or NAMESPACE
         identity = f"{socket.gethostname()}_{uuid.uuid4()}"
         elector = Elector(lease_access, namespace, identity, terms)
-    access = Access(args.cluster, args.kubeconfig, allowed=elector.check if elector else None)
+    # Without retries: each write is sent at once after the check, or not at all. The queue tries again.
+    limits = PATIENCE._replace(retries=0)
+    access = Access(args.cluster, args.kubeconfig, limits=limits, allowed=elector.check if elector else None)
     return Options(
         access,
         elector,
