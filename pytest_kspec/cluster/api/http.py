@@ -228,7 +228,9 @@ class Connection:
                 finally:
                     response.close()
         except Exceeded as error:
-            raise SourceUnavailable(f"the watch was given up: {error}.", where=self._context) from None
+            # The bounds of a watch are fixed: no variable of the environment raises them.
+            what = str(error).partition(" (")[0]
+            raise SourceUnavailable(f"the watch was given up: {what}.", where=self._context) from None
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error) from error
 
