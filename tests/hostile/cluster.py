@@ -61,7 +61,7 @@ def broken():
 TITLE = "::error::x ##[error] ##vso[y]\x1b[31m\n::add-mask::z\r::error::\u202e"
 
 
-def snapshot(path: Path, *, more: bool = False, names: bool = False) -> Path:
+def snapshot(path: Path, *, more: bool = False, names: bool = False, title: str = TITLE) -> Path:
     """A recorded cluster; more: than in the one to compare with; names: of objects too, which no API server allows."""
     objects: list[dict[str, Any]] = []
     for number, text in enumerate(PAYLOADS if more else PAYLOADS[:3]):
@@ -84,7 +84,7 @@ def snapshot(path: Path, *, more: bool = False, names: bool = False) -> Path:
                 "spec": {"type": text},
             },
         ]
-    record(MemorySource(objects, name=TITLE, version="v1.36.0"), path)
+    record(MemorySource(objects, name=title, version="v1.36.0"), path)
     return path
 
 

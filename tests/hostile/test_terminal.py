@@ -36,6 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cluster.snapshot(folder / "before.tar.gz")
     cluster.snapshot(folder / "b.tar.gz", more=True)
     cluster.snapshot(folder / "names.tar.gz", more=True, names=True)
+    cluster.snapshot(folder / "other.tar.gz", more=True, title=f"::other::{cluster.TITLE}")
     cluster.specification(folder / "spec.yaml")
     cluster.exemptions(folder / "e.yaml")
     cluster.checks(folder / "checks")
@@ -67,7 +68,7 @@ def _checked(folder: Path, *words: str, **env: str) -> Said:
         (("scan", *ASKED, "--cluster", "b.tar.gz", "-n", "2"), 2),
         (("scan", *ASKED, "--cluster", "names.tar.gz"), 2),
         (("scan", *ASKED, "--cluster", "names.tar.gz", "-q"), 2),
-        (("scan", *ASKED, "--cluster", "names.tar.gz", "--cluster", "b.tar.gz"), 2),
+        (("scan", *ASKED, "--cluster", "names.tar.gz", "--cluster", "other.tar.gz"), 2),
         (("diff", "b.tar.gz", "names.tar.gz"), 2),
         (("scan", "spec.yaml", "--cluster", "::error::no ##[x]\x1b"), 4),
         (("scan", "::error::no\n::x.yaml"), 4),

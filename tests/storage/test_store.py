@@ -181,4 +181,4 @@ def test_no_error_shows_the_password(postgres: Postgres) -> None:
         assert PASSWORD not in shown
         assert "s3cr3t" not in shown
         assert str(raised.value).startswith("postgresql://")
-        assert ":***@127.0.0.1" in str(raised.value)
+        assert ":(redacted)@127.0.0.1" in str(raised.value)
