@@ -101,8 +101,8 @@ def test_from_dry_run_to_removal(plane, run):
 
     code, out, _ = run(spec(), "--mode", "enforce")
     assert (code, sorted(names(plane, POLICIES)), sorted(names(plane, BINDINGS))) == (0, ALL, ALL)
-    assert "seen to deny: " in out
-    assert sorted(out.partition("seen to deny: ")[2].partition(" (dry runs)")[0].split(", ")) == SEEN
+    assert "denial observed: " in out
+    assert sorted(out.partition("denial observed: ")[2].partition(" (dry runs)")[0].split(", ")) == SEEN
     answer = create(plane, HELD)
     assert answer.status == 403, "it is in force when the command ends"
     assert "live is violated: " in answer.body["message"]
@@ -158,7 +158,7 @@ def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, cap
         assert shown.err.index("warning: in mode enforce") < shown.err.index("Apply 8 changes to ")
         assert ("nothing was applied" in shown.out) is not applied
         assert bool(names(plane, POLICIES)) is applied
-        assert ("seen to deny" in shown.out) is applied
+        assert ("denial observed" in shown.out) is applied
     assert main(command) == 0, "what changes nothing is not asked"
 
 
@@ -166,11 +166,11 @@ def test_what_is_not_seen_to_deny_is_said(plane, run, monkeypatch):
     monkeypatch.setattr(seen, "PATIENCE_S", 0.5)
     nowhere = {"namespaceScope": {"includeNamespaces": ["not-there-yet"]}}
     code, out, err = run(spec() | nowhere, "--mode", "enforce", name="nowhere")
-    assert (code, "seen to deny" in out + err) == (0, False)
+    assert (code, "denial observed" in out + err) == (0, False)
     # Somebody takes the bindings away as soon as they are there.
     monkeypatch.setattr(seen, "_answer", lambda probe, writer: None)
     code, out, err = run(spec(), "--mode", "enforce")
-    assert (code, "seen to deny" in out) == (2, False)
+    assert (code, "denial observed" in out) == (2, False)
     for kind in SEEN:
         assert f"{kind}: violations are still admitted after 0 s" in err
     monkeypatch.setattr(seen, "_answer", lambda probe, writer: "PodSecurity refuses it")
