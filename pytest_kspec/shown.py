@@ -55,6 +55,11 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def well_formed(text: str) -> str:
+    r"""The text as UTF-8 can hold it: a lone surrogate as its escape, `\ud800`. Files, stores and clusters need it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def inert(text: str, *, colours: bool = False) -> str:
     """Text of several lines as it may be written: no line holds a command, and a terminal obeys nothing in it.
 

@@ -15,8 +15,10 @@ from pytest_kspec.errors import KspecError, NotApplicable
 from pytest_kspec.evaluate.findings import Findings
 from pytest_kspec.evaluate.timelimit import TimeLimitExceeded
 from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.shown import well_formed
 from pytest_kspec.spec.requirement import Requirement
 
 TEXT_LIMIT = 2000
@@ -87,13 +89,13 @@ def make_result(
     result = CheckResult(
         id=id or requirement.id,
         nodeid=nodeid,
-        title=title or check.title,
+        title=well_formed(title or check.title),
         severity=check.severity,
         verdict=Verdict.ERROR,
         controls={name: list(ids) for name, ids in sorted(requirement.controls.items())},
-        remediation=check.remediation,
-        reason=reason,
-        location=requirement.location,
+        remediation=well_formed(check.remediation),
+        reason=well_formed(reason),
+        location=well_formed(requirement.location),
         duration_seconds=duration_s,
     )
     if findings is None:
@@ -102,10 +104,30 @@ def make_result(
     return replace(
         result,
         verdict=verdict,
-        reason=why,
+        reason=well_formed(why),
         examined=findings.examined_count,
-        findings=findings.results(),
+        findings=tuple(map(_text_only, findings.results())),
     )
+
+
+def _text_only(finding: Finding) -> Finding:
+    """The same finding, where all that should be text is text that UTF-8 can hold: a check may have said anything,
+    and what cannot cross processes would end the worker and the run.
+    """
+    texts = (finding.path, finding.container, *finding.resource, *finding.owner)
+    if all(isinstance(text, str) and text.isascii() for text in texts):
+        return finding
+    return replace(
+        finding,
+        path=_text(finding.path),
+        container=_text(finding.container),
+        resource=ResourceRef(*map(_text, finding.resource)),
+        owner=ResourceRef(*map(_text, finding.owner)),
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else well_formed(str(value))
 
 
 def finding_text(wire: dict[str, Any]) -> str:

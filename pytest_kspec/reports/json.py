@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.results.finding import plain
 from pytest_kspec.results.result import API_VERSION, ScanResult
 
 _LISTS = frozenset(
@@ -30,7 +31,7 @@ def render(result: ScanResult) -> bytes:
     try:
         return _document(wire)
     except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
-        return _document(_well_formed(wire))
+        return _document(plain(wire))
 
 
 def pretty(document: Any) -> bytes:
@@ -38,7 +39,7 @@ def pretty(document: Any) -> bytes:
     try:
         return msgspec.json.format(_encode(document), indent=1) + b"\n"
     except UnicodeEncodeError:  # lone surrogates, as above
-        return msgspec.json.format(_encode(_well_formed(document)), indent=1) + b"\n"
+        return msgspec.json.format(_encode(plain(document)), indent=1) + b"\n"
 
 
 def _document(wire: dict[str, Any]) -> bytes:
@@ -76,16 +77,6 @@ def _sorted(value: Any) -> bytes:
         return _encode_sorted(value)
     except TypeError:  # keys that cannot be compared, or are no text; no JSON from a cluster has them
         return _encode(repr(value))
-
-
-def _well_formed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_well_formed(key): _well_formed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_well_formed(item) for item in value]
-    return value
 
 
 def read(path: str | Path) -> ScanResult:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.results.baselined import BaselineUse, Covered, KnownFinding
-from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.finding import Finding, plain
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 
@@ -102,7 +102,7 @@ class Baseline:
         import msgspec
 
         def lines(entries: Iterable[Any]) -> bytes:
-            encoded = [b"  " + msgspec.json.encode(entry.to_wire()) for entry in entries]
+            encoded = [b"  " + msgspec.json.encode(plain(entry.to_wire())) for entry in entries]
             return b"[\n" + b",\n".join(encoded) + b"\n ]" if encoded else b"[]"
 
         return b'{\n "apiVersion": "%s",\n "kind": "%s",\n "covers": %s,\n "findings": %s\n}\n' % (

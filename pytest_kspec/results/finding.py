@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.redaction.marker import holds_redacted
+from pytest_kspec.shown import well_formed
+
+_INT64, _UINT64 = -(2**63), 2**64
 
 
 class FindingStatus(StrEnum):
@@ -129,20 +132,24 @@ class Finding:
 
 
 def plain(value: Any) -> Any:
-    """The same value of built-in types only: nothing else crosses xdist or fits into JSON."""
-    if value is None or type(value) in (str, int, bool):
+    """The same value of built-in types only, its texts without lone surrogates: nothing else crosses xdist or fits
+    into JSON. Numbers that no reader of JSON keeps exactly are text.
+    """
+    if type(value) is str:
+        return well_formed(value)
+    if value is None or type(value) is bool:
         return value
     if isinstance(value, float):
         return float(value) if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {well_formed(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, set | frozenset):
         return sorted((plain(v) for v in value), key=repr)
-    if isinstance(value, bool | int):
-        return int(value)
-    return str.__str__(value) if isinstance(value, str) else str(value)
+    if isinstance(value, int):
+        return int(value) if _INT64 <= value < _UINT64 else str(int(value))
+    return well_formed(str.__str__(value) if isinstance(value, str) else str(value))
 
 
 class Told(NamedTuple):
@@ -160,6 +167,7 @@ def told(kind: str, path: str, actual: Any, expected: str, message: str = "") ->
     message: "" for one made of the others
     """
     given = plain(actual)
+    path, expected, message = well_formed(path), well_formed(expected), well_formed(message)
     if not message and (given is None or isinstance(given, bool)):
         return Told(given, expected, statement(path, given, expected))  # most findings: nothing to import for
     from pytest_kspec.redaction.marker import REDACTED

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_kspec.session import run as runs
@@ -16,6 +17,8 @@ from pytest_kspec.session.clusterspecs import RESOURCES
 from pytest_kspec.session.watch import Watch, process_of
 from pytest_kspec.supervised import ending
 
+WIRE = "kspec"
+"""Attribute of a report: the result of its item, as plain data."""
 SHARED = "kspec_shared"
 STARTED = "kspec_started"
 FRUITLESS = 4
@@ -73,6 +76,21 @@ class XdistHooks:
         node.sendcommand = _to_the_living(node.sendcommand)
         node.process_from_remote = self._watch.heard(node)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """A result crosses as JSON: execnet ends the worker at a number below -2**31."""
+        data = yield
+        if isinstance(data, dict) and isinstance(data.get(WIRE), dict):
+            data[WIRE] = msgspec.json.encode(data[WIRE])
+        return data
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_from_serializable(self, data: dict[str, Any]) -> Generator[None, Any, Any]:
+        """The way back."""
+        if isinstance(data.get(WIRE), bytes):
+            data[WIRE] = msgspec.json.decode(data[WIRE])
+        return (yield)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Remember what must have a result in the end."""
@@ -111,7 +129,7 @@ class XdistHooks:
         wire = self._run.missing(crashitem, f"{self._end} while it ran this check")
         if wire is not None:
             report.longrepr = f"not evaluated: {wire['result']['reason']}"
-            report.__dict__["kspec"] = wire
+            report.__dict__[WIRE] = wire
 
 
 def _to_the_living(send: Callable[..., None]) -> Callable[..., None]:

@@ -18,6 +18,7 @@ from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import ClusterResult, ScanResult
+from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.settle import settle
@@ -290,9 +291,7 @@ def _parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]
 
 def _text(text: str) -> str:
     """The text as PostgreSQL can hold it: without NUL and lone surrogates."""
-    return (
-        text.replace("\0", "\ufffd").encode("utf-8", "replace").decode() if not text.isprintable() else text
-    )
+    return text if text.isprintable() else well_formed(text.replace("\0", "\ufffd"))
 
 
 def _moment(text: str, store: Store) -> str:

@@ -310,3 +310,72 @@ def test_a_specification_that_asks_for_nothing_is_noticed_beside_another(
     assert said.code == 4
     assert f"{empty}: the specification does not require any check." in said.err
     assert run_kspec("scan", good, empty, "--cluster", manifests, "--allow-empty").code == 1
+
+
+ODD_CHECKS = r'''
+from pytest_kspec import ResourceRef, check
+
+@check(id="acme.surrogate", title="t", severity="low", remediation="r")
+def test_surrogate(findings):
+    """Why."""
+    findings.add(
+        ResourceRef("v1", "Pod", "d", "n\ud800"),
+        path="p\ud800", actual={"\ud800": ["\udfff"]}, expected="e\ud800", message="m\ud800", container="c\ud800",
+    )
+
+@check(id="acme.number", title="t", severity="low", remediation="r")
+def test_number(findings):
+    """Why."""
+    findings.add(None, path="p", actual=[-3_000_000_000, -(2**63), 2**64 - 1, 2**70, -(10**400)], expected="e")
+
+@check(id="acme.error", title="t", severity="low", remediation="r")
+def test_error(findings):
+    """Why."""
+    findings.error("broken \ud800")
+
+@check(id="acme.raised", title="t", severity="low", remediation="r")
+def test_raised(findings):
+    """Why."""
+    raise ValueError("broken \ud800")
+
+@check(id="acme.skipped", title="t", severity="low", remediation="r")
+def test_skipped(findings):
+    """Why."""
+    findings.skip("none \ud800")
+
+@check(id="acme.types", title="t", severity="low", remediation="r")
+def test_types(findings):
+    """Why."""
+    findings.add(ResourceRef("v1", "Pod", None, 7), path="p", container=None)
+'''
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one", "workers"])
+def test_what_a_check_says_never_ends_the_run(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """Texts that UTF-8 cannot hold, numbers that execnet cannot send, things that are no text."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "test_odd.py").write_text(ODD_CHECKS)
+    spec = write_spec(HOST_PID)
+    said = run_kspec(
+        "scan", spec, "--checks", folder, "--cluster", manifests, "--report", "json:odd.json", *workers
+    )
+    assert said.code == 2
+    (cluster,) = json.loads((tmp_path / "odd.json").read_bytes())["clusters"]
+    made = {c["id"]: (c["verdict"], c["reason"], c["findings"]) for c in cluster["checks"]}
+    assert made["acme.error"] == ("error", r"broken \ud800", [])
+    assert made["acme.raised"] == ("error", r"the check raised ValueError: broken \ud800", [])
+    assert made["acme.skipped"] == ("skip", r"none \ud800", [])
+    (number,) = made["acme.number"][2]
+    assert number["actual"] == [-3_000_000_000, -(2**63), 2**64 - 1, str(2**70), str(-(10**400))]
+    (text,) = made["acme.surrogate"][2]
+    assert (text["resource"]["name"], text["path"], text["actual"]) == (
+        r"n\ud800",
+        r"p\ud800",
+        {r"\ud800": [r"\udfff"]},
+    )
+    assert (text["expected"], text["message"], text["container"]) == (r"e\ud800", r"m\ud800", r"c\ud800")
+    (types,) = made["acme.types"][2]
+    assert (types["resource"]["namespace"], types["resource"]["name"], types["container"]) == ("", "7", "")

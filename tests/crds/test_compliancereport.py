@@ -11,6 +11,8 @@ import pytest
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec, ComplianceReportStatus
 from pytest_kspec.crds.objects.compliancereport import build, same
+from pytest_kspec.crds.objects.policyreport import APIS
+from pytest_kspec.crds.objects.policyreport import build as policy_reports
 from pytest_kspec.errors import UsageError
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
@@ -403,3 +405,27 @@ def test_pytest_writes_it_once(
     assert report["status"]["phase"] == "Completed"
     seen = cluster.plane.requests_seen("patch", since=position)
     assert [one.resource for one in seen] == ["compliancereports", "compliancereports"]
+
+
+ODD = ["\ud800", {"\ud800": 1}, "\ud800" * 5000, 10**400, -(10**400), {"a": [2**64]}, float("nan"), "a\0b"]
+
+
+@pytest.mark.parametrize("actual", ODD, ids=range(len(ODD)))
+def test_an_odd_value_or_text_loses_no_report(actual: Any) -> None:
+    """What UTF-8 cannot hold, and numbers that an API server refuses to read."""
+    text = str(actual)[:2000]
+    odd = replace(finding(1), actual=actual, path=text, message=text, expected=text, container=text)
+    result = cluster_result(replace(check(1), findings=(odd,), reason=text, title=text), name=text)
+    made = build(result, WHEN, tool=text, full_report=text)
+    assert len(made["spec"]["results"][0]["findings"]) == 1
+    sent = msgspec.json.decode(msgspec.json.encode(made))
+    assert all(abs(number) <= 2**64 for number in numbers(sent))
+    for api in APIS:
+        reports = policy_reports(result, api)
+        assert len(msgspec.json.decode(msgspec.json.encode(reports))) == 2
+
+
+def numbers(value: Any) -> list[int]:
+    if isinstance(value, dict | list):
+        return [n for item in (value.values() if isinstance(value, dict) else value) for n in numbers(item)]
+    return [value] if isinstance(value, int) else []

@@ -18,7 +18,7 @@ from pytest_kspec.crds.names import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
 from pytest_kspec.crds.schema.structural import MAX_LENGTH, MAX_PROSE
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.finding import Finding, plain
 from pytest_kspec.results.order import check_key
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import Verdict
@@ -77,6 +77,20 @@ def build(
 
     finished_at: RFC 3339 in UTC, the end of the run. full_report: where everything is, said only if something is cut.
     """
+    try:
+        return _built(cluster, finished_at, namespace, tool, full_report)
+    except UnicodeEncodeError:  # lone surrogates, which no cluster takes
+        return _built(well_formed(cluster), finished_at, namespace, plain(tool), plain(full_report))
+
+
+def well_formed(cluster: ClusterResult) -> ClusterResult:
+    """The same result, with texts that UTF-8 can hold."""
+    return ClusterResult.from_wire(plain(cluster.to_wire()))
+
+
+def _built(
+    cluster: ClusterResult, finished_at: str, namespace: str, tool: str, full_report: str
+) -> dict[str, Any]:
     most = max((len(check.findings) for check in cluster.checks), default=0)
     spec = _spec(cluster, finished_at, tool, most, full_report)
     if _fits(_object(cluster, finished_at, namespace, spec)):
@@ -244,6 +258,7 @@ def _text(text: str, cut: list[bool], longest: int = MAX_LENGTH) -> str:
 
 def _value(value: Any, cut: list[bool]) -> Any:
     """As it is, unless it is large: then the beginning of its JSON, as text."""
+    value = plain(value)
     encoded = msgspec.json.encode(value)
     if len(encoded) <= MAX_VALUE:
         return value

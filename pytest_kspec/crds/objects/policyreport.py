@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.crds.names import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
-from pytest_kspec.crds.objects.compliancereport import MAX_BYTES
+from pytest_kspec.crds.objects.compliancereport import MAX_BYTES, well_formed
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding
@@ -72,6 +72,13 @@ def selector(cluster: ClusterResult) -> str:
 
 def build(cluster: ClusterResult, api: Api) -> list[dict[str, Any]]:
     """The cluster-wide report, then one for each namespace with a finding, by name."""
+    try:
+        return _built(cluster, api)
+    except UnicodeEncodeError:  # lone surrogates, which no cluster takes
+        return _built(well_formed(cluster), api)
+
+
+def _built(cluster: ClusterResult, api: Api) -> list[dict[str, Any]]:
     checks = sorted(cluster.checks, key=check_key)
     spaces: dict[str, list[dict[str, Any]]] = {}
     for check in checks:
