@@ -40,7 +40,7 @@ def test_an_empty_cluster(kspec: Kspec, tmp_path: Path) -> None:
     said = kspec("init", "--cluster", tmp_path / "none.yaml", "-o", tmp_path / "spec.yaml")
     assert said.code == 0
     assert load_spec(tmp_path / "spec.yaml").name == "none-yaml"
-    assert "note: workloads: there are none\n" in said.err
+    assert "note: workloads: there are no workloads\n" in said.err
 
 
 def test_nothing_is_overwritten(kspec: Kspec, manifests: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_written(kspec: Kspec, manifests: Path, tmp_path: 
     (tmp_path / "file").touch()
     said = kspec("init", "--cluster", manifests, "-o", tmp_path / "file" / "spec.yaml")
     assert said.code == 2
-    assert "cannot be written" in said.err
+    assert "could not be written" in said.err
 
 
 @pytest.mark.parametrize("ref", ["./nowhere"])

@@ -111,7 +111,7 @@ ODD: dict[str, tuple[Any, Any, str]] = {
     "emoji": ({"server": "https://😀.invalid"}, TOKEN, "is not a valid IDNA label"),
     "label": ({"server": f"https://{'a' * 64}.invalid"}, TOKEN, "its host is not a valid name"),
     "url": ({"server": "https://\u2100.invalid"}, TOKEN, "it is not a URL"),
-    "unknown": ({"server": AT, "proxyUrl": "http://s3cret"}, TOKEN, "`proxyUrl` is not known. Did you mean"),
+    "unknown": ({"server": AT, "proxyUrl": "http://s3cret"}, TOKEN, "unknown field `proxyUrl`. Did you mean"),
     "surrogate": ({"server": AT}, {"token": "s3cret\ud800"}, "the user 'surrogate' is malformed."),
     "line": ({"server": AT}, {"token": "s3cret\u2028x"}, "not allowed in a header"),
     "as": ({"server": AT}, {**TOKEN, "as": "\ud800"}, "the user 'as' is malformed."),

@@ -388,8 +388,8 @@ def test_of_large_lists_objects_are_read_when_they_are_asked_for(
 def test_an_item_of_a_large_list_that_is_wrong_fails_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "DECODED_BYTES", 0)
     for items, said in (
-        ('[{"metadata": {"name": "a"}}, 1]', "item 1 in the list of configmaps is no object."),
-        ('[{"metadata": {}}]', "item 0 in the list of configmaps has no name"),
+        ('[{"metadata": {"name": "a"}}, 1]', "item 1 in the list of configmaps is not an object."),
+        ('[{"metadata": {}}]', "item 0 in the list of configmaps has no valid name"),
         ('[{"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}}]', "is of Secret v1."),
         ('[{"metadata": {"name": "a"}', "the list of configmaps cannot be read"),
     ):

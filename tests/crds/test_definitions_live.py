@@ -183,7 +183,7 @@ BAD = {
         ("timeBasedActivation.activePeriods.0.startTime", None, "startTime and endTime must be set together"),
         ("timeBasedActivation.activePeriods.0.endTime", "08:00", "startTime and endTime are equal"),
         ("timeBasedActivation.activePeriods.0", {}, "an empty period has no effect"),
-        ("timeBasedActivation.schedule", "@daily", "schedule (the start of a period) and duration"),
+        ("timeBasedActivation.schedule", "@daily", "must be set together"),
         ("netwrok", {}, "field not declared in schema"),
         ("timeBasedActivation.activePeriods", [], "would never be active"),
         ("namespaceScope.excludeNamespaces", ["*"], "leaves no namespace in scope"),
