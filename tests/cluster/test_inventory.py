@@ -391,7 +391,7 @@ def test_an_item_of_a_large_list_that_is_wrong_fails_the_list(monkeypatch: pytes
         ('[{"metadata": {"name": "a"}}, 1]', "item 1 in the list of configmaps is not an object."),
         ('[{"metadata": {}}]', "item 0 in the list of configmaps has no valid name"),
         ('[{"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}}]', "is of Secret v1."),
-        ('[{"metadata": {"name": "a"}', "the list of configmaps cannot be read"),
+        ('[{"metadata": {"name": "a"}', "the list of configmaps could not be read"),
     ):
         with pytest.raises((Malformed, SourceUnavailable), match=said):
             Decoder("c").resources(items.encode(), type_of("v1", "ConfigMap"))

@@ -147,7 +147,7 @@ def test_characters_without_a_glyph_are_seen() -> None:
 def test_too_many_findings_are_cut_evenly_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_full, "MOST_FINDINGS", 20)
     text = flat(results.one())
-    assert "… and 12 more findings, see the JSON report of this run." in text
+    assert "… and 12 more findings; see the JSON report of this run." in text
     assert "open 3 17 8 1 29 known" in text
 
 
