@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.cluster.api.gunzip import gunzip as unpack
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources import snapshotstore
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import (
@@ -233,6 +235,25 @@ def test_an_archive_with_a_member_twice_is_refused(tmp_path: Path) -> None:
     archive(tmp_path / "s.tgz", ("s/snapshot.json", content), ("s/snapshot.json", content))
     with pytest.raises(SourceUnavailable, match=r"contains snapshot\.json twice"):
         Inventory(open_source(str(tmp_path / "s.tgz"))).pods()
+
+
+def test_a_broken_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every requirement asks for it again."""
+    archive(tmp_path / "s.tgz", ("s/pods.json", b"{}"))
+    opened: list[Any] = []
+
+    def gunzip(*given: Any) -> Any:
+        opened.append(given)
+        return unpack(*given)
+
+    monkeypatch.setattr(snapshotstore, "gunzip", gunzip)
+    source = open_source(str(tmp_path / "s.tgz"))
+    said = set()
+    for ask in (source.info, source.types, source.info):
+        with pytest.raises(SourceUnavailable) as raised:
+            ask()
+        said.add(str(raised.value))
+    assert (len(said), len(opened)) == (1, 1)
 
 
 @pytest.mark.parametrize("cut", [0, 5, 200, -20])

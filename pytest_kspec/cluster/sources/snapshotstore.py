@@ -12,6 +12,7 @@ import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pytest_kspec.cluster.api.gunzip import BUFFER_BYTES, gunzip
 from pytest_kspec.cluster.limits import MEGABYTES, Limits, size
@@ -33,6 +34,7 @@ class _Room:
         self._limits = limits
         self._where = where
         self._sizes: dict[str, int] = {}
+        self._total = 0
 
     def take(self, name: str, count: int) -> None:
         """Raises SourceUnavailable. A file that is read again counts once."""
@@ -40,8 +42,9 @@ class _Room:
         if count > most:
             fix = "" if name == INDEX else f"{MEGABYTES} raises this bound."
             raise SourceUnavailable(f"{name} is larger than {size(most)}.", where=self._where, fix=fix)
+        self._total += count - self._sizes.get(name, 0)
         self._sizes[name] = count
-        if sum(self._sizes.values()) > self._limits.cluster_bytes:
+        if self._total > self._limits.cluster_bytes:
             raise SourceUnavailable(
                 f"the snapshot has more than {size(self._limits.cluster_bytes)}.",
                 where=self._where,
@@ -90,15 +93,19 @@ class Archive:
         self._limits = limits
         self._members: dict[str, bytes] | None = None
         self._index: bytes | None = None
+        self._broken: SourceUnavailable | None = None
 
     def index(self) -> Buffer:
         if self._index is None:
-            for name, content in self._walk():
-                if name == INDEX:
-                    self._index = content
-                    break
-            else:
-                raise SourceUnavailable(f"the archive does not contain {INDEX}.", where=self._path, fix=AGAIN)
+            with self._said_again():
+                for name, content in self._walk():
+                    if name == INDEX:
+                        self._index = content
+                        break
+                else:
+                    raise SourceUnavailable(
+                        f"the archive does not contain {INDEX}.", where=self._path, fix=AGAIN
+                    )
         return self._index
 
     def names(self) -> set[str]:
@@ -113,14 +120,26 @@ class Archive:
     def _all(self) -> dict[str, bytes]:
         if self._members is None:
             members: dict[str, bytes] = {}
-            for name, content in self._walk():
-                if name in members:
-                    raise SourceUnavailable(
-                        f"the archive contains {name} twice.", where=self._path, fix=AGAIN
-                    )
-                members[name] = content
+            with self._said_again():
+                for name, content in self._walk():
+                    if name in members:
+                        raise SourceUnavailable(
+                            f"the archive contains {name} twice.", where=self._path, fix=AGAIN
+                        )
+                    members[name] = content
             self._members = members
         return self._members
+
+    @contextmanager
+    def _said_again(self) -> Iterator[None]:
+        """What is wrong with the archive is found out once: every requirement asks, and unpacking costs seconds."""
+        if (known := self._broken) is not None:
+            raise SourceUnavailable(known.what, where=known.where, fix=known.fix)
+        try:
+            yield
+        except SourceUnavailable as error:
+            self._broken = error
+            raise
 
     def _walk(self) -> Iterator[tuple[str, bytes]]:
         """(file name, content); the archive's one top folder is left out of the names."""
