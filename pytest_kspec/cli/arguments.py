@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 WIDTH = 79
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps names such as in-cluster whole: they are copied from here."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UsageError instead of exiting: one place prints errors and knows exit codes."""
 
@@ -24,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"kspec {command}",
             description=_wrapped(description),
             epilog=f"examples:\n{_indent(examples)}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
 

@@ -321,8 +321,10 @@ class Findings:
                 group.fix = fix
 
     def _malformed(self, owners: Owners, what: str) -> None:
-        for owner, _members in owners:
-            self.error(what, owner)
+        """what: begins with a path of the pod, or says where that is (`place`)."""
+        for owner, members in owners:
+            held = next((member for member in members if not member.is_pod), members[0])
+            self.error(what if held.place else held.path_of(what), owner)
 
     def examined(self, resources: Sequence[Any] | int) -> None:
         """Say what was looked at; collections from fixtures say so themselves when they are iterated."""

@@ -64,7 +64,7 @@ COMMANDS = Registry(
         for name in (
             *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
             *("webhook", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
-            "completion",
+            *("completion", "operator"),
         )
     },
 )

@@ -119,15 +119,15 @@ class Registry:
             raise self.broken(entry, f"{type(error).__name__}: {error}") from error
         return made
 
-    def broken(self, entry: Entry, why: str) -> UsageError:
-        """What is said of an entry that cannot be used."""
+    def broken(self, entry: Entry, why: str, *, check: str = "") -> UsageError:
+        """What is said of an entry that cannot be used. check: what the user wrote that may be wrong instead."""
         kind = f"{self.what} {entry.name!r}"
         if not entry.package:
             return UsageError(f"the {kind} cannot be used: {why}.")
         return UsageError(
             f"the {kind} of the package {entry.package} cannot be used: {why.rstrip('.')}.",
             where=f"entry point {entry.name} = {entry.value}",
-            fix="Repair the package, or uninstall it.",
+            fix=f"Check {check}, or repair the package." if check else "Repair the package, or uninstall it.",
         )
 
 

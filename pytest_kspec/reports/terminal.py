@@ -24,7 +24,7 @@ from pytest_kspec.reports.terminal_parts import (
     short_line,
     symbols_of,
 )
-from pytest_kspec.results.identity import cluster_id, labels
+from pytest_kspec.results.identity import called
 from pytest_kspec.results.order import canonical, worst_first
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.results.verdict import Verdict
@@ -180,9 +180,8 @@ def _table(result: ScanResult, page: Page) -> Iterator[str]:
 
 def _names(result: ScanResult) -> list[str]:
     """What to call each result: its cluster, with the beginning of its UID or its specification where needed."""
-    known = labels((cluster_id(c.uid, c.source, c.name), c.name) for c in result.clusters)
     one_spec = len({cluster.spec_name for cluster in result.clusters}) == 1
-    names = [known[cluster_id(c.uid, c.source, c.name)] for c in result.clusters]
+    names = called([(c.id, c.name) for c in result.clusters])
     return [
         name if one_spec else f"{name}: {c.spec_name}" for name, c in zip(names, result.clusters, strict=True)
     ]

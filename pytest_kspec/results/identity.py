@@ -6,7 +6,7 @@ and a server may refuse to tell it: their identity is stated by source and name,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST = 200
 """Characters of an identity; a UID has 36."""
@@ -38,3 +38,14 @@ def labels(clusters: Iterable[tuple[str, str]]) -> dict[str, str]:
         identity: f"{name} ({short(identity)})" if used.count(name) > 1 else name
         for identity, name in names.items()
     }
+
+
+def called(clusters: Sequence[tuple[str, str]]) -> list[str]:
+    """How to call the cluster of each result of one scan: as the user named it, else as in `labels`.
+
+    One cluster may be named twice: contexts of two users, or two snapshots of it. clusters: (identity, name)
+    """
+    named: dict[str, set[str]] = {}
+    for identity, name in clusters:
+        named.setdefault(name, set()).add(identity)
+    return [f"{name} ({short(identity)})" if len(named[name]) > 1 else name for identity, name in clusters]

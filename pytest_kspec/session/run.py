@@ -293,6 +293,7 @@ def _targets(
         else:
             refs.append(given or sources.default_ref(options.kubeconfig))
     targets: list[Target] = []
+    named: dict[str, str] = {}
     for ref in dict.fromkeys(refs):
         if ref not in opened:
             try:
@@ -302,11 +303,11 @@ def _targets(
                 opened[ref] = UnopenedSource(ref, error)
         source = opened[ref]
         name = _COLONS.sub(":", source.name) or "cluster"
-        if any(target.name == name for target in targets):
+        if named.setdefault(name, ref) != ref:
             raise UsageError(
-                f"two clusters have the name '{name}'.",
+                f"{named[name]} and {ref} are both called '{name}': tests and reports need two names.",
                 where="--kspec-cluster",
-                fix="Name each cluster once.",
+                fix="Scan each by itself, or rename a folder. 'kspec diff' compares two snapshots of one cluster.",
             )
         targets.append(Target(name, source))
     return targets

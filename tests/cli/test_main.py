@@ -35,6 +35,11 @@ def test_help_fits_80_columns(kspec: Kspec, words: list[str]) -> None:
     assert [line for line in kspec(*words).out.splitlines() if len(line) > 80] == []
 
 
+def test_help_breaks_no_name_at_a_hyphen(kspec: Kspec) -> None:
+    assert "security-baseline or\n                        compliance-strict;" in kspec("scan", "--help").out
+    assert '"in-cluster"' in kspec("init", "--help").out
+
+
 @pytest.mark.parametrize("word", ["version", "--version", "-V"])
 def test_version(kspec: Kspec, word: str) -> None:
     assert kspec(word) == (0, f"kspec {pytest_kspec.__version__}\n", "")

@@ -46,6 +46,28 @@ def test_what_could_not_be_evaluated(run_kspec: Kspec, write_spec: WriteSpec, tm
     assert "! NOT FULLY EVALUATED" in said.out
 
 
+def test_two_clusters_that_are_called_the_same(
+    run_kspec: Kspec, write_spec: WriteSpec, tmp_path: Path
+) -> None:
+    for region in ("eu", "us"):
+        (tmp_path / region / "prod").mkdir(parents=True)
+        (tmp_path / region / "prod" / "pod.yaml").write_text(POD)
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", "eu/prod", "--cluster", "us/prod")
+    assert (said.code, said.out) == (4, "")
+    assert "eu/prod and us/prod are both called 'prod'" in said.err
+
+
+def test_what_is_wrong_in_a_template_is_said_with_its_path(
+    run_kspec: Kspec, write_spec: WriteSpec, tmp_path: Path
+) -> None:
+    """A patch of an overlay looks like this: its spec is there, the pod's is not."""
+    patch = tmp_path / "patch.yaml"
+    patch.write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n")
+    said = run_kspec("scan", write_spec(HOST_PID), "--cluster", patch)
+    assert said.code == 2
+    assert "Deployment default/web: spec.template.spec is null" in " ".join(said.out.split())
+
+
 def test_json_on_standard_output(run_kspec: Kspec, write_spec: WriteSpec, manifests: Path) -> None:
     spec = write_spec(NO_HOST_NETWORK)
     for words in (["--json"], ["-o", "json"], ["--report", "json:-"]):

@@ -109,3 +109,4 @@ def test_commands_know_what_is_installed(folder: Path, installed: Path) -> None:
     done = _run(folder, installed, kspec, "scan", "prod.yaml", "--cluster", "acme:missing.jsonl")
     assert done.returncode == 4
     assert "the source 'acme' of the package acme-kspec 1.0 cannot be used: FileNotFoundError" in done.stderr
+    assert done.stderr.endswith("Check what follows 'acme:', or repair the package.\n")

@@ -227,6 +227,17 @@ def test_clusters_of_one_name_are_told_apart() -> None:
         assert "eu (11ba0dc-)" in text
 
 
+def test_a_cluster_that_was_named_twice_keeps_both_names() -> None:
+    """Contexts of two users, or two recordings: a row says which of them it is about."""
+    two = results.scan(*(results.cluster(name, uid="01ba0dc-0000") for name in ("eu-admin", "eu-dev")))
+    for text in (terminal.brief(two), terminal.render(two)):
+        assert [line.split()[:2] for line in text.splitlines() if "eu-dev  " in line or "✗ eu-dev" in line]
+        assert [
+            line.split()[:2] for line in text.splitlines() if "eu-admin  " in line or "✗ eu-admin" in line
+        ]
+    assert "on 2 of 2: eu-admin, eu-dev" in terminal.render(two)
+
+
 @pytest.mark.parametrize("width", [40, 57, 80, 133])
 def test_names_of_many_clusters_cannot_speak_to_the_terminal(width: int) -> None:
     """Wherever a line breaks: names, specifications, requirements, reasons, notes and frameworks."""

@@ -20,7 +20,7 @@ controls it covers, how to fix a finding, and which specification key requires i
 or of a requirement, as printed in reports and by 'kspec checks'."""
 
 EXAMPLES = """
-kspec explain podSecurity.standard[privileged]
+kspec explain 'podSecurity.standard[privileged]'
 kspec explain workloads.containers.required[securityContext.runAsNonRoot]
 kspec explain acme.team-label --checks checks/
 """

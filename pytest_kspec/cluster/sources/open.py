@@ -62,7 +62,9 @@ def _open(name: str, rest: str, ref: str, kubeconfig: str | None) -> Source:
     except Exception as error:
         if not entry.package:
             raise
-        raise SOURCES.broken(entry, f"{type(error).__name__}: {error}") from error
+        raise SOURCES.broken(
+            entry, f"{type(error).__name__}: {error}", check=f"what follows '{name}:'"
+        ) from error
     if entry.package:
         missing = [part for part in _PARTS if not hasattr(source, part)]
         if missing:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pytest_kspec.reports.shared.text import printable
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult, FrameworkSummary
-from pytest_kspec.results.identity import labels
+from pytest_kspec.results.identity import called
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.results.verdict import Verdict
 
@@ -81,8 +81,7 @@ class Common(NamedTuple):
 
 def names(result: ScanResult) -> list[str]:
     """How to call the cluster of each result: two clusters that share a name are told apart."""
-    known = labels((cluster.id, cluster.name) for cluster in result.clusters)
-    return [printable(known[cluster.id]) for cluster in result.clusters]
+    return [printable(name) for name in called([(cluster.id, cluster.name) for cluster in result.clusters])]
 
 
 def rank(summary: Summary, name: str) -> tuple[object, ...]:

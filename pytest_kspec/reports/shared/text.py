@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Measure = Callable[[str], float]
 
+_BREAKS = re.compile(r"[/,\]]|\.(?!\d)|(?=@)")
 _AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
 
 
@@ -85,7 +87,8 @@ def _head(text: str, width: float, measure: Measure = width_of) -> str:
 
 
 def fold(text: str, width: float, lines: int = 4, mark: str = "…", measure: Measure = width_of) -> list[str]:
-    """The text in lines of at most `width` cells, broken at spaces, else after `. / , ]`, else anywhere.
+    """The text in lines of at most `width` cells, broken at spaces, else after `. / , ]` or before
+    `@`, but not in a version such as 1.37, else anywhere.
 
     At most `lines` lines; the last one says with `mark` that there was more. measure: the width of a text, where it
     is not in cells; it must be that of its characters together.
@@ -103,7 +106,8 @@ def fold(text: str, width: float, lines: int = 4, mark: str = "…", measure: Me
         head = _head(rest, width, measure)
         cut = head.rfind(" ") if rest[len(head)] != " " else len(head)
         if cut < len(head) // 3:
-            cut = max(head.rfind(c) for c in "./,]") + 1
+            ends = (part.end() for part in _BREAKS.finditer(rest[: len(head) + 1]))
+            cut = max((end for end in ends if end <= len(head)), default=0)
         if cut < len(head) // 3:
             cut = len(head)
         result.append(rest[:cut].rstrip())
