@@ -171,7 +171,9 @@ def test_status_is_what_the_webhook_does_and_not_what_was_registered(plane, webh
     assert "does not serve this specification; until then every request is admitted" in out
 
     write_spec(prod, RULE, mode="audit")
-    said = until(lambda: said if "the webhook runs in mode audit" in (said := kspec(prod, "--status"))[1] else None)
+    said = until(
+        lambda: said if "the webhook runs in mode audit" in (said := kspec(prod, "--status"))[1] else None
+    )
     assert said[0] == 1
     assert "kspec-prod-webhook: audit" in said[1]
     assert create(plane).status == 201
