@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from datetime import datetime
@@ -15,6 +16,7 @@ import pytest
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.clusterspecs import RESOURCES
 from pytest_kspec.session.watch import Watch, process_of
+from pytest_kspec.shown import well_formed
 from pytest_kspec.supervised import ending
 
 WIRE = "kspec"
@@ -82,6 +84,8 @@ class XdistHooks:
         data = yield
         if isinstance(data, dict) and isinstance(data.get(WIRE), dict):
             data[WIRE] = msgspec.json.encode(data[WIRE])
+        if isinstance(data, dict) and "user_properties" in data:
+            data["user_properties"] = [(str(name), _sendable(v)) for name, v in data["user_properties"]]
         return data
 
     @pytest.hookimpl(wrapper=True)
@@ -90,6 +94,13 @@ class XdistHooks:
         if isinstance(data.get(WIRE), bytes):
             data[WIRE] = msgspec.json.decode(data[WIRE])
         return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """A warning's text crosses too, and half of a surrogate pair in it would end the worker."""
+        text = str(warning_message.message)
+        if (sent := well_formed(text)) != text:
+            warning_message.message = UserWarning(sent)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
@@ -130,6 +141,19 @@ class XdistHooks:
         if wire is not None:
             report.longrepr = f"not evaluated: {wire['result']['reason']}"
             report.__dict__[WIRE] = wire
+
+
+def _sendable(value: object) -> object:
+    """What a test recorded as a property, as execnet can send it; what it cannot send becomes text."""
+    if value is None or isinstance(value, bool | float | bytes):
+        return value
+    if isinstance(value, int):
+        return value if value >= -(2**31) else str(value)
+    if isinstance(value, list | tuple):
+        return [_sendable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _sendable(item) for key, item in value.items()}
+    return well_formed(str(value))
 
 
 def _to_the_living(send: Callable[..., None]) -> Callable[..., None]:

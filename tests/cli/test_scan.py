@@ -348,6 +348,8 @@ def test_surrogate(findings):
 @check(id="acme.number", title="t", severity="low", remediation="r")
 def test_number(findings):
     """Why."""
+    import warnings
+    warnings.warn("odd \ud800")
     findings.add(None, path="p", actual=[-3_000_000_000, -(2**63), 2**64 - 1, 2**70, -(10**400)], expected="e")
 
 @check(id="acme.error", title="t", severity="low", remediation="r")

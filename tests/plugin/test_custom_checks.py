@@ -194,3 +194,18 @@ def test_a_check_that_returns_its_findings_has_not_reported_them(project: Projec
     out = project.run("--kspec-checks=checks", "-k", "acme")
     assert out.ret != 0
     assert project.verdicts() == {"acme.returns": "error"}
+
+
+def test_a_recorded_property_never_ends_the_worker(project: Project) -> None:
+    """execnet sends neither objects nor numbers below -2**31."""
+    project.write(
+        "checks/test_recorded.py",
+        "from pytest_kspec import check\n"
+        "@check(id='acme.recorded', title='t', severity='low', remediation='r')\n"
+        "def test_recorded(findings, record_property):\n"
+        "    '''Why.'''\n"
+        "    record_property('a', object())\n"
+        "    record_property('b', {'c': [-3_000_000_000, '\\ud800', 2**70, None, b'x', 0.5]})\n",
+    )
+    project.run("--kspec-checks=checks", "-k", "acme", "-n", "1")
+    assert project.verdicts() == {"acme.recorded": "pass"}
