@@ -23,7 +23,7 @@ from tests.controlplane.server import ControlPlane
 from .pages import PAGES, ROOT, Command, Page
 
 ALL = [Page(path) for path in PAGES]
-DOCS = {page.path.name: page for page in ALL if page.path.parent.name == "docs"}
+DOCS = {page.path.name: page for page in ALL if page.path.parent == ROOT / "docs"}
 by_name = pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 with_commands = pytest.mark.parametrize(
     "page", [page for page in ALL if any(not c.live for c in page.commands())], ids=lambda page: page.name
