@@ -101,6 +101,7 @@ def _checked(folder: Path, *words: str, **env: str) -> Said:
         (("snapshot", "--cluster", "x", "--kubeconfig", "\n::error::##[x]\x1b", "-o", "s.tar.gz"), 4),
         (("webhook", "spec.yaml", "--self-signed", "tls", "--cluster", "\n::error::##[x]\x1b"), 4),
         (("webhook", "spec.yaml", "--manifests", "\n::error::##[x]\x1b"), 0),
+        (("operator", "--cluster", "\n::error::##[x]\x1b"), 4),
         (("checks", "--checks", "checks"), 0),
         (("checks", "--checks", "checks", "--json"), 0),
         (("explain", "acme.prints", "--checks", "checks"), 0),
