@@ -324,7 +324,8 @@ class Findings:
         """what: begins with a path of the pod, or says where that is (`place`)."""
         for owner, members in owners:
             held = next((member for member in members if not member.is_pod), members[0])
-            self.error(what if held.place else held.path_of(what), owner)
+            said = held.place or what.startswith(f"{held.template_path.removesuffix('.')}: ")
+            self.error(what if said else held.path_of(what), owner)
 
     def examined(self, resources: Sequence[Any] | int) -> None:
         """Say what was looked at; collections from fixtures say so themselves when they are iterated."""

@@ -259,7 +259,12 @@ def test_a_pod_without_containers_is_no_pod_of_any_api_server(
     }
     item = obj(kind, "it", api_version=version, **held)
     (result,) = evaluate(forbidden, objects=[item, pod("good")], spec=asked, kind=source)
-    where = "spec.template: " if kind == "Rollout" else ""
+    where = {
+        "Pod": "",
+        "PodTemplate": "template.",
+        "CronJob": "spec.jobTemplate.spec.template.",
+        "Rollout": "spec.template: ",
+    }.get(kind, "spec.template.")
     assert (result.verdict, result.reason) == (
         Verdict.ERROR, f"{kind} shop/it: {where}spec.containers is {what}; Kubernetes requires a container there",
     )  # fmt: skip
