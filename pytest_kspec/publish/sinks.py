@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.errors import KspecError, UsageError
@@ -61,9 +62,9 @@ class Publication:
         """Files first, then sinks. Raises nothing that concerns only one of them."""
         all_of = Published()
         for target in self.files:
-            _add(all_of, lambda target=target: _file(result, target), f"the report {target}")  # type: ignore[misc]
+            _add(all_of, partial(_file, result, target), f"the report {target}")
         for entry, sink in self.sinks:
-            _add(all_of, lambda sink=sink: sink.publish(result, self.files), _named(entry))  # type: ignore[misc]
+            _add(all_of, partial(sink.publish, result, self.files), _named(entry))
         return all_of
 
 

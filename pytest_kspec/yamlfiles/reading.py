@@ -131,21 +131,24 @@ def read_document(path: str | Path) -> Document:
     return document
 
 
+def refusal(error: yaml.reader.ReaderError | yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
+    """What is wrong with a text that PyYAML refuses, as a sentence, and where: `:LINE:COLUMN`, `:LINE` or ""."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return "the file contains a control character: not a text file?", f":{line}"
+    mark = error.problem_mark or error.context_mark
+    at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+    return f"not valid YAML: {yaml_problem(error, text)}.", at
+
+
 def parse_document(text: str, path: str) -> Document:
     """The same for text that is at hand; `path` is what errors call it."""
     document = Document(path)
     try:
         root = _Builder(text, document).build()
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SpecError(
-            "the file contains a control character: not a text file?", where=f"{path}:{line}"
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        what = yaml_problem(error, text)
-        raise SpecError(f"not valid YAML: {what}.", where=f"{path}{at}") from error
+    except (yaml.reader.ReaderError, yaml.MarkedYAMLError) as error:
+        what, at = refusal(error, text)
+        raise SpecError(what, where=f"{path}{at}") from error
     except (UnicodeError, yaml.YAMLError) as error:
         raise SpecError(
             "not valid YAML: it contains characters that cannot be decoded.", where=path

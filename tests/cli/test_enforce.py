@@ -16,7 +16,9 @@ CONFIG_MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: s
 NETWORK = "  network: {defaultDeny: true}\n"
 HOST = "  namespaceScope: {includeNamespaces: [shop]}\n  workloads: {containers: {forbidden: [{key: hostNetwork}]}}\n"
 NOTHING = "error: net: nothing in it can be enforced by vap, so nothing is denied."
-NO_OBJECT = "error: m.yaml: no object is there that host could refuse. Is this the right cluster or folder?"
+NO_OBJECT = (
+    "error: m.yaml: there is no object that host could deny. Check that this is the right cluster or folder."
+)
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ def complaint(tmp_path: Path, script: str, **fields: Any) -> str:
         ),
         (r"key 9c1185a5c5e9fc54612808977ee8f548b2258d31", "key (redacted)"),
         (
-            r"no /home/me/.cloud/cache-2026-11/credentials.json here",
-            "no /home/me/.cloud/cache-2026-11/credentials.json here",
+            r"no /var/lib/cloud/cache-2026-11/credentials.json here",
+            "no /var/lib/cloud/cache-2026-11/credentials.json here",
         ),
         (r"/cache/9c1185a5c5e9fc54612808977ee8f548b2258d31/x", "/cache/(redacted)/x"),
         (r"aGVsbG8/d29ybGQ1+aGVsbG8/d29ybGQ=", "(redacted)"),

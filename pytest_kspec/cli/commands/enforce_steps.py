@@ -216,8 +216,8 @@ def show_preview(item: Run) -> int:
         return EXIT_NOT_EVALUATED
     if found.is_empty and not item.args.allow_empty:
         return _nothing(
-            f"{source.name}: no object is there that {item.spec.name} could refuse. Is this the right cluster or "
-            "folder? If this is intended, add --allow-empty."
+            f"{source.name}: there is no object that {item.spec.name} could deny. Check that this is the right "
+            "cluster or folder. If this is intended, add --allow-empty."
         )
     return EXIT_FINDINGS if found.refused else 0
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pytest_kspec.errors import SourceUnavailable
-from pytest_kspec.yamlfiles.reading import in_merge_order, yaml_problem
+from pytest_kspec.yamlfiles.reading import in_merge_order, refusal
 
 MAX_YAML_BYTES = 64 << 20
 MAX_DEPTH = 1000
@@ -73,17 +73,12 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
                 yield YamlDocument(line, loader.construct_document(node))
         finally:
             loader.dispose()
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SourceUnavailable(
-            "the file contains a control character: not a text file?", where=f"{path}:{line}"
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        what = yaml_problem(error, text)
-        helm = "Render the Helm chart first: helm template CHART > FILE." if _TEMPLATE.search(raw) else ""
-        raise SourceUnavailable(f"not valid YAML: {what}.", where=f"{path}{at}", fix=helm) from error
+    except (yaml.reader.ReaderError, yaml.MarkedYAMLError) as error:
+        what, at = refusal(error, text)
+        marked = isinstance(error, yaml.MarkedYAMLError)
+        helm = "Render the Helm chart first: helm template CHART > FILE."
+        fix = helm if marked and _TEMPLATE.search(raw) else ""
+        raise SourceUnavailable(what, where=f"{path}{at}", fix=fix) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
         raise SourceUnavailable(f"not valid YAML: {what}.", where=path) from error
