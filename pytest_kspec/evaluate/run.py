@@ -6,8 +6,10 @@ Shells differ in who makes the arguments. pytest's items leave that to pytest an
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pytest_kspec.checks.check import Check
@@ -46,14 +48,38 @@ def attempt(step: Callable[[], object], findings: Findings) -> BaseException | N
 
 
 def call(func: Callable[..., Any], arguments: Mapping[str, Any], findings: Findings) -> None:
-    """Call a check; what it returns is recorded. Raises what it raises."""
-    record_return(func(**arguments), findings)
+    """Call a check; what it returns is recorded, and so is a thread of it that died. Raises what it raises."""
+    with _threads_heard(findings):
+        record_return(func(**arguments), findings)
+
+
+@contextlib.contextmanager
+def _threads_heard(findings: Findings) -> Iterator[None]:
+    """What a thread raises until the check returns is an error: nobody knows what it would have found."""
+    raised: list[BaseException] = []
+    before = threading.excepthook
+
+    def hear(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            raised.append(args.exc_value)
+        before(args)
+
+    threading.excepthook = hear
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+        for error in raised:
+            findings.error(f"a thread raised {_said(error)}")
 
 
 def record_teardown(error: BaseException, findings: Findings) -> None:
     """A fixture that does not end well: whether the check saw what it should have seen is not known."""
-    said = "".join(traceback.format_exception_only(error)).strip()
-    findings.error(f"teardown raised {said.removeprefix('AssertionError: ')}")
+    findings.error(f"teardown raised {_said(error)}")
+
+
+def _said(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().removeprefix("AssertionError: ")
 
 
 def evaluate(

@@ -51,8 +51,8 @@ def test_thread(findings):
         (ERROR, (), "error"),
         (ERROR, ("-n", "1"), "error"),
         ("", ("-W", "error"), "error"),
-        ("", ("-W", "error::DeprecationWarning"), "pass"),
-        ("", (), "pass"),
+        ("", ("-W", "error::DeprecationWarning"), "error"),
+        ("", (), "error"),
     ],
     ids=["ini", "ini and xdist", "option", "one", "none"],
 )
