@@ -68,8 +68,8 @@ format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(READY) ## regenerate the catalogues, docs/{checks,frameworks,spec-reference}.md and __init__.pyi
-	$(BIN)/python -m pytest_kspec.frameworks.catalogue
+docs: $(READY) ## regenerate the catalogs, docs/{checks,frameworks,spec-reference}.md and __init__.pyi
+	$(BIN)/python -m pytest_kspec.frameworks.catalog
 	$(BIN)/python -m pytest_kspec.reference.checkdoc docs/checks.md
 	$(BIN)/python -m pytest_kspec.reference.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.reference.specdoc docs/spec-reference.md

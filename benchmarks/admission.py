@@ -28,7 +28,7 @@ from benchmarks.__main__ import SPEC
 from pytest_kspec.enforce.engines import Wanted, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.spec.loading import load_spec
 from tests.controlplane.build import NoControlPlane
 from tests.controlplane.server import APPLY_PATCH, ControlPlane, Etcd
@@ -92,7 +92,7 @@ def _apply(plane: ControlPlane, collection: str, manifest: dict[str, Any]) -> No
 
 
 def _wanted(options: Any = None) -> Wanted:
-    plan = enforcement_plan(load_spec(SPEC), load_catalog(), version="v1.37.0")
+    plan = enforcement_plan(load_spec(SPEC), load_checks(), version="v1.37.0")
     return Wanted(plan, Mode.ENFORCE, "bench", options)
 
 

@@ -19,7 +19,7 @@ from pytest_kspec.evaluate.fixtures import fixtures_of
 from pytest_kspec.evaluate.run import evaluate as evaluate_check
 from pytest_kspec.evaluate.scan import ClusterScan, Examined
 from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S
-from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.results.result import CheckResult
@@ -62,7 +62,7 @@ def evaluate(
         )
     moment = clock.now()
     module = sys.modules.get(made.func.__module__) or ModuleType("check")
-    plan = make_plan(loaded, Catalog([Entry(made, module, builtin=False)]))
+    plan = make_plan(loaded, CheckSet([Entry(made, module, builtin=False)]))
     known = Exemptions([*loaded.exemptions, *exemptions], moment)
     scan = ClusterScan(plan, known, Examined(source), moment)
     fixtures = fixtures_of(module)

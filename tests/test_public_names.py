@@ -14,7 +14,7 @@ import pytest
 from _pytest.fixtures import FixtureFunctionDefinition
 
 import pytest_kspec
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.session import fixtures
 from tools import public_names
 
@@ -68,7 +68,7 @@ def test_each_fixture_has_a_public_type() -> None:
 def test_checks_ask_for_fixtures_by_their_types(paths: list[Path]) -> None:
     wrong = [
         (entry.check.id, name, str(parameter.annotation))
-        for entry in load_catalog(paths).entries.values()
+        for entry in load_checks(paths).entries.values()
         for name, parameter in inspect.signature(entry.check.func).parameters.items()
         if name in TYPES
         and not hasattr(entry.check.func, "__wrapped__")

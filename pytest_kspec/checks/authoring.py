@@ -69,7 +69,7 @@ def check(
     title:        one line of at most 100 characters that states the good state
     severity:     "low", "medium", "high" or "critical"
     remediation:  what to do about a finding
-    controls:     catalogue id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
+    controls:     catalog id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
     key:          spec key that asks for this check; without it, the check runs for every spec
     requirements: function of the specification that yields the requirements, where one key asks for several;
                   those of a `PodSecurityControl` are its own

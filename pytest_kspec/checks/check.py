@@ -53,7 +53,7 @@ class Check:
     id:           "<area>.<thing>"; built-in checks: the path of the spec key that is read
     title:        one line, at most 100 characters, stating the good state
     doc:          the function's docstring: why it matters
-    controls:     catalogue id → control ids; of built-in checks the catalogues say which (frameworks/catalogue)
+    controls:     catalog id → control ids; of built-in checks the catalogs say which (frameworks/catalog)
     remediation:  what to do, one or two sentences
     key:          the spec key that asks for it; None: collected for every spec
     requirements: spec → requirements, where one key asks for several

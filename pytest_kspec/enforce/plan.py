@@ -15,7 +15,7 @@ from pytest_kspec.checks.body import made_rule
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
 from pytest_kspec.kube.resources import AUTOMOUNT
-from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemption
 from pytest_kspec.rules.base import Rule, ServiceRule
@@ -115,7 +115,7 @@ class EnforcementPlan:
 
 
 def enforcement_plan(
-    spec: LoadedSpec, catalog: Catalog, *, version: str = "", now: datetime | None = None
+    spec: LoadedSpec, checkset: CheckSet, *, version: str = "", now: datetime | None = None
 ) -> EnforcementPlan:
     """What this specification keeps out.
 
@@ -130,7 +130,7 @@ def enforcement_plan(
     minor = standards_minor(asked.version, version or None) if asked and asked.enforce else NEWEST_MINOR
     rules: list[EnforcedRule] = []
     left: list[NotEnforceable] = []
-    for planned in make_plan(spec, catalog).planned:
+    for planned in make_plan(spec, checkset).planned:
         found = list(_rules(planned.requirement, planned.entry, spec, minor))
         rules += [item for item in found if isinstance(item, EnforcedRule)]
         left += [item for item in found if isinstance(item, NotEnforceable)]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pytest_kspec.enforce.modes import Mode, asked_mode
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan, enforcement_plan
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.plan.unknownids import refuse_all
 from pytest_kspec.results import annotated
 from pytest_kspec.results.annotated import AnnotationMatcher
@@ -55,7 +55,7 @@ class Policy:
     def __init__(
         self,
         spec: LoadedSpec,
-        catalog: Catalog,
+        checkset: CheckSet,
         *,
         cluster: str,
         version: str = "",
@@ -69,11 +69,11 @@ class Policy:
         self.fails_closed = fails_closed(spec)
         self.scope = spec.spec.namespace_scope
         self.needs_labels = self.scope is not None and self.scope.namespace_selector is not None
-        self._catalog = catalog
+        self._checkset = checkset
         self._cluster = cluster
         self._version = version
         self._exemptions = [*spec.exemptions, *more_exemptions]
-        refuse_all(spec, self._exemptions, catalog, ())
+        refuse_all(spec, self._exemptions, checkset, ())
         self._annotations = spec.spec.annotation_exemptions
         self._clock = ActivationClock(spec.spec.time_based_activation)
         self._timed = self._at(now or datetime.now(UTC))
@@ -130,7 +130,7 @@ class Policy:
         return self._timed
 
     def _at(self, moment: datetime) -> _Timed:
-        plan = enforcement_plan(self.spec, self._catalog, version=self._version, now=moment)
+        plan = enforcement_plan(self.spec, self._checkset, version=self._version, now=moment)
         exemptions = Exemptions(self._exemptions, moment)
         matchers = tuple(exemptions.for_check(rule.requirement.id, self._cluster) for rule in plan.rules)
         ends = [end for item in self._exemptions if (end := item.expires) is not None and end > moment]

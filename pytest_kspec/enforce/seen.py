@@ -22,7 +22,7 @@ from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import Refused, SourceError
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.scope import NAME_LABEL
 
 NAME = "kspec-enforcement-probe"
@@ -77,7 +77,7 @@ class Seen(NamedTuple):
 def look(
     wanted: Wanted,
     made: Generated,
-    catalog: Catalog,
+    checkset: CheckSet,
     writer: Writer,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -87,7 +87,7 @@ def look(
 
     Raises SourceError where namespaces cannot be listed.
     """
-    waiting = probes(wanted, made, catalog, _namespaces(writer))
+    waiting = probes(wanted, made, checkset, _namespaces(writer))
     name = spec_id(wanted.plan.spec.name)
     denied: list[str] = []
     reasons: dict[str, str] = {}
@@ -112,13 +112,13 @@ def look(
 
 
 def probes(
-    wanted: Wanted, made: Generated, catalog: Catalog, namespaces: Mapping[str, Mapping[str, str]]
+    wanted: Wanted, made: Generated, checkset: CheckSet, namespaces: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[Probe]]:
     """Kind → objects of it that must be refused, by what was applied; a kind without any is left out."""
     plan = wanted.plan
     policy = Policy(
         plan.spec,
-        catalog,
+        checkset,
         cluster=wanted.cluster_name or "",
         version=f"v1.{plan.minor}.0",
         mode=Mode.ENFORCE,

@@ -11,7 +11,7 @@ from pytest_kspec.clock import now
 from pytest_kspec.evaluate.scan import SpecRun
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.plan.assess import assess
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.plan.frameworks import PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import STANDARDS
 from pytest_kspec.results import annotated
@@ -35,7 +35,7 @@ def cluster_result(
     name: str,
     wires: Iterable[Mapping[str, Any]],
     *,
-    catalog: Catalog,
+    checkset: CheckSet,
     moment: datetime,
     baseline: Baseline | None = None,
 ) -> ClusterResult:
@@ -81,16 +81,16 @@ def cluster_result(
             spec.spec.sha256,
         ),
         frameworks=assess(
-            _frameworks(spec, catalog), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
+            _frameworks(spec, checkset), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
         ),
     )
     return made if baseline is None else replace(made, baseline=baseline.use(made))
 
 
-def _frameworks(spec: SpecRun, catalog: Catalog) -> tuple[PlannedFramework, ...]:
+def _frameworks(spec: SpecRun, checkset: CheckSet) -> tuple[PlannedFramework, ...]:
     """The same on every cluster."""
     if spec.frameworks is None:
-        spec.frameworks = plan_frameworks(spec.spec, catalog, spec.plan.planned)
+        spec.frameworks = plan_frameworks(spec.spec, checkset, spec.plan.planned)
     return spec.frameworks
 
 

@@ -36,14 +36,14 @@ REPORTS = Registry(
 """`--report NAME:FILE`: a function of a `ScanResult`, in canonical order, that returns the whole file."""
 
 CHECKS = Registry(
-    "kspec.checks", "package of checks", {"built-in": "pytest_kspec.plan.catalog:builtin_package"}
+    "kspec.checks", "package of checks", {"built-in": "pytest_kspec.plan.checkset:builtin_package"}
 )
 """Modules of checks, or packages with such modules (`test_*.py`)."""
 
 FRAMEWORKS = Registry(
-    "kspec.frameworks", "framework", {"built-in": "pytest_kspec.frameworks.catalogue:built_in"}
+    "kspec.frameworks", "framework", {"built-in": "pytest_kspec.frameworks.catalog:built_in"}
 )
-"""A function without arguments that returns the text of a catalogue in YAML; ours, which are compiled, all of them."""
+"""A function without arguments that returns the text of a catalog in YAML; ours, which are compiled, all of them."""
 
 ENGINES = Registry(
     "kspec.engines",

@@ -1,1 +1,1 @@
-"""Catalogues of controls of compliance frameworks."""
+"""Catalogs of controls of compliance frameworks."""

@@ -21,7 +21,7 @@ from pytest_kspec.kube.images import parse_image
 from pytest_kspec.kube.podkinds import pod_kinds
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.versions import Version
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.results.result import CheckResult
@@ -65,7 +65,7 @@ class Survey:
     def __init__(self, source: Source) -> None:
         self._examined = Examined(source)
         self._inventory = self._examined.inventory
-        self._catalog = load_catalog()
+        self._checkset = load_checks()
 
     def draft(self) -> Draft:
         """Try every candidate. Raises SourceError if the cluster cannot be reached at all."""
@@ -180,7 +180,7 @@ class Survey:
     def _try(self, part: dict[str, Any], prefix: str = "") -> list[CheckResult]:
         """Run the checks that this part of a specification asks for, exemptions aside."""
         moment = now()
-        plan = make_plan(spec_from_part(part), self._catalog)
+        plan = make_plan(spec_from_part(part), self._checkset)
         scan = ClusterScan(plan, Exemptions([], moment), self._examined, moment)
         return [
             evaluate(planned.entry.check, scan.context(planned))

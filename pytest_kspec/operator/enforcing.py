@@ -19,7 +19,7 @@ from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import Note, Said
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
 Object = dict[str, Any]
@@ -71,13 +71,13 @@ def enforce(
     spec: LoadedSpec,
     settled: Settled,
     writer: Writer,
-    catalog: Callable[[], Catalog],
+    checkset: Callable[[], CheckSet],
     cluster: str,
     now: datetime,
 ) -> Enforced:
     """Make it so, and read back. Raises KspecError; what was done stays done.
 
-    catalog: called where something is enforced; cluster: its name in exemptions
+    checkset: called where something is enforced; cluster: its name in exemptions
     """
     mode = asked_mode(spec)
     if mode is Mode.MONITOR:
@@ -86,7 +86,7 @@ def enforce(
         why = "mode is monitor" if asked is not None and asked.enabled else "enforcement.enabled is not true"
         return _nothing(Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}."), removed, None)
     chosen = engine(ENGINE)
-    plan = enforcement_plan(spec, catalog(), version=writer.source.info().version, now=now)
+    plan = enforcement_plan(spec, checkset(), version=writer.source.info().version, now=now)
     wanted = Wanted(plan, mode, cluster)
     made = chosen.generate(wanted)
     if not made.manifests:

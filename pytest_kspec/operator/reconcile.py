@@ -25,7 +25,7 @@ from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.scans import ScanFailed, Scanned
 from pytest_kspec.operator.status import Note, Said
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.publish import customresources
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
@@ -86,14 +86,14 @@ class Reconciler:
         self,
         access: Access,
         scans: Scans,
-        catalog: Callable[[], Catalog],
+        checkset: Callable[[], CheckSet],
         known: Callable[[], Mapping[str, Object]],
         settings: Settings = SETTINGS,
         seen: Seen | None = None,
     ) -> None:
         self._access = access
         self._scans = scans
-        self._catalog = catalog
+        self._checkset = checkset
         self._known = known
         self._settings = settings
         self._seen = seen
@@ -232,7 +232,7 @@ class Reconciler:
         settled = enforcing.Settled(found["metadata"].get("generation", 0), _status(found))
 
         def act(writer: Writer) -> enforcing.Enforced:
-            return enforcing.enforce(spec, settled, writer, self._catalog, self._access.name, now)
+            return enforcing.enforce(spec, settled, writer, self._checkset, self._access.name, now)
 
         enforced = self._access.do(act)
         if not enforcing.asks(spec):

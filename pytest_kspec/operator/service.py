@@ -23,7 +23,7 @@ from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
 from pytest_kspec.operator.reconcile import Reconciler, Seen, Settings
 from pytest_kspec.operator.scans import Scanner
-from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, load_checks
 from pytest_kspec.spec.document import SPEC_KIND
 
 log = logging.getLogger("kspec.operator")
@@ -80,8 +80,8 @@ class Operator:
         self._failure: LostLease | None = None
         self._looked = time.monotonic()
         self._works = False
-        self._catalog: Catalog | None = None
-        self._catalog_lock = threading.Lock()
+        self._checkset: CheckSet | None = None
+        self._checkset_lock = threading.Lock()
         self.reflector = Reflector(options.access.open, SPECIFICATIONS, self._changed)
         self._counting: Counting | None = None
         if options.metrics != "0":
@@ -212,11 +212,11 @@ class Operator:
             if self._counting is not None:
                 self._counting.reconciled(name, error)
 
-    def _checks(self) -> Catalog:
-        with self._catalog_lock:
-            if self._catalog is None:
-                self._catalog = load_catalog([])
-            return self._catalog
+    def _checks(self) -> CheckSet:
+        with self._checkset_lock:
+            if self._checkset is None:
+                self._checkset = load_checks([])
+            return self._checkset
 
     def _transitions(self) -> int:
         return self._elector.transitions if self._elector is not None else 0

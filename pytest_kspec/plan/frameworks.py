@@ -1,7 +1,7 @@
 """Which frameworks apply to a specification, and which of its requirements answer each control. No cluster is touched.
 
-A specification without `compliance.frameworks` is measured by every catalogue that one of its requirements answers
-something of. One with it is measured by what it names there: a catalogue by its name alone, or its own controls with
+A specification without `compliance.frameworks` is measured by every catalog that one of its requirements answers
+something of. One with it is measured by what it names there: a catalog by its name alone, or its own controls with
 the checks that it maps to them.
 """
 
@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_kspec.checks.check import Check
-from pytest_kspec.frameworks.catalogue import (
-    Catalogue,
-    CatalogueControl,
+from pytest_kspec.frameworks.catalog import (
+    Catalog,
+    CatalogControl,
     CheckRef,
     asks_for,
-    catalogues,
-    find_catalogue,
+    catalogs,
+    find_catalog,
     flow,
     names_of,
     plain_value,
     slug,
 )
-from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.plan.plan import Planned
 from pytest_kspec.plan.unknownids import Known, check_name
 from pytest_kspec.rules.pods.podsecurity import NamespaceLevels, pod_security_strictness
@@ -81,10 +81,10 @@ class PlannedFramework:
 
 
 def plan_frameworks(
-    spec: LoadedSpec, catalog: Catalog, planned: Sequence[Planned]
+    spec: LoadedSpec, checkset: CheckSet, planned: Sequence[Planned]
 ) -> tuple[PlannedFramework, ...]:
     """The frameworks of a specification: in its own order, or sorted by id."""
-    planner = _Planner(spec, catalog, planned)
+    planner = _Planner(spec, checkset, planned)
     compliance = spec.spec.compliance
     asked = compliance.frameworks if compliance is not None else []
     if not asked:
@@ -97,27 +97,27 @@ def plan_frameworks(
 
 
 class _Planner:
-    def __init__(self, spec: LoadedSpec, catalog: Catalog, planned: Sequence[Planned]) -> None:
+    def __init__(self, spec: LoadedSpec, checkset: CheckSet, planned: Sequence[Planned]) -> None:
         self._spec = spec
-        self._catalog = catalog
+        self._checkset = checkset
         self._planned = {p.requirement.id: p for p in planned}
         self._called: dict[str, list[Planned]] = {}
         for entry in planned:
             for name in dict.fromkeys((*names_of(entry.requirement.id), *names_of(entry.entry.check.id))):
                 self._called.setdefault(name, []).append(entry)
-        self._own = [e for e in catalog.entries.values() if not e.builtin and e.check.controls]
-        self._known = Known(catalog, self._planned)
+        self._own = [e for e in checkset.entries.values() if not e.builtin and e.check.controls]
+        self._known = Known(checkset, self._planned)
         self._note = _weaker_namespaces(spec)
 
     def available(self) -> Iterator[PlannedFramework]:
-        """Built-in catalogues and frameworks that checks of the user's name, sorted by id."""
+        """Built-in catalogs and frameworks that checks of the user's name, sorted by id."""
         named = {name for entry in self._own for name in entry.check.controls}
-        for framework in sorted(named | set(catalogues())):
+        for framework in sorted(named | set(catalogs())):
             yield self._framework(framework)
 
     def asked(self, entry: Framework, key: str) -> Iterator[PlannedFramework]:
         """What one entry of compliance.frameworks means; nothing for a name that says nothing (the plan notes it)."""
-        catalogue = find_catalogue(entry.name, entry.revision)
+        catalog = find_catalog(entry.name, entry.revision)
         if entry.controls:
             version = f"-{slug(entry.revision)}" if entry.revision else ""
             yield PlannedFramework(
@@ -126,10 +126,10 @@ class _Planner:
                 version=entry.revision,
                 source=f"the specification, {self._spec.locate(key)}",
                 date="",
-                controls=tuple(self._claimed(control, catalogue) for control in entry.controls),
+                controls=tuple(self._claimed(control, catalog) for control in entry.controls),
             )
-        elif catalogue is not None:
-            yield self._framework(catalogue.id)
+        elif catalog is not None:
+            yield self._framework(catalog.id)
         elif any(entry.name in own.check.controls for own in self._own):
             yield self._framework(entry.name)
 
@@ -138,16 +138,16 @@ class _Planner:
         for entry in self._own:
             for control in entry.check.controls.get(name, ()):
                 own.setdefault(control, []).append(entry)
-        catalogue = catalogues().get(name)
-        if catalogue is None:
+        catalog = catalogs().get(name)
+        if catalog is None:
             return PlannedFramework(name, name, "", FROM_CHECKS, "", self._from_checks(own))
-        controls = [self._control(control, own.pop(control.id, [])) for control in catalogue.controls]
+        controls = [self._control(control, own.pop(control.id, [])) for control in catalog.controls]
         return PlannedFramework(
-            catalogue.id,
-            catalogue.name,
-            catalogue.version,
-            catalogue.source,
-            catalogue.date,
+            catalog.id,
+            catalog.name,
+            catalog.version,
+            catalog.source,
+            catalog.date,
             (*controls, *self._from_checks(own)),
         )
 
@@ -161,7 +161,7 @@ class _Planner:
         ids = tuple(id for id, p in self._planned.items() if p.entry.check is check)
         return Answer(ids, "" if ids else _not_asked(key_of(check)))
 
-    def _control(self, control: CatalogueControl, own: Iterable[Entry] = ()) -> PlannedControl:
+    def _control(self, control: CatalogControl, own: Iterable[Entry] = ()) -> PlannedControl:
         answers = tuple(self._answer(entry) for entry in control.checks)
         also = [id for ref in control.also for id in self._matching(ref)]
         also += [id for entry in own for id in self._answer_of(entry.check).requirements]
@@ -170,9 +170,9 @@ class _Planner:
             control.id, control.title, answers, tuple(dict.fromkeys(also)), control.manual, note
         )
 
-    def _claimed(self, control: Control, catalogue: Catalogue | None) -> PlannedControl:
-        """A control as the specification claims it. What it leaves open, the catalogue of that name says."""
-        known = catalogue.control(control.id) if catalogue is not None else None
+    def _claimed(self, control: Control, catalog: Catalog | None) -> PlannedControl:
+        """A control as the specification claims it. What it leaves open, the catalog of that name says."""
+        known = catalog.control(control.id) if catalog is not None else None
         title = control.title or (known.title if known is not None else "")
         if control.mappings:
             refs = [CheckRef(check_name(mapping.check)) for mapping in control.mappings]
@@ -200,7 +200,7 @@ class _Planner:
                 yield planned.requirement.id
 
     def _key(self, ref: CheckRef) -> str:
-        entry = self._catalog.entries.get(ref.check)
+        entry = self._checkset.entries.get(ref.check)
         if entry is None:
             return ref.check
         key = key_of(entry.check)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_kspec.errors import CheckError
-from pytest_kspec.frameworks.catalogue import asks_for, controls_of, plain_value, refs_to
-from pytest_kspec.plan.catalog import Catalog, Entry
+from pytest_kspec.frameworks.catalog import asks_for, controls_of, plain_value, refs_to
+from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.plan.unknownids import Known, refuse_all, unknown_exempted, unknown_mappings
 from pytest_kspec.results.exemptions import Exemption
 from pytest_kspec.rules.pods.podsecurity import newer_standards
@@ -42,13 +42,13 @@ class Plan:
         return tuple(left for left in self.not_evaluated if left.key == STANDARDS)
 
 
-def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption] = ()) -> Plan:
+def make_plan(spec: LoadedSpec, checkset: CheckSet, exemptions: Sequence[Exemption] = ()) -> Plan:
     """All requirements of a specification. exemptions: those beside its own.
 
     Raises CheckError if two have one id, SpecError for exemptions that leave nothing.
     """
     found: dict[str, Planned] = {}
-    for entry in catalog.entries.values():
+    for entry in checkset.entries.values():
         for requirement in _requirements(spec, entry):
             if requirement.id in found:
                 other = found[requirement.id].entry.check
@@ -57,9 +57,9 @@ def make_plan(spec: LoadedSpec, catalog: Catalog, exemptions: Sequence[Exemption
                     where=f"{entry.check.path}:{entry.check.line}",
                 )
             found[requirement.id] = Planned(_with_controls(requirement, entry), entry)
-    refuse_all(spec, (*spec.exemptions, *exemptions), catalog, found)
-    known = Known(catalog, found)
-    own = {name for entry in catalog.entries.values() if not entry.builtin for name in entry.check.controls}
+    refuse_all(spec, (*spec.exemptions, *exemptions), checkset, found)
+    known = Known(checkset, found)
+    own = {name for entry in checkset.entries.values() if not entry.builtin for name in entry.check.controls}
     unknown = (
         *unknown_mappings(spec, known, own),
         *unknown_exempted((*spec.exemptions, *exemptions), known),

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 
 from pytest_kspec.errors import SpecError
-from pytest_kspec.frameworks.catalogue import catalogues, find_catalogue, names_of, slug
+from pytest_kspec.frameworks.catalog import catalogs, find_catalog, names_of, slug
 from pytest_kspec.kube.globs import Globs, is_literal, matches_check
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.results.exemptions import Exemption
 from pytest_kspec.spec.loading import LoadedSpec
 from pytest_kspec.spec.notes import NotEvaluated
@@ -28,9 +28,9 @@ LONGEST_NAME = 200
 class Known:
     """Ids that mean something: of checks and of requirements, and what they start with."""
 
-    def __init__(self, catalog: Catalog, requirements: Iterable[str]) -> None:
-        self._catalog = catalog
-        self._ids = [*catalog.entries, *requirements]
+    def __init__(self, checkset: CheckSet, requirements: Iterable[str]) -> None:
+        self._checkset = checkset
+        self._ids = [*checkset.entries, *requirements]
         self._names = {name for id in self._ids for name in names_of(id)}
         self._areas = {id.partition(".")[0] for id in self._ids}
         self._bases = {base for id in self._ids for base in (id, id.partition("[")[0])}
@@ -38,13 +38,13 @@ class Known:
 
     def means(self, name: str) -> bool:
         """Whether a mapping to this name is one to a check: an id, or what ids start with."""
-        return name in self._names or self._catalog.find(name) is not None
+        return name in self._names or self._checkset.find(name) is not None
 
     def matches(self, pattern: str) -> bool:
         """Whether an exemption for this pattern could match a check or one of its requirements."""
         if is_literal(pattern):
             known = pattern in self._names and pattern not in self._areas
-            return known or self._catalog.find(pattern) is not None
+            return known or self._checkset.find(pattern) is not None
         globs = Globs([pattern, pattern.partition("[")[0]])
         return any(map(globs.match, self._bases))
 
@@ -68,10 +68,10 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
     compliance = spec.spec.compliance
     for number, framework in enumerate(compliance.frameworks if compliance is not None else ()):
         key = f"{MAPPINGS}[{number}]"
-        known_name = framework.name in frameworks or find_catalogue(framework.name, framework.revision)
+        known_name = framework.name in frameworks or find_catalog(framework.name, framework.revision)
         if not framework.controls and not known_name:
             what = f"{framework.name} {framework.revision}".strip()
-            near = difflib.get_close_matches(slug(what), catalogues(), n=1)
+            near = difflib.get_close_matches(slug(what), catalogs(), n=1)
             hint = f"Did you mean '{near[0]}'?" if near else "'kspec frameworks' lists those."
             yield NotEvaluated(
                 key, f"'{what}' has no controls and is not a built-in framework. {hint}", spec.locate(key)
@@ -89,7 +89,7 @@ def unknown_mappings(spec: LoadedSpec, known: Known, frameworks: Collection[str]
 
 
 def refuse_all(
-    spec: LoadedSpec, exemptions: Sequence[Exemption], catalog: Catalog, asked: Iterable[str]
+    spec: LoadedSpec, exemptions: Sequence[Exemption], checkset: CheckSet, asked: Iterable[str]
 ) -> None:
     """Refuse what would exempt everything: alone or together, by patterns that match every check there is.
 
@@ -98,14 +98,14 @@ def refuse_all(
     """
     unlimited = [one for one in exemptions if one.checks and not one.is_of_some_objects]
     for one in unlimited:
-        if _covers(one.checks, catalog.entries) or (_by_areas(one.checks) and _covers(one.checks, asked)):
+        if _covers(one.checks, checkset.entries) or (_by_areas(one.checks) and _covers(one.checks, asked)):
             raise _everything(f"exemption {one.name}: its checks match", one.location)
     everywhere = [one for one in unlimited if not one.clusters or Globs(one.clusters).matches_all]
-    if _covers([pattern for one in everywhere for pattern in one.checks], catalog.entries):
+    if _covers([pattern for one in everywhere for pattern in one.checks], checkset.entries):
         names = ", ".join(one.name for one in everywhere)
         raise _everything(f"exemptions {names}: their checks together match", everywhere[0].location)
     allowed = spec.spec.annotation_exemptions
-    if allowed is not None and _covers(allowed.checks, catalog.entries):
+    if allowed is not None and _covers(allowed.checks, checkset.entries):
         raise _everything(
             "annotationExemptions.checks: its patterns match", spec.locate("annotationExemptions.checks")
         )

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pytest_kspec.checks.check import Check
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference.asked import asked_by, example_id
 
 HEAD = """# Checks
@@ -89,7 +89,7 @@ def _notes(check: Check) -> str:
 
 def main() -> None:
     """Write the page."""
-    Path(sys.argv[1]).write_text(render(load_catalog().checks), encoding="utf-8")
+    Path(sys.argv[1]).write_text(render(load_checks().checks), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The framework reference, `docs/frameworks.md`, from the catalogues; a test keeps it fresh.
+"""The framework reference, `docs/frameworks.md`, from the catalogs; a test keeps it fresh.
 
 Run as `python -m pytest_kspec.reference.frameworkdoc docs/frameworks.md` (`make docs`).
 """
@@ -8,16 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pytest_kspec.frameworks.catalogue import Catalogue, CatalogueControl, CheckRef, catalogues, flow
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.frameworks.catalog import Catalog, CatalogControl, CheckRef, catalogs, flow
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference.checkdoc import anchor_of
 
 HEAD = """# Frameworks
 
 A scan reports the status of the controls of compliance frameworks. `kspec frameworks` lists the built-in
-frameworks, `kspec frameworks NAME` lists the controls of one. A catalogue contains the ids, titles in our own
+frameworks, `kspec frameworks NAME` lists the controls of one. A catalog contains the ids, titles in our own
 words, and the checks that cover each control; the full texts are available from the publishers. The tables
-below are generated from the catalogues (`make docs`).
+below are generated from the catalogs (`make docs`).
 
 ## Status
 
@@ -36,7 +36,7 @@ If `namespaceScope` excludes namespaces, checks cover controls only in part: `re
 If one check fails, the control is not met, even if other checks could not be evaluated. Exempted findings do
 not fail a control, but `reason` contains their number. It also names the namespaces to which
 `podSecurity.exemptions` apply a weaker level. Many checks depend on the specification: `rbac.forbiddenRules`
-evaluates the entries of the specification. A catalogue therefore contains what a specification must require.
+evaluates the entries of the specification. A catalog therefore contains what a specification must require.
 If a specification requires less, the control is `notEvaluated`, and the reason names the key to add.
 
 ## Score and coverage
@@ -100,16 +100,16 @@ spec:
 A mapping names a check (`network.defaultDeny`), a requirement (`workloads.containers.required[hostNetwork]`),
 or a prefix of ids (`podSecurity`, `podSecurity.standard`, `workloads.containers.*`). For a prefix, all required
 checks must pass, and at least one must be required. All mappings of a control must pass. A control of a
-built-in framework without mappings uses the mappings of the catalogue. If a mapping matches no check, the
+built-in framework without mappings uses the mappings of the catalog. If a mapping matches no check, the
 control is `notEvaluated`; scans and `kspec validate` report the mapping with its line.
 
 Your own checks name their controls in `@check(controls=...)`. Controls of a built-in framework are then covered by
 your checks in addition to the built-in checks. A framework that only your checks name is reported under that
-name. A control id that is missing from a complete catalogue is an error.
+name. A control id that is missing from a complete catalog is an error.
 
-## Catalogues
+## Catalogs
 
-The files `pytest_kspec/frameworks/catalogues/*.yaml` define which built-in checks cover which controls:
+The files `pytest_kspec/frameworks/catalogs/*.yaml` define which built-in checks cover which controls:
 
 ```yaml
 - id: 5.2.9
@@ -126,35 +126,35 @@ The files `pytest_kspec/frameworks/catalogues/*.yaml` define which built-in chec
 
 def render() -> str:
     """The page."""
-    ids = {check.id for check in load_catalog().checks}
+    ids = {check.id for check in load_checks().checks}
     parts = [HEAD, "## Built-in frameworks\n", "| Framework | Controls | By checks | In part | By a person |"]
     parts.append("| --- | --- | --- | --- | --- |")
-    for catalogue in catalogues().values():
-        by = [control.coverage for control in catalogue.controls]
+    for catalog in catalogs().values():
+        by = [control.coverage for control in catalog.controls]
         counts = " | ".join(str(by.count(coverage)) for coverage in ("full", "partial", "manual"))
-        parts.append(f"| [{catalogue.id}](#{anchor_of(catalogue.id)}) | {len(by)} | {counts} |")
-    for catalogue in catalogues().values():
-        parts += _section(catalogue, ids)
+        parts.append(f"| [{catalog.id}](#{anchor_of(catalog.id)}) | {len(by)} | {counts} |")
+    for catalog in catalogs().values():
+        parts += _section(catalog, ids)
     return "\n".join(parts) + "\n"
 
 
-def _section(catalogue: Catalogue, ids: set[str]) -> list[str]:
-    scope = "every control" if catalogue.complete else "the controls that a cluster's configuration bears on"
-    manual = [control for control in catalogue.controls if control.coverage == "manual"]
+def _section(catalog: Catalog, ids: set[str]) -> list[str]:
+    scope = "every control" if catalog.complete else "the controls that a cluster's configuration bears on"
+    manual = [control for control in catalog.controls if control.coverage == "manual"]
     parts = [
-        f"\n## {catalogue.id}\n",
-        f"{catalogue.name} {catalogue.version}: {scope}. Source: {catalogue.source}, {catalogue.date}.\n",
+        f"\n## {catalog.id}\n",
+        f"{catalog.name} {catalog.version}: {scope}. Source: {catalog.source}, {catalog.date}.\n",
         "| Control | | Checks | To review manually |",
         "| --- | --- | --- | --- |",
     ]
-    parts += [_row(control, ids) for control in catalogue.controls if control.coverage != "manual"]
+    parts += [_row(control, ids) for control in catalog.controls if control.coverage != "manual"]
     if manual:
         parts.append("\nTo review manually:\n")
         parts += [f"* {control.id} {control.title}" for control in manual]
     return parts
 
 
-def _row(control: CatalogueControl, ids: set[str]) -> str:
+def _row(control: CatalogControl, ids: set[str]) -> str:
     checks = "<br>".join(" or ".join(_ref(ref, ids) for ref in entry) for entry in control.checks)
     if control.also:
         checks += f"<br>also {', '.join(_ref(ref, ids) for ref in control.also)}"

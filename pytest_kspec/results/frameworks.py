@@ -28,7 +28,7 @@ class ControlStatus(StrEnum):
 class ControlResult:
     """One control on one cluster.
 
-    id, title: as in the catalogue or in the specification's own mapping
+    id, title: as in the catalog or in the specification's own mapping
     checks:    ids of the results that answer it, sorted
     reason:    why it is not evaluated or manual; if it is met, whether exemptions were needed; "" otherwise
     remaining: what a person must look at besides, where checks answer it in part; "" otherwise

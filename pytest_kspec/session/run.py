@@ -24,7 +24,7 @@ from pytest_kspec.evaluate.assemble import cluster_result
 from pytest_kspec.evaluate.context import make_verifier
 from pytest_kspec.evaluate.scan import ClusterScan, Examined, SpecRun, Target, basic_facts
 from pytest_kspec.evaluate.verdict import make_result
-from pytest_kspec.plan.catalog import Catalog, Importer, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, Importer, load_checks
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemptions, load_exemptions
 from pytest_kspec.results.order import cluster_key
@@ -57,7 +57,7 @@ class Run:
 
     options: Options
     rootpath: Path
-    catalog: Catalog
+    checkset: CheckSet
     specs: dict[Path, SpecRun]
     shared: Path | None = None
     resources: Path | None = None
@@ -186,7 +186,7 @@ class Run:
                 self.specs[path],
                 name,
                 wires,
-                catalog=self.catalog,
+                checkset=self.checkset,
                 moment=self.started,
                 baseline=self.options.baseline,
             )
@@ -259,12 +259,12 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
     extra = [exemption for path in options.exemptions for exemption in load_exemptions(path)]
     own = {path.resolve(): path for spec in loaded for path in spec.checks}
     checks = [*options.checks, *(p for r, p in own.items() if r not in {c.resolve() for c in options.checks})]
-    catalog = load_catalog(checks, importer)
+    checkset = load_checks(checks, importer)
     opened: dict[str, Source] = {}
     failed: dict[str, KspecError] = {}
     specs = {
         path.resolve(): SpecRun(
-            make_plan(spec, catalog, extra),
+            make_plan(spec, checkset, extra),
             _targets(spec, options, opened, failed),
             Exemptions([*spec.exemptions, *extra], started),
         )
@@ -279,7 +279,7 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
             "the specification has no requirements",
             problems=tuple(f"{path}: the specification does not require any check." for path in idle),
         )
-    return Run(options, rootpath, catalog, specs, started=started, resources=resources)
+    return Run(options, rootpath, checkset, specs, started=started, resources=resources)
 
 
 def _targets(

@@ -148,7 +148,7 @@ class Exemption(Expiring):
 
     @property
     def is_of_some_objects(self) -> bool:
-        """Whether it is limited by more than `checks`, which only a catalogue of checks can judge."""
+        """Whether it is limited by more than `checks`, which only a set of checks can judge."""
         lists = {"namespaces": self.namespaces, "containers": self.containers}
         if any(patterns and not matches_all(patterns, what) for what, patterns in lists.items()):
             return True

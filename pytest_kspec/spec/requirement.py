@@ -16,7 +16,7 @@ class Requirement:
     key:      path of the key below `spec` that it comes from, to find its line ("workloads.containers.required[0]")
     value:    what the specification says there: plain data or a model of `pytest_kspec.spec.sections`
     location: "file:line:column" of that key; filled in by the plan
-    controls: catalogue id → ids of the controls that it answers; filled in by the plan
+    controls: catalog id → ids of the controls that it answers; filled in by the plan
     """
 
     id: str

@@ -18,7 +18,7 @@ from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.errors import Malformed, SpecError
-from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, load_checks
 from pytest_kspec.results.exemptions import Exemption, load_exemptions
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.effective import Library
@@ -27,7 +27,7 @@ from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec, spec_fr
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a policy is made of, as it can be handed to another process: catalogues are of code, and cannot."""
+    """What a policy is made of, as it can be handed to another process: sets of checks are code, and cannot."""
 
     spec: LoadedSpec
     checks: tuple[Path, ...]
@@ -36,11 +36,11 @@ class Recipe:
     mode: Mode | None
     exemptions: tuple[Exemption, ...]
 
-    def policy(self, catalog: Catalog) -> Policy:
+    def policy(self, checkset: CheckSet) -> Policy:
         """The policy. Raises what `Policy` raises."""
         return Policy(
             self.spec,
-            catalog,
+            checkset,
             cluster=self.cluster,
             version=self.version,
             mode=self.mode,
@@ -57,8 +57,8 @@ class Work:
 
     def policies(self) -> Policies:
         """The policies, made anew."""
-        catalogs: dict[tuple[Path, ...], Catalog] = {}
-        return Policies([recipe.policy(_catalog(catalogs, recipe.checks)) for recipe in self.recipes])
+        checksets: dict[tuple[Path, ...], CheckSet] = {}
+        return Policies([recipe.policy(_checkset(checksets, recipe.checks)) for recipe in self.recipes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Specs:
     exemptions: Sequence[str] = ()
     access: Access | None = None
     mode: Mode | None = None
-    _catalogs: dict[tuple[Path, ...], Catalog] = field(default_factory=dict)
+    _checksets: dict[tuple[Path, ...], CheckSet] = field(default_factory=dict)
     _seen: Any = None
     _read: Sequence[str] = ()  # also bases and templates
 
@@ -117,7 +117,7 @@ class Specs:
                 continue
             checks = (*self.checks, *spec.checks)
             recipes.append(Recipe(spec, checks, self.cluster, self.version, self.mode, tuple(exemptions)))
-        policies = [recipe.policy(_catalog(self._catalogs, recipe.checks)) for recipe in recipes]
+        policies = [recipe.policy(_checkset(self._checksets, recipe.checks)) for recipe in recipes]
         self._seen = self._state()  # now with the bases; what changed meanwhile is seen the next time but one
         return Loaded(Policies(policies), tuple(recipes), tuple(left_out))
 
@@ -174,9 +174,9 @@ class Specs:
         return stats, self._resources()
 
 
-def _catalog(known: dict[tuple[Path, ...], Catalog], paths: tuple[Path, ...]) -> Catalog:
+def _checkset(known: dict[tuple[Path, ...], CheckSet], paths: tuple[Path, ...]) -> CheckSet:
     if paths not in known:
-        known[paths] = load_catalog(list(dict.fromkeys(paths)))
+        known[paths] = load_checks(list(dict.fromkeys(paths)))
     return known[paths]
 
 

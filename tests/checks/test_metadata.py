@@ -10,12 +10,12 @@ from pytest_kspec import About, FieldRule, Findings, check
 from pytest_kspec.checks.authoring import ATTRIBUTE
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference import checkdoc
 
 RULE = FieldRule(field="hostNetwork", over="pod", allowed=(None, False), reason="host network")
 ABOUT = About(restricts="spec.host*\nspec.other", allowed="unset", source="our handbook, 3.1")
-BUILT_IN = load_catalog().checks
+BUILT_IN = load_checks().checks
 
 
 def made(**given: Any) -> Check:

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from pytest_kspec.checks.check import Check
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference.asked import asked_by, example_id
 
 from .conftest import EXAMPLES, Kspec
 
 OWN = EXAMPLES / "02-custom-checks" / "checks"
-CHECKS = load_catalog().checks
+CHECKS = load_checks().checks
 
 
 def test_list_fits_80_columns_and_has_every_check(kspec: Kspec) -> None:
@@ -50,7 +50,7 @@ def test_every_check_is_explained(kspec: Kspec, check: Check) -> None:
     for part in (check.title, check.severity.value, "Why", "What", "Source:", "Fix", "required by   "):
         assert part in said.out
     assert asked_by(check), "no specification asks for it"
-    assert load_catalog().find(example_id(check)) is not None
+    assert load_checks().find(example_id(check)) is not None
 
 
 def test_explain_by_requirement_and_by_mistake(kspec: Kspec) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec.frameworks.catalogue import catalogues
+from pytest_kspec.frameworks.catalog import catalogs
 
 from .conftest import EXAMPLES, ROOT, Kspec
 
@@ -18,17 +18,17 @@ def test_the_list_fits_80_columns_and_has_every_framework(kspec: Kspec) -> None:
     assert said.code == 0
     lines = said.out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line for line in lines if line and not line.startswith(" ")][:-1] == list(catalogues())
+    assert [line for line in lines if line and not line.startswith(" ")][:-1] == list(catalogs())
     assert "  130 controls: 26 covered by checks, 5 in part, 99 by a person" in lines
 
 
-@pytest.mark.parametrize("name", catalogues())
+@pytest.mark.parametrize("name", catalogs())
 def test_one_fits_80_columns_and_has_every_control(kspec: Kspec, name: str) -> None:
     said = kspec("frameworks", name)
     lines = said.out.splitlines()
     assert (said.code, max(map(len, lines)) <= 80) == (0, True)
     heads = [line.split("  ")[0] for line in lines if line.endswith(("  full", "  partial", "  manual"))]
-    assert heads == [control.id for control in catalogues()[name].controls]
+    assert heads == [control.id for control in catalogs()[name].controls]
 
 
 def test_a_control_says_checks_and_what_a_person_looks_at(kspec: Kspec) -> None:
@@ -48,7 +48,7 @@ def test_a_control_says_checks_and_what_a_person_looks_at(kspec: Kspec) -> None:
 def test_as_json(kspec: Kspec) -> None:
     (found,) = json.loads(kspec("frameworks", "soc2", "--json").out)
     assert (found["id"], len(found["controls"])) == ("soc2", 14)
-    assert [entry["id"] for entry in json.loads(kspec("frameworks", "--json").out)] == list(catalogues())
+    assert [entry["id"] for entry in json.loads(kspec("frameworks", "--json").out)] == list(catalogs())
 
 
 def test_an_unknown_framework(kspec: Kspec) -> None:
@@ -75,5 +75,5 @@ def test_the_page_shows_what_a_scan_says(run_kspec: Kspec) -> None:
     page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
     shown = [line for line in page.splitlines() if line.startswith("   · ")]
     said = run_kspec("scan", EXAMPLES / "01-quickstart" / "strict.yaml").out
-    assert len(shown) == len(catalogues())
+    assert len(shown) == len(catalogs())
     assert "\n".join(shown) in said, "run the scan, and bring HEAD of reference/frameworkdoc.py up to date"

@@ -14,7 +14,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 from pytest_kspec import plugin
 from pytest_kspec.cli.main import COMMANDS
 from pytest_kspec.extend import hookspecs
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference import checkdoc, specdoc
 from pytest_kspec.reports.writer import FORMATS
 from pytest_kspec.session import fixtures
@@ -142,7 +142,7 @@ def test_the_code_of_writing_checks_runs(tmp_path: Path) -> None:
 
 
 def test_generated_pages_are_fresh() -> None:
-    assert DOCS["checks.md"].text == checkdoc.render(load_catalog().checks), "run: make docs"
+    assert DOCS["checks.md"].text == checkdoc.render(load_checks().checks), "run: make docs"
     assert DOCS["spec-reference.md"].text == specdoc.render_reference(), "run: make docs"
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from pytest_kspec.enforce.cel.program import Program, program
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.rules.cel.places import Place
 from pytest_kspec.spec.loading import spec_from_part
 from tests.rules.celruntime import path_of, place_of, sentences, values
 
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CLUSTER = "c"
 
@@ -21,7 +21,7 @@ def planned(part: Any, name: str, version: str = "", exemptions: Any = ()) -> En
     """The plan of a specification. name: one for each."""
     loaded = spec_from_part(part, name=name)
     loaded.exemptions.extend(exemptions)
-    return enforcement_plan(loaded, CATALOG, version=version, now=NOW)
+    return enforcement_plan(loaded, CHECKSET, version=version, now=NOW)
 
 
 def said(plan: EnforcementPlan, obj: dict[str, Any]) -> dict[str, list[str]]:

@@ -7,15 +7,15 @@ import pytest
 from pytest_kspec.enforce.engines import Wanted, vap, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.spec.loading import spec_from_part
 
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 
 
 def generated(entry, engine=vap):
     loaded = spec_from_part({"workloads": {"containers": {"required": [entry]}}})
-    plan = enforcement_plan(loaded, CATALOG, now=datetime(2026, 6, 1, tzinfo=UTC))
+    plan = enforcement_plan(loaded, CHECKSET, now=datetime(2026, 6, 1, tzinfo=UTC))
     return engine.generate(Wanted(plan, Mode.ENFORCE, "c"))
 
 

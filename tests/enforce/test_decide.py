@@ -10,7 +10,7 @@ from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import (
-    CATALOG,
+    CHECKSET,
     NOW,
     container,
     deployment,
@@ -223,7 +223,7 @@ def test_monitor_says_nothing_and_a_specification_without_a_mode_monitors():
         assert decision.warnings == []
         assert len(decision.of(Mode.MONITOR)) == 1
     spec = spec_from_part(NO_HOST_NETWORK | {"enforcement": {"enabled": True}})
-    assert Policy(spec, CATALOG, cluster="c").mode is Mode.MONITOR
+    assert Policy(spec, CHECKSET, cluster="c").mode is Mode.MONITOR
 
 
 def test_scope_by_name_and_by_labels():

@@ -10,11 +10,11 @@ import pytest
 from pytest_kspec.enforce.engines import Wanted, engine, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference.asked import everything
 from pytest_kspec.spec.loading import spec_from_part
 
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CLUSTERPOLICY = argparse.Namespace(kyverno_api="clusterpolicy")
 SCOPE = {
@@ -25,7 +25,7 @@ SCOPE = {
 
 
 def wanted(part, mode=Mode.ENFORCE, options=None, name="demo"):
-    plan = enforcement_plan(spec_from_part(part, name=name), CATALOG, now=NOW)
+    plan = enforcement_plan(spec_from_part(part, name=name), CHECKSET, now=NOW)
     return Wanted(plan, mode, "c", options)
 
 

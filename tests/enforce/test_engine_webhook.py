@@ -6,11 +6,11 @@ from pytest_kspec.enforce.engines import Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.spec.loading import spec_from_part
-from tests.webhook.reviewing import CATALOG, NOW, forbid
+from tests.webhook.reviewing import CHECKSET, NOW, forbid
 
 
 def generated(part, mode=Mode.ENFORCE, name="prod", **options):
-    plan = enforcement_plan(spec_from_part(part, name), CATALOG, now=NOW)
+    plan = enforcement_plan(spec_from_part(part, name), CHECKSET, now=NOW)
     return engine("webhook").generate(Wanted(plan, mode, options=SimpleNamespace(**options))).manifests
 
 

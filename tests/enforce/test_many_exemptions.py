@@ -7,7 +7,7 @@ from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.results import exemptions as exemption
 from pytest_kspec.rules.cel.places import PODS
 from pytest_kspec.spec.loading import spec_from_part
-from tests.webhook.reviewing import CATALOG, NOW, container, pod, policies, policy, request
+from tests.webhook.reviewing import CHECKSET, NOW, container, pod, policies, policy, request
 
 MANY = [
     {
@@ -40,7 +40,7 @@ def test_policies_choose_exemptions_once_a_requirement(monkeypatch):
     asked = []
     plain = exempting.chosen
     monkeypatch.setattr(exempting, "chosen", lambda *args: asked.append(args[1]) or plain(*args))
-    plan = enforcement_plan(spec_from_part(SPEC), CATALOG)
+    plan = enforcement_plan(spec_from_part(SPEC), CHECKSET)
     made, _ = program(plan, PODS, "c")
     assert len(asked) == len(set(asked))
     assert len(made.questions) <= len(asked)

@@ -7,25 +7,25 @@ import pytest
 from pytest_kspec.checks.authoring import ATTRIBUTE, check
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import CheckError, SourceError
-from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, Entry, load_checks
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.reference.asked import everything
 from pytest_kspec.rules.base import Rule, ServiceRule
 from pytest_kspec.spec.loading import spec_from_part
 
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def plan(part, **options):
-    return enforcement_plan(spec_from_part(part), CATALOG, now=NOW, **options)
+    return enforcement_plan(spec_from_part(part), CHECKSET, now=NOW, **options)
 
 
 @pytest.mark.parametrize("spec", everything(), ids=["restricted", "baseline"])
 def test_every_requirement_is_enforced_or_has_its_reason(spec):
     loaded = spec_from_part(spec.model_dump(by_alias=True, exclude_unset=True))
-    made = enforcement_plan(loaded, CATALOG, now=NOW)
-    asked = {planned.requirement.id for planned in make_plan(loaded, CATALOG).planned}
+    made = enforcement_plan(loaded, CHECKSET, now=NOW)
+    asked = {planned.requirement.id for planned in make_plan(loaded, CHECKSET).planned}
     enforced = {item.requirement.id for item in made.rules}
     left = {item.requirement_id for item in made.not_enforceable}
     assert enforced | left == asked
@@ -129,7 +129,7 @@ def custom(rule):
         """Why."""
         assert findings
 
-    return Catalog([Entry(getattr(test_thing, ATTRIBUTE), __import__("types").ModuleType("m"), False)])
+    return CheckSet([Entry(getattr(test_thing, ATTRIBUTE), __import__("types").ModuleType("m"), False)])
 
 
 def test_a_check_without_rule_is_listed():

@@ -12,11 +12,11 @@ from pytest_kspec.checks.authoring import ATTRIBUTE
 from pytest_kspec.checks.reads import BY_FIXTURE, OPEN
 from pytest_kspec.errors import CheckError
 from pytest_kspec.evaluate.context import FIXTURES
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.session import fixtures
 from pytest_kspec.testing import evaluate
 
-CHECKS = load_catalog().checks
+CHECKS = load_checks().checks
 SPEC: dict[str, Any] = {
     "podSecurity": {"enforce": "restricted", "audit": "restricted", "warn": "baseline", "version": "v1.34"},
     "network": {"defaultDeny": True, "allowedServiceTypes": ["ClusterIP"], "disallowedPorts": [80]},

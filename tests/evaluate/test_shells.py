@@ -21,7 +21,7 @@ from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.evaluate import cases
-from tests.webhook.reviewing import CATALOG, GROUPS, NOW, policies, policy, request
+from tests.webhook.reviewing import CHECKSET, GROUPS, NOW, policies, policy, request
 
 CASES = Path(cases.__file__)
 LIMIT_S = 2.0
@@ -175,7 +175,7 @@ BUILT_IN: dict[str, Any] = {
 def _tested(spec: dict[str, Any]) -> dict[str, CheckResult]:
     return {
         result.id: result
-        for check in CATALOG.checks
+        for check in CHECKSET.checks
         if check.key or check.requirements
         for result in evaluate(check.func, spec=spec, objects=OBJECTS)
     }

@@ -17,8 +17,8 @@ from pytest_kspec.enforce.engines import ENGINES, engine, engines
 from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.extend import hookspecs, places
 from pytest_kspec.extend.registry import ours_only
-from pytest_kspec.frameworks.catalogue import catalogues, refs_to
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.frameworks.catalog import catalogs, refs_to
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.publish.sinks import Published, read_publication
 from pytest_kspec.reports import writer
 from pytest_kspec.results.result import ScanResult
@@ -212,20 +212,20 @@ def test_a_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_engine_and_a_framework(site: Site) -> None:
-    catalogue = (
+    catalog = (
         "id: acme-1\nname: Acme\nversion: '1'\npublisher: Acme\ndocument: Rules\ndate: '2026-01-01'\n"
         "complete: true\naliases: []\ncontrols:\n- {id: A.1, title: One, checks: [network.defaultDeny]}\n"
     )
-    code = f"NAME = 'gate'\ndef rules():\n    return {catalogue!r}\n"
+    code = f"NAME = 'gate'\ndef rules():\n    return {catalog!r}\n"
     site.add(
         "acme-kspec", code, "kspec.engines: gate = acme_kspec", "kspec.frameworks: acme = acme_kspec:rules"
     )
     assert engine("gate").NAME == "gate"
     assert engines()["gate"] == "of the package acme-kspec 1.2"
-    assert catalogues()["acme-1"].controls[0].title == "One"
+    assert catalogs()["acme-1"].controls[0].title == "One"
     assert ("acme-1", "A.1") in {ref[:2] for ref in refs_to("network.defaultDeny")}
     with ours_only():
-        assert "acme-1" not in catalogues()
+        assert "acme-1" not in catalogs()
         assert "acme-1" not in {ref[0] for ref in refs_to("network.defaultDeny")}
 
 
@@ -246,10 +246,10 @@ def test_checks_of_a_module_and_of_a_package(site: Site) -> None:
         path = site.path / "more" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(CHECK.format(name="two") if "test_" in name else "")
-    found = {id for id in load_catalog().entries if id.startswith("acme.")}
+    found = {id for id in load_checks().entries if id.startswith("acme.")}
     assert found == {"acme.one", "acme.two"}
     with ours_only():
-        assert not {id for id in load_catalog().entries if id.startswith("acme.")}
+        assert not {id for id in load_checks().entries if id.startswith("acme.")}
 
 
 def test_a_package_without_a_check_is_an_error(site: Site) -> None:
@@ -257,7 +257,7 @@ def test_a_package_without_a_check_is_an_error(site: Site) -> None:
     with pytest.raises(
         UsageError, match=r"of the package acme-kspec 1\.2 cannot be used: there is no check in it"
     ):
-        load_catalog()
+        load_checks()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pytest_kspec.enforce.engines import Wanted, kyverno
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reference.asked import everything
 from pytest_kspec.spec.loading import spec_from_part
 from tests.kyverno import build
@@ -58,11 +58,11 @@ class Compared(NamedTuple):
 
 def digest() -> str:
     """Of what is generated for everything that can be asked, by both of Kyverno's APIs, and of Kyverno's version."""
-    catalog = load_catalog()
+    checkset = load_checks()
     found = hashlib.sha256(build.version().encode())
     for spec in everything():
         part = spec.model_dump(by_alias=True, exclude_unset=True) | {"policyExemptions": _EXEMPT}
-        plan = enforcement_plan(spec_from_part(part, name="record"), catalog, now=_NOW)
+        plan = enforcement_plan(spec_from_part(part, name="record"), checkset, now=_NOW)
         for api in kyverno.APIS:
             options = argparse.Namespace(kyverno_api=api)
             made = kyverno.generate(Wanted(plan, Mode.ENFORCE, "c", options))

@@ -16,7 +16,7 @@ from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceU
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.scans import ScanFailed, Scanned, Stopped
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Verdict
 from tests.operator.test_status import cluster
@@ -134,7 +134,7 @@ class World:
     def reconcile(self) -> float | None:
         """As a process that has just started would."""
 
-        def nothing() -> Catalog:
+        def nothing() -> CheckSet:
             raise AssertionError("nothing is enforced here")
 
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, load_checks
 from pytest_kspec.spec.exemption import Exemption
 from pytest_kspec.spec.loading import spec_from_part
 from tests.controlplane import namespaces
@@ -47,7 +47,7 @@ PATHS = {
 _REQUIREMENT = re.compile(r"(?:^|; )\[((?:[^\[\]]|\[[^\]]*\])+)\] ")
 _SAID = re.compile(r" is .*", re.DOTALL)
 
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 
 
 class Server:
@@ -75,13 +75,13 @@ class Server:
         name: str = "",
         version: str = "",
         now: datetime | None = None,
-        catalog: Catalog = CATALOG,
+        checkset: CheckSet = CHECKSET,
         exemptions: Sequence[Exemption] = (),
     ) -> EnforcementPlan:
         """The plan of a specification, under a name of its own."""
         loaded = spec_from_part(spec, name=name or f"p{uuid.uuid4().hex[:10]}")
         loaded.exemptions.extend(exemptions)
-        return enforcement_plan(loaded, catalog, version=version, now=now or datetime.now(UTC))
+        return enforcement_plan(loaded, checkset, version=version, now=now or datetime.now(UTC))
 
     def enforce(self, spec: Any, **options: Any) -> tuple[EnforcementPlan, dict[str, str]]:
         """Apply policies for Pods, bound to namespaces with the labels that come back."""

@@ -20,7 +20,7 @@ from pytest_kspec.spec.loading import spec_from_part
 from pytest_kspec.spec.operations import NamespaceScope
 from pytest_kspec.spec.scope import in_scope
 from pytest_kspec.testing import evaluate
-from tests.parity.admission import CATALOG, IN_FORCE_TIMEOUT_S
+from tests.parity.admission import CHECKSET, IN_FORCE_TIMEOUT_S
 from tests.webhook.reviewing import policies, policy, request
 
 RUN = uuid.uuid4().hex[:8]
@@ -149,7 +149,7 @@ def test_a_time_means_the_same_everywhere(times: dict[str, Any], hours: int) -> 
     allowed = decide(request(pod(0, "shop")), policies(policy(part)), moment, {}).allowed
     assert allowed is not active
 
-    wanted = Wanted(enforcement_plan(loaded, CATALOG, version="", now=moment), Mode.ENFORCE)
+    wanted = Wanted(enforcement_plan(loaded, CHECKSET, version="", now=moment), Mode.ENFORCE)
     kinds = {manifest["kind"] for manifest in vap.generate(wanted).manifests}
     assert (vap.BINDING in kinds) is active
     assert wanted.boundary == next_change(given, moment)

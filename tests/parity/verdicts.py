@@ -15,7 +15,7 @@ from pytest_kspec.enforce.plan import EnforcementPlan
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.evaluate.findings import Findings
 from pytest_kspec.results.exemptions import Exemptions
-from tests.parity.admission import CATALOG
+from tests.parity.admission import CHECKSET
 
 CLUSTER = "c"
 _POLICIES: dict[str, Policies] = {}
@@ -36,7 +36,7 @@ def decided(plan: EnforcementPlan, obj: dict[str, Any]) -> set[tuple[str, str]]:
     if policies is None:
         policy = Policy(
             plan.spec,
-            CATALOG,
+            CHECKSET,
             cluster=CLUSTER,
             version=f"v1.{plan.minor}.0",
             mode=Mode.ENFORCE,

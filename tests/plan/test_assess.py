@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.plan.assess import assess, assess_control, looks_at_pods
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.plan.frameworks import Answer, PlannedControl, PlannedFramework
 from pytest_kspec.plan.plan import Planned
 from pytest_kspec.results.finding import AppliedExemption, Finding
@@ -167,7 +167,7 @@ def test_results_of_a_parametrized_check_are_those_of_its_requirement() -> None:
         result("a.b[two]", Verdict.FAIL),
         result("a.c[x]", Verdict.PASS),
     ]
-    entry = load_catalog().entries["network.defaultDeny"]
+    entry = load_checks().entries["network.defaultDeny"]
     planned = [Planned(Requirement(id, ""), entry) for id in ("a.b", "a.c[x]")]
     (made,) = assess([framework], planned, checks)
     assert [c.status for c in made.controls] == [NOT_MET, MET]
@@ -176,7 +176,7 @@ def test_results_of_a_parametrized_check_are_those_of_its_requirement() -> None:
 
 def test_parameters_may_have_brackets() -> None:
     framework = PlannedFramework("f", "F", "", "", "", (control(Answer(("a.b",))),))
-    planned = [Planned(Requirement("a.b", ""), load_catalog().entries["network.defaultDeny"])]
+    planned = [Planned(Requirement("a.b", ""), load_checks().entries["network.defaultDeny"])]
     for id in ("a.b[one[two]]", "a.b[[]", "a.b[one]]", "a.b[][]"):
         (made,) = assess([framework], planned, [result(id, Verdict.FAIL)])
         assert (made.controls[0].status, made.controls[0].checks) == (NOT_MET, (id,))
@@ -198,7 +198,7 @@ def test_a_control_that_nothing_answers_has_its_title_and_is_open() -> None:
 
 def test_what_a_scope_leaves_out_is_left_to_do_unless_the_check_sees_the_whole_cluster() -> None:
     ids = ("network.defaultDeny", "admission.policies.minCount")
-    entries = load_catalog().entries
+    entries = load_checks().entries
     planned = [Planned(Requirement(id, ""), entries[id]) for id in ids]
     controls = (
         control(Answer((ids[0],))),
@@ -243,8 +243,8 @@ def test_what_was_not_evaluated_is_left_to_do_by_all_that_rests_on_it(key: str, 
         "pods": "workloads.containers.forbidden",
         "services": "network.allowedServiceTypes",
     }
-    catalog = load_catalog()
-    planned = [Planned(Requirement(id, ""), catalog.entries[id]) for id in ids.values()]
+    checkset = load_checks()
+    planned = [Planned(Requirement(id, ""), checkset.entries[id]) for id in ids.values()]
     controls = tuple(replace(control(Answer((id,))), id=name) for name, id in ids.items())
     checks = [result(id, Verdict.PASS) for id in ids.values()]
     framework = PlannedFramework("f", "F", "", "", "", controls)
@@ -261,7 +261,7 @@ def test_fixtures_of_a_users_may_look_at_pods() -> None:
     def built_in(services: object, findings: object) -> None: ...
     def mine(labelled: object, findings: object) -> None: ...
 
-    entry = load_catalog().entries["network.defaultDeny"]
+    entry = load_checks().entries["network.defaultDeny"]
     assert [looks_at_pods(replace(entry.check, func=func)) for func in (built_in, mine)] == [False, True]
 
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
 from pytest_kspec.plan.assess import assess
-from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, Entry, load_checks
 from pytest_kspec.plan.frameworks import PlannedControl, PlannedFramework, plan_frameworks
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.results.exemptions import Exemption
@@ -20,7 +20,7 @@ from pytest_kspec.results.verdict import Severity, Verdict
 from pytest_kspec.spec.loading import LoadedSpec, load_spec, spec_from_part
 from pytest_kspec.spec.notes import NotEvaluated
 
-BUILT_IN = load_catalog()
+BUILT_IN = load_checks()
 CIS = "cis-kubernetes-1.10"
 DATA = Path(__file__).parents[1] / "spec" / "data" / "specs"
 EVERYTHING = '{apiGroup: "*", resource: "*", verbs: ["*"]}'
@@ -38,14 +38,14 @@ def own(id: str, **controls: list[str]) -> Check:
     )
 
 
-def with_own(*checks: Check) -> Catalog:
+def with_own(*checks: Check) -> CheckSet:
     more = [Entry(check, ModuleType("own"), builtin=False) for check in checks]
-    return Catalog([*BUILT_IN.entries.values(), *more])
+    return CheckSet([*BUILT_IN.entries.values(), *more])
 
 
-def planned(spec: str | LoadedSpec, catalog: Catalog = BUILT_IN) -> dict[str, PlannedFramework]:
+def planned(spec: str | LoadedSpec, checkset: CheckSet = BUILT_IN) -> dict[str, PlannedFramework]:
     loaded = spec if isinstance(spec, LoadedSpec) else spec_from_part(spec)
-    return {f.id: f for f in plan_frameworks(loaded, catalog, make_plan(loaded, catalog).planned)}
+    return {f.id: f for f in plan_frameworks(loaded, checkset, make_plan(loaded, checkset).planned)}
 
 
 def control(frameworks: dict[str, PlannedFramework], framework: str, id: str) -> PlannedControl:
@@ -54,18 +54,18 @@ def control(frameworks: dict[str, PlannedFramework], framework: str, id: str) ->
 
 
 def assessed(
-    spec: str, catalog: Catalog = BUILT_IN, left_out: tuple[NotEvaluated, ...] = (), **verdicts: Verdict
+    spec: str, checkset: CheckSet = BUILT_IN, left_out: tuple[NotEvaluated, ...] = (), **verdicts: Verdict
 ) -> dict[str, FrameworkResult]:
     """All requirements pass, but for the verdicts given by the end of their ids."""
     loaded = spec_from_part(spec)
-    plan = make_plan(loaded, catalog)
+    plan = make_plan(loaded, checkset)
     ids = [p.requirement.id for p in plan.planned]
     checks = [
         CheckResult(id, id, id, Severity.LOW, verdicts.get(id.rpartition(".")[2], Verdict.PASS)) for id in ids
     ]
     return {
         f.id: f
-        for f in assess(plan_frameworks(loaded, catalog, plan.planned), plan.planned, checks, left_out)
+        for f in assess(plan_frameworks(loaded, checkset, plan.planned), plan.planned, checks, left_out)
     }
 
 
@@ -250,7 +250,7 @@ def test_the_specifications_own_framework_says_where_it_stands() -> None:
     assert (found.name, found.version, found.source) == ("Rules", "7", "the specification, <spec>:6:5")
 
 
-def test_what_a_specification_leaves_open_the_catalogue_says() -> None:
+def test_what_a_specification_leaves_open_the_catalog_says() -> None:
     found = assessed(claimed("", "NIST SP 800-53", "rev 5", "SC-7(5)"))
     made = outcome(found, "spec/nist-sp-800-53-rev-5", "SC-7(5)")
     assert (made.title, made.status) == ("Traffic is denied unless it is allowed", ControlStatus.PARTLY_MET)
@@ -260,28 +260,30 @@ def test_what_a_specification_leaves_open_the_catalogue_says() -> None:
 
 
 def test_a_framework_that_only_checks_of_the_users_name() -> None:
-    catalog = with_own(own("acme.label", acme=["OPS-7"]), own("acme.other", acme=["OPS-7", "OPS-8"]))
-    found = assessed("network: {defaultDeny: true}", catalog, label=Verdict.FAIL)
+    checkset = with_own(own("acme.label", acme=["OPS-7"]), own("acme.other", acme=["OPS-7", "OPS-8"]))
+    found = assessed("network: {defaultDeny: true}", checkset, label=Verdict.FAIL)
     assert "acme" in found
     assert [(c.id, c.title, c.status, c.checks) for c in found["acme"].controls] == [
         ("OPS-7", "title of acme.label", ControlStatus.NOT_MET, ("acme.label", "acme.other")),
         ("OPS-8", "title of acme.other", ControlStatus.MET, ("acme.other",)),
     ]
-    chosen = planned("compliance: {frameworks: [{name: acme}]}", catalog)
+    chosen = planned("compliance: {frameworks: [{name: acme}]}", checkset)
     assert list(chosen) == ["acme"]
 
 
 def test_checks_of_the_users_count_in_built_in_frameworks() -> None:
-    catalog = with_own(own("acme.x", **{"cis_kubernetes_1.10": ["5.7.4", "5.3.2"], "nist_800_53": ["AC-25"]}))
-    found = assessed("network: {defaultDeny: true}", catalog)
+    checkset = with_own(
+        own("acme.x", **{"cis_kubernetes_1.10": ["5.7.4", "5.3.2"], "nist_800_53": ["AC-25"]})
+    )
+    found = assessed("network: {defaultDeny: true}", checkset)
     assert outcome(found, CIS, "5.7.4").status is ControlStatus.PARTLY_MET
     assert outcome(found, CIS, "5.3.2").checks == ("acme.x", "network.defaultDeny")
     assert outcome(found, "nist-800-53", "AC-25").status is ControlStatus.MET
-    failing = assessed("network: {defaultDeny: true}", catalog, x=Verdict.FAIL)
+    failing = assessed("network: {defaultDeny: true}", checkset, x=Verdict.FAIL)
     assert outcome(failing, CIS, "5.3.2").status is ControlStatus.NOT_MET
 
 
-def test_a_control_that_a_complete_catalogue_does_not_have_is_an_error(tmp_path: Path) -> None:
+def test_a_control_that_a_complete_catalog_does_not_have_is_an_error(tmp_path: Path) -> None:
     module = tmp_path / "test_own.py"
     module.write_text(
         "from pytest_kspec import check\n"
@@ -290,7 +292,7 @@ def test_a_control_that_a_complete_catalogue_does_not_have_is_an_error(tmp_path:
         'def test_x(pods):\n    """d"""\n    print(pods)\n'
     )
     with pytest.raises(CheckError, match=r"has no control '5.2.22'") as error:
-        load_catalog([module])
+        load_checks([module])
     assert "Did you mean '5.2.2'?" in str(error.value)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.errors import CheckError
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.plan.importing import import_file
 
 CHECK = """\
@@ -40,7 +40,7 @@ def test_modules_of_a_folder_import_each_other(folder: Path, packages: tuple[str
     for package in packages:
         (folder / package / "__init__.py").write_text("")
     before = list(sys.path)
-    assert load_catalog([folder]).entries["acme.own"].check.title == "Right"
+    assert load_checks([folder]).entries["acme.own"].check.title == "Right"
     assert sys.path == before
     assert not list(folder.rglob("*.pyc"))
 
@@ -49,7 +49,7 @@ def test_what_is_above_a_folder_does_not_run(folder: Path) -> None:
     (folder / "__init__.py").write_text("")
     (folder.parent / "__init__.py").write_text("raise SystemExit('ran')")
     (folder.parent / "conftest.py").write_text("raise SystemExit('ran')")
-    assert "acme.own" in load_catalog([folder]).entries
+    assert "acme.own" in load_checks([folder]).entries
     (folder / "above.py").write_text("from .. import anything\n")
     with pytest.raises(CheckError, match="ImportError: attempted relative import beyond"):
         import_file(folder / "above.py", folder)
@@ -63,14 +63,14 @@ def test_a_compiled_file_beside_a_source_does_not_run(folder: Path, tmp_path: Pa
     compiled = folder / "__pycache__" / f"{name}.{sys.implementation.cache_tag}.pyc"
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(evil), str(compiled), invalidation_mode=mode)
-    assert load_catalog([folder]).entries["acme.own"].check.title == "Right"
+    assert load_checks([folder]).entries["acme.own"].check.title == "Right"
 
 
 def test_a_compiled_file_alone_is_no_module(folder: Path, tmp_path: Path) -> None:
     (folder / "helper.py").rename(tmp_path / "evil.py")
     py_compile.compile(str(tmp_path / "evil.py"), str(folder / "helper.pyc"))
     with pytest.raises(CheckError, match="No module named 'helper'"):
-        load_catalog([folder])
+        load_checks([folder])
 
 
 @pytest.mark.parametrize(

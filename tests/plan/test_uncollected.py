@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.errors import CheckError
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 
 HEAD = """\
 import functools, pytest, pytest_kspec
@@ -78,7 +78,7 @@ def test_a_check_that_would_vanish(tmp_path: Path, text: str, line: int, said: s
     for named in (path, path.parent):
         for _ in range(2):  # a module that is imported already is judged in the same way
             with pytest.raises(CheckError) as caught:
-                load_catalog([named])
+                load_checks([named])
             assert said in str(caught.value)
             assert f"{path}:{head.count(chr(10)) + 1 + line}" in str(caught.value)
 
@@ -94,11 +94,11 @@ def test_files_that_are_not_modules_of_checks(tmp_path: Path) -> None:
     ):
         path = write(folder, CHECK + FUNCTION, name, head="from pytest_kspec import check\n")
         with pytest.raises(CheckError) as caught:
-            load_catalog([folder])
+            load_checks([folder])
         assert f"{path}:2" in str(caught.value)
         assert said in str(caught.value)
         path.unlink()
-    assert "acme.good" in load_catalog([folder]).entries
+    assert "acme.good" in load_checks([folder]).entries
 
 
 def test_a_check_that_is_imported_from_a_file_outside(
@@ -108,7 +108,7 @@ def test_a_check_that_is_imported_from_a_file_outside(
     monkeypatch.syspath_prepend(tmp_path)
     checks = write(tmp_path / "checks", "from shared_checks import test_lost\n")
     with pytest.raises(CheckError, match="its file is not collected") as caught:
-        load_catalog([checks])
+        load_checks([checks])
     assert f"{path}:2" in str(caught.value)
 
 
@@ -128,6 +128,6 @@ def test_what_is_collected(tmp_path: Path) -> None:
         "more_test.py",
         head="from pytest_kspec import check\n",
     )
-    catalog = load_catalog([folder, folder / "test_it.py"])
-    own = {name for name in catalog.entries if name.startswith("acme.")}
+    checkset = load_checks([folder, folder / "test_it.py"])
+    own = {name for name in checkset.entries if name.startswith("acme.")}
     assert own == {f"acme.{name}" for name in ("good", "branch", "marked", "any-name", "alias", "lost")}

@@ -8,11 +8,11 @@ import pytest
 
 from pytest_kspec.checks.authoring import ATTRIBUTE, check
 from pytest_kspec.errors import SpecError
-from pytest_kspec.plan.catalog import Catalog, Entry, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, Entry, load_checks
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.spec.loading import spec_from_part
 
-BUILT_IN = load_catalog()
+BUILT_IN = load_checks()
 AREAS = sorted({id.partition(".")[0] for id in BUILT_IN.entries})
 ALL = "network: {defaultDeny: true}, podSecurity: {enforce: baseline}, kubernetes: {minVersion: '1.30'}"
 
@@ -22,10 +22,10 @@ def exemption(*checks: str, name: str = "all", **more: str) -> str:
     return f"{{name: {name}, reason: r, checks: [{', '.join(f'{id!r}' for id in checks)}]{fields}}}"
 
 
-def refused(*exemptions: str, part: str = ALL, catalog: Catalog = BUILT_IN) -> str:
+def refused(*exemptions: str, part: str = ALL, checkset: CheckSet = BUILT_IN) -> str:
     loaded = spec_from_part(f"{{{part}, policyExemptions: [{', '.join(exemptions)}]}}")
     try:
-        make_plan(loaded, catalog)
+        make_plan(loaded, checkset)
     except SpecError as error:
         return str(error)
     return ""
@@ -75,9 +75,9 @@ def test_what_leaves_something() -> None:
         assert pods
 
     own = Entry(getattr(test_own, ATTRIBUTE), ModuleType("own"), builtin=False)
-    more = Catalog([*BUILT_IN.entries.values(), own])
-    assert refused(exemption(*(f"{area}.*" for area in AREAS)), catalog=more) == ""
-    assert refused(exemption("acme.*", *(f"{area}.*" for area in AREAS)), catalog=more) != ""
+    more = CheckSet([*BUILT_IN.entries.values(), own])
+    assert refused(exemption(*(f"{area}.*" for area in AREAS)), checkset=more) == ""
+    assert refused(exemption("acme.*", *(f"{area}.*" for area in AREAS)), checkset=more) != ""
 
 
 def test_annotations_may_not_exempt_from_every_check_there_is() -> None:

@@ -16,7 +16,7 @@ from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.preview import preview
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.results import annotated
 from pytest_kspec.rules.cel.places import PODS
 from pytest_kspec.spec.loading import spec_from_part
@@ -117,7 +117,7 @@ def test_what_a_pod_carries_is_found_however_its_json_spells_it(tmp_path: Path, 
 
 
 def plan(text: str) -> Any:
-    return enforcement_plan(spec_from_part(text), load_catalog())
+    return enforcement_plan(spec_from_part(text), load_checks())
 
 
 def test_a_preview_of_admission_says_the_same() -> None:

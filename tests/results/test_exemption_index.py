@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pytest_kspec.kube.globs import Globs, matches_check
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef
-from pytest_kspec.plan.catalog import Catalog
+from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.plan.unknownids import Known, unknown_exempted
 from pytest_kspec.results import exemptions as module
 from pytest_kspec.results.baseline import Baseline
@@ -213,7 +213,7 @@ def test_near_names_are_looked_for_some_times_only(monkeypatch):
         )
         for i in range(1000)
     ]
-    known = Known(Catalog([]), ["a.b"])
+    known = Known(CheckSet([]), ["a.b"])
     notes = list(unknown_exempted(made, known))
     assert len(notes) == 2000
     assert notes[0].reason == "'a.b0': no check has this id. Did you mean 'a.b'?"

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import SourceError, SpecError
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR, newer_standards, standards_minor
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 from pytest_kspec.testing import evaluate
@@ -78,7 +78,7 @@ CONTROL = CONTROLS["seccompProfileRestricted"]
 @pytest.mark.parametrize(
     "door",
     [
-        lambda spec: enforcement_plan(spec, load_catalog()),
+        lambda spec: enforcement_plan(spec, load_checks()),
         lambda spec: list(CONTROL.select([], spec.spec, SimpleNamespace(version="v1.34.0"))),
         lambda spec: list(CONTROL.requirements(spec.spec)),
     ],
@@ -93,7 +93,7 @@ def test_no_door_takes_an_unreadable_version_for_an_old_one(door: Callable[[Load
 @pytest.mark.parametrize("version", [version for version in UNREADABLE if version])
 def test_admission_and_scan_ask_for_a_version_that_can_be_read(version: str) -> None:
     with pytest.raises(SourceError):
-        enforcement_plan(restricted(), load_catalog(), version=version)
+        enforcement_plan(restricted(), load_checks(), version=version)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

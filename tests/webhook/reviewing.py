@@ -11,11 +11,11 @@ import msgspec
 from pytest_kspec.enforce.admission import AdmissionRequest, read_review
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.plan.catalog import Catalog, load_catalog
+from pytest_kspec.plan.checkset import CheckSet, load_checks
 from pytest_kspec.spec.loading import spec_from_part
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-CATALOG = load_catalog()
+CHECKSET = load_checks()
 CONTAINER = {"name": "app", "image": "registry.example.com/team/app:1"}
 
 GROUPS = {
@@ -97,13 +97,13 @@ def policy(
     *,
     name: str = "strict",
     fails: str = "Ignore",
-    catalog: Catalog = CATALOG,
+    checkset: CheckSet = CHECKSET,
     cluster: str = "prod",
 ) -> Policy:
     """A policy of this `spec:` part. mode None: no `enforcement` section is added."""
     section = {"enforcement": {"enabled": True, "mode": mode}} if mode else {}
     spec = spec_from_part({**section, "webhooks": {"enabled": True, "failurePolicy": fails}, **part}, name)
-    return Policy(spec, catalog, cluster=cluster, now=NOW)
+    return Policy(spec, checkset, cluster=cluster, now=NOW)
 
 
 def policies(*made: Policy) -> Policies:

@@ -22,7 +22,7 @@ from pytest_kspec.spec.loading import spec_from_part
 from tests.controlplane.certificates import Authority, KeyPair
 from tests.controlplane.process import free_port
 from tests.controlplane.server import APPLY_PATCH, ControlPlane
-from tests.webhook.reviewing import CATALOG
+from tests.webhook.reviewing import CHECKSET
 
 READY_S = 180.0  # 4 s when idle; over a minute was seen beside a load that keeps the machine busy
 
@@ -170,7 +170,7 @@ def register(
 ) -> str:
     """Apply the engine's configuration; its name."""
     webhooks = {"webhooks": {"enabled": True, "failurePolicy": fails, "timeoutSeconds": 5}}
-    plan = enforcement_plan(spec_from_part({**webhooks, **part}, name), CATALOG)
+    plan = enforcement_plan(spec_from_part({**webhooks, **part}, name), CHECKSET)
     made = webhook.generate(Wanted(plan, Mode(mode), options=Options(url)))
     (manifest,) = made.manifests
     path = f"/apis/{webhook.API_VERSION}/validatingwebhookconfigurations/{manifest['metadata']['name']}"

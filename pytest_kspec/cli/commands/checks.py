@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """List them."""
     from pathlib import Path
 
-    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.plan.checkset import load_checks
 
-    checks = load_catalog([Path(path) for path in args.checks]).checks
+    checks = load_checks([Path(path) for path in args.checks]).checks
     if args.json:
         say_json(json.dumps([_plain(check) for check in checks], indent=2, ensure_ascii=False) + "\n")
         return 0

@@ -128,7 +128,7 @@ def _runs(args: argparse.Namespace) -> list[Run]:
     from pytest_kspec.cli.commands.enforce_steps import Run
     from pytest_kspec.enforce.engines import engine
     from pytest_kspec.enforce.modes import Mode, asked_mode
-    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.plan.checkset import load_checks
     from pytest_kspec.results.exemptions import load_exemptions
     from pytest_kspec.spec.effective import Library
     from pytest_kspec.spec.loading import find_specs, load_spec
@@ -157,6 +157,6 @@ def _runs(args: argparse.Namespace) -> list[Run]:
         acts = not (args.output or args.dry_run or args.preview or args.status or args.remove)
         if mode is Mode.ENFORCE and acts and not args.yes and (error := nobody_to_ask("--mode enforce")):
             raise error
-        catalog = load_catalog([Path(check) for check in (*args.checks, *spec.checks)])
-        found.append(Run(spec, engine(args.engine), mode, catalog, now, args))
+        checkset = load_checks([Path(check) for check in (*args.checks, *spec.checks)])
+        found.append(Run(spec, engine(args.engine), mode, checkset, now, args))
     return found

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from pytest_kspec.cluster.sources.live import LiveSource
     from pytest_kspec.enforce.engines import Engine
-    from pytest_kspec.plan.catalog import Catalog
+    from pytest_kspec.plan.checkset import CheckSet
     from pytest_kspec.spec.loading import LoadedSpec
 
 SYSTEM = "kube-system"
@@ -54,7 +54,7 @@ class Run(NamedTuple):
     spec: LoadedSpec
     engine: Engine
     mode: Mode
-    catalog: Catalog
+    checkset: CheckSet
     now: datetime
     args: argparse.Namespace
 
@@ -121,7 +121,7 @@ def _agreed(item: Run, cluster: str, changing: Sequence[applying.Change]) -> boo
 def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
     """Wait until the cluster is seen to deny. 2 where it still admits what violates the specification."""
     try:
-        found = seen.look(wanted, made, item.catalog, writer)
+        found = seen.look(wanted, made, item.checkset, writer)
     except SourceError as error:
         note(f"{style('note:', 'yellow', stream=sys.stderr)} no denial was observed: {error}")
         return 0
@@ -253,7 +253,7 @@ def write_manifests(runs: Sequence[Run]) -> int:
 
 
 def _wanted(item: Run, version: str, cluster_name: str | None) -> Wanted:
-    plan = enforcement_plan(item.spec, item.catalog, version=version, now=item.now)
+    plan = enforcement_plan(item.spec, item.checkset, version=version, now=item.now)
     # In mode monitor nothing is written, but what could not be is still told.
     mode = Mode.AUDIT if item.mode is Mode.MONITOR else item.mode
     return Wanted(plan, mode, cluster_name, item.args)

@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     """Explain it."""
     from pathlib import Path
 
-    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.plan.checkset import load_checks
     from pytest_kspec.reference.asked import asked_by
 
-    check = load_catalog([Path(path) for path in args.checks]).get(args.id)
+    check = load_checks([Path(path) for path in args.checks]).get(args.id)
     say(style(check.id, "bold"))
     for line in wrap(check.title, width()):
         say(line)
@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     say(f"severity      {style(check.severity.value, *SEVERITY_STYLES[check.severity.value])}")
     keys = asked_by(check)
     say(f"required by   {', '.join(keys) if keys else 'every specification'}")
-    for catalogue, ids in sorted(check.controls.items()):
-        say(f"controls      {catalogue}: {', '.join(ids)}")
+    for catalog, ids in sorted(check.controls.items()):
+        say(f"controls      {catalog}: {', '.join(ids)}")
     reads = f"{', '.join(check.reads.kinds) or 'no objects'}{'' if check.reads.known else ', and others'}"
     for line in wrap(f"reads         {reads}", width(), subsequent_indent=" " * 14):
         say(line)

@@ -10,7 +10,7 @@ from pytest_kspec.cli.output import say, say_json, style, width
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_kspec.frameworks.catalogue import Catalogue, CatalogueControl
+    from pytest_kspec.frameworks.catalog import Catalog, CatalogControl
 
 DESCRIPTION = """\
 List the built-in compliance frameworks, or the controls of one framework: the checks that cover each
@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List all, or show one. Raises UsageError for a name that no catalogue has."""
-    from pytest_kspec.frameworks.catalogue import catalogues, find_catalogue
+    """List all, or show one. Raises UsageError for a name that no catalog has."""
+    from pytest_kspec.frameworks.catalog import catalogs, find_catalog
 
-    chosen = list(catalogues().values())
+    chosen = list(catalogs().values())
     if args.name is not None:
-        found = find_catalogue(args.name)
+        found = find_catalog(args.name)
         if found is None:
             raise _unknown(args.name)
         chosen = [found]
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
         say_json(json.dumps(msgspec.to_builtins(chosen), indent=2, ensure_ascii=False) + "\n")
     elif args.name is None:
-        for catalogue in chosen:
-            _say_catalogue(catalogue)
+        for catalog in chosen:
+            _say_catalog(catalog)
         say(f"\n{len(chosen)} frameworks. 'kspec frameworks NAME' shows the controls of one.")
     else:
         _say_controls(chosen[0])
@@ -59,36 +59,36 @@ def run(args: argparse.Namespace) -> int:
 def _unknown(name: str) -> Exception:
     from pytest_kspec.cli.arguments import meant
     from pytest_kspec.errors import UsageError
-    from pytest_kspec.frameworks.catalogue import catalogues
+    from pytest_kspec.frameworks.catalog import catalogs
 
-    fix = meant(name, list(catalogues())) or f"There are {', '.join(catalogues())}."
+    fix = meant(name, list(catalogs())) or f"There are {', '.join(catalogs())}."
     return UsageError(f"unknown framework '{name}'.", where="kspec frameworks", fix=fix)
 
 
-def _counts(catalogue: Catalogue) -> str:
-    by = [control.coverage for control in catalogue.controls]
+def _counts(catalog: Catalog) -> str:
+    by = [control.coverage for control in catalog.controls]
     return (
         f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} in part, "
         f"{by.count('manual')} by a person"
     )
 
 
-def _say_catalogue(catalogue: Catalogue) -> None:
-    say(style(catalogue.id, "bold"))
-    _say_wrapped(f"{catalogue.name} {catalogue.version} ({catalogue.date})", 2)
-    _say_wrapped(_counts(catalogue), 2)
+def _say_catalog(catalog: Catalog) -> None:
+    say(style(catalog.id, "bold"))
+    _say_wrapped(f"{catalog.name} {catalog.version} ({catalog.date})", 2)
+    _say_wrapped(_counts(catalog), 2)
 
 
-def _say_controls(catalogue: Catalogue) -> None:
-    say(style(f"{catalogue.name} {catalogue.version}", "bold"))
-    _say_wrapped(f"{catalogue.source}, {catalogue.date}", 0)
-    _say_wrapped(_counts(catalogue), 0)
-    for control in catalogue.controls:
+def _say_controls(catalog: Catalog) -> None:
+    say(style(f"{catalog.name} {catalog.version}", "bold"))
+    _say_wrapped(f"{catalog.source}, {catalog.date}", 0)
+    _say_wrapped(_counts(catalog), 0)
+    for control in catalog.controls:
         say()
         _say_control(control)
 
 
-def _say_control(control: CatalogueControl) -> None:
+def _say_control(control: CatalogControl) -> None:
     say(f"{style(control.id, 'bold')}  {style(control.coverage, *_STYLES[control.coverage])}")
     _say_wrapped(control.title, 2)
     for entry in control.checks:

@@ -178,11 +178,11 @@ def _show(store: Store, args: argparse.Namespace) -> int:
 
 def _framework(points: tuple[TrendPoint, ...], name: str) -> str:
     """The id under which results have it: as given, or of the built-in framework of this name. Notes others."""
-    from pytest_kspec.frameworks.catalogue import find_catalogue
+    from pytest_kspec.frameworks.catalog import find_catalog
 
     there = {framework.id for point in points for framework in point.frameworks}
-    if name not in there and (catalogue := find_catalogue(name)) is not None:
-        name = catalogue.id
+    if name not in there and (catalog := find_catalog(name)) is not None:
+        name = catalog.id
     if there and name not in there:
         note(f"The results have: {', '.join(sorted(there))}.")
     return name

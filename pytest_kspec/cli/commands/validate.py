@@ -64,10 +64,10 @@ def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
         template = load_template(path)
         return [f"{path}: ok, template {template.name}, {_count(len(template.parameters), 'parameter')}"]
     spec = load_spec(path, Library(tuple(paths)))
-    from pytest_kspec.plan.catalog import load_catalog
+    from pytest_kspec.plan.checkset import load_checks
     from pytest_kspec.plan.plan import make_plan
 
-    plan = make_plan(spec, load_catalog([*checks, *spec.checks]))
+    plan = make_plan(spec, load_checks([*checks, *spec.checks]))
     title = f"{spec.name} {spec.version}".strip()
     lines = [f"{path}: ok, {title}, {_count(len(plan.planned), 'requirement')}"]
     lines += [f"  {left.location}: {left.key}: not evaluated: {left.reason}" for left in plan.not_evaluated]

@@ -62,7 +62,7 @@ def token(text: str) -> str:
 
 
 def control(framework: str, control_id: str) -> str:
-    """Control ids of NIST SP 800-53 as its OSCAL catalogue has them (`ac-6.1`), others behind their framework's id."""
+    """Control ids of NIST SP 800-53 as its OSCAL catalog has them (`ac-6.1`), others behind their framework's id."""
     match = _NIST.fullmatch(control_id) if framework.startswith("nist-800-53") else None
     if match:
         number = f".{int(match[3])}" if match[3] else ""

@@ -1,7 +1,7 @@
 """All checks: the built-in ones and the user's, found by path.
 
 Files are walked, never registered by an import side effect: a check that lies in a given folder is in the
-catalog, and a file that cannot be imported is an error that names it.
+checkset, and a file that cannot be imported is an error that names it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_kspec.checks.authoring import ATTRIBUTE, noting
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError, UsageError
 from pytest_kspec.extend.places import CHECKS
-from pytest_kspec.frameworks.catalogue import catalogues, controls_of, refs_to
+from pytest_kspec.frameworks.catalog import catalogs, controls_of, refs_to
 from pytest_kspec.plan.importing import import_file
 from pytest_kspec.plan.uncollected import refuse_uncollected
 
@@ -37,7 +37,7 @@ class Entry:
     builtin: bool
 
 
-class Catalog:
+class CheckSet:
     """Checks by id. Raises CheckError for two checks of one id, naming both places."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -77,12 +77,12 @@ class Catalog:
         return found
 
 
-def load_catalog(paths: Sequence[Path] = (), importer: Importer | None = None) -> Catalog:
+def load_checks(paths: Sequence[Path] = (), importer: Importer | None = None) -> CheckSet:
     """The built-in checks, those of installed packages, and those in `paths` (files or folders).
 
     Raises CheckError, UsageError.
     """
-    return Catalog([*_builtin(), *_installed(), *_custom(paths, importer or import_file)])
+    return CheckSet([*_builtin(), *_installed(), *_custom(paths, importer or import_file)])
 
 
 def _installed() -> Iterator[Entry]:
@@ -165,14 +165,14 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
 
 
 def _require_controls(check: Check) -> None:
-    """A control that a complete catalogue does not have is a typing error; it would look met."""
+    """A control that a complete catalog does not have is a typing error; it would look met."""
     for name, ids in check.controls.items():
-        catalogue = catalogues().get(name)
-        if catalogue is None or not catalogue.complete:
+        catalog = catalogs().get(name)
+        if catalog is None or not catalog.complete:
             continue
         for control in ids:
-            if catalogue.control(control) is None:
-                near = difflib.get_close_matches(control, [c.id for c in catalogue.controls], n=1)
+            if catalog.control(control) is None:
+                near = difflib.get_close_matches(control, [c.id for c in catalog.controls], n=1)
                 raise CheckError(
                     f"check {check.id!r}: {name} has no control '{control}'.",
                     where=_place(check),

@@ -1,4 +1,4 @@
-"""Catalogues: complete, fresh, about checks that are there, and the only place that maps checks to controls."""
+"""Catalogs: complete, fresh, about checks that are there, and the only place that maps checks to controls."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.checks.authoring import ATTRIBUTE
-from pytest_kspec.frameworks import catalogue
-from pytest_kspec.frameworks.catalogue import asks_for, catalogues, find_catalogue, flow, names_of
-from pytest_kspec.plan.catalog import load_catalog
+from pytest_kspec.frameworks import catalog
+from pytest_kspec.frameworks.catalog import asks_for, catalogs, find_catalog, flow, names_of
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.plan.frameworks import key_of
 from pytest_kspec.reference.asked import asked_by
 
-CHECKS = load_catalog().checks
+CHECKS = load_checks().checks
 CIS = "cis-kubernetes-1.10"
 # Recommendations of each section of the benchmark, counted in the document.
 CIS_SECTIONS = {
@@ -23,19 +23,19 @@ CIS_SECTIONS = {
 }  # fmt: skip
 
 
-def test_the_compiled_catalogues_are_fresh() -> None:
-    assert catalogue.COMPILED.read_bytes() == catalogue.compile_catalogues(), "run: make docs"
+def test_the_compiled_catalogs_are_fresh() -> None:
+    assert catalog.COMPILED.read_bytes() == catalog.compile_catalogs(), "run: make docs"
 
 
 def test_cis_has_every_recommendation() -> None:
-    found = Counter(control.id.rpartition(".")[0] for control in catalogues()[CIS].controls)
+    found = Counter(control.id.rpartition(".")[0] for control in catalogs()[CIS].controls)
     assert found == CIS_SECTIONS
     for section, count in CIS_SECTIONS.items():
-        assert catalogues()[CIS].control(f"{section}.{count}") is not None
+        assert catalogs()[CIS].control(f"{section}.{count}") is not None
 
 
 def test_every_pod_security_check_is_a_control_of_the_standards() -> None:
-    standards = catalogues()["pod-security-standards"]
+    standards = catalogs()["pod-security-standards"]
     named = {ref.check for control in standards.controls for ref in control.refs}
     assert named == {check.id for check in CHECKS if check.id.startswith("podSecurity.standard")}
     assert {control.coverage for control in standards.controls} == {"full"}
@@ -43,24 +43,22 @@ def test_every_pod_security_check_is_a_control_of_the_standards() -> None:
 
 def test_every_named_check_is_there() -> None:
     known = {name for check in CHECKS for name in names_of(check.id)}
-    named = {ref.check for c in catalogues().values() for control in c.controls for ref in control.refs}
+    named = {ref.check for c in catalogs().values() for control in c.controls for ref in control.refs}
     assert named <= known
 
 
 def test_what_must_be_asked_is_said_of_checks_that_are_named_in_full() -> None:
     ids = {check.id for check in CHECKS}
-    asking = {
-        r.check for c in catalogues().values() for k in c.controls for r in k.refs if r.asks is not None
-    }
+    asking = {r.check for c in catalogs().values() for k in c.controls for r in k.refs if r.asks is not None}
     assert asking <= ids
 
 
-def test_built_in_checks_name_no_controls_but_carry_those_of_the_catalogues() -> None:
+def test_built_in_checks_name_no_controls_but_carry_those_of_the_catalogs() -> None:
     assert not any(getattr(check.func, ATTRIBUTE).controls for check in CHECKS)
     for check in CHECKS:
         assert check.controls, check.id
         for name, ids in check.controls.items():
-            assert all(catalogues()[name].control(id) for id in ids)
+            assert all(catalogs()[name].control(id) for id in ids)
     (privileged,) = [check for check in CHECKS if check.id == "podSecurity.standard[privileged]"]
     assert privileged.controls[CIS] == ("5.2.2",)
     assert privileged.controls["pod-security-standards"] == ("baseline/privileged",)
@@ -73,7 +71,7 @@ def test_controls_with_checks_that_only_do_what_they_are_told_are_answered_in_pa
         "rbac.minimumRules", "workloads.containers.required", "workloads.containers.forbidden", "kubernetes.version",
         "workloads.images.allowedRegistries", "workloads.images.blockedRegistries", "admission.required",
     }  # fmt: skip
-    for framework in catalogues().values():
+    for framework in catalogs().values():
         for control in framework.controls:
             told = [
                 ref for entry in control.checks for ref in entry if ref.check in loose and ref.asks is None
@@ -82,7 +80,7 @@ def test_controls_with_checks_that_only_do_what_they_are_told_are_answered_in_pa
 
 
 def test_titles_and_reasons_are_lines_of_their_own() -> None:
-    for framework in catalogues().values():
+    for framework in catalogs().values():
         assert framework.document
         assert framework.date
         for control in framework.controls:
@@ -137,7 +135,7 @@ def test_what_asks_for_enough(value: object, least: object, enough: bool) -> Non
     ],
 )
 def test_a_framework_is_found_by_its_usual_names(name: str, revision: str, found: str | None) -> None:
-    made = find_catalogue(name, revision)
+    made = find_catalog(name, revision)
     assert (made.id if made else None) == found
 
 
@@ -184,8 +182,8 @@ controls:
         ("- {id: a, title: A, manual: m}\n- {id: a, title: B, manual: m}", "two controls have one id"),
     ],
 )
-def test_a_catalogue_that_is_wrong_is_refused(tmp_path: Path, controls: str, what: str) -> None:
+def test_a_catalog_that_is_wrong_is_refused(tmp_path: Path, controls: str, what: str) -> None:
     (tmp_path / "x.yaml").write_text(f"{HEAD}{controls}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=what) as error:
-        catalogue.compile_catalogues(tmp_path)
+        catalog.compile_catalogs(tmp_path)
     assert "x.yaml" in str(error.value)

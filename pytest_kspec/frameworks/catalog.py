@@ -1,8 +1,8 @@
-"""Catalogues of compliance frameworks: controls, the built-in checks that answer them, what a person must look at.
+"""Catalogs of compliance frameworks: controls, the built-in checks that answer them, what a person must look at.
 
-Here alone it says which built-in check answers which control. The YAML files in `catalogues/` are what people edit.
-Parsing them takes up to a tenth of a second, so that they are compiled to `catalogues.json`, which runs read in half
-a millisecond and which a test keeps fresh: `python -m pytest_kspec.frameworks.catalogue` (`make docs`).
+Here alone it says which built-in check answers which control. The YAML files in `catalogs/` are what people edit.
+Parsing them takes up to a tenth of a second, so that they are compiled to `catalogs.json`, which runs read in half
+a millisecond and which a test keeps fresh: `python -m pytest_kspec.frameworks.catalog` (`make docs`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from pytest_kspec.extend.places import FRAMEWORKS
 from pytest_kspec.extend.registry import Entry
 
-FOLDER = Path(__file__).parent / "catalogues"
-COMPILED = Path(__file__).parent / "catalogues.json"
+FOLDER = Path(__file__).parent / "catalogs"
+COMPILED = Path(__file__).parent / "catalogs.json"
 
 
 class CheckRef(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,7 +37,7 @@ class CheckRef(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.check if self.asks is None else f"{self.check}: {flow(self.asks)}"
 
 
-class CatalogueControl(msgspec.Struct, frozen=True, omit_defaults=True):
+class CatalogControl(msgspec.Struct, frozen=True, omit_defaults=True):
     """One control.
 
     checks: each entry must be asked for and pass; an entry is one check or several of which one is enough
@@ -64,7 +64,7 @@ class CatalogueControl(msgspec.Struct, frozen=True, omit_defaults=True):
         return "manual" if not self.checks else "partial" if self.manual else "full"
 
 
-class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
+class Catalog(msgspec.Struct, frozen=True, omit_defaults=True):
     """A framework. complete: it has every control, else those that a cluster bears on. aliases: other names of it."""
 
     id: str
@@ -75,14 +75,14 @@ class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
     date: str
     complete: bool
     aliases: tuple[str, ...]
-    controls: tuple[CatalogueControl, ...]
+    controls: tuple[CatalogControl, ...]
 
     @property
     def source(self) -> str:
         """Document and publisher, as reports show them."""
         return f"{self.document} ({self.publisher})"
 
-    def control(self, control_id: str) -> CatalogueControl | None:
+    def control(self, control_id: str) -> CatalogControl | None:
         """The control of this id, or None."""
         return _by_id(self.id).get(control_id)
 
@@ -94,23 +94,23 @@ class Catalogue(msgspec.Struct, frozen=True, omit_defaults=True):
         return asked == has[: len(asked)]
 
 
-def built_in() -> list[Catalogue]:
+def built_in() -> list[Catalog]:
     """Ours, sorted by id."""
-    return msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalogue])
+    return msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalog])
 
 
-def catalogues() -> Mapping[str, Catalogue]:
-    """All catalogues by id, sorted: ours, and those of installed packages. Raises UsageError for a broken one."""
-    return _catalogues(tuple(FRAMEWORKS.installed()))
+def catalogs() -> Mapping[str, Catalog]:
+    """All catalogs by id, sorted: ours, and those of installed packages. Raises UsageError for a broken one."""
+    return _catalogs(tuple(FRAMEWORKS.installed()))
 
 
 @cache
-def _catalogues(installed: tuple[Entry, ...]) -> Mapping[str, Catalogue]:
-    found: dict[str, Catalogue] = {catalogue.id: catalogue for catalogue in FRAMEWORKS.load("built-in")()}
+def _catalogs(installed: tuple[Entry, ...]) -> Mapping[str, Catalog]:
+    found: dict[str, Catalog] = {catalog.id: catalog for catalog in FRAMEWORKS.load("built-in")()}
     for entry in installed:
         make = FRAMEWORKS.load_entry(entry)
         try:
-            made = _read_catalogue(make(), entry.name)
+            made = _read_catalog(make(), entry.name)
         except Exception as error:  # whatever code of others raises is about this package
             raise FRAMEWORKS.broken(entry, f"{type(error).__name__}: {error}") from error
         if made.id in found:
@@ -119,13 +119,13 @@ def _catalogues(installed: tuple[Entry, ...]) -> Mapping[str, Catalogue]:
     return dict(sorted(found.items()))
 
 
-def _by_id(catalogue_id: str) -> Mapping[str, CatalogueControl]:
-    return _controls(tuple(FRAMEWORKS.installed()), catalogue_id)
+def _by_id(catalog_id: str) -> Mapping[str, CatalogControl]:
+    return _controls(tuple(FRAMEWORKS.installed()), catalog_id)
 
 
 @cache
-def _controls(installed: tuple[Entry, ...], catalogue_id: str) -> Mapping[str, CatalogueControl]:
-    return {control.id: control for control in _catalogues(installed)[catalogue_id].controls}
+def _controls(installed: tuple[Entry, ...], catalog_id: str) -> Mapping[str, CatalogControl]:
+    return {control.id: control for control in _catalogs(installed)[catalog_id].controls}
 
 
 def _named() -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
@@ -134,31 +134,31 @@ def _named() -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
 
 @cache
 def _named_in(installed: tuple[Entry, ...]) -> Mapping[str, tuple[tuple[str, str, CheckRef], ...]]:
-    """What refs name → catalogue id, control id, ref."""
+    """What refs name → catalog id, control id, ref."""
     found: dict[str, list[tuple[str, str, CheckRef]]] = {}
-    for catalogue in _catalogues(installed).values():
-        for control in catalogue.controls:
+    for catalog in _catalogs(installed).values():
+        for control in catalog.controls:
             for ref in control.refs:
-                found.setdefault(ref.check, []).append((catalogue.id, control.id, ref))
+                found.setdefault(ref.check, []).append((catalog.id, control.id, ref))
     return {name: tuple(entries) for name, entries in found.items()}
 
 
 def refs_to(check_id: str) -> tuple[tuple[str, str, CheckRef], ...]:
-    """Catalogue id, control id and ref of each place where catalogues name this check, in their order."""
+    """Catalog id, control id and ref of each place where catalogs name this check, in their order."""
     named = _named()
     return tuple(entry for name in names_of(check_id) for entry in named.get(name, ()))
 
 
-def find_catalogue(name: str, revision: str = "") -> Catalogue | None:
-    """The catalogue that somebody means."""
-    return next((c for c in catalogues().values() if c.is_called(name, revision)), None)
+def find_catalog(name: str, revision: str = "") -> Catalog | None:
+    """The catalog that somebody means."""
+    return next((c for c in catalogs().values() if c.is_called(name, revision)), None)
 
 
 def controls_of(refs: Iterable[tuple[str, str, CheckRef]]) -> dict[str, tuple[str, ...]]:
-    """Catalogue id → control ids in the order of the catalogue, each once; catalogues sorted."""
+    """Catalog id → control ids in the order of the catalog, each once; catalogs sorted."""
     wanted: dict[str, set[str]] = {}
-    for catalogue, control, _ in refs:
-        wanted.setdefault(catalogue, set()).add(control)
+    for catalog, control, _ in refs:
+        wanted.setdefault(catalog, set()).add(control)
     return {name: tuple(id for id in _by_id(name) if id in ids) for name, ids in sorted(wanted.items())}
 
 
@@ -221,16 +221,16 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
 
 
-def compile_catalogues(folder: Path = FOLDER) -> bytes:
+def compile_catalogs(folder: Path = FOLDER) -> bytes:
     """The YAML files of a folder as JSON. Raises ValueError, naming file and control, for what is wrong."""
     found = [
-        _read_catalogue(path.read_text(encoding="utf-8"), path.name) for path in sorted(folder.glob("*.yaml"))
+        _read_catalog(path.read_text(encoding="utf-8"), path.name) for path in sorted(folder.glob("*.yaml"))
     ]
-    lines = (msgspec.json.encode(catalogue) for catalogue in sorted(found, key=lambda c: c.id))
+    lines = (msgspec.json.encode(catalog) for catalog in sorted(found, key=lambda c: c.id))
     return b"[\n" + b",\n".join(lines) + b"\n]\n"
 
 
-def _read_catalogue(text: str, where: str) -> Catalogue:
+def _read_catalog(text: str, where: str) -> Catalog:
     """The YAML of one. Raises ValueError, naming the control, for what is wrong; what yaml raises."""
     import yaml
 
@@ -244,7 +244,7 @@ def _read_catalogue(text: str, where: str) -> Catalogue:
                 f"{where}: {control.get('id')}: unknown keys {unknown}, or no checks and no manual"
             )
     try:
-        made = msgspec.convert(data, Catalogue)
+        made = msgspec.convert(data, Catalog)
     except msgspec.ValidationError as error:
         raise ValueError(f"{where}: {error}") from error
     ids = [control.id for control in made.controls]
@@ -261,4 +261,4 @@ def _entry(entry: Any) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    COMPILED.write_bytes(compile_catalogues())
+    COMPILED.write_bytes(compile_catalogs())
