@@ -27,6 +27,7 @@ PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 }
+NODE_PACKAGES = {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-scheduler", "kube-proxy")}
 REQUIRED_ASSETS = ("etcd", "kube-apiserver")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 BUILD_TIMEOUT_S = 3600.0  # on one slow core; 5 min for the API server on two
@@ -91,7 +92,7 @@ def cache_root() -> Path:
 
 
 def binary(name: str, say: Callable[[str], None] = _say) -> Path:
-    """The path of one of `PACKAGES`, built when it is in neither the assets nor the cache.
+    """The path of one of `PACKAGES` or `NODE_PACKAGES`, built when it is in neither the assets nor the cache.
 
     Raises: NoControlPlane.
     """
@@ -102,7 +103,8 @@ def binary(name: str, say: Callable[[str], None] = _say) -> Path:
             return path
         if name in REQUIRED_ASSETS:
             raise NoControlPlane(f"{ASSETS_VARIABLE}={assets}: no executable {name} in it. {WHAT_TO_DO}")
-    return built(HERE, name, PACKAGES[name], build_flags(), WHAT_TO_DO, say)
+    package = (PACKAGES | NODE_PACKAGES)[name]
+    return built(HERE, name, package, build_flags(), WHAT_TO_DO, say)
 
 
 def built(
