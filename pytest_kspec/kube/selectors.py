@@ -52,7 +52,9 @@ def check_values(operator: Operator, values: Sequence[str]) -> None:
         raise ValueError(f"operator {operator} takes {'no' if values else 'at least one of'} values.")
 
 
-class _Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FoundExpression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An `Expression`."""
+
     key: Annotated[str, msgspec.Meta(min_length=1)]
     operator: Operator
     values: tuple[str, ...] = ()
@@ -61,9 +63,11 @@ class _Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_values(self.operator, self.values)
 
 
-class _Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class FoundSelector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A `Selector`."""
+
     match_labels: dict[str, str] = {}
-    match_expressions: tuple[_Expression, ...] = ()
+    match_expressions: tuple[FoundExpression, ...] = ()
 
 
 def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -90,8 +94,8 @@ def label_selector(data: object) -> Selector | None:
 
 
 @lru_cache(maxsize=256)
-def _parsed(text: bytes) -> _Selector:
-    return msgspec.json.decode(text, type=_Selector)
+def _parsed(text: bytes) -> FoundSelector:
+    return msgspec.json.decode(text, type=FoundSelector)
 
 
 def _holds(expression: Expression, labels: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ import ssl
 import time
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult
 
 from urllib3 import HTTPHeaderDict
@@ -31,6 +31,18 @@ _EXPIRY_SKEW_S = 10.0
 _LEGAL_IN_NAMES = frozenset(
     b"!#$&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # RFC 7230, without %
 )
+
+
+class Credentials(Protocol):
+    """Whom a connection asks where no kubeconfig file knows the cluster. Called from several threads."""
+
+    def context(self) -> Context:
+        """Where to and as whom: the same object until others are due. Raises AccessDenied, SourceUnavailable."""
+        ...
+
+    def refused(self, context: Context) -> None:
+        """The API server answered 401 to these: what is loaded next must not be what was kept."""
+        ...
 
 
 def connect(context: str, *, kubeconfig: str | None = None, in_cluster: bool = False) -> Access:

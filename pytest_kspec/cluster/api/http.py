@@ -110,8 +110,11 @@ class Connection:
         kubeconfig: str | None = None,
         in_cluster: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        credentials: auth.Credentials | None = None,
     ) -> None:
+        """credentials: whom to ask instead of a kubeconfig; `context` is then a name for messages only."""
         self._context = context
+        self._credentials = credentials
         self._kubeconfig = kubeconfig
         self._in_cluster = in_cluster
         self._limits = limits
@@ -133,10 +136,18 @@ class Connection:
         self._never = urllib3.Retry(total=0)
 
     def access(self) -> auth.Access:
-        """Where to and as whom; credentials are loaded at the first use. Raises AccessDenied, SourceUnavailable."""
+        """Where to and as whom; credentials are loaded at the first use, and again when others are due.
+
+        Raises AccessDenied, SourceUnavailable.
+        """
+        found = self._credentials.context() if self._credentials is not None else None
+        if self._access is not None and found is not None and self._access.context is not found:
+            self.close()
         if self._access is None:
-            self._access = auth.connect(
-                self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster
+            self._access = (
+                auth.connect(self._context, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster)
+                if found is None
+                else auth.Access(found)
             )
             bind(self._access.pool, self._meter)
         return self._access
@@ -187,6 +198,8 @@ class Connection:
         sent = (method, path, query, body, content_type, accept, repeatable, more)
         answer = self._send(*sent)
         if answer.status == 401:
+            if self._credentials is not None and self._access is not None:
+                self._credentials.refused(self._access.context)
             self.close()
             answer = self._send(*sent)
         return answer

@@ -49,16 +49,27 @@ def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
 
     Raises UsageError naming a file that is no kubeconfig; its content is never shown.
     """
-    current = ""
     found = []
-    merged: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
     for path in kubeconfig_paths(kubeconfig):
-        if not os.path.exists(path):
-            if kubeconfig:
-                raise UsageError("the kubeconfig file does not exist.", where=path)
-            continue
-        found.append(path)
-        data = _read(path)
+        if os.path.exists(path):
+            found.append((path, _read(path)))
+        elif kubeconfig:
+            raise UsageError("the kubeconfig file does not exist.", where=path)
+    return _merge(found)
+
+
+def parse_kubeconfig(raw: bytes, where: str) -> KubeConfig:
+    """A kubeconfig that is no file. where: its name in errors. Raises UsageError; its content is never shown."""
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"the kubeconfig is larger than {MAX_BYTES >> 20} MiB.", where=where)
+    return _merge([(where, _checked(raw, where))])
+
+
+def _merge(files: list[tuple[str, dict[str, Any]]]) -> KubeConfig:
+    """Path and content of each."""
+    current = ""
+    merged: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
+    for path, data in files:
         current = current or _text(data.get("current-context"))
         for kind, entries in merged.items():
             own: dict[str, Entry] = {}
@@ -67,7 +78,8 @@ def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
                     own[name] = Entry(entry.get(kind), path, twice=name in own)
             for name, made in own.items():
                 entries.setdefault(name, made)
-    return KubeConfig(tuple(found), current, merged["context"], merged["cluster"], merged["user"])
+    paths = tuple(path for path, _ in files)
+    return KubeConfig(paths, current, merged["context"], merged["cluster"], merged["user"])
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -78,6 +90,10 @@ def _read(path: str) -> dict[str, Any]:
         raise UsageError(f"the kubeconfig could not be read: {error.strerror}.", where=path) from error
     if len(raw) > MAX_BYTES:
         raise UsageError(f"the kubeconfig is larger than {MAX_BYTES >> 20} MiB.", where=path)
+    return _checked(raw, path)
+
+
+def _checked(raw: bytes, path: str) -> dict[str, Any]:
     data = _parse(raw, path)
     if data is None:
         return {}

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from pytest_kspec.cluster.api.auth import Credentials
 from pytest_kspec.cluster.api.discovery import discover
 from pytest_kspec.cluster.api.http import JSON, Answer, Connection
 from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
@@ -60,11 +61,16 @@ class LiveSource:
         kubeconfig: str | None = None,
         in_cluster: bool = False,
         limits: Limits | None = None,
+        credentials: Credentials | None = None,
+        name: str = "",
     ) -> None:
+        """credentials: as for `Connection`. name: of the cluster, where it is not `ref`."""
         self.ref = ref
-        self.name = ref
+        self.name = name or ref
         self._limits = limits = limits or default_limits()
-        self._connection = Connection(ref, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits)
+        self._connection = Connection(
+            self.name, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits, credentials=credentials
+        )
 
     @property
     def connection(self) -> Connection:

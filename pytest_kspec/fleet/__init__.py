@@ -1,0 +1,1 @@
+"""Many clusters: which there are, and what is done with all of them."""

@@ -1,0 +1,1 @@
+"""Which clusters there are, under which names and labels, and how each is opened."""
