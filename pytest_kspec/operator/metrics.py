@@ -29,7 +29,6 @@ class _Transitions(Collector):
         return [CounterMetricFamily("kspec_leader_election_transitions", text, value=self._read())]
 
 
-CONTROLLER = "clusterspec"
 _LABELS = ("cluster_name", "cluster_uid", "cluster_spec")
 _RECONCILED = ("controller", "cluster_spec")
 _SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -38,7 +37,7 @@ _SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 class Metrics:
     """All metrics of one operator.
 
-    leads: whether this replica does; depth: how many specifications are due; transitions: those of the Lease
+    leads: whether this replica does; depth: how many objects are due; transitions: those of the Lease
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Metrics:
             lambda: float(leads())
         )
         self.registry.register(_Transitions(transitions))
-        self._gauge("kspec_workqueue_depth", "Specifications that are due and wait.").set_function(
+        self._gauge("kspec_workqueue_depth", "Objects that are due and wait.").set_function(
             lambda: float(depth())
         )
 
@@ -119,11 +118,11 @@ class Metrics:
             if labels is not None:
                 self._drift.labels(*labels).set(is_drifted)
 
-    def reconciled(self, name: str, error: str = "") -> None:
+    def reconciled(self, controller: str, name: str, error: str = "") -> None:
         """One reconciliation. error: the type of the error that it ended with."""
-        self._reconciled.labels(CONTROLLER, name).inc()
+        self._reconciled.labels(controller, name).inc()
         if error:
-            self._errors.labels(CONTROLLER, name, error).inc()
+            self._errors.labels(controller, name, error).inc()
 
     def gone(self, name: str) -> None:
         """The specification was deleted."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
-class Queue:
+class Queue(Generic[K]):
     """Thread-safe. first_s, longest_s: the wait after a key's first failure, which doubles, and its end."""
 
     def __init__(
@@ -26,9 +29,9 @@ class Queue:
         self._first_s, self._longest_s = first_s, longest_s
         self._clock, self._chance = clock, chance
         self._changed = threading.Condition()
-        self._due: dict[str, float] = {}
-        self._taken: set[str] = set()
-        self._failures: dict[str, int] = {}
+        self._due: dict[K, float] = {}
+        self._taken: set[K] = set()
+        self._failures: dict[K, int] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -37,35 +40,38 @@ class Queue:
             now = self._clock()
             return sum(due <= now and key not in self._taken for key, due in self._due.items())
 
-    def add(self, key: str, after_s: float = 0.0) -> None:
+    def add(self, key: K, after_s: float = 0.0) -> None:
         """Look at `key` in so many seconds, or when it is due anyway if that is earlier."""
         with self._changed:
             due = self._clock() + after_s
             self._due[key] = min(due, self._due.get(key, due))
-            self._changed.notify()
+            self._changed.notify_all()  # not everybody who waits takes every key
 
-    def take(self) -> str | None:
-        """Wait for the key that is due first; it is the caller's until `done`, `failed` or `forget`. None: closed."""
+    def take(self, of: Callable[[K], bool] = lambda key: True) -> K | None:
+        """Wait for the key that is due first; it is the caller's until `done`, `failed` or `forget`. None: closed.
+
+        of: the keys that the caller takes
+        """
         with self._changed:
             while not self._closed:
                 now = self._clock()
-                ready = [(due, key) for key, due in self._due.items() if key not in self._taken]
-                due, key = min(ready, default=(None, ""))
-                if due is not None and due <= now:
-                    del self._due[key]
-                    self._taken.add(key)
-                    return key
-                self._changed.wait(None if due is None else due - now)
+                ready = [key for key in self._due if key not in self._taken and of(key)]
+                first = min(ready, key=self._due.__getitem__, default=None)
+                if first is not None and self._due[first] <= now:
+                    del self._due[first]
+                    self._taken.add(first)
+                    return first
+                self._changed.wait(None if first is None else self._due[first] - now)
             return None
 
-    def done(self, key: str, again_s: float) -> None:
+    def done(self, key: K, again_s: float) -> None:
         """It was looked at; look again in so many seconds."""
         with self._changed:
             self._failures.pop(key, None)
         self._give_back(key)
         self.add(key, again_s)
 
-    def failed(self, key: str) -> float:
+    def failed(self, key: K) -> float:
         """It could not be looked at; returns in how many seconds it is looked at again."""
         with self._changed:
             count = self._failures[key] = self._failures.get(key, 0) + 1
@@ -75,7 +81,7 @@ class Queue:
         self.add(key, wait)
         return wait
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: K) -> None:
         """It is gone. If it was added meanwhile it comes again."""
         with self._changed:
             self._failures.pop(key, None)
@@ -87,7 +93,7 @@ class Queue:
             self._closed = True
             self._changed.notify_all()
 
-    def _give_back(self, key: str) -> None:
+    def _give_back(self, key: K) -> None:
         with self._changed:
             self._taken.discard(key)
-            self._changed.notify()
+            self._changed.notify_all()

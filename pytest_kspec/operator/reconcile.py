@@ -15,12 +15,14 @@ from operator import methodcaller
 from typing import Any, NamedTuple, Protocol
 
 from pytest_kspec import clock
+from pytest_kspec.cluster.watch.reflector import Key
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification as resources
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.scans import ScanFailed, Scanned
@@ -34,6 +36,7 @@ log = logging.getLogger("kspec.operator")
 
 Object = dict[str, Any]
 
+SPECIFICATIONS = kspec_kind(SPEC_KIND, "clusterspecifications", namespaced=False)
 FIELD_MANAGER = "kspec-operator"
 FINALIZER = "kspec.io/finalizer"
 FUTURE_S = 60.0  # a time further in the future than clocks differ is none
@@ -54,10 +57,12 @@ class Settings(NamedTuple):
     """interval_s: between two scans of one specification, up to a tenth longer by its UID.
 
     removal_s: how long the removal of what was applied may hold up the deletion of a specification
+    workers: specifications that are looked at, and scanned, at once
     """
 
     interval_s: float = 300.0
     removal_s: float = 300.0
+    workers: int = 2
 
 
 SETTINGS = Settings()
@@ -80,7 +85,20 @@ class Seen(Protocol):
 
 
 class Reconciler:
-    """access: writes only while this process leads. known: all specifications, which others may build on, by name."""
+    """The controller of ClusterSpecification.
+
+    access: writes only while this process leads; known: all specifications, which others may build on, by name
+    """
+
+    resource = SPECIFICATIONS
+    label = "clusterspec"
+    rights = (
+        Right(GROUP, "clusterspecifications", ("get", "list", "watch", "patch")),
+        Right(GROUP, "clusterspecifications/status", ("update",)),
+        Right(GROUP, "compliancereports", ("list", "create", "patch", "delete"), NAMESPACE),
+        Right(GROUP, "compliancereports/status", ("patch",), NAMESPACE),
+        Right("", "events", ("create",), "default"),
+    )
 
     def __init__(
         self,
@@ -97,12 +115,11 @@ class Reconciler:
         self._known = known
         self._settings = settings
         self._seen = seen
+        self.workers = settings.workers
 
-    def reconcile(self, name: str) -> float | None:
-        """Do what is due; in how many seconds to look again, None: it is gone.
-
-        Raises KspecError: to be tried again.
-        """
+    def reconcile(self, key: Key) -> float | None:
+        """As `Controller.reconcile`."""
+        _, name = key
         found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
         if found is None:
             if self._seen is not None:
@@ -130,8 +147,9 @@ class Reconciler:
             return due
         return self._act(found, spec, scan=due <= 0)
 
-    def failed(self, name: str, fault: Exception) -> None:
-        """Say in the status that a fault of ours kept `reconcile` from its end: what stood there is not known now."""
+    def failed(self, key: Key, fault: Exception) -> None:
+        """As `Controller.failed`: what stood there is not known now."""
+        _, name = key
         text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
         said = status.not_scanned(SourceError(text))
         try:
@@ -339,6 +357,15 @@ class Reconciler:
                 raise
             except SourceError as error:
                 log.warning("%s: no Event was written: %s", found["metadata"]["name"], error)
+
+
+def controller(given: Given, settings: Settings) -> Reconciler:
+    """The controller of one process."""
+
+    def known() -> Mapping[str, Object]:
+        return {name: item for (_, name), item in given.objects(SPECIFICATIONS).items()}
+
+    return Reconciler(given.access, given.scanner, given.checks, known, settings, given.metrics)
 
 
 _UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}

@@ -10,25 +10,26 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.crds.names import GROUP, VERSION
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.operator.controller import Controller, Given, mark
 from pytest_kspec.operator.lease import Elector, LostLease
 from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
-from pytest_kspec.operator.reconcile import Reconciler, Seen, Settings
 from pytest_kspec.operator.scans import Scanner
 from pytest_kspec.plan.checkset import CheckSet, load_checks
-from pytest_kspec.spec.document import SPEC_KIND
+
+if TYPE_CHECKING:
+    from pytest_kspec.operator.metrics import Metrics
 
 log = logging.getLogger("kspec.operator")
 
-SPECIFICATIONS = ResourceType(GROUP, VERSION, SPEC_KIND, "clusterspecifications", False)
 ENDING_S = 5.0
 """How long work that is under way may go on once the process is told to end."""
 
@@ -39,16 +40,14 @@ STUCK_S = 60.0
 """A leader that has not looked at its Lease for this long is not healthy."""
 
 
-class Counting(Seen, Protocol):
-    """What `metrics.Metrics` has beside `Seen`."""
+class Item(NamedTuple):
+    """What the queue holds: a key of a kind."""
 
-    def reconciled(self, name: str, error: str = "") -> None:
-        """One reconciliation."""
-        ...
+    resource: ResourceType
+    key: Key
 
-    def page(self) -> Page:
-        """What is served."""
-        ...
+    def __str__(self) -> str:
+        return f"{self.resource.kind} {'/'.join(part for part in self.key if part)}"
 
 
 class Options(NamedTuple):
@@ -56,15 +55,14 @@ class Options(NamedTuple):
 
     access:  the cluster; refuses writes unless this process leads
     elector: None: this process is the only one
-    workers: specifications that are looked at, and scanned, at once
+    kinds:   makers of the controllers, one for each kind (`kinds.controllers`)
     health:  address of /healthz and /readyz; metrics: of /metrics; "0": none
     """
 
     access: Access
     elector: Elector | None
     scanner: Scanner
-    settings: Settings
-    workers: int = 2
+    kinds: Sequence[Callable[[Given], Controller]]
     health: str = ":8081"
     metrics: str = ":8080"
 
@@ -75,27 +73,23 @@ class Operator:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._elector = options.elector
-        self.queue = Queue()
+        self.queue: Queue[Item] = Queue()
         self._stopping = threading.Event()
         self._failure: LostLease | None = None
         self._looked = time.monotonic()
         self._works = False
         self._checkset: CheckSet | None = None
         self._checkset_lock = threading.Lock()
-        self.reflector = Reflector(options.access.open, SPECIFICATIONS, self._changed)
-        self._counting: Counting | None = None
+        self.ports: list[int] = []
+        """Of probes and metrics, once they are served."""
+        self._metrics: Metrics | None = None
         if options.metrics != "0":
             from pytest_kspec.operator.metrics import Metrics
 
-            self._counting = Metrics(lambda: self.leads, lambda: len(self.queue), self._transitions)
-        self._reconciler = Reconciler(
-            options.access,
-            options.scanner,
-            self._checks,
-            lambda: {name: item for (_, name), item in self.reflector.objects.items()},
-            options.settings,
-            self._counting,
-        )
+            self._metrics = Metrics(lambda: self.leads, lambda: len(self.queue), self._transitions)
+        given = Given(options.access, options.scanner, self._checks, self._objects, self._look, self._metrics)
+        self._controllers = [make(given) for make in options.kinds]
+        self._reflectors = {one.resource: self._reflector(one.resource) for one in self._controllers}
 
     @property
     def leads(self) -> bool:
@@ -111,6 +105,7 @@ class Operator:
         with contextlib.ExitStack() as stack:
             for server in self._servers():
                 stack.callback(server.close)
+                self.ports.append(server.port)
             elections = threading.Thread(target=self._elect, daemon=True)
             elections.start()
             while not self._stopping.is_set() and not self._may_work():
@@ -129,15 +124,17 @@ class Operator:
         if options.health != "0":
             pages = {"/healthz": self._healthz, "/readyz": self._readyz}
             yield Probes(options.health, pages, "--health-probe-bind-address")
-        if self._counting is not None:
-            yield Probes(options.metrics, {"/metrics": self._counting.page}, "--metrics-bind-address")
+        if self._metrics is not None:
+            yield Probes(options.metrics, {"/metrics": self._metrics.page}, "--metrics-bind-address")
 
     def _may_work(self) -> bool:
         return self._elector is None or self._elector.leads
 
     def _start(self) -> list[threading.Thread]:
         self._works = True
-        targets: list[Callable[[], None]] = [self.reflector.run, *[self._work] * self._options.workers]
+        targets: list[Callable[[], None]] = [reflector.run for reflector in self._reflectors.values()]
+        for one in self._controllers:
+            targets += [partial(self._work, one)] * one.workers
         threads = [threading.Thread(target=self._guarded, args=(target,), daemon=True) for target in targets]
         for thread in threads:
             thread.start()
@@ -160,7 +157,8 @@ class Operator:
     def _end(self, threads: list[threading.Thread]) -> None:
         """Nothing is begun any more, scans are killed, and the Lease is given up once nobody writes."""
         self.queue.close()
-        self.reflector.stop()
+        for reflector in self._reflectors.values():
+            reflector.stop()
         self._options.scanner.stop()
         deadline = time.monotonic() + (ENDING_S if self._failure is None else LOST_S)
         for thread in threads:
@@ -183,34 +181,44 @@ class Operator:
             self._looked = time.monotonic()
             self._stopping.wait(wait)
 
-    def _changed(self, key: Key, before: Object | None, now: Object | None) -> None:
-        """Only what users wrote is a reason to look: what is written to a status changes no generation."""
-        if _mark(before) != _mark(now):
-            self.queue.add(key[1])
+    def _reflector(self, resource: ResourceType) -> Reflector:
+        def changed(key: Key, before: Object | None, now: Object | None) -> None:
+            """Only what users wrote is a reason to look: what is written to a status changes no generation."""
+            if mark(before) != mark(now):
+                self._look(resource, key)
 
-    def _work(self) -> None:
-        while (name := self.queue.take()) is not None:
+        return Reflector(self._options.access.open, resource, changed)
+
+    def _look(self, resource: ResourceType, key: Key) -> None:
+        self.queue.add(Item(resource, key))
+
+    def _objects(self, resource: ResourceType) -> Mapping[Key, Object]:
+        found = self._reflectors.get(resource)
+        return found.objects if found is not None else {}
+
+    def _work(self, controller: Controller) -> None:
+        while (item := self.queue.take(lambda one: one.resource == controller.resource)) is not None:
             error = ""
             try:
-                again = self._reconciler.reconcile(name)
+                again = controller.reconcile(item.key)
             except LostLease:
                 raise
             except KspecError as failure:
                 error = type(failure).__name__
-                wait = self.queue.failed(name)
+                wait = self.queue.failed(item)
                 if not self._stopping.is_set():
-                    log.warning("%s: %s (again in %.0f s)", name, failure, wait)
+                    log.warning("%s: %s (again in %.0f s)", item, failure, wait)
             except Exception as failure:  # a fault of ours: the others go on
                 error = type(failure).__name__
-                log.exception("%s: unforeseen; again in %.0f s", name, self.queue.failed(name))
-                self._reconciler.failed(name, failure)
+                log.exception("%s: unforeseen; again in %.0f s", item, self.queue.failed(item))
+                controller.failed(item.key, failure)
             else:
                 if again is None:
-                    self.queue.forget(name)
+                    self.queue.forget(item)
                 else:
-                    self.queue.done(name, again)
-            if self._counting is not None:
-                self._counting.reconciled(name, error)
+                    self.queue.done(item, again)
+            if self._metrics is not None:
+                self._metrics.reconciled(controller.label, item.key[1], error)
 
     def _checks(self) -> CheckSet:
         with self._checkset_lock:
@@ -229,15 +237,11 @@ class Operator:
         return Page(200, b"ok\n")
 
     def _readyz(self) -> Page:
-        """Ready: it waits to lead, or leads and knows the specifications."""
-        if self.leads and self.reflector.problem:
-            return Page(500, f"{self.reflector.problem}\n".encode())
-        return Page(200, b"leads\n" if self.leads else b"waits\n")
-
-
-def _mark(obj: Object | None) -> Any:
-    """What has to differ for a look: another object, another specification, or its deletion."""
-    if obj is None:
-        return None
-    metadata = obj["metadata"]
-    return metadata.get("uid"), metadata.get("generation"), bool(metadata.get("deletionTimestamp"))
+        """Ready: it waits to lead, or leads and knows the objects of all kinds that the cluster serves."""
+        if not self.leads:
+            return Page(200, b"waits\n")
+        reflectors = self._reflectors.values()
+        problems = [one.problem for one in reflectors if one.problem]
+        is_ready = all(not one.problem or one.absent for one in reflectors)
+        said = "\n".join(["leads", *problems])
+        return Page(200 if is_ready else 500, f"{said}\n".encode())

@@ -27,7 +27,9 @@ PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 }
-NODE_PACKAGES = {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-scheduler", "kube-proxy")}
+NODE_PACKAGES = {
+    name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-scheduler", "kube-proxy")
+}
 REQUIRED_ASSETS = ("etcd", "kube-apiserver")
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 BUILD_TIMEOUT_S = 3600.0  # on one slow core; 5 min for the API server on two

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -13,6 +13,9 @@ from pytest_kspec.cli.commands import operator as command
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema import definitions
 from pytest_kspec.operator import lease
+from pytest_kspec.operator.controller import Given
+from pytest_kspec.operator.kinds import controllers
+from pytest_kspec.operator.reconcile import Settings
 from tests.cli.conftest import Kspec
 from tests.docs.pages import ROOT, Page
 from tests.operator.conftest import CONFIG, built
@@ -82,6 +85,25 @@ def test_the_lease_is_the_one_that_may_be_written(objects: Objects) -> None:
     named = [rule["resourceNames"] for rule in rules if "resourceNames" in rule]
     assert named == [[lease.NAME]]
     assert lease.TERMS.problem() == ""
+
+
+def test_the_operator_may_do_what_its_controllers_ask_for(objects: Objects) -> None:
+    asked: set[tuple[str, str, str, str]] = set()
+    given = Given(*[cast("Any", None)] * len(Given._fields))
+    for make in controllers(Settings()):
+        for right in make(given).rights:
+            asked |= {(right.namespace, right.group, right.resource, verb) for verb in right.verbs}
+    granted = {
+        (namespace, group, resource, verb)
+        for (kind, namespace, name), role in objects.items()
+        if kind in ("ClusterRole", "Role") and name == "kspec-operator"
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if resource != "leases"
+    }
+    assert granted == asked
 
 
 def test_a_scan_reads_what_the_page_of_sources_says(objects: Objects) -> None:

@@ -77,8 +77,8 @@ def test_series_are_of_specifications_that_are_there() -> None:
     metrics.drifted("s", False)  # never scanned: no labels are known
     metrics.scanned("s", scanned(Verdict.PASS, Verdict.FAIL, Verdict.ERROR))
     metrics.drifted("s", True)
-    metrics.reconciled("s")
-    metrics.reconciled("s", "Conflict")
+    metrics.reconciled("clusterspec", "s")
+    metrics.reconciled("clusterspec", "s", "Conflict")
     text = metrics.page().body.decode()
     labels = '{cluster_name="prod",cluster_spec="s",cluster_uid="u"}'
     for line in (

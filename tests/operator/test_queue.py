@@ -24,11 +24,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(clock: Clock) -> Queue:
+def queue(clock: Clock) -> Queue[str]:
     return Queue(first_s=1.0, longest_s=60.0, clock=clock, chance=lambda: 1.0)
 
 
-def ready(queue: Queue) -> list[str]:
+def ready(queue: Queue[str]) -> list[str]:
     """All keys that can be taken now."""
     found = []
     while len(queue):
@@ -36,13 +36,13 @@ def ready(queue: Queue) -> list[str]:
     return found
 
 
-def test_a_key_that_is_added_often_comes_once(queue: Queue) -> None:
+def test_a_key_that_is_added_often_comes_once(queue: Queue[str]) -> None:
     for key in ("b", "a", "b", "b"):
         queue.add(key)
     assert sorted(ready(queue)) == ["a", "b"]
 
 
-def test_a_key_comes_when_it_is_due_and_earlier_wins(queue: Queue, clock: Clock) -> None:
+def test_a_key_comes_when_it_is_due_and_earlier_wins(queue: Queue[str], clock: Clock) -> None:
     queue.add("a", 10)
     queue.add("a", 5)
     queue.add("a", 20)
@@ -52,7 +52,7 @@ def test_a_key_comes_when_it_is_due_and_earlier_wins(queue: Queue, clock: Clock)
     assert ready(queue) == ["a"]
 
 
-def test_what_is_added_while_it_is_looked_at_comes_again_afterwards(queue: Queue) -> None:
+def test_what_is_added_while_it_is_looked_at_comes_again_afterwards(queue: Queue[str]) -> None:
     queue.add("a")
     assert queue.take() == "a"
     queue.add("a")
@@ -67,7 +67,7 @@ def test_what_is_added_while_it_is_looked_at_comes_again_afterwards(queue: Queue
     assert ready(queue) == ["b"]
 
 
-def test_failures_wait_longer_and_longer_each_key_by_itself(queue: Queue, clock: Clock) -> None:
+def test_failures_wait_longer_and_longer_each_key_by_itself(queue: Queue[str], clock: Clock) -> None:
     queue.add("a")
     waits = []
     for _ in range(9):
@@ -81,7 +81,7 @@ def test_failures_wait_longer_and_longer_each_key_by_itself(queue: Queue, clock:
     assert queue.failed("b") == 1
 
 
-def test_success_ends_the_waits(queue: Queue) -> None:
+def test_success_ends_the_waits(queue: Queue[str]) -> None:
     for expected in (1, 2, 4):
         queue.add("a")
         queue.take()
@@ -96,15 +96,15 @@ def test_success_ends_the_waits(queue: Queue) -> None:
 def test_chance_takes_up_to_half_of_a_wait(clock: Clock) -> None:
     chances = [0.0, 0.5, 1.0]
     for wait in (0.5, 0.75, 1.0):
-        queue = Queue(clock=clock, chance=lambda: chances.pop(0))
+        queue: Queue[str] = Queue(clock=clock, chance=lambda: chances.pop(0))
         queue.add("a")
         queue.take()
         assert queue.failed("a") == wait
 
 
 @pytest.mark.parametrize("wake", [lambda queue: queue.add("a"), lambda queue: queue.close()])
-def test_who_waits_is_woken(wake: Callable[[Queue], None]) -> None:
-    queue = Queue()
+def test_who_waits_is_woken(wake: Callable[[Queue[str]], None]) -> None:
+    queue: Queue[str] = Queue()
     queue.add("later", 3600)
     taken: list[str | None] = []
     threads = [threading.Thread(target=lambda: taken.append(queue.take()), daemon=True) for _ in range(2)]

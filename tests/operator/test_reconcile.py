@@ -140,7 +140,7 @@ class World:
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
         made = Reconciler(cast("Access", self.cluster), self.scans, nothing, lambda: known, SETTINGS)
         with clock.at(self.now):
-            return made.reconcile("s")
+            return made.reconcile(("", "s"))
 
     @property
     def status(self) -> Object:

@@ -168,6 +168,7 @@ def _options(args: argparse.Namespace) -> Options:
     from pytest_kspec.cli.commands.webhook import own_namespace
     from pytest_kspec.cluster.writing.access import PATIENCE, Access
     from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.operator.kinds import controllers
     from pytest_kspec.operator.lease import Elector, Terms
     from pytest_kspec.operator.reconcile import Settings
     from pytest_kspec.operator.scans import Scanner
@@ -195,14 +196,16 @@ def _options(args: argparse.Namespace) -> Options:
     # Without retries: each write is sent at once after the check, or not at all. The queue tries again.
     limits = PATIENCE._replace(retries=0)
     access = Access(args.cluster, args.kubeconfig, limits=limits, allowed=elector.check if elector else None)
+    settings = Settings(
+        seconds(args.scan_interval, "--scan-interval"),
+        seconds(args.removal_timeout, "--removal-timeout"),
+        args.max_concurrent_scans,
+    )
     return Options(
         access,
         elector,
         Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout")),
-        Settings(
-            seconds(args.scan_interval, "--scan-interval"), seconds(args.removal_timeout, "--removal-timeout")
-        ),
-        args.max_concurrent_scans,
+        controllers(settings),
         args.health_probe_bind_address,
         args.metrics_bind_address,
     )

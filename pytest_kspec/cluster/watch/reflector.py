@@ -21,7 +21,7 @@ from pytest_kspec.cluster.limits import MIB
 from pytest_kspec.cluster.objects.answers import Wrong, check_metadata, check_object
 from pytest_kspec.cluster.objects.decode import BROKEN_JSON, items_of
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
-from pytest_kspec.errors import Malformed, SourceError, SourceUnavailable
+from pytest_kspec.errors import Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
 
 log = logging.getLogger("kspec.watch")
@@ -84,6 +84,8 @@ class Reflector:
         self._failures = 0
         self.problem = "not listed yet"
         """Why what is held may be out of date; "" while it is not."""
+        self.absent = False
+        """The cluster does not serve this kind: that is what `problem` says."""
 
     @property
     def objects(self) -> Mapping[Key, Object]:
@@ -105,6 +107,7 @@ class Reflector:
                 if str(error) != self.problem:
                     log.warning("%s: %s", self._type.resource, error)
                 self.problem = str(error)
+                self.absent = isinstance(error, NotServed)
                 self._failures += 1
                 self._wait(
                     min(self._bounds.longest_s, self._bounds.first_s * 2 ** min(self._failures - 1, 16))
@@ -129,7 +132,7 @@ class Reflector:
         self._failures = 0
         if self.problem:
             log.info("%s: %d there", self._type.resource, len(self._objects))
-        self.problem = ""
+        self.problem, self.absent = "", False
         while not self._stopped.is_set():
             started = time.monotonic()
             version = self._watch(source, version)

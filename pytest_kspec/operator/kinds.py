@@ -1,0 +1,15 @@
+"""The kinds that an operator looks after: the one list of them. Each has a module, and one maker here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from pytest_kspec.operator import reconcile
+from pytest_kspec.operator.controller import Controller, Given
+from pytest_kspec.operator.reconcile import Settings
+
+
+def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
+    """Makers of all controllers, for `service.Options`."""
+    return [partial(reconcile.controller, settings=settings)]

@@ -1,0 +1,125 @@
+"""Several kinds in one process: each waits for its own definition, and no kind for another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import urllib3
+
+from pytest_kspec.cluster.watch.reflector import Key
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.operator.controller import Controller, Given, Right
+from pytest_kspec.operator.scans import Scanner
+from pytest_kspec.operator.service import Operator, Options
+from tests.crds.conftest import CRD, Cluster
+from tests.operator.conftest import LIMIT_S, Specs, until
+
+GROUP = "operator.test"
+LATE = ResourceType(GROUP, "v1", "Late", "lates", True)
+DEFINITION = {
+    "apiVersion": CRD[0],
+    "kind": CRD[1],
+    "metadata": {"name": LATE.resource},
+    "spec": {
+        "group": GROUP,
+        "scope": "Namespaced",
+        "names": {"kind": LATE.kind, "plural": LATE.plural},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+SPECIFICATIONS = ResourceType("kspec.io", "v1alpha1", "ClusterSpecification", "clusterspecifications", False)
+
+
+class Recorder:
+    """A controller that keeps the keys it was given."""
+
+    label = "test"
+    workers = 1
+    rights: tuple[Right, ...] = ()
+
+    def __init__(self, given: Given, resource: ResourceType) -> None:
+        self.given, self.resource = given, resource
+        self.keys: list[Key] = []
+
+    def reconcile(self, key: Key) -> float | None:
+        self.keys.append(key)
+        if key[1] == "broken":
+            raise ZeroDivisionError
+        return 3600.0 if key in self.given.objects(self.resource) else None
+
+    def failed(self, key: Key, fault: Exception) -> None:
+        self.keys.append(("failed", type(fault).__name__))
+
+
+@contextmanager
+def running(operator: Operator) -> Iterator[None]:
+    thread = threading.Thread(target=operator.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        operator.stop()
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+
+
+def test_a_kind_that_is_not_served_waits_and_others_go_on(operated: Cluster, specs: Specs) -> None:
+    made: list[Recorder] = []
+
+    def maker(resource: ResourceType) -> Callable[[Given], Controller]:
+        def make(given: Given) -> Controller:
+            made.append(Recorder(given, resource))
+            return made[-1]
+
+        return make
+
+    plane = operated.plane
+    access = Access(plane.name, str(plane.kubeconfig()))
+    kinds = [maker(SPECIFICATIONS), maker(LATE)]
+    operator = Operator(Options(access, None, Scanner([], 60), kinds, "127.0.0.1:0", "0"))
+    ours, late = made
+    specs.put("here", {})
+
+    def ready() -> tuple[int, str]:
+        url = f"http://127.0.0.1:{operator.ports[0]}/readyz"
+        answer = urllib3.request("GET", url, timeout=10, retries=False)
+        return answer.status, answer.data.decode()
+
+    try:
+        with running(operator):
+            until(lambda: operator.ports)
+            until(lambda: ("", "here") in ours.keys)
+            until(lambda: "Late" in ready()[1])
+            status, said = ready()
+            assert status == 200, "one kind is looked after"
+            assert said.splitlines()[0] == "leads"
+            assert late.keys == []
+
+            operated.writer.apply(DEFINITION, field_manager="test")
+            operated.writer.wait_until_served(LATE.api_version, LATE.kind)
+            until(lambda: ready() == (200, "leads\n"))
+            head = {"apiVersion": LATE.api_version, "kind": LATE.kind}
+            for name in ("one", "broken"):
+                operated.writer.apply(
+                    {**head, "metadata": {"name": name, "namespace": "default"}}, field_manager="test"
+                )
+            until(lambda: ("default", "one") in late.keys)
+            until(lambda: ("failed", "ZeroDivisionError") in late.keys)
+            assert late.given.objects(SPECIFICATIONS).keys() >= {("", "here")}
+            seen = len(ours.keys)
+            late.given.look(SPECIFICATIONS, ("", "here"))
+            until(lambda: len(ours.keys) > seen)
+    finally:
+        operated.writer.delete(*CRD, LATE.resource)
