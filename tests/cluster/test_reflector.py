@@ -183,6 +183,17 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(tmp_pat
         assert len(watches_of(api)) == 1
 
 
+@pytest.mark.parametrize(
+    "how", ["410 in the stream", "410 as the answer", "an error as the answer", "no JSON"]
+)
+def test_where_only_watches_fail_lists_become_rarer(tmp_path: Path, how: str) -> None:
+    bounds = QUICK._replace(first_s=0.1, longest_s=60.0)
+    with reflecting(tmp_path, [TWO], [BROKEN[how]], bounds) as (api, _, _):
+        until(lambda: watches_of(api))
+        time.sleep(1.0)
+        assert lists_of(api) <= 7, "after waits of at least 0.05, 0.1, 0.2, 0.4 and 0.8 s"
+
+
 def test_more_objects_than_can_be_held(tmp_path: Path) -> None:
     bounds = QUICK._replace(objects=2)
     with reflecting(tmp_path, [TWO], [stream(event("ADDED", config_map("z", "6")))], bounds) as (_, made, _):

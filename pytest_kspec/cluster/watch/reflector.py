@@ -100,7 +100,7 @@ class Reflector:
                 self._follow(source)
             except Expired:
                 log.info("%s: the watch expired, listing again", self._type.resource)
-                self._wait(self._bounds.first_s)
+                self._back_off()
             except SourceError as error:
                 if self._stopped.is_set():
                     return
@@ -108,10 +108,7 @@ class Reflector:
                     log.warning("%s: %s", self._type.resource, error)
                 self.problem = str(error)
                 self.absent = isinstance(error, NotServed)
-                self._failures += 1
-                self._wait(
-                    min(self._bounds.longest_s, self._bounds.first_s * 2 ** min(self._failures - 1, 16))
-                )
+                self._back_off()
             finally:
                 source.close()
 
@@ -124,18 +121,22 @@ class Reflector:
 
     # -- inside --------------------------------------------------------------------------------------------
 
+    def _back_off(self) -> None:
+        self._failures += 1
+        self._wait(min(self._bounds.longest_s, self._bounds.first_s * 2 ** min(self._failures - 1, 16)))
+
     def _wait(self, seconds: float) -> None:
         self._stopped.wait(seconds * (0.5 + self._chance() / 2))
 
     def _follow(self, source: LiveSource) -> None:
         version = self._list(source)
-        self._failures = 0
         if self.problem:
             log.info("%s: %d there", self._type.resource, len(self._objects))
         self.problem, self.absent = "", False
         while not self._stopped.is_set():
             started = time.monotonic()
             version = self._watch(source, version)
+            self._failures = 0
             if time.monotonic() - started < self._bounds.first_s:  # a server that ends each watch at once
                 self._wait(self._bounds.first_s)
 
@@ -227,6 +228,9 @@ class Reflector:
             ) from None
         if kind != "BOOKMARK":
             self._put(_key(obj), None if kind == "DELETED" else obj, source)
+        self._failures = (
+            0  # not after a list: where watches fail alone, each failure would cost a list at once
+        )
         return at
 
     def _put(self, key: Key, obj: Object | None, source: LiveSource) -> None:
