@@ -1,0 +1,92 @@
+"""AWS Secrets Manager, through `boto3`: region, endpoint and credentials are found as AWS's own command finds them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceUnavailable
+from pytest_kspec.secretstores.endpoint import check_endpoint
+from pytest_kspec.secretstores.reference import Reference
+from pytest_kspec.secretstores.sealed import Sealed
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
+_BOUNDS = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2, "mode": "standard"})
+_DENIED = (
+    "AccessDeniedException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "ExpiredTokenException",
+)
+
+
+class SecretsManager:
+    """As `stores.Store`. A reference's name is the secret's name or ARN."""
+
+    def __init__(self) -> None:
+        for name in _ENDPOINTS:
+            if os.environ.get(name):
+                check_endpoint(os.environ[name], name)
+        logging.getLogger("botocore").setLevel(
+            logging.INFO
+        )  # below, it logs answers, with the secrets in them
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def read(self, reference: Reference) -> Sealed:
+        """The current version: a key of its JSON; without one, all of it."""
+        where = str(reference)
+        try:
+            with self._lock:
+                if self._client is None:
+                    self._client = boto3.session.Session().client("secretsmanager", config=_BOUNDS)
+            answer = self._client.get_secret_value(SecretId=reference.name)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code == "ResourceNotFoundException":
+                raise NotFound("the secret does not exist.", where=where) from None
+            if code in _DENIED:
+                raise AccessDenied(
+                    f"the store refuses the secret ({code}).",
+                    where=where,
+                    fix="Allow secretsmanager:GetSecretValue.",
+                ) from None
+            raise SourceUnavailable(f"the store refuses the request ({code}).", where=where) from None
+        except (NoCredentialsError, NoRegionError) as error:
+            raise AccessDenied(
+                f"AWS cannot be asked: {str(error).rstrip('.').lower()}.", where=where
+            ) from None
+        except BotoCoreError as error:
+            raise SourceUnavailable(
+                f"the store does not answer ({type(error).__name__}).", where=where
+            ) from None
+        text = answer.get("SecretString")
+        whole = text.encode() if isinstance(text, str) else answer.get("SecretBinary")
+        if not isinstance(whole, bytes):
+            raise Malformed("the secret is empty.", where=where)
+        return Sealed(_key(whole, reference.key, where) if reference.key else whole, where=where)
+
+
+def _key(whole: bytes, key: str, where: str) -> bytes:
+    try:
+        data = json.loads(whole)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise Malformed("the secret is not a JSON object, so it has no keys.", where=where)
+    if not isinstance(data.get(key), str):
+        keys = ", ".join(sorted(map(str, data)))
+        raise Malformed(f"the secret has no text under the key '{key}'.", where=where, fix=f"It has: {keys}.")
+    return str(data[key]).encode()
+
+
+def open_store() -> SecretsManager:
+    """The store that the environment describes. Raises UsageError."""
+    return SecretsManager()

@@ -1,0 +1,86 @@
+"""The one way to a secret: a reference becomes bytes, if whoever refers to it may.
+
+Nothing is kept here: whoever uses a secret for long keeps it (`fleet.targets.keeper`), and asks again when it is due. A
+store's library is imported when one of its secrets is read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_kspec.errors import Malformed, SourceUnavailable, UsageError
+from pytest_kspec.secretstores.allowed import Allowed, allowed_by_environment
+from pytest_kspec.secretstores.reference import Reference
+from pytest_kspec.secretstores.sealed import Sealed
+
+if TYPE_CHECKING:
+    from pytest_kspec.cluster.writing.access import Access
+
+LONGEST = 4 << 20
+"""Bytes of one secret."""
+
+
+class Store(Protocol):
+    """One store. Called from several threads."""
+
+    def read(self, reference: Reference) -> Sealed:
+        """Raises NotFound, AccessDenied, Malformed (no such key), SourceUnavailable; never with a secret in it."""
+        ...
+
+
+_MODULES = {"vault": "hvac", "aws": "boto3"}
+"""Stores that need a package."""
+
+
+class Secrets:
+    """hub: the cluster whose Secrets references of the store `kubernetes` mean; None: there are none.
+
+    stores: instead of those that the environment describes
+    """
+
+    def __init__(
+        self,
+        hub: Access | None = None,
+        allowed: Allowed | None = None,
+        stores: Mapping[str, Store] | None = None,
+    ) -> None:
+        self._hub = hub
+        self._allowed = allowed if allowed is not None else allowed_by_environment()
+        self._stores = dict(stores or {})
+        self._lock = threading.Lock()
+
+    def read(self, reference: Reference, *, asker: str) -> Sealed:
+        """asker: namespace of the object that has the reference; "": the user at the command line.
+
+        Raises as `Store.read`; AccessDenied where the asker may not refer to it.
+        """
+        self._allowed.check(reference, asker)
+        found = self._store(reference.store).read(reference)
+        if len(found.reveal()) > LONGEST:
+            raise Malformed(f"the secret is larger than {LONGEST >> 20} MiB.", where=str(reference))
+        return found
+
+    def _store(self, name: str) -> Store:
+        with self._lock:
+            if name not in self._stores:
+                self._stores[name] = self._make(name)
+            return self._stores[name]
+
+    def _make(self, name: str) -> Store:
+        if name == "kubernetes" and self._hub is None:
+            raise SourceUnavailable("there is no cluster whose Secrets could be read.", where=name)
+        try:
+            module = import_module(f"pytest_kspec.secretstores.{name}")
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != _MODULES.get(name):
+                raise
+            raise UsageError(
+                f"the store '{name}' needs the package {error.name}.",
+                where=name,
+                fix=f"Install it with: pip install 'pytest-kspec[{name}]'.",
+            ) from error
+        make: Callable[..., Store] = module.open_store
+        return make(self._hub) if name == "kubernetes" else make()

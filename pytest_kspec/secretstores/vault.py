@@ -1,0 +1,131 @@
+"""HashiCorp Vault and OpenBao, through `hvac`.
+
+The environment says where it is, as for their own command: VAULT_ADDR, VAULT_CACERT, VAULT_NAMESPACE. Who logs in is
+said by VAULT_TOKEN, or by KSPEC_VAULT_ROLE: then the token of this pod's ServiceAccount, or that in the file
+KSPEC_VAULT_JWT, is exchanged at the auth method that is mounted at KSPEC_VAULT_AUTH (`kubernetes`). The file is read at
+each login.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hvac
+from hvac import exceptions
+from requests.exceptions import RequestException
+
+from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.secretstores.endpoint import check_endpoint
+from pytest_kspec.secretstores.reference import Reference
+from pytest_kspec.secretstores.sealed import Sealed
+
+TIMEOUT_S = 10
+_JWT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+_LONGEST_JWT = 1 << 16
+_RENEWED_AT = 0.8  # of the life of a login
+
+
+class Vault:
+    """As `stores.Store`. A reference's name is a path of the API: `secret/data/kspec/prod` for KV version 2."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        address = environment.get("VAULT_ADDR") or environment.get("BAO_ADDR", "")
+        if not address:
+            raise UsageError("the address of the store is not set.", where="VAULT_ADDR")
+        check_endpoint(address, "VAULT_ADDR")
+        self._role = environment.get("KSPEC_VAULT_ROLE", "")
+        self._mount = environment.get("KSPEC_VAULT_AUTH", "kubernetes")
+        self._jwt = environment.get("KSPEC_VAULT_JWT", _JWT)
+        if not self._role and not environment.get("VAULT_TOKEN"):
+            raise UsageError("neither a token nor a role is set.", where="VAULT_TOKEN, KSPEC_VAULT_ROLE")
+        self._client = hvac.Client(
+            url=address,
+            token="" if self._role else environment["VAULT_TOKEN"].strip(),
+            namespace=environment.get("VAULT_NAMESPACE") or None,
+            verify=environment.get("VAULT_CACERT") or True,
+            timeout=TIMEOUT_S,
+            allow_redirects=False,  # another host would get the token
+        )
+        self._again_at = 0.0  # time.monotonic()
+        self._lock = threading.Lock()
+
+    def read(self, reference: Reference) -> Sealed:
+        """A key of what lies at the path; without one, all of it as JSON."""
+        where = str(reference)
+        with self._lock:  # one session, one login
+            answer = self._ask(reference.name, where)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if isinstance(data, dict) and isinstance(data.get("metadata"), dict) and "data" in data:
+            data = data["data"]  # KV version 2
+        if not isinstance(data, dict):
+            raise NotFound("there is no secret at this path.", where=where)
+        lease = answer.get("lease_duration")
+        leased = bool(answer.get("lease_id")) and isinstance(lease, int) and lease > 0
+        expires = time.time() + lease if leased else None
+        if not reference.key:
+            return Sealed(json.dumps(data).encode(), where=where, expires=expires)
+        value = data.get(reference.key)
+        if not isinstance(value, str):
+            keys = ", ".join(sorted(map(str, data)))
+            what = "has no key" if value is None else "has no text under the key"
+            raise Malformed(f"the secret {what} '{reference.key}'.", where=where, fix=f"It has: {keys}.")
+        return Sealed(value.encode(), where=where, expires=expires)
+
+    def _ask(self, path: str, where: str) -> Any:
+        try:
+            if self._role and time.monotonic() >= self._again_at:
+                self._login(where)
+            try:
+                return self._client.read(path)
+            except (exceptions.Forbidden, exceptions.Unauthorized):
+                if not self._role:
+                    raise
+                self._login(where)  # the login may have been revoked
+                return self._client.read(path)
+        except SourceError:
+            raise
+        except exceptions.InvalidPath:
+            raise NotFound("there is no secret at this path.", where=where) from None
+        except (exceptions.Forbidden, exceptions.Unauthorized):
+            raise AccessDenied(
+                "the store refuses this path to who kspec is there.",
+                where=where,
+                fix="Give its policy the capability read.",
+            ) from None
+        except exceptions.VaultDown:
+            raise SourceUnavailable("the store is sealed or in maintenance.", where=where) from None
+        except (exceptions.VaultError, RequestException, ValueError) as error:
+            raise SourceUnavailable(
+                f"the store does not answer ({type(error).__name__}).", where=where
+            ) from None
+
+    def _login(self, where: str) -> None:
+        try:
+            with Path(self._jwt).open("rb") as file:
+                token = file.read(_LONGEST_JWT).decode("ascii").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a token"
+            raise SourceUnavailable(
+                f"the token to log in with could not be read: {self._jwt}: {reason}.", where=where
+            ) from None
+        try:
+            answer = self._client.auth.kubernetes.login(self._role, token, mount_point=self._mount)
+        except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.Unauthorized):
+            raise AccessDenied(
+                f"the store does not accept this token for the role {self._role} at {self._mount}.",
+                where=where,
+                fix="Do the role's audience, namespace and ServiceAccount match?",
+            ) from None
+        lease = answer["auth"].get("lease_duration") or 0
+        self._again_at = time.monotonic() + _RENEWED_AT * lease if lease else float("inf")
+
+
+def open_store() -> Vault:
+    """The store that the environment describes. Raises UsageError."""
+    return Vault()
