@@ -7,8 +7,9 @@ or more of them. One pytest item is one requirement on one cluster.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from pytest_kspec.checks.reads import UNKNOWN, Judged, Reads
 from pytest_kspec.results.verdict import Severity
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What a check restricts, as its documentation states it. Each line of a text is an entry.
 
     restricts: the fields, as paths, or what else is looked at
@@ -46,8 +46,7 @@ class About:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Check:
+class Check(Struct, frozen=True, eq=False):
     """A test function and what it says about itself. Made by `pytest_kspec.check`, which validates every field.
 
     id:           "<area>.<thing>"; built-in checks: the path of the spec key that is read

@@ -12,15 +12,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TextIO
 
 import pytest
+from msgspec import Struct, field
 
 from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.results.result import ScanResult
+from pytest_kspec.session import apart
 from pytest_kspec.session import run as runs
 from pytest_kspec.supervised import SUPERVISOR
 
@@ -42,8 +43,6 @@ _UNUSED = (
 )
 _OF_WORKERS = ("xdist", "xdist.looponfail")  # unused without -n
 _ISOLATED = (
-    *("-p", "kspec"),
-    *("-p", "pytest_kspec.session.apart"),
     "--noconftest",
     *("-p", "no:cacheprovider"),
     *("-c", os.devnull),
@@ -59,8 +58,7 @@ _TAIL = 20
 ExitCode = pytest.ExitCode
 
 
-@dataclass
-class Outcome:
+class Outcome(Struct):
     """What became of the session.
 
     errors: lines about what went wrong outside of checks; published: lines about reports that were written
@@ -149,8 +147,14 @@ def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
         contextlib.redirect_stderr(err),
     ):
         # pytest's own place for temporary files has a name that others can take first.
-        unused = () if workers else _OF_WORKERS
-        words = [*_ISOLATED, *(word for name in unused for word in ("-p", f"no:{name}"))]
+        words = [*_ISOLATED]
+        if (
+            workers
+        ):  # they are given these words; for each that names a plugin pytest reads all packages' metadata
+            words += ["-p", apart.NAME]
+        else:
+            plugins.append(apart)
+            words += [word for name in _OF_WORKERS for word in ("-p", f"no:{name}")]
         words += [f"--basetemp={folder}/pytest", *arguments]
         status = int(pytest.main(words, plugins=plugins))
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted, observer.published)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_kspec.errors import Malformed, without_credentials
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef
@@ -93,8 +95,7 @@ def _by_account(
             yield (shape if says is None else shape.mounting(says)), some_owners
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """One violation of a rule at one owner: its template, its pods, or both."""
 
     violation: Violation

@@ -7,10 +7,11 @@ concluded from its former state is forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.source import Source
@@ -33,16 +34,14 @@ if TYPE_CHECKING:
     from pytest_kspec.signatures.verify import SignatureVerifier
 
 
-@dataclass
-class Target:
+class Target(Struct):
     """One specification on one cluster. name: as in node ids, unique within the specification."""
 
     name: str
     source: Source
 
 
-@dataclass
-class SpecRun:
+class SpecRun(Struct):
     """A specification, what it asks for, and where."""
 
     plan: Plan

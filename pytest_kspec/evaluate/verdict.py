@@ -7,8 +7,9 @@ if somebody used them: pytest itself is not imported here.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import KspecError, NotApplicable

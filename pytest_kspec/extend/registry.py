@@ -141,24 +141,32 @@ def _installed(group: str) -> Iterator[Entry]:
 @lru_cache(4)
 def _entry_points(path: tuple[str, ...]) -> tuple[tuple[EntryPoint, str], ...]:
     """Those of our groups, of every package in these folders; of two of one name, the first counts, as for Python."""
-    found: list[tuple[EntryPoint, str]] = []
-    seen: set[str] = set()
+    found: dict[str, list[tuple[EntryPoint, str]]] = {}
     for folder in path:
+        for distribution, points in _packages(folder).items():
+            found.setdefault(distribution, points)
+    return tuple(point for points in found.values() for point in points)
+
+
+@lru_cache(64)  # each for itself: importing a module of checks changes the path by a folder
+def _packages(folder: str) -> dict[str, list[tuple[EntryPoint, str]]]:
+    """Name of each package whose metadata is in this folder → its entry points of our groups."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder or ".") if _METADATA.search(entry.name))
+    except OSError:
+        return {}  # not a folder: a zip file, or nothing
+    found: dict[str, list[tuple[EntryPoint, str]]] = {}
+    for name in names:
+        place = Path(folder, name)
+        distribution = name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
+        if distribution in found:
+            continue
         try:
-            names = sorted(entry.name for entry in os.scandir(folder or ".") if _METADATA.search(entry.name))
+            text = (place / "entry_points.txt").read_bytes()
         except OSError:
-            continue  # not a folder: a zip file, or nothing
-        for name in names:
-            place = Path(folder, name)
-            try:
-                text = (place / "entry_points.txt").read_bytes()
-            except OSError:
-                text = b""
-            distribution = name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
-            if _GROUP in text and distribution not in seen:
-                found += _read(Distribution.at(place))
-            seen.add(distribution)
-    return tuple(found)
+            text = b""
+        found[distribution] = list(_read(Distribution.at(place))) if _GROUP in text else []
+    return found
 
 
 _METADATA = re.compile(r"\.(dist-info|egg-info)$")

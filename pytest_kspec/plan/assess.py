@@ -10,8 +10,9 @@ that are not rendered, labels that no file has) is left to a person, by every co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from inspect import signature
+
+from msgspec.structs import replace
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.plan import plan

@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 import pytest_kspec
 from pytest_kspec.checks.authoring import ATTRIBUTE, noting
@@ -28,8 +30,7 @@ Importer = Callable[[Path, Path], ModuleType]
 _MADE = "__kspec_made__"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A check and the module that it was found in."""
 
     check: Check

@@ -8,7 +8,8 @@ the checks that it maps to them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.frameworks.catalog import (
@@ -39,16 +40,14 @@ ASKED_ELSEWHERE = {
 FROM_CHECKS = "the checks that name its controls"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Requirements of which one must pass, and none may fail. missing: why there are none."""
 
     requirements: tuple[str, ...]
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedControl:
+class PlannedControl(Struct, frozen=True):
     """A control and what answers it.
 
     answers: all must hold; also: requirement ids that must not fail; manual: what a person must look at
@@ -63,8 +62,7 @@ class PlannedControl:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFramework:
+class PlannedFramework(Struct, frozen=True):
     """A framework that a specification is measured by; fields as in FrameworkResult."""
 
     id: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_kspec.errors import CheckError
 from pytest_kspec.frameworks.catalog import asks_for, controls_of, plain_value, refs_to
@@ -16,8 +18,7 @@ from pytest_kspec.spec.notes import NotEvaluated
 from pytest_kspec.spec.requirement import Requirement
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """One requirement and the check that answers it."""
 
     requirement: Requirement
@@ -28,8 +29,7 @@ STANDARDS = "podSecurity.version"
 """The key of what is not evaluated where a version of the Pod Security Standards is not known."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What one specification asks for, sorted by requirement id."""
 
     spec: LoadedSpec

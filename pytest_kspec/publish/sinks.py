@@ -7,9 +7,10 @@ written afterwards is a problem of its own: nothing else is lost for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.extend.places import REPORTS, SINKS
@@ -19,8 +20,7 @@ from pytest_kspec.reports.writer import write as write_file
 from pytest_kspec.results.result import ScanResult
 
 
-@dataclass
-class Published:
+class Published(Struct):
     """What became of a result, a line each: for people."""
 
     done: list[str] = field(default_factory=list)
@@ -51,12 +51,14 @@ class NamedSink(NamedTuple):
     sink: Sink
 
 
-@dataclass(frozen=True)
-class Publication:
+class Publication(Struct, frozen=True):
     """All that a run publishes."""
 
     files: tuple[ReportFile, ...] = ()
-    sinks: tuple[NamedSink, ...] = field(default=(), repr=False)  # addresses may hold passwords
+    sinks: tuple[NamedSink, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Publication(files={self.files!r})"  # addresses of sinks may hold passwords
 
     def publish(self, result: ScanResult) -> Published:
         """Files first, then sinks. Raises nothing that concerns only one of them."""

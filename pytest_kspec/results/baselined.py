@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 
 class Covered(NamedTuple):
@@ -64,8 +65,7 @@ def _texts(data: Mapping[str, Any], *names: str) -> list[str]:
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class BaselineUse:
+class BaselineUse(Struct, frozen=True):
     """What became of the baseline on one cluster, for every report.
 
     path:    the file, as it was given

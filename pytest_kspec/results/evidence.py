@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class ExemptionUse:
+
+class ExemptionUse(Struct, frozen=True):
     """What became of one exemption.
 
     state:   "used", "unused", "expired", or "unknown" (not everything was evaluated)
@@ -35,8 +35,7 @@ class ExemptionUse:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What the results of a cluster rest on, so that an auditor can ask for the same again.
 
     source_ref:      what was named as the cluster: context, path of a snapshot or of manifests

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.redaction.marker import holds_redacted
@@ -27,8 +29,7 @@ class FindingStatus(StrEnum):
         return list(FindingStatus).index(self)
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedExemption:
+class AppliedExemption(Struct, frozen=True):
     """The exemption that covers a finding, as every report shows it. expires_at: RFC 3339 text or ""."""
 
     name: str
@@ -51,8 +52,7 @@ class AppliedExemption:
         return cls(data["name"], data["reason"], data["approver"], data["expiresAt"])
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One violation.
 
     resource:  the object that holds the offending field

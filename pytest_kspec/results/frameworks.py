@@ -7,9 +7,10 @@ must look) or `notEvaluated`; neither ever counts as met, and coverage is shown 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 
 class ControlStatus(StrEnum):
@@ -24,8 +25,7 @@ class ControlStatus(StrEnum):
     MANUAL = "manual"
 
 
-@dataclass(frozen=True, slots=True)
-class ControlResult:
+class ControlResult(Struct, frozen=True):
     """One control on one cluster.
 
     id, title: as in the catalog or in the specification's own mapping
@@ -70,8 +70,7 @@ class ControlResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FrameworkSummary:
+class FrameworkSummary(Struct, frozen=True):
     """Counts of controls. What was answered in part counts half: in the score if it is met, in coverage always.
 
     in_part:  of those that are met in part or not met, how many checks answer in part only
@@ -121,8 +120,7 @@ class FrameworkSummary:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class FrameworkResult:
+class FrameworkResult(Struct, frozen=True):
     """One framework on one cluster. source: where the control ids come from; date: of that source, or ""."""
 
     id: str

@@ -6,8 +6,9 @@ The same results give the same bytes, whatever order workers finished in.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding

@@ -7,15 +7,16 @@ where the same run's own report says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 if TYPE_CHECKING:
     from pytest_kspec.results.result import ClusterResult
 
 
-@dataclass(frozen=True, slots=True)
-class FrameworkPoint:
+class FrameworkPoint(Struct, frozen=True):
     """One framework on one cluster in one run. score: 0-100 or None; coverage: 0-100."""
 
     id: str
@@ -23,8 +24,7 @@ class FrameworkPoint:
     coverage: float
 
 
-@dataclass(frozen=True, slots=True)
-class TrendPoint:
+class TrendPoint(Struct, frozen=True):
     """One specification on one cluster in one run.
 
     finished_at: RFC 3339 in UTC, of the run; run: its id in the store
@@ -116,8 +116,7 @@ class TrendPoint:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPoint:
+class CheckPoint(Struct, frozen=True):
     """One requirement on one cluster in one run.
 
     Verdict, severity and reason as in results; findings, exempt and known count findings.

@@ -6,8 +6,9 @@ Everything is sorted here, so that the same input gives the same bytes apart fro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from pytest_kspec.results.baselined import BaselineUse
 from pytest_kspec.results.evidence import NO_EVIDENCE, Evidence, ExemptionUse
@@ -21,8 +22,7 @@ from pytest_kspec.spec.notes import NotEvaluated
 API_VERSION = "kspec.io/v1alpha1"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """What became of one requirement on one cluster.
 
     id:               requirement id (Requirement.id)
@@ -102,8 +102,7 @@ class CheckResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """Counts of one cluster. `exempt` counts findings that an exemption covers, `known` those that a baseline has and
     no exemption covers; the others count checks. `tolerated` are those passed ones that are not met: they pass only
     because a baseline has what they found. `weight` is that of the checks that apply, `weight_met` that of those
@@ -182,8 +181,7 @@ class Summary:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterResult:
+class ClusterResult(Struct, frozen=True):
     """All results of one specification on one cluster.
 
     name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
@@ -275,8 +273,7 @@ class ClusterResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ScanResult:
+class ScanResult(Struct, frozen=True):
     """One run.
 
     started_at and finished_at: RFC 3339 in UTC. clusters: sorted by name, then specification.

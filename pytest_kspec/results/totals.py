@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
@@ -13,8 +14,7 @@ from pytest_kspec.results.result import CheckResult, ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """Requirements by verdict; findings by status and severity (that of their requirement). Zeros are there.
 
     A finding that stands for 50 pods is one finding.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.kube.serviceports import CONTAINER_PORTS, DEFAULT_TYPE, HEALTH_PORT, SERVICE_PORTS
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from pytest_kspec.rules.cel.builder import CelBuilder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceTypes:
+class ServiceTypes(Struct, frozen=True, kw_only=True):
     """The only types that Services may have."""
 
     allowed: tuple[str, ...]
@@ -43,8 +43,7 @@ class ServiceTypes:
         return service_types(self, builder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortRule:
+class PortRule(Struct, frozen=True, kw_only=True):
     """Ports that no container declares, as its own or on the host, and that no Service uses.
 
     A named targetPort is the container port of that name, which is judged where it is declared.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec import Struct, field
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S
@@ -18,8 +18,7 @@ from pytest_kspec.results.verdict import Severity
 LONGEST_TIMEOUT_S = 86_400
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the user asked for. Paths of ini keys are relative to the ini file, options' to the folder.
 
     specs_given: the specifications come from the command line, not from the ini file

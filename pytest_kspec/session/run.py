@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct, field
 
 import pytest_kspec
 from pytest_kspec.clock import now
@@ -46,8 +46,7 @@ NOT_RUN = "not run: the run ended before its turn"
 _COLONS = re.compile(":{2,}")  # pytest takes node ids apart at two of them
 
 
-@dataclass
-class Run:
+class Run(Struct, dict=True):
     """One pytest session with specifications.
 
     shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid;

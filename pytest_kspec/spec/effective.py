@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pytest_kspec.errors import SpecError
 from pytest_kspec.spec import layers, merge, templates
@@ -37,8 +39,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 TEMPLATES_FOLDER = "templates"
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(Struct, frozen=True):
     """Where bases are found by name.
 
     files: specifications of this run; those in the folder of the specification are found without being named
@@ -50,8 +51,7 @@ class Library:
     parts: Mapping[str, Mapping[str, Any]] | None = None
 
 
-@dataclass(frozen=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """files: every file that had a say and its digest, the specification's first; left_out: what is not inherited."""
 
     document: Document
@@ -84,8 +84,7 @@ def compose(document: Document, base: KeyPath, library: Library) -> Composed:
     return Composed(own, composer.files, tuple(composer.left_out))
 
 
-@dataclass(frozen=True)
-class _Spec:
+class _Spec(Struct, frozen=True):
     """A specification that is not validated yet."""
 
     name: str
@@ -102,8 +101,7 @@ class _Spec:
         return (os.path.realpath(self.document.path), "" if self.base else self.name)
 
 
-@dataclass
-class _Composer:
+class _Composer(Struct):
     library: Library
     files: dict[str, str] = field(default_factory=dict)
     left_out: list[NotEvaluated] = field(default_factory=list)

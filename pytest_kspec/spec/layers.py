@@ -7,14 +7,15 @@ it every error message and every finding that points at the line that asks for s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_kspec.yamlfiles.reading import Document, KeyPath, Position
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One value. value: dict[str, Node], list[Node] or a scalar.
 
     at:     where the value starts; the path in it is never empty

@@ -12,10 +12,11 @@ import glob
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 from pydantic import BaseModel
 
 import pytest_kspec
@@ -59,8 +60,7 @@ _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedSpec:
+class LoadedSpec(Struct, frozen=True, eq=False):
     """A valid specification and the file that it came from.
 
     path:          as it was given
@@ -274,7 +274,7 @@ def _loaded(
     if loaded.get(SIGNATURES) and not loaded.get(REQUIRE_SIGNATURES):
         reason = f"it has no effect without {REQUIRE_SIGNATURES}: true"
         left_out.append(NotEvaluated(SIGNATURES, reason, loaded.locate(SIGNATURES)))
-    object.__setattr__(loaded, "not_evaluated", (*left_out, *composed.left_out))
+    force_setattr(loaded, "not_evaluated", (*left_out, *composed.left_out))
     return loaded
 
 

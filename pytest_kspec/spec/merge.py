@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_kspec.spec.layers import Node, place
 from pytest_kspec.spec.problems import shown
@@ -21,8 +23,7 @@ NOT_INHERITED = ("clusterRef", "namespaceScope", "timeBasedActivation", "enforce
 """A base says what is required; where, when and how it holds, each specification says for itself."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What a list is.
 
     kind: "set":    each entry stands for itself

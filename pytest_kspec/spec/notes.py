@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class NotEvaluated:
+
+class NotEvaluated(Struct, frozen=True):
     """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time."""
 
     key: str

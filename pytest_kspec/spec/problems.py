@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.spec.base import without_plugins
 from pytest_kspec.yamlfiles.reading import Document, KeyPath, Position, key_text
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,7 +59,8 @@ class Problems:
         for part in self._base:
             data = data[part]
         try:
-            return model.model_validate(data)
+            with without_plugins():
+                return model.model_validate(data)
         except ValidationError as error:
             for problem in error.errors(include_url=False, include_input=True):
                 path = tuple(part for part in problem["loc"] if not str(part).startswith("("))

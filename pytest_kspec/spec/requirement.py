@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+
+class Requirement(Struct, frozen=True):
     """One thing that a specification asks of a cluster.
 
     id:       item name: the path of the spec key, with the list entry in brackets

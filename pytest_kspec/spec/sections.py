@@ -26,6 +26,7 @@ from pytest_kspec.spec.base import (
     ServiceType,
     SpecModel,
     Text,
+    WhenGiven,
     no_entries,
 )
 from pytest_kspec.spec.everything import matches_all
@@ -328,22 +329,34 @@ class ClusterSpecification(SpecModel):
         entries = self.workloads.pod_templates if self.workloads else ()
         return tuple((entry.api_group, entry.kind, entry.path, entry.holds) for entry in entries)
 
-    kubernetes: Kubernetes | None = Field(None, description="Version of the API server.")
-    pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")
-    network: Network | None = Field(None, description="Network policies, Services and ports.")
-    workloads: Workloads | None = Field(None, description="Containers, pods and images.")
-    rbac: Rbac | None = Field(None, description="Access control.")
-    admission: Admission | None = Field(None, description="Admission control.")
-    observability: Observability | None = Field(None, description="Metrics and audit logs.")
-    compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
+    kubernetes: Annotated[Kubernetes | None, WhenGiven()] = Field(
+        None, description="Version of the API server."
+    )
+    pod_security: Annotated[PodSecurity | None, WhenGiven()] = Field(
+        None, description="Pod Security Standards."
+    )
+    network: Annotated[Network | None, WhenGiven()] = Field(
+        None, description="Network policies, Services and ports."
+    )
+    workloads: Annotated[Workloads | None, WhenGiven()] = Field(
+        None, description="Containers, pods and images."
+    )
+    rbac: Annotated[Rbac | None, WhenGiven()] = Field(None, description="Access control.")
+    admission: Annotated[Admission | None, WhenGiven()] = Field(None, description="Admission control.")
+    observability: Annotated[Observability | None, WhenGiven()] = Field(
+        None, description="Metrics and audit logs."
+    )
+    compliance: Annotated[Compliance | None, WhenGiven()] = Field(
+        None, description="Frameworks and their controls."
+    )
     checks: list[Text] = Field(
         default_factory=no_entries,
         description="Paths of check modules, relative to the specification's folder.",
     )
-    annotation_exemptions: AnnotationExemptions | None = Field(
+    annotation_exemptions: Annotated[AnnotationExemptions | None, WhenGiven()] = Field(
         None, description="Checks from which objects may exempt themselves by annotations. Unset: none."
     )
-    policy_exemptions: list[Exemption] = Field(
+    policy_exemptions: Annotated[list[Exemption], WhenGiven()] = Field(
         default_factory=no_entries, description="Findings that are accepted."
     )
     cluster_ref: (
@@ -355,19 +368,19 @@ class ClusterSpecification(SpecModel):
         None,
         description="Cluster to scan if none is given: a --kspec-cluster reference, or a ClusterTarget.",
     )
-    enforcement: Enforcement | None = Field(
+    enforcement: Annotated[Enforcement | None, WhenGiven()] = Field(
         None, description="Whether and how the specification is enforced."
     )
-    webhooks: Webhooks | None = Field(None, description="The admission webhook.")
-    policy_template: PolicyTemplate | None = Field(
+    webhooks: Annotated[Webhooks | None, WhenGiven()] = Field(None, description="The admission webhook.")
+    policy_template: Annotated[PolicyTemplate | None, WhenGiven()] = Field(
         None, description="Template that the specification is based on."
     )
-    policy_inheritance: PolicyInheritance | None = Field(
+    policy_inheritance: Annotated[PolicyInheritance | None, WhenGiven()] = Field(
         None, description="Specifications that this specification is based on."
     )
-    namespace_scope: NamespaceScope | None = Field(
+    namespace_scope: Annotated[NamespaceScope | None, WhenGiven()] = Field(
         None, description="Namespaces that the specification applies to."
     )
-    time_based_activation: TimeBasedActivation | None = Field(
+    time_based_activation: Annotated[TimeBasedActivation | None, WhenGiven()] = Field(
         None, description="Times when the specification is active."
     )

@@ -6,11 +6,12 @@ out. A parameter that nothing uses is an error, since it would be one without ef
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import Field, model_validator
 
 from pytest_kspec.errors import SpecError
@@ -119,8 +120,7 @@ def read_as(value: Any, kind: str) -> Any:
     return value
 
 
-@dataclass(frozen=True, eq=False)
-class Template:
+class Template(Struct, frozen=True, eq=False):
     """A template that is right in itself. path: its file, or `<name>` for a built-in one."""
 
     name: str

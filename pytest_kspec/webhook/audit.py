@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_kspec import __version__
 from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten

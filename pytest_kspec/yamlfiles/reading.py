@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
+from msgspec import Struct, field
 
 from pytest_kspec.errors import SpecError
 
@@ -42,8 +42,7 @@ class Position(NamedTuple):
     path: str = ""
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """One value. `content`: text of a scalar, list of nodes, or list of (key text, key position, node)."""
 
     at: Position
@@ -56,8 +55,7 @@ _Entry = tuple[str, Position, bool, _Node]
 _E = TypeVar("_E")
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """A file's one document.
 
     data:     plain dict, list, str, int, bool; a number that is not a plain integer stays text. Keys without

@@ -2,12 +2,12 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec, ComplianceReportStatus
 from pytest_kspec.crds.objects.compliancereport import build, same

@@ -1,10 +1,10 @@
 """Policy reports on a real API server with the definitions that their projects ship."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.crds.objects.policyreport import APIS, TRUNCATED, Api, build
 from pytest_kspec.kube.reference import ResourceRef

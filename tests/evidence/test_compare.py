@@ -24,7 +24,7 @@ Path_ = tuple[str | int, ...]
 def made() -> dict[str, Any]:
     result = scan(cluster("prod-eu"), cluster("prod-us"))
     known = Baseline("known.json", (), ()).updated(result)
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     clusters = tuple(replace(cluster, baseline=known.use(cluster)) for cluster in result.clusters)
     return document.read(report.render(replace(result, clusters=clusters)), "result.json", "here")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.plan.assess import assess, assess_control, looks_at_pods

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef
 from pytest_kspec.reports.shared.text import value

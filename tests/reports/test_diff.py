@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pytest_kspec.kube.objectdiff import ABSENT, ChangedObject, FieldChange, KindDiff
 from pytest_kspec.kube.resources import ResourceType

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pytest_kspec.reports import writer
 from pytest_kspec.reports.html import rows as html_rows

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.reports import json as json_report

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from trestle.oscal.assessment_results import AssessmentResults
 
 from pytest_kspec.reports import writer

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.reports import writer

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.reports import terminal
 from pytest_kspec.reports.shared.text import elide, fold, printable, value, width_of

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.results.combine import combine

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.results.diff import ResultDiff, State, compare
 from pytest_kspec.results.finding import Finding

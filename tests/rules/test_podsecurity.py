@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import SourceError, SpecError

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pytest_kspec.storage.engine import open_store
 from tests.reports.results import fleet

@@ -11,9 +11,10 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, BinaryIO, NamedTuple
+
+from msgspec import Struct, field
 
 from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.cluster.objects.kinds import builtin_types
@@ -51,8 +52,7 @@ class Note(NamedTuple):
     hides: bool = True
 
 
-@dataclass
-class Folder:
+class Folder(Struct):
     """What a folder of manifests holds.
 
     files:    those that may hold objects, sorted

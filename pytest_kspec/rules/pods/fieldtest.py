@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from pytest_kspec.kube.fieldvalues import text_of, typed, values_of
 from pytest_kspec.kube.patterns import Pattern
@@ -15,8 +16,7 @@ CAPABILITIES_ADD = ("capabilities", "add")
 CAPABILITIES_DROP = ("capabilities", "drop")
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """What is said, as a specification writes it: one of value, bounds, pattern and allowed; or exists alone."""
 
     value: Any = None

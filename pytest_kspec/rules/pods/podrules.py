@@ -8,8 +8,9 @@ types.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_kspec.kube.resources import SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
 from pytest_kspec.rules.base import Rule, Violation
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from pytest_kspec.rules.cel.builder import CelBuilder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredItem:
+class RequiredItem(Struct, frozen=True, kw_only=True):
     """A list (`field`, without `[]`) of texts must hold `item`."""
 
     field: str
@@ -72,8 +72,7 @@ class RequiredItem:
                 yield Edit((*steps_of(where), *path.keys), [*(path.get(data, where) or ()), self.item])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotationRule:
+class AnnotationRule(Struct, frozen=True, kw_only=True):
     """Annotations of the pod and the values that they may have where they are there.
 
     key:        the whole key; or, with a `*` at its end, any key that begins so
@@ -131,8 +130,7 @@ class AnnotationRule:
         return frozenset(prefix + container_name(where) for _, where in targets(pod, "containers"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeTypes:
+class VolumeTypes(Struct, frozen=True, kw_only=True):
     """The only types that volumes may have. One without any type is an emptyDir: so the API server has it."""
 
     allowed: tuple[str, ...]
@@ -164,8 +162,7 @@ class VolumeTypes:
         return volume_types(self, builder)
 
 
-@dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(Struct, frozen=True):
     """Several rules with one reason; the parts' own reasons are not shown."""
 
     reason: str
@@ -194,8 +191,7 @@ class AllOf:
                 yield from rule.repairs(violation, pod)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomRule:
+class CustomRule(Struct, frozen=True, kw_only=True):
     """What the vocabulary cannot say.
 
     python: pod shape → violations
@@ -217,8 +213,7 @@ class CustomRule:
         return custom_rule(self, builder)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Versioned:
+class Versioned(Struct, frozen=True, eq=False):
     """Revisions of a rule, by the first Kubernetes minor that each holds for; ascending."""
 
     revisions: Mapping[int, Rule]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
 
 from pytest_kspec import clock
 from pytest_kspec.errors import NotApplicable, SourceError, SpecError
@@ -140,8 +141,7 @@ class NamespaceLevels:
         return next((level for matches, level in self._exempt if matches(namespace)), asked)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSecurityControl:
+class PodSecurityControl(Struct, frozen=True, kw_only=True):
     """One control of the Pod Security Standards.
 
     name:        as in the item id: `podSecurity.standard[<name>]`
