@@ -11,9 +11,12 @@ SOURCES = Registry(
     "kspec.sources",
     "source",
     {
+        "argocd": "pytest_kspec.fleet.targets.opening:argocd_source",
+        "clusterprofile": "pytest_kspec.fleet.targets.opening:profile_source",
         "context": "pytest_kspec.cluster.sources.live:open_context",
         "manifests": "pytest_kspec.cluster.sources.manifests:open_manifests",
         "snapshot": "pytest_kspec.cluster.sources.snapshot:open_snapshot",
+        "target": "pytest_kspec.fleet.targets.opening:target_source",
     },
 )
 """`--cluster NAME:REST`: a function of REST and `kubeconfig=` that returns a `Source`."""

@@ -26,7 +26,13 @@ def object_name(*parts: str, longest: int = 253) -> str:
     return _fit(text, _NOT_IN_NAME.sub("-", text.lower()), longest)
 
 
+def context_name(context: str) -> str:
+    """A context as the name of an object, a DNS label: itself where it is one, `user-at-host-1f2e3d4c` otherwise."""
+    return _fit(context, _NOT_IN_NAME.sub("-", context.lower().replace("@", "-at-")), MAX_LABEL)
+
+
 def _fit(text: str, made: str, longest: int) -> str:
+    """The digest is of the original: of two texts that become one, at most one keeps its name."""
     made = made.strip("._-")
     if made == text and len(made) <= longest:
         return made

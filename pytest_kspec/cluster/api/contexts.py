@@ -41,7 +41,10 @@ _FIELD = re.compile(r"`([^`]*)`")
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
-    """null is the same as nothing, as in Go."""
+    """null is the same as nothing, as in Go. Shown without its content, which may be credentials."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 class NamedExtension(_Strict):
@@ -167,10 +170,14 @@ def find_context(known: KubeConfig, name: str) -> Context:
     user = _entry(who, User, name, "user", str(names.user))
     assert at is not None
     assert who is not None
-    made = Context(name, _absolute_cluster(cluster, at.path), _absolute_user(user, who.path))
-    _check_cluster(made)
-    _check_user(made)
-    return made
+    return checked_context(Context(name, _absolute_cluster(cluster, at.path), _absolute_user(user, who.path)))
+
+
+def checked_context(context: Context) -> Context:
+    """The same, if kubectl would use it. Raises SourceUnavailable."""
+    _check_cluster(context)
+    _check_user(context)
+    return context
 
 
 def in_cluster(name: str) -> Context:

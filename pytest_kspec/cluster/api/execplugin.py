@@ -46,6 +46,9 @@ class Credential(NamedTuple):
     key: str = ""
     expires: float | None = None
 
+    def __repr__(self) -> str:
+        return "<Credential>"
+
 
 def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
     """Run the plugin of this context. Raises AccessDenied, and SourceUnavailable where it takes too long."""

@@ -36,8 +36,15 @@ class _AccessStatus(msgspec.Struct):
     denied: bool = False
 
 
+class _SelfStatus(msgspec.Struct, rename="camel"):
+    user_info: User
+
+
 class _Token(msgspec.Struct):
     token: str
+
+    def __repr__(self) -> str:
+        return "<token>"
 
 
 class _Answer(msgspec.Struct):
@@ -71,6 +78,31 @@ def may_read(source: LiveSource, user: User, path: str) -> bool:
     return status.allowed and not status.denied
 
 
+def who_am_i(source: LiveSource) -> User:
+    """Who the credentials of this connection are. Raises AccessDenied, NotFound (before 1.28), SourceUnavailable."""
+    found: _SelfStatus = _ask(
+        source, AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", None, _SelfStatus
+    )
+    return found.user_info
+
+
+def may_i(
+    source: LiveSource, verb: str, group: str, resource: str, *, name: str = "", namespace: str = ""
+) -> bool:
+    """Whether the credentials of this connection may do this. namespace "": in all; name "": any.
+
+    Raises AccessDenied, SourceUnavailable: then nothing is known.
+    """
+    attributes = {"verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace}
+    spec = {
+        "resourceAttributes": {key: value for key, value in attributes.items() if value or key == "group"}
+    }
+    status: _AccessStatus = _ask(
+        source, AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews", spec, _AccessStatus
+    )
+    return status.allowed and not status.denied
+
+
 def service_account_token(source: LiveSource, namespace: str, name: str, audience: str, seconds: int) -> str:
     """A token of this service account that is good for `audience` only.
 
@@ -87,7 +119,8 @@ def _ask(source: LiveSource, api_version: str, kind: str, plural: str, spec: Any
 
 
 def _post(source: LiveSource, path: str, api_version: str, kind: str, spec: Any, form: type[Any]) -> Any:
-    body = msgspec.json.encode({"apiVersion": api_version, "kind": kind, "spec": spec})
+    asked = {"apiVersion": api_version, "kind": kind} | ({"spec": spec} if spec is not None else {})
+    body = msgspec.json.encode(asked)
     answer = source.connection.send("POST", path, body=body)
     if answer.status in (401, 403):
         raise AccessDenied(f"a {kind} was rejected ({answer.status}).", where=source.name)

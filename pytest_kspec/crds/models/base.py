@@ -55,8 +55,18 @@ class SpecRef(SpecModel):
 class SecretKeyRef(SpecModel):
     """A key of a Secret."""
 
-    name: Text = Field(description="Name of the Secret.")
-    namespace: str = Field("", description="Namespace of the Secret. Default: that of this object.")
+    store: Literal["kubernetes", "vault", "aws"] = Field(
+        "kubernetes",
+        description="Store of the secret: kubernetes for a Secret of this cluster, vault for HashiCorp Vault or "
+        "OpenBao, aws for AWS Secrets Manager.",
+    )
+    name: Text = Field(
+        description="Name of the Secret. In vault the path of the API, such as secret/data/kspec/NAMESPACE/prod."
+    )
+    namespace: str = Field(
+        "",
+        description="Namespace of the Secret. Default: that of this object. Other namespaces must be allowed to kspec.",
+    )
     key: str = Field(
         "", description="Key in the Secret. The default is documented at the field that refers to the Secret."
     )

@@ -5,9 +5,29 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from pytest_kspec.crds.models.base import Base64, Interval, Observed, SecretKeyRef, TimeStamp, Url
-from pytest_kspec.spec.base import Count, Flag, SpecModel
+from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+
+WAYS = {
+    "kubeconfig": "kubeconfig_secret_ref",
+    "serviceAccount": "service_account_secret_ref",
+    "token": "token_secret_ref",
+    "clientCertificate": "client_certificate_secret_ref",
+    "provider": "credential_provider",
+}
+"""authMode → the field that it needs."""
+
+
+class CredentialProvider(SpecModel):
+    """Who gives credentials: only what the operator's own file lists, so that no object names a program."""
+
+    name: Text = Field(description="Name of the provider in kspec's file of credential providers.")
+    parameters: dict[str, str] = Field(
+        default_factory=dict,
+        description="Values for the placeholders in the arguments of the provider, such as clusterName.",
+    )
 
 
 class ClusterTargetSpec(SpecModel):
@@ -16,8 +36,8 @@ class ClusterTargetSpec(SpecModel):
     api_server_url: Url = Field(
         alias="apiServerURL", description="Address of the API server, https://HOST:PORT."
     )
-    auth_mode: Literal["kubeconfig", "serviceAccount", "token"] = Field(
-        description="Which of the references below contains the credentials."
+    auth_mode: Literal["kubeconfig", "serviceAccount", "token", "clientCertificate", "provider"] = Field(
+        description="Which of the fields below says where the credentials are."
     )
     kubeconfig_secret_ref: SecretKeyRef | None = Field(
         None, description="Secret with a kubeconfig, by default under the key kubeconfig."
@@ -27,6 +47,14 @@ class ClusterTargetSpec(SpecModel):
     )
     token_secret_ref: SecretKeyRef | None = Field(
         None, description="Secret with a bearer token, by default under the key token."
+    )
+    client_certificate_secret_ref: SecretKeyRef | None = Field(
+        None,
+        description="Secret with a client certificate and its key (PEM), under the keys tls.crt and tls.key.",
+    )
+    credential_provider: CredentialProvider | None = Field(
+        None,
+        description="Entry of kspec's own file of credential providers, which gives the credentials.",
     )
     ca_data: Base64 | None = Field(
         None,
@@ -42,15 +70,15 @@ class ClusterTargetSpec(SpecModel):
     )
     allow_enforcement: Flag = Field(False, description="Whether policies may be applied to the cluster.")
     scan_interval: Interval | None = Field(None, description="Interval between scans, such as 5m or 1h30m.")
+    suspend: Flag = Field(
+        False, description="Whether the cluster is left alone: neither contacted nor scanned."
+    )
 
     @model_validator(mode="after")
     def _one_way_in(self) -> ClusterTargetSpec:
-        if self.auth_mode == "kubeconfig" and self.kubeconfig_secret_ref is None:
-            raise ValueError("authMode kubeconfig needs kubeconfigSecretRef.")
-        if self.auth_mode == "serviceAccount" and self.service_account_secret_ref is None:
-            raise ValueError("authMode serviceAccount needs serviceAccountSecretRef.")
-        if self.auth_mode == "token" and self.token_secret_ref is None:
-            raise ValueError("authMode token needs tokenSecretRef.")
+        for mode, field in WAYS.items():
+            if self.auth_mode == mode and getattr(self, field) is None:
+                raise ValueError(f"authMode {mode} needs {to_camel(field)}.")
         if self.insecure_skip_tls_verify and self.ca_data:
             raise ValueError("caData has no effect with insecureSkipTLSVerify: remove one of them.")
         return self
@@ -65,3 +93,12 @@ class ClusterTargetStatus(Observed):
     uid: str = Field("", description="UID of the namespace kube-system, which identifies the cluster.")
     platform: str = Field("", description="Platform of the cluster: eks, gke, aks, openshift or vanilla.")
     node_count: Count | None = Field(None, description="Number of nodes.")
+    consecutive_failures: Count = Field(
+        0, description="Number of connection attempts that failed since the last one that succeeded."
+    )
+    unreachable_since: TimeStamp | None = Field(
+        None, description="Time of the first of these failed attempts. Unset while the cluster is reachable."
+    )
+    credentials_expire: TimeStamp | None = Field(
+        None, description="Time when the credentials expire. Unset if they do not say."
+    )

@@ -179,6 +179,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
                 ("kubeconfig", "kubeconfigSecretRef"),
                 ("serviceAccount", "serviceAccountSecretRef"),
                 ("token", "tokenSecretRef"),
+                ("clientCertificate", "clientCertificateSecretRef"),
+                ("provider", "credentialProvider"),
             )
         ),
         Rule(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.targets.contexts import context_targets
@@ -13,30 +15,62 @@ from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.kube.selectors import selects
 from pytest_kspec.kube.selectortext import parse_selector
 
+if TYPE_CHECKING:
+    from pytest_kspec.fleet.targets.hub import Hub
+
+
+SOURCES = ("context", "target", "argocd", "clusterprofile")
+
 
 class Wanted(NamedTuple):
     """Which targets.
 
-    names:    exact names, or patterns with `*` and `?`; none: all
-    selector: labels as for `kubectl -l`; "": any
+    names:      exact names, or patterns with `*` and `?`; none: all
+    selector:   labels as for `kubectl -l`; "": any
+    sources:    of SOURCES; none: ClusterTargets where a hub is given, else the contexts of the kubeconfig
+    namespace:  of a hub's objects; "": all, of Argo CD `argocd`
     """
 
     names: tuple[str, ...] = ()
     selector: str = ""
     kubeconfig: str | None = None
+    sources: tuple[str, ...] = ()
+    namespace: str = ""
 
 
-def find_targets(wanted: Wanted) -> list[Target]:
-    """The targets that are meant, in the order of their names. Nothing is connected to.
+def find_targets(wanted: Wanted, hub: Hub | None = None) -> list[Target]:
+    """The targets that are meant, in the order of their names. Nothing is connected to but the hub.
 
-    Raises UsageError for a name or pattern that means none, and for a selector that cannot be read. A target whose
-    description is wrong is among them, with its problem, and so is one whose labels cannot be read: it is an error of
-    that cluster, and must not be missing.
+    Raises UsageError for a name or pattern that means none, and for a selector that cannot be read; what reading the
+    hub raises, where that cannot say which there are. A target whose description is wrong is among them, with its
+    problem, and so is one whose labels cannot be read: it is an error of that cluster, and must not be missing.
     """
     selector = parse_selector(wanted.selector)
-    found = _named(context_targets(wanted.kubeconfig), wanted.names)
+    known: list[Target] = []
+    for source in wanted.sources or (("target",) if hub is not None else ("context",)):
+        known += _of(source, wanted, hub)
+    found = _named(_distinct(known), wanted.names)
     meant = (target for target in found if target.labels is None or selects(selector, target.labels))
     return sorted(meant, key=lambda target: target.name)
+
+
+def _of(source: str, wanted: Wanted, hub: Hub | None) -> list[Target]:
+    if source == "context":
+        return context_targets(wanted.kubeconfig)
+    if hub is None:
+        raise UsageError(f"'{source}' needs a hub.", fix="Name its context.")
+    from pytest_kspec.fleet.targets.argocd import argocd_targets
+    from pytest_kspec.fleet.targets.clusterprofiles import cluster_profiles
+    from pytest_kspec.fleet.targets.clustertargets import cluster_targets
+
+    listing = {"target": cluster_targets, "argocd": argocd_targets, "clusterprofile": cluster_profiles}
+    return listing[source](hub, wanted.namespace)
+
+
+def _distinct(targets: list[Target]) -> list[Target]:
+    """Those of one name, which sources give that do not know each other, are called by their references."""
+    count = Counter(target.name for target in targets)
+    return [replace(target, name=target.ref) if count[target.name] > 1 else target for target in targets]
 
 
 def _named(known: list[Target], names: Sequence[str]) -> list[Target]:

@@ -9,6 +9,7 @@ from typing import Literal, NoReturn
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import KspecError, SourceUnavailable
+from pytest_kspec.fleet.targets.keeper import Keeper
 
 Origin = Literal["context", "target", "argocd", "clusterprofile"]
 Opener = Callable[[Limits | None], LiveSource]
@@ -24,6 +25,8 @@ class Target:
     labels: what `-l` selects by; None where they cannot be read
     server: address of the API server; "" where it is not known
     uid:    UID of kube-system as far as somebody has seen it; None before first contact
+    note: what a reader of a table should know of it
+    keeper: of its credentials; None where a kubeconfig file has them
     problem: why the cluster cannot be opened, however often it is tried; None where it can be tried
     """
 
@@ -36,6 +39,8 @@ class Target:
     uid: str | None = None
     suspended: bool = False
     allow_enforcement: bool = False
+    note: str = ""
+    keeper: Keeper | None = field(default=None, repr=False, compare=False)
     problem: KspecError | None = field(default=None, compare=False)
 
     def open(self, limits: Limits | None = None) -> LiveSource:

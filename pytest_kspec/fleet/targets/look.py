@@ -1,0 +1,140 @@
+"""A look at one cluster, or at many at once: whether it answers, as which, and what it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pytest_kspec.cluster.limits import MIB, Limits
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.errors import AccessDenied, KspecError
+from pytest_kspec.fleet.targets.model import Target
+
+LOOK = Limits(
+    connect_timeout_s=5.0,
+    read_timeout_s=10.0,
+    retries=1,
+    backoff_s=0.2,
+    retry_after_max_s=2.0,
+    list_pages=20,
+    request_s=15.0,
+    list_s=20.0,
+    cluster_s=30.0,
+    request_bytes=16 * MIB,
+    list_bytes=64 * MIB,
+    cluster_bytes=128 * MIB,
+)
+"""A dead cluster is known as that within half a minute."""
+
+AT_ONCE = 16
+_NODE_LABELS = {
+    "eks.amazonaws.com/nodegroup": "eks",
+    "cloud.google.com/gke-nodepool": "gke",
+    "kubernetes.azure.com/cluster": "aks",
+    "node.openshift.io/os_id": "openshift",
+}
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True)
+class Look:
+    """reachable: the API server accepted the credentials. valid: False where it refused them, None: not known.
+
+    platform: eks, gke, aks, openshift, vanilla or unknown. nodes: None where they may not be listed
+    """
+
+    target: Target
+    reachable: bool
+    valid: bool | None
+    version: str = ""
+    uid: str = ""
+    platform: str = ""
+    nodes: int | None = None
+    expires: float | None = None
+    seconds: float = 0.0
+    problem: KspecError | None = field(default=None, compare=False)
+
+
+def look_at(target: Target, limits: Limits = LOOK) -> Look:
+    """Ask the cluster; what goes wrong is in the result."""
+    started = time.monotonic()
+    try:
+        source = target.open(limits)
+        try:
+            info = source.info()
+            version, uid = info.version, info.uid
+            nodes, labels = _nodes(source)
+            platform = platform_of(version, target.server, labels, _groups(source))
+        finally:
+            source.close()
+    except KspecError as error:
+        refused = isinstance(error, AccessDenied)
+        return Look(
+            target,
+            False,
+            False if refused else None,
+            expires=_expires(target),
+            seconds=time.monotonic() - started,
+            problem=error,
+        )
+    return Look(
+        target, True, True, version, uid, platform, nodes, _expires(target), time.monotonic() - started
+    )
+
+
+def look_at_all(targets: Sequence[Target], limits: Limits = LOOK) -> list[Look]:
+    """All at once, AT_ONCE at a time, in the order of the targets."""
+    if not targets:
+        return []
+    with ThreadPoolExecutor(min(AT_ONCE, len(targets))) as pool:
+        return list(pool.map(lambda target: look_at(target, limits), targets))
+
+
+def platform_of(version: str, server: str, labels: Sequence[str] | None, groups: Sequence[str]) -> str:
+    """labels: names of labels that nodes have; None where nodes could not be read. groups: API groups."""
+    if "config.openshift.io" in groups:
+        return "openshift"
+    if "-eks-" in version:
+        return "eks"
+    if "-gke." in version:
+        return "gke"
+    host = server.partition("://")[2].partition("/")[0].rpartition(":")[0].lower()
+    if host.endswith(".azmk8s.io"):
+        return "aks"
+    for name in labels or ():
+        if name in _NODE_LABELS:
+            return _NODE_LABELS[name]
+    return "unknown" if labels is None else "vanilla"
+
+
+def _expires(target: Target) -> float | None:
+    return target.keeper.life.expires if target.keeper is not None else None
+
+
+def _nodes(source: LiveSource) -> tuple[int | None, list[str] | None]:
+    """How many, and the labels of the first; None where they may not be listed. One page is read."""
+    answer = source.connection.get("/api/v1/nodes", {"limit": "1"}, accept=_METADATA_LIST)
+    if answer.status != 200:
+        return None, None
+    try:
+        found: Any = msgspec.json.decode(answer.body)
+        items = found["items"] or []
+        more = found["metadata"].get("remainingItemCount") or 0
+        labels = list(items[0]["metadata"].get("labels") or {}) if items else []
+        return len(items) + int(more), labels
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        return None, None
+
+
+def _groups(source: LiveSource) -> list[str]:
+    answer = source.connection.get("/apis")
+    try:
+        found: Any = msgspec.json.decode(answer.body) if answer.status == 200 else {}
+        return [group["name"] for group in found.get("groups", ())]
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return []
