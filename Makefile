@@ -6,6 +6,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := build/demo
+CONTEXT := build/image
+# The first of these that is installed.
+BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name)),$(name))))
+IMAGE  ?= kspec:latest
 # A module stays in one worker; tests/order.py says which come first.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
@@ -15,7 +19,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 # The tests start hundreds of interpreters: each would compile all that it imports, four times the work.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno
+.PHONY: help setup demo test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno image test-node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,14 +49,14 @@ demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster nee
 	printf '\nFindings are expected here. Open %s in a browser; beside it: scan.json, junit.xml.\n' $(DEMO)/report.html
 
 test: $(READY) ## run the tests of a change: all but those marked long
-	@$(BIN)/pytest $(PARALLEL) -q -m "not long" $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) -q -m "not long and not node" $(ARGS)
 
 test-long: export KSPEC_TEST_EFFORT = 3
 test-long: $(READY) ## tests that take minutes each: every case of the comparisons with a real API server
 	@$(BIN)/pytest $(PARALLEL) -q -m "long or effort" $(ARGS)
 
 coverage: $(READY) ## run the same tests, and measure branch coverage (half as slow again)
-	@$(BIN)/pytest $(PARALLEL) -q -m "not long" --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) -q -m "not long and not node" --cov --cov-report=term $(ARGS)
 
 fuzz: $(READY) ## property and differential tests with other cases each time, 20 times as many (EFFORT=20)
 	@KSPEC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest $(PARALLEL) -q -m hypothesis --hypothesis-profile=search $(ARGS)
@@ -105,12 +109,23 @@ test-cosign: $(READY) ## sign images with cosign itself and verify them (needs G
 test-kyverno: $(READY) ## compare what Kyverno admits with a scan (needs Go; half an hour, ten minutes more once)
 	@$(BIN)/pytest -q --timeout 7200 tests/kyverno/proof/[a-z]*.py $(ARGS)
 
+test-node: $(READY) ## run the operator's image on real nodes (Linux, root; names what has to be installed)
+	@$(BIN)/python -m tests.node.parts
+	@$(BIN)/pytest -q tests/node $(ARGS)
+
 lock: $(BIN)/uv ## pin all dependencies again, with hashes
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock $(ARGS)
 
 dist: $(READY) ## build wheel and sdist into dist/
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python -o dist
+
+image: $(READY) ## build the container image (IMAGE=kspec:latest) with docker, podman or buildah
+	@[ -n "$(BUILDER)" ] || { echo "No builder of images: install docker, podman or buildah, or say BUILDER=..." >&2; exit 1; }
+	@rm -rf $(CONTEXT)/dist
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python -o $(CONTEXT)/dist
+	@$(BIN)/python -m tools.image $(CONTEXT)
+	$(BUILDER) build $(IMAGE_ARGS) -f Containerfile -t $(IMAGE) $(CONTEXT)
 
 clean: ## remove what was built or cached, the environment included
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

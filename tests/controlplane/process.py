@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 GUARD = Path(__file__).with_name("guard.py")
 TAIL_LINES = 25
@@ -28,6 +29,27 @@ class ServerFailed(RuntimeError):
 
 class PortTaken(ServerFailed):
     """Another process took the port between our choice and the server's bind; worth another try."""
+
+
+class Place(Protocol):
+    """Where servers run: `prefix` starts a command there, `reach` makes a port of its loopback answer on ours."""
+
+    @property
+    def prefix(self) -> Sequence[str]: ...
+
+    def reach(self, port: int) -> None: ...
+
+
+class _Here:
+    """This process's own place."""
+
+    prefix: Sequence[str] = ()
+
+    def reach(self, port: int) -> None:
+        """Every port does."""
+
+
+HERE: Place = _Here()
 
 
 class _Guard:

@@ -26,7 +26,7 @@ import yaml
 
 from . import audit, build
 from .certificates import Authority, write_key
-from .process import PortTaken, Process, ServerFailed, free_port
+from .process import HERE, Place, PortTaken, Process, ServerFailed, free_port
 
 LOOPBACK = "127.0.0.1"
 READY_TIMEOUT_S = 180.0  # 3 s when idle; over a minute was seen on a machine short of memory
@@ -60,7 +60,8 @@ class Answer(NamedTuple):
 class Etcd:
     """One etcd, in memory in all but name: it never waits for a disk, and its folder goes with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place = HERE) -> None:
+        self.place = place
         self.folder = Path(tempfile.mkdtemp(prefix="kspec-etcd-"))
         self.url = ""
         self._process: Process | None = None
@@ -69,7 +70,8 @@ class Etcd:
         """Start and wait until it answers. Raises: NoControlPlane, ServerFailed."""
         command = build.binary("etcd")
         for attempt in range(1, PORT_TRIES + 1):
-            self.url, peer = (f"http://{LOOPBACK}:{free_port()}" for _ in range(2))
+            port = free_port()
+            self.url, peer = (f"http://{LOOPBACK}:{number}" for number in (port, free_port()))
             arguments = [
                 "--name=default",
                 f"--data-dir={self.folder / 'data'}",
@@ -81,8 +83,9 @@ class Etcd:
                 "--unsafe-no-fsync",
                 "--log-level=warn",
             ]
-            self._process = Process("etcd", [command, *arguments], self.folder)
+            self._process = Process("etcd", [*self.place.prefix, command, *arguments], self.folder)
             self._process.start()
+            self.place.reach(port)
             try:
                 self._process.wait_until(self._healthy, READY_TIMEOUT_S)
             except PortTaken:
@@ -126,6 +129,9 @@ class ControlPlane:
     `system:masters`. `flags` are added to the API server's, and win over them. With `audited=True` the server
     keeps a log that `requests_seen` reads. `stop` and `start` again come back at the same address with the
     same data, as a cluster after an outage does; `close` also removes the files.
+
+    A cluster with kubelets gives `hosts` (further names and addresses of the server's certificate) and
+    `kubelets=True`: the controllers that watch over nodes then run. Its servers run where `etcd` does.
     """
 
     def __init__(
@@ -137,8 +143,11 @@ class ControlPlane:
         controllers: bool = False,
         audited: bool = True,
         flags: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        kubelets: bool = False,
     ) -> None:
         self.etcd = etcd
+        self.kubelets = kubelets
         self.name = name or f"kspec-{uuid.uuid4().hex[:8]}"
         self.users: dict[str, tuple[str, ...]] = {"admin": (MASTERS,), "controllers": (MASTERS,)}
         self.users |= {user: tuple(groups) for user, groups in (users or {}).items()}
@@ -154,7 +163,7 @@ class ControlPlane:
         self._port = 0
         self._server: Process | None = None
         self._manager: Process | None = None
-        self._serving = self.authority.issue("apiserver", hosts=(LOOPBACK, "localhost"))
+        self._serving = self.authority.issue("apiserver", hosts=(LOOPBACK, "localhost", *hosts))
         self._service_account_key = self.folder / "service-accounts.key"
         write_key(self._service_account_key)
         # Verifies as a client does, keeps connections, and does not retry: a test wants to see the answer.
@@ -182,8 +191,11 @@ class ControlPlane:
         for attempt in range(1, PORT_TRIES + 1):
             self._port = free_port() if first else self._port
             self.url = f"https://{LOOPBACK}:{self._port}"
-            self._server = Process("kube-apiserver", [command, *self._server_flags()], self.folder)
+            place = self.etcd.place
+            words = [*place.prefix, command, *self._server_flags()]
+            self._server = Process("kube-apiserver", words, self.folder)
             self._server.start()
+            place.reach(self._port)
             try:
                 self._server.wait_until(self._ready, READY_TIMEOUT_S)
             except PortTaken:
@@ -382,6 +394,7 @@ class ControlPlane:
             return False
 
     def _start_controllers(self, command: Path) -> None:
+        without = () if self.kubelets else NEED_KUBELETS
         flags = [
             f"--kubeconfig={self.kubeconfig('controllers')}",
             "--leader-elect=false",
@@ -389,12 +402,13 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             f"--service-account-private-key-file={self._service_account_key}",
             f"--root-ca-file={self.ca_path}",
-            f"--controllers=*,{','.join(f'-{name}' for name in NEED_KUBELETS)}",
+            f"--controllers={','.join(['*', *(f'-{name}' for name in without)])}",
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--concurrent-gc-syncs=5",
         ]
-        self._manager = Process("kube-controller-manager", [command, *flags], self.folder)
+        words = [*self.etcd.place.prefix, command, *flags]
+        self._manager = Process("kube-controller-manager", words, self.folder)
         self._manager.start()
         self._manager.wait_until(
             lambda: self._succeeds("/api/v1/namespaces/default/serviceaccounts/default"), READY_TIMEOUT_S
