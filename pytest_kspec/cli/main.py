@@ -35,6 +35,7 @@ COMMANDS = {
     "verify": "verify an evidence bundle, and replay its scan",
     "webhook": "run an admission webhook that denies violations",
     "operator": "scan and enforce the ClusterSpecifications of a cluster",
+    "fleet": "scan many clusters as one run, and report on all of them",
     "history": "show results over time from a store",
     "snapshot": "record a cluster in a file that can be scanned later",
     "checks": "list all checks",
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_kspec.supervised import SUPERVISOR
 
     words = sys.argv[1:]
-    if words[:1] in (["webhook"], ["operator"]):  # they serve: there is no result that could be taken for one
+    if words[:1] in (["webhook"], ["operator"], ["fleet"]):  # they serve, or divide by themselves
         return _run(words)
     starting.begin()
     with SUPERVISOR.armed():

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TextIO
 
@@ -19,6 +19,7 @@ import pytest
 from msgspec import Struct, field
 
 from pytest_kspec.cli.output import is_interactive
+from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.session import apart
@@ -131,12 +132,15 @@ class Counter:
             self._terminal.flush()
 
 
-def run_pytest(arguments: list[str], *, workers: bool) -> Outcome:
-    """Run it. Raises UsageError where pytest-xdist is needed and missing."""
+def run_pytest(arguments: list[str], *, workers: bool, opened: Mapping[str, Source] | None = None) -> Outcome:
+    """Run it. opened: sources that are open already, by what names them; without workers only.
+
+    Raises UsageError where pytest-xdist is needed and missing.
+    """
     if workers and find_spec("xdist") is None:
         raise UsageError("-n needs pytest-xdist.", fix="pip install 'pytest-kspec[xdist]'")
     observer = Observer(workers=workers)
-    plugins: list[object] = [observer]
+    plugins: list[object] = [observer, *([runs.Opened(opened)] if opened else [])]
     if is_interactive(sys.stderr):
         plugins.append(Counter(sys.stderr))
     out, err = io.StringIO(), io.StringIO()
@@ -178,10 +182,14 @@ def scan_result(
     baseline: str = "",
     kubeconfig: str | None = None,
     run_checks: bool = True,
+    check_timeout: str = "",
+    run_by: str | None = None,
+    opened: Mapping[str, Source] | None = None,
 ) -> ScanResult:
     """The result of a scan, for a command that works on it. Raises UsageError, SourceError; KeyboardInterrupt.
 
     run_checks: whether checks beside the built-in ones may run; if not, one that is asked for is a UsageError
+    opened: as for `run_pytest`
     """
     words = [f"--kspec-spec={spec}" for spec in specs]
     words += [f"--kspec-cluster={ref}" for ref in clusters]
@@ -190,7 +198,9 @@ def scan_result(
     words += [f"--kspec-baseline={baseline}"] if baseline else []
     words += [f"--kspec-kubeconfig={kubeconfig}"] if kubeconfig else []
     words += [] if run_checks else ["--kspec-no-checks"]
-    outcome = run_pytest(words, workers=False)
+    words += [f"--kspec-check-timeout={check_timeout}"] if check_timeout else []
+    words += [f"--kspec-run-by={run_by}"] if run_by is not None else []
+    outcome = run_pytest(words, workers=False, opened=opened)
     if outcome.interrupted:
         raise KeyboardInterrupt
     error: type[KspecError] = UsageError if outcome.status == ExitCode.USAGE_ERROR else SourceError

@@ -66,7 +66,7 @@ COMMANDS = Registry(
         name: f"pytest_kspec.cli.commands.{name}"
         for name in (
             *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
-            *("webhook", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
+            *("webhook", "fleet", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
             *("completion", "operator"),
         )
     },

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -232,10 +233,24 @@ class Run(Struct, dict=True):
         return failed
 
 
-def make_run(options: Options, rootpath: Path, importer: Importer, resources: Path | None = None) -> Run:
+class Opened:
+    """Sources that whoever starts a session has opened, by what names them. Handed over as a plugin of pytest."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self.sources = sources
+
+
+def make_run(
+    options: Options,
+    rootpath: Path,
+    importer: Importer,
+    resources: Path | None = None,
+    sources_of_caller: Mapping[str, Source] | None = None,
+) -> Run:
     """Load everything that needs no cluster. Raises KspecError; specification errors come all at once.
 
     resources: the folder where `clusterspecs.fetch` laid specifications of a cluster, None without those
+    sources_of_caller: those that are open already (`Opened`)
     """
     started = now()
     loaded: list[LoadedSpec] = []
@@ -259,7 +274,7 @@ def make_run(options: Options, rootpath: Path, importer: Importer, resources: Pa
     own = {path.resolve(): path for spec in loaded for path in spec.checks}
     checks = [*options.checks, *(p for r, p in own.items() if r not in {c.resolve() for c in options.checks})]
     checkset = load_checks(checks, importer)
-    opened: dict[str, Source] = {}
+    opened: dict[str, Source] = dict(sources_of_caller or {})
     failed: dict[str, KspecError] = {}
     specs = {
         path.resolve(): SpecRun(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from _pytest.pathlib import import_path
 
+from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import CheckError, KspecError
 from pytest_kspec.extend.places import CHECKS
 from pytest_kspec.session import apart, clusterspecs
@@ -28,7 +30,11 @@ def start(config: pytest.Config) -> None:
         resources = _resources(config, options)
         _rewrite_installed(config)
         run = runs.make_run(
-            options, config.rootpath, lambda path, named: _import(config, path, named), resources
+            options,
+            config.rootpath,
+            lambda path, named: _import(config, path, named),
+            resources,
+            _opened(config),
         )
     except Lost as error:
         raise pytest.exit.Exception(inert(str(error)), returncode=pytest.ExitCode.INTERRUPTED) from error
@@ -72,6 +78,12 @@ def _rewrite_installed(config: pytest.Config) -> None:
         if _is_apart(config):
             apart.rewrite_from_here(config)
         config.pluginmanager.rewrite_hook.mark_rewrite(entry.module)
+
+
+def _opened(config: pytest.Config) -> Mapping[str, Source]:
+    """What whoever started this session has opened for it."""
+    given = (plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, runs.Opened))
+    return next((one.sources for one in given), {})
 
 
 def _resources(config: pytest.Config, options: Options) -> Path | None:

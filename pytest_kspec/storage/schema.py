@@ -1,7 +1,9 @@
 """The tables, as the newest revision has them; `migrations/versions` makes them, and a test compares the two.
 
 A run has parts (one upload each), a part has results (one for each specification on each cluster), a result has checks,
-frameworks and observations of findings. A *subject* is one specification on one cluster, over all runs.
+frameworks, exemptions and observations of findings. A *subject* is one specification on one cluster, over all runs.
+A run over a fleet has targets besides, the clusters that it was begun with, and one outcome for each of them and each
+specification: a result, or why there is none.
 
 Times are RFC 3339 text in UTC of one length, which sorts as it reads, in both databases. A score is 0-100 or null.
 """
@@ -24,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0004"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004")
+HEAD = "r0005"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -143,7 +145,7 @@ frameworks = Table(
     _text("version"),
     Column("score", Float),
     Column("coverage", Float, nullable=False),
-    *(_number(name) for name in ("met", "not_met", "not_evaluated", "manual")),
+    *(_number(name) for name in ("met", "not_met", "not_evaluated", "manual", "partly_met", "in_part")),
 )
 
 # A finding over all runs, once a subject. state: `model.observation.State` as of the newest result of the subject.
@@ -179,4 +181,67 @@ observations = Table(
     Column("result_id", ForeignKey("kspec_results.id", ondelete="CASCADE"), primary_key=True),
     Column("finding_id", ForeignKey("kspec_findings.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("status", String(6), nullable=False),
+)
+
+# One exemption of a result (`results.evidence.ExemptionUse`).
+exemptions = Table(
+    "kspec_exemptions",
+    metadata,
+    Column("result_id", ForeignKey("kspec_results.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    *(_text(name) for name in ("name", "reason", "approver", "expires_at", "location")),
+    Column("state", String(8), nullable=False),
+    _number("matched"),
+)
+
+# A run over a fleet. document: what each worker is to do, as JSON (`fleet.runs.Order`); ended_at: null until every
+# cluster has an outcome.
+fleet_runs = Table(
+    "kspec_fleet_runs",
+    metadata,
+    Column("id", String(64), ForeignKey("kspec_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", String(20), nullable=False, index=True),
+    Column("ended_at", String(20)),
+    _text("engine"),
+    _number("shards"),
+    Column("document", Text, nullable=False),
+)
+
+# A cluster of it, frozen when the run began. ref: how a worker opens it; labels: JSON, or ""; expected_s: how long it
+# took the last time; attempts: how often a worker began with it; cluster_id: its identity, once a worker knows it, so
+# that of two names of one cluster one is scanned.
+targets = Table(
+    "kspec_targets",
+    metadata,
+    Column("run_id", String(64), ForeignKey("kspec_fleet_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, nullable=False),
+    Column("name", Text, nullable=False, index=True),
+    Column("ref", Text, nullable=False),
+    _text("labels"),
+    Column("expected_s", Float),
+    _number("attempts"),
+    Column("cluster_id", String(200)),
+    UniqueConstraint("run_id", "cluster_id", name="uq_kspec_targets_run_id_cluster_id"),
+)
+
+# What became of a specification on it: once, whoever comes first. outcome: `results.outcome.Outcome`.
+outcomes = Table(
+    "kspec_outcomes",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("spec", Text, primary_key=True),
+    Column("spec_sha256", String(64), primary_key=True),
+    Column("outcome", String(12), nullable=False),
+    _text("reason"),
+    Column("at", String(20), nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("result_id", ForeignKey("kspec_results.id", ondelete="SET NULL"), index=True),
+    ForeignKeyConstraint(
+        ["run_id", "position"],
+        ["kspec_targets.run_id", "kspec_targets.position"],
+        ondelete="CASCADE",
+        name="fk_kspec_outcomes_target",
+    ),
 )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -51,11 +51,27 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
     run:      id of the run that this is a part of, at most 64 characters
     Raises StoreError.
     """
+    upload = prepare(store, result, document, place, run)
+    keys = store.write(lambda connection: add(connection, upload))
+    return Stored(upload.head["id"], sum(key is not None for key in keys), upload.twice)
+
+
+class Upload(NamedTuple):
+    """What goes into a store in one transaction. head, part: rows; twice: as in `Stored`."""
+
+    head: dict[str, Any]
+    part: dict[str, Any]
+    clusters: list[ClusterResult]
+    twice: tuple[str, ...]
+
+
+def prepare(store: Store, result: ScanResult, document: bytes, place: str, run: str) -> Upload:
+    """All that happens before the transaction, as `store_result`: the report is where it is kept. Raises StoreError."""
     digest = hashlib.sha256(document).hexdigest()
     finished = _moment(result.finished_at, store)
     started = _moment(result.started_at, store)
     part_id = digest[:32]
-    run_id = _text(run) or part_id
+    run_id = plain_text(run) or part_id
     if len(run_id) > 64:
         raise StoreError("the id of a run has at most 64 characters.", where=store.address.shown)
     report = objects.put(place, f"{finished[:10]}/{part_id}.json.gz", document) if place else ""
@@ -63,17 +79,19 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
         "id": run_id,
         "started_at": started,
         "finished_at": finished,
-        "tool_version": _text(result.tool_version),
-        "run_by": _text(result.run_by),
+        "tool_version": plain_text(result.tool_version),
+        "run_by": plain_text(result.run_by),
     }
     part = {"run_id": run_id, "id": part_id, "report": report, "report_sha256": digest if report else ""}
-    clusters, twice = _once(result.clusters)
+    return Upload(head, part, *_once(result.clusters))
 
-    def work(connection: Connection) -> int:
-        _add_run(connection, head, part)
-        return sum(_add_result(connection, run_id, part_id, cluster, finished) for cluster in clusters)
 
-    return Stored(run_id, store.write(work), twice)
+def add(connection: Connection, upload: Upload) -> list[int | None]:
+    """In the caller's transaction. The key of each result in the order of `clusters`; None: the run has it already."""
+    add_run(connection, upload.head)
+    connection.execute(insert_into(connection, schema.parts).on_conflict_do_nothing(), upload.part)
+    run_id, part_id, finished = upload.head["id"], upload.part["id"], upload.head["finished_at"]
+    return [_add_result(connection, run_id, part_id, cluster, finished) for cluster in upload.clusters]
 
 
 def _once(clusters: Iterable[ClusterResult]) -> tuple[list[ClusterResult], tuple[str, ...]]:
@@ -81,7 +99,7 @@ def _once(clusters: Iterable[ClusterResult]) -> tuple[list[ClusterResult], tuple
     found: dict[tuple[str, str], ClusterResult] = {}
     twice = []
     for cluster in clusters:
-        key = (_text(cluster.id), _text(cluster.spec_name))
+        key = (plain_text(cluster.id), plain_text(cluster.spec_name))
         if key in found:
             twice.append(cluster.name)
         else:
@@ -89,26 +107,26 @@ def _once(clusters: Iterable[ClusterResult]) -> tuple[list[ClusterResult], tuple
     return [found[key] for key in sorted(found)], tuple(twice)
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+def insert_into(connection: Connection, table: Table) -> Any:
     """Both dialects have the same ON CONFLICT, and SQLAlchemy has it twice."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def _add_run(connection: Connection, head: dict[str, Any], part: dict[str, Any]) -> None:
-    statement = _insert(connection, schema.runs)
+def add_run(connection: Connection, head: dict[str, Any]) -> None:
+    """A run, or its times where it is there already: from the first start to the last end."""
+    statement = insert_into(connection, schema.runs)
     old, new = schema.runs.c, statement.excluded
     grown = {
         "started_at": case((new.started_at < old.started_at, new.started_at), else_=old.started_at),
         "finished_at": case((new.finished_at > old.finished_at, new.finished_at), else_=old.finished_at),
     }
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=grown), head)
-    connection.execute(_insert(connection, schema.parts).on_conflict_do_nothing(), part)
 
 
 def _add_result(
     connection: Connection, run_id: str, part_id: str, cluster: ClusterResult, finished: str
-) -> int:
-    """One specification on one cluster; 1, or 0 where the run has it already."""
+) -> int | None:
+    """One specification on one cluster; its key, or None where the run has it already."""
     subject, newest = _subject(connection, cluster, finished)
     point, summary = TrendPoint.of(cluster, ""), cluster.summary
     row = {
@@ -116,29 +134,29 @@ def _add_result(
         "part_id": part_id,
         "subject_id": subject,
         "finished_at": finished,
-        "name": _text(cluster.name),
-        "spec_version": _text(cluster.spec_version),
-        "source": _text(cluster.source),
-        "version": _text(cluster.version),
+        "name": plain_text(cluster.name),
+        "spec_version": plain_text(cluster.spec_version),
+        "source": plain_text(cluster.source),
+        "version": plain_text(cluster.version),
         "score": point.score,
         "weight": summary.weight,
         "weight_met": summary.weight_met,
         **{name: getattr(point, name) for name in schema.COUNTS},
     }
-    new = _insert(connection, schema.results).on_conflict_do_nothing().returning(schema.results.c.id)
+    new = insert_into(connection, schema.results).on_conflict_do_nothing().returning(schema.results.c.id)
     key = connection.execute(new, row).scalar()
     if key is None:
-        return 0
+        return None
     _add_rows(connection, key, cluster)
     _see(connection, key, subject, cluster, finished)
     settle(connection, subject, again=newest > finished)
-    return 1
+    return int(key)
 
 
 def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> tuple[int, str]:
     """Its key, and when its newest result ended. Its row is locked from here on: results of it are stored in turn."""
-    identity = _text(cluster.id)
-    statement = _insert(connection, schema.clusters)
+    identity = plain_text(cluster.id)
+    statement = insert_into(connection, schema.clusters)
     old, new = schema.clusters.c, statement.excluded
     later = new.last_seen >= old.last_seen
     values: dict[str, Any] = {
@@ -149,21 +167,21 @@ def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> t
         statement.on_conflict_do_update(index_elements=["id"], set_=values),
         {
             "id": identity,
-            "name": _text(cluster.name),
-            "source": _text(cluster.source),
-            "version": _text(cluster.version),
+            "name": plain_text(cluster.name),
+            "source": plain_text(cluster.source),
+            "version": plain_text(cluster.version),
             "first_seen": finished,
             "last_seen": finished,
         },
     )
-    known = _insert(connection, schema.subjects)
+    known = insert_into(connection, schema.subjects)
     mine, theirs = schema.subjects.c, known.excluded
     newest = case((theirs.newest_at > mine.newest_at, theirs.newest_at), else_=mine.newest_at)
     row = connection.execute(
         known.on_conflict_do_update(
             index_elements=["cluster_id", "spec"], set_={"newest_at": newest}
         ).returning(mine.id, mine.newest_at),
-        {"cluster_id": identity, "spec": _text(cluster.spec_name), "newest_at": finished},
+        {"cluster_id": identity, "spec": plain_text(cluster.spec_name), "newest_at": finished},
     ).one()
     return row.id, row.newest_at
 
@@ -173,11 +191,11 @@ def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
         {
             "result_id": key,
             "position": position,
-            "check_id": _text(check.id),
+            "check_id": plain_text(check.id),
             "severity": check.severity.value,
             "verdict": check.verdict.value,
             "evaluated": was_evaluated(check),
-            "reason": _text(check.reason),
+            "reason": plain_text(check.reason),
             "findings": len(check.open_findings),
             "exempt": len(check.exempted_findings),
             "known": len(check.known_findings),
@@ -190,18 +208,36 @@ def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
         frameworks.append(
             {
                 "result_id": key,
-                "framework": _text(framework.id),
-                "name": _text(framework.name),
-                "version": _text(framework.version),
+                "framework": plain_text(framework.id),
+                "name": plain_text(framework.name),
+                "version": plain_text(framework.version),
                 "score": summary.score,
                 "coverage": summary.coverage,
                 "met": summary.met,
                 "not_met": summary.not_met,
                 "not_evaluated": summary.not_evaluated,
                 "manual": summary.manual,
+                "partly_met": summary.partly_met,
+                "in_part": summary.in_part,
             }
         )
-    for table, rows in ((schema.checks, checks), (schema.frameworks, frameworks)):
+    exemptions = [
+        {
+            "result_id": key,
+            "position": position,
+            **{
+                name: plain_text(getattr(use, name))
+                for name in ("name", "reason", "approver", "expires_at", "location", "state")
+            },
+            "matched": use.matched,
+        }
+        for position, use in enumerate(cluster.exemptions)
+    ]
+    for table, rows in (
+        (schema.checks, checks),
+        (schema.frameworks, frameworks),
+        (schema.exemptions, exemptions),
+    ):
         for some in _parts(rows):
             connection.execute(insert(table), some)
 
@@ -219,15 +255,15 @@ def _finding_rows(cluster: ClusterResult, subject: int, seen: str) -> dict[str, 
             rows[key] = {
                 "subject_id": subject,
                 "fingerprint": key,
-                "check_id": _text(check.id),
+                "check_id": plain_text(check.id),
                 "severity": check.severity.value,
-                "api_group": _text(owner.group),
-                "kind": _text(owner.kind),
-                "namespace": _text(owner.namespace),
-                "name": _text(owner.name),
-                "path": _text(finding.path),
-                "container": _text(finding.container),
-                "what": _text(subject_of(finding)),
+                "api_group": plain_text(owner.group),
+                "kind": plain_text(owner.kind),
+                "namespace": plain_text(owner.namespace),
+                "name": plain_text(owner.name),
+                "path": plain_text(finding.path),
+                "container": plain_text(finding.container),
+                "what": plain_text(subject_of(finding)),
                 "state": finding.status.value,
                 "first_seen": seen,
                 "last_seen": seen,
@@ -242,7 +278,7 @@ def _see(connection: Connection, key: int, subject: int, cluster: ClusterResult,
     if not rows:
         return
     _take_over(connection, subject, cluster)
-    statement = _insert(connection, schema.findings)
+    statement = insert_into(connection, schema.findings)
     table, new = schema.findings.c, statement.excluded
     later = new.last_seen >= table.last_seen
     newer = ("check_id", "severity", "api_group", "kind", "namespace", "name", "path", "container", "what")
@@ -289,7 +325,7 @@ def _parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]
         yield rows[start : start + _ROWS]
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """The text as PostgreSQL can hold it: without NUL and lone surrogates."""
     return text if text.isprintable() else well_formed(text.replace("\0", "\ufffd"))
 

@@ -187,6 +187,7 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "verify": lambda at: (0, ("verify", "e.tar.gz", "--key", at.public)),
     "webhook": lambda at: (0, ("webhook", at.spec, "--manifests", "registry.example/kspec:1")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
+    "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
     "history": lambda at: (0, ("history", "--store", "runs.db")),
     "snapshot": lambda at: (4, ("snapshot", "-o", "recording.tar.gz")),
     "checks": lambda at: (0, ("checks",)),

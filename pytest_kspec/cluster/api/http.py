@@ -117,15 +117,20 @@ class Connection:
         self._credentials = credentials
         self._kubeconfig = kubeconfig
         self._in_cluster = in_cluster
-        self._limits = limits
         self._access: auth.Access | None = None
         self._client: Any = None
+        self._meter = Meter()
+        self._list: Allowance | None = None
+        self._never = urllib3.Retry(total=0)
+        self.bound(limits)
+
+    def bound(self, limits: Limits) -> None:
+        """Go on with other limits, on the same connections; what it has cost so far is forgotten."""
+        self._limits = limits
         self._dead: SourceUnavailable | None = None
         self._pause_s = limits.pause_s
         self._again_at = 0.0  # time.monotonic()
-        self._meter = Meter()
         self._cluster = Allowance("this cluster", limits.cluster_s, limits.cluster_bytes)
-        self._list: Allowance | None = None
         common: dict[str, Any] = {
             "total": limits.retries,
             "allowed_methods": None,  # any: which requests may be repeated is said by the caller
@@ -133,7 +138,6 @@ class Connection:
         }
         self._repeat = urllib3.Retry(status_forcelist=[429, 500, 502, 503, 504], **common)
         self._once = urllib3.Retry(status_forcelist=[429], read=0, other=0, **common)
-        self._never = urllib3.Retry(total=0)
 
     def access(self) -> auth.Access:
         """Where to and as whom; credentials are loaded at the first use, and again when others are due.

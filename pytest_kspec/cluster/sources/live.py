@@ -113,6 +113,11 @@ class LiveSource:
             fix="The list takes longer to read than the API server keeps it: run the scan closer to the API server.",
         )
 
+    def bound(self, limits: Limits) -> None:
+        """Go on with other limits: whoever asked briefly whether the cluster is there reads it all now."""
+        self._limits = limits
+        self._connection.bound(limits)
+
     def renew(self) -> None:
         """Begin another look at the cluster: what it may cost is counted anew, and a dead server is tried again."""
         self._connection.renew()

@@ -17,9 +17,10 @@ class UnopenedSource:
 
     kind = "live"
 
-    def __init__(self, ref: str, error: KspecError) -> None:
+    def __init__(self, ref: str, error: KspecError, name: str = "") -> None:
+        """name: of the cluster, where it is not `ref`."""
         self.ref = ref
-        self.name = ref
+        self.name = name or ref
         self._error = error
 
     def info(self) -> ClusterInfo:
@@ -39,4 +40,4 @@ class UnopenedSource:
 
     def _fail(self) -> NoReturn:
         error = self._error
-        raise SourceUnavailable(error.what, where=error.where or self.ref, fix=error.fix) from error
+        raise SourceUnavailable(error.what, where=error.where or self.name, fix=error.fix) from error

@@ -1,0 +1,283 @@
+"""What a run over a fleet says: one score beside its coverage, by group, framework and requirement, and what moved.
+
+A cluster that could not be scanned is an error since a time, with all its requirements, and never what it was before.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pytest_kspec import clock
+from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED
+from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.results.verdict import Severity
+from pytest_kspec.storage import fleetpages
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.fleet import StoredRun
+from pytest_kspec.storage.fleetpages import (
+    ChangedRow,
+    ExemptionRow,
+    FleetRow,
+    FrameworkRow,
+    Moved,
+    RequirementRow,
+)
+
+API_VERSION = "kspec.io/v1alpha1"
+MOST_VALUES = 20
+"""Values of a label up to which it makes groups that are worth a table."""
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Clusters and requirements of a fleet or a part of it.
+
+    clusters: those that count, each once; scanned: those of them with a result; weight: as in `results.result.Summary`
+    """
+
+    clusters: int
+    scanned: int
+    evaluated: int
+    applicable: int
+    findings: int
+    weight: int
+    weight_met: int
+
+    @classmethod
+    def of(cls, rows: Iterable[FleetRow]) -> Sums:
+        """Of rows without duplicates."""
+        chosen = list(rows)
+        scanned = {row.name for row in chosen if row.outcome == Outcome.SCANNED}
+        lost = {row.name for row in chosen if row.outcome != Outcome.SCANNED}
+        return cls(
+            len(scanned | lost),
+            len(scanned - lost),
+            sum(row.passed + row.failed for row in chosen),
+            sum(row.passed + row.failed + row.errors for row in chosen),
+            sum(row.findings for row in chosen),
+            sum(row.weight for row in chosen),
+            sum(row.weight_met for row in chosen),
+        )
+
+    @property
+    def score(self) -> float | None:
+        """0-100, rounded down; None where nothing was evaluated."""
+        return (1000 * self.weight_met // self.weight) / 10 if self.evaluated and self.weight else None
+
+    @property
+    def coverage(self) -> float:
+        """Percent of the clusters that were scanned, rounded down."""
+        return _percent(self.scanned, self.clusters)
+
+    @property
+    def evaluated_percent(self) -> float:
+        """Percent of the requirements that apply that were evaluated, rounded down."""
+        return _percent(self.evaluated, self.applicable)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "clusters": self.clusters,
+            "scanned": self.scanned,
+            "score": self.score,
+            "coverage": self.coverage,
+            "requirements": self.applicable,
+            "evaluated": self.evaluated,
+            "requirementCoverage": self.evaluated_percent,
+            "findings": self.findings,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FleetReport:
+    """All of it. rows: by name; since: RFC 3339, the moment that changes are compared with."""
+
+    run: StoredRun
+    rows: tuple[FleetRow, ...]
+    requirements: tuple[RequirementRow, ...]
+    frameworks: tuple[FrameworkRow, ...]
+    groups: Mapping[str, Sums]
+    since: str
+    changed: tuple[ChangedRow, ...]
+    moved: Moved
+    ending: tuple[ExemptionRow, ...]
+
+    @property
+    def counted(self) -> tuple[FleetRow, ...]:
+        """Each cluster once."""
+        return tuple(row for row in self.rows if row.outcome != Outcome.DUPLICATE)
+
+    @property
+    def sums(self) -> Sums:
+        """Of the whole fleet."""
+        return Sums.of(self.counted)
+
+    @property
+    def missing(self) -> tuple[FleetRow, ...]:
+        """What could not be scanned, or was not yet."""
+        return tuple(row for row in self.counted if row.outcome != Outcome.SCANNED)
+
+    @property
+    def worst(self) -> tuple[FleetRow, ...]:
+        """Clusters with a score below 100, the lowest first."""
+        found = (row for row in self.counted if row.score is not None and row.score < 100)
+        return tuple(sorted(found, key=lambda row: (row.score, -row.findings, row.name, row.spec)))
+
+    @property
+    def empty(self) -> tuple[FleetRow, ...]:
+        """Clusters that were scanned, and of which nothing was evaluated."""
+        return tuple(
+            row
+            for row in self.counted
+            if row.outcome == Outcome.SCANNED and not row.passed + row.failed + row.errors
+        )
+
+    @property
+    def worst_requirements(self) -> tuple[RequirementRow, ...]:
+        """Requirements that are not met everywhere: the most severe first, then those of most clusters."""
+        found = (row for row in self.requirements if row.failed or row.errors)
+        return tuple(
+            sorted(
+                found,
+                key=lambda row: (-Severity(row.severity).rank, -row.failed, -row.errors, row.spec, row.check),
+            )
+        )
+
+    def exit_code(self, fail_on: str, *, allow_empty: bool) -> int:
+        """About compliance, as that of `kspec scan`."""
+        if self.missing or any(row.errors for row in self.rows) or (self.empty and not allow_empty):
+            return EXIT_NOT_EVALUATED
+        lowest = Severity(fail_on or Severity.LOW).rank
+        failed = any(row.failed and Severity(row.severity).rank >= lowest for row in self.requirements)
+        return EXIT_FINDINGS if failed else 0
+
+    def to_wire(self) -> dict[str, Any]:
+        """The document of `kspec fleet report -o json`."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "FleetReport",
+            "run": self.run.id,
+            "createdAt": self.run.created_at,
+            "endedAt": self.run.ended_at,
+            "engine": self.run.engine,
+            "outcomes": {name or "waiting": count for name, count in sorted(self.run.outcomes.items())},
+            "summary": self.sums.to_wire(),
+            "clusters": [_cluster(row) for row in self.rows],
+            "groups": [{"label": label} | sums.to_wire() for label, sums in self.groups.items()],
+            "frameworks": [
+                {"id": row.framework, "name": row.name, "version": row.version, "clusters": row.clusters}
+                | row.summary.to_wire()
+                for row in self.frameworks
+            ],
+            "requirements": [
+                {
+                    "spec": row.spec,
+                    "id": row.check,
+                    "severity": row.severity,
+                    "pass": row.passed,
+                    "fail": row.failed,
+                    "error": row.errors,
+                    "skip": row.skipped,
+                    "findings": row.findings,
+                }
+                for row in sorted(self.requirements, key=lambda row: (row.spec, row.check))
+            ],
+            "changes": {
+                "since": self.since,
+                "newFindings": self.moved.new,
+                "fixedFindings": self.moved.fixed,
+                "verdicts": [asdict(row) | {"clusters": list(row.clusters)} for row in self.changed],
+            },
+            "endingExemptions": [
+                {
+                    "name": row.name,
+                    "reason": row.reason,
+                    "approver": row.approver,
+                    "expiresAt": row.expires_at,
+                    "location": row.location,
+                    "clusters": list(row.clusters),
+                    "matched": row.matched,
+                }
+                for row in self.ending
+            ],
+        }
+
+
+def make_report(
+    store: Store, run: StoredRun, *, group_by: Sequence[str] = (), hours: float = 24.0
+) -> FleetReport:
+    """Read it from the store.
+
+    group_by: keys of labels; none: those that divide the fleet into a few groups
+    hours: how far back changes are looked for, from the beginning of the run
+    Raises StoreError.
+    """
+    began = datetime.fromisoformat(run.created_at)
+    since = (began - timedelta(hours=hours)).strftime(_FORMAT)
+    rows = fleetpages.rows(store, run.id, since)
+    subjects = [row.subject_id for row in rows if row.subject_id is not None and row.before_id is not None]
+    return FleetReport(
+        run=run,
+        rows=rows,
+        requirements=fleetpages.requirements(store, run.id),
+        frameworks=fleetpages.frameworks(store, run.id),
+        groups=_groups([row for row in rows if row.outcome != Outcome.DUPLICATE], group_by),
+        since=since,
+        changed=fleetpages.changed(store, rows),
+        moved=fleetpages.moved(store, subjects, since),
+        ending=fleetpages.ending_exemptions(store, run.id, _end_of_month(clock.now())),
+    )
+
+
+def _groups(rows: Sequence[FleetRow], keys: Sequence[str]) -> dict[str, Sums]:
+    values: dict[str, dict[str, list[FleetRow]]] = {}
+    for key in keys or sorted({key for row in rows for key in row.labels}):
+        for row in rows:
+            if key in row.labels or keys:
+                values.setdefault(key, {}).setdefault(row.labels.get(key, ""), []).append(row)
+    return {
+        f"{key}={value}" if value else f"{key} is not set": Sums.of(some)
+        for key, groups in values.items()
+        if keys or len(groups) <= MOST_VALUES
+        for value, some in sorted(groups.items())
+    }
+
+
+def _cluster(row: FleetRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "clusterId": row.cluster_id,
+        "labels": dict(row.labels),
+        "spec": row.spec,
+        "outcome": row.outcome or "waiting",
+        "reason": row.reason,
+        "at": row.at,
+        "since": row.since,
+        "lastScanned": row.last_scanned,
+        "seconds": row.seconds,
+        "version": row.version,
+        "score": row.score,
+        "scoreBefore": row.before,
+        "pass": row.passed,
+        "fail": row.failed,
+        "error": row.errors,
+        "skip": row.skipped,
+        "findings": row.findings,
+        "exempt": row.exempt,
+        "known": row.known,
+    }
+
+
+def _end_of_month(moment: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    last = calendar.monthrange(moment.year, moment.month)[1]
+    return f"{moment.year:04}-{moment.month:02}-{last:02}T23:59:59Z"
+
+
+def _percent(part: int, whole: int) -> float:
+    return (1000 * part // whole) / 10 if whole else 0.0

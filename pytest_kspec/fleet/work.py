@@ -1,0 +1,344 @@
+"""`kspec fleet work`: one shard of a run, cluster by cluster, each committed by itself.
+
+The worker imports everything once and divides itself for each cluster, so that a cluster costs no start, and what it
+takes of memory is given back. A few clusters are connected to ahead of time: one that does not answer holds up none.
+Its exit code is about execution: what was found is the run's, and a findings code here would have a Job try it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO
+
+from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.errors import EXIT_USAGE, KspecError, UsageError
+from pytest_kspec.fleet import child
+from pytest_kspec.fleet.child import Said, Scan, Task
+from pytest_kspec.fleet.runs import Order, verify
+from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.storage import fleet as stored
+from pytest_kspec.storage.engine import Store, open_store
+from pytest_kspec.storage.fleet import StoredTarget
+from pytest_kspec.supervised import ending
+
+EXIT_DONE = 0
+EXIT_NOT_STORED = 3
+"""Some clusters have no outcome: the shard is to be tried again."""
+
+CLUSTER_S = 900.0
+"""How long the scan of one cluster may take."""
+ATTEMPTS = 3
+"""How often workers begin with a cluster that ended them, before it is an error."""
+STOP_S = 45.0
+"""How long a worker that is told to end waits for what it scans: less than Kubernetes' grace period of our pods."""
+_AHEAD = 16
+_READY = 4
+_TICK_S = 0.5
+_LARGEST_LINE = 1 << 16
+
+
+@dataclass
+class _Child:
+    """A process for one cluster. deadline: time.monotonic(); told: what it said last."""
+
+    target: StoredTarget
+    gone: Said | None
+    pid: int
+    out: BinaryIO
+    go: BinaryIO
+    began: float
+    deadline: float
+    scanning: bool = False
+    told: Said | None = None
+    killed: str = ""
+    buffer: bytearray = field(default_factory=bytearray)
+
+
+class Worker:
+    """One shard of a run.
+
+    parallel: clusters that are scanned at once, each with memory of its own; say: a line for people
+    """
+
+    def __init__(
+        self,
+        store: str,
+        run: str,
+        index: int,
+        scan: Scan,
+        *,
+        parallel: int = 1,
+        cluster_s: float = CLUSTER_S,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._url, self._run, self._index, self._scan = store, run, index, scan
+        self._parallel, self._cluster_s, self._say = parallel, cluster_s, say
+        self._waiting: deque[StoredTarget] = deque()
+        self._ready: deque[_Child] = deque()
+        self._children: dict[int, _Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._again: set[int] = set()
+        self._gone: deque[tuple[StoredTarget, Said]] = deque()
+        self._wrong: list[str] = []
+        self._unstored: list[str] = []
+        self._stopping_until: float | None = None
+        self._order: Order
+
+    def run(self) -> int:
+        """Every cluster of the shard that has no outcome; the exit code. Raises UsageError, StoreError."""
+        with closing(self._open()) as store:
+            found = stored.find_run(store, self._run)
+            self._run = found.id
+            self._order = Order.from_wire(found.document)
+            if not 0 <= self._index < found.shards:
+                last = found.shards - 1
+                raise UsageError(f"the run has the shards 0 to {last}.", where=f"--index {self._index}")
+            missing = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
+            if not missing:
+                return EXIT_DONE
+            verify(self._order)
+            # What ended a worker comes last: it must not keep others from their outcome.
+            self._waiting.extend(sorted(missing, key=lambda target: (target.attempts, target.position)))
+            self._warm()
+            with self._told_to_end():
+                try:
+                    while self._waiting or self._gone or self._children:
+                        self._step(store)
+                finally:
+                    self._kill_all()
+            return self._code(store)
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _open(self) -> Store:
+        opened: list[Store] = []
+        child.patiently(lambda: opened.append(open_store(self._url, option="--store")))
+        return opened[0]
+
+    def _code(self, store: Store) -> int:
+        if self._wrong:
+            for line in dict.fromkeys(self._wrong):
+                self._say(line)
+            return EXIT_USAGE
+        for line in dict.fromkeys(self._unstored):
+            self._say(line)
+        left = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
+        if left:
+            names = ", ".join(target.name for target in left[:10])
+            self._say(f"{len(left)} clusters of this shard have no outcome: {names}")
+            return EXIT_NOT_STORED
+        return EXIT_DONE
+
+    def _warm(self) -> None:
+        """Import what children need, by a scan of nothing: of theirs, none has to. No code of users runs here."""
+        from dataclasses import replace
+
+        import pytest_kspec.cluster.sources.live
+        import pytest_kspec.reports.json  # noqa: F401
+
+        nothing = replace(
+            self._order, specs=("template:security-baseline",), checks=(), exemptions=(), baseline=""
+        )
+        with contextlib.suppress(KspecError):
+            self._scan("nothing", MemorySource([], name="nothing"), nothing)
+        gc.collect()
+        gc.freeze()  # pages that the collector does not touch stay shared
+
+    @contextlib.contextmanager
+    def _told_to_end(self) -> Iterator[None]:
+        def stop(_number: int, _frame: Any) -> None:
+            if self._stopping_until is None:
+                self._stopping_until = time.monotonic() + STOP_S
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _step(self, store: Store) -> None:
+        if self._stopping_until is not None or self._wrong or self._unstored:
+            self._stop()
+        self._start(store)
+        self._let_go()
+        soonest = min((one.deadline for one in self._children.values()), default=0.0)
+        wait = min(_TICK_S, max(0.0, soonest - time.monotonic()))
+        for key, _ in self._selector.select(wait):
+            self._hear(store, key.data)
+        now = time.monotonic()
+        for one in list(self._children.values()):
+            if now >= one.deadline:
+                what = "was not done" if one.scanning else "did not answer"
+                limit = self._cluster_s if one.scanning else child.REACH_S
+                one.killed = one.killed or f"it {what} within {limit:g} s."
+                self._end(store, one)
+
+    def _stop(self) -> None:
+        """Take no more clusters. Those that are scanned come to their end in time, or are left to the next worker."""
+        self._waiting.clear()
+        self._ready.clear()
+        until = self._stopping_until or time.monotonic() + STOP_S
+        self._stopping_until = until
+        for one in self._children.values():
+            if not one.scanning:
+                one.deadline, one.killed = 0.0, _LEFT
+            elif one.deadline > until:
+                one.deadline, one.killed = until, _LEFT
+
+    def _start(self, store: Store) -> None:
+        while self._gone:
+            target, why = self._gone.popleft()
+            self._divide(target, why)
+        connecting = sum(not one.scanning for one in self._children.values())
+        while self._waiting and connecting < _AHEAD and len(self._ready) < _READY:
+            target = self._waiting.popleft()
+            connecting += 1
+            if target.attempts >= ATTEMPTS:
+                text = f"its scan ended the worker {target.attempts} times."
+                self._divide(target, Said("gone", text, Outcome.FAILED.value))
+                continue
+            if target.position not in self._again:
+                child.patiently(partial(stored.started, store, self._run, target.position))
+            self._divide(target)
+
+    def _divide(self, target: StoredTarget, gone: Said | None = None) -> None:
+        ours, theirs = os.pipe()
+        waits, tells = os.pipe()
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            try:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                others = [fd for one in self._children.values() for fd in (one.out.fileno(), one.go.fileno())]
+                child.alone([ours, tells, *others])
+                self._selector.close()
+                task = Task(self._url, self._run, self._order, target, gone)
+                with os.fdopen(theirs, "wb") as out, os.fdopen(waits, "rb") as go:
+                    child.work(task, self._scan, out, go)
+            finally:
+                os._exit(0)  # never on as a second worker
+        os.close(theirs)
+        os.close(waits)
+        now = time.monotonic()
+        one = _Child(
+            target, gone, pid, os.fdopen(ours, "rb", 0), os.fdopen(tells, "wb", 0), now, now + child.REACH_S
+        )
+        self._children[pid] = one
+        self._selector.register(one.out, selectors.EVENT_READ, one)
+
+    def _let_go(self) -> None:
+        while self._ready and sum(one.scanning for one in self._children.values()) < self._parallel:
+            one = self._ready.popleft()
+            one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
+            with contextlib.suppress(BrokenPipeError):
+                one.go.write(b"go\n")
+
+    def _hear(self, store: Store, one: _Child) -> None:
+        part = os.read(one.out.fileno(), _LARGEST_LINE)
+        one.buffer += part
+        while b"\n" in one.buffer:
+            line, _, rest = one.buffer.partition(b"\n")
+            one.buffer = bytearray(rest)
+            said = Said.read(bytes(line))
+            if said.kind == "reached":
+                self._reached(store, one, said.cluster_id)
+                if one.pid not in self._children:
+                    return
+            else:
+                one.told = said
+        if not part:
+            self._end(store, one)
+
+    def _reached(self, store: Store, one: _Child, cluster_id: str) -> None:
+        held: list[str] = []
+        if cluster_id:
+            child.patiently(
+                lambda: held.append(stored.claim(store, self._run, one.target.position, cluster_id))
+            )
+        if held and held[0]:
+            one.told = Said("duplicate", f"the same cluster as {held[0]}.", Outcome.DUPLICATE.value)
+            self._end(store, one)
+            return
+        one.deadline = float("inf")  # until it may scan
+        self._ready.append(one)
+
+    def _end(self, store: Store, one: _Child) -> None:
+        """The process is over, or is to be: see to it that what became of its cluster is written down."""
+        self._selector.unregister(one.out)
+        one.out.close()
+        one.go.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(one.pid, signal.SIGKILL)  # also what it left behind
+        status = os.waitstatus_to_exitcode(os.waitpid(one.pid, 0)[1])
+        del self._children[one.pid]
+        if one in self._ready:
+            self._ready.remove(one)
+        told = one.told
+        if told is not None and told.kind == "done":
+            return
+        if told is not None and told.kind == "wrong":
+            self._wrong.append(told.text)
+        elif told is not None and told.kind == "unstored":
+            self._unstored.append(told.text)
+        elif told is not None and told.kind == "duplicate":
+            self._settle(store, one, Outcome.DUPLICATE, told.text)
+        elif told is not None:
+            self._went(store, one, Said("gone", told.text, told.outcome))
+        elif one.killed == _LEFT:
+            return
+        elif one.killed:
+            outcome = Outcome.FAILED if one.scanning else Outcome.UNREACHABLE
+            self._went(store, one, Said("gone", one.killed, outcome.value))
+        elif status == -signal.SIGKILL and one.target.position not in self._again:
+            # Most likely there was no memory left: once more, when nothing runs beside it.
+            self._again.add(one.target.position)
+            self._parallel = 1
+            self._waiting.append(one.target)
+        else:
+            text = f"the process of its scan {ending(status)} before it was done."
+            self._went(store, one, Said("gone", text, Outcome.FAILED.value))
+
+    def _went(self, store: Store, one: _Child, why: Said) -> None:
+        """Have another process write an error for each requirement; where that ends too, there is only the reason."""
+        if one.gone is None:
+            self._gone.append((one.target, why))
+        else:
+            self._settle(store, one, Outcome(one.gone.outcome), one.gone.text)
+
+    def _settle(self, store: Store, one: _Child, outcome: Outcome, reason: str) -> None:
+        seconds = time.monotonic() - one.began
+        child.patiently(
+            lambda: stored.settle(
+                store,
+                self._run,
+                one.target.position,
+                self._order.asked,
+                outcome,
+                reason=reason,
+                seconds=seconds,
+            )
+        )
+
+    def _kill_all(self) -> None:
+        for one in self._children.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(one.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(one.pid, 0)
+        self._children.clear()
+
+
+_LEFT = "left to the next worker"

@@ -1,0 +1,360 @@
+"""Runs over a fleet in a store: which clusters a run was begun with, and what became of each, once.
+
+Whoever comes first says what became of a cluster; all others change nothing. A worker that starts again reads what is
+missing, and does that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, func, insert, select, update
+
+import pytest_kspec
+from pytest_kspec import clock
+from pytest_kspec.errors import StoreError, UsageError
+from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.results.result import ScanResult
+from pytest_kspec.storage import schema
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.write import add, add_run, insert_into, plain_text, prepare
+
+_run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
+_ROWS = 500
+_LONGEST_REASON = 1000  # characters
+
+
+class Asked(NamedTuple):
+    """A specification of a run. sha256: of its files, as in `results.evidence.Evidence`."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run over a fleet. Times are RFC 3339; ended_at is "" until every cluster has an outcome.
+
+    document: what workers are to do; outcomes: how many clusters have each, "" for none yet
+    """
+
+    id: str
+    created_at: str
+    ended_at: str
+    engine: str
+    shards: int
+    document: Mapping[str, Any]
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def clusters(self) -> int:
+        """How many it was begun with."""
+        return sum(self.outcomes.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many have no outcome yet."""
+        return self.outcomes.get("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTarget:
+    """A cluster of a run. ref: how it is opened; attempts: how often a worker began with it; done: has an outcome."""
+
+    position: int
+    shard: int
+    name: str
+    ref: str
+    labels: Mapping[str, str]
+    attempts: int = 0
+    done: bool = False
+
+
+def stamp() -> str:
+    """Now, as times are kept."""
+    return clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def begin(
+    store: Store,
+    run: str,
+    *,
+    engine: str,
+    document: Mapping[str, Any],
+    targets: Sequence[StoredTarget],
+    run_by: str = "",
+) -> bool:
+    """Freeze a run with its clusters; False where it is there already, and stays as it is. Raises StoreError."""
+    now = stamp()
+    head = {
+        "id": run,
+        "started_at": now,
+        "finished_at": now,
+        "tool_version": pytest_kspec.__version__,
+        "run_by": plain_text(run_by),
+    }
+    expected = durations(store, [target.name for target in targets])
+
+    def work(connection: Connection) -> bool:
+        there = connection.execute(select(_run.id).where(_run.id == run)).scalar()
+        if there is not None:
+            return False
+        add_run(connection, head)
+        row = {
+            "id": run,
+            "created_at": now,
+            "engine": engine,
+            "shards": 1 + max((target.shard for target in targets), default=-1),
+            "document": json.dumps(document, sort_keys=True),
+        }
+        new = insert_into(connection, schema.fleet_runs).on_conflict_do_nothing().returning(_run.id)
+        if connection.execute(new, row).scalar() is None:
+            return False
+        rows = [
+            {
+                "run_id": run,
+                "position": target.position,
+                "shard": target.shard,
+                "name": plain_text(target.name),
+                "ref": plain_text(target.ref),
+                "labels": json.dumps(dict(target.labels), sort_keys=True) if target.labels else "",
+                "expected_s": expected.get(target.name),
+            }
+            for target in targets
+        ]
+        for start in range(0, len(rows), _ROWS):
+            connection.execute(insert(schema.targets), rows[start : start + _ROWS])
+        return True
+
+    return store.write(work)
+
+
+def durations(store: Store, names: Iterable[str]) -> dict[str, float]:
+    """Seconds that each took when it was last scanned, for those that were. Raises StoreError."""
+    wanted = {plain_text(name): name for name in names}
+    joined = schema.outcomes.join(
+        schema.targets, and_(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
+    )
+    rank = func.row_number().over(partition_by=_target.name, order_by=_outcome.at.desc())
+    ranked = (
+        select(_target.name, _outcome.seconds, rank.label("rank"))
+        .select_from(joined)
+        .where(_outcome.outcome == Outcome.SCANNED.value)
+        .subquery()
+    )
+    with store.read() as connection:
+        rows = connection.execute(select(ranked.c.name, ranked.c.seconds).where(ranked.c.rank == 1)).all()
+    return {wanted[row.name]: row.seconds for row in rows if row.name in wanted}
+
+
+def find_run(store: Store, begins: str = "") -> StoredRun:
+    """The run whose id begins so; the newest for "". Raises UsageError where there is none, or several; StoreError."""
+    statement = select(_run.id).order_by(_run.created_at.desc(), _run.id).limit(2)
+    if begins:
+        statement = statement.where(_run.id.startswith(begins, autoescape=True))
+    with store.read() as connection:
+        found = connection.execute(statement).scalars().all()
+    if begins in found:
+        found = [begins]
+    fix = "'kspec fleet list' shows the runs of a store."
+    if not found:
+        what = "no run over a fleet has this id." if begins else "the store has no run over a fleet."
+        raise UsageError(what, where=begins or store.address.shown, fix=fix)
+    if begins and len(found) > 1:
+        raise UsageError("several runs have ids that begin with this.", where=begins, fix=fix)
+    (run,) = runs(store, ids=found[:1])
+    return run
+
+
+def runs(store: Store, *, limit: int = 20, ids: Sequence[str] = ()) -> tuple[StoredRun, ...]:
+    """Runs over fleets, the newest first. Raises StoreError."""
+    statement = select(schema.fleet_runs).order_by(_run.created_at.desc(), _run.id).limit(limit)
+    if ids:
+        statement = statement.where(_run.id.in_(ids))
+    with store.read() as connection:
+        rows = connection.execute(statement).mappings().all()
+        first = (
+            select(_outcome.run_id, _outcome.position, func.max(_outcome.outcome).label("outcome"))
+            .where(_outcome.run_id.in_([row["id"] for row in rows]))
+            .group_by(_outcome.run_id, _outcome.position)
+            .subquery()
+        )
+        counted = (
+            select(_target.run_id, func.coalesce(first.c.outcome, "").label("outcome"), func.count())
+            .select_from(
+                schema.targets.outerjoin(
+                    first, and_(first.c.run_id == _target.run_id, first.c.position == _target.position)
+                )
+            )
+            .where(_target.run_id.in_([row["id"] for row in rows]))
+            .group_by(_target.run_id, "outcome")
+        )
+        counts: dict[str, dict[str, int]] = {}
+        for run, outcome, count in connection.execute(counted):
+            counts.setdefault(run, {})[outcome] = count
+    return tuple(
+        StoredRun(
+            row["id"],
+            row["created_at"],
+            row["ended_at"] or "",
+            row["engine"],
+            row["shards"],
+            json.loads(row["document"]),
+            counts.get(row["id"], {}),
+        )
+        for row in rows
+    )
+
+
+def targets_of(store: Store, run: str, shard: int | None = None) -> tuple[StoredTarget, ...]:
+    """The clusters of a run, or of one shard of it, in order. Raises StoreError."""
+    done = (
+        select(func.count())
+        .where(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
+        .correlate(schema.targets)
+        .scalar_subquery()
+    )
+    statement = select(schema.targets, done.label("done")).where(_target.run_id == run)
+    if shard is not None:
+        statement = statement.where(_target.shard == shard)
+    with store.read() as connection:
+        rows = connection.execute(statement.order_by(_target.position)).mappings().all()
+    return tuple(
+        StoredTarget(
+            row["position"],
+            row["shard"],
+            row["name"],
+            row["ref"],
+            json.loads(row["labels"]) if row["labels"] else {},
+            row["attempts"],
+            bool(row["done"]),
+        )
+        for row in rows
+    )
+
+
+def started(store: Store, run: str, position: int) -> None:
+    """A worker begins with a cluster: counted before, so that one that ends the worker is known. Raises StoreError."""
+    mine = and_(_target.run_id == run, _target.position == position)
+    store.write(
+        lambda connection: connection.execute(
+            update(schema.targets).where(mine).values(attempts=_target.attempts + 1)
+        )
+    )
+
+
+def claim(store: Store, run: str, position: int, cluster_id: str) -> str:
+    """Say which cluster it is. The name of the target that is this cluster already, or "". Raises StoreError."""
+
+    def work(connection: Connection) -> str:
+        holder = select(_target.position, _target.name).where(
+            _target.run_id == run, _target.cluster_id == cluster_id
+        )
+        found = connection.execute(holder).one_or_none()
+        if found is not None:
+            return "" if found.position == position else str(found.name)
+        mine = and_(_target.run_id == run, _target.position == position)
+        connection.execute(update(schema.targets).where(mine).values(cluster_id=cluster_id))
+        return ""
+
+    try:
+        return store.write(work)
+    except StoreError:
+        # Another worker claimed it at the same moment: the constraint holds, and now there is a holder.
+        return store.write(work)
+
+
+def settle(
+    store: Store,
+    run: str,
+    position: int,
+    asked: Iterable[Asked],
+    outcome: Outcome,
+    *,
+    reason: str = "",
+    seconds: float = 0.0,
+) -> bool:
+    """Say what became of a cluster of which there is no result; False where that is known already.
+
+    Raises StoreError.
+    """
+    rows = _rows(run, position, asked, outcome, reason, seconds)
+    return store.write(lambda connection: _say(connection, rows) > 0)
+
+
+def commit(
+    store: Store,
+    run: str,
+    position: int,
+    asked: Sequence[Asked],
+    result: ScanResult,
+    document: bytes,
+    *,
+    outcome: Outcome = Outcome.SCANNED,
+    reason: str = "",
+    place: str = "",
+    seconds: float = 0.0,
+) -> bool:
+    """Store the result of a cluster with its outcome: the report first, then all rows in one transaction.
+
+    outcome: one that is an error has a result of errors, where a worker could make it
+
+    False where the outcome of this cluster is known already: nothing is added then. Raises StoreError.
+    """
+    upload = prepare(store, result, document, place, run)
+    rows = _rows(run, position, asked, outcome, reason, seconds)
+
+    def work(connection: Connection) -> bool:
+        if _say(connection, rows) < len(rows):
+            return False
+        for cluster, key in zip(upload.clusters, add(connection, upload), strict=True):
+            mine = and_(
+                _outcome.run_id == run,
+                _outcome.position == position,
+                _outcome.spec == plain_text(cluster.spec_name),
+            )
+            connection.execute(update(schema.outcomes).where(mine).values(result_id=key))
+        return True
+
+    return store.write(work)
+
+
+def end(store: Store, run: str) -> None:
+    """Every cluster has an outcome; the first time counts. Raises StoreError."""
+    now = stamp()
+    unended = and_(_run.id == run, _run.ended_at.is_(None))
+
+    def work(connection: Connection) -> None:
+        connection.execute(update(schema.fleet_runs).where(unended).values(ended_at=now))
+        later = and_(schema.runs.c.id == run, schema.runs.c.finished_at < now)
+        connection.execute(update(schema.runs).where(later).values(finished_at=now))
+
+    store.write(work)
+
+
+def _rows(
+    run: str, position: int, asked: Iterable[Asked], outcome: Outcome, reason: str, seconds: float
+) -> list[dict[str, Any]]:
+    now = stamp()
+    return [
+        {
+            "run_id": run,
+            "position": position,
+            "spec": plain_text(one.name),
+            "spec_sha256": one.sha256,
+            "outcome": outcome.value,
+            "reason": plain_text(" ".join(reason.split())[:_LONGEST_REASON]),
+            "at": now,
+            "seconds": round(seconds, 3),
+        }
+        for one in asked
+    ]
+
+
+def _say(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """How many are new."""
+    new = insert_into(connection, schema.outcomes).on_conflict_do_nothing().returning(_outcome.spec)
+    return sum(connection.execute(new, row).scalar() is not None for row in rows)
