@@ -174,6 +174,21 @@ def test_an_exec_plugin_that_waits_for_ever(
         time.sleep(0.01)
 
 
+def test_an_exec_plugin_that_never_ends_is_run_once(
+    api: Api, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each kind that is listed."""
+    monkeypatch.setattr(execplugin, "TIMEOUT_S", 0.5)
+    runs = tmp_path / "runs"
+    command = script(tmp_path / "login", f"echo >>{runs}; sleep 30")
+    config = kubeconfig(tmp_path, api.url, ca=authority.bundle, user=plugin(command))
+    source = LiveSource("prod", kubeconfig=config)  # with its real pauses
+    for _ in range(3):
+        with pytest.raises(SourceUnavailable, match=r"took more than 0 s"):
+            source.types()
+    assert len(runs.read_text()) == 1
+
+
 def _runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -102,11 +102,12 @@ def test_what_it_prints_is_bounded(tmp_path: Path) -> None:
         run(tmp_path, "yes")
 
 
-def test_one_that_never_stops_complaining_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("then", ["yes >&2", "exec >&- 2>&-; sleep 30", "while :; do echo; sleep 0.1; done"])
+def test_one_that_never_ends_is_ended(then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execplugin, "TIMEOUT_S", 1.0)
     pid = tmp_path / "pid"
     with pytest.raises(SourceUnavailable, match="took more than 1 s"):
-        run(tmp_path, f"echo $$ >{pid}; yes >&2")
+        run(tmp_path, f"echo $$ >{pid}; {then}")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 

@@ -38,6 +38,10 @@ _RANDOM = re.compile(r"(?=[A-Za-z+/_=.-]*\d)(?=[\d+/_=.-]*[A-Za-z])[\w+/=.-]{24,
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
 
 
+class PluginTimeout(SourceUnavailable):
+    """A plugin did not end in time: it is not run again for a while."""
+
+
 class Credential(NamedTuple):
     """token, certificate, key: "" for none, but not all. expires: seconds of Unix time, None for never."""
 
@@ -51,7 +55,7 @@ class Credential(NamedTuple):
 
 
 def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
-    """Run the plugin of this context. Raises AccessDenied, and SourceUnavailable where it takes too long."""
+    """Run the plugin of this context. Raises AccessDenied, and PluginTimeout where it takes too long."""
     environment = {**os.environ, **{str(v.name): v.value or "" for v in plugin.env or ()}}
     if plugin.interactive_mode == "Always":
         _failed(
@@ -77,8 +81,12 @@ def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        output, complaint = _read(context, process.stdout, process.stderr)
-        code = process.wait()
+        ends = time.monotonic() + TIMEOUT_S
+        output, complaint = _read(context, process.stdout, process.stderr, ends)
+        try:  # it may have closed both, and go on
+            code = process.wait(max(0.1, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise _too_long(context) from None
     except BaseException:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -161,21 +169,21 @@ def _info(context: Context, plugin: Exec, proxy_url: str) -> str:
         ) from None
 
 
-def _read(context: Context, output: IO[bytes], complaint: IO[bytes]) -> tuple[bytes, bytes]:
-    """All of standard output, and the end of standard error."""
+def _too_long(context: Context) -> PluginTimeout:
+    what = f"the exec plugin took more than {TIMEOUT_S:.0f} s."
+    return PluginTimeout(what, where=context.name, fix="Does it wait for a login?")
+
+
+def _read(context: Context, output: IO[bytes], complaint: IO[bytes], ends: float) -> tuple[bytes, bytes]:
+    """All of standard output, and the end of standard error. ends: by `time.monotonic`."""
     texts = {output.fileno(): bytearray(), complaint.fileno(): bytearray()}
-    ends = time.monotonic() + TIMEOUT_S
     with selectors.DefaultSelector() as selector:
         for number in texts:
             selector.register(number, selectors.EVENT_READ)
         while selector.get_map():
             ready = selector.select(max(0.0, ends - time.monotonic()))
             if not ready or time.monotonic() > ends:
-                raise SourceUnavailable(
-                    f"the exec plugin took more than {TIMEOUT_S:.0f} s.",
-                    where=context.name,
-                    fix="Does it wait for a login?",
-                )
+                raise _too_long(context)
             for key, _ in ready:
                 part = os.read(key.fd, 1 << 16)
                 texts[key.fd] += part

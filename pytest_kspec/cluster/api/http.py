@@ -31,6 +31,7 @@ from urllib3.exceptions import (
 import pytest_kspec
 from pytest_kspec.cluster.api import auth
 from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body, read_parts
+from pytest_kspec.cluster.api.execplugin import PluginTimeout
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
@@ -271,7 +272,10 @@ class Connection:
         dead = self._dead
         if dead is not None and (self._cluster.problem() or time.monotonic() < self._again_at):
             raise type(dead)(dead.what, where=dead.where, fix=dead.fix)
-        access = self.access()
+        try:
+            access = self.access()
+        except PluginTimeout as error:
+            raise self._paused(error) from None
         headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         headers["Accept-Encoding"] = "gzip" if access.compression else "identity"
         if body is not None:
@@ -298,6 +302,8 @@ class Connection:
             raise self._exceeded(error) from None
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error) from error
+        except PluginTimeout as error:
+            raise self._paused(error) from None
         except KspecError:
             raise
         except Exception as error:  # whatever the libraries raise, it is this cluster's alone
@@ -367,7 +373,12 @@ class Connection:
             fix="Is the cluster up, and reachable from here?",
         )
         if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-            self._dead = made = Unreachable(made.what, where=made.where, fix=made.fix)
-            self._again_at = time.monotonic() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, self._limits.pause_max_s)
+            return self._paused(made)
+        return made
+
+    def _paused(self, error: SourceUnavailable) -> Unreachable:
+        """The same, remembered: for a while every request is answered with it."""
+        self._dead = made = Unreachable(error.what, where=error.where, fix=error.fix)
+        self._again_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, self._limits.pause_max_s)
         return made
