@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.spec.loading import LoadedSpec
@@ -18,6 +21,9 @@ NAME_ANNOTATION = "kspec.io/spec-name"
 VERSION_ANNOTATION = "kspec.io/spec-version"
 REAPPLY_ANNOTATION = "kspec.io/reapply-by"
 """RFC 3339: from then on exemptions or periods have changed, and the manifests have to be made again."""
+
+APPLIED_ANNOTATION = "kspec.io/applied"
+"""Digest of what was applied: an object that differs from it was changed, one of another digest is out of date."""
 
 LONGEST = 40  # of a name in names of objects: with prefix and suffix it stays below 63
 _SAFE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -56,6 +62,17 @@ def metadata(
         },
         "annotations": annotations,
     }
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with APPLIED_ANNOTATION."""
+    metadata = manifest["metadata"]
+    annotations = {
+        key: text for key, text in (metadata.get("annotations") or {}).items() if key != APPLIED_ANNOTATION
+    }
+    content = {**manifest, "metadata": {**metadata, "annotations": annotations}}
+    digest = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]
+    return {**content, "metadata": {**metadata, "annotations": {**annotations, APPLIED_ANNOTATION: digest}}}
 
 
 def selector(spec: LoadedSpec, engine: str) -> str:

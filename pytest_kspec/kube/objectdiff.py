@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pytest_kspec.kube.resources import ResourceType
 
 # The keys by which Kubernetes itself merges lists, the usual ones.
-_NAMES = ("name", "key", "containerPort", "port", "mountPath", "topologyKey", "ip", "uid", "type")
+NAMES = ("name", "key", "containerPort", "port", "mountPath", "topologyKey", "ip", "uid", "type")
 VOLATILE = ("status", "metadata.resourceVersion", "metadata.generation", "metadata.creationTimestamp")
 """Fields that the cluster itself writes, all the time or along with others."""
 
@@ -115,7 +115,7 @@ def _of_maps(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 def _of_lists(path: str, before: list[Any], after: list[Any]) -> Iterator[FieldChange]:
     if before == after:
         return
-    for name in _NAMES:
+    for name in NAMES:
         old, new = _named(before, name), _named(after, name)
         if old is not None and new is not None:
             for key in {**old, **new}:

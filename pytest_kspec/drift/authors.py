@@ -1,0 +1,62 @@
+"""Who changed an object, and which tool keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_kspec.cluster.writing.write import FIELD_MANAGER
+from pytest_kspec.drift.events import Author
+from pytest_kspec.kube import managedfields
+from pytest_kspec.kube.objectdiff import FieldChange
+
+Object = Mapping[str, Any]
+
+_HELM = "helm.toolkit.fluxcd.io/name"
+_FLUX = "kustomize.toolkit.fluxcd.io/name"
+_MANAGERS = {
+    "argocd-controller": "Argo CD",
+    "argocd-application-controller": "Argo CD",
+    "kustomize-controller": "Flux",
+    "helm-controller": "Flux",
+    "helm": "Helm",
+}
+
+
+def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
+    """Who wrote last to one of these fields, or else to the object; None where it was kspec, or is not known."""
+    others = [entry for entry in managedfields.entries(obj) if entry.manager != FIELD_MANAGER]
+    holding = [entry for entry in others if any(managedfields.holds(entry, one.path) for one in fields)]
+    last = max(holding or others, key=lambda entry: entry.time, default=None)
+    return Author(last.manager, last.time) if last is not None else None
+
+
+def wrote(obj: Object, fields: Sequence[FieldChange]) -> bool:
+    """Whether somebody else than kspec holds one of these fields."""
+    return any(
+        entry.manager != FIELD_MANAGER and managedfields.holds(entry, one.path)
+        for entry in managedfields.entries(obj)
+        for one in fields
+    )
+
+
+def holder(obj: Object) -> str:
+    """What keeps this object, and would undo a correction of ours: Argo CD, Flux, Helm or its controller; or ""."""
+    metadata = obj.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    tracked = annotations.get("argocd.argoproj.io/tracking-id", "").partition(":")[0]
+    if tracked or (tracked := labels.get("argocd.argoproj.io/instance", "")):
+        return f"Argo CD (application {tracked})"
+    for key, what in ((_FLUX, "Kustomization"), (_HELM, "HelmRelease")):
+        if labels.get(key):
+            return f"Flux ({what} {labels[key]})"
+    if labels.get("app.kubernetes.io/managed-by") == "Helm" or annotations.get("meta.helm.sh/release-name"):
+        release = annotations.get("meta.helm.sh/release-name")
+        return f"Helm (release {release})" if release else "Helm"
+    for owner in metadata.get("ownerReferences") or ():
+        if isinstance(owner, dict) and owner.get("controller"):
+            return f"its controller ({owner.get('kind', '')} {owner.get('name', '')})"
+    for entry in managedfields.entries(obj):
+        if entry.manager in _MANAGERS:
+            return _MANAGERS[entry.manager]
+    return ""
