@@ -28,7 +28,7 @@ nothing to compare; 4 usage error."""
 
 EXAMPLES = """
 kspec drift detect -s prod.yaml
-kspec drift detect -s prod.yaml --context prod-eu -o json --output-file drift.json
+kspec drift detect -s prod.yaml --context prod-eu -o json --output-file d.json
 """
 
 ACTIONS = ("detect",)
