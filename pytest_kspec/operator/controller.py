@@ -79,7 +79,7 @@ class Given(NamedTuple):
     checks:  the built-in checks, imported at the first call
     objects: of a kind that a controller follows, as last seen; empty before it was listed and where it is not served
     look:    look at this key of this kind now
-    metrics: None where they are not served
+    metrics: what Prometheus sees; `metrics.registry` counts what `observe.table` has
     """
 
     access: Access
@@ -87,7 +87,7 @@ class Given(NamedTuple):
     checks: Callable[[], CheckSet]
     objects: Callable[[ResourceType], Mapping[Key, Object]]
     look: Callable[[ResourceType, Key], None]
-    metrics: Metrics | None
+    metrics: Metrics
 
 
 def mark(obj: Object | None) -> Any:

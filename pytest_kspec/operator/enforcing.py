@@ -7,6 +7,7 @@ not change since policies were applied, and an object is gone, or somebody else 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ Object = dict[str, Any]
 
 ENGINE = "vap"
 _SHOWN = 5
+_OPERATIONS = {"create": "create", "change": "update", "remove": "delete"}
+"""What a change does, in the words of metrics."""
 
 
 class Enforced(NamedTuple):
@@ -36,6 +39,7 @@ class Enforced(NamedTuple):
     counts:   what `summary` of the status says of policies and drift
     notes:    Events of what was done
     boundary: when it has to be done again, None: never
+    drift:    differences by kind; changes: what was changed: create, update or delete, and whether that corrected drift
     """
 
     said: tuple[Said, ...]
@@ -43,6 +47,8 @@ class Enforced(NamedTuple):
     counts: Object
     notes: tuple[Note, ...]
     boundary: datetime | None
+    drift: Mapping[str, int] = {}
+    changes: tuple[tuple[str, bool], ...] = ()
 
 
 class Settled(NamedTuple):
@@ -103,17 +109,21 @@ def enforce(
     correct = asked is not None and asked.auto_remediate
     kept = found if not correct else {}
     notes = []
-    changed = 0
+    changes = []
     for change in applying.carry_out([one for one in planned if one.object not in kept], writer):
         if change.what == "keep":
             continue
-        changed += 1
+        changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
             notes.append(Note("Normal", "DriftRemediated", f"{found[change.object]}: corrected."))
         else:
             reason = "PolicyPruned" if change.what == "remove" else "PolicyApplied"
             notes.append(Note("Normal", reason, f"{change.object}, mode {mode}."))
-    return _read_back(spec, wanted, settled, writer, list(kept.values()), changed, notes)
+    made_so = _read_back(spec, wanted, settled, writer, list(kept.values()), len(changes), notes)
+    kinds = Counter(
+        "missing" if change.what == "create" else "modified" for change in planned if change.object in kept
+    )
+    return made_so._replace(drift=kinds, changes=tuple(changes))
 
 
 def remove(name: str, writer: Writer) -> list[applying.Change]:
@@ -125,9 +135,9 @@ def remove(name: str, writer: Writer) -> list[applying.Change]:
 def _nothing(said: Said, removed: Sequence[applying.Change], boundary: datetime | None) -> Enforced:
     notes = tuple(Note("Normal", "PolicyPruned", f"{change.object}.") for change in removed)
     drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
-    return Enforced(
-        (said, drift), {"active": False}, {"policiesEnforced": 0, "driftEvents": 0}, notes, boundary
-    )
+    counts = {"policiesEnforced": 0, "driftEvents": 0}
+    changes = tuple((_OPERATIONS[change.what], False) for change in removed if change.what != "keep")
+    return Enforced((said, drift), {"active": False}, counts, notes, boundary, {}, changes)
 
 
 def _read_back(

@@ -1,146 +1,234 @@
-"""What Prometheus sees of the operator. Names and labels are v0.3's where they mean the same.
+"""What Prometheus sees of the operator: `observe.table` says what, this counts what scans and reconciliations give.
 
-In a registry of its own. Series of a specification end with it.
+Series of a specification end with it, and those of a result that is not known any more with that: no verdict of
+yesterday. What only the leader knows, the others do not expose. Parts of the operator that have more to say use
+`registry`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from pytest_kspec import __version__, clock
+from pytest_kspec.observe.registry import CONTENT_TYPE, Registry
+from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR
 from pytest_kspec.operator.probes import Page
 from pytest_kspec.operator.scans import Scanned
+from pytest_kspec.results.finding import FindingStatus
+from pytest_kspec.results.result import ClusterResult
+from pytest_kspec.results.totals import Totals
+from pytest_kspec.results.verdict import Verdict
+
+_STATUS = {"passed": Verdict.PASS, "failed": Verdict.FAIL, "error": Verdict.ERROR, "skipped": Verdict.SKIP}
+_RESULTS = (
+    "kspec_compliance_checks_total",
+    "kspec_compliance_checks_passed",
+    "kspec_compliance_checks_failed",
+    "kspec_compliance_checks",
+    "kspec_compliance_score",
+    "kspec_compliance_score_ratio",
+    "kspec_findings",
+    "kspec_exemptions",
+    "kspec_exemption_expiry_timestamp_seconds",
+)
+"""What a result says, and what is not known without one."""
 
 
-class _Transitions(Collector):
-    """A counter that the Lease keeps: it does not begin anew with each replica."""
+class State(NamedTuple):
+    """What is read when Prometheus asks.
 
-    def __init__(self, read: Callable[[], int]) -> None:
-        self._read = read
+    leads:       whether this replica does
+    depth:       objects that are due; oldest_s: how long the first of them has been
+    transitions: `leaseTransitions` of the Lease
+    """
 
-    def collect(self) -> list[Metric]:
-        text = "Changes of the leader, as the Lease of this one counts them; 0: it does not lead."
-        return [CounterMetricFamily("kspec_leader_election_transitions", text, value=self._read())]
+    leads: Callable[[], bool]
+    depth: Callable[[], int]
+    oldest_s: Callable[[], float]
+    transitions: Callable[[], int]
 
 
-_LABELS = ("cluster_name", "cluster_uid", "cluster_spec")
-_RECONCILED = ("controller", "cluster_spec")
-_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+class _Known(NamedTuple):
+    """Of the last result of a specification: the cluster, requirements by status, and whether all were met."""
+
+    cluster: str
+    uid: str
+    counts: dict[str, int]
+    is_met: bool
 
 
 class Metrics:
-    """All metrics of one operator.
+    """All metrics of one operator."""
 
-    leads: whether this replica does; depth: how many objects are due; transitions: those of the Lease
-    """
-
-    def __init__(
-        self, leads: Callable[[], bool], depth: Callable[[], int], transitions: Callable[[], int]
-    ) -> None:
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
+    def __init__(self, state: State) -> None:
+        self.registry = Registry(OPERATOR, state.leads)
+        self._state = state
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[str, str, str]] = {}
-        self._checks = {
-            key: self._gauge(f"kspec_compliance_checks_{key}", f"Checks of the last scan: {text}.", *_LABELS)
-            for key, text in (
-                ("total", "all"),
-                ("passed", "passed"),
-                ("failed", "failed"),
-                ("errors", "errors"),
-            )
-        }
-        self._score = self._gauge(
-            "kspec_compliance_score", "Score of the last scan, 0 to 100, over checks that apply.", *_LABELS
-        )
-        self._last = self._gauge(
-            "kspec_last_scan_timestamp_seconds", "When the last scan ended that has a result.", *_LABELS
-        )
-        self._drift = self._gauge(
-            "kspec_drift_detected", "1 while policies are not as they were applied.", *_LABELS
-        )
-        self._duration = Histogram(
-            "kspec_scan_duration_seconds",
-            "Time of a scan.",
-            ("cluster_name", "cluster_spec"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._reconciled = Counter(
-            "kspec_reconcile_total", "Reconciliations.", _RECONCILED, registry=self.registry
-        )
-        self._errors = Counter(
-            "kspec_reconcile_errors_total",
-            "Reconciliations that failed.",
-            (*_RECONCILED, "error_type"),
-            registry=self.registry,
-        )
-        self._gauge("kspec_leader_election_status", "1 on the replica that leads.").set_function(
-            lambda: float(leads())
-        )
-        self.registry.register(_Transitions(transitions))
-        self._gauge("kspec_workqueue_depth", "Objects that are due and wait.").set_function(
-            lambda: float(depth())
-        )
+        self._known: dict[str, _Known] = {}
+        self._unknown: dict[str, str] = {}
+        """The cluster of each specification whose last scan has no result."""
+        self._drifted: dict[str, bool] = {}
+        self._modes: dict[str, str] = {}
+        self.registry.set("kspec_active_manager_instances", (), 1)
+        self.registry.set("kspec_build_info", (__version__,), 1)
+        self.registry.read(self._read)
 
     def scanned(self, name: str, found: Scanned) -> None:
         """A scan has a result."""
         cluster = found.result.clusters[0]
+        totals = Totals.of(cluster.checks)
+        counts = {status: totals.requirements[verdict] for status, verdict in _STATUS.items()}
+        summary = cluster.summary
+        with self._lock:
+            before = self._known.get(name)
+            self._unknown.pop(name, None)
+            is_met = summary.applicable > 0 and summary.met == summary.applicable
+            self._known[name] = _Known(cluster.name, cluster.uid, counts, is_met)
+        registry, short = self.registry, (cluster.name, name)
+        if before is not None and before.cluster != cluster.name:
+            registry.forget(cluster_name=before.cluster, cluster_spec=name)
         labels = (cluster.name, cluster.uid, name)
-        with self._lock:
-            if self._known.get(name, labels) != labels:
-                self._remove(name)
-            self._known[name] = labels
-            summary = cluster.summary
-            values = {
-                "total": len(cluster.checks),
-                "passed": summary.passed,
-                "failed": summary.failed,
-                "errors": summary.errors,
-            }
-            for key, value in values.items():
-                self._checks[key].labels(*labels).set(value)
-            if summary.score is not None:
-                self._score.labels(*labels).set(summary.score)
-            self._last.labels(*labels).set_to_current_time()
-            self._duration.labels(cluster.name, name).observe(found.seconds)
+        registry.set("kspec_compliance_checks_total", labels, len(cluster.checks))
+        registry.set("kspec_compliance_checks_passed", labels, counts["passed"])
+        registry.set("kspec_compliance_checks_failed", labels, counts["failed"])
+        for status, count in counts.items():
+            registry.set("kspec_compliance_checks", (*short, status), count)
+        if summary.score is None:
+            registry.drop("kspec_compliance_score", labels)
+            registry.drop("kspec_compliance_score_ratio", short)
+        else:
+            registry.set("kspec_compliance_score", labels, summary.score)
+            registry.set("kspec_compliance_score_ratio", short, summary.score / 100)
+        for severity, count in totals.findings[FindingStatus.OPEN].items():
+            registry.set("kspec_findings", (*short, str(severity)), count)
+        self._exemptions(short, cluster)
+        registry.set("kspec_last_scan_timestamp_seconds", short, clock.now().timestamp())
+        registry.set("kspec_last_scan_success", short, 1)
+        registry.observe("kspec_scan_duration_seconds", found.seconds, *short)
+        registry.start("kspec_store_errors_total", name)
 
-    def drifted(self, name: str, is_drifted: bool) -> None:
-        """Whether policies are as they were applied; of a specification that was scanned."""
+    def scan_failed(self, cluster: str, name: str, reason: str) -> None:
+        """A scan has no result: what the last one gave need not hold any more. reason: a word."""
         with self._lock:
-            labels = self._known.get(name)
-            if labels is not None:
-                self._drift.labels(*labels).set(is_drifted)
+            self._known.pop(name, None)
+            self._unknown[name] = cluster
+        self.registry.forget(_RESULTS, cluster_spec=name)
+        self.registry.set("kspec_last_scan_success", (cluster, name), 0)
+        self.registry.count("kspec_scan_errors_total", name, reason)
 
-    def reconciled(self, controller: str, name: str, error: str = "") -> None:
+    def drifted(self, name: str, kinds: Mapping[str, int]) -> None:
+        """Differences from what was applied, by kind (`table.DRIFT_KINDS`); of a specification that was scanned."""
+        total = sum(kinds.values())
+        with self._lock:
+            known = self._known.get(name)
+            self._drifted[name] = total > 0
+        if known is None:
+            return
+        labels = (known.cluster, known.uid, name)
+        self.registry.set("kspec_drift_detected", labels, total > 0)
+        self.registry.set("kspec_drift_events_total", labels, total)
+        self.registry.set("kspec_drift_events", (known.cluster, name), total)
+        for kind in DRIFT_KINDS:
+            self.registry.set("kspec_drift_events_by_type", (*labels, kind), kinds.get(kind, 0))
+
+    def enforced(self, name: str, mode: str) -> None:
+        """The mode that a specification asks for; "": it is not known."""
+        with self._lock:
+            if mode:
+                self._modes[name] = mode
+            else:
+                self._modes.pop(name, None)
+
+    def changed(self, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
+        """Policy objects that were changed: the operation, and whether it corrected drift."""
+        with self._lock:
+            known = self._known.get(name)
+        if known is not None and changes:
+            for action in ("create", "update", "delete"):
+                labels = (known.cluster, known.uid, name)
+                self.registry.start("kspec_remediation_actions_total", *labels, action)
+        for operation, is_correction in changes:
+            self.registry.count("kspec_policy_changes_total", name, engine, operation)
+            if is_correction and known is not None:
+                self.registry.count("kspec_remediation_actions_total", *labels, operation)
+
+    def reported(self, kind: str, cluster: str) -> None:
+        """A report was written as a custom resource."""
+        self.registry.count("kspec_reports_generated_total", kind, cluster)
+
+    def reconciled(self, controller: str, name: str, seconds: float, error: str = "") -> None:
         """One reconciliation. error: the type of the error that it ended with."""
-        self._reconciled.labels(controller, name).inc()
+        self.registry.count("kspec_reconcile_total", controller, name)
+        self.registry.observe("kspec_reconcile_duration_seconds", seconds, controller, name)
         if error:
-            self._errors.labels(controller, name, error).inc()
+            self.registry.count("kspec_reconcile_errors_total", controller, name, error)
+
+    def done(self, controller: str, name: str) -> None:
+        """There is nothing left to reconcile: the object is gone, and its series with it."""
+        self.registry.forget(controller=controller, cluster_spec=name)
 
     def gone(self, name: str) -> None:
         """The specification was deleted."""
         with self._lock:
-            self._remove(name)
+            for one in (self._known, self._unknown, self._drifted, self._modes):
+                one.pop(name, None)
+        self.registry.forget(cluster_spec=name)
 
     def page(self) -> Page:
         """Prometheus text."""
-        return Page(200, generate_latest(self.registry), CONTENT_TYPE_LATEST)
+        return Page(200, self.registry.text(), CONTENT_TYPE)
 
-    def _remove(self, name: str) -> None:
-        labels = self._known.pop(name, None)
-        if labels is None:
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _exemptions(self, short: tuple[str, str], cluster: ClusterResult) -> None:
+        states = dict.fromkeys(("used", "unused", "expired", "unknown"), 0)
+        ends = []
+        for one in cluster.exemptions:
+            states[one.state] += 1
+            if one.state != "expired" and one.expires_at:
+                ends.append(datetime.fromisoformat(one.expires_at).timestamp())
+        if not cluster.exemptions:
+            self.registry.forget(_RESULTS[-2:], cluster_name=short[0], cluster_spec=short[1])
             return
-        for gauge in (*self._checks.values(), self._score, self._last, self._drift):
-            if labels in gauge._metrics:
-                gauge.remove(*labels)
-        self._duration.remove(labels[0], name)
+        for state, count in states.items():
+            self.registry.set("kspec_exemptions", (*short, state), count)
+        if ends:
+            self.registry.set("kspec_exemption_expiry_timestamp_seconds", short, min(ends))
+        else:
+            self.registry.drop("kspec_exemption_expiry_timestamp_seconds", short)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
+    def _read(self) -> None:
+        """Before Prometheus reads."""
+        registry, state = self.registry, self._state
+        registry.set("kspec_leader_election_status", (), state.leads())
+        registry.set("kspec_leader_election_transitions_total", (), state.transitions())
+        registry.set("kspec_workqueue_depth", (), state.depth())
+        registry.set("kspec_workqueue_oldest_seconds", (), state.oldest_s())
+        with self._lock:
+            known, modes = list(self._known.values()), list(self._modes.values())
+            drifted = {one.cluster for name, one in self._known.items() if self._drifted.get(name)}
+            unknown = set(self._unknown.values())
+        for mode in MODES:
+            registry.set("kspec_active_cluster_specs", (mode,), modes.count(mode))
+        clusters = {one.cluster for one in known} | unknown
+        healthy = clusters - unknown
+        counts = {status: sum(one.counts[status] for one in known) for status in _STATUS}
+        unmet = unknown | {one.cluster for one in known if not one.is_met}
+        fleet = {
+            "clusters_total": len(clusters),
+            "clusters_healthy": len(healthy),
+            "checks_total": sum(counts.values()),
+            "checks_passed": counts["passed"],
+            "checks_failed": counts["failed"],
+            "clusters_with_drift": len(drifted),
+        }
+        for key, count in fleet.items():
+            registry.set("kspec_fleet_summary_total", (key,), count)
+        for status, count in counts.items():
+            registry.set("kspec_fleet_checks", (status,), count)
+        states = {"all": clusters, "healthy": healthy, "compliant": clusters - unmet, "drifted": drifted}
+        for name, members in states.items():
+            registry.set("kspec_fleet_clusters", (name,), len(members))

@@ -40,6 +40,13 @@ class Queue(Generic[K]):
             now = self._clock()
             return sum(due <= now and key not in self._taken for key, due in self._due.items())
 
+    @property
+    def oldest_s(self) -> float:
+        """How long the key that is due longest, and that nobody has taken, has been due; 0.0: none is."""
+        with self._changed:
+            first = min((due for key, due in self._due.items() if key not in self._taken), default=None)
+            return max(0.0, self._clock() - first) if first is not None else 0.0
+
     def add(self, key: K, after_s: float = 0.0) -> None:
         """Look at `key` in so many seconds, or when it is due anyway if that is earlier."""
         with self._changed:

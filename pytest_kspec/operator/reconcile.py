@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import methodcaller
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +20,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification as resources
+from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, status
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
@@ -75,8 +76,24 @@ class Seen(Protocol):
         """A scan has a result."""
         ...
 
-    def drifted(self, name: str, is_drifted: bool) -> None:
-        """Whether policies are as they were applied."""
+    def scan_failed(self, cluster: str, name: str, reason: str) -> None:
+        """A scan has no result."""
+        ...
+
+    def drifted(self, name: str, kinds: Mapping[str, int]) -> None:
+        """Differences from what was applied, by kind."""
+        ...
+
+    def changed(self, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
+        """Policy objects that were changed: the operation, and whether it corrected drift."""
+        ...
+
+    def enforced(self, name: str, mode: str) -> None:
+        """The mode that a specification asks for; "": not known."""
+        ...
+
+    def reported(self, kind: str, cluster: str) -> None:
+        """A report was written."""
         ...
 
     def gone(self, name: str) -> None:
@@ -134,13 +151,18 @@ class Reconciler:
             spec = self._load(found)
         except KspecError as error:
             said = status.invalid(error)
+            self._unknown(name, "invalid_specification")
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
             return self._settings.interval_s
         if spec.cluster_ref and spec.cluster_ref != self._access.name:
             text = f"clusterRef names {spec.cluster_ref}; this operator looks after {self._access.name} only."
+            if self._seen is not None:
+                self._seen.gone(name)
             said = Said(status.READY, "Unknown", status.OTHER_CLUSTER, text)
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Pending", **_UNKNOWN}, [])
             return self._settings.interval_s
+        if self._seen is not None:
+            self._seen.enforced(name, asked_mode(spec))
         due = self._due(found, now)
         failed = status.condition(before, status.ENFORCED).get("reason") == ENFORCEMENT_FAILED
         if due > 0 and not failed:
@@ -162,6 +184,11 @@ class Reconciler:
 
     # -- inside --------------------------------------------------------------------------------------------
 
+    def _unknown(self, name: str, reason: str) -> None:
+        """Nothing is known of it now."""
+        if self._seen is not None:
+            self._seen.scan_failed(self._access.name, name, reason)
+
     def _act(self, found: Object, spec: LoadedSpec, *, scan: bool) -> float:
         now = clock.now()
         name, before = spec.name, _status(found)
@@ -178,7 +205,8 @@ class Reconciler:
             counts, boundary = enforced.counts, enforced.boundary
             notes += enforced.notes
             if self._seen is not None:
-                self._seen.drifted(name, counts["driftEvents"] > 0)
+                self._seen.changed(name, enforcing.ENGINE, enforced.changes)
+                self._seen.drifted(name, enforced.drift)
         except LostLease:
             raise
         except KspecError as error:
@@ -191,6 +219,7 @@ class Reconciler:
             except ScanFailed as error:
                 failure = failure or error
                 said.append(status.not_scanned(error))
+                self._unknown(name, error.reason)
                 fields |= {"phase": "Failed", **_UNKNOWN}
         if scanned is not None:
             cluster = scanned.result.clusters[0]
@@ -307,6 +336,8 @@ class Reconciler:
                 )
             )
             log.debug("%s", line)
+            if self._seen is not None and not line.endswith("(unchanged)"):
+                self._seen.reported("compliance", cluster.name)
         except LostLease:
             raise
         except KspecError as error:

@@ -28,7 +28,14 @@ _LINES = 8
 
 
 class ScanFailed(SourceError):
-    """A scan has no result: it was killed, ended without one, or could not be started."""
+    """A scan has no result: it was killed, ended without one, or could not be started.
+
+    reason: in a word, for metrics
+    """
+
+    def __init__(self, what: str, *, where: str = "", reason: str = "no_result") -> None:
+        super().__init__(what, where=where)
+        self.reason = reason
 
 
 class Stopped(KspecError):
@@ -70,17 +77,23 @@ class Scanner:
             said = _said(output)
             what = " ".join(said) or "it said nothing"
             if code is None:
-                raise ScanFailed(f"the scan was killed after {self._deadline_s:g} s.", where=name)
+                raise ScanFailed(
+                    f"the scan was killed after {self._deadline_s:g} s.", where=name, reason="timeout"
+                )
             if not report.exists():
                 raise ScanFailed(f"the scan ended with exit code {code} and no result: {what}", where=name)
             if report.stat().st_size > LARGEST_RESULT:
-                raise ScanFailed(f"the result is larger than {size(LARGEST_RESULT)}.", where=name)
+                raise ScanFailed(
+                    f"the result is larger than {size(LARGEST_RESULT)}.", where=name, reason="too_large"
+                )
             from pytest_kspec.reports import json
 
             try:
                 result = json.read(report)
             except UsageError as error:
-                raise ScanFailed(f"the result cannot be read: {error.what}", where=name) from error
+                raise ScanFailed(
+                    f"the result cannot be read: {error.what}", where=name, reason="unreadable"
+                ) from error
         if len(result.clusters) != 1 or result.clusters[0].spec_name != name:
             raise ScanFailed("the result is not that of one cluster and this specification.", where=name)
         notes = said if code == 2 and not result.summary.errors else ()
@@ -112,7 +125,9 @@ class Scanner:
                 )
             except OSError as error:
                 raise ScanFailed(
-                    f"the scan cannot be started: {error.strerror or error}.", where=name
+                    f"the scan cannot be started: {error.strerror or error}.",
+                    where=name,
+                    reason="not_started",
                 ) from error
             self._running.add(process)
         try:

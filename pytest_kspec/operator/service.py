@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
@@ -20,13 +20,11 @@ from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator.controller import Controller, Given, mark
 from pytest_kspec.operator.lease import Elector, LostLease
+from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
 from pytest_kspec.operator.scans import Scanner
 from pytest_kspec.plan.checkset import CheckSet, load_checks
-
-if TYPE_CHECKING:
-    from pytest_kspec.operator.metrics import Metrics
 
 log = logging.getLogger("kspec.operator")
 
@@ -82,11 +80,10 @@ class Operator:
         self._checkset_lock = threading.Lock()
         self.ports: list[int] = []
         """Of probes and metrics, once they are served."""
-        self._metrics: Metrics | None = None
-        if options.metrics != "0":
-            from pytest_kspec.operator.metrics import Metrics
-
-            self._metrics = Metrics(lambda: self.leads, lambda: len(self.queue), self._transitions)
+        state = State(
+            lambda: self.leads, lambda: len(self.queue), lambda: self.queue.oldest_s, self._transitions
+        )
+        self._metrics = Metrics(state)
         given = Given(options.access, options.scanner, self._checks, self._objects, self._look, self._metrics)
         self._controllers = [make(given) for make in options.kinds]
         self._reflectors = {one.resource: self._reflector(one.resource) for one in self._controllers}
@@ -124,7 +121,7 @@ class Operator:
         if options.health != "0":
             pages = {"/healthz": self._healthz, "/readyz": self._readyz}
             yield Probes(options.health, pages, "--health-probe-bind-address")
-        if self._metrics is not None:
+        if options.metrics != "0":
             yield Probes(options.metrics, {"/metrics": self._metrics.page}, "--metrics-bind-address")
 
     def _may_work(self) -> bool:
@@ -198,7 +195,8 @@ class Operator:
 
     def _work(self, controller: Controller) -> None:
         while (item := self.queue.take(lambda one: one.resource == controller.resource)) is not None:
-            error = ""
+            error, started = "", time.monotonic()
+            again: float | None = 0.0
             try:
                 again = controller.reconcile(item.key)
             except LostLease:
@@ -217,8 +215,11 @@ class Operator:
                     self.queue.forget(item)
                 else:
                     self.queue.done(item, again)
-            if self._metrics is not None:
-                self._metrics.reconciled(controller.label, item.key[1], error)
+            seconds = time.monotonic() - started
+            if again is None:
+                self._metrics.done(controller.label, item.key[1])
+            else:
+                self._metrics.reconciled(controller.label, item.key[1], seconds, error)
 
     def _checks(self) -> CheckSet:
         with self._checkset_lock:

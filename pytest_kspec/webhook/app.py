@@ -12,7 +12,7 @@ import msgspec
 from pytest_kspec.enforce.admission import NotAReview
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
-from pytest_kspec.webhook import metrics
+from pytest_kspec.observe.registry import CONTENT_TYPE
 from pytest_kspec.webhook.limits import Limits, Rate
 from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
@@ -154,7 +154,7 @@ class Reading:
             case "may" if path == webhook_client.PATH:
                 await _answer(send, 200, self._policies(), _JSON)
             case "may":
-                await _answer(send, 200, self._reviewer.metrics.render(), metrics.CONTENT_TYPE.encode())
+                await _answer(send, 200, self._reviewer.metrics.registry.text(), CONTENT_TYPE.encode())
 
     def _policies(self) -> bytes:
         """What is in force here, for `kspec enforce --status`."""

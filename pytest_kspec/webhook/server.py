@@ -87,12 +87,14 @@ class Webhook:
         self._ending = threading.Event()
         self._queues: list[Queue] = []
         self._failed: dict[str, str] = {}
+        self._due: float | None = time.monotonic()  # since when a certificate is to be there
         self._server: _Server | None = None
         breaker = Breaker(time.monotonic, options.breaker, self._breaker_changed)
         self.metrics.breaker(
             lambda: reviews.is_open(breaker), lambda: breaker.error_rate, lambda: float(breaker.evaluations)
         )
         self.reviewer = Reviewer(self.metrics, breaker, excluded=options.excluded)
+        self.metrics.ready(lambda: not list(self.not_ready))
         if options.access is not None:
             self.reviewer.labels = NamespaceLabels(options.access)
             if options.events:
@@ -190,7 +192,7 @@ class Webhook:
         return None
 
     def _queue(self, sink: Any, length: int) -> Queue:
-        queue = Queue(sink, length, lambda name, count: self.metrics.dropped.labels(name).inc(count))
+        queue = Queue(sink, length, self.metrics.dropped)
         self._queues.append(queue)
         return queue
 
@@ -218,16 +220,24 @@ class Webhook:
     def _complain(self, what: str, text: str) -> None:
         if self._failed.get(what) != text:
             log.error("%s: %s", what, text)
-            self.metrics.reload_errors.labels(what).inc()
+            self.metrics.reload_failed(what)
         self._failed[what] = text
 
     def _keep(self) -> None:
         assert self._options.keeper is not None
+        before, now = self.tls.certificates, time.monotonic()
         try:
             self._options.keeper.tick(self.tls)
+        except certificates.Errors:
+            self._due = self._due or now
+            raise
         finally:
-            if self.tls.expires is not None:
-                self.metrics.certificate_expiry.set(self.tls.expires.timestamp())
+            if self.tls.certificates != before and self.tls.expires is not None:
+                waited = time.monotonic() - (self._due or now)
+                self.metrics.served(self.tls.expires.timestamp(), waited, first=before == 0)
+                self._due = None
+        if self.tls.ready:
+            self._due = None
 
     def _reload(self) -> None:
         specs = self._options.specs
@@ -252,8 +262,7 @@ class Webhook:
             )  # fmt: skip
         for name, reason in loaded.left_out:
             log.warning("%s is not enforced: %s", name, reason)
-        for mode, number in count.items():
-            self.metrics.policies.labels(mode).set(number)
+        self.metrics.in_force(count)
 
     def _breaker_changed(self, old: State, new: State) -> None:
         level = logging.ERROR if new is State.OPEN else logging.WARNING

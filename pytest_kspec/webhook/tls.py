@@ -36,6 +36,8 @@ class ServerTls:
         self.of_readers.sni_callback = self._choose_for_readers
         self._current_of_readers: ssl.SSLContext | None = None
         self.expires: dt.datetime | None = None
+        self.certificates = 0
+        """How many were put in force, one after the other."""
         self._current: ssl.SSLContext | None = None
         self._served: tuple[bytes, bytes] | None = None
 
@@ -63,6 +65,7 @@ class ServerTls:
                 ) from error
         self._current, self._current_of_readers = context, of_readers
         self.expires = expires
+        self.certificates += 1
         self._served = (certificate, key)
         return True
 

@@ -142,14 +142,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("kspec").setLevel("DEBUG" if args.zap_devel else _LEVELS[args.zap_log_level])
     _note_ignored(args)
 
-    try:
-        operator = Operator(_options(args))
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the operator needs the package {error.name}.",
-            where="kspec operator",
-            fix="Install it with: pip install 'pytest-kspec[operator]'; or say --metrics-bind-address=0.",
-        ) from error
+    operator = Operator(_options(args))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: operator.stop())
     try:
