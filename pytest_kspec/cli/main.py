@@ -37,6 +37,7 @@ COMMANDS = {
     "webhook": "run an admission webhook that denies violations",
     "operator": "scan and enforce the ClusterSpecifications of a cluster",
     "fleet": "scan many clusters as one run, and report on all of them",
+    "dashboard": "serve pages and an API about the results of a store",
     "history": "show results over time from a store",
     "snapshot": "record a cluster in a file that can be scanned later",
     "checks": "list all checks",
@@ -86,7 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_kspec.supervised import SUPERVISOR
 
     words = sys.argv[1:]
-    if words[:1] in (["webhook"], ["operator"], ["fleet"]):  # they serve, or divide by themselves
+    if words[:1] in (
+        ["webhook"],
+        ["operator"],
+        ["fleet"],
+        ["dashboard"],
+    ):  # they serve, or divide by themselves
         return _run(words)
     starting.begin()
     with SUPERVISOR.armed():

@@ -26,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0005"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005")
+HEAD = "r0006"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -135,6 +135,16 @@ checks = Table(
     Index("ix_kspec_checks_check_id_result_id", "check_id", "result_id"),
 )
 
+# What a requirement is called, and how to fix it, as the newest result that has it says.
+requirements = Table(
+    "kspec_requirements",
+    metadata,
+    Column("check_id", Text, primary_key=True),
+    _text("title"),
+    _text("remediation"),
+    Column("seen_at", String(20), nullable=False),
+)
+
 # One framework of it.
 frameworks = Table(
     "kspec_frameworks",
@@ -160,7 +170,10 @@ findings = Table(
     Column("fingerprint", String(32), nullable=False),
     Column("check_id", Text, nullable=False),
     Column("severity", String(8), nullable=False),
-    *(_text(name) for name in ("api_group", "kind", "namespace", "name", "path", "container", "what")),
+    *(
+        _text(name)
+        for name in ("api_group", "kind", "namespace", "name", "path", "container", "what", "message")
+    ),
     Column("state", String(8), nullable=False),
     _text("reason"),
     Column("first_seen", String(20), nullable=False),

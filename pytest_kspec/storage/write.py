@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -89,6 +89,7 @@ def prepare(store: Store, result: ScanResult, document: bytes, place: str, run: 
 def add(connection: Connection, upload: Upload) -> list[int | None]:
     """In the caller's transaction. The key of each result in the order of `clusters`; None: the run has it already."""
     add_run(connection, upload.head)
+    _describe(connection, upload.clusters, upload.head["finished_at"])
     connection.execute(insert_into(connection, schema.parts).on_conflict_do_nothing(), upload.part)
     run_id, part_id, finished = upload.head["id"], upload.part["id"], upload.head["finished_at"]
     return [_add_result(connection, run_id, part_id, cluster, finished) for cluster in upload.clusters]
@@ -242,6 +243,39 @@ def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
             connection.execute(insert(table), some)
 
 
+def _describe(connection: Connection, clusters: Iterable[ClusterResult], seen: str) -> None:
+    """Titles of requirements, of which a fleet has few: only what is new or says something else is written.
+
+    Before any subject is locked, and in order: two writers wait for each other in one direction only.
+    """
+    told = {
+        plain_text(check.id): {"title": plain_text(check.title), "remediation": plain_text(check.remediation)}
+        for cluster in clusters
+        for check in cluster.checks
+    }
+    table = schema.requirements.c
+    for some in _parts([{"check_id": name} for name in sorted(told)]):
+        names = [row["check_id"] for row in some]
+        rows = connection.execute(select(schema.requirements).where(table.check_id.in_(names))).mappings()
+        there = {row["check_id"]: dict(row) for row in rows}
+        changed = [
+            {"check_id": name, **told[name], "seen_at": seen}
+            for name in names
+            if name not in there or _is_newer(told[name], seen, there[name])
+        ]
+        if changed:
+            statement = insert_into(connection, schema.requirements)
+            new = statement.excluded
+            values = {name: new[name] for name in ("title", "remediation", "seen_at")}
+            later = new.seen_at >= table.seen_at
+            statement = statement.on_conflict_do_update(index_elements=["check_id"], set_=values, where=later)
+            connection.execute(statement, changed)
+
+
+def _is_newer(told: dict[str, str], seen: str, there: Mapping[str, Any]) -> bool:
+    return seen >= there["seen_at"] and any(there[name] != text for name, text in told.items())
+
+
 def _finding_rows(cluster: ClusterResult, subject: int, seen: str) -> dict[str, dict[str, Any]]:
     """Rows by fingerprint; where several findings share one, an open one speaks for them."""
     rows: dict[str, dict[str, Any]] = {}
@@ -264,6 +298,7 @@ def _finding_rows(cluster: ClusterResult, subject: int, seen: str) -> dict[str, 
                 "path": plain_text(finding.path),
                 "container": plain_text(finding.container),
                 "what": plain_text(subject_of(finding)),
+                "message": plain_text(finding.message),
                 "state": finding.status.value,
                 "first_seen": seen,
                 "last_seen": seen,
@@ -281,7 +316,18 @@ def _see(connection: Connection, key: int, subject: int, cluster: ClusterResult,
     statement = insert_into(connection, schema.findings)
     table, new = schema.findings.c, statement.excluded
     later = new.last_seen >= table.last_seen
-    newer = ("check_id", "severity", "api_group", "kind", "namespace", "name", "path", "container", "what")
+    newer = (
+        "check_id",
+        "severity",
+        "api_group",
+        "kind",
+        "namespace",
+        "name",
+        "path",
+        "container",
+        "what",
+        "message",
+    )
     values = {name: case((later, new[name]), else_=table[name]) for name in (*newer, "state", "last_seen")}
     values["first_seen"] = case((new.first_seen < table.first_seen, new.first_seen), else_=table.first_seen)
     statement = statement.on_conflict_do_update(index_elements=["subject_id", "fingerprint"], set_=values)

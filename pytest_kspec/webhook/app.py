@@ -13,7 +13,8 @@ from pytest_kspec.enforce.admission import NotAReview
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.observe.registry import CONTENT_TYPE
-from pytest_kspec.webhook.limits import Limits, Rate
+from pytest_kspec.serving.limits import Limits
+from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 

@@ -23,13 +23,15 @@ import uvicorn
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
-from pytest_kspec.webhook import audit, certificates, limits, reviews
+from pytest_kspec.serving import limits
+from pytest_kspec.serving.limits import Limits
+from pytest_kspec.serving.rate import Rate
+from pytest_kspec.webhook import audit, certificates, reviews
 from pytest_kspec.webhook.app import App, Reading
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
 from pytest_kspec.webhook.certificates import Keeper
 from pytest_kspec.webhook.events import EventSink
 from pytest_kspec.webhook.large import Budget, Large
-from pytest_kspec.webhook.limits import Limits
 from pytest_kspec.webhook.metrics import Metrics
 from pytest_kspec.webhook.namespaces import NamespaceLabels
 from pytest_kspec.webhook.readers import Readers
@@ -122,7 +124,7 @@ class Webhook:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises KspecError where it cannot listen."""
-        rate = limits.Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
+        rate = Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
         app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready)
         config = self._config(app, self._options.port, self.tls.context)
         readers = self._readers()

@@ -188,6 +188,7 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "webhook": lambda at: (0, ("webhook", at.spec, "--manifests", "registry.example/kspec:1")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
     "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
+    "dashboard": lambda at: (2, ("dashboard", "--serve", "--no-auth", "--store", "none.db")),
     "history": lambda at: (0, ("history", "--store", "runs.db")),
     "snapshot": lambda at: (4, ("snapshot", "-o", "recording.tar.gz")),
     "checks": lambda at: (0, ("checks",)),

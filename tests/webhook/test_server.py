@@ -17,8 +17,8 @@ import yaml
 
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.decide import ALLOWED, decide
+from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook.authority import CertificateError, advance
-from pytest_kspec.webhook.limits import Rate
 from pytest_kspec.webhook.server import Options, Webhook
 from pytest_kspec.webhook.specs import Specs
 from pytest_kspec.webhook.tls import ServerTls

@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
     if args.manifests:
         return _print_manifests(args)
     try:
-        from pytest_kspec.webhook.limits import MIB, Limits
+        from pytest_kspec.serving.limits import MIB, Limits
         from pytest_kspec.webhook.server import Options, Webhook
     except ModuleNotFoundError as error:
         raise UsageError(

@@ -12,6 +12,7 @@ import msgspec
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, NotFound, SourceUnavailable
+from pytest_kspec.kube.resources import ResourceType
 
 AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io/v1", "authorization.k8s.io/v1"
 
@@ -67,13 +68,26 @@ def user_of(source: LiveSource, token: str, audiences: Sequence[str] = ()) -> Us
 
 def may_read(source: LiveSource, user: User, path: str) -> bool:
     """Whether this user may `get` a path that is no resource. Raises AccessDenied, SourceUnavailable."""
-    spec = {
-        "user": user.username,
-        "uid": user.uid,
-        "groups": user.groups,
-        "extra": user.extra,
-        "nonResourceAttributes": {"path": path, "verb": "get"},
+    return _may(source, user, {"nonResourceAttributes": {"path": path, "verb": "get"}})
+
+
+def may_do(
+    source: LiveSource, user: User, verb: str, resource: ResourceType, namespace: str, name: str = ""
+) -> bool:
+    """Whether this user may do this with an object; name "": with all. Raises AccessDenied, SourceUnavailable."""
+    attributes = {
+        "verb": verb,
+        "group": resource.group,
+        "resource": resource.plural,
+        "namespace": namespace,
+        "name": name,
     }
+    return _may(source, user, {"resourceAttributes": attributes})
+
+
+def _may(source: LiveSource, user: User, attributes: dict[str, Any]) -> bool:
+    who = {"user": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra}
+    spec = who | attributes
     status = _ask(source, AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", spec, _AccessStatus)
     return status.allowed and not status.denied
 

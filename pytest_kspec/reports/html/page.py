@@ -11,12 +11,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
-import jinja2
 from markupsafe import Markup
 
 from pytest_kspec.reports.html import data as html_data
@@ -24,14 +20,14 @@ from pytest_kspec.reports.html import frameworks as html_frameworks
 from pytest_kspec.reports.html import rows as html_rows
 from pytest_kspec.reports.html import summary as html_summary
 from pytest_kspec.reports.html import trend as html_trend
+from pytest_kspec.reports.html.environment import TEMPLATES, environment
 from pytest_kspec.reports.html.rows import Row
-from pytest_kspec.reports.shared import fleet, text, words
-from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, by_owner
+from pytest_kspec.reports.shared import fleet, words
+from pytest_kspec.results.order import WORST_SEVERITIES_FIRST
 from pytest_kspec.results.result import ScanResult, Summary
 from pytest_kspec.results.totals import Totals
 from pytest_kspec.results.verdict import Severity, Verdict
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("findings.js", "matrix.js", "report.js")
 _COMMON = 10
 """Requirements whose findings over all clusters are shown; more have a line each, up to _LISTED."""
@@ -43,42 +39,11 @@ _AT_ONCE = 600
 """Requirements that are markup at once. With more, those of a cluster wait in its `noscript`, until it is opened."""
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    """Kept, and with it the compiled templates: compiling takes longer than a page of a few findings."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(
-        value=text.value,
-        breakable=_breakable,
-        printable=lambda name: text.printable(str(name)),
-        owners=by_owner,
-        owner_name=html_data.owner_name,
-        shows_change=html_data.shows_change,
-        patch=html_data.patch,
-        terms=html_data.terms,
-        plural=text.plural,
-        moment=words.moment,
-        coverage=words.coverage,
-        looked_at=words.looked_at,
-        standing=words.standing,
-        listed=fleet.listed,
-        fragment=lambda anchor: "#" + quote(anchor),
-    )
-    return environment
-
-
 def render(result: ScanResult) -> bytes:
     """The page as UTF-8. `result` is in canonical order."""
-    style = (_TEMPLATES / "report.css").read_text("utf-8")
-    script = '"use strict";\n' + "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
-    template = _environment().get_template("report.html.j2")
+    style = (TEMPLATES / "report.css").read_text("utf-8")
+    script = '"use strict";\n' + "".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
+    template = environment().get_template("report.html.j2")
     page = template.render(
         **_view(result),
         style=Markup(style),
@@ -178,8 +143,3 @@ class Shown(NamedTuple):
 def _alike(common: fleet.Common) -> Shown:
     found = common.alike()
     return Shown(found[:_ALIKE], len(found) - len(found[:_ALIKE]))
-
-
-def _breakable(path: str) -> Markup:
-    """The field path, with places where a narrow column may break it."""
-    return Markup(".<wbr>").join(text.printable(path).split("."))

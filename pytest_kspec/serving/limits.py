@@ -1,4 +1,4 @@
-"""What one client may cost: connections, seconds, bytes, reviews a second.
+"""What one client may cost: connections, seconds, bytes; how often it may ask, `rate` says.
 
 An API server calls with a body of at most 3 MB and waits 30 s at most; nothing legitimate needs more. Over a
 limit the answer is an HTTP error, which the API server treats as the registered failure policy says.
@@ -7,7 +7,6 @@ limit the answer is an HTTP error, which the API server treats as the registered
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MIB = 1 << 20
-REMEMBERED_CLIENTS = 1024
 ONE_READ = 256 << 10
 """Bytes that may come at once: so much of the request before may stand before a new one."""
 
@@ -36,30 +34,6 @@ class Limits:
     connections: int = 1000
     rate: float = 0.0
     burst_s: float = 2.0
-
-
-class Rate:
-    """A token bucket for each client address; of the most recent `REMEMBERED_CLIENTS` ones."""
-
-    def __init__(self, per_second: float, burst_s: float, clock: Callable[[], float]) -> None:
-        self._rate = per_second
-        self._burst = max(per_second * burst_s, 1.0)
-        self._clock = clock
-        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def allow(self, client: str) -> bool:
-        """Whether one more review of this client is within its rate."""
-        if not self._rate:
-            return True
-        now = self._clock()
-        tokens, then = self._clients.get(client, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - then) * self._rate)
-        allowed = tokens >= 1.0
-        self._clients[client] = (tokens - 1.0 if allowed else tokens, now)
-        self._clients.move_to_end(client)
-        if len(self._clients) > REMEMBERED_CLIENTS:
-            self._clients.popitem(last=False)
-        return allowed
 
 
 def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsProtocol]:

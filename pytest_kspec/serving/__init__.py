@@ -1,0 +1,1 @@
+"""What servers share: bounds of a connection and of a client."""

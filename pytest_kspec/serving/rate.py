@@ -1,0 +1,36 @@
+"""How often one client may ask. Every server that limits does it with this.
+
+A client is who sends: the address of the connection, or a user whose identity was proven. What a request says of
+itself, such as X-Forwarded-For, decides nothing here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+REMEMBERED_CLIENTS = 1024
+
+
+class Rate:
+    """A token bucket for each client address; of the most recent `REMEMBERED_CLIENTS` ones."""
+
+    def __init__(self, per_second: float, burst_s: float, clock: Callable[[], float]) -> None:
+        self._rate = per_second
+        self._burst = max(per_second * burst_s, 1.0)
+        self._clock = clock
+        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def allow(self, client: str) -> bool:
+        """Whether one more request of this client is within its rate."""
+        if not self._rate:
+            return True
+        now = self._clock()
+        tokens, then = self._clients.get(client, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - then) * self._rate)
+        allowed = tokens >= 1.0
+        self._clients[client] = (tokens - 1.0 if allowed else tokens, now)
+        self._clients.move_to_end(client)
+        if len(self._clients) > REMEMBERED_CLIENTS:
+            self._clients.popitem(last=False)
+        return allowed
