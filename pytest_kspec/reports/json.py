@@ -21,6 +21,7 @@ _LISTS = frozenset(
         *("fixed", "trend"),
     }
 )
+_FIX = "Use a file that was written by --kspec-report json:FILE."
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _encode_sorted = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
 
@@ -84,21 +85,27 @@ def read(path: str | Path) -> ScanResult:
 
     Summaries are counted again.
     """
-    fix = "Use a file that was written by --kspec-report json:FILE."
     try:
-        data = msgspec.json.decode(sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes())
+        document = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise UsageError(f"could not be read: {error.strerror}.", where=str(path), fix=fix) from error
+        raise UsageError(f"could not be read: {error.strerror}.", where=str(path), fix=_FIX) from error
+    return parse(document, str(path))
+
+
+def parse(document: bytes, where: str) -> ScanResult:
+    """The same of bytes. where: what they are of, for errors."""
+    try:
+        data = msgspec.json.decode(document)
     except msgspec.DecodeError as error:
-        raise UsageError(f"is not JSON: {error}.", where=str(path), fix=fix) from error
+        raise UsageError(f"is not JSON: {error}.", where=where, fix=_FIX) from error
     if (
         not isinstance(data, dict)
         or data.get("kind") != "ScanResult"
         or data.get("apiVersion") != API_VERSION
     ):
-        raise UsageError(f"is not a ScanResult of {API_VERSION}.", where=str(path), fix=fix)
+        raise UsageError(f"is not a ScanResult of {API_VERSION}.", where=where, fix=_FIX)
     try:
         return ScanResult.from_wire(data)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         what = f"is not a complete ScanResult ({type(error).__name__}: {error})."
-        raise UsageError(what, where=str(path), fix=fix) from error
+        raise UsageError(what, where=where, fix=_FIX) from error

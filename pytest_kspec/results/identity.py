@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+LIVE = "live:"
+"""How the identity of a cluster begins that could not be asked for its UID."""
 LONGEST = 200
 """Characters of an identity; a UID has 36."""
 
@@ -19,7 +21,7 @@ def cluster_id(uid: str, source: str, name: str) -> str:
 
 def is_stated(identity: str) -> bool:
     """Whether it was made of source and name, because no UID was known."""
-    return identity.startswith(("live:", "snapshot:", "manifests:"))
+    return identity.startswith((LIVE, "snapshot:", "manifests:"))
 
 
 def short(identity: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, select
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.results.identity import LIVE, is_stated
 from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.results.points import CheckPoint, TrendPoint
 from pytest_kspec.storage import schema
@@ -30,13 +31,30 @@ class Observation:
 def newest(store: Store, query: Query = ALL) -> tuple[TrendPoint, ...]:
     """The newest point of each specification on each cluster, by name. `since` leaves out what is older.
 
+    A cluster that could not be reached has no UID, and is known by its name only. Of a name that stands for both, the
+    newer point counts: what was known before is not the state of a cluster that does not answer now.
     Raises StoreError.
     """
     joined = schema.subjects.join(schema.results, _NEWEST)
     statement = select(schema.results, _subject.cluster_id, _subject.spec).select_from(joined)
     statement = query.of_results(statement)
     found = points(store, statement.order_by(_result.name, _subject.spec, _result.id))
-    return tuple({(point.cluster_id, point.spec): point for point in found}.values())
+    points_of = {(point.cluster_id, point.spec): point for point in found}.values()
+    last: dict[tuple[str, str], dict[bool, str]] = {}
+    for point in points_of:
+        times = last.setdefault((point.cluster, point.spec), {})
+        stated = is_stated(point.cluster_id)
+        times[stated] = max(times.get(stated, ""), point.finished_at)
+    return tuple(point for point in points_of if not _is_past(point, last[point.cluster, point.spec]))
+
+
+def _is_past(point: TrendPoint, last: dict[bool, str]) -> bool:
+    """Whether the same name was looked at later, and known by the other kind of identity."""
+    stated = is_stated(point.cluster_id)
+    if stated and not point.cluster_id.startswith(LIVE):
+        return False
+    other = last.get(not stated, "")
+    return other > point.finished_at or (other == point.finished_at and not stated)
 
 
 def cluster_checks(store: Store, cluster_id: str, spec: str) -> tuple[CheckPoint, ...]:

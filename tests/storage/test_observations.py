@@ -193,3 +193,19 @@ def test_pages(store: Store) -> None:
     assert cluster_checks(store, "none", "strict") == ()
     with pytest.raises(UsageError, match="no finding has this id"):
         observations(store, "x")
+
+
+def test_a_cluster_that_does_not_answer_takes_the_place_of_what_it_was(store: Store) -> None:
+    """It has no UID then, and is known by its name; when it answers again, it is itself again."""
+    keep(store, at(1, GONE, name="a", uid="u-1"))
+    keep(store, at(1, GONE, name="b", uid="u-2"))
+    keep(store, at(2, ERROR, name="a", uid=""))
+    assert [(p.cluster, p.cluster_id, p.score) for p in newest(store)] == [
+        ("a", "live:a", None),
+        ("b", "u-2", 100.0),
+    ]
+    keep(
+        store, at(3, GONE, name="a", uid="u-9")
+    )  # built anew: the old one has its history, and is the same name
+    assert [(p.cluster, p.cluster_id) for p in newest(store)][-2:] == [("a", "u-9"), ("b", "u-2")]
+    assert "live:a" not in [p.cluster_id for p in newest(store)]

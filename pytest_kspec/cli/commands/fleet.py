@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import fail, is_interactive, note, say, say_json
-from pytest_kspec.errors import EXIT_USAGE, StoreError, UsageError
+from pytest_kspec.errors import EXIT_NOT_EVALUATED, EXIT_USAGE, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kspec.cluster.sources.source import Source
+    from pytest_kspec.fleet.report import FleetReport
     from pytest_kspec.fleet.runs import Order
+    from pytest_kspec.publish.sinks import Publication
     from pytest_kspec.results.result import ScanResult
     from pytest_kspec.storage.engine import Store
     from pytest_kspec.storage.fleet import StoredRun
@@ -130,6 +132,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time limit of the scan of one cluster (default: 900)",
     )
     parser.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        metavar="FORMAT:PATH",
+        help="with 'scan' and 'report': write a report of all clusters: csv, html, json, junit, markdown, oscal, pdf, "
+        "pdf-full or sarif; may be repeated",
+    )
+    parser.add_argument(
         "--group-by",
         action="append",
         default=[],
@@ -193,6 +203,7 @@ def _scan(args: argparse.Namespace) -> int:
     from pytest_kspec.storage import fleet as stored
 
     url = _store_url(args)
+    _publication(args)
     workers = args.workers or os.cpu_count() or 1
     specs = [*args.spec, *args.specs]
     with closing(_open(args, create=True)) as store:
@@ -443,7 +454,32 @@ def _print_report(store: Store, run_id: str, args: argparse.Namespace) -> int:
     else:
         for line in lines(report, width(), style):
             say(line)
+    unpublished = _publish(store, report, args)
     if report.empty and not args.allow_empty:
         names = ", ".join(row.name for row in report.empty[:10])
         note(f"error: nothing was evaluated on {names}. If this is intended, add --allow-empty.")
-    return report.exit_code(_level(args.fail_on) or order.fail_on, allow_empty=args.allow_empty)
+    code = report.exit_code(_level(args.fail_on) or order.fail_on, allow_empty=args.allow_empty)
+    return EXIT_NOT_EVALUATED if unpublished else code
+
+
+def _publication(args: argparse.Namespace) -> Publication:
+    """What --report says. Raises UsageError."""
+    from pytest_kspec.publish.sinks import read_publication
+
+    return read_publication(
+        args.report, kubeconfig=args.kubeconfig, option="--report", store_option="--store"
+    )
+
+
+def _publish(store: Store, report: FleetReport, args: argparse.Namespace) -> bool:
+    """Write the reports that are asked for; whether one of them could not be written."""
+    if not args.report:
+        return False
+    from pytest_kspec.fleet.results import full_result
+
+    done = _publication(args).publish(full_result(store, report))
+    for line in done.done:
+        note(line)
+    for problem in done.problems:
+        note(f"error: {problem}")
+    return bool(done.problems)
