@@ -52,3 +52,8 @@ def _requirement(match: re.Match[str]) -> FoundExpression:
     if match["sign"] is None:
         return FoundExpression(match["key"], "Exists")
     return FoundExpression(match["key"], "NotIn" if match["sign"] == "!=" else "In", (match["value"],))
+
+
+def is_label(key: str, value: str) -> bool:
+    """Whether Kubernetes takes this as a label."""
+    return bool(re.fullmatch(_KEY, key) and re.fullmatch(_VALUE, value))

@@ -54,7 +54,7 @@ def target_of(hub: Hub, obj: Object) -> Target:
     try:
         spec = read_spec(obj, shown)
     except KspecError as error:
-        return Target(shown, ref, "target", never(shown, error), labels, uid=uid, problem=error)
+        return Target(shown, ref, "target", never(shown, error), labels, uid=uid, seen=status, problem=error)
     keeper = Keeper(lambda: load(hub, spec, namespace, shown))
 
     def opener(limits: Limits | None) -> LiveSource:
@@ -70,6 +70,7 @@ def target_of(hub: Hub, obj: Object) -> Target:
         uid,
         suspended=spec.suspend,
         allow_enforcement=spec.allow_enforcement,
+        seen=status,
         keeper=keeper,
     )
 

@@ -49,3 +49,16 @@ def _labels(context: Any, name: str) -> dict[str, str]:
                 )
             return dict(found)
     return {}
+
+
+def auth_of(known: KubeConfig, name: str) -> str:
+    """How a context logs in, in the words of v0.3 (token, client-cert, unknown) and, new, exec."""
+    try:
+        user = find_context(known, name).user
+    except KspecError:
+        return "unknown"
+    if user.token or user.token_file:
+        return "token"
+    if user.client_certificate or user.client_certificate_data:
+        return "client-cert"
+    return "exec" if user.exec is not None else "unknown"

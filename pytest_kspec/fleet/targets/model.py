@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
@@ -25,6 +25,7 @@ class Target:
     labels: what `-l` selects by; None where they cannot be read
     server: address of the API server; "" where it is not known
     uid:    UID of kube-system as far as somebody has seen it; None before first contact
+    seen: the `status` of its ClusterTarget, as the hub's operator wrote it
     note: what a reader of a table should know of it
     keeper: of its credentials; None where a kubeconfig file has them
     problem: why the cluster cannot be opened, however often it is tried; None where it can be tried
@@ -39,6 +40,7 @@ class Target:
     uid: str | None = None
     suspended: bool = False
     allow_enforcement: bool = False
+    seen: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     note: str = ""
     keeper: Keeper | None = field(default=None, repr=False, compare=False)
     problem: KspecError | None = field(default=None, compare=False)

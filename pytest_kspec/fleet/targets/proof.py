@@ -1,4 +1,4 @@
-"""What a cluster says of the credentials that are to scan it: who they are, and whether each list of a scan is allowed."""
+"""What a cluster says of the credentials that are to scan it: who they are, and what of a scan they may list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READ = frozenset(
     }
     | {"apiregistration.k8s.io/APIService"}
 )
-"""Kinds that the built-in checks list, as `reads` of a check names them; of those only what the cluster serves counts."""
+"""Kinds that the built-in checks list, as `reads` of a check names them; only what the cluster serves counts."""
 
 ENFORCED = (
     (_ADMISSION, "validatingadmissionpolicies"),

@@ -45,6 +45,10 @@ class HubCluster:
         self._made.append(made)
         return made
 
+    def track(self, obj: dict[str, Any]) -> None:
+        """Also what a command made is gone after the test."""
+        self._made.append(obj)
+
     def secret(self, name: str, namespace: str = NAMESPACE, labels: Any = None, **data: str) -> None:
         metadata = {"name": name, "namespace": namespace, "labels": labels or {}}
         self.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})

@@ -1,0 +1,127 @@
+"""`kspec cluster`: the clusters of a fleet."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+DESCRIPTION = """\
+Find clusters, register them as ClusterTargets of a hub (the cluster in which
+kspec works), and look after them.
+
+  kspec cluster discover        list the contexts of the kubeconfig
+  kspec cluster add CONTEXT     prove access, print a Secret and a ClusterTarget
+  kspec cluster list [NAME…]    list the clusters of the hub, as last seen
+  kspec cluster status [NAME…]  ask each cluster now
+
+NAME may contain * and ?; -l selects by labels. Exit codes: 0 done; 2 a cluster
+or the hub could not be asked; 4 usage."""
+
+EXAMPLES = """
+kspec cluster add prod-eu --label env=prod | kubectl apply -f -
+kspec cluster list -l env=prod -o wide
+kspec cluster status --from contexts
+"""
+
+_ACTIONS = {
+    "discover": "show",
+    "list": "show",
+    "status": "show",
+    "add": "add",
+}
+"""Action → the module `cluster_…` with a function of its name."""
+
+OUTPUTS = ("table", "wide", "json", "yaml", "name")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("action", choices=sorted(_ACTIONS), help="see above")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of clusters; with add: contexts")
+    parser.add_argument(
+        "-l", "--selector", metavar="LABELS", default="", help="only clusters with these labels: env=prod"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        choices=OUTPUTS,
+        default="",
+        help="table (default), wide, json, yaml or name; with add: yaml (default) or json",
+    )
+    place = parser.add_argument_group("where clusters are known")
+    place.add_argument(
+        "--hub", metavar="CONTEXT", default="", help="the hub (default: $KSPEC_HUB, else the current context)"
+    )
+    place.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        choices=sorted(SOURCES),
+        default=[],
+        metavar="SOURCE",
+        help="targets (default), contexts, argocd or clusterprofiles; may be repeated",
+    )
+    place.add_argument(
+        "-n", "--namespace", metavar="NAME", default="", help="of the hub's objects (add: kspec-system)"
+    )
+    arguments.add_kubeconfig(place)
+    added = parser.add_argument_group("with add")
+    added.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="label; may be repeated"
+    )
+    added.add_argument(
+        "--name", metavar="NAME", default="", help="of the ClusterTarget, instead of its context's"
+    )
+    added.add_argument(
+        "--provider",
+        metavar="NAME",
+        default="",
+        help="store no credentials: this credential provider gives them",
+    )
+    added.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for the provider; may be repeated",
+    )
+    added.add_argument("--no-proof", action="store_true", help="do not connect to the cluster")
+    added.add_argument("--apply", action="store_true", help="apply to the hub instead of printing")
+    added.add_argument("--with-secret", action="store_true", help="print credentials on a terminal, too")
+    added.add_argument("--dry-run", action="store_true", help="with --apply: only ask the hub")
+
+
+SOURCES = {
+    "contexts": "context",
+    "targets": "target",
+    "argocd": "argocd",
+    "clusterprofiles": "clusterprofile",
+}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is asked."""
+    module = import_module(f"pytest_kspec.cli.commands.cluster_{_ACTIONS[args.action]}")
+    action: Callable[[argparse.Namespace], int] = getattr(
+        module, args.action if args.action != "list" else "listed"
+    )
+    return action(args)
+
+
+def pairs(given: list[str], option: str) -> dict[str, str]:
+    """KEY=VALUE texts as a mapping. Raises UsageError."""
+    found = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UsageError(f"'{text}' has no '=' between a key and a value.", where=option)
+        found[key] = value
+    return found
