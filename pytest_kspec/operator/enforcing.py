@@ -1,8 +1,8 @@
 """Policies of one specification in the cluster: as it asks, none where it asks for none, and whether they drifted.
 
-The engine is the API server's own (ValidatingAdmissionPolicy). What differs from what should be there is found by dry
-run, so that defaults of the server and changes of other webhooks are no drift. It is drift where the specification did
-not change since policies were applied, and an object is gone, or somebody else wrote to it: managedFields say who.
+Engines are those that it names. What differs from what should be there is found by dry run, so that defaults of the
+server and changes of other webhooks are no drift. It is drift where the specification did not change since policies
+were applied, and an object is gone, or somebody else wrote to it: managedFields say who.
 """
 
 from __future__ import annotations
@@ -14,32 +14,35 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce.engines import Wanted, engine
-from pytest_kspec.enforce.modes import Mode, asked_mode
+from pytest_kspec.enforce.engines import ENGINES, InForce, Wanted, engine, webhook
+from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
-from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.operator import status
+from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
+from pytest_kspec.errors import KspecError, NotServed
+from pytest_kspec.operator import legacy, status
+from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
 Object = dict[str, Any]
 
-ENGINE = "vap"
 _SHOWN = 5
 _OPERATIONS = {"create": "create", "change": "update", "remove": "delete"}
 """What a change does, in the words of metrics."""
+_HELD_BACK = "failure policy Ignore until the webhook serves this specification"
 
 
 class Enforced(NamedTuple):
     """What came of it.
 
     said:     PolicyEnforced and DriftDetected
-    fields:   `enforcement` of the status
+    fields:   `enforcement` and `webhooks` of the status
     counts:   what `summary` of the status says of policies and drift
     notes:    Events of what was done
     boundary: when it has to be done again, None: never
-    drift:    differences by kind; changes: what was changed: create, update or delete, and whether that corrected drift
+    drift:    differences by kind
+    changes:  what was changed, by engine: create, update or delete, and whether that corrected drift
     """
 
     said: tuple[Said, ...]
@@ -48,7 +51,14 @@ class Enforced(NamedTuple):
     notes: tuple[Note, ...]
     boundary: datetime | None
     drift: Mapping[str, int] = {}
-    changes: tuple[tuple[str, bool], ...] = ()
+    changes: Mapping[str, Sequence[tuple[str, bool]]] = {}
+
+
+class Removed(NamedTuple):
+    """An object that is gone. engine: whose it was; object: its kind and name"""
+
+    engine: str
+    object: str
 
 
 class Settled(NamedTuple):
@@ -57,115 +67,193 @@ class Settled(NamedTuple):
     generation: int
     before: Mapping[str, Any]
 
-    def holds(self, mode: Mode, objects: Sequence[Object], now: datetime) -> bool:
+    def applied(self, engines: Sequence[str]) -> bool:
+        """Whether these engines, and no others, were brought to this generation."""
+        was = self.before.get("enforcement")
+        return (
+            isinstance(was, dict)
+            and was.get("engines") == list(engines)
+            and self.before.get("observedGeneration") == self.generation
+        )
+
+    def holds(self, mode: Mode, engines: Sequence[str], objects: Sequence[Object], now: datetime) -> bool:
         """Whether nothing but drift explains a difference."""
         was = self.before.get("enforcement")
         if not isinstance(was, dict) or not was.get("active") or was.get("mode") != str(mode):
             return False
-        if self.before.get("observedGeneration") != self.generation:
+        if not self.applied(engines):
+            return False
+        if status.condition(self.before, status.ENFORCED).get("reason") in status.UNSETTLED:
             return False
         ends = [(item["metadata"].get("annotations") or {}).get(REAPPLY_ANNOTATION) for item in objects]
         return not any(end and datetime.fromisoformat(end) <= now for end in ends)
 
 
+class Asked(NamedTuple):
+    """What one specification is enforced with.
+
+    checkset: called where something is enforced; cluster: its name in exemptions; options: of engines, as their
+    `add_arguments` have them; held: something may have been applied for it before
+    """
+
+    checkset: Callable[[], CheckSet]
+    cluster: str
+    options: Any = None
+    held: bool = True
+
+
+class _Done(NamedTuple):
+    """What one engine did. entries: as read back; left: drift that stays, with its kind; changes: as `Enforced`."""
+
+    name: str
+    objects: list[Object]
+    entries: list[InForce]
+    left: list[tuple[str, str]]
+    changes: list[tuple[str, bool]]
+    notes: list[Note]
+    boundary: datetime | None
+
+
 def asks(spec: LoadedSpec) -> bool:
     """Whether anything is to be in the cluster for it."""
-    return asked_mode(spec) is not Mode.MONITOR
+    return bool(asked_engines(spec))
 
 
-def enforce(
-    spec: LoadedSpec,
-    settled: Settled,
-    writer: Writer,
-    checkset: Callable[[], CheckSet],
-    cluster: str,
-    now: datetime,
-) -> Enforced:
-    """Make it so, and read back. Raises KspecError; what was done stays done.
-
-    checkset: called where something is enforced; cluster: its name in exemptions
-    """
+def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, now: datetime) -> Enforced:
+    """Make it so, and read back. Raises KspecError; what was done stays done."""
+    names = asked_engines(spec)
+    if not names:
+        removed = remove(spec.name, writer) if asked.held else []
+        section = spec.spec.enforcement
+        why = (
+            "mode is monitor"
+            if section is not None and section.enabled
+            else "enforcement.enabled is not true"
+        )
+        said = Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}.")
+        return _nothing(said, _pruned(removed), None, names, _deleted(removed))
     mode = asked_mode(spec)
-    if mode is Mode.MONITOR:
-        removed = remove(spec.name, writer)
-        asked = spec.spec.enforcement
-        why = "mode is monitor" if asked is not None and asked.enabled else "enforcement.enabled is not true"
-        return _nothing(Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}."), removed, None)
-    chosen = engine(ENGINE)
-    plan = enforcement_plan(spec, checkset(), version=writer.source.info().version, now=now)
-    wanted = Wanted(plan, mode, cluster)
+    plan = enforcement_plan(spec, asked.checkset(), version=writer.source.info().version, now=now)
+    done: list[_Done] = []
+    failure: KspecError | None = None
+    for name in names:
+        try:
+            done.append(
+                _engine(name, Wanted(plan, mode, asked.cluster, asked.options), settled, names, writer)
+            )
+        except LostLease:
+            raise
+        except KspecError as error:  # the others are no worse for it
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    notes = [note for one in done for note in one.notes]
+    removed = remove(spec.name, writer, but=names) if not settled.applied(names) else []
+    notes += _pruned(removed)
+    changes = {one.name: tuple(one.changes) for one in done if one.changes} | _deleted(removed)
+    boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
+    if not any(one.objects for one in done) and not any(one.left for one in done):
+        if not Wanted(plan, mode).active:
+            said = _inactive()
+        else:
+            text = f"nothing in it can be enforced by admission ({len(plan.not_enforceable)} only scanned)."
+            said = Said(status.ENFORCED, "False", status.NOTHING_TO_ENFORCE, text)
+        return _nothing(said, notes, boundary, names, changes)
+    return _told(plan, mode, names, settled, done, notes, boundary)._replace(changes=changes)
+
+
+def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> list[Removed]:
+    """Remove all that was applied for the specification of this name, also by v0.3.
+
+    but: engines whose policies stay. Raises SourceError.
+    """
+    spec = spec_from_part({}, name=name)  # what it asks for does not matter
+    removed = []
+    for one in ENGINES:
+        if one in but:
+            continue
+        try:
+            planned = applying.removals(spec, engine(one), writer)
+        except NotServed:
+            continue  # of a kind that is not served there is nothing
+        removed += [Removed(one, change.object) for change in applying.carry_out(planned, writer)]
+    return removed + [Removed("kyverno", text) for text in legacy.remove_policies(name, writer)]
+
+
+def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], writer: Writer) -> _Done:
+    spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
     made = chosen.generate(wanted)
-    if not made.manifests:
-        removed = remove(spec.name, writer)
-        text = f"nothing in it can be enforced by admission ({len(plan.not_enforceable)} only scanned)."
-        said = Said(status.ENFORCED, "False", status.NOTHING_TO_ENFORCE, text)
-        return _nothing(said, removed, wanted.boundary)
-    planned = applying.changes(spec, chosen, made.manifests, writer)
     there = {_key(item): item for item in applying.existing(spec, chosen, writer)}
+    manifests = list(made.manifests)
+    if name == webhook.NAME:
+        manifests = [_cautious(one, there.get(_key(one)), writer) for one in manifests]
+    planned = applying.changes(spec, chosen, manifests, writer, listed=list(there.values()))
     found: dict[str, str] = {}
-    if settled.holds(mode, list(there.values()), now):
+    if settled.holds(mode, names, list(there.values()), wanted.plan.moment):
         found = {change.object: text for change in planned if (text := _drift(change, there))}
-    asked = spec.spec.enforcement
-    correct = asked is not None and asked.auto_remediate
-    kept = found if not correct else {}
+    section = spec.spec.enforcement
+    kept = found if section is None or not section.auto_remediate else {}
     notes = []
-    changes = []
+    changes: list[tuple[str, bool]] = []
     for change in applying.carry_out([one for one in planned if one.object not in kept], writer):
         if change.what == "keep":
             continue
         changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
             notes.append(Note("Normal", "DriftRemediated", f"{found[change.object]}: corrected."))
+        elif change.what == "remove":
+            notes += _pruned([Removed(name, change.object)])
         else:
-            reason = "PolicyPruned" if change.what == "remove" else "PolicyApplied"
-            notes.append(Note("Normal", reason, f"{change.object}, mode {mode}."))
-    made_so = _read_back(spec, wanted, settled, writer, list(kept.values()), len(changes), notes)
-    kinds = Counter(
-        "missing" if change.what == "create" else "modified" for change in planned if change.object in kept
-    )
-    return made_so._replace(drift=kinds, changes=tuple(changes))
-
-
-def remove(name: str, writer: Writer) -> list[applying.Change]:
-    """Remove all that was applied for the specification of this name. Raises SourceError."""
-    spec = spec_from_part({}, name=name)  # what it asks for does not matter
-    return list(applying.carry_out(applying.removals(spec, engine(ENGINE), writer), writer))
-
-
-def _nothing(said: Said, removed: Sequence[applying.Change], boundary: datetime | None) -> Enforced:
-    notes = tuple(Note("Normal", "PolicyPruned", f"{change.object}.") for change in removed)
-    drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
-    counts = {"policiesEnforced": 0, "driftEvents": 0}
-    changes = tuple((_OPERATIONS[change.what], False) for change in removed if change.what != "keep")
-    return Enforced((said, drift), {"active": False}, counts, notes, boundary, {}, changes)
-
-
-def _read_back(
-    spec: LoadedSpec,
-    wanted: Wanted,
-    settled: Settled,
-    writer: Writer,
-    drift: Sequence[str],
-    changed: int,
-    notes: Sequence[Note],
-) -> Enforced:
-    chosen = engine(ENGINE)
-    objects = applying.existing(spec, chosen, writer)
+            notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
+    objects = applying.existing(spec, chosen, writer) if changes else list(there.values())
+    boundary = None if made.timeless else wanted.boundary
     entries = chosen.in_force(objects, writer)
-    mode = str(wanted.mode)
-    in_force = [entry for entry in entries if entry.mode == mode]
+    if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
+        entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
+    left = [
+        (text, "missing" if change.what == "create" else "modified")
+        for change in planned
+        if (text := kept.get(change.object, ""))
+    ]
+    return _Done(name, objects, entries, left, changes, notes, boundary)
+
+
+def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:
+    """Failure policy Fail only for what is served already."""
+    if all(one["failurePolicy"] == "Ignore" for one in manifest["webhooks"]):
+        return manifest
+    served = there is not None and not any(entry.problems for entry in webhook.in_force([there], writer))
+    return webhook.cautious(manifest, there, served=served)
+
+
+def _told(
+    plan: EnforcementPlan,
+    mode: Mode,
+    names: Sequence[str],
+    settled: Settled,
+    done: Sequence[_Done],
+    notes: Sequence[Note],
+    boundary: datetime | None,
+) -> Enforced:
+    entries = [entry for one in done for entry in one.entries]
+    in_force = [entry for entry in entries if entry.mode == mode and (entry.pending or not entry.problems)]
+    waits = [_problem(entry, mode) for one in done for entry in one.entries if _waits(one.name, entry, mode)]
     problems = [
-        f"{entry.name}: {'; '.join(entry.problems) or 'not in mode ' + mode}"
+        _problem(entry, mode)
         for entry in entries
         if (entry.problems and not entry.pending) or entry.mode != mode
     ]
-    if not wanted.active:
-        said = Said(
-            status.ENFORCED, "False", status.NOT_ACTIVE, "It is not active now (timeBasedActivation)."
-        )
+    problems += [f"{one.name}: nothing is in force" for one in done if not one.entries]
+    drift = [text for one in done for text, _ in one.left]
+    is_active = Wanted(plan, mode).active
+    if not is_active:
+        said = _inactive()
+    elif problems and len(waits) == len(problems):
+        said = Said(status.ENFORCED, "False", status.PENDING, _listed(problems))
     elif problems or not in_force:
-        text = _listed(problems) or "No policy is in force."
-        said = Said(status.ENFORCED, "False", status.NOT_IN_FORCE, text)
+        said = Said(
+            status.ENFORCED, "False", status.NOT_IN_FORCE, _listed(problems) or "No policy is in force."
+        )
     else:
         text = f"{len(in_force)} policies in force, mode {mode}."
         said = Said(status.ENFORCED, "True", status.DEPLOYED, text)
@@ -175,16 +263,69 @@ def _read_back(
         found = Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
     was = settled.before.get("enforcement")
     last = was.get("lastEnforcementTime") if isinstance(was, dict) else None
-    if changed or last is None:
-        last = status.stamp(wanted.plan.moment)
-    fields = {
-        "active": bool(objects),
-        "mode": mode,
-        "policiesGenerated": sum(item["kind"] == chosen.KINDS[0][1] for item in objects),
+    if any(one.changes for one in done) or last is None:
+        last = status.stamp(plan.moment)
+    enforcement = {
+        "active": any(one.objects for one in done),
+        "mode": str(mode),
+        "engines": list(names),
+        "policiesGenerated": len(entries),
         "lastEnforcementTime": last,
     }
-    counts = {"policiesEnforced": len(in_force) if wanted.active else 0, "driftEvents": len(drift)}
-    return Enforced((said, found), fields, counts, tuple(notes), wanted.boundary)
+    counts = {"policiesEnforced": len(in_force) if is_active else 0, "driftEvents": len(drift)}
+    fields = {"enforcement": enforcement, "webhooks": _webhooks(done, mode)}
+    kinds = Counter(kind for one in done for _, kind in one.left)
+    return Enforced((said, found), fields, counts, tuple(notes), boundary, kinds)
+
+
+def _webhooks(done: Sequence[_Done], mode: Mode) -> Object | None:
+    """`webhooks` of the status: of the registration, and of the webhook behind it as far as it answers."""
+    for one in done:
+        if one.name == webhook.NAME:
+            served = any(entry.mode == mode and not entry.problems for entry in one.entries)
+            bundles = [
+                hook["clientConfig"].get("caBundle")
+                for item in one.objects
+                for hook in item.get("webhooks") or ()
+            ]
+            return {"active": served, "certificateReady": bool(bundles) and all(bundles)}
+    return None
+
+
+def _waits(name: str, entry: InForce, mode: Mode) -> bool:
+    """Whether what is wrong is expected to pass: others of the cluster have to do something first."""
+    return (entry.pending and entry.mode != mode) or (name == webhook.NAME and bool(entry.problems))
+
+
+def _problem(entry: InForce, mode: Mode) -> str:
+    return f"{entry.name}: {'; '.join(entry.problems) or f'not in mode {mode}'}"
+
+
+def _inactive() -> Said:
+    return Said(status.ENFORCED, "False", status.NOT_ACTIVE, "It is not active now (timeBasedActivation).")
+
+
+def _pruned(removed: Sequence[Removed]) -> list[Note]:
+    return [Note("Normal", "PolicyPruned", f"{one.object}.") for one in removed]
+
+
+def _deleted(removed: Sequence[Removed]) -> dict[str, tuple[tuple[str, bool], ...]]:
+    counts = Counter(one.engine for one in removed)
+    return {name: ((_OPERATIONS["remove"], False),) * count for name, count in counts.items()}
+
+
+def _nothing(
+    said: Said,
+    notes: Sequence[Note],
+    boundary: datetime | None,
+    names: Sequence[str],
+    changes: Mapping[str, Sequence[tuple[str, bool]]],
+) -> Enforced:
+    drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
+    enforcement: Object = {"active": False} | ({"engines": list(names)} if names else {})
+    fields = {"enforcement": enforcement, "webhooks": None}
+    counts = {"policiesEnforced": 0, "driftEvents": 0}
+    return Enforced((said, drift), fields, counts, tuple(notes), boundary, {}, changes)
 
 
 def _drift(change: applying.Change, there: Mapping[tuple[str, str], Object]) -> str:
@@ -197,7 +338,8 @@ def _drift(change: applying.Change, there: Mapping[tuple[str, str], Object]) -> 
     others = [
         entry
         for entry in item["metadata"].get("managedFields") or ()
-        if entry.get("manager") != FIELD_MANAGER and entry.get("subresource") != "status"
+        if entry.get("manager") not in (FIELD_MANAGER, webhook.CA_MANAGER)
+        and entry.get("subresource") != "status"
     ]
     if not others:
         return ""  # written by an earlier version of ours

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import methodcaller
@@ -43,7 +44,8 @@ FINALIZER = "kspec.io/finalizer"
 FUTURE_S = 60.0  # a time further in the future than clocks differ is none
 _WRITES = 3
 _JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED)
-ENFORCEMENT_FAILED = "EnforcementFailed"
+_SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
+_SOON_FOR_S = 60.0
 
 
 class Scans(Protocol):
@@ -59,11 +61,13 @@ class Settings(NamedTuple):
 
     removal_s: how long the removal of what was applied may hold up the deletion of a specification
     workers: specifications that are looked at, and scanned, at once
+    options: of engines, as their `add_arguments` have them
     """
 
     interval_s: float = 300.0
     removal_s: float = 300.0
     workers: int = 2
+    options: Any = None
 
 
 SETTINGS = Settings()
@@ -133,12 +137,16 @@ class Reconciler:
         self._settings = settings
         self._seen = seen
         self.workers = settings.workers
+        self._unreported: dict[
+            str, Scanned
+        ] = {}  # of the last scan of each, where the API server was not able to
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
         _, name = key
         found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
         if found is None:
+            self._unreported.pop(name, None)
             if self._seen is not None:
                 self._seen.gone(name)
             return None
@@ -164,8 +172,12 @@ class Reconciler:
         if self._seen is not None:
             self._seen.enforced(name, asked_mode(spec))
         due = self._due(found, now)
-        failed = status.condition(before, status.ENFORCED).get("reason") == ENFORCEMENT_FAILED
-        if due > 0 and not failed:
+        unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
+        if due > 0 and name in self._unreported:
+            self._report(name, self._unreported[name])
+            if name in self._unreported:
+                raise SourceUnavailable("its ComplianceReport is not written yet.", where=name)
+        if due > 0 and not unsettled:
             return due
         return self._act(found, spec, scan=due <= 0)
 
@@ -201,11 +213,12 @@ class Reconciler:
         try:
             enforced = self._enforce(found, spec, now)
             said += enforced.said
-            fields["enforcement"] = enforced.fields
+            fields |= enforced.fields
             counts, boundary = enforced.counts, enforced.boundary
             notes += enforced.notes
             if self._seen is not None:
-                self._seen.changed(name, enforcing.ENGINE, enforced.changes)
+                for engine, changes in enforced.changes.items():
+                    self._seen.changed(name, engine, changes)
                 self._seen.drifted(name, enforced.drift)
         except LostLease:
             raise
@@ -240,7 +253,10 @@ class Reconciler:
             return 0.0  # it was changed meanwhile: what was found is of another specification
         if failure is not None:
             raise failure
-        return max(0.0, self._due(self._again(name), clock.now()))
+        if name in self._unreported:
+            raise SourceUnavailable("its ComplianceReport is not written yet.", where=name)
+        after = self._again(name)
+        return max(0.0, min(self._due(after, clock.now()), _soon(_status(after), clock.now())))
 
     def _load(self, found: Object) -> LoadedSpec:
         name = found["metadata"]["name"]
@@ -277,9 +293,11 @@ class Reconciler:
         if enforcing.asks(spec):
             self._hold(found)
         settled = enforcing.Settled(found["metadata"].get("generation", 0), _status(found))
+        held = FINALIZER in (found["metadata"].get("finalizers") or [])
+        asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, held)
 
         def act(writer: Writer) -> enforcing.Enforced:
-            return enforcing.enforce(spec, settled, writer, self._checkset, self._access.name, now)
+            return enforcing.enforce(spec, settled, writer, asked, now)
 
         enforced = self._access.do(act)
         if not enforcing.asks(spec):
@@ -327,8 +345,12 @@ class Reconciler:
             self._let_go(found)
 
     def _report(self, name: str, scanned: Scanned) -> None:
-        """Write a ComplianceReport where something changed; one that cannot be written costs nothing else."""
+        """Write a ComplianceReport where something changed; one that cannot be written costs nothing else.
+
+        What an API server could not do, and may soon, is kept: `reconcile` tries it again before the next scan.
+        """
         cluster = scanned.result.clusters[0]
+        self._unreported.pop(name, None)
         try:
             line = self._access.do(
                 lambda writer: customresources.write_compliance(
@@ -336,12 +358,12 @@ class Reconciler:
                 )
             )
             log.debug("%s", line)
-            if self._seen is not None and not line.endswith("(unchanged)"):
-                self._seen.reported("compliance", cluster.name)
         except LostLease:
             raise
         except KspecError as error:
             log.warning("%s: no ComplianceReport was written: %s", name, error)
+            if isinstance(error, SourceUnavailable | Conflict):
+                self._unreported[name] = scanned
 
     def _write(
         self, found: Object, now: datetime, said: Iterable[Said], fields: Object, notes: Iterable[Note]
@@ -403,12 +425,22 @@ _UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": No
 """Fields of what is not known now."""
 
 
+def _soon(after: Mapping[str, Any], now: datetime) -> float:
+    """Seconds until policies that wait for others are looked at again; infinite where none does."""
+    enforced = status.condition(after, status.ENFORCED)
+    if enforced.get("reason") != status.PENDING:
+        return math.inf
+    since = _moment(enforced.get("lastTransitionTime"))
+    is_new = since is not None and (now - since).total_seconds() < _SOON_FOR_S
+    return _SOON_S if is_new else _LATER_S
+
+
 def _not_enforced(error: KspecError) -> list[Said]:
     enforced = "Unknown" if isinstance(error, SourceUnavailable) else "False"
     text = str(error)[: status.LONGEST_MESSAGE]
     return [
-        Said(status.ENFORCED, enforced, ENFORCEMENT_FAILED, text),
-        Said(status.DRIFT, "Unknown", ENFORCEMENT_FAILED, "Policies could not be compared."),
+        Said(status.ENFORCED, enforced, status.ENFORCEMENT_FAILED, text),
+        Said(status.DRIFT, "Unknown", status.ENFORCEMENT_FAILED, "Policies could not be compared."),
     ]
 
 

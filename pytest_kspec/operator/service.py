@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator.controller import Controller, Given, mark
@@ -54,6 +55,7 @@ class Options(NamedTuple):
     access:  the cluster; refuses writes unless this process leads
     elector: None: this process is the only one
     kinds:   makers of the controllers, one for each kind (`kinds.controllers`)
+    first:   what is done once this process leads, before anything else; raises nothing of a cluster
     health:  address of /healthz and /readyz; metrics: of /metrics; "0": none
     """
 
@@ -61,6 +63,7 @@ class Options(NamedTuple):
     elector: Elector | None
     scanner: Scanner
     kinds: Sequence[Callable[[Given], Controller]]
+    first: Sequence[Callable[[Writer], None]] = ()
     health: str = ":8081"
     metrics: str = ":8080"
 
@@ -129,6 +132,8 @@ class Operator:
 
     def _start(self) -> list[threading.Thread]:
         self._works = True
+        for action in self._options.first:
+            self._options.access.do(action)
         targets: list[Callable[[], None]] = [reflector.run for reflector in self._reflectors.values()]
         for one in self._controllers:
             targets += [partial(self._work, one)] * one.workers

@@ -25,6 +25,11 @@ class Enforcement(SpecModel):
 
     enabled: Flag = Field(False, description="Whether policies are applied.")
     mode: Literal["monitor", "audit", "enforce"] = Field("monitor", description="What to do with violations.")
+    engine: Literal["vap", "kyverno", "webhook"] = Field(
+        "vap",
+        description="What enforces it where the operator applies policies: ValidatingAdmissionPolicy, Kyverno, "
+        "or the registration of 'kspec webhook'.",
+    )
     auto_remediate: Flag = Field(False, description="Whether drift is corrected.")
 
 

@@ -239,8 +239,6 @@ class Publisher:
     It owns that one field (server-side apply), so whoever applies the rest does not take it away.
     """
 
-    MANAGER = "kspec-webhook-ca"
-
     def __init__(self, access: Access, configuration: str = "") -> None:
         self._access = access
         self._name = configuration
@@ -273,7 +271,7 @@ class Publisher:
                 "metadata": {"name": name},
                 "webhooks": [{"name": one.name, "clientConfig": {"caBundle": bundle}} for one in webhooks],
             },
-            field_manager=self.MANAGER,
+            field_manager=webhook.CA_MANAGER,
         )
         log.info("caBundle of %s %s written", webhook.KIND, name)
 

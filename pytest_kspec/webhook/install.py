@@ -73,7 +73,11 @@ def _rights(namespace: str, service: str) -> list[Object]:
             "resources": ["validatingwebhookconfigurations"],
             "verbs": ["get", "list", "patch"],
         },
-        {"apiGroups": ["kspec.io"], "resources": ["clusterspecifications"], "verbs": ["get", "list"]},
+        {
+            "apiGroups": ["kspec.io"],
+            "resources": ["clusterspecifications"],
+            "verbs": ["get", "list", "watch"],
+        },
         # Who reads metrics and policies, and whether they may.
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
         {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},

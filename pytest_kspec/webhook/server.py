@@ -44,6 +44,8 @@ log = logging.getLogger("kspec.webhook")
 
 AUDIT_QUEUE = 20_000
 EVENT_QUEUE = 1_000
+TOGETHER_S = 0.2
+"""Changes of specifications within this time are loaded at once."""
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Webhook:
         self.metrics = Metrics()
         self.tls = ServerTls(options.client_ca)
         self._ending = threading.Event()
+        self._changed = threading.Event()  # of a custom resource: look at once
         self._queues: list[Queue] = []
         self._failed: dict[str, str] = {}
         self._due: float | None = time.monotonic()  # since when a certificate is to be there
@@ -135,7 +138,8 @@ class Webhook:
             )
         large = self.reviewer.large = Large(self._options.budget)
         server = self._server = _Server(config, self._ending, self._options.drain_s, large, reading)
-        jobs = [self._job("specifications", self._reload, self._options.reload_s)]
+        self._options.specs.follow(self._changed.set)
+        jobs = [self._job("specifications", self._reload, self._options.reload_s, self._changed)]
         if self._options.keeper is not None:
             jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
         for job in jobs:
@@ -150,6 +154,7 @@ class Webhook:
             ) from error
         finally:
             self._ending.set()
+            self._options.specs.close()
             if readers is not None:
                 readers.close()
             for queue in self._queues:
@@ -200,7 +205,11 @@ class Webhook:
 
     # -- kept right in the background ----------------------------------------------------------------------
 
-    def _job(self, what: str, action: Any, every_s: float) -> threading.Thread:
+    def _job(
+        self, what: str, action: Any, every_s: float, wake: threading.Event | None = None
+    ) -> threading.Thread:
+        """wake: what ends a wait early, once changes that come together have come."""
+
         def run() -> None:
             while not self._ending.is_set():
                 try:
@@ -211,7 +220,12 @@ class Webhook:
                     self._complain(what, f"failed with {type(error).__name__}: {error}")
                 else:
                     self._failed.pop(what, None)
-                self._ending.wait(every_s if self._ready_once(what) else min(every_s, 0.5))
+                wait = every_s if self._ready_once(what) else min(every_s, 0.5)
+                if wake is None:
+                    self._ending.wait(wait)
+                elif wake.wait(wait):
+                    self._ending.wait(TOGETHER_S)
+                    wake.clear()
 
         return threading.Thread(target=run, name=f"kspec-{what}", daemon=True)
 
@@ -264,6 +278,9 @@ class Webhook:
             )  # fmt: skip
         for name, reason in loaded.left_out:
             log.warning("%s is not enforced: %s", name, reason)
+        for name, why in loaded.wrong:
+            log.error("%s: what it said before stays in force, if it did: %s", name, why)
+            self.metrics.reload_failed("specifications")
         self.metrics.in_force(count)
 
     def _breaker_changed(self, old: State, new: State) -> None:

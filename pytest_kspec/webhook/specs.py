@@ -1,28 +1,33 @@
 """Specifications of the webhook: from files and from custom resources, loaded again when they change.
 
-What is wrong is never half in force: if anything cannot be loaded, all stays as it was, and metric and log say
-so. A specification for another cluster is left out, and so is one that is not to be enforced; both are named.
+A file that is wrong is never half in force: all stays as it was, and metric and log say so. A custom resource that is
+wrong takes no other with it: what it said before stays in force, and it is named. One for another cluster is left out,
+and so is one that is not to be enforced; both are named.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import GROUP, VERSION
+from pytest_kspec.crds.objects import clusterspecification as resources
 from pytest_kspec.enforce.decide import Policies
-from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.modes import Mode, asked_engines
 from pytest_kspec.enforce.policy import Policy
-from pytest_kspec.errors import Malformed, SpecError
+from pytest_kspec.errors import KspecError, SourceUnavailable, SpecError
+from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.plan.checkset import CheckSet, load_checks
 from pytest_kspec.results.exemptions import Exemption, load_exemptions
-from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
+from pytest_kspec.spec.document import SPEC_KIND
 from pytest_kspec.spec.effective import Library
-from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec, spec_from_text
+from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,18 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Policies in force, what they are made of, and what was left out: (specification, reason)."""
+    """Policies in force, what they are made of, and what was left out: (specification, reason).
+
+    wrong: custom resources that could not be read, (name, why); what was in force of each stays
+    """
 
     policies: Policies
     recipes: tuple[Recipe, ...]
     left_out: tuple[tuple[str, str], ...]
+    wrong: tuple[tuple[str, str], ...] = ()
+
+
+SPECIFICATIONS = ResourceType(GROUP, VERSION, SPEC_KIND, "clusterspecifications", False)
 
 
 @dataclass(slots=True)
@@ -89,6 +101,25 @@ class Specs:
     _checksets: dict[tuple[Path, ...], CheckSet] = field(default_factory=dict)
     _seen: Any = None
     _read: Sequence[str] = ()  # also bases and templates
+    _reflector: Reflector | None = None
+    _good: dict[str, Recipe] = field(default_factory=dict)  # of custom resources, as they were in force last
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Watch the custom resources from now on. changed: called in another thread, when one is another one."""
+        if self.access is None or self._reflector is not None:
+            return
+
+        def told(_key: Key, before: Object | None, now: Object | None) -> None:
+            if _part(before) != _part(now):
+                changed()
+
+        self._reflector = Reflector(self.access.open, SPECIFICATIONS, told)
+        threading.Thread(target=self._reflector.run, name="kspec-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._reflector is not None:
+            self._reflector.stop()
 
     def changed(self) -> bool:
         """Whether anything is not as it was when it was last asked. Raises KspecError."""
@@ -98,28 +129,25 @@ class Specs:
         return changed
 
     def load(self) -> Loaded:
-        """Read everything. Raises KspecError with what is wrong; nothing is in force by this alone."""
+        """Read everything. Raises KspecError with what is wrong in files; nothing is in force by this alone."""
         exemptions: list[Exemption] = []
         for path in self.exemptions:
             exemptions += load_exemptions(path)
+        self._seen = None  # what changes from here on is seen the next time
         recipes: list[Recipe] = []
         left_out: list[tuple[str, str]] = []
         names: dict[str, str] = {}
-        for spec in self._specs():
+        for spec in self._files():
             other = names.setdefault(spec.name, spec.path)
             if other != spec.path:
                 raise SpecError(
                     f"a specification named {spec.name!r} already exists: {other}.", where=spec.path
                 )
-            reason = self._reason_against(spec)
-            if reason:
-                left_out.append((spec.name, reason))
-                continue
-            checks = (*self.checks, *spec.checks)
-            recipes.append(Recipe(spec, checks, self.cluster, self.version, self.mode, tuple(exemptions)))
+            self._sort(spec, exemptions, recipes, left_out)
         policies = [recipe.policy(_checkset(self._checksets, recipe.checks)) for recipe in recipes]
+        wrong = self._resources(names, exemptions, recipes, left_out, policies)
         self._seen = self._state()  # now with the bases; what changed meanwhile is seen the next time but one
-        return Loaded(Policies(policies), tuple(recipes), tuple(left_out))
+        return Loaded(Policies(policies), tuple(recipes), tuple(left_out), tuple(wrong))
 
     def check_files(self) -> None:
         """Raise KspecError where files that were named are missing or wrong: no waiting mends that.
@@ -128,50 +156,94 @@ class Specs:
         """
         replace(self, access=None).load()
 
+    def _sort(
+        self,
+        spec: LoadedSpec,
+        exemptions: Sequence[Exemption],
+        recipes: list[Recipe],
+        left_out: list[tuple[str, str]],
+    ) -> None:
+        reason = self._reason_against(spec)
+        if reason:
+            left_out.append((spec.name, reason))
+            return
+        checks = (*self.checks, *spec.checks)
+        recipes.append(Recipe(spec, checks, self.cluster, self.version, self.mode, tuple(exemptions)))
+
+    def _resources(
+        self,
+        names: Mapping[str, str],
+        exemptions: Sequence[Exemption],
+        recipes: list[Recipe],
+        left_out: list[tuple[str, str]],
+        policies: list[Policy],
+    ) -> list[tuple[str, str]]:
+        """Those of the cluster, each by itself. (name, why) of those that are wrong. Raises SourceError."""
+        objects = self._objects()
+        parts = {name: item.get("spec") or {} for name, item in objects.items()}
+        wrong: list[tuple[str, str]] = []
+        good: dict[str, Recipe] = {}
+        for name, item in sorted(objects.items()):
+            if name in names:
+                left_out.append((f"{resources.PREFIX}{name}", f"there is a file of that name: {names[name]}"))
+                continue
+            made: list[Recipe] = []
+            try:
+                if not isinstance(parts[name], dict):
+                    raise SpecError("spec must be an object.", where=f"{resources.PREFIX}{name}")
+                self._sort(resources.load(resources.document(item), name, parts), exemptions, made, left_out)
+                policies += [one.policy(_checkset(self._checksets, one.checks)) for one in made]
+            except KspecError as error:
+                wrong.append((name, str(error)))
+                made = [self._good[name]] if name in self._good else []
+                policies += [one.policy(_checkset(self._checksets, one.checks)) for one in made]
+            recipes += made
+            good.update((name, one) for one in made)
+        self._good = good
+        return wrong
+
     def _reason_against(self, spec: LoadedSpec) -> str:
         if spec.cluster_ref and spec.cluster_ref != self.cluster:
             return f"it is for the cluster {spec.cluster_ref}; this is {self.cluster}"
         if self.mode is None:
             if spec.spec.enforcement is None or not spec.spec.enforcement.enabled:
                 return "enforcement.enabled is not true"
-            if spec.spec.webhooks is not None and not spec.spec.webhooks.enabled:
+            hooks = spec.spec.webhooks
+            if hooks is not None and not hooks.enabled and "webhook" not in asked_engines(spec):
                 return "webhooks.enabled is not true"
         return ""
 
-    def _specs(self) -> list[LoadedSpec]:
+    def _files(self) -> list[LoadedSpec]:
         paths = find_specs(self.paths) if self.paths else []
         found = [load_spec(path, Library(tuple(paths))) for path in paths]
-        resources = self._resources()
-        # Bases of custom resources are custom resources: no file is read for them.
-        library = Library(parts={item["metadata"]["name"]: item["spec"] for item in resources})
-        for item in resources:
-            where = f"{SPEC_KIND}/{item['metadata']['name']}"
-            found.append(spec_from_text(json.dumps(item), where, library))
         self._read = sorted({path for spec in found for path in spec.files if os.path.exists(path)})
         return found
 
-    def _resources(self) -> list[dict[str, Any]]:
+    def _objects(self) -> dict[str, Object]:
+        """The custom resources by name, as last seen. Raises SourceUnavailable where they were never listed."""
         if self.access is None:
-            return []
-        items = self.access.do(lambda writer: writer.list(RESOURCE_VERSION, SPEC_KIND))
-        for item in items:
-            if not isinstance(item.get("spec"), dict | None):
-                name = item["metadata"]["name"]
-                raise Malformed("spec is not an object.", where=f"{SPEC_KIND}/{name}")
-        return [
-            {
-                "apiVersion": RESOURCE_VERSION,
-                "kind": SPEC_KIND,
-                "metadata": {"name": item["metadata"]["name"]},
-                "spec": item.get("spec") or {},
-            }
-            for item in items
-        ]
+            return {}
+        if self._reflector is None:
+            self.follow(lambda: None)
+        assert self._reflector is not None
+        if not self._reflector.listed:
+            raise SourceUnavailable(
+                f"the specifications are not known yet: {self._reflector.problem}.", where=self.access.name
+            )
+        return {name: item for (_, name), item in self._reflector.objects.items()}
 
     def _state(self) -> Any:
         files = [*(str(path) for path in find_specs(self.paths))] if self.paths else []
         stats = [(path, *_identity(path)) for path in sorted({*files, *self.exemptions, *self._read})]
-        return stats, self._resources()
+        return stats, {name: _part(item) for name, item in self._objects().items()}
+
+
+def _part(item: Object | None) -> Any:
+    """What counts of an object: not its status."""
+    if item is None:
+        return None
+    metadata = item["metadata"]
+    return item.get("spec"), metadata.get("labels"), metadata.get("annotations")
 
 
 def _checkset(known: dict[tuple[Path, ...], CheckSet], paths: tuple[Path, ...]) -> CheckSet:

@@ -40,6 +40,20 @@ def built() -> list[dict[str, Any]]:
     return list(yaml.load_all(done.stdout, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
+def granted(*resources: str) -> set[tuple[str, str]]:
+    """What config/ grants of these, (verb, resource), but for the ClusterRole that scans read with."""
+    roles = [one for one in built() if one["kind"] in ("ClusterRole", "Role")]
+    return {
+        (verb, resource)
+        for role in roles
+        if role["metadata"]["name"] != "kspec-scanner"
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+        if resource in resources
+    }
+
+
 def as_deployed(plane: ControlPlane, path: Path) -> Path:
     """A kubeconfig with the rights of the Deployment in config/, and no others."""
     document = yaml.safe_load(plane.kubeconfig().read_text(encoding="utf-8"))
@@ -115,7 +129,10 @@ class Specs:
         return {}
 
     def wait(self, name: str, status: str, kind: str = "Ready", said: Callable[[], str] = lambda: "") -> Any:
-        return until(lambda: (c := self.condition(name, kind)).get("status") == status and c, said)
+        def seen() -> str:
+            return f"{said()}\n{self.get(name).get('status')}"
+
+        return until(lambda: (c := self.condition(name, kind)).get("status") == status and c, seen)
 
     def events(self, name: str) -> list[str]:
         found = self.writer.list("v1", "Event", namespace="default")

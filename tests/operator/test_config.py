@@ -42,6 +42,7 @@ def test_names_are_those_that_users_know(objects: Objects) -> None:
         *((kind, "kspec-operator") for kind in ("ServiceAccount", "Deployment", "PodDisruptionBudget")),
         *((kind, "kspec-operator") for kind in ("NetworkPolicy", "Role", "RoleBinding")),
         *(("ClusterRole", name) for name in ("kspec-operator", "kspec-scanner", "kspec-enforcer")),
+        *((kind, "kspec-enforcer") for kind in ("Role", "RoleBinding")),
         ("ClusterRoleBinding", "kspec-operator"),
         ("ClusterRoleBinding", "kspec-operator-scanner"),
         ("ClusterRoleBinding", "kspec-operator-enforcer"),

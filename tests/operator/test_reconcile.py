@@ -126,6 +126,7 @@ class World:
         self.cluster = Cluster()
         self.scans = Scans(*results)
         self.now = NOW
+        self._process: Reconciler | None = None
         self.put({"kubernetes": {"minVersion": "1.29"}})
 
     def put(self, spec: Object, **metadata: Any) -> None:
@@ -138,9 +139,14 @@ class World:
             raise AssertionError("nothing is enforced here")
 
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
-        made = Reconciler(cast("Access", self.cluster), self.scans, nothing, lambda: known, SETTINGS)
+        self._process = Reconciler(cast("Access", self.cluster), self.scans, nothing, lambda: known, SETTINGS)
+        return self.go_on()
+
+    def go_on(self) -> float | None:
+        """As the same process would."""
+        assert self._process is not None
         with clock.at(self.now):
-            return made.reconcile(("", "s"))
+            return self._process.reconcile(("", "s"))
 
     @property
     def status(self) -> Object:
@@ -274,6 +280,30 @@ def test_reports_and_events_that_cannot_be_written_cost_nothing_else() -> None:
     world.cluster.refuse = refuse
     world.reconcile()
     assert world.ready() == ("True", "ComplianceChecksPassed")
+
+
+def test_a_report_that_the_server_could_not_take_is_tried_again_before_the_next_scan() -> None:
+    world = World(PASS)
+    left = [2]
+
+    def busy(what: str) -> None:
+        if "Report" in what and left[0]:
+            left[0] -= 1
+            raise SourceUnavailable("HTTP 429: storage is (re)initializing.")
+
+    def reports() -> int:
+        return sum(kind == "ComplianceReport" for kind, _ in world.cluster.objects)
+
+    world.cluster.refuse = busy
+    with pytest.raises(SourceUnavailable, match="not written yet"):
+        world.reconcile()
+    assert (world.ready(), reports()) == (("True", "ComplianceChecksPassed"), 0), "the status does not wait"
+    with pytest.raises(SourceUnavailable, match="not written yet"):
+        world.go_on()
+    again = world.go_on()
+    assert again is not None
+    assert 300 <= again <= 330
+    assert (reports(), world.scans.count) == (1, 1)
 
 
 @contextmanager

@@ -40,6 +40,8 @@ _IGNORED = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command; those that v0.3's manager had keep their names."""
+    from pytest_kspec.enforce.engines import ENGINES, engine
+
     cluster = parser.add_argument_group("cluster")
     cluster.add_argument(
         "--cluster",
@@ -112,6 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="debug, info, warn or error (default: %(default)s)",
     )
     _switch(log, "--zap-devel", False, "as --zap-log-level=debug")
+    for name in sorted(ENGINES):
+        engine(name).add_arguments(parser)
     for name in _IGNORED:
         log.add_argument(f"--{name}", nargs="?", const="", default="", help=argparse.SUPPRESS)
 
@@ -161,6 +165,7 @@ def _options(args: argparse.Namespace) -> Options:
     from pytest_kspec.cli.commands.webhook import own_namespace
     from pytest_kspec.cluster.writing.access import PATIENCE, Access
     from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.operator import legacy
     from pytest_kspec.operator.kinds import controllers
     from pytest_kspec.operator.lease import Elector, Terms
     from pytest_kspec.operator.reconcile import Settings
@@ -193,12 +198,14 @@ def _options(args: argparse.Namespace) -> Options:
         seconds(args.scan_interval, "--scan-interval"),
         seconds(args.removal_timeout, "--removal-timeout"),
         args.max_concurrent_scans,
+        args,
     )
     return Options(
         access,
         elector,
         Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout")),
         controllers(settings),
+        [legacy.clear],
         args.health_probe_bind_address,
         args.metrics_bind_address,
     )

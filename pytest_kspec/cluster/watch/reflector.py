@@ -84,6 +84,8 @@ class Reflector:
         self._failures = 0
         self.problem = "not listed yet"
         """Why what is held may be out of date; "" while it is not."""
+        self.listed = False
+        """They were listed once: what is held is what was there then, or later."""
         self.absent = False
         """The cluster does not serve this kind: that is what `problem` says."""
 
@@ -132,7 +134,7 @@ class Reflector:
         version = self._list(source)
         if self.problem:
             log.info("%s: %d there", self._type.resource, len(self._objects))
-        self.problem, self.absent = "", False
+        self.problem, self.absent, self.listed = "", False, True
         while not self._stopped.is_set():
             started = time.monotonic()
             version = self._watch(source, version)

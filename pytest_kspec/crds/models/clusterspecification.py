@@ -27,6 +27,7 @@ class EnforcementStatus(SpecModel):
 
     active: Flag = Field(False, description="Whether policies are applied.")
     mode: str = Field("", description="Mode of the applied policies.")
+    engines: list[str] = Field(default_factory=list, description="Engines whose policies are applied.")
     policies_generated: Count = Field(
         0, description="Number of policies that are generated from the specification."
     )
@@ -38,8 +39,12 @@ class WebhookStatus(SpecModel):
 
     active: Flag = Field(False, description="Whether the webhook is registered.")
     certificate_ready: Flag = Field(False, description="Whether the webhook has a valid certificate.")
-    error_rate: float = Field(0, description="Share of requests that could not be evaluated, 0 to 1.")
-    circuit_breaker_tripped: Flag = Field(False, description="Whether the circuit breaker is open.")
+    error_rate: float | None = Field(
+        None, description="Share of requests that could not be evaluated, 0 to 1. Unset if not known."
+    )
+    circuit_breaker_tripped: Flag | None = Field(
+        None, description="Whether the circuit breaker is open. Unset if not known."
+    )
 
 
 class ClusterSpecificationStatus(Observed):

@@ -7,7 +7,7 @@ forbid as well: an API server shows the first denial only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted, webhook_client
@@ -31,6 +31,8 @@ IF_NOT_SERVED = "It is part of every Kubernetes API server unless it is disabled
 PATH = "/validate"
 NAMESPACE, SERVICE, CERTIFICATE = "kspec-system", "kspec-webhook", "kspec-webhook"
 INJECT = "cert-manager.io/inject-ca-from"
+CA_MANAGER = "kspec-webhook-ca"
+"""Field manager of the running webhook, which writes caBundle and nothing else."""
 READ_PORT = "kspec.io/webhook-read-port"
 """Annotation, where it is not the usual one."""
 SYSTEM = "kube-system"
@@ -110,6 +112,22 @@ def generate(wanted: Wanted) -> Generated:
         webhook["namespaceSelector"] = selector
     manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": head, "webhooks": [webhook]}
     return Generated((manifest,), excluded=tuple(sorted(excluded)), timeless=True)
+
+
+def cautious(manifest: dict[str, Any], there: Mapping[str, Any] | None, *, served: bool) -> dict[str, Any]:
+    """The registration as it can be applied now: with failure policy Ignore until the webhook serves the specification,
+    since until then an API server that must not admit what the webhook did not see would refuse everything.
+
+    there: the present one, whose failure policy is not weakened; served: whether the webhook behind it says so
+    """
+    if served:
+        return manifest
+    known = {one.get("name"): one.get("failurePolicy") for one in (there or {}).get("webhooks") or ()}
+    webhooks = [
+        one if known.get(one["name"]) == one["failurePolicy"] else {**one, "failurePolicy": "Ignore"}
+        for one in manifest["webhooks"]
+    ]
+    return {**manifest, "webhooks": webhooks}
 
 
 def _client(url: str | None, namespace: str, name: str, spec: str) -> dict[str, Any]:
