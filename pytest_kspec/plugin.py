@@ -65,6 +65,12 @@ OPTIONS = (
     ),
     ("store-reports", "PLACE", None, "keep the full reports too: a folder, or s3://BUCKET/PREFIX"),
     (
+        "alert",
+        "FILE",
+        "append",
+        "send what changed since the last run in the store to the receivers of this AlertConfig; may be repeated",
+    ),
+    (
         "run-by",
         "TEXT",
         None,

@@ -39,6 +39,7 @@ COMMANDS = {
     "fleet": "scan many clusters as one run, and report on all of them",
     "dashboard": "serve pages and an API about the results of a store",
     "cluster": "register the clusters of a fleet, and look after them",
+    "alert": "try the receivers of alerts, and list alerts",
     "history": "show results over time from a store",
     "snapshot": "record a cluster in a file that can be scanned later",
     "checks": "list all checks",

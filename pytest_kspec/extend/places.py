@@ -67,7 +67,7 @@ COMMANDS = Registry(
         for name in (
             *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
             *("webhook", "fleet", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
-            *("completion", "operator", "cluster"),
+            *("completion", "operator", "cluster", "alert"),
         )
     },
 )
@@ -77,6 +77,7 @@ SINKS = Registry(
     "kspec.sinks",
     "sink",
     {
+        "alert": "pytest_kspec.publish.alerts:Alerts",
         "cr": "pytest_kspec.publish.customresources:ComplianceReports",
         "policyreport": "pytest_kspec.publish.customresources:PolicyReports",
         "store": "pytest_kspec.publish.store:Store",

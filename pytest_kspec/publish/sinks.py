@@ -76,13 +76,16 @@ def read_publication(
     kubeconfig: str | None = None,
     store: str = "",
     store_reports: str = "",
+    alerts: Iterable[str] = (),
     option: str = "--kspec-report",
     store_option: str = "--kspec-store",
+    alert_option: str = "--kspec-alert",
 ) -> Publication:
     """What the options of a run say. Raises UsageError for what cannot be right. Writes and connects to nothing.
 
     texts: NAME:PATH, a report format and a file; or NAME or NAME:ADDRESS, a sink
-    option, store_option: their names, for errors
+    alerts: files with an AlertConfig each; what changed against the store is sent
+    option, store_option, alert_option: their names, for errors
     """
     sinks: list[NamedSink] = []
     files: list[str] = []
@@ -107,6 +110,10 @@ def read_publication(
         entry = Entry("store", "")
         make = SINKS.load("store")
         sinks.append(NamedSink(entry, make(store, where=store_option, reports=store_reports)))
+    for path in alerts:  # after the store, which then has this run
+        entry = Entry("alert", "")
+        make = SINKS.load("alert")
+        sinks.append(NamedSink(entry, make(path, where=f"{alert_option} {path}", store=store)))
     return Publication(parse_targets(files, IN_CLUSTERS, option), tuple(sinks))
 
 

@@ -92,6 +92,7 @@ def _publication(config: pytest.Config) -> Publication:
         kubeconfig=_one(config, "kspec_kubeconfig"),
         store=_one(config, "kspec_store") or "",
         store_reports=_one(config, "kspec_store_reports") or "",
+        alerts=_paths(config, "kspec_alert"),
     )
 
 

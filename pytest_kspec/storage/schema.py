@@ -258,3 +258,24 @@ outcomes = Table(
         name="fk_kspec_outcomes_target",
     ),
 )
+
+# An alert (`alerts.alert.Fact`), active or ended a short while ago.
+alerts = Table(
+    "kspec_alerts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("cluster_id", String(200), nullable=False, index=True),
+    _text("spec"),
+    _text("document"),
+)
+
+# What a receiver of a configuration was told of a group of alerts, and when.
+alerts_told = Table(
+    "kspec_alerts_told",
+    metadata,
+    Column("config", String(400), primary_key=True),
+    Column("receiver", String(300), primary_key=True),
+    Column("group_key", String(32), primary_key=True),
+    Column("at", String(20), nullable=False),
+    _text("document"),
+)

@@ -239,7 +239,7 @@ def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
         (schema.frameworks, frameworks),
         (schema.exemptions, exemptions),
     ):
-        for some in _parts(rows):
+        for some in in_parts(rows):
             connection.execute(insert(table), some)
 
 
@@ -331,7 +331,7 @@ def _see(connection: Connection, key: int, subject: int, cluster: ClusterResult,
     values = {name: case((later, new[name]), else_=table[name]) for name in (*newer, "state", "last_seen")}
     values["first_seen"] = case((new.first_seen < table.first_seen, new.first_seen), else_=table.first_seen)
     statement = statement.on_conflict_do_update(index_elements=["subject_id", "fingerprint"], set_=values)
-    for some in _parts([rows[name] for name in sorted(rows)]):
+    for some in in_parts([rows[name] for name in sorted(rows)]):
         connection.execute(statement, some)
         names = [row["fingerprint"] for row in some]
         keys = connection.execute(
@@ -366,7 +366,8 @@ def _take_over(connection: Connection, subject: int, cluster: ClusterResult) -> 
                 connection.execute(change.values(fingerprint=now, legacy=False))
 
 
-def _parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+def in_parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    """As many at a time as one statement takes."""
     for start in range(0, len(rows), _ROWS):
         yield rows[start : start + _ROWS]
 

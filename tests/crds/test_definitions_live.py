@@ -116,6 +116,9 @@ def test_short_names_and_columns(cluster: Cluster) -> None:
     }
 
 
+MAIL = {"host": "mail.example.com", "from": "kspec@example.com", "to": ["oncall@example.com"]}
+LOGIN = {"username": "u", "passwordSecretRef": {"name": "mail"}}
+TEMPLATED = {"name": "x", "url": "https://x/y", "template": "{}", "format": "cloudevents"}
 BAD = {
     "ClusterSpecification": [
         ("kubernetes.minVersion", "1.38", "minVersion is above maxVersion"),
@@ -217,6 +220,18 @@ BAD = {
         ("webhooks.0.retryAttempts", 11, "less than or equal to 10"),
         ("webhooks.0.timeoutSeconds", 0, "greater than or equal to 1"),
         ("webhooks.0.method", "DELETE", "Unsupported value"),
+        ("webhooks.0.name", "slack", "name must not be one of slack, pagerduty, email, alertmanager"),
+        ("webhooks.0", TEMPLATED, "template and format cannot both be set"),
+        (
+            "slack.webhookURLSecretRef",
+            {"name": "a", "env": "B"},
+            "exactly one of name, env and file must be set",
+        ),
+        ("slack.webhookURLSecretRef", {"key": "a"}, "exactly one of name, env and file must be set"),
+        ("email", MAIL | {"username": "u"}, "username and passwordSecretRef must be set together"),
+        ("email", MAIL | LOGIN | {"tls": "none"}, "a password is not sent without TLS"),
+        ("email", MAIL | {"from": "a@b\nBcc: x@y"}, "should match"),
+        ("email", MAIL | {"to": []}, "at least 1 items"),
     ],
     "DriftConfig": [
         ("interval", "5m", "interval and schedule cannot be combined"),

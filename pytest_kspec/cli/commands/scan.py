@@ -97,6 +97,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the full reports too: a folder, or s3://BUCKET/PREFIX",
     )
     parser.add_argument(
+        "--alert",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="send what changed since the last run in the store to the receivers of this AlertConfig; may be repeated",
+    )
+    parser.add_argument(
         "--run-by",
         metavar="TEXT",
         help='user to name in reports ("" for none; default: $KSPEC_RUN_BY, else the address '
@@ -167,8 +174,10 @@ def _check_publication(args: argparse.Namespace) -> None:
         kubeconfig=args.kubeconfig,
         store=args.store,
         store_reports=args.store_reports,
+        alerts=args.alert,
         option="--report",
         store_option="--store",
+        alert_option="--alert",
     )
 
 
@@ -190,6 +199,7 @@ def _pytest_arguments(
         ("run-by", [args.run_by] if args.run_by is not None else []),
         ("report", [text for text in args.report if text not in texts]),
         ("store", [args.store] if args.store else []),
+        ("alert", args.alert),
         ("store-reports", [args.store_reports] if args.store_reports else []),
     ):
         words += [f"--kspec-{option}={value}" for value in values]

@@ -35,7 +35,7 @@ def _has(*names: str) -> list[str]:
 
 
 def _filled(name: str) -> str:
-    """A list or map that is there and has something in it."""
+    """A list, map or text that is there and has something in it."""
     return f"(has(self.{name}) && size(self.{name}) > 0)"
 
 
@@ -194,7 +194,30 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "webhookURL or webhookURLSecretRef must be set.",
         ),
     ),
-    "WebhookNotifier": (Rule("has(self.url) || has(self.urlSecretRef)", "url or urlSecretRef must be set."),),
+    "AlertSecretRef": (
+        Rule(
+            f"[{', '.join(map(_filled, ('name', 'env', 'file')))}].filter(one, one).size() == 1",
+            "exactly one of name, env and file must be set.",
+        ),
+    ),
+    "WebhookNotifier": (
+        Rule("has(self.url) || has(self.urlSecretRef)", "url or urlSecretRef must be set."),
+        Rule(
+            "!(self.name in ['slack', 'pagerduty', 'email', 'alertmanager'])",
+            "name must not be one of slack, pagerduty, email, alertmanager.",
+        ),
+        Rule(f"!{_filled('template')} || self.format == 'kspec'", "template and format cannot both be set."),
+    ),
+    "EmailNotifier": (
+        Rule(
+            f"{_filled('username')} == has(self.passwordSecretRef)",
+            "username and passwordSecretRef must be set together.",
+        ),
+        Rule(
+            f"!{_filled('username')} || self.tls != 'none'",
+            "a password is not sent without TLS: set tls to starttls or implicit.",
+        ),
+    ),
     "DriftConfigSpec": (
         Rule(
             "!has(self.interval) || !has(self.schedule)",

@@ -1,0 +1,157 @@
+"""What a result says: which alerts are active, and about which nothing is known.
+
+An alert ends only where its requirement was evaluated and is met, or is no longer required. After an error, or where a
+check could not look, it stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
+from pytest_kspec.results.baseline import subject, was_evaluated
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.result import CheckResult, ClusterResult
+from pytest_kspec.results.verdict import Severity, Verdict
+
+EXPIRING = timedelta(days=7)
+"""How long before its end an exemption that is used is an alert."""
+
+_LEVELS = {
+    Severity.CRITICAL: Level.CRITICAL,
+    Severity.HIGH: Level.CRITICAL,
+    Severity.MEDIUM: Level.WARNING,
+    Severity.LOW: Level.INFO,
+}
+_SHOWN = 5
+LONGEST_LINE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One specification on one cluster at one moment.
+
+    at:      RFC 3339 in UTC
+    active:  alerts of now. Every other one of this cluster and specification has ended, but for:
+    unknown: ids of alerts that stay as they are; None: all of them
+    """
+
+    cluster: str
+    cluster_id: str
+    spec: str
+    at: str
+    active: tuple[Alert, ...]
+    unknown: frozenset[str] | None = frozenset()
+
+
+def observe(cluster: ClusterResult, at: str) -> Observation:
+    """What a result says. at: when it was made, RFC 3339."""
+    failed = [check for check in cluster.checks if check.verdict is Verdict.ERROR]
+    evaluated = [check for check in cluster.checks if check.verdict in (Verdict.PASS, Verdict.FAIL)]
+    if failed and not evaluated and not cluster.uid and cluster.source == "live":
+        return Observation(
+            cluster.name, cluster.id, cluster.spec_name, at, (_unreachable(cluster, failed),), None
+        )
+    active = [_failure(cluster, check) for check in cluster.checks if check.verdict is Verdict.FAIL]
+    if failed:
+        active.append(_not_evaluated(cluster, failed))
+    active += _expiring(cluster, at)
+    unknown = {
+        _failure(cluster, check).id
+        for check in cluster.checks
+        if check.verdict is not Verdict.FAIL and not was_evaluated(check)
+    }
+    return Observation(cluster.name, cluster.id, cluster.spec_name, at, tuple(active), frozenset(unknown))
+
+
+def _of(cluster: ClusterResult, event: str, level: Level | None, about: str = "") -> Alert:
+    labels = {
+        "cluster": cluster.name,
+        "cluster_uid": cluster.id,
+        "spec": cluster.spec_name,
+    }
+    if about:
+        labels["check"] = about
+    return Alert(event, level, cluster.name, cluster.id, cluster.spec_name, about, "", "", labels)
+
+
+def _failure(cluster: ClusterResult, check: CheckResult) -> Alert:
+    found = check.open_findings
+    members = {fingerprint(cluster.id, check.id, finding) for finding in found}
+    lines = [_cut(f"{subject(finding)}: {finding.message}") for finding in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"and {len(found) - _SHOWN} more")
+    if check.remediation:
+        lines.append(_cut(check.remediation))
+    summary = cluster.summary
+    made = _of(cluster, "ComplianceFailure", _LEVELS[check.severity], check.id)
+    return replace(
+        made,
+        title=f"{check.title or check.id} is not met on {cluster.name}",
+        description="\n".join(lines),
+        metadata={
+            "score": summary.score,
+            "total_checks": len(cluster.checks),
+            "passed": summary.passed,
+            "failed": summary.failed,
+            "findings": len(found),
+            "check_severity": check.severity.value,
+        },
+        members=frozenset(sorted(members)[:MOST_MEMBERS]),
+        count=len(found),
+    )
+
+
+def _not_evaluated(cluster: ClusterResult, failed: list[CheckResult]) -> Alert:
+    lines = [_cut(f"{check.id}: {check.reason}") for check in failed[:_SHOWN]]
+    if len(failed) > _SHOWN:
+        lines.append(f"and {len(failed) - _SHOWN} more")
+    return replace(
+        _of(cluster, "ScanFailed", None),
+        title=f"{len(failed)} of {len(cluster.checks)} requirements could not be evaluated on {cluster.name}",
+        description="\n".join(lines),
+        metadata={"errors": len(failed), "total_checks": len(cluster.checks)},
+        members=frozenset(check.id for check in failed[:MOST_MEMBERS]),
+        count=len(failed),
+    )
+
+
+def _unreachable(cluster: ClusterResult, failed: list[CheckResult]) -> Alert:
+    return replace(
+        _of(cluster, "ClusterUnreachable", Level.CRITICAL),
+        title=f"{cluster.name} could not be reached",
+        description=_cut(failed[0].reason),
+        metadata={"total_checks": len(cluster.checks)},
+    )
+
+
+def _expiring(cluster: ClusterResult, at: str) -> Iterator[Alert]:
+    """Exemptions in use that end soon: what they accept fails then."""
+    for exemption in cluster.exemptions:
+        end = _moment(exemption.expires_at)
+        now = _moment(at)
+        if exemption.state != "used" or end is None or now is None or not now <= end <= now + EXPIRING:
+            continue
+        yield replace(
+            _of(cluster, "ExemptionExpiring", None),
+            about=exemption.name,
+            title=f"The exemption {exemption.name} ends at {exemption.expires_at}",
+            description=f"It accepts {exemption.matched} findings on {cluster.name}. Reason: "
+            f"{_cut(exemption.reason)}",
+            metadata={"expires_at": exemption.expires_at, "findings": exemption.matched},
+        )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"

@@ -1,0 +1,105 @@
+"""Secrets of receivers, by reference: read when something is sent, so that a rotated one is used at once.
+
+Each receiver is given its own only; what one of them answers is shown without any of its secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from pytest_kspec.crds.models.alertconfig import AlertSecretRef
+from pytest_kspec.errors import AccessDenied, Malformed, SourceUnavailable
+from pytest_kspec.secretstores.reference import Reference, reference_of
+from pytest_kspec.secretstores.sealed import Sealed
+from pytest_kspec.secretstores.stores import Secrets as Stores
+
+LONGEST = 8192
+_SHORTEST = 4
+
+
+class Secrets(Protocol):
+    """Reads what a reference names."""
+
+    def read(self, ref: AlertSecretRef, default: str) -> str:
+        """One value. default: the key where the reference names none. Raises KspecError without the value."""
+        ...
+
+    def read_all(self, ref: AlertSecretRef) -> Mapping[str, str]:
+        """All keys of a secret, or the one that the reference names. Raises KspecError."""
+        ...
+
+
+class Referenced:
+    """asker: namespace of the AlertConfig; "": the user at the command line, who may name variables and files too."""
+
+    def __init__(self, stores: Stores, asker: str = "") -> None:
+        self._stores = stores
+        self._asker = asker
+
+    def read(self, ref: AlertSecretRef, default: str) -> str:
+        """One value."""
+        return _sendable(self._sealed(ref, default).text(), _named(ref))
+
+    def read_all(self, ref: AlertSecretRef) -> Mapping[str, str]:
+        """Headers by name; of a variable or a file without `key`, from lines of `Name: value`."""
+        if ref.key:
+            return {ref.key: self.read(ref, ref.key)}
+        text = self._sealed(ref, "").text()
+        where = _named(ref)
+        if ref.name:
+            try:
+                data = json.loads(text)
+            except ValueError:
+                data = None
+            if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+                raise Malformed("it is not texts by name.", where=where)
+            found = data
+        else:
+            lines = [line.partition(":") for line in text.splitlines() if line.strip()]
+            if not all(colon for _, colon, _ in lines):
+                raise Malformed("it is not lines of 'Name: value'.", where=where, fix="Or set key.")
+            found = {name: value for name, _, value in lines}
+        return {name.strip(): _sendable(value.strip(), where) for name, value in found.items()}
+
+    def _sealed(self, ref: AlertSecretRef, key: str) -> Sealed:
+        if ref.name:
+            reference = reference_of(ref, namespace=self._asker or "default", key=key)
+            if not self._asker and reference.store == "kubernetes":
+                raise SourceUnavailable(
+                    "is a Secret of a cluster, which only the operator reads.",
+                    where=_named(ref),
+                    fix="Write env: VARIABLE or file: PATH in its place.",
+                )
+            return self._stores.read(reference, asker=self._asker)
+        if self._asker:
+            raise AccessDenied(
+                "an object cannot refer to variables and files of the operator.", where=_named(ref)
+            )
+        if ref.file:
+            return self._stores.read(Reference("file", ref.file), asker="")
+        value = os.environ.get(ref.env)
+        if value is None:
+            raise SourceUnavailable("is not set.", where=_named(ref))
+        return Sealed(value.encode("utf-8", "surrogateescape"), where=_named(ref))
+
+
+def _sendable(value: str, where: str) -> str:
+    if not value.isprintable() or len(value) > LONGEST:
+        raise Malformed("it has control characters or is too long, and cannot be sent.", where=where)
+    return value
+
+
+def _named(ref: AlertSecretRef) -> str:
+    if ref.env:
+        return f"the variable {ref.env}"
+    return f"the file {ref.file}" if ref.file else f"the secret {ref.name}"
+
+
+def without(text: str, secrets: tuple[str, ...]) -> str:
+    """A text of others without these secrets."""
+    for secret in sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text

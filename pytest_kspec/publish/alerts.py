@@ -1,0 +1,153 @@
+"""The sink `alert`: what changed since the last run, to the receivers of a configuration. The store knows the last run.
+
+Alerts are written down before anything is sent, and what a receiver was told once it was: a run that ends between the
+two leads to one repetition, under the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pytest_kspec.alerts.alert import read_facts
+from pytest_kspec.alerts.configfile import load_config
+from pytest_kspec.alerts.deliver import Delivered, check_secrets, deliver_all
+from pytest_kspec.alerts.guard import guard_of_environment
+from pytest_kspec.alerts.ledger import Ledger, Told, stamp
+from pytest_kspec.alerts.observe import observe
+from pytest_kspec.alerts.secrets import Referenced
+from pytest_kspec.errors import UsageError
+from pytest_kspec.publish.sinks import Published
+from pytest_kspec.reports.writer import ReportFile
+from pytest_kspec.results.identity import is_stated
+from pytest_kspec.results.result import ClusterResult, ScanResult
+from pytest_kspec.secretstores.stores import Secrets as Stores
+from pytest_kspec.shown import printable
+
+WITHIN_S = 60.0
+"""How long the end of a run may wait for all receivers."""
+
+
+class Alerts:
+    """address: a file with an AlertConfig; store: where the last run is known."""
+
+    def __init__(
+        self, address: str | None, *, kubeconfig: str | None = None, where: str = "", store: str = ""
+    ) -> None:
+        """Raises UsageError, SpecError for what cannot be sent. Connects to nothing."""
+        if not address:
+            raise UsageError("no file with an AlertConfig is named.", where=where)
+        if not store:
+            raise UsageError(
+                "alerts need a store, which knows what the last run found.",
+                where=where,
+                fix="Give --kspec-store too." if "--kspec-" in where else "Give --store too.",
+            )
+        self._store, self._option = store, where
+        self._plan = load_config(address)
+        self._guard = guard_of_environment(loopback=True)
+        self._secrets = Referenced(Stores())
+        check_secrets(self._plan, self._secrets)
+
+    def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
+        """Send what changed. What one receiver does not take is a problem; the others are sent theirs."""
+        from pytest_kspec.storage import alerts as stored
+        from pytest_kspec.storage.engine import open_store
+
+        made = Published()
+        with closing(open_store(self._store, option=self._option)) as store:
+            before = stored.load(store)
+            ledger = Ledger(
+                read_facts(before.alerts.values(), store.address.shown),
+                {
+                    (receiver, group): Told(at, tokens)
+                    for (config, receiver, group), (at, tokens) in before.told.items()
+                    if config == self._plan.name
+                },
+            )
+            finished = _utc(result.finished_at)
+            for cluster in _once(result.clusters):
+                if stored.newest(store, cluster.id, cluster.spec_name) > finished:
+                    made.done.append(
+                        f"alerts: {printable(cluster.name)}: a newer result is stored; nothing is sent"
+                    )
+                    continue
+                seen = observe(cluster, finished)
+                if seen.unknown is None and is_stated(seen.cluster_id):
+                    known = stored.known_as(store, cluster.name)
+                    seen = observe(replace(cluster, uid=known), finished) if known else seen
+                ledger.take(seen)
+            stored.save(store, _changed(ledger, before.alerts))
+
+            def delivered(one: Delivered) -> None:
+                ledger.sent(one.made)
+                name = (one.made.receiver, one.made.key)
+                stored.save_told(store, self._plan.name, {name: _told(ledger, name)})
+
+            now = datetime.now(UTC)
+            sent = deliver_all(
+                ledger.due(self._plan, now, at_once=True),
+                self._plan,
+                self._secrets,
+                self._guard,
+                within_s=WITHIN_S,
+                on_delivered=delivered,
+            )
+            _say(made, sent, ledger)
+            kept = dict(ledger.told)
+            others = (
+                key
+                for (config, _, _), (_, tokens) in before.told.items()
+                for key in tokens
+                if config != self._plan.name
+            )
+            ledger.forget(now, others)
+            stored.save(store, {}, set(before.alerts) - set(ledger.facts))
+            stored.save_told(
+                store,
+                self._plan.name,
+                {name: _told(ledger, name) for name in ledger.told},
+                set(kept) - set(ledger.told),
+            )
+        return made
+
+
+def _once(clusters: Iterable[ClusterResult]) -> Iterable[ClusterResult]:
+    """Each specification on each cluster once, as the store has them."""
+    found: dict[tuple[str, str], ClusterResult] = {}
+    for cluster in clusters:
+        found.setdefault((cluster.id, cluster.spec_name), cluster)
+    return found.values()
+
+
+def _changed(ledger: Ledger, before: object) -> dict[str, dict[str, object]]:
+    now = {key: fact.to_wire() for key, fact in ledger.facts.items()}
+    assert isinstance(before, dict)
+    return {key: data for key, data in now.items() if before.get(key) != data}
+
+
+def _told(ledger: Ledger, name: tuple[str, str]) -> tuple[str, dict[str, str]]:
+    told = ledger.told[name]
+    return told.at, told.alerts
+
+
+def _say(made: Published, sent: Sequence[Delivered], ledger: Ledger) -> None:
+    for one in sent:
+        if one.problem:
+            made.problems.append(f"alerts: {one.problem}")
+            continue
+        counts = f"{len(one.made.firing)} active, {len(one.made.resolved)} resolved"
+        left = f"; {one.made.left} are sent with the next run" if one.made.left else ""
+        made.done.append(f"alerts: sent to {printable(one.made.receiver)}: {counts}{left}")
+    if ledger.dropped:
+        made.problems.append(f"alerts: {ledger.dropped} of the least urgent did not fit and are left out")
+    if not sent:
+        made.done.append("alerts: nothing changed since the last run")
+
+
+def _utc(text: str) -> str:
+    """RFC 3339 in UTC to the second, as the store has it."""
+    moment = datetime.fromisoformat(text)
+    return stamp((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
