@@ -77,6 +77,7 @@ docs: $(READY) ## regenerate the catalogs, docs/{checks,frameworks,spec-referenc
 	$(BIN)/python -m pytest_kspec.reference.checkdoc docs/checks.md
 	$(BIN)/python -m pytest_kspec.reference.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.reference.specdoc docs/spec-reference.md
+	$(BIN)/python -m pytest_kspec.reference.alertfiles config/monitoring docs/runbooks
 	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 

@@ -358,6 +358,8 @@ class Reconciler:
                 )
             )
             log.debug("%s", line)
+            if self._seen is not None and not line.endswith("(unchanged)"):
+                self._seen.reported("compliance", cluster.name)
         except LostLease:
             raise
         except KspecError as error:
@@ -414,6 +416,7 @@ class Reconciler:
 
 def controller(given: Given, settings: Settings) -> Reconciler:
     """The controller of one process."""
+    given.metrics.registry.set("kspec_scan_interval_seconds", (), 1.1 * settings.interval_s)
 
     def known() -> Mapping[str, Object]:
         return {name: item for (_, name), item in given.objects(SPECIFICATIONS).items()}
