@@ -1,12 +1,14 @@
 """Scans, each in a process of its own: `kspec scan cr:NAME`, the same run as everywhere.
 
 What a scan takes of memory is given back with its process, and what hangs is killed at its deadline with all that it
-started. A scan that did not come to its end has no result: an error, which says why.
+started; so is what runs when the operator is killed. A scan that did not come to its end has no result: an error that
+says why.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -20,7 +22,10 @@ from typing import NamedTuple
 
 from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import KspecError, SourceError, UsageError
+from pytest_kspec.guard import Guard
 from pytest_kspec.results.result import ScanResult
+
+log = logging.getLogger("kspec.operator")
 
 LARGEST_RESULT = 256 * MIB
 _TAIL = 4096  # bytes of what a scan says, for a message
@@ -62,6 +67,7 @@ class Scanner:
         self._deadline_s = deadline_s
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._guard = Guard()
         self._stopped = False
 
     def scan(self, name: str) -> Scanned:
@@ -131,12 +137,18 @@ class Scanner:
                 ) from error
             self._running.add(process)
         try:
+            self._guard.add(process.pid, report.parent)
+        except OSError as error:
+            log.warning("a scan would go on if this process was killed: %s", error)
+        try:
             return process.wait(self._deadline_s)
         except subprocess.TimeoutExpired:
             return None
         finally:
             _kill(process)
             process.wait()
+            with contextlib.suppress(OSError):
+                self._guard.remove(process.pid)
             with self._lock:
                 self._running.discard(process)
 

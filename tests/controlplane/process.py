@@ -6,20 +6,18 @@ waits for its watchers.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-GUARD = Path(__file__).with_name("guard.py")
+from pytest_kspec.guard import Guard
+
 TAIL_LINES = 25
 
 
@@ -52,37 +50,8 @@ class _Here:
 HERE: Place = _Here()
 
 
-class _Guard:
-    """The writing end of the pipe to `guard.py`; one for this process, started with the first server."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-
-    def tell(self, line: str) -> None:
-        with self._lock:
-            if self._process is None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(GUARD)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    text=True,
-                    start_new_session=True,  # Ctrl-C in the terminal must not end it before the servers
-                )
-                atexit.register(self._end)
-            assert self._process.stdin is not None
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-
-    def _end(self) -> None:
-        """At a normal exit the guard does its work now; waited for, so that no warning comes of it."""
-        process, self._process = self._process, None
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            process.wait(timeout=10)
-
-
-_guard = _Guard()
+GUARD = Guard()
+"""Ends what the tests started when they are gone, also after SIGKILL."""
 
 
 def free_port() -> int:
@@ -138,7 +107,7 @@ class Process:
                 env=environment,
                 start_new_session=True,
             )
-        _guard.tell(f"+{self._popen.pid} {self.folder}")
+        GUARD.add(self._popen.pid, self.folder)
 
     def stop(self) -> None:
         """End the process and all that it started; nothing happens when it has ended already."""
@@ -148,7 +117,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(popen.pid, signal.SIGKILL)
         popen.wait(timeout=10)
-        _guard.tell(f"-{popen.pid}")
+        GUARD.remove(popen.pid)
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Ask `ready` every 50 ms. Raises: PortTaken, ServerFailed; the process is stopped by then."""

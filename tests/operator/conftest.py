@@ -18,6 +18,7 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema.definitions import find
 from tests.cli.conftest import ROOT, run_kspec
 from tests.controlplane import namespaces
+from tests.controlplane.process import GUARD
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD, Cluster
 
@@ -73,11 +74,13 @@ class OperatorProcess:
         command = [sys.executable, "-m", "pytest_kspec.cli.main", "operator", f"--cluster={plane.name}"]
         command += [f"--kubeconfig={config}", "--leader-election-namespace=kspec-system"]
         command += ["--health-probe-bind-address=0", "--metrics-bind-address=0", *words]
-        environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
+        environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+        (folder / "tmp").mkdir()
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
                 command, stdout=file, stderr=file, env=environment, start_new_session=True
             )
+        GUARD.add(self.process.pid, folder / "tmp")
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -92,6 +95,7 @@ class OperatorProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(LIMIT_S)
+        GUARD.remove(self.process.pid)
 
 
 def until(what: Callable[[], Any], said: Callable[[], str] = lambda: "") -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 
 from pytest_kspec.operator.scans import ScanFailed, Scanner, Stopped
 from tests.cluster.api import Api, Reply, kubeconfig
+from tests.operator.conftest import LIMIT_S, until
+
+PYTHON = sys.executable
 
 
 def test_a_scan_that_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
@@ -56,6 +61,21 @@ def test_what_a_scan_leaves_behind_ends_with_it(program: Path, tmp_path: Path) -
         Scanner([], 10).scan("met")
     time.sleep(2.5)
     assert not mark.exists()
+
+
+def test_scans_end_with_a_process_that_is_killed(program: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    program.write_text(f"#!/bin/sh\npwd >{mark}.new; echo $$ >>{mark}.new; mv {mark}.new {mark}; sleep 600\n")
+    code = "import sys; from pytest_kspec.operator.scans import Scanner; sys.executable = sys.argv[1]; "
+    code += "Scanner([], 600).scan('met')"
+    process = subprocess.Popen([PYTHON, "-c", code, str(program)], start_new_session=True)
+    try:
+        until(mark.exists)
+    finally:
+        process.kill()
+        process.wait(LIMIT_S)
+    folder, number = mark.read_text().split()
+    until(lambda: not Path(folder).exists() and not Path("/proc", number).exists())
 
 
 def test_stop_kills_what_runs_and_starts_nothing(program: Path) -> None:
