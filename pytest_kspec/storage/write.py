@@ -254,7 +254,7 @@ def _describe(connection: Connection, clusters: Iterable[ClusterResult], seen: s
         for check in cluster.checks
     }
     table = schema.requirements.c
-    for some in _parts([{"check_id": name} for name in sorted(told)]):
+    for some in in_parts([{"check_id": name} for name in sorted(told)]):
         names = [row["check_id"] for row in some]
         rows = connection.execute(select(schema.requirements).where(table.check_id.in_(names))).mappings()
         there = {row["check_id"]: dict(row) for row in rows}
