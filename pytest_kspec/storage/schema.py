@@ -26,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0006"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006")
+HEAD = "r0007"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
