@@ -116,3 +116,15 @@ def _open_stream(path: Path, flags: int = 0) -> int:
         if stat.S_ISFIFO(there.st_mode) and there.st_uid != os.geteuid():
             raise PermissionError(errno.EACCES, "the pipe belongs to another user", os.fspath(path))
     return os.open(path, flags)
+
+
+def write_all(stream: BinaryIO, content: bytes) -> None:
+    """Write all of it to a stream, and flush. Raises OSError.
+
+    Where Python's output is not buffered (`PYTHONUNBUFFERED`, usual in containers), a write may write a part and say so
+    only by its result: a full disk would cut a report in silence.
+    """
+    left = memoryview(content)
+    while left:
+        left = left[stream.write(left) or 0 :]
+    stream.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from pytest_kspec.errors import KspecError, ReportError, UsageError
+from pytest_kspec.files import write_all
 from pytest_kspec.shown import inert, inert_json
 
 WIDEST = 120
@@ -19,7 +21,15 @@ _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 def say(text: str = "") -> None:
     """A line of the result. Raises ReportError if it cannot be written."""
     with _writing():
-        sys.stdout.write(inert(text, colours=wants_colour(sys.stdout)) + "\n")
+        _write(inert(text, colours=wants_colour(sys.stdout)) + "\n")
+
+
+def _write(text: str) -> None:
+    stream = sys.stdout
+    if isinstance(getattr(stream, "buffer", None), io.RawIOBase):  # nothing between it and the disk
+        write_all(stream.buffer, text.encode(stream.encoding, stream.errors or "strict"))
+    else:
+        stream.write(text)
 
 
 def say_json(document: str | bytes) -> None:
@@ -28,7 +38,7 @@ def say_json(document: str | bytes) -> None:
         document = document.encode("utf-8", "surrogatepass")
     with _writing():
         sys.stdout.flush()
-        sys.stdout.buffer.write(inert_json(document))
+        write_all(sys.stdout.buffer, inert_json(document))
 
 
 def say_yaml(text: str) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.extend.places import REPORTS
-from pytest_kspec.files import is_stream, refuse_link, write_whole
+from pytest_kspec.files import is_stream, refuse_link, write_all, write_whole
 from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.shown import inert, inert_json, inert_markup
@@ -166,14 +166,14 @@ def write(result: ScanResult, target: ReportFile) -> None:
     try:
         if target.path == STDOUT:
             sys.stdout.flush()
-            sys.stdout.buffer.write(_inert(content, target.format))
-            sys.stdout.buffer.flush()
+            write_all(sys.stdout.buffer, _inert(content, target.format))
         else:
             path = Path(target.path)
             write_whole(path, _inert(content, target.format) if is_stream(path) else content)
     except OSError as error:
         reason = error.strerror or error
-        what = f"the {target.format} report could not be written: {reason}. No partial file is left."
+        left = "" if target.path == STDOUT else " No partial file is left."
+        what = f"the {target.format} report could not be written: {reason}.{left}"
         fix = "Free disk space or use another path, and run again."
         where = "standard output" if target.path == STDOUT else target.path
         raise ReportError(what, where=where, fix=fix) from error

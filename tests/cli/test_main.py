@@ -1,5 +1,6 @@
 """The command itself: help, errors, and what it costs to start."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,35 @@ def test_a_full_disk_behind_standard_output_is_an_error(words: str, tmp_path: Pa
     assert done.returncode == 2
     assert "error: standard output: could not be written: No space left on device." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["checks", "schema", "scan {spec} --cluster {recording} -o html"])
+def test_a_disk_that_fills_while_it_is_written_is_an_error(
+    words: str, unbuffered: str, tmp_path: Path
+) -> None:
+    """The first part fits: a write that is cut short says so by its result only."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.format(spec='kubernetes: {minVersion: "1.30"}'))
+    arguments = words.format(spec=spec, recording=RECORDING).split()
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(
+            [
+                "sh",
+                "-c",
+                'ulimit -f 2; exec "$@"',
+                "sh",
+                sys.executable,
+                "-m",
+                "pytest_kspec.cli.main",
+                *arguments,
+            ],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+    assert (tmp_path / "out").stat().st_size == 2 * 512
+    assert done.returncode == 2
+    assert "error: standard output: " in done.stderr
+    assert "could not be written: File too large" in done.stderr
