@@ -281,11 +281,14 @@ ROWS: tuple[Row, ...] = (
     _gauge("workqueue_depth", "Objects that are due and wait for a worker."),
     _gauge("workqueue_oldest_seconds", "Time for which the longest waiting object has been due."),
     _counter(
-        "cluster_requests_total", "Requests to API servers by status code; error: no answer.", "code", **_OWN
+        "cluster_requests_total",
+        "Requests of the operator to API servers by status code; error: no answer. Scans are not counted.",
+        "code",
+        **_OWN,
     ),
     _histogram(
         "cluster_request_duration_seconds",
-        "Duration of requests to API servers until the answer begins, in seconds.",
+        "Duration of requests of the operator to API servers, in seconds.",
         buckets=_REQUEST_S,
         **_OWN,
     ),

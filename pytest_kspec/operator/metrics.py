@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pytest_kspec import __version__, clock
+from pytest_kspec.enforce.engines import kyverno
 from pytest_kspec.observe.registry import CONTENT_TYPE, Registry
 from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR
 from pytest_kspec.operator.probes import Page
@@ -108,7 +109,7 @@ class Metrics:
         registry.set("kspec_last_scan_timestamp_seconds", short, clock.now().timestamp())
         registry.set("kspec_last_scan_success", short, 1)
         registry.observe("kspec_scan_duration_seconds", found.seconds, *short)
-        registry.start("kspec_store_errors_total", name)
+        registry.count("kspec_store_errors_total", name, by=bool(found.notes))
 
     def scan_failed(self, cluster: str, name: str, reason: str) -> None:
         """A scan has no result: what the last one gave need not hold any more. reason: a word."""
@@ -151,9 +152,16 @@ class Metrics:
                 labels = (known.cluster, known.uid, name)
                 self.registry.start("kspec_remediation_actions_total", *labels, action)
         for operation, is_correction in changes:
+            if engine == kyverno.NAME and operation == "create":
+                self.registry.count("kspec_kyverno_policy_created_total", name, kyverno.POLICY)
             self.registry.count("kspec_policy_changes_total", name, engine, operation)
             if is_correction and known is not None:
                 self.registry.count("kspec_remediation_actions_total", *labels, operation)
+
+    def requested(self, code: str, seconds: float) -> None:
+        """A request to an API server; of scans, which are processes of their own, none."""
+        self.registry.count("kspec_cluster_requests_total", code)
+        self.registry.observe("kspec_cluster_request_duration_seconds", seconds)
 
     def reported(self, kind: str, cluster: str) -> None:
         """A report was written as a custom resource."""

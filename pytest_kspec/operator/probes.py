@@ -5,17 +5,22 @@ Few clients, each for a short time: a prober that is slow or many of them cost a
 
 from __future__ import annotations
 
+import gzip
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.serving.rate import Rate
 
 MOST_CONNECTIONS = 32
 PATIENCE_S = 5.0
 LIFE_S = 30.0
+SMALL = 1024
+"""Bytes that are not worth compressing."""
 
 
 class Page(NamedTuple):
@@ -30,11 +35,15 @@ class Probes:
     """A server of these pages by path. Raises UsageError where the address cannot be had.
 
     address: `HOST:PORT`, or `:PORT` for all addresses
+    rate: requests a second of one client, twice as many at once; 0: no limit, for probes of a kubelet
     """
 
-    def __init__(self, address: str, pages: Mapping[str, Callable[[], Page]], option: str) -> None:
+    def __init__(
+        self, address: str, pages: Mapping[str, Callable[[], Page]], option: str, rate: float = 0.0
+    ) -> None:
         host, port = parse_address(address, option)
-        handler = type("Handler", (_Handler,), {"pages": dict(pages)})
+        of_class = {"pages": dict(pages), "rate": Rate(rate, 2.0, time.monotonic), "lock": threading.Lock()}
+        handler = type("Handler", (_Handler,), of_class)
         server = type("Server", (_Server,), {"address_family": AF_INET6} if ":" in host else {})
         try:
             self._server = server((host, port), handler)
@@ -93,16 +102,29 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE_S
     pages: Mapping[str, Callable[[], Page]]
+    rate: Rate
+    lock: threading.Lock
 
     def do_GET(self) -> None:
+        with self.lock:
+            allowed = self.rate.allow(self.client_address[0])
         make = self.pages.get(self.path.partition("?")[0])
-        page = make() if make is not None else Page(404, b"not found\n")
+        if not allowed:
+            page = Page(429, b"too many requests a second\n")
+        else:
+            page = make() if make is not None else Page(404, b"not found\n")
+        body = page.body
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
+        if not allowed:
+            self.send_header("Retry-After", "1")
+        if len(body) > SMALL and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, 1)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-        self.wfile.write(page.body)
+        self.wfile.write(body)
 
     def version_string(self) -> str:
         """Who reads this needs no versions."""

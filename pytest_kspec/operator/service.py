@@ -19,6 +19,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.observe import requests
 from pytest_kspec.operator.controller import Controller, Given, mark
 from pytest_kspec.operator.lease import Elector, LostLease
 from pytest_kspec.operator.metrics import Metrics, State
@@ -34,6 +35,9 @@ ENDING_S = 5.0
 
 LOST_S = 1.0
 """The same where the Lease was lost: nothing can be written any more."""
+
+READS_A_SECOND = 10.0
+"""Of metrics, by one client; a burst may be twice as many."""
 
 STUCK_S = 60.0
 """A leader that has not looked at its Lease for this long is not healthy."""
@@ -102,6 +106,7 @@ class Operator:
 
     def run(self) -> None:
         """Serve probes, wait for the Lease, work, until `stop`. Raises LostLease, UsageError."""
+        requests.seen = self._metrics.requested
         with contextlib.ExitStack() as stack:
             for server in self._servers():
                 stack.callback(server.close)
@@ -125,7 +130,8 @@ class Operator:
             pages = {"/healthz": self._healthz, "/readyz": self._readyz}
             yield Probes(options.health, pages, "--health-probe-bind-address")
         if options.metrics != "0":
-            yield Probes(options.metrics, {"/metrics": self._metrics.page}, "--metrics-bind-address")
+            pages = {"/metrics": self._metrics.page}
+            yield Probes(options.metrics, pages, "--metrics-bind-address", READS_A_SECOND)
 
     def _may_work(self) -> bool:
         return self._elector is None or self._elector.leads

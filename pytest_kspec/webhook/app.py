@@ -127,10 +127,11 @@ class App:
 
 
 class Reading:
-    """/metrics and /policies, on a port of their own, for those whom `readers` knows."""
+    """/metrics and /policies, on a port of their own, for those whom `readers` knows. rate: of one client."""
 
-    def __init__(self, reviewer: Reviewer, readers: Readers) -> None:
+    def __init__(self, reviewer: Reviewer, readers: Readers, rate: Rate) -> None:
         self._reviewer = reviewer
+        self._rate = rate
         self._readers = readers
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -141,6 +142,11 @@ class Reading:
             return
         if scope["method"] != "GET":
             await _answer(send, 405, b"GET it\n", close=True)
+            return
+        client = scope["client"]
+        if not self._rate.allow(client[0] if client else ""):
+            more = [(b"retry-after", b"1")]
+            await _answer(send, 429, b"too many requests a second\n", more=more, close=True)
             return
         match await self._readers.judge(scope["headers"], path):
             case "unknown":

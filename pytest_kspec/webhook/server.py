@@ -44,6 +44,9 @@ log = logging.getLogger("kspec.webhook")
 
 AUDIT_QUEUE = 20_000
 EVENT_QUEUE = 1_000
+READS_A_SECOND = 10.0
+"""Of metrics and policies, by one client; a burst may be twice as many."""
+
 TOGETHER_S = 0.2
 """Changes of specifications within this time are loaded at once."""
 
@@ -133,9 +136,8 @@ class Webhook:
         readers = self._readers()
         reading = None
         if readers is not None:
-            reading = uvicorn.Server(
-                self._config(Reading(self.reviewer, readers), self._options.read_port, self.tls.of_readers)
-            )
+            read = Reading(self.reviewer, readers, Rate(READS_A_SECOND, 2.0, time.monotonic))
+            reading = uvicorn.Server(self._config(read, self._options.read_port, self.tls.of_readers))
         large = self.reviewer.large = Large(self._options.budget)
         server = self._server = _Server(config, self._ending, self._options.drain_s, large, reading)
         self._options.specs.follow(self._changed.set)

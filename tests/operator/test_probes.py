@@ -60,3 +60,27 @@ def test_addresses_that_are_none(text: str) -> None:
 def test_an_address_that_is_taken(port: int) -> None:
     with pytest.raises(UsageError, match=rf"--health 127\.0\.0\.1:{port}: cannot listen there"):
         Probes(f"127.0.0.1:{port}", {}, "--health")
+
+
+def test_one_client_may_ask_so_often_and_its_headers_do_not_matter() -> None:
+    served = Probes(LOCAL, {"/metrics": lambda: Page(200, b"x" * 2000)}, "--metrics", rate=1.0)
+    try:
+        url = f"http://127.0.0.1:{served.port}/metrics"
+        answers = [
+            urllib3.request(
+                "GET",
+                url,
+                headers={"X-Forwarded-For": f"203.0.113.{n}", "Accept-Encoding": "gzip"},
+                timeout=10,
+                retries=False,
+            )
+            for n in range(20)
+        ]
+    finally:
+        served.close()
+    assert answers[0].status == 200
+    assert answers[0].headers["Content-Encoding"] == "gzip"
+    assert answers[0].data == b"x" * 2000
+    refused = [one for one in answers if one.status == 429]
+    assert len(refused) >= 10
+    assert {one.headers["Retry-After"] for one in refused} == {"1"}

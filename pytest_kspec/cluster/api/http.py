@@ -15,6 +15,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -36,6 +37,7 @@ from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
 from pytest_kspec.errors import KspecError, SourceUnavailable, Unreachable
+from pytest_kspec.observe import requests
 
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
@@ -286,7 +288,8 @@ class Connection:
         try:
             while True:
                 try:
-                    answer, retry_after = self._attempt(access, method, target, body, headers)
+                    attempt = partial(self._attempt, access, method, target, body, headers)
+                    answer, retry_after = requests.measured(attempt)
                     self._dead, self._pause_s = None, self._limits.pause_s
                     if answer.status == 500 and UNKNOWN_FIELD in answer.body:
                         return answer  # no patience helps
