@@ -17,6 +17,8 @@ LONGEST = (
     "parity/test_limits.py",
     "webhook/test_live.py",
     "operator/test_live.py",
+    "fleet/test_scan.py",
+    "fleet/test_job.py",
     "hostile/test_lists.py",
     "hostile/test_bounds.py",
     "docs/test_docs.py",

@@ -29,6 +29,8 @@ from pytest_kspec.errors import (
 )
 from pytest_kspec.fleet.runs import Order
 from pytest_kspec.fleet.targets.find import Wanted, find_targets
+from pytest_kspec.fleet.targets.model import Target
+from pytest_kspec.fleet.targets.opening import open_target
 from pytest_kspec.kube.resources import ClusterInfo
 from pytest_kspec.results.order import canonical
 from pytest_kspec.results.outcome import Outcome
@@ -109,9 +111,7 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
 def reach(task: Task) -> tuple[LiveSource | None, ClusterInfo | None, Said | None]:
     """The open cluster and which it is; or why nobody can say."""
     try:
-        kubeconfig = task.order.kubeconfig or None
-        (target, *_) = find_targets(Wanted((task.target.ref,), kubeconfig=kubeconfig))
-        source = target.open(reach_limits())
+        source = _target(task.target.ref, task.order.kubeconfig or None).open(reach_limits())
     except KspecError as error:
         return None, None, Said("gone", str(error), Outcome.FAILED.value)
     found = _info(source)
@@ -120,6 +120,15 @@ def reach(task: Task) -> tuple[LiveSource | None, ClusterInfo | None, Said | Non
         return None, None, found
     source.bound(default_limits())
     return source, found, None
+
+
+def _target(ref: str, kubeconfig: str | None) -> Target:
+    """What a run wrote down of a cluster, found again. Raises KspecError."""
+    kind, _, rest = ref.partition(":")
+    if kind != "context":
+        return open_target(kind, rest, kubeconfig=kubeconfig)
+    (target, *_) = find_targets(Wanted((ref,), kubeconfig=kubeconfig))
+    return target
 
 
 def _info(source: LiveSource) -> ClusterInfo | Said:

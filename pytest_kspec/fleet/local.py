@@ -33,11 +33,11 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A shard that has no worker any more and did not come to its end. wrong: what it was given cannot be used."""
+    """A shard that has no worker any more and did not come to its end. final: starting it again does not help."""
 
     shard: int
     reason: str
-    wrong: bool
+    final: bool
 
 
 def run_shards(

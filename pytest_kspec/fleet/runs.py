@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Order:
     """What is asked of each cluster; the same options as those of `kspec scan`. Paths are absolute.
 
     asked: names and digests of the specifications; place: where full reports are kept, or ""
+    files: name → content in base64, where the run carries its files (`bundle`); paths are in their folder then
     """
 
     specs: tuple[str, ...]
@@ -43,6 +44,7 @@ class Order:
     fail_on: str = ""
     place: str = ""
     run_by: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, as the store keeps it."""

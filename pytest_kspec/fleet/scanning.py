@@ -22,7 +22,7 @@ def conclude(store: Store, run: str, order: Order, failed: Iterable[Failed]) -> 
         left = [target for target in stored.targets_of(store, run, one.shard) if not target.done]
         if not left:
             continue
-        if not one.wrong:
+        if not one.final:
             again.append(f"shard {one.shard}: {len(left)} clusters have no outcome: {one.reason}")
             continue
         for target in left:

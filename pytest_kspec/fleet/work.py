@@ -13,17 +13,20 @@ import os
 import selectors
 import signal
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import EXIT_USAGE, KspecError, UsageError
 from pytest_kspec.fleet import child
+from pytest_kspec.fleet.bundle import unpack
 from pytest_kspec.fleet.child import Said, Scan, Task
 from pytest_kspec.fleet.runs import Order, verify
 from pytest_kspec.results.outcome import Outcome
@@ -94,6 +97,7 @@ class Worker:
         self._unstored: list[str] = []
         self._stopping_until: float | None = None
         self._order: Order
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def run(self) -> int:
         """Every cluster of the shard that has no outcome; the exit code. Raises UsageError, StoreError."""
@@ -107,6 +111,7 @@ class Worker:
             missing = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
             if not missing:
                 return EXIT_DONE
+            self._unpack()
             verify(self._order)
             # What ended a worker comes last: it must not keep others from their outcome.
             self._waiting.extend(sorted(missing, key=lambda target: (target.attempts, target.position)))
@@ -117,6 +122,8 @@ class Worker:
                         self._step(store)
                 finally:
                     self._kill_all()
+                    if self._folder is not None:
+                        self._folder.cleanup()
             return self._code(store)
 
     # -- inside --------------------------------------------------------------------------------------------
@@ -139,6 +146,13 @@ class Worker:
             self._say(f"{len(left)} clusters of this shard have no outcome: {names}")
             return EXIT_NOT_STORED
         return EXIT_DONE
+
+    def _unpack(self) -> None:
+        """Files that the run carries, in a folder of this worker, which it works in: paths in reports are short."""
+        if self._order.files:
+            self._folder = tempfile.TemporaryDirectory(prefix="kspec-run-")
+            unpack(self._order, Path(self._folder.name))
+            os.chdir(self._folder.name)
 
     def _warm(self) -> None:
         """Import what children need, by a scan of nothing: of theirs, none has to. No code of users runs here."""

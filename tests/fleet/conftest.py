@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.fleet.world import World
+from tests.storage.servers import Postgres
 
 SPEC = """\
 apiVersion: kspec.dev/v1
@@ -91,6 +92,12 @@ class Fleet(NamedTuple):
 
 
 MakeFleet = Callable[..., Fleet]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kspec.cluster.sources.source import Source
+    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.fleet.job import Settings
+    from pytest_kspec.fleet.local import Failed
     from pytest_kspec.fleet.report import FleetReport
     from pytest_kspec.fleet.runs import Order
+    from pytest_kspec.fleet.targets.model import Target
     from pytest_kspec.publish.sinks import Publication
     from pytest_kspec.results.result import ScanResult
     from pytest_kspec.storage.engine import Store
@@ -61,6 +66,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="kubeconfig context, or a pattern such as 'prod-*'; may be repeated",
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        choices=("context", "target", "argocd", "clusterprofile"),
+        help="where clusters are looked for: contexts of the kubeconfig (default), or objects of a hub "
+        "(ClusterTargets, cluster Secrets of Argo CD, ClusterProfiles); may be repeated",
+    )
+    parser.add_argument(
+        "--cluster",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of a cluster of these sources, or a pattern; may be repeated",
+    )
+    parser.add_argument(
+        "--hub",
+        metavar="REF",
+        default="",
+        help="context of the hub, or in-cluster (default: the current context)",
     )
     parser.add_argument("--all-contexts", action="store_true", help="every context of the kubeconfig")
     parser.add_argument(
@@ -123,6 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parallel", metavar="N", type=int, default=1, help="clusters that 'work' scans at once (default: 1)"
     )
+    _add_job(parser)
     parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--cluster-timeout",
@@ -149,6 +176,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_allow_empty(parser, "a cluster in which a specification finds nothing to evaluate")
     parser.add_argument(
         "-o", "--output", metavar="FORMAT", choices=("text", "json"), default="text", help="text or json"
+    )
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    """Options of the engine `job`."""
+    parser.add_argument(
+        "--engine",
+        choices=("local", "job"),
+        default="local",
+        help="local (default): processes of this machine; job: one Indexed Job in the hub, with a store in PostgreSQL",
+    )
+    for name, text in (
+        ("image", "image of the pods, by digest or version"),
+        ("store-secret", "Secret in the namespace of the Job; its keys become variables: KSPEC_STORE, AWS_…"),
+        ("kubeconfig-secret", "Secret with the key 'kubeconfig', for clusters that are contexts"),
+        ("service-account", "ServiceAccount of the pods, for clusters that are objects of the hub"),
+        ("namespace", "namespace of the Job (default: kspec-system)"),
+        ("queue", "queue of Kueue"),
+    ):
+        parser.add_argument(f"--{name}", metavar=name.upper(), default="", help=f"with --engine job: {text}")
+    parser.add_argument(
+        "--parallelism",
+        metavar="N",
+        type=int,
+        default=20,
+        help="with --engine job: pods at once (default: 20)",
     )
 
 
@@ -197,47 +250,116 @@ def _open(args: argparse.Namespace, *, create: bool = False) -> Store:
 
 
 def _scan(args: argparse.Namespace) -> int:
-    from pytest_kspec.fleet.local import run_shards
     from pytest_kspec.fleet.runs import Order
     from pytest_kspec.fleet.scanning import conclude
     from pytest_kspec.storage import fleet as stored
 
-    url = _store_url(args)
     _publication(args)
-    workers = args.workers or os.cpu_count() or 1
     specs = [*args.spec, *args.specs]
     with closing(_open(args, create=True)) as store:
         if not specs and not args.run:
             arguments.read_specs(args)  # says what is missing
-        run_id = _begin(store, args, url, workers) if specs else stored.find_run(store, args.run).id
+        run_id = _begin(store, args) if specs else stored.find_run(store, args.run).id
         found = stored.find_run(store, run_id)
+        order = Order.from_wire(found.document)
+        if args.engine == "job":
+            _submit(found, args)
         if args.no_wait:
             return _begun(found, args)
         note(f"run {found.id}: {found.clusters} clusters in {store.address}")
-        order = Order.from_wire(found.document)
-        missing = sorted({t.shard for t in stored.targets_of(store, found.id) if not t.done})
-        failed = run_shards(
-            found.id,
-            missing,
-            store=os.path.abspath(url) if store.address.path and "://" not in url else url,
-            workers=workers,
-            words=(f"--parallel={args.parallel}", f"--cluster-timeout={args.cluster_timeout}"),
-            watch=_progress(store, found),
-        )
-        again = conclude(store, found.id, order, failed)
-        for line in again:
+        run = _run_job if args.engine == "job" else _run_local
+        failed = run(store, found, args)
+        for line in conclude(store, found.id, order, failed):
             note(f"{line} Continue with: kspec fleet scan --run {found.id}")
-        if any(one.wrong for one in failed):
+        code = _print_report(store, found.id, args)
+        if args.engine == "local" and any(one.final for one in failed):
             for one in failed:
                 note(f"error: {one.reason}")
             return EXIT_USAGE
-        return _print_report(store, found.id, args)
+        return code
 
 
-def _begin(store: Store, args: argparse.Namespace, url: str, workers: int) -> str:
+def _run_local(store: Store, found: StoredRun, args: argparse.Namespace) -> list[Failed]:
+    from pytest_kspec.fleet.local import run_shards
+    from pytest_kspec.storage import fleet as stored
+
+    url = _store_url(args)
+    missing = sorted({t.shard for t in stored.targets_of(store, found.id) if not t.done})
+    return run_shards(
+        found.id,
+        missing,
+        store=os.path.abspath(url) if store.address.path and "://" not in url else url,
+        workers=_workers(args),
+        words=_worker_words(args),
+        watch=_progress(store, found),
+    )
+
+
+def _workers(args: argparse.Namespace) -> int:
+    return args.workers or os.cpu_count() or 1
+
+
+def _worker_words(args: argparse.Namespace) -> tuple[str, ...]:
+    return (f"--parallel={args.parallel}", f"--cluster-timeout={args.cluster_timeout}")
+
+
+def _hub_access(args: argparse.Namespace) -> Access:
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    return open_hub(args.hub, args.kubeconfig).access
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """How the Job looks. Raises UsageError."""
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.fleet.job import Settings
+
+    made = Settings(
+        args.image,
+        args.store_secret,
+        args.namespace or NAMESPACE,
+        args.service_account,
+        args.kubeconfig_secret,
+        args.queue,
+        args.parallelism,
+        words=_worker_words(args),
+    )
+    if problem := made.problem():
+        fix = "Add --image NAME@sha256:…, and --store-secret NAME."
+        raise UsageError(f"{problem}.", where="kspec fleet scan --engine job", fix=fix)
+    return made
+
+
+def _submit(found: StoredRun, args: argparse.Namespace) -> None:
+    from pytest_kspec.fleet.job import submit
+
+    settings = _settings(args)
+    name = submit(_hub_access(args), found.id, found.shards, settings)
+    note(f"Job {settings.namespace}/{name}")
+
+
+def _run_job(store: Store, found: StoredRun, args: argparse.Namespace) -> list[Failed]:
+    """Wait for the Job; one that cannot start is ended."""
+    from pytest_kspec.fleet.job import Watch, delete, wait
+    from pytest_kspec.storage import fleet as stored
+
+    access, namespace = _hub_access(args), _settings(args).namespace
+
+    def done() -> bool:
+        (run,) = stored.runs(store, ids=[found.id])
+        return not run.waiting
+
+    failed = wait(Watch(access, found.id, namespace), found.shards, done, tick=_progress(store, found))
+    if failed:
+        delete(access, found.id, namespace)
+    return failed
+
+
+def _begin(store: Store, args: argparse.Namespace) -> str:
     """Freeze a run; one of this id that is there already goes on, if it asks the same. Raises UsageError."""
+    from pytest_kspec.fleet.bundle import pack
+    from pytest_kspec.fleet.job import shards_for
     from pytest_kspec.fleet.runs import Order, absolute, ask, freeze, new_id, paths_exist
-    from pytest_kspec.fleet.targets.find import Wanted, find_targets
     from pytest_kspec.session.runby import run_by
     from pytest_kspec.storage import fleet as stored
 
@@ -251,22 +373,20 @@ def _begin(store: Store, args: argparse.Namespace, url: str, workers: int) -> st
         absolute(args.kubeconfig or ""),
         args.check_timeout,
         _level(args.fail_on),
-        _place(args, url),
+        _place(args, _store_url(args)),
         run_by(args.run_by, os.environ),
     )
     paths_exist(order)
-    if not (args.context or args.all_contexts or args.selector):
-        raise UsageError(
-            "no cluster is selected.",
-            where="kspec fleet scan",
-            fix="Name them with --context NAME, --all-contexts or -l LABELS.",
-        )
-    names = tuple(f"context:{name}" if not any(c in name for c in "*?") else name for name in args.context)
-    targets = find_targets(Wanted(names, args.selector, args.kubeconfig))
+    targets = _targets(args)
+    shards = args.shards or _workers(args)
+    if args.engine == "job":
+        _settings(args)
+        shards = args.shards or shards_for(len(targets))
+        order = replace(pack(order), kubeconfig="", place=_place_for_pods(args))
     run_id = args.run or new_id()
     if len(run_id) > 64 or not run_id.isprintable():
         raise UsageError("the id of a run has at most 64 printable characters.", where="--run")
-    if not freeze(store, run_id, order, targets, engine="local", shards=args.shards or workers):
+    if not freeze(store, run_id, order, targets, engine=args.engine, shards=shards):
         known = Order.from_wire(stored.find_run(store, run_id).document)
         if sorted(known.asked) != sorted(order.asked):
             raise UsageError(
@@ -275,6 +395,41 @@ def _begin(store: Store, args: argparse.Namespace, url: str, workers: int) -> st
                 fix="Choose another id.",
             )
     return run_id
+
+
+def _place_for_pods(args: argparse.Namespace) -> str:
+    """Where pods keep full reports: nowhere, where nothing was said. Raises UsageError for what only we can reach."""
+    from pytest_kspec.storage.address import parse_address
+
+    if parse_address(_store_url(args), option="--store").kind == "sqlite":
+        raise UsageError(
+            "pods cannot write to a file of this machine.",
+            where="--store",
+            fix="Use postgresql://USER@HOST/DATABASE, by an address that this machine and the pods can reach.",
+        )
+    if args.store_reports and not args.store_reports.startswith("s3://"):
+        raise UsageError(
+            "pods cannot write to a folder of this machine.", where="--store-reports", fix="Use s3://…"
+        )
+    return str(args.store_reports)
+
+
+def _targets(args: argparse.Namespace) -> list[Target]:
+    """The clusters that are meant. Raises UsageError."""
+    from pytest_kspec.fleet.targets.find import Wanted, find_targets
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    if not (args.context or args.all_contexts or args.selector or args.source or args.cluster):
+        raise UsageError(
+            "no cluster is selected.",
+            where="kspec fleet scan",
+            fix="Name them with --context NAME, --all-contexts, --source SOURCE or -l LABELS.",
+        )
+    names = [f"context:{name}" if not any(c in name for c in "*?") else name for name in args.context]
+    sources = tuple(args.source) or ("context",)
+    hub = open_hub(args.hub, args.kubeconfig) if set(sources) - {"context"} else None
+    wanted = Wanted((*names, *args.cluster), args.selector, args.kubeconfig, sources)
+    return [target for target in find_targets(wanted, hub) if not target.suspended]
 
 
 def _level(text: str) -> str:

@@ -1,0 +1,209 @@
+"""The engine `job` against the real Job controller: one Indexed Job a run, whose outcomes are in PostgreSQL."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.fleet.job import Settings, job_name, manifest, shards_for
+from tests.controlplane import namespaces
+from tests.controlplane.server import ControlPlane, Etcd
+from tests.fleet.conftest import Fleet, MakeFleet
+from tests.fleet.kubelet import NO_IMAGE, Kubelet
+from tests.storage.servers import Postgres
+
+IMAGE = "registry.example/kspec:1"
+
+
+@pytest.fixture(scope="module")
+def hub(etcd: Etcd) -> Iterator[ControlPlane]:
+    with ControlPlane(etcd, controllers=True, audited=False) as plane:
+        yield plane
+
+
+class Jobs:
+    """A namespace of the hub with a Secret of the store and one of the fleet's kubeconfig."""
+
+    def __init__(self, hub: ControlPlane, fleet: Fleet) -> None:
+        self.hub, self.fleet = hub, fleet
+        self.namespace = f"jobs-{uuid.uuid4().hex[:8]}"
+        namespaces.create(hub, self.namespace)
+        # What a Job makes has to be allowed by the strictest of Kubernetes' own levels.
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        hub.request("PATCH", f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": labels}})
+        self.secret("store", KSPEC_STORE=fleet.store)
+        self.secret("fleet", kubeconfig=fleet.world.kubeconfig.read_text())
+        self.config = hub.kubeconfig(path=fleet.folder / "hub.kubeconfig", context="hub")
+
+    def secret(self, name: str, **values: str) -> None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        body = {"metadata": {"name": name}, "data": data}
+        assert self.hub.request("POST", f"/api/v1/namespaces/{self.namespace}/secrets", body).status == 201
+
+    def words(self, *words: str, image: str = IMAGE) -> tuple[str, ...]:
+        # One kubeconfig has the fleet and the hub, as on the machine of somebody who looks after both.
+        return (
+            *("scan", "spec.yaml", "--all-contexts", "--hub=hub", "--engine=job", f"--image={image}"),
+            *(f"--namespace={self.namespace}", "--store-secret=store", "--kubeconfig-secret=fleet"),
+            *words,
+        )
+
+    def job(self, run: str) -> dict[str, Any]:
+        path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{job_name(run)}"
+        answer = self.hub.request("GET", path)
+        assert answer.status == 200
+        found: dict[str, Any] = answer.body
+        return found
+
+
+@pytest.fixture
+def jobs(
+    hub: ControlPlane, make_fleet: MakeFleet, postgres: Postgres, monkeypatch: Any
+) -> Callable[..., Jobs]:
+    def make(clusters: int, behaviour: dict[str, dict[str, Any]] | None = None) -> Jobs:
+        fleet = make_fleet(clusters, behaviour, store=postgres.database(f"f{uuid.uuid4().hex[:12]}"))
+        made = Jobs(hub, fleet)
+        # `-l` leaves the hub out, which has no labels.
+        monkeypatch.setenv("KSPEC_HUB", "hub")
+        both = f"{fleet.world.kubeconfig}{os.pathsep}{made.config}"
+        monkeypatch.setattr(Fleet, "environment", lambda self: _environment(self, both))
+        return made
+
+    return make
+
+
+_own = Fleet.environment
+
+
+def _environment(fleet: Fleet, kubeconfig: str) -> dict[str, str]:
+    return _own(fleet) | {"KUBECONFIG": kubeconfig}
+
+
+def test_a_run_as_a_job(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(6, {"c-002": {"fault": "refused"}, "c-003": {"latency": 0.2}})
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        words = made.words("-l", "env", "--shards=3", "--run=nightly", "-o", "json")
+        said = made.fleet.run(*words)
+        assert said.code == 2, (said.err, kubelet.output)
+        outcomes = {row["name"]: row["outcome"] for row in said.json["clusters"]}
+        assert outcomes == {f"c-00{n}": "unreachable" if n == 2 else "scanned" for n in range(6)}
+        assert len(kubelet.started) == 3
+        # Once more is the same run: nothing is started, and nothing is scanned.
+        again = made.fleet.run(*words)
+        assert (again.code, again.json["clusters"]) == (2, said.json["clusters"])
+        assert len(kubelet.started) == 3
+    job = made.job("nightly")
+    assert job["spec"]["completions"] == 3
+    assert job["spec"]["backoffLimitPerIndex"] == 2
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
+
+
+def test_a_pod_that_is_killed_leaves_no_gap_and_nothing_twice(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(4, {f"c-00{n}": {"latency": 0.2} for n in range(4)})
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        running = made.fleet.start(*made.words("-l", "env", "--shards=1", "--run=killed", "-o", "json"))
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and _done(made) < 1:
+            time.sleep(0.1)
+        kubelet.kill(kubelet.started[0])
+        out, err = running.communicate(timeout=240)
+        assert running.returncode == 1, (err, kubelet.output)
+        assert len(kubelet.started) == 2
+    assert set(made.fleet.outcomes("killed").values()) == {"scanned"}
+    assert '"scanned": 4' in out
+
+
+def _done(made: Jobs) -> int:
+    try:
+        return sum(outcome != "waiting" for outcome in made.fleet.outcomes().values())
+    except ValueError:  # the store has no run yet
+        return 0
+
+
+def test_an_image_that_does_not_come_ends_the_run_with_its_reason(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(1)
+    with Kubelet(made.hub, made.namespace):
+        image = f"registry.example/{NO_IMAGE}:1"
+        said = made.fleet.run(*made.words("-l", "env", "--run=image", "-o", "json", image=image))
+    assert said.code == 2, said.err
+    (row,) = said.json["clusters"]
+    assert row["outcome"] == "not-scanned"
+    assert row["reason"] == f"not scanned: shard 0 failed: ErrImagePull: {image}: not found"
+
+
+def test_a_job_that_somebody_deletes_ends_the_run(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(1, {"c-000": {"latency": 1.0}})
+    running = made.fleet.start(*made.words("-l", "env", "--run=deleted", "-o", "json"))
+    path = f"/apis/batch/v1/namespaces/{made.namespace}/jobs/{job_name('deleted')}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and made.hub.request("GET", path).status != 200:
+        time.sleep(0.1)
+    made.hub.request("DELETE", path, {"propagationPolicy": "Background"})
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 2, err
+    assert "not scanned: shard 0 failed: its Job was deleted" in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (Settings("kspec", "store"), "the image kspec has no digest and no version"),
+        (Settings("kspec:latest", "store"), "the image kspec:latest has no digest and no version"),
+        (
+            Settings("registry:5000/kspec", "store"),
+            "the image registry:5000/kspec has no digest and no version",
+        ),
+        (Settings("registry:5000/kspec:1", "store"), ""),
+        (Settings("kspec@sha256:aa", "store"), "the image kspec@sha256:aa has no digest and no version"),
+        (Settings(f"kspec@sha256:{'a' * 64}", "store"), ""),
+        (Settings("kspec:1", ""), "a Job needs an image and the Secret of a store"),
+    ],
+)
+def test_an_image_that_says_which_it_is(settings: Settings, problem: str) -> None:
+    assert settings.problem() == problem
+
+
+def test_the_job_of_an_older_server_and_of_a_queue() -> None:
+    made = manifest("r", 4, Settings("kspec:1", "store", queue="scans"), by_index=False)
+    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "scans"
+    assert made["spec"]["suspend"] is True
+    assert made["spec"]["backoffLimit"] == 8
+    assert "backoffLimitPerIndex" not in made["spec"]
+    assert [rule["action"] for rule in made["spec"]["podFailurePolicy"]["rules"]] == ["Ignore"]
+    assert [shards_for(n) for n in (1, 10, 11, 1000, 100_000)] == [1, 1, 2, 100, 500]
+
+
+def test_a_worker_that_is_told_to_end_leaves_the_rest_to_the_next(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(4, {f"c-00{n}": {"latency": 0.3} for n in range(4)})
+    run = fleet.run("scan", "spec.yaml", "--all-contexts", "--no-wait", "--shards=1").out.strip()
+    working = fleet.start("work", f"--run={run}", "--index=0")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and "scanned" not in fleet.outcomes().values():
+        time.sleep(0.05)
+    os.kill(working.pid, signal.SIGTERM)
+    _, err = working.communicate(timeout=60)
+    left = [name for name, outcome in fleet.outcomes().items() if outcome == "waiting"]
+    assert working.returncode == (3 if left else 0), err
+    assert fleet.run("work", f"--run={run}", "--index=0").code == 0
+    assert set(fleet.outcomes().values()) == {"scanned"}
+
+
+def test_wrong_input_is_not_tried_again(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(1)
+    run = fleet.run("scan", "spec.yaml", "--all-contexts", "--no-wait").out.strip()
+    (fleet.folder / "spec.yaml").write_text(
+        Path(fleet.folder, "spec.yaml").read_text().replace("1.30", "1.29")
+    )
+    said = fleet.run("work", f"--run={run}", "--index=0")
+    assert said.code == 4
+    assert "their digests differ" in said.err
+    assert fleet.run("work", f"--run={run}", "--index=7").code == 4
+    assert fleet.run("work", "--run=none", "--index=0").code == 4
