@@ -37,7 +37,7 @@ COMMANDS = {
     "webhook": "run an admission webhook that denies violations",
     "operator": "scan and enforce the ClusterSpecifications of a cluster",
     "fleet": "scan many clusters as one run, and report on all of them",
-    "dashboard": "serve pages and an API about the results of a store",
+    "dashboard": "show the results of a fleet: table, live screen, or web pages",
     "cluster": "register the clusters of a fleet, and look after them",
     "alert": "try the receivers of alerts, and list alerts",
     "history": "show results over time from a store",

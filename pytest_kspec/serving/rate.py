@@ -6,6 +6,7 @@ itself, such as X-Forwarded-For, decides nothing here.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -13,19 +14,24 @@ REMEMBERED_CLIENTS = 1024
 
 
 class Rate:
-    """A token bucket for each client address; of the most recent `REMEMBERED_CLIENTS` ones."""
+    """A token bucket for each client address; of the most recent `REMEMBERED_CLIENTS` ones. Thread-safe."""
 
     def __init__(self, per_second: float, burst_s: float, clock: Callable[[], float]) -> None:
         self._rate = per_second
         self._burst = max(per_second * burst_s, 1.0)
         self._clock = clock
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def allow(self, client: str) -> bool:
         """Whether one more request of this client is within its rate."""
         if not self._rate:
             return True
         now = self._clock()
+        with self._lock:
+            return self._take(client, now)
+
+    def _take(self, client: str, now: float) -> bool:
         tokens, then = self._clients.get(client, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self._rate)
         allowed = tokens >= 1.0

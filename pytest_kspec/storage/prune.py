@@ -53,7 +53,7 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
                 some = gone[start : start + _IDS]
                 connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(some)))
             connection.execute(delete(schema.findings).where(_is_old(oldest)))
-            _forget(connection)
+            forget(connection)
             counts[:] = [len(keep), before - _findings(connection)]
             if dry_run:
                 deleting.rollback()
@@ -74,7 +74,7 @@ def _is_old(oldest: str) -> ColumnElement[bool]:
     return and_(found.state == State.FIXED.value, found.last_seen < oldest, found.resolved_at < oldest)
 
 
-def _forget(connection: Connection) -> None:
+def forget(connection: Connection) -> None:
     """Subjects and clusters of which nothing is left."""
     results = select(schema.results.c.subject_id).distinct()
     connection.execute(delete(schema.subjects).where(schema.subjects.c.id.not_in(results)))

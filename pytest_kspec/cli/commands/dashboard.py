@@ -1,4 +1,4 @@
-"""`kspec dashboard`: what a store, or the reports of a cluster, say now."""
+"""`kspec dashboard`: what a store, or the reports of a cluster, say now: on a terminal, or as a server of pages."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from pytest_kspec.dashboard.viewers import Everyone, Viewers
 
 DESCRIPTION = """\
-Serve pages and an API about the results of a fleet, read from a store that
-'kspec scan --store URL' or the operator fills. Pages are read-only. Viewers
-sign in with a token of a cluster and see what RBAC of that cluster grants
-them; see docs/dashboards.md.
+Show the newest results of a fleet, from a store that 'kspec scan --store URL'
+or the operator fills, or from the ComplianceReports of a cluster.
 
-Runs until SIGTERM. Exit codes: 0 told to end; 2 the store or the cluster
-cannot be read; 4 usage."""
+  kspec dashboard            print a table, or JSON with -o json
+  kspec dashboard --watch    keep it up to date: on a terminal a screen with
+                             keys, elsewhere a table at each interval
+  kspec dashboard --serve    serve read-only pages and an API. Viewers sign in
+                             with a token of a cluster and see what its RBAC
+                             grants them
+
+Exit codes: 0 shown, or told to end; 2 the store or the cluster cannot be read;
+4 usage."""
 
 EXAMPLES = """
+kspec dashboard --store results.db
+kspec dashboard --cluster kind-dev --watch --interval 30
 kspec dashboard --serve --store results.db --no-auth
 kspec dashboard --serve --store postgresql://kspec@db/kspec --cluster kind-hub
-kspec dashboard --serve --store results.db --tls-cert tls.crt --tls-key tls.key
 """
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,21 +41,45 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--serve", action="store_true", help="serve pages and the API over HTTP")
-    arguments.add_store(parser, "the store: FILE.db or postgresql://USER@HOST/DATABASE")
+    parser.add_argument(
+        "-w", "--watch", action="store_true", help="show it again and again, until interrupted"
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="with --watch: time between two looks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cluster-spec", metavar="NAME", default="", help="only results of the specification with this name"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json"),
+        default="table",
+        metavar="FORMAT",
+        help="table or json (default: %(default)s)",
+    )
+    arguments.add_store(
+        parser,
+        "the store: FILE.db or postgresql://USER@HOST/DATABASE (default: the ComplianceReports of the cluster)",
+    )
     cluster = parser.add_argument_group("cluster")
     cluster.add_argument(
         "--cluster",
         metavar="NAME",
         default="in-cluster",
-        help="kubeconfig context of the cluster that says who viewers are and what they may see, "
-        "or 'in-cluster' (default)",
+        help="kubeconfig context of the cluster whose reports are shown, and that says who viewers are and what they "
+        "may see; or 'in-cluster' (default)",
     )
     arguments.add_kubeconfig(cluster)
     cluster.add_argument(
         "--namespace",
         metavar="NAME",
         default="kspec-system",
-        help="namespace in which RBAC for compliancereports decides what viewers see (default: %(default)s)",
+        help="namespace of ComplianceReports, in which RBAC for them decides what viewers see (default: %(default)s)",
     )
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -102,10 +132,88 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM."""
-    if not args.serve:
-        raise UsageError("nothing to do.", where="kspec dashboard", fix="Add --serve.")
-    return _serve(args)
+    """Show, watch or serve."""
+    if args.serve and (args.watch or args.output != "table" or args.cluster_spec):
+        raise UsageError(
+            "--watch, --output and --cluster-spec are for the terminal.", where="kspec dashboard --serve"
+        )
+    if args.serve:
+        return _serve(args)
+    if not 1 <= args.interval <= 86_400:
+        raise UsageError(f"{args.interval:g} is not between 1 and 86,400 seconds.", where="--interval")
+    return _show(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    """On the terminal, or in a pipe."""
+    import sys
+
+    from pytest_kspec.cli.output import is_interactive
+
+    source = _source(args)
+    try:
+        from pytest_kspec.dashboard.source import Answers
+
+        answers = Answers(source)
+        if args.watch and args.output == "table" and is_interactive(sys.stdout) and sys.stdin.isatty():
+            return _screen(answers, args)
+        return _print(source, answers, args)
+    finally:
+        source.close()
+
+
+def _screen(answers: Answers, args: argparse.Namespace) -> int:
+    try:
+        from pytest_kspec.dashboard.screen import watch
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--watch on a terminal needs the package {error.name}.",
+            where="kspec dashboard",
+            fix="Install it with: pip install 'pytest-kspec[dashboard]'; or leave out --watch.",
+        ) from error
+    return watch(answers, args.interval, args.cluster_spec)
+
+
+def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
+    """Once, or at each interval; of what cannot be read, once is an error, and again is said."""
+    import sys
+    import time
+
+    from pytest_kspec.cli.output import flush, note, say, say_json, style, width
+    from pytest_kspec.dashboard import terminal
+    from pytest_kspec.dashboard.source import Away
+
+    encoding = sys.stdout.encoding or "ascii"
+    if not args.watch:
+        fleet = source.read(lambda store: terminal.look(store, args.cluster_spec))
+        if args.output == "json":
+            from pytest_kspec.reports.json import pretty
+
+            say_json(pretty(terminal.wire(fleet)))
+            return 0
+        for line in terminal.lines(fleet, width(), style):
+            say(terminal.encodable(line, encoding))
+        return 0
+    import json
+
+    while True:
+        try:
+            known = answers.get("print", lambda store: terminal.look(store, args.cluster_spec))
+        except Away as error:
+            note(f"The results could not be read: {error}")
+        else:
+            if known.problem:
+                note(terminal.aged(known.as_of, known.problem))
+            if args.output == "json":
+                document = {**terminal.wire(known.value), "asOf": f"{known.as_of:%Y-%m-%dT%H:%M:%SZ}"}
+                say_json(json.dumps(document, ensure_ascii=False) + "\n")
+            else:
+                say(terminal.encodable(f"{known.as_of:%Y-%m-%d %H:%M:%S} UTC", encoding))
+                for line in terminal.lines(known.value, width(), style):
+                    say(terminal.encodable(line, encoding))
+                say()
+            flush()
+        time.sleep(args.interval)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -155,16 +263,19 @@ def _serve(args: argparse.Namespace) -> int:
         port=_port(args),
         tls=(args.tls_cert, args.tls_key) if args.tls_cert else None,
         rate=args.rate,
-        wait=args.store.startswith("postgres"),
+        wait=not args.store or args.store.startswith("postgres"),
     )
     serve(options, lambda address: note(f"kspec dashboard: {address}"))
     return 0
 
 
 def _source(args: argparse.Namespace) -> Source:
-    """Raises UsageError."""
+    """A store, or the reports of the cluster where none is given. Raises UsageError."""
     if not args.store:
-        raise UsageError("no store is given.", where="kspec dashboard", fix="Add --store FILE.db.")
+        from pytest_kspec.cluster.writing.access import Access
+        from pytest_kspec.dashboard.reports import ReportsSource
+
+        return ReportsSource(Access(args.cluster, args.kubeconfig), args.namespace)
     from pytest_kspec.dashboard.source import StoreSource
     from pytest_kspec.storage.address import parse_address
 

@@ -1,0 +1,196 @@
+"""`kspec dashboard --watch` on a terminal, with Textual: a table that moves, and the requirements of a cluster.
+
+The store is read in a thread of its own: a screen whose store hangs still scrolls and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+from textual.worker import Worker, WorkerState
+
+from pytest_kspec.dashboard.source import Answers, Away, Known
+from pytest_kspec.dashboard.terminal import HEADS, MARKS, Fleet, aged, cells, look, minute, summary
+from pytest_kspec.errors import KspecError
+from pytest_kspec.reports.shared.text import printable
+from pytest_kspec.reports.shared.words import VERDICTS
+from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.storage import listing
+from pytest_kspec.storage.listing import Cut, Standing
+
+
+class Watch(App[None]):
+    """The fleet, read again every `interval` seconds. spec: name of a specification, "" for all."""
+
+    TITLE = "kspec dashboard"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [("q", "quit", "Quit"), ("r", "again", "Read again")]
+    CSS = """
+    Screen { layout: vertical; }
+    #summary, #where { height: auto; padding: 0 1; text-style: bold; }
+    #problem { height: auto; padding: 0 1; display: none; text-style: reverse; }
+    #problem.shown { display: block; }
+    DataTable { height: 1fr; }
+    """
+
+    def __init__(self, answers: Answers, interval: float, spec: str = "") -> None:
+        super().__init__()
+        self._answers, self._interval, self._spec = answers, interval, spec
+        self._rows: tuple[Standing, ...] = ()
+        self._reading: Worker[Any] | None = None
+
+    def compose(self) -> ComposeResult:
+        """One line of totals, one of problems, the table."""
+        yield Static("reading …", id="summary", markup=False)
+        yield Static("", id="problem", markup=False)
+        yield DataTable(id="fleet", cursor_type="row", zebra_stripes=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin."""
+        # A process that is told to end leaves the terminal as it was.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
+        table = self.query_one("#fleet", DataTable)
+        table.add_columns(*HEADS)
+        table.focus()
+        self.set_interval(self._interval, self.action_again)
+        self.action_again()
+
+    def action_again(self) -> None:
+        """Read, unless that is under way."""
+        if self._reading is None or self._reading.is_finished:
+            self._reading = self.run_worker(self._read, thread=True, exit_on_error=False)
+
+    def _read(self) -> Known:
+        return self._answers.get(("watch", self._spec), lambda store: look(store, self._spec))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show what was read, or why nothing was."""
+        if event.worker is not self._reading:
+            return
+        if event.state is WorkerState.SUCCESS and event.worker.result is not None:
+            self._show(event.worker.result)
+        elif event.state is WorkerState.ERROR:
+            error = event.worker.error
+            if not isinstance(error, Away | KspecError) and error is not None:
+                raise error
+            self._say(f"Could not be read: {printable(str(error))}")
+
+    def _show(self, known: Known) -> None:
+        fleet: Fleet = known.value
+        self.query_one("#summary", Static).update(
+            f"{summary(fleet)} · read {known.as_of:%H:%M:%S} UTC, every {self._interval:g} s"
+        )
+        self._say(aged(known.as_of, known.problem) if known.problem else "")
+        table = self.query_one("#fleet", DataTable)
+        place, offset = table.cursor_row, table.scroll_y
+        self._rows = fleet.found.rows
+        table.clear()
+        for row in cells(self._rows):
+            table.add_row(*map(_plain, row))
+        if self._rows:
+            table.move_cursor(row=min(place, len(self._rows) - 1), animate=False)
+            table.scroll_to(y=offset, animate=False)
+
+    def _say(self, problem: str) -> None:
+        widget = self.query_one("#problem", Static)
+        widget.update(problem)
+        widget.set_class(bool(problem), "shown")
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Enter: the requirements of this cluster."""
+        if event.data_table.id == "fleet" and event.cursor_row < len(self._rows):
+            self.push_screen(Requirements(self._answers, self._rows[event.cursor_row]))
+
+
+class Requirements(Screen[None]):
+    """Requirements of one result, errors and failures first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "app.pop_screen", "Back"),
+        ("q", "app.quit", "Quit"),
+    ]
+
+    def __init__(self, answers: Answers, row: Standing) -> None:
+        super().__init__()
+        self._answers, self._row = answers, row
+
+    def compose(self) -> ComposeResult:
+        """A line of where, and the table."""
+        row = self._row
+        yield Static(
+            f"{printable(row.cluster)} · {printable(row.spec)} · {minute(row.finished_at)} UTC",
+            id="where",
+            markup=False,
+        )
+        yield Static("", id="problem", markup=False)
+        yield DataTable(cursor_type="row", zebra_stripes=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin."""
+        table = self.query_one(DataTable)
+        table.add_columns("VERDICT", "SEVERITY", "FINDINGS", "REQUIREMENT", "REASON")
+        table.focus()
+        self.run_worker(self._read, thread=True, exit_on_error=False)
+
+    def _read(self) -> Known:
+        row = self._row
+        return self._answers.get(
+            ("watch", row.cluster_id, row.spec),
+            lambda store: listing.requirement_results(
+                store, cluster_id=row.cluster_id, spec=row.spec, cut=Cut(1, listing.MOST_ROWS)
+            ),
+        )
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show what was read, or why nothing was."""
+        problem = self.query_one("#problem", Static)
+        if event.state is WorkerState.SUCCESS and event.worker.result is not None:
+            known: Known = event.worker.result
+            table = self.query_one(DataTable)
+            for one in known.value.rows:
+                table.add_row(
+                    *map(
+                        _plain,
+                        (
+                            f"{MARKS[one.verdict]} {VERDICTS[Verdict(one.verdict)]}",
+                            one.severity,
+                            f"{one.findings:,}",
+                            printable(one.title or one.check),
+                            printable(one.reason),
+                        ),
+                    )
+                )
+            if known.problem:
+                problem.update(aged(known.as_of, known.problem))
+                problem.add_class("shown")
+        elif event.state is WorkerState.ERROR:
+            problem.update(f"Could not be read: {printable(str(event.worker.error))}")
+            problem.add_class("shown")
+
+
+def _plain(text: str) -> Any:
+    """Text that is no markup, whatever brackets it has."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+def watch(answers: Answers, interval: float, spec: str, done: Callable[[], None] = lambda: None) -> int:
+    """Run until the user or a signal ends it; the exit code. The terminal is as before, whatever happens."""
+    app = Watch(answers, interval, spec)
+    try:
+        app.run()
+    finally:
+        done()
+    return app.return_code or 0

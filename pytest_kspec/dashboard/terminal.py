@@ -1,0 +1,167 @@
+"""The fleet as text: what `kspec dashboard` prints, once or again and again, and its JSON.
+
+A state is a mark and a word; colours only repeat it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pytest_kspec.reports.shared.text import elide, plural, printable, width_of
+from pytest_kspec.reports.shared.words import STATES
+from pytest_kspec.reports.terminal_parts import ASCII, UNICODE
+from pytest_kspec.results.identity import labels
+from pytest_kspec.storage import listing
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.listing import ALL, Cut, Listed, RequirementTotals, Standing
+
+MOST = 5_000
+"""Results that are shown; more are counted."""
+_WORST = Cut(1, 5)
+MARKS = {"error": UNICODE.error, "fail": UNICODE.fail, "known": "~", "pass": UNICODE.passed, "skip": "-"}
+COLOURS = {"error": "yellow", "fail": "red", "known": "cyan", "pass": "green", "skip": ""}
+HEADS = ("CLUSTER", "SPEC", "STATE", "SCORE", "ERRORS", "FAILED", "PASSED", "FINDINGS", "SCANNED (UTC)")
+_NUMBERS = range(3, 8)
+_GAP = 2
+Style = Callable[..., str]
+_PLAIN = str.maketrans({UNICODE.fail: ASCII.fail, UNICODE.passed: ASCII.passed, "…": "~", "·": ASCII.dot})
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text as a stream of this encoding can show it."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+class Fleet(NamedTuple):
+    """What is shown of one moment. worst: requirements that fail on most clusters."""
+
+    clusters: int
+    found: Listed[Standing]
+    worst: tuple[RequirementTotals, ...]
+
+
+def look(store: Store, spec: str) -> Fleet:
+    """spec: name of a specification, "" for all. Raises StoreError."""
+    found = listing.standings(store, spec=spec, cut=Cut(1, MOST))
+    worst = listing.requirements(store, spec=spec, cut=_WORST).rows
+    return Fleet(
+        listing.visible_clusters(store, ALL) if not spec else len({row.cluster_id for row in found.rows}),
+        found,
+        tuple(row for row in worst if row.failed or row.errors),
+    )
+
+
+def wire(fleet: Fleet) -> dict[str, Any]:
+    """Plain data, keys as in the API."""
+    return {
+        "apiVersion": "kspec.io/v1",
+        "kind": "Dashboard",
+        "clusters": fleet.clusters,
+        "total": fleet.found.total,
+        "counts": {state: fleet.found.counts.get(state, 0) for state in STATES},
+        "results": msgspec.to_builtins(fleet.found.rows),
+        "worstRequirements": msgspec.to_builtins(fleet.worst),
+    }
+
+
+def summary(fleet: Fleet) -> str:
+    """`51 clusters, 51 results: 6 not fully evaluated, 36 not compliant, 9 compliant`."""
+    counts = fleet.found.counts
+    said = [f"{counts[state]:,} {STATES[state].lower()}" for state in MARKS if counts.get(state)]
+    head = f"{plural(fleet.clusters, 'cluster')}, {plural(fleet.found.total, 'result')}"
+    return f"{head}: {', '.join(said)}" if said else head
+
+
+def cells(rows: Iterable[Standing]) -> list[tuple[str, ...]]:
+    """The texts of each row, as HEADS names them."""
+    rows = list(rows)
+    names = labels((row.cluster_id, row.cluster) for row in rows)
+    return [
+        (
+            printable(names[row.cluster_id]),
+            printable(row.spec),
+            f"{MARKS[row.state]} {standing(row)}",
+            "-" if row.score is None else f"{row.score:.1f}",
+            f"{row.errors:,}",
+            f"{row.failed:,}",
+            f"{row.passed:,}",
+            f"{row.findings:,}",
+            minute(row.finished_at),
+        )
+        for row in rows
+    ]
+
+
+def standing(row: Standing) -> str:
+    """The state in words."""
+    both = row.failed and row.errors
+    return "Not compliant, errors" if both else STATES[row.state]
+
+
+def minute(rfc3339: str) -> str:
+    """`2026-11-24 06:00`."""
+    return f"{rfc3339[:10]} {rfc3339[11:16]}"
+
+
+def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
+    """At most `width` cells each. style(text, *names): with colours, where they are shown."""
+    said = [style(elide(summary(fleet), width), "bold"), ""]
+    if not fleet.found.rows:
+        return [*said[:1], "No results yet."]
+    rows = cells(fleet.found.rows)
+    shown = _columns(width)
+    # In the order in which they are given up where there is no room: names are cut, the others are not.
+    widths = [max(map(width_of, column)) for column in zip(HEADS, *rows, strict=True)]
+    room = width - sum(widths[n] + _GAP for n in shown if n > 1)
+    spec = min(widths[1], max(8, room // 3)) if 1 in shown else 0
+    widths[1] = spec
+    widths[0] = max(8, min(widths[0], room - (spec + _GAP if spec else 0)))
+    said.append(style(_line(HEADS, widths, shown), "bold"))
+    for standing_, row in zip(fleet.found.rows, rows, strict=True):
+        colour = COLOURS[standing_.state]
+        said.append(_line(row, widths, shown, lambda text, c=colour: style(text, c) if c else text))  # type: ignore[misc]
+    left = fleet.found.total - len(rows)
+    if left:
+        said.append(f"and {left:,} more")
+    if fleet.worst:
+        said += ["", style("Requirements that fail on most clusters", "bold")]
+        for one in fleet.worst:
+            counts = f"{one.failed:,} failed" + (f", {one.errors:,} errors" if one.errors else "")
+            head = f"{one.severity:<8}  "
+            said.append(
+                head + elide(f"{printable(one.title or one.check)}: {counts}", max(20, width - len(head)))
+            )
+    return said
+
+
+def _columns(width: int) -> list[int]:
+    """Places of the columns that are shown: a narrow terminal has the most telling ones."""
+    if width >= 118:
+        return list(range(len(HEADS)))
+    if width >= 96:
+        return [0, 2, 3, 4, 5, 7, 8]
+    return [0, 2, 3, 5, 8]
+
+
+def _line(
+    row: tuple[str, ...], widths: list[int], shown: list[int], state: Callable[[str], str] = lambda text: text
+) -> str:
+    parts = []
+    for place in shown:
+        text = elide(row[place], widths[place])
+        blank = " " * (widths[place] - width_of(text))
+        parts.append(blank + text if place in _NUMBERS else (state(text) if place == 2 else text) + blank)
+    return (" " * _GAP).join(parts).rstrip()
+
+
+def aged(as_of: datetime, problem: str) -> str:
+    """What is said where this is not now."""
+    return f"Not the current state: {printable(problem)} Read at {as_of:%Y-%m-%d %H:%M:%S} UTC."
