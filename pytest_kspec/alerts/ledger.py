@@ -39,6 +39,7 @@ class Notification:
     """One message. key: of the group, the same in every message about it; labels: those that the group shares.
 
     firing, resolved: the most urgent first; left: active alerts that did not fit and are told next time
+    knows: what the receiver knows of the group once it has this, as `Told.alerts`
     """
 
     receiver: str
@@ -48,6 +49,7 @@ class Notification:
     resolved: tuple[Fact, ...]
     at: str
     left: int = 0
+    knows: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -149,7 +151,7 @@ class Ledger:
         if not news:
             if not firing or since is None or now - since < plan.repeat_interval:
                 if not route.sends_resolved and ended:  # nothing to send: it is only forgotten
-                    self.note(route.name, key, before.at if before else stamp(now), firing)
+                    self.told[route.name, key] = Told(before.at if before else stamp(now), _tokens(firing))
                 return None
         elif not at_once:
             if since is not None and now - since < plan.group_interval:
@@ -157,9 +159,12 @@ class Ledger:
             oldest = min(_moment(fact.resolved_at or fact.started_at) or now for fact in news)
             if since is None and now - oldest < plan.group_wait:
                 return None
-        firing.sort(key=_urgent)
+        fresh = {fact.alert.id for fact in news}
+        chosen = sorted(firing, key=lambda fact: (fact.alert.id not in fresh, _urgent(fact)))
+        fits = sorted(chosen[: route.most], key=_urgent)
         ended.sort(key=_urgent)
-        fits = firing[: route.most]
+        beyond = chosen[route.most :]
+        knows = {name: known[name] for name in _tokens(beyond) if name in known}
         return Notification(
             route.name,
             key,
@@ -167,16 +172,13 @@ class Ledger:
             tuple(fits),
             tuple(ended if route.sends_resolved else ()),
             stamp(now),
-            len(firing) - len(fits),
+            sum(fact.alert.id in fresh for fact in beyond),
+            knows | _tokens(fits),
         )
 
     def sent(self, made: Notification) -> None:
         """It was delivered."""
-        self.note(made.receiver, made.key, made.at, made.firing)
-
-    def note(self, receiver: str, key: str, at: str, firing: Iterable[Fact]) -> None:
-        """Remember what a receiver knows of a group."""
-        self.told[receiver, key] = Told(at, {fact.alert.id: fact.token for fact in firing})
+        self.told[made.receiver, made.key] = Told(made.at, made.knows)
 
     def forget(self, now: datetime, waiting: Iterable[str] = ()) -> None:
         """Leave out alerts that ended and of which no receiver has to be told, or not for too long; and empty groups.
@@ -202,6 +204,10 @@ def _concerns(fact: Fact, seen: Observation) -> bool:
     if alert.cluster_id == seen.cluster_id:
         return True
     return is_stated(alert.cluster_id) and alert.cluster == seen.cluster
+
+
+def _tokens(facts: Iterable[Fact]) -> dict[str, str]:
+    return {fact.alert.id: fact.token for fact in facts}
 
 
 def _rank(fact: Fact) -> int:

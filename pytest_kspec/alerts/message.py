@@ -33,7 +33,8 @@ def block(text: str, longest: int = LONGEST_TEXT) -> str:
 
 def title_of(fact: Fact) -> str:
     """A line about one alert."""
-    return line(f"Resolved: {fact.alert.title}" if fact.resolved_at else fact.alert.title)
+    text = fact.alert.title or fact.alert.event
+    return line(f"Resolved: {text}" if fact.resolved_at else text)
 
 
 def title(made: Notification) -> str:

@@ -18,7 +18,10 @@ MOST_IN_TEXT = 10
 """Alerts that a message for people lists; the others are counted."""
 
 MOST_IN_DATA = 5_000
-"""Alerts in one message for programs."""
+"""Alerts in one message for programs; those that did not fit are sent in the next one. Alertmanager is sent all each
+time: it ends what it does not hear of.
+"""
+_ALL = 1_000_000
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LABEL_NAMES = ("event_type", "severity", "cluster", "cluster_uid", "spec", "check", "platform")
@@ -176,7 +179,7 @@ def make_plan(name: str, spec: AlertConfigSpec, where: str = "") -> Plan:
                 default,
                 tuple(spec.group_by if receiver.group_by is None else receiver.group_by),
                 routes,
-                MOST_IN_DATA if _is_for_programs(known, receiver) else 1_000_000,
+                MOST_IN_DATA if getattr(receiver, "format", "") in ("cloudevents", "alertmanager") else _ALL,
             )
             for known, receiver in notifiers.items()
         )
@@ -190,10 +193,6 @@ def make_plan(name: str, spec: AlertConfigSpec, where: str = "") -> Plan:
             for one in (*_DEFAULT_INHIBITIONS, *spec.inhibit)
         ),
     )
-
-
-def _is_for_programs(name: str, receiver: Receiver) -> bool:
-    return name == "alertmanager" or getattr(receiver, "format", "") in ("cloudevents", "alertmanager")
 
 
 def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set[str]) -> Iterable[str]:

@@ -32,7 +32,7 @@ _OF_V03 = {
     "Metadata": "metadata",
 }
 _GO = re.compile(r"\{\{-?\s*((?:\.[A-Za-z_]\w*)+)\s*-?\}\}")
-_GO_WORDS = re.compile(r"\{\{-?\s*(range|if|end|else|with|printf|index|define|template|block)\b")
+_GO_WORDS = re.compile(r"\{\{-?\s*(range(?!\s*\()|if|end|else|with|printf|index|define|template|block)\b")
 _DEPTH = 2
 
 

@@ -1,0 +1,236 @@
+"""Real receivers: an SMTP server with STARTTLS, and Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from pytest_kspec.alerts.alert import Fact
+from pytest_kspec.alerts.deliver import deliver_all
+from pytest_kspec.alerts.guard import Guard
+from pytest_kspec.alerts.ledger import Notification, stamp
+from pytest_kspec.alerts.secrets import Referenced
+from pytest_kspec.secretstores.stores import Secrets
+from tests.alerts.conftest import EVIL, alert, firing, notification, plan, resolved
+from tests.controlplane.certificates import Authority
+from tests.controlplane.process import Process, free_port
+
+PROGRAM = "prometheus-alertmanager"
+PASSWORD = "s3cr3t/p@ss word"
+
+
+class Mailbox:
+    """What arrived. refuse: an answer to RCPT instead."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[bool, list[str], str]] = []
+        self.refuse = ""
+        self.port = 0
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.refuse:
+            return self.refuse
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        secure = session.ssl is not None
+        self.mails.append((secure, envelope.rcpt_tos, envelope.content.decode("utf-8", "replace")))
+        return "250 OK"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def mailbox(authority: Authority, tmp_path: Path) -> Iterator[Mailbox]:
+    """A server that takes mail over STARTTLS only, from one user."""
+    pair = authority.issue("mail")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    made = Mailbox()
+
+    def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        right = (data.login, data.password) == (b"kspec", PASSWORD.encode())
+        return AuthResult(success=right, handled=False)
+
+    controller = Controller(
+        made,
+        hostname="127.0.0.1",
+        port=free_port(),
+        tls_context=context,
+        require_starttls=True,
+        authenticator=check,
+        auth_required=True,
+    )
+    controller.start()
+    made.port = controller.port
+    try:
+        yield made
+    finally:
+        controller.stop()
+
+
+def send(spec: dict[str, Any], *facts: Fact, within_s: float = 20) -> str:
+    """What went wrong, or ""."""
+    to = plan(**spec)
+    (name,) = [route.name for route in to.receivers]
+    (sent,) = deliver_all(
+        [notification(*facts, receiver=name)],
+        to,
+        Referenced(Secrets()),
+        Guard(),
+        within_s=within_s,
+        on_delivered=lambda _: None,
+    )
+    return sent.problem
+
+
+def mail(mailbox: Mailbox, authority: Authority, **more: Any) -> dict[str, Any]:
+    return {
+        "email": {
+            "host": "localhost",
+            "port": mailbox.port,
+            "caBundle": authority.bundle.decode(),
+            "from": "kspec@example.com",
+            "to": ["oncall@example.com", "lead@example.com"],
+            "username": "kspec",
+            "passwordSecretRef": {"env": "MAIL_PASSWORD"},
+            "retryAttempts": 0,
+            **more,
+        }
+    }
+
+
+def test_mail_goes_over_starttls_and_after_a_login(
+    mailbox: Mailbox, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    assert send(mail(mailbox, authority), firing(level="critical"), resolved(about="b")) == ""
+    ((secure, recipients, text),) = mailbox.mails
+    assert (secure, recipients) == (True, ["oncall@example.com", "lead@example.com"])
+    assert "Subject: [kspec] critical: 1 active, 1 resolved on prod-eu" in text
+    assert "images is not met on prod-eu" in text
+    assert "Resolved: b is not met on prod-eu" in text
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it(
+    mailbox: Mailbox, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "wr0ng-passw0rd")
+    said = send(mail(mailbox, authority), firing())
+    assert said.startswith("the notifier email: the server answers 535")
+    assert "wr0ng" not in said
+    assert mailbox.mails == []
+
+
+def test_a_certificate_that_is_not_trusted_ends_it(
+    mailbox: Mailbox, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    assert "TLS failed (CERTIFICATE_VERIFY_FAILED)" in send(mail(mailbox, authority, caBundle=""), firing())
+    assert mailbox.mails == []
+
+
+def test_a_server_that_refuses_recipients_is_named(
+    mailbox: Mailbox, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    mailbox.refuse = "550 no such user"
+    assert "refuses the recipients (oncall@example.com: 550" in send(mail(mailbox, authority), firing())
+
+
+def test_without_starttls_nothing_is_sent() -> None:
+    plain = Mailbox()
+    controller = Controller(plain, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        server = {
+            "host": "127.0.0.1",
+            "port": controller.port,
+            "from": "a@example.com",
+            "to": ["b@example.com"],
+        }
+        assert "does not offer STARTTLS" in send({"email": {**server, "retryAttempts": 0}}, firing())
+        assert plain.mails == []
+        assert send({"email": {**server, "tls": "none"}}, firing()) == ""
+        assert len(plain.mails) == 1
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """A real one; its URL."""
+    program = shutil.which(PROGRAM)
+    assert program is not None, f"No Alertmanager: apt-get install {PROGRAM}."
+    config = tmp_path / "am.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    url = f"http://127.0.0.1:{free_port()}"
+    words = [f"--config.file={config}", f"--storage.path={tmp_path}/data", "--cluster.listen-address="]
+    process = Process(
+        "alertmanager", [program, *words, f"--web.listen-address={url.removeprefix('http://')}"], tmp_path
+    )
+    process.start()
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{url}/-/ready", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.stop()
+
+
+def active(url: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{url}/api/v2/alerts?active=true", timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+
+def test_alertmanager_opens_and_resolves(alertmanager: str) -> None:
+    now = datetime.now(UTC)
+    fact = Fact(
+        alert(cluster=EVIL, cluster_id="uid-1", title=EVIL, level="critical"),
+        stamp(now - timedelta(minutes=2)),
+    )
+    spec = {"alertmanager": {"url": alertmanager}}
+    to = plan(**spec)
+
+    def post(*facts: Fact) -> str:
+        ours = tuple(one for one in facts if not one.resolved_at)
+        ended = tuple(one for one in facts if one.resolved_at)
+        made = Notification("alertmanager", "k" * 32, {}, ours, ended, stamp(now))
+        (sent,) = deliver_all(
+            [made], to, Referenced(Secrets()), Guard(), within_s=20, on_delivered=lambda _: None
+        )
+        return sent.problem
+
+    assert post(fact) == ""
+    (found,) = active(alertmanager)
+    assert (found["labels"]["alertname"], found["labels"]["severity"]) == (
+        "KSpecComplianceFailure",
+        "critical",
+    )
+    assert found["status"]["state"] == "active"
+    assert post(fact) == ""
+    assert len(active(alertmanager)) == 1, "the same alert"
+    assert post(replace(fact, resolved_at=stamp(now - timedelta(minutes=1)))) == ""
+    assert active(alertmanager) == []
