@@ -73,6 +73,14 @@ class Settings(NamedTuple):
 SETTINGS = Settings()
 
 
+class _Missing(NamedTuple):
+    """Scans whose results are not in the store: when the first and the last ended."""
+
+    first: str
+    last: str
+    number: int
+
+
 class Seen(Protocol):
     """Who counts what happens: `metrics.Metrics`."""
 
@@ -137,6 +145,7 @@ class Reconciler:
         self._settings = settings
         self._seen = seen
         self.workers = settings.workers
+        self._missing: dict[str, _Missing] = {}  # results that are not in the store since it is down
         self._unreported: dict[
             str, Scanned
         ] = {}  # of the last scan of each, where the API server was not able to
@@ -147,6 +156,7 @@ class Reconciler:
         found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
         if found is None:
             self._unreported.pop(name, None)
+            self._missing.pop(name, None)
             if self._seen is not None:
                 self._seen.gone(name)
             return None
@@ -247,6 +257,7 @@ class Reconciler:
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
             self._report(name, scanned)
+            notes += self._history(name, scanned)
         if counts and (summary := fields.get("summary", before.get("summary"))):
             fields["summary"] = {**summary, **counts}
         if not self._write(found, clock.now(), said, fields, notes):
@@ -366,6 +377,23 @@ class Reconciler:
             log.warning("%s: no ComplianceReport was written: %s", name, error)
             if isinstance(error, SourceUnavailable | Conflict):
                 self._unreported[name] = scanned
+
+    def _history(self, name: str, scanned: Scanned) -> list[Note]:
+        """Events where results begin to be missing in the store, and where they are kept again."""
+        ended = scanned.result.finished_at
+        missing = self._missing.get(name)
+        if scanned.unstored:
+            log.warning("%s: the scan of %s is not in the store: %s", name, ended, scanned.unstored)
+            first, count = (missing.first, missing.number) if missing is not None else (ended, 0)
+            self._missing[name] = _Missing(first, ended, count + 1)
+            text = f"The result of the scan of {ended} is not stored: {scanned.unstored}"
+            return [] if missing is not None else [Note("Warning", "HistoryIncomplete", text)]
+        if missing is None:
+            return []
+        del self._missing[name]
+        what = "1 is" if missing.number == 1 else f"{missing.number} are"
+        text = f"Results are stored again; {what} missing, of scans from {missing.first} to {missing.last}."
+        return [Note("Normal", "HistoryRestored", text)]
 
     def _write(
         self, found: Object, now: datetime, said: Iterable[Said], fields: Object, notes: Iterable[Note]

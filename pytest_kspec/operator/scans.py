@@ -27,6 +27,9 @@ from pytest_kspec.results.result import ScanResult
 
 log = logging.getLogger("kspec.operator")
 
+STORED = "stored as run "
+"""How the line of a scan begins whose result is in the store."""
+
 LARGEST_RESULT = 256 * MIB
 _TAIL = 4096  # bytes of what a scan says, for a message
 _LINES = 8
@@ -48,11 +51,16 @@ class Stopped(KspecError):
 
 
 class Scanned(NamedTuple):
-    """What came of a scan. notes: what went wrong beside it, such as a store that could not be written."""
+    """What came of a scan.
+
+    notes:    what went wrong beside it
+    unstored: why the result is not in the store; "" where it is, or where none is configured
+    """
 
     result: ScanResult
     notes: tuple[str, ...]
     seconds: float
+    unstored: str = ""
 
 
 class Scanner:
@@ -64,6 +72,7 @@ class Scanner:
 
     def __init__(self, words: Sequence[str], deadline_s: float) -> None:
         self._words = list(words)
+        self._stores = any(word.startswith("--store=") for word in words)
         self._deadline_s = deadline_s
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -74,13 +83,14 @@ class Scanner:
         """The result for the ClusterSpecification of this name. Raises ScanFailed, Stopped."""
         with tempfile.TemporaryDirectory(prefix="kspec-scan-") as folder:
             report = Path(folder, "result.json")
-            output = Path(folder, "output")
+            output, told = Path(folder, "output"), Path(folder, "told")
             started = time.monotonic()
-            code = self._run(name, report, output)
+            code = self._run(name, report, output, told)
             seconds = time.monotonic() - started
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
             said = _said(output)
+            stored = not self._stores or any(line.startswith(STORED) for line in _said(told))
             what = " ".join(said) or "it said nothing"
             if code is None:
                 raise ScanFailed(
@@ -103,7 +113,8 @@ class Scanner:
         if len(result.clusters) != 1 or result.clusters[0].spec_name != name:
             raise ScanFailed("the result is not that of one cluster and this specification.", where=name)
         notes = said if code == 2 and not result.summary.errors else ()
-        return Scanned(result, tuple(notes), seconds)
+        unstored = "" if stored else " ".join(said) or "the scan does not say why"
+        return Scanned(result, tuple(notes), seconds, unstored)
 
     def stop(self) -> None:
         """Kill what runs; nothing is started any more."""
@@ -113,18 +124,18 @@ class Scanner:
         for process in running:
             _kill(process)
 
-    def _run(self, name: str, report: Path, output: Path) -> int | None:
+    def _run(self, name: str, report: Path, output: Path, told: Path) -> int | None:
         """The exit code; None: it was killed at its deadline."""
         command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", "scan", f"cr:{name}"]
         command += [f"--report=json:{report}", "--quiet", *self._words]
-        with output.open("wb") as file, self._lock:
+        with output.open("wb") as file, told.open("wb") as written, self._lock:
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
             try:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdout=written,
                     stderr=file,
                     start_new_session=True,  # one group, which is killed as a whole
                     cwd=report.parent,
@@ -160,7 +171,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _said(output: Path) -> list[str]:
-    """The last lines of what it wrote to standard error, on which credentials never stand."""
+    """The last lines of what it wrote, on which credentials never stand."""
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - _TAIL))
         lines = file.read().decode("utf-8", "replace").splitlines()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from tests.crds.conftest import CRD, Cluster
 
 __all__ = ["run_kspec"]
 
+KSPEC = (sys.executable, "-m", "pytest_kspec.cli.main")
+LEASE = ("coordination.k8s.io/v1", "Lease", "kspec-operator-lock")
 SPEC = ("kspec.io/v1alpha1", "ClusterSpecification")
 LIMIT_S = 120.0  # far above what is needed on a quiet machine
 KINDS = ("clusterspecification", "compliancereport")
@@ -67,11 +69,13 @@ def as_deployed(plane: ControlPlane, path: Path) -> Path:
 class OperatorProcess:
     """`kspec operator` as a user starts it. What it says is in `log`."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, *words: str, user: str = "") -> None:
-        """user: whose rights it has; by default those that the manifests grant."""
+    def __init__(
+        self, plane: ControlPlane, folder: Path, *words: str, user: str = "", program: Sequence[str] = KSPEC
+    ) -> None:
+        """user: whose rights it has; by default those that the manifests grant. program: in the place of kspec"""
         self.log = folder / "log"
         config = plane.kubeconfig(user) if user else as_deployed(plane, folder / "kubeconfig")
-        command = [sys.executable, "-m", "pytest_kspec.cli.main", "operator", f"--cluster={plane.name}"]
+        command = [*program, "operator", f"--cluster={plane.name}"]
         command += [f"--kubeconfig={config}", "--leader-election-namespace=kspec-system"]
         command += ["--health-probe-bind-address=0", "--metrics-bind-address=0", *words]
         environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}

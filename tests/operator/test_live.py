@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.operator.conftest import DEPLOYED, OperatorProcess, Specs, granted, until
+from tests.operator.conftest import DEPLOYED, LEASE, OperatorProcess, Specs, granted, until
 
 Start = Callable[..., OperatorProcess]
 
@@ -20,7 +20,6 @@ ODD_EXEMPTION = {
     "expiresAt": "2027-01-01",
     "timezone": "Mars/X",
 }
-LEASE = ("coordination.k8s.io/v1", "Lease", "kspec-operator-lock")
 
 
 def test_from_a_specification_to_its_status(specs: Specs, start: Start) -> None:
