@@ -22,17 +22,22 @@ MOST = 20
 def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]) -> None:
     """Raises SourceError at the first that is not accepted."""
     metadata = about["metadata"]
+    namespace = metadata.get("namespace") or ""
     now = stamp(clock.now())
     for note in list(notes)[:MOST]:
         writer.create(
             {
                 "apiVersion": "v1",
                 "kind": "Event",
-                "metadata": {"generateName": f"{metadata['name'][:200]}.", "namespace": NAMESPACE},
+                "metadata": {
+                    "generateName": f"{metadata['name'][:200]}.",
+                    "namespace": namespace or NAMESPACE,
+                },
                 "involvedObject": {
-                    "apiVersion": RESOURCE_VERSION,
-                    "kind": SPEC_KIND,
+                    "apiVersion": about.get("apiVersion") or RESOURCE_VERSION,
+                    "kind": about.get("kind") or SPEC_KIND,
                     "name": metadata["name"],
+                    **({"namespace": namespace} if namespace else {}),
                     "uid": metadata.get("uid", ""),
                 },
                 "reason": note.reason,

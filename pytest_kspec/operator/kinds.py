@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pytest_kspec.operator import reconcile
+from pytest_kspec.operator import reconcile, targets
 from pytest_kspec.operator.controller import Controller, Given
 from pytest_kspec.operator.reconcile import Settings
 
 
 def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    return [partial(reconcile.controller, settings=settings)]
+    return [partial(reconcile.controller, settings=settings), targets.controller]

@@ -8,6 +8,7 @@ in the headers of every request.
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import time
 from base64 import b64encode, urlsafe_b64decode
@@ -22,12 +23,15 @@ from pytest_kspec.cluster.api import contexts, execplugin
 from pytest_kspec.cluster.api.contexts import Context
 from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.api.tls import make_context
-from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.errors import SourceError, SourceUnavailable
 
 TOKEN_FILE_S = 50.0
 """A token file is read anew when what was read is older."""
 
 _EXPIRY_SKEW_S = 10.0
+_RENEWED_AT = 0.8
+"""Of what is left of the life of a plugin's credentials: then it is asked for others."""
+
 _LEGAL_IN_NAMES = frozenset(
     b"!#$&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # RFC 7230, without %
 )
@@ -74,6 +78,7 @@ class Access:
         self._proxy = self._choose_proxy(parts)
         self._impersonate = _impersonation(context)
         self._credential: execplugin.Credential | None = None
+        self._plugin_again_at = 0.0  # time.monotonic()
         self._token = ""
         self._token_read = 0.0
         self._authorization()  # before a connection is opened: a plugin may bring its certificate
@@ -178,10 +183,18 @@ class Access:
 
     def _plugin(self, plugin: contexts.Exec) -> execplugin.Credential:
         known = self._credential
-        if known is not None and (known.expires is None or known.expires - _EXPIRY_SKEW_S > time.time()):
+        valid = known is not None and (known.expires is None or known.expires - _EXPIRY_SKEW_S > time.time())
+        if known is not None and valid and time.monotonic() < self._plugin_again_at:
             return known
-        made = execplugin.run(self.context, plugin, self.context.cluster.proxy_url or "")
+        try:
+            made = execplugin.run(self.context, plugin, self.context.cluster.proxy_url or "")
+        except SourceError:
+            if known is None or not valid:
+                raise
+            made = known  # it is good for a while, and the program is asked again before it is not
         self._credential = made
+        left = made.expires - time.time() if made.expires is not None else math.inf
+        self._plugin_again_at = time.monotonic() + max(_RENEWED_AT * left, _EXPIRY_SKEW_S)
         if known is not None and known[1:3] != made[1:3]:
             self.pool.clear()
             self.pool.connection_pool_kw["ssl_context"] = self._make_tls()

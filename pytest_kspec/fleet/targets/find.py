@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 SOURCES = ("context", "target", "argocd", "clusterprofile")
+OBJECTS = ("target:", "argocd:", "clusterprofile:")
+"""Beginnings of references to objects of a hub."""
 
 
 class Wanted(NamedTuple):
     """Which targets.
 
-    names:      exact names, or patterns with `*` and `?`; none: all
+    names:      exact names, patterns with `*` and `?`, or references (`Target.ref`); none: all
     selector:   labels as for `kubectl -l`; "": any
     sources:    of SOURCES; none: ClusterTargets where a hub is given, else the contexts of the kubeconfig
     namespace:  of a hub's objects; "": all, of Argo CD `argocd`
@@ -46,12 +48,21 @@ def find_targets(wanted: Wanted, hub: Hub | None = None) -> list[Target]:
     problem, and so is one whose labels cannot be read: it is an error of that cluster, and must not be missing.
     """
     selector = parse_selector(wanted.selector)
+    if wanted.names and all(name.startswith(OBJECTS) for name in wanted.names):
+        return [_at(name, wanted) for name in wanted.names]  # one read each, where a list may hold a thousand
     known: list[Target] = []
     for source in wanted.sources or (("target",) if hub is not None else ("context",)):
         known += _of(source, wanted, hub)
     found = _named(_distinct(known), wanted.names)
     meant = (target for target in found if target.labels is None or selects(selector, target.labels))
     return sorted(meant, key=lambda target: target.name)
+
+
+def _at(ref: str, wanted: Wanted) -> Target:
+    from pytest_kspec.fleet.targets.opening import open_target
+
+    kind, _, rest = ref.partition(":")
+    return open_target(kind, rest, kubeconfig=wanted.kubeconfig)
 
 
 def _of(source: str, wanted: Wanted, hub: Hub | None) -> list[Target]:

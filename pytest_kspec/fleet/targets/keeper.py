@@ -46,6 +46,11 @@ class Keeper:
         self.life = Life()
         """Of what is kept."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether there are credentials, as far as was tried."""
+        return self._context is not None
+
     def context(self) -> Context:
         """What is kept, or loaded. Raises what loading raises, once nothing that is kept is valid any more."""
         with self._lock:

@@ -45,6 +45,7 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 class Look:
     """reachable: the API server accepted the credentials. valid: False where it refused them, None: not known.
 
+    loaded: whether there were credentials to try with
     platform: eks, gke, aks, openshift, vanilla or unknown. nodes: None where they may not be listed
     """
 
@@ -57,6 +58,7 @@ class Look:
     nodes: int | None = None
     expires: float | None = None
     seconds: float = 0.0
+    loaded: bool = True
     problem: KspecError | None = field(default=None, compare=False)
 
 
@@ -80,6 +82,7 @@ def look_at(target: Target, limits: Limits = LOOK) -> Look:
             False if refused else None,
             expires=_expires(target),
             seconds=time.monotonic() - started,
+            loaded=target.problem is None and (target.keeper is None or target.keeper.holds),
             problem=error,
         )
     return Look(
