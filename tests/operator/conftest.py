@@ -34,12 +34,10 @@ DEPLOYED = f"system:serviceaccount:{NAMESPACE}:kspec-operator"
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
-def built() -> list[dict[str, Any]]:
-    """What kubectl makes of config/default."""
+def built(name: str = "default") -> list[dict[str, Any]]:
+    """What kubectl makes of this folder of config/."""
     kubectl = Path(sys.executable).with_name("kubectl")
-    done = subprocess.run(
-        [kubectl, "kustomize", CONFIG / "default"], capture_output=True, check=True, timeout=60
-    )
+    done = subprocess.run([kubectl, "kustomize", CONFIG / name], capture_output=True, check=True, timeout=60)
     return list(yaml.load_all(done.stdout, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 

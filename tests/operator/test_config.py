@@ -12,10 +12,13 @@ from pytest_kspec.cli.arguments import Parser
 from pytest_kspec.cli.commands import operator as command
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema import definitions
+from pytest_kspec.enforce.engines import webhook, webhook_client
 from pytest_kspec.operator import lease
 from pytest_kspec.operator.controller import Given
 from pytest_kspec.operator.kinds import controllers
+from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Settings
+from pytest_kspec.webhook import install
 from tests.cli.conftest import Kspec
 from tests.docs.pages import ROOT, Page
 from tests.operator.conftest import CONFIG, built
@@ -81,6 +84,25 @@ def test_the_deployment_starts_the_operator_as_it_can_be_started(objects: Object
         assert selector(objects[kind, NAMESPACE, name]["spec"]) == LABELS
 
 
+def test_the_webhook_is_what_its_command_prints() -> None:
+    made = install.manifests("kspec", NAMESPACE, webhook.SERVICE, None)
+    kept = [one for one in made if one["kind"] != "Namespace"]
+    text = (CONFIG / "webhook" / "webhook.yaml").read_text(encoding="utf-8")
+    assert list(yaml.safe_load_all(text)) == kept
+    found = built("webhook")
+    assert {(one["kind"], one["metadata"]["name"]) for one in found} == {
+        (one["kind"], one["metadata"]["name"]) for one in kept
+    }
+    (reader,) = [
+        one for one in found if one["kind"] == "ServiceAccount" and "reader" in one["metadata"]["name"]
+    ]
+    (role,) = [
+        one for one in built() if one["kind"] == "Role" and one["metadata"]["name"] == "kspec-enforcer"
+    ]
+    named = {name for rule in role["rules"] for name in rule["resourceNames"]}
+    assert named == {reader["metadata"]["name"], f"https:{webhook.SERVICE}:{webhook_client.PORT}"}
+
+
 def test_the_lease_is_the_one_that_may_be_written(objects: Objects) -> None:
     rules = objects["Role", NAMESPACE, "kspec-operator"]["rules"]
     named = [rule["resourceNames"] for rule in rules if "resourceNames" in rule]
@@ -90,7 +112,8 @@ def test_the_lease_is_the_one_that_may_be_written(objects: Objects) -> None:
 
 def test_the_operator_may_do_what_its_controllers_ask_for(objects: Objects) -> None:
     asked: set[tuple[str, str, str, str]] = set()
-    given = Given(*[cast("Any", None)] * len(Given._fields))
+    metrics = Metrics(State(lambda: False, lambda: 0, lambda: 0.0, lambda: 0))
+    given = Given(*[cast("Any", None)] * len(Given._fields))._replace(metrics=metrics)
     for make in controllers(Settings()):
         for right in make(given).rights:
             asked |= {(right.namespace, right.group, right.resource, verb) for verb in right.verbs}
@@ -115,7 +138,7 @@ def test_a_scan_reads_what_the_page_of_sources_says(objects: Objects) -> None:
 
 def test_our_own_pods_meet_the_restricted_specification(tmp_path: Path, run_kspec: Kspec) -> None:
     manifests = tmp_path / "manifests.yaml"
-    kept = [one for one in built() if one["kind"] != "CustomResourceDefinition"]
+    kept = [one for one in (*built(), *built("webhook")) if one["kind"] != "CustomResourceDefinition"]
     manifests.write_text(yaml.safe_dump_all(kept), encoding="utf-8")
     spec = tmp_path / "spec.yaml"
     spec.write_text(
