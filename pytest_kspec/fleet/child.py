@@ -42,7 +42,7 @@ from pytest_kspec.storage.fleet import StoredTarget
 REACH_S = 28.0
 """From the first packet to what became of a cluster that does not answer: its outcome is stored within 30 s."""
 STORE_S = 60.0
-"""How long a result waits for a store that is away."""
+"""How long a result waits for a store that is away, where nothing else is said."""
 _PAUSES_S = (1.0, 10.0)
 
 Scan = Callable[[str, Source, Order], ScanResult]
@@ -57,6 +57,7 @@ class Task(NamedTuple):
     order: Order
     target: StoredTarget
     gone: Said | None = None
+    patience_s: float = STORE_S
 
 
 class Said(NamedTuple):
@@ -174,7 +175,7 @@ def _scanned(
     from pytest_kspec.reports import json as report
 
     document = report.render(result)
-    patiently(lambda: _commit(task, result, document, gone, time.monotonic() - began))
+    patiently(lambda: _commit(task, result, document, gone, time.monotonic() - began), task.patience_s)
     return Said("done")
 
 
@@ -208,9 +209,9 @@ def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, 
         )
 
 
-def patiently(store: Callable[[], object]) -> None:
-    """A store that is away for a moment loses no result. Raises StoreError after STORE_S."""
-    deadline = time.monotonic() + STORE_S
+def patiently(store: Callable[[], object], seconds: float) -> None:
+    """A store that is away for a moment loses no result. Raises StoreError after so many seconds."""
+    deadline = time.monotonic() + seconds
     pause = _PAUSES_S[0]
     while True:
         try:

@@ -217,6 +217,11 @@ def make_report(
     hours: how far back changes are looked for, from the beginning of the run
     Raises StoreError.
     """
+    with store.together():
+        return _read(store, run, group_by, hours)
+
+
+def _read(store: Store, run: StoredRun, group_by: Sequence[str], hours: float) -> FleetReport:
     began = datetime.fromisoformat(run.created_at)
     since = (began - timedelta(hours=hours)).strftime(_FORMAT)
     rows = fleetpages.rows(store, run.id, since)

@@ -83,10 +83,12 @@ class Worker:
         *,
         parallel: int = 1,
         cluster_s: float = CLUSTER_S,
+        patience_s: float = child.STORE_S,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._url, self._run, self._index, self._scan = store, run, index, scan
         self._parallel, self._cluster_s, self._say = parallel, cluster_s, say
+        self._patience_s = patience_s
         self._waiting: deque[StoredTarget] = deque()
         self._ready: deque[_Child] = deque()
         self._children: dict[int, _Child] = {}
@@ -130,8 +132,11 @@ class Worker:
 
     def _open(self) -> Store:
         opened: list[Store] = []
-        child.patiently(lambda: opened.append(open_store(self._url, option="--store")))
+        self._patiently(lambda: opened.append(open_store(self._url, option="--store")))
         return opened[0]
+
+    def _patiently(self, store: Callable[[], object]) -> None:
+        child.patiently(store, self._patience_s)
 
     def _code(self, store: Store) -> int:
         if self._wrong:
@@ -224,7 +229,7 @@ class Worker:
                 self._divide(target, Said("gone", text, Outcome.FAILED.value))
                 continue
             if target.position not in self._again:
-                child.patiently(partial(stored.started, store, self._run, target.position))
+                self._patiently(partial(stored.started, store, self._run, target.position))
             self._divide(target)
 
     def _divide(self, target: StoredTarget, gone: Said | None = None) -> None:
@@ -239,7 +244,7 @@ class Worker:
                 others = [fd for one in self._children.values() for fd in (one.out.fileno(), one.go.fileno())]
                 child.alone([ours, tells, *others])
                 self._selector.close()
-                task = Task(self._url, self._run, self._order, target, gone)
+                task = Task(self._url, self._run, self._order, target, gone, self._patience_s)
                 with os.fdopen(theirs, "wb") as out, os.fdopen(waits, "rb") as go:
                     child.work(task, self._scan, out, go)
             finally:
@@ -279,7 +284,7 @@ class Worker:
     def _reached(self, store: Store, one: _Child, cluster_id: str) -> None:
         held: list[str] = []
         if cluster_id:
-            child.patiently(
+            self._patiently(
                 lambda: held.append(stored.claim(store, self._run, one.target.position, cluster_id))
             )
         if held and held[0]:
@@ -334,7 +339,7 @@ class Worker:
 
     def _settle(self, store: Store, one: _Child, outcome: Outcome, reason: str) -> None:
         seconds = time.monotonic() - one.began
-        child.patiently(
+        self._patiently(
             lambda: stored.settle(
                 store,
                 self._run,

@@ -9,11 +9,12 @@ import contextlib
 import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, address: Address, engine: Engine) -> None:
         self.address = address
         self._engine = engine
+        self._together = threading.local()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction, again where the database asks for it; committed when this returns.
@@ -58,9 +60,29 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of the store. Raises StoreError."""
+        shared: Connection | None = getattr(self._together, "connection", None)
+        if shared is not None:
+            yield shared
+            return
         try:
             with self._engine.connect().execution_options(**{_READS: True}) as connection:
                 yield connection
+        except SQLAlchemyError as error:
+            raise _store_error(error, self.address) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that this thread reads within is of one state of the store, and one connection. Raises StoreError."""
+        options: dict[str, Any] = {_READS: True}
+        if self.address.kind == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        try:
+            with self._engine.connect().execution_options(**options) as connection:
+                self._together.connection = connection
+                try:
+                    yield
+                finally:
+                    self._together.connection = None
         except SQLAlchemyError as error:
             raise _store_error(error, self.address) from error
 

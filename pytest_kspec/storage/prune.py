@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
+from pytest_kspec import clock
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.observation import State
 from pytest_kspec.storage import objects, schema
@@ -41,6 +43,7 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
         keep = {row.id for row in rows if since and row.finished_at >= since}
         if newest:
             keep |= _newest(connection, newest)
+        keep |= _under_way(connection)
         gone[:] = sorted(row.id for row in rows if row.id not in keep)
         part = schema.parts.c
         kept_reports = connection.execute(select(part.run_id, part.report).where(part.report != "")).all()
@@ -62,6 +65,14 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
     if not dry_run:
         _delete(reports)
     return Pruned(tuple(gone), counts[0], counts[1], len(reports))
+
+
+def _under_way(connection: Connection) -> set[str]:
+    """Runs over fleets that were begun within a day and are not at their end: workers write to them."""
+    run = schema.fleet_runs.c
+    day = (clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    young = select(run.id).where(run.ended_at.is_(None), run.created_at >= day)
+    return set(connection.execute(young).scalars())
 
 
 def _findings(connection: Connection) -> int:

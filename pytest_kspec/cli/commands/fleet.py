@@ -149,6 +149,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parallel", metavar="N", type=int, default=1, help="clusters that 'work' scans at once (default: 1)"
     )
+    parser.add_argument(
+        "--store-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
+        help="how long a worker waits for a store that is away (default: 60)",
+    )
     _add_job(parser)
     parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
@@ -218,6 +225,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a number from 1 is needed.", where="--parallel")
     if not 0 < args.cluster_timeout <= 86_400:
         raise UsageError("a number of seconds from 1 to 86400 is needed.", where="--cluster-timeout")
+    if not 0 <= args.store_timeout <= 3600:
+        raise UsageError("a number of seconds from 0 to 3600 is needed.", where="--store-timeout")
     work = {"scan": _scan, "work": _work, "report": _report, "status": _status, "list": _list}
     return work[args.action](args)
 
@@ -300,7 +309,8 @@ def _workers(args: argparse.Namespace) -> int:
 
 
 def _worker_words(args: argparse.Namespace) -> tuple[str, ...]:
-    return (f"--parallel={args.parallel}", f"--cluster-timeout={args.cluster_timeout}")
+    options = ("parallel", "cluster_timeout", "store_timeout")
+    return tuple(f"--{name.replace('_', '-')}={getattr(args, name)}" for name in options)
 
 
 def _hub_access(args: argparse.Namespace) -> Access:
@@ -500,6 +510,7 @@ def _work(args: argparse.Namespace) -> int:
         _scan_one,
         parallel=args.parallel,
         cluster_s=args.cluster_timeout,
+        patience_s=args.store_timeout,
         say=note,
     )
     try:
