@@ -41,8 +41,8 @@ EXIT_NOT_STORED = 3
 
 CLUSTER_S = 900.0
 """How long the scan of one cluster may take."""
-ATTEMPTS = 3
-"""How often workers begin with a cluster that ended them, before it is an error."""
+ATTEMPTS = 2
+"""How many workers a cluster may end before it is an error; one more is started, and writes that down."""
 STOP_S = 45.0
 """How long a worker that is told to end waits for what it scans: less than Kubernetes' grace period of our pods."""
 _AHEAD = 16
@@ -191,7 +191,7 @@ class Worker:
         if self._stopping_until is not None or self._wrong or self._unstored:
             self._stop()
         self._start(store)
-        self._let_go()
+        self._let_go(store)
         soonest = min((one.deadline for one in self._children.values()), default=0.0)
         wait = min(_TICK_S, max(0.0, soonest - time.monotonic()))
         for key, _ in self._selector.select(wait):
@@ -228,8 +228,6 @@ class Worker:
                 text = f"its scan ended the worker {target.attempts} times."
                 self._divide(target, Said("gone", text, Outcome.FAILED.value))
                 continue
-            if target.position not in self._again:
-                self._patiently(partial(stored.started, store, self._run, target.position))
             self._divide(target)
 
     def _divide(self, target: StoredTarget, gone: Said | None = None) -> None:
@@ -258,9 +256,12 @@ class Worker:
         self._children[pid] = one
         self._selector.register(one.out, selectors.EVENT_READ, one)
 
-    def _let_go(self) -> None:
+    def _let_go(self, store: Store) -> None:
         while self._ready and sum(one.scanning for one in self._children.values()) < self._parallel:
             one = self._ready.popleft()
+            if one.gone is None and one.target.position not in self._again:
+                # Counted before code of users runs: what ends this worker is known to the next one.
+                self._patiently(partial(stored.started, store, self._run, one.target.position))
             one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
             with contextlib.suppress(BrokenPipeError):
                 one.go.write(b"go\n")
@@ -292,7 +293,10 @@ class Worker:
             self._end(store, one)
             return
         one.deadline = float("inf")  # until it may scan
-        self._ready.append(one)
+        if one.gone is not None:
+            self._ready.appendleft(one)  # soon done, and then nothing of it can be lost
+        else:
+            self._ready.append(one)
 
     def _end(self, store: Store, one: _Child) -> None:
         """The process is over, or is to be: see to it that what became of its cluster is written down."""
