@@ -98,8 +98,8 @@ def parse(pairs: Iterable[tuple[str, str]], names: Iterable[str], states: str = 
 def _text(name: str, value: str) -> str:
     if len(value) > LONGEST:
         raise BadRequest(f"'{name}' has more than {LONGEST} characters.")
-    if not value.isprintable():
-        raise BadRequest(f"'{name}' contains a character that cannot be printed.")
+    if "\0" in value:
+        raise BadRequest(f"'{name}' contains a NUL, which no name has.")
     return value
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec
 from pytest_kspec.crds.names import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, NAMESPACE, VERSION
-from pytest_kspec.crds.schema.structural import MAX_LENGTH, MAX_PROSE
+from pytest_kspec.crds.schema.structural import MAX_ITEMS, MAX_LENGTH, MAX_PROSE
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.finding import Finding, plain
@@ -91,7 +91,7 @@ def well_formed(cluster: ClusterResult) -> ClusterResult:
 def _built(
     cluster: ClusterResult, finished_at: str, namespace: str, tool: str, full_report: str
 ) -> dict[str, Any]:
-    most = max((len(check.findings) for check in cluster.checks), default=0)
+    most = max((min(len(check.findings), MAX_ITEMS) for check in cluster.checks), default=0)
     spec = _spec(cluster, finished_at, tool, most, full_report)
     if _fits(_object(cluster, finished_at, namespace, spec)):
         return _object(cluster, finished_at, namespace, spec)
