@@ -80,9 +80,9 @@ class Ledger:
             if before is None or before.resolved_at:
                 self._add(Fact(alert, seen.at))
                 continue
-            more = bool(alert.members - before.alert.members) or (
-                len(before.alert.members) < before.alert.count < alert.count
-            )
+            # Members may have been left out, where they were too many to be kept.
+            whole = len(before.alert.members) >= before.alert.count
+            more = bool(alert.members - before.alert.members) if whole else before.alert.count < alert.count
             self.facts[alert.id] = replace(before, alert=alert, revision=before.revision + more)
         if seen.unknown is None:
             return
@@ -160,9 +160,9 @@ class Ledger:
             if since is None and now - oldest < plan.group_wait:
                 return None
         fresh = {fact.alert.id for fact in news}
-        chosen = sorted(firing, key=lambda fact: (fact.alert.id not in fresh, _urgent(fact)))
-        fits = sorted(chosen[: route.most], key=_urgent)
-        ended.sort(key=_urgent)
+        chosen = sorted(firing, key=lambda fact: (fact.alert.id not in fresh, urgent(fact)))
+        fits = sorted(chosen[: route.most], key=urgent)
+        ended.sort(key=urgent)
         beyond = chosen[route.most :]
         knows = {name: known[name] for name in _tokens(beyond) if name in known}
         return Notification(
@@ -199,7 +199,7 @@ class Ledger:
 def _concerns(fact: Fact, seen: Observation) -> bool:
     """Whether a fact is about the same specification and cluster; one whose UID was not known goes by its name."""
     alert = fact.alert
-    if alert.spec != seen.spec:
+    if alert.spec != seen.spec or alert.event not in seen.judges:
         return False
     if alert.cluster_id == seen.cluster_id:
         return True
@@ -214,7 +214,8 @@ def _rank(fact: Fact) -> int:
     return fact.alert.level.rank if fact.alert.level else 1
 
 
-def _urgent(fact: Fact) -> tuple[Any, ...]:
+def urgent(fact: Fact) -> tuple[Any, ...]:
+    """Sorts the most urgent first."""
     alert = fact.alert
     return -_rank(fact), alert.cluster, alert.spec, alert.event, alert.about, alert.id
 

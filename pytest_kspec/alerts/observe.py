@@ -36,6 +36,7 @@ class Observation:
     at:      RFC 3339 in UTC
     active:  alerts of now. Every other one of this cluster and specification has ended, but for:
     unknown: ids of alerts that stay as they are; None: all of them
+    judges:  events of which this says whether they are active; alerts of others stay as they are
     """
 
     cluster: str
@@ -44,6 +45,9 @@ class Observation:
     at: str
     active: tuple[Alert, ...]
     unknown: frozenset[str] | None = frozenset()
+    judges: frozenset[str] = frozenset(
+        ("ComplianceFailure", "ScanFailed", "ClusterUnreachable", "ExemptionExpiring")
+    )
 
 
 def observe(cluster: ClusterResult, at: str) -> Observation:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pytest_kspec.operator import reconcile, targets
+from pytest_kspec.operator import alerting, reconcile, targets
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Controller, Given
 from pytest_kspec.operator.reconcile import Settings
 
 
 def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    return [partial(reconcile.controller, settings=settings), targets.controller]
+    board = Board()
+    return [
+        partial(reconcile.controller, settings=settings, board=board),
+        partial(alerting.controller, board=board),
+        targets.controller,
+    ]

@@ -24,6 +24,7 @@ from pytest_kspec.crds.objects import clusterspecification as resources
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
@@ -137,6 +138,7 @@ class Reconciler:
         known: Callable[[], Mapping[str, Object]],
         settings: Settings = SETTINGS,
         seen: Seen | None = None,
+        board: Board | None = None,
     ) -> None:
         self._access = access
         self._scans = scans
@@ -144,6 +146,7 @@ class Reconciler:
         self._known = known
         self._settings = settings
         self._seen = seen
+        self._board = board if board is not None else Board()
         self.workers = settings.workers
         self._missing: dict[str, _Missing] = {}  # results that are not in the store since it is down
         self._unreported: dict[
@@ -157,6 +160,7 @@ class Reconciler:
         if found is None:
             self._unreported.pop(name, None)
             self._missing.pop(name, None)
+            self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
             return None
@@ -243,6 +247,7 @@ class Reconciler:
                 failure = failure or error
                 said.append(status.not_scanned(error))
                 self._unknown(name, error.reason)
+                self._board.not_scanned(name, self._access.name, error)
                 fields |= {"phase": "Failed", **_UNKNOWN}
         if scanned is not None:
             cluster = scanned.result.clusters[0]
@@ -254,6 +259,7 @@ class Reconciler:
             fields["nextScanTime"] = status.stamp(again)
             if self._seen is not None:
                 self._seen.scanned(name, scanned)
+            self._board.scanned(cluster, counts.get("driftEvents", 0))
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
             self._report(name, scanned)
@@ -442,14 +448,14 @@ class Reconciler:
                 log.warning("%s: no Event was written: %s", found["metadata"]["name"], error)
 
 
-def controller(given: Given, settings: Settings) -> Reconciler:
+def controller(given: Given, settings: Settings, board: Board | None = None) -> Reconciler:
     """The controller of one process."""
     given.metrics.registry.set("kspec_scan_interval_seconds", (), 1.1 * settings.interval_s)
 
     def known() -> Mapping[str, Object]:
         return {name: item for (_, name), item in given.objects(SPECIFICATIONS).items()}
 
-    return Reconciler(given.access, given.scanner, given.checks, known, settings, given.metrics)
+    return Reconciler(given.access, given.scanner, given.checks, known, settings, given.metrics, board)
 
 
 _UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}

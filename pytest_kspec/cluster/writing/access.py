@@ -75,6 +75,11 @@ class Access:
             self._threads.writer = None
             raise
 
+    def check(self) -> None:
+        """Raises what would keep a write from being sent: for what acts elsewhere as the leader."""
+        if self._allowed is not None:
+            self._allowed()
+
     def open(self) -> LiveSource:
         """A connection of its own, which is the caller's to close."""
         return LiveSource(

@@ -280,6 +280,16 @@ class AlertConfigStatus(Observed):
     last_alert_time: TimeStamp | None = Field(None, description="Time of the last alert that was sent.")
     alerts_sent: Count = Field(0, description="Number of alerts that were sent.")
     alerts_failed: Count = Field(0, description="Number of alerts that could not be sent.")
+    active: Count = Field(0, description="Number of alerts that are active.")
+    not_kept: Count = Field(
+        0,
+        description="Number of active alerts that did not fit into state; they are sent again by the next leader.",
+    )
+    state: str = Field(
+        "",
+        max_length=262144,
+        description="Alerts that are active and what notifiers were told, for the next leader.",
+    )
     notifier_status: dict[str, NotifierStatus] = Field(
         default_factory=dict, description="Status of each notifier, by name."
     )

@@ -1,0 +1,115 @@
+"""What controllers find, for those that tell others: the last observation of each specification and cluster.
+
+It is in memory only. What was told before this process began, the AlertConfigs know; what holds now, the next scans
+say.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pytest_kspec import clock
+from pytest_kspec.alerts.alert import Alert, Level
+from pytest_kspec.alerts.ledger import stamp
+from pytest_kspec.alerts.observe import Observation, observe
+from pytest_kspec.errors import KspecError
+from pytest_kspec.results.result import ClusterResult
+
+DRIFT = frozenset(("DriftDetected",))
+_SCAN = frozenset(("ComplianceFailure", "ScanFailed", "ClusterUnreachable", "ExemptionExpiring"))
+
+
+class Posted(NamedTuple):
+    """number: greater than that of all before. seen: None: the specification is gone."""
+
+    number: int
+    spec: str
+    seen: Observation | None
+
+
+class Board:
+    """Thread-safe. `watchers` are called without a lock after each change, and must not wait."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+        self._posted: dict[tuple[str, str, frozenset[str]], Posted] = {}
+        self._clusters: dict[str, tuple[str, str]] = {}  # specification → name and identity of its cluster
+        self.watchers: list[Callable[[], None]] = []
+
+    def scanned(self, cluster: ClusterResult, drifted: int = 0) -> None:
+        """A scan has a result. drifted: policies that are not as they were applied."""
+        at = stamp(clock.now())
+        with self._lock:
+            self._clusters[cluster.spec_name] = (cluster.name, cluster.id)
+        self.post(observe(cluster, at))
+        alerts = (_drift(cluster, drifted),) if drifted else ()
+        self.post(Observation(cluster.name, cluster.id, cluster.spec_name, at, alerts, judges=DRIFT))
+
+    def not_scanned(self, spec: str, cluster: str, error: KspecError) -> None:
+        """A scan came to no result: what was active stays so."""
+        name, identity = self._clusters.get(spec, (cluster, f"live:{cluster}"))
+        labels = {"cluster": name, "cluster_uid": identity, "spec": spec}
+        alert = Alert(
+            "ScanFailed",
+            None,
+            name,
+            identity,
+            spec,
+            "",
+            f"The scan of {name} failed",
+            str(error)[:1000],
+            labels,
+        )
+        self.post(Observation(name, identity, spec, stamp(clock.now()), (alert,), None, _SCAN))
+
+    def gone(self, spec: str) -> None:
+        """A specification was deleted: all that is about it ends."""
+        with self._lock:
+            known = self._clusters.pop(spec, None) is not None
+            for key in [key for key in self._posted if key[1] == spec]:
+                del self._posted[key]
+                known = True
+            if known:
+                self._number += 1
+                self._posted["", spec, frozenset()] = Posted(self._number, spec, None)
+        self._tell()
+
+    def post(self, seen: Observation) -> None:
+        """Something was observed."""
+        with self._lock:
+            self._number += 1
+            self._posted.pop(("", seen.spec, frozenset()), None)
+            key = (seen.cluster_id, seen.spec, seen.judges)
+            self._posted[key] = Posted(self._number, seen.spec, seen)
+        self._tell()
+
+    def since(self, number: int) -> list[Posted]:
+        """What was posted after this one, in order."""
+        with self._lock:
+            return sorted(
+                (one for one in self._posted.values() if one.number > number), key=lambda one: one.number
+            )
+
+    def _tell(self) -> None:
+        for watcher in self.watchers:
+            watcher()
+
+
+def _drift(cluster: ClusterResult, drifted: int) -> Alert:
+    labels = {"cluster": cluster.name, "cluster_uid": cluster.id, "spec": cluster.spec_name}
+    return Alert(
+        "DriftDetected",
+        Level.CRITICAL,
+        cluster.name,
+        cluster.id,
+        cluster.spec_name,
+        "",
+        f"{drifted} policies of {cluster.spec_name} were changed on {cluster.name}",
+        "They are not as they were applied: see the status of the specification.",
+        labels,
+        {"event_count": drifted},
+        count=drifted,
+    )
