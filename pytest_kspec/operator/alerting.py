@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from operator import methodcaller
 from typing import Any
 
@@ -253,6 +252,8 @@ class Alerting:
 
 def controller(given: Given, board: Board) -> Alerting:
     """The controller of one process."""
-    return Alerting(
-        given.access, board, partial(given.look, ALERTCONFIGS), lambda: list(given.objects(ALERTCONFIGS))
-    )
+
+    def look(key: Key) -> None:
+        given.look(ALERTCONFIGS, key)
+
+    return Alerting(given.access, board, look, lambda: list(given.objects(ALERTCONFIGS)))
