@@ -19,7 +19,7 @@ from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, sealed, selector, spec_id
-from pytest_kspec.errors import Conflict, NotServed, Refused, SourceError, Unreachable
+from pytest_kspec.errors import AccessDenied, Conflict, NotServed, Refused, SourceError, Unreachable
 from pytest_kspec.kube import managedfields
 from pytest_kspec.kube.objectdiff import FieldChange
 from pytest_kspec.spec.loading import LoadedSpec
@@ -282,7 +282,13 @@ def _not_in(wanted: Any, there: Any, path: str) -> Iterator[FieldChange]:
 
 
 def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
-    """Do it; each change comes back when it is done. Raises SourceError: what came before stays done."""
+    """Do it; each change comes back when it is done. Raises SourceError: what came before stays done.
+
+    AccessDenied where the cluster is a target to which no policies may be applied; to remove them is always allowed.
+    """
+    refusal = writer.source.no_policies
+    if refusal and any(change.what in ("create", "change") for change in planned):
+        raise AccessDenied(refusal, where=writer.source.name, fix="Allow it with 'kspec cluster enable'.")
     for change in planned:
         if change.what == "change" and change.whole is not None:
             writer.replace(change.whole)

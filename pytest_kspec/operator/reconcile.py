@@ -176,7 +176,7 @@ class Reconciler:
             self._unknown(name, "invalid_specification")
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
             return self._settings.interval_s
-        if spec.cluster_ref and spec.cluster_ref != self._access.name:
+        if not spec.is_for(self._access.name):
             text = f"clusterRef names {spec.cluster_ref}; this operator looks after {self._access.name} only."
             if self._seen is not None:
                 self._seen.gone(name)

@@ -60,13 +60,16 @@ _SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"[^.\[\]]+")
 
 
+TARGET = "target:"
+
+
 class LoadedSpec(Struct, frozen=True, eq=False):
     """A valid specification and the file that it came from.
 
     path:          as it was given
     version:       metadata.version, "" for a custom resource without one
-    cluster_ref:   cluster to scan when none is named, or "": a --kspec-cluster reference (a path is relative
-                   to the specification's folder) or the name of the ClusterTarget
+    cluster_ref:   cluster to scan when none is named, or "": a --kspec-cluster reference; a path is relative
+                   to the specification's folder, and `target:NAMESPACE/NAME` is a ClusterTarget
     checks:        paths of the check modules that the specification names, resolved
     not_evaluated: what it asks for and this version does not evaluate
     files:         every file that it is put together of, its own first, keys that it names included
@@ -86,6 +89,15 @@ class LoadedSpec(Struct, frozen=True, eq=False):
     _document: Document
     _base: KeyPath = ("spec",)
     _sha256: str = ""
+
+    def is_for(self, cluster: str) -> bool:
+        """Whether it is for the cluster of this name: it names it, or none."""
+        ref = self.cluster_ref
+        return (
+            not ref
+            or ref == cluster
+            or (ref.startswith(TARGET) and ref[len(TARGET) :].split("/")[-1] == cluster)
+        )
 
     @property
     def sha256(self) -> str:
@@ -305,7 +317,7 @@ def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:
     if ref is None:
         return ""
     if isinstance(ref, ClusterRef):
-        return ref.name
+        return f"{TARGET}{ref.namespace}/{ref.name}" if ref.namespace else f"{TARGET}{ref.name}"
     return str(folder / ref) if "/" in ref and (folder / ref).exists() else ref
 
 

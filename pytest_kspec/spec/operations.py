@@ -16,7 +16,6 @@ from pytest_kspec.spec.everything import matches_all
 NOT_EVALUATED = {
     "enforcement": "enforcement is not part of a scan",
     "webhooks": "the webhook is not part of a scan",
-    "clusterRef.namespace": "a scan does not look up ClusterTargets; the name is used as a cluster reference",
 }
 
 

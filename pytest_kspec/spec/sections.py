@@ -312,8 +312,10 @@ class Compliance(SpecModel):
 class ClusterRef(SpecModel):
     """The cluster, identified by the name of its ClusterTarget."""
 
-    name: Text = Field(description="Name of the ClusterTarget, or name of a kubeconfig context.")
-    namespace: str = Field("", description="Namespace of the ClusterTarget.")
+    name: Text = Field(
+        description="Name of the ClusterTarget, in the cluster that $KSPEC_HUB or the current context names."
+    )
+    namespace: str = Field("", description="Namespace of the ClusterTarget. Default: kspec-system.")
 
 
 def _ref_form(value: object) -> str:

@@ -203,7 +203,7 @@ class Specs:
         return wrong
 
     def _reason_against(self, spec: LoadedSpec) -> str:
-        if spec.cluster_ref and spec.cluster_ref != self.cluster:
+        if not spec.is_for(self.cluster):
             return f"it is for the cluster {spec.cluster_ref}; this is {self.cluster}"
         if self.mode is None:
             if spec.spec.enforcement is None or not spec.spec.enforcement.enabled:

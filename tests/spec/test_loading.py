@@ -119,13 +119,13 @@ def test_a_custom_resource_as_an_api_server_returns_it() -> None:
         "status: {phase: Active, conditions: [{type: Ready}], message: null}\n",
         "cr.yaml",
     )
-    assert (loaded.name, loaded.version, loaded.cluster_ref) == ("prod", "", "prod-eu")
+    assert (loaded.name, loaded.version, loaded.cluster_ref) == ("prod", "", "target:kspec-system/prod-eu")
+    assert [loaded.is_for(name) for name in ("prod-eu", "prod", "")] == [True, False, False]
     assert loaded.spec.kubernetes
     assert loaded.spec.kubernetes.min_version == "1.30"
     assert [(n.key, n.location) for n in loaded.not_evaluated] == [
         ("enforcement", "cr.yaml:14:3"),
         ("webhooks", "cr.yaml:15:3"),
-        ("clusterRef.namespace", "cr.yaml:13:31"),
     ]
     assert [(e.name, e.location) for e in loaded.exemptions] == [("a", "cr.yaml:17:5")]
 

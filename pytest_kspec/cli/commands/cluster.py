@@ -20,14 +20,21 @@ kspec works), and look after them.
   kspec cluster add CONTEXT     prove access, print a Secret and a ClusterTarget
   kspec cluster list [NAME…]    list the clusters of the hub, as last seen
   kspec cluster status [NAME…]  ask each cluster now
+  kspec cluster enable NAME…    allow policies to be applied to the clusters
+  kspec cluster disable NAME…   no longer allow it; what is there stays
+  kspec cluster rotate NAME…    replace the token of the clusters by a new one
+  kspec cluster remove NAME…    delete the ClusterTargets and their Secrets
 
-NAME may contain * and ?; -l selects by labels. Exit codes: 0 done; 2 a cluster
-or the hub could not be asked; 4 usage."""
+NAME may contain * and ?; -l selects by labels. A change shows first what it
+changes, and needs --yes without a terminal; it goes in waves of a tenth, and
+ends after the first wave in which a cluster fails. Exit codes: 0 done; 1 a
+change ended early; 2 a cluster or the hub could not be asked; 4 usage."""
 
 EXAMPLES = """
 kspec cluster add prod-eu --label env=prod | kubectl apply -f -
 kspec cluster list -l env=prod -o wide
 kspec cluster status --from contexts
+kspec cluster enable -l env=prod --yes
 """
 
 _ACTIONS = {
@@ -35,6 +42,10 @@ _ACTIONS = {
     "list": "show",
     "status": "show",
     "add": "add",
+    "enable": "change",
+    "disable": "change",
+    "rotate": "change",
+    "remove": "change",
 }
 """Action → the module `cluster_…` with a function of its name."""
 
@@ -96,7 +107,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument("--no-proof", action="store_true", help="do not connect to the cluster")
     added.add_argument("--apply", action="store_true", help="apply to the hub instead of printing")
     added.add_argument("--with-secret", action="store_true", help="print credentials on a terminal, too")
-    added.add_argument("--dry-run", action="store_true", help="with --apply: only ask the hub")
+    change = parser.add_argument_group("with changes")
+    change.add_argument("--yes", action="store_true", help="do not ask")
+    change.add_argument(
+        "--dry-run", action="store_true", help="only show what would change; also with --apply"
+    )
+    change.add_argument("--prune", action="store_true", help="with remove: delete our policies there first")
+    change.add_argument(
+        "--orphan", action="store_true", help="with remove: leave policies there, and do not look for them"
+    )
+    change.add_argument(
+        "--lifetime",
+        metavar="DURATION",
+        default="24h",
+        help="with rotate: of the new token (default: %(default)s)",
+    )
 
 
 SOURCES = {

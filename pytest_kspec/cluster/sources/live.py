@@ -63,8 +63,13 @@ class LiveSource:
         limits: Limits | None = None,
         credentials: Credentials | None = None,
         name: str = "",
+        no_policies: str = "",
     ) -> None:
-        """credentials: as for `Connection`. name: of the cluster, where it is not `ref`."""
+        """credentials: as for `Connection`. name: of the cluster, where it is not `ref`.
+
+        no_policies: why no policies may be applied to it; "": they may
+        """
+        self.no_policies = no_policies
         self.ref = ref
         self.name = name or ref
         self._limits = limits = limits or default_limits()

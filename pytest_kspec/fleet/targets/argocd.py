@@ -20,7 +20,7 @@ from pytest_kspec.fleet.targets.credentials import decoded
 from pytest_kspec.fleet.targets.described import described
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.keeper import Keeper
-from pytest_kspec.fleet.targets.model import Target, never
+from pytest_kspec.fleet.targets.model import ONLY_READ, Target, never
 from pytest_kspec.secretstores.reference import Reference
 
 LABEL = "argocd.argoproj.io/secret-type"
@@ -89,7 +89,7 @@ def argocd_target(hub: Hub, namespace: str, secret: str, metadata: Mapping[str, 
     keeper = Keeper(lambda: _load(hub, namespace, secret, name, server))
 
     def opener(limits: Limits | None) -> LiveSource:
-        return LiveSource(ref, credentials=keeper, name=name, limits=limits)
+        return LiveSource(ref, credentials=keeper, name=name, limits=limits, no_policies=ONLY_READ)
 
     note = f"Argo CD sees the namespaces {scoped} of it only." if scoped.strip() else ""
     return Target(name, ref, "argocd", opener, labels, server, keeper=keeper, note=note)

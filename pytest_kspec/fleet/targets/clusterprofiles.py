@@ -19,7 +19,7 @@ from pytest_kspec.errors import AccessDenied, KspecError, Malformed
 from pytest_kspec.fleet.targets.described import described
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.keeper import Keeper
-from pytest_kspec.fleet.targets.model import Target, never
+from pytest_kspec.fleet.targets.model import ONLY_READ, Target, never
 
 GROUP, KIND = "multicluster.x-k8s.io", "ClusterProfile"
 _PARAMETER = re.compile(r"[A-Za-z]+")
@@ -111,7 +111,7 @@ def profile_target(hub: Hub, obj: Mapping[str, Any]) -> Target:
     keeper = Keeper(load)
 
     def opener(limits: Limits | None) -> LiveSource:
-        return LiveSource(ref, credentials=keeper, name=name, limits=limits)
+        return LiveSource(ref, credentials=keeper, name=name, limits=limits, no_policies=ONLY_READ)
 
     return Target(name, ref, "clusterprofile", opener, labels, given.server, keeper=keeper)
 

@@ -58,7 +58,10 @@ def target_of(hub: Hub, obj: Object) -> Target:
     keeper = Keeper(lambda: load(hub, spec, namespace, shown))
 
     def opener(limits: Limits | None) -> LiveSource:
-        return LiveSource(ref, credentials=keeper, name=shown, limits=limits)
+        denied = (
+            "" if spec.allow_enforcement else f"allowEnforcement of the ClusterTarget {shown} is not set."
+        )
+        return LiveSource(ref, credentials=keeper, name=shown, limits=limits, no_policies=denied)
 
     return Target(
         shown,

@@ -11,6 +11,9 @@ from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.fleet.targets.keeper import Keeper
 
+ONLY_READ = "what describes this cluster belongs to another program: kspec only reads it."
+"""Why no policies are applied to a target that is not a ClusterTarget."""
+
 Origin = Literal["context", "target", "argocd", "clusterprofile"]
 Opener = Callable[[Limits | None], LiveSource]
 

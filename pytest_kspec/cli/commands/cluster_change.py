@@ -1,0 +1,182 @@
+"""`kspec cluster enable | disable | rotate | remove`: changes of many clusters, shown first, in waves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli.commands.cluster_show import chosen, hub_of, say_problem
+from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say
+from pytest_kspec.errors import EXIT_FINDINGS, SourceUnavailable, UsageError
+from pytest_kspec.shown import printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from pytest_kspec.cluster.writing.write import Writer
+    from pytest_kspec.fleet.targets.hub import Hub
+    from pytest_kspec.fleet.targets.model import Target
+
+API_VERSION, KIND = "kspec.io/v1alpha1", "ClusterTarget"
+
+
+def enable(args: argparse.Namespace) -> int:
+    """Allow policies, where they could be applied."""
+    hub = hub_of(args)
+
+    def change(target: Target) -> None:
+        from pytest_kspec.fleet.targets.look import LOOK
+        from pytest_kspec.fleet.targets.proof import may_enforce
+
+        source = target.open(LOOK)
+        try:
+            missing = may_enforce(source)
+        finally:
+            source.close()
+        if missing:
+            raise SourceUnavailable(
+                f"policies could not be applied: the rights are missing: {', '.join(missing)}.",
+                where=target.name,
+            )
+        _set(hub, target, True)
+
+    return _change(args, "enable", lambda target: not target.allow_enforcement, change)
+
+
+def disable(args: argparse.Namespace) -> int:
+    """No longer allow policies; what is there stays. The clusters themselves are not asked."""
+    hub = hub_of(args)
+    return _change(
+        args, "disable", lambda target: target.allow_enforcement, lambda target: _set(hub, target, False)
+    )
+
+
+def rotate(args: argparse.Namespace) -> int:
+    """A new token for each."""
+    from pytest_kspec.cli.commands.operator import seconds
+    from pytest_kspec.fleet.targets.rotating import LONGEST_S, SHORTEST_S
+    from pytest_kspec.fleet.targets.rotating import rotate as replace
+
+    hub = hub_of(args)
+    lifetime = int(seconds(args.lifetime, "--lifetime"))
+    if not SHORTEST_S <= lifetime <= LONGEST_S:
+        raise UsageError("a token lives from 10m to 24h.", where="--lifetime")
+
+    def change(target: Target) -> None:
+        done = replace(hub, *_key(target), lifetime)
+        gone = f"; {len(done.revoked)} earlier revoked" if done.revoked else ""
+        note(f"{printable(target.name)}: a token of {done.account}, valid until {done.expires}{gone}")
+
+    return _change(args, "rotate", lambda target: True, change)
+
+
+def remove(args: argparse.Namespace) -> int:
+    """Delete ClusterTargets, and the Secrets that `add` made for them."""
+    if args.prune and args.orphan:
+        raise UsageError("--prune and --orphan cannot be combined.", where="kspec cluster remove")
+    hub = hub_of(args)
+
+    def change(target: Target) -> None:
+        if not args.orphan:
+            _clear(target, prune=args.prune)
+        _delete(hub, target)
+
+    return _change(args, "remove", lambda target: True, change)
+
+
+def _change(
+    args: argparse.Namespace, what: str, applies: Callable[[Target], bool], change: Callable[[Target], None]
+) -> int:
+    """Show the list, ask, change it in waves."""
+    from pytest_kspec.fleet.targets.waves import roll_out, waves
+
+    if args.sources and args.sources != ["targets"]:
+        raise UsageError(f"only ClusterTargets can be changed: {what} takes no --from.", where="--from")
+    if not args.names and not args.selector:
+        raise UsageError(
+            "no cluster is named.", where=f"kspec cluster {what}", fix="Name them, or add -l LABELS."
+        )
+    targets = chosen(args)
+    due = [target for target in targets if applies(target)]
+    for target in due:
+        say(f"will {what} {printable(target.name)}   {printable(target.server) or '(unknown)'}")
+    if left := len(targets) - len(due):
+        say(f"{left} {'is' if left == 1 else 'are'} so already")
+    if not due:
+        say("nothing to do")
+        return 0
+    count = len(waves(due))
+    if args.dry_run:
+        say("nothing was changed (--dry-run)")
+        return 0
+    if not args.yes:
+        if error := nobody_to_ask(f"kspec cluster {what}"):
+            raise error
+        if not agreed(f"{what.capitalize()} {len(due)} in {count} wave{'s' if count > 1 else ''}?"):
+            say("nothing was changed")
+            return 0
+    done = 0
+    failed = []
+    for one in roll_out(due, lambda target: target.name, change):
+        if one.problem is None:
+            done += 1
+            say(f"{what}: {printable(one.name)} (wave {one.wave} of {count})")
+        else:
+            failed.append(one)
+            say_problem(one.name, one.problem)
+    left = len(due) - done - len(failed)
+    say(f"{done} done, {len(failed)} failed, {left} not tried")
+    if failed:
+        note(
+            f"Stopped after wave {failed[-1].wave}. The same command again goes on with those that are left."
+        )
+    return EXIT_FINDINGS if failed else 0
+
+
+def _key(target: Target) -> tuple[str, str]:
+    """Namespace and name of the object."""
+    namespace, _, name = target.ref.partition(":")[2].partition("@")[0].partition("/")
+    return namespace, name
+
+
+def _set(hub: Hub, target: Target, allowed: bool) -> None:
+    namespace, name = _key(target)
+    patch = {"spec": {"allowEnforcement": allowed}}
+    hub.access.do(lambda writer: writer.patch(API_VERSION, KIND, name, patch, namespace=namespace))
+
+
+def _clear(target: Target, *, prune: bool) -> None:
+    """Nothing of ours is left in the cluster. Raises SourceError where there is, or where that is not known."""
+    from pytest_kspec.cluster.writing.write import Writer
+    from pytest_kspec.fleet.targets.look import LOOK
+    from pytest_kspec.fleet.targets.ours import delete, policies
+
+    source = target.open(LOOK)
+    try:
+        writer = Writer(source)
+        found = policies(writer)
+        if found and not prune:
+            raise SourceUnavailable(
+                f"{len(found)} objects of kspec are in the cluster, among them {found[0]}.",
+                where=target.name,
+                fix="Delete them with --prune, or leave them with --orphan.",
+            )
+        for one in found:
+            delete(one, writer)
+            note(f"{printable(target.name)}: removed {one}")
+    finally:
+        source.close()
+
+
+def _delete(hub: Hub, target: Target) -> None:
+    from pytest_kspec.fleet.targets.adding import TARGET_LABEL
+
+    namespace, name = _key(target)
+
+    def act(writer: Writer) -> None:
+        own = writer.list("v1", "Secret", namespace=namespace, label_selector=f"{TARGET_LABEL}={name}")
+        writer.delete(API_VERSION, KIND, name, namespace=namespace)
+        for secret in own:
+            writer.delete("v1", "Secret", secret["metadata"]["name"], namespace=namespace)
+
+    hub.access.do(act)

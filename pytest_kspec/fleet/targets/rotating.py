@@ -1,0 +1,217 @@
+"""A new token for a ClusterTarget: minted by the cluster itself, tried, put in the place of the old one.
+
+A token is bound to a Secret that was made for it in the cluster: deleting that Secret revokes it. So the tokens of the
+rotation before are revoked once the new one is known to work and is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from base64 import b64encode
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pytest_kspec.cluster.api.contexts import Context, User
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.reviewing import may_i, who_am_i
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.errors import NotFound, SourceError, SourceUnavailable
+from pytest_kspec.fleet.targets.adding import MANAGED, TARGET_LABEL
+from pytest_kspec.fleet.targets.clustertargets import find_cluster_target, read_spec
+from pytest_kspec.fleet.targets.credentials import as_time, token_life
+from pytest_kspec.fleet.targets.hub import Hub
+from pytest_kspec.fleet.targets.look import LOOK
+from pytest_kspec.secretstores.reference import reference_of
+
+SHORTEST_S, LONGEST_S = 600, 86400
+"""Of a token: what API servers accept, and what is still short."""
+
+_ACCOUNT = "system:serviceaccount:"
+
+
+class Rotated(NamedTuple):
+    """expires: RFC 3339. revoked: names of the Secrets in the cluster to which earlier tokens were bound."""
+
+    account: str
+    expires: str
+    revoked: tuple[str, ...]
+
+
+class _Once:
+    """Credentials that are what they are: `auth.Credentials`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def context(self) -> Context:
+        return self._context
+
+    def refused(self, context: Context) -> None:
+        """There are no others."""
+
+
+def rotate(hub: Hub, namespace: str, name: str, seconds: int) -> Rotated:
+    """Raises SourceError: then the old token is in its place and works as before, unless the error says otherwise."""
+    target = find_cluster_target(hub, namespace, name)
+    obj = hub.access.do(
+        lambda writer: writer.get("kspec.io/v1alpha1", "ClusterTarget", name, namespace=namespace)
+    )
+    spec = read_spec(obj, target.name)
+    where = {
+        "token": (spec.token_secret_ref, "token"),
+        "serviceAccount": (spec.service_account_secret_ref, "token"),
+        "kubeconfig": (spec.kubeconfig_secret_ref, "kubeconfig"),
+    }
+    if spec.auth_mode not in where:
+        raise SourceUnavailable(
+            f"authMode {spec.auth_mode} has no token that kspec could replace.",
+            where=target.name,
+            fix="Whoever issues these credentials renews them.",
+        )
+    ref, default = where[spec.auth_mode]
+    assert ref is not None
+    reference = reference_of(ref, namespace=namespace, key=default)
+    if reference.store != "kubernetes" or reference.namespace != namespace:
+        raise SourceUnavailable(
+            f"kspec writes only to Secrets beside the ClusterTarget, and this is {reference}.",
+            where=target.name,
+        )
+    source = target.open(LOOK)
+    try:
+        account_namespace, account = _account(source)
+        bound = _bind(Writer(source), account_namespace, name)
+        try:
+            token = _mint(source, account_namespace, account, seconds, bound)
+            _prove(source, token, target.name)
+            _store(hub, reference.namespace, reference.name, reference.key, spec.auth_mode, source, token)
+        except SourceError:
+            _unbind(Writer(source), account_namespace, bound["metadata"]["name"])
+            raise
+        try:
+            revoked = _revoke(
+                _with(source, token, target.name), account_namespace, name, bound["metadata"]["name"]
+            )
+        except SourceError as error:
+            raise SourceUnavailable(
+                f"the new token is in its place, but the ones before it could not be revoked: {error.what}",
+                where=target.name,
+            ) from error
+    finally:
+        source.close()
+    end = token_life(token).expires
+    return Rotated(f"{account_namespace}/{account}", as_time(end) if end else "", revoked)
+
+
+def _account(source: LiveSource) -> tuple[str, str]:
+    """Namespace and name of the ServiceAccount that the credentials are. Raises SourceUnavailable."""
+    try:
+        user = who_am_i(source).username
+    except NotFound:
+        raise SourceUnavailable(
+            "the API server does not say who the credentials are (Kubernetes 1.28 is needed).",
+            where=source.name,
+        ) from None
+    namespace, _, account = user.removeprefix(_ACCOUNT).partition(":")
+    if not user.startswith(_ACCOUNT) or not account:
+        raise SourceUnavailable(
+            f"the credentials are {user}, which is not a ServiceAccount: only its tokens can be replaced.",
+            where=source.name,
+        )
+    if not may_i(source, "create", "", "serviceaccounts/token", name=account, namespace=namespace):
+        raise SourceUnavailable(
+            f"{user} may not create a token for itself.",
+            where=source.name,
+            fix="Grant it: create on serviceaccounts/token, and create, list and delete on secrets, in its namespace.",
+        )
+    return namespace, account
+
+
+def _bind(writer: Writer, namespace: str, target: str) -> dict[str, Any]:
+    name = f"kspec-{target[:40].rstrip('-')}-{secrets.token_hex(4)}"
+    return writer.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace, "labels": {**MANAGED, TARGET_LABEL: target}},
+            "type": "kspec.io/token-binding",
+        }
+    )
+
+
+def _mint(source: LiveSource, namespace: str, account: str, seconds: int, bound: dict[str, Any]) -> str:
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    metadata = bound["metadata"]
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {
+            "expirationSeconds": seconds,
+            "boundObjectRef": {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+        },
+    }
+    answer = source.connection.send("POST", path, body=json.dumps(body).encode(), repeatable=False)
+    try:
+        token = msgspec.json.decode(answer.body)["status"]["token"] if answer.status in (200, 201) else None
+    except (msgspec.DecodeError, KeyError, TypeError):
+        token = None
+    if not isinstance(token, str) or not token:
+        raise SourceUnavailable(
+            f"the API server gave no token (HTTP {answer.status}).", where=source.name, fix=answer.message
+        )
+    return token
+
+
+def _with(source: LiveSource, token: str, name: str) -> LiveSource:
+    """The same cluster with another token."""
+    context = source.connection.access().context
+    return LiveSource(
+        name, credentials=_Once(context._replace(user=User(token=token))), name=name, limits=LOOK
+    )
+
+
+def _prove(source: LiveSource, token: str, name: str) -> None:
+    """The new token is accepted, and is who the old one is. Raises SourceError."""
+    made = _with(source, token, name)
+    try:
+        if made.info().uid != source.info().uid or who_am_i(made).username != who_am_i(source).username:
+            raise SourceUnavailable("the new token is somebody else.", where=name)
+    finally:
+        made.close()
+
+
+def _store(
+    hub: Hub, namespace: str, secret: str, key: str, mode: str, source: LiveSource, token: str
+) -> None:
+    """Put it in the place of the old one: one key of one Secret, nothing else in it."""
+    value = token.encode()
+    if mode == "kubeconfig":
+        from pytest_kspec.fleet.targets.adding import flattened
+
+        context = source.connection.access().context
+        value = flattened(context._replace(user=User(token=token)))
+    data = {"data": {key: b64encode(value).decode()}}
+    hub.access.do(lambda writer: writer.patch("v1", "Secret", secret, data, namespace=namespace))
+
+
+def _revoke(source: LiveSource, namespace: str, target: str, kept: str) -> tuple[str, ...]:
+    """Delete the Secrets to which earlier tokens of this target are bound. Raises SourceError."""
+    try:
+        writer = Writer(source)
+        found = writer.list("v1", "Secret", namespace=namespace, label_selector=f"{TARGET_LABEL}={target}")
+        names = [item["metadata"]["name"] for item in found if item["metadata"]["name"] != kept]
+        for name in names:
+            _unbind(writer, namespace, name)
+        return tuple(names)
+    finally:
+        source.close()
+
+
+def _unbind(writer: Writer, namespace: str, name: str) -> None:
+    writer.delete("v1", "Secret", name, namespace=namespace)
