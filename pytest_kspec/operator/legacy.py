@@ -51,7 +51,7 @@ def clear(writer: Writer) -> None:
             )
             log.info("%s %s of v0.3 removed: it had no caBundle", webhook.KIND, REGISTRATION)
     except SourceError as error:
-        log.warning("the webhook registration of v0.3 was not looked at: %s", error)
+        log.warning("the webhook registration of v0.3 was not examined: %s", error)
     try:
         policies = writer.list(*POLICY, label_selector=f"!{SPEC_LABEL}")
     except NotServed:
