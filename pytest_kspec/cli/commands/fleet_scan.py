@@ -1,0 +1,317 @@
+"""`kspec fleet scan` and `work`: begin a run, have workers scan its clusters, and wait for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli import arguments
+from pytest_kspec.cli.commands.fleet_show import (
+    level,
+    opened,
+    place,
+    pretty,
+    print_report,
+    publication,
+    store_url,
+)
+from pytest_kspec.cli.output import fail, is_interactive, note, say, say_json
+from pytest_kspec.errors import EXIT_USAGE, StoreError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from pytest_kspec.cluster.sources.source import Source
+    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.fleet.job import Settings
+    from pytest_kspec.fleet.local import Failed
+    from pytest_kspec.fleet.runs import Order
+    from pytest_kspec.fleet.targets.model import Target
+    from pytest_kspec.results.result import ScanResult
+    from pytest_kspec.storage.engine import Store
+    from pytest_kspec.storage.fleet import StoredRun
+
+_PROGRESS_S = 1.0
+
+
+def scan(args: argparse.Namespace) -> int:
+    """Begin or continue a run, wait for it, and print its report."""
+    from pytest_kspec.fleet.runs import Order
+    from pytest_kspec.fleet.scanning import conclude
+    from pytest_kspec.storage import fleet as stored
+
+    publication(args)
+    specs = [*args.spec, *args.specs]
+    with closing(opened(args, create=True)) as store:
+        if not specs and not args.run:
+            arguments.read_specs(args)  # says what is missing
+        run_id = _begin(store, args) if specs else stored.find_run(store, args.run).id
+        found = stored.find_run(store, run_id)
+        order = Order.from_wire(found.document)
+        if args.engine == "job":
+            _submit(found, args)
+        if args.no_wait:
+            return _begun(found, args)
+        note(f"run {found.id}: {found.clusters} clusters in {store.address}")
+        run = _run_job if args.engine == "job" else _run_local
+        failed = run(store, found, args)
+        for line in conclude(store, found.id, order, failed):
+            note(f"{line} Continue with: kspec fleet scan --run {found.id}")
+        code = print_report(store, found.id, args)
+        if args.engine == "local" and any(one.final for one in failed):
+            for one in failed:
+                note(f"error: {one.reason}")
+            return EXIT_USAGE
+        return code
+
+
+def _run_local(store: Store, found: StoredRun, args: argparse.Namespace) -> list[Failed]:
+    from pytest_kspec.fleet.local import run_shards
+    from pytest_kspec.storage import fleet as stored
+
+    url = store_url(args)
+    missing = sorted({t.shard for t in stored.targets_of(store, found.id) if not t.done})
+    return run_shards(
+        found.id,
+        missing,
+        store=os.path.abspath(url) if store.address.path and "://" not in url else url,
+        workers=_workers(args),
+        words=_worker_words(args),
+        watch=_progress(store, found),
+    )
+
+
+def _workers(args: argparse.Namespace) -> int:
+    return args.workers or os.cpu_count() or 1
+
+
+def _worker_words(args: argparse.Namespace) -> tuple[str, ...]:
+    options = ("parallel", "cluster_timeout", "store_timeout")
+    return tuple(f"--{name.replace('_', '-')}={getattr(args, name)}" for name in options)
+
+
+def _hub_access(args: argparse.Namespace) -> Access:
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    return open_hub(args.hub, args.kubeconfig).access
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """How the Job looks. Raises UsageError."""
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.fleet.job import Settings
+
+    made = Settings(
+        args.image,
+        args.store_secret,
+        args.namespace or NAMESPACE,
+        args.service_account,
+        args.kubeconfig_secret,
+        args.queue,
+        args.parallelism,
+        words=_worker_words(args),
+    )
+    if problem := made.problem():
+        fix = "Add --image NAME@sha256:…, and --store-secret NAME."
+        raise UsageError(f"{problem}.", where="kspec fleet scan --engine job", fix=fix)
+    return made
+
+
+def _submit(found: StoredRun, args: argparse.Namespace) -> None:
+    from pytest_kspec.fleet.job import submit
+
+    settings = _settings(args)
+    name = submit(_hub_access(args), found.id, found.shards, settings)
+    note(f"Job {settings.namespace}/{name}")
+
+
+def _run_job(store: Store, found: StoredRun, args: argparse.Namespace) -> list[Failed]:
+    """Wait for the Job; one that cannot start is ended."""
+    from pytest_kspec.fleet.job import Watch, delete, wait
+    from pytest_kspec.storage import fleet as stored
+
+    access, namespace = _hub_access(args), _settings(args).namespace
+
+    def done() -> bool:
+        (run,) = stored.runs(store, ids=[found.id])
+        return not run.waiting
+
+    failed = wait(Watch(access, found.id, namespace), found.shards, done, tick=_progress(store, found))
+    if failed:
+        delete(access, found.id, namespace)
+    return failed
+
+
+def _begin(store: Store, args: argparse.Namespace) -> str:
+    """Freeze a run; one of this id that is there already goes on, if it asks the same. Raises UsageError."""
+    from pytest_kspec.fleet.bundle import pack
+    from pytest_kspec.fleet.job import shards_for
+    from pytest_kspec.fleet.runs import Order, absolute, ask, freeze, new_id, paths_exist
+    from pytest_kspec.session.runby import run_by
+    from pytest_kspec.storage import fleet as stored
+
+    places, asked = ask([*args.spec, *args.specs])
+    order = Order(
+        places,
+        asked,
+        tuple(map(absolute, args.checks)),
+        tuple(map(absolute, args.exemptions)),
+        absolute(args.baseline),
+        absolute(args.kubeconfig or ""),
+        args.check_timeout,
+        level(args.fail_on),
+        place(args, store_url(args)),
+        run_by(args.run_by, os.environ),
+    )
+    paths_exist(order)
+    chosen = targets(args)
+    shards = args.shards or _workers(args)
+    if args.engine == "job":
+        _settings(args)
+        shards = args.shards or shards_for(len(chosen))
+        order = replace(pack(order), kubeconfig="", place=_place_for_pods(args))
+    run_id = args.run or new_id()
+    if len(run_id) > 64 or not run_id.isprintable():
+        raise UsageError("the id of a run has at most 64 printable characters.", where="--run")
+    if not freeze(store, run_id, order, chosen, engine=args.engine, shards=shards):
+        known = Order.from_wire(stored.find_run(store, run_id).document)
+        if sorted(known.asked) != sorted(order.asked):
+            raise UsageError(
+                "a run of this id is there already, and it was begun with other specifications.",
+                where=f"--run {run_id}",
+                fix="Choose another id.",
+            )
+    return run_id
+
+
+def _place_for_pods(args: argparse.Namespace) -> str:
+    """Where pods keep full reports: nowhere, where nothing was said. Raises UsageError for what only we can reach."""
+    from pytest_kspec.storage.address import parse_address
+
+    if parse_address(store_url(args), option="--store").kind == "sqlite":
+        raise UsageError(
+            "pods cannot write to a file of this machine.",
+            where="--store",
+            fix="Use postgresql://USER@HOST/DATABASE, by an address that this machine and the pods can reach.",
+        )
+    if args.store_reports and not args.store_reports.startswith("s3://"):
+        raise UsageError(
+            "pods cannot write to a folder of this machine.", where="--store-reports", fix="Use s3://…"
+        )
+    return str(args.store_reports)
+
+
+def targets(args: argparse.Namespace) -> list[Target]:
+    """The clusters that are meant. Raises UsageError."""
+    from pytest_kspec.fleet.targets.find import Wanted, find_targets
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    if not (args.context or args.all_contexts or args.selector or args.source or args.cluster):
+        raise UsageError(
+            "no cluster is selected.",
+            where=f"kspec fleet {args.action}",
+            fix="Name them with --context NAME, --all-contexts, --source SOURCE or -l LABELS.",
+        )
+    names = [f"context:{name}" if not any(c in name for c in "*?") else name for name in args.context]
+    sources = tuple(args.source) or ("context",)
+    hub = open_hub(args.hub, args.kubeconfig) if set(sources) - {"context"} else None
+    wanted = Wanted((*names, *args.cluster), args.selector, args.kubeconfig, sources)
+    return [target for target in find_targets(wanted, hub) if not target.suspended]
+
+
+def _begun(found: StoredRun, args: argparse.Namespace) -> int:
+    if args.output == "json":
+        say_json(pretty({"run": found.id, "shards": found.shards, "clusters": found.clusters}))
+    else:
+        say(found.id)
+        note(
+            f"{found.clusters} clusters in {found.shards} shards. Start: kspec fleet work --run {found.id} --index N"
+        )
+    return 0
+
+
+def _progress(store: Store, found: StoredRun) -> Callable[[], None]:
+    """Called again and again; writes where somebody looks, and nothing into logs."""
+    import time
+
+    from pytest_kspec.storage import fleet as stored
+
+    if not is_interactive(sys.stderr):
+        return lambda: None
+    last = [0.0]
+
+    def watch() -> None:
+        now = time.monotonic()
+        if now - last[0] < _PROGRESS_S:
+            return
+        last[0] = now
+        try:
+            (run,) = stored.runs(store, ids=[found.id])
+        except StoreError:
+            return  # the next look may succeed; workers say what is wrong
+        errors = sum(
+            run.outcomes.get(name, 0) for name in ("unreachable", "refused", "failed", "not-scanned")
+        )
+        text = f"{run.clusters - run.waiting} of {run.clusters} clusters, {errors} could not be scanned"
+        sys.stderr.write(f"\r\x1b[K{text}" if run.waiting else "\r\x1b[K")
+        sys.stderr.flush()
+
+    return watch
+
+
+def work(args: argparse.Namespace) -> int:
+    """Scan one shard; the exit code is about execution."""
+    from pytest_kspec.fleet.child import end_with_parent
+    from pytest_kspec.fleet.work import EXIT_NOT_STORED, Worker
+
+    if args.with_parent:
+        end_with_parent()
+    index = args.index
+    if index is None:
+        index = _completion_index()
+    if not args.run:
+        raise UsageError("no run is given.", where="kspec fleet work", fix="Add --run ID.")
+    worker = Worker(
+        store_url(args),
+        args.run,
+        index,
+        _scan_one,
+        parallel=args.parallel,
+        cluster_s=args.cluster_timeout,
+        patience_s=args.store_timeout,
+        say=note,
+    )
+    try:
+        return worker.run()
+    except StoreError as error:
+        fail(error)
+        return EXIT_NOT_STORED
+
+
+def _completion_index() -> int:
+    """What Kubernetes tells the pod of an Indexed Job. Raises UsageError."""
+    text = os.environ.get("JOB_COMPLETION_INDEX", "")
+    if not text.isdecimal():
+        raise UsageError("no shard is given.", where="kspec fleet work", fix="Add --index N.")
+    return int(text)
+
+
+def _scan_one(ref: str, source: Source, order: Order) -> ScanResult:
+    """The scan of `kspec scan`, on a source that is open."""
+    from pytest_kspec.cli.scan_run import scan_result
+
+    return scan_result(
+        order.specs,
+        clusters=[ref],
+        checks=order.checks,
+        exemptions=order.exemptions,
+        baseline=order.baseline,
+        kubeconfig=order.kubeconfig or None,
+        check_timeout=order.check_timeout,
+        run_by=order.run_by,
+        opened={ref: source},
+    )
