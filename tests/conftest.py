@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 from tests import order
+from tests.controlplane import marked
 from tests.effort import examples
 
 # Generated cases are the same in every run, so that a change is what turns main red, not luck.
@@ -28,7 +29,11 @@ pytest_plugins = ["pytester", "tests.golden", "tests.controlplane.fixtures", "te
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Hypothesis also tries constants of whatever is imported by then; steady cases depend on no other code."""
+    """What tests start ends with them.
+
+    Hypothesis also tries constants of whatever is imported by then; steady cases depend on no other code.
+    """
+    marked.mark_all_that_is_started()
     if settings.get_current_profile_name() == "steady":
         assert hasattr(providers, "is_local_module_file"), "Hypothesis finds its constants in another way now"
         providers.is_local_module_file = lambda _path: False

@@ -123,7 +123,7 @@ class Webhook:
             yield "no certificate; see the log"
         if self.reviewer.policies is None:
             yield "no specification; see the log"
-        elif not self.reviewer.policies.all:
+        elif not self.reviewer.policies.all and self._options.specs.access is None:
             yield "there is no specification to enforce"
         if self._ending.is_set():
             yield "ending"

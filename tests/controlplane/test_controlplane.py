@@ -282,6 +282,31 @@ def test_servers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
+def test_all_that_tests_started_ends_with_them(tmp_path: Path) -> None:
+    """Also what their processes started, in sessions of their own."""
+    script = (
+        "import subprocess, sys, time\n"
+        "from tests.controlplane import marked\n"
+        "marked.mark_all_that_is_started()\n"
+        'inner = \'import subprocess; p = subprocess.Popen(["sleep", "600"], start_new_session=True); '
+        "print(p.pid, flush=True); p.wait()'\n"
+        "outer = subprocess.Popen([sys.executable, '-c', inner], start_new_session=True)\n"
+        "print(outer.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    root = Path(build.HERE).parents[1]
+    child = subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child, child.stdout:
+        pids = [int(child.stdout.readline()) for _ in range(2)]
+        assert all(_is_running(pid) for pid in pids)
+        child.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(_is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_is_running(pid) for pid in pids)
+
+
 def _is_running(pid: int) -> bool:
     """Not by a signal alone: one that ended but was not collected by its new parent still takes signals."""
     state = subprocess.run(

@@ -71,13 +71,14 @@ class NodeCluster:
         )
         self._stack.enter_context(self.plane)
         self._allow_kubelet_client()
-        self._start_proxy(first)
         self._start_scheduler(first)
         for name, machine in zip(ADDRESSES, (first, second), strict=True):
             worker = Worker(name, machine, self.plane, PODS_OF[name])
             self._stack.callback(worker.stop)
             worker.start()
             self.workers[name] = worker
+        self._start_proxy(first)  # it ends where its node gets an address after its start
+        first.run("ip", "route", "add", SERVICES, "dev", "lo", "src", first.address)  # for the API server
         return self
 
     def stop(self) -> None:

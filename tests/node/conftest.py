@@ -26,10 +26,11 @@ SPECS = "/apis/kspec.io/v1alpha1/clusterspecifications"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here need the nodes, and minutes."""
+    """All tests here need the nodes; what the whole run needed is asked at its end."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.node)
+    items.sort(key=lambda item: item.path.name == "test_rights.py")
 
 
 def until(what: Callable[[], Any], said: Callable[[], str] = lambda: "") -> Any:
@@ -53,10 +54,13 @@ class Installed:
         assert status == 200, body
         return dict(body)
 
+    def every_pod(self, selector: str = PODS) -> list[dict[str, Any]]:
+        """Pods, also those that are being deleted."""
+        return list(self.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}")["items"])
+
     def pods(self, selector: str = PODS) -> list[dict[str, Any]]:
         """Pods that are not being deleted."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}"
-        return [one for one in self.get(path)["items"] if "deletionTimestamp" not in one["metadata"]]
+        return [one for one in self.every_pod(selector) if "deletionTimestamp" not in one["metadata"]]
 
     def ready(self, selector: str = PODS) -> list[str]:
         """Names of the pods that are Ready."""
@@ -70,6 +74,23 @@ class Installed:
     def leader(self) -> str:
         """The pod that the Lease names."""
         return str(self.get(LEASE)["spec"].get("holderIdentity", "")).split("_", 1)[0]
+
+    def restarts(self, pod: str) -> int:
+        """How often its container was started again."""
+        status = self.get(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}")["status"]
+        return int(status["containerStatuses"][0]["restartCount"])
+
+    def signal(self, pod: str, name: str) -> None:
+        """Send a signal to the first process of its container, from outside."""
+        found = self.get(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}")
+        container = found["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        self.cluster.workers[found["spec"]["nodeName"]].ctr("tasks", "kill", "--signal", name, container)
+
+    def rolled_out(self, deployment: str) -> None:
+        """Wait until all of its replicas are those of its template, and ready."""
+        words = (f"deployment/{deployment}", "-n", NAMESPACE, f"--timeout={LIMIT_S:.0f}s")
+        said = self.kubectl("rollout", "status", *words, check=False)
+        assert "successfully rolled out" in said, said + self.state()
 
     def apply(self, name: str, spec: dict[str, Any]) -> None:
         head = {"apiVersion": "kspec.io/v1alpha1", "kind": "ClusterSpecification", "metadata": {"name": name}}
@@ -115,10 +136,10 @@ def cluster() -> Iterator[NodeCluster]:
 
 @pytest.fixture(scope="session")
 def installed(cluster: NodeCluster, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The operator, from config/ with the name of an image written into it."""
+    """Operator and webhook, from config/ with the name of an image written into it."""
     folder = tmp_path_factory.mktemp("operator")
     shutil.copytree(ROOT / "config", folder / "config")
-    path = folder / "config" / "default" / "kustomization.yaml"
+    path = folder / "config" / "image" / "kustomization.yaml"
     text = path.read_text(encoding="utf-8")
     name, tag = image.KSPEC.split(":")
     assert "newName: kspec, newTag: latest" in text
@@ -126,9 +147,8 @@ def installed(cluster: NodeCluster, tmp_path_factory: pytest.TempPathFactory) ->
         text.replace("newName: kspec, newTag: latest", f"newName: {name}, newTag: {tag}"), encoding="utf-8"
     )
     made = Installed(cluster)
-    said = made.kubectl("apply", "--server-side", "-k", path.parent, check=False)
+    said = made.kubectl("apply", "--server-side", "-k", folder / "config" / "with-webhook", check=False)
     assert "Warning" not in said
-    words = ("deployment/kspec-operator", "-n", NAMESPACE, f"--timeout={LIMIT_S:.0f}s")
-    said = made.kubectl("rollout", "status", *words, check=False)
-    assert "successfully rolled out" in said, made.state()
+    for name in ("kspec-operator", "kspec-webhook"):
+        made.rolled_out(name)
     return made

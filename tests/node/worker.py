@@ -12,7 +12,7 @@ from tests.controlplane.process import Process, ServerFailed
 from tests.controlplane.server import ControlPlane
 
 from . import parts
-from .machine import Machine
+from .machine import COMMAND_S, Machine
 
 READY_S = 180.0
 PAUSE = "localhost/pause:1"
@@ -74,15 +74,12 @@ class Worker:
 
     def load(self, archive: Path) -> None:
         """Make an image available that is a file (docker-archive). Raises: ServerFailed."""
-        self.machine.run(
-            "ctr",
-            f"--address={self._socket}",
-            "--namespace=k8s.io",
-            "images",
-            "import",
-            "--digests=false",
-            archive,
-        )
+        self.ctr("images", "import", "--digests=false", str(archive))
+
+    def ctr(self, *words: str, timeout_s: float = COMMAND_S) -> str:
+        """What containerd's own client prints. Raises: ServerFailed."""
+        client = ("ctr", f"--address={self._socket}", "--namespace=k8s.io")
+        return self.machine.run(*client, *words, timeout_s=timeout_s)
 
     def stop(self) -> None:
         """End both; their pods end with the machine."""
@@ -100,7 +97,7 @@ class Worker:
 
     def _answers(self) -> bool:
         try:
-            self.machine.run("ctr", f"--address={self._socket}", "version", timeout_s=10.0)
+            self.ctr("version", timeout_s=10.0)
         except ServerFailed:
             return False
         return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +23,9 @@ from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Settings
 from pytest_kspec.webhook import install
 from tests.cli.conftest import Kspec
+from tests.crds.conftest import Cluster
 from tests.docs.pages import ROOT, Page
+from tests.operator import conftest
 from tests.operator.conftest import CONFIG, built
 
 LABELS = {"app.kubernetes.io/name": "kspec-operator", "app.kubernetes.io/component": "operator"}
@@ -84,14 +89,64 @@ def test_the_deployment_starts_the_operator_as_it_can_be_started(objects: Object
         assert selector(objects[kind, NAMESPACE, name]["spec"]) == LABELS
 
 
+def key(one: dict[str, Any]) -> tuple[str, str, str]:
+    return one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]
+
+
+def test_scan_only_is_the_same_without_the_right_to_change_policies() -> None:
+    text = (CONFIG / "rbac" / "enforcer.yaml").read_text(encoding="utf-8")
+    left_out = [key(one) for one in yaml.safe_load_all(text)]
+    assert built("scan-only") == [one for one in built() if key(one) not in left_out]
+
+
+def test_with_webhook_is_both(objects: Objects) -> None:
+    both = {key(one): one for one in built("with-webhook")}
+    assert both == objects | {key(one): one for one in built("webhook")}
+    policy = both["NetworkPolicy", NAMESPACE, "kspec-webhook"]["spec"]
+    template = both["Deployment", NAMESPACE, "kspec-webhook"]["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
+
+
+def test_the_image_is_named_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(CONFIG, tmp_path / "config")
+    path = tmp_path / "config" / "image" / "kustomization.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("newName: kspec, newTag: latest", "newName: own, newTag: v1"), encoding="utf-8"
+    )
+    monkeypatch.setattr(conftest, "CONFIG", tmp_path / "config")
+    for folder in ("default", "scan-only", "webhook", "with-webhook"):
+        images = [
+            container["image"]
+            for one in built(folder)
+            if one["kind"] == "Deployment"
+            for container in one["spec"]["template"]["spec"]["containers"]
+        ]
+        assert set(images) == {"own:v1"}, folder
+
+
+def test_an_api_server_accepts_all_of_it_without_a_warning(operated: Cluster, tmp_path: Path) -> None:
+    config = operated.plane.kubeconfig(path=tmp_path / "kubeconfig")
+    kubectl = [Path(sys.executable).with_name("kubectl"), f"--kubeconfig={config}"]
+    words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k"]
+    for folder in ("default", "scan-only", "webhook", "with-webhook"):
+        done = subprocess.run(
+            [*kubectl, *words, CONFIG / folder], capture_output=True, text=True, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, ""), folder
+
+
 def test_the_webhook_is_what_its_command_prints() -> None:
     made = install.manifests("kspec", NAMESPACE, webhook.SERVICE, None)
     kept = [one for one in made if one["kind"] != "Namespace"]
     text = (CONFIG / "webhook" / "webhook.yaml").read_text(encoding="utf-8")
     assert list(yaml.safe_load_all(text)) == kept
     found = built("webhook")
-    assert {(one["kind"], one["metadata"]["name"]) for one in found} == {
-        (one["kind"], one["metadata"]["name"]) for one in kept
+    assert {key(one) for one in found} == {
+        *(key(one) for one in kept),
+        ("NetworkPolicy", NAMESPACE, "kspec-webhook"),
     }
     (reader,) = [
         one for one in found if one["kind"] == "ServiceAccount" and "reader" in one["metadata"]["name"]

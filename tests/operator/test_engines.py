@@ -81,6 +81,7 @@ def webhook(operated: Cluster, tmp_path: Path) -> Iterator[Running]:
         f"--cluster={operated.plane.name}",
         tokens=True,
     )
+    server.wait_ready()  # also where there is no specification yet: a Deployment would never be rolled out
     yield server
     server.kill()
 
