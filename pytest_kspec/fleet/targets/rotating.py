@@ -181,7 +181,7 @@ def _prove(source: LiveSource, token: str, name: str) -> None:
     made = _with(source, token, name)
     try:
         if made.info().uid != source.info().uid or who_am_i(made).username != who_am_i(source).username:
-            raise SourceUnavailable("the new token is somebody else.", where=name)
+            raise SourceUnavailable("the new token belongs to another user.", where=name)
     finally:
         made.close()
 

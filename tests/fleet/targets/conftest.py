@@ -49,7 +49,7 @@ class HubCluster:
         """Also what a command made is gone after the test."""
         self._made.append(obj)
 
-    def secret(self, name: str, namespace: str = NAMESPACE, labels: Any = None, **data: str) -> None:
+    def secret(self, name: str, /, namespace: str = NAMESPACE, labels: Any = None, **data: str) -> None:
         metadata = {"name": name, "namespace": namespace, "labels": labels or {}}
         self.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
 
