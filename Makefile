@@ -85,6 +85,7 @@ bench: $(READY) ## speed and memory of scans, of reports, of a store of 1,000 cl
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
 	$(BIN)/python -m benchmarks.admission

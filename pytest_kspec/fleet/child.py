@@ -99,8 +99,10 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
     try:
         source, info, gone = (None, None, task.gone) if task.gone else reach(task)
         say(Said("reached", cluster_id=info.uid if info else "", outcome=gone.outcome if gone else ""))
+        reached = time.monotonic()
         if not go.readline():
             return  # the worker is gone, or it ends
+        began += time.monotonic() - reached  # waiting for others is not what this cluster takes
         say(_scanned(task, scan, source, info, gone, began))
     except StoreError as error:
         say(Said("unstored", str(error)))

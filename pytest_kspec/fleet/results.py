@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from pytest_kspec.errors import UsageError
@@ -16,9 +18,17 @@ from pytest_kspec.storage.engine import Store
 
 
 def full_result(store: Store, report: FleetReport) -> ScanResult:
-    """All clusters of a run. One that no worker could make a result of has an error for each requirement.
+    """All clusters of a run as one result. Raises UsageError where full reports were not kept, StoreError."""
+    found = list(results_of(store, report))
+    if not found:
+        raise UsageError("no cluster of this run has a result yet.", where=report.run.id)
+    return combine([(report.run.id, one) for one in found])
 
-    Raises UsageError where full reports were not kept, StoreError.
+
+def results_of(store: Store, report: FleetReport) -> Iterator[ScanResult]:
+    """One after the other, so that one is in memory; at last those that no worker could make a result of.
+
+    These have an error for each requirement. Raises UsageError where full reports were not kept, StoreError.
     """
     run = report.run.id
     parts = fleetpages.parts_of(store, run)
@@ -28,17 +38,20 @@ def full_result(store: Store, report: FleetReport) -> ScanResult:
             where=run,
             fix="Add --store-reports to 'kspec fleet scan'; 'kspec fleet report -o json' needs none.",
         )
-    if not parts:
-        raise UsageError("no cluster of this run has a result yet.", where=run)
-    found = [(place, json.parse(objects.get(place, digest), place)) for place, digest in parts]
-    made = combine(found)
-    models = {cluster.spec_name: cluster for cluster in made.clusters}
+    models: dict[str, ClusterResult] = {}
+    last: ScanResult | None = None
+    for place, digest in parts:
+        last = json.parse(objects.get(place, digest), place)
+        for cluster in last.clusters:
+            models.setdefault(cluster.spec_name, cluster)
+        yield last
     missing = tuple(
         _unread(models[row.spec], row.name, f"{row.outcome or 'no outcome yet'}: {row.reason}")
         for row in report.rows
         if row.result_id is None and row.outcome != Outcome.DUPLICATE and row.spec in models
     )
-    return replace(made, clusters=(*made.clusters, *missing))
+    if missing and last is not None:
+        yield replace(last, clusters=missing)
 
 
 def _unread(model: ClusterResult, name: str, reason: str) -> ClusterResult:

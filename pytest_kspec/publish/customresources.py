@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.open import open_source
@@ -113,12 +113,32 @@ def _pointer(result: ScanResult, files: Sequence[ReportFile]) -> str:
     return " ".join([*paths[:1], *([f"({result.run_by})"] if result.run_by else [])])
 
 
+class Kept(NamedTuple):
+    """How many reports of one specification and cluster are kept, how large each may be, and labels beside others."""
+
+    reports: int = compliancereport.KEEP
+    bytes: int = compliancereport.MAX_BYTES
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+OF_CLUSTER = Kept()
+"""What a cluster keeps of itself."""
+
+
 def write_compliance(
-    writer: Writer, result: ScanResult, cluster: ClusterResult, namespace: str, pointer: str
+    writer: Writer,
+    result: ScanResult,
+    cluster: ClusterResult,
+    namespace: str,
+    pointer: str,
+    *,
+    kept: Kept = OF_CLUSTER,
+    there: Sequence[dict[str, Any]] | None = None,
 ) -> str:
     """Write a ComplianceReport unless the newest says the same. Returns what was done, in a line.
 
-    pointer: where the whole report is, "" for nowhere. Raises SourceError.
+    pointer: where the whole report is, "" for nowhere. there: reports of the specification, where they were listed.
+    Raises SourceError.
     """
     made = compliancereport.build(
         cluster,
@@ -126,12 +146,18 @@ def write_compliance(
         namespace=namespace,
         tool=f"pytest-kspec {result.tool_version}",
         full_report=pointer,
+        most_bytes=kept.bytes,
     )
+    made["metadata"]["labels"].update(kept.labels)
     if result.run_by.startswith(("http://", "https://")):
         made["status"]["reportURL"] = result.run_by
     status = made.pop("status")
     place = (compliancereport.API_VERSION, compliancereport.KIND)
-    listed = writer.list(*place, namespace=namespace, label_selector=compliancereport.selector(cluster))
+    listed = (
+        writer.list(*place, namespace=namespace, label_selector=compliancereport.selector(cluster))
+        if there is None
+        else there
+    )
     known = sorted((one for one in listed if compliancereport.is_of(one, cluster)), key=_age)
     newest = known[-1] if known else None
     if newest is not None and compliancereport.same(newest, made):
@@ -148,7 +174,7 @@ def write_compliance(
         {**head, "metadata": {"name": name, "namespace": namespace}, "status": status}, subresource="status"
     )
     names = [one["metadata"]["name"] for one in known if one["metadata"]["name"] != name]
-    for old in names[: max(0, len(names) + 1 - compliancereport.KEEP)]:
+    for old in names[: max(0, len(names) + 1 - kept.reports)]:
         writer.delete(*place, old, namespace=namespace)
     return f"cr report: {cluster.name}: {namespace}/{name} ({text})"
 

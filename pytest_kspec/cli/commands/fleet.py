@@ -163,6 +163,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pdf-full or sarif; may be repeated",
     )
     parser.add_argument(
+        "--hub-reports",
+        action="store_true",
+        help="with 'scan' and 'report': write a ComplianceReport of each cluster to the hub (--hub, --namespace)",
+    )
+    parser.add_argument(
+        "--hub-budget",
+        metavar="MIB",
+        type=int,
+        default=64,
+        help="size of all ComplianceReports of the fleet in the hub (default: 64)",
+    )
+    parser.add_argument(
         "--group-by",
         action="append",
         default=[],

@@ -139,6 +139,8 @@ def print_report(store: Store, run_id: str, args: argparse.Namespace) -> int:
         for line in lines(report, width(), style):
             say(line)
     unpublished = _publish(store, report, args)
+    if args.hub_reports:
+        unpublished = _to_hub(store, report, args) or unpublished
     if report.empty and not args.allow_empty:
         names = ", ".join(row.name for row in report.empty[:10])
         note(f"error: nothing was evaluated on {names}. If this is intended, add --allow-empty.")
@@ -164,6 +166,26 @@ def _publish(store: Store, report: FleetReport, args: argparse.Namespace) -> boo
     done = publication(args).publish(full_result(store, report))
     for line in done.done:
         note(line)
+    for problem in done.problems:
+        note(f"error: {problem}")
+    return bool(done.problems)
+
+
+def _to_hub(store: Store, report: FleetReport, args: argparse.Namespace) -> bool:
+    """Write ComplianceReports to the hub; whether something could not be written."""
+    from pytest_kspec.cluster.limits import MIB
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.fleet.hubreports import write_reports
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    if not 1 <= args.hub_budget <= 1024:
+        raise UsageError("a number of MiB from 1 to 1024 is needed.", where="--hub-budget")
+    access = open_hub(args.hub, args.kubeconfig).access
+    namespace = args.namespace or NAMESPACE
+    budget = args.hub_budget * MIB
+    done = access.do(lambda writer: write_reports(store, report, writer, namespace, budget=budget))
+    left = f"; {done.left_out} clusters have none (--hub-budget)" if done.left_out else ""
+    note(f"hub: {done.reports} ComplianceReports in {namespace}, {done.removed} removed{left}")
     for problem in done.problems:
         note(f"error: {problem}")
     return bool(done.problems)

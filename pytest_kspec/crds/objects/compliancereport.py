@@ -55,6 +55,16 @@ def selector(cluster: ClusterResult) -> str:
     )
 
 
+def cluster_label(name: str) -> str:
+    """A name as it stands in a label: of a cluster, or of a specification."""
+    return label_value(name)
+
+
+def cluster_of(report: dict[str, Any]) -> str:
+    """The label of the cluster that a report is of, "" for none."""
+    return str((report["metadata"].get("labels") or {}).get(LABEL_CLUSTER, ""))
+
+
 def is_of(report: dict[str, Any], cluster: ClusterResult) -> bool:
     """Whether a report is of this cluster: by its UID; by its name only where one of the two has no UID."""
     spec = report.get("spec")
@@ -72,15 +82,18 @@ def build(
     namespace: str = NAMESPACE,
     tool: str = "",
     full_report: str = "",
+    most_bytes: int = MAX_BYTES,
 ) -> dict[str, Any]:
-    """The object with its status, at most MAX_BYTES.
+    """The object with its status, at most `most_bytes`, as far as totals and names of what failed leave room for it.
 
     finished_at: RFC 3339 in UTC, the end of the run. full_report: where everything is, said only if something is cut.
     """
     try:
-        return _built(cluster, finished_at, namespace, tool, full_report)
+        return _built(cluster, finished_at, namespace, tool, full_report, most_bytes)
     except UnicodeEncodeError:  # lone surrogates, which no cluster takes
-        return _built(well_formed(cluster), finished_at, namespace, plain(tool), plain(full_report))
+        return _built(
+            well_formed(cluster), finished_at, namespace, plain(tool), plain(full_report), most_bytes
+        )
 
 
 def well_formed(cluster: ClusterResult) -> ClusterResult:
@@ -89,23 +102,24 @@ def well_formed(cluster: ClusterResult) -> ClusterResult:
 
 
 def _built(
-    cluster: ClusterResult, finished_at: str, namespace: str, tool: str, full_report: str
+    cluster: ClusterResult, finished_at: str, namespace: str, tool: str, full_report: str, most_bytes: int
 ) -> dict[str, Any]:
+    def fits(spec: dict[str, Any]) -> bool:
+        return len(msgspec.json.encode(_object(cluster, finished_at, namespace, spec))) <= most_bytes
+
     most = max((min(len(check.findings), MAX_ITEMS) for check in cluster.checks), default=0)
     spec = _spec(cluster, finished_at, tool, most, full_report)
-    if _fits(_object(cluster, finished_at, namespace, spec)):
+    if fits(spec):
         return _object(cluster, finished_at, namespace, spec)
     low, high = 0, most  # `low` findings a check are known to fit, or nothing does
     while low < high:
         middle = (low + high + 1) // 2
-        if _fits(
-            _object(cluster, finished_at, namespace, _spec(cluster, finished_at, tool, middle, full_report))
-        ):
+        if fits(_spec(cluster, finished_at, tool, middle, full_report)):
             low = middle
         else:
             high = middle - 1
     spec = _spec(cluster, finished_at, tool, low, full_report)
-    _shorten(spec, lambda: _fits(_object(cluster, finished_at, namespace, spec)))
+    _shorten(spec, lambda: fits(spec))
     return _object(cluster, finished_at, namespace, spec)
 
 
@@ -282,7 +296,3 @@ def _shorten(spec: dict[str, Any], fits: Any) -> None:
         if keep == 0 or fits():
             return
         keep = keep * 3 // 4
-
-
-def _fits(obj: dict[str, Any]) -> bool:
-    return len(msgspec.json.encode(obj)) <= MAX_BYTES
