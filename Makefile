@@ -81,11 +81,12 @@ docs: $(READY) ## regenerate the catalogs, docs/{checks,frameworks,spec-referenc
 	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 
-bench: $(READY) ## speed and memory of scans, of reports, of a store of 1,000 clusters and of the webhook, as tables
+bench: $(READY) ## speed and memory of scans, of reports, of a store and a dashboard of 1,000 clusters and of the webhook, as tables
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
 	$(BIN)/python -m benchmarks.admission

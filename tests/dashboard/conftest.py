@@ -29,9 +29,10 @@ def stored(path: Path, *results: ScanResult) -> str:
 @pytest.fixture(scope="session")
 def fleet_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Fifty clusters, and one with everything that can happen."""
-    first, second = fleet(), one()
-    later = replace(first, started_at="2026-11-26T06:00:00Z", finished_at="2026-11-26T06:05:00Z")
-    return stored(tmp_path_factory.mktemp("dashboard") / "results.db", first, later, second)
+    now, second = fleet(), one()
+    now = replace(now, started_at="2026-11-26T06:00:00Z", finished_at="2026-11-26T06:05:00Z")
+    before = replace(now, clusters=now.clusters[:3], finished_at="2026-11-20T06:00:00Z")
+    return stored(tmp_path_factory.mktemp("dashboard") / "results.db", before, now, second)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def test_lines_fit_and_say_the_state_in_words(fleet_store: str, width: int) -> N
     for row, line in zip(fleet.found.rows, rows, strict=True):
         assert terminal.MARKS[row.state] in line
         assert terminal.standing(row) in line
-    assert lines[0].startswith("51 clusters, 51 results: ")
+    assert lines[0].startswith("51 clusters, 51 resu")
 
 
 def test_a_pipe_gets_a_table_without_colours(fleet_store: str, run_kspec: Kspec) -> None:

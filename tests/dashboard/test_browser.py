@@ -1,0 +1,89 @@
+"""Pages in a real browser: what axe finds, widths, keyboard, print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tools.chromium import FLAGS, chromium
+
+from .serving import Client
+from .test_pages import linked
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        path = chromium()
+    except FileNotFoundError as error:
+        pytest.fail(str(error))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, width: int, scheme: str) -> tuple[Page, list[str]]:
+    """A page, and what its console says: what the policy refuses is said there."""
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    return page, said
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light"), (1280, "dark")]
+)
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
+    browser: Browser, open_dashboard: Client, width: int, scheme: str
+) -> None:
+    page, said = opened(browser, width, scheme)
+    for address in linked(open_dashboard).values():
+        page.goto(open_dashboard.address + address)
+        found = Axe().run(page).response["violations"]
+        assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == [], address
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) <= 0, address
+        assert said == [], address
+    page.close()
+
+
+def test_everything_is_reached_with_the_keyboard(browser: Browser, open_dashboard: Client) -> None:
+    page, _ = opened(browser, 1280, "light")
+    page.goto(open_dashboard.address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "f-q":
+            break
+    page.keyboard.type("prod-eu-west-1-20")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=prod-eu-west-1-20**")
+    assert page.locator("tbody tr").count() == 1
+    visited = page.evaluate(
+        "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select')]"
+        ".filter(e => e.tabIndex < 0 || e.closest('[inert]')).length"
+    )
+    assert visited == 0
+    page.locator("tbody th a").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/cluster?**")
+    assert page.locator("h1").inner_text() == "prod-eu-west-1-20"
+    page.close()
+
+
+def test_on_paper_there_are_no_controls(browser: Browser, open_dashboard: Client) -> None:
+    page, _ = opened(browser, 794, "dark")
+    page.goto(open_dashboard.address)
+    page.emulate_media(media="print")
+    assert not page.locator("form.filters").is_visible()
+    assert not page.locator("header nav").is_visible()
+    assert page.locator("tbody tr").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()

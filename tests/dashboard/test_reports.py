@@ -1,0 +1,98 @@
+"""Reports of a cluster as a source: what is wrong in one takes no other with it, and what is away is said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_kspec.crds.objects.compliancereport import build
+from pytest_kspec.dashboard import reports as room
+from pytest_kspec.dashboard.reports import ReportsSource
+from pytest_kspec.errors import AccessDenied, StoreError
+from pytest_kspec.storage import listing
+from tests.reports.results import cluster
+
+
+class Access:
+    """A cluster with these reports."""
+
+    name = "hub"
+    error: Exception | None = None
+
+    def __init__(self, *objects: dict[str, Any]) -> None:
+        self.objects = list(objects)
+
+    def do(self, action: Callable[[Any], Any]) -> Any:
+        if self.error is not None:
+            raise self.error
+        return action(self)
+
+    def list(self, _version: str, _kind: str, *, namespace: str) -> list[dict[str, Any]]:
+        assert namespace == "kspec-system"
+        return self.objects
+
+
+def report(name: str, at: str = "2026-11-24T06:00:00Z", **more: Any) -> dict[str, Any]:
+    made = build(cluster(name, **more), at)
+    made["metadata"] |= {"uid": f"uid-{name}-{at}", "resourceVersion": "1"}
+    return made
+
+
+def shown(source: ReportsSource) -> list[tuple[str, str]]:
+    rows = source.read(lambda store: listing.standings(store, order="name")).rows
+    return [(row.cluster, row.finished_at) for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def _always_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "REFRESH_S", 0.0)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        "text",
+        {},
+        {"clusterName": 1},
+        {"scanTime": "yesterday"},
+        {"results": [{"name": "a", "status": "Maybe"}]},
+    ],
+)
+def test_what_is_no_report_is_named_and_leaves_out_no_other(
+    spec: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = report("bad")
+    bad["spec"] = {**bad["spec"], **spec} if isinstance(spec, dict) and spec else spec
+    source = ReportsSource(Access(bad, report("good")))  # type: ignore[arg-type]
+    with caplog.at_level(logging.WARNING, "kspec.dashboard"):
+        assert shown(source) == [("good", "2026-11-24T06:00:00Z")]
+        assert shown(source) == [("good", "2026-11-24T06:00:00Z")]
+    source.close()
+    assert [bad["metadata"]["name"] in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_new_reports_come_and_old_ones_go() -> None:
+    access = Access(report("a"), report("b"))
+    source = ReportsSource(access)  # type: ignore[arg-type]
+    assert [name for name, _ in shown(source)] == ["a", "b"]
+    access.objects = [report("a"), report("a", "2026-11-25T06:00:00Z")]
+    assert shown(source) == [("a", "2026-11-25T06:00:00Z")]
+    access.objects = [report("a")]
+    assert shown(source) == [("a", "2026-11-24T06:00:00Z")]
+    source.close()
+
+
+def test_a_cluster_that_cannot_be_read_is_no_cluster_without_reports() -> None:
+    access = Access(report("a"))
+    source = ReportsSource(access)  # type: ignore[arg-type]
+    assert shown(source)
+    access.error = AccessDenied("list compliancereports was rejected (403).")
+    with pytest.raises(StoreError, match="could not be read: list compliancereports was rejected"):
+        shown(source)
+    access.error = None
+    assert shown(source)
+    source.close()
