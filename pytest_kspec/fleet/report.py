@@ -6,7 +6,7 @@ A cluster that could not be scanned is an error since a time, with all its requi
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,7 +95,10 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class FleetReport:
-    """All of it. rows: by name; since: RFC 3339, the moment that changes are compared with."""
+    """All of it. rows: by name; since: RFC 3339, the moment that changes are compared with.
+
+    inactive: results of specifications that were not active
+    """
 
     run: StoredRun
     rows: tuple[FleetRow, ...]
@@ -106,6 +109,7 @@ class FleetReport:
     changed: tuple[ChangedRow, ...]
     moved: Moved
     ending: tuple[ExemptionRow, ...]
+    inactive: frozenset[int] = frozenset()
 
     @property
     def counted(self) -> tuple[FleetRow, ...]:
@@ -130,12 +134,8 @@ class FleetReport:
 
     @property
     def empty(self) -> tuple[FleetRow, ...]:
-        """Clusters that were scanned, and of which nothing was evaluated."""
-        return tuple(
-            row
-            for row in self.counted
-            if row.outcome == Outcome.SCANNED and not row.passed + row.failed + row.errors
-        )
+        """Clusters that were scanned, and of which nothing was evaluated, though the specification is active."""
+        return tuple(row for row in _nothing(self.counted) if row.result_id not in self.inactive)
 
     @property
     def worst_requirements(self) -> tuple[RequirementRow, ...]:
@@ -236,7 +236,16 @@ def _read(store: Store, run: StoredRun, group_by: Sequence[str], hours: float) -
         changed=fleetpages.changed(store, rows),
         moved=fleetpages.moved(store, subjects, since),
         ending=fleetpages.ending_exemptions(store, run.id, _end_of_month(clock.now())),
+        inactive=frozenset(
+            fleetpages.inactive(store, [row.result_id for row in _nothing(rows) if row.result_id is not None])
+        ),
     )
+
+
+def _nothing(rows: Iterable[FleetRow]) -> Iterator[FleetRow]:
+    for row in rows:
+        if row.outcome == Outcome.SCANNED and not row.passed + row.failed + row.errors:
+            yield row
 
 
 def _groups(rows: Sequence[FleetRow], keys: Sequence[str]) -> dict[str, Sums]:

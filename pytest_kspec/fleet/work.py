@@ -103,6 +103,10 @@ class Worker:
 
     def run(self) -> int:
         """Every cluster of the shard that has no outcome; the exit code. Raises UsageError, StoreError."""
+        if not hasattr(os, "fork"):
+            raise UsageError(
+                "this system cannot divide a process.", where="kspec fleet work", fix="Use Linux or macOS."
+            )
         with closing(self._open()) as store:
             found = stored.find_run(store, self._run)
             self._run = found.id

@@ -21,6 +21,8 @@ from pytest_kspec.storage.engine import Store
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _result, _subject, _check = schema.results.c, schema.subjects.c, schema.checks.c
 _IDS = 500
+_INACTIVE = "(timeBasedActivation)"
+"""How the reason of a requirement ends that is not asked for at this time (`spec.activation`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,17 @@ def _before(
         statement = select(_result.subject_id, _result.id, _result.score).select_from(joined)
         for subject, key, score in execute(statement.order_by(_result.id)):
             found[subject] = (key, score)
+    return found
+
+
+def inactive(store: Store, results: Iterable[int]) -> set[int]:
+    """Those of these results whose specification was not active: why nothing was evaluated. Raises StoreError."""
+    found: set[int] = set()
+    asked = func.sum(case((_check.reason.endswith(_INACTIVE, autoescape=True), 0), else_=1))
+    with store.read() as connection:
+        for some in _parts(sorted(results)):
+            statement = select(_check.result_id).where(_check.result_id.in_(some)).group_by(_check.result_id)
+            found |= set(connection.execute(statement.having(asked == 0)).scalars())
     return found
 
 

@@ -59,6 +59,8 @@ def scan(args: argparse.Namespace) -> int:
         note(f"run {found.id}: {found.clusters} clusters in {store.address}")
         run = _run_job if args.engine == "job" else _run_local
         failed = run(store, found, args)
+        if is_interactive(sys.stderr):
+            sys.stderr.write("\r\x1b[K")  # the line of the progress
         for line in conclude(store, found.id, order, failed):
             note(f"{line} Continue with: kspec fleet scan --run {found.id}")
         code = print_report(store, found.id, args)
