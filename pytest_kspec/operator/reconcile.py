@@ -28,10 +28,10 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
-from pytest_kspec.publish import customresources
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
 
@@ -72,14 +72,6 @@ class Settings(NamedTuple):
 
 
 SETTINGS = Settings()
-
-
-class _Missing(NamedTuple):
-    """Scans whose results are not in the store: when the first and the last ended."""
-
-    first: str
-    last: str
-    number: int
 
 
 class Seen(Protocol):
@@ -148,18 +140,14 @@ class Reconciler:
         self._seen = seen
         self._board = board if board is not None else Board()
         self.workers = settings.workers
-        self._missing: dict[str, _Missing] = {}  # results that are not in the store since it is down
-        self._unreported: dict[
-            str, Scanned
-        ] = {}  # of the last scan of each, where the API server was not able to
+        self._results = Results(access, seen)
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
         _, name = key
         found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
         if found is None:
-            self._unreported.pop(name, None)
-            self._missing.pop(name, None)
+            self._results.forget(name)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
@@ -187,10 +175,8 @@ class Reconciler:
             self._seen.enforced(name, asked_mode(spec))
         due = self._due(found, now)
         unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
-        if due > 0 and name in self._unreported:
-            self._report(name, self._unreported[name])
-            if name in self._unreported:
-                raise SourceUnavailable("its ComplianceReport is not written yet.", where=name)
+        if due > 0:
+            self._results.go_on(name)
         if due > 0 and not unsettled:
             return due
         return self._act(found, spec, scan=due <= 0)
@@ -262,16 +248,15 @@ class Reconciler:
             self._board.scanned(cluster, counts.get("driftEvents", 0))
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
-            self._report(name, scanned)
-            notes += self._history(name, scanned)
+            self._results.report(name, scanned)
+            notes += self._results.history(name, scanned)
         if counts and (summary := fields.get("summary", before.get("summary"))):
             fields["summary"] = {**summary, **counts}
         if not self._write(found, clock.now(), said, fields, notes):
             return 0.0  # it was changed meanwhile: what was found is of another specification
         if failure is not None:
             raise failure
-        if name in self._unreported:
-            raise SourceUnavailable("its ComplianceReport is not written yet.", where=name)
+        self._results.check(name)
         after = self._again(name)
         return max(0.0, min(self._due(after, clock.now()), _soon(_status(after), clock.now())))
 
@@ -360,46 +345,6 @@ class Reconciler:
             self._tell(found, [Note("Warning", "RemovalFailed", text)])
         with contextlib.suppress(NotFound):
             self._let_go(found)
-
-    def _report(self, name: str, scanned: Scanned) -> None:
-        """Write a ComplianceReport where something changed; one that cannot be written costs nothing else.
-
-        What an API server could not do, and may soon, is kept: `reconcile` tries it again before the next scan.
-        """
-        cluster = scanned.result.clusters[0]
-        self._unreported.pop(name, None)
-        try:
-            line = self._access.do(
-                lambda writer: customresources.write_compliance(
-                    writer, scanned.result, cluster, NAMESPACE, ""
-                )
-            )
-            log.debug("%s", line)
-            if self._seen is not None and not line.endswith("(unchanged)"):
-                self._seen.reported("compliance", cluster.name)
-        except LostLease:
-            raise
-        except KspecError as error:
-            log.warning("%s: no ComplianceReport was written: %s", name, error)
-            if isinstance(error, SourceUnavailable | Conflict):
-                self._unreported[name] = scanned
-
-    def _history(self, name: str, scanned: Scanned) -> list[Note]:
-        """Events where results begin to be missing in the store, and where they are kept again."""
-        ended = scanned.result.finished_at
-        missing = self._missing.get(name)
-        if scanned.unstored:
-            log.warning("%s: the scan of %s is not in the store: %s", name, ended, scanned.unstored)
-            first, count = (missing.first, missing.number) if missing is not None else (ended, 0)
-            self._missing[name] = _Missing(first, ended, count + 1)
-            text = f"The result of the scan of {ended} is not stored: {scanned.unstored}"
-            return [] if missing is not None else [Note("Warning", "HistoryIncomplete", text)]
-        if missing is None:
-            return []
-        del self._missing[name]
-        what = "1 is" if missing.number == 1 else f"{missing.number} are"
-        text = f"Results are stored again; {what} missing, of scans from {missing.first} to {missing.last}."
-        return [Note("Normal", "HistoryRestored", text)]
 
     def _write(
         self, found: Object, now: datetime, said: Iterable[Said], fields: Object, notes: Iterable[Note]

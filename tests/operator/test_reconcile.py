@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -34,6 +35,7 @@ class Cluster:
     """
 
     name = "prod"
+    source = SimpleNamespace(no_policies="")
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Object] = {}

@@ -1,0 +1,102 @@
+"""Where results of scans go beside the status: ComplianceReports, and the store that the scan itself writes to.
+
+Neither holds up the status. What could not be written is kept here for a while, or named: a gap in the history that
+nothing says would be read as days without a scan.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple, Protocol
+
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.errors import Conflict, KspecError, SourceUnavailable
+from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.scans import Scanned
+from pytest_kspec.operator.status import Note
+from pytest_kspec.publish import customresources
+
+log = logging.getLogger("kspec.operator")
+
+
+class Counting(Protocol):
+    """Who counts reports."""
+
+    def reported(self, kind: str, cluster: str) -> None:
+        """A report was written."""
+        ...
+
+
+class _Missing(NamedTuple):
+    """Scans whose results are not in the store: when the first and the last ended."""
+
+    first: str
+    last: str
+    number: int
+
+
+class Results:
+    """Of all specifications of one process. It keeps one result of each at most, until its report is written."""
+
+    def __init__(self, access: Access, seen: Counting | None) -> None:
+        self._access = access
+        self._seen = seen
+        self._unreported: dict[str, Scanned] = {}
+        self._missing: dict[str, _Missing] = {}
+
+    def report(self, name: str, scanned: Scanned) -> None:
+        """Write a ComplianceReport where something changed; one that cannot be written costs nothing else.
+
+        What an API server could not do, and may soon, is kept for `go_on`.
+        """
+        cluster = scanned.result.clusters[0]
+        self._unreported.pop(name, None)
+        try:
+            line = self._access.do(
+                lambda writer: customresources.write_compliance(
+                    writer, scanned.result, cluster, NAMESPACE, ""
+                )
+            )
+            log.debug("%s", line)
+            if self._seen is not None and not line.endswith("(unchanged)"):
+                self._seen.reported("compliance", cluster.name)
+        except LostLease:
+            raise
+        except KspecError as error:
+            log.warning("%s: no ComplianceReport was written: %s", name, error)
+            if isinstance(error, SourceUnavailable | Conflict):
+                self._unreported[name] = scanned
+
+    def go_on(self, name: str) -> None:
+        """Write the report that could not be written. Raises SourceUnavailable: to be tried again."""
+        if name in self._unreported:
+            self.report(name, self._unreported[name])
+            self.check(name)
+
+    def check(self, name: str) -> None:
+        """Raises SourceUnavailable where a report is to be written yet."""
+        if name in self._unreported:
+            raise SourceUnavailable("its ComplianceReport is not written yet.", where=name)
+
+    def history(self, name: str, scanned: Scanned) -> list[Note]:
+        """Events where results begin to be missing in the store, and where they are kept again."""
+        ended = scanned.result.finished_at
+        missing = self._missing.get(name)
+        if scanned.unstored:
+            log.warning("%s: the scan of %s is not in the store: %s", name, ended, scanned.unstored)
+            first, number = (missing.first, missing.number) if missing is not None else (ended, 0)
+            self._missing[name] = _Missing(first, ended, number + 1)
+            text = f"The result of the scan of {ended} is not stored: {scanned.unstored}"
+            return [] if missing is not None else [Note("Warning", "HistoryIncomplete", text)]
+        if missing is None:
+            return []
+        del self._missing[name]
+        what = "1 is" if missing.number == 1 else f"{missing.number} are"
+        text = f"Results are stored again; {what} missing, of scans from {missing.first} to {missing.last}."
+        return [Note("Normal", "HistoryRestored", text)]
+
+    def forget(self, name: str) -> None:
+        """The specification is gone."""
+        self._unreported.pop(name, None)
+        self._missing.pop(name, None)
