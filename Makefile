@@ -78,6 +78,8 @@ docs: $(READY) ## regenerate the catalogs, docs/{checks,frameworks,spec-referenc
 	$(BIN)/python -m pytest_kspec.reference.frameworkdoc docs/frameworks.md
 	$(BIN)/python -m pytest_kspec.reference.specdoc docs/spec-reference.md
 	$(BIN)/python -m pytest_kspec.reference.alertfiles config/monitoring docs/runbooks
+	$(BIN)/python -m pytest_kspec.reference.metricdoc docs/metrics.md
+	$(BIN)/python -m tools.dashboards config/monitoring/dashboards
 	$(BIN)/python -m tools.public_names
 	$(BIN)/python -m tests.kyverno.record
 

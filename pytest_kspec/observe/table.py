@@ -241,6 +241,13 @@ ROWS: tuple[Row, ...] = (
         **_V03,
     ),
     _gauge(
+        "cluster_group",
+        "Group of the cluster, for dashboards: label kspec.io/group of its ClusterTarget, or none; the value is 1.",
+        "cluster_name",
+        "group",
+        info=("group",),
+    ),
+    _gauge(
         "credential_expiry_timestamp_seconds",
         "Unix time at which the credentials for the cluster expire. Absent where they do not.",
         *_TARGET,

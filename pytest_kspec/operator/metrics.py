@@ -17,7 +17,7 @@ from pytest_kspec.enforce.engines import kyverno
 from pytest_kspec.observe.registry import CONTENT_TYPE, Registry
 from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR
 from pytest_kspec.operator.probes import Page
-from pytest_kspec.operator.scans import Scanned
+from pytest_kspec.operator.scans import ScanFailed, Scanned
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.result import ClusterResult
 from pytest_kspec.results.totals import Totals
@@ -73,6 +73,7 @@ class Metrics:
         """The cluster of each specification whose last scan has no result."""
         self._drifted: dict[str, bool] = {}
         self._modes: dict[str, str] = {}
+        self._groups: dict[str, str] = {}
         self.registry.set("kspec_active_manager_instances", (), 1)
         self.registry.set("kspec_build_info", (__version__,), 1)
         self.registry.read(self._read)
@@ -167,10 +168,19 @@ class Metrics:
         """A report was written as a custom resource."""
         self.registry.count("kspec_reports_generated_total", kind, cluster)
 
+    def grouped(self, cluster: str, group: str) -> None:
+        """The group of a cluster; "": it has none (any more)."""
+        with self._lock:
+            if group:
+                self._groups[cluster] = group
+            else:
+                self._groups.pop(cluster, None)
+
     def reconciled(self, controller: str, name: str, seconds: float, error: str = "") -> None:
         """One reconciliation. error: the type of the error that it ended with."""
         self.registry.count("kspec_reconcile_total", controller, name)
         self.registry.observe("kspec_reconcile_duration_seconds", seconds, controller, name)
+        self.registry.start("kspec_reconcile_errors_total", controller, name, ScanFailed.__name__)
         if error:
             self.registry.count("kspec_reconcile_errors_total", controller, name, error)
 
@@ -219,10 +229,12 @@ class Metrics:
             known, modes = list(self._known.values()), list(self._modes.values())
             drifted = {one.cluster for name, one in self._known.items() if self._drifted.get(name)}
             unknown = set(self._unknown.values())
+            groups = dict(self._groups)
         for mode in MODES:
             registry.set("kspec_active_cluster_specs", (mode,), modes.count(mode))
         clusters = {one.cluster for one in known} | unknown
         healthy = clusters - unknown
+        registry.replace("kspec_cluster_group", {(name, groups.get(name, "none")): 1 for name in clusters})
         counts = {status: sum(one.counts[status] for one in known) for status in _STATUS}
         unmet = unknown | {one.cluster for one in known if not one.is_met}
         fleet = {

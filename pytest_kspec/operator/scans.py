@@ -23,6 +23,7 @@ from typing import NamedTuple
 from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.guard import Guard
+from pytest_kspec.observe import tracing
 from pytest_kspec.results.result import ScanResult
 
 log = logging.getLogger("kspec.operator")
@@ -138,6 +139,7 @@ class Scanner:
                     stdout=written,
                     stderr=file,
                     start_new_session=True,  # one group, which is killed as a whole
+                    env={**os.environ, **tracing.carrier()},
                     cwd=report.parent,
                 )
             except OSError as error:

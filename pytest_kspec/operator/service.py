@@ -19,7 +19,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
-from pytest_kspec.observe import requests
+from pytest_kspec.observe import requests, tracing
 from pytest_kspec.operator.controller import Controller, Given, mark
 from pytest_kspec.operator.lease import Elector, LostLease
 from pytest_kspec.operator.metrics import Metrics, State
@@ -209,7 +209,9 @@ class Operator:
             error, started = "", time.monotonic()
             again: float | None = 0.0
             try:
-                again = controller.reconcile(item.key)
+                attributes = {"kspec.controller": controller.label, "kspec.object": item.key[1]}
+                with tracing.span(f"reconcile {controller.label}", attributes):
+                    again = controller.reconcile(item.key)
             except LostLease:
                 raise
             except KspecError as failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from _pytest.pathlib import import_path
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import CheckError, KspecError
 from pytest_kspec.extend.places import CHECKS
+from pytest_kspec.observe import tracing
 from pytest_kspec.session import apart, clusterspecs
 from pytest_kspec.session import run as runs
 from pytest_kspec.session.hooks import SessionHooks
@@ -69,6 +71,10 @@ def start(config: pytest.Config) -> None:
         from pytest_kspec.session.html_plugin import HtmlHooks
 
         config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
+    if tracing.wanted(os.environ):
+        from pytest_kspec.session import traced
+
+        traced.begin(config, run)
     _add_arguments(config, run)
 
 

@@ -17,6 +17,7 @@ from pytest_kspec.enforce import admission
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.policy import Policy
+from pytest_kspec.observe import tracing
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.breaker import Breaker, State
 from pytest_kspec.webhook.judging import OPEN, Said, judge, trace, without_evaluation
@@ -72,7 +73,14 @@ class Reviewer:
         started = time.perf_counter()
         name = spec_id(only.name) if only is not None else ""
         try:
-            said, result = await self._said(body, name)
+            if tracing.is_on():
+                with tracing.span("review", server=True) as span:
+                    said, result = await self._said(body, name)
+                    span.set({"kspec.review.result": result, "kspec.review.action": said.action or "allowed"})
+                    if said.is_error:
+                        span.fail("InternalError", "")
+            else:
+                said, result = await self._said(body, name)
         except admission.NotAReview as error:
             self.refuse("bad_request", str(error))
             raise

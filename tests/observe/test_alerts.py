@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.reference import alertfiles
+from pytest_kspec.observe.table import ROWS
+from pytest_kspec.reference import alertfiles, metricdoc
 from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS, Alert
 from pytest_kspec.webhook.install import manifests
 from tests.docs.pages import ROOT
@@ -136,3 +137,10 @@ def test_monitors_select_what_the_manifests_have() -> None:
 def test_labels_of_texts_are_those_of_the_expression(alert: Alert) -> None:
     used = set(re.findall(r"\$labels\.(\w+)", alert.summary + alert.description))
     assert used <= CASES[alert.name].labels.keys()
+
+
+def test_the_page_is_that_of_the_table() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert page == metricdoc.render(), "run: make docs"
+    assert sum(row.v03 for row in ROWS) == 32
+    assert len(ROWS) > 32 + 25

@@ -159,6 +159,9 @@ def test_the_fleet_and_the_process(made: Metrics) -> None:
     made.reconciled("clusterspec", "a", 40)
     made.reconciled("clusterspec", "a", 0.1, "Conflict")
     assert of("kspec_reconcile_total", registry) == {("a", "clusterspec"): 2}
-    assert of("kspec_reconcile_errors_total", registry) == {("a", "clusterspec", "Conflict"): 1}
+    assert of("kspec_reconcile_errors_total", registry) == {
+        ("a", "clusterspec", "ScanFailed"): 0,
+        ("a", "clusterspec", "Conflict"): 1,
+    }
     buckets = of("kspec_reconcile_duration_seconds_bucket", registry)
     assert (buckets["a", "clusterspec", "30"], buckets["a", "clusterspec", "60"]) == (1, 2)

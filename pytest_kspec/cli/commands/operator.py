@@ -136,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
     import signal
     import sys
 
+    from pytest_kspec.observe import tracing
     from pytest_kspec.operator.lease import LostLease
     from pytest_kspec.operator.service import Operator
     from pytest_kspec.webhook.loglines import LogLines
@@ -147,10 +148,13 @@ def run(args: argparse.Namespace) -> int:
     _note_ignored(args)
 
     operator = Operator(_options(args))
+    if problem := tracing.begin("kspec-operator"):
+        logging.getLogger("kspec.operator").warning("%s", problem)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: operator.stop())
     try:
         operator.run()
+        tracing.end()
     except LostLease as error:
         logging.getLogger("kspec.operator").error("%s", error)
         logging.shutdown()

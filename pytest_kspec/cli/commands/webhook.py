@@ -183,6 +183,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pytest_kspec.enforce.modes import Mode
+    from pytest_kspec.observe import tracing
     from pytest_kspec.webhook.loglines import LogLines
     from pytest_kspec.webhook.specs import Specs
 
@@ -206,6 +207,8 @@ def run(args: argparse.Namespace) -> int:
         mode=Mode(args.mode) if args.mode else None,
     )
     keeper = _keeper(args, access)
+    if problem := tracing.begin("kspec-webhook"):
+        logging.getLogger("kspec.webhook").warning("%s", problem)
     specs.check_files()
     Webhook(
         Options(
@@ -223,6 +226,7 @@ def run(args: argparse.Namespace) -> int:
             drain_s=args.drain,
         )
     ).run()
+    tracing.end()
     return 0
 
 

@@ -24,6 +24,7 @@ from pytest_kspec.errors import KspecError, Malformed, SourceError
 from pytest_kspec.kube.podkinds import PodKinds
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import ClusterInfo, NamedNamespace, Resource, ResourceType, Workload
+from pytest_kspec.observe import tracing
 
 if TYPE_CHECKING:
     from pytest_kspec.cluster.inventory.shared import Shared
@@ -331,9 +332,13 @@ class Inventory:
                     pages = self._shared.pages(resource_type, source.pages)
                 else:  # a source that had to look into its lists hands on what it decoded
                     pages = getattr(source, "decoded_pages", source.pages)(resource_type)
-                found = [
-                    resource for page in pages for resource in self._decoder.resources(page, resource_type)
-                ]
+                with tracing.span(f"list {resource_type.plural}") as span:
+                    found = [
+                        resource
+                        for page in pages
+                        for resource in self._decoder.resources(page, resource_type)
+                    ]
+                    span.set({"kspec.objects": len(found)})
                 self._versions[resource_type] = getattr(pages, "resource_version", "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this cluster's alone
                 known = refusals.error_of(error, self.source.name)

@@ -1,0 +1,102 @@
+"""Spans by OpenTelemetry's SDK: a provider of our own, so that no other tracing in this process is touched."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from pytest_kspec.observe.tracing import END_S, TRACEPARENT, Attributes
+
+SCOPE = "pytest-kspec"
+_FORMAT = TraceContextTextMapPropagator()
+_OPEN: ContextVar[trace.Span | None] = ContextVar("kspec_span", default=None)
+
+
+class _Span:
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def set(self, attributes: Attributes) -> None:
+        self._span.set_attributes(dict(attributes))
+
+    def fail(self, kind: str, text: str) -> None:
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(StatusCode.ERROR, text)
+
+
+class _Exporter(OTLPSpanExporter):
+    """Counts the spans that no collector took."""
+
+    lost = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        if result is not SpanExportResult.SUCCESS:
+            self.lost += len(spans)
+        return result
+
+
+class Traces:
+    """Spans of this process. parent: the traceparent that it was given, "" for none."""
+
+    def __init__(self, service: str, parent: str) -> None:
+        name = os.environ.get("OTEL_SERVICE_NAME") or service
+        self._provider = TracerProvider(
+            resource=Resource.create({"service.name": name}), shutdown_on_exit=False
+        )
+        self._exporter = _Exporter()
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._tracer = self._provider.get_tracer(SCOPE)
+        self._given = _FORMAT.extract({"traceparent": parent}, Context()) if parent else Context()
+        # What a dead collector costs is said once, at the end, and not line by line in the output of a run.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+    @contextmanager
+    def span(self, name: str, attributes: Attributes, *, server: bool) -> Iterator[_Span]:
+        """As `tracing.span`; an exception that passes is its error, by type."""
+        kind = SpanKind.SERVER if server else SpanKind.INTERNAL
+        span = self._tracer.start_span(name, self._context(), kind, dict(attributes))
+        token = _OPEN.set(span)
+        made = _Span(span)
+        try:
+            yield made
+        except BaseException as error:
+            made.fail(type(error).__name__, "")
+            raise
+        finally:
+            _OPEN.reset(token)
+            span.end()
+
+    def carrier(self) -> dict[str, str]:
+        """As `tracing.carrier`."""
+        found: dict[str, str] = {}
+        _FORMAT.inject(found, self._context())
+        return {TRACEPARENT: found["traceparent"]} if "traceparent" in found else {}
+
+    def end(self) -> str:
+        """As `tracing.end`: the library's own bounds do not hold while an export hangs."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(END_S)
+        if ending.is_alive():
+            return f"traces were not all sent: the collector did not answer within {END_S:g} s."
+        if self._exporter.lost:
+            return f"traces were not all sent: {self._exporter.lost} spans were lost."
+        return ""
+
+    def _context(self) -> Context:
+        span = _OPEN.get()
+        return trace.set_span_in_context(span, Context()) if span is not None else self._given

@@ -1,0 +1,122 @@
+"""Traces: what a run, a review or a reconciliation spent its time on, for an OpenTelemetry collector.
+
+Off unless the usual variables of OpenTelemetry name a collector, and nothing of OpenTelemetry is imported then. This
+module is what the others use; `otel` is the one that knows the library.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Value = str | int | float | bool
+Attributes = Mapping[str, Value]
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+TRACEPARENT = "TRACEPARENT"
+"""The variable by which a process hands its span to those that it starts, in the format of W3C."""
+
+END_S = 2.4
+"""How long sending what is left may hold up the end of a process: workers end before the run does, so twice this."""
+
+
+class Span(Protocol):
+    """One span, while it is open."""
+
+    def set(self, attributes: Attributes) -> None:
+        """Say more of it."""
+        ...
+
+    def fail(self, kind: str, text: str) -> None:
+        """It ended in an error: its type, and a text that holds no credentials."""
+        ...
+
+
+class Backend(Protocol):
+    """What makes spans: `otel.Traces`."""
+
+    def span(self, name: str, attributes: Attributes, *, server: bool) -> AbstractContextManager[Span]:
+        """A child of the span that is open here, else of the one that this process was given."""
+        ...
+
+    def carrier(self) -> dict[str, str]:
+        """Variables for a process that is started here."""
+        ...
+
+    def end(self) -> str:
+        """Send what is left, for `END_S` at most. Returns why something was not sent, else "". Raises nothing."""
+        ...
+
+
+class _Nothing:
+    def set(self, attributes: Attributes) -> None:
+        pass
+
+    def fail(self, kind: str, text: str) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+_backend: Backend | None = None
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the variables ask for traces."""
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
+        return False
+    return exporter == "otlp" or any(environment.get(name) for name in ENDPOINTS)
+
+
+def begin(service: str, environment: Mapping[str, str] | None = None, parent: str = "") -> str:
+    """Trace this process, if that is asked for. Returns why it is asked for and cannot be done, else "".
+
+    service: its name where OTEL_SERVICE_NAME gives none; parent: a traceparent, by default that of the environment
+    """
+    global _backend
+    environment = os.environ if environment is None else environment
+    if _backend is not None or not wanted(environment):
+        return ""
+    protocol = environment.get(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", environment.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    )
+    if protocol not in ("", "http/protobuf"):
+        fix = "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf."
+        return f"no traces are sent: the protocol {protocol} is not supported. {fix}"
+    try:
+        from pytest_kspec.observe.otel import Traces
+    except ImportError:
+        return "no traces are sent: install OpenTelemetry with: pip install 'pytest-kspec[otel]'."
+    _backend = Traces(service, parent or environment.get(TRACEPARENT, ""))
+    return ""
+
+
+def is_on() -> bool:
+    """Whether this process is traced."""
+    return _backend is not None
+
+
+@contextmanager
+def span(name: str, attributes: Attributes | None = None, *, server: bool = False) -> Iterator[Span]:
+    """A span around this block. server: it is what someone asked this process for, such as a review."""
+    if _backend is None:
+        yield _NOTHING
+        return
+    with _backend.span(name, attributes or {}, server=server) as made:
+        yield made
+
+
+def carrier() -> dict[str, str]:
+    """Variables for a process that is started here: its spans belong to the one that is open. {} without traces."""
+    return _backend.carrier() if _backend is not None else {}
+
+
+def end() -> str:
+    """Send what is left, and trace no more. Returns why something was not sent, else ""."""
+    global _backend
+    if _backend is None:
+        return ""
+    problem, _backend = _backend.end(), None
+    return problem

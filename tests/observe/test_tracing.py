@@ -1,0 +1,165 @@
+"""Traces of scans as a collector gets them, and collectors that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.observe import tracing
+from tests.controlplane.process import free_port
+from tests.docs.pages import ROOT
+from tests.observe.collector import Collector, collecting
+from tests.webhook.reviewing import body, pod
+from tests.webhook.test_reviews import RULE, policy, reviewer
+
+SPEC = "examples/01-quickstart/strict.yaml"
+LIMIT_S = 120.0
+CODE = """
+import sys
+from pytest_kspec.cli.main import main
+try:
+    main(["scan", sys.argv[1], "--quiet"])
+finally:
+    assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    kept.pop(tracing.TRACEPARENT, None)
+    return {**kept, **more}
+
+
+def scan(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_kspec.cli.main", "scan", SPEC, *words],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+        {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+    ],
+    ids=["unset", "disabled", "no-exporter"],
+)
+def test_nothing_is_imported_unless_a_collector_is_named(variables: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, SPEC],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert "Error" not in done.stderr, done.stderr
+    assert "NOT COMPLIANT" in done.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
+def test_a_scan(collector: Collector, words: tuple[str, ...]) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    done = scan(*words, TRACEPARENT=f"00-{trace}-{parent}-01", **collector.environment)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "traces" not in done.stdout
+    (run,) = collector.named("RUN")
+    assert (run.trace, run.parent, run.service, run.kind) == (trace, parent, "kspec", 2)
+    assert run.attributes["cicd.pipeline.name"] == "kspec"
+    assert run.attributes["cicd.pipeline.result"] == "failure"
+    assert {one.trace for one in collector.spans} == {trace}
+    requirements = collector.named("requirement")
+    assert len(requirements) == 39
+    assert {tuple(collector.path(one)) for one in requirements} == {("requirement", "cluster", "RUN")}
+    clusters = collector.named("cluster")
+    assert {one.attributes["k8s.cluster.name"] for one in clusters} == {"prod-eu"}
+    assert all(one.attributes["k8s.cluster.uid"] for one in clusters)
+    lists = collector.named("list")
+    assert {tuple(collector.path(one)[-2:]) for one in lists} == {("cluster", "RUN")}
+    assert {"list pods", "list namespaces"} <= {one.name for one in lists}
+    results = {one.attributes["cicd.pipeline.task.run.result"] for one in requirements}
+    assert results == {"success", "failure"}
+    failed = [one for one in requirements if one.attributes.get("test.case.result.status") == "fail"]
+    assert failed
+    assert all(one.attributes["kspec.findings"] > 0 for one in failed)
+
+
+def test_what_could_not_be_evaluated_is_an_error_without_credentials(
+    collector: Collector, tmp_path: Path
+) -> None:
+    check = tmp_path / "test_mine.py"
+    check.write_text(
+        "from pytest_kspec import check\n\n\n"
+        "@check('mine.thing', severity='high', title='Mine')\n"
+        "def test_mine(findings):\n"
+        "    '''Mine.'''\n"
+        "    findings.error('https://user:s3cret@example.com did not answer')\n",
+        encoding="utf-8",
+    )
+    scan(f"--checks={check}", **collector.environment)
+    spans = str(collector.spans)
+    assert "s3cret" not in spans
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
+def test_a_collector_that_is_not_there(words: tuple[str, ...]) -> None:
+    done = scan(*words, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "traces were not all sent" in done.stdout
+    assert "score" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_collector_that_does_not_answer() -> None:
+    with collecting(hangs=True) as hanging:
+        done = scan(OTEL_EXPORTER_OTLP_TIMEOUT="600", **hanging.environment)
+        assert not hanging.closing.is_set(), "the scan ended before the collector did"
+    assert done.returncode == 1
+    assert "the collector did not answer" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "the protocol grpc is not supported"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, ""),
+    ],
+)
+def test_what_cannot_be_done_is_said(variables: dict[str, str], expected: str) -> None:
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **variables}
+    assert expected in tracing.begin("x", given)
+    assert not tracing.is_on()
+
+
+def test_reviews(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in collector.environment.items():
+        monkeypatch.setenv(name, value)
+    assert tracing.begin("kspec-webhook") == ""
+    try:
+        asyncio.run(reviewer(policy(RULE)).review(body(pod())))
+        assert tracing.carrier() == {}, "no span is open, and none was given"
+    finally:
+        assert tracing.end() == ""
+    (span,) = collector.named("review")
+    assert (span.service, span.kind) == ("kspec-webhook", 2)
+    assert span.attributes["kspec.review.result"] == "success"
