@@ -91,6 +91,7 @@ bench: $(READY) ## speed and memory of scans, of reports, of a store and a dashb
 	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.reports
 	$(BIN)/python -m benchmarks.webhook
+	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.admission
 
 bench-kyverno: $(READY) ## build Kyverno and measure what it adds to the creation of a pod (needs Go; some ten minutes once)

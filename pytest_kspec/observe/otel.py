@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from pytest_kspec.observe.tracing import END_S, TRACEPARENT, Attributes
+from pytest_kspec.observe.spans import END_S, TRACEPARENT, Attributes
 
 SCOPE = "pytest-kspec"
 _FORMAT = TraceContextTextMapPropagator()

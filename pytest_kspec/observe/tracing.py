@@ -8,46 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import contextmanager
 
-Value = str | int | float | bool
-Attributes = Mapping[str, Value]
+from pytest_kspec.observe.spans import TRACEPARENT, Attributes, Backend, Span
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-TRACEPARENT = "TRACEPARENT"
-"""The variable by which a process hands its span to those that it starts, in the format of W3C."""
-
-END_S = 2.4
-"""How long sending what is left may hold up the end of a process: workers end before the run does, so twice this."""
-
-
-class Span(Protocol):
-    """One span, while it is open."""
-
-    def set(self, attributes: Attributes) -> None:
-        """Say more of it."""
-        ...
-
-    def fail(self, kind: str, text: str) -> None:
-        """It ended in an error: its type, and a text that holds no credentials."""
-        ...
-
-
-class Backend(Protocol):
-    """What makes spans: `otel.Traces`."""
-
-    def span(self, name: str, attributes: Attributes, *, server: bool) -> AbstractContextManager[Span]:
-        """A child of the span that is open here, else of the one that this process was given."""
-        ...
-
-    def carrier(self) -> dict[str, str]:
-        """Variables for a process that is started here."""
-        ...
-
-    def end(self) -> str:
-        """Send what is left, for `END_S` at most. Returns why something was not sent, else "". Raises nothing."""
-        ...
 
 
 class _Nothing:

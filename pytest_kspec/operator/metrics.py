@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pytest_kspec import __version__, clock
 from pytest_kspec.enforce.engines import kyverno
@@ -36,6 +36,11 @@ _RESULTS = (
     "kspec_exemption_expiry_timestamp_seconds",
 )
 """What a result says, and what is not known without one."""
+
+
+_T = TypeVar("_T")
+_Key = tuple[str, str]
+"""Cluster and specification."""
 
 
 class State(NamedTuple):
@@ -68,10 +73,12 @@ class Metrics:
         self.registry = Registry(OPERATOR, state.leads)
         self._state = state
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
-        self._unknown: dict[str, str] = {}
-        """The cluster of each specification whose last scan has no result."""
-        self._drifted: dict[str, bool] = {}
+        self._known: dict[_Key, _Known] = {}
+        self._unknown: set[_Key] = set()
+        """Clusters and specifications whose last scan has no result."""
+        self._names: dict[_Key, str] = {}
+        """The name of a cluster by its UID, and specification."""
+        self._drifted: dict[_Key, bool] = {}
         self._modes: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         self.registry.set("kspec_active_manager_instances", (), 1)
@@ -85,13 +92,17 @@ class Metrics:
         counts = {status: totals.requirements[verdict] for status, verdict in _STATUS.items()}
         summary = cluster.summary
         with self._lock:
-            before = self._known.get(name)
-            self._unknown.pop(name, None)
             is_met = summary.applicable > 0 and summary.met == summary.applicable
-            self._known[name] = _Known(cluster.name, cluster.uid, counts, is_met)
+            before = self._names.get((cluster.uid, name), cluster.name)
+            if cluster.uid:
+                self._names[cluster.uid, name] = cluster.name
+            for key in {(before, name), (cluster.name, name)}:
+                self._known.pop(key, None)
+                self._unknown.discard(key)
+            self._known[cluster.name, name] = _Known(cluster.name, cluster.uid, counts, is_met)
         registry, short = self.registry, (cluster.name, name)
-        if before is not None and before.cluster != cluster.name:
-            registry.forget(cluster_name=before.cluster, cluster_spec=name)
+        if before != cluster.name:
+            registry.forget(cluster_name=before, cluster_spec=name)
         labels = (cluster.name, cluster.uid, name)
         registry.set("kspec_compliance_checks_total", labels, len(cluster.checks))
         registry.set("kspec_compliance_checks_passed", labels, counts["passed"])
@@ -115,18 +126,18 @@ class Metrics:
     def scan_failed(self, cluster: str, name: str, reason: str) -> None:
         """A scan has no result: what the last one gave need not hold any more. reason: a word."""
         with self._lock:
-            self._known.pop(name, None)
-            self._unknown[name] = cluster
-        self.registry.forget(_RESULTS, cluster_spec=name)
+            self._known.pop((cluster, name), None)
+            self._unknown.add((cluster, name))
+        self.registry.forget(_RESULTS, cluster_name=cluster, cluster_spec=name)
         self.registry.set("kspec_last_scan_success", (cluster, name), 0)
         self.registry.count("kspec_scan_errors_total", name, reason)
 
-    def drifted(self, name: str, kinds: Mapping[str, int]) -> None:
+    def drifted(self, cluster: str, name: str, kinds: Mapping[str, int]) -> None:
         """Differences from what was applied, by kind (`table.DRIFT_KINDS`); of a specification that was scanned."""
         total = sum(kinds.values())
         with self._lock:
-            known = self._known.get(name)
-            self._drifted[name] = total > 0
+            known = self._known.get((cluster, name))
+            self._drifted[cluster, name] = total > 0
         if known is None:
             return
         labels = (known.cluster, known.uid, name)
@@ -144,10 +155,10 @@ class Metrics:
             else:
                 self._modes.pop(name, None)
 
-    def changed(self, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
+    def changed(self, cluster: str, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
         """Policy objects that were changed: the operation, and whether it corrected drift."""
         with self._lock:
-            known = self._known.get(name)
+            known = self._known.get((cluster, name))
         if known is not None and changes:
             for action in ("create", "update", "delete"):
                 labels = (known.cluster, known.uid, name)
@@ -191,8 +202,11 @@ class Metrics:
     def gone(self, name: str) -> None:
         """The specification was deleted."""
         with self._lock:
-            for one in (self._known, self._unknown, self._drifted, self._modes):
-                one.pop(name, None)
+            self._known = _without(name, self._known)
+            self._names = _without(name, self._names)
+            self._drifted = _without(name, self._drifted)
+            self._unknown = {key for key in self._unknown if key[1] != name}
+            self._modes.pop(name, None)
         self.registry.forget(cluster_spec=name)
 
     def page(self) -> Page:
@@ -227,8 +241,8 @@ class Metrics:
         registry.set("kspec_workqueue_oldest_seconds", (), state.oldest_s())
         with self._lock:
             known, modes = list(self._known.values()), list(self._modes.values())
-            drifted = {one.cluster for name, one in self._known.items() if self._drifted.get(name)}
-            unknown = set(self._unknown.values())
+            drifted = {cluster for (cluster, name) in self._known if self._drifted.get((cluster, name))}
+            unknown = {cluster for cluster, _ in self._unknown}
             groups = dict(self._groups)
         for mode in MODES:
             registry.set("kspec_active_cluster_specs", (mode,), modes.count(mode))
@@ -252,3 +266,7 @@ class Metrics:
         states = {"all": clusters, "healthy": healthy, "compliant": clusters - unmet, "drifted": drifted}
         for name, members in states.items():
             registry.set("kspec_fleet_clusters", (name,), len(members))
+
+
+def _without(name: str, values: Mapping[_Key, _T]) -> dict[_Key, _T]:
+    return {key: value for key, value in values.items() if key[1] != name}

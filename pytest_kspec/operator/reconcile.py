@@ -85,11 +85,11 @@ class Seen(Protocol):
         """A scan has no result."""
         ...
 
-    def drifted(self, name: str, kinds: Mapping[str, int]) -> None:
+    def drifted(self, cluster: str, name: str, kinds: Mapping[str, int]) -> None:
         """Differences from what was applied, by kind."""
         ...
 
-    def changed(self, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
+    def changed(self, cluster: str, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
         """Policy objects that were changed: the operation, and whether it corrected drift."""
         ...
 
@@ -218,8 +218,8 @@ class Reconciler:
             notes += enforced.notes
             if self._seen is not None:
                 for engine, changes in enforced.changes.items():
-                    self._seen.changed(name, engine, changes)
-                self._seen.drifted(name, enforced.drift)
+                    self._seen.changed(self._access.name, name, engine, changes)
+                self._seen.drifted(self._access.name, name, enforced.drift)
         except LostLease:
             raise
         except KspecError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_kspec.errors import without_credentials
 from pytest_kspec.observe import tracing
+from pytest_kspec.observe.spans import TRACEPARENT, Span
 from pytest_kspec.session.collect import ClusterNode, ComplianceItem
 from pytest_kspec.session.run import Run
 
@@ -36,7 +37,7 @@ class Handed:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Their spans are children of the run."""
-        node.workerinput[PARENT] = tracing.carrier().get(tracing.TRACEPARENT, "")
+        node.workerinput[PARENT] = tracing.carrier().get(TRACEPARENT, "")
 
 
 class Traced:
@@ -48,8 +49,8 @@ class Traced:
         self._root = ExitStack()
         self._cluster = ExitStack()
         self._node: ClusterNode | None = None
-        self._span: tracing.Span | None = None
-        self._of_cluster: tracing.Span | None = None
+        self._span: Span | None = None
+        self._of_cluster: Span | None = None
         if not self._is_worker:
             attributes = {
                 "cicd.pipeline.name": "kspec",
@@ -100,7 +101,7 @@ class Traced:
         self._cluster.close()
         self._node = None
 
-    def _conclude(self, item: ComplianceItem, span: tracing.Span) -> None:
+    def _conclude(self, item: ComplianceItem, span: Span) -> None:
         if item.wire is None:
             return
         result, cluster = item.wire["result"], item.wire["cluster"]

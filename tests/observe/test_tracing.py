@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.observe import tracing
+from pytest_kspec.observe.spans import TRACEPARENT
 from tests.controlplane.process import free_port
 from tests.docs.pages import ROOT
 from tests.observe.collector import Collector, collecting
@@ -32,7 +33,7 @@ finally:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    kept.pop(tracing.TRACEPARENT, None)
+    kept.pop(TRACEPARENT, None)
     return {**kept, **more}
 
 

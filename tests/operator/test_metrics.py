@@ -23,8 +23,10 @@ def made() -> Metrics:
     return Metrics(State(lambda: True, lambda: 3, lambda: 1.5, lambda: 7))
 
 
-def scanned(*verdicts: Verdict, exemptions: Iterable[ExemptionUse] = (), name: str = "prod") -> Scanned:
-    result = replace(cluster(*verdicts), name=name, exemptions=tuple(exemptions))
+def scanned(
+    *verdicts: Verdict, exemptions: Iterable[ExemptionUse] = (), name: str = "prod", uid: str = "u"
+) -> Scanned:
+    result = replace(cluster(*verdicts), name=name, uid=uid, exemptions=tuple(exemptions))
     return Scanned(ScanResult("1", "", "", (result,)), (), 2.0)
 
 
@@ -66,10 +68,10 @@ def test_a_result_that_is_not_known_is_not_the_last_one(made: Metrics) -> None:
 
 def test_series_end_with_their_specification(made: Metrics) -> None:
     made.scanned("s", scanned(P))
-    made.drifted("s", {"missing": 1})
+    made.drifted("prod", "s", {"missing": 1})
     made.enforced("s", "enforce")
     made.reconciled("clusterspec", "s", 1, "Conflict")
-    made.changed("s", "vap", [("create", False)])
+    made.changed("prod", "s", "vap", [("create", False)])
     made.gone("s")
     made.done("clusterspec", "s")
     made.gone("s")
@@ -87,23 +89,33 @@ def test_a_cluster_under_another_name_leaves_no_series(made: Metrics) -> None:
     assert names == {None, "renamed"}
 
 
+def test_a_specification_on_several_clusters(made: Metrics) -> None:
+    for name in ("a", "b"):
+        made.scanned("s", scanned(P, name=name, uid=name))
+    made.scan_failed("b", "s", "timeout")
+    assert of("kspec_compliance_score_ratio", made.registry) == {("a", "s"): 1}
+    assert of("kspec_last_scan_success", made.registry) == {("a", "s"): 1, ("b", "s"): 0}
+    made.gone("s")
+    assert of("kspec_last_scan_success", made.registry) == {}
+
+
 def test_drift_by_kind(made: Metrics) -> None:
-    made.drifted("s", {"missing": 1})
+    made.drifted("prod", "s", {"missing": 1})
     assert of("kspec_drift_detected", made.registry) == {}, "the cluster is not known before the first scan"
     made.scanned("s", scanned(P))
-    made.drifted("s", {"missing": 1, "modified": 2})
+    made.drifted("prod", "s", {"missing": 1, "modified": 2})
     assert of("kspec_drift_events", made.registry) == {("prod", "s"): 3}
     kinds = {key[-1]: count for key, count in of("kspec_drift_events_by_type", made.registry).items()}
     assert kinds == {"missing": 1, "modified": 2, "extra": 0, "violation": 0}
     assert of("kspec_fleet_clusters", made.registry)[("drifted",)] == 1
-    made.drifted("s", {})
+    made.drifted("prod", "s", {})
     assert set(of("kspec_drift_events_by_type", made.registry).values()) == {0}
     assert of("kspec_drift_detected", made.registry) == {("prod", "s", "u"): 0}
 
 
 def test_corrections_are_counted_as_changes(made: Metrics) -> None:
     made.scanned("s", scanned(P))
-    made.changed("s", "vap", [("create", False), ("update", True)])
+    made.changed("prod", "s", "vap", [("create", False), ("update", True)])
     assert of("kspec_policy_changes_total", made.registry) == {
         ("s", "vap", "create"): 1,
         ("s", "vap", "update"): 1,
