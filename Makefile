@@ -98,10 +98,14 @@ bench-kyverno: $(READY) ## build Kyverno and measure what it adds to the creatio
 	$(BIN)/python -m benchmarks.admission --kyverno
 
 picture: export KSPEC_RUN_BY = audit@example.com
-picture: demo ## docs/images/report-*.png, from the demo (needs Chromium and pdftoppm)
+picture: demo ## docs/images/*.png, from the demo (needs Chromium and pdftoppm)
 	$(BIN)/python -m tools.report_picture $(DEMO)/report.html docs/images/report-html.png
 	$(BIN)/kspec report --from $(DEMO)/scan.json --to pdf:$(DEMO)/report.pdf
 	$(BIN)/python -m tools.pdf_picture $(DEMO)/report.pdf docs/images/report-pdf.png
+	@rm -f $(DEMO)/results.db
+	$(BIN)/kspec scan examples/01-quickstart/strict.yaml --store $(DEMO)/results.db > /dev/null || [ $$? -eq 1 ]
+	$(BIN)/kspec scan examples/specs/minimal.yaml --cluster examples/03-manifests --store $(DEMO)/results.db > /dev/null || [ $$? -eq 1 ]
+	$(BIN)/python -m tools.dashboard_picture $(DEMO)/results.db docs/images/dashboard
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

@@ -117,7 +117,7 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     if not fleet.found.rows:
         return [*said[:1], "No results yet."]
     rows = cells(fleet.found.rows)
-    shown = _columns(width)
+    shown = _columns(width, several=len({row.spec for row in fleet.found.rows}) > 1)
     # In the order in which they are given up where there is no room: names are cut, the others are not.
     widths = [max(map(width_of, column)) for column in zip(HEADS, *rows, strict=True)]
     room = width - sum(widths[n] + _GAP for n in shown if n > 1)
@@ -142,13 +142,13 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     return said
 
 
-def _columns(width: int) -> list[int]:
-    """Places of the columns that are shown: a narrow terminal has the most telling ones."""
+def _columns(width: int, several: bool) -> list[int]:
+    """Places of the columns that are shown: a narrow terminal has the most telling ones. several: specifications."""
     if width >= 118:
         return list(range(len(HEADS)))
     if width >= 96:
-        return [0, 2, 3, 4, 5, 7, 8]
-    return [0, 2, 3, 5, 8]
+        return [0, *([1] if several else []), 2, 3, 5, *([] if several else [4, 7]), 8]
+    return [0, 1, 2, 3, 5] if several else [0, 2, 3, 5, 8]
 
 
 def _line(
