@@ -116,13 +116,18 @@ def reach(task: Task) -> tuple[LiveSource | None, ClusterInfo | None, Said | Non
     try:
         source = _target(task.target.ref, task.order.kubeconfig or None).open(reach_limits())
     except KspecError as error:
-        return None, None, Said("gone", str(error), Outcome.FAILED.value)
+        return None, None, Said("gone", _why(error), Outcome.FAILED.value)
     found = _info(source)
     if isinstance(found, Said):
         source.close()
         return None, None, found
     source.bound(default_limits())
     return source, found, None
+
+
+def _why(error: KspecError) -> str:
+    """Without the name of the cluster, beside which it stands."""
+    return without_credentials(f"{error.what} {error.fix}".strip())
 
 
 def _target(ref: str, kubeconfig: str | None) -> Target:
@@ -147,9 +152,9 @@ def _info(source: LiveSource) -> ClusterInfo | Said:
             return ClusterInfo(source.name, source.kind, "", "")
         return source.info()
     except AccessDenied as error:
-        return Said("gone", str(error), Outcome.REFUSED.value)
+        return Said("gone", _why(error), Outcome.REFUSED.value)
     except SourceError as error:
-        return Said("gone", str(error), Outcome.UNREACHABLE.value)
+        return Said("gone", _why(error), Outcome.UNREACHABLE.value)
 
 
 def _scanned(
@@ -168,7 +173,7 @@ def _scanned(
     except UsageError as error:
         return Said("wrong", str(error))
     except KspecError as error:
-        return Said("fault", str(error), Outcome.FAILED.value)
+        return Said("fault", _why(error), Outcome.FAILED.value)
     found = sorted((cluster.spec_name, cluster.evidence.spec_sha256) for cluster in result.clusters)
     if found != sorted(map(tuple, task.order.asked)):
         return Said("wrong", "the specifications changed while the run was under way.")

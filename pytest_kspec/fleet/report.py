@@ -6,6 +6,7 @@ A cluster that could not be scanned is an error since a time, with all its requi
 from __future__ import annotations
 
 import calendar
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -139,14 +140,24 @@ class FleetReport:
 
     @property
     def worst_requirements(self) -> tuple[RequirementRow, ...]:
-        """Requirements that are not met everywhere: the most severe first, then those of most clusters."""
-        found = (row for row in self.requirements if row.failed or row.errors)
-        return tuple(
-            sorted(
-                found,
-                key=lambda row: (-Severity(row.severity).rank, -row.failed, -row.errors, row.spec, row.check),
+        """Requirements that fail somewhere, or were not evaluated on a cluster that was scanned.
+
+        Those that fail come first, the most severe and those of most clusters before others.
+        """
+        missing = Counter(row.spec for row in self.missing if row.result_id is not None)
+        found = (row for row in self.requirements if row.failed or row.errors > missing[row.spec])
+
+        def rank(row: RequirementRow) -> tuple[object, ...]:
+            return (
+                not row.failed,
+                -Severity(row.severity).rank,
+                -row.failed,
+                -row.errors,
+                row.spec,
+                row.check,
             )
-        )
+
+        return tuple(sorted(found, key=rank))
 
     def exit_code(self, fail_on: str, *, allow_empty: bool) -> int:
         """About compliance, as that of `kspec scan`."""

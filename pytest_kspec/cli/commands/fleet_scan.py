@@ -118,7 +118,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         words=_worker_words(args),
     )
     if problem := made.problem():
-        fix = "Add --image NAME@sha256:…, and --store-secret NAME."
+        fix = "Add --image NAME@sha256:…; the Secret is named with --store-secret."
         raise UsageError(f"{problem}.", where="kspec fleet scan --engine job", fix=fix)
     return made
 
