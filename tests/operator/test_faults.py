@@ -106,6 +106,7 @@ def test_an_api_server_that_was_away_is_followed_again(
     specs.wait("later", "True", said=operator.said)
 
 
+@pytest.mark.long
 def test_a_leader_that_cannot_reach_the_api_server_ends_and_the_next_waits_for_it(
     away: Cluster, begin: Begin, specs_there: There
 ) -> None:
@@ -230,6 +231,7 @@ KILLS = [(number, where) for number in range(1, 11) for where in ("before", "aft
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)  # twenty operators; 12 minutes beside other work
 def test_whoever_goes_on_after_a_kill_at_any_write_ends_in_the_same_state(
     begin: Begin, specs_there: There
 ) -> None:
