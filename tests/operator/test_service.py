@@ -88,7 +88,7 @@ def test_a_kind_that_is_not_served_waits_and_others_go_on(operated: Cluster, spe
     plane = operated.plane
     access = Access(plane.name, str(plane.kubeconfig()))
     kinds = [maker(SPECIFICATIONS), maker(LATE)]
-    operator = Operator(Options(access, None, Scanner([], 60), kinds, "127.0.0.1:0", "0"))
+    operator = Operator(Options(access, None, Scanner([], 60), kinds, health="127.0.0.1:0", metrics="0"))
     ours, late = made
     specs.put("here", {})
 
