@@ -64,6 +64,7 @@ def kspec() -> Path:
     """The image of the source as it is now, by `make image`."""
     storage = _cache() / f"storage-{_digest(*PACKAGES, DEBIAN)}"
     with FileLock(_cache() / "kspec.lock"), _buildah(storage, keep=True) as buildah:
+        _run([*buildah, "rm", "--all"], check=False)  # of a build that was killed
         if not _run([*buildah, "images", "--quiet", _base_name()], check=False).strip():
             container = _run([*buildah, "from", "scratch"]).strip()
             _run([*buildah, "add", container, _base(), "/"])

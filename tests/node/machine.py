@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.controlplane.process import Process, ServerFailed
 from . import parts
 
 HERE = Path(__file__).parent
+LOOPBACK = "127.0.0.1"
 READY_S = 60.0
 STOP_S = 60.0
 COMMAND_S = 120.0
@@ -53,9 +55,16 @@ class Machine:
 
     def reach(self, port: int) -> None:
         """Make a port of its loopback answer on ours."""
+        self._relay(port, (), LOOPBACK, self._holder)
+
+    def lend(self, port: int) -> None:
+        """Make a port of our loopback answer at the address of the node."""
+        self._relay(port, self.prefix, self.address, os.getpid())
+
+    def _relay(self, port: int, prefix: Sequence[str], address: str, process: int) -> None:
         if port in self._relays:
             return
-        words = [sys.executable, "-I", "-S", HERE / "relay.py", str(self._holder), str(port)]
+        words = [*prefix, sys.executable, "-I", "-S", HERE / "relay.py", address, str(port), str(process)]
         folder = self.folder / f"relay-{port}"
         folder.mkdir()
         relay = Process(f"relay-{port}", words, folder, {"PATH": parts.SYSTEM_PATH})

@@ -1,7 +1,8 @@
-"""A port on our loopback that leads to the same port on the loopback of a network namespace.
+"""A port of one network that leads to the same port on the loopback of another.
 
-The listening socket is made outside, and taken along into the namespace, where the connections begin. Runs with
-`python -I -S`. Arguments: process whose network it is, port; then also the descriptor of the socket.
+The listening socket is made in the network where this is started, and taken along into the other, where the connections
+begin. Runs with `python -I -S`. Arguments: address to listen at, port, process in whose network the connections begin;
+then also the descriptor of the socket.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(listening: socket.socket, port: int) -> None:
-    """Each connection is one of ours, and one inside."""
+    """Each connection is one on either side."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             writer.close()
             return
-        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
-        inner_writer.close()
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        far_writer.close()
         writer.close()
 
     server = await asyncio.start_server(connected, sock=listening)
@@ -43,14 +44,14 @@ async def serve(listening: socket.socket, port: int) -> None:
 
 
 def main() -> None:
-    """Outside: listen, and go in. Inside: serve."""
-    process, port, *inherited = sys.argv[1:]
+    """Listen, and go where the connections begin; there: serve."""
+    address, port, process, *inherited = sys.argv[1:]
     if inherited:
         asyncio.run(serve(socket.socket(fileno=int(inherited[0])), int(port)))
         return
-    listening = socket.create_server(("127.0.0.1", int(port)))
+    listening = socket.create_server((address, int(port)))
     listening.set_inheritable(True)
-    words = [sys.executable, "-I", "-S", __file__, process, port, str(listening.fileno())]
+    words = [sys.executable, "-I", "-S", __file__, address, port, process, str(listening.fileno())]
     os.execvp("nsenter", ["nsenter", f"--net=/proc/{process}/ns/net", *words])
 
 
