@@ -363,7 +363,6 @@ SECURITY: Rows = (
             _hourly(
                 "Corrections that failed, in an hour", "kspec_remediation_errors_total", "error_type", CS
             ),
-            _hourly("Fights, in an hour", "kspec_drift_fights_total", "cluster_name", CS),
             _one(
                 "graph",
                 "Changes of policies, in an hour",

@@ -180,11 +180,6 @@ ROWS: tuple[Row, ...] = (
         **_V03,
     ),
     _counter(
-        "drift_fights_total",
-        "Objects whose correction was stopped because another user or controller changes them again and again.",
-        *_CS,
-    ),
-    _counter(
         "remediation_actions_total",
         "Changes that corrected drift, by action.",
         *_CUS,
@@ -195,7 +190,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _counter(
         "remediation_errors_total",
-        "Corrections of drift that failed, by type of error.",
+        "Attempts to correct drift that failed, by type of error.",
         *_CUS,
         "error_type",
         info=UID,
@@ -309,6 +304,14 @@ ROWS: tuple[Row, ...] = (
         "Version of kspec; the value is 1.",
         ("version",),
         info=("version",),
+    ),
+    _counter(
+        "notifications_total",
+        "Alerts that receivers of AlertConfigs were sent, by result.",
+        "alertconfig",
+        "receiver",
+        "result",
+        values={"result": ("sent", "failed")},
     ),
     _counter("store_errors_total", "Scans whose result could not be written to the store.", "cluster_spec"),
     Row(

@@ -32,6 +32,7 @@ from pytest_kspec.errors import Conflict, KspecError, SpecError, StoreError
 from pytest_kspec.operator import status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Said
 from pytest_kspec.secretstores.stores import Secrets
 
@@ -79,9 +80,14 @@ class Alerting:
     )
 
     def __init__(
-        self, access: Access, board: Board, look: Callable[[Key], None], keys: Callable[[], list[Key]]
+        self,
+        access: Access,
+        board: Board,
+        look: Callable[[Key], None],
+        keys: Callable[[], list[Key]],
+        metrics: Metrics | None = None,
     ) -> None:
-        self._access, self._board, self._look = access, board, look
+        self._access, self._board, self._look, self._metrics = access, board, look, metrics
         self._memories: dict[Key, Memory] = {}
         self._lock = threading.Lock()
         self._guard: Guard = guard_of_environment(loopback=False)
@@ -100,6 +106,8 @@ class Alerting:
         if found is None:
             with self._lock:
                 self._memories.pop(key, None)
+            if self._metrics is not None:
+                self._metrics.registry.forget(alertconfig=name)
             return None
         try:
             plan = make_plan(
@@ -112,7 +120,7 @@ class Alerting:
             self._write(found, Said(CONFIGURED, "False", "ConfigurationErrors", text), {})
             return IDLE_S
         memory = self._memory(key, found)
-        self._take(memory)
+        self._take(name, memory)
         if not plan.spec.enabled:
             self._write(
                 found, Said(CONFIGURED, "False", "Disabled", "enabled is false."), self._fields(memory, found)
@@ -159,7 +167,7 @@ class Alerting:
                 )
             return known
 
-    def _take(self, memory: Memory) -> None:
+    def _take(self, config: str, memory: Memory) -> None:
         for posted in self._board.since(memory.seen):
             memory.seen = posted.number
             if posted.seen is None:
@@ -170,6 +178,8 @@ class Alerting:
             one = memory.done.get_nowait()
             name, count = one.made.receiver, len(one.made.facts)
             memory.busy.discard(name)
+            if self._metrics is not None:
+                self._metrics.notified(config, name, count, failed=bool(one.problem))
             entry = dict(memory.status.get(name) or {"alertsSent": 0, "alertsFailed": 0})
             if one.problem:
                 memory.later[name] = time.monotonic() + max(AGAIN_S, one.again_s or 0.0)
@@ -256,4 +266,7 @@ def controller(given: Given, board: Board) -> Alerting:
     def look(key: Key) -> None:
         given.look(ALERTCONFIGS, key)
 
-    return Alerting(given.access, board, look, lambda: list(given.objects(ALERTCONFIGS)))
+    def keys() -> list[Key]:
+        return list(given.objects(ALERTCONFIGS))
+
+    return Alerting(given.access, board, look, keys, given.metrics)

@@ -38,6 +38,7 @@ _RESULTS = (
 """What a result says, and what is not known without one."""
 
 
+NO_GROUP = "none"
 _T = TypeVar("_T")
 _Key = tuple[str, str]
 """Cluster and specification."""
@@ -81,6 +82,8 @@ class Metrics:
         self._drifted: dict[_Key, bool] = {}
         self._modes: dict[str, str] = {}
         self._groups: dict[str, str] = {}
+        self._targets: dict[tuple[str, str], bool] = {}
+        """Whether each ClusterTarget is healthy, by namespace and name."""
         self.registry.set("kspec_active_manager_instances", (), 1)
         self.registry.set("kspec_build_info", (__version__,), 1)
         self.registry.read(self._read)
@@ -175,17 +178,58 @@ class Metrics:
         self.registry.count("kspec_cluster_requests_total", code)
         self.registry.observe("kspec_cluster_request_duration_seconds", seconds)
 
+    def notified(self, config: str, receiver: str, count: int, *, failed: bool) -> None:
+        """Alerts that a receiver of an AlertConfig was sent, or was not."""
+        for result in ("sent", "failed"):
+            self.registry.start("kspec_notifications_total", config, receiver, result)
+        self.registry.count(
+            "kspec_notifications_total", config, receiver, "failed" if failed else "sent", by=count
+        )
+
+    def enforcement_failed(self, cluster: str, name: str, error: str) -> None:
+        """Policies could not be made as they should be, where drift is to be corrected. error: its type."""
+        with self._lock:
+            known = self._known.get((cluster, name))
+        if known is not None:
+            self.registry.count("kspec_remediation_errors_total", known.cluster, known.uid, name, error)
+
     def reported(self, kind: str, cluster: str) -> None:
         """A report was written as a custom resource."""
         self.registry.count("kspec_reports_generated_total", kind, cluster)
 
-    def grouped(self, cluster: str, group: str) -> None:
-        """The group of a cluster; "": it has none (any more)."""
-        with self._lock:
-            if group:
-                self._groups[cluster] = group
+    def targeted(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        is_healthy: bool,
+        nodes: int | None,
+        facts: tuple[str, str, str],
+        expires: float | None,
+        group: str,
+    ) -> None:
+        """What is known of a ClusterTarget. facts: platform, version, address; expires: Unix time, None: never."""
+        labels = (name, namespace)
+        self.registry.set("kspec_cluster_target_healthy", labels, is_healthy)
+        self.registry.set("kspec_cluster_target_info", (*labels, *facts), 1)
+        for metric, value in (
+            ("kspec_cluster_target_nodes", nodes),
+            ("kspec_credential_expiry_timestamp_seconds", expires),
+        ):
+            if value is None:
+                self.registry.drop(metric, labels)
             else:
-                self._groups.pop(cluster, None)
+                self.registry.set(metric, labels, value)
+        with self._lock:
+            self._targets[namespace, name] = is_healthy
+            self._groups[name] = group or NO_GROUP
+
+    def target_gone(self, namespace: str, name: str) -> None:
+        """A ClusterTarget was deleted, or is not contacted any more."""
+        with self._lock:
+            self._targets.pop((namespace, name), None)
+            self._groups.pop(name, None)
+        self.registry.forget(cluster_name=name, namespace=namespace)
 
     def reconciled(self, controller: str, name: str, seconds: float, error: str = "") -> None:
         """One reconciliation. error: the type of the error that it ended with."""
@@ -244,13 +288,18 @@ class Metrics:
             drifted = {cluster for (cluster, name) in self._known if self._drifted.get((cluster, name))}
             unknown = {cluster for cluster, _ in self._unknown}
             groups = dict(self._groups)
+            targets = {name: is_healthy for (_, name), is_healthy in self._targets.items()}
         for mode in MODES:
             registry.set("kspec_active_cluster_specs", (mode,), modes.count(mode))
-        clusters = {one.cluster for one in known} | unknown
-        healthy = clusters - unknown
-        registry.replace("kspec_cluster_group", {(name, groups.get(name, "none")): 1 for name in clusters})
+        clusters = {one.cluster for one in known} | unknown | targets.keys()
+        healthy = clusters - unknown - {name for name, is_healthy in targets.items() if not is_healthy}
+        registry.replace("kspec_cluster_group", {(name, groups.get(name, NO_GROUP)): 1 for name in clusters})
         counts = {status: sum(one.counts[status] for one in known) for status in _STATUS}
-        unmet = unknown | {one.cluster for one in known if not one.is_met}
+        unmet = (
+            unknown
+            | (clusters - {one.cluster for one in known})
+            | {one.cluster for one in known if not one.is_met}
+        )
         fleet = {
             "clusters_total": len(clusters),
             "clusters_healthy": len(healthy),

@@ -93,6 +93,10 @@ class Seen(Protocol):
         """Policy objects that were changed: the operation, and whether it corrected drift."""
         ...
 
+    def enforcement_failed(self, cluster: str, name: str, error: str) -> None:
+        """Policies could not be made as they should be, where drift is to be corrected."""
+        ...
+
     def enforced(self, name: str, mode: str) -> None:
         """The mode that a specification asks for; "": not known."""
         ...
@@ -225,6 +229,9 @@ class Reconciler:
         except KspecError as error:
             failure = error
             said += _not_enforced(error)
+            section = spec.spec.enforcement
+            if self._seen is not None and section is not None and section.auto_remediate:
+                self._seen.enforcement_failed(self._access.name, name, type(error).__name__)
         scanned: Scanned | None = None
         if scan:
             try:

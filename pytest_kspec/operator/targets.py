@@ -29,6 +29,7 @@ from pytest_kspec.operator import status
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Note, Said
 
 log = logging.getLogger("kspec.operator")
@@ -41,6 +42,9 @@ CREDENTIALS_VALID, CREDENTIALS_INVALID = "CredentialsValid", "InvalidCredentials
 SUSPENDED, NOT_CHECKED = "Suspended", "NotChecked"
 
 FIELD_MANAGER = "kspec-operator"
+GROUP_LABEL = "kspec.io/group"
+"""By which dashboards group clusters."""
+
 EXPIRING_S = 7 * 86400.0
 """Credentials are named when they have a week left; those that live for less are renewed anyway."""
 
@@ -81,12 +85,14 @@ class Targets:
         *,
         pace: Pace = PACE,
         look: Callable[[Target], Look] = look_at,
+        metrics: Metrics | None = None,
     ) -> None:
         self._access = access
         self._hub = hub
         self._known = known
         self._pace = pace
         self._look = look
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._targets: dict[Key, tuple[Any, Target]] = {}
 
@@ -96,6 +102,8 @@ class Targets:
         if found is None or found["metadata"].get("deletionTimestamp"):
             with self._lock:
                 self._targets.pop(key, None)
+            if self._metrics is not None:
+                self._metrics.target_gone(*key)
             return None
         target = self._target(key, found)
         before = _status(found)
@@ -105,9 +113,12 @@ class Targets:
             said = [Said(READY, "Unknown", SUSPENDED, text), Said(VALID, "Unknown", SUSPENDED, text)]
             fields: Object = {"reachable": False, "unreachableSince": None, "consecutiveFailures": 0}
             self._write(key, found, now, said, fields)
+            if self._metrics is not None:
+                self._metrics.target_gone(*key)
             return self._pace.longest_s
         seen = self._look(target)
         said, fields = told(seen, before, now, self._another(key, seen))
+        self._measure(key, target, seen, before | fields)
         self._write(key, found, now, said, fields)
         return self._wait(found, int(fields["consecutiveFailures"]))
 
@@ -125,6 +136,24 @@ class Targets:
             log.warning("%s: %s", "/".join(key), error)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _measure(self, key: Key, target: Target, seen: Look, fields: Object) -> None:
+        """Tell the metrics; one failure is not enough to call a cluster unhealthy, as in its conditions."""
+        if self._metrics is None:
+            return
+        namespace, name = key
+        is_healthy = seen.reachable
+        if is_healthy or fields["consecutiveFailures"] > 1:
+            facts = tuple(str(fields.get(one) or "") for one in ("platform", "version"))
+            self._metrics.targeted(
+                namespace,
+                name,
+                is_healthy=is_healthy,
+                nodes=fields.get("nodeCount"),
+                facts=(*facts, target.server),
+                expires=seen.expires,
+                group=(target.labels or {}).get(GROUP_LABEL, ""),
+            )
 
     def _find(self, key: Key) -> Object | None:
         namespace, name = key
@@ -280,4 +309,4 @@ def _moment(text: object) -> datetime | None:
 
 def controller(given: Given) -> Targets:
     """The controller of one process."""
-    return Targets(given.access, Hub(given.access), lambda: given.objects(TARGETS))
+    return Targets(given.access, Hub(given.access), lambda: given.objects(TARGETS), metrics=given.metrics)

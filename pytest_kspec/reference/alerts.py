@@ -340,15 +340,6 @@ ALERTS: tuple[Alert, ...] = (
         v03=True,
     ),
     Alert(
-        "KSpecDriftFight", "kspec.drift", "warning", "0m",
-        f"sum by ({CS}) (increase(kspec_drift_fights_total[1h])) > 0",
-        f"Two managers change the same objects: {_OF}",
-        "{{ $value | humanize }} objects are changed again and again: correction was stopped.",
-        "Another user or controller reverts what the operator corrects.",
-        _SPEC,
-        "Let one of the two manage the object.",
-    ),
-    Alert(
         "KSpecRemediationFailing", "kspec.drift", "warning", "0m",
         f"sum by ({CS}) (increase(kspec_remediation_errors_total[30m])) > 0",
         f"Drift could not be corrected: {_OF}",
@@ -444,6 +435,15 @@ ALERTS: tuple[Alert, ...] = (
         "The database or the place of the reports does not answer.",
         _OPERATOR,
         "The log names the store and the error. What was not stored is missing in the history; results go on.",
+    ),
+    Alert(
+        "KSpecNotificationsFailing", "kspec.controller", "warning", "0m",
+        'sum by (alertconfig, receiver) (increase(kspec_notifications_total{result="failed"}[15m])) > 0',
+        "Receiver {{ $labels.receiver }} of AlertConfig {{ $labels.alertconfig }} is not reached",
+        "{{ $value | humanize }} alerts could not be sent in 15 minutes.",
+        "The receiver does not answer, refuses the message, or its Secret is missing.",
+        ("kubectl -n kspec-system describe alertconfig NAME", *_OPERATOR[:2]),
+        "The status of the AlertConfig has the error. `kspec alert test` sends a message on purpose.",
     ),
     Alert(
         "KSpecApiRequestsFailing", "kspec.controller", "warning", "10m",

@@ -135,7 +135,6 @@ CASES: dict[str, Case] = {
     ),
     "KSpecDriftDetected": _of(f"kspec_drift_detected{CUS}", "1x60", "0x60", "1", OF),
     "KSpecHighDriftEventRate": _of(f"kspec_drift_events{CS}", "51x60", "50x60", "51", OF),
-    "KSpecDriftFight": _of(f"kspec_drift_fights_total{CS}", "0x10 1x60", "1x60", "1", OF),
     "KSpecRemediationFailing": _of(
         'kspec_remediation_errors_total{cluster_name="prod",cluster_uid="u",cluster_spec="s",error_type="Forbidden"}',
         "0x25 1x60",
@@ -175,6 +174,13 @@ CASES: dict[str, Case] = {
     ),
     "KSpecWorkqueueStuck": _of(f"kspec_workqueue_oldest_seconds{POD}", "601x60", "0x60", "10m 1s", JOB),
     "KSpecStoreUnavailable": _of('kspec_store_errors_total{cluster_spec="s"}', "0x15 2x60", "2x60", "2", {}),
+    "KSpecNotificationsFailing": _of(
+        'kspec_notifications_total{alertconfig="team",receiver="chat",result="failed"}',
+        "0x20 3x60",
+        "3x60",
+        "3",
+        {"alertconfig": "team", "receiver": "chat"},
+    ),
     "KSpecApiRequestsFailing": Case(
         {
             'kspec_cluster_requests_total{code="503"}': "0+10x60",

@@ -26,10 +26,10 @@ from tools import dashboards
 __all__ = ["operated", "specs", "start"]
 
 LATER = {
-    "kspec_drift_fights_total",
+    "kspec_notifications_total",  # tests/operator/test_metrics.py
     "kspec_remediation_errors_total",
     "kspec_kyverno_policy_created_total",
-    "kspec_cluster_target_healthy",
+    "kspec_cluster_target_healthy",  # of a ClusterTarget: tests/operator/test_targets.py
     "kspec_cluster_target_nodes",
     "kspec_cluster_target_info",
     "kspec_credential_expiry_timestamp_seconds",

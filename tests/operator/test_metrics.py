@@ -177,3 +177,47 @@ def test_the_fleet_and_the_process(made: Metrics) -> None:
     }
     buckets = of("kspec_reconcile_duration_seconds_bucket", registry)
     assert (buckets["a", "clusterspec", "30"], buckets["a", "clusterspec", "60"]) == (1, 2)
+
+
+def test_targets(made: Metrics) -> None:
+    def target(
+        name: str, *, is_healthy: bool = True, version: str = "1.33", expires: float | None = None
+    ) -> None:
+        made.targeted(
+            "ns",
+            name,
+            is_healthy=is_healthy,
+            nodes=3 if is_healthy else None,
+            facts=("eks", version, "https://a"),
+            expires=expires,
+            group="eu" if name == "a" else "",
+        )
+
+    registry = made.registry
+    target("a", expires=1e9)
+    target("a", version="1.34")
+    target("b", is_healthy=False)
+    assert of("kspec_cluster_target_healthy", registry) == {("a", "ns"): 1, ("b", "ns"): 0}
+    assert of("kspec_cluster_target_nodes", registry) == {("a", "ns"): 3}
+    versions = [key[-1] for key in of("kspec_cluster_target_info", registry)]
+    assert versions == ["1.34", "1.33"], "an upgrade leaves no series"
+    assert of("kspec_credential_expiry_timestamp_seconds", registry) == {}
+    assert of("kspec_cluster_group", registry) == {("a", "eu"): 1, ("b", "none"): 1}
+    states = of("kspec_fleet_clusters", registry)
+    assert (states[("all",)], states[("healthy",)], states[("compliant",)]) == (2, 1, 0)
+    made.target_gone("ns", "a")
+    assert of("kspec_cluster_target_info", registry).keys() == {("https://a", "b", "ns", "eks", "1.33")}
+    assert of("kspec_cluster_group", registry) == {("b", "none"): 1}
+
+
+def test_notifications_and_failed_corrections(made: Metrics) -> None:
+    made.notified("team", "chat", 3, failed=True)
+    assert of("kspec_notifications_total", made.registry) == {
+        ("team", "chat", "failed"): 3,
+        ("team", "chat", "sent"): 0,
+    }
+    made.enforcement_failed("prod", "s", "AccessDenied")
+    assert of("kspec_remediation_errors_total", made.registry) == {}, "the cluster is not known"
+    made.scanned("s", scanned(P))
+    made.enforcement_failed("prod", "s", "AccessDenied")
+    assert of("kspec_remediation_errors_total", made.registry) == {("prod", "s", "u", "AccessDenied"): 1}

@@ -15,6 +15,7 @@ from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.fleet.targets.look import Look, look_at
 from pytest_kspec.fleet.targets.model import Target
+from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.targets import PACE, Targets, notes, told
 from tests.cluster.api import Api, Reply, status
 from tests.controlplane.certificates import Authority
@@ -37,8 +38,13 @@ class World:
         self.now = NOW
         monkeypatch.setattr(clock, "now", lambda: self.now)
         self.authority = Authority(folder)
+        self.metrics = Metrics(State(lambda: True, lambda: 0, lambda: 0.0, lambda: 0))
         self.controller = Targets(
-            hub.access, hub.hub(), self.known, look=lambda target: look_at(target, QUICK)
+            hub.access,
+            hub.hub(),
+            self.known,
+            look=lambda target: look_at(target, QUICK),
+            metrics=self.metrics,
         )
 
     def known(self) -> dict[tuple[str, str], Any]:
@@ -93,6 +99,26 @@ def test_a_cluster_that_answers(world: World) -> None:
     ]
     assert found["lastChecked"] == "2026-11-29T12:01:00Z"
     assert {request.headers["authorization"] for request in api.seen} == {f"Bearer {CANARY}"}
+    registry = world.metrics.registry
+    assert registry.value("kspec_cluster_target_healthy", "up", NAMESPACE) == 1
+    assert registry.value("kspec_cluster_target_nodes", "up", NAMESPACE) == 3
+    facts = ("eks", "v1.30.1-eks-1", api.url)
+    assert registry.value("kspec_cluster_target_info", "up", NAMESPACE, *facts) == 1
+    world.hub.writer.delete(*KIND, "up", namespace=NAMESPACE)
+    assert world.controller.reconcile((NAMESPACE, "up")) is None
+    assert registry.value("kspec_cluster_target_healthy", "up", NAMESPACE) is None
+
+
+def test_metrics_call_a_cluster_unhealthy_from_the_second_failure_on(world: World) -> None:
+    with world.serve() as api:
+        world.put("gone", api.url)
+        world.look("gone")
+    healthy = []
+    for _ in range(2):
+        world.look("gone")
+        healthy.append(world.metrics.registry.value("kspec_cluster_target_healthy", "gone", NAMESPACE))
+    assert healthy == [1, 0]
+    assert world.metrics.registry.value("kspec_cluster_target_nodes", "gone", NAMESPACE) == 3, "as last seen"
 
 
 def test_a_cluster_that_dies_is_unreachable_since_then_and_comes_back(world: World) -> None:
