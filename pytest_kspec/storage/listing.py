@@ -258,6 +258,14 @@ def _newest_key() -> Any:
     )
 
 
+def _of_newest(column: Any) -> ColumnElement[bool]:
+    """That a row belongs to a newest result; a list of keys, each found by an index: where tables are joined to results
+    instead, SQLite may read those of every result there ever was.
+    """
+    newest: ColumnElement[bool] = column.in_(select(_newest_key()).select_from(schema.subjects))
+    return newest
+
+
 def _newest() -> ColumnElement[bool]:
     newest: ColumnElement[bool] = _result.id == _newest_key()
     return newest
@@ -543,7 +551,7 @@ _FRAMEWORKS = schema.frameworks.join(_STANDING, _framework.result_id == _result.
 
 def frameworks(store: Store, visible: Visible = ALL) -> tuple[FrameworkTotals, ...]:
     """Frameworks of the newest results, MOST_ROWS at most. Raises StoreError."""
-    where = [_newest()]
+    where = [_of_newest(_framework.result_id)]
     _add(where, visible.of_clusters(_subject.cluster_id))
     key = (_framework.framework, _framework.name, _framework.version)
     rows = (
@@ -571,7 +579,7 @@ def framework_results(
     cut: Cut = FIRST,
 ) -> Listed[FrameworkResult]:
     """A framework on each cluster, the lowest score first. text: part of the name of a cluster. Raises StoreError."""
-    where = [_newest()]
+    where = [_of_newest(_framework.result_id)]
     _add(where, visible.of_clusters(_subject.cluster_id))
     _add(where, _framework.framework == framework if framework else None)
     _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
@@ -604,7 +612,7 @@ def exemptions(
     """
     use = schema.exemptions.c
     joined = schema.exemptions.join(_STANDING, use.result_id == _result.id)
-    where = [_newest()]
+    where = [_of_newest(use.result_id)]
     _add(where, visible.of_clusters(_subject.cluster_id))
     _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
     _add(where, _contains(text, use.name, use.reason, use.approver, _cluster.name))

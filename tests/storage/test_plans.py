@@ -10,10 +10,17 @@ import pytest
 from sqlalchemy import event
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.storage import pages, read
+from pytest_kspec.storage import listing, pages, read
 from pytest_kspec.storage.engine import Store, open_store
 
-LARGE = ("kspec_checks", "kspec_findings", "kspec_frameworks", "kspec_observations", "kspec_results")
+LARGE = (
+    "kspec_checks",
+    "kspec_exemptions",
+    "kspec_findings",
+    "kspec_frameworks",
+    "kspec_observations",
+    "kspec_results",
+)
 OF_ONE = read.Query(cluster="a")
 ASKED: dict[str, Callable[[Store], Any]] = {
     "cluster": lambda store: pages.cluster_checks(store, "a", "s"),
@@ -23,6 +30,18 @@ ASKED: dict[str, Callable[[Store], Any]] = {
     "trend of a requirement": lambda store: read.check_trend(store, "network.defaultDeny", OF_ONE),
     "findings": lambda store: read.findings(store, OF_ONE),
     "newest": lambda store: pages.newest(store, OF_ONE),
+    "results": listing.standings,
+    "requirements": listing.requirements,
+    "verdicts of a requirement": lambda store: listing.requirement_results(
+        store, check="network.defaultDeny"
+    ),
+    "verdicts of a cluster": lambda store: listing.requirement_results(store, cluster_id="a"),
+    "findings of a cluster": lambda store: listing.findings(store, cluster_id="a"),
+    "one finding": lambda store: listing.findings(store, fingerprint="0" * 32),
+    "frameworks": listing.frameworks,
+    "a framework": lambda store: listing.framework_results(store, framework="a"),
+    "exemptions": listing.exemptions,
+    "days of a cluster": lambda store: listing.days(store, since="2026-01-01T00:00:00Z", cluster_id="a"),
 }
 
 
