@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
@@ -79,6 +79,18 @@ class Loaded:
     wrong: tuple[tuple[str, str], ...] = ()
 
 
+class _Made(NamedTuple):
+    """What came of a custom resource. of: what it was made of; reason: why it has no policy"""
+
+    of: Any
+    recipe: Recipe | None
+    policy: Policy | None
+    reason: str
+
+
+_BUILT_ON = {"policyInheritance", "policyTemplate"}
+"""Keys of a specification that is made of others, too: those are read at each change of any."""
+
 SPECIFICATIONS = ResourceType(GROUP, VERSION, SPEC_KIND, "clusterspecifications", False)
 
 
@@ -102,7 +114,7 @@ class Specs:
     _seen: Any = None
     _read: Sequence[str] = ()  # also bases and templates
     _reflector: Reflector | None = None
-    _good: dict[str, Recipe] = field(default_factory=dict)  # of custom resources, as they were in force last
+    _good: dict[str, _Made] = field(default_factory=dict)  # of custom resources, as they were read last
 
     def follow(self, changed: Callable[[], None]) -> None:
         """Watch the custom resources from now on. changed: called in another thread, when one is another one."""
@@ -180,27 +192,45 @@ class Specs:
     ) -> list[tuple[str, str]]:
         """Those of the cluster, each by itself. (name, why) of those that are wrong. Raises SourceError."""
         objects = self._objects()
-        parts = {name: item.get("spec") or {} for name, item in objects.items()}
+        parts = {
+            name: spec if isinstance(spec := item.get("spec"), dict) else {} for name, item in objects.items()
+        }
         wrong: list[tuple[str, str]] = []
-        good: dict[str, Recipe] = {}
+        good: dict[str, _Made] = {}
         for name, item in sorted(objects.items()):
             if name in names:
                 left_out.append((f"{resources.PREFIX}{name}", f"there is a file of that name: {names[name]}"))
                 continue
-            made: list[Recipe] = []
-            try:
-                if not isinstance(parts[name], dict):
-                    raise SpecError("spec must be an object.", where=f"{resources.PREFIX}{name}")
-                self._sort(resources.load(resources.document(item), name, parts), exemptions, made, left_out)
-                policies += [one.policy(_checkset(self._checksets, one.checks)) for one in made]
-            except KspecError as error:
-                wrong.append((name, str(error)))
-                made = [self._good[name]] if name in self._good else []
-                policies += [one.policy(_checkset(self._checksets, one.checks)) for one in made]
-            recipes += made
-            good.update((name, one) for one in made)
+            made = self._good.get(name)
+            if made is None or made.of != (_part(item), tuple(exemptions)) or _BUILT_ON & parts[name].keys():
+                try:
+                    made = self._make(item, parts, exemptions)
+                except KspecError as error:
+                    wrong.append((name, str(error)))
+            if made is None:
+                continue
+            good[name] = made
+            if made.recipe is not None and made.policy is not None:
+                recipes.append(made.recipe)
+                policies.append(made.policy)
+            else:
+                left_out.append((name, made.reason))
         self._good = good
         return wrong
+
+    def _make(self, item: Object, parts: Mapping[str, Any], exemptions: Sequence[Exemption]) -> _Made:
+        name = item["metadata"]["name"]
+        if not isinstance(item.get("spec") or {}, dict):
+            raise SpecError("spec must be an object.", where=f"{resources.PREFIX}{name}")
+        spec = resources.load(resources.document(item), name, parts)
+        recipes: list[Recipe] = []
+        left_out: list[tuple[str, str]] = []
+        self._sort(spec, exemptions, recipes, left_out)
+        of = (_part(item), tuple(exemptions))
+        if not recipes:
+            return _Made(of, None, None, left_out[0][1])
+        (recipe,) = recipes
+        return _Made(of, recipe, recipe.policy(_checkset(self._checksets, recipe.checks)), "")
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if not spec.is_for(self.cluster):
