@@ -24,10 +24,12 @@ from pytest_kspec.cluster.api.contexts import Context
 from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.api.tls import make_context
 from pytest_kspec.errors import SourceError, SourceUnavailable
+from pytest_kspec.redaction.marker import REDACTED
 
 TOKEN_FILE_S = 50.0
 """A token file is read anew when what was read is older."""
 
+_SHORTEST_HIDDEN = 6  # bytes: less is part of ordinary words
 _EXPIRY_SKEW_S = 10.0
 _RENEWED_AT = 0.8
 """Of what is left of the life of a plugin's credentials: then it is asked for others."""
@@ -81,6 +83,7 @@ class Access:
         self._plugin_again_at = 0.0  # time.monotonic()
         self._token = ""
         self._token_read = 0.0
+        self._sent: set[bytes] = set()
         self._authorization()  # before a connection is opened: a plugin may bring its certificate
         server_name = context.cluster.tls_server_name or None
         self.pool: Any = proxies.pool(self._proxy, self._make_tls(), server_name)
@@ -98,9 +101,17 @@ class Access:
         authorization = self._authorization()
         if authorization:
             made["Authorization"] = authorization
+            self._sent.add(authorization.partition(" ")[2].encode())
         for name, value in self._impersonate:
             made.add(name, value)
         return made
+
+    def hidden(self, said: bytes) -> bytes:
+        """What a server says, without the credentials that it was sent: some quote the request in an error."""
+        for sent in self._sent:
+            if len(sent) >= _SHORTEST_HIDDEN and sent in said:
+                said = said.replace(sent, REDACTED.encode())
+        return said
 
     def close(self) -> None:
         """Close all connections."""

@@ -242,7 +242,9 @@ class Connection:
                     kind = response.headers.get("Content-Type", "")
                     refused = response.status != 200 or bool(media_type_problem(kind))
                     answer = (
-                        Answer(response.status, kind, read_body(response, self._meter)) if refused else None
+                        Answer(response.status, kind, access.hidden(read_body(response, self._meter)))
+                        if refused
+                        else None
                     )
                     yield Watching(response, read_parts(response, self._meter), answer)
                 finally:
@@ -335,12 +337,12 @@ class Connection:
                 redirect=False,  # another host would get the credentials
                 preload_content=False,
             )
-            answer = Answer(
-                response.status,
-                response.headers.get("Content-Type", ""),
-                read_body(response, self._meter),
-                tuple(response.headers.getlist("Warning")),
-            )
+            body_read = read_body(response, self._meter)
+            if response.status >= 400:
+                body_read = access.hidden(body_read)
+            warned = (access.hidden(one.encode()).decode() for one in response.headers.getlist("Warning"))
+            kind = access.hidden(response.headers.get("Content-Type", "").encode()).decode()
+            answer = Answer(response.status, kind, body_read, tuple(warned))
         return answer, response.headers.get("Retry-After", "")
 
     def _wait(self, retry: urllib3.Retry, retry_after: str) -> None:
