@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import time
@@ -18,7 +19,7 @@ from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
 from tests.fleet.kubelet import NO_IMAGE, Kubelet
-from tests.storage.servers import Postgres
+from tests.storage.servers import ObjectStore, Postgres
 
 IMAGE = "registry.example/kspec:1"
 
@@ -32,14 +33,14 @@ def hub(etcd: Etcd) -> Iterator[ControlPlane]:
 class Jobs:
     """A namespace of the hub with a Secret of the store and one of the fleet's kubeconfig."""
 
-    def __init__(self, hub: ControlPlane, fleet: Fleet) -> None:
+    def __init__(self, hub: ControlPlane, fleet: Fleet, variables: dict[str, str]) -> None:
         self.hub, self.fleet = hub, fleet
         self.namespace = f"jobs-{uuid.uuid4().hex[:8]}"
         namespaces.create(hub, self.namespace)
         # What a Job makes has to be allowed by the strictest of Kubernetes' own levels.
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         hub.request("PATCH", f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": labels}})
-        self.secret("store", KSPEC_STORE=fleet.store)
+        self.secret("store", KSPEC_STORE=fleet.store, **variables)
         self.secret("fleet", kubeconfig=fleet.world.kubeconfig.read_text())
         self.config = hub.kubeconfig(path=fleet.folder / "hub.kubeconfig", context="hub")
 
@@ -68,9 +69,11 @@ class Jobs:
 def jobs(
     hub: ControlPlane, make_fleet: MakeFleet, postgres: Postgres, monkeypatch: Any
 ) -> Callable[..., Jobs]:
-    def make(clusters: int, behaviour: dict[str, dict[str, Any]] | None = None) -> Jobs:
+    def make(clusters: int, behaviour: dict[str, dict[str, Any]] | None = None, **variables: str) -> Jobs:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         fleet = make_fleet(clusters, behaviour, store=postgres.database(f"f{uuid.uuid4().hex[:12]}"))
-        made = Jobs(hub, fleet)
+        made = Jobs(hub, fleet, variables)
         # `-l` leaves the hub out, which has no labels.
         monkeypatch.setenv("KSPEC_HUB", "hub")
         both = f"{fleet.world.kubeconfig}{os.pathsep}{made.config}"
@@ -88,9 +91,16 @@ def _environment(fleet: Fleet, kubeconfig: str) -> dict[str, str]:
 
 
 def test_a_run_as_a_job(jobs: Callable[..., Jobs]) -> None:
-    made = jobs(6, {"c-002": {"fault": "refused"}, "c-003": {"latency": 0.2}})
+    """Rows in PostgreSQL, full reports in S3."""
+    with ObjectStore() as objects:
+        behaviour = {"c-002": {"fault": "refused"}, "c-003": {"latency": 0.2}}
+        _a_run(jobs(6, behaviour, **objects.bucket("fleet")))
+
+
+def _a_run(made: Jobs) -> None:
     with Kubelet(made.hub, made.namespace) as kubelet:
         words = made.words("-l", "env", "--shards=3", "--run=nightly", "-o", "json")
+        words += ("--store-reports=s3://fleet/reports", "--report=json:all.json")
         said = made.fleet.run(*words)
         assert said.code == 2, (said.err, kubelet.output)
         outcomes = {row["name"]: row["outcome"] for row in said.json["clusters"]}
@@ -100,6 +110,9 @@ def test_a_run_as_a_job(jobs: Callable[..., Jobs]) -> None:
         again = made.fleet.run(*words)
         assert (again.code, again.json["clusters"]) == (2, said.json["clusters"])
         assert len(kubelet.started) == 3
+    whole = json.loads((made.fleet.folder / "all.json").read_bytes())
+    assert [cluster["name"] for cluster in whole["clusters"]] == [f"c-00{number}" for number in range(6)]
+    assert whole["summary"]["score"] == said.json["summary"]["score"]
     job = made.job("nightly")
     assert job["spec"]["completions"] == 3
     assert job["spec"]["backoffLimitPerIndex"] == 2

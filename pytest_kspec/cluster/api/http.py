@@ -368,7 +368,10 @@ class Connection:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         # A ValueError's text may hold the header that is wrong, and so the token; a URL the proxy's password.
         known = isinstance(reason, HTTPError | OSError)
-        text = _USER.sub("//", " ".join(str(reason).split())) if known else "the request could not be made"
+        # Some have the connection as well, whose address in memory is another one each time.
+        last = reason.args[-1] if len(reason.args) > 1 else None
+        said = last if isinstance(last, str) else str(reason)
+        text = _USER.sub("//", " ".join(said.split())) if known else "the request could not be made"
         # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
         text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
         text += ")" * (text.count("(") - text.count(")"))
