@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kspec.audit.loglines import LogLines
 from pytest_kspec.cli.quoted import requoted
 from pytest_kspec.shown import Inert, inert, inert_json, inert_markup, printable
-from pytest_kspec.webhook.loglines import LogLines
 from tests.hostile.text import PAYLOADS, obeyed
 
 COMMANDS = (

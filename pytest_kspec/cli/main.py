@@ -39,6 +39,7 @@ COMMANDS = {
     "fleet": "scan many clusters as one run, and report on all of them",
     "dashboard": "show the results of a fleet: table, live screen, or web pages",
     "cluster": "register the clusters of a fleet, and look after them",
+    "audit": "verify audit logs",
     "alert": "try the receivers of alerts, and list alerts",
     "history": "show results over time from a store",
     "snapshot": "record a cluster in a file that can be scanned later",
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Without words, the process is the command, and may divide (`supervised`)."""
     if argv is not None:
         return _run(list(argv))
+    from pytest_kspec.audit.trail import flush
     from pytest_kspec.supervised import SUPERVISOR
 
     words = sys.argv[1:]
@@ -99,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     starting.begin()
     with SUPERVISOR.armed():
         code = _run(words)
+        flush()
     SUPERVISOR.finish(code)
     return code
 

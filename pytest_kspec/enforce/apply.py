@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from pytest_kspec.audit.trail import recorded
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
@@ -290,14 +291,19 @@ def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
     if refusal and any(change.what in ("create", "change") for change in planned):
         raise AccessDenied(refusal, where=writer.source.name, fix="Allow it with 'kspec cluster enable'.")
     for change in planned:
-        if change.what == "change" and change.whole is not None:
-            writer.replace(change.whole)
-        elif change.what in ("create", "change") and change.manifest is not None:
-            writer.apply(change.manifest)
-        elif change.what == "remove":
-            writer.delete(
-                change.api_version, change.kind, change.name, namespace=change.namespace, uid=change.uid
-            )
+        if change.what == "keep":
+            yield change
+            continue
+        said = f"{change.what} {change.object}"
+        with recorded("enforcement", change.what, said, cluster=writer.source.name, resource=change.object):
+            if change.what == "change" and change.whole is not None:
+                writer.replace(change.whole)
+            elif change.what in ("create", "change") and change.manifest is not None:
+                writer.apply(change.manifest)
+            elif change.what == "remove":
+                writer.delete(
+                    change.api_version, change.kind, change.name, namespace=change.namespace, uid=change.uid
+                )
         yield change
 
 

@@ -67,7 +67,7 @@ COMMANDS = Registry(
         for name in (
             *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
             *("webhook", "fleet", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
-            *("completion", "operator", "cluster", "alert"),
+            *("completion", "operator", "cluster", "alert", "audit"),
         )
     },
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pytest_kspec.audit.trail import recorded
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.fixes.collect import ObjectFix
@@ -45,10 +46,12 @@ def attempt(writer: Writer, fix: ObjectFix) -> Attempt:
 
 def carry_out(writer: Writer, tried: Attempt) -> None:
     """Do what was tried. Raises SourceError; Refused where another object has taken the name since."""
-    if tried.fix.new:
-        writer.create(tried.fix.patch)
-    else:
-        _patch(writer, tried.fix, tried.uid, dry_run=False)
+    target = str(tried.fix.resource)
+    with recorded("remediation", "fix", f"fix {target}", cluster=writer.source.name, resource=target):
+        if tried.fix.new:
+            writer.create(tried.fix.patch)
+        else:
+            _patch(writer, tried.fix, tried.uid, dry_run=False)
 
 
 def _patch(writer: Writer, fix: ObjectFix, uid: str, *, dry_run: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import ENGINES, InForce, Wanted, engine, webhook
@@ -200,6 +201,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
             continue
         changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
+            emit("remediation", "drift", "success", f"{found[change.object]}: corrected", spec=spec.name)
             notes.append(Note("Normal", "DriftRemediated", f"{found[change.object]}: corrected."))
         elif change.what == "remove":
             notes += _pruned([Removed(name, change.object)])

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
@@ -126,6 +127,7 @@ class Elector:
                 else:
                     log.warning("the Lease could not be read: %s", error)
             if self._lease is not None and not self.leads and not self._released:
+                emit("leadership", "lost", "failure", f"{self.identity} leads no more", severity="warning")
                 raise LostLease("the Lease was not renewed in time.", where=self._where)
         return self._terms.retry_s * (1 + self._chance() / 5)
 
@@ -143,6 +145,7 @@ class Elector:
                 )
             except SourceError as error:
                 log.warning("the Lease could not be released: %s", error)
+            emit("leadership", "released", "success", f"{self.identity} leads no more")
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -214,6 +217,9 @@ class Elector:
             written = writer.replace({**there, "spec": spec}, field_manager=FIELD_MANAGER)
         if self._lease is None:
             log.info("%s leads", self.identity)
+            emit(
+                "leadership", "acquired", "success", f"{self.identity} leads", details={"epoch": transitions}
+            )
         self._lease, self._renewed, self.transitions = written, started, transitions
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from pytest_kspec.audit.trail import recorded
 from pytest_kspec.errors import Malformed, SourceUnavailable, UsageError
 from pytest_kspec.secretstores.allowed import Allowed, allowed_by_environment
 from pytest_kspec.secretstores.reference import Reference
@@ -57,8 +58,10 @@ class Secrets:
 
         Raises as `Store.read`; AccessDenied where the asker may not refer to it.
         """
-        self._allowed.check(reference, asker)
-        found = self._store(reference.store).read(reference)
+        about = {"resource": str(reference), "details": {"asker": asker}}
+        with recorded("credential_access", "read", f"the secret {reference} was read", **about):
+            self._allowed.check(reference, asker)
+            found = self._store(reference.store).read(reference)
         if len(found.reveal()) > LONGEST:
             raise Malformed(f"the secret is larger than {LONGEST >> 20} MiB.", where=str(reference))
         return found

@@ -15,6 +15,7 @@ from pytest_kspec.errors import KspecError, without_credentials
 from pytest_kspec.evaluate.run import call as call_check
 from pytest_kspec.evaluate.run import record_teardown
 from pytest_kspec.evaluate.verdict import TEXT_LIMIT, finding_text, record_exception, summary_text
+from pytest_kspec.publish import audited
 from pytest_kspec.reports.shared import words
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
@@ -245,6 +246,7 @@ class SessionHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_kspec_scan_finished(self, result: ScanResult) -> None:
         """Publish what the options name: files, reports in clusters, the store, sinks of packages."""
+        audited.scanned(result)
         published = self._run.options.publication.publish(result)
         self._run.published += published.done
         self._problems += published.problems

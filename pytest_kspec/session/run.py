@@ -31,9 +31,9 @@ from pytest_kspec.results.exemptions import Exemptions, load_exemptions
 from pytest_kspec.results.order import cluster_key
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.runby import run_by
 from pytest_kspec.session import clusterspecs
 from pytest_kspec.session.options import Options
-from pytest_kspec.session.runby import run_by
 from pytest_kspec.spec.activation import inactive_reason
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec

@@ -7,7 +7,7 @@ credentials are left out: the path says where they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pytest_kspec import __version__
+from pytest_kspec.audit.record import Format, Record, escape
 from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
 from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
@@ -23,7 +24,6 @@ from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
 from pytest_kspec.results.finding import Finding, statement
 
-Record = dict[str, Any]
 LONGEST_VALUE = 500
 MOST_VIOLATIONS = 200
 _CEF_LONGEST = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
@@ -153,9 +153,6 @@ def _failure(failure: Failure) -> Record:
 
 # -- formats ---------------------------------------------------------------------------------------------------
 
-Format = Callable[[Record], Iterable[bytes]]
-"""Lines without their ends."""
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -264,17 +261,12 @@ def _message(entry: Record) -> str:
 def _cef(identity: str, name: str, severity: int, extension: dict[str, str]) -> bytes:
     # A header is one line: only values of the extension may say where a line ends.
     head = "|".join(
-        _escape(" ".join(text.split()), "|")
+        escape(" ".join(text.split()), "|")
         for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
     )
     fields = " ".join(
-        f"{key}={_escape(shorten(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
+        f"{key}={escape(shorten(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
         for key, value in extension.items()
         if value
     )
     return f"CEF:0|{head}|{severity}|{fields}".encode()
-
-
-def _escape(text: str, special: str) -> str:
-    text = text.replace("\\", "\\\\").replace(special, f"\\{special}")
-    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from operator import methodcaller
 from typing import Any
 
+from pytest_kspec.audit.record import Record
+from pytest_kspec.audit.sink import Lost
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.admission import cut
 from pytest_kspec.errors import KspecError
-from pytest_kspec.webhook.audit import Record
-from pytest_kspec.webhook.sink import Lost
 
 REASONS = {
     "denied": "PolicyViolation",

@@ -20,6 +20,7 @@ from typing import Any
 
 import uvicorn
 
+from pytest_kspec.audit.sink import AuditLog, Queue
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
@@ -36,7 +37,6 @@ from pytest_kspec.webhook.metrics import Metrics
 from pytest_kspec.webhook.namespaces import NamespaceLabels
 from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
-from pytest_kspec.webhook.sink import AuditLog, Queue
 from pytest_kspec.webhook.specs import Loaded, Specs, Work
 from pytest_kspec.webhook.tls import ServerTls
 

@@ -187,6 +187,7 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "verify": lambda at: (0, ("verify", "e.tar.gz", "--key", at.public)),
     "webhook": lambda at: (0, ("webhook", at.spec, "--manifests", "registry.example/kspec:1")),
     "alert": lambda at: (0, ("alert", "list", "--store", "runs.db")),
+    "audit": lambda at: (4, ("audit", "verify", "none.log")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
     "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
     "dashboard": lambda at: (2, ("dashboard", "--serve", "--no-auth", "--store", "none.db")),

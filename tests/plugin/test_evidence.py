@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec import clock
-from pytest_kspec.session.runby import run_by
+from pytest_kspec.runby import run_by
 from tests.cli.conftest import RECORDING
 from tests.plugin.conftest import SPEC, Project
 

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
+from pytest_kspec.audit.sink import AuditLog, Lost, Queue
 from pytest_kspec.enforce.decide import decide, not_evaluated
 from pytest_kspec.webhook import audit
 from pytest_kspec.webhook.events import A_MINUTE, EventSink, event_of
-from pytest_kspec.webhook.sink import AuditLog, Lost, Queue
 from tests.webhook.reviewing import NOW, container, forbid, pod, policies, policy, request, require
 
 

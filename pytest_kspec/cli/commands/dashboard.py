@@ -220,8 +220,8 @@ def _serve(args: argparse.Namespace) -> int:
     import logging
     import sys
 
+    from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.cli.output import note
-    from pytest_kspec.webhook.loglines import LogLines
 
     try:
         from pytest_kspec.dashboard.server import Options, proxy_of, serve

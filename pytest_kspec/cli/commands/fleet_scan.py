@@ -153,7 +153,7 @@ def _begin(store: Store, args: argparse.Namespace) -> str:
     from pytest_kspec.fleet.bundle import pack
     from pytest_kspec.fleet.job import shards_for
     from pytest_kspec.fleet.runs import Order, absolute, ask, freeze, new_id, paths_exist
-    from pytest_kspec.session.runby import run_by
+    from pytest_kspec.runby import run_by
     from pytest_kspec.storage import fleet as stored
 
     places, asked = ask([*args.spec, *args.specs])

@@ -137,9 +137,10 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from pytest_kspec.observe import tracing
+    from pytest_kspec.audit.trail import flush
     from pytest_kspec.operator.lease import LostLease
     from pytest_kspec.operator.service import Operator
-    from pytest_kspec.webhook.loglines import LogLines
+    from pytest_kspec.audit.loglines import LogLines
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -157,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
         tracing.end()
     except LostLease as error:
         logging.getLogger("kspec.operator").error("%s", error)
+        flush()
         logging.shutdown()
         os._exit(error.exit_code)  # whatever is still under way ends here
     return 0

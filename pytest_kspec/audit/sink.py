@@ -12,14 +12,16 @@ import queue
 import select
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from pytest_kspec.files import open_to_append
 from pytest_kspec.shown import inert, inert_json
-from pytest_kspec.webhook import audit
 
-log = logging.getLogger("kspec.webhook")
+log = logging.getLogger("kspec.audit")
+
+Format = Callable[[Any], Iterable[bytes]]
+"""Lines of a record, without their ends."""
 
 BATCH = 200
 STALLED_S = 5.0
@@ -79,7 +81,7 @@ class Queue:
         except queue.Full:
             left = self._queue.qsize()
         if self._thread.is_alive():
-            self._count(max(left, 0) + self._in_hand, "the server is shutting down before they were written")
+            self._count(max(left, 0) + self._in_hand, "the process is shutting down before they were written")
 
     def _run(self) -> None:
         stopped = False
@@ -135,7 +137,7 @@ class AuditLog:
 
     name = "audit"
 
-    def __init__(self, path: str, form: audit.Format) -> None:
+    def __init__(self, path: str, form: Format) -> None:
         """`path`: "-" is standard output. Raises OSError where it cannot be opened."""
         self._path = path
         self._form = form
@@ -175,6 +177,11 @@ class AuditLog:
             return
         self._descriptor = open_to_append(self._path)
         self._torn = _ends_torn(self._path)
+
+    def _write_all(self, content: bytes) -> None:
+        written = 0
+        while written < len(content):
+            written += self._write_some(memoryview(content)[written:])
 
     def _write_some(self, content: memoryview) -> int:
         """How much of it was written: less than all where a disk or a pipe is full."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kspec.audit import sink as sinks
+from pytest_kspec.audit.sink import AuditLog, Lost, Queue
 from pytest_kspec.errors import AccessDenied
-from pytest_kspec.webhook import sink as sinks
 from pytest_kspec.webhook.events import EventSink
-from pytest_kspec.webhook.sink import AuditLog, Lost, Queue
 from tests.webhook.test_audit import DENIED
 
 LINE = 320
@@ -43,8 +43,8 @@ def numbers(path):
 
 SCRIPT = """
 import json, resource, sys
-from pytest_kspec.webhook.sink import AuditLog, Queue
-from tests.webhook.test_sink import numbered
+from pytest_kspec.audit.sink import AuditLog, Queue
+from tests.audit.test_sink import numbered
 path, limit = sys.argv[1], int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

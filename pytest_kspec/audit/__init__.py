@@ -1,0 +1,1 @@
+"""Audit: who did what, as lines that show where one of them is missing or was changed."""

@@ -1,0 +1,112 @@
+"""The audit log that several processes may write to: chained lines, rotated by size, whole or not there.
+
+A batch is written under a lock on the file. Where it cannot be written whole (a full disk), the file is cut back to
+where it was: what is lost is counted, and the chain goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_kspec.audit.chain import Chain, last_of
+from pytest_kspec.audit.sink import AuditLog, Format, Lost
+
+LARGEST = 100 << 20
+"""Bytes of a file, by default; the next record begins another one."""
+
+KEPT = 9
+"""Files that are kept beside the newest, as FILE.1 (the newest of them) to FILE.9."""
+
+_TRIES = 10
+
+
+class ChainedLog(AuditLog):
+    """As `AuditLog`. largest: bytes after which another file begins; 0: never."""
+
+    def __init__(self, path: str, form: Format, *, largest: int = LARGEST) -> None:
+        self._largest = largest
+        self._chain: Chain | None = None
+        self._end = -1  # of the file, after what this process wrote
+        super().__init__(path, form)
+
+    def write(self, records: Sequence[Any]) -> None:
+        """One batch, whole or not at all. Raises Lost."""
+        made = [line for entry in records for line in self._form(entry)]
+        try:
+            if self._descriptor < 0:
+                self._open()
+            if not self._is_file():
+                self._chain = self._chain or Chain()
+                self._write_all(b"".join(self._chain.add(line) + b"\n" for line in made))
+                return
+            self._lock()
+            try:
+                self._append(made)
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            raise Lost(len(records), error.strerror or str(error)) from error
+
+    # -- inside, under the lock ------------------------------------------------------------------------------
+
+    def _append(self, made: Sequence[bytes]) -> None:
+        size = os.fstat(self._descriptor).st_size
+        chain = self._current(size)
+        begin = Chain(chain.seq, chain.head)
+        content = b"".join(begin.add(line) + b"\n" for line in made)
+        if size and self._last_byte(size) != b"\n":
+            content = b"\n" + content
+        try:
+            self._write_all(content)
+        except OSError:
+            os.ftruncate(self._descriptor, size)  # whole lines only, and none of a batch that failed
+            raise
+        self._chain, self._end = begin, size + len(content)
+        if self._largest and self._end >= self._largest:
+            self._rotate()
+
+    def _current(self, size: int) -> Chain:
+        """The end of the chain: in memory, where nobody else wrote; else in this file, else in the one before."""
+        if self._chain is not None and size == self._end:
+            return self._chain
+        for path in (self._path, f"{self._path}.1") if size else (f"{self._path}.1",):
+            try:
+                with open(path, "rb") as stream:
+                    found = last_of(stream)
+            except FileNotFoundError:
+                continue
+            if found is not None:
+                return found
+        return self._chain or Chain()
+
+    def _lock(self) -> None:
+        """Hold the file that has the name now. Raises OSError."""
+        for _ in range(_TRIES):
+            if self._descriptor < 0:
+                self._open()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if not self._moved():
+                return
+            self.close()
+            self._end = -1
+        raise OSError("the file is replaced again and again")
+
+    def _rotate(self) -> None:
+        """Move files on by one, the oldest falls off; the chain goes on in the next file."""
+        for number in range(KEPT - 1, 0, -1):
+            if os.path.exists(f"{self._path}.{number}"):
+                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+        os.replace(self._path, f"{self._path}.1")
+        self._end = -1
+
+    def _last_byte(self, size: int) -> bytes:
+        with open(self._path, "rb") as stream:
+            stream.seek(size - 1)
+            return stream.read(1)
+
+    def _is_file(self) -> bool:
+        return self._path != "-" and stat.S_ISREG(os.fstat(self._descriptor).st_mode)

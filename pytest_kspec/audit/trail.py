@@ -1,0 +1,119 @@
+"""The audit log of a process: where $KSPEC_AUDIT_LOG names a file, what happens becomes lines in it.
+
+Whoever emits a record neither waits nor fails: a queue of bounded length takes it, and what is lost is counted and said
+on standard error. Without the variable, nothing is imported beside this and nothing is done.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_kspec.errors import KspecError
+from pytest_kspec.shown import inert
+
+if TYPE_CHECKING:
+    from pytest_kspec.audit.sink import Queue
+
+VARIABLE = "KSPEC_AUDIT_LOG"
+FORMAT = "KSPEC_AUDIT_FORMAT"
+LENGTH = 10_000
+"""Records that wait to be written."""
+
+log = logging.getLogger("kspec.audit")
+dropped: list[Callable[[int], None]] = []
+"""Called with the number of records that were lost: metrics of what runs for months."""
+
+_lock = threading.Lock()
+_lost = 0
+_unsaid: list[str] = []
+_trails: dict[tuple[int, str, str], Queue | None] = {}
+
+
+def emit(kind: str, action: str, outcome: str, message: str, **more: Any) -> None:
+    """Something happened: arguments as of `record.make`. Never waits, never raises."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    queue = _queue(path, os.environ.get(FORMAT) or "json")
+    if queue is not None:
+        from pytest_kspec.audit.record import Type, make
+        from pytest_kspec.runby import run_by
+
+        more.setdefault("actor", run_by(None, os.environ))
+        queue.put(make(Type(kind), action, outcome, message, **more))
+
+
+@contextmanager
+def recorded(kind: str, action: str, message: str, **more: Any) -> Iterator[None]:
+    """What happens within is recorded as done, or as failed where it ends in an error of ours."""
+    try:
+        yield
+    except KspecError as error:
+        emit(kind, action, "failure", f"{message}: {error}", severity="error", **more)
+        raise
+    emit(kind, action, "success", message, **more)
+
+
+def flush(timeout_s: float = 5.0) -> None:
+    """Write what waits, for at most so long."""
+    with _lock:
+        queues = [queue for queue in _trails.values() if queue is not None]
+        _trails.clear()
+    for queue in queues:
+        queue.close(timeout_s)
+    global _lost
+    if _lost:
+        _unsaid.append(f"{_lost} audit records were lost: they could not be written to ${VARIABLE}.")
+        _lost = 0
+    while _unsaid:  # also where a logger swallowed it
+        sys.stderr.write(inert(f"kspec: {_unsaid.pop(0)}") + "\n")
+
+
+def _queue(path: str, form: str) -> Queue | None:
+    """That of this process: one that was made before a fork has its thread in the other."""
+    key = (os.getpid(), path, form)
+    with _lock:
+        if key in _trails:
+            return _trails[key]
+        for other in [name for name in _trails if name[0] != key[0]]:
+            del _trails[other]
+        if not _trails:
+            atexit.register(flush)
+        _trails[key] = _open(path, form)
+        return _trails[key]
+
+
+def _open(path: str, form: str) -> Queue | None:
+    from pytest_kspec.audit.chained import ChainedLog
+    from pytest_kspec.audit.record import FORMATS
+    from pytest_kspec.audit.sink import Queue
+
+    if form not in FORMATS:
+        _problem(
+            f"${FORMAT}: '{form[:40]}' is not a format; there are {', '.join(FORMATS)}. Nothing is recorded."
+        )
+        return None
+    try:
+        return Queue(ChainedLog(path, FORMATS[form]), LENGTH, _count)
+    except OSError as error:
+        _problem(f"${VARIABLE}: {path} cannot be opened: {error.strerror or error}. Nothing is recorded.")
+        return None
+
+
+def _problem(text: str) -> None:
+    log.error("%s", text)
+    _unsaid.append(text)
+
+
+def _count(_sink: str, count: int) -> None:
+    global _lost
+    _lost += count
+    for called in dropped:
+        called(count)

@@ -1,0 +1,63 @@
+"""`kspec audit`: verify the chain of audit logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kspec.cli.output import note, say, style
+from pytest_kspec.errors import EXIT_FINDINGS, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+DESCRIPTION = """\
+Verify that no record of an audit log is missing or was changed. $KSPEC_AUDIT_LOG names the log that
+kspec writes. Name files that were rotated before it, the oldest first.
+
+Lines that were removed from the end of the last file leave no trace in it. Note the digest that this command
+prints, and pass it with --head the next time: the record that it belongs to must still be there.
+
+Exit codes: 0 the chain is whole; 1 it is not; 4 usage."""
+
+EXAMPLES = """
+kspec audit verify audit.log
+kspec audit verify audit.log.2 audit.log.1 audit.log --head 3f1c…
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("action", choices=("verify",), help="verify")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audit logs, the oldest first")
+    parser.add_argument(
+        "--head", metavar="DIGEST", default="", help="digest that an earlier verification printed"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify them. Raises UsageError for a file that cannot be read."""
+    from contextlib import ExitStack
+
+    from pytest_kspec.audit.chain import verify
+
+    with ExitStack() as stack:
+        opened = []
+        for path in args.files:
+            try:
+                opened.append((path, stack.enter_context(open(path, "rb"))))
+            except OSError as error:
+                raise UsageError(f"could not be read: {error.strerror}.", where=path) from error
+        try:
+            made = verify(opened, args.head.lower())
+        except OSError as error:
+            raise UsageError(f"could not be read: {error.strerror}.", where=", ".join(args.files)) from error
+    for problem in made.problems:
+        note(f"{style('✗', 'red')} {problem}")
+    if not made.lines and not made.problems:
+        raise UsageError("there are no records in it.", where=", ".join(args.files))
+    if made.problems:
+        return EXIT_FINDINGS
+    since = f", from record {made.first}: earlier files were not named" if made.first > 1 else ""
+    say(f"{style('✓', 'green')} {made.lines} records, the last one is {made.last}{since}")
+    say(f"head {made.head}")
+    return 0

@@ -1,0 +1,192 @@
+"""The chain: any line that is missing, added, moved or changed is found, by a verification that reads files only."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_kspec.audit import chained
+from pytest_kspec.audit.chain import START, verify
+from pytest_kspec.audit.chained import ChainedLog
+from pytest_kspec.audit.record import FORMATS, Type, make
+from pytest_kspec.audit.sink import Lost
+
+
+def entries(count: int, begin: int = 0) -> list[dict[str, Any]]:
+    return [make(Type.SCAN, "scan", "success", f"record {n}") for n in range(begin, begin + count)]
+
+
+def written(path: Path, count: int, form: str = "json") -> list[bytes]:
+    log = ChainedLog(str(path), FORMATS[form])
+    for entry in entries(count):
+        log.write([entry])
+    log.close()
+    return path.read_bytes().splitlines()
+
+
+def problems(lines: list[bytes], noted: str = "") -> list[str]:
+    return verify([("f", io.BytesIO(b"".join(line + b"\n" for line in lines)))], noted).problems
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_log_is_whole_in_every_format(tmp_path: Path, form: str) -> None:
+    lines = written(tmp_path / "log", 5, form)
+    made = verify([("f", io.BytesIO(b"\n".join(lines) + b"\n"))])
+    assert (made.problems, made.lines, made.first, made.last) == ([], 5, 1, 5)
+    if form != "cef":
+        assert all(json.loads(line)["chain"]["seq"] == n for n, line in enumerate(lines, 1))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@given(data=st.data())
+def test_any_change_is_found(
+    tmp_path_factory: pytest.TempPathFactory, form: str, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"log-{form}"
+    lines = path.read_bytes().splitlines() if path.exists() else written(path, 6, form)
+    head = verify([("f", io.BytesIO(path.read_bytes()))]).head
+    at = data.draw(st.integers(0, 5))
+    kind = data.draw(st.sampled_from(["drop", "double", "swap", "byte", "add", "cut"]))
+    changed = list(lines)
+    if kind == "drop":
+        del changed[at]
+    elif kind == "double":
+        changed.insert(at, changed[at])
+    elif kind == "swap":
+        other = (at + 1) % 6
+        changed[at], changed[other] = changed[other], changed[at]
+    elif kind == "byte":
+        place = data.draw(st.integers(0, len(lines[at]) - 1))
+        changed[at] = lines[at][:place] + bytes([lines[at][place] ^ 1]) + lines[at][place + 1 :]
+    elif kind == "add":
+        changed.insert(
+            at, data.draw(st.sampled_from([b"{}", b"CEF:0|x", lines[0].replace(b"record 0", b"forged")]))
+        )
+    else:
+        changed = changed[:at]
+    if kind == "drop" and at == 0:
+        assert verify([("f", io.BytesIO(b"\n".join(changed)))]).first == 2, "said, as after a rotation"
+        return
+    if not changed:
+        return
+    assert problems(changed, head), (kind, at)
+
+
+def test_a_cut_end_is_found_by_the_noted_head_only(tmp_path: Path) -> None:
+    lines = written(tmp_path / "log", 4)
+    head = verify([("f", io.BytesIO(b"\n".join(lines) + b"\n"))]).head
+    assert problems(lines[:3]) == []
+    assert "no record has the digest" in problems(lines[:3], head)[0]
+    assert problems(lines, head) == []
+
+
+def test_a_log_that_goes_on_is_one_chain(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    written(path, 3)
+    written(path, 3)
+    assert verify([("f", io.BytesIO(path.read_bytes()))]).last == 6
+
+
+def test_rotated_files_are_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chained, "KEPT", 3)
+    path = tmp_path / "log"
+    log = ChainedLog(str(path), FORMATS["json"], largest=1)
+    for entry in entries(3):
+        log.write([entry])
+    log.close()
+    log = ChainedLog(str(path), FORMATS["json"], largest=1)  # another process
+    for entry in entries(4, 3):
+        log.write([entry])
+    names = [f"log.{n}" for n in (3, 2, 1)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.1", "log.2", "log.3"]
+    made = verify([(name, io.BytesIO((tmp_path / name).read_bytes())) for name in names])
+    assert (made.problems, made.first, made.last) == ([], 5, 7)
+    missing = verify([(name, io.BytesIO((tmp_path / name).read_bytes())) for name in (names[0], names[2])])
+    assert "1 lines are missing" in missing.problems[0]
+
+
+def test_a_file_that_others_moved_away_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = ChainedLog(str(path), FORMATS["json"])
+    log.write(entries(1))
+    path.rename(tmp_path / "log-2026")
+    log.write(entries(1))
+    made = verify(
+        [("a", io.BytesIO((tmp_path / "log-2026").read_bytes())), ("b", io.BytesIO(path.read_bytes()))]
+    )
+    assert (made.problems, made.last) == ([], 2)
+
+
+def _write_many(path: str, count: int) -> None:
+    log = ChainedLog(path, FORMATS["json"])
+    for entry in entries(count):
+        log.write([entry])
+    log.close()
+
+
+def test_several_processes_write_one_chain(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write_many, args=(str(path), 20)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    made = verify([("f", io.BytesIO(path.read_bytes()))])
+    assert (made.problems, made.lines, made.last) == ([], 60, 60)
+
+
+def test_a_full_disk_loses_whole_batches_and_the_chain_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    log = ChainedLog(str(path), FORMATS["json"])
+    log.write(entries(1))
+    really = os.write
+    full = True
+
+    def write(descriptor: int, content: Any) -> int:
+        if full:
+            really(descriptor, bytes(content[:20]))
+            raise OSError(28, "No space left on device")
+        return really(descriptor, content)
+
+    monkeypatch.setattr("pytest_kspec.audit.sink.os.write", write)
+    with pytest.raises(Lost, match="No space left") as caught:
+        log.write(entries(3))
+    assert caught.value.count == 3
+    full = False
+    log.write(entries(1))
+    made = verify([("f", io.BytesIO(path.read_bytes()))])
+    assert (made.problems, made.lines) == ([], 2)
+
+
+def test_after_a_line_that_was_cut_off_comes_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    written(path, 2)
+    with path.open("ab") as stream:
+        stream.write(b'{"time":"2026')  # a machine that lost its power
+    written(path, 1)
+    assert problems(path.read_bytes().splitlines()) == [
+        "f:3: this line is not a record: it was cut off, added or changed"
+    ]
+
+
+def test_a_link_in_the_place_of_the_log_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic link"):
+        ChainedLog(str(tmp_path / "log"), FORMATS["json"])
+
+
+def test_a_file_of_garbage_is_bounded() -> None:
+    made = verify([("f", io.BytesIO(b"x\n" * 10_000))])
+    assert len(made.problems) == 101
+    assert made.head == START

@@ -1,0 +1,123 @@
+"""What commands put into the audit log, as users see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kspec.audit import trail
+from pytest_kspec.errors import SourceError, UsageError
+from pytest_kspec.secretstores.reference import Reference
+from pytest_kspec.secretstores.stores import Secrets
+from tests.plugin.conftest import MANIFESTS, SPEC
+
+EXEMPTION = """\
+  policyExemptions:
+  - {name: port, reason: until the gateway is there, checks: [network.*], expiresAt: "2099-01-01"}
+  - {name: old, reason: it was needed, checks: ["podSecurity.standard[[]privileged]"], expiresAt: "2020-01-01"}
+"""
+
+
+def kspec(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_kspec.cli.main", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"NO_COLOR": "1", "KUBECONFIG": "", "KSPEC_RUN_BY": "ci@example.com"} | environment,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "strict.yaml").write_text(SPEC + EXEMPTION)
+    (tmp_path / "prod").mkdir()
+    (tmp_path / "prod" / "all.yaml").write_text(MANIFESTS)
+    return tmp_path
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_scan_is_recorded_and_the_log_verified(folder: Path) -> None:
+    done = kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="audit.log")
+    assert done.returncode == 1, done.stderr
+    found = records(folder / "audit.log")
+    assert [(one["type"], one["action"], one["result"], one["resource"]["name"]) for one in found] == [
+        ("compliance_scan", "scan", "failure", ""),
+        ("exemption", "used", "success", "port"),
+        ("exemption", "expired", "success", "old"),
+    ]
+    assert {one["actor"] for one in found} == {"ci@example.com"}
+    assert found[0]["resource"]["cluster_spec"] == "strict"
+    verified = kspec(folder, "audit", "verify", "audit.log")
+    assert verified.returncode == 0
+    assert verified.stdout.startswith("✓ 3 records, the last one is 3\nhead ")
+
+    lines = (folder / "audit.log").read_text().splitlines(keepends=True)
+    (folder / "audit.log").write_text(lines[0].replace("failure", "success") + "".join(lines[1:]))
+    forged = kspec(folder, "audit", "verify", "audit.log")
+    assert (forged.returncode, forged.stderr) == (
+        1,
+        "✗ audit.log:2: the line before it, record 1, was changed\n",
+    )
+
+
+def test_a_full_disk_is_said_and_not_fatal(folder: Path) -> None:
+    done = kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="/dev/full")
+    assert done.returncode == 1
+    assert "3 audit records were lost" in done.stderr
+
+
+def test_a_log_that_cannot_be_opened_is_said_and_not_fatal(folder: Path) -> None:
+    done = kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="no/such/folder")
+    assert done.returncode == 1
+    assert "no/such/folder cannot be opened: No such file or directory. Nothing is recorded." in done.stderr
+
+
+def test_without_the_variable_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(trail.VARIABLE, raising=False)
+    trail.emit("leadership", "acquired", "success", "x")
+    trail.flush()
+    assert sorted(one.name for one in folder.iterdir()) == ["prod", "strict.yaml"]
+
+
+def test_credentials_that_are_read_are_recorded_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(trail.VARIABLE, str(tmp_path / "audit.log"))
+    key = tmp_path / "key"
+    key.write_text("hunter2")
+    assert Secrets().read(Reference("file", str(key)), asker="").text() == "hunter2"
+    with pytest.raises((SourceError, UsageError)):
+        Secrets().read(Reference("kubernetes", "x", "team-b", "k"), asker="team-a")
+    trail.flush()
+    assert "hunter2" not in (tmp_path / "audit.log").read_text()
+    assert [
+        (one["type"], one["result"], one["metadata"]["asker"]) for one in records(tmp_path / "audit.log")
+    ] == [
+        ("credential_access", "success", ""),
+        ("credential_access", "failure", "team-a"),
+    ]
+
+
+def test_what_is_done_or_fails_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(trail.VARIABLE, str(tmp_path / "audit.log"))
+    monkeypatch.setenv(trail.FORMAT, "ocsf")
+    with trail.recorded("enforcement", "create", "create X"):
+        pass
+    with pytest.raises(SourceError), trail.recorded("enforcement", "remove", "remove X"):
+        raise SourceError("denied")
+    trail.flush()
+    assert [(one["class_uid"], one["status_id"]) for one in records(tmp_path / "audit.log")] == [
+        (6003, 1),
+        (6003, 2),
+    ]
