@@ -136,11 +136,11 @@ def run(args: argparse.Namespace) -> int:
     import signal
     import sys
 
-    from pytest_kspec.observe import tracing
+    from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.audit.trail import flush
+    from pytest_kspec.observe import tracing
     from pytest_kspec.operator.lease import LostLease
     from pytest_kspec.operator.service import Operator
-    from pytest_kspec.audit.loglines import LogLines
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))

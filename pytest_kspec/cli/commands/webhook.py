@@ -182,9 +182,9 @@ def run(args: argparse.Namespace) -> int:
         ) from error
     from pathlib import Path
 
+    from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.enforce.modes import Mode
     from pytest_kspec.observe import tracing
-    from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.webhook.specs import Specs
 
     handler = logging.StreamHandler(sys.stderr)
