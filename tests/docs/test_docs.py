@@ -152,7 +152,8 @@ def test_every_option_has_a_heading() -> None:
         f"--kspec-{name}"
         for name in (
             *("spec", "cluster", "kubeconfig", "checks", "exemptions", "fail-on"),
-            *("check-timeout", "allow-empty", "baseline", "report", "store", "store-reports", "run-by"),
+            *("check-timeout", "allow-empty", "baseline", "report", "store", "store-reports", "alert"),
+            "run-by",
         )
     ]
     assert {h for h in headings if h.startswith("--")} == {
