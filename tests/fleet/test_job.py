@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.fleet.job import Settings, job_name, manifest, shards_for
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.fleet.job import WAITING_S, Settings, Watch, job_name, manifest, shards_for
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
@@ -119,6 +120,7 @@ def _a_run(made: Jobs) -> None:
     assert job["spec"]["podReplacementPolicy"] == "Failed"
 
 
+@pytest.mark.long
 def test_a_pod_that_is_killed_leaves_no_gap_and_nothing_twice(jobs: Callable[..., Jobs]) -> None:
     made = jobs(4, {f"c-00{n}": {"latency": 0.2} for n in range(4)})
     with Kubelet(made.hub, made.namespace) as kubelet:
@@ -141,6 +143,24 @@ def _done(made: Jobs) -> int:
         return 0
 
 
+def test_an_image_that_does_not_come_is_waited_for_and_then_it_is_over(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(1)
+    image = f"registry.example/{NO_IMAGE}:1"
+    with Kubelet(made.hub, made.namespace):
+        words = made.words("-l", "env", "--run=image-2", "--no-wait", image=image)
+        assert made.fleet.run(*words).code == 0
+        watch = Watch(Access("hub", str(made.config)), "image-2", made.namespace)
+        reason = f"ErrImagePull: {image}: not found"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and watch._stuck_since is None:
+            state = watch.state(1000.0)
+            time.sleep(0.1)
+        assert watch.state(1000.0 + WAITING_S - 1) == (False, "", {0: ""})
+        assert watch.state(1000.0 + WAITING_S + 1) == (True, reason, {0: ""})
+        assert not state.ended
+
+
+@pytest.mark.long
 def test_an_image_that_does_not_come_ends_the_run_with_its_reason(jobs: Callable[..., Jobs]) -> None:
     made = jobs(1)
     with Kubelet(made.hub, made.namespace):
