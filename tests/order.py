@@ -20,6 +20,8 @@ LONGEST = (
     "operator/test_faults.py",
     "operator/test_engines.py",
     "operator/test_upgrade.py",
+    "observe/test_tracing.py",
+    "observe/test_live.py",
     "fleet/test_scan.py",
     "fleet/test_job.py",
     "hostile/test_lists.py",

@@ -144,13 +144,13 @@ class Targets:
         namespace, name = key
         is_healthy = seen.reachable
         if is_healthy or fields["consecutiveFailures"] > 1:
-            facts = tuple(str(fields.get(one) or "") for one in ("platform", "version"))
+            platform, version = (str(fields.get(one) or "") for one in ("platform", "version"))
             self._metrics.targeted(
                 namespace,
                 name,
                 is_healthy=is_healthy,
                 nodes=fields.get("nodeCount"),
-                facts=(*facts, target.server),
+                facts=(platform, version, target.server),
                 expires=seen.expires,
                 group=(target.labels or {}).get(GROUP_LABEL, ""),
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import urllib3
 import yaml
 
-from tests.controlplane.process import free_port
+from tests.controlplane.process import Process, free_port
 
 LIMIT_S = 150.0
 Series = dict[str, Any]
@@ -35,18 +34,11 @@ class Prometheus:
         config = folder / "prometheus.yaml"
         config.write_text(yaml.safe_dump(document), encoding="utf-8")
         self.port = free_port()
-        self.log = folder / "prometheus.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    found,
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{self.port}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
+        command = [found, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+        self._process = Process(
+            "prometheus", [*command, f"--web.listen-address=127.0.0.1:{self.port}"], folder
+        )
+        self._process.start()
 
     def ask(self, path: str, **query: str) -> Any:
         """`data` of an answer."""
@@ -77,10 +69,9 @@ class Prometheus:
             except (urllib3.exceptions.HTTPError, AssertionError):
                 if time.monotonic() > deadline:
                     raise
-            assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")[-2000:]
+            assert time.monotonic() < deadline, self._process.tail()
             time.sleep(0.3)
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.wait(20)
+        self._process.stop()

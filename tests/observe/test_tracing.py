@@ -13,6 +13,7 @@ import pytest
 
 from pytest_kspec.observe import tracing
 from pytest_kspec.observe.spans import TRACEPARENT
+from pytest_kspec.operator.scans import ScanFailed, Scanner
 from tests.controlplane.process import free_port
 from tests.docs.pages import ROOT
 from tests.observe.collector import Collector, collecting
@@ -164,3 +165,23 @@ def test_reviews(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     (span,) = collector.named("review")
     assert (span.service, span.kind) == ("kspec-webhook", 2)
     assert span.attributes["kspec.review.result"] == "success"
+
+
+def test_a_scan_of_the_operator_continues_the_trace_of_its_reconciliation(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in collector.environment.items():
+        monkeypatch.setenv(name, value)
+    program, given = tmp_path / "program", tmp_path / "given"
+    program.write_text(f'#!/bin/sh\nprintf %s "$TRACEPARENT" > {given}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    assert tracing.begin("kspec-operator") == ""
+    try:
+        with tracing.span("reconcile clusterspec"), pytest.raises(ScanFailed):
+            Scanner([], 60).scan("s")
+    finally:
+        assert tracing.end() == ""
+    (span,) = collector.spans
+    assert given.read_text() == f"00-{span.trace}-{span.id}-{given.read_text()[-2:]}"
+    assert (span.failed, span.service) == (False, "kspec-operator")

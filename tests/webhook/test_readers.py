@@ -10,11 +10,14 @@ import pytest
 
 from pytest_kspec.cluster.writing.reviewing import User
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
+from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook import readers as room
+from pytest_kspec.webhook.app import Reading
 from pytest_kspec.webhook.readers import REMEMBERED, WAITING, Readers
 from tests.controlplane.certificates import Authority
 from tests.webhook.reviewing import forbid
 from tests.webhook.running import Running, get, write_spec
+from tests.webhook.test_reviews import RULE, policy, reviewer
 
 
 class Access:
@@ -133,3 +136,28 @@ def test_without_a_cluster_and_without_an_authority_nobody_is_told(tmp_path):
         assert "metrics and policies are not served" in server.log.read_text()
     finally:
         server.stop()
+
+
+def test_one_client_may_read_so_often_whatever_its_headers_say():
+    app = Reading(reviewer(policy(RULE)), Readers(None), Rate(1, 2, lambda: 0.0))
+    statuses: list[int] = []
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    def read(address, number):
+        headers = [(b"x-forwarded-for", b"203.0.113.%d" % number)]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/metrics",
+            "headers": headers,
+            "client": (address, 1),
+        }
+        asyncio.run(app(scope, None, send))
+
+    for number in range(4):
+        read("198.51.100.1", number)
+    read("198.51.100.2", 0)
+    assert statuses == [200, 200, 429, 429, 200]
