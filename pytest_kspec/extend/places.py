@@ -66,7 +66,19 @@ COMMANDS = Registry(
         name: f"pytest_kspec.cli.commands.{name}"
         for name in (
             *("init", "validate", "render", "scan", "report", "fix", "enforce", "diff", "evidence", "verify"),
-            *("webhook", "fleet", "history", "snapshot", "checks", "explain", "frameworks", "schema", "crds"),
+            *(
+                "webhook",
+                "fleet",
+                "drift",
+                "dashboard",
+                "history",
+                "snapshot",
+                "checks",
+                "explain",
+                "frameworks",
+                "schema",
+                "crds",
+            ),
             *("completion", "operator", "cluster", "alert", "audit"),
         )
     },
