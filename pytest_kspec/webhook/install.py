@@ -76,7 +76,7 @@ def _rights(namespace: str, service: str) -> list[Object]:
         {
             "apiGroups": ["kspec.io"],
             "resources": ["clusterspecifications"],
-            "verbs": ["get", "list", "watch"],
+            "verbs": ["list", "watch"],
         },
         # Who reads metrics and policies, and whether they may.
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},

@@ -119,6 +119,7 @@ def _base() -> Path:
 
 def _fill_wheels() -> None:
     """What the image installs, into the build context: the build itself needs no network."""
+    _run(["make", "setup"], cwd=ROOT, environment=dict(os.environ))  # the pins of now
     _run([sys.executable, "-m", "tools.image", CONTEXT], cwd=ROOT)
     requirements = CONTEXT / "requirements.txt"
     kept = _cache() / f"wheels-{_digest(requirements.read_text(encoding='utf-8'))}"

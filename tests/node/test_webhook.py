@@ -35,6 +35,9 @@ def test_reviews_are_answered_while_the_pods_are_replaced(installed: Installed) 
         return status == 403 and "denied by guard" in body["message"]
 
     until(refused, installed.state)
+    # A dry run leaves nothing behind; a request that is refused leaves an Event.
+    assert plane.request("POST", PATH.partition("?")[0], service("NodePort")).status == 403
+    until(lambda: installed.get(f"/api/v1/namespaces/{GUARDED}/events")["items"], installed.state)
     before = {pod["metadata"]["name"] for pod in installed.pods(WEBHOOK)}
     answers: list[tuple[int, Any]] = []
     ended = threading.Event()
