@@ -14,6 +14,10 @@ TESTS = Path(__file__).parent
 LONGEST = (
     "hostile/test_terminal.py",
     "hostile/test_leaks.py",
+    "hostile/test_leaks_credentials.py",
+    "cli/test_cluster_change.py",
+    "fleet/targets/test_sources.py",
+    "operator/test_targets.py",
     "parity/test_limits.py",
     "webhook/test_live.py",
     "operator/test_live.py",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,11 +119,11 @@ def test_enforcement_is_allowed_in_waves_and_goes_on_where_it_stopped(
     said = fleet.run("enable", "a", "c", "d", "--yes")
     assert said.code == 0
     assert said.out.splitlines()[2:] == [
-        "1 is so already", "enable: c (wave 1 of 2)", "enable: d (wave 2 of 2)", "2 done, 0 failed, 0 not tried"
+        "1 left out: so already", "enable: c (wave 1 of 2)", "enable: d (wave 2 of 2)", "2 done, 0 failed, 0 not tried"
     ]  # fmt: skip
     assert fleet.run("disable", "*", "--yes").code == 0
     assert fleet.allowed() == dict.fromkeys("abcd", False)
-    assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 are so already", "nothing to do"]
+    assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 left out: so already", "nothing to do"]
 
 
 def test_a_cluster_with_our_policies_is_not_removed(fleet: Fleet, second_control_plane: ControlPlane) -> None:
@@ -143,6 +144,42 @@ def test_a_cluster_with_our_policies_is_not_removed(fleet: Fleet, second_control
     assert (said.code, said.err) == (0, "a: removed ValidatingAdmissionPolicy kspec-prod-pods\n")
     assert fleet.allowed() == {}
     assert plane.request("GET", f"{POLICIES}/kspec-prod-pods").status == 404
+
+
+def test_policies_are_applied_where_that_is_allowed(
+    fleet: Fleet, second_control_plane: ControlPlane, write_spec: Callable[..., Path]
+) -> None:
+    plane = second_control_plane
+    fleet.put("a", plane, allowEnforcement=True)
+    fleet.put("b", plane)
+    spec = str(write_spec("podSecurity: {enforce: baseline}"))
+    said = fleet.run("sync", "a", "b", "-s", spec, "--mode", "audit", "--yes")
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[:2] == [f"will sync a   {plane.url}", "1 left out: not allowed there"]
+    made = plane.request("GET", POLICIES).body["items"]
+    assert {one["metadata"]["labels"]["kspec.io/cluster-spec"] for one in made} == {"shop"}
+    assert fleet.run("remove", "a", "--yes", "--prune").code == 0
+    assert plane.request("GET", POLICIES).body["items"] == []
+    assert fleet.run("sync", "b", "--yes").code == 4
+
+
+def test_no_command_applies_policies_where_that_is_not_allowed(
+    fleet: Fleet, second_control_plane: ControlPlane, write_spec: Callable[..., Path], kspec: Kspec
+) -> None:
+    fleet.put("b", second_control_plane)
+    words = (
+        "--cluster",
+        "target:b",
+        "--kubeconfig",
+        fleet.hub.plane.kubeconfig(),
+        "--mode",
+        "audit",
+        "--yes",
+    )
+    said = kspec("enforce", write_spec("podSecurity: {enforce: baseline}"), *words)
+    assert said.code == 2
+    assert "allowEnforcement of the ClusterTarget b is not set" in said.err
+    assert second_control_plane.request("GET", POLICIES).body["items"] == []
 
 
 def test_a_token_is_replaced_and_the_one_before_is_revoked(

@@ -22,6 +22,7 @@ kspec works), and look after them.
   kspec cluster status [NAME…]  ask each cluster now
   kspec cluster enable NAME…    allow policies to be applied to the clusters
   kspec cluster disable NAME…   no longer allow it; what is there stays
+  kspec cluster sync NAME…      apply policies of specifications now (-s SPEC)
   kspec cluster rotate NAME…    replace the token of the clusters by a new one
   kspec cluster remove NAME…    delete the ClusterTargets and their Secrets
 
@@ -45,6 +46,7 @@ _ACTIONS = {
     "enable": "change",
     "disable": "change",
     "rotate": "change",
+    "sync": "change",
     "remove": "change",
 }
 """Action → the module `cluster_…` with a function of its name."""
@@ -54,7 +56,7 @@ OUTPUTS = ("table", "wide", "json", "yaml", "name")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("action", choices=sorted(_ACTIONS), help="see above")
+    parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="see above")
     parser.add_argument("names", nargs="*", metavar="NAME", help="names of clusters; with add: contexts")
     parser.add_argument(
         "-l", "--selector", metavar="LABELS", default="", help="only clusters with these labels: env=prod"
@@ -111,6 +113,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--yes", action="store_true", help="do not ask")
     change.add_argument(
         "--dry-run", action="store_true", help="only show what would change; also with --apply"
+    )
+    change.add_argument(
+        "-s",
+        "--spec",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="with sync: specification; may be repeated",
+    )
+    change.add_argument(
+        "--mode",
+        choices=("audit", "enforce"),
+        default="",
+        help="with sync: instead of the specification's mode",
     )
     change.add_argument("--prune", action="store_true", help="with remove: delete our policies there first")
     change.add_argument(

@@ -70,6 +70,28 @@ def rotate(args: argparse.Namespace) -> int:
     return _change(args, "rotate", lambda target: True, change)
 
 
+def sync(args: argparse.Namespace) -> int:
+    """Apply the policies of specifications to each, as `kspec enforce` does."""
+    from pytest_kspec.cli.arguments import Parser
+    from pytest_kspec.cli.commands import enforce
+
+    if not args.spec:
+        raise UsageError("no specification is given.", where="kspec cluster sync", fix="Add -s SPEC.")
+
+    def change(target: Target) -> None:
+        parser = Parser("enforce", description="", examples="")
+        enforce.add_arguments(parser)
+        words = [*args.spec, "--cluster", target.ref, "--yes"]
+        words += ["--mode", args.mode] if args.mode else []
+        words += ["--kubeconfig", args.kubeconfig] if args.kubeconfig else []
+        if code := enforce.run(parser.parse_args(words)):
+            raise SourceUnavailable(
+                f"the policies were not applied as they should be (exit code {code}).", where=target.name
+            )
+
+    return _change(args, "sync", lambda target: target.allow_enforcement, change, left="not allowed there")
+
+
 def remove(args: argparse.Namespace) -> int:
     """Delete ClusterTargets, and the Secrets that `add` made for them."""
     if args.prune and args.orphan:
@@ -85,9 +107,13 @@ def remove(args: argparse.Namespace) -> int:
 
 
 def _change(
-    args: argparse.Namespace, what: str, applies: Callable[[Target], bool], change: Callable[[Target], None]
+    args: argparse.Namespace,
+    what: str,
+    applies: Callable[[Target], bool],
+    change: Callable[[Target], None],
+    left: str = "so already",
 ) -> int:
-    """Show the list, ask, change it in waves."""
+    """Show the list, ask, change it in waves. left: why `applies` leaves out others."""
     from pytest_kspec.fleet.targets.waves import roll_out, waves
 
     if args.sources and args.sources != ["targets"]:
@@ -100,19 +126,19 @@ def _change(
     due = [target for target in targets if applies(target)]
     for target in due:
         say(f"will {what} {printable(target.name)}   {printable(target.server) or '(unknown)'}")
-    if left := len(targets) - len(due):
-        say(f"{left} {'is' if left == 1 else 'are'} so already")
+    if count := len(targets) - len(due):
+        say(f"{count} left out: {left}")
     if not due:
         say("nothing to do")
         return 0
-    count = len(waves(due))
+    total = len(waves(due))
     if args.dry_run:
         say("nothing was changed (--dry-run)")
         return 0
     if not args.yes:
         if error := nobody_to_ask(f"kspec cluster {what}"):
             raise error
-        if not agreed(f"{what.capitalize()} {len(due)} in {count} wave{'s' if count > 1 else ''}?"):
+        if not agreed(f"{what.capitalize()} {len(due)} in {total} wave{'s' if total > 1 else ''}?"):
             say("nothing was changed")
             return 0
     done = 0
@@ -120,12 +146,11 @@ def _change(
     for one in roll_out(due, lambda target: target.name, change):
         if one.problem is None:
             done += 1
-            say(f"{what}: {printable(one.name)} (wave {one.wave} of {count})")
+            say(f"{what}: {printable(one.name)} (wave {one.wave} of {total})")
         else:
             failed.append(one)
             say_problem(one.name, one.problem)
-    left = len(due) - done - len(failed)
-    say(f"{done} done, {len(failed)} failed, {left} not tried")
+    say(f"{done} done, {len(failed)} failed, {len(due) - done - len(failed)} not tried")
     if failed:
         note(
             f"Stopped after wave {failed[-1].wave}. The same command again goes on with those that are left."
