@@ -29,16 +29,13 @@ client accepts gzip, as Prometheus does.
 
 ## With the Prometheus operator
 
-```sh
-kubectl apply -f config/monitoring/servicemonitor.yaml -f config/monitoring/prometheusrule.yaml
-```
-
-A Prometheus ignores both unless their labels are those that it selects. See what yours selects, and add it:
+A Prometheus ignores rules and monitors unless their labels are those that it selects. See what yours selects, write it
+into `config/monitoring/kustomization.yaml` (it has `release: kube-prometheus-stack`), and apply rules, monitors and a
+ConfigMap with the dashboards:
 
 ```sh
 kubectl get prometheus -A -o yaml | grep -A3 -e serviceMonitorSelector: -e ruleSelector:
-kubectl -n kspec-system label servicemonitor/kspec-controller servicemonitor/kspec-webhook \\
-  prometheusrule/kspec-alerts release=kube-prometheus-stack
+kubectl apply --server-side -k config/monitoring
 ```
 
 Bind the ClusterRole `kspec-webhook-reader` to the service account of Prometheus, so that it may read the webhook.

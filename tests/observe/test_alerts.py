@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def test_monitors_select_what_the_manifests_have() -> None:
         assert wanted.items() <= found["metadata"]["labels"].items()
         (endpoint,) = monitor["spec"]["endpoints"]
         assert endpoint["port"] in {port["name"] for port in found["spec"]["ports"]}
+
+
+def test_the_kustomization_has_all_of_it() -> None:
+    kubectl = Path(sys.executable).with_name("kubectl")
+    done = subprocess.run([kubectl, "kustomize", MONITORING], capture_output=True, check=True, timeout=60)
+    made = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    assert made.keys() == {
+        ("ConfigMap", "kspec-dashboards"),
+        ("PrometheusRule", "kspec-alerts"),
+        ("ServiceMonitor", "kspec-controller"),
+        ("ServiceMonitor", "kspec-webhook"),
+    }
+    for (kind, _), one in made.items():
+        labels = one["metadata"]["labels"]
+        assert labels["release"] == "kube-prometheus-stack"
+        assert (labels.get("grafana_dashboard") == "1") == (kind == "ConfigMap")
+    files = {path.name for path in (MONITORING / "dashboards").iterdir()}
+    assert made["ConfigMap", "kspec-dashboards"]["data"].keys() == files
+    selector = made["ServiceMonitor", "kspec-controller"]["spec"]["selector"]["matchLabels"]
+    assert "release" not in selector
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one.name)

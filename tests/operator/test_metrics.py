@@ -124,6 +124,11 @@ def test_corrections_are_counted_as_changes(made: Metrics) -> None:
     assert actions == {"create": 0, "update": 1, "delete": 0}
 
 
+def test_policies_of_kyverno_have_the_name_of_v03_too(made: Metrics) -> None:
+    made.changed("prod", "s", "kyverno", [("create", False), ("update", False)])
+    assert of("kspec_kyverno_policy_created_total", made.registry) == {("s", "ValidatingPolicy"): 1}
+
+
 def test_exemptions(made: Metrics) -> None:
     def use(state: str, end: str) -> ExemptionUse:
         return ExemptionUse("x", "r", "", end, "", state, 0)
