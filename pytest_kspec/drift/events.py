@@ -83,6 +83,7 @@ class DriftEvent:
     holder:  the tool that keeps the object, such as Argo CD, which is the one to correct it; "" for none
     expected, actual: whole values, where there are no fields; ABSENT for none
     first_seen: RFC 3339
+    id:      what it is known by, beside its object: the fingerprint of a finding, which outlives the name of a pod
     """
 
     type: DriftType
@@ -99,14 +100,14 @@ class DriftEvent:
     author: Author | None = None
     holder: str = ""
     remediation: Remediation | None = None
+    id: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str, str, str, str]:
+    def key(self) -> tuple[str, str, str, str]:
         """What makes it the same difference at the next look."""
         one = self.resource
-        place = f"{one.namespace}/{one.name}"
-        path = self.path if self.type is DriftType.COMPLIANCE else ""
-        return self.type.value, self.kind.value, f"{one.group}/{one.kind}", place, self.check, path
+        place = self.id or f"{one.namespace}/{one.name}"
+        return self.type.value, self.kind.value, self.check or f"{one.group}/{one.kind}", place
 
     def remediated(self, remediation: Remediation) -> DriftEvent:
         """A copy with what came of its correction."""

@@ -12,6 +12,7 @@ from pytest_kspec import clock
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.observation import State
 from pytest_kspec.storage import objects, schema
+from pytest_kspec.storage.drift import forget as forget_drift
 from pytest_kspec.storage.engine import Store
 
 _IDS = 500
@@ -30,7 +31,7 @@ class Pruned:
 def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = False) -> Pruned:
     """Delete runs.
 
-    since:  keep what finished at or after this time (RFC 3339 in UTC)
+    since:  keep what finished at or after this time (RFC 3339 in UTC); drift that was cleared before it goes
     newest: keep this many runs of each specification on each cluster
     Raises StoreError; then no row is gone, or all are and a report may be left.
     """
@@ -57,6 +58,8 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
                 connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(some)))
             connection.execute(delete(schema.findings).where(_is_old(oldest)))
             forget(connection)
+            if since:
+                forget_drift(connection, since)
             counts[:] = [len(keep), before - _findings(connection)]
             if dry_run:
                 deleting.rollback()

@@ -26,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0007"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007")
+HEAD = "r0008"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -278,4 +278,43 @@ alerts_told = Table(
     Column("group_key", String(32), primary_key=True),
     Column("at", String(20), nullable=False),
     _text("document"),
+)
+
+# One difference of a cluster, from when it was first seen until a look did not find it: `storage.drift`.
+# cluster_id: no key of kspec_clusters, since a cluster may drift that was never scanned. event: JSON.
+drift = Table(
+    "kspec_drift",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("cluster_id", String(200), nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("key", String(32), nullable=False),
+    Column("type", String(13), nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("first_seen", String(20), nullable=False),
+    Column("last_seen", String(20), nullable=False, index=True),
+    Column("cleared_at", String(20)),
+    Column("event", Text, nullable=False),
+)
+Index(
+    "uq_kspec_drift_open",
+    drift.c.cluster_id,
+    drift.c.spec,
+    drift.c.key,
+    unique=True,
+    sqlite_where=drift.c.cleared_at.is_(None),
+    postgresql_where=drift.c.cleared_at.is_(None),
+)
+
+# That an object was corrected: three times within an hour is a fight.
+drift_corrections = Table(
+    "kspec_drift_corrections",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("cluster_id", String(200), nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("corrected_at", String(20), nullable=False),
+    Index("ix_kspec_drift_corrections_cluster_id_corrected_at", "cluster_id", "corrected_at"),
 )

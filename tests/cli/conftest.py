@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from pytest_kspec.cli.main import main
+from tests.cli.drifting import drift as drift
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

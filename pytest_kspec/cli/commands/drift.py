@@ -5,33 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
+from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Detect drift: policies of a specification that were changed, deleted or added
-since 'kspec enforce' or the operator applied them.
+Find what changed in a cluster, who changed it, and set policies back.
 
-  kspec drift detect -s SPEC      compare, and print each difference
+  kspec drift detect      compare, and print each difference
+  kspec drift remediate   correct policies, after a question
+  kspec drift watch       compare again and again, and print what changes
+  kspec drift history     print the differences that a store knows
 
-Policies are compared with the answer of the API server to a dry run, so that
-its defaults are not drift. Each difference names who changed the object, and
-when, if managedFields say it. Nothing is changed in the cluster.
+types of drift:
+  policy         policies that were changed, deleted or added since 'kspec
+                 enforce' or the operator applied them. The API server is asked
+                 by dry run, so that its defaults are not drift
+  compliance     findings that the last run in --store does not have
+  configuration  objects of --kinds that are not as in --snapshot
+
+Each difference names who changed the object, and when, if managedFields say
+it. What Argo CD, Flux, Helm or a controller keeps is reported and never
+corrected, nor is an object that was corrected three times within an hour.
 
 Without --mode, the mode is enforcement.mode of the specification; if the
 specification has no section enforcement, it is the mode of the policies that
 are applied.
 
-Exit codes: 0 no drift; 1 drift; 2 something could not be compared, or there was
-nothing to compare; 4 usage error."""
+Exit codes: 0 no drift, or all of it was corrected; 1 drift; 2 something could
+not be compared or corrected, or there was nothing to compare; 4 usage error."""
 
 EXAMPLES = """
 kspec drift detect -s prod.yaml
-kspec drift detect -s prod.yaml --context prod-eu -o json --output-file d.json
+kspec drift detect -s prod.yaml --store results.db -o json --output-file d.json
+kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role
+kspec drift remediate -s prod.yaml --dry-run
+kspec drift history -s prod.yaml --store results.db --since 7d
 """
 
-ACTIONS = ("detect",)
+ACTIONS = ("detect", "remediate", "watch", "history")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +69,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=list(engines()), default="vap", help="engine of the policies (default: vap)"
     )
     parser.add_argument("--mode", choices=("audit", "enforce"), help="mode of the policies")
+    arguments.add_store(
+        parser, "store with the last run to compare with; drift is kept there: FILE.db or postgresql://…"
+    )
+    parser.add_argument("--snapshot", metavar="FILE", default="", help="recorded cluster to compare with")
+    parser.add_argument(
+        "--kinds",
+        metavar="KIND",
+        action="append",
+        default=[],
+        help="kinds to compare with the snapshot, such as Deployment,Role; may be repeated",
+    )
+    parser.add_argument(
+        "--types",
+        metavar="TYPE",
+        action="append",
+        default=[],
+        help="policy, compliance, configuration (default: those with something to compare with; remediate: policy)",
+    )
+    parser.add_argument(
+        "--ignore", metavar="FILE", default="", help="DriftConfig, or a file with its list 'ignore'"
+    )
+    correct = parser.add_argument_group("remediate")
+    correct.add_argument("--dry-run", action="store_true", help="show what would be corrected")
+    correct.add_argument("--force", action="store_true", help="also delete what is extra")
+    correct.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
+    correct.add_argument(
+        "--max-changes", type=_count, default=20, metavar="N", help="corrections in one run (default: 20)"
+    )
+    watch = parser.add_argument_group("watch")
+    watch.add_argument("--watch", action="store_true", help="with detect: the same as watch")
+    watch.add_argument(
+        "--watch-interval",
+        metavar="DURATION",
+        default="5m",
+        help="between two comparisons in whole (default: 5m); policies are compared when they change",
+    )
+    parser.add_argument(
+        "--since", metavar="AGE", default="", help="with history: since this age or date: 7d, 12h, 2026-01-31"
+    )
     arguments.add_allow_empty(parser, "a specification without policies to compare")
     parser.add_argument(
         "-o", "--output", metavar="FORMAT", choices=("text", "json"), default="text", help="text or json"
@@ -67,6 +119,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is asked."""
-    from pytest_kspec.cli.commands import drift_steps
+    from pytest_kspec.cli.commands import drift_more, drift_steps
 
-    return drift_steps.detect(args)
+    _refuse_unused(args)
+    if args.action == "watch" or args.watch:
+        return drift_more.watch(args)
+    work = {"detect": drift_steps.detect, "remediate": drift_more.remediate, "history": drift_more.history}
+    return work[args.action](args)
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """An option that has no effect was meant for something."""
+    of = {"remediate": ("dry_run", "force", "yes"), "history": ("since",), "detect": ("watch",)}
+    for action, names in of.items():
+        for name in names:
+            if getattr(args, name) and args.action != action:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} has no effect with '{args.action}'.", where="kspec drift")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 1000:
+        raise ValueError
+    return number

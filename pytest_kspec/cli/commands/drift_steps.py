@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,13 @@ from pytest_kspec import clock
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.commands.enforce_steps import Run, live_source
 from pytest_kspec.cli.output import note, say, say_json, style, width
+from pytest_kspec.cluster.sources.open import open_source
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift import document, policies
-from pytest_kspec.drift.events import DriftEvent, DriftType, Look, ordered
+from pytest_kspec.drift import compliance, configuration, correcting, document, policies, recording
+from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Remediation, Status, ordered
+from pytest_kspec.drift.ignoring import Ignoring
+from pytest_kspec.drift.words import type_of
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import Wanted, engine
 from pytest_kspec.enforce.modes import Mode, asked_mode
@@ -29,6 +33,7 @@ from pytest_kspec.errors import (
     KspecError,
     NotServed,
     ReportError,
+    SpecError,
     UsageError,
 )
 from pytest_kspec.files import write_whole
@@ -44,8 +49,11 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_kspec.cluster.sources.live import LiveSource
+    from pytest_kspec.crds.models.driftconfig import IgnoredDrift
+    from pytest_kspec.storage.engine import Store
 
 _SHOWN = 8  # fields of one object
+_DONE = {Status.REMEDIATED: ("green",), Status.FAILED: ("red",)}
 _COLOURS = {"critical": "red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
@@ -59,10 +67,21 @@ class Seen(NamedTuple):
 def detect(args: argparse.Namespace) -> int:
     """Look once, and say what was found."""
     item = load(args)
-    with closing(live_source(item)) as source:
-        seen = look(item, source)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(args))) if args.store else None
+        source = stack.enter_context(closing(live_source(item)))
+        seen = look(item, source, store)
+        if store is not None:
+            recording.record(store, seen.look)
     show(seen.look, args)
     return exit_code(seen.look)
+
+
+def open_store(args: argparse.Namespace, *, create: bool = True) -> Store:
+    """The store that is named. Raises UsageError, StoreError."""
+    from pytest_kspec.storage.engine import open_store as opened
+
+    return opened(args.store, option="--store", create=create)
 
 
 def load(args: argparse.Namespace) -> Run:
@@ -76,29 +95,84 @@ def load(args: argparse.Namespace) -> Run:
     spec.exemptions.extend(item for path in args.exemptions for item in load_exemptions(path))
     mode = Mode(args.mode) if args.mode else asked_mode(spec)
     checks = load_checks([Path(check) for check in (*args.checks, *spec.checks)])
+    types_of(args)
     return Run(spec, engine(args.engine), mode, checks, clock.now(), args)
 
 
-def look(item: Run, source: LiveSource) -> Seen:
+def types_of(args: argparse.Namespace) -> tuple[DriftType, ...]:
+    """The types that are to be compared: those that are named, or those for which there is something to compare with.
+
+    Raises UsageError.
+    """
+    given = [word for words in args.types for word in words.split(",") if word]
+    try:
+        named = [type_of(word) for word in given]
+    except KeyError as error:
+        known = ", ".join(type.value for type in DriftType)
+        raise UsageError(
+            f"{error.args[0]!r} is not a type of drift.", where="--types", fix=f"Write {known}."
+        ) from None
+    if bool(args.snapshot) != bool(args.kinds):
+        raise UsageError(
+            "configuration drift needs a snapshot and the kinds to compare.",
+            where="--snapshot" if args.snapshot else "--kinds",
+            fix="Give --snapshot FILE and --kinds Deployment.apps,…",
+        )
+    needs = {
+        DriftType.COMPLIANCE: (args.store, "--store"),
+        DriftType.CONFIGURATION: (args.snapshot, "--snapshot"),
+    }
+    for type in named:
+        value, option = needs.get(type, ("-", ""))
+        if not value:
+            raise UsageError(f"{type.value} drift needs {option}.", where="--types", fix=f"Add {option}.")
+    has = [type for type in DriftType if needs.get(type, ("-", ""))[0]]
+    return tuple(type for type in has if not named or type in named)
+
+
+def look(
+    item: Run, source: LiveSource, store: Store | None = None, types: Sequence[DriftType] | None = None
+) -> Seen:
     """Compare. Raises KspecError where the cluster cannot be reached at all."""
+    args = item.args
     info = source.info()
     stamp = item.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wanted = types_of(args) if types is None else types
+    ignoring = Ignoring(read_ignored(args.ignore))
     events: list[DriftEvent] = []
     problems: list[str] = []
     outdated: list[str] = []
     looked: list[DriftType] = []
-    drifted: tuple[policies.Drifted, ...] = ()
-    with _kept(problems, "policies"):
-        found = _policies(item, source, stamp)
-        if found is not None:
-            looked.append(DriftType.POLICY)
-            drifted = found.drifted
-            events += [one.event for one in drifted]
-            problems += found.problems
-            outdated += [
-                f"{change.object} is not what {item.spec.name} requires now." for change in found.outdated
-            ]
-    if not looked and not problems and not item.args.allow_empty:
+    drifted: list[policies.Drifted] = []
+    if DriftType.POLICY in wanted:
+        with _kept(problems, "policies"):
+            found = _policies(item, source, stamp)
+            if found is not None:
+                looked.append(DriftType.POLICY)
+                problems += found.problems
+                outdated += [
+                    f"{change.object} is not what {item.spec.name} requires now." for change in found.outdated
+                ]
+                for one in found.drifted:
+                    left, partly = ignoring.left(one.event)
+                    if left is not None:
+                        drifted.append(
+                            policies.Drifted(correcting.by_hand(left) if partly else left, one.change)
+                        )
+                events += [one.event for one in drifted]
+    if DriftType.COMPLIANCE in wanted and store is not None:
+        with _kept(problems, "requirements"):
+            worse = _compliance(item, source, store, stamp)
+            looked.append(DriftType.COMPLIANCE)
+            problems += worse.problems
+            events += [left for event in worse.events if (left := ignoring.left(event).event) is not None]
+    if DriftType.CONFIGURATION in wanted:
+        with _kept(problems, "objects"):
+            changed = _configuration(item, source, stamp)
+            looked.append(DriftType.CONFIGURATION)
+            problems += changed.problems
+            events += [left for event in changed.events if (left := ignoring.left(event).event) is not None]
+    if not looked and not problems and not args.allow_empty:
         problems.append(
             f"{item.spec.name}: there is nothing to compare: no policies are applied, and none are required. "
             "If policies should be applied, add --mode. If this is intended, add --allow-empty."
@@ -107,14 +181,65 @@ def look(item: Run, source: LiveSource) -> Seen:
         at=stamp,
         spec=item.spec.name,
         version=item.spec.version or "",
-        cluster=item.args.cluster_name or source.name,
+        cluster=args.cluster_name or source.name,
         uid=info.uid,
         looked=tuple(looked),
         events=ordered(events),
         problems=tuple(problems),
         outdated=tuple(outdated),
     )
-    return Seen(made, drifted)
+    return Seen(made, tuple(drifted))
+
+
+def read_ignored(path: str) -> list[IgnoredDrift]:
+    """The entries of a file: a DriftConfig, or its `ignore` alone. Raises KspecError."""
+    if not path:
+        return []
+    from pydantic import TypeAdapter, ValidationError
+
+    from pytest_kspec.crds.models.driftconfig import IgnoredDrift
+    from pytest_kspec.yamlfiles.reading import read_document
+
+    data = read_document(path).data
+    found: Any = data.get("spec", data) if isinstance(data, dict) else data
+    entries = found.get("ignore") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
+        raise SpecError(
+            "it has no list 'ignore'.", where=path, fix="Write a DriftConfig, or 'ignore: [...]'."
+        )
+    try:
+        return TypeAdapter(list[IgnoredDrift]).validate_python(entries)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in ("ignore", *first["loc"]))
+        raise SpecError(f"{place}: {first['msg']}.", where=path) from error
+
+
+def _compliance(item: Run, source: LiveSource, store: Store, stamp: str) -> compliance.Compared:
+    """A scan of now, compared with the last run in the store."""
+    from pytest_kspec.cli.scan_run import scan_result
+    from pytest_kspec.storage.drift import last_run
+
+    args = item.args
+    result = scan_result(
+        [item.spec.path],
+        clusters=[source.ref],
+        checks=args.checks,
+        exemptions=args.exemptions,
+        kubeconfig=args.kubeconfig,
+    )
+    (cluster,) = result.clusters
+    last = last_run(store, cluster.id, cluster.spec_name)
+    return compliance.compare(last, cluster, result.tool_version, stamp, Writer(source))
+
+
+def _configuration(item: Run, source: LiveSource, stamp: str) -> configuration.Compared:
+    args = item.args
+    kinds = [word for words in args.kinds for word in words.split(",") if word]
+    with closing(open_source(args.snapshot)) as snapshot:
+        if not isinstance(snapshot, SnapshotSource):
+            raise UsageError("it is not a snapshot.", where=args.snapshot, fix="Record one: kspec snapshot.")
+        return configuration.compare(snapshot, source, kinds, stamp, Writer(source))
 
 
 @contextlib.contextmanager
@@ -169,16 +294,20 @@ def show(found: Look, args: argparse.Namespace) -> None:
     if args.output == "json":
         content = json_report.pretty(document.to_wire(found))
     else:
-        content = "".join(f"{line}\n" for line in _lines(found, plain=bool(args.output_file))).encode(
-            "utf-8", "replace"
-        )
+        text = "".join(f"{line}\n" for line in lines(found, plain=bool(args.output_file)))
+        content = text.encode("utf-8", "replace")
+    deliver(content, args, _summary(found))
+
+
+def deliver(content: bytes, args: argparse.Namespace, summary: str) -> None:
+    """Print, or write to --output-file."""
     if args.output_file:
         try:
             write_whole(Path(args.output_file), content)
         except OSError as error:
             where = args.output_file
             raise ReportError(f"could not be written: {error.strerror or error}.", where=where) from error
-        note(f"{args.output_file}: {_summary(found)}")
+        note(f"{args.output_file}: {summary}")
     elif args.output == "json":
         say_json(content)
     else:
@@ -191,30 +320,39 @@ def _summary(found: Look) -> str:
     return "could not be compared" if found.problems else "no drift"
 
 
-def _lines(found: Look, *, plain: bool) -> Iterator[str]:
+def lines(found: Look, *, plain: bool) -> Iterator[str]:
+    """The look as text. plain: without colours."""
+    name = f"{found.spec} {found.version}".strip()
+    head = printable(f"{name} on {found.cluster}")
+    yield f"{head if plain else style(head, 'bold')}: {_summary(found)}"
+    yield from event_lines(found.events, datetime.fromisoformat(found.at), plain=plain, stamp="  ")
+    if found.outdated:
+        yield "  out of date, and not drift: the specification, kspec or the time changed since it was applied"
+        yield from (f"    {fit(text, 4)}" for text in found.outdated)
+        yield "    Apply it with 'kspec enforce'."
+
+
+def event_lines(
+    events: Sequence[DriftEvent], moment: datetime, *, stamp: str, plain: bool = False
+) -> Iterator[str]:
+    """Each event, who changed it, and what differs. stamp: before the first line of each."""
+
     def coloured(text: str, *names: str) -> str:
         return text if plain else style(text, *names)
 
-    name = f"{found.spec} {found.version}".strip()
-    yield f"{coloured(printable(f'{name} on {found.cluster}'), 'bold')}: {_summary(found)}"
-    moment = datetime.fromisoformat(found.at)
-    for event in found.events:
+    for event in events:
         severity = coloured(f"{event.severity.value:<8}", _COLOURS[event.severity.value])
-        yield f"  {severity} {event.kind.value:<9} {_fit(event.message, 21)}"
+        yield f"{stamp}{severity} {event.kind.value:<9} {fit(event.message, 19 + len(stamp))}"
         if event.author is not None:
-            yield f"    changed by {_fit(by(event, moment), 16)}"
+            yield f"    changed by {fit(by(event, moment), 16)}"
         if event.holder:
-            yield f"    kept by {_fit(event.holder, 12)}, which has to correct it"
+            yield f"    kept by {fit(event.holder, 12)}, which has to correct it"
         for field in event.fields[:_SHOWN]:
-            yield f"    {coloured(_fit(_field(field), 4), 'yellow')}"
+            yield f"    {coloured(fit(_field(field), 4), 'yellow')}"
         if len(event.fields) > _SHOWN:
             yield f"    … and {plural(len(event.fields) - _SHOWN, 'more field')}"
-        if event.remediation is not None and event.remediation.details:
-            yield f"    {_fit(event.remediation.details, 4)}"
-    if found.outdated:
-        yield "  out of date, and not drift: the specification, kspec or the time changed since it was applied"
-        yield from (f"    {_fit(text, 4)}" for text in found.outdated)
-        yield "    Apply it with 'kspec enforce'."
+        if event.remediation is not None:
+            yield f"    {coloured(fit(_done(event.remediation), 4), *_DONE.get(event.remediation.status, ()))}"
 
 
 def by(event: DriftEvent, moment: datetime) -> str:
@@ -231,6 +369,14 @@ def by(event: DriftEvent, moment: datetime) -> str:
     return f"{manager or 'an unnamed client'}, {plural(max(0, int(seconds // size)), unit)} ago ({time})"
 
 
+def _done(done: Remediation) -> str:
+    if done.status is Status.FAILED:
+        return f"could not be corrected: {done.error}"
+    if done.status is Status.REMEDIATED:
+        return f"corrected: {done.details}"
+    return done.details
+
+
 def _field(field: FieldChange) -> str:
     def shown(one: Any) -> str:
         return "absent" if one is ABSENT else elide(value(one), 200)
@@ -238,5 +384,6 @@ def _field(field: FieldChange) -> str:
     return f"{field.path}: {shown(field.before)} → {shown(field.after)}"
 
 
-def _fit(text: str, indent: int) -> str:
+def fit(text: str, indent: int) -> str:
+    """On one line, beside what takes `indent` columns."""
     return elide(printable(text), max(20, width() - indent))

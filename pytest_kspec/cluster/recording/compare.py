@@ -6,7 +6,7 @@ its objects neither came nor went.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import msgspec
@@ -28,13 +28,21 @@ class _Head(msgspec.Struct, gc=False):
     metadata: _Metadata
 
 
-def compare_snapshots(before: SnapshotSource, after: SnapshotSource) -> tuple[KindDiff, ...]:
+def compare_snapshots(
+    before: SnapshotSource, after: SnapshotSource, only: Container[tuple[str, str]] | None = None
+) -> tuple[KindDiff, ...]:
     """Kinds that differ or cannot be compared, sorted. Raises SourceUnavailable for a damaged snapshot.
+
+    only: (group, kind) of those that are meant; None: all
 
     Kinds that neither recording holds, such as events, are left out.
     """
     old, new = _by_kind(before), _by_kind(after)
-    found = (_compare(old.get(key), new.get(key), before, after) for key in sorted({*old, *new}))
+    found = (
+        _compare(old.get(key), new.get(key), before, after)
+        for key in sorted({*old, *new})
+        if only is None or key in only
+    )
     return tuple(diff for diff in found if diff is not None and (diff or diff.unknown))
 
 

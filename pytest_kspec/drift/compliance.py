@@ -1,0 +1,119 @@
+"""Compliance drift: what a scan finds now that the last run in the store did not, though it looked.
+
+What one of the two could not evaluate is unknown, which is neither drift nor fixed. What is found because the
+specification, kspec or an exemption changed is no change of the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.drift.authors import author, holder
+from pytest_kspec.drift.events import Action, Author, DriftEvent, DriftKind, DriftType, Remediation, Status
+from pytest_kspec.errors import SourceError
+from pytest_kspec.kube.objectdiff import FieldChange
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.baseline import was_evaluated
+from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.result import CheckResult, ClusterResult
+from pytest_kspec.storage.drift import LastRun
+
+LOOKED_UP = 50
+"""Objects that are read to say who changed them."""
+
+
+class Compared(NamedTuple):
+    """What is worse than in the last run, and what could not be compared."""
+
+    events: tuple[DriftEvent, ...]
+    problems: tuple[str, ...]
+
+
+def compare(
+    last: LastRun | None, cluster: ClusterResult, tool_version: str, now: str, writer: Writer | None = None
+) -> Compared:
+    """writer: to look up who changed an object. now: RFC 3339."""
+    name = f"{cluster.spec_name} on {cluster.name}"
+    again = "Store a run of now: kspec scan --store."
+    if last is None:
+        return Compared((), (f"the store has no run of {name} to compare with. {again}",))
+    for what, before, after in (
+        ("kspec", last.tool_version, tool_version),
+        ("the specification", last.spec_version, cluster.spec_version),
+    ):
+        if before != after:
+            text = f"the last run of {name} is of version {before or '(none)'} of {what}, this is {after or '(none)'}"
+            return Compared((), (f"{text}: what differs need not have changed in the cluster. {again}",))
+    events: list[DriftEvent] = []
+    problems: list[str] = []
+    authors = _Authors(writer)
+    for check in sorted(cluster.checks, key=lambda one: one.id):
+        known = last.checks.get(check.id)
+        if not was_evaluated(check):
+            problems.append(f"{check.id} could not be evaluated: {check.reason}")
+        elif known is None:
+            continue  # it was not required then
+        elif not known[0] and check.open_findings:
+            problems.append(
+                f"{check.id} was not evaluated in the last run ({known[1]}): its findings may be old."
+            )
+        else:
+            events += _new(last, cluster, check, now, authors)
+    return Compared(tuple(events), tuple(problems))
+
+
+def _new(
+    last: LastRun, cluster: ClusterResult, check: CheckResult, now: str, authors: _Authors
+) -> Iterator[DriftEvent]:
+    seen = set()
+    for finding in check.open_findings:
+        mark = fingerprint(cluster.id, check.id, finding)
+        if mark in last.findings or mark in seen:
+            continue
+        seen.add(mark)
+        who, tool = authors.of(finding)
+        yield DriftEvent(
+            DriftType.COMPLIANCE,
+            DriftKind.VIOLATION,
+            check.severity,
+            finding.resource,
+            f"{check.id}: {finding.owner}: {finding.message}",
+            now,
+            path=finding.path,
+            check=check.id,
+            expected=finding.expected,
+            actual=finding.actual,
+            author=who,
+            holder=tool,
+            id=mark,
+            remediation=Remediation(
+                Action.MANUAL,
+                Status.MANUAL,
+                now,
+                details="Compliance drift is not corrected: see 'kspec fix'.",
+            ),
+        )
+
+
+class _Authors:
+    """Who changed the objects of findings, as far as a few look-ups say."""
+
+    def __init__(self, writer: Writer | None) -> None:
+        self._writer = writer
+        self._known: dict[ResourceRef, tuple[Author | None, str]] = {}
+
+    def of(self, finding: Finding) -> tuple[Author | None, str]:
+        ref = finding.owner
+        if self._writer is None or not ref.kind or not ref.name:
+            return None, ""
+        if ref not in self._known and len(self._known) < LOOKED_UP:
+            try:
+                found = self._writer.find(ref.api_version, ref.kind, ref.name, namespace=ref.namespace)
+            except SourceError:  # the finding is there whether or not its author is known
+                found = None
+            fields = [FieldChange(finding.path, None, None)] if finding.path else []
+            self._known[ref] = (author(found, fields), holder(found)) if found else (None, "")
+        return self._known.get(ref, (None, ""))

@@ -1,0 +1,164 @@
+"""Configuration drift: objects of chosen kinds that are not as a snapshot recorded them.
+
+The cluster is recorded in the same way as the snapshot was, so that what snapshots leave out (data of Secrets, status)
+is no difference. Whoever chooses kinds chooses those that nobody but users changes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_kspec.cluster.recording.compare import compare_snapshots
+from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
+from pytest_kspec.cluster.sources.source import Source
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.drift.authors import author, holder
+from pytest_kspec.drift.events import (
+    SEVERITIES,
+    Action,
+    DriftEvent,
+    DriftKind,
+    DriftType,
+    Remediation,
+    Status,
+)
+from pytest_kspec.errors import NotServed, SourceError, UsageError
+from pytest_kspec.kube.objectdiff import FieldChange, KindDiff
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.kube.resources import ClusterInfo, ResourceType
+
+LOOKED_UP = 200
+"""Objects that are read to say who changed them."""
+
+
+class Compared(NamedTuple):
+    """What differs from the snapshot, and what could not be compared."""
+
+    events: tuple[DriftEvent, ...]
+    problems: tuple[str, ...]
+
+
+class _Chosen:
+    """A source that has some kinds only."""
+
+    def __init__(self, source: Source, types: Sequence[ResourceType]) -> None:
+        self._source = source
+        self._types = types
+        self.ref, self.name, self.kind = source.ref, source.name, source.kind
+
+    def info(self) -> ClusterInfo:
+        return self._source.info()
+
+    def types(self) -> Sequence[ResourceType]:
+        return self._types
+
+    def pages(self, resource_type: ResourceType) -> Iterable[bytes | memoryview]:
+        return self._source.pages(resource_type)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def chosen(kinds: Sequence[str], types: Sequence[ResourceType], where: str) -> list[ResourceType]:
+    """The types that are meant by `deployments.apps`, `Deployment` or `Deployment.apps`. Raises UsageError."""
+    found: list[ResourceType] = []
+    for kind in kinds:
+        wanted = kind.lower()
+        meant = [
+            one
+            for one in types
+            if wanted in (one.kind.lower(), one.resource.lower(), f"{one.kind}.{one.group}".lower())
+        ]
+        if not meant:
+            raise UsageError(
+                f"the snapshot and the cluster do not have the kind '{kind}'.",
+                where=where,
+                fix="Write Deployment, Deployment.apps or deployments.apps.",
+            )
+        found += [one for one in meant if one not in found]
+    return found
+
+
+def compare(
+    snapshot: SnapshotSource, source: Source, kinds: Sequence[str], now: str, writer: Writer
+) -> Compared:
+    """Compare. now: RFC 3339. Raises UsageError, SourceError."""
+    recorded, present = snapshot.types(), source.types()
+    ours, info = snapshot.info().uid, source.info()
+    if ours and info.uid and ours != info.uid:
+        raise UsageError(
+            f"the snapshot is of another cluster than {source.name}.",
+            where=snapshot.ref,
+            fix="Record this one: kspec snapshot.",
+        )
+    wanted = chosen(kinds, [*present, *recorded], "--kinds")
+    names = {(one.group, one.kind) for one in wanted}
+    live = [one for one in present if (one.group, one.kind) in names]
+    with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
+        path = Path(folder, "now")
+        record(_Chosen(source, live), path)
+        with closing(SnapshotSource(str(path))) as after:
+            diffs = compare_snapshots(snapshot, after, only=names)
+    events: list[DriftEvent] = []
+    problems = []
+    authors = _Authors(writer)
+    for diff in diffs:
+        if diff.unknown:
+            problems.append(f"{diff.type.resource} could not be compared: {diff.unknown}")
+        else:
+            events += _events(diff, now, authors)
+    return Compared(tuple(events), tuple(problems))
+
+
+def _events(diff: KindDiff, now: str, authors: _Authors) -> list[DriftEvent]:
+    def event(
+        kind: DriftKind, key: tuple[str, str], text: str, fields: tuple[FieldChange, ...] = ()
+    ) -> DriftEvent:
+        ref = ResourceRef(diff.type.api_version, diff.type.kind, *key)
+        found = authors.of(ref) if kind is not DriftKind.MISSING else None
+        return DriftEvent(
+            DriftType.CONFIGURATION,
+            kind,
+            SEVERITIES[kind],
+            ref,
+            f"{ref} {text}",
+            now,
+            path=fields[0].path if len(fields) == 1 else "",
+            fields=fields,
+            author=author(found, fields) if found else None,
+            holder=holder(found) if found else "",
+            remediation=Remediation(
+                Action.MANUAL, Status.MANUAL, now, details="Configuration drift is not corrected by kspec."
+            ),
+        )
+
+    made = [
+        event(DriftKind.MISSING, key, "was recorded, and does not exist any more.") for key in diff.removed
+    ]
+    made += [event(DriftKind.EXTRA, key, "was not recorded.") for key in diff.added]
+    for one in diff.changed:
+        shown = ", ".join(field.path for field in one.fields[:3])
+        more = f" and {len(one.fields) - 3} more fields" if len(one.fields) > 3 else ""
+        text = f"is not as it was recorded: {shown}{more}."
+        made.append(event(DriftKind.MODIFIED, (one.namespace, one.name), text, one.fields))
+    return made
+
+
+class _Authors:
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._left = LOOKED_UP
+
+    def of(self, ref: ResourceRef) -> dict[str, object] | None:
+        if self._left == 0:
+            return None
+        self._left -= 1
+        try:
+            return self._writer.find(ref.api_version, ref.kind, ref.name, namespace=ref.namespace)
+        except (SourceError, NotServed):  # it differs whether or not its author is known
+            return None

@@ -1,0 +1,142 @@
+"""What is done about drift: decided for each difference, then carried out one by one; one that fails stops no other.
+
+What another tool keeps is never corrected: it would be changed back. Nor is an object that was corrected three times
+within an hour: somebody works against us, and has to be found by a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
+from pytest_kspec.drift.policies import Drifted
+from pytest_kspec.enforce import apply as applying
+from pytest_kspec.errors import SourceError
+
+FIGHT = 3
+"""Corrections of one object within WINDOW after which it is no longer corrected."""
+
+WINDOW = timedelta(hours=1)
+_ACTIONS = {"create": Action.CREATE, "change": Action.UPDATE, "remove": Action.DELETE}
+_SHOWN = 5
+
+
+class Ledger(Protocol):
+    """Remembers corrections of one specification on one cluster, also after a restart."""
+
+    def since(self, moment: datetime) -> Mapping[str, int]:
+        """Object → how often it was corrected from then on. Raises KspecError."""
+        ...
+
+    def note(self, name: str, moment: datetime) -> None:
+        """It was corrected. Raises KspecError."""
+        ...
+
+
+class Rules(NamedTuple):
+    """types: those that are corrected; delete_extra: also delete what is extra; most: corrections in one run."""
+
+    types: frozenset[DriftType] = frozenset((DriftType.POLICY,))
+    delete_extra: bool = False
+    most: int = 20
+
+
+class Decided(NamedTuple):
+    """A difference with what is to be done about it. acts: whether that is a correction."""
+
+    drifted: Drifted
+    remediation: Remediation
+    acts: bool
+
+    @property
+    def event(self) -> DriftEvent:
+        """The event, with the remediation."""
+        return self.drifted.event.remediated(self.remediation)
+
+
+def decide(drifted: Sequence[Drifted], rules: Rules, recent: Mapping[str, int], now: str) -> list[Decided]:
+    """In the order in which corrections are carried out. recent: corrections within WINDOW."""
+    found = []
+    left = rules.most
+    for one in drifted:
+        made = _decide(one, rules, recent.get(one.change.object, 0), now)
+        if made.acts and left == 0:
+            text = f"not corrected: this run has made all of the {rules.most} corrections that it may."
+            made = Decided(one, Remediation(Action.SKIP, Status.DETECTED, now, details=text), acts=False)
+        left -= made.acts
+        found.append(made)
+    return found
+
+
+def _decide(one: Drifted, rules: Rules, times: int, now: str) -> Decided:
+    event, change = one
+    if event.remediation is not None:
+        return Decided(one, event.remediation, acts=False)
+    why = ""
+    if event.type not in rules.types:
+        why = f"not corrected: drift of type {event.type.value} is not to be corrected."
+    elif event.holder:
+        why = f"not corrected: {event.holder} keeps it. Correct it there."
+    elif event.kind is DriftKind.EXTRA and not rules.delete_extra:
+        why = "not deleted: what is extra is only deleted with --force, or deleteExtra."
+    if why:
+        return Decided(one, Remediation(Action.SKIP, Status.DETECTED, now, details=why), acts=False)
+    if times >= FIGHT:
+        by = f" by {event.author.manager}" if event.author else ""
+        why = (
+            f"not corrected: it was corrected {times} times within an hour, and changed again{by} each time. "
+        )
+        why += "Find out what changes it, and stop that first."
+        return Decided(one, Remediation(Action.MANUAL, Status.MANUAL, now, details=why), acts=False)
+    if change.error is not None:
+        why = str(change.error)
+        return Decided(one, Remediation(_ACTIONS[change.what], Status.FAILED, now, error=why), acts=False)
+    return Decided(
+        one, Remediation(_ACTIONS[change.what], Status.DETECTED, now, details=_details(one)), acts=True
+    )
+
+
+def by_hand(event: DriftEvent) -> DriftEvent:
+    """An event of which a part is ignored: a correction would set that part back, too."""
+    text = "not corrected: some of its differences are ignored, and a correction would set them back. Do it by hand."
+    return event.remediated(Remediation(Action.MANUAL, Status.MANUAL, event.first_seen, details=text))
+
+
+def is_fight(event: DriftEvent) -> bool:
+    """Whether it is not corrected because it was corrected too often."""
+    done = event.remediation
+    return done is not None and done.action is Action.MANUAL and "times within an hour" in done.details
+
+
+def _details(one: Drifted) -> str:
+    fields = one.event.fields
+    if not fields:
+        return {"create": "to be created.", "remove": "to be deleted."}.get(one.change.what, "to be changed.")
+    more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
+    return f"to be set back: {', '.join(field.path for field in fields[:_SHOWN])}{more}."
+
+
+def carry_out(
+    decided: Sequence[Decided], writer: Writer, ledger: Ledger, clock: Callable[[], datetime]
+) -> Iterator[DriftEvent]:
+    """Correct what is to be corrected; each event comes back when that is done, or failed.
+
+    Raises KspecError where a correction cannot be remembered; it was made.
+    """
+    for one in decided:
+        if not one.acts:
+            yield one.event
+            continue
+        action, now = one.remediation.action, clock()
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            list(applying.carry_out([one.drifted.change], writer))
+        except SourceError as error:
+            yield one.drifted.event.remediated(Remediation(action, Status.FAILED, stamp, error=str(error)))
+            continue
+        details = one.remediation.details.replace("to be ", "")
+        yield one.drifted.event.remediated(Remediation(action, Status.REMEDIATED, stamp, details=details))
+        ledger.note(one.drifted.change.object, now)

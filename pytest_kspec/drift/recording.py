@@ -1,0 +1,61 @@
+"""Looks in a store: what was there when, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_kspec.drift.document import event_to_wire
+from pytest_kspec.drift.events import DriftType, Look
+from pytest_kspec.storage import drift as stored
+from pytest_kspec.storage.drift import Difference, StoredDrift
+from pytest_kspec.storage.engine import Store
+
+
+def record(store: Store, look: Look) -> int:
+    """Store a look; how many of its differences are new. Raises StoreError.
+
+    Where something could not be compared, what is not found is not gone.
+    """
+    differences = [
+        Difference("\0".join(event.key), event.type.value, event.severity.value, event_to_wire(event))
+        for event in look.events
+    ]
+    whole = [type.value for type in look.looked] if not look.problems else []
+    return stored.record(
+        store, look.uid or look.cluster, look.cluster, look.spec, look.at, differences, whole
+    )
+
+
+def to_wire(found: tuple[StoredDrift, ...]) -> dict[str, Any]:
+    """Plain data, keys as in `kspec drift history -o json`."""
+    events = [
+        {
+            **one.event,
+            "timestamp": one.first_seen,
+            "last_seen": one.last_seen,
+            "cleared_at": one.cleared_at,
+            "cluster": {"name": one.cluster, "uid": one.cluster_id},
+            "spec": one.spec,
+        }
+        for one in found
+    ]
+    types = {type.value: sum(one["type"] == type.value for one in events) for type in DriftType}
+    severities = ("low", "medium", "high", "critical")
+    statuses = [(one.get("remediation") or {}).get("status") for one in events]
+    return {
+        "events": events,
+        "stats": {
+            "total_events": len(events),
+            "events_by_type": {name: count for name, count in types.items() if count},
+            "events_by_severity": {
+                name: count
+                for name in severities
+                if (count := sum(one["severity"] == name for one in events))
+            },
+            "open_events": sum(not one["cleared_at"] for one in events),
+            "remediated_events": statuses.count("remediated"),
+            "failed_remediations": statuses.count("failed"),
+            "first_event": events[0]["timestamp"] if events else "",
+            "last_event": max((one["timestamp"] for one in events), default=""),
+        },
+    }

@@ -1,0 +1,210 @@
+"""Drift over time: each difference once, from when it was first seen until a look no longer found it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, or_, select, update
+
+from pytest_kspec.storage import schema
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.read import ALL, Query
+from pytest_kspec.storage.write import insert_into, plain_text
+
+_OPEN = schema.drift.c.cleared_at.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is stored of one. key: what makes it the same at the next look; event: plain data, as JSON shows it."""
+
+    key: str
+    type: str
+    severity: str
+    event: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The key, in one length."""
+        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDrift:
+    """A difference over time. Times are RFC 3339; cleared_at: "" while it is there."""
+
+    cluster: str
+    cluster_id: str
+    spec: str
+    first_seen: str
+    last_seen: str
+    cleared_at: str
+    event: Mapping[str, Any]
+
+
+def record(
+    store: Store,
+    cluster_id: str,
+    cluster: str,
+    spec: str,
+    at: str,
+    differences: Sequence[Difference],
+    compared: Collection[str],
+) -> int:
+    """Store what a look found; how many differences are new.
+
+    compared: types that were compared in whole: what of them is not found any more is cleared
+    Raises StoreError.
+    """
+    place = plain_text(cluster_id), plain_text(spec)
+    found = {one.digest: one for one in differences}
+
+    def work(connection: Connection) -> int:
+        table = schema.drift.c
+        mine = (table.cluster_id == place[0], table.spec == place[1], _OPEN)
+        known = set(connection.execute(select(table.key).where(*mine)).scalars())
+        gone = [*mine, table.type.in_(compared), table.key.not_in(found), table.first_seen <= at]
+        connection.execute(update(schema.drift).where(*gone).values(cleared_at=at))
+        for digest, one in sorted(found.items()):
+            row = {
+                "cluster_id": place[0],
+                "cluster": plain_text(cluster),
+                "spec": place[1],
+                "key": digest,
+                "type": one.type,
+                "severity": one.severity,
+                "first_seen": at,
+                "last_seen": at,
+                "event": plain_text(json.dumps(one.event)),
+            }
+            statement = insert_into(connection, schema.drift)
+            new = statement.excluded
+            later = {name: new[name] for name in ("cluster", "severity", "last_seen", "event")}
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["cluster_id", "spec", "key"],
+                    index_where=_OPEN,
+                    set_=later,
+                    where=new.last_seen >= table.last_seen,
+                ),
+                row,
+            )
+        return len(found.keys() - known)
+
+    return store.write(work)
+
+
+def history(store: Store, query: Query = ALL) -> tuple[StoredDrift, ...]:
+    """Differences that were there at `since` or later, oldest first. Raises StoreError."""
+    table = schema.drift.c
+    statement = select(schema.drift).order_by(table.first_seen, table.id)
+    if query.cluster:
+        statement = statement.where(or_(table.cluster == query.cluster, table.cluster_id == query.cluster))
+    if query.spec:
+        statement = statement.where(table.spec == query.spec)
+    if query.since:
+        ended = func.coalesce(table.cleared_at, table.last_seen)
+        statement = statement.where(or_(_OPEN, ended >= query.since))
+    with store.read() as connection:
+        return tuple(
+            StoredDrift(
+                cluster=row["cluster"],
+                cluster_id=row["cluster_id"],
+                spec=row["spec"],
+                first_seen=row["first_seen"],
+                last_seen=row["last_seen"],
+                cleared_at=row["cleared_at"] or "",
+                event=json.loads(row["event"]),
+            )
+            for row in connection.execute(statement).mappings()
+        )
+
+
+def corrections(store: Store, cluster_id: str, spec: str, since: str) -> Mapping[str, int]:
+    """Object → how often it was corrected at `since` or later. Raises StoreError."""
+    table = schema.drift_corrections.c
+    mine = (table.cluster_id == cluster_id, table.spec == spec, table.corrected_at >= since)
+    with store.read() as connection:
+        return Counter(connection.execute(select(table.object).where(*mine)).scalars())
+
+
+def note_correction(store: Store, cluster_id: str, spec: str, name: str, at: str) -> None:
+    """Remember a correction. Raises StoreError."""
+    row = {
+        "cluster_id": plain_text(cluster_id),
+        "spec": plain_text(spec),
+        "object": plain_text(name),
+        "corrected_at": at,
+    }
+    store.write(lambda connection: connection.execute(schema.drift_corrections.insert(), row))
+
+
+def forget(connection: Connection, before: str) -> None:
+    """What was cleared, or corrected, before this time goes."""
+    table, corrected = schema.drift.c, schema.drift_corrections.c
+    connection.execute(delete(schema.drift).where(table.cleared_at < before))
+    connection.execute(delete(schema.drift_corrections).where(corrected.corrected_at < before))
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest result of a specification on a cluster.
+
+    checks:   id of a requirement → (whether it was evaluated, why not)
+    findings: fingerprints of all that it found, exempted ones too
+    """
+
+    run: str
+    finished_at: str
+    tool_version: str
+    spec_version: str
+    checks: Mapping[str, tuple[bool, str]]
+    findings: frozenset[str]
+
+
+def last_run(store: Store, cluster_id: str, spec: str) -> LastRun | None:
+    """None where the store has no result of it. Raises StoreError."""
+    result, subject, run, check = (
+        schema.results.c,
+        schema.subjects.c,
+        schema.runs.c,
+        schema.checks.c,
+    )
+    joined = schema.results.join(schema.subjects, result.subject_id == subject.id).join(
+        schema.runs, result.run_id == run.id
+    )
+    newest = (
+        select(result.id, result.run_id, result.finished_at, result.spec_version, run.tool_version)
+        .select_from(joined)
+        .where(subject.cluster_id == plain_text(cluster_id), subject.spec == plain_text(spec))
+        .order_by(result.finished_at.desc(), result.id.desc())
+        .limit(1)
+    )
+    with store.read() as connection:
+        row = connection.execute(newest).first()
+        if row is None:
+            return None
+        checks = connection.execute(
+            select(check.check_id, check.evaluated, check.reason).where(check.result_id == row.id)
+        ).all()
+        found = schema.observations.join(
+            schema.findings, schema.observations.c.finding_id == schema.findings.c.id
+        )
+        fingerprints = connection.execute(
+            select(schema.findings.c.fingerprint)
+            .select_from(found)
+            .where(schema.observations.c.result_id == row.id)
+        ).scalars()
+        return LastRun(
+            run=row.run_id,
+            finished_at=row.finished_at,
+            tool_version=row.tool_version,
+            spec_version=row.spec_version,
+            checks={one.check_id: (one.evaluated, one.reason) for one in checks},
+            findings=frozenset(fingerprints),
+        )

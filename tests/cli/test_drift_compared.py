@@ -1,0 +1,129 @@
+"""`kspec drift detect` against the last run in a store, and against a snapshot, on a real API server."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from pytest_kspec.cli.main import main
+
+from .drifting import Drift
+
+NAMESPACE = "drift-shop"
+SPEC = {
+    "namespaceScope": {"includeNamespaces": [NAMESPACE]},
+    "network": {"allowedServiceTypes": ["ClusterIP"]},
+    "workloads": {"containers": {"forbidden": [{"key": "hostNetwork"}]}},
+}
+
+
+def service(name: str, kind: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"type": kind, "ports": [{"name": "web", "port": 80}]},
+    }
+
+
+def put(drift: Drift, obj: dict[str, Any], manager: str = "kubectl-edit") -> None:
+    drift.writer.apply(obj, field_manager=manager)
+
+
+def clear(drift: Drift) -> None:
+    for one in drift.writer.list("v1", "Service", namespace=NAMESPACE):
+        drift.writer.delete("v1", "Service", one["metadata"]["name"], namespace=NAMESPACE)
+    drift.writer.delete("v1", "Namespace", NAMESPACE)
+
+
+def test_worse_than_the_last_run_is_drift_and_unknown_is_not(drift: Drift, tmp_path: Path) -> None:
+    store = tmp_path / "s.db"
+    words = ("--types", "compliance", "--store", str(store), "--allow-empty")
+    put(drift, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    try:
+        put(drift, service("old", "NodePort"))
+        put(drift, service("web", "ClusterIP"))
+        drift.spec(SPEC)
+        code, document = drift.detect(*words)
+        assert (code, document["events"]) == (2, [])
+        assert "the store has no run of drifty" in document["errors"][0]
+        assert main(["scan", str(drift.path), "--store", str(store)]) == 1
+        drift.capsys.readouterr()
+
+        code, document = drift.detect(*words)
+        assert (code, document["events"], document["errors"]) == (0, [], [])
+
+        put(drift, service("web", "NodePort"), manager="kubectl-patch")
+        code, document = drift.detect(*words)
+        (event,) = document["events"]
+        assert (code, event["type"], event["drift_kind"], event["check"]) == (
+            1,
+            "compliance",
+            "violation",
+            "network.allowedServiceTypes",
+        )
+        assert event["resource"] == {
+            "kind": "Service",
+            "name": "web",
+            "namespace": NAMESPACE,
+            "path": "spec.type",
+        }
+        assert event["changed_by"]["manager"] == "kubectl-patch"
+        assert event["remediation"]["status"] == "manual-required"
+        assert document["drift"]["counts"] == {"total": 1, "policies": 0, "compliance": 1, "configuration": 0}
+
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE kspec_checks SET evaluated = 0, reason = 'forbidden'")
+        code, document = drift.detect(*words)
+        assert (code, document["events"]) == (2, [])
+        assert "was not evaluated in the last run (forbidden)" in document["errors"][0]
+
+        drift.spec(SPEC, version="2.0.0")
+        code, document = drift.detect(*words)
+        assert (code, document["events"]) == (2, [])
+        assert "is of version 1.0.0 of the specification, this is 2.0.0" in document["errors"][0]
+    finally:
+        clear(drift)
+
+
+def test_objects_of_chosen_kinds_are_compared_with_a_snapshot(drift: Drift, tmp_path: Path) -> None:
+    good = tmp_path / "good.tar.gz"
+    words = ("--snapshot", str(good), "--kinds", "Service,namespaces", "--types", "configuration")
+    put(drift, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    try:
+        put(drift, service("gone", "ClusterIP"))
+        put(drift, service("web", "ClusterIP"))
+        assert main(["snapshot", "-o", str(good)]) in (0, 2)
+        drift.capsys.readouterr()
+        code, document = drift.detect(*words)
+        assert (code, document["events"], document["checked"]) == (0, [], ["configuration"])
+
+        drift.writer.delete("v1", "Service", "gone", namespace=NAMESPACE)
+        put(drift, service("new", "ClusterIP"), manager="argocd-controller")
+        drift.writer.patch(
+            "v1",
+            "Service",
+            "web",
+            [{"op": "replace", "path": "/spec/ports/0/port", "value": 8080}],
+            namespace=NAMESPACE,
+            patch_type="json",
+            field_manager="kubectl-edit",
+        )
+        code, document = drift.detect(*words)
+        assert code == 1
+        assert [(one["drift_kind"], one["resource"]["name"]) for one in document["events"]] == [
+            ("missing", "gone"),
+            ("modified", "web"),
+            ("extra", "new"),
+        ]
+        changed, added = document["events"][1:]
+        assert changed["diff"]["modified"]["spec.ports[web].port"] == {"old_value": 80, "new_value": 8080}
+        assert (changed["changed_by"]["manager"], added["managed_by"]) == ("kubectl-edit", "Argo CD")
+        code, _, err = drift.run("detect", "--snapshot", str(good), "--kinds", "Sevice")
+        assert (code, "do not have the kind 'Sevice'" in err) == (2, True)
+        (tmp_path / "bad.tar.gz").write_bytes(good.read_bytes()[:2000])
+        code, out, _ = drift.run("detect", "--snapshot", str(tmp_path / "bad.tar.gz"), "--kinds", "Service")
+        assert (code, "no drift" in out) in ((2, False), (4, False))
+    finally:
+        clear(drift)
