@@ -137,11 +137,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--watch, --output and --cluster-spec are for the terminal.", where="kspec dashboard --serve"
         )
-    if args.serve:
-        return _serve(args)
     if not 1 <= args.interval <= 86_400:
         raise UsageError(f"{args.interval:g} is not between 1 and 86,400 seconds.", where="--interval")
-    return _show(args)
+    try:
+        return _serve(args) if args.serve else _show(args)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the dashboard needs the package {error.name}.",
+            where="kspec dashboard",
+            fix="Install it with: pip install 'pytest-kspec[dashboard]'.",
+        ) from error
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -163,14 +168,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _screen(answers: Answers, args: argparse.Namespace) -> int:
-    try:
-        from pytest_kspec.dashboard.screen import watch
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"--watch on a terminal needs the package {error.name}.",
-            where="kspec dashboard",
-            fix="Install it with: pip install 'pytest-kspec[dashboard]'; or leave out --watch.",
-        ) from error
+    from pytest_kspec.dashboard.screen import watch
+
     return watch(answers, args.interval, args.cluster_spec)
 
 
@@ -222,16 +221,8 @@ def _serve(args: argparse.Namespace) -> int:
 
     from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.cli.output import note
-
-    try:
-        from pytest_kspec.dashboard.server import Options, proxy_of, serve
-        from pytest_kspec.dashboard.viewers import Everyone, Viewers
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the dashboard needs the package {error.name}.",
-            where="kspec dashboard",
-            fix="Install it with: pip install 'pytest-kspec[dashboard]'.",
-        ) from error
+    from pytest_kspec.dashboard.server import Options, proxy_of, serve
+    from pytest_kspec.dashboard.viewers import Everyone, Viewers
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
