@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,6 @@ LENGTH = 10_000
 """Records that wait to be written."""
 
 log = logging.getLogger("kspec.audit")
-dropped: list[Callable[[int], None]] = []
-"""Called with the number of records that were lost: metrics of what runs for months."""
-
 _lock = threading.Lock()
 _lost = 0
 _unsaid: list[str] = []
@@ -115,5 +112,3 @@ def _problem(text: str) -> None:
 def _count(_sink: str, count: int) -> None:
     global _lost
     _lost += count
-    for called in dropped:
-        called(count)
