@@ -7,11 +7,13 @@ from typing import Any
 
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER
 from pytest_kspec.drift.events import Author
+from pytest_kspec.enforce.engines.webhook import CA_MANAGER
 from pytest_kspec.kube import managedfields
 from pytest_kspec.kube.objectdiff import FieldChange
 
 Object = Mapping[str, Any]
 
+OURS = (FIELD_MANAGER, CA_MANAGER)
 _HELM = "helm.toolkit.fluxcd.io/name"
 _FLUX = "kustomize.toolkit.fluxcd.io/name"
 _MANAGERS = {
@@ -25,7 +27,7 @@ _MANAGERS = {
 
 def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
     """Who wrote last to one of these fields, or else to the object; None where it was kspec, or is not known."""
-    others = [entry for entry in managedfields.entries(obj) if entry.manager != FIELD_MANAGER]
+    others = [entry for entry in managedfields.entries(obj) if entry.manager not in OURS]
     holding = [entry for entry in others if any(managedfields.holds(entry, one.path) for one in fields)]
     last = max(holding or others, key=lambda entry: entry.time, default=None)
     return Author(last.manager, last.time) if last is not None else None
@@ -34,7 +36,7 @@ def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
 def wrote(obj: Object, fields: Sequence[FieldChange]) -> bool:
     """Whether somebody else than kspec holds one of these fields."""
     return any(
-        entry.manager != FIELD_MANAGER and managedfields.holds(entry, one.path)
+        entry.manager not in OURS and managedfields.holds(entry, one.path)
         for entry in managedfields.entries(obj)
         for one in fields
     )

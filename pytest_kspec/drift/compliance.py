@@ -26,10 +26,14 @@ LOOKED_UP = 50
 
 
 class Compared(NamedTuple):
-    """What is worse than in the last run, and what could not be compared."""
+    """What is worse than in the last run, and what could not be compared.
+
+    still: keys of all open findings: what was drift when it came is not gone while it is one of them
+    """
 
     events: tuple[DriftEvent, ...]
     problems: tuple[str, ...]
+    still: frozenset[tuple[str, ...]] = frozenset()
 
 
 def compare(
@@ -62,7 +66,17 @@ def compare(
             )
         else:
             events += _new(last, cluster, check, now, authors)
-    return Compared(tuple(events), tuple(problems))
+    still = frozenset(
+        _key(check, fingerprint(cluster.id, check.id, finding))
+        for check in cluster.checks
+        for finding in check.open_findings
+    )
+    return Compared(tuple(events), tuple(problems), still)
+
+
+def _key(check: CheckResult, mark: str) -> tuple[str, ...]:
+    """As `DriftEvent.key`."""
+    return DriftType.COMPLIANCE.value, DriftKind.VIOLATION.value, check.id, mark
 
 
 def _new(

@@ -35,6 +35,9 @@ from pytest_kspec.spec.loading import LoadedSpec
 Object = dict[str, Any]
 
 
+NO_DRY_RUN = "Only the fields that kspec sets were compared, because a dry run is not permitted."
+
+
 class Drifted(NamedTuple):
     """A difference, and what would correct it."""
 
@@ -153,7 +156,7 @@ def _modified(change: Change, fields: tuple[FieldChange, ...], now: str) -> Drif
     more = f" and {len(fields) - 3} more fields" if len(fields) > 3 else ""
     text = f"{change.object} is not as it was applied: {shown}{more}."
     if change.error is not None:
-        text += " Only the fields that kspec sets were compared, because a dry run is not permitted."
+        text += f" {NO_DRY_RUN}"
     return _event(DriftKind.MODIFIED, change, text, now, fields=fields)
 
 

@@ -21,9 +21,9 @@ def record(store: Store, look: Look) -> int:
         for event in look.events
     ]
     whole = [type.value for type in look.looked] if not look.problems else []
-    return stored.record(
-        store, look.uid or look.cluster, look.cluster, look.spec, look.at, differences, whole
-    )
+    still = ["\0".join(key) for key in look.still]
+    place = look.uid or look.cluster, look.cluster, look.spec
+    return stored.record(store, *place, look.at, differences, whole, still)
 
 
 def to_wire(found: tuple[StoredDrift, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Engines are those that it names. What differs from what should be there is found by dry run, so that defaults of the
 server and changes of other webhooks are no drift. It is drift where the specification did not change since policies
-were applied, and an object is gone, or somebody else wrote to it: managedFields say who.
+were applied, and an object is gone, or is not what was applied (`drift.policies`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pytest_kspec.audit.trail import emit
-from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.drift import correcting, policies
+from pytest_kspec.drift.events import Action, DriftEvent, DriftKind
+from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce.engines import ENGINES, InForce, Wanted, engine, webhook
+from pytest_kspec.enforce.engines import ENGINES, Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
@@ -29,6 +32,7 @@ from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 Object = dict[str, Any]
 
 _SHOWN = 5
+_LEFT = (Action.SKIP, Action.MANUAL)
 _OPERATIONS = {"create": "create", "change": "update", "remove": "delete"}
 """What a change does, in the words of metrics."""
 _HELD_BACK = "failure policy Ignore until the webhook serves this specification"
@@ -134,14 +138,12 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
         said = Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}.")
         return _nothing(said, _pruned(removed), None, names, _deleted(removed))
     mode = asked_mode(spec)
-    plan = enforcement_plan(spec, asked.checkset(), version=writer.source.info().version, now=now)
+    wanted = wanted_of(spec, writer, asked, now)
     done: list[_Done] = []
     failure: KspecError | None = None
     for name in names:
         try:
-            done.append(
-                _engine(name, Wanted(plan, mode, asked.cluster, asked.options), settled, names, writer)
-            )
+            done.append(_engine(name, wanted, settled, names, writer))
         except LostLease:
             raise
         except KspecError as error:  # the others are no worse for it
@@ -154,13 +156,20 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
     changes = {one.name: tuple(one.changes) for one in done if one.changes} | _deleted(removed)
     boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
     if not any(one.objects for one in done) and not any(one.left for one in done):
-        if not Wanted(plan, mode).active:
+        if not wanted.active:
             said = _inactive()
         else:
-            text = f"nothing in it can be enforced by admission ({len(plan.not_enforceable)} only scanned)."
+            left = len(wanted.plan.not_enforceable)
+            text = f"nothing in it can be enforced by admission ({left} only scanned)."
             said = Said(status.ENFORCED, "False", status.NOTHING_TO_ENFORCE, text)
         return _nothing(said, notes, boundary, names, changes)
-    return _told(plan, mode, names, settled, done, notes, boundary)._replace(changes=changes)
+    return _told(wanted.plan, mode, names, settled, done, notes, boundary)._replace(changes=changes)
+
+
+def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> Wanted:
+    """What is to be generated for a specification. Raises KspecError."""
+    rules = enforcement_plan(spec, asked.checkset(), version=writer.source.info().version, now=now)
+    return Wanted(rules, asked_mode(spec), asked.cluster, asked.options)
 
 
 def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> list[Removed]:
@@ -181,41 +190,69 @@ def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> list[Removed]:
     return removed + [Removed("kyverno", text) for text in legacy.remove_policies(name, writer)]
 
 
-def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], writer: Writer) -> _Done:
-    spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
+class Planned(NamedTuple):
+    """What one engine would do. there: its objects; manifests: as they would be applied"""
+
+    made: Generated
+    manifests: list[Object]
+    there: list[Object]
+    changes: list[applying.Change]
+
+
+def plan(name: str, wanted: Wanted, writer: Writer, *, keep_errors: bool = False) -> Planned:
+    """What would be done for a specification. Writes nothing. Raises KspecError."""
+    spec, chosen = wanted.plan.spec, engine(name)
     made = chosen.generate(wanted)
-    there = {_key(item): item for item in applying.existing(spec, chosen, writer)}
+    there = applying.existing(spec, chosen, writer)
     manifests = list(made.manifests)
     if name == webhook.NAME:
-        manifests = [_cautious(one, there.get(_key(one)), writer) for one in manifests]
-    planned = applying.changes(spec, chosen, manifests, writer, listed=list(there.values()))
-    found: dict[str, str] = {}
-    if settled.holds(mode, names, list(there.values()), wanted.plan.moment):
-        found = {change.object: text for change in planned if (text := _drift(change, there))}
+        by_key = {_key(item): item for item in there}
+        manifests = [_cautious(one, by_key.get(_key(one)), writer) for one in manifests]
+    changes = applying.changes(spec, chosen, manifests, writer, listed=there, keep_errors=keep_errors)
+    return Planned(made, manifests, there, changes)
+
+
+def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], writer: Writer) -> _Done:
+    spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
+    made, manifests, there, planned = plan(name, wanted, writer)
+    now = wanted.plan.moment
+    found: dict[str, policies.Drifted] = {}
+    if settled.holds(mode, names, there, now):
+        judged = policies.judge(spec, planned, status.stamp(now)).drifted
+        found = {one.change.object: one for one in judged if one.event.kind is not DriftKind.EXTRA}
     section = spec.spec.enforcement
-    kept = found if section is None or not section.auto_remediate else {}
+    memory = InCluster(writer, spec.name)
+    kept = {name: _drift(one.event) for name, one in found.items()}
     notes = []
+    if found and section is not None and section.auto_remediate:
+        recent = memory.since(now - correcting.WINDOW)
+        rules = correcting.Rules(most=len(found))
+        decided = correcting.decide(list(found.values()), rules, recent, status.stamp(now))
+        kept = {one.drifted.change.object: _drift(one.event) for one in decided if not one.acts}
+        notes += _fights([one.event for one in decided], settled)
     changes: list[tuple[str, bool]] = []
     for change in applying.carry_out([one for one in planned if one.object not in kept], writer):
         if change.what == "keep":
             continue
         changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
-            emit("remediation", "drift", "success", f"{found[change.object]}: corrected", spec=spec.name)
-            notes.append(Note("Normal", "DriftRemediated", f"{found[change.object]}: corrected."))
+            memory.note(change.object, now)
+            text = _drift(found[change.object].event)
+            emit("remediation", "drift", "success", f"{text}: corrected", spec=spec.name)
+            notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
         elif change.what == "remove":
             notes += _pruned([Removed(name, change.object)])
         else:
             notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
-    objects = applying.existing(spec, chosen, writer) if changes else list(there.values())
+    objects = applying.existing(spec, chosen, writer) if changes else there
     boundary = None if made.timeless else wanted.boundary
     entries = chosen.in_force(objects, writer)
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
         entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
     left = [
-        (text, "missing" if change.what == "create" else "modified")
+        (kept[change.object], found[change.object].event.kind.value)
         for change in planned
-        if (text := kept.get(change.object, ""))
+        if change.object in kept
     ]
     return _Done(name, objects, entries, left, changes, notes, boundary)
 
@@ -330,23 +367,22 @@ def _nothing(
     return Enforced((said, drift), fields, counts, tuple(notes), boundary, {}, changes)
 
 
-def _drift(change: applying.Change, there: Mapping[tuple[str, str], Object]) -> str:
-    """What happened to this object, or "" where it was not drift."""
-    if change.what == "create":
-        return f"{change.object} is missing"
-    if change.what != "change":
-        return ""
-    item = there.get((change.kind, change.name)) or {"metadata": {}}
-    others = [
-        entry
-        for entry in item["metadata"].get("managedFields") or ()
-        if entry.get("manager") not in (FIELD_MANAGER, webhook.CA_MANAGER)
-        and entry.get("subresource") != "status"
-    ]
-    if not others:
-        return ""  # written by an earlier version of ours
-    last = max(others, key=lambda entry: str(entry.get("time", "")))
-    return f"{change.object} was changed by {last.get('manager', '?')} at {last.get('time', '?')}"
+def _drift(event: DriftEvent) -> str:
+    """What happened to this object, and why it is not corrected where that was decided."""
+    what = (
+        f"{event.resource} is missing" if event.kind is DriftKind.MISSING else f"{event.resource} was changed"
+    )
+    if event.kind is not DriftKind.MISSING and event.author is not None:
+        what = f"{what} by {event.author.manager or '?'} at {event.author.time or '?'}"
+    done = event.remediation
+    return f"{what} ({done.details.rstrip('.')})" if done is not None and done.action in _LEFT else what
+
+
+def _fights(events: Sequence[DriftEvent], settled: Settled) -> list[Note]:
+    """An Event of a fight, once: the condition has it from then on."""
+    said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
+    fights = [_drift(event) for event in events if correcting.is_fight(event)]
+    return [Note("Warning", "DriftFight", text) for text in fights if text.partition(" (")[0] not in said]
 
 
 def _key(item: Object) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pytest_kspec.operator import alerting, reconcile, targets
+from pytest_kspec.operator import alerting, drifting, reconcile, targets
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Controller, Given
 from pytest_kspec.operator.reconcile import Settings
@@ -18,4 +18,5 @@ def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
         partial(reconcile.controller, settings=settings, board=board),
         partial(alerting.controller, board=board),
         targets.controller,
+        partial(drifting.controller, settings=settings),
     ]

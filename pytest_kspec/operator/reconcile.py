@@ -123,6 +123,7 @@ class Reconciler:
         Right(GROUP, "clusterspecifications/status", ("update",)),
         Right(GROUP, "compliancereports", ("list", "create", "patch", "delete"), NAMESPACE),
         Right(GROUP, "compliancereports/status", ("patch",), NAMESPACE),
+        Right("", "configmaps", ("get", "create", "patch"), NAMESPACE),
         Right("", "events", ("create",), "default"),
     )
 

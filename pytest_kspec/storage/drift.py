@@ -16,6 +16,7 @@ from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.read import ALL, Query
 from pytest_kspec.storage.write import insert_into, plain_text
 
+_IDS = 500
 _OPEN = schema.drift.c.cleared_at.is_(None)
 
 
@@ -31,7 +32,7 @@ class Difference:
     @property
     def digest(self) -> str:
         """The key, in one length."""
-        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return _digest(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class StoredDrift:
     event: Mapping[str, Any]
 
 
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def record(
     store: Store,
     cluster_id: str,
@@ -55,10 +60,12 @@ def record(
     at: str,
     differences: Sequence[Difference],
     compared: Collection[str],
+    still: Collection[str] = (),
 ) -> int:
     """Store what a look found; how many differences are new.
 
     compared: types that were compared in whole: what of them is not found any more is cleared
+    still:    keys of what is there, though it is not found to differ: it is not cleared
     Raises StoreError.
     """
     place = plain_text(cluster_id), plain_text(spec)
@@ -67,9 +74,15 @@ def record(
     def work(connection: Connection) -> int:
         table = schema.drift.c
         mine = (table.cluster_id == place[0], table.spec == place[1], _OPEN)
+        there = {_digest(key) for key in still}
         known = set(connection.execute(select(table.key).where(*mine)).scalars())
-        gone = [*mine, table.type.in_(compared), table.key.not_in(found), table.first_seen <= at]
-        connection.execute(update(schema.drift).where(*gone).values(cleared_at=at))
+        open_rows = connection.execute(
+            select(table.id, table.key).where(*mine, table.type.in_(compared), table.first_seen <= at)
+        ).all()
+        gone = [row.id for row in open_rows if row.key not in found and row.key not in there]
+        for start in range(0, len(gone), _IDS):
+            some = gone[start : start + _IDS]
+            connection.execute(update(schema.drift).where(table.id.in_(some)).values(cleared_at=at))
         for digest, one in sorted(found.items()):
             row = {
                 "cluster_id": place[0],

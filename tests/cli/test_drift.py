@@ -151,7 +151,7 @@ def test_each_is_told_apart_from_the_one_beside_it(drift: Drift) -> None:
     assert document["events"][1]["changed_by"]["manager"] == "helm-upgrade", "not who wrote last elsewhere"
     code, out, _ = drift.run("detect")
     assert code == 1
-    assert f"missing   {BINDING} {NAMES[1]} does not exist." in out
+    assert f"high     missing   {BINDING} {NAMES[1]}\n    {BINDING} {NAMES[1]} does not exist.\n" in out
     assert "changed by helm-upgrade, 0 seconds ago" in out or "changed by helm-upgrade, " in out
     assert "spec.failurePolicy: Fail → Ignore" in out
 

@@ -256,10 +256,10 @@ def test_watch_says_what_drifts_and_what_is_set_back(drift: Drift, tmp_path: Pat
 
         until("no drift")
         drift.patch(POLICY, NAMES[0], SOFT)
-        until(f"modified  {POLICY} {NAMES[0]} is not as it was applied: spec.failurePolicy.")
+        until(f"modified  {POLICY} {NAMES[0]}\n")
         until("changed by kubectl-edit")
         drift.enforce()
-        until(f"cleared  {POLICY} {NAMES[0]}")
+        until(f"cleared  modified {POLICY} {NAMES[0]}")
         process.send_signal(signal.SIGTERM)
         assert process.wait(LIMIT_S) == 0
     finally:

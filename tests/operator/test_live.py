@@ -111,6 +111,11 @@ RESOURCES = (
     "clusterspecifications/status",
     "compliancereports",
     "compliancereports/status",
+    "configmaps",
+    "driftconfigs",
+    "driftconfigs/status",
+    "driftreports",
+    "driftreports/status",
     "events",
     "leases",
     "validatingadmissionpolicies",
@@ -120,6 +125,8 @@ RESOURCES = (
 
 NOT_IN_THE_LOG = {
     ("delete", "compliancereports"),  # the thirty-first
+    ("create", "configmaps"),
+    ("create", "driftreports"),
     ("create", "compliancereports"),  # an apply that creates is a patch in the log, and needs both
     ("create", "validatingadmissionpolicies"),
     ("create", "validatingadmissionpolicybindings"),
@@ -129,6 +136,7 @@ NOT_IN_THE_LOG = {
 
 POLICIES = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy")
 BINDINGS = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding")
+DRIFT = ("kspec.io/v1alpha1", "DriftReport")
 OURS = "kspec.io/cluster-spec=kept"
 
 
@@ -167,6 +175,18 @@ def test_policies_follow_their_specification(specs: Specs, start: Start) -> None
     )
     assert actions() == [["Warn"]], "drift is not corrected unless that was asked for"
     assert specs.condition("kept", "PolicyEnforced")["status"] == "False"
+
+    config = {"interval": "5s", "remediation": {"strategy": "Apply"}, "retention": {"maxReports": 1}}
+    place = {"name": "keep", "namespace": "kspec-system"}
+    head = {"apiVersion": DRIFT[0], "kind": "DriftConfig", "metadata": place}
+    specs.writer.apply({**head, "spec": config}, field_manager="test")
+    until(lambda: actions() == [["Deny", "Audit"]], operator.said)
+    until(
+        lambda: [one["spec"]["driftDetected"] for one in specs.writer.list(*DRIFT)] == [False], operator.said
+    )
+    specs.writer.delete(DRIFT[0], "DriftConfig", "keep", namespace="kspec-system")
+    edit()
+    specs.wait("kept", "True", "DriftDetected", operator.said)
 
     specs.put("kept", enforced("enforce", autoRemediate=True))
     specs.wait("kept", "False", "DriftDetected", operator.said)

@@ -243,7 +243,9 @@ def _tell(
         for line in steps.event_lines(new, datetime.fromisoformat(found.at), stamp=f"{found.at} "):
             say(line)
         for event in gone:
-            say(f"{found.at} {style('cleared', 'green')}  {steps.fit(event.message, 40)}")
+            say(
+                f"{found.at} {style('cleared', 'green')}  {event.kind.value} {steps.fit(str(event.resource), 50)}"
+            )
     flush()
     return after
 

@@ -21,6 +21,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift import compliance, configuration, correcting, document, policies, recording
 from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Remediation, Status, ordered
 from pytest_kspec.drift.ignoring import Ignoring
+from pytest_kspec.drift.policies import NO_DRY_RUN
 from pytest_kspec.drift.words import type_of
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import Wanted, engine
@@ -144,6 +145,7 @@ def look(
     outdated: list[str] = []
     looked: list[DriftType] = []
     drifted: list[policies.Drifted] = []
+    still: frozenset[tuple[str, ...]] = frozenset()
     if DriftType.POLICY in wanted:
         with _kept(problems, "policies"):
             found = _policies(item, source, stamp)
@@ -165,6 +167,7 @@ def look(
             worse = _compliance(item, source, store, stamp)
             looked.append(DriftType.COMPLIANCE)
             problems += worse.problems
+            still = worse.still
             events += [left for event in worse.events if (left := ignoring.left(event).event) is not None]
     if DriftType.CONFIGURATION in wanted:
         with _kept(problems, "objects"):
@@ -187,6 +190,7 @@ def look(
         events=ordered(events),
         problems=tuple(problems),
         outdated=tuple(outdated),
+        still=still,
     )
     return Seen(made, tuple(drifted))
 
@@ -342,7 +346,9 @@ def event_lines(
 
     for event in events:
         severity = coloured(f"{event.severity.value:<8}", _COLOURS[event.severity.value])
-        yield f"{stamp}{severity} {event.kind.value:<9} {fit(event.message, 19 + len(stamp))}"
+        yield f"{stamp}{severity} {event.kind.value:<9} {fit(str(event.resource), 19 + len(stamp))}"
+        if not event.fields or NO_DRY_RUN in event.message:
+            yield f"    {fit(event.message, 4)}"
         if event.author is not None:
             yield f"    changed by {fit(by(event, moment), 16)}"
         if event.holder:

@@ -46,8 +46,7 @@ class DriftRemediation(SpecModel):
     )
     types: list[DriftKind] = Field(
         default_factory=list,
-        description="Types of drift that are corrected. Compliance drift is never "
-        "corrected automatically. Empty: Policy.",
+        description="Types of drift that are corrected. Only Policy is ever corrected. Empty: Policy.",
     )
     delete_extra: Flag = Field(
         False, description="Whether to delete policies that are not generated from any specification."
@@ -89,7 +88,10 @@ class DriftConfigSpec(SpecModel):
         None, description="Cron schedule of five fields. Default: every 5 minutes."
     )
     timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule.")
-    types: list[DriftKind] = Field(default_factory=list, description="Types of drift to detect. Empty: all.")
+    types: list[DriftKind] = Field(
+        default_factory=list,
+        description="Types of drift to detect. The operator detects Policy only, which is also the default.",
+    )
     min_severity: DriftSeverity = Field(
         "low", description="Minimum severity. Differences below it are not reported."
     )

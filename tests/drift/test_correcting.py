@@ -1,0 +1,112 @@
+"""What is corrected, what is not and why, and what happens when a correction fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pytest_kspec.drift.correcting import FIGHT, WINDOW, Rules, carry_out, decide, is_fight
+from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Status
+from pytest_kspec.drift.ledger import Memory
+from pytest_kspec.drift.policies import Drifted
+from pytest_kspec.enforce.apply import Change
+from pytest_kspec.errors import Conflict, Refused, SourceError, SourceUnavailable
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.verdict import Severity
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STAMP = "2026-01-01T12:00:00Z"
+V1 = "admissionregistration.k8s.io/v1"
+
+
+def drifted(name: str, what: Any = "change", kind: DriftKind = DriftKind.MODIFIED, **more: Any) -> Drifted:
+    ref = ResourceRef(V1, "ValidatingAdmissionPolicy", "", name)
+    manifest = {"apiVersion": V1, "kind": ref.kind, "metadata": {"name": name}}
+    event = DriftEvent(DriftType.POLICY, kind, Severity.MEDIUM, ref, f"{name} differs", STAMP, **more)
+    return Drifted(event, Change(what, V1, ref.kind, name, manifest, "uid-1", error=None))
+
+
+class Writer:
+    """Answers each write with the next of `answers`, an error or None."""
+
+    def __init__(self, *answers: SourceError | None) -> None:
+        self.answers = list(answers)
+        self.sent: list[tuple[str, str]] = []
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        self._answer("apply", manifest["metadata"]["name"])
+
+    def delete(self, api_version: str, kind: str, name: str, *, namespace: str, uid: str) -> None:
+        assert uid == "uid-1", "only the object that was looked at"
+        self._answer("delete", name)
+
+    def _answer(self, verb: str, name: str) -> None:
+        self.sent.append((verb, name))
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+
+
+def run(writer: Any, memory: Memory, *found: Drifted, now: datetime = NOW) -> list[tuple[Action, Status]]:
+    decided = decide(found, Rules(delete_extra=True), memory.since(now - WINDOW), STAMP)
+    done = [event.remediation for event in carry_out(decided, writer, memory, lambda: now)]
+    return [(one.action, one.status) for one in done if one is not None]
+
+
+def test_one_that_fails_stops_no_other() -> None:
+    immutable = Refused("cannot apply: spec.policyName: field is immutable.")
+    changed = Conflict("cannot delete: the UID is another one.")
+    writer = Writer(immutable, None, changed)
+    found = (drifted("a"), drifted("b", "create", DriftKind.MISSING), drifted("c", "remove", DriftKind.EXTRA))
+    assert run(writer, Memory(), *found) == [
+        (Action.UPDATE, Status.FAILED),
+        (Action.CREATE, Status.REMEDIATED),
+        (Action.DELETE, Status.FAILED),
+    ]
+    assert writer.sent == [("apply", "a"), ("apply", "b"), ("delete", "c")]
+
+
+def test_a_correction_that_fails_five_times_and_then_succeeds_is_no_fight() -> None:
+    memory = Memory()
+    for _ in range(5):
+        assert run(Writer(SourceUnavailable("HTTP 500")), memory, drifted("a")) == [
+            (Action.UPDATE, Status.FAILED)
+        ]
+    assert memory.since(NOW - WINDOW) == {}
+    assert run(Writer(), memory, drifted("a")) == [(Action.UPDATE, Status.REMEDIATED)]
+
+
+def test_three_corrections_within_an_hour_are_a_fight_and_later_ones_are_not() -> None:
+    memory, writer = Memory(), Writer()
+    for minute in (0, 20, 40):
+        moment = NOW + timedelta(minutes=minute)
+        assert run(writer, memory, drifted("a"), now=moment) == [(Action.UPDATE, Status.REMEDIATED)]
+    moment = NOW + timedelta(minutes=59)
+    assert run(writer, memory, drifted("a"), drifted("b"), now=moment) == [
+        (Action.MANUAL, Status.MANUAL),
+        (Action.UPDATE, Status.REMEDIATED),
+    ]
+    assert run(writer, memory, drifted("a"), now=NOW + timedelta(minutes=61)) == [
+        (Action.UPDATE, Status.REMEDIATED)
+    ]
+    (decided,) = decide([drifted("a")], Rules(), {"ValidatingAdmissionPolicy a": FIGHT}, STAMP)
+    assert is_fight(decided.event)
+
+
+@pytest.mark.parametrize(
+    ("found", "rules", "why"),
+    [
+        (drifted("a", holder="Argo CD"), Rules(), "Argo CD keeps it"),
+        (drifted("a", "remove", DriftKind.EXTRA), Rules(), "only deleted with --force"),
+        (drifted("a"), Rules(types=frozenset()), "drift of type policy is not to be corrected"),
+        (drifted("a"), Rules(most=0), "has made all of the 0 corrections"),
+    ],
+    ids=["kept by another", "extra", "type", "max changes"],
+)
+def test_what_is_left_says_why(found: Drifted, rules: Rules, why: str) -> None:
+    (decided,) = decide([found], rules, {}, STAMP)
+    assert (decided.acts, decided.remediation.action) == (False, Action.SKIP)
+    assert why in decided.remediation.details
+    assert not is_fight(decided.event)

@@ -1,0 +1,295 @@
+"""DriftConfigs on a real API server: compared when it is time, reported on a change, corrected where they say so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pytest_kspec import clock
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.errors import Refused
+from pytest_kspec.operator.controller import Given
+from pytest_kspec.operator.drifting import DriftController, next_run
+from pytest_kspec.operator.reconcile import Reconciler, Settings
+from pytest_kspec.operator.scans import ScanFailed, Scanned
+from pytest_kspec.plan.checkset import load_checks
+
+from .conftest import Specs
+
+V1 = "admissionregistration.k8s.io/v1"
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+SPEC_KIND = ("kspec.io/v1alpha1", "ClusterSpecification")
+CONFIG = ("kspec.io/v1alpha1", "DriftConfig")
+REPORT = ("kspec.io/v1alpha1", "DriftReport")
+SPEC = {
+    "podSecurity": {"enforce": "baseline", "version": "v1.37"},
+    "namespaceScope": {"includeNamespaces": ["drift-nowhere"]},
+    "enforcement": {"enabled": True, "mode": "enforce"},
+}
+SOFT = [{"op": "replace", "path": "/spec/failurePolicy", "value": "Ignore"}]
+START = datetime.now(UTC).replace(microsecond=0)
+
+
+class Unscanned:
+    """Scans are not what is tested here."""
+
+    def scan(self, name: str) -> Scanned:
+        raise ScanFailed(f"{name} is not scanned.")
+
+
+class Hub:
+    """The controllers of one operator, called by hand at times of our choice."""
+
+    def __init__(self, specs: Specs) -> None:
+        self.specs = specs
+        self.writer = specs.writer
+        plane = specs.plane
+        self.access = Access(plane.name, str(plane.kubeconfig()))
+        checks = load_checks()
+        self.reconciler = Reconciler(self.access, Unscanned(), lambda: checks, self.listed)
+        self.controller = DriftController(_given(self.access, lambda: checks), Settings())
+        self.now = START
+
+    def listed(self) -> dict[str, Any]:
+        return {one["metadata"]["name"]: one for one in self.writer.list(*SPEC_KIND)}
+
+    def config(self, name: str, spec: dict[str, Any], namespace: str = NAMESPACE) -> None:
+        self.writer.apply(
+            {
+                "apiVersion": CONFIG[0],
+                "kind": CONFIG[1],
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": spec,
+            },
+            field_manager="test",
+        )
+
+    def run(self, name: str, after_s: float = 600.0) -> dict[str, Any]:
+        """The status after a run, some time later."""
+        self.now += timedelta(seconds=after_s)
+        with clock.at(self.now):
+            self.controller.reconcile((NAMESPACE, name))
+        return dict(self.writer.get(*CONFIG, name, namespace=NAMESPACE).get("status", {}))
+
+    def enforce(self, name: str) -> None:
+        with clock.at(self.now), contextlib.suppress(ScanFailed):
+            self.reconciler.reconcile(("", name))
+
+    def reports(self) -> list[dict[str, Any]]:
+        found = self.writer.list(*REPORT, namespace=NAMESPACE)
+        return sorted(found, key=lambda one: str(one["spec"]["detectionTime"]))
+
+    def events(self, name: str) -> list[str]:
+        found = self.writer.list("v1", "Event", namespace=NAMESPACE)
+        return [one["reason"] for one in found if one["involvedObject"].get("name") == name]
+
+    def soften(self, name: str = "kspec-sturdy-pods", manager: str = "kubectl-edit") -> None:
+        self.writer.patch(V1, POLICY, name, SOFT, patch_type="json", field_manager=manager)
+
+    def policy(self, name: str = "kspec-sturdy-pods") -> str:
+        return str(self.writer.get(V1, POLICY, name)["spec"]["failurePolicy"])
+
+    def clear(self) -> None:
+        for kind in (CONFIG, REPORT):
+            for one in self.writer.list(*kind):
+                self.writer.delete(*kind, one["metadata"]["name"], namespace=one["metadata"]["namespace"])
+        for one in self.writer.list("v1", "ConfigMap", namespace=NAMESPACE):
+            if one["metadata"]["name"].startswith("kspec-drift-"):
+                self.writer.delete("v1", "ConfigMap", one["metadata"]["name"], namespace=NAMESPACE)
+        for one in self.writer.list("v1", "Event", namespace=NAMESPACE):
+            self.writer.delete("v1", "Event", one["metadata"]["name"], namespace=NAMESPACE)
+        for kind in (BINDING, POLICY):
+            for one in self.writer.list(V1, kind):
+                if one["metadata"]["name"].startswith("kspec-sturdy-"):
+                    self.writer.delete(V1, kind, one["metadata"]["name"])
+
+
+def _given(access: Access, checks: Callable[[], Any]) -> Given:
+    return Given(access, None, checks, lambda _: {}, lambda _, __: None, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def hub(specs: Specs) -> Iterator[Hub]:
+    made = Hub(specs)
+    specs.put("sturdy", SPEC)
+    made.enforce("sturdy")
+    yield made
+    made.clear()
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+
+
+def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gone(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m"})
+    status = hub.run("watch")
+    assert conditions(status) == {"Ready": ("True", "Compared"), "DriftDetected": ("False", "NoDrift")}
+    assert (status["driftDetected"], status["totalEvents"], hub.reports()) == (False, 0, [])
+
+    hub.soften()
+    status = hub.run("watch")
+    assert conditions(status)["DriftDetected"] == ("True", "DriftFound")
+    assert (status["driftDetected"], status["totalEvents"], status["remediatedEvents"]) == (True, 1, 0)
+    (report,) = hub.reports()
+    (event,) = report["spec"]["events"]
+    assert (event["type"], event["driftType"], event["severity"]) == ("Policy", "modified", "medium")
+    assert event["resource"] | {"apiVersion": V1} == {
+        "apiVersion": V1,
+        "kind": POLICY,
+        "name": "kspec-sturdy-pods",
+        "path": "spec.failurePolicy",
+    }
+    assert (event["expected"], event["actual"]) == (
+        {"spec.failurePolicy": "Fail"},
+        {"spec.failurePolicy": "Ignore"},
+    )
+    assert "Changed by kubectl-edit at " in event["message"]
+    assert (report["status"]["totalEvents"], report["status"]["pendingEvents"]) == (1, 1)
+
+    hub.run("watch")
+    assert (len(hub.reports()), hub.policy()) == (1, "Ignore"), (
+        "the same is not reported again, and Report corrects nothing"
+    )
+
+    hub.config("watch", {"interval": "5m", "remediation": {"strategy": "DryRun"}})
+    hub.run("watch")
+    assert hub.policy() == "Ignore"
+    (*_, report) = hub.reports()
+    assert report["spec"]["events"][0]["remediation"] == {
+        "action": "update",
+        "status": "pending",
+        "details": "to be set back: spec.failurePolicy.",
+    }
+
+    hub.config("watch", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    status = hub.run("watch")
+    assert (hub.policy(), status["totalEvents"], status["remediatedEvents"]) == ("Fail", 1, 1)
+    assert conditions(status)["DriftDetected"] == ("False", "NoDrift")
+    (*_, report) = hub.reports()
+    assert (report["status"]["remediatedEvents"], report["status"]["phase"]) == (1, "Completed")
+    hub.run("watch")
+    (*_, last) = hub.reports()
+    assert (last["spec"]["driftDetected"], last["spec"].get("events", [])) == (False, [])
+    count = len(hub.reports())
+    hub.run("watch")
+    assert len(hub.reports()) == count
+    assert {"DriftDetected", "DriftRemediated", "DriftCleared"} <= set(hub.events("watch"))
+
+
+def test_a_fight_is_given_up_and_remembered_by_the_next_leader(hub: Hub) -> None:
+    hub.config("fight", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    for _ in range(3):
+        hub.soften(manager="rival")
+        assert hub.run("fight")["remediatedEvents"] == 1
+    after = Hub(hub.specs)
+    after.now = hub.now
+    hub.soften(manager="rival")
+    status = after.run("fight")
+    assert (status["remediatedEvents"], hub.policy()) == (0, "Ignore")
+    assert conditions(status)["DriftDetected"] == ("True", "DriftFound")
+    (*_, report) = hub.reports()
+    assert report["spec"]["events"][0]["remediation"]["action"] == "manual-required"
+    assert "DriftFight" in hub.events("fight")
+    assert after.run("fight", 3600.0)["remediatedEvents"] == 1, "an hour later it is tried again"
+
+
+def test_two_configs_two_retentions_and_what_they_ignore(hub: Hub) -> None:
+    hub.config("all", {"interval": "1m", "retention": {"maxReports": 2}})
+    hub.config("some", {"interval": "1m", "ignore": [{"kind": POLICY, "fields": ["spec.failurePolicy"]}]})
+    hub.config("other", {"interval": "1m", "clusterSpecs": ["nothing-*"]})
+    hub.config("high", {"interval": "1m", "minSeverity": "high"})
+    for turn in range(3):
+        hub.soften(("kspec-sturdy-pods", "kspec-sturdy-workloads", "kspec-sturdy-cronjobs")[turn])
+        assert [hub.run(name)["totalEvents"] for name in ("all", "some", "other", "high")] == [
+            turn + 1,
+            0,
+            0,
+            0,
+        ]
+    assert [len(one["spec"]["events"]) for one in hub.reports()] == [2, 3]
+
+
+def test_no_more_than_max_changes_in_one_run(hub: Hub) -> None:
+    for name in ("pods", "workloads", "cronjobs"):
+        hub.soften(f"kspec-sturdy-{name}")
+    hub.config("few", {"interval": "5m", "remediation": {"strategy": "Apply", "maxChanges": 2}})
+    status = hub.run("few")
+    assert (status["totalEvents"], status["remediatedEvents"]) == (3, 2)
+    assert hub.run("few")["remediatedEvents"] == 1
+
+
+def test_what_is_not_compared_is_unknown_and_never_gone(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m"})
+    hub.soften()
+    hub.run("watch")
+    hub.specs.put("sturdy", {**SPEC, "enforcement": {"enabled": True, "mode": "audit"}})
+    status = hub.run("watch")
+    assert conditions(status) == {
+        "Ready": ("Unknown", "NotCompared"),
+        "DriftDetected": ("Unknown", "NotCompared"),
+    }
+    assert "driftDetected" not in status
+    assert [one["spec"]["driftDetected"] for one in hub.reports()] == [True], "not reported as gone"
+    hub.specs.put(
+        "broken",
+        {"policyInheritance": {"basePolicies": ["nowhere"]}, "enforcement": SPEC["enforcement"]},
+    )
+    hub.enforce("sturdy")
+    status = hub.run("watch")
+    assert conditions(status)["Ready"] == ("Unknown", "NotCompared")
+    assert [one["spec"]["driftDetected"] for one in hub.reports()] == [True, False], (
+        "one bad specification harms no other"
+    )
+
+
+def test_what_is_not_due_suspended_or_elsewhere(hub: Hub) -> None:
+    hub.config("watch", {"interval": "10m"})
+    first = hub.run("watch")
+    assert hub.run("watch", 300.0) == first, "nothing is written before it is time"
+    hub.config("watch", {"enabled": False})
+    assert conditions(hub.run("watch"))["Ready"] == ("False", "Suspended")
+    hub.config("watch", {"types": ["Compliance"]})
+    assert conditions(hub.run("watch"))["Ready"] == ("False", "UnsupportedType")
+    hub.config("away", {"interval": "5m"}, namespace="default")
+    with clock.at(hub.now):
+        hub.controller.reconcile(("default", "away"))
+    status = hub.writer.get(*CONFIG, "away", namespace="default")["status"]
+    assert conditions(status)["Ready"] == ("False", "OtherNamespace")
+
+
+def test_the_api_server_refuses_what_cannot_be_meant(hub: Hub) -> None:
+    for spec in (
+        {"interval": "5m", "schedule": "* * * * *"},
+        {"interval": "often"},
+        {"remediation": {"strategy": "apply"}},
+        {"remediation": {"maxChanges": 0}},
+        {"ignore": [{"reason": "all"}]},
+        {"minSeverity": "bad"},
+        {"unknown": 1},
+    ):
+        with pytest.raises(Refused):
+            hub.config("bad", spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "after"),
+    [
+        ({}, "2026-03-28T12:05:00"),
+        ({"interval": "1h30m"}, "2026-03-28T13:30:00"),
+        ({"interval": "100ms"}, "2026-03-28T12:00:05"),
+        ({"schedule": "30 2 * * *"}, "2026-03-29T02:30:00"),
+        # In Berlin the clock goes from 2:00 to 3:00 in that night.
+        ({"schedule": "30 2 * * *", "timezone": "Europe/Berlin"}, "2026-03-29T01:00:00"),
+        ({"schedule": "30 1 * * *", "timezone": "America/New_York"}, "2026-03-29T05:30:00"),
+    ],
+)
+def test_when_it_is_time(spec: dict[str, Any], after: str) -> None:
+    found = next_run(DriftConfigSpec.model_validate(spec), datetime(2026, 3, 28, 12, tzinfo=UTC))
+    assert found.astimezone(UTC).isoformat() == f"{after}+00:00"
