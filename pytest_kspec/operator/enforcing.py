@@ -88,8 +88,8 @@ class Settled(NamedTuple):
             return False
         if not self.applied(engines):
             return False
-        if status.condition(self.before, status.ENFORCED).get("reason") in status.UNSETTLED:
-            return False
+        if status.condition(self.before, status.ENFORCED).get("reason") == status.ENFORCEMENT_FAILED:
+            return False  # not all of it may have been applied
         ends = [(item["metadata"].get("annotations") or {}).get(REAPPLY_ANNOTATION) for item in objects]
         return not any(end and datetime.fromisoformat(end) <= now for end in ends)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,8 @@ def drifted(name: str, what: Any = "change", kind: DriftKind = DriftKind.MODIFIE
 
 class Writer:
     """Answers each write with the next of `answers`, an error or None."""
+
+    source = SimpleNamespace(no_policies="", name="prod")
 
     def __init__(self, *answers: SourceError | None) -> None:
         self.answers = list(answers)

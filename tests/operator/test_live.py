@@ -181,9 +181,12 @@ def test_policies_follow_their_specification(specs: Specs, start: Start) -> None
     head = {"apiVersion": DRIFT[0], "kind": "DriftConfig", "metadata": place}
     specs.writer.apply({**head, "spec": config}, field_manager="test")
     until(lambda: actions() == [["Deny", "Audit"]], operator.said)
-    until(
-        lambda: [one["spec"]["driftDetected"] for one in specs.writer.list(*DRIFT)] == [False], operator.said
-    )
+
+    def reported() -> str:
+        status = specs.writer.get(DRIFT[0], "DriftConfig", "keep", namespace="kspec-system").get("status")
+        return f"{operator.said()}\n{status}\n{specs.writer.list(*DRIFT)}"
+
+    until(lambda: [one["spec"]["driftDetected"] for one in specs.writer.list(*DRIFT)] == [False], reported)
     specs.writer.delete(DRIFT[0], "DriftConfig", "keep", namespace="kspec-system")
     edit()
     specs.wait("kept", "True", "DriftDetected", operator.said)

@@ -38,7 +38,7 @@ not be compared or corrected, or there was nothing to compare; 4 usage error."""
 
 EXAMPLES = """
 kspec drift detect -s prod.yaml
-kspec drift detect -s prod.yaml --store results.db -o json --output-file d.json
+kspec drift detect -s prod.yaml --store results.db -o json
 kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role
 kspec drift remediate -s prod.yaml --dry-run
 kspec drift history -s prod.yaml --store results.db --since 7d
