@@ -23,6 +23,7 @@ _OF_PAGES = {
     "/framework": "frameworks",
     "/frameworks": "frameworks",
     "/exemptions": "exemptions",
+    "/drift": "drift",
     "/trend": "trend",
 }
 _ABOUT = {

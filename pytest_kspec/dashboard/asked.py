@@ -68,6 +68,7 @@ STATES_OF: dict[str, tuple[str, ...]] = {
     "results": tuple(STATES),
     "findings": tuple(State),
     "exemptions": ("used", "expired", "unused"),
+    "drift": ("present", "cleared"),
 }
 """What `state` may be, by list."""
 NUMBERS = {"page": MOST_PAGES, "size": MOST_ROWS, "days": MOST_DAYS}

@@ -39,7 +39,7 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
     """Raises NoSpecification, StoreError."""
     rows = _rows(store, visible, spec)
     healthy = sum(_reachable(row) and not row.failed and not row.errors for row in rows)
-    drift = _drift(store, visible, rows)
+    drift = listing.drifted(store, visible, _spec(store, visible, spec))
     return {
         "TotalClusters": len(rows),
         "HealthyClusters": healthy,
@@ -47,7 +47,7 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
         "TotalChecks": sum(map(_total, rows)),
         "PassedChecks": sum(row.passed for row in rows),
         "FailedChecks": sum(row.failed for row in rows),
-        "ClustersWithDrift": sum(count > 0 for count in drift.values()),
+        "ClustersWithDrift": len(drift),
         "TotalDriftEvents": sum(drift.values()),
         "LastUpdated": max((row.finished_at for row in rows), default=""),
     }
@@ -56,7 +56,7 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
 def clusters(store: Store, visible: Visible, spec: str) -> list[dict[str, Any]]:
     """Raises NoSpecification, StoreError."""
     rows = _rows(store, visible, spec)
-    drift = _drift(store, visible, rows)
+    drift = listing.drifted(store, visible, _spec(store, visible, spec))
     return [
         {
             "ClusterName": row.cluster,
@@ -140,8 +140,3 @@ def _total(row: Standing) -> int:
 def _reachable(row: Standing) -> bool:
     """Whether anything could be read; where everything is an error, nothing could."""
     return row.evaluated > 0 or not row.errors
-
-
-def _drift(_store: Store, _visible: Visible, _rows: list[Standing]) -> dict[str, int]:
-    """Drift events by identity of the cluster: a store holds none yet."""
-    return {}

@@ -89,6 +89,19 @@ def _exemptions(store: Store, visible: Visible, asked: Asked, _now: datetime) ->
     )
 
 
+def _drift(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
+    return listing.drift(
+        store,
+        visible,
+        text=asked.q,
+        cluster_id=asked.cluster,
+        spec=asked.spec,
+        severity=asked.severity,
+        state=asked.state,
+        cut=asked.cut,
+    )
+
+
 def _trend(store: Store, visible: Visible, asked: Asked, now: datetime) -> Listed[Any]:
     found = listing.days(store, visible, since=asked.since(now), cluster_id=asked.cluster, spec=asked.spec)
     first = (asked.page - 1) * asked.size
@@ -131,6 +144,12 @@ LISTS = {
         listing.ExemptionRow,
         ("q", "state", "cluster"),
         _exemptions,
+    ),
+    "drift": List(
+        "Differences that looks for drift found: present ones first, then cleared ones.",
+        listing.DriftRow,
+        ("q", "cluster", "spec", "severity", "state"),
+        _drift,
     ),
     "trend": List(
         "The last results of each day, together; the oldest day first.",

@@ -164,6 +164,10 @@ def _exemptions(store: Store, visible: Visible, asked: Asked, now: datetime) -> 
     return {"found": LISTS["exemptions"].of(store, visible, asked, now)}
 
 
+def _drift(store: Store, visible: Visible, asked: Asked, now: datetime) -> dict[str, Any]:
+    return {"found": LISTS["drift"].of(store, visible, asked, now), "specs": listing.specs(store, visible)}
+
+
 def _trend(store: Store, visible: Visible, asked: Asked, now: datetime) -> dict[str, Any]:
     found = listing.days(store, visible, since=asked.since(now), cluster_id=asked.cluster, spec=asked.spec)
     named = dict(listing.clusters(store))
@@ -199,6 +203,7 @@ PAGES = {
     "/exemptions": Page(
         "exemptions", "Exemptions", LISTS["exemptions"].names, "exemptions", _exemptions, "Exemptions"
     ),
+    "/drift": Page("drift", "Drift", LISTS["drift"].names, "drift", _drift, "Drift"),
     "/trend": Page("trend.page", "Score over time", LISTS["trend"].names, "", _trend, "Trend"),
 }
 _MENU = [(path, page.menu) for path, page in PAGES.items() if page.menu]

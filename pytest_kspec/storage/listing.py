@@ -6,6 +6,7 @@ in the statement itself: no caller has rows in its hands that it must not show.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -229,6 +230,26 @@ class ExemptionRow(msgspec.Struct, frozen=True, rename=_wire):
     cluster: str
     cluster_id: str
     spec: str
+
+
+class DriftRow(msgspec.Struct, frozen=True, rename=_wire):
+    """A difference over time. state: present or cleared; drift_kind: missing, modified, extra or violation.
+
+    object: kind, namespace and name; cleared_at: "" while it is present
+    """
+
+    cluster: str
+    cluster_id: str
+    spec: str
+    type: str
+    severity: str
+    drift_kind: str
+    state: str
+    object: str
+    message: str
+    first_seen: str
+    last_seen: str
+    cleared_at: str
 
 
 class Day(msgspec.Struct, frozen=True, rename=_wire):
@@ -634,6 +655,72 @@ def exemptions(
         total = counts.get(state, 0) if state else sum(counts.values())
         found = tuple(ExemptionRow(*row) for row in connection.execute(cut.of(rows)))
         return Listed(found, total, counts)
+
+
+def drift(
+    store: Store,
+    visible: Visible = ALL,
+    *,
+    text: str = "",
+    cluster_id: str = "",
+    spec: str = "",
+    severity: str = "",
+    state: str = "",
+    cut: Cut = FIRST,
+) -> Listed[DriftRow]:
+    """Differences that looks for drift found: present ones first, by severity, then the newest. counts: by state.
+
+    text: part of the cluster, the object or the message. Raises StoreError.
+    """
+    table = schema.drift.c
+    where: list[ColumnElement[bool]] = []
+    _add(where, visible.of_clusters(table.cluster_id))
+    for column, wanted in ((table.cluster_id, cluster_id), (table.spec, spec), (table.severity, severity)):
+        _add(where, column == wanted if wanted else None)
+    _add(where, _contains(text, table.cluster, table.event))
+    is_state = case((table.cleared_at.is_(None), "present"), else_="cleared")
+    severe = case({s.value: rank for rank, s in enumerate(WORST_SEVERITIES_FIRST)}, value=table.severity)
+    counted = select(is_state, func.count()).where(*where).group_by(is_state)
+    rows = (
+        select(schema.drift, is_state.label("state"))
+        .where(*where, *([is_state.in_([state])] if state else []))
+        .order_by(case((table.cleared_at.is_(None), 0), else_=1), severe, table.last_seen.desc(), table.id)
+    )
+    with store.read() as connection:
+        counts = {row[0]: row[1] for row in connection.execute(counted)}
+        total = counts.get(state, 0) if state else sum(counts.values())
+        found = tuple(_drift_row(row) for row in connection.execute(cut.of(rows)).mappings())
+        return Listed(found, total, counts)
+
+
+def _drift_row(row: Mapping[Any, Any]) -> DriftRow:
+    event = json.loads(row["event"])
+    resource = event.get("resource") or {}
+    place = "/".join(part for part in (resource.get("namespace"), resource.get("name")) if part)
+    return DriftRow(
+        row["cluster"],
+        row["cluster_id"],
+        row["spec"],
+        row["type"],
+        row["severity"],
+        str(event.get("drift_kind", "")),
+        row["state"],
+        f"{resource.get('kind', '')} {place}".strip(),
+        str(event.get("message", "")),
+        row["first_seen"],
+        row["last_seen"],
+        row["cleared_at"] or "",
+    )
+
+
+def drifted(store: Store, visible: Visible, spec: str) -> dict[str, int]:
+    """How many differences are present, by identity of the cluster. Raises StoreError."""
+    table = schema.drift.c
+    where: list[ColumnElement[bool]] = [table.cleared_at.is_(None), table.spec == spec]
+    _add(where, visible.of_clusters(table.cluster_id))
+    statement = select(table.cluster_id, func.count()).where(*where).group_by(table.cluster_id)
+    with store.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def days(
