@@ -42,6 +42,7 @@ class Keeper:
         self._context: Context | None = None
         self._failed: SourceError | None = None
         self._tried_at = 0.0
+        self._refused_at: float | None = None
         self._due_at = 0.0
         self.life = Life()
         """Of what is kept."""
@@ -60,10 +61,12 @@ class Keeper:
             return self._context
 
     def refused(self, context: Context) -> None:
-        """401: load anew at the next use, unless another thread already did, or it was just tried."""
+        """401: load anew at the next use, unless another thread already did, or this was just tried in vain."""
         with self._lock:
-            if self._context is context and self._clock() - self._tried_at >= AGAIN_S:
-                self._due_at = 0.0
+            now = self._clock()
+            if self._context is context and (self._refused_at is None or now - self._refused_at >= AGAIN_S):
+                self._refused_at = now
+                self._due_at = now
 
     def _renew(self) -> None:
         if self._failed is not None and self._context is None and self._clock() - self._tried_at < AGAIN_S:

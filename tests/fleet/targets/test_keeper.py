@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 import threading
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
 from pytest_kspec.cluster.api.contexts import Cluster, Context, User
-from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.errors import AccessDenied, SourceUnavailable
 from pytest_kspec.fleet.targets.keeper import AGAIN_S, REREAD_S, Keeper
+from pytest_kspec.kube.resources import ResourceType
+from tests.cluster.api import PODS, Api, Reply, Request, page, status
+from tests.controlplane.certificates import Authority
 
 CANARY = "c4n4ry-5ecret"
 
@@ -88,8 +95,7 @@ def test_a_refusal_loads_once_for_all_who_were_refused() -> None:
     store = Store("first", "second", "third")
     keeper = store.keeper()
     first = keeper.context()
-    store.time += AGAIN_S
-    keeper.refused(first)
+    keeper.refused(first)  # also a moment after it was loaded: it may have been revoked since
     second = keeper.context()
     assert second.user.token == "second"
     keeper.refused(first)  # by a slower thread
@@ -98,6 +104,39 @@ def test_a_refusal_loads_once_for_all_who_were_refused() -> None:
     store.time += AGAIN_S
     keeper.refused(second)
     assert keeper.context().user.token == "third"
+
+
+def test_a_rotation_ends_no_scan(tmp_path: Path) -> None:
+    """The token is replaced, and the old one revoked, between two lists of one connection."""
+    authority = Authority(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pair = authority.issue("server", hosts=("127.0.0.1",))
+    tls.load_cert_chain(pair.certificate, pair.key)
+    stored = accepted = "first"
+
+    def pods(request: Request) -> Reply:
+        return page() if request.headers["authorization"] == f"Bearer {accepted}" else status(401)
+
+    with Api({PODS: pods}, tls) as api:
+        authority_data = base64.b64encode(authority.bundle).decode()
+
+        def load() -> Context:
+            cluster = Cluster(server=api.url, certificate_authority_data=authority_data)
+            return Context("a", cluster, User(token=stored))
+
+        source = LiveSource("a", credentials=Keeper(load))
+        pod = ResourceType("", "v1", "Pod", "pods", True)
+        try:
+            assert list(source.pages(pod)) == [b"[]"]
+            stored = accepted = "second"
+            assert list(source.pages(pod)) == [b"[]"]
+            accepted = "third"
+            with pytest.raises(AccessDenied, match="unauthorized"):
+                list(source.pages(pod))
+        finally:
+            source.close()
+    tokens = [request.headers["authorization"].partition(" ")[2] for request in api.seen]
+    assert tokens == ["first", "first", "second", "second", "second"]
 
 
 def test_many_threads_read_once() -> None:
