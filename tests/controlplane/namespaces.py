@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from .server import ControlPlane
@@ -30,6 +31,17 @@ def create(control_plane: ControlPlane, name: str, labels: Mapping[str, str] | N
         raise NotDone(f"namespace {name}: {answer}")
     if control_plane.controllers:
         _wait_for(control_plane, f"/api/v1/namespaces/{name}/serviceaccounts/default", 200)
+
+
+@contextmanager
+def held(control_plane: ControlPlane, name: str) -> Iterator[None]:
+    """A namespace while this lasts. One that another fixture holds already is left to that one."""
+    is_there = control_plane.request("GET", f"/api/v1/namespaces/{name}").status == 200
+    if not is_there:
+        create(control_plane, name)
+    yield
+    if not is_there:
+        delete(control_plane, name)
 
 
 def delete(control_plane: ControlPlane, name: str) -> None:

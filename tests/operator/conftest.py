@@ -158,16 +158,15 @@ def operated(control_plane: ControlPlane) -> Iterator[Cluster]:
     made = Cluster(control_plane)
     definitions = [definition for kind in KINDS if (definition := find(kind)) is not None]
     made.install(*definitions)
-    namespaces.create(control_plane, NAMESPACE)
-    rights = [one for one in built() if one["kind"] in RIGHTS]
-    for one in rights:
-        made.writer.apply(one, field_manager="test")
-    yield made
-    for one in rights:
-        metadata = one["metadata"]
-        place = metadata.get("namespace", "")
-        made.writer.delete(one["apiVersion"], one["kind"], metadata["name"], namespace=place)
-    namespaces.delete(control_plane, NAMESPACE)
+    with namespaces.held(control_plane, NAMESPACE):
+        rights = [one for one in built() if one["kind"] in RIGHTS]
+        for one in rights:
+            made.writer.apply(one, field_manager="test")
+        yield made
+        for one in rights:
+            metadata = one["metadata"]
+            place = metadata.get("namespace", "")
+            made.writer.delete(one["apiVersion"], one["kind"], metadata["name"], namespace=place)
     for definition in definitions:
         made.writer.delete(*CRD, definition.name)
     made.writer.source.close()

@@ -74,9 +74,8 @@ def hub_cluster(control_plane: ControlPlane) -> Iterator[HubCluster]:
     definition = find("clustertarget")
     assert definition is not None
     made.install(definition)
-    namespaces.create(control_plane, NAMESPACE)
-    yield HubCluster(made)
-    namespaces.delete(control_plane, NAMESPACE)
+    with namespaces.held(control_plane, NAMESPACE):
+        yield HubCluster(made)
     made.writer.delete(*CRD, definition.name)
     made.writer.source.close()
 
