@@ -57,7 +57,7 @@ def _always_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         None,
         "text",
         {},
-        {"clusterName": 1},
+        {"clusterName": ["a"]},
         {"scanTime": "yesterday"},
         {"results": [{"name": "a", "status": "Maybe"}]},
     ],
