@@ -42,7 +42,8 @@ SPEC = {
 
 def echoing(code: int) -> Any:
     def answer(request: Request) -> Reply:
-        text = f"no {request.headers.get('authorization', '')} {CANARY if request.peer else ''}"
+        sent = request.headers.get("authorization", "")
+        text = f"no {sent}, nobody is called {sent.partition(' ')[2]}"
         kind = {"Warning": f'299 - "{text}"', "Content-Type": "application/json"}
         return Reply({"kind": "Status", "code": code, "message": text}, code, kind)
 
