@@ -155,7 +155,9 @@ def _made_once(path: Path) -> Iterator[Path | None]:
 def _buildah(storage: Path, *, keep: bool = False) -> Iterator[Sequence[str]]:
     """The command with a storage of its own: nothing is seen in that of the machine."""
     with tempfile.TemporaryDirectory(prefix="kspec-buildah-") as run:
-        words = [parts.command("buildah"), f"--root={storage}", f"--runroot={run}"]
+        # In mounts of its own: a build that is killed leaves none behind.
+        alone = [parts.command("unshare"), "--mount"]
+        words = [*alone, parts.command("buildah"), f"--root={storage}", f"--runroot={run}"]
         yield words
         if not keep:
             _run([*words, "rm", "--all"])
