@@ -29,10 +29,20 @@ class Cluster:
 
     def install(self, *definitions: Definition) -> None:
         for definition in definitions:
+            self._until_not_ending(definition)
             self.writer.apply(manifest(definition))
         for definition in definitions:
             self.writer.wait_until_served("kspec.io/v1alpha1", definition.kind)
             self.condition(definition, "Established", "True")
+
+    def _until_not_ending(self, definition: Definition) -> None:
+        """Another package of tests may just have deleted it: what is applied until it is gone goes with it."""
+        deadline = time.monotonic() + 60
+        while (found := self.writer.find(*CRD, definition.name)) is not None:
+            if "deletionTimestamp" not in found["metadata"]:
+                return
+            assert time.monotonic() < deadline, f"{definition.name} is still being deleted"
+            time.sleep(0.05)
 
     def condition(self, definition: Definition, name: str, status: str) -> None:
         deadline = time.monotonic() + 15
