@@ -28,7 +28,14 @@ KSPEC = (sys.executable, "-m", "pytest_kspec.cli.main")
 LEASE = ("coordination.k8s.io/v1", "Lease", "kspec-operator-lock")
 SPEC = ("kspec.io/v1alpha1", "ClusterSpecification")
 LIMIT_S = 120.0  # far above what is needed on a quiet machine
-KINDS = ("clusterspecification", "compliancereport", "alertconfig", "driftconfig", "driftreport")
+KINDS = (
+    "clusterspecification",
+    "clustertarget",
+    "compliancereport",
+    "alertconfig",
+    "driftconfig",
+    "driftreport",
+)
 CONFIG = ROOT / "config"
 DEPLOYED = f"system:serviceaccount:{NAMESPACE}:kspec-operator"
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
