@@ -17,13 +17,11 @@ from pytest_kspec.reference.alerts import ALERTS, RECORDINGS
 from tests.controlplane.process import free_port
 from tests.docs.pages import ROOT
 from tests.observe.prometheus import Prometheus
-from tests.operator.conftest import OperatorProcess, Specs, operated, specs, start, until
+from tests.operator.conftest import OperatorProcess, Specs, until
 from tests.operator.test_live import BINDINGS, enforced
 from tests.webhook.reviewing import body, pod
 from tests.webhook.running import Running, running, write_spec
 from tools import dashboards
-
-__all__ = ["operated", "specs", "start"]
 
 LATER = {
     "kspec_notifications_total",
@@ -133,14 +131,16 @@ def test_what_is_asked_is_there(
         server.wait(lambda: server.query('kspec_policy_enforcement_actions_total{action="denied"} > 0'))
         server.wait(lambda: server.query('kspec_scan_errors_total{cluster_spec="odd"} > 0'))
         server.wait(lambda: server.query("kspec_exemption_expiry_timestamp_seconds"))
+        queries = [(one.name, one.expr) for one in (*ALERTS, *RECORDINGS)]
+        queries += [(f"{uid}: {panel}", query) for uid, panel, query in dashboards.queries()]
+        recorded = {name for _, query in queries for name, _ in asked(query) if ":" in name} - LATER
+        server.wait(lambda: recorded <= server.series().keys())  # a rate needs two scrapes
         found = server.series()
         names = {row.name for row in ROWS} - LATER
         assert names - found.keys() == set()
         for name in names & found.keys():
             assert set(BY_NAME[name].labels) <= found[name], name
 
-        queries = [(one.name, one.expr) for one in (*ALERTS, *RECORDINGS)]
-        queries += [(f"{uid}: {panel}", query) for uid, panel, query in dashboards.queries()]
         for where, query in queries:
             for name, labels in asked(query):
                 if name not in LATER:
