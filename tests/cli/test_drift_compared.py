@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kspec.cli.main import main
+from tests.controlplane import namespaces
 
 from .drifting import Drift
 
@@ -32,9 +33,7 @@ def put(drift: Drift, obj: dict[str, Any], manager: str = "kubectl-edit") -> Non
 
 
 def clear(drift: Drift) -> None:
-    for one in drift.writer.list("v1", "Service", namespace=NAMESPACE):
-        drift.writer.delete("v1", "Service", one["metadata"]["name"], namespace=NAMESPACE)
-    drift.writer.delete("v1", "Namespace", NAMESPACE)
+    namespaces.delete(drift.plane, NAMESPACE)
 
 
 def test_worse_than_the_last_run_is_drift_and_unknown_is_not(drift: Drift, tmp_path: Path) -> None:

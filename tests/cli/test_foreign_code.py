@@ -190,6 +190,8 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "audit": lambda at: (4, ("audit", "verify", "none.log")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
     "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
+    "cluster": lambda at: (0, ("cluster", "discover")),
+    "drift": lambda at: (4, ("drift", "detect", "-s", at.spec, "--cluster", "nowhere")),
     "dashboard": lambda at: (2, ("dashboard", "--serve", "--no-auth", "--store", "none.db")),
     "history": lambda at: (0, ("history", "--store", "runs.db")),
     "snapshot": lambda at: (4, ("snapshot", "-o", "recording.tar.gz")),
