@@ -44,7 +44,7 @@ class Chain:
 
 def linked(line: bytes, link: Link) -> bytes:
     """A line with its link: a last key of a JSON object, last fields of CEF."""
-    if line.endswith(b"}"):
+    if line.startswith(b"{"):  # a line of CEF may end with a brace: its details are JSON
         comma = b"" if line.endswith(b"{}") else b","
         return b'%s%s"chain":{"seq":%d,"prev":"%s"}}' % (line[:-1], comma, link.seq, link.prev.encode())
     return b"%s cn1Label=seq cn1=%d cs6Label=prev cs6=%s" % (line, link.seq, link.prev.encode())

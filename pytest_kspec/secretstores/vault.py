@@ -8,6 +8,7 @@ each login.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -18,7 +19,10 @@ from typing import Any
 
 import hvac
 from hvac import exceptions
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceError, SourceUnavailable, UsageError
 from pytest_kspec.secretstores.endpoint import check_endpoint
@@ -26,9 +30,50 @@ from pytest_kspec.secretstores.reference import Reference
 from pytest_kspec.secretstores.sealed import Sealed
 
 TIMEOUT_S = 10
+LARGEST_ANSWER = 16 << 20
+"""Bytes of an answer: a secret of the largest size, with escapes in its JSON."""
+
 _JWT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 _LONGEST_JWT = 1 << 16
 _RENEWED_AT = 0.8  # of the life of a login
+_LONGEST_LEASE_S = 10 * 365 * 86_400
+
+
+class _Bounded(HTTPAdapter):
+    """Answers that end: bounded in bytes, and their body in time. `requests` reads as much as it is sent."""
+
+    def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
+        response = super().send(request, *args, **more)
+        until = time.monotonic() + TIMEOUT_S
+        content = bytearray()
+        try:
+            while chunk := response.raw.read1(1 << 16, decode_content=True):
+                content += chunk
+                if len(content) > LARGEST_ANSWER:
+                    raise RequestException("too large")
+                if time.monotonic() > until:
+                    raise RequestException("too slow")
+        except (HTTPError, OSError) as error:
+            raise RequestException("cut off") from error
+        finally:
+            response.raw.close()
+        response.raw = io.BytesIO(content)
+        return response
+
+
+def _session(verify: str | bool) -> Session:
+    session = Session()
+    session.verify = verify  # hvac takes that of the session
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Bounded())
+    return session
+
+
+def _lease(found: object) -> int:
+    """Seconds, of a number that somebody else wrote; 0: it is none."""
+    if not isinstance(found, int) or isinstance(found, bool):
+        return 0
+    return min(max(found, 0), _LONGEST_LEASE_S)
 
 
 class Vault:
@@ -48,7 +93,7 @@ class Vault:
             url=address,
             token="" if self._role else environment["VAULT_TOKEN"].strip(),
             namespace=environment.get("VAULT_NAMESPACE") or None,
-            verify=environment.get("VAULT_CACERT") or True,
+            session=_session(environment.get("VAULT_CACERT") or True),
             timeout=TIMEOUT_S,
             allow_redirects=False,  # another host would get the token
         )
@@ -60,14 +105,18 @@ class Vault:
         where = str(reference)
         with self._lock:  # one session, one login
             answer = self._ask(reference.name, where)
-        data = answer.get("data") if isinstance(answer, dict) else None
+        if answer is None:  # what hvac makes of 404
+            raise NotFound("there is no secret at this path.", where=where)
+        if not isinstance(answer, dict) or not isinstance(answer.get("data", 0), dict | None):
+            # A redirect, a page: not having looked is not "no secret".
+            raise SourceUnavailable("what answers is not the store, or one that redirects.", where=where)
+        data = answer["data"]
         if isinstance(data, dict) and isinstance(data.get("metadata"), dict) and "data" in data:
             data = data["data"]  # KV version 2
         if not isinstance(data, dict):
             raise NotFound("there is no secret at this path.", where=where)
-        lease = answer.get("lease_duration")
-        leased = bool(answer.get("lease_id")) and isinstance(lease, int) and lease > 0
-        expires = time.time() + lease if leased else None
+        lease = _lease(answer.get("lease_duration"))
+        expires = time.time() + lease if lease and answer.get("lease_id") else None
         if not reference.key:
             return Sealed(json.dumps(data).encode(), where=where, expires=expires)
         value = data.get(reference.key)
@@ -100,7 +149,7 @@ class Vault:
             ) from None
         except exceptions.VaultDown:
             raise SourceUnavailable("the store is sealed or in maintenance.", where=where) from None
-        except (exceptions.VaultError, RequestException, ValueError) as error:
+        except (exceptions.VaultError, RequestException, ValueError, RecursionError) as error:
             raise SourceUnavailable(
                 f"the store does not answer ({type(error).__name__}).", where=where
             ) from None
@@ -122,7 +171,10 @@ class Vault:
                 where=where,
                 fix="Do the role's audience, namespace and ServiceAccount match?",
             ) from None
-        lease = answer["auth"].get("lease_duration") or 0
+        except (KeyError, TypeError):
+            raise SourceUnavailable("what answers to the login is not the store.", where=where) from None
+        auth = answer["auth"]
+        lease = _lease(auth.get("lease_duration")) if isinstance(auth, dict) else 0
         self._again_at = time.monotonic() + _RENEWED_AT * lease if lease else float("inf")
 
 

@@ -21,7 +21,10 @@ from pytest_kspec.audit.sink import Lost
 
 
 def entries(count: int, begin: int = 0) -> list[dict[str, Any]]:
-    return [make(Type.SCAN, "scan", "success", f"record {n}") for n in range(begin, begin + count)]
+    return [
+        make(Type.SCAN, "scan", "success", f"record {n}", details={"n": n} if n % 2 else None)
+        for n in range(begin, begin + count)
+    ]
 
 
 def written(path: Path, count: int, form: str = "json") -> list[bytes]:
@@ -43,6 +46,8 @@ def test_a_log_is_whole_in_every_format(tmp_path: Path, form: str) -> None:
     assert (made.problems, made.lines, made.first, made.last) == ([], 5, 1, 5)
     if form != "cef":
         assert all(json.loads(line)["chain"]["seq"] == n for n, line in enumerate(lines, 1))
+    else:
+        assert all(f" cn1={n} cs6Label=prev cs6=" in line.decode() for n, line in enumerate(lines, 1))
 
 
 @pytest.mark.parametrize("form", FORMATS)

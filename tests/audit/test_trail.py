@@ -62,6 +62,10 @@ def test_a_scan_is_recorded_and_the_log_verified(folder: Path) -> None:
     assert verified.returncode == 0
     assert verified.stdout.startswith("✓ 3 records, the last one is 3\nhead ")
 
+    for head in ("", verified.stdout.split()[-1][:12]):
+        refused = kspec(folder, "audit", "verify", "audit.log", "--head", head)
+        assert (refused.returncode, refused.stdout) == (4, ""), "less was verified than was asked"
+
     lines = (folder / "audit.log").read_text().splitlines(keepends=True)
     (folder / "audit.log").write_text(lines[0].replace("failure", "success") + "".join(lines[1:]))
     forged = kspec(folder, "audit", "verify", "audit.log")

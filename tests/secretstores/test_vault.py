@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 import time
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceUnavailable, UsageError
 from pytest_kspec.secretstores.reference import Reference
-from pytest_kspec.secretstores.vault import Vault
-from tests.cluster.api import Api, Reply
+from pytest_kspec.secretstores.vault import LARGEST_ANSWER, Vault
+from tests.cluster.api import Api, Reply, Wire
 from tests.controlplane.certificates import Authority
 from tests.secretstores.conftest import ROOT_TOKEN, Bao
 
@@ -129,15 +130,64 @@ def test_a_lease_says_when_it_ends(stored: Bao) -> None:
         Reply({}, 302, {"Location": "http://127.0.0.1:1/"}),
         Reply({"data": 1}),
         Reply([1]),
+        Reply({}),
+        Reply(b"[" * 100_000),
         Reply({"data": {"token": "x"}}, cut=5),
     ],
-    ids=["sealed", "broken", "html", "redirect", "number", "list", "cut"],
+    ids=["sealed", "broken", "html", "redirect", "number", "list", "empty", "deep", "cut"],
 )
 def test_odd_answers_are_errors_of_the_store(reply: Reply) -> None:
-    with Api({"/v1/a/b": reply}) as api, pytest.raises((SourceUnavailable, NotFound)) as wrong:
+    """Not "there is no secret": a store that was not asked has no answer."""
+    with Api({"/v1/a/b": reply}) as api, pytest.raises(SourceUnavailable) as wrong:
         Vault({"VAULT_ADDR": api.url, "VAULT_TOKEN": CANARY}).read(ref("a/b"))
     assert CANARY not in str(wrong.value)
     assert wrong.value.__cause__ is None  # a library's error may quote the request
+
+
+def _endless(status: int, piece: bytes, pause_s: float = 0.0) -> tuple[Reply, list[int]]:
+    sent = [0]
+
+    def act(wire: Wire) -> None:
+        wire.send(f"HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:1/\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            while sent[0] < 4 * LARGEST_ANSWER:
+                wire.send(piece)
+                sent[0] += len(piece)
+                time.sleep(pause_s)
+
+    return Reply(act=act), sent
+
+
+@pytest.mark.parametrize("status", [200, 307, 403, 500])
+def test_an_answer_without_an_end_is_not_read_to_its_end(status: int) -> None:
+    reply, sent = _endless(status, b"x" * (1 << 20))
+    with Api({"/v1/a/b": reply}) as api, pytest.raises(SourceUnavailable, match="does not answer"):
+        Vault({"VAULT_ADDR": api.url, "VAULT_TOKEN": "t"}).read(ref("a/b"))
+    assert sent[0] < 2 * LARGEST_ANSWER
+
+
+def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_kspec.secretstores.vault.TIMEOUT_S", 0.5)
+    reply, _ = _endless(200, b"x", 0.05)
+    with Api({"/v1/a/b": reply}) as api, pytest.raises(SourceUnavailable, match="does not answer"):
+        Vault({"VAULT_ADDR": api.url, "VAULT_TOKEN": "t"}).read(ref("a/b"))
+
+
+@pytest.mark.parametrize("lease", [10**400, -1, True, "600", 1e308, None])
+def test_a_lease_that_is_no_time(lease: object) -> None:
+    answer = {"lease_id": "x", "lease_duration": lease, "data": {"token": CANARY}}
+    with Api({"/v1/a/b": Reply(answer)}) as api:
+        assert Vault({"VAULT_ADDR": api.url, "VAULT_TOKEN": "t"}).read(ref("a/b")).text() == CANARY
+
+
+@pytest.mark.parametrize("answer", [{}, {"auth": None}, {"auth": 1}, [], b"<html>"])
+def test_a_login_that_is_answered_by_something_else(answer: object, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a.b.c")
+    with Api({"/v1/auth/kubernetes/login": Reply(answer)}) as api:
+        store = Vault({"VAULT_ADDR": api.url, "KSPEC_VAULT_ROLE": "r", "KSPEC_VAULT_JWT": str(token)})
+        with pytest.raises(SourceUnavailable):
+            store.read(ref("a/b"))
 
 
 def test_a_store_that_is_away() -> None:

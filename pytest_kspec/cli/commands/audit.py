@@ -30,16 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("verify",), help="verify")
     parser.add_argument("files", nargs="+", metavar="FILE", help="audit logs, the oldest first")
     parser.add_argument(
-        "--head", metavar="DIGEST", default="", help="digest that an earlier verification printed"
+        "--head", metavar="DIGEST", default=None, help="digest that an earlier verification printed"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify them. Raises UsageError for a file that cannot be read."""
+    import re
     from contextlib import ExitStack
 
     from pytest_kspec.audit.chain import verify
 
+    if args.head is not None and not re.fullmatch("[0-9a-fA-F]{64}", args.head):
+        # A variable that is not set would verify less than was asked.
+        raise UsageError(
+            "this is not a digest of 64 hexadecimal digits.",
+            where="--head",
+            fix="Pass what 'kspec audit verify' printed after 'head'.",
+        )
     with ExitStack() as stack:
         opened = []
         for path in args.files:
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise UsageError(f"could not be read: {error.strerror}.", where=path) from error
         try:
-            made = verify(opened, args.head.lower())
+            made = verify(opened, (args.head or "").lower())
         except OSError as error:
             raise UsageError(f"could not be read: {error.strerror}.", where=", ".join(args.files)) from error
     for problem in made.problems:
