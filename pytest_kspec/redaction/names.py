@@ -54,6 +54,7 @@ class provider providers version backend store manager prefix suffix format kind
 uri urls endpoint endpoints server selector generation template templates service method methods
 status reviews review requests cleaner controller operator validator webhook lookup cache user
 username role roles account usages scheme realm domain engine driver rotation plugin plugins quota
+rate rates percent percentage ratio total totals score threshold limit limits retries attempts
 """
 _ABOUT = frozenset(_ABOUT_WORDS.split())
 _ABOUT_ENDS = ("file", "path", "dir", "filename", "url", "uri", "ref")

@@ -84,7 +84,8 @@ class Fleet:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def policies(self, name: str) -> int:
-        return len(self.planes[name].request("GET", POLICIES).body["items"])
+        query = "?labelSelector=kspec.io%2Fcluster-spec%3Dservices"
+        return len(self.planes[name].request("GET", POLICIES + query).body["items"])
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ apiVersion: kspec.dev/v1
 kind: ClusterSpecification
 metadata: {name: shop, version: 1.0.0}
 spec:
+  namespaceScope: {includeNamespaces: [NAMESPACE]}
   network: {defaultDeny: true}
   workloads: {containers: {required: [{key: securityContext.readOnlyRootFilesystem, value: true}]}}
 """
@@ -34,6 +35,7 @@ READ_ONLY = "workloads.containers.required"
 @pytest.fixture
 def said(
     control_plane: ControlPlane,
+    fresh_namespace: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -42,7 +44,7 @@ def said(
         "KUBECONFIG", str(control_plane.kubeconfig(path=tmp_path / "kubeconfig", context="live"))
     )
     monkeypatch.setenv("NO_COLOR", "1")
-    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("NAMESPACE", fresh_namespace))
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(["fix", str(tmp_path / "spec.yaml"), "--cluster", "live", *words])

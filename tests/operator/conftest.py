@@ -37,6 +37,7 @@ KINDS = (
     "driftreport",
 )
 CONFIG = ROOT / "config"
+ADMISSION, OF_SPEC = "admissionregistration.k8s.io/v1", "kspec.io/cluster-spec"
 DEPLOYED = f"system:serviceaccount:{NAMESPACE}:kspec-operator"
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
@@ -157,6 +158,10 @@ class Specs:
         for name in self._made:
             if self.writer.find(*SPEC, name) is not None:  # its finalizer is nobody's any more
                 self.writer.patch(*SPEC, name, {"metadata": {"finalizers": None}})
+        for kind in ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"):
+            for one in self.writer.list(ADMISSION, kind, label_selector=OF_SPEC):
+                if one["metadata"]["labels"][OF_SPEC] in self._made:  # nobody removes them any more
+                    self.writer.delete(ADMISSION, kind, one["metadata"]["name"])
 
 
 @pytest.fixture(scope="package")
