@@ -59,13 +59,15 @@ def compare(
         if not was_evaluated(check):
             problems.append(f"{check.id} could not be evaluated: {check.reason}")
         elif known is None:
-            continue  # it was not required then
+            problems.append(f"{check.id} was not required in the last run. {again}")
         elif not known[0] and check.open_findings:
             problems.append(
                 f"{check.id} was not evaluated in the last run ({known[1]}): its findings may be old."
             )
         else:
             events += _new(last, cluster, check, now, authors)
+    if not cluster.checks:
+        problems.append(f"{name}: it requires nothing now, so nothing was compared.")
     still = frozenset(
         _key(check, fingerprint(cluster.id, check.id, finding))
         for check in cluster.checks

@@ -142,6 +142,13 @@ class Look:
         """The worst of the events; None where there are none."""
         return max((event.severity for event in self.events), key=lambda one: one.rank, default=None)
 
+    def cleared(self, known: Iterable[DriftEvent]) -> tuple[DriftEvent, ...]:
+        """Which of these are gone: they were looked for, everything could be compared, and they are not there."""
+        if self.problems:
+            return ()
+        there = self.still | {event.key for event in self.events}
+        return tuple(event for event in known if event.type in self.looked and event.key not in there)
+
     def count(self, type: DriftType) -> int:
         """How many events are of this type."""
         return sum(event.type is type for event in self.events)

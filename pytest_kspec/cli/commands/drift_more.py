@@ -71,7 +71,9 @@ def remediate(args: argparse.Namespace) -> int:
                 note(line)
             if asks and not agreed(f"Correct {plural(len(acting), 'object')} on {source.name}?"):
                 note("nothing was corrected")
-                return EXIT_FINDINGS
+                for problem in planned.problems:
+                    note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} {problem}")
+                return EXIT_NOT_EVALUATED if planned.problems else EXIT_FINDINGS
             done = _carry_out(planned, decided, writer, memory)
         if store is not None and not args.dry_run:
             recording.record(store, done)
@@ -226,8 +228,7 @@ def _tell(
 ) -> dict[Any, DriftEvent]:
     """Say what is new and what is gone; what is there after it."""
     present = {event.key: event for event in found.events}
-    looked = set(found.looked) if not found.problems else set()
-    gone = [event for key, event in known.items() if key not in present and event.type in looked]
+    gone = found.cleared(known.values())
     new = [event for key, event in present.items() if key not in known or _changed(known[key], event)]
     after = {key: event for key, event in known.items() if event not in gone} | present
     if args.output == "json":
