@@ -24,6 +24,8 @@ from pytest_kspec.shown import printable
 LARGEST_ANSWER = 64 << 10
 _SHOWN = 200
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
+_LONGEST_RETRY_AFTER_S = 86_400.0
+"""A receiver that asks for more would never be told anything again."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 
 
@@ -165,11 +167,13 @@ def _check_literal(guard: Guard, host: str, where: str) -> None:
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds, of a number or a date; None where it is neither."""
+    """Seconds, of a number or a date, at most a day; None where it is neither."""
     if text.strip().isascii() and text.strip().isdigit():
-        return float(text)
+        return min(float(text), _LONGEST_RETRY_AFTER_S)
     try:
         moment = email.utils.parsedate_to_datetime(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):  # of numbers that no date has
         return None
-    return max(0.0, moment.timestamp() - time.time()) if moment is not None else None
+    if moment is None:
+        return None
+    return min(max(0.0, moment.timestamp() - time.time()), _LONGEST_RETRY_AFTER_S)

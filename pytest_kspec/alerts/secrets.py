@@ -52,7 +52,7 @@ class Referenced:
         if ref.name:
             try:
                 data = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 data = None
             if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
                 raise Malformed("it is not texts by name.", where=where)

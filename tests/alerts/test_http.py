@@ -84,11 +84,29 @@ def test_a_wait_that_is_too_long_is_an_error_at_once(receiver: HttpReceiver) -> 
     assert (caught.value.again_s, clock.waits, len(receiver.requests)) == (3600, [], 1)
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "", "Wed, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "-1",
+        "",
+        "Wed, 99 Foo 2026",
+        f"Thu, 01 Jan 2026 00:00:00 +{'9' * 20}",
+        f"1 Jan {'9' * 20} 00:00:00",
+    ],
+)
 def test_an_odd_retry_after_is_none(receiver: HttpReceiver, text: str) -> None:
     receiver.answer = answers(Reply(503, headers={"Retry-After": text}), Reply())
     send(request(receiver), GUARD, patience(), "slack")
     assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "31536000", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_receiver_cannot_ask_never_to_be_told_again(receiver: HttpReceiver, text: str) -> None:
+    receiver.answer = answers(Reply(503, headers={"Retry-After": text}))
+    with pytest.raises(NotDelivered, match="It asks to wait 86400 s") as caught:
+        send(request(receiver), GUARD, patience(), "slack")
+    assert caught.value.again_s == 86_400
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
