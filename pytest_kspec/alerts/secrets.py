@@ -82,7 +82,7 @@ class Referenced:
             return self._stores.read(Reference("file", ref.file), asker="")
         value = os.environ.get(ref.env)
         if value is None:
-            raise SourceUnavailable("is not set.", where=_named(ref))
+            raise SourceUnavailable("the variable is not set.", where=_named(ref))
         return Sealed(value.encode("utf-8", "surrogateescape"), where=_named(ref))
 
 
@@ -94,7 +94,7 @@ def _sendable(value: str, where: str) -> str:
 
 def _named(ref: AlertSecretRef) -> str:
     if ref.env:
-        return f"the variable {ref.env}"
+        return f"${ref.env}"
     return f"the file {ref.file}" if ref.file else f"the secret {ref.name}"
 
 

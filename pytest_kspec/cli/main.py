@@ -30,7 +30,7 @@ COMMANDS = {
     "report": "convert a result to other report formats",
     "fix": "write or apply patches that remove findings",
     "enforce": "generate and apply admission policies from a specification",
-    "drift": "find policies that were changed since they were applied",
+    "drift": "find what changed in a cluster, and set policies back",
     "diff": "compare two results, snapshots or clusters",
     "evidence": "bundle a result with its inputs, and sign the bundle",
     "verify": "verify an evidence bundle, and replay its scan",

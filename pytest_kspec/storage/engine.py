@@ -127,7 +127,7 @@ def _check_file(address: Address, create: bool) -> None:
             raise StoreError(
                 "the store does not exist.",
                 where=address.shown,
-                fix="'kspec scan SPEC --store FILE' creates it.",
+                fix="'kspec scan SPEC --store FILE' or 'kspec fleet scan' creates it.",
             )
     except OSError as error:
         raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error

@@ -251,7 +251,7 @@ def test_a_rotated_secret_is_used_at_once(receiver: HttpReceiver, tmp_path: Any)
 @pytest.mark.parametrize(
     ("ref", "asker", "said"),
     [
-        ({"env": "KSPEC_UNSET"}, "", "the variable KSPEC_UNSET: is not set"),
+        ({"env": "KSPEC_UNSET"}, "", "$KSPEC_UNSET: the variable is not set"),
         ({"file": "/nonexistent/x"}, "", "does not exist"),
         ({"name": "slack"}, "", "which only the operator reads"),
         ({"env": "HOME"}, "team-a", "cannot refer to variables and files"),

@@ -18,10 +18,11 @@ DESCRIPTION = """\
 Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest with
 --kspec-alert and --kspec-store.
 
-  kspec alert test FILE    send a test alert, and its end, to every notifier of an AlertConfig
-  kspec alert list         print the alerts in a store: active ones, or all with --all
+  kspec alert test FILE  send a test alert, and its end, to every notifier
+  kspec alert list       print the active alerts in a store (--all: all alerts)
 
-Exit codes of test: 0 every notifier accepted both messages; 2 a notifier did not; 4 usage."""
+Exit codes: 0 every notifier accepted both messages, or the list is printed; 2 a notifier did not, or the
+store cannot be read; 4 usage."""
 
 EXAMPLES = """
 kspec alert test alerts.yaml
@@ -96,7 +97,7 @@ def _say(name: str, sent: list[Delivered]) -> None:
     problems = [one.problem for one in sent if one.problem]
     if problems:
         say(f"{style('✗', 'red')} {name}")
-        note(problems[0])
+        note(f"  {name}: {problems[0]}")
     else:
         say(f"{style('✓', 'green')} {name}: accepted the alert and its end")
 

@@ -13,15 +13,16 @@ it is known: a run that was interrupted continues where it ended.
 
   kspec fleet scan SPEC…    begin a run, scan all clusters, and print the report
   kspec fleet scan --run ID continue a run
-  kspec fleet work          scan one shard of a run: what 'scan' starts, and jobs of a CI system
-  kspec fleet report        what a run found: score, coverage, groups, worst clusters, changes
-  kspec fleet status        the clusters of a run and their outcomes
-  kspec fleet list          the runs of a store
-  kspec fleet enforce SPEC… apply the policies of specifications to all clusters, or remove them
+  kspec fleet work          scan one shard of a run: 'scan' and CI jobs start it
+  kspec fleet report        print what a run found: score, coverage, changes
+  kspec fleet status        print the clusters of a run and their outcomes
+  kspec fleet list          print the runs of a store
+  kspec fleet enforce SPEC… apply or remove the policies of specifications
 
 Exit codes of 'scan' and 'report': 0 compliant; 1 findings at or above --fail-on; 2 a cluster or a requirement could
 not be evaluated; 4 error in the specification or the command line. Exit codes of 'work' are about
-execution: 0 every cluster of the shard has an outcome; 3 some have none, try again; 4 wrong input."""
+execution: 0 every cluster of the shard has an outcome; 3 some have none, try again; 4 wrong input. Of
+'enforce': 0 all clusters are up to date; 2 not all; 4 usage."""
 
 EXAMPLES = """
 kspec fleet scan prod.yaml --all-contexts

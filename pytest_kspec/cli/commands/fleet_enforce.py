@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_json, style
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _ENGINE = "vap"
 _WORDS = {"create": "created", "change": "changed", "keep": "unchanged", "remove": "removed"}
+_WOULD = {"create": "to create", "change": "to change", "keep": "unchanged", "remove": "to remove"}
 
 
 def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
@@ -31,7 +33,13 @@ def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
         if target not in targets:
             note(f"left out: {target.name} does not allow enforcement (spec.allowEnforcement)")
     if not targets:
-        raise UsageError("no cluster that allows enforcement is selected.", where="kspec fleet enforce")
+        raise UsageError(
+            "none of the selected clusters allows enforcement." if found else "no cluster is selected.",
+            where="kspec fleet enforce",
+            fix="'kspec cluster enable' allows it."
+            if found
+            else "Use --all-contexts, --context, --source or -l.",
+        )
     for target in targets:
         note(f"  {target.name}  {target.server}")
     if not order.dry_run and not args.yes:
@@ -42,12 +50,12 @@ def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
             say("nothing was applied")
             return 0
     text = args.output == "text"
-    done, untried = sync(targets, order, say=_say if text else lambda one: None)
+    done, untried = sync(targets, order, say=partial(_say, order.dry_run) if text else _silent)
     if not text:
         _print_json(order.specs, done, untried)
     else:
         for spec in order.specs:
-            say(_total(spec.name, done))
+            say(_total(spec.name, done, order.dry_run))
     if untried:
         names = ", ".join(target.name for target in untried[:10])
         label = style("stopped:", "red", "bold", stream=sys.stderr)
@@ -86,8 +94,13 @@ def _order(args: argparse.Namespace) -> Order:
     return Order(specs, load_checks(checks), engine(_ENGINE), mode, datetime.now(UTC), args.dry_run)
 
 
-def _say(one: Synced) -> None:
-    counts = ", ".join(f"{count} {_WORDS[what]}" for what, count in one.changes.items() if count)
+def _silent(one: Synced) -> None:
+    """With JSON, nothing but the document is written."""
+
+
+def _say(dry_run: bool, one: Synced) -> None:
+    words = _WOULD if dry_run else _WORDS
+    counts = ", ".join(f"{count} {words[what]}" for what, count in one.changes.items() if count)
     label = "away" if one.away else "failed" if one.failed else "ok"
     colour = {"away": "yellow", "failed": "red", "ok": "green"}[label]
     parts = [counts, *one.problems, one.error]
@@ -96,11 +109,12 @@ def _say(one: Synced) -> None:
     )
 
 
-def _total(spec: str, done: Sequence[Synced]) -> str:
+def _total(spec: str, done: Sequence[Synced], dry_run: bool) -> str:
     mine = [one for one in done if one.spec == spec]
     good = sum(not one.failed and not one.away for one in mine)
     away, failed = sum(one.away for one in mine), sum(one.failed for one in mine)
-    parts = [f"{good} of {plural(len(mine), 'cluster')} up to date"]
+    state = "could be compared; nothing was changed (--dry-run)" if dry_run else "up to date"
+    parts = [f"{good} of {plural(len(mine), 'cluster')} {state}"]
     parts += [f"{away} away"] if away else []
     parts += [f"{failed} failed"] if failed else []
     return f"{spec}: {', '.join(parts)}"

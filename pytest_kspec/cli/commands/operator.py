@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from pytest_kspec.operator.service import Options
 
 DESCRIPTION = """\
-Keep the ClusterSpecifications of a cluster true: scan for each of them, apply and remove its
-policies, and write into its status what was found. Of several replicas one works; the others take
-over when it ends. Runs until SIGTERM.
+Keep the ClusterSpecifications of a cluster true: scan the cluster for each of them, apply and remove its
+policies, and write into its status what was found. Compare policies as DriftConfigs say, send alerts as
+AlertConfigs say, and contact each ClusterTarget. Of several replicas one works; the others take over when
+it ends. Runs until SIGTERM.
 
 A duration is written as 90s, 5m or 1h30m. Exit codes: 0 told to end; 1 the Lease was lost: start it
 again; 4 usage."""
@@ -61,7 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a scan that takes longer is killed, and an error (default: %(default)s)",
     )
     work.add_argument(
-        "--max-concurrent-scans", type=int, default=2, metavar="N", help="(default: %(default)s)"
+        "--max-concurrent-scans",
+        type=int,
+        default=2,
+        metavar="N",
+        help="scans at the same time (default: %(default)s)",
     )
     work.add_argument(
         "--removal-timeout",
