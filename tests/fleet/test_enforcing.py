@@ -130,6 +130,10 @@ def test_the_first_wave_stops_the_others(fleet: Fleet) -> None:
     foreign = yaml.safe_load((fleet.folder / "spec.yaml").read_text())
     said = fleet.run("--mode=audit", "--dry-run", "-o", "json")
     assert said.code == 0, said.err
+    said = fleet.run("--mode=audit", "--dry-run")
+    assert "to create" in said.out, said.out
+    assert "nothing was changed (--dry-run)" in said.out
+    assert "created" not in said.out
     assert (fleet.policies("one"), fleet.policies("two")) == (0, 0)
     assert foreign["metadata"]["name"] == "services"
     plane = fleet.planes["one"]

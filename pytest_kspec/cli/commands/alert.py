@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from pytest_kspec.alerts.deliver import Delivered
 
 DESCRIPTION = """\
-Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest with
---kspec-alert and --kspec-store.
+Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest.
 
   kspec alert test FILE  send a test alert, and its end, to every notifier
   kspec alert list       print the active alerts in a store (--all: all alerts)
