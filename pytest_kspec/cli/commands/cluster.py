@@ -110,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument("--apply", action="store_true", help="apply to the hub instead of printing")
     added.add_argument("--with-secret", action="store_true", help="print credentials on a terminal, too")
     change = parser.add_argument_group("with changes")
-    change.add_argument("--yes", action="store_true", help="do not ask")
+    change.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     change.add_argument(
         "--dry-run", action="store_true", help="only show what would change; also with --apply"
     )

@@ -204,7 +204,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         ("namespace", "namespace of the Job (default: kspec-system)"),
         ("queue", "queue of Kueue"),
     ):
-        parser.add_argument(f"--{name}", metavar=name.upper(), default="", help=f"with --engine job: {text}")
+        parser.add_argument(f"--{name}", metavar="NAME", default="", help=f"with --engine job: {text}")
     parser.add_argument(
         "--parallelism",
         metavar="N",
