@@ -21,7 +21,7 @@ from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import Engine, InForce, Wanted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.errors import KspecError, SourceUnavailable, without_credentials
+from pytest_kspec.errors import KspecError, SourceUnavailable, SpecError, without_credentials
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
@@ -41,6 +41,7 @@ class Order(NamedTuple):
     mode: Mode | None
     now: datetime
     dry_run: bool = False
+    allow_empty: bool = False
 
 
 class Synced(NamedTuple):
@@ -117,7 +118,15 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
         planned = applying.removals(spec, engine, writer)
     else:
         plan = enforcement_plan(spec, order.checkset, version=version, now=order.now)
-        made = engine.generate(Wanted(plan, order.mode, cluster))
+        wanted = Wanted(plan, order.mode, cluster)
+        made = engine.generate(wanted)
+        inactive = plan.rules and not wanted.active and not made.timeless
+        if not (made.manifests or inactive or order.allow_empty):
+            raise SpecError(
+                f"nothing in it can be enforced by {engine.NAME}; nothing was changed.",
+                where=spec.name,
+                fix="Add requirements that admission can evaluate, or use --allow-empty or --remove.",
+            )
         planned = applying.changes(spec, engine, made.manifests, writer)
     counts = {
         what: sum(change.what == what for change in planned)
@@ -136,6 +145,8 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
     problems += [
         f"{entry.name}: not in force" for entry in looked_at if not entry.mode and not entry.problems
     ]
+    if made.manifests and not found:
+        problems.append("no policy was there when it was read back")
     return Synced(cluster, spec.name, counts, len(found), tuple(problems))
 
 

@@ -125,6 +125,16 @@ def test_a_cluster_that_was_away_is_caught_up(fleet: Fleet) -> None:
     assert (fleet.policies("one"), fleet.policies("two")) == (0, 0)
 
 
+def test_a_specification_of_which_nothing_can_be_enforced_is_not_up_to_date(fleet: Fleet) -> None:
+    (fleet.folder / "spec.yaml").write_text(SPEC.replace("network: {allowedServiceTypes: [ClusterIP]}", "{}"))
+    said = fleet.run("--mode=enforce", "--yes", "-o", "json")
+    assert said.code == 2, (said.out, said.err)
+    (one,) = json.loads(said.out)["clusters"]
+    assert (one["state"], one["inForce"]) == ("failed", 0)
+    assert "nothing in it can be enforced by vap; nothing was changed" in one["error"]
+    assert fleet.run("--mode=enforce", "--yes", "--allow-empty").code == 0
+
+
 def test_the_first_wave_stops_the_others(fleet: Fleet) -> None:
     """One cluster of two goes first; what it refuses is not sent to the other."""
     foreign = yaml.safe_load((fleet.folder / "spec.yaml").read_text())

@@ -91,7 +91,9 @@ def _order(args: argparse.Namespace) -> Order:
         )
     checks = [Path(path) for path in (*args.checks, *(path for spec in specs for path in spec.checks))]
     mode = None if args.remove else Mode(args.mode)
-    return Order(specs, load_checks(checks), engine(_ENGINE), mode, datetime.now(UTC), args.dry_run)
+    return Order(
+        specs, load_checks(checks), engine(_ENGINE), mode, datetime.now(UTC), args.dry_run, args.allow_empty
+    )
 
 
 def _silent(one: Synced) -> None:
