@@ -54,8 +54,8 @@ OPTIONS = (
         "report",
         "FORMAT:PATH",
         "append",
-        "write a report: csv, html, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each cluster: "
-        "cr, cr:NAMESPACE or policyreport; may be repeated",
+        "write a report: csv, html, intoto, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each "
+        "cluster: cr, cr:NAMESPACE or policyreport; may be repeated",
     ),
     (
         "store",

@@ -87,7 +87,7 @@ class _Comparison:
     def compare(self, was: Any, now: Any, path: str, shape: str, depth: int) -> Iterator[str]:
         """path: for people; shape: the same without names of list entries."""
         if depth > MAX_DEPTH:
-            if not _equal_text(was, now):
+            if not same_text(was, now):
                 yield f"{path}: a deeply nested value differs"
         elif shape in MAY_DIFFER:
             what, is_that = MAY_DIFFER[shape]
@@ -154,7 +154,8 @@ class _Comparison:
         return self._places.get(normpath(path), normpath(path) if path else "") + position
 
 
-def _equal_text(was: Any, now: Any) -> bool:
+def same_text(was: Any, now: Any) -> bool:
+    """Whether both are the same JSON: true is not 1, and 1 is not 1.0."""
     try:
         return json.dumps(was, sort_keys=True) == json.dumps(now, sort_keys=True)
     except RecursionError:

@@ -27,6 +27,7 @@ REPORTS = Registry(
     {
         "csv": "pytest_kspec.reports.csv:render",
         "html": "pytest_kspec.reports.html.page:render",
+        "intoto": "pytest_kspec.reports.intoto:render",
         "json": "pytest_kspec.reports.json:render",
         "junit": "pytest_kspec.reports.junit:render",
         "markdown": "pytest_kspec.reports.markdown:render",

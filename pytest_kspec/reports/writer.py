@@ -141,6 +141,7 @@ def _refused(error: UsageError) -> ReportError:
 
 
 _INERT = {
+    "intoto": inert_json,
     "json": inert_json,
     "sarif": inert_json,
     "oscal": inert_json,

@@ -61,7 +61,7 @@ def test_a_snapshot_holds_none_and_counts_them(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "s" / "snapshot.json").read_text())["redacted"] == made.redacted
 
 
-FORMATS = ("csv", "html", "json", "junit", "markdown", "oscal", "pdf", "pdf-full", "sarif")
+FORMATS = ("csv", "html", "intoto", "json", "junit", "markdown", "oscal", "pdf", "pdf-full", "sarif")
 
 
 def test_no_report_of_a_scan_shows_one(place: Path) -> None:

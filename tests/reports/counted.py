@@ -83,6 +83,19 @@ def from_sarif(content: bytes) -> Counted:
     return said
 
 
+def from_intoto(content: bytes) -> Counted:
+    totals = json.loads(content)["subject"][0]["annotations"]["totals"]
+    return Counted.of(
+        (verdict for verdict, n in totals["requirements"].items() for _ in range(n)),
+        (
+            (status, severity)
+            for status, by_severity in totals["findings"].items()
+            for severity, n in by_severity.items()
+            for _ in range(n)
+        ),
+    )
+
+
 def from_oscal(content: bytes) -> Counted:
     verdicts, findings, states = [], [], Counter[str]()
     satisfied = 0
@@ -238,6 +251,7 @@ def from_terminal(text: str) -> Counted:
 COUNT: dict[str, Callable[[bytes], Counted]] = {
     "csv": from_csv,
     "html": from_html,
+    "intoto": from_intoto,
     "json": from_json,
     "junit": from_junit,
     "markdown": from_markdown,

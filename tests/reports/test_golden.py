@@ -21,6 +21,7 @@ RESULTS = {
 SUFFIX = {
     "csv": "csv",
     "html": "html",
+    "intoto": "intoto.json",
     "json": "json",
     "junit": "xml",
     "markdown": "md",

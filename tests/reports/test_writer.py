@@ -14,7 +14,7 @@ from pytest_kspec.reports.writer import ReportFile, parse_target, parse_targets
 from tests.hostile.text import obeyed
 from tests.reports import results
 
-FORMATS = "csv, html, json, junit, markdown, oscal, pdf, pdf-full, sarif"
+FORMATS = "csv, html, intoto, json, junit, markdown, oscal, pdf, pdf-full, sarif"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ Bundle a result with its specifications, exemptions, snapshots and your own chec
 each file, and sign the bundle. The files are found by the paths in the result; a file that changed since
 the scan is an error. 'kspec verify' checks the bundle and replays the scan.
 
+With '-o FILE.intoto.json', attest the result instead: an in-toto statement with the predicate test-result v0.1,
+whose subject is the SHA-256 of RESULT, and its signature.
+
 The signature is written to FILE.sig in the format of cosign: ECDSA on P-256 over SHA-256. The passphrase
 of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are prompted. To create a key:
 
@@ -27,6 +30,7 @@ of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are promp
 EXAMPLES = """
 kspec evidence --from result.json --key key.pem -o evidence.tar.gz
 kspec evidence --from r.json --snapshot eu.tar.gz --key key.pem -o r.tar.gz
+kspec evidence --from r.json --key key.pem -o r.intoto.json
 """
 
 
@@ -51,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key", required=True, metavar="KEY", help="private key (PEM, ECDSA on P-256)")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="bundle to write, a .tar.gz file"
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="bundle to write, a .tar.gz file, or attestation to write, a .intoto.json file",
     )
 
 
@@ -60,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
 
     import pytest_kspec
+    from pytest_kspec.evidence.attestation import SUFFIX as SUFFIX_OF_ATTESTATION
     from pytest_kspec.evidence.gather import gather
     from pytest_kspec.evidence.manifest import Manifest
     from pytest_kspec.evidence.pack import describe, pack
@@ -67,11 +76,13 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.files import whole_file, write_whole
     from pytest_kspec.reports import json
 
+    if args.output.endswith(SUFFIX_OF_ATTESTATION):
+        return _attest(args)
     if not args.output.endswith((".tar.gz", ".tgz")):
         raise UsageError(
-            "a bundle must be a .tar.gz file.",
+            "a bundle must be a .tar.gz file, an attestation a .intoto.json file.",
             where=f"-o {args.output}",
-            fix="Use a name that ends in .tar.gz.",
+            fix="Use a name that ends in .tar.gz or .intoto.json.",
         )
     key = _key(args.key)
     result = json.read(args.result)
@@ -122,6 +133,34 @@ def run(args: argparse.Namespace) -> int:
                 f"{label} {replay.cluster}: {replay.reason}. Record the cluster "
                 f"with 'kspec snapshot' and scan the snapshot."
             )
+    return 0
+
+
+def _attest(args: argparse.Namespace) -> int:
+    """The statement about the result, and its signature."""
+    import io
+
+    from pytest_kspec.evidence.attestation import MAX_RESULT_BYTES, attest, read_file
+    from pytest_kspec.evidence.signature import SUFFIX, key_id, sign
+    from pytest_kspec.files import write_whole
+
+    for name in ("spec", "snapshot", "exemptions", "checks", "baseline"):
+        if getattr(args, name):
+            raise UsageError(
+                "an attestation contains no files.",
+                where=f"--{name}",
+                fix=f"Leave --{name} out, or make a bundle.",
+            )
+    key = _key(args.key)
+    made = attest(read_file(args.result, MAX_RESULT_BYTES), args.result)
+    try:
+        write_whole(Path(args.output), made)
+        write_whole(Path(f"{args.output}{SUFFIX}"), sign(io.BytesIO(made), key))
+    except OSError as error:
+        what = f"the attestation could not be written: {error.strerror or error}."
+        raise ReportError(what, where=args.output) from error
+    say(f"{args.output}: attestation of {args.result}")
+    say(f"{args.output}{SUFFIX}: signature of {key_id(key.public_key())}")
     return 0
 
 

@@ -160,8 +160,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FORMAT:PATH",
-        help="with 'scan' and 'report': write a report of all clusters: csv, html, json, junit, markdown, oscal, pdf, "
-        "pdf-full or sarif; may be repeated",
+        help="with 'scan' and 'report': write a report of all clusters: csv, html, intoto, json, junit, markdown, "
+        "oscal, pdf, pdf-full or sarif; may be repeated",
     )
     parser.add_argument(
         "--hub-reports",

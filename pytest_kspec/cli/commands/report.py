@@ -22,8 +22,8 @@ Write reports from a result ('kspec scan --report json:FILE') without reading
 the cluster again. Several results, such as those of parallel jobs, are merged
 into one. Without --to, the result is printed as a scan prints it.
 
-Formats: csv, html, json, junit, markdown, oscal, sarif, pdf and pdf-full (PDF
-needs 'pip install pytest-kspec[pdf]'). FORMAT:- writes to standard output.
+Formats: csv, html, intoto, json, junit, markdown, oscal, sarif, pdf and pdf-full
+(PDF needs 'pip install pytest-kspec[pdf]'). FORMAT:- writes to standard output.
 
 Exit codes: 0 all reports were written, whatever the result is; 2 a report could
 not be written; 4 usage error."""

@@ -86,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FORMAT:PATH",
-        help="write a report: csv, html, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each cluster: "
-        "cr, cr:NAMESPACE or policyreport; may be repeated",
+        help="write a report: csv, html, intoto, json, junit, markdown, oscal, pdf, pdf-full or sarif; or into each "
+        "cluster: cr, cr:NAMESPACE or policyreport; may be repeated",
     )
     arguments.add_store(parser, "add the results to a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
     parser.add_argument(

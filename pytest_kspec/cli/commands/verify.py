@@ -1,4 +1,4 @@
-"""`kspec verify`: is a bundle of evidence what was signed, and does the scan say the same again?"""
+"""`kspec verify`: is a bundle or an attestation what was signed, and does the scan, or the result, say the same?"""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ Verify an evidence bundle: its signature and the SHA-256 of every file. Then rep
 are scanned again with the specifications and exemptions of the bundle, as of the time of the original scan.
 Everything in the result must be the same, except times and the user who ran it.
 
+Of an attestation (.intoto.json), verify the signature, and that it says what the result of --result says.
+The result itself is verified only with a bundle.
+
 Your own checks are code. Those in a bundle run only with --run-checks, and then with all your permissions.
 Review them first.
 
@@ -29,12 +32,13 @@ The signature can also be verified with other tools:
   cosign verify-blob --key key.pub --signature BUNDLE.sig \\
     --insecure-ignore-tlog BUNDLE
 
-Exit codes: 0 verified; 1 verification failed (signature, digest, or a difference in the result); 2 the
+Exit codes: 0 verified; 1 verification failed (signature, digest, or a difference); 2 the
 scan cannot be replayed, or the bundle was made by another version; 4 usage error."""
 
 EXAMPLES = """
 kspec verify evidence.tar.gz --key key.pub
 kspec verify evidence.tar.gz --key key.pub --no-replay
+kspec verify r.intoto.json --result r.json --key key.pub
 """
 
 SHOWN = 50
@@ -42,9 +46,10 @@ SHOWN = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle written by 'kspec evidence'")
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle or attestation written by 'kspec evidence'")
     parser.add_argument("--key", required=True, metavar="PUB", help="public key (PEM, ECDSA on P-256)")
     parser.add_argument("--signature", metavar="FILE", help="signature file (default: BUNDLE.sig)")
+    parser.add_argument("--result", metavar="RESULT", help="JSON report that an attestation is about")
     parser.add_argument("--no-replay", action="store_true", help="verify only the signature and the digests")
     parser.add_argument(
         "--run-checks",
@@ -67,6 +72,12 @@ def run(args: argparse.Namespace) -> int:
 
     key = load_public(args.key)
     signature = _read(args.signature or f"{args.bundle}.sig")
+    if _is_attestation(args.bundle):
+        return _attested(args, signature)
+    if args.result:
+        raise UsageError(
+            "is for attestations: a bundle contains its result.", where="--result", fix="Leave it out."
+        )
     with _open(args.bundle) as file, tempfile.TemporaryDirectory(prefix="kspec-") as name:
         folder = Path(name)
         verify(file, signature, key, args.bundle)
@@ -81,6 +92,52 @@ def run(args: argparse.Namespace) -> int:
             return 0
         with nullcontext() if args.run_checks else ours_only():
             return replay(manifest, result, folder, args.bundle, run_checks=args.run_checks)
+
+
+def _is_attestation(path: str) -> bool:
+    """JSON; a bundle is a gzip file."""
+    with _open(path) as file:
+        return file.read(1) == b"{"
+
+
+def _attested(args: argparse.Namespace, signature: bytes) -> int:
+    """Verify the signature, then compare with the result."""
+    import io
+
+    from pytest_kspec.errors import EXIT_FINDINGS
+    from pytest_kspec.evidence import attestation
+    from pytest_kspec.evidence.signature import key_id, load_public, verify
+    from pytest_kspec.reports.shared.text import plural
+
+    if not args.result and not args.no_replay:
+        raise UsageError(
+            "an attestation is verified with the result that it is about.",
+            where=args.bundle,
+            fix="Add --result RESULT, or --no-replay to verify only the signature.",
+        )
+    key = load_public(args.key)
+    raw = attestation.read_file(args.bundle, attestation.MAX_BYTES)
+    verify(io.BytesIO(raw), signature, key, args.bundle)
+    say(f"signature: good, by {key_id(key)}")
+    found = attestation.read(raw, args.bundle)
+    if args.no_replay:
+        say(
+            "result: skipped (--no-replay); whether the attestation says what its result says was not verified"
+        )
+        return 0
+    result = attestation.read_file(args.result, attestation.MAX_RESULT_BYTES)
+    lines = attestation.verify(found, result, args.bundle, args.result)
+    if lines:
+        say(f"attestation: {plural(len(lines), 'difference')}")
+        for line in lines[:SHOWN]:
+            say(f"  {line}")
+        if len(lines) > SHOWN:
+            say(f"  and {len(lines) - SHOWN} more")
+        return EXIT_FINDINGS
+    predicate = found["predicate"]
+    counts = ", ".join(f"{len(predicate[name])} {word}" for name, word in attestation.COUNTED)
+    say(f"attestation: {predicate['result']}: {counts} tests, the same as in {args.result}")
+    return 0
 
 
 def _wanted(args: argparse.Namespace) -> _Wanted:
