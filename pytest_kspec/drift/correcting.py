@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.drift.policies import Drifted
@@ -120,9 +121,11 @@ def _details(one: Drifted) -> str:
 
 
 def carry_out(
-    decided: Sequence[Decided], writer: Writer, ledger: Ledger, clock: Callable[[], datetime]
+    decided: Sequence[Decided], writer: Writer, ledger: Ledger, clock: Callable[[], datetime], *, spec: str
 ) -> Iterator[DriftEvent]:
-    """Correct what is to be corrected; each event comes back when that is done, or failed.
+    """Correct what is to be corrected; each event comes back when that is done, or failed. The audit log has each.
+
+    spec: the name of the specification.
 
     Raises KspecError where a correction cannot be remembered; it was made.
     """
@@ -132,11 +135,15 @@ def carry_out(
             continue
         action, now = one.remediation.action, clock()
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = {"cluster": writer.source.name, "spec": spec, "resource": one.drifted.change.object}
         try:
             list(applying.carry_out([one.drifted.change], writer))
         except SourceError as error:
+            said = f"{one.event.message} Not corrected: {error}"
+            emit("remediation", "drift", "failure", said, severity="error", **about)
             yield one.drifted.event.remediated(Remediation(action, Status.FAILED, stamp, error=str(error)))
             continue
         details = one.remediation.details.replace("to be ", "")
+        emit("remediation", "drift", "success", f"{one.event.message} Corrected: {details}", **about)
         yield one.drifted.event.remediated(Remediation(action, Status.REMEDIATED, stamp, details=details))
         ledger.note(one.drifted.change.object, now)

@@ -247,7 +247,7 @@ class DriftController:
         decided = correcting.decide(drifted, rules, memory.since(now - correcting.WINDOW), status.stamp(now))
         if asked.strategy == "DryRun":
             return [one.event for one in decided], []
-        events = list(correcting.carry_out(decided, writer, memory, clock.now))
+        events = list(correcting.carry_out(decided, writer, memory, clock.now, spec=spec.name))
         notes = []
         for event in events:
             done = event.remediation

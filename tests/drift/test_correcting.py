@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pytest_kspec.audit import trail
 from pytest_kspec.drift.correcting import FIGHT, WINDOW, Rules, carry_out, decide, is_fight
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Status
 from pytest_kspec.drift.ledger import Memory
@@ -54,7 +57,7 @@ class Writer:
 
 def run(writer: Any, memory: Memory, *found: Drifted, now: datetime = NOW) -> list[tuple[Action, Status]]:
     decided = decide(found, Rules(delete_extra=True), memory.since(now - WINDOW), STAMP)
-    done = [event.remediation for event in carry_out(decided, writer, memory, lambda: now)]
+    done = [event.remediation for event in carry_out(decided, writer, memory, lambda: now, spec="strict")]
     return [(one.action, one.status) for one in done if one is not None]
 
 
@@ -69,6 +72,27 @@ def test_one_that_fails_stops_no_other() -> None:
         (Action.DELETE, Status.FAILED),
     ]
     assert writer.sent == [("apply", "a"), ("apply", "b"), ("delete", "c")]
+
+
+def test_the_audit_log_has_each_correction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "audit.log"
+    monkeypatch.setenv(trail.VARIABLE, str(log))
+    run(Writer(Refused("cannot apply: field is immutable.")), Memory(), drifted("a"), drifted("b"))
+    trail.flush()
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    found = [one for one in records if one["type"] == "remediation"]
+    place = {"cluster_name": "prod", "cluster_spec": "strict"}
+    for one in found:
+        assert place.items() <= one["resource"].items()
+    assert [(one["action"], one["result"], one["resource"]["name"], one["message"]) for one in found] == [
+        (
+            "drift",
+            "failure",
+            "ValidatingAdmissionPolicy a",
+            "a differs Not corrected: cannot apply: field is immutable.",
+        ),
+        ("drift", "success", "ValidatingAdmissionPolicy b", "b differs Corrected: changed."),
+    ]
 
 
 def test_a_correction_that_fails_five_times_and_then_succeeds_is_no_fight() -> None:

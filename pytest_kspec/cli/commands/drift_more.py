@@ -93,7 +93,7 @@ def _carry_out(
     events: list[DriftEvent] = []
     problems = list(look.problems)
     try:
-        for event in correcting.carry_out(decided, writer, memory, clock.now):
+        for event in correcting.carry_out(decided, writer, memory, clock.now, spec=look.spec):
             events.append(event)
     except KspecError as error:
         problems.append(
