@@ -19,10 +19,10 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 # The tests start hundreds of interpreters: each would compile all that it imports, four times the work.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno image test-node
+.PHONY: help setup demo demo-operations test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno image test-node
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv with everything that is pinned in requirements.lock
 
@@ -47,6 +47,9 @@ demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster nee
 	  --report json:$(DEMO)/scan.json --report junit:$(DEMO)/junit.xml --report html:$(DEMO)/report.html || status=$$?; \
 	if [ $$status -gt 1 ]; then echo "the scan did not run as it should (exit code $$status)" >&2; exit $$status; fi; \
 	printf '\nFindings are expected here. Open %s in a browser; beside it: scan.json, junit.xml.\n' $(DEMO)/report.html
+
+demo-operations: $(READY) ## break a cluster, and see it in status, alerts, Prometheus, dashboard (needs Prometheus, Go)
+	@$(BIN)/python examples/05-operations/demo.py
 
 test: $(READY) ## run the tests of a change: all but those marked long
 	@$(BIN)/pytest $(PARALLEL) -q -m "not long and not node" $(ARGS)
