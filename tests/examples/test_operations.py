@@ -38,6 +38,8 @@ def demo(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     finally:
         process.kill()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
         GUARD.remove(process.pid)
 
 
