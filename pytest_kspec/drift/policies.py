@@ -106,14 +106,21 @@ def _told(item: Object) -> Object:
 
 
 def _is_outdated(change: Change, fields: Sequence[FieldChange]) -> bool:
-    before, manifest = change.before, change.manifest
-    assert before is not None
-    assert manifest is not None
-    mark = (before["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
-    if mark == manifest["metadata"]["annotations"][APPLIED_ANNOTATION]:
+    if bears_mark(change):
         return False
+    before = change.before
+    assert before is not None
     seal = FieldChange(f"metadata.annotations[{APPLIED_ANNOTATION}]", None, None)
     return not authors.wrote(before, [*fields, seal])
+
+
+def bears_mark(change: Change) -> bool:
+    """Whether the object was applied as it is wanted now, however it was changed since."""
+    before, manifest = change.before, change.manifest
+    if before is None or manifest is None:
+        return False
+    mark = (before["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
+    return bool(mark == manifest["metadata"]["annotations"][APPLIED_ANNOTATION])
 
 
 def _missing(change: Change, now: str) -> DriftEvent:

@@ -81,6 +81,10 @@ class Settled(NamedTuple):
             and self.before.get("observedGeneration") == self.generation
         )
 
+    def interrupted(self) -> bool:
+        """Whether the last time failed: not all of it may have been applied."""
+        return bool(status.condition(self.before, status.ENFORCED).get("reason") == status.ENFORCEMENT_FAILED)
+
     def holds(self, mode: Mode, engines: Sequence[str], objects: Sequence[Object], now: datetime) -> bool:
         """Whether nothing but drift explains a difference."""
         was = self.before.get("enforcement")
@@ -88,8 +92,6 @@ class Settled(NamedTuple):
             return False
         if not self.applied(engines):
             return False
-        if status.condition(self.before, status.ENFORCED).get("reason") == status.ENFORCEMENT_FAILED:
-            return False  # not all of it may have been applied
         ends = [(item["metadata"].get("annotations") or {}).get(REAPPLY_ANNOTATION) for item in objects]
         return not any(end and datetime.fromisoformat(end) <= now for end in ends)
 
@@ -219,6 +221,8 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
     found: dict[str, policies.Drifted] = {}
     if settled.holds(mode, names, there, now):
         judged = policies.judge(spec, planned, status.stamp(now)).drifted
+        if settled.interrupted():  # what bears the mark of what is wanted now was applied, and then changed
+            judged = tuple(one for one in judged if policies.bears_mark(one.change))
         found = {one.change.object: one for one in judged if one.event.kind is not DriftKind.EXTRA}
     section = spec.spec.enforcement
     memory = InCluster(writer, spec.name)

@@ -180,6 +180,19 @@ def test_policies_follow_their_specification(specs: Specs, start: Start) -> None
     assert actions() == [["Warn"]], "drift is not corrected unless that was asked for"
     assert specs.condition("kept", "PolicyEnforced")["status"] == "False"
 
+    # Nor after a time that failed, as when the API server did not answer: what was applied is known by its mark.
+    conditions = specs.get("kept")["status"]["conditions"]
+    for one in conditions:
+        one["reason"] = "EnforcementFailed" if one["type"] == "PolicyEnforced" else one["reason"]
+    path = "/apis/kspec.io/v1alpha1/clusterspecifications/kept/status"
+    assert specs.plane.request("PATCH", path, {"status": {"conditions": conditions}}).status == 200
+    until(
+        lambda: specs.condition("kept", "PolicyEnforced")["reason"] not in ("", "EnforcementFailed"),
+        operator.said,
+    )
+    assert specs.condition("kept", "DriftDetected")["status"] == "True"
+    assert actions() == [["Warn"]]
+
     config = {"interval": "5s", "remediation": {"strategy": "Apply"}, "retention": {"maxReports": 1}}
     place = {"name": "keep", "namespace": "kspec-system"}
     head = {"apiVersion": DRIFT[0], "kind": "DriftConfig", "metadata": place}
