@@ -47,8 +47,9 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
         "TotalChecks": sum(map(_total, rows)),
         "PassedChecks": sum(row.passed for row in rows),
         "FailedChecks": sum(row.failed for row in rows),
-        "ClustersWithDrift": len(drift),
-        "TotalDriftEvents": sum(drift.values()),
+        # null: no look for drift is known of any cluster, which is not that there is none.
+        "ClustersWithDrift": sum(count > 0 for count in drift.values()) if drift else None,
+        "TotalDriftEvents": sum(drift.values()) if drift else None,
         "LastUpdated": max((row.finished_at for row in rows), default=""),
     }
 
@@ -66,8 +67,8 @@ def clusters(store: Store, visible: Visible, spec: str) -> list[dict[str, Any]]:
             "TotalChecks": _total(row),
             "PassedChecks": row.passed,
             "FailedChecks": row.failed,
-            "HasDrift": drift.get(row.cluster_id, 0) > 0,
-            "DriftEventCount": drift.get(row.cluster_id, 0),
+            "HasDrift": drift[row.cluster_id] > 0 if row.cluster_id in drift else None,
+            "DriftEventCount": drift.get(row.cluster_id),
             # Of what applies: v0.3 counted skipped checks as not passed.
             "ComplianceScore": row.score or 0.0,
             "platform": "Local" if row.cluster == LOCAL else "Unknown",

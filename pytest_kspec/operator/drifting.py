@@ -38,7 +38,7 @@ from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import FIELD_MANAGER, FUTURE_S, Settings
-from pytest_kspec.operator.status import Note, Said
+from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
@@ -149,8 +149,8 @@ class DriftController:
 
     def _due(self, found: Object, config: DriftConfigSpec, now: datetime) -> float:
         """Seconds until the next run; 0 or less: now."""
-        before = _status(found)
-        last = _moment(before.get("lastRunTime"))
+        before = status_of(found)
+        last = moment_of(before.get("lastRunTime"))
         if before.get("observedGeneration") != found["metadata"].get("generation") or last is None:
             return 0.0
         if (last - now).total_seconds() > FUTURE_S:
@@ -208,7 +208,7 @@ class DriftController:
         if not engines:
             return Outcome(spec.name, (), ())  # nothing is to be there, and the operator removes what is
         stamp, ignoring = status.stamp(now), Ignoring(config.ignore)
-        settled = enforcing.Settled(item["metadata"].get("generation", 0), _status(item))
+        settled = enforcing.Settled(item["metadata"].get("generation", 0), status_of(item))
         asked = enforcing.Asked(self._checks, self._access.name, self._options)
         wanted = enforcing.wanted_of(spec, writer, asked, now)
         drifted: list[policies.Drifted] = []
@@ -349,7 +349,7 @@ class DriftController:
                 "generation"
             ):
                 return
-            before = _status(current)
+            before = status_of(current)
             after = status.merged(before, int(found["metadata"].get("generation") or 0), now, said, fields)
             if after == before:
                 break
@@ -436,7 +436,7 @@ def _outlived(known: Sequence[Object], config: DriftConfigSpec, now: datetime, *
     if rules is not None and rules.max_age is not None:
         oldest = now - timedelta(seconds=min(seconds_of(rules.max_age), 3650 * 86400.0))
         rest = known[len(old) : None if new else -1]
-        old += [one for one in rest if (at := _moment(_age(one)[0])) is not None and at < oldest]
+        old += [one for one in rest if (at := moment_of(_age(one)[0])) is not None and at < oldest]
     return [one["metadata"]["name"] for one in old]
 
 
@@ -470,18 +470,3 @@ def _who(event: DriftEvent) -> str:
 def _listed(texts: Sequence[str]) -> str:
     more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return ("; ".join(texts[:_NAMED]) + more)[: status.LONGEST_MESSAGE]
-
-
-def _status(found: Mapping[str, Any]) -> Object:
-    value = found.get("status")
-    return value if isinstance(value, dict) else {}
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

@@ -30,7 +30,7 @@ from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned
-from pytest_kspec.operator.status import Note, Said
+from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
@@ -160,7 +160,7 @@ class Reconciler:
         if found["metadata"].get("deletionTimestamp"):
             self._release(found)
             return None
-        before = _status(found)
+        before = status_of(found)
         now = clock.now()
         try:
             spec = self._load(found)
@@ -208,7 +208,7 @@ class Reconciler:
 
     def _act(self, found: Object, spec: LoadedSpec, *, scan: bool) -> float:
         now = clock.now()
-        name, before = spec.name, _status(found)
+        name, before = spec.name, status_of(found)
         said: list[Said] = []
         fields: Object = {}
         notes: list[Note] = []
@@ -266,7 +266,7 @@ class Reconciler:
             raise failure
         self._results.check(name)
         after = self._again(name)
-        return max(0.0, min(self._due(after, clock.now()), _soon(_status(after), clock.now())))
+        return max(0.0, min(self._due(after, clock.now()), _soon(status_of(after), clock.now())))
 
     def _load(self, found: Object) -> LoadedSpec:
         name = found["metadata"]["name"]
@@ -278,12 +278,12 @@ class Reconciler:
 
     def _due(self, found: Mapping[str, Any], now: datetime) -> float:
         """Seconds until it is to be scanned; 0 or less: now."""
-        before = _status(found)
+        before = status_of(found)
         if before.get("observedGeneration") != found["metadata"].get("generation"):
             return 0.0
         if status.condition(before, status.READY).get("reason") not in _JUDGED:
             return 0.0
-        last, again = _moment(before.get("lastScanTime")), _moment(before.get("nextScanTime"))
+        last, again = moment_of(before.get("lastScanTime")), moment_of(before.get("nextScanTime"))
         if last is None or (last - now).total_seconds() > FUTURE_S:
             return 0.0
         longest = self._interval(found)
@@ -302,7 +302,7 @@ class Reconciler:
     def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
         if enforcing.asks(spec):
             self._hold(found)
-        settled = enforcing.Settled(found["metadata"].get("generation", 0), _status(found))
+        settled = enforcing.Settled(found["metadata"].get("generation", 0), status_of(found))
         held = FINALIZER in (found["metadata"].get("finalizers") or [])
         asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, held)
 
@@ -345,7 +345,7 @@ class Reconciler:
         except LostLease:
             raise
         except KspecError as error:
-            since = _moment(found["metadata"].get("deletionTimestamp"))
+            since = moment_of(found["metadata"].get("deletionTimestamp"))
             if since is None or (clock.now() - since).total_seconds() < self._settings.removal_s:
                 raise
             text = f"what was applied for it may still be there: {error}"
@@ -369,7 +369,7 @@ class Reconciler:
                 generation,
             ):
                 return False
-            before = _status(current)
+            before = status_of(current)
             after = status.merged(before, int(generation or 0), now, said, fields)
             if after == before:
                 break
@@ -420,7 +420,7 @@ def _soon(after: Mapping[str, Any], now: datetime) -> float:
     enforced = status.condition(after, status.ENFORCED)
     if enforced.get("reason") != status.PENDING:
         return math.inf
-    since = _moment(enforced.get("lastTransitionTime"))
+    since = moment_of(enforced.get("lastTransitionTime"))
     is_new = since is not None and (now - since).total_seconds() < _SOON_FOR_S
     return _SOON_S if is_new else _LATER_S
 
@@ -438,18 +438,3 @@ def _not_looked(reason: str) -> list[Said]:
     """What was applied for it before may be in force."""
     text = "Not evaluated: see Ready."
     return [Said(kind, "Unknown", reason, text) for kind in (status.ENFORCED, status.DRIFT)]
-
-
-def _status(found: Mapping[str, Any]) -> Object:
-    value = found.get("status")
-    return value if isinstance(value, dict) else {}
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

@@ -36,6 +36,23 @@ LONGEST_MESSAGE = 1024
 _WORST = 5  # requirements that a message names
 
 
+def status_of(found: Mapping[str, Any]) -> Object:
+    """The status of an object of a cluster; {} where there is none, or something else."""
+    value = found.get("status")
+    return value if isinstance(value, dict) else {}
+
+
+def moment_of(text: object) -> datetime | None:
+    """What a status holds as a time; None for anything else, and for a time without a zone."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 class Said(NamedTuple):
     """One condition as it is now. status: "True", "False" or "Unknown"."""
 

@@ -30,7 +30,7 @@ from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.metrics import Metrics
-from pytest_kspec.operator.status import Note, Said
+from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 
 log = logging.getLogger("kspec.operator")
 
@@ -106,7 +106,7 @@ class Targets:
                 self._metrics.target_gone(*key)
             return None
         target = self._target(key, found)
-        before = _status(found)
+        before = status_of(found)
         now = clock.now()
         if target.suspended:
             text = "suspend is set: the cluster is not contacted."
@@ -175,7 +175,7 @@ class Targets:
         others = (
             other
             for other, obj in self._known().items()
-            if other < key and _status(obj).get("uid") == seen.uid and _status(obj).get("reachable")
+            if other < key and status_of(obj).get("uid") == seen.uid and status_of(obj).get("reachable")
         )
         return "/".join(min(others, default=()))
 
@@ -190,7 +190,7 @@ class Targets:
         return seconds * (1 + digest[0] / 2550)
 
     def _write(self, key: Key, found: Object, now: datetime, said: list[Said], fields: Object) -> None:
-        before = _status(found)
+        before = status_of(found)
         generation = int(found["metadata"].get("generation") or 0)
         after = status.merged(before, generation, now, said, {**fields, "lastChecked": status.stamp(now)})
         if not self._worth_writing(before, after, now):
@@ -206,7 +206,7 @@ class Targets:
     def _worth_writing(self, before: Object, after: Object, now: datetime) -> bool:
         if {**before, "lastChecked": ""} != {**after, "lastChecked": ""}:
             return True
-        checked = _moment(before.get("lastChecked"))
+        checked = moment_of(before.get("lastChecked"))
         return checked is None or not 0 <= (now - checked).total_seconds() < self._pace.written_s
 
     def _tell(self, key: Key, found: Object, made: list[Note]) -> None:
@@ -277,8 +277,8 @@ def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
     if one and other and one != other:
         text = f"The cluster has the UID {other} now; it was {one}: it was built anew, or is another one."
         found.append(Note("Warning", "TargetReplaced", text))
-    end = _moment(after.get("credentialsExpire"))
-    looks = [_moment(one.get("lastChecked")) for one in (before, after)]
+    end = moment_of(after.get("credentialsExpire"))
+    looks = [moment_of(one.get("lastChecked")) for one in (before, after)]
     same = before.get("credentialsExpire") == after.get("credentialsExpire")
     if end is not None and same and looks[0] is not None and looks[1] is not None:
         left = [(end - look).total_seconds() for look in looks if look is not None]
@@ -290,21 +290,6 @@ def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def _status(found: Mapping[str, Any]) -> Object:
-    value = found.get("status")
-    return value if isinstance(value, dict) else {}
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
 
 
 def controller(given: Given) -> Targets:

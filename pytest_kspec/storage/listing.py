@@ -714,11 +714,15 @@ def _drift_row(row: Mapping[Any, Any]) -> DriftRow:
 
 
 def drifted(store: Store, visible: Visible, spec: str) -> dict[str, int]:
-    """How many differences are present, by identity of the cluster. Raises StoreError."""
+    """How many differences are present, by identity of the cluster. Raises StoreError.
+
+    A cluster of which no difference was ever stored is not there: the store does not say whether anybody looked.
+    """
     table = schema.drift.c
-    where: list[ColumnElement[bool]] = [table.cleared_at.is_(None), table.spec == spec]
+    where: list[ColumnElement[bool]] = [table.spec == spec]
     _add(where, visible.of_clusters(table.cluster_id))
-    statement = select(table.cluster_id, func.count()).where(*where).group_by(table.cluster_id)
+    present = func.sum(case((table.cleared_at.is_(None), 1), else_=0))
+    statement = select(table.cluster_id, present).where(*where).group_by(table.cluster_id)
     with store.read() as connection:
         return {row[0]: row[1] for row in connection.execute(statement)}
 
