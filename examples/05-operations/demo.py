@@ -194,7 +194,7 @@ class Demo:
         self.until(f"rule {name} {state}", look)
         self.say("rule", f"{name} is {state}")
 
-    def summary(self, drift: int, failed: Callable[[int], bool]) -> None:
+    def summary(self, drift: int | None, failed: Callable[[int], bool]) -> None:
         """What the dashboard answers to /api/summary."""
 
         def look() -> str:
@@ -252,7 +252,7 @@ def prepare(demo: Demo) -> None:
     demo.kubectl("apply", "--server-side", "-f", str(HERE / "specification.yaml"))
     demo.status(ready="True", drift="False")
     demo.open_dashboard()
-    demo.summary(drift=0, failed=lambda count: count == 0)
+    demo.summary(drift=None, failed=lambda count: count == 0)
     demo.metric('kspec_compliance_score{cluster_spec="shop"} == 100')
 
 

@@ -15,7 +15,9 @@ from pytest_kspec.dashboard.asked import BadRequest
 from pytest_kspec.dashboard.source import Known
 from pytest_kspec.storage import listing
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut, Standing, Visible
+from pytest_kspec.storage.listing import Cut
+from pytest_kspec.storage.rows import Standing
+from pytest_kspec.storage.visible import Visible
 
 MOST_CLUSTERS = 20_000
 MOST_FAILURES = 100_000

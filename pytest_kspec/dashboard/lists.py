@@ -14,7 +14,18 @@ import msgspec
 from pytest_kspec.dashboard.asked import Asked
 from pytest_kspec.storage import listing
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Listed, Visible
+from pytest_kspec.storage.rows import (
+    Day,
+    DriftRow,
+    ExemptionRow,
+    FindingRow,
+    FrameworkResult,
+    Listed,
+    RequirementResult,
+    RequirementTotals,
+    Standing,
+)
+from pytest_kspec.storage.visible import Visible
 
 
 class List(NamedTuple):
@@ -111,49 +122,49 @@ def _trend(store: Store, visible: Visible, asked: Asked, now: datetime) -> Liste
 LISTS = {
     "results": List(
         "The newest result of each specification on each cluster, the worst first.",
-        listing.Standing,
+        Standing,
         ("q", "cluster", "spec", "state", "order"),
         _results,
     ),
     "requirements": List(
         "Requirements of the newest results, with the number of results by verdict.",
-        listing.RequirementTotals,
+        RequirementTotals,
         ("q", "spec"),
         _requirements,
     ),
     "verdicts": List(
         "Requirements in each of the newest results; errors and failures first.",
-        listing.RequirementResult,
+        RequirementResult,
         ("q", "check", "cluster", "spec", "verdict"),
         _verdicts,
     ),
     "findings": List(
         "Findings over all runs: those that are present first, then unknown and fixed ones.",
-        listing.FindingRow,
+        FindingRow,
         ("q", "cluster", "spec", "check", "severity", "state", "namespace", "id"),
         _findings,
     ),
     "frameworks": List(
         "Compliance frameworks in each of the newest results, the lowest score first.",
-        listing.FrameworkResult,
+        FrameworkResult,
         ("q", "framework", "cluster"),
         _frameworks,
     ),
     "exemptions": List(
         "Exemptions of the newest results; expired ones first, then those that end first.",
-        listing.ExemptionRow,
+        ExemptionRow,
         ("q", "state", "cluster"),
         _exemptions,
     ),
     "drift": List(
         "Differences that looks for drift found: present ones first, then cleared ones.",
-        listing.DriftRow,
+        DriftRow,
         ("q", "cluster", "spec", "severity", "state"),
         _drift,
     ),
     "trend": List(
         "The last results of each day, together; the oldest day first.",
-        listing.Day,
+        Day,
         ("cluster", "spec", "days"),
         _trend,
     ),

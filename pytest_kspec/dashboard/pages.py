@@ -26,7 +26,9 @@ from pytest_kspec.results.observation import State
 from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.storage import listing, pages, read
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut, Visible
+from pytest_kspec.storage.listing import Cut
+from pytest_kspec.storage.rows import Day
+from pytest_kspec.storage.visible import Visible
 
 _HERE = Path(__file__).parent
 SHEETS = {"report.css": TEMPLATES / "report.css", "dashboard.css": _HERE / "static" / "dashboard.css"}
@@ -181,7 +183,7 @@ def _trend(store: Store, visible: Visible, asked: Asked, now: datetime) -> dict[
     }
 
 
-def _point(day: listing.Day) -> TrendPoint:
+def _point(day: Day) -> TrendPoint:
     """A day as the drawing takes it: at its beginning."""
     counts = (day.passed, day.failed, day.errors, day.skipped, day.findings)
     return TrendPoint(f"{day.day}T00:00:00Z", "all", "", "", day.score, *counts, exempt=0, known=0)

@@ -24,7 +24,8 @@ from pytest_kspec.reports.shared.text import printable
 from pytest_kspec.reports.shared.words import VERDICTS
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.storage import listing
-from pytest_kspec.storage.listing import Cut, Standing
+from pytest_kspec.storage.listing import Cut
+from pytest_kspec.storage.rows import Standing
 
 
 class Watch(App[None]):

@@ -26,7 +26,7 @@ from pytest_kspec.dashboard.source import Answers, Away
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.storage import listing
-from pytest_kspec.storage.listing import ALL, Visible
+from pytest_kspec.storage.visible import ALL, Visible
 
 REPORTS = ResourceType(GROUP, VERSION, "ComplianceReport", "compliancereports", True)
 AUDIENCE = "kspec-dashboard"

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-import msgspec
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, WORST_VERDICTS_FIRST
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.rows import (
+    Day,
+    DriftRow,
+    ExemptionRow,
+    FindingRow,
+    FrameworkResult,
+    FrameworkTotals,
+    Listed,
+    RequirementResult,
+    RequirementTotals,
+    Standing,
+)
+from pytest_kspec.storage.visible import ALL, Visible
 
 MOST_ROWS = 500
 """Rows of one page."""
@@ -25,57 +37,6 @@ MOST_ROWS = 500
 _result, _subject, _cluster = schema.results.c, schema.subjects.c, schema.clusters.c
 _check, _found, _framework = schema.checks.c, schema.findings.c, schema.frameworks.c
 T = TypeVar("T")
-
-_WIRE = {"passed": "pass", "failed": "fail", "errors": "error", "skipped": "skip"}
-
-
-def _wire(name: str) -> str:
-    """Keys as in other JSON documents: verdicts by their names, the others in camel case."""
-    head, *rest = name.split("_")
-    return _WIRE.get(name) or head + "".join(part.capitalize() for part in rest)
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """What a viewer may see.
-
-    clusters:   identities of clusters; None: all
-    namespaces: of further clusters, by identity: namespaces whose findings may be seen, and nothing else
-    """
-
-    clusters: frozenset[str] | None = None
-    namespaces: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def everything(self) -> bool:
-        """Nothing is hidden."""
-        return self.clusters is None
-
-    @property
-    def nothing(self) -> bool:
-        """Nothing may be seen."""
-        return self.clusters is not None and not self.clusters and not any(self.namespaces.values())
-
-    def sees(self, cluster_id: str) -> bool:
-        """Whether all of a cluster may be seen."""
-        return self.clusters is None or cluster_id in self.clusters
-
-    def of_clusters(self, column: Any) -> ColumnElement[bool] | None:
-        """The condition on a column of identities; None: no condition."""
-        return None if self.clusters is None else column.in_(sorted(self.clusters))
-
-    def of_findings(self) -> ColumnElement[bool] | None:
-        """The condition on findings and subjects; None: no condition."""
-        if self.clusters is None:
-            return None
-        some = [
-            and_(_subject.cluster_id == identity, _found.namespace.in_(sorted(names)))
-            for identity, names in sorted(self.namespaces.items())
-        ]
-        return or_(false(), _subject.cluster_id.in_(sorted(self.clusters)), *some)
-
-
-ALL = Visible()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,181 +52,6 @@ class Cut:
 
 
 FIRST = Cut()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """One page. total: how many rows all pages have; counts: rows by a property, without the filter for it."""
-
-    rows: tuple[T, ...]
-    total: int
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-class Standing(msgspec.Struct, frozen=True, rename=_wire):
-    """The newest result of a specification on a cluster. state: a key of `words.STATES`."""
-
-    cluster: str
-    cluster_id: str
-    spec: str
-    spec_version: str
-    source: str
-    version: str
-    finished_at: str
-    state: str
-    score: float | None
-    passed: int
-    failed: int
-    errors: int
-    skipped: int
-    findings: int
-    exempt: int
-    known: int
-
-    @property
-    def evaluated(self) -> int:
-        """Passed or failed."""
-        return self.passed + self.failed
-
-    @property
-    def applicable(self) -> int:
-        """All that were not skipped."""
-        return self.evaluated + self.errors
-
-
-class RequirementTotals(msgspec.Struct, frozen=True, rename=_wire):
-    """One requirement in the newest results of all clusters: how many of them by verdict. findings: open ones."""
-
-    check: str
-    title: str
-    severity: str
-    errors: int
-    failed: int
-    skipped: int
-    passed: int
-    findings: int
-
-
-class RequirementResult(msgspec.Struct, frozen=True, rename=_wire):
-    """A requirement in the newest result of a specification on a cluster."""
-
-    cluster: str
-    cluster_id: str
-    spec: str
-    check: str
-    title: str
-    severity: str
-    verdict: str
-    reason: str
-    findings: int
-    exempt: int
-    known: int
-    finished_at: str
-
-
-class FindingRow(msgspec.Struct, frozen=True, rename=_wire):
-    """A finding over all runs, as of the newest result. Times are RFC 3339; resolved_at is "" unless it is fixed."""
-
-    cluster: str
-    cluster_id: str
-    spec: str
-    check: str
-    severity: str
-    state: str
-    what: str
-    message: str
-    kind: str
-    namespace: str
-    name: str
-    path: str
-    container: str
-    reason: str
-    first_seen: str
-    last_seen: str
-    resolved_at: str
-    id: str
-
-
-class FrameworkTotals(msgspec.Struct, frozen=True, rename=_wire):
-    """A framework in the newest results of all clusters. Scores and coverage: 0-100; None: no cluster has one."""
-
-    framework: str
-    name: str
-    version: str
-    results: int
-    lowest: float | None
-    highest: float | None
-    least_coverage: float
-    most_coverage: float
-
-
-class FrameworkResult(msgspec.Struct, frozen=True, rename=_wire):
-    """A framework in the newest result of a specification on a cluster; met to manual count controls."""
-
-    cluster: str
-    cluster_id: str
-    spec: str
-    framework: str
-    name: str
-    version: str
-    score: float | None
-    coverage: float
-    met: int
-    not_met: int
-    not_evaluated: int
-    manual: int
-    finished_at: str
-
-
-class ExemptionRow(msgspec.Struct, frozen=True, rename=_wire):
-    """An exemption that the newest result of a specification on a cluster was given."""
-
-    name: str
-    state: str
-    reason: str
-    approver: str
-    expires_at: str
-    location: str
-    matched: int
-    cluster: str
-    cluster_id: str
-    spec: str
-
-
-class DriftRow(msgspec.Struct, frozen=True, rename=_wire):
-    """A difference over time. state: present or cleared; drift_kind: missing, modified, extra or violation.
-
-    object: kind, namespace and name; cleared_at: "" while it is present
-    """
-
-    cluster: str
-    cluster_id: str
-    spec: str
-    type: str
-    severity: str
-    drift_kind: str
-    state: str
-    object: str
-    message: str
-    first_seen: str
-    last_seen: str
-    cleared_at: str
-
-
-class Day(msgspec.Struct, frozen=True, rename=_wire):
-    """The last result of each specification on each cluster of one day (UTC), together.
-
-    score: the weight of met requirements over that of all that apply, 0-100; None where nothing was evaluated
-    """
-
-    day: str
-    results: int
-    score: float | None
-    passed: int
-    failed: int
-    errors: int
-    skipped: int
-    findings: int
 
 
 def _newest_key() -> Any:

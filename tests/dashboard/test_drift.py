@@ -10,7 +10,8 @@ from pytest_kspec.dashboard.source import StoreSource
 from pytest_kspec.storage import listing
 from pytest_kspec.storage.drift import Difference, record
 from pytest_kspec.storage.engine import open_store
-from pytest_kspec.storage.listing import Visible
+from pytest_kspec.storage.rows import Listed
+from pytest_kspec.storage.visible import Visible
 from tests.reports.results import EVIL, UID, cluster, scan
 
 from .conftest import stored
@@ -64,6 +65,6 @@ def test_what_is_present_comes_first_and_what_was_cleared_says_when(path: str) -
 def test_a_viewer_sees_drift_of_visible_clusters_only(path: str) -> None:
     store = open_store(path)
     other = Visible(frozenset({"uid-calm"}), {UID: frozenset({"ops"})})
-    assert listing.drift(store, other) == listing.Listed((), 0, {})
+    assert listing.drift(store, other) == Listed((), 0, {})
     assert listing.drifted(store, other, "strict") == {}
     store.close()

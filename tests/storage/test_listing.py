@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import listing
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut, Visible
+from pytest_kspec.storage.listing import Cut
+from pytest_kspec.storage.rows import Listed, Standing
+from pytest_kspec.storage.visible import Visible
 from pytest_kspec.storage.write import store_result
 from tests.reports.results import UID, check, cluster, finding, one, ref, scan
 
@@ -41,7 +43,7 @@ def some(*verdicts: tuple[str, str], at: str = "2026-11-24T06:00:00Z") -> ScanRe
 FOUR = (("good", "pass"), ("bad", "fail"), ("away", "error"), ("none", "skip"))
 
 
-def names(found: listing.Listed[listing.Standing]) -> list[str]:
+def names(found: Listed[Standing]) -> list[str]:
     return [row.cluster for row in found.rows]
 
 
