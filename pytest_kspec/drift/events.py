@@ -123,7 +123,7 @@ class Look:
     looked:   the types that were compared
     problems: what could not be compared, and why: then no difference does not mean that there is none
     outdated: what is as kspec applied it, and not as it would apply it now; no drift
-    still:    keys of findings that are there, whether or not they are worse than the last run: they did not clear
+    still:    keys of what is there and no event: ignored, or no worse than the last run; it did not clear
     """
 
     at: str

@@ -226,8 +226,15 @@ def test_ignored_differences_are_neither_reported_nor_corrected(drift: Drift, tm
     path = tmp_path / "ignore.yaml"
     entry = {"kind": POLICY, "name": "kspec-drifty-*", "fields": ["spec.failurePolicy"], "reason": "a trial"}
     path.write_text(yaml.safe_dump({"ignore": [entry]}))
-    code, document = drift.detect("--ignore", str(path))
+    store = ("--store", str(tmp_path / "drift.db"))
+    policies = ("--types", "policy", *store)
+    assert len(drift.detect(*policies)[1]["events"]) == 2
+    code, document = drift.detect("--ignore", str(path), *policies)
     assert (code, found(document)) == (1, [("modified", "medium", POLICY, NAMES[1])])
+    told = json.loads(drift.run("history", "-o", "json", *store)[1])
+    assert [one["cleared_at"] for one in told["events"]] == ["", ""], (
+        "what is ignored now is there all the same"
+    )
     assert list(document["events"][0]["diff"]["modified"]) == ["spec.matchConstraints.matchPolicy"]
     code, document, _ = remediate(drift, "--yes", "--ignore", str(path))
     assert (code, done(document)) == (1, {f"{POLICY} {NAMES[1]}": ("manual-required", "manual-required")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,7 +145,16 @@ def look(
     outdated: list[str] = []
     looked: list[DriftType] = []
     drifted: list[policies.Drifted] = []
-    still: frozenset[tuple[str, ...]] = frozenset()
+    still: set[tuple[str, ...]] = set()
+
+    def shown(found: Iterable[DriftEvent]) -> list[DriftEvent]:
+        kept = []
+        for event in found:
+            left = ignoring.left(event).event
+            still.update([event.key] if left is None else [])  # ignored is not gone
+            kept += [] if left is None else [left]
+        return kept
+
     if DriftType.POLICY in wanted:
         with _kept(problems, "policies"):
             found = _policies(item, source, stamp)
@@ -157,24 +166,24 @@ def look(
                 ]
                 for one in found.drifted:
                     left, partly = ignoring.left(one.event)
-                    if left is not None:
-                        drifted.append(
-                            policies.Drifted(correcting.by_hand(left) if partly else left, one.change)
-                        )
+                    if left is None:
+                        still.add(one.event.key)
+                        continue
+                    drifted.append(policies.Drifted(correcting.by_hand(left) if partly else left, one.change))
                 events += [one.event for one in drifted]
     if DriftType.COMPLIANCE in wanted and store is not None:
         with _kept(problems, "requirements"):
             worse = _compliance(item, source, store, stamp)
             looked.append(DriftType.COMPLIANCE)
             problems += worse.problems
-            still = worse.still
-            events += [left for event in worse.events if (left := ignoring.left(event).event) is not None]
+            still |= worse.still
+            events += shown(worse.events)
     if DriftType.CONFIGURATION in wanted:
         with _kept(problems, "objects"):
             changed = _configuration(item, source, stamp)
             looked.append(DriftType.CONFIGURATION)
             problems += changed.problems
-            events += [left for event in changed.events if (left := ignoring.left(event).event) is not None]
+            events += shown(changed.events)
     if not looked and not problems and not args.allow_empty:
         problems.append(
             f"{item.spec.name}: there is nothing to compare: no policies are applied, and none are required. "
@@ -190,7 +199,7 @@ def look(
         events=ordered(events),
         problems=tuple(problems),
         outdated=tuple(outdated),
-        still=still,
+        still=frozenset(still),
     )
     return Seen(made, tuple(drifted))
 
