@@ -47,6 +47,7 @@ EVENT_QUEUE = 1_000
 READS_A_SECOND = 10.0
 """Of metrics and policies, by one client; a burst may be twice as many."""
 
+ENDING_S = 5.0  # of a job that is under way
 TOGETHER_S = 0.2
 """Changes of specifications within this time are loaded at once."""
 
@@ -156,7 +157,11 @@ class Webhook:
             ) from error
         finally:
             self._ending.set()
+            self._changed.set()
             self._options.specs.close()
+            # A thread that compiles a pattern while the interpreter ends aborts the process (C++).
+            for job in jobs:
+                job.join(ENDING_S)
             if readers is not None:
                 readers.close()
             for queue in self._queues:

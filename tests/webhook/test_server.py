@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import yaml
 
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.decide import ALLOWED, decide
+from pytest_kspec.errors import KspecError
 from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook.authority import CertificateError, advance
 from pytest_kspec.webhook.server import Options, Webhook
@@ -383,6 +385,29 @@ def test_a_job_that_breaks_says_so_and_goes_on(tmp_path, caplog):
     job.join(10)
     assert not job.is_alive()
     assert [r.getMessage() for r in caplog.records] == ["specifications: failed with TypeError: a defect"]
+
+
+def test_a_job_that_is_under_way_ends_before_the_process(tmp_path, monkeypatch):
+    """A thread in C++ code (re2) while the interpreter ends aborts the process: SIGABRT for exit code 4."""
+    under_way, ended = threading.Event(), threading.Event()
+
+    class Slow(Specs):
+        def load(self):
+            under_way.set()
+            time.sleep(0.3)
+            ended.set()
+            return super().load()
+
+    def cannot_listen(_self):
+        assert under_way.wait(30)
+        raise SystemExit(1)
+
+    monkeypatch.setattr("pytest_kspec.webhook.server._Server.run", cannot_listen)
+    write_spec(tmp_path / "strict.yaml", RULE)
+    webhook = Webhook(Options(Slow([str(tmp_path / "strict.yaml")], ""), None))
+    with pytest.raises(KspecError, match="cannot listen"):
+        webhook.run()
+    assert ended.is_set()
 
 
 def test_without_the_extra_the_error_names_it(tmp_path):
