@@ -60,7 +60,8 @@ def listed(made: Notification) -> tuple[tuple[Fact, ...], int]:
 
 def source(fact: Fact) -> str:
     """Where it comes from, as v0.3 has it."""
-    return f"ClusterSpec/{well_formed(fact.alert.spec)}"
+    alert = fact.alert
+    return f"ClusterSpec/{well_formed(alert.spec)}" if alert.spec else f"Cluster/{well_formed(alert.cluster)}"
 
 
 def document(fact: Fact, default: Level) -> dict[str, Any]:

@@ -28,7 +28,9 @@ _LABEL_NAMES = ("event_type", "severity", "cluster", "cluster_uid", "spec", "che
 _DEFAULT_INHIBITIONS = (
     Inhibition(source={"event_type": "ClusterUnreachable"}, target={}, equal=["cluster"]),
     Inhibition(
-        source={"severity": "critical"}, target={"severity": "info"}, equal=["cluster_uid", "spec", "check"]
+        source={"severity": "critical", "check": "*"},
+        target={"severity": "info"},
+        equal=["cluster_uid", "spec", "check"],
     ),
 )
 

@@ -7,7 +7,9 @@ say.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from pytest_kspec import clock
@@ -15,6 +17,7 @@ from pytest_kspec.alerts.alert import Alert, Level
 from pytest_kspec.alerts.ledger import stamp
 from pytest_kspec.alerts.observe import Observation, observe
 from pytest_kspec.errors import KspecError
+from pytest_kspec.operator import observed
 from pytest_kspec.results.result import ClusterResult
 
 DRIFT = frozenset(("DriftDetected",))
@@ -65,6 +68,13 @@ class Board:
         )
         self.post(Observation(name, identity, spec, stamp(clock.now()), (alert,), None, _SCAN))
 
+    def corrected(self, spec: str, recent: Mapping[str, int], now: datetime) -> None:
+        """Policies were corrected in the last hour: object → how often. Before the first scan it waits for that."""
+        with self._lock:
+            known = self._clusters.get(spec)
+        if known is not None:
+            self.post(observed.of_corrections(*known, spec, recent, now))
+
     def gone(self, spec: str) -> None:
         """A specification was deleted: all that is about it ends."""
         with self._lock:
@@ -78,11 +88,15 @@ class Board:
         self._tell()
 
     def post(self, seen: Observation) -> None:
-        """Something was observed."""
+        """Something was observed. What is as it was the last time is not told again."""
+        key = (seen.cluster_id, seen.spec, seen.judges)
         with self._lock:
+            before = self._posted.get(key)
+            if before is not None and before.seen is not None and replace(before.seen, at=seen.at) == seen:
+                return
             self._number += 1
-            self._posted.pop(("", seen.spec, frozenset()), None)
-            key = (seen.cluster_id, seen.spec, seen.judges)
+            if seen.spec:
+                self._posted.pop(("", seen.spec, frozenset()), None)
             self._posted[key] = Posted(self._number, seen.spec, seen)
         self._tell()
 

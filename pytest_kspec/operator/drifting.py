@@ -34,6 +34,7 @@ from pytest_kspec.enforce.modes import asked_engines, asked_mode
 from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
 from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
@@ -89,7 +90,8 @@ class DriftController:
         Right("", "events", ("create",), NAMESPACE),
     )
 
-    def __init__(self, given: Given, settings: Settings) -> None:
+    def __init__(self, given: Given, settings: Settings, board: Board) -> None:
+        self._board = board
         self._access = given.access
         self._checks = given.checks
         self._options = settings.options
@@ -248,6 +250,8 @@ class DriftController:
         if asked.strategy == "DryRun":
             return [one.event for one in decided], []
         events = list(correcting.carry_out(decided, writer, memory, clock.now, spec=spec.name))
+        moment = clock.now()
+        self._board.corrected(spec.name, memory.since(moment - correcting.WINDOW), moment)
         notes = []
         for event in events:
             done = event.remediation
@@ -373,9 +377,9 @@ class DriftController:
                 log.warning("DriftConfig %s: no Event was written: %s", "/".join(key), error)
 
 
-def controller(given: Given, settings: Settings) -> DriftController:
+def controller(given: Given, settings: Settings, board: Board) -> DriftController:
     """The controller of one process."""
-    return DriftController(given, settings)
+    return DriftController(given, settings, board)
 
 
 def next_run(config: DriftConfigSpec, last: datetime) -> datetime:

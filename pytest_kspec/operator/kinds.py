@@ -17,6 +17,6 @@ def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
     return [
         partial(reconcile.controller, settings=settings, board=board),
         partial(alerting.controller, board=board),
-        targets.controller,
-        partial(drifting.controller, settings=settings),
+        partial(targets.controller, board=board),
+        partial(drifting.controller, settings=settings, board=board),
     ]

@@ -21,6 +21,8 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification as resources
+from pytest_kspec.drift.correcting import WINDOW
+from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, status
@@ -258,6 +260,7 @@ class Reconciler:
                 log.warning("%s: %s", name, line)
             self._results.report(name, scanned)
             notes += self._results.history(name, scanned)
+        self._corrections(spec)
         if counts and (summary := fields.get("summary", before.get("summary"))):
             fields["summary"] = {**summary, **counts}
         if not self._write(found, clock.now(), said, fields, notes):
@@ -267,6 +270,21 @@ class Reconciler:
         self._results.check(name)
         after = self._again(name)
         return max(0.0, min(self._due(after, clock.now()), _soon(status_of(after), clock.now())))
+
+    def _corrections(self, spec: LoadedSpec) -> None:
+        """Tell of corrections, also of those that a DriftConfig or the leader before made."""
+        now = clock.now()
+        if not enforcing.asks(spec):
+            self._board.corrected(spec.name, {}, now)
+            return
+        try:
+            recent = self._access.do(lambda writer: InCluster(writer, spec.name).since(now - WINDOW))
+        except LostLease:
+            raise
+        except KspecError as error:
+            log.warning("%s: its corrections are not known: %s", spec.name, error)
+        else:
+            self._board.corrected(spec.name, recent, now)
 
     def _load(self, found: Object) -> LoadedSpec:
         name = found["metadata"]["name"]

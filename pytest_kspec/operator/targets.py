@@ -21,11 +21,12 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.errors import AccessDenied, Conflict, NotFound, SourceError
 from pytest_kspec.fleet.targets.clustertargets import API_VERSION, KIND, target_of
-from pytest_kspec.fleet.targets.credentials import as_time, expired
+from pytest_kspec.fleet.targets.credentials import Life, as_time, expired
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.look import Look, look_at
 from pytest_kspec.fleet.targets.model import Target
-from pytest_kspec.operator import status
+from pytest_kspec.operator import observed, status
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.lease import LostLease
@@ -44,9 +45,6 @@ SUSPENDED, NOT_CHECKED = "Suspended", "NotChecked"
 FIELD_MANAGER = "kspec-operator"
 GROUP_LABEL = "kspec.io/group"
 """By which dashboards group clusters."""
-
-EXPIRING_S = 7 * 86400.0
-"""Credentials are named when they have a week left; those that live for less are renewed anyway."""
 
 
 class Pace(NamedTuple):
@@ -86,6 +84,7 @@ class Targets:
         pace: Pace = PACE,
         look: Callable[[Target], Look] = look_at,
         metrics: Metrics | None = None,
+        board: Board | None = None,
     ) -> None:
         self._access = access
         self._hub = hub
@@ -93,6 +92,7 @@ class Targets:
         self._pace = pace
         self._look = look
         self._metrics = metrics
+        self._board = board if board is not None else Board()
         self._lock = threading.Lock()
         self._targets: dict[Key, tuple[Any, Target]] = {}
 
@@ -102,8 +102,7 @@ class Targets:
         if found is None or found["metadata"].get("deletionTimestamp"):
             with self._lock:
                 self._targets.pop(key, None)
-            if self._metrics is not None:
-                self._metrics.target_gone(*key)
+            self._gone(key)
             return None
         target = self._target(key, found)
         before = status_of(found)
@@ -113,12 +112,13 @@ class Targets:
             said = [Said(READY, "Unknown", SUSPENDED, text), Said(VALID, "Unknown", SUSPENDED, text)]
             fields: Object = {"reachable": False, "unreachableSince": None, "consecutiveFailures": 0}
             self._write(key, found, now, said, fields)
-            if self._metrics is not None:
-                self._metrics.target_gone(*key)
+            self._gone(key)
             return self._pace.longest_s
         seen = self._look(target)
         said, fields = told(seen, before, now, self._another(key, seen))
         self._measure(key, target, seen, before | fields)
+        uid = str((before | fields).get("uid") or "")
+        self._board.post(observed.of_target(*key, _life(seen), now, uid))
         self._write(key, found, now, said, fields)
         return self._wait(found, int(fields["consecutiveFailures"]))
 
@@ -136,6 +136,12 @@ class Targets:
             log.warning("%s: %s", "/".join(key), error)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _gone(self, key: Key) -> None:
+        """It was deleted, or is not contacted any more: nothing of it is wrong now."""
+        if self._metrics is not None:
+            self._metrics.target_gone(*key)
+        self._board.post(observed.no_target(*key, clock.now()))
 
     def _measure(self, key: Key, target: Target, seen: Look, fields: Object) -> None:
         """Tell the metrics; one failure is not enough to call a cluster unhealthy, as in its conditions."""
@@ -282,7 +288,7 @@ def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
     same = before.get("credentialsExpire") == after.get("credentialsExpire")
     if end is not None and same and looks[0] is not None and looks[1] is not None:
         left = [(end - look).total_seconds() for look in looks if look is not None]
-        if left[0] > EXPIRING_S >= left[1]:
+        if left[0] > observed.EXPIRING_S >= left[1]:
             text = f"The credentials expire at {after['credentialsExpire']}."
             found.append(Note("Warning", "CredentialsExpiring", text))
     return found
@@ -292,6 +298,12 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
-def controller(given: Given) -> Targets:
+def _life(seen: Look) -> Life:
+    """Of the credentials of the last look; one that keeps none knows the end at most."""
+    return seen.target.keeper.life if seen.target.keeper is not None else Life(expires=seen.expires)
+
+
+def controller(given: Given, board: Board) -> Targets:
     """The controller of one process."""
-    return Targets(given.access, Hub(given.access), lambda: given.objects(TARGETS), metrics=given.metrics)
+    hub = Hub(given.access)
+    return Targets(given.access, hub, lambda: given.objects(TARGETS), metrics=given.metrics, board=board)

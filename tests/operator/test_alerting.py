@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jwt
 import pytest
 
 from tests.alerts.receiving import HttpReceiver, Reply, http_receiver
+from tests.fleet.targets.conftest import ca
 from tests.operator.conftest import OperatorProcess, Specs, until
+from tests.operator.test_live import BINDINGS, enforced
 
 Start = Callable[..., OperatorProcess]
 API = ("kspec.io/v1alpha1", "AlertConfig")
@@ -32,7 +37,7 @@ def put(specs: Specs) -> Iterator[Callable[..., None]]:
     made: list[tuple[str, str, str]] = []
 
     def put(kind: str, name: str, **rest: Any) -> None:
-        version = API[0] if kind == API[1] else "v1"
+        version = API[0] if kind in (API[1], "ClusterTarget") else "v1"
         made.append((version, kind, name))
         head = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}}
         specs.writer.apply({**head, **rest}, field_manager="test")
@@ -84,3 +89,59 @@ def test_configurations_side_by_side_over_a_change_of_leader(
     until(lambda: len(receiver.bodies("/services/T/B/secret-1")) == 2, following.said)
     until(lambda: status(specs, "second").get("active") == 0, following.said)
     assert "secret-1" not in operator.said() + following.said() + str(status(specs, "first"))
+
+
+def told(receiver: HttpReceiver, event: str) -> list[tuple[str, str]]:
+    """Level and status of each message about this event, or about its end."""
+    found = [one for one in receiver.bodies("/hook") if one["event_type"] == event]
+    return [(one["level"], one["metadata"]["status"]) for one in found]
+
+
+def signed(days: float) -> str:
+    """A token, for the last hundred days and the next so many."""
+    now = int(time.time())
+    claims = {"iat": now - 100 * 86400, "exp": now + int(days * 86400)}
+    return jwt.encode(claims, "k" * 32, algorithm="HS256")
+
+
+def test_credentials_and_corrections_are_told_until_they_are_no_news(
+    specs: Specs, start: Start, receiver: HttpReceiver, put: Callable[..., None]
+) -> None:
+    hook = {"name": "hook", "url": f"{receiver.url}/hook"}
+    put("AlertConfig", "all", spec={**SOON, "groupBy": ["event_type"], "webhooks": [hook]})
+    put("Secret", "edge-token", stringData={"token": signed(3)})
+    put("Secret", "core-token", stringData={"token": signed(90)})
+    for name in ("edge", "core"):
+        ref = {"name": f"{name}-token"}
+        spec = {"apiServerURL": specs.plane.url, "caData": ca(specs.plane), "authMode": "token"}
+        put("ClusterTarget", name, spec={**spec, "tokenSecretRef": ref})
+    specs.put("kept", enforced("enforce", autoRemediate=True))
+    operator = start("--leader-elect=false", "--scan-interval=4s")
+
+    until(lambda: told(receiver, "CredentialExpiring"), operator.said)
+    (sent,) = [one for one in receiver.bodies("/hook") if one["event_type"] == "CredentialExpiring"]
+    assert (sent["level"], sent["labels"]["cluster"], sent["source"]) == ("warning", "edge", "Cluster/edge")
+    assert "eyJ" not in json.dumps(sent)
+    put("Secret", "edge-token", stringData={"token": signed(80)})
+
+    specs.wait("kept", "True", "PolicyEnforced", operator.said)
+    patch = {"spec": {"validationActions": ["Warn"]}}
+    specs.writer.patch(*BINDINGS, "kspec-kept-services", patch, field_manager="kubectl-edit")
+    until(lambda: told(receiver, "RemediationPerformed"), operator.said)
+    (sent,) = [one for one in receiver.bodies("/hook") if one["event_type"] == "RemediationPerformed"]
+    assert (sent["level"], sent["labels"]["spec"], sent["metadata"]["event_count"]) == ("info", "kept", 1)
+    assert "kspec-kept-services was corrected once" in sent["description"]
+    (memory,) = [
+        one
+        for one in specs.writer.list("v1", "ConfigMap", namespace=NAMESPACE)
+        if one["metadata"]["name"].startswith("kspec-drift-")
+    ]
+    before = json.dumps([[sent["description"], "2020-01-01T00:00:00Z"]])
+    specs.writer.patch(
+        "v1", "ConfigMap", memory["metadata"]["name"], {"data": {"corrections": before}},
+        namespace=NAMESPACE, field_manager="test",
+    )  # fmt: skip
+    until(lambda: len(told(receiver, "RemediationPerformed")) == 2, operator.said)
+    assert told(receiver, "RemediationPerformed") == [("info", "firing"), ("info", "resolved")]
+    until(lambda: len(told(receiver, "CredentialExpiring")) == 2, operator.said)
+    assert told(receiver, "CredentialExpiring") == [("warning", "firing"), ("info", "resolved")]

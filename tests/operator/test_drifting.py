@@ -14,6 +14,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import Refused
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given
 from pytest_kspec.operator.drifting import DriftController, next_run
 from pytest_kspec.operator.reconcile import Reconciler, Settings
@@ -53,7 +54,7 @@ class Hub:
         self.access = Access(plane.name, str(plane.kubeconfig()))
         checks = load_checks()
         self.reconciler = Reconciler(self.access, Unscanned(), lambda: checks, self.listed)
-        self.controller = DriftController(_given(self.access, lambda: checks), Settings())
+        self.controller = DriftController(_given(self.access, lambda: checks), Settings(), Board())
         self.now = START
 
     def listed(self) -> dict[str, Any]:
