@@ -51,11 +51,11 @@ def meant(word: str, known: list[str]) -> str:
     return f"Did you mean '{near[0]}'?" if near else ""
 
 
-def add_specs(parser: argparse.ArgumentParser) -> None:
-    """Specifications as arguments or with -s."""
-    parser.add_argument(
-        "specs", nargs="*", metavar="SPEC", help="specification: a file, folder or glob pattern"
-    )
+def add_specs(
+    parser: argparse.ArgumentParser, text: str = "specification: a file, folder or glob pattern"
+) -> None:
+    """Specifications as arguments or with -s. text: what one may be."""
+    parser.add_argument("specs", nargs="*", metavar="SPEC", help=text)
     parser.add_argument(
         "-s", "--spec", action="append", default=[], metavar="SPEC", help="same as SPEC; may be repeated"
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_kspec import clock
+from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
 from pytest_kspec.crds.names import NAMESPACE
@@ -294,3 +297,36 @@ def test_the_api_server_refuses_what_cannot_be_meant(hub: Hub) -> None:
 def test_when_it_is_time(spec: dict[str, Any], after: str) -> None:
     found = next_run(DriftConfigSpec.model_validate(spec), datetime(2026, 3, 28, 12, tzinfo=UTC))
     assert found.astimezone(UTC).isoformat() == f"{after}+00:00"
+
+
+def test_the_command_takes_the_specification_from_the_cluster(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    plane = hub.specs.plane
+    cluster = (f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig(path=tmp_path / 'kubeconfig')}")
+
+    def kspec(action: str, spec: str, *words: str) -> tuple[int, str, str]:
+        code = main(["drift", action, "-s", spec, *cluster, *words])
+        return code, *capsys.readouterr()
+
+    code, out, err = kspec("detect", "cr:sturdy")
+    assert (code, err) == (0, ""), out
+    hub.soften()
+    store = f"--store={tmp_path / 'store.db'}"
+    code, out, err = kspec("detect", "cr:sturdy", "-o", "json", "--types=policy", store)
+    assert (code, err) == (1, "")
+    document = json.loads(out)
+    assert document["spec"]["name"] == "sturdy"
+    (event,) = document["events"]
+    assert (event["resource"]["name"], event["changed_by"]["manager"]) == (
+        "kspec-sturdy-pods",
+        "kubectl-edit",
+    )
+    code, out, _ = kspec("remediate", "cr:sturdy", "--yes")
+    assert (code, hub.policy()) == (0, "Fail"), out
+    code, out, err = kspec("detect", "cr:stury")
+    assert (code, "has no ClusterSpecification 'stury'" in err, "sturdy" in err) == (4, True, True), err
+    hub.specs.clear()
+    code, out, err = kspec("history", "cr:sturdy", store, "-o", "json")
+    assert (code, json.loads(out)["stats"]["open_events"]) == (0, 1), "its history outlives it"

@@ -38,6 +38,7 @@ not be compared or corrected, or there was nothing to compare; 4 usage error."""
 
 EXAMPLES = """
 kspec drift detect -s prod.yaml
+kspec drift detect -s cr:prod --cluster prod-eu
 kspec drift detect -s prod.yaml --store results.db -o json
 kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role
 kspec drift remediate -s prod.yaml --dry-run
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from pytest_kspec.enforce.engines import ENGINES, engine, engines
 
     parser.add_argument("action", choices=ACTIONS, help="what to do")
-    arguments.add_specs(parser)
+    arguments.add_specs(parser, "specification: a file, or cr:NAME for a ClusterSpecification object")
     parser.add_argument(
         "--cluster",
         "--context",
@@ -66,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster-name", metavar="NAME", help="name of the cluster in exemptions (default: its own name)"
     )
     parser.add_argument(
-        "--engine", choices=list(engines()), default="vap", help="engine of the policies (default: vap)"
+        "--engine",
+        choices=list(engines()),
+        help="engine of the policies (default: enforcement.engine of the specification, else vap)",
     )
     parser.add_argument("--mode", choices=("audit", "enforce"), help="mode of the policies")
     arguments.add_store(

@@ -136,7 +136,7 @@ def history(args: argparse.Namespace) -> int:
 
     if not args.store:
         raise UsageError("no store is given.", where="kspec drift history", fix="Add --store FILE.db.")
-    spec = steps.load(args).spec.name if args.spec or args.specs else ""
+    spec = steps.named(args) if args.spec or args.specs else ""
     since = moment(args.since, option="--since") if args.since else ""
     with closing(steps.open_store(args, create=False)) as store:
         found = drift.history(store, Query(args.cluster or "", spec, since))

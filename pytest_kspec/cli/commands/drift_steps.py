@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,13 +39,15 @@ from pytest_kspec.errors import (
     UsageError,
 )
 from pytest_kspec.files import write_whole
+from pytest_kspec.kube.globs import is_literal
 from pytest_kspec.kube.objectdiff import ABSENT, FieldChange
 from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reports import json as json_report
 from pytest_kspec.reports.shared.text import elide, plural, printable, value
 from pytest_kspec.results.exemptions import load_exemptions
+from pytest_kspec.session import clusterspecs
 from pytest_kspec.spec.effective import Library
-from pytest_kspec.spec.loading import find_specs, load_spec
+from pytest_kspec.spec.loading import LoadedSpec, find_specs, load_spec
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from pytest_kspec.crds.models.driftconfig import IgnoredDrift
     from pytest_kspec.storage.engine import Store
 
+DEFAULT_ENGINE = "vap"
 _SHOWN = 8  # fields of one object
 _DONE = {Status.REMEDIATED: ("green",), Status.FAILED: ("red",)}
 _COLOURS = {"critical": "red", "high": "red", "medium": "yellow", "low": "cyan"}
@@ -86,18 +90,44 @@ def open_store(args: argparse.Namespace, *, create: bool = True) -> Store:
 
 
 def load(args: argparse.Namespace) -> Run:
-    """The specification that is meant. Raises KspecError."""
-    paths = find_specs(arguments.read_specs(args))
-    if len(paths) != 1:
+    """The specification that is meant: of a file, or of the cluster (`cr:NAME`). Raises KspecError."""
+    given = arguments.read_specs(args)
+    resources = [one for one in given if clusterspecs.is_resource(one)]
+    found = _of_cluster(resources, args) if resources else []
+    paths = find_specs([one for one in given if one not in resources]) if len(resources) < len(given) else []
+    if len(paths) + len(found) != 1:
         raise UsageError(
-            f"{len(paths)} specifications are given.", where="kspec drift", fix="Give one at a time."
+            f"{len(paths) + len(found)} specifications are given.",
+            where="kspec drift",
+            fix="Give one at a time.",
         )
-    spec = load_spec(paths[0], Library(tuple(paths)))
+    spec = found[0] if found else load_spec(paths[0], Library(tuple(paths)))
     spec.exemptions.extend(item for path in args.exemptions for item in load_exemptions(path))
     mode = Mode(args.mode) if args.mode else asked_mode(spec)
     checks = load_checks([Path(check) for check in (*args.checks, *spec.checks)])
     types_of(args)
-    return Run(spec, engine(args.engine), mode, checks, clock.now(), args)
+    section = spec.spec.enforcement
+    chosen = args.engine or (section.engine if section is not None else DEFAULT_ENGINE)
+    return Run(spec, engine(chosen), mode, checks, clock.now(), args)
+
+
+def named(args: argparse.Namespace) -> str:
+    """The name of the specification that is meant; one of a cluster need not be there any more. Raises KspecError."""
+    given = arguments.read_specs(args)
+    if len(given) == 1 and clusterspecs.is_resource(given[0]):
+        name = given[0].removeprefix(clusterspecs.PREFIX)
+        if name and is_literal(name):
+            return name
+    return load(args).spec.name
+
+
+def _of_cluster(names: Sequence[str], args: argparse.Namespace) -> list[LoadedSpec]:
+    """As `kspec scan` reads them."""
+    folder = clusterspecs.fetch(names, [args.cluster] if args.cluster else [], args.kubeconfig)
+    try:
+        return list(clusterspecs.load(folder).values())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def types_of(args: argparse.Namespace) -> tuple[DriftType, ...]:
