@@ -1,8 +1,8 @@
 """`make mutants`: changes the code of a room, one thing at a time, and says which changes no test of it notices.
 
 mutmut takes one list of tests for everything, and first runs all of them; here each room has its own, in
-`pyproject.toml`. It works in `build/mutants`, on copies. What runs at import (a rule of a module, a decorated
-function) it does not change.
+`pyproject.toml`. It works in `build/mutants`, on copies, and shows the lines of each change that was not noticed. What
+runs at import (a rule of a module, a decorated function) it does not change.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def main(asked: list[str]) -> int:
         bad = sorted(name for name, status in found.items() if status not in ("killed", "timeout"))
         counts = ", ".join(f"{number} {status}" for status, number in Counter(found.values()).most_common())
         sys.stdout.write(f"{room}: {len(bad)} of {len(found)} were not noticed ({counts})\n")
-        sys.stdout.writelines(f"  {name}: {found[name]}\n" for name in bad)
+        for name in bad:
+            sys.stdout.write(f"  {name}: {found[name]}\n{_change(name)}")
         sys.stdout.flush()
         survived = survived or bool(bad)
     return int(survived)
@@ -76,6 +77,14 @@ def _run(project: str, room: str, tests: list[str]) -> dict[str, str]:
     if run.returncode or not found:
         sys.exit(f"{room}: mutmut did not run:\n{(run.stdout + run.stderr + said.stderr)[-3000:]}")
     return found
+
+
+def _change(name: str) -> str:
+    """The lines that a change takes out and puts in; of the room that was run last."""
+    show = [sys.executable, "-m", "mutmut", "show", name]
+    said = subprocess.run(show, cwd=WORK, capture_output=True, text=True).stdout.splitlines()
+    changed = [line for line in said if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))]
+    return "".join(f"    {line}\n" for line in changed)
 
 
 if __name__ == "__main__":

@@ -36,12 +36,12 @@ from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
 from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
+from pytest_kspec.evaluate.violations import finding_of, judge_pod, judge_service, several
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef, path_in
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.results.exemptions import ExemptionMatcher
-from pytest_kspec.results.finding import AppliedExemption, Finding, told
+from pytest_kspec.results.finding import AppliedExemption, Finding
 from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldpath import not_allowed
 
 REMEMBERED_SHAPES = 4096
 REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
@@ -175,7 +175,7 @@ class _Outcome(NamedTuple):
     policy: int
     rule: int
     violations: Sequence[Violation]
-    error: str = ""
+    errors: tuple[str, ...] = ()
     internal: bool = False
 
 
@@ -238,48 +238,34 @@ class Policies:
         known = self._known.of(shape)
         if known is not None:
             return known
-        outcomes = [*_malformed(self._pod_rules, shape)] or [
-            outcome
-            for number, index, rule in self._pod_rules
-            if (outcome := _evaluate(number, index, rule, shape)) is not None
-        ]
-        found = tuple(outcomes)
+        found = _evaluate(self._pod_rules, shape)
         if not any(outcome.internal for outcome in found):  # it may go well the next time
             self._known.add(shape, found, len(spec))
         return found
 
     def of_service(self, spec: bytes) -> tuple[_Outcome, ...]:
         """The same for the `spec` of a Service."""
-        data = msgspec.json.decode(spec) if spec else {}
-        return tuple(
-            outcome
-            for number, index, rule in self._service_rules
-            if (outcome := _evaluate(number, index, rule, data)) is not None
-        )
+        return _evaluate(self._service_rules, msgspec.json.decode(spec) if spec else None)
 
 
-def _malformed(rules: Sequence[tuple[int, int, EnforcedRule]], shape: PodShape) -> list[_Outcome]:
-    if not shape.malformed:
-        return []
-    path, found = shape.malformed[0]
-    what = not_allowed(path, found)
-    return [_Outcome(number, index, (), what) for number, index, _ in rules]
-
-
-def _evaluate(number: int, index: int, rule: EnforcedRule, data: Any) -> _Outcome | None:
-    try:
-        if rule.target == "services":
-            violations = rule.service_rule.evaluate_service(data)
+def _evaluate(rules: Sequence[tuple[int, int, EnforcedRule]], data: Any) -> tuple[_Outcome, ...]:
+    """data: a pod shape or the `spec` of a Service, as the target of these rules is."""
+    outcomes = []
+    for number, index, rule in rules:
+        try:
+            if rule.target == "services":
+                violations, errors = judge_service(rule.service_rule, data)
+            else:
+                violations, errors = judge_pod(rule.pod_rule, data)
+        except MemoryError:
+            raise  # of the object, not of the rule
+        except Exception as error:  # noqa: BLE001 - a rule that breaks must not take the webhook with it
+            what = f"{rule.requirement.id} failed with {type(error).__name__}"  # its text may hold anything
+            outcomes.append(_Outcome(number, index, (), (what,), internal=True))
         else:
-            violations = rule.pod_rule.evaluate(data)
-    except Malformed as error:
-        return _Outcome(number, index, (), error.what)
-    except MemoryError:
-        raise  # of the object, not of the rule
-    except Exception as error:  # noqa: BLE001 - a rule that breaks must not take the webhook with it
-        what = f"{rule.requirement.id} failed with {type(error).__name__}"  # its text may hold anything
-        return _Outcome(number, index, (), what, internal=True)
-    return _Outcome(number, index, violations) if violations else None
+            if violations or errors:
+                outcomes.append(_Outcome(number, index, violations, errors))
+    return tuple(outcomes)
 
 
 def decide(
@@ -404,10 +390,10 @@ def _judge(
         if not concerned[outcome.policy] or not policy.holds(outcome.rule, new.ref.namespace, moment):
             continue
         rule = policy.rules[outcome.rule]
-        if outcome.error:
+        if outcome.errors:
             denies = policy.denies and (policy.fails_closed or not outcome.internal)
-            failures.append(Failure(policy, rule.requirement.id, outcome.error, outcome.internal, denies))
-            continue
+            what = _sentence(outcome, new.template_path or "")
+            failures.append(Failure(policy, rule.requirement.id, what, outcome.internal, denies))
         matcher = policy.matcher(outcome.rule, moment)
         annotated = policy.annotated(outcome.rule, moment)
         carried = annotated.match(new.annotations, new.owner) if annotated is not None else None
@@ -418,6 +404,12 @@ def _judge(
         item.policy.denies and item.finding.exemption is None for item in found
     )
     return Decision(not denied, tuple(found), tuple(failures), new.ref)
+
+
+def _sentence(outcome: _Outcome, template_path: str) -> str:
+    if outcome.internal:
+        return outcome.errors[0]
+    return several(path_in(template_path, what) for what in outcome.errors)
 
 
 def _listed(
@@ -454,10 +446,12 @@ def _listed(
 
 
 def _finding(new: Subject, violation: Violation) -> Finding:
-    path = shorten(path_in(new.template_path or "", violation.path), LONGEST_PATH)
-    expected = shorten(violation.expected, LONGEST_VALUE)
-    said = told(new.ref.kind, path, _bounded(violation.actual), expected)
-    return Finding(new.ref, new.owner, path, *said, shorten(violation.container, LONGEST_PATH))
+    path, actual, expected, container = violation
+    path = shorten(path_in(new.template_path or "", path), LONGEST_PATH)
+    shown = Violation(
+        path, _bounded(actual), shorten(expected, LONGEST_VALUE), shorten(container, LONGEST_PATH)
+    )
+    return finding_of(new.ref, new.owner, path, shown)
 
 
 def _bounded(value: Any, room: list[int] | None = None) -> Any:

@@ -15,19 +15,17 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects.decode import ListedWorkload, owner_ref
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
-from pytest_kspec.errors import KspecError, Malformed
+from pytest_kspec.errors import KspecError
+from pytest_kspec.evaluate.violations import Judged, finding_of, in_object, judge_pod, judge_service
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import Resource, Workload, unknown_labels
 from pytest_kspec.results import annotated
 from pytest_kspec.results.annotated import AnnotationMatcher
 from pytest_kspec.results.exemptions import ExemptionMatcher, Exemptions
-from pytest_kspec.results.finding import told
-from pytest_kspec.rules.base import Violation
-from pytest_kspec.rules.fieldpath import not_allowed
 from pytest_kspec.spec.scope import in_scope
 
 _Rules = Sequence[tuple[EnforcedRule, ExemptionMatcher, AnnotationMatcher | None]]
-_Evaluate = Callable[[EnforcedRule, Any], Sequence[Violation]]
+_Judge = Callable[[EnforcedRule, Any], Judged]
 
 
 class Refused(NamedTuple):
@@ -83,11 +81,11 @@ def preview(
     services = [pair for pair in rules if pair[0].target == "services"]
     found: dict[tuple[ResourceRef, tuple[tuple[str, str], ...]], list[ResourceRef]] = {}
     examined = left_out = 0
-    kinds: list[tuple[Callable[[], Sequence[Resource]], _Rules, _Evaluate]] = [
+    kinds: list[tuple[Callable[[], Sequence[Resource]], _Rules, _Judge]] = [
         (inventory.workloads, pods, _of_pod),
         (partial(inventory.list, "Service", ""), services, _of_service),
     ]
-    for listed, chosen, evaluate in kinds:
+    for listed, chosen, judge in kinds:
         if not chosen:
             continue
         try:
@@ -98,9 +96,9 @@ def preview(
             continue
         examined += len(objects)
         left_out += len(there) - len(objects)
-        known: dict[tuple[int, int], Sequence[Violation]] = {}
+        known: dict[tuple[int, int], Judged] = {}
         for item in objects:
-            violations = _violations(plan, item, chosen, evaluate, known, errors)
+            violations = _violations(plan, item, chosen, judge, known, errors)
             if violations:
                 found.setdefault((_owner(item), violations), []).append(item.ref)
     refused = [Refused(owner, len(refs), violations) for (owner, violations), refs in found.items()]
@@ -111,8 +109,8 @@ def _violations(
     plan: EnforcementPlan,
     item: Resource,
     rules: _Rules,
-    evaluate: _Evaluate,
-    known: dict[tuple[int, int], Sequence[Violation]],
+    judge: _Judge,
+    known: dict[tuple[int, int], Judged],
     errors: list[str],
 ) -> tuple[tuple[str, str], ...]:
     said = []
@@ -121,35 +119,28 @@ def _violations(
         if not plan.holds(rule, item.namespace):
             continue
         key = (index, id(item.shape if isinstance(item, Workload) else item))
-        try:
-            if key not in known:
-                known[key] = evaluate(rule, item)
-        except Malformed as error:
-            line = f"{item.ref}: {error.what}"
+        if key not in known:
+            known[key] = judge(rule, item)
+        for what in known[key].errors:
+            line = f"{item.ref}: {in_object(item, what) if isinstance(item, Workload) else what}"
             if line not in errors:
                 errors.append(line)
-            continue
-        for violation in known[key]:
+        for violation in known[key].violations:
             if matcher and matcher.match(item.ref, owner, item.labels, violation.container):
                 continue
             if annotating is not None and annotating.match(annotated.annotations_of(item), owner):
                 continue
             path = item.path_of(violation.path) if isinstance(item, Workload) else violation.path
-            text = told(item.ref.kind, path, violation.actual, violation.expected).message
-            said.append((rule.requirement.id, text))
+            said.append((rule.requirement.id, finding_of(item.ref, owner, path, violation).message))
     return tuple(sorted(set(said)))
 
 
-def _of_pod(rule: EnforcedRule, item: Any) -> Sequence[Violation]:
-    shape = cast("Workload", item).shape
-    if shape.malformed:
-        path, found = shape.malformed[0]
-        raise Malformed(not_allowed(path, found))
-    return rule.pod_rule.evaluate(shape)
+def _of_pod(rule: EnforcedRule, item: Any) -> Judged:
+    return judge_pod(rule.pod_rule, cast("Workload", item).shape)
 
 
-def _of_service(rule: EnforcedRule, item: Any) -> Sequence[Violation]:
-    return rule.service_rule.evaluate_service(item.spec)
+def _of_service(rule: EnforcedRule, item: Any) -> Judged:
+    return judge_service(rule.service_rule, item.raw.get("spec"))
 
 
 def _owner(item: Resource) -> ResourceRef:

@@ -6,7 +6,6 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -14,6 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_kspec.errors import Malformed, without_credentials
+from pytest_kspec.evaluate.violations import (
+    distinct,
+    finding_of,
+    in_object,
+    judge_pod,
+    judge_service,
+    several,
+)
 from pytest_kspec.kube.reference import CLUSTER, ResourceRef
 from pytest_kspec.kube.resources import (
     AUTOMOUNT,
@@ -30,10 +37,8 @@ from pytest_kspec.results.finding import AppliedExemption, Finding, safe_fix, to
 from pytest_kspec.results.order import finding_key
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
-from pytest_kspec.rules.fieldpath import not_allowed
 from pytest_kspec.rules.repair.repair import in_template, repair
 
-ERRORS_SHOWN = 5
 _AUTOMOUNT = f"spec.{AUTOMOUNT[0]}"
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
 
@@ -122,14 +127,15 @@ class _Group(Struct):
     def finding(self) -> Finding:
         shown = self.template or self.first_pod
         assert shown is not None
-        path, actual, expected, container = self.violation
-        if self.in_pod:
-            path = shown.path_of(path)
-        actual, expected, message = told(shown.ref.kind, path, actual, expected, self.message)
-        count = max(self.pods, 1)
-        fix = self._fix(shown)
-        return Finding(
-            shown.ref, self.owner, path, actual, expected, message, container, count, self.exemption, fix=fix
+        return finding_of(
+            shown.ref,
+            self.owner,
+            shown.path_of(self.violation.path) if self.in_pod else self.violation.path,
+            self.violation,
+            self.message,
+            max(self.pods, 1),
+            self.exemption,
+            self._fix(shown),
         )
 
     def _fix(self, shown: Workload) -> Any:
@@ -231,10 +237,10 @@ class Findings:
         if _AUTOMOUNT in reads and self._mounting is not None:
             groups = Groups(list(_by_account(groups.sound, self._mounting())), groups.malformed)
         for shape, owners in groups.malformed:
-            for path, found in shape.malformed:
-                self._malformed(owners, not_allowed(path, found))
-            with suppress(Malformed):  # said above
-                self._violated(rule, rule.evaluate(shape), owners)
+            judged = judge_pod(rule, shape)
+            for what in judged.errors:
+                self._malformed(owners, what)
+            self._violated(rule, judged.violations, owners)
         key_of = itemgetter(*reads) if reads else None
         good: set[Hashable] = set()
         key: Hashable = None
@@ -252,7 +258,7 @@ class Findings:
                 self._malformed(owners, error.what)
                 continue
             if violations:
-                self._violated(rule, violations, owners)
+                self._violated(rule, distinct(violations), owners)
             elif key_of is not None:
                 good.add(key)
 
@@ -264,12 +270,10 @@ class Findings:
     def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
         """Evaluate a rule on Services; every violation becomes a finding."""
         for service in services:
-            try:
-                violations = rule.evaluate_service(service.spec)
-            except Malformed as error:
-                self.error(error.what, service)
-                continue
-            for path, actual, expected, _container in violations:
+            judged = judge_service(rule, service.raw.get("spec"))
+            for what in judged.errors:
+                self.error(what, service)
+            for path, actual, expected, _container in judged.violations:
                 self.add(service, path=path, actual=actual, expected=expected)
 
     def _add_members(
@@ -322,11 +326,10 @@ class Findings:
                 group.fix = fix
 
     def _malformed(self, owners: Owners, what: str) -> None:
-        """what: begins with a path of the pod, or says where that is (`place`)."""
+        """what: as in `Judged.errors`."""
         for owner, members in owners:
             held = next((member for member in members if not member.is_pod), members[0])
-            said = held.place or what.startswith(f"{held.template_path.removesuffix('.')}: ")
-            self.error(what if said else held.path_of(what), owner)
+            self.error(in_object(held, what), owner)
 
     def examined(self, resources: Sequence[Any] | int) -> None:
         """Say what was looked at; collections from fixtures say so themselves when they are iterated."""
@@ -379,9 +382,7 @@ class Findings:
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict and its reason: error before fail before skip before pass."""
         if self._errors:
-            more = len(self._errors) - ERRORS_SHOWN
-            shown = "; ".join(self._errors[:ERRORS_SHOWN])
-            return Verdict.ERROR, shown + (f"; and {more} more" if more > 0 else "")
+            return Verdict.ERROR, several(self._errors)
         if self._has_open():
             return Verdict.FAIL, ""
         if self._skip:

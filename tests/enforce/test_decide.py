@@ -312,12 +312,12 @@ def test_a_pod_without_containers_is_denied_by_who_enforces(containers):
     if containers == "missing":
         del bare["spec"]["containers"]
     said = {"None": "null", "[]": "empty"}.get(str(containers), "missing")
-    for obj in (bare, deployment(bare["spec"])):
+    for obj, path in ((bare, "spec"), (deployment(bare["spec"]), "spec.template.spec")):
         decision = judge(obj, policy(forbid("securityContext.privileged")))
         assert not decision.allowed
         assert not decision.is_internal_error
         assert [f.what for f in decision.failures] == [
-            f"spec.containers is {said}; Kubernetes requires a container there"
+            f"{path}.containers is {said}; Kubernetes requires a container there"
         ]
         assert judge(obj, policy(forbid("securityContext.privileged"), "audit")).allowed
 

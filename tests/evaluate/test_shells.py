@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,29 @@ import yaml
 from msgspec.structs import replace
 
 from pytest_kspec import Findings, check
+from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.enforce.decide import decide
+from pytest_kspec.enforce.plan import enforcement_plan
+from pytest_kspec.enforce.preview import preview
 from pytest_kspec.onboard.survey import Survey
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult
+from pytest_kspec.spec.loading import spec_from_part
 from pytest_kspec.testing import evaluate
 from tests.evaluate import cases
-from tests.webhook.reviewing import CHECKSET, GROUPS, NOW, policies, policy, request
+from tests.webhook.reviewing import (
+    CHECKSET,
+    CONTAINER,
+    GROUPS,
+    NOW,
+    deployment,
+    pod,
+    policies,
+    policy,
+    request,
+)
 
 CASES = Path(cases.__file__)
 LIMIT_S = 2.0
@@ -172,12 +187,12 @@ BUILT_IN: dict[str, Any] = {
 }
 
 
-def _tested(spec: dict[str, Any]) -> dict[str, CheckResult]:
+def _tested(spec: dict[str, Any], objects: Sequence[dict[str, Any]] = OBJECTS) -> dict[str, CheckResult]:
     return {
         result.id: result
         for check in CHECKSET.checks
         if check.key or check.requirements
-        for result in evaluate(check.func, spec=spec, objects=OBJECTS)
+        for result in evaluate(check.func, spec=spec, objects=objects)
     }
 
 
@@ -206,3 +221,50 @@ def test_findings_at_admission_are_those_of_a_scan() -> None:
 
 def _text(finding: Finding) -> str:
     return json.dumps(replace(finding, fix=None).to_wire(), sort_keys=True)  # admission offers no fix
+
+
+MALFORMED: list[dict[str, Any]] = [
+    pod(containers=[CONTAINER, "text", CONTAINER | {"securityContext": []}]),
+    pod(hostNetwork="yes", initContainers={}),
+    deployment({"containers": [CONTAINER | {"securityContext": {"privileged": "yes"}}, 5]}),
+    deployment({"containers": [CONTAINER], "volumes": "none", "securityContext": {"sysctls": [1]}}),
+    {
+        **_object("Service", "list", "shop"),
+        "spec": ["type"],
+    },
+    _object("Service", "number", "shop", type=5),
+]
+
+
+@pytest.mark.parametrize("obj", MALFORMED, ids=range(len(MALFORMED)))
+def test_what_could_not_be_evaluated_is_said_the_same_at_admission_and_in_a_preview(
+    obj: dict[str, Any],
+) -> None:
+    made = policy(BUILT_IN, cluster="test")
+    enforced = {rule.requirement.id for rule in made.rules}
+    decision = decide(request(obj), policies(made), NOW)
+    assert not decision.allowed
+    assert not decision.is_internal_error
+    admitted = {failure.requirement_id: failure.what for failure in decision.failures}
+    found: dict[str, set[str]] = {}
+    for item in decision.found:
+        found.setdefault(item.rule.requirement.id, set()).add(_text(item.finding))
+
+    ref = f"{obj['kind']} {obj['metadata']['namespace']}/{obj['metadata']['name']}"
+    scanned = {id: result for id, result in _tested(BUILT_IN, [obj]).items() if id in enforced}
+    assert admitted == {
+        id: result.reason.replace(f"{ref}: ", "")
+        for id, result in scanned.items()
+        if result.verdict == "error"
+    }
+    assert found == {
+        id: set(map(_text, result.findings)) for id, result in scanned.items() if result.findings
+    }
+
+    plan = enforcement_plan(spec_from_part(BUILT_IN), CHECKSET, version="v1.34.0", now=NOW)
+    previewed = preview(plan, Inventory(MemorySource([obj])), "test")
+    lines = sorted({line.removeprefix(f"{ref}: ") for line in previewed.errors}, key=len, reverse=True)
+    for sentence in admitted.values():
+        for line in lines:
+            sentence = sentence.replace(line, "")
+        assert sentence.strip("; ") == ""
