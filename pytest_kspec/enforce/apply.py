@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,7 +20,14 @@ from pytest_kspec.audit.trail import recorded
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
-from pytest_kspec.enforce.names import NAME_ANNOTATION, SPEC_LABEL, sealed, selector, spec_id
+from pytest_kspec.enforce.names import (
+    NAME_ANNOTATION,
+    REAPPLY_ANNOTATION,
+    SPEC_LABEL,
+    sealed,
+    selector,
+    spec_id,
+)
 from pytest_kspec.errors import AccessDenied, Conflict, NotServed, Refused, SourceError, Unreachable
 from pytest_kspec.kube import managedfields
 from pytest_kspec.kube.objectdiff import FieldChange
@@ -250,6 +258,12 @@ def differences(
         if text:
             found[key[1], key[2]] = text
     return found
+
+
+def outdated(objects: Sequence[Object], now: datetime) -> list[str]:
+    """Moments that have passed at which these objects had to be made again, as they are written there."""
+    ends = {(item["metadata"].get("annotations") or {}).get(REAPPLY_ANNOTATION) for item in objects}
+    return sorted(end for end in ends if end and datetime.fromisoformat(end) <= now)
 
 
 def set_fields(manifest: Object, there: Object) -> Iterator[FieldChange]:

@@ -1,27 +1,29 @@
 """Policies of specifications on many clusters: the same as `kspec enforce` on each, in parallel, and read back.
 
 What is to be done is read from each cluster, so that whoever does it again comes to the same end: one that was away
-is caught up, and one that is as it should be costs a list.
+is caught up, and one that is as it should be costs a list. `look` asks the same clusters and changes nothing.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.access import PATIENCE
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce.engines import Engine, InForce, Wanted
+from pytest_kspec.enforce.engines import Engine, Generated, InForce, Wanted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
-from pytest_kspec.errors import KspecError, SourceUnavailable, SpecError, without_credentials
+from pytest_kspec.errors import KspecError, NotServed, SourceUnavailable, SpecError, without_credentials
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
@@ -29,11 +31,15 @@ from pytest_kspec.spec.loading import LoadedSpec
 AT_ONCE = 8
 FIRST_WAVE = 0.1
 """The part of the clusters that goes first; where one of them fails, the others are left as they are."""
-PENDING_S, _POLL_S = 3.0, 0.5
+PENDING_S, WITHOUT_EFFECT_S, _POLL_S = 3.0, 15.0, 0.5
+"""How long is waited for a cluster that has not looked at policies: those that hold already, and those that do not."""
 
 
 class Order(NamedTuple):
-    """What is to be on each cluster. mode: None: nothing; dry_run: nothing is written."""
+    """What is to be on each cluster.
+
+    mode: None: nothing; dry_run: nothing is written; options: of the engine, as its `add_arguments` has them
+    """
 
     specs: Sequence[LoadedSpec]
     checkset: CheckSet
@@ -42,14 +48,18 @@ class Order(NamedTuple):
     now: datetime
     dry_run: bool = False
     allow_empty: bool = False
+    options: Any = None
 
 
 class Synced(NamedTuple):
     """One specification on one cluster.
 
     changes: how many objects were created, changed, kept and removed, or would be
-    in_force: policies that were read back; problems: of these; error: why nothing is known, or not all was done
+    in_force: policies that were read back; mode: theirs, INACTIVE outside of the periods of the specification, "" where
+              they have none, or not one alone; problems: of these
+    error: why nothing is known, or not all was done
     away: the cluster does not answer: it is caught up the next time
+    same_as: the name under which this cluster is looked after
     """
 
     cluster: str
@@ -59,11 +69,54 @@ class Synced(NamedTuple):
     problems: tuple[str, ...] = ()
     error: str = ""
     away: bool = False
+    mode: str = ""
+    same_as: str = ""
 
     @property
     def failed(self) -> bool:
         """Something is wrong that the clusters to come may have, too."""
         return bool(self.problems) or bool(self.error and not self.away)
+
+    @property
+    def state(self) -> str:
+        """One word: ok, away, failed, duplicate."""
+        if self.same_as:
+            return "duplicate"
+        return "away" if self.away else "failed" if self.failed else "ok"
+
+
+INACTIVE = "not active"
+
+
+class Total(NamedTuple):
+    """One specification on all clusters, each of which is counted once. differ: what `look` found is not as wanted."""
+
+    spec: str
+    clusters: int
+    ok: int
+    away: int
+    failed: int
+    differ: int = 0
+
+
+def totals(done: Sequence[Synced], *, looked: bool = False) -> list[Total]:
+    """Of each specification, in the order in which they come. looked: these come from `look`."""
+    found: dict[str, list[Synced]] = {}
+    for one in done:
+        mine = found.setdefault(one.spec, [])
+        if not one.same_as:
+            mine.append(one)
+    return [
+        Total(
+            spec,
+            len(mine),
+            sum(one.state == "ok" for one in mine),
+            sum(one.away for one in mine),
+            sum(one.failed and not (looked and not one.error) for one in mine),
+            sum(looked and bool(one.problems) and not one.error for one in mine),
+        )
+        for spec, mine in found.items()
+    ]
 
 
 def sync(
@@ -74,11 +127,45 @@ def sync(
     say: called with each as it is done, in this thread
     """
     first = ceil(len(targets) * FIRST_WAVE)
-    waves = [list(targets[:first]), list(targets[first:])]
+    return _in_waves([list(targets[:first]), list(targets[first:])], order, _spec, at_once, say)
+
+
+def look(
+    targets: Sequence[Target], order: Order, *, at_once: int = AT_ONCE, say: Callable[[Synced], None]
+) -> list[Synced]:
+    """What is in force on all clusters, and how it differs from what would be applied now. Changes nothing.
+
+    order.mode: the one that is to be there; None: any
+    """
+    done, _ = _in_waves([list(targets)], order, _status, at_once, say)
+    return done
+
+
+Work = Callable[[str, LiveSource, str, LoadedSpec, Order], Synced]
+
+
+class _Names:
+    """Which name a cluster is looked after under: the first that answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, str] = {}
+
+    def other(self, uid: str, name: str) -> str:
+        """The other name of this cluster that came first, or ""."""
+        with self._lock:
+            first = self._of.setdefault(uid, name) if uid else name
+        return "" if first == name else first
+
+
+def _in_waves(
+    waves: list[list[Target]], order: Order, work: Work, at_once: int, say: Callable[[Synced], None]
+) -> tuple[list[Synced], list[Target]]:
     done: list[Synced] = []
+    names = _Names()
     with ThreadPoolExecutor(at_once, thread_name_prefix="fleet") as pool:
         while waves:
-            for found in pool.map(lambda target: list(_cluster(target, order)), waves.pop(0)):
+            for found in pool.map(lambda target: list(_cluster(target, order, work, names)), waves.pop(0)):
                 for one in found:
                     say(one)
                 done += found
@@ -87,15 +174,18 @@ def sync(
     return done, [target for wave in waves for target in wave]
 
 
-def _cluster(target: Target, order: Order) -> Iterator[Synced]:
+def _cluster(target: Target, order: Order, work: Work, names: _Names) -> Iterator[Synced]:
     """Each specification; a cluster that does not answer is asked once."""
     left = list(order.specs)
     try:
         with closing(target.open(PATIENCE)) as source:
-            version = source.info().version
+            info = source.info()
+            if other := names.other(info.uid, target.name):
+                yield from (Synced(target.name, spec.name, {}, same_as=other) for spec in left)
+                return
             while left:
                 try:
-                    yield _spec(target.name, source, version, left[0], order)
+                    yield work(target.name, source, info.version, left[0], order)
                 except SourceUnavailable:
                     raise
                 except KspecError as error:
@@ -111,50 +201,106 @@ def _cluster(target: Target, order: Order) -> Iterator[Synced]:
         yield from (Synced(target.name, spec.name, {}, error=text) for spec in left)
 
 
+def _wanted(cluster: str, version: str, spec: LoadedSpec, order: Order, mode: Mode) -> Wanted:
+    plan = enforcement_plan(spec, order.checkset, version=version, now=order.now)
+    return Wanted(plan, mode, cluster, order.options)
+
+
 def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, order: Order) -> Synced:
     writer = Writer(source)
     engine = order.engine
     if order.mode is None:
-        planned = applying.removals(spec, engine, writer)
-    else:
-        plan = enforcement_plan(spec, order.checkset, version=version, now=order.now)
-        wanted = Wanted(plan, order.mode, cluster)
-        made = engine.generate(wanted)
-        inactive = plan.rules and not wanted.active and not made.timeless
-        if not (made.manifests or inactive or order.allow_empty):
-            raise SpecError(
-                f"nothing in it can be enforced by {engine.NAME}; nothing was changed.",
-                where=spec.name,
-                fix="Add requirements that admission can evaluate, or use --allow-empty or --remove.",
-            )
-        planned = applying.changes(spec, engine, made.manifests, writer)
+        try:
+            planned = applying.removals(spec, engine, writer)
+        except NotServed:  # of a kind that is not served there is nothing
+            planned = []
+        return _done(cluster, spec, planned, writer, order.dry_run)
+    wanted = _wanted(cluster, version, spec, order, order.mode)
+    made = engine.generate(wanted)
+    inactive = _is_inactive(wanted, made)
+    if not (made.manifests or inactive or order.allow_empty):
+        raise SpecError(
+            f"nothing in it can be enforced by {engine.NAME}; nothing was changed.",
+            where=spec.name,
+            fix="Add requirements that admission can evaluate, or use --allow-empty or --remove.",
+        )
+    planned = applying.changes(spec, engine, made.manifests, writer)
+    done = _done(cluster, spec, planned, writer, order.dry_run)
+    if order.dry_run:
+        return done
+    found = _read_back(spec, engine, writer)
+    problems = [] if inactive else list(_problems(found))
+    if made.manifests and not found:
+        problems.append("no policy was there when it was read back")
+    return done._replace(
+        in_force=len(found), problems=tuple(problems), mode=INACTIVE if inactive else _mode(found)
+    )
+
+
+def _done(
+    cluster: str, spec: LoadedSpec, planned: Sequence[applying.Change], writer: Writer, dry_run: bool
+) -> Synced:
+    """Do it, unless it is a dry run."""
     counts = {
         what: sum(change.what == what for change in planned)
         for what in ("create", "change", "keep", "remove")
     }
-    if order.dry_run:
-        return Synced(cluster, spec.name, counts)
-    for _ in applying.carry_out(planned, writer):
+    for _ in () if dry_run else applying.carry_out(planned, writer):
         pass
-    if order.mode is None:
-        return Synced(cluster, spec.name, counts)
-    found = _read_back(spec, engine, writer)
-    # What the cluster has not looked at yet (its type checker may not run) is in force all the same.
-    looked_at = [entry for entry in found if not entry.pending]
-    problems = [f"{entry.name}: {problem}" for entry in looked_at for problem in entry.problems]
-    problems += [
-        f"{entry.name}: not in force" for entry in looked_at if not entry.mode and not entry.problems
-    ]
-    if made.manifests and not found:
-        problems.append("no policy was there when it was read back")
-    return Synced(cluster, spec.name, counts, len(found), tuple(problems))
+    return Synced(cluster, spec.name, counts)
+
+
+def _status(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, order: Order) -> Synced:
+    writer = Writer(source)
+    engine = order.engine
+    try:
+        objects = applying.existing(spec, engine, writer)
+    except NotServed:  # then nothing of this engine is there
+        objects = []
+    wanted = _wanted(cluster, version, spec, order, order.mode or Mode.AUDIT)
+    modes = (order.mode,) if order.mode is not None else (Mode.AUDIT, Mode.ENFORCE)
+    made = [engine.generate(replace(wanted, mode=mode)) for mode in modes]
+    if not objects:
+        inactive = _is_inactive(wanted, made[0])
+        problems = () if inactive else ("nothing is in force",)
+        return Synced(cluster, spec.name, {}, problems=problems, mode=INACTIVE if inactive else "")
+    found = engine.in_force(objects, writer)
+    inactive = _is_inactive(wanted, made[0])
+    said = [] if inactive else list(_problems(found))
+    for (kind, name), texts in applying.differences(objects, [one.manifests for one in made]).items():
+        said += [f"{kind} {name}: {text}" for text in texts]
+    said += [f"out of date since {moment}: apply again" for moment in applying.outdated(objects, order.now)]
+    mode = INACTIVE if inactive else _mode(found)
+    return Synced(cluster, spec.name, {}, len(found), tuple(said), mode=mode)
+
+
+def _is_inactive(wanted: Wanted, made: Generated) -> bool:
+    """Whether nothing is to be in force now that would be at another time."""
+    return bool(wanted.plan.rules) and not wanted.active and not made.timeless
+
+
+def _problems(found: Sequence[InForce]) -> Iterator[str]:
+    """What the cluster has not looked at yet is in force all the same where it has a mode: its type checker is late."""
+    for entry in found:
+        if entry.pending and entry.mode:
+            continue
+        yield from (f"{entry.name}: {problem}" for problem in entry.problems)
+        if not entry.mode and not entry.problems:
+            yield f"{entry.name}: not in force"
+
+
+def _mode(found: Sequence[InForce]) -> str:
+    modes = {entry.mode for entry in found}
+    return modes.pop() if len(modes) == 1 else ""
 
 
 def _read_back(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[InForce]:
     """What the cluster says is in force; waits a moment for one that has not looked at it yet."""
-    deadline = time.monotonic() + PENDING_S
+    started = time.monotonic()
     while True:
-        found = engine.in_force(applying.existing(spec, engine, writer), writer)
-        if not any(entry.pending for entry in found) or time.monotonic() > deadline:
-            return list(found)
+        found = list(engine.in_force(applying.existing(spec, engine, writer), writer))
+        waited = time.monotonic() - started
+        without = any(entry.pending and not entry.mode for entry in found)
+        if waited > (WITHOUT_EFFECT_S if without else PENDING_S) or not any(one.pending for one in found):
+            return found
         time.sleep(_POLL_S)

@@ -20,7 +20,6 @@ from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import ENGINES, Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
-from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
 from pytest_kspec.errors import KspecError, NotServed
 from pytest_kspec.operator import legacy, status
@@ -92,8 +91,7 @@ class Settled(NamedTuple):
             return False
         if not self.applied(engines):
             return False
-        ends = [(item["metadata"].get("annotations") or {}).get(REAPPLY_ANNOTATION) for item in objects]
-        return not any(end and datetime.fromisoformat(end) <= now for end in ends)
+        return not applying.outdated(objects, now)
 
 
 class Asked(NamedTuple):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.process import free_port
 from tests.controlplane.server import ControlPlane
 from tests.fleet.conftest import Said
+from tests.operator.test_engines import KINDS, KYVERNO, OLD
+from tests.webhook.running import until
 
 SPEC = """\
 apiVersion: kspec.dev/v1
@@ -25,6 +29,7 @@ spec:
   network: {allowedServiceTypes: [ClusterIP]}
 """
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = POLICIES.removesuffix("ies") + "ybindings"
 NODE_PORT = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -60,6 +65,11 @@ class Fleet:
             merged["clusters"][-1]["name"] = merged["contexts"][-1]["context"]["cluster"] = name
             merged["users"][-1]["name"] = merged["contexts"][-1]["context"]["user"] = name
         (self.folder / "kubeconfig").write_text(yaml.safe_dump(merged))
+
+    def policies_of(self, name: str, kind: tuple[str, str]) -> list[dict[str, Any]]:
+        path = f"/apis/{kind[0]}/{kind[1].lower().removesuffix('y')}ies"
+        query = "?labelSelector=kspec.io%2Fcluster-spec%3Dservices"
+        return list(self.planes[name].request("GET", path + query).body.get("items", []))
 
     def run(self, *words: str) -> Said:
         done = subprocess.run(
@@ -195,3 +205,114 @@ def test_nothing_is_applied_without_being_asked(fleet: Fleet) -> None:
     assert "cannot ask for confirmation" in said.err
     assert fleet.run().code == 4
     assert (fleet.policies("one"), fleet.policies("two")) == (0, 0)
+
+
+@pytest.fixture
+def three(fleet: Fleet, control_plane_factory: ControlPlaneFactory) -> Iterator[Fleet]:
+    """With one that has Kyverno's kinds, which the others lack."""
+    plane = control_plane_factory(audited=False)
+    fleet.planes["three"] = plane
+    fleet.write()
+    for one in KINDS:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        assert plane.request("POST", path, one).status == 201
+    until(lambda: plane.request("GET", "/apis/policies.kyverno.io/v1/validatingpolicies").status == 200)
+    others = dict(fleet.planes)
+    yield fleet
+    fleet.planes = {name: others[name] for name in ("one", "two")}
+
+
+def test_status_is_of_each_cluster_and_changes_nothing(three: Fleet) -> None:
+    three.away["two"] = f"https://127.0.0.1:{free_port()}"
+    three.write()
+    assert three.run("--mode=audit", "--yes").code == 2  # two is away
+    plane = three.planes["three"]
+    (binding,) = plane.request("GET", BINDINGS).body["items"]
+    path = f"{BINDINGS}/{binding['metadata']['name']}"
+    assert plane.request("PATCH", path, {"spec": {"validationActions": ["Deny"]}}).status == 200
+    said = three.run("--status", "-o", "json")
+    assert said.code == 2, (said.out, said.err)
+    document = said.json
+    assert (document["kind"], document["engine"]) == ("FleetEnforcement", "vap")
+    assert document["totals"] == [
+        {"spec": "services", "clusters": 3, "ok": 1, "differ": 1, "away": 1, "failed": 0}
+    ]
+    one, third, two = document["clusters"]
+    assert (one["state"], one["mode"], one["inForce"], one["problems"]) == ("ok", "audit", 1, [])
+    assert (two["state"], two["mode"]) == ("away", "")
+    assert third["state"] == "differs"
+    assert "spec.validationActions" in str(third["problems"])
+    said = three.run("--status")
+    assert said.code == 2
+    assert said.out.splitlines()[0].split() == ["NAME", "SPEC", "STATE", "MODE", "POLICIES", "PROBLEM"]
+    assert "services: 1 of 3 clusters as wanted, 1 not, 1 away" in said.out
+    three.away.clear()
+    three.write()
+    # It was away and has nothing; the same as what is in force is not what is asked for.
+    assert three.run("--status").code == 1
+    assert "nothing is in force" in three.run("--status").out
+    assert three.run("--mode=audit", "--yes").code == 0
+    assert three.run("--status").code == 0
+    assert three.run("--status", "--mode=enforce").code == 1
+    assert three.run("--remove", "--yes").code == 0
+
+
+def test_kyverno_is_not_in_force_before_it_says_so(three: Fleet) -> None:
+    said = three.run("--engine=kyverno", "--mode=enforce", "--yes", "-o", "json")
+    assert said.code == 2
+    (one,) = said.json["clusters"]
+    assert (one["state"], said.json["untried"]) == ("failed", ["three", "two"])
+    assert "Is Kyverno installed?" in one["error"]
+    words = ("--engine=kyverno", "-o", "json", "--yes")
+    del three.planes["one"], three.planes["two"]
+    three.write()
+    ended = threading.Event()
+
+    def play() -> None:
+        """What Kyverno's controller says of a policy that it has put into its webhook."""
+        heard = {"conditions": [{"type": "WebhookConfigured", "status": "True", "message": ""}]}
+        while not ended.wait(0.2):
+            for policy in three.policies_of("three", KYVERNO):
+                path = f"/apis/{KYVERNO[0]}/validatingpolicies/{policy['metadata']['name']}/status"
+                three.planes["three"].request("PATCH", path, {"status": {"conditionStatus": heard}})
+
+    thread = threading.Thread(target=play, daemon=True)
+    thread.start()
+    try:
+        said = three.run("--mode=enforce", *words)
+        assert said.code == 0, (said.out, said.err)
+        (one,) = said.json["clusters"]
+        assert (one["state"], one["mode"], one["inForce"]) == ("ok", "enforce", 1)
+        assert three.run("--status", *words).code == 0
+    finally:
+        ended.set()
+        thread.join(30)
+    # Of the other API there is another kind, and what the first one made goes.
+    three.run("--mode=audit", "--kyverno-api=clusterpolicy", *words)
+    assert [len(three.policies_of("three", kind)) for kind in (KYVERNO, OLD)] == [0, 1]
+    said = three.run("--status", "--kyverno-api=clusterpolicy", *words)
+    assert said.code == 1, "a policy that Kyverno has not processed is not in force"
+    assert three.run("--remove", *words).code == 0
+    assert three.policies_of("three", OLD) == []
+
+
+def test_an_engine_of_scans_is_not_one_of_policies(fleet: Fleet) -> None:
+    for words in (
+        ["--engine=job"],
+        ["--kyverno-api=v3"],
+        ["--status", "--remove"],
+        ["--remove", "--mode=audit"],
+    ):
+        said = fleet.run(*words, *([] if "--remove" in words else ["--mode=audit"]), "--yes")
+        assert said.code == 4, (words, said.err)
+
+
+def test_two_names_of_one_cluster_are_one(fleet: Fleet) -> None:
+    fleet.planes["two"] = fleet.planes["one"]
+    fleet.write()
+    said = fleet.run("--mode=audit", "--yes", "-o", "json")
+    assert said.code == 0, (said.out, said.err)
+    states = {one["state"]: one for one in said.json["clusters"]}
+    assert set(states) == {"ok", "duplicate"}
+    assert states["duplicate"]["sameAs"] == states["ok"]["name"]
+    assert said.json["totals"][0]["clusters"] == 1

@@ -19,7 +19,6 @@ from pytest_kspec.enforce import seen
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.modes import Mode
-from pytest_kspec.enforce.names import REAPPLY_ANNOTATION
 from pytest_kspec.enforce.plan import EnforcementPlan, NotEnforceable, enforcement_plan
 from pytest_kspec.enforce.preview import preview
 from pytest_kspec.errors import (
@@ -314,16 +313,10 @@ def _counts(planned: Sequence[applying.Change]) -> str:
     return ", ".join(f"{number} {text}" for number, text in numbers if number) or "nothing to do"
 
 
-def _outdated(objects: Sequence[dict[str, object]], now: datetime) -> int:
-    """How many objects are past the moment at which they had to be made again."""
-    late = set()
-    for item in objects:
-        metadata = item["metadata"]
-        annotations = metadata.get("annotations") or {} if isinstance(metadata, dict) else {}
-        moment = annotations.get(REAPPLY_ANNOTATION)
-        if moment and datetime.fromisoformat(moment) <= now:
-            late.add(moment)
-    for moment in sorted(late):
+def _outdated(objects: Sequence[dict[str, Any]], now: datetime) -> int:
+    """How many moments have passed at which objects had to be made again."""
+    late = applying.outdated(objects, now)
+    for moment in late:
         say(f"  {style(f'out of date since {moment}: apply again', 'red')}")
     return len(late)
 

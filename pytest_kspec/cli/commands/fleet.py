@@ -17,18 +17,20 @@ it is known: a run that was interrupted continues where it ended.
   kspec fleet report        print what a run found: score, coverage, changes
   kspec fleet status        print the clusters of a run and their outcomes
   kspec fleet list          print the runs of a store
-  kspec fleet enforce SPEC… apply or remove the policies of specifications
+  kspec fleet enforce SPEC… apply or remove the policies of specifications, or show what is in force
 
 Exit codes of 'scan' and 'report': 0 compliant; 1 findings at or above --fail-on; 2 a cluster or a requirement could
 not be evaluated; 4 error in the specification or the command line. Exit codes of 'work' are about
 execution: 0 every cluster of the shard has an outcome; 3 some have none, try again; 4 wrong input. Of
-'enforce': 0 all clusters are up to date; 2 not all; 4 usage."""
+'enforce': 0 all clusters are up to date; 2 not all; 4 usage. Of 'enforce --status': 0 in force on all clusters;
+1 something is not as it would be applied; 2 a cluster could not be read."""
 
 EXAMPLES = """
 kspec fleet scan prod.yaml --all-contexts
 kspec fleet scan prod.yaml --context eu --context us --store fleet.db
 kspec fleet report --group-by env -o json
 kspec fleet enforce prod.yaml -l env=prod --mode audit
+kspec fleet enforce prod.yaml -l env=prod --status
 kspec fleet scan --run 20261129-171500-ab12cd
 """
 
@@ -144,6 +146,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="with 'enforce': remove the policies")
     parser.add_argument("--dry-run", action="store_true", help="with 'enforce': show what would change")
     parser.add_argument(
+        "--status",
+        action="store_true",
+        help="with 'enforce': show what is in force on each cluster, and change nothing",
+    )
+    parser.add_argument(
         "-y", "--yes", action="store_true", help="with 'enforce': do not ask for confirmation"
     )
     _add_job(parser)
@@ -192,9 +199,16 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     """Options of the engine `job`."""
     parser.add_argument(
         "--engine",
-        choices=("local", "job"),
-        default="local",
-        help="local (default): processes of this machine; job: one Indexed Job in the hub, with a store in PostgreSQL",
+        metavar="NAME",
+        default="",
+        help="with 'scan': local (default), processes of this machine, or job, one Indexed Job in the hub, with a "
+        "store in PostgreSQL; with 'enforce': vap (default), kyverno or webhook, as of 'kspec enforce'",
+    )
+    parser.add_argument(
+        "--kyverno-api",
+        metavar="API",
+        default="validatingpolicy",
+        help="with 'enforce --engine kyverno': validatingpolicy (default) or clusterpolicy",
     )
     for name, text in (
         ("image", "image of the pods, by digest or version"),
@@ -229,11 +243,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a number of seconds from 1 to 86400 is needed.", where="--cluster-timeout")
     if not 0 <= args.store_timeout <= 3600:
         raise UsageError("a number of seconds from 0 to 3600 is needed.", where="--store-timeout")
-    if args.action == "enforce":
+    if args.action == "enforce":  # its engines are others
         from pytest_kspec.cli.commands.fleet_enforce import enforce
         from pytest_kspec.cli.commands.fleet_scan import targets
 
         return enforce(args, targets(args))
+    args.engine = args.engine or "local"
+    if args.engine not in ("local", "job"):
+        raise UsageError(
+            f"{args.engine!r} is not an engine of scans.", where="--engine", fix="Use local or job."
+        )
     if args.action in ("scan", "work"):
         from pytest_kspec.cli.commands import fleet_scan
 
