@@ -60,8 +60,8 @@ def listed(made: Notification) -> tuple[tuple[Fact, ...], int]:
 
 def source(fact: Fact) -> str:
     """Where it comes from, as v0.3 has it."""
-    alert = fact.alert
-    return f"ClusterSpec/{well_formed(alert.spec)}" if alert.spec else f"Cluster/{well_formed(alert.cluster)}"
+    spec = fact.alert.spec or fact.alert.labels.get("spec", "")
+    return f"ClusterSpec/{well_formed(spec)}" if spec else f"Cluster/{well_formed(fact.alert.cluster)}"
 
 
 def document(fact: Fact, default: Level) -> dict[str, Any]:

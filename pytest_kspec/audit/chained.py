@@ -1,7 +1,8 @@
 """The audit log that several processes may write to: chained lines, rotated by size, whole or not there.
 
-A batch is written under a lock on the file. Where it cannot be written whole (a full disk), the file is cut back to
-where it was: what is lost is counted, and the chain goes on.
+A batch is written under a lock on the file. Where it cannot be written whole (a full disk), the file is cut back to its
+last whole record: what is lost is counted, and the chain goes on. On standard output and in pipes each process has a
+chain of its own, in which a record that was lost is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_kspec.audit.chain import Chain, last_of
-from pytest_kspec.audit.sink import AuditLog, Format, Lost
+from pytest_kspec.audit.sink import AuditLog, Format, Lost, to_stdout, whole
 
 LARGEST = 100 << 20
 """Bytes of a file, by default; the next record begins another one."""
@@ -31,43 +32,66 @@ class ChainedLog(AuditLog):
         self._largest = largest
         self._chain: Chain | None = None
         self._end = -1  # of the file, after what this process wrote
+        self._why = ""
         super().__init__(path, form)
 
     def write(self, records: Sequence[Any]) -> None:
-        """One batch, whole or not at all. Raises Lost."""
-        made = [line for entry in records for line in self._form(entry)]
+        """One batch. Raises Lost with the number of records that are not in the log."""
+        made = [list(self._form(entry)) for entry in records]
+        done = 0
         try:
             if self._descriptor < 0:
                 self._open()
             if not self._is_file():
-                self._chain = self._chain or Chain()
-                self._write_all(b"".join(self._chain.add(line) + b"\n" for line in made))
+                self._pass_on(made)
                 return
             self._lock()
             try:
-                self._append(made)
+                done = self._append(made)
             finally:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         except OSError as error:
             raise Lost(len(records), error.strerror or str(error)) from error
+        if done < len(records):
+            raise Lost(len(records) - done, self._why)
 
     # -- inside, under the lock ------------------------------------------------------------------------------
 
-    def _append(self, made: Sequence[bytes]) -> None:
+    def _append(self, made: Sequence[Sequence[bytes]]) -> int:
+        """How many records were written; where these are not all, `_why` says why."""
         size = os.fstat(self._descriptor).st_size
-        chain = self._current(size)
-        begin = Chain(chain.seq, chain.head)
-        content = b"".join(begin.add(line) + b"\n" for line in made)
-        if size and self._last_byte(size) != b"\n":
-            content = b"\n" + content
+        known = self._current(size)
+        chain = Chain(known.seq, known.head)
+        parts, ends = [], []
+        for lines in made:
+            parts.append(b"".join(chain.add(line) + b"\n" for line in lines))
+            ends.append(Chain(chain.seq, chain.head))
+        torn = b"\n" if size and self._last_byte(size) != b"\n" else b""
+        done = len(parts)
         try:
-            self._write_all(content)
-        except OSError:
-            os.ftruncate(self._descriptor, size)  # whole lines only, and none of a batch that failed
-            raise
-        self._chain, self._end = begin, size + len(content)
-        if self._largest and self._end >= self._largest:
+            self._write_all(torn + b"".join(parts))
+        except OSError as error:
+            self._why = error.strerror or str(error)
+            written = os.fstat(self._descriptor).st_size - size - len(torn)
+            done = whole(parts, max(0, written))
+            if not done:
+                os.ftruncate(self._descriptor, size)
+                return 0
+        self._chain, self._end = (
+            ends[done - 1] if done else known,
+            size + len(torn) * bool(done) + sum(map(len, parts[:done])),
+        )
+        if done < len(parts):
+            os.ftruncate(self._descriptor, self._end)  # whole records only
+        elif self._largest and self._end >= self._largest:
             self._rotate()
+        return done
+
+    def _pass_on(self, made: Sequence[Sequence[bytes]]) -> None:
+        """To what cannot be cut back. Raises Lost."""
+        self._chain = chain = self._chain or Chain()
+        shown = to_stdout if self._path == "-" else bytes
+        self._send([b"".join(chain.add(shown(line)) + b"\n" for line in lines) for lines in made])
 
     def _current(self, size: int) -> Chain:
         """The end of the chain: in memory, where nobody else wrote; else in this file, else in the one before."""

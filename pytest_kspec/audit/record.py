@@ -125,7 +125,9 @@ def as_ecs(entry: Record) -> Iterable[bytes]:
     )
 
 
-_LONGEST_OF_CEF = {"act": 63, "suser": 1023, "msg": 1023}
+_LONGEST_OF_CEF = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
+_LONGEST_CUSTOM_OF_CEF = 4000  # cs1 to cs6
+"""Characters of a value, by the extension dictionary of CEF; a receiver cuts or drops what is longer."""
 _SEVERITIES_OF_CEF = {"info": 3, "warning": 6, "error": 8, "critical": 10}
 
 
@@ -149,23 +151,26 @@ def as_cef(entry: Record) -> Iterable[bytes]:
         "cs5Label": "details",
         "cs5": json.dumps(_flat(entry["metadata"]), separators=(",", ":")) if entry["metadata"] else "",
     }
-    head = "|".join(
-        escape(" ".join(part.split()), "|")
-        for part in (
-            "pytest-kspec",
-            "kspec",
-            __version__,
-            entry["type"],
-            entry["message"][:128] or entry["type"],
-        )
-    )
+    name = entry["message"][:128] or entry["type"]
+    yield cef("kspec", entry["type"], name, _SEVERITIES_OF_CEF[entry["severity"]], fields)
+
+
+def cef(product: str, identity: str, name: str, severity: int, fields: Mapping[str, str]) -> bytes:
+    """One line. severity: 0 to 10; fields: of the extension, the empty ones are left out, long ones are cut."""
+    # A header is one line: only values of the extension may say where a line ends.
+    parts = ("pytest-kspec", product, __version__, identity, name)
+    head = "|".join(escape(" ".join(part.split()), "|") for part in parts)
     chosen = {name: value for name, value in fields.items() if value}
     shown = " ".join(
-        f"{name}={escape(value[: _LONGEST_OF_CEF.get(name, 4000)], '=')}"
+        f"{name}={escape(_cut(value, _LONGEST_OF_CEF.get(name, _LONGEST_CUSTOM_OF_CEF)), '=')}"
         for name, value in chosen.items()
         if not name.endswith("Label") or name.removesuffix("Label") in chosen
     )
-    yield f"CEF:0|{head}|{_SEVERITIES_OF_CEF[entry['severity']]}|{shown}".encode("utf-8", "backslashreplace")
+    return f"CEF:0|{head}|{severity}|{shown}".encode("utf-8", "backslashreplace")
+
+
+def _cut(value: str, longest: int) -> str:
+    return value if len(value) <= longest else value[: longest - 1] + "…"
 
 
 def escape(text: str, special: str) -> str:
@@ -185,22 +190,16 @@ def as_ocsf(entry: Record) -> Iterable[bytes]:
     resource, moment = entry["resource"], datetime.fromisoformat(entry["time"])
     is_scan = entry["type"] == Type.SCAN
     activity = 1 if is_scan else (3 if Type(entry["type"]) in _UPDATES else 2)
-    known = {
-        "activity_id": activity,
-        "category_uid": 2 if is_scan else 6,
-        "class_uid": 2003 if is_scan else 6003,
-        "type_uid": (2003 if is_scan else 6003) * 100 + activity,
-        "time": round(moment.timestamp() * 1000),
-        "message": entry["message"],
-        "severity_id": _SEVERITIES_OF_OCSF[entry["severity"]],
-        "status_id": 99 if is_scan else _STATUSES.get(entry["result"], 0),
-        "metadata": {
-            "version": "1.5.0",
-            "product": {"name": "pytest-kspec", "vendor_name": "pytest-kspec", "version": __version__},
-            "event_code": f"{entry['type']}.{entry['action']}",
-        },
-        "unmapped": {"result": entry["result"], "actor": entry["actor"], **_flat(entry["metadata"])},
-    }
+    known = ocsf(
+        2003 if is_scan else 6003,
+        activity,
+        moment,
+        entry["message"],
+        _SEVERITIES_OF_OCSF[entry["severity"]],
+        99 if is_scan else _STATUSES.get(entry["result"], 0),
+        f"{entry['type']}.{entry['action']}",
+        {"result": entry["result"], "actor": entry["actor"], **_flat(entry["metadata"])},
+    )
     about = {
         "name": resource["name"] or resource["cluster_name"],
         "uid": resource["cluster_uid"],
@@ -225,6 +224,35 @@ def as_ocsf(entry: Record) -> Iterable[bytes]:
             "resources": [about],
         }
     yield _encode(known)
+
+
+def ocsf(
+    class_uid: int,
+    activity: int,
+    moment: datetime,
+    message: str,
+    severity: int,
+    status: int,
+    code: str,
+    unmapped: Mapping[str, str],
+) -> dict[str, Any]:
+    """What every event of OCSF has; numbers are those of its schema. unmapped: what it has no field for."""
+    return {
+        "activity_id": activity,
+        "category_uid": class_uid // 1000,
+        "class_uid": class_uid,
+        "type_uid": class_uid * 100 + activity,
+        "time": round(moment.timestamp() * 1000),
+        "message": message,
+        "severity_id": severity,
+        "status_id": status,
+        "metadata": {
+            "version": "1.5.0",
+            "product": {"name": "pytest-kspec", "vendor_name": "pytest-kspec", "version": __version__},
+            "event_code": code,
+        },
+        "unmapped": dict(unmapped),
+    }
 
 
 FORMATS: dict[str, Format] = {"json": as_json, "ecs": as_ecs, "cef": as_cef, "ocsf": as_ocsf}

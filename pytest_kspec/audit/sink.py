@@ -123,7 +123,7 @@ class Queue:
                 log.error("%s: records are lost: %s", self._sink.name, why)
 
 
-def _to_stdout(lines: bytes) -> bytes:
+def to_stdout(lines: bytes) -> bytes:
     """As the log of a CI job may have it. JSON says the same with escapes; CEF, which has none, shows them."""
     return inert_json(lines) if lines.startswith(b"{") else inert(lines.decode()).encode()
 
@@ -149,7 +149,11 @@ class AuditLog:
         """One batch. Raises Lost with the number of records that are not in the log."""
         made = [b"".join(line + b"\n" for line in self._form(entry)) for entry in records]
         if self._path == "-":
-            made = [_to_stdout(lines) for lines in made]
+            made = [to_stdout(lines) for lines in made]
+        self._send(made)
+
+    def _send(self, made: Sequence[bytes]) -> None:
+        """Lines of records, each record's together. Raises Lost."""
         written = 0
         try:
             if self._descriptor < 0 or self._moved():
@@ -163,7 +167,7 @@ class AuditLog:
                 if count:
                     self._torn = content[written - 1 : written] != b"\n"
         except OSError as error:
-            raise Lost(len(made) - _whole(made, written - skipped if written else 0), _why(error)) from error
+            raise Lost(len(made) - whole(made, written - skipped if written else 0), _why(error)) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -202,7 +206,7 @@ class AuditLog:
             return True
 
 
-def _whole(made: Sequence[bytes], written: int) -> int:
+def whole(made: Sequence[bytes], written: int) -> int:
     """How many of these are whole in what was written."""
     for index, content in enumerate(made):
         written -= len(content)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +28,15 @@ FORMAT = "KSPEC_AUDIT_FORMAT"
 LENGTH = 10_000
 """Records that wait to be written."""
 
+OPEN_AGAIN_S = 60.0
+"""A log that could not be opened is tried again: who leads for weeks would record nothing."""
+
 log = logging.getLogger("kspec.audit")
-_lock = threading.Lock()
-_lost = 0
+_lock, _counting = threading.Lock(), threading.Lock()
+_lost = _total = 0
+_open_again = 0.0
+_SAID = "audit records were lost: they could not be written to ${}."
+_HEARD = re.compile(r"(?:^| )(\d{1,9}) audit records were lost: ")
 _unsaid: list[str] = []
 _trails: dict[tuple[int, str, str], Queue | None] = {}
 
@@ -45,6 +53,22 @@ def emit(kind: str, action: str, outcome: str, message: str, **more: Any) -> Non
 
         more.setdefault("actor", run_by(None, os.environ))
         queue.put(make(Type(kind), action, outcome, message, **more))
+    else:
+        _count("", 1)
+
+
+def lost() -> int:
+    """Records that this process lost, or heard that others lost, since it began."""
+    return _total
+
+
+def heard(lines: Iterable[str]) -> None:
+    """What a process that this one started wrote on standard error: what it lost counts here, too."""
+    global _total
+    for line in lines:
+        if found := _HEARD.search(line):
+            with _counting:
+                _total += int(found[1])
 
 
 @contextmanager
@@ -67,7 +91,7 @@ def flush(timeout_s: float = 5.0) -> None:
         queue.close(timeout_s)
     global _lost
     if _lost:
-        _unsaid.append(f"{_lost} audit records were lost: they could not be written to ${VARIABLE}.")
+        _unsaid.append(f"{_lost} {_SAID.format(VARIABLE)}")
         _lost = 0
     while _unsaid:  # also where a logger swallowed it
         sys.stderr.write(inert(f"kspec: {_unsaid.pop(0)}") + "\n")
@@ -77,30 +101,36 @@ def _queue(path: str, form: str) -> Queue | None:
     """That of this process: one that was made before a fork has its thread in the other."""
     key = (os.getpid(), path, form)
     with _lock:
-        if key in _trails:
+        if key in _trails and (_trails[key] is not None or time.monotonic() < _open_again):
             return _trails[key]
         for other in [name for name in _trails if name[0] != key[0]]:
             del _trails[other]
         if not _trails:
             atexit.register(flush)
-        _trails[key] = _open(path, form)
+        is_new = key not in _trails
+        _trails[key] = _open(path, form, say=is_new)
         return _trails[key]
 
 
-def _open(path: str, form: str) -> Queue | None:
+def _open(path: str, form: str, *, say: bool) -> Queue | None:
+    """say: what is wrong is said once, not each time that it is tried."""
+    global _open_again
     from pytest_kspec.audit.chained import ChainedLog
     from pytest_kspec.audit.record import FORMATS
     from pytest_kspec.audit.sink import Queue
 
     if form not in FORMATS:
-        _problem(
-            f"${FORMAT}: '{form[:40]}' is not a format; there are {', '.join(FORMATS)}. Nothing is recorded."
-        )
+        if say:
+            _problem(
+                f"${FORMAT}: '{form[:40]}' is not a format; there are {', '.join(FORMATS)}. Nothing is recorded."
+            )
         return None
     try:
         return Queue(ChainedLog(path, FORMATS[form]), LENGTH, _count)
     except OSError as error:
-        _problem(f"${VARIABLE}: {path} cannot be opened: {error.strerror or error}. Nothing is recorded.")
+        _open_again = time.monotonic() + OPEN_AGAIN_S
+        if say:
+            _problem(f"${VARIABLE}: {path} cannot be opened: {error.strerror or error}. Nothing is recorded.")
         return None
 
 
@@ -110,5 +140,7 @@ def _problem(text: str) -> None:
 
 
 def _count(_sink: str, count: int) -> None:
-    global _lost
-    _lost += count
+    global _lost, _total
+    with _counting:
+        _lost += count
+        _total += count

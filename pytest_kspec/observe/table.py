@@ -196,6 +196,12 @@ ROWS: tuple[Row, ...] = (
         info=UID,
         **_V03,
     ),
+    _gauge(
+        "drift_fights",
+        "Objects that are left as they are, because they were corrected three times within an hour.",
+        *_CS,
+    ),
+    _counter("drift_fights_total", "Objects that began to be changed again and again.", *_CS),
     # -- enforcement
     _gauge(
         "active_cluster_specs",
@@ -245,6 +251,11 @@ ROWS: tuple[Row, ...] = (
     _gauge(
         "credential_expiry_timestamp_seconds",
         "Unix time at which the credentials for the cluster expire. Absent where they do not.",
+        *_TARGET,
+    ),
+    _gauge(
+        "credential_lifetime_seconds",
+        "Time from the issue of the credentials for the cluster to their end. Absent where it is not known.",
         *_TARGET,
     ),
     _gauge(
@@ -321,6 +332,12 @@ ROWS: tuple[Row, ...] = (
         "Values that are not exposed because their metric has too many series.",
         ("metric",),
     ),
+    Row(
+        PREFIX + "audit_records_dropped_total",
+        "counter",
+        (OPERATOR, WEBHOOK),
+        "Records for $KSPEC_AUDIT_LOG that were lost because the queue was full or writing failed.",
+    ),
     # -- the webhook
     _webhook(
         "webhook_requests_total",
@@ -391,7 +408,7 @@ ROWS: tuple[Row, ...] = (
     _webhook(
         "webhook_records_dropped_total",
         "counter",
-        "Audit records and Events that were lost because the queue was full or writing failed.",
+        "Records of --audit-log and Events that were lost because the queue was full or writing failed.",
         "sink",
         values={"sink": ("audit", "events")},
     ),

@@ -34,6 +34,7 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Said
+from pytest_kspec.operator.webhooks import Webhooks
 from pytest_kspec.secretstores.stores import Secrets
 
 log = logging.getLogger("kspec.operator")
@@ -47,7 +48,7 @@ DEADLINE_S = 120.0
 AGAIN_S = 60.0
 """After a message that was not delivered, unless the receiver names a later time."""
 
-SOON_S, IDLE_S = 5.0, 60.0
+SOON_S, IDLE_S = 5.0, 30.0
 _WRITES = 3
 _LONGEST_ERROR = 500
 
@@ -77,6 +78,7 @@ class Alerting:
         Right(GROUP, "alertconfigs", ("get", "list", "watch")),
         Right(GROUP, "alertconfigs/status", ("update",)),
         Right("", "secrets", ("get",), NAMESPACE),
+        Right("", "configmaps", ("get",), NAMESPACE),  # what replicas of the webhook say
     )
 
     def __init__(
@@ -92,6 +94,7 @@ class Alerting:
         self._lock = threading.Lock()
         self._guard: Guard = guard_of_environment(loopback=False)
         self._stores = Secrets(access)
+        self._webhooks = Webhooks(access, board)
 
         def changed() -> None:
             for key in keys():
@@ -109,6 +112,7 @@ class Alerting:
             if self._metrics is not None:
                 self._metrics.registry.forget(alertconfig=name)
             return None
+        self._webhooks.look()
         try:
             plan = make_plan(
                 f"{namespace}/{name}",

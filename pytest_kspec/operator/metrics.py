@@ -13,7 +13,10 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from pytest_kspec import __version__, clock
+from pytest_kspec.audit import trail
+from pytest_kspec.drift.correcting import FIGHT
 from pytest_kspec.enforce.engines import kyverno
+from pytest_kspec.fleet.targets.credentials import Life
 from pytest_kspec.observe.registry import CONTENT_TYPE, Registry
 from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR
 from pytest_kspec.operator.probes import Page
@@ -80,6 +83,7 @@ class Metrics:
         self._names: dict[_Key, str] = {}
         """The name of a cluster by its UID, and specification."""
         self._drifted: dict[_Key, bool] = {}
+        self._fights: dict[_Key, frozenset[str]] = {}
         self._modes: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         self._targets: dict[tuple[str, str], bool] = {}
@@ -150,6 +154,18 @@ class Metrics:
         for kind in DRIFT_KINDS:
             self.registry.set("kspec_drift_events_by_type", (*labels, kind), kinds.get(kind, 0))
 
+    def corrections(self, cluster: str, name: str, recent: Mapping[str, int]) -> None:
+        """Objects that were corrected within the last hour, and how often; of a specification that was scanned."""
+        fights = frozenset(one for one, times in recent.items() if times >= FIGHT)
+        with self._lock:
+            if (cluster, name) not in self._known:
+                return
+            before = self._fights.get((cluster, name), frozenset())
+            self._fights[cluster, name] = fights
+        self.registry.set("kspec_drift_fights", (cluster, name), len(fights))
+        self.registry.start("kspec_drift_fights_total", cluster, name)
+        self.registry.count("kspec_drift_fights_total", cluster, name, by=len(fights - before))
+
     def enforced(self, name: str, mode: str) -> None:
         """The mode that a specification asks for; "": it is not known."""
         with self._lock:
@@ -205,16 +221,17 @@ class Metrics:
         is_healthy: bool,
         nodes: int | None,
         facts: tuple[str, str, str],
-        expires: float | None,
+        life: Life,
         group: str,
     ) -> None:
-        """What is known of a ClusterTarget. facts: platform, version, address; expires: Unix time, None: never."""
+        """What is known of a ClusterTarget. facts: platform, version, address; life: of its credentials."""
         labels = (name, namespace)
         self.registry.set("kspec_cluster_target_healthy", labels, is_healthy)
         self.registry.set("kspec_cluster_target_info", (*labels, *facts), 1)
         for metric, value in (
             ("kspec_cluster_target_nodes", nodes),
-            ("kspec_credential_expiry_timestamp_seconds", expires),
+            ("kspec_credential_expiry_timestamp_seconds", life.expires),
+            ("kspec_credential_lifetime_seconds", life.seconds),
         ):
             if value is None:
                 self.registry.drop(metric, labels)
@@ -249,6 +266,7 @@ class Metrics:
             self._known = _without(name, self._known)
             self._names = _without(name, self._names)
             self._drifted = _without(name, self._drifted)
+            self._fights = _without(name, self._fights)
             self._unknown = {key for key in self._unknown if key[1] != name}
             self._modes.pop(name, None)
         self.registry.forget(cluster_spec=name)
@@ -281,6 +299,7 @@ class Metrics:
         registry, state = self.registry, self._state
         registry.set("kspec_leader_election_status", (), state.leads())
         registry.set("kspec_leader_election_transitions_total", (), state.transitions())
+        registry.set("kspec_audit_records_dropped_total", (), trail.lost())
         registry.set("kspec_workqueue_depth", (), state.depth())
         registry.set("kspec_workqueue_oldest_seconds", (), state.oldest_s())
         with self._lock:

@@ -5,16 +5,19 @@ Each is made of what stands in the cluster now, so that the next leader comes to
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
 from pytest_kspec.alerts.ledger import stamp
 from pytest_kspec.alerts.observe import Observation
+from pytest_kspec.enforce.engines.webhook_state import State
 from pytest_kspec.fleet.targets.credentials import Life, as_time
 
 TARGET = frozenset(("CredentialExpiring",))
 CORRECTIONS = frozenset(("RemediationPerformed",))
+WEBHOOKS = frozenset(("CircuitBreakerTripped", "PolicyViolation"))
 
 DAY_S = 86400.0
 EXPIRING_S = 7 * DAY_S
@@ -102,6 +105,55 @@ def of_corrections(
             )
         )
     return Observation(cluster, cluster_id, spec, stamp(now), tuple(alerts), judges=CORRECTIONS)
+
+
+def of_webhooks(cluster: str, uid: str, states: Mapping[str, State], now: datetime) -> Observation:
+    """What replicas of the webhook say: an open circuit breaker, and what was denied within the last hour."""
+    labels = {"cluster": cluster, "cluster_uid": uid}
+    alerts = []
+    if tripped := {replica: state for replica, state in states.items() if state.tripped}:
+        lines = [
+            f"{name}: {state.error_rate:.0%} of the evaluations failed" for name, state in tripped.items()
+        ]
+        alerts.append(
+            Alert(
+                "CircuitBreakerTripped",
+                Level.CRITICAL,
+                cluster,
+                uid,
+                "",
+                "webhook",
+                f"The circuit breaker of the webhook on {cluster} is open",
+                "Requests are answered as the failure policy of each specification says, and not evaluated.\n"
+                + _listed(lines),
+                labels,
+                {"replicas": len(tripped)},
+                frozenset(tripped),
+                len(tripped),
+            )
+        )
+    denied: dict[str, Counter[str]] = {}
+    for state in states.values():
+        for policy, checks in state.denied.items():
+            denied.setdefault(policy, Counter()).update(checks)
+    for policy, counts in sorted(denied.items()):
+        alerts.append(
+            Alert(
+                "PolicyViolation",
+                Level.WARNING,
+                cluster,
+                uid,
+                "",
+                policy,
+                f"{policy} denied requests on {cluster} within an hour",
+                _listed(f"{check}: {_times(count)}" for check, count in counts.most_common()),
+                {**labels, "spec": policy},
+                {"event_count": max(counts.values(), default=0)},
+                frozenset(sorted(counts)[:MOST_MEMBERS]),
+                len(counts),
+            )
+        )
+    return Observation(cluster, uid, "", stamp(now), tuple(alerts), judges=WEBHOOKS)
 
 
 def _times(count: int) -> str:

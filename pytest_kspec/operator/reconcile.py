@@ -95,6 +95,10 @@ class Seen(Protocol):
         """Policy objects that were changed: the operation, and whether it corrected drift."""
         ...
 
+    def corrections(self, cluster: str, name: str, recent: Mapping[str, int]) -> None:
+        """Objects that were corrected within the last hour, and how often."""
+        ...
+
     def enforcement_failed(self, cluster: str, name: str, error: str) -> None:
         """Policies could not be made as they should be, where drift is to be corrected."""
         ...
@@ -274,17 +278,18 @@ class Reconciler:
     def _corrections(self, spec: LoadedSpec) -> None:
         """Tell of corrections, also of those that a DriftConfig or the leader before made."""
         now = clock.now()
-        if not enforcing.asks(spec):
-            self._board.corrected(spec.name, {}, now)
-            return
+        recent: Mapping[str, int] = {}
         try:
-            recent = self._access.do(lambda writer: InCluster(writer, spec.name).since(now - WINDOW))
+            if enforcing.asks(spec):
+                recent = self._access.do(lambda writer: InCluster(writer, spec.name).since(now - WINDOW))
         except LostLease:
             raise
         except KspecError as error:
             log.warning("%s: its corrections are not known: %s", spec.name, error)
-        else:
-            self._board.corrected(spec.name, recent, now)
+            return
+        self._board.corrected(spec.name, recent, now)
+        if self._seen is not None:
+            self._seen.corrections(self._access.name, spec.name, recent)
 
     def _load(self, found: Object) -> LoadedSpec:
         name = found["metadata"]["name"]

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.guard import Guard
@@ -91,6 +92,7 @@ class Scanner:
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
             said = _said(output)
+            trail.heard(said)
             stored = not self._stores or any(line.startswith(STORED) for line in _said(told))
             what = " ".join(said) or "it said nothing"
             if code is None:

@@ -157,7 +157,7 @@ class Targets:
                 is_healthy=is_healthy,
                 nodes=fields.get("nodeCount"),
                 facts=(platform, version, target.server),
-                expires=seen.expires,
+                life=_life(seen),
                 group=(target.labels or {}).get(GROUP_LABEL, ""),
             )
 

@@ -105,6 +105,10 @@ _TARGET = (
 )
 _OF = "{{ $labels.cluster_spec }} on {{ $labels.cluster_name }}"
 
+_LEFT = "min by (cluster_name, namespace) (kspec_credential_expiry_timestamp_seconds) - time()"
+_RENEWED = f"({_LEFT} > 0.1 * min by (cluster_name, namespace) (kspec_credential_lifetime_seconds))"
+"""Credentials that live for hours are renewed at 80 % of their life: they are no news before their last tenth."""
+
 ALERTS: tuple[Alert, ...] = (
     # -- the webhook
     Alert(
@@ -214,11 +218,14 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "KSpecAuditRecordsDropped", "kspec.webhooks", "warning", "0m",
-        "sum by (sink) (increase(kspec_webhook_records_dropped_total[10m])) > 0",
-        "Records of the webhook were lost ({{ $labels.sink }})",
+        "sum by (sink) (increase(kspec_webhook_records_dropped_total[10m])) > 0 "
+        'or label_replace(sum(increase(kspec_audit_records_dropped_total[10m])), '
+        '"sink", "KSPEC_AUDIT_LOG", "", "") > 0',
+        "Records were lost ({{ $labels.sink }})",
         "{{ $value | humanize }} records were lost in 10 minutes.",
-        "The audit log or the Events could not be written as fast as they were made, or not at all.",
-        _WEBHOOK,
+        "The audit log of the webhook (`audit`), its Events (`events`), or the log that `$KSPEC_AUDIT_LOG` of the "
+        "operator or the webhook names could not be written as fast as records were made, or not at all.",
+        ("kubectl -n kspec-system logs -l app.kubernetes.io/name=kspec-operator --tail=100", *_WEBHOOK[:2]),
         "Look for a full disk, a quota, or an API server that limits the webhook.",
     ),
     # -- results
@@ -347,6 +354,16 @@ ALERTS: tuple[Alert, ...] = (
         "A right is missing, or another admission policy denies the change.",
         (*_SPEC[:2], _OPERATOR[1]),
         "The Events of the specification say why.",
+    ),
+    Alert(
+        "KSpecDriftFight", "kspec.drift", "warning", "0m",
+        f"max by ({CS}) (kspec_drift_fights) > 0",
+        f"Policies are changed again and again: {_OF}",
+        "{{ $value }} objects were corrected three times within an hour, and are left as they are now.",
+        "Another controller or a person manages the same objects.",
+        (*_SPEC[:2], "kubectl -n kspec-system get driftreports"),
+        "The condition DriftDetected and the DriftReport name who changes them. Let one of the two manage the "
+        "objects.",
     ),
     # -- the operator
     Alert(
@@ -487,8 +504,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "KSpecCredentialExpiring", "kspec.cluster", "warning", "0m",
-        f"{DAY} <= min by (cluster_name, namespace) (kspec_credential_expiry_timestamp_seconds) - time() < 7 * "
-        f"{DAY}",
+        f"({DAY} <= {_LEFT} < 7 * {DAY}) unless {_RENEWED}",
         "Credentials for {{ $labels.cluster_name }} end soon",
         "They end in {{ $value | humanizeDuration }}.",
         "The cluster cannot be scanned afterwards.",
@@ -497,7 +513,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "KSpecCredentialExpired", "kspec.cluster", "critical", "0m",
-        f"min by (cluster_name, namespace) (kspec_credential_expiry_timestamp_seconds) - time() < {DAY}",
+        f"({_LEFT} < {DAY}) unless {_RENEWED}",
         "Credentials for {{ $labels.cluster_name }} end within a day, or have ended",
         "They end in {{ $value | humanizeDuration }}.",
         "The cluster cannot be scanned afterwards.",

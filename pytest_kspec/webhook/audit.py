@@ -1,4 +1,4 @@
-"""The audit log: a line for every denial, warning, exemption and failure. JSON, ECS or CEF.
+"""The audit log: a line for every denial, warning, exemption and failure. JSON, ECS, CEF or OCSF.
 
 What a record holds is the same in each format; formats are functions of `record`. Values that look like
 credentials are left out: the path says where they are.
@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pytest_kspec import __version__
-from pytest_kspec.audit.record import Format, Record, escape
-from pytest_kspec.enforce.admission import AdmissionRequest, cut, shorten
+from pytest_kspec.audit.record import Format, Record, cef, ocsf
+from pytest_kspec.enforce.admission import AdmissionRequest, cut
 from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.kube.reference import CLUSTER
@@ -26,9 +25,6 @@ from pytest_kspec.results.finding import Finding, statement
 
 LONGEST_VALUE = 500
 MOST_VIOLATIONS = 200
-_CEF_LONGEST = {"act": 63, "suser": 1023, "externalId": 40, "msg": 1023}
-_CEF_LONGEST_CUSTOM = 4000  # cs1 to cs6
-"""Characters of a value, by the extension dictionary of CEF; a receiver cuts or drops what is longer."""
 _OPERATIONS = {"CREATE": "creation", "UPDATE": "change"}
 _HIDDEN_FIELDS = re.compile(r"\.(env|command|args|httpHeaders|data|stringData)\b")
 
@@ -154,6 +150,7 @@ def _failure(failure: Failure) -> Record:
 # -- formats ---------------------------------------------------------------------------------------------------
 
 _encode = msgspec.json.Encoder().encode
+_PRODUCT = "kspec webhook"
 
 
 def as_json(entry: Record) -> Iterable[bytes]:
@@ -236,13 +233,57 @@ def as_cef(entry: Record) -> Iterable[bytes]:
         }
         if violation["exemption"]:
             extension |= {"cs5Label": "exemption", "cs5": violation["exemption"]["name"]}
-        yield _cef(violation["check"], f"Admission {violation['action']}", _severity(violation), extension)
+        name = f"Admission {violation['action']}"
+        yield cef(_PRODUCT, violation["check"], name, _severity(violation), extension)
     for failure in entry["failures"]:
         extension = common | {"cs3Label": "policy", "cs3": failure["policy"], "msg": failure["what"]}
-        yield _cef(failure["check"] or "kspec.webhook", f"Admission {entry['action']}", 8, extension)
+        yield cef(_PRODUCT, failure["check"] or "kspec.webhook", f"Admission {entry['action']}", 8, extension)
 
 
-FORMATS: dict[str, Format] = {"json": as_json, "ecs": as_ecs, "cef": as_cef}
+_ACTIVITIES = {"CREATE": 1, "UPDATE": 3, "DELETE": 4}
+_OTHER = 99
+_SEVERITIES_OF_OCSF = {0: 1, 3: 2, 5: 3, 8: 4, 10: 5}
+
+
+def as_ocsf(entry: Record) -> Iterable[bytes]:
+    """OCSF: API Activity (6003), one line; violations are under `unmapped`, as JSON."""
+    resource = entry["resource"]
+    known = ocsf(
+        6003,
+        _ACTIVITIES.get(entry["operation"], _OTHER),
+        datetime.fromisoformat(entry["time"]),
+        _message(entry),
+        _SEVERITIES_OF_OCSF[max(map(_severity, entry["violations"]), default=0)],
+        1 if entry["allowed"] else 2,
+        f"admission.{entry['action']}",
+        {
+            "dryRun": "true" if entry["dryRun"] else "false",
+            "violations": _encode(entry["violations"]).decode(),
+            "violationCount": str(entry["violationCount"]),
+            "failures": _encode(entry["failures"]).decode(),
+        },
+    )
+    operation = "/".join(part for part in (entry["operation"], entry["subresource"]) if part)
+    known |= {
+        "actor": {"user": {"name": entry["user"] or "unknown"}},
+        "api": {
+            "operation": operation or entry["action"],
+            "service": {"name": "kspec webhook"},
+            **({"request": {"uid": entry["uid"]}} if entry["uid"] else {}),
+        },
+        "src_endpoint": {"name": "kube-apiserver"},
+        "resources": [
+            {
+                "name": resource["name"],
+                "namespace": resource["namespace"],
+                "type": resource["kind"],
+            }
+        ],
+    }
+    yield _encode(known)
+
+
+FORMATS: dict[str, Format] = {"json": as_json, "ecs": as_ecs, "cef": as_cef, "ocsf": as_ocsf}
 
 
 def _severity(violation: Record) -> int:
@@ -256,17 +297,3 @@ def _message(entry: Record) -> str:
     return (
         f"{resource['kind']} {resource['namespace']}/{resource['name']} {entry['action']}: {'; '.join(parts)}"
     )
-
-
-def _cef(identity: str, name: str, severity: int, extension: dict[str, str]) -> bytes:
-    # A header is one line: only values of the extension may say where a line ends.
-    head = "|".join(
-        escape(" ".join(text.split()), "|")
-        for text in ("pytest-kspec", "kspec webhook", __version__, identity, name)
-    )
-    fields = " ".join(
-        f"{key}={escape(shorten(value, _CEF_LONGEST.get(key, _CEF_LONGEST_CUSTOM)), '=')}"
-        for key, value in extension.items()
-        if value
-    )
-    return f"CEF:0|{head}|{severity}|{fields}".encode()

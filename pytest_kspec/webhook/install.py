@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec.enforce.engines import webhook, webhook_client
+from pytest_kspec.enforce.engines import webhook, webhook_client, webhook_state
 from pytest_kspec.spec.operations import Certificate
 
 Object = dict[str, Any]
@@ -86,6 +86,14 @@ def _rights(namespace: str, service: str) -> list[Object]:
     own = [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "update"]},
+        # What the operator raises alerts of.
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [webhook_state.NAME],
+            "verbs": ["get", "patch"],
+        },
     ]
     subjects = [{"kind": "ServiceAccount", "name": service, "namespace": namespace}]
     rbac = "rbac.authorization.k8s.io"

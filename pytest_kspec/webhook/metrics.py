@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_kspec import __version__
+from pytest_kspec.audit import trail
 from pytest_kspec.observe.registry import Registry
 from pytest_kspec.observe.table import BY_NAME, WEBHOOK
 
@@ -28,6 +29,7 @@ class Metrics:
         self._allowed = self.registry.series("kspec_webhook_validation_results_total", "allowed", "")
         self.registry.start("kspec_webhook_validation_results_total", "denied", "enforce")
         self.registry.set("kspec_build_info", (__version__,), 1)
+        self.registry.read(lambda: self.registry.set("kspec_audit_records_dropped_total", (), trail.lost()))
 
     def breaker(
         self, tripped: Callable[[], float], rate: Callable[[], float], total: Callable[[], float]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from pytest_kspec.audit.record import Record
 from pytest_kspec.enforce import admission
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.names import spec_id
@@ -58,6 +59,7 @@ class Reviewer:
     labels: Labels | None = None
     audit: Put | None = None
     events: Put | None = None
+    denied: Callable[[Record], None] | None = None
     large: Large | None = None
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
@@ -162,8 +164,12 @@ class Reviewer:
             self.metrics.did(policy, action)
         if self.audit is not None:
             self.audit.put(said.record)
-        if self.events is not None and not said.record["dryRun"]:
+        if said.record["dryRun"]:
+            return
+        if self.events is not None:
             self.events.put(said.record)
+        if self.denied is not None and said.action == "denied":
+            self.denied(said.record)
 
 
 def is_open(breaker: Breaker) -> float:

@@ -20,8 +20,10 @@ from typing import Any
 
 import uvicorn
 
-from pytest_kspec.audit.sink import AuditLog, Queue
+from pytest_kspec.audit.chained import ChainedLog
+from pytest_kspec.audit.sink import Queue
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.serving import limits
@@ -38,6 +40,7 @@ from pytest_kspec.webhook.namespaces import NamespaceLabels
 from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 from pytest_kspec.webhook.specs import Loaded, Specs, Work
+from pytest_kspec.webhook.telling import Denials, Telling, state_of
 from pytest_kspec.webhook.tls import ServerTls
 
 log = logging.getLogger("kspec.webhook")
@@ -63,7 +66,8 @@ class Options:
     access:       the cluster; None: it asks and writes nothing there
     keeper:       where its certificate comes from; None: plain HTTP, for tests and benchmarks
     audit:        path of the audit log and its format; path "-": standard output; None: none
-    reload_s, certificate_s: how often specifications and certificate are looked at
+    reload_s, certificate_s, tell_s: how often specifications and certificate are looked at, and the operator is told
+    namespace:    where the operator looks for what replicas say
     drain_s:      how long it goes on serving after it was told to end
     """
 
@@ -82,6 +86,8 @@ class Options:
     breaker: Settings = field(default_factory=Settings)
     reload_s: float = 5.0
     certificate_s: float = 10.0
+    tell_s: float = 10.0
+    namespace: str = NAMESPACE
     drain_s: float = 5.0
 
 
@@ -104,14 +110,23 @@ class Webhook:
         )
         self.reviewer = Reviewer(self.metrics, breaker, excluded=options.excluded)
         self.metrics.ready(lambda: not list(self.not_ready))
+        self._telling: Telling | None = None
         if options.access is not None:
+            denials = Denials()
+            self.reviewer.denied = denials.note
+            self._telling = Telling(
+                options.access,
+                options.namespace,
+                socket.gethostname(),
+                lambda: state_of(bool(reviews.is_open(breaker)), breaker.error_rate, denials),
+            )
             self.reviewer.labels = NamespaceLabels(options.access)
             if options.events:
                 self.reviewer.events = self._queue(EventSink(options.access), EVENT_QUEUE)
         if options.audit is not None:
             path, form = options.audit
             try:
-                log_file = AuditLog(path, audit.FORMATS[form])
+                log_file = ChainedLog(path, audit.FORMATS[form])
             except OSError as error:
                 what = f"cannot be opened: {error.strerror or error}."
                 raise UsageError(what, where=f"--audit-log {path}") from error
@@ -145,6 +160,8 @@ class Webhook:
         jobs = [self._job("specifications", self._reload, self._options.reload_s, self._changed)]
         if self._options.keeper is not None:
             jobs.append(self._job("certificate", self._keep, self._options.certificate_s))
+        if self._telling is not None:
+            jobs.append(self._job("state", self._telling.tick, self._options.tell_s))
         for job in jobs:
             job.start()
         try:
@@ -238,6 +255,8 @@ class Webhook:
 
     def _ready_once(self, what: str) -> bool:
         """Until there is something to serve, look more often."""
+        if what == "state":
+            return True
         return self.tls.ready if what == "certificate" else self.reviewer.policies is not None
 
     def _complain(self, what: str, text: str) -> None:

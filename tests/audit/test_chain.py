@@ -149,8 +149,9 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     assert (made.problems, made.lines, made.last) == ([], 60, 60)
 
 
-def test_a_full_disk_loses_whole_batches_and_the_chain_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("fits", "kept"), [(20, 0), (400, 1), (700, 2)])
+def test_a_full_disk_loses_whole_records_and_the_chain_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int, kept: int
 ) -> None:
     path = tmp_path / "log"
     log = ChainedLog(str(path), FORMATS["json"])
@@ -160,18 +161,18 @@ def test_a_full_disk_loses_whole_batches_and_the_chain_goes_on(
 
     def write(descriptor: int, content: Any) -> int:
         if full:
-            really(descriptor, bytes(content[:20]))
+            really(descriptor, bytes(content[:fits]))
             raise OSError(28, "No space left on device")
         return really(descriptor, content)
 
     monkeypatch.setattr("pytest_kspec.audit.sink.os.write", write)
     with pytest.raises(Lost, match="No space left") as caught:
         log.write(entries(3))
-    assert caught.value.count == 3
+    assert caught.value.count == 3 - kept
     full = False
     log.write(entries(1))
     made = verify([("f", io.BytesIO(path.read_bytes()))])
-    assert (made.problems, made.lines) == ([], 2)
+    assert (made.problems, made.lines) == ([], 2 + kept)
 
 
 def test_after_a_line_that_was_cut_off_comes_a_whole_one(tmp_path: Path) -> None:

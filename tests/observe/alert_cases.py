@@ -91,8 +91,12 @@ CASES: dict[str, Case] = {
     "KSpecWebhookConnectionsRefused": _of(
         "kspec_webhook_connections_refused_total", "0+120x60", "0+6x60", "2"
     ),
+    "KSpecDriftFight": _of(f"kspec_drift_fights{CS}", "1x60", "0x60", "1", OF),
     "KSpecAuditRecordsDropped": _of(
         'kspec_webhook_records_dropped_total{sink="audit"}', "0x25 9x60", "7x60", "9", {"sink": "audit"}
+    ),
+    "KSpecAuditRecordsDropped (KSPEC_AUDIT_LOG)": _of(
+        "kspec_audit_records_dropped_total", "0x25 9x60", "7x60", "9", {"sink": "KSPEC_AUDIT_LOG"}
     ),
     "KSpecLowComplianceScore": _of(f"kspec_compliance_score{CUS}", "69.9x60", "70x60", "69.9", OF),
     "KSpecCriticalComplianceScore": _of(f"kspec_compliance_score{CUS}", "49x60", "50x60", "49", OF),
@@ -231,6 +235,18 @@ CASES: dict[str, Case] = {
         "88200x60",
         "23h 59m 59s",
         {"cluster_name": "prod", "namespace": "kspec-system"},
+    ),
+    "KSpecCredentialExpired (a token of an hour that was not renewed)": Case(
+        {
+            f"kspec_credential_expiry_timestamp_seconds{TARGET}": "2159x60",
+            f"kspec_credential_lifetime_seconds{TARGET}": "3600x60",
+        },
+        {
+            f"kspec_credential_expiry_timestamp_seconds{TARGET}": "2161x60",
+            f"kspec_credential_lifetime_seconds{TARGET}": "3600x60",
+        },
+        {"cluster_name": "prod", "namespace": "kspec-system"},
+        "5m 59s",
     ),
     "KSpecCertificateProvisioningSlow": Case(*_CERTIFICATES, {}, "4m 51s", at=60),
     "KSpecHighCertificateRenewalRate": _of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +12,21 @@ from typing import Any
 import jwt
 import pytest
 
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.enforce.engines import webhook_state
+from pytest_kspec.errors import Refused
+from pytest_kspec.webhook.breaker import Breaker
+from pytest_kspec.webhook.reviews import is_open
+from pytest_kspec.webhook.telling import Denials, Telling, state_of
 from tests.alerts.receiving import HttpReceiver, Reply, http_receiver
+from tests.controlplane import namespaces
 from tests.fleet.targets.conftest import ca
 from tests.operator.conftest import OperatorProcess, Specs, until
+from tests.operator.test_engines import asked, webhook
 from tests.operator.test_live import BINDINGS, enforced
+from tests.webhook.running import Running
+
+__all__ = ["webhook"]
 
 Start = Callable[..., OperatorProcess]
 API = ("kspec.io/v1alpha1", "AlertConfig")
@@ -145,3 +157,62 @@ def test_credentials_and_corrections_are_told_until_they_are_no_news(
     assert told(receiver, "RemediationPerformed") == [("info", "firing"), ("info", "resolved")]
     until(lambda: len(told(receiver, "CredentialExpiring")) == 2, operator.said)
     assert told(receiver, "CredentialExpiring") == [("warning", "firing"), ("info", "resolved")]
+
+
+def test_what_the_webhook_denies_and_its_open_breaker(
+    specs: Specs, start: Start, receiver: HttpReceiver, put: Callable[..., None], webhook: Running
+) -> None:
+    hook = {"name": "hook", "url": f"{receiver.url}/hook"}
+    put("AlertConfig", "all", spec={**SOON, "groupBy": ["event_type"], "webhooks": [hook]})
+    specs.put("engines", asked("webhook"))
+    operator = start(*WORDS, f"--webhook-url={webhook.url}", f"--webhook-read-port={webhook.read_port}")
+    specs.wait("engines", "True", "PolicyEnforced", operator.said)
+
+    def denied() -> bool:
+        metadata = {"name": "probe", "namespace": "operator-engines"}
+        spec = {"type": "NodePort", "ports": [{"port": 80}]}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        try:
+            specs.writer.create(service)
+        except Refused:
+            return True
+        specs.writer.delete("v1", "Service", "probe", namespace="operator-engines")
+        return False
+
+    namespaces.create(specs.plane, "operator-engines")
+    until(denied, operator.said)
+    until(lambda: told(receiver, "PolicyViolation"), operator.said)
+    (sent,) = [one for one in receiver.bodies("/hook") if one["event_type"] == "PolicyViolation"]
+    assert (sent["level"], sent["labels"]["spec"], sent["source"]) == (
+        "warning",
+        "engines",
+        "ClusterSpec/engines",
+    )
+    assert sent["description"].startswith("network.allowedServiceTypes: ")
+    webhook.kill()
+
+    # The replica of the same name, whose evaluations fail: its breaker opens, and closes after its cool-down.
+    seconds = [1000.0]
+    breaker = Breaker(lambda: seconds[0])
+    access = Access(specs.plane.name, str(specs.plane.kubeconfig()))
+    telling = Telling(
+        access,
+        NAMESPACE,
+        socket.gethostname(),
+        lambda: state_of(bool(is_open(breaker)), breaker.error_rate, Denials()),
+    )
+    for _ in range(10):
+        breaker.record(failed=True)
+    telling.tick()
+    until(lambda: told(receiver, "CircuitBreakerTripped"), operator.said)
+    until(lambda: len(told(receiver, "PolicyViolation")) == 2, operator.said)
+    seconds[0] += 1000.0
+    telling.tick()
+    until(lambda: len(told(receiver, "CircuitBreakerTripped")) == 2, operator.said)
+    assert told(receiver, "CircuitBreakerTripped") == [("critical", "firing"), ("info", "resolved")]
+    assert told(receiver, "PolicyViolation") == [("warning", "firing"), ("info", "resolved")]
+    left = specs.writer.find("v1", "ConfigMap", webhook_state.NAME, namespace=NAMESPACE)
+    assert left is not None
+    assert not left.get("data"), "what has nothing to say has no key"
+    specs.writer.delete("v1", "ConfigMap", webhook_state.NAME, namespace=NAMESPACE)
+    namespaces.delete(specs.plane, "operator-engines")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from msgspec.structs import replace
 
+from pytest_kspec.fleet.targets.credentials import Life
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.scans import Scanned
 from pytest_kspec.results.evidence import ExemptionUse
@@ -124,6 +125,23 @@ def test_corrections_are_counted_as_changes(made: Metrics) -> None:
     assert actions == {"create": 0, "update": 1, "delete": 0}
 
 
+def test_a_fight_is_counted_when_it_begins(made: Metrics) -> None:
+    made.corrections("prod", "s", {"a": 3})
+    assert of("kspec_drift_fights", made.registry) == {}, "the cluster is not known before the first scan"
+    made.scanned("s", scanned(P))
+    for recent, now, total in (
+        ({"a": 2}, 0, 0),
+        ({"a": 3, "b": 1}, 1, 1),
+        ({"a": 4, "b": 3}, 2, 2),
+        ({"b": 3}, 1, 2),
+        ({}, 0, 2),
+        ({"a": 3}, 1, 3),
+    ):
+        made.corrections("prod", "s", recent)
+        assert of("kspec_drift_fights", made.registry) == {("prod", "s"): now}
+        assert of("kspec_drift_fights_total", made.registry) == {("prod", "s"): total}
+
+
 def test_policies_of_kyverno_have_the_name_of_v03_too(made: Metrics) -> None:
     made.changed("prod", "s", "kyverno", [("create", False), ("update", False)])
     assert of("kspec_kyverno_policy_created_total", made.registry) == {("s", "ValidatingPolicy"): 1}
@@ -194,7 +212,7 @@ def test_targets(made: Metrics) -> None:
             is_healthy=is_healthy,
             nodes=3 if is_healthy else None,
             facts=("eks", version, "https://a"),
-            expires=expires,
+            life=Life(None if expires is None else expires - 100.0, expires),
             group="eu" if name == "a" else "",
         )
 
@@ -207,6 +225,9 @@ def test_targets(made: Metrics) -> None:
     versions = [key[-1] for key in of("kspec_cluster_target_info", registry)]
     assert versions == ["1.34", "1.33"], "an upgrade leaves no series"
     assert of("kspec_credential_expiry_timestamp_seconds", registry) == {}
+    assert of("kspec_credential_lifetime_seconds", registry) == {}
+    target("b", is_healthy=False, expires=1e9)
+    assert of("kspec_credential_lifetime_seconds", registry) == {("b", "ns"): 100}
     assert of("kspec_cluster_group", registry) == {("a", "eu"): 1, ("b", "none"): 1}
     states = of("kspec_fleet_clusters", registry)
     assert (states[("all",)], states[("healthy",)], states[("compliant",)]) == (2, 1, 0)

@@ -154,11 +154,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     log.add_argument(
         "--audit-log",
         metavar="FILE",
-        help="file to which denied, warned and exempted reviews are appended; '-' for standard output",
+        help="file to which denied, warned and exempted reviews are appended, as a chain that 'kspec audit verify' "
+        "follows; '-' for standard output",
     )
     log.add_argument(
         "--audit-format",
-        choices=("json", "ecs", "cef"),
+        choices=("json", "ecs", "cef", "ocsf"),
         default="json",
         help="format of the audit log (default: %(default)s)",
     )
@@ -183,6 +184,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pytest_kspec.audit.loglines import LogLines
+    from pytest_kspec.crds.names import NAMESPACE
     from pytest_kspec.enforce.modes import Mode
     from pytest_kspec.observe import tracing
     from pytest_kspec.webhook.specs import Specs
@@ -224,6 +226,7 @@ def run(args: argparse.Namespace) -> int:
             audit=(args.audit_log, args.audit_format) if args.audit_log else None,
             limits=Limits(body=args.max_body * MIB, connections=args.max_connections, rate=args.rate),
             drain_s=args.drain,
+            namespace=own_namespace() or NAMESPACE,
         )
     ).run()
     tracing.end()

@@ -1,0 +1,59 @@
+"""What replicas of the webhook say of themselves, read as long as there is an AlertConfig to tell."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from pytest_kspec import clock
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.enforce.engines import webhook_state
+from pytest_kspec.errors import SourceError
+from pytest_kspec.operator.board import Board
+from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.observed import of_webhooks
+
+log = logging.getLogger("kspec.operator")
+
+EVERY_S = 10.0
+
+
+class Webhooks:
+    """Asks the cluster at most every EVERY_S, and posts what it says. Thread-safe."""
+
+    def __init__(self, access: Access, board: Board) -> None:
+        self._access, self._board = access, board
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._uid = ""
+        self._problem = ""
+
+    def look(self) -> None:
+        """Read it if it is time. What cannot be read is said once, and stays as it was told."""
+        with self._lock:
+            if time.monotonic() < self._next:
+                return
+            self._next = time.monotonic() + EVERY_S
+        try:
+            self._look()
+        except LostLease:
+            raise
+        except (SourceError, webhook_state.Malformed) as error:
+            if str(error) != self._problem:
+                log.warning("what the webhook says is not known: %s", error)
+            self._problem = str(error)
+        else:
+            self._problem = ""
+
+    def _look(self) -> None:
+        if not self._uid:
+            self._uid = self._access.do(lambda writer: writer.source.info().uid)
+        found = self._access.do(
+            lambda writer: writer.find("v1", "ConfigMap", webhook_state.NAME, namespace=NAMESPACE)
+        )
+        now = clock.now()
+        states = webhook_state.read((found or {}).get("data") or {}, now)
+        name = self._access.name
+        self._board.post(of_webhooks(name, self._uid or f"live:{name}", states, now))
