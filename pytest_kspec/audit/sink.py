@@ -24,6 +24,8 @@ Format = Callable[[Any], Iterable[bytes]]
 """Lines of a record, without their ends."""
 
 BATCH = 200
+GATHER_S = 0.05
+"""How long is waited for more once a record came: to be woken by each costs a busy webhook a quarter of its time."""
 STALLED_S = 5.0
 """How long a pipe may take nothing before what is to be written is lost."""
 _STOP = object()
@@ -62,6 +64,7 @@ class Queue:
         self._lock = threading.Lock()
         self._lost = 0  # since the last complaint
         self._in_hand = 0  # being written now
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kspec-{sink.name}", daemon=True)
         self._thread.start()
 
@@ -74,6 +77,7 @@ class Queue:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what is left, for at most so many seconds; what is not written then is lost."""
+        self._closing.set()
         try:
             self._queue.put(_STOP, timeout=timeout_s)
             self._thread.join(timeout_s)
@@ -87,6 +91,8 @@ class Queue:
         stopped = False
         while not stopped:
             batch = [self._queue.get()]
+            if self._queue.qsize() < BATCH:
+                self._closing.wait(GATHER_S)
             while len(batch) < BATCH:
                 try:
                     batch.append(self._queue.get_nowait())

@@ -24,6 +24,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 READ = ("/metrics", webhook_client.PATH)
 _JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
+_PATH, _PATHS = PATH.encode(), f"{PATH}/".encode()
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 
 
 class TooLarge(Exception):
@@ -54,6 +56,28 @@ class App:
             await _answer(send, 503 if reasons else 200, body.encode())
         else:
             await _answer(send, 404, b"there are /validate, /healthz and /readyz\n")
+
+    def at_once(
+        self, path: bytes, client: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> bytes | None:
+        """The whole response to a review that is right and waits for nothing; None: ask the application."""
+        only = ""
+        if path != _PATH:
+            only = path[len(_PATHS) :].decode("ascii", "replace") if path.startswith(_PATHS) else ""
+            if self._reviewer.policy(only) is None:
+                return None
+        length, content_type = _headers(headers)
+        if content_type != _JSON and content_type.partition(b";")[0].strip() != _JSON:
+            return None
+        if length != len(body) or length > self._limits.body or not self._reviewer.answers_at_once(length):
+            return None
+        if not self._rate.allow(client):
+            return None
+        try:
+            answer = self._reviewer.at_once(body, only)
+        except NotAReview:
+            return None
+        return b"%b%d\r\n\r\n%b" % (_HEAD, len(answer), answer)
 
     async def _validate(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         requests = self._reviewer.metrics.requests

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from pytest_kspec.audit.record import Record
 from pytest_kspec.enforce import admission
+from pytest_kspec.enforce.admission import AdmissionRequest
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.policy import Policy
@@ -86,10 +87,27 @@ class Reviewer:
         except admission.NotAReview as error:
             self.refuse("bad_request", str(error))
             raise
-        self._count(said)
-        self.metrics.requests[result].inc()
-        self.metrics.duration[result].observe(time.perf_counter() - started)
-        return said.answer
+        return self._answer(said, result, started)
+
+    def answers_at_once(self, size: int) -> bool:
+        """Whether nothing has to be waited for, for a review of so many bytes."""
+        policies = self.policies
+        return (
+            policies is not None
+            and not (policies.needs_labels and self.labels is not None)
+            and not (self.large is not None and size > self.large.above)
+            and not tracing.is_on()
+        )
+
+    def at_once(self, body: bytes, only: str) -> bytes:
+        """As `review`, where `answers_at_once`. Raises NotAReview, of which nothing is recorded.
+
+        only: id of the policy that is asked for, "" for all
+        """
+        started = time.perf_counter()
+        request, moment = admission.read_review(body), self.now()
+        said, result = self._not_judged(request, only, moment) or self._judged(request, only, moment, None)
+        return self._answer(said, result, started)
 
     def refuse(self, result: str, why: str) -> None:
         """Count and record a request that gets an HTTP error instead of an answer."""
@@ -99,23 +117,43 @@ class Reviewer:
 
     async def _said(self, body: bytes, only: str) -> tuple[Said, str]:
         """What is said, and the result that is counted. Raises NotAReview."""
-        policies = self.policies
-        assert policies is not None, "the application answers 503 until there are some"
         moment = self.now()
         if self.large is not None and len(body) > self.large.above:
-            return await self._said_of_large(self.large, body, policies, only, moment)
+            return await self._said_of_large(self.large, body, only, moment)
         request = admission.read_review(body)
+        if (answer := self._not_judged(request, only, moment)) is not None:
+            return answer
+        return self._judged(request, only, moment, await self._labels(request.namespace))
+
+    def _not_judged(self, request: AdmissionRequest, only: str, moment: datetime) -> tuple[Said, str] | None:
+        """What is said without an evaluation; None where there is to be one."""
         if request.namespace in self.excluded:
             return Said(admission.allow(request.uid)), "success"
-        if not self.breaker.allow():
-            said = without_evaluation(request, policies, only, moment, OPEN, internal=True)
-            return said, "circuit_breaker_tripped"
-        said = judge(request, policies, only, moment, await self._labels(request.namespace))
+        if self.breaker.allow():
+            return None
+        said = without_evaluation(request, self._policies(), only, moment, OPEN, internal=True)
+        return said, "circuit_breaker_tripped"
+
+    def _judged(
+        self, request: AdmissionRequest, only: str, moment: datetime, labels: Mapping[str, str] | None
+    ) -> tuple[Said, str]:
+        said = judge(request, self._policies(), only, moment, labels)
         self.breaker.record(failed=said.is_error)
         return said, "error" if said.is_error else "success"
 
+    def _policies(self) -> Policies:
+        assert self.policies is not None, "the application answers 503 until there are some"
+        return self.policies
+
+    def _answer(self, said: Said, result: str, started: float) -> bytes:
+        """Counted and recorded. started: of time.perf_counter."""
+        self._count(said)
+        self.metrics.requests[result].inc()
+        self.metrics.duration[result].observe(time.perf_counter() - started)
+        return said.answer
+
     async def _said_of_large(
-        self, large: Large, body: bytes, policies: Policies, only: str, moment: datetime
+        self, large: Large, body: bytes, only: str, moment: datetime
     ) -> tuple[Said, str]:
         """The same, where it is evaluated elsewhere: this process has others to answer meanwhile."""
         evaluate = self.breaker.allow()
@@ -128,7 +166,7 @@ class Reviewer:
             request = admission.read_review(body)
             if request.namespace in self.excluded:
                 return Said(admission.allow(request.uid)), "success"
-            said = without_evaluation(request, policies, only, moment, str(error), internal=False)
+            said = without_evaluation(request, self._policies(), only, moment, str(error), internal=False)
             return said, "limited"
         finally:
             if evaluate:

@@ -29,7 +29,7 @@ from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.serving import limits
 from pytest_kspec.serving.limits import Limits
 from pytest_kspec.serving.rate import Rate
-from pytest_kspec.webhook import audit, certificates, reviews
+from pytest_kspec.webhook import audit, certificates, direct, reviews
 from pytest_kspec.webhook.app import App, Reading
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
 from pytest_kspec.webhook.certificates import Keeper
@@ -148,12 +148,17 @@ class Webhook:
         """Serve until SIGTERM or SIGINT. Raises KspecError where it cannot listen."""
         rate = Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
         app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready)
-        config = self._config(app, self._options.port, self.tls.context)
+        limited = limits.protocol(self._options.limits, self.metrics.refused_connections.inc)
+        config = self._config(
+            app, self._options.port, self.tls.context, direct.protocol(limited, app.at_once)
+        )
         readers = self._readers()
         reading = None
         if readers is not None:
             read = Reading(self.reviewer, readers, Rate(READS_A_SECOND, 2.0, time.monotonic))
-            reading = uvicorn.Server(self._config(read, self._options.read_port, self.tls.of_readers))
+            reading = uvicorn.Server(
+                self._config(read, self._options.read_port, self.tls.of_readers, limited)
+            )
         large = self.reviewer.large = Large(self._options.budget)
         server = self._server = _Server(config, self._ending, self._options.drain_s, large, reading)
         self._options.specs.follow(self._changed.set)
@@ -189,13 +194,15 @@ class Webhook:
         if self._server is not None:
             self._server.should_exit = True
 
-    def _config(self, app: Any, port: int, context: ssl.SSLContext) -> uvicorn.Config:
+    def _config(
+        self, app: Any, port: int, context: ssl.SSLContext, http: type[asyncio.Protocol]
+    ) -> uvicorn.Config:
         return uvicorn.Config(
             app,
             host=self._options.host,
             port=port,
             loop="uvloop",
-            http=limits.protocol(self._options.limits, self.metrics.refused_connections.inc),
+            http=http,
             ws="none",
             lifespan="off",
             interface="asgi3",

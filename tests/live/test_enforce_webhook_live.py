@@ -222,9 +222,12 @@ def test_a_resize_is_judged_as_any_change_of_the_pod(plane, webhook, kspec, tmp_
         assert resize(limits={"memory": "128Mi"}).status == 200
         kspec(prod)
         judged("denied by prod")
-        entries = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
-        asked = [entry for entry in entries if entry["resource"]["name"] != seen.NAME]
-        assert {entry["subresource"] for entry in asked} == {"resize"}
+
+        def asked():
+            entries = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+            return [entry for entry in entries if entry["resource"]["name"] != seen.NAME]
+
+        assert {entry["subresource"] for entry in until(asked)} == {"resize"}
         kspec(prod, "--remove")
         until(lambda: resize(limits={"memory": "128Mi"}).status == 200)
         assert main(["enforce", str(vap), "--yes"]) == 0

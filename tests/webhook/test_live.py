@@ -132,9 +132,11 @@ def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path)
         == 200
     )
 
-    actions = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
-    assert {entry["action"] for entry in actions} == {"denied"}
-    assert "ephemeralcontainers" in {entry["subresource"] for entry in actions}
+    def recorded():
+        return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+
+    until(lambda: "ephemeralcontainers" in {entry["subresource"] for entry in recorded()})
+    assert {entry["action"] for entry in recorded()} == {"denied"}
     events = "/api/v1/namespaces/shop/events"
     found = until(lambda: plane.request("GET", events).body["items"])
     assert {event["reason"] for event in found} == {"PolicyViolation"}

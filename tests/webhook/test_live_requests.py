@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 
+from pytest_kspec.audit.sink import GATHER_S
 from pytest_kspec.enforce.engines import webhook as engine
 from tests.controlplane import namespaces
 from tests.controlplane.server import APPLY_PATCH, STRATEGIC_PATCH, ControlPlane
@@ -31,6 +33,11 @@ def plane(etcd):
 @pytest.fixture
 def log(plane, tmp_path):
     """The audit log of a webhook that is called for everything in the namespace."""
+
+    def recorded():
+        time.sleep(4 * GATHER_S)  # what was said may not be written yet
+        return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+
     write_spec(tmp_path / "strict.yaml", forbid("hostNetwork"))
     old = {**BAD, "metadata": {"name": "old", "namespace": "shop", "finalizers": ["example.com/held"]}}
     assert plane.request("POST", f"{CORE}/pods", old).status == 201
@@ -53,7 +60,7 @@ def log(plane, tmp_path):
         assert plane.request("POST", path, {**made, "webhooks": [called]}).status == 201
         try:
             until(lambda: plane.request("POST", f"{CORE}/pods?dryRun=All", BAD).status == 403)
-            yield lambda: [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+            yield recorded
         finally:
             plane.request("DELETE", f"{path}/all")
 

@@ -1,0 +1,250 @@
+"""What is answered at once is what the application would have answered, byte for byte, however a request comes."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from pytest_kspec.observe import tracing
+from pytest_kspec.serving import limits
+from pytest_kspec.serving.limits import Limits
+from pytest_kspec.serving.rate import Rate
+from pytest_kspec.webhook import direct
+from pytest_kspec.webhook.app import App
+from pytest_kspec.webhook.breaker import Breaker
+from pytest_kspec.webhook.large import Budget, Large
+from pytest_kspec.webhook.metrics import Metrics
+from pytest_kspec.webhook.reviews import Reviewer
+from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy
+
+LIMITS = Limits(body=20_000, body_s=0.3)
+
+
+class Audit:
+    """Keeps records."""
+
+    def __init__(self):
+        self.records = []
+
+    def put(self, record):
+        self.records.append(record)
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self):
+        super().__init__({"peername": ("192.0.2.1", 5), "sockname": ("192.0.2.2", 443)})
+        self.written = b""
+        self.writes = 0
+        self.closed = False
+
+    def write(self, data):
+        self.written += data
+        self.writes += 1
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    abort = close
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+class Side:
+    """One server: its application, with `direct` before it or not. at_once: how many it answered there."""
+
+    def __init__(self, is_direct, *, rate=0.0, labels=None):
+        self.metrics = Metrics()
+        given_policies = policies(policy(forbid("hostNetwork")))
+        large = Large(Budget(above=8_000))
+        breaker = Breaker(time.monotonic)
+        self.audit = Audit()
+        self.reviewer = Reviewer(
+            self.metrics, breaker, given_policies, excluded=frozenset({"left-out"}), labels=labels,
+            audit=self.audit, large=large, now=lambda: NOW,
+        )  # fmt: skip
+        self.app = App(self.reviewer, LIMITS, Rate(rate, 1.0, lambda: 0.0), list)
+        self.at_once = 0
+        self.protocol = limits.protocol(LIMITS, lambda: None)
+        if is_direct:
+            self.protocol = direct.protocol(self.protocol, self._at_once)
+
+    def _at_once(self, *request):
+        answer = self.app.at_once(*request)
+        self.at_once += answer is not None
+        return answer
+
+    def connect(self):
+        """A connection to it."""
+        config = uvicorn.Config(
+            self.app, http=self.protocol, ws="none", lifespan="off", access_log=False, log_config=None,
+            server_header=False, date_header=False, proxy_headers=False,
+        )  # fmt: skip
+        config.load()
+        protocol = self.protocol(config=config, server_state=ServerState(), app_state={})
+        protocol.connection_made(Transport())
+        return protocol
+
+    @property
+    def counted(self):
+        """What its metrics say, without how long anything took."""
+        lines = self.metrics.registry.text().decode().splitlines()
+        return [line for line in lines if "seconds" not in line or "_count" in line]
+
+
+async def exchange(side, chunks):
+    """What is written to one connection that sends these; and whether it is closed."""
+    protocol = side.connect()
+    for chunk in chunks:
+        if protocol.transport.closed:
+            break
+        protocol.data_received(chunk)
+        for _ in range(12):
+            await asyncio.sleep(0)
+    for _ in range(100):
+        if protocol.cycle is None or protocol.cycle.response_complete or protocol.transport.closed:
+            break
+        await asyncio.sleep(0.01)
+    transport = protocol.transport
+    protocol.connection_lost(None)
+    return transport.written, transport.closed
+
+
+def request(content, *, path="/validate", version="1.1", method="POST", kind="application/json", more=()):
+    """The bytes of a request."""
+    head = [f"{method} {path} HTTP/{version}", "Host: webhook", f"Content-Type: {kind}", *more]
+    head += [] if any("chunked" in line for line in more) else [f"Content-Length: {len(content)}"]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+GOOD, BAD = body(pod()), body(pod(hostNetwork=True), uid="other")
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BAD), BAD)
+KINDS = {
+    "allowed": request(GOOD),
+    "denied": request(BAD),
+    "of one specification": request(BAD, path="/validate/strict"),
+    "of none": request(BAD, path="/validate/nope"),
+    "of a name that is no ASCII": request(BAD, path="/validate/%ff"),
+    "with a query": request(BAD, path="/validate?timeout=5s"),
+    "with a character set": request(BAD, kind="application/json; charset=utf-8"),
+    "of another type": request(BAD, kind="text/plain"),
+    "no review": request(b"{}"),
+    "no JSON": request(b"\xff\x00"),
+    "empty": request(b""),
+    "excluded": request(body(pod(hostNetwork=True), namespace="left-out")),
+    "in chunks": request(CHUNKED, more=("Transfer-Encoding: chunked",)),
+    "HTTP/1.0": request(BAD, version="1.0"),
+    "closing": request(BAD, more=("Connection: close",)),
+    "expecting": request(BAD, more=("Expect: 100-continue",)),
+    "upgrading": request(BAD, more=("Connection: Upgrade", "Upgrade: websocket")),
+    "GET": request(b"", method="GET"),
+    "a probe": request(b"", method="GET", path="/healthz"),
+    "of no path": request(b"", path="/else"),
+    "too large": request(body(pod(hostname="x" * 30_000))),
+    "odd headers": request(BAD, more=("X-A: " + "b" * 300, "x-a:", "content-type: application/json")),
+}
+AT_ONCE = ("allowed", "denied", "of one specification", "with a character set", "excluded", "odd headers")
+
+
+def both(chunks, **given):
+    """Written and closed by a server with `direct` and by one without; each must also count the same."""
+
+    async def run():
+        sides = [Side(True, **given), Side(False, **given)]
+        said = [await exchange(side, chunks) for side in sides]
+        assert sides[0].counted == sides[1].counted
+        assert sides[0].audit.records == sides[1].audit.records
+        return sides[0], *said
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_request_gets_the_same_answer(kind):
+    side, ours, theirs = both([KINDS[kind]])
+    assert ours == theirs
+    assert ours[0].startswith(b"HTTP/1.")
+    assert side.at_once == (kind in AT_ONCE)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from([kind for kind in KINDS if kind != "upgrading"]), min_size=1, max_size=4),
+    st.lists(st.integers(0, 1500), max_size=4),
+)
+def test_however_requests_come_the_answers_are_the_same(kinds, cuts):
+    stream = b"".join(KINDS[kind] for kind in kinds)
+    at = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
+    _, ours, theirs = both([stream[start:end] for start, end in itertools.pairwise(at)])
+    assert ours == theirs
+
+
+def test_requests_that_come_at_once_are_all_answered_in_their_order():
+    side, ours, theirs = both([KINDS["denied"] + KINDS["allowed"] + KINDS["no review"] + KINDS["allowed"]])
+    assert ours == theirs
+    assert ours[0].index(b'"uid":"other"') < ours[0].index(b'"uid":"705') < ours[0].index(b"400 Bad Request")
+    assert side.at_once == 2
+
+
+def test_a_body_that_does_not_come_is_given_up():
+    _, ours, theirs = both([KINDS["denied"][:-10]])
+    assert ours == theirs
+    assert b" 408 " in ours[0]
+
+
+def test_a_client_above_its_rate_is_told():
+    side, ours, theirs = both([KINDS["denied"]] * 3, rate=2.0)
+    assert ours == theirs
+    assert (ours[0].count(b" 200 OK"), ours[0].count(b" 429 ")) == (2, 1)
+    assert side.at_once == 2
+
+
+def test_who_reads_no_answers_is_not_written_to():
+    """Else a client that only sends would fill the memory with answers."""
+
+    async def run():
+        side = Side(True)
+        protocol = side.connect()
+        protocol.pause_writing()
+        protocol.data_received(KINDS["denied"])
+        for _ in range(12):
+            await asyncio.sleep(0)
+        written = protocol.transport.writes
+        protocol.resume_writing()
+        assert (side.at_once, written) == (0, 0)
+        for _ in range(12):
+            await asyncio.sleep(0)
+        assert protocol.transport.written.endswith(b"}")
+        protocol.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def test_what_has_to_be_waited_for_goes_to_the_application(monkeypatch):
+    class Unasked:
+        async def of(self, namespace):
+            return {"team": namespace}
+
+    async def run():
+        side = Side(True, labels=Unasked())
+        side.reviewer.policies.needs_labels = True
+        written, _ = await exchange(side, [KINDS["denied"]])
+        assert (side.at_once, b'"allowed":false' in written) == (0, True)
+
+    asyncio.run(run())
+    monkeypatch.setattr(tracing, "is_on", lambda: True)
+    side, ours, theirs = both([KINDS["denied"]])
+    assert (ours, side.at_once) == (theirs, 0)
