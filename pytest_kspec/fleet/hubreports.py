@@ -17,6 +17,7 @@ from pytest_kspec.fleet.report import FleetReport
 from pytest_kspec.fleet.results import results_of
 from pytest_kspec.publish.customresources import Kept, write_compliance
 from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleetpages import FleetRow
 
@@ -52,9 +53,12 @@ def write_reports(
     *,
     budget: int = BUDGET,
     say: Callable[[str], None] = lambda line: None,
+    see: Callable[[ScanResult], None] = lambda result: None,
+    is_kept: bool = True,
 ) -> Written:
     """A report of each cluster in the hub, those without a score and with the lowest ones first; others go.
 
+    see: called with each result that is read. is_kept: the store outlives this, so that reports can point there.
     Raises UsageError where full reports were not kept, StoreError, SourceError.
     """
     rows = [row for row in report.rows if row.outcome not in (Outcome.DUPLICATE, "")]
@@ -62,9 +66,10 @@ def write_reports(
     count, most = share(len(rows), budget)
     wanted = {(row.name, row.spec) for row in rows[:count]}
     there = _there(writer, namespace, {row.spec for row in rows})
-    pointer = f"kspec fleet report --run {report.run.id}"
+    pointer = f"kspec fleet report --run {report.run.id}" if is_kept else ""
     written, problems = 0, []
     for result in results_of(store, report):
+        see(result)
         for cluster in result.clusters:
             if (cluster.name, cluster.spec_name) not in wanted:
                 continue

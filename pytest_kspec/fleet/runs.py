@@ -18,12 +18,10 @@ from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.shards import balance
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.spec.effective import Library
-from pytest_kspec.spec.loading import TEMPLATE, find_specs, load_spec
+from pytest_kspec.spec.loading import TEMPLATE, LoadedSpec, find_specs, load_spec
 from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import Asked, StoredTarget
-
-_RESOURCE = "cr:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +61,11 @@ class Order:
             ) from error
 
 
-def ask(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Asked, ...]]:
-    """What a run writes down of its specifications: absolute paths, and names with digests.
+def ask(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Asked, ...], list[LoadedSpec]]:
+    """What a run writes down of its specifications: absolute paths, names with digests; and what they say.
 
     Raises UsageError, SpecError with every problem of every file.
     """
-    for spec in specs:
-        if spec.startswith(_RESOURCE):
-            raise UsageError(
-                "a run over a fleet reads its specifications from files.",
-                where=spec,
-                fix="Save it: 'kspec render' or 'kubectl get clusterspecification NAME -o yaml'.",
-            )
     paths = find_specs(list(specs))
     library = Library(tuple(paths))
     loaded = [load_spec(path, library) for path in paths]
@@ -87,12 +78,12 @@ def ask(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Asked, ...]]:
                 fix="Change metadata.name of one of them.",
             )
     places = tuple(spec if spec.startswith(TEMPLATE) else absolute(spec) for spec in specs)
-    return places, tuple(Asked(spec.name, spec.sha256) for spec in loaded)
+    return places, tuple(Asked(spec.name, spec.sha256) for spec in loaded), loaded
 
 
 def verify(order: Order) -> None:
     """Raises UsageError where a file is not what it was when the run began; SpecError where it is wrong now."""
-    _, now = ask(order.specs)
+    _, now, _ = ask(order.specs)
     if sorted(now) != sorted(order.asked):
         raise UsageError(
             "the specifications are not those that this run was begun with: their digests differ.",

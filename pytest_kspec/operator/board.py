@@ -51,6 +51,14 @@ class Board:
         alerts = (_drift(cluster, drifted),) if drifted else ()
         self.post(Observation(cluster.name, cluster.id, cluster.spec_name, at, alerts, judges=DRIFT))
 
+    def looked(self, cluster: ClusterResult) -> None:
+        """A scan of a cluster that is not the operator's own has a result; whether policies drifted is not known."""
+        self.post(observe(cluster, stamp(clock.now())))
+
+    def left(self, spec: str, cluster: str, identity: str) -> None:
+        """The specification is not for this cluster any more: what is about both ends."""
+        self.post(Observation(cluster, identity, spec, stamp(clock.now()), (), judges=_SCAN))
+
     def not_scanned(self, spec: str, cluster: str, error: KspecError) -> None:
         """A scan came to no result: what was active stays so."""
         name, identity = self._clusters.get(spec, (cluster, f"live:{cluster}"))

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from pytest_kspec.operator.metrics import Metrics
 
 
+def kspec_kind(kind: str, plural: str, *, namespaced: bool) -> ResourceType:
+    """A kind of our group."""
+    return ResourceType(GROUP, VERSION, kind, plural, namespaced)
+
+
+TARGETS = kspec_kind("ClusterTarget", "clustertargets", namespaced=True)
+
+
 class Right(NamedTuple):
     """What a controller asks of RBAC; config/rbac/operator.yaml grants the rights of all, and a test compares them.
 
@@ -96,8 +104,3 @@ def mark(obj: Object | None) -> Any:
         return None
     metadata = obj["metadata"]
     return metadata.get("uid"), metadata.get("generation"), bool(metadata.get("deletionTimestamp"))
-
-
-def kspec_kind(kind: str, plural: str, *, namespaced: bool) -> ResourceType:
-    """A kind of our group."""
-    return ResourceType(GROUP, VERSION, kind, plural, namespaced)

@@ -187,7 +187,7 @@ class DriftController:
         name = item["metadata"]["name"]
         try:
             spec = _load(item, parts)
-            if spec.cluster_ref and spec.cluster_ref != self._access.name:
+            if not spec.is_for(self._access.name):
                 return Outcome(name, (), ())
             outcome = self._access.do(lambda writer: self._compare(item, spec, config, now, left, writer))
             self._report(found, config, item, spec, outcome, now)

@@ -25,10 +25,11 @@ from pytest_kspec.drift.correcting import WINDOW
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
-from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned
@@ -46,7 +47,7 @@ FIELD_MANAGER = "kspec-operator"
 FINALIZER = "kspec.io/finalizer"
 FUTURE_S = 60.0  # a time further in the future than clocks differ is none
 _WRITES = 3
-_JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED)
+_JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED, fleetstatus.UNREACHABLE)
 _SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
 _SOON_FOR_S = 60.0
 
@@ -65,12 +66,14 @@ class Settings(NamedTuple):
     removal_s: how long the removal of what was applied may hold up the deletion of a specification
     workers: specifications that are looked at, and scanned, at once
     options: of engines, as their `add_arguments` have them
+    fleets: how runs over other clusters are started
     """
 
     interval_s: float = 300.0
     removal_s: float = 300.0
     workers: int = 2
     options: Any = None
+    fleets: Setup = Setup()
 
 
 SETTINGS = Settings()
@@ -142,6 +145,8 @@ class Reconciler:
         settings: Settings = SETTINGS,
         seen: Seen | None = None,
         board: Board | None = None,
+        *,
+        fleets: Fleets,
     ) -> None:
         self._access = access
         self._scans = scans
@@ -152,6 +157,7 @@ class Reconciler:
         self._board = board if board is not None else Board()
         self.workers = settings.workers
         self._results = Results(access, seen)
+        self._fleets = fleets
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -159,6 +165,7 @@ class Reconciler:
         found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
         if found is None:
             self._results.forget(name)
+            self._fleets.forget(name)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
@@ -176,12 +183,8 @@ class Reconciler:
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
             return self._settings.interval_s
         if not spec.is_for(self._access.name):
-            text = f"clusterRef names {spec.cluster_ref}; this operator looks after {self._access.name} only."
-            if self._seen is not None:
-                self._seen.gone(name)
-            said = Said(status.READY, "Unknown", status.OTHER_CLUSTER, text)
-            self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Pending", **_UNKNOWN}, [])
-            return self._settings.interval_s
+            return self._elsewhere(found, spec)
+        self._fleets.forget(name)
         if self._seen is not None:
             self._seen.enforced(name, asked_mode(spec))
         due = self._due(found, now)
@@ -206,6 +209,26 @@ class Reconciler:
             log.warning("%s: %s", name, error)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _elsewhere(self, found: Object, spec: LoadedSpec) -> float:
+        """It is for other clusters: a run over these is begun, goes on, or is over."""
+        if FINALIZER in (found["metadata"].get("finalizers") or []):  # it was for this cluster before
+            self._access.do(lambda writer: enforcing.remove(spec.name, writer))
+            self._let_go(found)
+        step = self._fleets.step(found, spec, self._due(found, clock.now()))
+        if not step.said:
+            return step.again_s
+        now = clock.now()
+        fields = {**_UNKNOWN, **step.fields}
+        if step.ended:
+            again = self._next(found, now, None)
+            fields |= {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
+        said = [*step.said, *_not_looked(status.OTHER_CLUSTER)]
+        if not self._write(found, now, said, fields, step.notes):
+            return 0.0
+        if step.failure is not None:
+            raise step.failure
+        return max(0.0, (again - now).total_seconds()) if step.ended else step.again_s
 
     def _unknown(self, name: str, reason: str) -> None:
         """Nothing is known of it now."""
@@ -431,7 +454,19 @@ def controller(given: Given, settings: Settings, board: Board | None = None) -> 
     def known() -> Mapping[str, Object]:
         return {name: item for (_, name), item in given.objects(SPECIFICATIONS).items()}
 
-    return Reconciler(given.access, given.scanner, given.checks, known, settings, given.metrics, board)
+    board = board if board is not None else Board()
+    fleets = Fleets(
+        given.access,
+        given.scanner,
+        settings.fleets,
+        lambda name: given.look(SPECIFICATIONS, ("", name)),
+        lambda: sum(is_elsewhere(item) for item in known().values()),
+        given.metrics,
+        board,
+    )
+    return Reconciler(
+        given.access, given.scanner, given.checks, known, settings, given.metrics, board, fleets=fleets
+    )
 
 
 _UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}

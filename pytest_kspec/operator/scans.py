@@ -16,13 +16,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_kspec.audit import trail
 from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import KspecError, SourceError, UsageError
+from pytest_kspec.fleet.local import STORE
 from pytest_kspec.guard import Guard
 from pytest_kspec.observe import tracing
 from pytest_kspec.results.result import ScanResult
@@ -65,6 +66,13 @@ class Scanned(NamedTuple):
     unstored: str = ""
 
 
+class Ended(NamedTuple):
+    """A run over clusters that is over. code: None: it was killed at its deadline. said: its last lines."""
+
+    code: int | None
+    said: tuple[str, ...]
+
+
 class Scanner:
     """Starts scans of one cluster, at most as many at once as there are callers.
 
@@ -87,7 +95,8 @@ class Scanner:
             report = Path(folder, "result.json")
             output, told = Path(folder, "output"), Path(folder, "told")
             started = time.monotonic()
-            code = self._run(name, report, output, told)
+            words = ["scan", f"cr:{name}", f"--report=json:{report}", "--quiet", *self._words]
+            code = self._run(name, words, output, told, self._deadline_s)
             seconds = time.monotonic() - started
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
@@ -119,6 +128,16 @@ class Scanner:
         unstored = "" if stored else " ".join(said) or "the scan does not say why"
         return Scanned(result, tuple(notes), seconds, unstored)
 
+    def fleet(self, name: str, words: Sequence[str], store: str, folder: Path, deadline_s: float) -> Ended:
+        """`kspec fleet scan` with these words, working in this folder. Raises ScanFailed, Stopped."""
+        output, told = folder / "output", folder / "told"
+        # The store by a variable: others see command lines. What killed workers leave goes with the folder.
+        variables = {STORE: store, "TMPDIR": str(folder)}
+        code = self._run(name, ["fleet", "scan", *words], output, told, deadline_s, variables)
+        if self._stopped:
+            raise Stopped("the operator ends.", where=name)
+        return Ended(code, tuple(_said(output)))
+
     def stop(self) -> None:
         """Kill what runs; nothing is started any more."""
         with self._lock:
@@ -127,10 +146,17 @@ class Scanner:
         for process in running:
             _kill(process)
 
-    def _run(self, name: str, report: Path, output: Path, told: Path) -> int | None:
-        """The exit code; None: it was killed at its deadline."""
-        command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", "scan", f"cr:{name}"]
-        command += [f"--report=json:{report}", "--quiet", *self._words]
+    def _run(
+        self,
+        name: str,
+        words: Sequence[str],
+        output: Path,
+        told: Path,
+        deadline_s: float,
+        variables: Mapping[str, str] = {},
+    ) -> int | None:
+        """A command of kspec, in the folder of what it writes. Its exit code; None: it was killed at its deadline."""
+        command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", *words]
         with output.open("wb") as file, told.open("wb") as written, self._lock:
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
@@ -141,8 +167,8 @@ class Scanner:
                     stdout=written,
                     stderr=file,
                     start_new_session=True,  # one group, which is killed as a whole
-                    env={**os.environ, **tracing.carrier()},
-                    cwd=report.parent,
+                    env={**os.environ, **tracing.carrier(), **variables},
+                    cwd=output.parent,
                 )
             except OSError as error:
                 raise ScanFailed(
@@ -152,11 +178,11 @@ class Scanner:
                 ) from error
             self._running.add(process)
         try:
-            self._guard.add(process.pid, report.parent)
+            self._guard.add(process.pid, output.parent)
         except OSError as error:
             log.warning("a scan would go on if this process was killed: %s", error)
         try:
-            return process.wait(self._deadline_s)
+            return process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             return None
         finally:

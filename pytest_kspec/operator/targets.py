@@ -27,15 +27,15 @@ from pytest_kspec.fleet.targets.look import Look, look_at
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.operator import observed, status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.controller import TARGETS, Given, Right
 from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.fleets import is_elsewhere
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.metrics import Metrics
+from pytest_kspec.operator.reconcile import SPECIFICATIONS
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 
 log = logging.getLogger("kspec.operator")
-
-TARGETS = kspec_kind("ClusterTarget", "clustertargets", namespaced=True)
 
 READY, VALID = "Ready", "CredentialsValid"
 REACHABLE, UNREACHABLE = "ClusterReachable", "Unreachable"
@@ -85,7 +85,10 @@ class Targets:
         look: Callable[[Target], Look] = look_at,
         metrics: Metrics | None = None,
         board: Board | None = None,
+        came: Callable[[], None] = lambda: None,
     ) -> None:
+        """came: called when a cluster answers that did not, or is new."""
+        self._came = came
         self._access = access
         self._hub = hub
         self._known = known
@@ -120,6 +123,8 @@ class Targets:
         uid = str((before | fields).get("uid") or "")
         self._board.post(observed.of_target(*key, _life(seen), now, uid))
         self._write(key, found, now, said, fields)
+        if seen.reachable and not before.get("reachable"):
+            self._came()
         return self._wait(found, int(fields["consecutiveFailures"]))
 
     def failed(self, key: Key, fault: Exception) -> None:
@@ -306,4 +311,13 @@ def _life(seen: Look) -> Life:
 def controller(given: Given, board: Board) -> Targets:
     """The controller of one process."""
     hub = Hub(given.access)
-    return Targets(given.access, hub, lambda: given.objects(TARGETS), metrics=given.metrics, board=board)
+
+    def came() -> None:
+        """Those who wait for clusters look."""
+        for key, item in given.objects(SPECIFICATIONS).items():
+            if is_elsewhere(item):
+                given.look(SPECIFICATIONS, key)
+
+    return Targets(
+        given.access, hub, lambda: given.objects(TARGETS), metrics=given.metrics, board=board, came=came
+    )

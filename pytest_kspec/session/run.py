@@ -301,7 +301,7 @@ def _targets(
 ) -> list[Target]:
     """opened: sources by what names them; failed: why some could not be. Both are filled."""
     refs: list[str] = []
-    for given in options.clusters or (spec.cluster_ref,):
+    for given in options.clusters or (spec.own_cluster,):
         if given == "all":
             refs.extend(sources.contexts(options.kubeconfig))
         else:

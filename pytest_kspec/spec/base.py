@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
@@ -165,11 +165,19 @@ def _named(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _label(pattern: str, what: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text!r} is not a valid label {what}, so it can never match.")
+        return text
+
+    return check
+
+
 def _labels(value: dict[str, str]) -> dict[str, str]:
     for key, label in value.items():
-        for text, pattern, what in ((key, _LABEL_KEY, "key"), (label, _LABEL_VALUE, "value")):
-            if not re.fullmatch(pattern, text):
-                raise ValueError(f"{text!r} is not a valid label {what}, so it can never match.")
+        _label(_LABEL_KEY, "key")(key)
+        _label(_LABEL_VALUE, "value")(label)
     return value
 
 
@@ -207,6 +215,14 @@ ObjectPattern = Annotated[
     _named(_OBJECT_NAME, "object"),
 ]
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+LabelKey = Annotated[
+    str, Field(json_schema_extra={"pattern": f"^{_LABEL_KEY}$"}), AfterValidator(_label(_LABEL_KEY, "key"))
+]
+LabelValue = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": f"^{_LABEL_VALUE}$"}),
+    AfterValidator(_label(_LABEL_VALUE, "value")),
+]
 Flag = StrictBool
 Count = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

@@ -253,8 +253,9 @@ class _Composer(Struct):
     def _note(self, base: _Spec, part: Node) -> None:
         for key in merge.NOT_INHERITED:
             node = part.get(key)
-            if (
-                node is None or key == "clusterRef"
+            if node is None or key in (
+                "clusterRef",
+                "clusterSelector",
             ):  # each specification has its cluster: nothing to wonder about
                 continue
             where = layers.place(node.key_at)

@@ -91,13 +91,26 @@ class LoadedSpec(Struct, frozen=True, eq=False):
     _sha256: str = ""
 
     def is_for(self, cluster: str) -> bool:
-        """Whether it is for the cluster of this name: it names it, or none."""
+        """Whether it is for the cluster of this name: it names it, or none. One that selects clusters is a fleet's."""
         ref = self.cluster_ref
+        if self.spec.cluster_selector is not None:
+            return False
         return (
             not ref
             or ref == cluster
             or (ref.startswith(TARGET) and ref[len(TARGET) :].split("/")[-1] == cluster)
         )
+
+    @property
+    def own_cluster(self) -> str:
+        """`cluster_ref`. Raises UsageError where it selects clusters: none of them alone is meant."""
+        if self.spec.cluster_selector is not None:
+            raise UsageError(
+                "clusterSelector selects several clusters.",
+                where=self.locate("clusterSelector"),
+                fix="Use 'kspec fleet', or name one cluster with --cluster.",
+            )
+        return self.cluster_ref
 
     @property
     def sha256(self) -> str:

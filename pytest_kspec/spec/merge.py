@@ -19,7 +19,14 @@ from pytest_kspec.yamlfiles.reading import KeyPath, Position, key_text
 
 Strategy = Literal["merge", "override", "append"]
 
-NOT_INHERITED = ("clusterRef", "namespaceScope", "timeBasedActivation", "enforcement", "webhooks")
+NOT_INHERITED = (
+    "clusterRef",
+    "clusterSelector",
+    "namespaceScope",
+    "timeBasedActivation",
+    "enforcement",
+    "webhooks",
+)
 """A base says what is required; where, when and how it holds, each specification says for itself."""
 
 
@@ -64,6 +71,7 @@ RULES: dict[str, Rule] = {
     "annotationExemptions.namespaces": VALUE,
     "policyExemptions": Rule("named", ("name",)),
     "clusterRef": WHOLE,
+    "clusterSelector": WHOLE,
     "namespaceScope": WHOLE,
     "timeBasedActivation": WHOLE,
 }

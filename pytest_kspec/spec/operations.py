@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 
 from pytest_kspec.kube.globs import Globs, is_literal
 from pytest_kspec.kube.selectors import Operator, check_values
-from pytest_kspec.spec.base import Flag, Labels, NamespacePattern, SpecModel, Text, no_entries
+from pytest_kspec.spec.base import (
+    Flag,
+    LabelKey,
+    Labels,
+    LabelValue,
+    NamespacePattern,
+    SpecModel,
+    Text,
+    no_entries,
+)
 from pytest_kspec.spec.everything import matches_all
 
 NOT_EVALUATED = {
@@ -82,9 +91,9 @@ class PolicyInheritance(SpecModel):
 class LabelRequirement(SpecModel):
     """One expression of a label selector."""
 
-    key: Text = Field(description="Label.")
+    key: LabelKey = Field(description="Label.")
     operator: Operator = Field(description="Operator of the comparison.")
-    values: list[str] = Field(default_factory=no_entries, description="Values for In and NotIn.")
+    values: list[LabelValue] = Field(default_factory=no_entries, description="Values for In and NotIn.")
 
     @model_validator(mode="after")
     def _values_fit(self) -> Self:

@@ -34,6 +34,7 @@ from pytest_kspec.spec.exemption import AnnotationExemptions, Exemption
 from pytest_kspec.spec.fields import Containers
 from pytest_kspec.spec.operations import (
     Enforcement,
+    LabelSelector,
     NamespaceScope,
     PolicyInheritance,
     PolicyTemplate,
@@ -370,6 +371,11 @@ class ClusterSpecification(SpecModel):
         None,
         description="Cluster to scan if none is given: a --kspec-cluster reference, or a ClusterTarget.",
     )
+    cluster_selector: Annotated[LabelSelector | None, WhenGiven()] = Field(
+        None,
+        description="Clusters to scan, by the labels of their ClusterTargets in the namespace kspec-system. Empty: all "
+        "of them. Cannot be combined with clusterRef.",
+    )
     enforcement: Annotated[Enforcement | None, WhenGiven()] = Field(
         None, description="Whether and how the specification is enforced."
     )
@@ -386,3 +392,9 @@ class ClusterSpecification(SpecModel):
     time_based_activation: Annotated[TimeBasedActivation | None, WhenGiven()] = Field(
         None, description="Times when the specification is active."
     )
+
+    @model_validator(mode="after")
+    def _one_choice_of_clusters(self) -> Self:
+        if self.cluster_ref is not None and self.cluster_selector is not None:
+            raise ValueError("clusterRef and clusterSelector cannot be combined.")
+        return self

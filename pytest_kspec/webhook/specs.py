@@ -234,7 +234,12 @@ class Specs:
 
     def _reason_against(self, spec: LoadedSpec) -> str:
         if not spec.is_for(self.cluster):
-            return f"it is for the cluster {spec.cluster_ref}; this is {self.cluster}"
+            of = (
+                "other clusters (clusterSelector)"
+                if spec.spec.cluster_selector
+                else f"the cluster {spec.cluster_ref}"
+            )
+            return f"it is for {of}; this is {self.cluster}"
         if self.mode is None:
             if spec.spec.enforcement is None or not spec.spec.enforcement.enabled:
                 return "enforcement.enabled is not true"

@@ -179,6 +179,16 @@ BAD = {
             "In and NotIn take at least one value",
         ),
         (
+            "clusterSelector",
+            {"matchLabels": {"env": "prod"}},
+            "clusterRef and clusterSelector cannot be combined",
+        ),
+        (
+            "namespaceScope.namespaceSelector.matchExpressions.0.key",
+            "not a key",
+            "should match",
+        ),
+        (
             "namespaceScope",
             {"includeNamespaces": ["a"], "excludeNamespaces": ["a"]},
             "leaves no namespace in scope",

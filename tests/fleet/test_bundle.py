@@ -35,7 +35,7 @@ def order(folder: Path) -> Order:
     (folder / "checks" / "deep" / "data.json").write_text("{}")
     (folder / "checks" / ".secret").write_text("x")
     (folder / "exemptions.yaml").write_text("x: 1\n")
-    specs, asked = ask([str(folder / "specs" / "shop.yaml"), str(folder / "base.yaml")])
+    specs, asked, _ = ask([str(folder / "specs" / "shop.yaml"), str(folder / "base.yaml")])
     return Order(specs, asked, (str(folder / "checks"),), (str(folder / "exemptions.yaml"),))
 
 
@@ -83,7 +83,7 @@ def test_a_folder_that_is_too_large_is_not_sent(tmp_path: Path) -> None:
 
 
 def test_a_template_needs_no_file() -> None:
-    specs, asked = ask(["template:security-baseline"])
+    specs, asked, _ = ask(["template:security-baseline"])
     assert bundle.pack(Order(specs, asked)).files == {}
 
 

@@ -20,8 +20,9 @@ from pytest_kspec.errors import Refused
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given
 from pytest_kspec.operator.drifting import DriftController, next_run
+from pytest_kspec.operator.fleets import Fleets, Setup
 from pytest_kspec.operator.reconcile import Reconciler, Settings
-from pytest_kspec.operator.scans import ScanFailed, Scanned
+from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned
 from pytest_kspec.plan.checkset import load_checks
 
 from .conftest import Specs
@@ -46,6 +47,9 @@ class Unscanned:
     def scan(self, name: str) -> Scanned:
         raise ScanFailed(f"{name} is not scanned.")
 
+    def fleet(self, *_: object) -> Ended:
+        raise AssertionError
+
 
 class Hub:
     """The controllers of one operator, called by hand at times of our choice."""
@@ -56,7 +60,8 @@ class Hub:
         plane = specs.plane
         self.access = Access(plane.name, str(plane.kubeconfig()))
         checks = load_checks()
-        self.reconciler = Reconciler(self.access, Unscanned(), lambda: checks, self.listed)
+        fleets = Fleets(self.access, Unscanned(), Setup(), lambda name: None)
+        self.reconciler = Reconciler(self.access, Unscanned(), lambda: checks, self.listed, fleets=fleets)
         self.controller = DriftController(_given(self.access, lambda: checks), Settings(), Board())
         self.now = START
 

@@ -14,9 +14,10 @@ import pytest
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceUnavailable
+from pytest_kspec.operator.fleets import AGAIN_S, Fleets, Setup
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Reconciler, Settings
-from pytest_kspec.operator.scans import ScanFailed, Scanned, Stopped
+from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Stopped
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Verdict
@@ -123,6 +124,13 @@ class Scans:
         return Scanned(ScanResult("1", finished, finished, (cluster(*found),)), (), 1.0)
 
 
+class NoRuns:
+    """No specification here is for other clusters."""
+
+    def fleet(self, *_: object) -> Ended:
+        raise AssertionError
+
+
 class World:
     def __init__(self, *results: tuple[Verdict, ...] | KspecError) -> None:
         self.cluster = Cluster()
@@ -141,7 +149,9 @@ class World:
             raise AssertionError("nothing is enforced here")
 
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
-        self._process = Reconciler(cast("Access", self.cluster), self.scans, nothing, lambda: known, SETTINGS)
+        access = cast("Access", self.cluster)
+        fleets = Fleets(access, NoRuns(), Setup(), lambda name: None)
+        self._process = Reconciler(access, self.scans, nothing, lambda: known, SETTINGS, fleets=fleets)
         return self.go_on()
 
     def go_on(self) -> float | None:
@@ -241,7 +251,7 @@ def test_a_scan_that_ended_with_the_operator_says_nothing() -> None:
 def test_a_specification_of_another_cluster_is_not_scanned() -> None:
     world = World(PASS)
     world.put({"clusterRef": "elsewhere", "kubernetes": {"minVersion": "1.29"}})
-    assert world.reconcile() == SETTINGS.interval_s
+    assert world.reconcile() == AGAIN_S
     assert (world.ready(), world.scans.count) == (("Unknown", "OtherCluster"), 0)
     world.reconcile()
     assert world.cluster.writes.count("replace ClusterSpecification status") == 1

@@ -191,7 +191,8 @@ def test_plain_data() -> None:
     assert caught.value.problems == (
         "<spec>:1:1: a: unknown key. Allowed here: kubernetes, podSecurity, network, workloads, rbac,"
         " admission, observability, compliance, checks, annotationExemptions, policyExemptions, clusterRef,"
-        " enforcement, webhooks, policyTemplate, policyInheritance, namespaceScope, timeBasedActivation.",
+        " clusterSelector, enforcement, webhooks, policyTemplate, policyInheritance, namespaceScope,"
+        " timeBasedActivation.",
         "<spec>:1:1: network.defaultDeny: must be true or false, found 'yes'. Did you mean true?",
     )
 

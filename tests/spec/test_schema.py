@@ -133,11 +133,14 @@ def test_the_example_with_every_key_has_every_key() -> None:
                 look(inner, flat, f"{path}.{key}")
 
     look(SpecDocument, [data], "")
-    # clusterRef is written as text there, so the keys of its other form are not; the first three
-    # are for `required` only.
+    # clusterRef is written as text there, so the keys of its other form are not, nor is what cannot stand beside it;
+    # the first three are for `required` only.
     forbidden = ".spec.workloads.containers.forbidden"
     assert missing == [
         *(f"{forbidden}.{key}" for key in ("allowed", "anyOf.allowed", "orUnset")),
         ".spec.clusterRef.name",
         ".spec.clusterRef.namespace",
+        ".spec.clusterSelector",
+        *(f".spec.clusterSelector.{key}" for key in ("matchLabels", "matchExpressions")),
+        *(f".spec.clusterSelector.matchExpressions.{key}" for key in ("key", "operator", "values")),
     ]

@@ -134,7 +134,8 @@ def test_a_wrong_header_hides_no_other_error() -> None:
         "prod.yaml:1:1: metadata: required key is missing.",
         "prod.yaml:2:8: spec.a: unknown key. Allowed here: kubernetes, podSecurity, network, workloads, rbac,"
         " admission, observability, compliance, checks, annotationExemptions, policyExemptions, clusterRef,"
-        " enforcement, webhooks, policyTemplate, policyInheritance, namespaceScope, timeBasedActivation.",
+        " clusterSelector, enforcement, webhooks, policyTemplate, policyInheritance, namespaceScope,"
+        " timeBasedActivation.",
     ]
     assert problems("apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1}\n") == [
         "prod.yaml:2:7: kind: 'Deployment' is not allowed; allowed: ClusterSpecification."

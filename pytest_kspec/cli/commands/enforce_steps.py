@@ -191,7 +191,7 @@ def _read_back(item: Run, writer: Writer) -> tuple[list[dict[str, Any]], list[In
 
 def show_preview(item: Run) -> int:
     """What would be refused if it were created again."""
-    ref = item.args.cluster or item.spec.cluster_ref or default_ref(item.args.kubeconfig)
+    ref = item.args.cluster or item.spec.own_cluster or default_ref(item.args.kubeconfig)
     with closing(open_source(ref, kubeconfig=item.args.kubeconfig)) as source:
         inventory = Inventory(source)
         try:
@@ -325,7 +325,7 @@ def live_source(item: Run) -> LiveSource:
     """The live cluster that is meant. Raises UsageError where it is none."""
     from pytest_kspec.cluster.sources.live import LiveSource
 
-    ref = item.args.cluster or item.spec.cluster_ref or default_ref(item.args.kubeconfig)
+    ref = item.args.cluster or item.spec.own_cluster or default_ref(item.args.kubeconfig)
     source = open_source(ref, kubeconfig=item.args.kubeconfig)
     if not isinstance(source, LiveSource):
         raise UsageError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
@@ -23,7 +25,7 @@ from pytest_kspec.errors import EXIT_USAGE, StoreError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_kspec.cluster.sources.source import Source
     from pytest_kspec.cluster.writing.access import Access
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_kspec.fleet.runs import Order
     from pytest_kspec.fleet.targets.model import Target
     from pytest_kspec.results.result import ScanResult
+    from pytest_kspec.spec.loading import LoadedSpec
     from pytest_kspec.storage.engine import Store
     from pytest_kspec.storage.fleet import StoredRun
 
@@ -150,13 +153,31 @@ def _run_job(store: Store, found: StoredRun, args: argparse.Namespace) -> list[F
 
 def _begin(store: Store, args: argparse.Namespace) -> str:
     """Freeze a run; one of this id that is there already goes on, if it asks the same. Raises UsageError."""
+    with tempfile.TemporaryDirectory(prefix="kspec-specs-") as folder:
+        specs = _files(args, Path(folder))
+        return _freeze(store, args, specs)
+
+
+def _files(args: argparse.Namespace, folder: Path) -> list[str]:
+    """The specifications as files: those of the hub are written to the folder."""
+    from pytest_kspec.fleet.hubspecs import fetch, is_resource
+    from pytest_kspec.fleet.targets.hub import open_hub
+
+    given = [*args.spec, *args.specs]
+    of_hub = [spec for spec in given if is_resource(spec)]
+    fetched = fetch(open_hub(args.hub, args.kubeconfig), of_hub, folder) if of_hub else []
+    return [*(spec for spec in given if not is_resource(spec)), *fetched]
+
+
+def _freeze(store: Store, args: argparse.Namespace, specs: list[str]) -> str:
     from pytest_kspec.fleet.bundle import pack
+    from pytest_kspec.fleet.hubspecs import is_resource
     from pytest_kspec.fleet.job import shards_for
     from pytest_kspec.fleet.runs import Order, absolute, ask, freeze, new_id, paths_exist
     from pytest_kspec.runby import run_by
     from pytest_kspec.storage import fleet as stored
 
-    places, asked = ask([*args.spec, *args.specs])
+    places, asked, loaded = ask(specs)
     order = Order(
         places,
         asked,
@@ -170,12 +191,14 @@ def _begin(store: Store, args: argparse.Namespace) -> str:
         run_by(args.run_by, os.environ),
     )
     paths_exist(order)
-    chosen = targets(args)
+    chosen = targets(args, loaded)
     shards = args.shards or _workers(args)
     if args.engine == "job":
         _settings(args)
         shards = args.shards or shards_for(len(chosen))
         order = replace(pack(order), kubeconfig="", place=_place_for_pods(args))
+    elif any(map(is_resource, [*args.spec, *args.specs])):
+        order = pack(order)  # their files are gone when this process ends
     run_id = args.run or new_id()
     if len(run_id) > 64 or not run_id.isprintable():
         raise UsageError("the id of a run has at most 64 printable characters.", where="--run")
@@ -207,17 +230,23 @@ def _place_for_pods(args: argparse.Namespace) -> str:
     return str(args.store_reports)
 
 
-def targets(args: argparse.Namespace) -> list[Target]:
-    """The clusters that are meant. Raises UsageError."""
+def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[Target]:
+    """The clusters that are meant: those of the command line, else those of the specifications. Raises UsageError."""
+    from pytest_kspec.fleet.selection import wanted_by
     from pytest_kspec.fleet.targets.find import Wanted, find_targets
     from pytest_kspec.fleet.targets.hub import open_hub
 
     if not (args.context or args.all_contexts or args.selector or args.source or args.cluster):
-        raise UsageError(
-            "no cluster is selected.",
-            where=f"kspec fleet {args.action}",
-            fix="Name them with --context NAME, --all-contexts, --source SOURCE or -l LABELS.",
-        )
+        wanted = wanted_by(specs, args.kubeconfig)
+        if wanted is None:
+            also = ", or set clusterSelector in the specification" if args.action == "scan" else ""
+            raise UsageError(
+                "no cluster is selected.",
+                where=f"kspec fleet {args.action}",
+                fix=f"Name them with --context NAME, --all-contexts, --source SOURCE or -l LABELS{also}.",
+            )
+        hub = open_hub(args.hub, args.kubeconfig) if wanted.sources == ("target",) else None
+        return [target for target in find_targets(wanted, hub) if not target.suspended]
     names = [f"context:{name}" if not any(c in name for c in "*?") else name for name in args.context]
     sources = tuple(args.source) or ("context",)
     hub = open_hub(args.hub, args.kubeconfig) if set(sources) - {"context"} else None

@@ -11,6 +11,7 @@ from pytest_kspec.cli import arguments
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
+    from pytest_kspec.operator.fleets import Setup
     from pytest_kspec.operator.service import Options
 
 DESCRIPTION = """\
@@ -60,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         default="15m",
         help="a scan that takes longer is killed, and an error (default: %(default)s)",
+    )
+    work.add_argument(
+        "--fleet-timeout",
+        metavar="DURATION",
+        default="2h",
+        help="a run over the clusters of a clusterSelector that takes longer is ended; clusters without an outcome "
+        "are errors (default: %(default)s)",
     )
     work.add_argument(
         "--max-concurrent-scans",
@@ -210,6 +218,7 @@ def _options(args: argparse.Namespace) -> Options:
         seconds(args.removal_timeout, "--removal-timeout"),
         args.max_concurrent_scans,
         args,
+        _fleets(args),
     )
     return Options(
         access,
@@ -219,6 +228,34 @@ def _options(args: argparse.Namespace) -> Options:
         [legacy.clear],
         args.health_probe_bind_address,
         args.metrics_bind_address,
+    )
+
+
+def _store(args: argparse.Namespace) -> str:
+    """The store, from any folder: scans work in folders of their own."""
+    from pytest_kspec.storage.address import parse_address
+
+    if not args.store:
+        return ""
+    path = parse_address(args.store, option="--store").path
+    return os.path.abspath(path) if path else str(args.store)
+
+
+def _fleets(args: argparse.Namespace) -> Setup:
+    """How runs over other clusters are started."""
+    from pytest_kspec.operator.fleets import Setup
+
+    words = [f"--hub={args.cluster}", "--run-by=kspec operator", "--allow-empty"]
+    words += [f"--cluster-timeout={seconds(args.scan_timeout, '--scan-timeout'):g}"]
+    words += [f"--workers={args.max_concurrent_scans}"]
+    if args.kubeconfig:
+        words.append(f"--kubeconfig={os.path.abspath(args.kubeconfig)}")
+    return Setup(
+        tuple(words),
+        _store(args),
+        args.store_reports,
+        seconds(args.fleet_timeout, "--fleet-timeout"),
+        args.max_concurrent_scans,
     )
 
 
@@ -233,7 +270,7 @@ def _scan_words(args: argparse.Namespace) -> list[str]:
         from pytest_kspec.publish.store import Store
 
         Store(args.store, where="--store", reports=args.store_reports)  # refuses what cannot be right
-        words.append(f"--store={args.store}")
+        words.append(f"--store={_store(args)}")
         words += [f"--store-reports={args.store_reports}"] if args.store_reports else []
     return words
 

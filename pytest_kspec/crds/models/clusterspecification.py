@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pytest_kspec.crds.models.base import Observed, Percent, TimeStamp
-from pytest_kspec.spec.base import Count, Flag, SpecModel
+from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
 
 
 class SpecificationSummary(SpecModel):
@@ -47,6 +47,47 @@ class WebhookStatus(SpecModel):
     )
 
 
+class SelectedClusters(SpecModel):
+    """Clusters of a specification that names or selects them."""
+
+    selected: Count = Field(0, description="Number of ClusterTargets that were selected.")
+    duplicates: Count = Field(
+        0, description="Number of these that are another name of a cluster that was scanned."
+    )
+    scanned: Count = Field(0, description="Number of clusters that were scanned.")
+    compliant: Count = Field(0, description="Number of scanned clusters that meet every requirement.")
+    failing: Count = Field(0, description="Number of scanned clusters with a requirement that is not met.")
+    not_evaluated: Count = Field(
+        0,
+        description="Number of scanned clusters with a requirement that could not be evaluated, and none that failed.",
+    )
+    unreachable: Count = Field(
+        0, description="Number of clusters that did not answer or did not accept the credentials."
+    )
+    not_scanned: Count = Field(0, description="Number of clusters whose scan did not come to its end.")
+
+
+class ClusterOutcome(SpecModel):
+    """What became of one cluster."""
+
+    name: Text = Field(description="Name of the ClusterTarget.")
+    outcome: str = Field(
+        "", description="scanned, unreachable, refused, failed or not-scanned, as in kspec fleet report."
+    )
+    compliance_score: Percent | None = Field(
+        None, description="Score, rounded down. Unset unless the cluster was scanned."
+    )
+    failed_checks: Count = Field(0, description="Number of checks that failed.")
+    error_checks: Count = Field(0, description="Number of checks that could not be evaluated.")
+    unreachable_since: TimeStamp | None = Field(
+        None, description="Time since when the cluster does not answer. Unset if it was scanned."
+    )
+    consecutive_failures: Count | None = Field(
+        None, description="Number of connection attempts that failed since then, if known."
+    )
+    message: str = Field("", description="Reason why the cluster was not scanned.")
+
+
 class ClusterSpecificationStatus(Observed):
     """What came of the specification."""
 
@@ -60,5 +101,21 @@ class ClusterSpecificationStatus(Observed):
         description="Score, rounded down; 100 only if everything passed. Unset if no requirement applied.",
     )
     summary: SpecificationSummary | None = Field(None, description="Counts of the last evaluation.")
+    clusters: SelectedClusters | None = Field(
+        None,
+        description="Clusters of the last evaluation by outcome. Unset if the specification is for the cluster of the "
+        "operator only.",
+    )
+    worst_clusters: Annotated[list[ClusterOutcome], Field(max_length=10)] = Field(
+        default_factory=list,
+        description="Clusters that are not compliant: those that were not scanned, then those with the lowest scores.",
+    )
+    unreachable_since: TimeStamp | None = Field(
+        None,
+        description="Time since when at least one cluster of the specification does not answer. Unset if all do.",
+    )
+    run: str = Field(
+        "", description="Id of the last run over these clusters, as in kspec fleet report --run."
+    )
     enforcement: EnforcementStatus | None = Field(None, description="Status of the enforcement.")
     webhooks: WebhookStatus | None = Field(None, description="Status of the admission webhook.")

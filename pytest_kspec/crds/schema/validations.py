@@ -136,6 +136,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "In and NotIn take at least one value, Exists and DoesNotExist none.",
         ),
     ),
+    "ClusterSpecification": (
+        Rule(
+            "!has(self.clusterRef) || !has(self.clusterSelector)",
+            "clusterRef and clusterSelector cannot be combined.",
+        ),
+    ),
     "NamespaceScope": (
         Rule(
             f"!{_filled('excludeNamespaces')} || !('*' in self.excludeNamespaces)",

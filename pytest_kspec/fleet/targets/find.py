@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.targets.contexts import context_targets
 from pytest_kspec.fleet.targets.model import Target
-from pytest_kspec.kube.selectors import selects
+from pytest_kspec.kube.selectors import Selector, selects
 from pytest_kspec.kube.selectortext import parse_selector
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Wanted(NamedTuple):
 
     names:      exact names, patterns with `*` and `?`, or references (`Target.ref`); none: all
     selector:   labels as for `kubectl -l`; "": any
+    labels:     the same as a specification has it (`clusterSelector`); None: any
     sources:    of SOURCES; none: ClusterTargets where a hub is given, else the contexts of the kubeconfig
     namespace:  of a hub's objects; "": all, of Argo CD `argocd`
     """
@@ -38,6 +39,7 @@ class Wanted(NamedTuple):
     kubeconfig: str | None = None
     sources: tuple[str, ...] = ()
     namespace: str = ""
+    labels: Selector | None = None
 
 
 def find_targets(wanted: Wanted, hub: Hub | None = None) -> list[Target]:
@@ -49,20 +51,27 @@ def find_targets(wanted: Wanted, hub: Hub | None = None) -> list[Target]:
     """
     selector = parse_selector(wanted.selector)
     if wanted.names and all(name.startswith(OBJECTS) for name in wanted.names):
-        return [_at(name, wanted) for name in wanted.names]  # one read each, where a list may hold a thousand
+        return [
+            _at(name, wanted, hub) for name in wanted.names
+        ]  # one read each, where a list may hold a thousand
     known: list[Target] = []
     for source in wanted.sources or (("target",) if hub is not None else ("context",)):
         known += _of(source, wanted, hub)
     found = _named(_distinct(known), wanted.names)
-    meant = (target for target in found if target.labels is None or selects(selector, target.labels))
+    selectors = [selector, *([wanted.labels] if wanted.labels is not None else [])]
+    meant = (
+        target
+        for target in found
+        if target.labels is None or all(selects(one, target.labels) for one in selectors)
+    )
     return sorted(meant, key=lambda target: target.name)
 
 
-def _at(ref: str, wanted: Wanted) -> Target:
+def _at(ref: str, wanted: Wanted, hub: Hub | None) -> Target:
     from pytest_kspec.fleet.targets.opening import open_target
 
     kind, _, rest = ref.partition(":")
-    return open_target(kind, rest, kubeconfig=wanted.kubeconfig)
+    return open_target(kind, rest, kubeconfig=wanted.kubeconfig, hub=hub)
 
 
 def _of(source: str, wanted: Wanted, hub: Hub | None) -> list[Target]:

@@ -23,10 +23,11 @@ _FINDERS: dict[str, tuple[Callable[[Hub, str, str], Target], str]] = {
 }
 
 
-def open_target(kind: str, rest: str, *, kubeconfig: str | None = None) -> Target:
+def open_target(kind: str, rest: str, *, kubeconfig: str | None = None, hub: Hub | None = None) -> Target:
     """kind: target, argocd or clusterprofile. rest: [NAMESPACE/]NAME[@HUB]. Asks the hub for the object.
 
-    Raises UsageError for what is no reference, and what reading the hub raises.
+    hub: that of a reference that names none; None: that of the environment. Raises UsageError for what is no
+    reference, and what reading the hub raises.
     """
     match = _OBJECT.fullmatch(rest)
     if match is None:
@@ -36,7 +37,8 @@ def open_target(kind: str, rest: str, *, kubeconfig: str | None = None) -> Targe
             fix=f"Write {kind}:NAMESPACE/NAME, or {kind}:NAMESPACE/NAME@HUB.",
         )
     find, default = _FINDERS[kind]
-    hub = open_hub(match["hub"] or "", kubeconfig)
+    if match["hub"] or hub is None:
+        hub = open_hub(match["hub"] or "", kubeconfig)
     return find(hub, match["namespace"] or default, match["name"])
 
 
