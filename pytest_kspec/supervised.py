@@ -8,9 +8,12 @@ users stay one process.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -21,6 +24,8 @@ from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError
 if TYPE_CHECKING:
     import mmap
 
+THREADS_S = 2.0
+_NAMED = 3
 _PAGE = 4096
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -74,9 +79,22 @@ class Supervisor:
         self._page.write(what.encode("utf-8", "backslashreplace")[: _PAGE - 2] + b"\0")
 
     def finish(self, code: int) -> None:
-        """The last word: all is done and written, and this is the exit code."""
-        if self._page is not None and self.watched:
-            self._page[0] = code + 1
+        """The last word: all is done and written, and this is the exit code. Threads that code of users left behind
+        have `THREADS_S` to end; then the process ends here, without them.
+        """
+        if self._page is None or not self.watched:
+            return
+        self._page[0] = code + 1
+        left = _threads_left(THREADS_S)
+        if left:
+            names = ", ".join(sorted(thread.name for thread in left)[:_NAMED])
+            with suppress(OSError, ValueError):
+                sys.stderr.write(
+                    f"a check left {len(left)} thread(s) running, which end with this process: {names}\n"
+                )
+                sys.stderr.flush()
+            atexit._run_exitfuncs()
+            os._exit(code)
 
     def _divide(self) -> None:
         for stream in (sys.__stdout__, sys.__stderr__):
@@ -100,6 +118,15 @@ class Supervisor:
 
 
 SUPERVISOR = Supervisor()
+
+
+def _threads_left(seconds: float) -> list[threading.Thread]:
+    """Those that the end of Python would wait for, for ever if need be."""
+    deadline = time.monotonic() + seconds
+    left = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    for thread in left:
+        thread.join(max(deadline - time.monotonic(), 0.0))
+    return [thread for thread in left if thread.is_alive()]
 
 
 @contextmanager

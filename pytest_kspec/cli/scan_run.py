@@ -24,6 +24,7 @@ from pytest_kspec.errors import KspecError, SourceError, UsageError
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.session import apart
 from pytest_kspec.session import run as runs
+from pytest_kspec.session.traces import put_back
 from pytest_kspec.supervised import SUPERVISOR
 
 # Plugins for other kinds of tests, which cost start-up time.
@@ -132,6 +133,13 @@ class Counter:
             self._terminal.flush()
 
 
+class _Kept(io.StringIO):
+    """What was printed. A check that closes its standard output closes nothing of the session."""
+
+    def close(self) -> None:
+        """Memory is given back with the object."""
+
+
 def run_pytest(arguments: list[str], *, workers: bool, opened: Mapping[str, Source] | None = None) -> Outcome:
     """Run it. opened: sources that are open already, by what names them; without workers only.
 
@@ -143,8 +151,9 @@ def run_pytest(arguments: list[str], *, workers: bool, opened: Mapping[str, Sour
     plugins: list[object] = [observer, *([runs.Opened(opened)] if opened else [])]
     if is_interactive(sys.stderr):
         plugins.append(Counter(sys.stderr))
-    out, err = io.StringIO(), io.StringIO()
+    out, err = _Kept(), _Kept()
     with (
+        put_back(),
         _own_environment(),
         tempfile.TemporaryDirectory(prefix="kspec-") as folder,
         contextlib.redirect_stdout(out),

@@ -22,7 +22,7 @@ from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError, UsageError
 from pytest_kspec.extend.places import CHECKS
 from pytest_kspec.frameworks.catalog import catalogs, controls_of, refs_to
-from pytest_kspec.plan.importing import import_file
+from pytest_kspec.plan.importing import forget, import_file
 from pytest_kspec.plan.uncollected import refuse_uncollected
 
 Importer = Callable[[Path, Path], ModuleType]
@@ -122,6 +122,8 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
     made: list[Check] = []
     entries: list[Entry] = []
     others: dict[Path, None] = {}
+    for given in paths:
+        forget(given)  # an earlier run of this process may have imported them as they were then
     # Folders first: a file of one that is named by itself too has the conftest.py and the package of the folder.
     for given in sorted(paths, key=Path.is_file):
         if given.is_dir():
@@ -142,7 +144,7 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
             seen[file.resolve()] = None
             with noting() as new:
                 module = importer(file, given)
-            # Kept with the module: imported once, it may be asked for again.
+            # Kept with the module: one that pytest imported, it may be asked for again.
             new = vars(module).setdefault(_MADE, new)
             made += new
             found = list(_checks_of(module, builtin=False))

@@ -84,6 +84,19 @@ def import_file(path: Path, named: Path, compiler: Compiler = compile_source) ->
         raise CheckError(f"cannot be imported: {type(error).__name__}: {error}", where=str(path)) from error
 
 
+def imported() -> dict[str, ModuleType]:
+    """Modules of checks that are in memory, by their names."""
+    return {name: module for name, module in sys.modules.items() if name.startswith(_PREFIX)}
+
+
+def forget(named: Path | None = None) -> None:
+    """Import anew what is asked for again, as it is by then: what was named by this path; None: all."""
+    first = _PREFIX if named is None else _unique(named)
+    for name in [name for name in sys.modules if name.startswith(_PREFIX)]:
+        if named is None or name == first or name.startswith(f"{first}."):
+            del sys.modules[name]
+
+
 def _unique(path: Path) -> str:
     """The same in each process of a run: workers compare what they collected."""
     digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import locale
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +51,29 @@ def _state() -> dict[str, Any]:
         "warnings": list(warnings.filters),
         "signals": [signal.getsignal(number) for number in numbers],
         "limit": sys.getrecursionlimit(),
+        "interval": sys.getswitchinterval(),
+        "arguments": list(sys.argv),
+        "in threads": threading.excepthook,
+        "loggers": {
+            name: (one.level, one.propagate, one.disabled, list(one.handlers), list(one.filters))
+            for name, one in logging.root.manager.loggerDict.items()
+            if isinstance(one, logging.Logger)
+        },
+        "timers": [signal.getitimer(timer)[1] for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "mask": _mask(),
+        "timeout": socket.getdefaulttimeout(),
+        "zone": time.tzname,
+        "modules": sorted(name for name in sys.modules if "check" in name),
+        "threads": threading.active_count(),
+        "files": len(os.listdir("/proc/self/fd")),
     }
+
+
+def _mask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _unchanged(run: Callable[[], object]) -> None:
@@ -77,3 +105,109 @@ def test_a_command_leaves_no_trace(command: str, tmp_path: Path, capsys: pytest.
         "scan": [str(spec), "--cluster", str(RECORDING), "--checks", str(mine)],
     }[command]
     _unchanged(lambda: main([command, *words]))
+
+
+CHANGES = """
+    import atexit, faulthandler, locale, logging, logging.config, os, signal, socket, sys, threading, time, warnings
+    os.environ["KSPEC_TRACE"] = "1"
+    os.environ["TZ"] = "Asia/Tokyo"
+    os.environ.pop("PATH")
+    time.tzset()
+    os.chdir("/")
+    os.umask(0o777)
+    sys.path.insert(0, "/nowhere")
+    sys.meta_path.insert(0, type("Finder", (), {"find_spec": staticmethod(lambda *_: None)}))
+    sys.path_hooks.append(print)
+    sys.argv.append("more")
+    sys.excepthook = sys.unraisablehook = sys.displayhook = threading.excepthook = print
+    sys.setrecursionlimit(5000)
+    sys.setswitchinterval(0.5)
+    warnings.simplefilter("error")
+    logging.basicConfig(level=1, force=True)
+    logging.config.dictConfig({"version": 1, "root": {"level": "DEBUG"}})
+    logging.getLogger("urllib3").setLevel(1)
+    logging.disable(50)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_PROF, 500)
+    locale.setlocale(locale.LC_ALL, "C")
+    socket.setdefaulttimeout(0.001)
+"""
+
+
+@pytest.mark.parametrize("when", ["when it is imported", "when it runs", "as a fixture"])
+def test_what_a_check_does_to_its_process_is_put_back(when: str, tmp_path: Path) -> None:
+    spec, mine = tmp_path / "spec.yaml", tmp_path / "checks"
+    spec.write_text(SPEC.format(spec="podSecurity: {enforce: baseline}"))
+    mine.mkdir()
+    changes = f"def change():{CHANGES}\n"
+    text = {
+        "when it is imported": f"{CHECK}\n{changes}\nchange()\n",
+        "when it runs": f"{changes}\n{CHECK}    change()\n".replace("assert False", "change(); assert False"),
+        "as a fixture": f"import pytest\n{changes}\n{CHECK}".replace("(findings)", "(changing, findings)")
+        + "\n@pytest.fixture\ndef changing():\n    change()\n",
+    }[when]
+    (mine / "test_mine.py").write_text(text)
+    words = ["scan", str(spec), "--cluster", str(RECORDING), "--checks", str(mine)]
+    words += ["--report", f"json:{tmp_path}/result.json"]
+    _unchanged(lambda: main(words))
+    (check,) = _checks(tmp_path / "result.json", "acme.traces")
+    assert (check["verdict"], check["findings"][0]["message"]) == ("fail", "found")
+
+
+def _checks(report: Path, id: str) -> list[dict[str, Any]]:
+    (cluster,) = json.loads(report.read_text())["clusters"]
+    return [check for check in cluster["checks"] if check["id"] == id]
+
+
+def test_each_run_has_the_modules_of_its_own_folder_as_they_are_then(tmp_path: Path) -> None:
+    """Modules of the same names, in two folders and, in one of them, before and after it was edited."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.format(spec="podSecurity: {enforce: baseline}"))
+
+    def said(folder: str, text: str) -> str:
+        made = tmp_path / folder
+        (made / "inner").mkdir(parents=True, exist_ok=True)
+        (made / "conftest.py").write_text(
+            f"import pytest\n@pytest.fixture\ndef by_conftest():\n    return {text!r}\n"
+        )
+        (made / "inner" / "helper.py").write_text(f"TEXT = {text!r}\n")
+        (made / "test_mine.py").write_text(
+            CHECK.replace("(findings)", "(by_conftest, findings)").replace(
+                'assert False, "found"',
+                "from .inner.helper import TEXT; assert False, f'{TEXT} {by_conftest}'",
+            )
+        )
+        words = ["scan", str(spec), "--cluster", str(RECORDING), "--checks", str(made)]
+        words += ["--report", f"json:{tmp_path}/result.json"]
+        main(words)
+        (check,) = _checks(tmp_path / "result.json", "acme.traces")
+        return str(check["findings"][0]["message"])
+
+    assert [said(folder, text) for folder, text in (("a", "one"), ("b", "two"), ("a", "three"))] == [
+        "one one",
+        "two two",
+        "three three",
+    ]
+
+
+def test_a_thread_that_a_check_leaves_does_not_keep_the_command(tmp_path: Path) -> None:
+    spec, mine = tmp_path / "spec.yaml", tmp_path / "test_mine.py"
+    spec.write_text(SPEC.format(spec="podSecurity: {enforce: baseline}"))
+    mine.write_text(
+        "import threading, time\n"
+        + CHECK.replace(
+            "assert False",
+            "threading.Thread(target=time.sleep, args=(3600,), name='poller').start(); assert False",
+        )
+    )
+    out = tmp_path / "result.json"
+    words = ["scan", str(spec), "--cluster", str(RECORDING), "--checks", str(mine), "--report", f"json:{out}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_kspec.cli.main", *words], capture_output=True, text=True, timeout=300
+    )
+    (check,) = _checks(out, "acme.traces")
+    assert check["verdict"] == "fail"
+    assert "a check left 1 thread(s) running, which end with this process: poller" in done.stderr
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
