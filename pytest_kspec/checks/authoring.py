@@ -40,6 +40,8 @@ TITLE_LIMIT = 100
 _CONSTANTS = frozenset({"LOAD_CONST", "RETURN_CONST"})
 _NOTHING = _CONSTANTS | {"RESUME", "NOP", "RETURN_VALUE"}
 """Instructions of a function that does nothing and returns None, in all versions of Python."""
+_REPORTING = ("CALL", "RAISE_VARARGS", "IMPORT_NAME", "BEFORE_WITH", "LOAD_SPECIAL", "SETUP_WITH")
+"""Beginnings of instructions by which a function may report something: it calls, raises, imports or enters `with`."""
 _KIND = re.compile(r"([a-z0-9.-]+/)?([A-Z][A-Za-z0-9]*|\*)")
 _ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
 
@@ -86,7 +88,7 @@ def check(
                   rule judges objects, any other the cluster, unless it says so
 
     Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
-    rule that is none, neither a rule nor a body.
+    rule that is none, neither a rule nor a body that could report something.
     """
     if isinstance(rule, PodSecurityControl) and key is None and requirements is None:
         requirements = rule.requirements
@@ -155,6 +157,8 @@ def check(
                     whole = body_of(rule, func)
                 except TypeError as error:
                     problems.append(str(error))
+        elif not _can_report(func):
+            problems.append("its body neither calls nor asserts anything: it would report nothing.")
         if problems:
             raise CheckError(f"check {id!r}: " + " ".join(problems), where=f"{path}:{line}")
         module = sys.modules.get(func.__module__)
@@ -184,6 +188,11 @@ def check(
         return cast("F", whole)
 
     return decorate
+
+
+def _can_report(func: Callable[..., Any]) -> bool:
+    """Whether it may report a finding, an error or a skip: each is a call, an assertion or an exception."""
+    return any(one.opname.startswith(_REPORTING) for one in dis.get_instructions(func))
 
 
 def _is_empty(func: Callable[..., Any]) -> bool:

@@ -50,11 +50,13 @@ class Cluster:
     @property
     def name(self) -> str:
         """As in the node id."""
+        self._findings.withdraw("cluster")
         return self._inventory.source.name
 
     @property
     def source(self) -> str:
         """`live`, `snapshot` or `manifests`."""
+        self._findings.withdraw("cluster")
         return self._inventory.source.kind
 
     @property
@@ -63,6 +65,7 @@ class Cluster:
 
         Raises NotApplicable for manifests, SourceError.
         """
+        self._findings.looked()
         version = self._inventory.info.version
         if not version:
             raise NotApplicable("manifests have no API server, so its version is not known.")
@@ -71,6 +74,7 @@ class Cluster:
     @property
     def uid(self) -> str:
         """UID of the kube-system namespace, or ""."""
+        self._findings.looked()
         return self._inventory.info.uid
 
     def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
@@ -79,7 +83,8 @@ class Cluster:
         Raises CheckError for a kind that the check does not declare, though it declares some (`reads`).
         """
         self.demand(kind, group)
-        return Resources(self._inventory.list(kind, group), self._findings.examined)
+        self._findings.offer(kind)
+        return Resources(self._inventory.list(kind, group), self._findings.examined, self._findings.looked)
 
     def demand(self, kind: str, group: str | None) -> None:
         """Raises CheckError for a kind that a check with `reads` does not declare."""
@@ -95,6 +100,7 @@ class Cluster:
 
     def serves(self, kind: str, group: str | None = None) -> bool:
         """Whether the cluster serves this kind. Raises CheckError as `list`."""
+        self._findings.looked()
         self.demand(kind, group)
         return self._inventory.serves(kind, group)
 
@@ -182,22 +188,34 @@ class CheckContext:
             lambda: inventory.mounting,
             annotated,
         )
-        self.cluster = Cluster(inventory, self.findings, reads)
-        self.rbac = Rbac(self.cluster)
+        self._cluster = Cluster(inventory, self.findings, reads)
 
-    def _collection(self, items: Sequence[Any]) -> Resources[Any]:
+    def _collection(self, name: str, items: Sequence[Any]) -> Resources[Any]:
+        self.findings.offer(name)
         chosen = items if self._scope is None else self._scope.select(items)
-        return Resources(chosen, self.findings.examined)
+        return Resources(chosen, self.findings.examined, self.findings.looked)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that is examined."""
+        self.findings.offer("cluster")
+        return self._cluster
+
+    @property
+    def rbac(self) -> Rbac:
+        """Roles and bindings."""
+        self.findings.offer("rbac")
+        return Rbac(self._cluster)
 
     @property
     def pods(self) -> Resources[Workload]:
         """Pods that run or may run."""
-        return self._collection(self.inventory.pods())
+        return self._collection("pods", self.inventory.pods())
 
     @property
     def workloads(self) -> Resources[Workload]:
         """Pods, the pod templates of controllers, and pods in objects of foreign kinds."""
-        return self._collection(self.inventory.workloads(pod_kinds(self.spec.pod_templates)))
+        return self._collection("workloads", self.inventory.workloads(pod_kinds(self.spec.pod_templates)))
 
     @property
     def containers(self) -> Iterator[tuple[Workload, Container]]:
@@ -207,27 +225,36 @@ class CheckContext:
     @property
     def namespaces(self) -> Resources[Resource]:
         """Namespaces in scope."""
-        return self.resources("Namespace", "")
+        return self._listed("namespaces", "Namespace", "")
 
     @property
     def nodes(self) -> Resources[Resource]:
         """Nodes."""
-        return self.cluster.list("Node", "")
+        return self._cluster.list("Node", "")
 
     @property
     def services(self) -> Resources[Resource]:
         """Services of all namespaces in scope."""
-        return self.resources("Service", "")
+        return self._listed("services", "Service", "")
 
     @property
     def network_policies(self) -> Resources[Resource]:
         """NetworkPolicies of all namespaces in scope."""
-        return self.resources("NetworkPolicy", "networking.k8s.io")
+        return self._listed("network_policies", "NetworkPolicy", "networking.k8s.io")
 
-    def resources(self, kind: str, group: str | None = None) -> Resources[Resource]:
+    @property
+    def resources(self) -> Callable[..., Resources[Resource]]:
         """Objects of any kind in scope, custom resources included. Raises CheckError as `Cluster.list`."""
-        self.cluster.demand(kind, group)
-        return self._collection(self.inventory.list(kind, group))
+        self.findings.offer("resources")
+
+        def resources(kind: str, group: str | None = None) -> Resources[Resource]:
+            return self._listed(kind, kind, group)
+
+        return resources
+
+    def _listed(self, name: str, kind: str, group: str | None) -> Resources[Resource]:
+        self._cluster.demand(kind, group)
+        return self._collection(name, self.inventory.list(kind, group))
 
     @property
     def kube(self) -> Any:
@@ -235,6 +262,7 @@ class CheckContext:
         client = getattr(self.inventory.source, "api_client", None)
         if client is None:
             raise NotApplicable(
-                f"a check with the fixture 'kube' needs a live cluster; this is {self.cluster.source}."
+                f"a check with the fixture 'kube' needs a live cluster; this is {self._cluster.source}."
             )
+        self.findings.looked()  # what it asks for there is not known
         return client()

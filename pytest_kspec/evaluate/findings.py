@@ -39,6 +39,10 @@ from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 from pytest_kspec.rules.base import Rule, ServiceRule, Violation
 from pytest_kspec.rules.repair.repair import in_template, repair
 
+NOT_LOOKED = (
+    "the check evaluated nothing: it did not read {}. "
+    "If there is nothing to evaluate, call findings.skip(reason)."
+)
 _AUTOMOUNT = f"spec.{AUTOMOUNT[0]}"
 _POD_PATHS = tuple(f"spec.{name}[" for name in CONTAINER_LISTS)  # what Container.path gives
 
@@ -178,6 +182,8 @@ class Findings:
         self._errors: list[str] = []
         self._skip = ""
         self._asked = False
+        self._offered: dict[str, None] = {}
+        self._looked = False
         self._examined: dict[int, tuple[Any, int]] = {}
 
     def add(
@@ -202,6 +208,7 @@ class Findings:
 
         Of pods and templates, what is equal for all of one owner is one finding with a count.
         """
+        self.looked()
         if isinstance(resource, Workload):
             violation = Violation(path, actual, str(expected), container)
             kind = resource.ref.kind
@@ -269,6 +276,7 @@ class Findings:
 
     def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
         """Evaluate a rule on Services; every violation becomes a finding."""
+        self.looked()
         for service in services:
             judged = judge_service(rule, service.raw.get("spec"))
             for what in judged.errors:
@@ -334,10 +342,23 @@ class Findings:
     def examined(self, resources: Sequence[Any] | int) -> None:
         """Say what was looked at; collections from fixtures say so themselves when they are iterated."""
         self._asked = True
+        self.looked()
         # By identity: iterating a collection twice is looking at it once.
         known = resources.items if isinstance(resources, Resources) else resources
         count = known if isinstance(known, int) else len(known)
         self._examined[-len(self._examined) if isinstance(known, int) else id(known)] = (known, count)
+
+    def offer(self, name: str) -> None:
+        """Note a fixture by which the check can look at the cluster."""
+        self._offered[name] = None
+
+    def withdraw(self, name: str) -> None:
+        """Note that such a fixture was used for something else: nothing is known of what the check looked at."""
+        self._offered.pop(name, None)
+
+    def looked(self) -> None:
+        """Note that the check used what it was offered, or reported something."""
+        self._looked = True
 
     @property
     def examined_count(self) -> int:
@@ -346,6 +367,7 @@ class Findings:
 
     def error(self, message: str, resource: Resource | ResourceRef | None = None) -> None:
         """Report that something could not be evaluated: the verdict is error, findings are kept."""
+        self.looked()
         ref = resource.ref if isinstance(resource, Resource) else resource
         if ref is not None and self._covers is not None and not self._covers(ref):
             return
@@ -391,4 +413,6 @@ class Findings:
             return Verdict.PASS, ""
         if self._asked and not self.examined_count:
             return Verdict.SKIP, NOTHING_TO_EXAMINE
+        if self._offered and not self._looked:
+            return Verdict.ERROR, NOT_LOOKED.format(", ".join(self._offered))
         return Verdict.PASS, ""

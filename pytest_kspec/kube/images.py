@@ -7,7 +7,7 @@ text instead of parts lets `evil.com/x.gcr.io/img` pass for `*.gcr.io`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -202,12 +202,14 @@ class RegistryPatterns:
 
     def first(self, image: ImageReference) -> RegistryPattern | None:
         """The first that the image is from, or None."""
-        chosen: Iterable[RegistryPattern] = self._patterns
+        return next((self._patterns[index] for index in self.matching(image)), None)
+
+    def matching(self, image: ImageReference) -> Iterator[int]:
+        """Positions of all that the image is from, in their order."""
+        chosen: Iterable[int] = range(len(self._patterns))
         if self._index is not None:
-            chosen = map(
-                self._patterns.__getitem__, self._index.candidates(f"{image.registry}/{image.repository}")
-            )
-        return next((pattern for pattern in chosen if pattern.matches(image)), None)
+            chosen = self._index.candidates(f"{image.registry}/{image.repository}")
+        return (index for index in chosen if self._patterns[index].matches(image))
 
 
 def _host(text: str) -> Part:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
@@ -394,17 +395,28 @@ R = TypeVar("R", bound=Resource)
 class Resources(Sequence[R], Generic[R]):
     """What a fixture hands to a check: a sequence that tells the findings collector what was looked at."""
 
-    __slots__ = ("_items", "_on_examined")
+    __slots__ = ("_items", "_on_examined", "_on_read")
 
-    def __init__(self, items: Sequence[R], on_examined: Callable[[Sequence[R]], None] | None = None) -> None:
+    def __init__(
+        self,
+        items: Sequence[R],
+        on_examined: Callable[[Sequence[R]], None] | None = None,
+        on_read: Callable[[], None] | None = None,
+    ) -> None:
         self._items = items
         self._on_examined = on_examined
+        self._on_read = on_read
 
     def __iter__(self) -> Iterator[R]:
+        # Not before the first step: a generator that is built over it and never runs has looked at nothing.
+        return chain(self._begin(), self._items)
+
+    def _begin(self) -> Iterator[R]:
         self._examined()
-        return iter(self._items)
+        yield from ()
 
     def __len__(self) -> int:
+        self._read()
         return len(self._items)
 
     @overload
@@ -418,11 +430,17 @@ class Resources(Sequence[R], Generic[R]):
     @property
     def items(self) -> Sequence[R]:
         """The sequence behind it; reading it does not count as examining."""
+        self._read()
         return self._items
 
     def where(self, test: Callable[[R], bool]) -> Resources[R]:
         """Those for which `test` is true, as a collection of the same kind."""
-        return Resources([item for item in self._items if test(item)], self._on_examined)
+        self._read()
+        return Resources([item for item in self._items if test(item)], self._on_examined, self._on_read)
+
+    def _read(self) -> None:
+        if self._on_read is not None:
+            self._on_read()
 
     def _examined(self) -> None:
         if self._on_examined is not None:

@@ -1,5 +1,7 @@
 """Finds each `@check` that is not among the collected checks: one that never runs looks like one that passes.
 
+The same holds for what a check only builds (`idle`).
+
 Importing a module notes each check that is made. Reading the source finds those that importing does not make: in a
 function that nobody calls, or in a file that nobody imports.
 """
@@ -9,10 +11,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from pytest_kspec.checks.check import Check
 from pytest_kspec.errors import CheckError
+from pytest_kspec.plan.idle import idle
 
 _PACKAGE = "pytest_kspec"
 _FIX = "Make it a function of a module test_*.py; fixtures and parameters do what classes do."
@@ -65,7 +68,16 @@ def _written(path: Path) -> Iterator[tuple[Place, str]]:
     except (OSError, SyntaxError, ValueError) as error:
         raise CheckError(f"could not be read: {type(error).__name__}: {error}", where=str(path)) from error
     names = _names(tree)
-    yield from ((Place(path, line), what) for line, what in _decorated(tree, names, ""))
+    for function, _ in _decorated(tree, names, ""):
+        if found := idle(function):
+            line, what = found
+            raise CheckError(
+                f"a check does not do what it seems to: {what}.",
+                where=f"{path}:{line}",
+                fix="Use a loop, any(…) or all(…).",
+            )
+    for function, what in _decorated(tree, names, ""):
+        yield Place(path, min(one.lineno for one in function.decorator_list)), what
 
 
 def _names(tree: ast.AST) -> frozenset[str]:
@@ -81,14 +93,17 @@ def _names(tree: ast.AST) -> frozenset[str]:
     return frozenset(names)
 
 
-def _decorated(tree: ast.AST, names: frozenset[str], what: str) -> Iterator[tuple[int, str]]:
+_Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def _decorated(tree: ast.AST, names: frozenset[str], what: str) -> Iterator[tuple[_Definition, str]]:
     for node in ast.iter_child_nodes(tree):
         inside = what
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, _Definition):
             if any(
                 isinstance(one, ast.Call) and ast.unparse(one.func) in names for one in node.decorator_list
             ):
-                yield min(one.lineno for one in node.decorator_list), what
+                yield node, what
             kind = "class" if isinstance(node, ast.ClassDef) else "function"
             inside = f"it is in the {kind} {node.name}"
         yield from _decorated(node, names, inside)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from pytest_kspec.results.baselined import BaselineUse
@@ -314,8 +315,10 @@ class ScanResult(Struct, frozen=True):
 
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> ScanResult:
-        """The inverse of `to_wire`. Raises KeyError or ValueError on other data."""
-        return cls(
+        """The inverse of `to_wire`, of data from anywhere. Raises KeyError, TypeError, AttributeError or ValueError on
+        other data, also where a value has another type than its field.
+        """
+        made = cls(
             tool_version=data["tool"]["version"],
             started_at=data["startedAt"],
             finished_at=data["finishedAt"],
@@ -323,3 +326,7 @@ class ScanResult(Struct, frozen=True):
             run_by=data.get("runBy", ""),
             trend=tuple(TrendPoint.from_wire(p) for p in data.get("trend", ())),
         )
+        try:
+            return msgspec.convert(msgspec.to_builtins(made), cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pytest_kspec.errors import KspecError
-from pytest_kspec.kube.images import ImageReference, RegistryPattern, parse_image
+from pytest_kspec.kube.images import ImageReference, RegistryPattern, RegistryPatterns, parse_image
 from pytest_kspec.signatures.http import THREADS
 from pytest_kspec.signatures.judge import Judge
 from pytest_kspec.signatures.outcomes import Outcome, Outcomes
@@ -35,31 +35,22 @@ class SignatureVerifier:
         An image must satisfy every entry of `signers` that is about it, and one at least.
         """
         distinct = sorted(set(images))
-        entries = [
-            (entry, tuple(RegistryPattern.parse(text) for text in entry.images), _fingerprint(entry))
-            for entry in signers
-        ]
         if not distinct:
             return {}
+        asked = _Signers(signers)
         with ThreadPoolExecutor(min(THREADS, len(distinct)), "kspec-signatures") as pool:
-            return dict(zip(distinct, pool.map(lambda text: self._one(text, entries), distinct), strict=True))
+            return dict(zip(distinct, pool.map(lambda text: self._one(text, asked), distinct), strict=True))
 
     def close(self) -> None:
         """Close connections."""
         self._registry.close()
 
-    def _one(
-        self, text: str, entries: list[tuple[ImageSigners, tuple[RegistryPattern, ...], str]]
-    ) -> Outcome:
+    def _one(self, text: str, signers: _Signers) -> Outcome:
         try:
             image = parse_image(text)
         except ValueError as error:
             return Outcome(reason=f"it is not an image reference: {error}")
-        asked = [
-            (entry, print_)
-            for entry, patterns, print_ in entries
-            if not patterns or any(pattern.matches(image) for pattern in patterns)
-        ]
+        asked = signers.of(image)
         if not asked:
             return Outcome(reason=NOBODY)
         key = "\n".join((str(image), *(print_ for _, print_ in asked)))
@@ -82,6 +73,23 @@ class SignatureVerifier:
             return Outcome(digest, platforms, signed=not reasons, reason="; ".join(dict.fromkeys(reasons)))
         except KspecError as error:
             return Outcome(problem=f"{image}: {error}")
+
+
+class _Signers:
+    """Entries by what they are about: an image is compared with those patterns only that may match it."""
+
+    def __init__(self, signers: Sequence[ImageSigners]) -> None:
+        self._entries = [(entry, _fingerprint(entry)) for entry in signers]
+        self._always = [number for number, entry in enumerate(signers) if not entry.images]
+        self._number = [number for number, entry in enumerate(signers) for _ in entry.images]
+        self._patterns = RegistryPatterns(
+            [RegistryPattern.parse(text) for entry in signers for text in entry.images]
+        )
+
+    def of(self, image: ImageReference) -> list[tuple[ImageSigners, str]]:
+        """The entries that are about an image, in their order, each with its fingerprint."""
+        found = {self._number[index] for index in self._patterns.matching(image)}
+        return [self._entries[number] for number in sorted(found.union(self._always))]
 
 
 def _fingerprint(entry: ImageSigners) -> str:

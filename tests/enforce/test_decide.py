@@ -5,9 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.enforce.decide import ALLOWED, decide, not_evaluated
 from pytest_kspec.enforce.modes import Mode
+from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.policy import Policy
+from pytest_kspec.enforce.preview import preview
 from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import (
     CHECKSET,
@@ -341,3 +345,22 @@ def test_two_hundred_containers_are_all_named_within_the_length_of_an_answer():
     many = pod(containers=[container(name=f"c{i}", **PRIVILEGED) for i in range(200)])
     decision = judge(many, policy({"podSecurity": {"enforce": "restricted"}}))
     assert len([f for f in decision.found if f.finding.path.endswith("privileged")]) == 200
+
+
+@pytest.mark.parametrize(
+    ("broken", "path"),
+    [
+        ({"hostNetwork": "yes"}, "spec.template.spec.hostNetwork is text"),
+        ({"containers": []}, "spec.template.spec.containers is "),
+        ({"containers": None}, "spec.template.spec.containers is "),
+    ],
+)
+def test_what_kubernetes_does_not_allow_is_named_by_its_path_in_the_template(broken, path):
+    obj = deployment(pod(**broken)["spec"])
+    made = policy(NO_HOST_NETWORK)
+    (failure,) = judge(obj, made).failures
+    assert failure.what.startswith(path), failure.what
+    shown = preview(
+        enforcement_plan(made.spec, CHECKSET, now=NOW), Inventory(MemorySource([obj])), "prod"
+    ).errors
+    assert [line.startswith(f"Deployment shop/web: {path}") for line in shown] == [True], shown

@@ -5,7 +5,20 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_kspec import AccessDenied, Findings, NotApplicable, Pods, Requirement, Services, check
+from pytest_kspec import (
+    AccessDenied,
+    Cluster,
+    ClusterSpecification,
+    Containers,
+    Findings,
+    NotApplicable,
+    Pods,
+    Rbac,
+    Requirement,
+    ResourceLister,
+    Services,
+    check,
+)
 
 ENDED: list[str] = []
 
@@ -134,6 +147,63 @@ def test_says_skip(findings: Findings) -> None:
     findings.skip("nothing of this kind")
 
 
+@case("builds")
+def test_builds(pods: Pods, findings: Findings) -> None:
+    """The generator never runs."""
+    never = (findings.add(pod, path="spec.x", expected="y") for pod in pods)
+    del never
+    map(findings.add, pods)
+
+
+@case("builds-elsewhere")
+def test_builds_elsewhere(resources: ResourceLister, cluster: Cluster, findings: Findings) -> None:
+    """A generator function is called, and nothing else: the cluster's name says nothing of its objects."""
+    _judge(resources("Pod"), cluster.name, findings)
+
+
+def _judge(found, name, findings):  # type: ignore[no-untyped-def]
+    for pod in found:
+        yield findings.add(pod, message=name)
+
+
+@case("unread")
+def test_unread(cluster: Cluster, findings: Findings) -> None:
+    """What it lists it does not look at."""
+    cluster.list("Pod")
+
+
+@case("no-roles")
+def test_no_roles(rbac: Rbac, spec: ClusterSpecification, findings: Findings) -> None:
+    """It returns before it looks."""
+    if not str(spec.workloads).startswith("x"):
+        return
+    assert not rbac.roles
+
+
+@case("unread-pairs")
+def test_unread_pairs(containers: Containers, findings: Findings) -> None:
+    """Neither are pairs looked at."""
+    filter(None, containers)
+
+
+@case("counts")
+def test_counts(pods: Pods, findings: Findings) -> None:
+    """How many there are is looking at them."""
+    assert len(pods) < 100
+
+
+@case("version")
+def test_version(cluster: Cluster, findings: Findings) -> None:
+    """It is about the cluster itself."""
+    assert cluster.serves("Pod")
+
+
+@case("outer")
+def test_outer(cluster: Cluster, findings: Findings) -> None:
+    """What is looked up elsewhere by the name of the cluster is not known here."""
+    assert {"x": 1}.get(cluster.name) is None
+
+
 @case("kube")
 def test_kube(kube: object, findings: Findings) -> None:
     """Manifests have no API server."""
@@ -143,7 +213,7 @@ def test_kube(kube: object, findings: Findings) -> None:
 @case("returns")
 def test_returns(findings: Findings) -> object:
     """Why."""
-    return [1]
+    return sorted([1])
 
 
 @case("asserts")

@@ -20,6 +20,7 @@ from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.preview import preview
+from pytest_kspec.evaluate.findings import NOT_LOOKED
 from pytest_kspec.onboard.survey import Survey
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult
@@ -155,6 +156,23 @@ def test_every_case_is_run_by_both(by_pytest: dict[str, Any], by_testing: dict[s
 
 def test_both_say_the_same(by_pytest: dict[str, Any], by_testing: dict[str, Any]) -> None:
     assert _different(by_pytest, by_testing) == []
+
+
+def test_a_check_that_looks_at_nothing_is_an_error(by_testing: dict[str, Any]) -> None:
+    """Builds a generator over what it should look at, lists it, or returns before it looks."""
+    said = NOT_LOOKED
+    names = {
+        "builds": "pods",
+        "builds-elsewhere": "resources, Pod",
+        "unread": "cluster, Pod",
+        "no-roles": "rbac",
+        "unread-pairs": "workloads",
+    }
+    assert {name: by_testing[f"acme.{name}"]["reason"] for name in names} == {
+        name: said.format(unread) for name, unread in names.items()
+    }
+    looked = [by_testing[f"acme.{name}"]["verdict"] for name in ("counts", "version", "outer")]
+    assert looked == ["pass", "pass", "pass"]
 
 
 def test_what_is_meant_for_the_whole_run_is_no_verdict() -> None:

@@ -138,3 +138,30 @@ def test_a_check_with_neither_a_rule_nor_a_body_evaluates_nothing_and_is_refused
     )
     with pytest.raises(CheckError, match=said):
         check(id="acme.empty", title="T", severity="low", remediation="R.")(func)
+
+
+def assigns(pods: Any) -> None:
+    """Why."""
+    x = 1  # noqa: F841  # it is what is tested
+
+
+def reads(pods: Any) -> None:
+    """Why."""
+    for pod in pods:
+        if pod.name == "web":
+            continue
+
+
+def defines(findings: Any) -> None:
+    """Why."""
+
+    def inner() -> None:
+        findings.add(None)
+
+
+@pytest.mark.parametrize("func", [assigns, reads, defines], ids=lambda func: func.__name__)
+@pytest.mark.parametrize("rule", [None, HOST_NETWORK])
+def test_a_body_that_cannot_report_anything_is_refused(func: Any, rule: Any) -> None:
+    said = r"test_rule_is_body\.py:\d+: check 'acme.idle': its body neither calls nor asserts anything"
+    with pytest.raises(CheckError, match=said):
+        check(id="acme.idle", title="T", severity="low", remediation="R.", rule=rule)(func)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from pytest_kspec.kube.images import ImageReference, RegistryPattern
 from pytest_kspec.signatures.outcomes import Outcome, Outcomes
 from pytest_kspec.signatures.registry import Registry
 from pytest_kspec.signatures.verify import NOBODY, SignatureVerifier
@@ -70,6 +71,24 @@ def test_every_entry_about_an_image_must_be_satisfied(verifier: SignatureVerifie
     assert why(verifier, image, by(KEY, images=(here,)), by(OTHER)) == BY_ELSE
     assert why(verifier, image, by(KEY, images=(elsewhere,))) == NOBODY
     assert why(verifier, "Not/An:Image:", by(KEY)).startswith("it is not an image reference")
+
+
+def test_an_image_is_compared_with_signers_that_may_be_about_it_only(
+    monkeypatch: pytest.MonkeyPatch, verifier: SignatureVerifier
+) -> None:
+    compared: list[str] = []
+    matches = RegistryPattern.matches
+
+    def counting(self: RegistryPattern, image: ImageReference) -> bool:
+        compared.append(self.text)
+        return matches(self, image)
+
+    monkeypatch.setattr(RegistryPattern, "matches", counting)
+    signers = [by(KEY, images=(f"registry.example.com/team-{n}/*",)) for n in range(500)]
+    images = [f"registry.example.com/other-{n}/app@sha256:{'0' * 64}" for n in range(200)]
+    found = verifier.verify(images, signers)
+    assert {outcome.reason for outcome in found.values()} == {NOBODY}
+    assert len(compared) < 10 * (len(signers) + len(images))
 
 
 def test_a_signature_of_another_image_copied_over(
