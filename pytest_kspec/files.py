@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,33 @@ def write_whole(path: Path, content: bytes, *, private: bool = False, replace: b
     """The same for content that is at hand."""
     with whole_file(path, private=private, replace=replace) as file:
         file.write(content)
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """All of a file or pipe; "-" is standard input. most: bytes.
+
+    Raises OSError, also for more than that, and for a device, of which there is no end.
+    """
+    if str(path) == "-":
+        return _at_most(sys.stdin.buffer, most, "standard input")
+    with open(path, "rb") as file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+            raise OSError(errno.EINVAL, "it is a device", os.fspath(path))
+        if found.st_size > most:
+            raise _too_large(most, os.fspath(path))
+        return _at_most(file, most, os.fspath(path))
+
+
+def _at_most(file: BinaryIO, most: int, name: str) -> bytes:
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise _too_large(most, name)
+    return content
+
+
+def _too_large(most: int, name: str) -> OSError:
+    return OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", name)
 
 
 def open_to_append(path: str) -> int:

@@ -11,27 +11,23 @@ from typing import Any
 
 from pytest_kspec.errors import EvidenceError, UsageError
 from pytest_kspec.evidence import compare, document
+from pytest_kspec.files import read_bounded
 from pytest_kspec.reports import intoto, json
 from pytest_kspec.results.order import canonical
 
 SUFFIX = ".intoto.json"
 MAX_BYTES = 64 << 20
 """Of an attestation: about half a million tests."""
-MAX_RESULT_BYTES = 2 << 30
 
 COUNTED = ((intoto.PASSED, "passed"), (intoto.WARNED, "warned"), (intoto.FAILED, "failed"))
 
 
-def read_file(path: str, most: int) -> bytes:
-    """All of a file. Raises UsageError where it cannot be read or has more than `most` bytes."""
+def read_file(path: str) -> bytes:
+    """All of an attestation. Raises UsageError."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read(most + 1)
+        return read_bounded(path, MAX_BYTES)
     except OSError as error:
         raise UsageError(f"could not be read: {error.strerror or error}.", where=path) from error
-    if len(raw) > most:
-        raise UsageError(f"is larger than {most >> 20} MiB.", where=path)
-    return raw
 
 
 def attest(result: bytes, where: str) -> bytes:

@@ -5,16 +5,18 @@ Indented down to the findings, and one line for each of those: readable, and `di
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.files import read_bounded
 from pytest_kspec.results.finding import plain
 from pytest_kspec.results.result import API_VERSION, ScanResult
 
+MAX_BYTES = 2 << 30
+"""Of a report that is read; one of a thousand clusters with 1,000 findings each takes 800 MB."""
 _LISTS = frozenset(
     {
         *("clusters", "checks", "findings", "exemptions", "notEvaluated", "frameworks", "controls"),
@@ -85,18 +87,22 @@ def read(path: str | Path) -> ScanResult:
 
     Summaries are counted again.
     """
+    return parse(content(path), str(path))
+
+
+def content(path: str | Path) -> bytes:
+    """The bytes of a report, for `parse` and for who keeps them too. Raises UsageError."""
     try:
-        document = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+        return read_bounded(path, MAX_BYTES)
     except OSError as error:
         raise UsageError(f"could not be read: {error.strerror}.", where=str(path), fix=_FIX) from error
-    return parse(document, str(path))
 
 
 def parse(document: bytes, where: str) -> ScanResult:
     """The same of bytes. where: what they are of, for errors."""
     try:
         data = msgspec.json.decode(document)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"is not JSON: {error}.", where=where, fix=_FIX) from error
     if (
         not isinstance(data, dict)

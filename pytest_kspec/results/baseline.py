@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.files import read_bounded
 from pytest_kspec.results.baselined import BaselineUse, Covered, KnownFinding
 from pytest_kspec.results.finding import Finding, plain
 from pytest_kspec.results.fingerprint import fingerprint
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 
 API_VERSION, KIND = "kspec.io/v1alpha1", "Baseline"
+MAX_BYTES = 256 << 20
+"""Of a baseline; a finding takes some 300."""
 _WHAT_TO_DO = "Write it with 'kspec report --from result.json --update-baseline FILE'."
 
 
@@ -154,7 +157,7 @@ def load_baseline(path: str | Path, *, option: str = "--kspec-baseline") -> Base
 
     where = f"{option} {path}"
     try:
-        data = msgspec.json.decode(Path(path).read_bytes())
+        data = msgspec.json.decode(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise UsageError(f"could not be read: {error.strerror}.", where=where, fix=_WHAT_TO_DO) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,6 +6,7 @@ Everything is sorted here, so that the same input gives the same bytes apart fro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -316,7 +317,7 @@ class ScanResult(Struct, frozen=True):
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> ScanResult:
         """The inverse of `to_wire`, of data from anywhere. Raises KeyError, TypeError, AttributeError or ValueError on
-        other data, also where a value has another type than its field.
+        other data, also where a value has another type than its field, or a time of a run is none.
         """
         made = cls(
             tool_version=data["tool"]["version"],
@@ -326,6 +327,8 @@ class ScanResult(Struct, frozen=True):
             run_by=data.get("runBy", ""),
             trend=tuple(TrendPoint.from_wire(p) for p in data.get("trend", ())),
         )
+        for moment in (made.started_at, made.finished_at, *(point.finished_at for point in made.trend)):
+            datetime.fromisoformat(moment)
         try:
             return msgspec.convert(msgspec.to_builtins(made), cls)
         except msgspec.ValidationError as error:

@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import ReportError, UsageError
 from pytest_kspec.reports import json as json_report
-from pytest_kspec.reports import writer
+from pytest_kspec.reports import terminal, writer
+from pytest_kspec.results.baseline import Baseline, load_baseline
 from pytest_kspec.results.order import canonical
 from pytest_kspec.results.result import ScanResult
+from tests.effort import examples
 from tests.reports import results
 from tests.reports.counted import text_of
 
@@ -104,6 +111,8 @@ def test_an_odd_value_loses_no_report(actual: object, format_name: str) -> None:
             b'"clusters":[3]}',
             "is not a complete ScanResult (TypeError",
         ),
+        (b"[" * 100_000, "is not JSON: maximum recursion depth exceeded"),
+        (b'{"kind": "\xff"}', "is not JSON: 'utf-8' codec can't decode"),
     ],
 )
 def test_read_says_what_is_wrong(content: bytes | None, what: str, tmp_path: Path) -> None:
@@ -114,3 +123,73 @@ def test_read_says_what_is_wrong(content: bytes | None, what: str, tmp_path: Pat
         json_report.read(path)
     assert str(caught.value).startswith(f"{path}: {what}")
     assert caught.value.fix == "Use a file that was written by --kspec-report json:FILE."
+
+
+def test_a_device_and_a_file_without_end_are_not_read(tmp_path: Path) -> None:
+    sparse = tmp_path / "scan.json"
+    with sparse.open("wb") as file:
+        file.truncate(1 << 40)
+    for path, said in ((Path("/dev/zero"), "it is a device"), (sparse, "it is larger than 2048 MiB")):
+        with pytest.raises(UsageError, match=f"could not be read: {said}"):
+            json_report.read(path)
+        with pytest.raises(UsageError, match=f"could not be read: {said.replace('2048', '256')}"):
+            load_baseline(path)
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, 1e300, 10**18, "", "x", "\0", "9999-99-99T99:99:99Z", "0001-01-01T00:00:00Z"),
+    *([], ["x"], {}, {"a": [1]}, [[1]]),
+)
+
+
+def _places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield at
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in entries:
+        yield from _places(value, (*at, key))
+
+
+def _at(places: Any) -> list[tuple[Any, ...]]:
+    """One place of each kind: of lists, whatever is in them."""
+    kinds = {tuple("*" if isinstance(key, int) else key for key in place): place for place in places}
+    return list(kinds.values())
+
+
+WHOLE: Any = json.loads(json_report.render(replace(results.one(), trend=results.trend("prod-eu", runs=2))))
+PLACES = _at(_places(WHOLE))
+
+
+@given(place=st.sampled_from(PLACES), odd=st.sampled_from(ODD), remove=st.integers(0, 9))
+@effort(max_examples=examples(150), deadline=None)
+def test_values_of_other_types_in_a_result_are_an_error_or_a_report(
+    place: tuple[Any, ...], odd: Any, remove: int
+) -> None:
+    document: Any = odd
+    if place:
+        document = json.loads(json.dumps(WHOLE))
+        *above, last = place
+        inner = document
+        for key in above:
+            inner = inner[key]
+        inner[last] = odd
+        if remove == 0:
+            del inner[last]
+    try:
+        result = json_report.parse(json.dumps(document).encode(), "scan.json")
+    except UsageError:
+        return
+    for name in writer.FORMATS:
+        if name not in ("pdf", "pdf-full"):
+            with suppress(ReportError):
+                writer.render(result, name)
+    Baseline("known.json", (), ()).updated(result).render()
+    terminal.render(result, 100)
+
+
+def test_each_field_of_a_result_has_its_type() -> None:
+    wrong = json.loads(json.dumps(WHOLE))
+    wrong["clusters"][0]["checks"][0]["title"] = 3
+    with pytest.raises(
+        UsageError, match=r"Expected `str`, got `int` - at `\$.clusters\[0\].checks\[0\].title`"
+    ):
+        json_report.parse(json.dumps(wrong).encode(), "scan.json")

@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
             fix="Use a name that ends in .tar.gz or .intoto.json.",
         )
     key = _key(args.key)
-    result = json.read(args.result)
-    raw = Path(args.result).read_bytes()
+    raw = json.content(args.result)  # once: what is signed is what was read
+    result = json.parse(raw, args.result)
     target = Path(args.output)
     with tempfile.TemporaryDirectory(prefix="kspec-") as scratch:
         found = gather(
@@ -140,9 +140,10 @@ def _attest(args: argparse.Namespace) -> int:
     """The statement about the result, and its signature."""
     import io
 
-    from pytest_kspec.evidence.attestation import MAX_RESULT_BYTES, attest, read_file
+    from pytest_kspec.evidence.attestation import attest
     from pytest_kspec.evidence.signature import SUFFIX, key_id, sign
     from pytest_kspec.files import write_whole
+    from pytest_kspec.reports import json
 
     for name in ("spec", "snapshot", "exemptions", "checks", "baseline"):
         if getattr(args, name):
@@ -152,7 +153,7 @@ def _attest(args: argparse.Namespace) -> int:
                 fix=f"Leave --{name} out, or make a bundle.",
             )
     key = _key(args.key)
-    made = attest(read_file(args.result, MAX_RESULT_BYTES), args.result)
+    made = attest(json.content(args.result), args.result)
     try:
         write_whole(Path(args.output), made)
         write_whole(Path(f"{args.output}{SUFFIX}"), sign(io.BytesIO(made), key))

@@ -51,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1000)
+
+
 def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
     from pytest_kspec.results.exemptions import load_exemptions
     from pytest_kspec.spec.document import has_kind
@@ -58,7 +63,7 @@ def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
     from pytest_kspec.spec.loading import is_spec_file, load_spec
     from pytest_kspec.spec.templates import TEMPLATE_KIND, load_template
 
-    if not is_spec_file(path) and path.is_file() and _EXEMPTIONS in path.read_bytes()[:1000]:
+    if not is_spec_file(path) and path.is_file() and _EXEMPTIONS in _head(path):
         return [f"{path}: ok, {_count(len(load_exemptions(path)), 'exemption')}"]
     if path.is_file() and has_kind(path, TEMPLATE_KIND):
         template = load_template(path)

@@ -107,6 +107,7 @@ def _attested(args: argparse.Namespace, signature: bytes) -> int:
     from pytest_kspec.errors import EXIT_FINDINGS
     from pytest_kspec.evidence import attestation
     from pytest_kspec.evidence.signature import key_id, load_public, verify
+    from pytest_kspec.reports import json
     from pytest_kspec.reports.shared.text import plural
 
     if not args.result and not args.no_replay:
@@ -116,7 +117,7 @@ def _attested(args: argparse.Namespace, signature: bytes) -> int:
             fix="Add --result RESULT, or --no-replay to verify only the signature.",
         )
     key = load_public(args.key)
-    raw = attestation.read_file(args.bundle, attestation.MAX_BYTES)
+    raw = attestation.read_file(args.bundle)
     verify(io.BytesIO(raw), signature, key, args.bundle)
     say(f"signature: good, by {key_id(key)}")
     found = attestation.read(raw, args.bundle)
@@ -125,7 +126,7 @@ def _attested(args: argparse.Namespace, signature: bytes) -> int:
             "result: skipped (--no-replay); whether the attestation says what its result says was not verified"
         )
         return 0
-    result = attestation.read_file(args.result, attestation.MAX_RESULT_BYTES)
+    result = json.content(args.result)
     lines = attestation.verify(found, result, args.bundle, args.result)
     if lines:
         say(f"attestation: {plural(len(lines), 'difference')}")
