@@ -197,6 +197,19 @@ def test_a_provider_instead_of_credentials(kspec: Kspec, tmp_path: Path) -> None
     assert target["metadata"]["annotations"] == {"kspec.io/context": ARN}
 
 
+def test_a_provider_does_not_take_the_place_of_whom_a_context_impersonates(
+    kspec: Kspec, tmp_path: Path
+) -> None:
+    path = contexts(tmp_path, dev={"token": "t0ken", "as": "auditor", "as-groups": ["auditors"]})
+    words = ("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "-o", "json")
+    said = kspec(*words, "--provider", "eks")
+    assert (said.code, said.out) == (2, "")
+    assert "dev: `as` cannot be kept with the credentials of a provider" in said.err
+    secret, _ = json.loads(kspec(*words).out)["items"]
+    stored = yaml.safe_load(base64.b64decode(secret["data"]["kubeconfig"]))["users"][0]["user"]
+    assert stored == {"token": "t0ken", "as": "auditor", "as-groups": ["auditors"]}
+
+
 def test_a_cluster_that_does_not_let_itself_be_scanned_is_not_added(
     kspec: Kspec, control_plane_factory: Any
 ) -> None:

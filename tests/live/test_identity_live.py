@@ -137,6 +137,39 @@ def test_every_command_is_whom_the_kubeconfig_says(
         assert code == (4 if "cr:identity" in words else 2), said
 
 
+OTHERS: list[tuple[str, ...]] = [
+    ("drift", "detect", "-s", "spec.yaml", "--cluster", "live"),
+    ("drift", "detect", "-s", "cr:identity", "--cluster", "live"),
+    ("drift", "remediate", "-s", "spec.yaml", "--cluster", "live", "--yes"),
+    ("fleet", "scan", "spec.yaml", "--all-contexts", "--store", "fleet.db"),
+    ("fleet", "scan", "spec.yaml", "--all-contexts", "--store", "fleet.db", "--hub-reports", "--hub", "live"),
+    ("fleet", "scan", "spec.yaml", "--source", "target", "--store", "fleet.db", "--hub", "live"),
+    ("fleet", "scan", "spec.yaml", "--source", "argocd", "--store", "fleet.db", "--hub", "live"),
+    ("fleet", "scan", "spec.yaml", "--source", "clusterprofile", "--store", "fleet.db", "--hub", "live"),
+    ("fleet", "enforce", "spec.yaml", "--all-contexts", "--mode", "audit", "--yes"),
+    ("fleet", "enforce", "spec.yaml", "--all-contexts", "--remove", "--yes"),
+    ("cluster", "list", "--hub", "live"),
+    ("cluster", "status", "--from", "contexts"),
+    ("cluster", "add", "live", "--hub", "live", "--apply", "--yes"),
+    ("cluster", "enable", "x", "--hub", "live", "--yes"),
+    ("cluster", "rotate", "x", "--hub", "live", "--yes"),
+    ("cluster", "remove", "x", "--hub", "live", "--yes"),
+    ("cluster", "sync", "x", "-s", "spec.yaml", "--hub", "live", "--mode", "audit", "--yes"),
+    ("dashboard", "--cluster", "live"),
+]
+
+
+@pytest.mark.parametrize("words", OTHERS, ids=" ".join)
+def test_commands_of_fleets_and_drift_too(
+    words: tuple[str, ...], run: Run, control_plane: ControlPlane
+) -> None:
+    since = control_plane.audit_position()
+    code, said = run(*words)
+    seen = [r for r in control_plane.requests_seen(since=since) if r.user_agent.startswith("pytest-kspec")]
+    assert {request.user for request in seen} == {NOBODY}, said
+    assert code or "status" in words, said
+
+
 def test_the_kube_fixture_and_the_webhook_are_whom_the_kubeconfig_says(
     run: Run, control_plane: ControlPlane
 ) -> None:

@@ -68,6 +68,7 @@ def added(wish: Wish) -> Added:
     spec: Object = {"apiServerURL": context.cluster.server}
     objects: list[Object] = []
     if wish.provider:
+        _refuse_lost(context)
         given: Object = {"name": wish.provider}
         if wish.parameters:
             given["parameters"] = dict(wish.parameters)
@@ -178,6 +179,17 @@ def life_notices(context: Context) -> list[str]:
             "cluster for that long. Prefer short-lived tokens, which 'kspec cluster rotate' replaces."
         ]
     return [f"{context.name}: its credentials expire at {end}."]
+
+
+def _refuse_lost(context: Context) -> None:
+    """Raises SourceUnavailable for what a provider's credentials have no place for: they would be somebody else's."""
+    lost = {"as": context.user.impersonate, "tls-server-name": context.cluster.tls_server_name}
+    for field, value in lost.items():
+        if value:
+            raise context.wrong(
+                f"`{field}` cannot be kept with the credentials of a provider.",
+                "Leave --provider out, or remove the field from the context.",
+            )
 
 
 def _tls(context: Context) -> Object:

@@ -28,6 +28,8 @@ from pytest_kspec.secretstores.reference import reference_of
 SHORTEST_S, LONGEST_S = 600, 86400
 """Of a token: what API servers accept, and what is still short."""
 
+BINDING_LABEL = "kspec.io/token-binding"
+"""Of the Secrets to which tokens are bound: a token ends with its Secret."""
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -134,7 +136,11 @@ def _bind(writer: Writer, namespace: str, target: str) -> dict[str, Any]:
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": namespace, "labels": {**MANAGED, TARGET_LABEL: target}},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {**MANAGED, TARGET_LABEL: target, BINDING_LABEL: "true"},
+            },
             "type": "kspec.io/token-binding",
         }
     )
@@ -204,7 +210,9 @@ def _revoke(source: LiveSource, namespace: str, target: str, kept: str) -> tuple
     """Delete the Secrets to which earlier tokens of this target are bound. Raises SourceError."""
     try:
         writer = Writer(source)
-        found = writer.list("v1", "Secret", namespace=namespace, label_selector=f"{TARGET_LABEL}={target}")
+        # A target's credentials are in a Secret with its label too: here, where the hub is a target of its own.
+        chosen = f"{TARGET_LABEL}={target},{BINDING_LABEL}=true"
+        found = writer.list("v1", "Secret", namespace=namespace, label_selector=chosen)
         names = [item["metadata"]["name"] for item in found if item["metadata"]["name"] != kept]
         for name in names:
             _unbind(writer, namespace, name)
