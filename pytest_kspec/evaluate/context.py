@@ -50,13 +50,11 @@ class Cluster:
     @property
     def name(self) -> str:
         """As in the node id."""
-        self._findings.withdraw("cluster")
         return self._inventory.source.name
 
     @property
     def source(self) -> str:
         """`live`, `snapshot` or `manifests`."""
-        self._findings.withdraw("cluster")
         return self._inventory.source.kind
 
     @property
@@ -188,7 +186,7 @@ class CheckContext:
             lambda: inventory.mounting,
             annotated,
         )
-        self._cluster = Cluster(inventory, self.findings, reads)
+        self.cluster = Cluster(inventory, self.findings, reads)
 
     def _collection(self, name: str, items: Sequence[Any]) -> Resources[Any]:
         self.findings.offer(name)
@@ -196,16 +194,10 @@ class CheckContext:
         return Resources(chosen, self.findings.examined, self.findings.looked)
 
     @property
-    def cluster(self) -> Cluster:
-        """The cluster that is examined."""
-        self.findings.offer("cluster")
-        return self._cluster
-
-    @property
     def rbac(self) -> Rbac:
         """Roles and bindings."""
         self.findings.offer("rbac")
-        return Rbac(self._cluster)
+        return Rbac(self.cluster)
 
     @property
     def pods(self) -> Resources[Workload]:
@@ -230,7 +222,7 @@ class CheckContext:
     @property
     def nodes(self) -> Resources[Resource]:
         """Nodes."""
-        return self._cluster.list("Node", "")
+        return self.cluster.list("Node", "")
 
     @property
     def services(self) -> Resources[Resource]:
@@ -253,7 +245,7 @@ class CheckContext:
         return resources
 
     def _listed(self, name: str, kind: str, group: str | None) -> Resources[Resource]:
-        self._cluster.demand(kind, group)
+        self.cluster.demand(kind, group)
         return self._collection(name, self.inventory.list(kind, group))
 
     @property
@@ -262,7 +254,7 @@ class CheckContext:
         client = getattr(self.inventory.source, "api_client", None)
         if client is None:
             raise NotApplicable(
-                f"a check with the fixture 'kube' needs a live cluster; this is {self._cluster.source}."
+                f"a check with the fixture 'kube' needs a live cluster; this is {self.cluster.source}."
             )
         self.findings.looked()  # what it asks for there is not known
         return client()

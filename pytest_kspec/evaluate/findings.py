@@ -352,10 +352,6 @@ class Findings:
         """Note a fixture by which the check can look at the cluster."""
         self._offered[name] = None
 
-    def withdraw(self, name: str) -> None:
-        """Note that such a fixture was used for something else: nothing is known of what the check looked at."""
-        self._offered.pop(name, None)
-
     def looked(self) -> None:
         """Note that the check used what it was offered, or reported something."""
         self._looked = True

@@ -164,7 +164,7 @@ def test_a_check_that_looks_at_nothing_is_an_error(by_testing: dict[str, Any]) -
     names = {
         "builds": "pods",
         "builds-elsewhere": "resources, Pod",
-        "unread": "cluster, Pod",
+        "unread": "Pod",
         "no-roles": "rbac",
         "unread-pairs": "workloads",
     }
