@@ -23,8 +23,9 @@ _PLAIN = re.compile(
 )
 _COLOUR = r"\x1b\[[0-9;]{0,12}m"
 # The last character of a command is its group; colours in it do not make it another one.
-_AT_START = re.compile(rf"^(?:\s|{_COLOUR})*:(?:{_COLOUR})*(:)")
-_ANYWHERE = re.compile(rf"#(?:{_COLOUR})*#(?:{_COLOUR})*[\w.-]{{0,30}}(?:{_COLOUR})*(\[)")
+_AT_START = re.compile(rf"^(?:\s|{_COLOUR})*+:(?:{_COLOUR})*+(:)")
+# Possessive: a run of colours is never tried in parts, which takes the square of its length.
+_ANYWHERE = re.compile(rf"#(?:{_COLOUR})*+#(?:{_COLOUR})*+[\w.-]{{0,30}}+(?:{_COLOUR})*+(\[)")
 # What pytest itself writes to a terminal: colours; a line anew; the progress that a terminal shows beside its title.
 _OWN = re.compile(rf"({_COLOUR})")
 _ANEW = re.compile(rf"(?:{_COLOUR})?\r")
@@ -131,7 +132,7 @@ def _of_json(char: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-_OF_MARKUP = (re.compile(r"(##[\w.-]{0,30})\["), re.compile(r"^(\s*:):", re.MULTILINE))
+_OF_MARKUP = (re.compile(r"(##[\w.-]{0,30})\["), re.compile(r"^([^\S\n]*+:):", re.MULTILINE))
 _SCRIPT = re.compile(r"(<script\b.*?</script>)", re.DOTALL)
 
 

@@ -135,5 +135,17 @@ def test_a_log_record_is_one_line(payload: str) -> None:
     assert obeyed(line) == []
 
 
+@pytest.mark.parametrize("start", ["##", "#", ":", ""])
+def test_runs_of_colours_are_read_once(start: str) -> None:
+    """200,000 of them: minutes, where each were tried with each other."""
+    text = start + "\x1b[31m" * 200_000
+    assert inert(f"{text}[error]", colours=True).endswith("\\x5berror]" if start == "##" else "[error]")
+
+
+def test_blank_lines_are_read_once() -> None:
+    blank = b"\n \t" * 200_000
+    assert inert_markup(b"<a>" + blank + b"::x</a>").endswith(b":&#58;x</a>")
+
+
 def test_every_payload_is_one() -> None:
     assert [payload for payload in PAYLOADS if not obeyed(payload) and not re.search(r"\s::", payload)] == []

@@ -174,7 +174,7 @@ def test_a_result_that_two_readers_read_differently_is_not_attested() -> None:
         attestation.attest(twice, "r.json")
     odd = json.loads(RESULT)
     odd["runBy"] = 5
-    with pytest.raises(EvidenceError, match="is not a ScanResult"):
+    with pytest.raises(UsageError, match=r"is not a complete ScanResult .*`str`, got `int` - at `\$.run_by`"):
         attestation.attest(json.dumps(odd).encode(), "r.json")
 
 
