@@ -168,25 +168,66 @@ def test_the_file_has_a_line_for_each_finding_in_one_order(tmp_path: Path) -> No
     assert load_baseline(path).findings == ()
 
 
+HEAD = '{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline"'
+FIX = "Write it with 'kspec report --from result.json --update-baseline FILE'."
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("[", "is not JSON"),
+        ("[", "is not JSON: Input data was truncated."),
+        ("[" * 100_000, "is not JSON: maximum recursion depth exceeded while deserializing an object."),
         ("[]", "is not a Baseline of kspec.io/v1alpha1."),
-        ('{"apiVersion":"kspec.io/v1alpha1","kind":"ScanResult"}', "is not a Baseline"),
-        ('{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline"}', "is not a complete Baseline"),
-        ('{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline","covers":[],"findings":[7]}', "not a complete"),
+        ('{"apiVersion":"kspec.io/v1alpha1","kind":"ScanResult"}', "is not a Baseline of kspec.io/v1alpha1."),
+        ('{"apiVersion":"kspec.io/v1","kind":"Baseline"}', "is not a Baseline of kspec.io/v1alpha1."),
+        (HEAD + "}", "is not a complete Baseline (KeyError: 'covers')."),
+        (HEAD + ',"covers":[]}', "is not a complete Baseline (KeyError: 'findings')."),
         (
-            '{"apiVersion":"kspec.io/v1alpha1","kind":"Baseline","covers":[],"findings":'
-            '[{"cluster":"a","spec":"s","check":"c","what":"w","id":7}]}',
-            "every value of an entry must be a string",
+            HEAD + ',"covers":[],"findings":[7]}',
+            "is not a complete Baseline (TypeError: 'int' object is not subscriptable).",
+        ),
+        (
+            HEAD + ',"covers":[],"findings":[{"cluster":"a","spec":"s","check":"c","what":"w","id":7}]}',
+            "is not a complete Baseline (TypeError: every value of an entry must be a string).",
         ),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, error: str) -> None:
     path = tmp_path / "known.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match=error):
+    for options, named in (({}, "--kspec-baseline"), ({"option": "--baseline"}, "--baseline")):
+        with pytest.raises(UsageError) as caught:
+            load_baseline(path, **options)
+        said = caught.value
+        assert (said.where, said.what, said.fix) == (f"{named} {path}", error, FIX)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+    with pytest.raises(UsageError) as caught:
         load_baseline(path)
-    with pytest.raises(UsageError, match="could not be read: No such file"):
-        load_baseline(tmp_path / "none.json")
+    said = caught.value
+    assert (said.where, said.what, said.fix) == (
+        f"--kspec-baseline {path}",
+        "could not be read: No such file or directory.",
+        FIX,
+    )
+
+
+def test_a_baseline_knows_where_it_is_from(tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    path.write_bytes(made(on("a", images(APP))).render())
+    loaded = load_baseline(path)
+    assert (loaded.path, loaded.use(on("a", images(APP))).path) == (str(path), str(path))
+    assert loaded.updated(scan(on("a", images(SIDE)))).path == str(path)
+
+
+def test_the_file_is_written_in_this_form() -> None:
+    empty = (
+        b'{\n "apiVersion": "kspec.io/v1alpha1",\n "kind": "Baseline",\n "covers": [],\n "findings": []\n}\n'
+    )
+    assert Baseline("x", (), ()).render() == empty
+    one, other = Covered("a", "s", "1"), Covered("b", "s", "2")
+    line = b'  {"cluster":"%s","spec":"s","clusterId":"%s"}'
+    covers = b"[\n" + line % (b"a", b"1") + b",\n" + line % (b"b", b"2") + b"\n ]"
+    assert Baseline("x", (other, one), ()).render() == empty.replace(b'"covers": []', b'"covers": ' + covers)
