@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from pytest_kspec.serving.limits import Limits, protocol
 
 log = logging.getLogger("kspec.dashboard")
 
+_GRACE_S = 5
 LIMITS = Limits(body=32 << 10, headers=32 << 10, idle_s=65, connections=500)
 
 
@@ -46,27 +49,8 @@ def serve(options: Options, started: Callable[[str], None] = lambda _: None) -> 
             raise
         log.warning("the store could not be read: %s", error)
     viewers = options.viewers(answers)
-    settings = Settings(options.source.name, options.rate, tls=options.tls is not None)
     try:
-        config = uvicorn.Config(
-            Dashboard(answers, viewers, settings),
-            host=options.host,
-            port=options.port,
-            loop="uvloop",
-            http=protocol(LIMITS, lambda: None),
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            date_header=True,
-            timeout_keep_alive=LIMITS.idle_s,
-            timeout_graceful_shutdown=5,
-            **_tls(options.tls),
-        )
-        _Server(config, started, options).run()
+        _Server(_config(options, answers, viewers), started, options).run()
     except SystemExit as error:
         raise KspecError(
             "the dashboard cannot listen.", where=f"{options.host}:{options.port}", fix="Is the port in use?"
@@ -76,6 +60,65 @@ def serve(options: Options, started: Callable[[str], None] = lambda _: None) -> 
     finally:
         viewers.close()
         options.source.close()
+
+
+class Background:
+    """Serves in a thread, from the moment that it is made until `close`. Raises UsageError where it cannot listen.
+
+    option: that named the address, for errors
+    """
+
+    def __init__(self, options: Options, option: str) -> None:
+        self._options = options
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((options.host, options.port), family=family, backlog=128)
+        except OSError as error:
+            where = f"{option} {options.host}:{options.port}"
+            raise UsageError(f"cannot listen there: {error.strerror or error}.", where=where) from error
+        self.port: int = self._socket.getsockname()[1]
+        answers = Answers(options.source, note=log.warning)
+        self._viewers = options.viewers(answers)
+        self._server = uvicorn.Server(_config(options, answers, self._viewers))
+        self._thread = threading.Thread(target=self._run, name="kspec-dashboard", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving; what is under way has a few seconds."""
+        self._server.should_exit = True
+        self._thread.join(_GRACE_S + 1)
+        self._viewers.close()
+        self._options.source.close()
+        self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        except Exception:
+            log.exception("the dashboard ended")
+            raise
+
+
+def _config(options: Options, answers: Answers, viewers: Viewers | Everyone) -> uvicorn.Config:
+    settings = Settings(options.source.name, options.rate, tls=options.tls is not None)
+    return uvicorn.Config(
+        Dashboard(answers, viewers, settings),
+        host=options.host,
+        port=options.port,
+        loop="uvloop",
+        http=protocol(LIMITS, lambda: None),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=LIMITS.idle_s,
+        timeout_graceful_shutdown=_GRACE_S,
+        **_tls(options.tls),
+    )
 
 
 def _tls(files: tuple[str, str] | None) -> dict[str, Any]:
@@ -108,6 +151,12 @@ class _Server(uvicorn.Server):
             self._told(f"{'https' if self._options.tls else 'http'}://{shown}:{port}/")
 
 
-def proxy_of(ranges: list[str], user: str, groups: str, prefix: str) -> Proxy | None:
-    """Raises UsageError."""
-    return Proxy.of(ranges, user, groups, prefix, "--proxy-from")
+def proxy_of(
+    ranges: list[str],
+    user: str = "X-Forwarded-User",
+    groups: str = "X-Forwarded-Groups",
+    prefix: str = "",
+    option: str = "--proxy-from",
+) -> Proxy | None:
+    """Raises UsageError. option: that named the ranges."""
+    return Proxy.of(ranges, user, groups, prefix, option)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
@@ -53,6 +53,16 @@ class Item(NamedTuple):
         return f"{self.resource.kind} {'/'.join(part for part in self.key if part)}"
 
 
+class Server(Protocol):
+    """Listens since it was made."""
+
+    port: int
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
 class Options(NamedTuple):
     """What an operator is started with.
 
@@ -61,6 +71,7 @@ class Options(NamedTuple):
     kinds:   makers of the controllers, one for each kind (`kinds.controllers`)
     first:   what is done once this process leads, before anything else; raises nothing of a cluster
     health:  address of /healthz and /readyz; metrics: of /metrics; "0": none
+    beside:  starts other servers, which every replica has. Raises UsageError where they cannot listen
     """
 
     access: Access
@@ -70,6 +81,7 @@ class Options(NamedTuple):
     first: Sequence[Callable[[Writer], None]] = ()
     health: str = ":8081"
     metrics: str = ":8080"
+    beside: Sequence[Callable[[], Server]] = ()
 
 
 class Operator:
@@ -124,7 +136,7 @@ class Operator:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _servers(self) -> Iterator[Probes]:
+    def _servers(self) -> Iterator[Server]:
         options = self._options
         if options.health != "0":
             pages = {"/healthz": self._healthz, "/readyz": self._readyz}
@@ -132,6 +144,8 @@ class Operator:
         if options.metrics != "0":
             pages = {"/metrics": self._metrics.page}
             yield Probes(options.metrics, pages, "--metrics-bind-address", READS_A_SECOND)
+        for start in options.beside:
+            yield start()
 
     def _may_work(self) -> bool:
         return self._elector is None or self._elector.leads

@@ -9,8 +9,10 @@ import time
 import pytest
 import yaml
 
+from pytest_kspec.audit import trail
 from pytest_kspec.cli.main import main
 from pytest_kspec.enforce import seen
+from tests.audit.reading import read_ecs
 from tests.controlplane import namespaces
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -133,6 +135,33 @@ def test_from_dry_run_to_removal(plane, run):
     code, out, _ = run(spec(), "--remove")
     assert (code, names(plane, POLICIES), names(plane, BINDINGS)) == (0, [], [])
     until(plane, 201)
+
+
+def test_what_was_applied_and_removed_is_in_the_audit_log(plane, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("KSPEC_AUDIT_LOG", str(tmp_path / "audit.log"))
+    monkeypatch.setenv("KSPEC_AUDIT_FORMAT", "ecs")
+    monkeypatch.setenv("KSPEC_RUN_BY", "jane")
+    services = {"network": {"allowedServiceTypes": ["ClusterIP"]}}
+    assert run(services, "--mode", "audit", name="audited")[0] == 0
+    assert run(services, "--mode", "enforce", "--dry-run", name="audited")[0] == 0
+    assert run(services, "--mode", "enforce", name="audited")[0] == 0
+    assert run(services, "--remove", name="audited")[0] == 0
+    trail.flush()
+    lines = (tmp_path / "audit.log").read_bytes().splitlines()
+    found = [read_ecs(line) for line in lines]
+    assert {one["user"]["name"] for one in found} == {"jane"}
+    said = [(one["event"]["action"], one["orchestrator"]["resource"]["name"]) for one in found]
+    policy = "ValidatingAdmissionPolicy kspec-audited-services"
+    binding = "ValidatingAdmissionPolicyBinding kspec-audited-services"
+    assert said == [
+        ("enforcement-create", policy),
+        ("enforcement-create", binding),
+        ("enforcement-change", policy),
+        ("enforcement-change", binding),
+        ("enforcement-remove", binding),
+        ("enforcement-remove", policy),
+    ], "of a dry run nothing"
+    assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 
 def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, capsys, monkeypatch):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec import __version__
+from pytest_kspec.audit import trail
 from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.write import Writer
@@ -16,6 +18,7 @@ from pytest_kspec.errors import Refused
 from pytest_kspec.fixes.applying import attempt, carry_out
 from pytest_kspec.fixes.collect import ObjectFix
 from pytest_kspec.kube.reference import ResourceRef
+from tests.audit.reading import read_cef
 from tests.controlplane.server import ControlPlane
 
 SPEC = """\
@@ -81,6 +84,25 @@ def test_applied_after_a_dry_run(said: Any, control_plane: ControlPlane, web: st
     patches = [seen.uri for seen in control_plane.requests_seen("patch", "deployments", since=since)]
     assert ["dryRun=All" in uri for uri in patches] == [True, False]
     assert said("--only", READ_ONLY)[:2] == (0, "")
+
+
+def test_what_was_fixed_is_in_the_audit_log(
+    said: Any, fresh_namespace: str, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert web
+    monkeypatch.setenv("KSPEC_AUDIT_LOG", str(tmp_path / "audit.log"))
+    monkeypatch.setenv("KSPEC_AUDIT_FORMAT", "cef")
+    monkeypatch.setenv("KSPEC_RUN_BY", "jane=doe|x")
+    assert said("--only", READ_ONLY, "--apply", "--yes")[0] == 0
+    trail.flush()
+    scan, line = (tmp_path / "audit.log").read_bytes().splitlines()
+    assert read_cef(scan)[0][3] == "compliance_scan"
+    head, _, fields = read_cef(line)
+    assert head[:4] == ["pytest-kspec", "kspec", __version__, "remediation"]
+    assert (fields["act"], fields["outcome"]) == ("fix", "success")
+    assert fields["cs1"] == f"Deployment {fresh_namespace}/web"
+    assert fields["suser"] == "jane\\=doe|x"
+    assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 
 @pytest.mark.parametrize("form", ["strategic", "json"])

@@ -109,6 +109,31 @@ def test_with_webhook_is_both(objects: Objects) -> None:
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
 
 
+def test_with_dashboard_is_the_same_with_a_port_more(objects: Objects) -> None:
+    more = {key(one): one for one in built("with-dashboard")}
+    assert more.keys() - objects.keys() == {
+        ("ClusterRole", "", "kspec-operator-dashboard"),
+        ("ClusterRoleBinding", "", "kspec-operator-dashboard"),
+        ("Service", NAMESPACE, "kspec-dashboard"),
+    }
+    changed = [name for name in objects if more[name] != objects[name]]
+    assert sorted(changed) == [
+        ("Deployment", NAMESPACE, "kspec-operator"),
+        ("NetworkPolicy", NAMESPACE, "kspec-operator"),
+    ]
+    template = more["Deployment", NAMESPACE, "kspec-operator"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    parser = Parser("operator", description="", examples="")
+    command.add_arguments(parser)
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert parser.parse_args(container["args"]).dashboard_bind_address == f":{ports['dashboard']}"
+    service = more["Service", NAMESPACE, "kspec-dashboard"]["spec"]
+    assert service["selector"].items() <= template["metadata"]["labels"].items()
+    assert [port["targetPort"] for port in service["ports"]] == ["dashboard"]
+    (rule,) = more["NetworkPolicy", NAMESPACE, "kspec-operator"]["spec"]["ingress"]
+    assert {port["port"] for port in rule["ports"]} == ports.keys()
+
+
 def test_the_image_is_named_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CONFIG, tmp_path / "config")
     path = tmp_path / "config" / "image" / "kustomization.yaml"
@@ -117,7 +142,7 @@ def test_the_image_is_named_in_one_place(tmp_path: Path, monkeypatch: pytest.Mon
         text.replace("newName: kspec, newTag: latest", "newName: own, newTag: v1"), encoding="utf-8"
     )
     monkeypatch.setattr(conftest, "CONFIG", tmp_path / "config")
-    for folder in ("default", "scan-only", "webhook", "with-webhook"):
+    for folder in ("default", "scan-only", "webhook", "with-webhook", "with-dashboard"):
         images = [
             container["image"]
             for one in built(folder)
@@ -131,7 +156,7 @@ def test_an_api_server_accepts_all_of_it_without_a_warning(operated: Cluster, tm
     config = operated.plane.kubeconfig(path=tmp_path / "kubeconfig")
     kubectl = [Path(sys.executable).with_name("kubectl"), f"--kubeconfig={config}"]
     words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k"]
-    for folder in ("default", "scan-only", "webhook", "with-webhook"):
+    for folder in ("default", "scan-only", "webhook", "with-webhook", "with-dashboard"):
         done = subprocess.run(
             [*kubectl, *words, CONFIG / folder], capture_output=True, text=True, timeout=120
         )

@@ -155,7 +155,7 @@ def _show(args: argparse.Namespace) -> int:
 
     from pytest_kspec.cli.output import is_interactive
 
-    source = _source(args)
+    source = source_of(args.store, args.cluster, args.kubeconfig, args.namespace)
     try:
         from pytest_kspec.dashboard.source import Answers
 
@@ -236,7 +236,7 @@ def _serve(args: argparse.Namespace) -> int:
             where="--no-auth",
             fix="Leave out --host, or --no-auth.",
         )
-    source = _source(args)
+    source = source_of(args.store, args.cluster, args.kubeconfig, args.namespace)
     proxy = proxy_of(args.proxy_from, args.proxy_user_header, args.proxy_groups_header, args.proxy_prefix)
 
     def viewers(answers: Answers) -> Viewers | Everyone:
@@ -260,18 +260,18 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _source(args: argparse.Namespace) -> Source:
+def source_of(store: str, cluster: str, kubeconfig: str | None, namespace: str) -> Source:
     """A store, or the reports of the cluster where none is given. Raises UsageError."""
-    if not args.store:
+    if not store:
         from pytest_kspec.cluster.writing.access import Access
         from pytest_kspec.dashboard.reports import ReportsSource
 
-        return ReportsSource(Access(args.cluster, args.kubeconfig), args.namespace)
+        return ReportsSource(Access(cluster, kubeconfig), namespace)
     from pytest_kspec.dashboard.source import StoreSource
     from pytest_kspec.storage.address import parse_address
 
-    parse_address(args.store, option="--store")
-    return StoreSource(args.store)
+    parse_address(store, option="--store")
+    return StoreSource(store)
 
 
 def _port(args: argparse.Namespace) -> int:

@@ -11,8 +11,10 @@ from pytest_kspec.cli import arguments
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_kspec.operator.fleets import Setup
-    from pytest_kspec.operator.service import Options
+    from pytest_kspec.operator.service import Options, Server
 
 DESCRIPTION = """\
 Keep the ClusterSpecifications of a cluster true: scan the cluster for each of them, apply and remove its
@@ -118,6 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=":8080",
         help="/metrics; 0: none (default: %(default)s)",
     )
+    _add_dashboard(parser)
     log = parser.add_argument_group("log")
     log.add_argument(
         "--zap-log-level",
@@ -131,6 +134,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         engine(name).add_arguments(parser)
     for name in _IGNORED:
         log.add_argument(f"--{name}", nargs="?", const="", default="", help=argparse.SUPPRESS)
+
+
+def _add_dashboard(parser: argparse.ArgumentParser) -> None:
+    server = parser.add_argument_group(
+        "dashboard",
+        "The pages and the API of 'kspec dashboard --serve', on each replica: of --store, else of the "
+        "ComplianceReports of the cluster. Viewers sign in with a token of the cluster.",
+    )
+    server.add_argument(
+        "--dashboard-bind-address",
+        metavar="ADDRESS",
+        default="0",
+        help="where it is served, such as :8000; 0: nowhere (default: %(default)s)",
+    )
+    for name, text in (("cert", "certificate of the dashboard (PEM)"), ("key", "its key (PEM)")):
+        server.add_argument(f"--dashboard-tls-{name}", metavar="FILE", default="", help=text)
+    server.add_argument(
+        "--dashboard-proxy-from",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="address of a proxy that has authenticated its users and whose X-Forwarded-User and X-Forwarded-Groups "
+        "are trusted; may be repeated",
+    )
 
 
 def _note_ignored(args: argparse.Namespace) -> None:
@@ -228,6 +255,7 @@ def _options(args: argparse.Namespace) -> Options:
         [legacy.clear],
         args.health_probe_bind_address,
         args.metrics_bind_address,
+        [] if args.dashboard_bind_address == "0" else [_dashboard(args)],
     )
 
 
@@ -257,6 +285,40 @@ def _fleets(args: argparse.Namespace) -> Setup:
         seconds(args.fleet_timeout, "--fleet-timeout"),
         args.max_concurrent_scans,
     )
+
+
+def _dashboard(args: argparse.Namespace) -> Callable[[], Server]:
+    """Starts it. Raises UsageError."""
+    from pytest_kspec.cli.commands.dashboard import source_of
+    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.operator.probes import parse_address
+
+    option = "--dashboard-bind-address"
+    host, port = parse_address(args.dashboard_bind_address, option)
+    if bool(args.dashboard_tls_cert) != bool(args.dashboard_tls_key):
+        raise UsageError("--dashboard-tls-cert and --dashboard-tls-key must be given together.")
+    try:
+        from pytest_kspec.dashboard.server import Background, Options, proxy_of
+        from pytest_kspec.dashboard.viewers import Viewers
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the dashboard needs the package {error.name}.",
+            where=option,
+            fix="Install it with: pip install 'pytest-kspec[dashboard]'.",
+        ) from error
+    proxy = proxy_of(args.dashboard_proxy_from, option="--dashboard-proxy-from")
+    # Of its own: replicas that do not lead serve it, too.
+    access = Access(args.cluster, args.kubeconfig)
+    made = Options(
+        source=source_of(args.store, args.cluster, args.kubeconfig, NAMESPACE),
+        viewers=lambda answers: Viewers(access, answers, proxy=proxy),
+        host=host,
+        port=port,
+        tls=(args.dashboard_tls_cert, args.dashboard_tls_key) if args.dashboard_tls_cert else None,
+        wait=True,
+    )
+    return lambda: Background(made, option)
 
 
 def _scan_words(args: argparse.Namespace) -> list[str]:
