@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_kspec import __version__, starting
+from pytest_kspec import __version__, leaving, starting
 from pytest_kspec.cli import output
 from pytest_kspec.errors import KspecError, UsageError
 
@@ -87,17 +87,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Without words, the process is the command, and may divide (`supervised`)."""
     if argv is not None:
         return _run(list(argv))
+    leaving.arrange()
+    code = _supervised(sys.argv[1:])
+    leaving.with_code(code)
+    return code
+
+
+def _supervised(words: list[str]) -> int:
+    # These serve, or divide by themselves.
+    if words[:1] in (["webhook"], ["operator"], ["fleet"], ["dashboard"]):
+        return _run(words)
     from pytest_kspec.audit.trail import flush
     from pytest_kspec.supervised import SUPERVISOR
 
-    words = sys.argv[1:]
-    if words[:1] in (
-        ["webhook"],
-        ["operator"],
-        ["fleet"],
-        ["dashboard"],
-    ):  # they serve, or divide by themselves
-        return _run(words)
     starting.begin()
     with SUPERVISOR.armed():
         code = _run(words)

@@ -29,6 +29,8 @@ from pytest_kspec.supervised import SUPERVISOR
 
 # Plugins for other kinds of tests, which cost start-up time.
 _UNUSED = (
+    "anyio",
+    "timeout",
     "hypothesispytest",
     "pytest_cov",
     "html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,8 +88,10 @@ class CheckModule(pytest.Module):
         A built-in check is in no folder of the project's. It runs for a specification, so those of the specification's
         folders hear of it, as of any test there; of one outside of the root folder, those of the root folder.
         """
-        if not self.builtin:
-            return super().ihook
+        return self._of_builtin if self.builtin else super().ihook
+
+    @cached_property
+    def _of_builtin(self) -> Any:
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
         root = self.config.rootpath

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, Protocol
 
-from cronsim import CronSim
 from pydantic import Field, model_validator
 
 from pytest_kspec.spec.base import Flag, SpecModel
@@ -195,6 +194,8 @@ class _Firings:
     def _fired(self, moment: datetime, *, reverse: bool = False) -> Iterator[datetime]:
 
         local = moment.astimezone(self._here)
+        from cronsim import CronSim
+
         for fired in CronSim(self._expression, local, reverse=reverse):
             yield fired.astimezone(UTC)
 
