@@ -37,7 +37,6 @@ Exit codes: 0 no drift, or all of it was corrected; 1 drift; 2 something could
 not be compared or corrected, or there was nothing to compare; 4 usage error."""
 
 EXAMPLES = """
-kspec drift detect -s prod.yaml
 kspec drift detect -s cr:prod --cluster prod-eu
 kspec drift detect -s prod.yaml --store results.db -o json
 kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role

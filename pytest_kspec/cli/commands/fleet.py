@@ -17,7 +17,7 @@ it is known: a run that was interrupted continues where it ended.
   kspec fleet report        print what a run found: score, coverage, changes
   kspec fleet status        print the clusters of a run and their outcomes
   kspec fleet list          print the runs of a store
-  kspec fleet enforce SPEC… apply or remove the policies of specifications, or show what is in force
+  kspec fleet enforce SPEC… apply, remove or show the policies of specifications
 
 Exit codes of 'scan' and 'report': 0 compliant; 1 findings at or above --fail-on; 2 a cluster or a requirement could
 not be evaluated; 4 error in the specification or the command line. Exit codes of 'work' are about
@@ -26,7 +26,6 @@ execution: 0 every cluster of the shard has an outcome; 3 some have none, try ag
 1 something is not as it would be applied; 2 a cluster could not be read."""
 
 EXAMPLES = """
-kspec fleet scan prod.yaml --all-contexts
 kspec fleet scan prod.yaml --context eu --context us --store fleet.db
 kspec fleet report --group-by env -o json
 kspec fleet enforce prod.yaml -l env=prod --mode audit

@@ -139,8 +139,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_dashboard(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group(
         "dashboard",
-        "The pages and the API of 'kspec dashboard --serve', on each replica: of --store, else of the "
-        "ComplianceReports of the cluster. Viewers sign in with a token of the cluster.",
+        "The pages and the API of 'kspec dashboard --serve', on each replica. They show\n"
+        "the results in --store, or else the ComplianceReports of the cluster. Viewers\n"
+        "sign in with a token of the cluster.",
     )
     server.add_argument(
         "--dashboard-bind-address",
