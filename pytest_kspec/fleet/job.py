@@ -7,6 +7,7 @@ be one: its own conditions say too little, and pods go with it.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,8 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import Conflict, NotFound, SourceError, UsageError
 from pytest_kspec.fleet.local import Failed
+from pytest_kspec.observe import tracing
+from pytest_kspec.observe.spans import TRACEPARENT
 
 Object = dict[str, Any]
 
@@ -139,6 +142,8 @@ def _pod(run: str, settings: Settings) -> Object:
     mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]
     volumes: list[Object] = [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
     env = [{"name": "HOME", "value": "/tmp"}]
+    if parent := tracing.handed_on(os.environ):
+        env.append({"name": TRACEPARENT, "value": parent})
     if settings.kubeconfig_secret:
         mounts.append({"name": "kubeconfig", "mountPath": _KUBECONFIG, "readOnly": True})
         volumes.append({"name": "kubeconfig", "secret": {"secretName": settings.kubeconfig_secret}})

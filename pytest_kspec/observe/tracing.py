@@ -7,12 +7,15 @@ module is what the others use; `otel` is the one that knows the library.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pytest_kspec.observe.spans import TRACEPARENT, Attributes, Backend, Span
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class _Nothing:
@@ -76,6 +79,12 @@ def span(name: str, attributes: Attributes | None = None, *, server: bool = Fals
 def carrier() -> dict[str, str]:
     """Variables for a process that is started here: its spans belong to the one that is open. {} without traces."""
     return _backend.carrier() if _backend is not None else {}
+
+
+def handed_on(environment: Mapping[str, str]) -> str:
+    """The traceparent for what is started elsewhere, such as a Job: of the open span, else of the environment."""
+    parent = carrier().get(TRACEPARENT, "") or environment.get(TRACEPARENT, "").strip()
+    return parent if _TRACEPARENT.fullmatch(parent) else ""
 
 
 def end() -> str:

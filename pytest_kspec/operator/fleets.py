@@ -16,8 +16,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -270,7 +272,9 @@ class Fleets:
                 return Step(AGAIN_S)
             del self._waiting[spec.name]
             self._runs[spec.name] = run
-        threading.Thread(target=self._thread, args=(spec.name, run), daemon=True).start()
+        # In the context of this thread: the run belongs to the trace of this reconciliation.
+        work = partial(copy_context().run, self._thread, spec.name, run)
+        threading.Thread(target=work, daemon=True).start()
         return Step(AGAIN_S)
 
     def _all_silent(

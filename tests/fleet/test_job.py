@@ -20,9 +20,11 @@ from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
 from tests.fleet.kubelet import NO_IMAGE, Kubelet
+from tests.observe.collector import collecting
 from tests.storage.servers import ObjectStore, Postgres
 
 IMAGE = "registry.example/kspec:1"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +93,15 @@ def _environment(fleet: Fleet, kubeconfig: str) -> dict[str, str]:
     return _own(fleet) | {"KUBECONFIG": kubeconfig}
 
 
-def test_a_run_as_a_job(jobs: Callable[..., Jobs]) -> None:
-    """Rows in PostgreSQL, full reports in S3."""
-    with ObjectStore() as objects:
+def test_a_run_as_a_job(jobs: Callable[..., Jobs], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in PostgreSQL, full reports in S3, spans of all its pods in the trace of who started it."""
+    with ObjectStore() as objects, collecting() as collector:
         behaviour = {"c-002": {"fault": "refused"}, "c-003": {"latency": 0.2}}
-        _a_run(jobs(6, behaviour, **objects.bucket("fleet")))
+        monkeypatch.setenv("TRACEPARENT", PARENT)
+        _a_run(jobs(6, behaviour, **objects.bucket("fleet"), **collector.environment))
+        runs = collector.named("RUN kspec")
+        assert len(runs) >= 6, "a cluster that does not answer is tried again"
+        assert {(one.trace, one.parent) for one in runs} == {tuple(PARENT.split("-")[1:3])}
 
 
 def _a_run(made: Jobs) -> None:

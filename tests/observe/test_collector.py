@@ -7,7 +7,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from tests.controlplane.build import built
 from tests.controlplane.process import Process, free_port
 from tests.docs.pages import ROOT
 from tests.observe.test_tracing import LIMIT_S, scan
+from tests.operator.conftest import OperatorProcess, Specs
+from tests.operator.test_live import UNMET
 
 MODULE = ROOT / "tests" / "collector"
 SOURCE = hashlib.sha256((MODULE / "main.go").read_bytes()).hexdigest()[:12]
@@ -87,3 +89,40 @@ def test_the_trace_of_a_scan_arrives_whole(collector: tuple[int, Path]) -> None:
         cluster = by_id[span["parentSpanId"]]
         assert cluster["name"] == "cluster prod-eu"
         assert by_id[cluster["parentSpanId"]]["name"] == "RUN kspec"
+
+
+@pytest.mark.long
+def test_reconciliations_of_an_operator_and_the_scans_of_each_are_one_trace(
+    collector: tuple[int, Path],
+    specs: Specs,
+    start: Callable[..., OperatorProcess],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port, out = collector
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
+    specs.put("traced", UNMET)
+    operator = start("--leader-elect=false", "--scan-interval=5s")
+    specs.wait("traced", "False", said=operator.said)
+
+    def whole() -> list[list[str]]:
+        found = spans(out)
+        by_id = {span["spanId"]: span for span in found}
+        return [_path(span, by_id) for span in found if span["name"].startswith("requirement ")]
+
+    wanted = ["requirement", "cluster", "RUN", "reconcile"]
+    deadline = time.monotonic() + LIMIT_S
+    while wanted not in whole():
+        assert time.monotonic() < deadline, spans(out)
+        time.sleep(0.2)
+    (*_, last) = [span for span in spans(out) if span["name"] == "reconcile clusterspec"]
+    attributes = {one["key"]: one["value"]["stringValue"] for one in last["attributes"]}
+    assert attributes == {"kspec.controller": "clusterspec", "kspec.object": "traced"}
+
+
+def _path(span: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> list[str]:
+    """First words of the name of a span and of those above it."""
+    found = [span["name"].split()[0]]
+    while span := by_id.get(span.get("parentSpanId", ""), {}):
+        found.append(span["name"].split()[0])
+    return found

@@ -18,8 +18,9 @@ Bundle a result with its specifications, exemptions, snapshots and your own chec
 each file, and sign the bundle. The files are found by the paths in the result; a file that changed since
 the scan is an error. 'kspec verify' checks the bundle and replays the scan.
 
-With '-o FILE.intoto.json', attest the result instead: an in-toto statement with the predicate test-result v0.1,
-whose subject is the SHA-256 of RESULT, and its signature.
+With '-o FILE.intoto.jsonl', attest the result instead: an in-toto statement with the predicate test-result v0.1,
+whose subject is the SHA-256 of RESULT, in a signed DSSE envelope. With '-o FILE.intoto.json', the statement is
+written as it is, with its signature beside it.
 
 The signature is written to FILE.sig in the format of cosign: ECDSA on P-256 over SHA-256. The passphrase
 of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are prompted. To create a key:
@@ -30,7 +31,7 @@ of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are promp
 EXAMPLES = """
 kspec evidence --from result.json --key key.pem -o evidence.tar.gz
 kspec evidence --from r.json --snapshot eu.tar.gz --key key.pem -o r.tar.gz
-kspec evidence --from r.json --key key.pem -o r.intoto.json
+kspec evidence --from r.json --key key.pem -o r.intoto.jsonl
 """
 
 
@@ -59,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="FILE",
-        help="bundle to write, a .tar.gz file, or attestation to write, a .intoto.json file",
+        help="bundle to write, a .tar.gz file, or attestation to write: a .intoto.jsonl file (DSSE envelope), or a "
+        ".intoto.json file with its signature beside it",
     )
 
 
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
 
     import pytest_kspec
-    from pytest_kspec.evidence.attestation import SUFFIX as SUFFIX_OF_ATTESTATION
+    from pytest_kspec.evidence import attestation, envelope
     from pytest_kspec.evidence.gather import gather
     from pytest_kspec.evidence.manifest import Manifest
     from pytest_kspec.evidence.pack import describe, pack
@@ -76,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.files import whole_file, write_whole
     from pytest_kspec.reports import json
 
-    if args.output.endswith(SUFFIX_OF_ATTESTATION):
+    if args.output.endswith((attestation.SUFFIX, envelope.SUFFIX)):
         return _attest(args)
     if not args.output.endswith((".tar.gz", ".tgz")):
         raise UsageError(
-            "a bundle must be a .tar.gz file, an attestation a .intoto.json file.",
+            "a bundle must be a .tar.gz file, an attestation a .intoto.jsonl or .intoto.json file.",
             where=f"-o {args.output}",
-            fix="Use a name that ends in .tar.gz or .intoto.json.",
+            fix="Use a name that ends in .tar.gz or .intoto.jsonl.",
         )
     key = _key(args.key)
     raw = json.content(args.result)  # once: what is signed is what was read
@@ -140,6 +142,7 @@ def _attest(args: argparse.Namespace) -> int:
     """The statement about the result, and its signature."""
     import io
 
+    from pytest_kspec.evidence import envelope
     from pytest_kspec.evidence.attestation import attest
     from pytest_kspec.evidence.signature import SUFFIX, key_id, sign
     from pytest_kspec.files import write_whole
@@ -154,14 +157,20 @@ def _attest(args: argparse.Namespace) -> int:
             )
     key = _key(args.key)
     made = attest(json.content(args.result), args.result)
+    sealed = args.output.endswith(envelope.SUFFIX)
     try:
-        write_whole(Path(args.output), made)
-        write_whole(Path(f"{args.output}{SUFFIX}"), sign(io.BytesIO(made), key))
+        if sealed:
+            write_whole(Path(args.output), envelope.seal(made, key))
+        else:
+            write_whole(Path(args.output), made)
+            write_whole(Path(f"{args.output}{SUFFIX}"), sign(io.BytesIO(made), key))
     except OSError as error:
         what = f"the attestation could not be written: {error.strerror or error}."
         raise ReportError(what, where=args.output) from error
-    say(f"{args.output}: attestation of {args.result}")
-    say(f"{args.output}{SUFFIX}: signature of {key_id(key.public_key())}")
+    by = key_id(key.public_key())
+    say(f"{args.output}: attestation of {args.result}{f', signed by {by}' if sealed else ''}")
+    if not sealed:
+        say(f"{args.output}{SUFFIX}: signature of {by}")
     return 0
 
 

@@ -19,8 +19,8 @@ Verify an evidence bundle: its signature and the SHA-256 of every file. Then rep
 are scanned again with the specifications and exemptions of the bundle, as of the time of the original scan.
 Everything in the result must be the same, except times and the user who ran it.
 
-Of an attestation (.intoto.json), verify the signature, and that it says what the result of --result says.
-The result itself is verified only with a bundle.
+Of an attestation (.intoto.jsonl or .intoto.json), verify the signature, and that it says what the result
+of --result says. The result itself is verified only with a bundle.
 
 Your own checks are code. Those in a bundle run only with --run-checks, and then with all your permissions.
 Review them first.
@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.extend.registry import ours_only
 
     key = load_public(args.key)
-    signature = _read(args.signature or f"{args.bundle}.sig")
     if _is_attestation(args.bundle):
-        return _attested(args, signature)
+        return _attested(args)
+    signature = _read(args.signature or f"{args.bundle}.sig")
     if args.result:
         raise UsageError(
             "is for attestations: a bundle contains its result.", where="--result", fix="Leave it out."
@@ -100,12 +100,12 @@ def _is_attestation(path: str) -> bool:
         return file.read(1) == b"{"
 
 
-def _attested(args: argparse.Namespace, signature: bytes) -> int:
+def _attested(args: argparse.Namespace) -> int:
     """Verify the signature, then compare with the result."""
     import io
 
     from pytest_kspec.errors import EXIT_FINDINGS
-    from pytest_kspec.evidence import attestation
+    from pytest_kspec.evidence import attestation, envelope
     from pytest_kspec.evidence.signature import key_id, load_public, verify
     from pytest_kspec.reports import json
     from pytest_kspec.reports.shared.text import plural
@@ -118,7 +118,14 @@ def _attested(args: argparse.Namespace, signature: bytes) -> int:
         )
     key = load_public(args.key)
     raw = attestation.read_file(args.bundle)
-    verify(io.BytesIO(raw), signature, key, args.bundle)
+    if envelope.is_envelope(raw):
+        if args.signature:
+            raise UsageError(
+                "a DSSE envelope contains its signature.", where="--signature", fix="Leave it out."
+            )
+        raw = envelope.unseal(raw, key, args.bundle)
+    else:
+        verify(io.BytesIO(raw), _read(args.signature or f"{args.bundle}.sig"), key, args.bundle)
     say(f"signature: good, by {key_id(key)}")
     found = attestation.read(raw, args.bundle)
     if args.no_replay:
