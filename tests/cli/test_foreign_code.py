@@ -71,6 +71,14 @@ CONFIGS = {
     ".coveragerc": "[run]\nplugins = evil\n",
 }
 
+DEAD = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: dead, context: {cluster: c, user: u}}]
+"""
+
 
 def _plant(folder: Path, marker: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +115,8 @@ class Ground:
         self.pods = self.repo / "cluster" / "pod.yaml"
         self.pods.write_text(POD)
         self.recording = Path(shutil.copy(RECORDING, self.repo / "cluster"))
+        self.dead = self.repo / "dead.yaml"
+        self.dead.write_text(DEAD)
         keys = make_keys(path / "keys")
         self.private, self.public = keys.private, keys.public
 
@@ -190,9 +200,24 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "audit": lambda at: (4, ("audit", "verify", "none.log")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
     "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
+    "fleet with workers": lambda at: (
+        2,
+        ("fleet", "scan", at.spec, "--kubeconfig", at.dead, "--all-contexts", "--store", "fleet.db"),
+    ),
+    "fleet report": lambda at: (2, ("fleet", "report", "--store", "fleet.db")),
+    "fleet enforce": lambda at: (
+        2,
+        ("fleet", "enforce", at.spec, "--kubeconfig", at.dead, "--all-contexts", "--mode", "audit", "--yes"),
+    ),
     "cluster": lambda at: (0, ("cluster", "discover")),
+    "cluster status": lambda at: (2, ("cluster", "status", "--kubeconfig", at.dead, "--from", "contexts")),
     "drift": lambda at: (4, ("drift", "detect", "-s", at.spec, "--cluster", "nowhere")),
+    "drift of a cluster": lambda at: (
+        2,
+        ("drift", "detect", "-s", at.spec, "--cluster", "dead", "--kubeconfig", at.dead),
+    ),
     "dashboard": lambda at: (2, ("dashboard", "--serve", "--no-auth", "--store", "none.db")),
+    "dashboard of a store": lambda at: (0, ("dashboard", "--store", "runs.db")),
     "history": lambda at: (0, ("history", "--store", "runs.db")),
     "snapshot": lambda at: (4, ("snapshot", "-o", "recording.tar.gz")),
     "checks": lambda at: (0, ("checks",)),
