@@ -96,16 +96,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _supervised(words: list[str]) -> int:
     # These serve, or divide by themselves.
     if words[:1] in (["webhook"], ["operator"], ["fleet"], ["dashboard"]):
-        return _run(words)
+        return _or_broken(words)
     from pytest_kspec.audit.trail import flush
     from pytest_kspec.supervised import SUPERVISOR
 
     starting.begin()
     with SUPERVISOR.armed():
-        code = _run(words)
+        code = _or_broken(words)
         flush()
     SUPERVISOR.finish(code)
     return code
+
+
+def _or_broken(words: list[str]) -> int:
+    """`_run` of a process. Python ends with 1 where nothing handles an exception, which would say: findings."""
+    try:
+        return _run(words)
+    except Exception as error:  # noqa: BLE001 - any defect; it is shown whole, and means that nothing is known
+        return output.broken(error)
 
 
 def _run(words: list[str]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pytest_kspec.errors import KspecError, ReportError, UsageError
+from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, ReportError, UsageError
 from pytest_kspec.files import write_all
 from pytest_kspec.shown import inert, inert_json
 
@@ -104,6 +104,18 @@ def fail(error: KspecError) -> int:
     for line in lines:
         note(f"{label} {line}")
     return error.exit_code
+
+
+def broken(error: Exception) -> int:
+    """Print an exception that nothing expected, with the way to it; return the exit code."""
+    import traceback
+
+    from pytest_kspec.errors import without_credentials
+
+    for line in without_credentials("".join(traceback.format_exception(error))).splitlines():
+        note(line)
+    note(f"{style('error:', 'red', 'bold', stream=sys.stderr)} an internal error ended the command.")
+    return EXIT_NOT_EVALUATED
 
 
 def agreed(question: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,20 @@ def scanned(run_kspec: Kspec, spec: Path, manifests: Path) -> Path:
     assert said.out.splitlines()[-1].startswith("stored as run ")
     assert said.out.splitlines()[-1].endswith(" in r.db")
     return manifests
+
+
+@pytest.mark.parametrize("words", [("history",), ("dashboard",)], ids=str)
+def test_a_value_that_nobody_wrote_is_never_exit_code_1(
+    run_kspec: Kspec, scanned: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Python's own for an exception that nothing expects, and ours for findings."""
+    with closing(sqlite3.connect(tmp_path / "r.db", isolation_level=None)) as store:
+        store.execute("UPDATE kspec_results SET score = 'password=hunter2-hunter2'")
+    said = run_kspec(*words, "--store", "r.db")
+    assert said.code == 2
+    assert said.err.endswith("error: an internal error ended the command.\n")
+    assert "Traceback (most recent call last)" in said.err
+    assert "hunter2" not in said.out + said.err
 
 
 def test_a_scan_is_stored_and_shown(run_kspec: Kspec, scanned: Path, tmp_path: Path) -> None:
