@@ -50,7 +50,10 @@ Scan = Callable[[str, Source, Order], ScanResult]
 
 
 class Task(NamedTuple):
-    """What a child is given. gone: there is nothing to reach, and this is what became of the cluster."""
+    """What a child is given. gone: there is nothing to reach, and this is what became of the cluster.
+
+    day: on which the run began; attempt: known when the scan begins, as `storage.fleet.started` counts
+    """
 
     store: str
     run: str
@@ -58,6 +61,8 @@ class Task(NamedTuple):
     target: StoredTarget
     gone: Said | None = None
     patience_s: float = STORE_S
+    day: str = ""
+    attempt: int = 0
 
 
 class Said(NamedTuple):
@@ -100,8 +105,9 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
         source, info, gone = (None, None, task.gone) if task.gone else reach(task)
         say(Said("reached", cluster_id=info.uid if info else "", outcome=gone.outcome if gone else ""))
         reached = time.monotonic()
-        if not go.readline():
+        if not (line := go.readline()):
             return  # the worker is gone, or it ends
+        task = task._replace(attempt=int(line))
         began += time.monotonic() - reached  # waiting for others is not what this cluster takes
         say(_scanned(task, scan, source, info, gone, began))
     except StoreError as error:
@@ -213,6 +219,9 @@ def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, 
             reason=gone.text if gone else "",
             place=task.order.place,
             seconds=seconds,
+            day=task.day,
+            attempt=task.attempt,
+            attempts=task.attempt or task.target.attempts + 1,
         )
 
 

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_kspec.cluster.sources.open import IN_CLUSTER
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import Conflict, NotFound, SourceError, UsageError
 from pytest_kspec.fleet.local import Failed
+from pytest_kspec.fleet.targets.hub import VARIABLE as HUB
 from pytest_kspec.observe import tracing
 from pytest_kspec.observe.spans import TRACEPARENT
 
@@ -148,6 +150,8 @@ def _pod(run: str, settings: Settings) -> Object:
         mounts.append({"name": "kubeconfig", "mountPath": _KUBECONFIG, "readOnly": True})
         volumes.append({"name": "kubeconfig", "secret": {"secretName": settings.kubeconfig_secret}})
         env.append({"name": "KUBECONFIG", "value": f"{_KUBECONFIG}/kubeconfig"})
+    elif settings.service_account:
+        env.append({"name": HUB, "value": IN_CLUSTER})  # whose objects name the clusters
     spec: Object = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": SHARD_S,

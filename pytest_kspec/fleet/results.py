@@ -21,7 +21,8 @@ def full_result(store: Store, report: FleetReport) -> ScanResult:
     """All clusters of a run as one result. Raises UsageError where full reports were not kept, StoreError."""
     found = list(results_of(store, report))
     if not found:
-        raise UsageError("no cluster of this run has a result yet.", where=report.run.id)
+        why = next((f" {row.name}: {row.reason}" for row in report.rows if row.reason), "")
+        raise UsageError(f"no cluster of this run has a result yet.{why}", where=report.run.id)
     return combine([(report.run.id, one) for one in found])
 
 

@@ -125,6 +125,39 @@ def freeze(
     )
 
 
+_FROZEN = {
+    "checks": "--checks",
+    "exemptions": "--exemptions",
+    "baseline": "--baseline",
+    "kubeconfig": "--kubeconfig",
+    "check_timeout": "--check-timeout",
+    "place": "--store-reports",
+}
+"""Fields of an order that options of the command line give."""
+
+
+def differing(known: Order, given: Order, *, only_given: bool = False) -> list[str]:
+    """Options by which `given` asks for something else than a run that has begun.
+
+    only_given: what is not given says nothing. Of files that a run carries the contents count, and not their places.
+    """
+    found = []
+    if not only_given and sorted(known.asked) != sorted(given.asked):
+        found.append("the specifications")
+    carried = bool(known.files)
+    for name, option in _FROZEN.items():
+        one, other = getattr(known, name), getattr(given, name)
+        if only_given and not other:
+            continue
+        if carried and name in ("checks", "exemptions", "baseline", "kubeconfig"):
+            continue
+        if one != other:
+            found.append(option)
+    if carried and not only_given and sorted(known.files.values()) != sorted(given.files.values()):
+        found.append("the files of specifications, checks, exemptions or the baseline")
+    return found
+
+
 def paths_exist(order: Order) -> None:
     """Raises UsageError for a path of the order that is not there."""
     for path in (*order.checks, *order.exemptions, *filter(None, (order.baseline, order.kubeconfig))):

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,11 +93,13 @@ class Worker:
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._again: set[int] = set()
+        self._attempts: dict[int, int] = {}
         self._gone: deque[tuple[StoredTarget, Said]] = deque()
         self._wrong: list[str] = []
         self._unstored: list[str] = []
         self._stopping_until: float | None = None
         self._order: Order
+        self._day = ""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def run(self) -> int:
@@ -110,6 +111,7 @@ class Worker:
         with closing(self._open()) as store:
             found = stored.find_run(store, self._run)
             self._run = found.id
+            self._day = found.created_at[:10]
             self._order = Order.from_wire(found.document)
             if not 0 <= self._index < found.shards:
                 last = found.shards - 1
@@ -246,7 +248,7 @@ class Worker:
                 others = [fd for one in self._children.values() for fd in (one.out.fileno(), one.go.fileno())]
                 child.alone([ours, tells, *others])
                 self._selector.close()
-                task = Task(self._url, self._run, self._order, target, gone, self._patience_s)
+                task = Task(self._url, self._run, self._order, target, gone, self._patience_s, self._day)
                 with os.fdopen(theirs, "wb") as out, os.fdopen(waits, "rb") as go:
                     child.work(task, self._scan, out, go)
             finally:
@@ -263,12 +265,22 @@ class Worker:
     def _let_go(self, store: Store) -> None:
         while self._ready and sum(one.scanning for one in self._children.values()) < self._parallel:
             one = self._ready.popleft()
-            if one.gone is None and one.target.position not in self._again:
+            attempt = 0
+            if one.gone is None:
                 # Counted before code of users runs: what ends this worker is known to the next one.
-                self._patiently(partial(stored.started, store, self._run, one.target.position))
+                attempt = self._count(store, one.target)
             one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
             with contextlib.suppress(BrokenPipeError):
-                one.go.write(b"go\n")
+                one.go.write(b"%d\n" % attempt)
+
+    def _count(self, store: Store, target: StoredTarget) -> int:
+        """Which attempt this is; the second one of this worker is still the same."""
+        position = target.position
+        if position not in self._again:
+            counted: list[int] = []
+            self._patiently(lambda: counted.append(stored.started(store, self._run, position)))
+            self._attempts[position] = counted[-1]
+        return self._attempts.get(position, target.attempts + 1)
 
     def _hear(self, store: Store, one: _Child) -> None:
         part = os.read(one.out.fileno(), _LARGEST_LINE)
@@ -358,6 +370,8 @@ class Worker:
                 seconds=seconds,
             )
         )
+        attempts = self._attempts.get(one.target.position, one.target.attempts)
+        stored.sweep(self._order.place, self._run, self._day, one.target.position, attempts + 1)
 
     def _kill_all(self) -> None:
         for one in self._children.values():

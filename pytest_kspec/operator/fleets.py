@@ -253,7 +253,7 @@ class Fleets:
         clusters = frozenset(target.uid or target.ref for target in targets)
         metadata = found["metadata"]
         run = _Run(
-            _id(found, spec),
+            run_id(found, spec),
             (metadata.get("uid"), metadata.get("generation")),
             clusters,
             silent,
@@ -439,6 +439,7 @@ def _of(run: _Run) -> Step:
         if isinstance(run.failure, LostLease):
             raise run.failure
         fields = {"phase": "Failed", **fleetstatus.NOTHING}
+        del fields["run"]  # the same run is tried again
         return Step(AGAIN_S, (status.not_scanned(run.failure),), fields, failure=run.failure)
     assert run.step is not None
     return run.step._replace(notes=(*run.step.notes, *run.notes))
@@ -462,7 +463,7 @@ def _why(target: Target) -> str:
     return str(status.condition(target.seen, READY).get("message", ""))
 
 
-def _id(found: Object, spec: LoadedSpec) -> str:
+def run_id(found: Object, spec: LoadedSpec) -> str:
     """The same for whoever leads, until a scan has come to its end or the specification says something else."""
     now: datetime = clock.now()
     metadata = found["metadata"]
@@ -471,6 +472,7 @@ def _id(found: Object, spec: LoadedSpec) -> str:
         metadata.get("generation"),
         spec.tree.plain(),
         status_of(found).get("lastScanTime"),
+        status_of(found).get("run"),
         int(now.timestamp() // SLOT_S),
     ]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

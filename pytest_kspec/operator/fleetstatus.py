@@ -7,13 +7,16 @@ and no score: neither its last one nor a part of the fleet's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_kspec.fleet.report import Sums
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import READY, Said
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage.fleetpages import FleetRow
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.fleetpages import (
+        FleetRow,
+    )  # with the library of stores, which few operators need
 
 Object = dict[str, Any]
 
@@ -57,6 +60,8 @@ def concluded(
 
     rows: of one specification. silent: clusters that the ClusterTargets call unreachable, by name. before: the status
     """
+    from pytest_kspec.fleet.report import Sums
+
     kinds = {row.name: _kind(row) for row in rows}
     counted = [row for row in rows if kinds[row.name] != "duplicates"]
     count = {

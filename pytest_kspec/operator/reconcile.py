@@ -29,7 +29,7 @@ from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.events import write_events
-from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere
+from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned
@@ -55,7 +55,7 @@ _SOON_FOR_S = 60.0
 class Scans(Protocol):
     """What scans: `scans.Scanner`."""
 
-    def scan(self, name: str) -> Scanned:
+    def scan(self, name: str, run: str) -> Scanned:
         """Raises ScanFailed, Stopped."""
         ...
 
@@ -264,9 +264,11 @@ class Reconciler:
                 self._seen.enforcement_failed(self._access.name, name, type(error).__name__)
         scanned: Scanned | None = None
         if scan:
+            fields |= fleetstatus.NOTHING
             try:
-                scanned = self._scans.scan(name)
+                scanned = self._scans.scan(name, run_id(found, spec))
             except ScanFailed as error:
+                fields |= {"run": error.run} if error.run else {}
                 failure = failure or error
                 said.append(status.not_scanned(error))
                 self._unknown(name, error.reason)

@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 from pytest_kspec.audit import trail
 from pytest_kspec.cluster.limits import MIB, size
-from pytest_kspec.errors import KspecError, SourceError, UsageError
-from pytest_kspec.fleet.local import STORE
+from pytest_kspec.errors import KspecError, SourceError, StoreError, UsageError
 from pytest_kspec.guard import Guard
 from pytest_kspec.observe import tracing
 from pytest_kspec.results.result import ScanResult
@@ -34,6 +33,8 @@ STORED = "stored as run "
 """How the line of a scan begins whose result is in the store."""
 
 LARGEST_RESULT = 256 * MIB
+WAITS_S = 300.0
+"""How long a Job may wait for its node and image, beside the time of the scan."""
 _TAIL = 4096  # bytes of what a scan says, for a message
 _LINES = 8
 
@@ -41,12 +42,13 @@ _LINES = 8
 class ScanFailed(SourceError):
     """A scan has no result: it was killed, ended without one, or could not be started.
 
-    reason: in a word, for metrics
+    reason: in a word, for metrics. run: of a fleet that is over without a result; "": there is none, or it goes on
     """
 
-    def __init__(self, what: str, *, where: str = "", reason: str = "no_result") -> None:
+    def __init__(self, what: str, *, where: str = "", reason: str = "no_result", run: str = "") -> None:
         super().__init__(what, where=where)
         self.reason = reason
+        self.run = run
 
 
 class Stopped(KspecError):
@@ -73,30 +75,55 @@ class Ended(NamedTuple):
     said: tuple[str, ...]
 
 
+class Jobs(NamedTuple):
+    """How scans become Jobs. words: of `kspec fleet scan`; store: where their results are, by its address."""
+
+    words: tuple[str, ...]
+    store: str
+
+
 class Scanner:
     """Starts scans of one cluster, at most as many at once as there are callers.
 
     words: of the command line, beside the specification: cluster, kubeconfig, checks, exemptions, store
-    deadline_s: after which a scan is killed
+    deadline_s: after which a scan is killed. jobs: scans are Jobs, which `kspec fleet scan` waits for
     """
 
-    def __init__(self, words: Sequence[str], deadline_s: float) -> None:
+    def __init__(self, words: Sequence[str], deadline_s: float, jobs: Jobs | None = None) -> None:
         self._words = list(words)
-        self._stores = any(word.startswith("--store=") for word in words)
+        self._jobs = jobs
+        self._stores = jobs is None and any(word.startswith("--store=") for word in words)
         self._deadline_s = deadline_s
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._guard = Guard()
         self._stopped = False
 
-    def scan(self, name: str) -> Scanned:
-        """The result for the ClusterSpecification of this name. Raises ScanFailed, Stopped."""
+    def scan(self, name: str, run: str) -> Scanned:
+        """The result for the ClusterSpecification of this name. Raises ScanFailed, Stopped.
+
+        run: id of the run, where scans are Jobs
+        """
         with tempfile.TemporaryDirectory(prefix="kspec-scan-") as folder:
             report = Path(folder, "result.json")
             output, told = Path(folder, "output"), Path(folder, "told")
             started = time.monotonic()
             words = ["scan", f"cr:{name}", f"--report=json:{report}", "--quiet", *self._words]
-            code = self._run(name, words, output, told, self._deadline_s)
+            deadline_s, variables = self._deadline_s, {}
+            if (jobs := self._jobs) is not None:
+                words = [
+                    "fleet",
+                    "scan",
+                    f"cr:{name}",
+                    "--source=hub",
+                    f"--run={run}",
+                    f"--report=json:{report}",
+                ]
+                words += ["--output=json", *jobs.words]
+                from pytest_kspec.fleet.local import STORE
+
+                deadline_s, variables = deadline_s + WAITS_S, {STORE: jobs.store}
+            code = self._run(name, words, output, told, deadline_s, variables)
             seconds = time.monotonic() - started
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
@@ -105,11 +132,10 @@ class Scanner:
             stored = not self._stores or any(line.startswith(STORED) for line in _said(told))
             what = " ".join(said) or "it said nothing"
             if code is None:
-                raise ScanFailed(
-                    f"the scan was killed after {self._deadline_s:g} s.", where=name, reason="timeout"
-                )
+                raise ScanFailed(f"the scan was killed after {deadline_s:g} s.", where=name, reason="timeout")
             if not report.exists():
-                raise ScanFailed(f"the scan ended with exit code {code} and no result: {what}", where=name)
+                text = f"the scan ended with exit code {code} and no result: {what}"
+                raise ScanFailed(text, where=name, run=run if self._is_over(run) else "")
             if report.stat().st_size > LARGEST_RESULT:
                 raise ScanFailed(
                     f"the result is larger than {size(LARGEST_RESULT)}.", where=name, reason="too_large"
@@ -130,6 +156,8 @@ class Scanner:
 
     def fleet(self, name: str, words: Sequence[str], store: str, folder: Path, deadline_s: float) -> Ended:
         """`kspec fleet scan` with these words, working in this folder. Raises ScanFailed, Stopped."""
+        from pytest_kspec.fleet.local import STORE
+
         output, told = folder / "output", folder / "told"
         # The store by a variable: others see command lines. What killed workers leave goes with the folder.
         variables = {STORE: store, "TMPDIR": str(folder)}
@@ -145,6 +173,19 @@ class Scanner:
             running = list(self._running)
         for process in running:
             _kill(process)
+
+    def _is_over(self, run: str) -> bool:
+        """Whether the run of a Job has come to its end: nothing more comes of it, and another has to be begun."""
+        if self._jobs is None:
+            return False
+        from pytest_kspec.storage import fleet as stored
+        from pytest_kspec.storage.engine import open_store
+
+        try:
+            with contextlib.closing(open_store(self._jobs.store, option="--store")) as store:
+                return bool(stored.find_run(store, run).ended_at)
+        except (StoreError, UsageError):
+            return False
 
     def _run(
         self,

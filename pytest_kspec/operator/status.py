@@ -88,7 +88,7 @@ def scanned(cluster: ClusterResult) -> tuple[Said, Object]:
         return Said(READY, "False", FAILED, _short(f"{counts}, {summary.failed} failed: {named}.")), fields
     if summary.errors:
         named = _named(cluster, Verdict.ERROR)
-        text = f"{counts}, {summary.errors} could not be evaluated: {named}."
+        text = f"{counts}, {summary.errors} could not be evaluated: {named}.{_why(cluster)}"
         return Said(READY, "Unknown", NOT_EVALUATED, _short(text)), fields
     if not summary.evaluated:
         return Said(READY, "Unknown", NOT_EVALUATED, "Nothing was there that could be evaluated."), fields
@@ -186,6 +186,12 @@ def _named(cluster: ClusterResult, verdict: Verdict) -> str:
     )
     shown = ", ".join(check.id for check in ids[:_WORST])
     return f"{shown} and {len(ids) - _WORST} more" if len(ids) > _WORST else shown
+
+
+def _why(cluster: ClusterResult) -> str:
+    """The reason, where there is one for all of them: most often the API server could not be reached."""
+    reasons = {check.reason for check in cluster.checks if check.verdict is Verdict.ERROR}
+    return f" {reason}" if len(reasons) == 1 and (reason := reasons.pop()) else ""
 
 
 def _short(text: str) -> str:

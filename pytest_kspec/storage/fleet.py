@@ -6,6 +6,8 @@ missing, and does that.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +20,13 @@ from pytest_kspec import clock
 from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import schema
+from pytest_kspec.storage import objects, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.write import add, add_run, insert_into, plain_text, prepare
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _ROWS = 500
+_SWEPT = 10
 _LONGEST_REASON = 1000  # characters
 
 
@@ -236,14 +239,37 @@ def targets_of(store: Store, run: str, shard: int | None = None) -> tuple[Stored
     )
 
 
-def started(store: Store, run: str, position: int) -> None:
-    """A worker begins with a cluster: counted before, so that one that ends the worker is known. Raises StoreError."""
+def started(store: Store, run: str, position: int) -> int:
+    """A worker begins with a cluster: counted before, so that one that ends the worker is known. Raises StoreError.
+
+    Returns which attempt this is, from 1: no two workers have the same.
+    """
     mine = and_(_target.run_id == run, _target.position == position)
-    store.write(
-        lambda connection: connection.execute(
-            update(schema.targets).where(mine).values(attempts=_target.attempts + 1)
-        )
-    )
+    counted = update(schema.targets).where(mine).values(attempts=_target.attempts + 1)
+    counted = counted.returning(_target.attempts)
+    return store.write(lambda connection: int(connection.execute(counted).scalar_one()))
+
+
+def report_name(run: str, day: str, position: int, attempt: int) -> str:
+    """Where the full report of a cluster is kept: what an attempt left that was killed is found by its name.
+
+    day: on which the run began; attempt: 0 for a report of errors only, of a cluster that no scan was begun of
+    """
+    digest = hashlib.sha256(run.encode()).hexdigest()[:20]
+    return f"{day}/{digest}-{position}-{attempt}.json.gz"
+
+
+def sweep(place: str, run: str, day: str, position: int, attempts: int, kept: int = -1) -> None:
+    """Remove the reports of so many attempts but `kept`, once it is known what became of the cluster.
+
+    They are of workers that were killed between the report and its row. One that cannot be removed now stays.
+    """
+    if not place or attempts < 2:
+        return
+    for attempt in (0, *range(max(1, attempts - _SWEPT), attempts + 1)):
+        if attempt != kept:
+            with contextlib.suppress(StoreError):
+                objects.delete(f"{place}/{report_name(run, day, position, attempt)}")
 
 
 def claim(store: Store, run: str, position: int, cluster_id: str) -> str:
@@ -297,14 +323,20 @@ def commit(
     reason: str = "",
     place: str = "",
     seconds: float = 0.0,
+    day: str = "",
+    attempt: int = 0,
+    attempts: int = 0,
 ) -> bool:
     """Store the result of a cluster with its outcome: the report first, then all rows in one transaction.
 
     outcome: one that is an error has a result of errors, where a worker could make it
+    day: on which the run began; attempt: as for `report_name`; attempts: how many there were, of which no other report
+    is left
 
     False where the outcome of this cluster is known already: nothing is added then. Raises StoreError.
     """
-    upload = prepare(store, result, document, place, run)
+    name = report_name(run, day or stamp()[:10], position, attempt)
+    upload = prepare(store, result, document, place, run, name)
     rows = _rows(run, position, asked, outcome, reason, seconds)
 
     def work(connection: Connection) -> bool:
@@ -319,7 +351,18 @@ def commit(
             connection.execute(update(schema.outcomes).where(mine).values(result_id=key))
         return True
 
-    return store.write(work)
+    is_new = store.write(work)
+    if not is_new and (report := upload.part["report"]):
+        with store.read() as connection:
+            known = connection.execute(
+                select(schema.parts.c.id).where(schema.parts.c.report == report)
+            ).first()
+        if known is None:  # this one came too late
+            with contextlib.suppress(StoreError):
+                objects.delete(report)
+    if is_new:
+        sweep(place, run, day or stamp()[:10], position, attempts, attempt)
+    return is_new
 
 
 def end(store: Store, run: str) -> None:

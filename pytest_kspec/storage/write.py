@@ -65,8 +65,13 @@ class Upload(NamedTuple):
     twice: tuple[str, ...]
 
 
-def prepare(store: Store, result: ScanResult, document: bytes, place: str, run: str) -> Upload:
-    """All that happens before the transaction, as `store_result`: the report is where it is kept. Raises StoreError."""
+def prepare(
+    store: Store, result: ScanResult, document: bytes, place: str, run: str, name: str = ""
+) -> Upload:
+    """All that happens before the transaction, as `store_result`: the report is where it is kept. Raises StoreError.
+
+    name: of the report below its place; "": by the day and its digest
+    """
     digest = hashlib.sha256(document).hexdigest()
     finished = _moment(result.finished_at, store)
     started = _moment(result.started_at, store)
@@ -74,7 +79,8 @@ def prepare(store: Store, result: ScanResult, document: bytes, place: str, run: 
     run_id = plain_text(run) or part_id
     if len(run_id) > 64:
         raise StoreError("the id of a run has at most 64 characters.", where=store.address.shown)
-    report = objects.put(place, f"{finished[:10]}/{part_id}.json.gz", document) if place else ""
+    name = name or f"{finished[:10]}/{part_id}.json.gz"
+    report = objects.put(place, name, document) if place else ""
     head = {
         "id": run_id,
         "started_at": started,

@@ -91,6 +91,7 @@ class Kubelet:
         folder = Path(self._folder.name, name)
         folder.mkdir(mode=0o700)
         environment = self._environment(pod, container)
+        own = {one["name"] for one in container["env"]}  # paths in them are in the container's file system
         for mount in container["volumeMounts"]:
             volume = next(one for one in pod["spec"]["volumes"] if one["name"] == mount["name"])
             place = folder / mount["name"]
@@ -99,7 +100,7 @@ class Kubelet:
                 (place / key).write_text(value)
             environment = {
                 key: value.replace(mount["mountPath"], str(place), 1)
-                if value.startswith(mount["mountPath"])
+                if value.startswith(mount["mountPath"]) and key in own
                 else value
                 for key, value in environment.items()
             }

@@ -99,6 +99,27 @@ def test_scan_only_is_the_same_without_the_right_to_change_policies() -> None:
     assert built("scan-only") == [one for one in built() if key(one) not in left_out]
 
 
+def test_with_jobs_adds_rights_and_the_engine(objects: Objects) -> None:
+    made = {key(one): one for one in built("with-jobs")}
+    added = {(kind, name) for kind, _, name in made.keys() - objects.keys()}
+    assert added == {
+        ("ServiceAccount", "kspec-fleet"),
+        ("ClusterRoleBinding", "kspec-fleet-scanner"),
+        *((kind, name) for kind in ("Role", "RoleBinding") for name in ("kspec-jobs", "kspec-fleet")),
+    }
+    deployment = ("Deployment", NAMESPACE, "kspec-operator")
+    assert {name for name in objects if made[name] != objects[name]} == {deployment}
+    (container,) = made[deployment]["spec"]["template"]["spec"]["containers"]
+    parser = Parser("operator", description="", examples="")
+    command.add_arguments(parser)
+    args = parser.parse_args(container["args"])
+    assert (args.scan_engine, args.scan_service_account) == ("job", "kspec-fleet")
+    assert container["envFrom"] == [{"secretRef": {"name": args.scan_store_secret}}]
+    assert container["env"] == [{"name": "KSPEC_IMAGE", "value": container["image"]}], (
+        "the image is named once"
+    )
+
+
 def test_with_webhook_is_both(objects: Objects) -> None:
     both = {key(one): one for one in built("with-webhook")}
     assert both == objects | {key(one): one for one in built("webhook")}

@@ -44,7 +44,7 @@ START = datetime.now(UTC).replace(microsecond=0)
 class Unscanned:
     """Scans are not what is tested here."""
 
-    def scan(self, name: str) -> Scanned:
+    def scan(self, name: str, run: str) -> Scanned:
         raise ScanFailed(f"{name} is not scanned.")
 
     def fleet(self, *_: object) -> Ended:

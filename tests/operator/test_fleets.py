@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -166,3 +168,15 @@ def test_one_specification_over_many_clusters(
     status = specs.get("prod")["status"]
     assert "unreachableSince" not in status
     assert status["worstClusters"] == []
+
+
+def test_an_operator_without_stores_does_not_load_their_libraries() -> None:
+    """They are not part of its extra, and cost memory on each replica."""
+    code = (
+        "import sys, pytest_kspec.operator.kinds, pytest_kspec.operator.service\n"
+        "print([name for name in ('sqlalchemy', 'obstore', 'pytest') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

@@ -114,7 +114,7 @@ class Scans:
         self.count = 0
         self.during: Callable[[], object] = lambda: None
 
-    def scan(self, name: str) -> Scanned:
+    def scan(self, name: str, run: str) -> Scanned:
         self.count += 1
         found = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         self.during()

@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source",
         action="append",
         default=[],
-        choices=("context", "target", "argocd", "clusterprofile"),
-        help="where clusters are looked for: contexts of the kubeconfig (default), or objects of a hub "
-        "(ClusterTargets, cluster Secrets of Argo CD, ClusterProfiles); may be repeated",
+        choices=("context", "target", "argocd", "clusterprofile", "hub"),
+        help="where clusters are looked for: contexts of the kubeconfig (default), objects of a hub "
+        "(ClusterTargets, cluster Secrets of Argo CD, ClusterProfiles), or the hub itself; may be repeated",
     )
     parser.add_argument(
         "--cluster",

@@ -21,7 +21,7 @@ from pytest_kspec.cli.commands.fleet_show import (
     store_url,
 )
 from pytest_kspec.cli.output import fail, is_interactive, note, say, say_json
-from pytest_kspec.errors import EXIT_USAGE, StoreError, UsageError
+from pytest_kspec.errors import EXIT_USAGE, KspecError, StoreError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
     from pytest_kspec.spec.loading import LoadedSpec
     from pytest_kspec.storage.engine import Store
-    from pytest_kspec.storage.fleet import StoredRun
+    from pytest_kspec.storage.fleet import Asked, StoredRun
 
 _PROGRESS_S = 1.0
 
@@ -52,7 +52,7 @@ def scan(args: argparse.Namespace) -> int:
     with closing(opened(args, create=True)) as store:
         if not specs and not args.run:
             arguments.read_specs(args)  # says what is missing
-        run_id = _begin(store, args) if specs else stored.find_run(store, args.run).id
+        run_id = _begin(store, args) if specs else _go_on(store, args)
         found = stored.find_run(store, run_id)
         order = Order.from_wire(found.document)
         if args.engine == "job":
@@ -173,12 +173,42 @@ def _freeze(store: Store, args: argparse.Namespace, specs: list[str]) -> str:
     from pytest_kspec.fleet.bundle import pack
     from pytest_kspec.fleet.hubspecs import is_resource
     from pytest_kspec.fleet.job import shards_for
-    from pytest_kspec.fleet.runs import Order, absolute, ask, freeze, new_id, paths_exist
-    from pytest_kspec.runby import run_by
+    from pytest_kspec.fleet.runs import ask, freeze, new_id, paths_exist
+    from pytest_kspec.fleet.targets.opening import of_any_hub
     from pytest_kspec.storage import fleet as stored
 
     places, asked, loaded = ask(specs)
-    order = Order(
+    order = _order(args, places, asked)
+    paths_exist(order)
+    run_id = args.run or new_id()
+    if len(run_id) > 64 or not run_id.isprintable():
+        raise UsageError("the id of a run has at most 64 printable characters.", where="--run")
+    is_job = args.engine == "job"
+    if is_job:
+        _settings(args)
+        order = replace(pack(order), kubeconfig="", place=_place_for_pods(args))
+    elif any(map(is_resource, [*args.spec, *args.specs])):
+        order = pack(order)  # their files are gone when this process ends
+    if known := stored.runs(store, ids=[run_id]):
+        _agree(known[0], order)
+        _compare_clusters(store, known[0], args, loaded)
+        return run_id
+    chosen = targets(args, loaded)
+    if is_job and args.service_account and not args.kubeconfig_secret:
+        # For pods, the hub is the cluster that they are in.
+        chosen = [replace(target, ref=of_any_hub(target.ref)) for target in chosen]
+    shards = args.shards or (shards_for(len(chosen)) if is_job else _workers(args))
+    if not freeze(store, run_id, order, chosen, engine=args.engine, shards=shards):
+        _agree(stored.runs(store, ids=[run_id])[0], order)  # another one began it at this moment
+    return run_id
+
+
+def _order(args: argparse.Namespace, places: tuple[str, ...] = (), asked: tuple[Asked, ...] = ()) -> Order:
+    """What the command line asks for."""
+    from pytest_kspec.fleet.runs import Order, absolute
+    from pytest_kspec.runby import run_by
+
+    return Order(
         places,
         asked,
         tuple(map(absolute, args.checks)),
@@ -190,27 +220,56 @@ def _freeze(store: Store, args: argparse.Namespace, specs: list[str]) -> str:
         place(args, store_url(args)),
         run_by(args.run_by, os.environ),
     )
-    paths_exist(order)
-    chosen = targets(args, loaded)
-    shards = args.shards or _workers(args)
-    if args.engine == "job":
-        _settings(args)
-        shards = args.shards or shards_for(len(chosen))
-        order = replace(pack(order), kubeconfig="", place=_place_for_pods(args))
-    elif any(map(is_resource, [*args.spec, *args.specs])):
-        order = pack(order)  # their files are gone when this process ends
-    run_id = args.run or new_id()
-    if len(run_id) > 64 or not run_id.isprintable():
-        raise UsageError("the id of a run has at most 64 printable characters.", where="--run")
-    if not freeze(store, run_id, order, chosen, engine=args.engine, shards=shards):
-        known = Order.from_wire(stored.find_run(store, run_id).document)
-        if sorted(known.asked) != sorted(order.asked):
-            raise UsageError(
-                "a run of this id is there already, and it was begun with other specifications.",
-                where=f"--run {run_id}",
-                fix="Choose another id.",
+
+
+def _go_on(store: Store, args: argparse.Namespace) -> str:
+    """The run that is continued, with what it was begun with. Raises UsageError for options that ask for another."""
+    from pytest_kspec.storage import fleet as stored
+
+    found = stored.find_run(store, args.run)
+    given = _order(args)
+    if not args.store_reports:
+        given = replace(given, place="")
+    if found.engine == "job":  # its pods have a kubeconfig of their own; ours leads to the hub
+        given = replace(given, kubeconfig="")
+    _agree(found, given, only_given=True)
+    _compare_clusters(store, found, args, [])
+    return found.id
+
+
+def _agree(found: StoredRun, given: Order, *, only_given: bool = False) -> None:
+    """Raises UsageError where a run that has begun is not what is asked for now."""
+    from pytest_kspec.fleet.runs import Order, differing
+
+    if names := differing(Order.from_wire(found.document), given, only_given=only_given):
+        raise UsageError(
+            f"a run of this id has begun, and differs in {', '.join(names)}.",
+            where=f"--run {found.id}",
+            fix="Choose another id, or leave out what differs: a run keeps what it was begun with.",
+        )
+
+
+def _compare_clusters(
+    store: Store, found: StoredRun, args: argparse.Namespace, specs: Sequence[LoadedSpec]
+) -> None:
+    """Say where the clusters that are selected now are not those of a run, which stay as they were."""
+    from pytest_kspec.storage import fleet as stored
+
+    selected = any((args.context, args.all_contexts, args.selector, args.source, args.cluster))
+    if not selected and not any(spec.cluster_ref or spec.spec.cluster_selector for spec in specs):
+        return
+    try:
+        now = {target.name for target in targets(args, specs)}
+    except KspecError as error:
+        note(f"run {found.id} keeps its clusters; which are selected now is not known: {error}")
+        return
+    before = {target.name for target in stored.targets_of(store, found.id)}
+    for names, what in ((now - before, "is not scanned"), (before - now, "is scanned all the same")):
+        if names:
+            shown = ", ".join(sorted(names)[:10]) + (
+                f" and {len(names) - 10} more" if len(names) > 10 else ""
             )
-    return run_id
+            note(f"run {found.id} keeps the clusters that it was begun with; {what}: {shown}")
 
 
 def _place_for_pods(args: argparse.Namespace) -> str:

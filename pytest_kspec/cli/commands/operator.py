@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kspec.operator.fleets import Setup
+    from pytest_kspec.operator.scans import Jobs
     from pytest_kspec.operator.service import Options, Server
 
 DESCRIPTION = """\
@@ -33,6 +34,8 @@ kspec operator --scan-interval 15m --store /var/lib/kspec/results.db
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 _MOST_WORKERS = 64
+_IMAGE = "KSPEC_IMAGE"
+"""The variable that names the image of Jobs: what a manifest says once, kustomize can copy there."""
 _IGNORED = {
     "enable-webhooks": "the webhook is a Deployment of its own, 'kspec webhook'.",
     "zap-encoder": "there is one format.",
@@ -83,6 +86,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         default="5m",
         help="how long a deleted specification waits for the removal of its policies (default: %(default)s)",
+    )
+    work.add_argument(
+        "--scan-engine",
+        choices=("local", "job"),
+        default="local",
+        help="local (default): scans are processes beside the operator; job: Jobs in kspec-system, with results in "
+        "PostgreSQL and S3",
+    )
+    for name, default, text in (
+        ("image", "", f"image of the pods, by digest or version (default: ${_IMAGE})"),
+        ("store-secret", "kspec-store", "Secret whose keys become variables of the pods: KSPEC_STORE, AWS_…"),
+        ("service-account", "kspec-fleet", "ServiceAccount of the pods"),
+        ("queue", "", "queue of Kueue"),
+    ):
+        said = f" (default: {default})" if default else ""
+        work.add_argument(
+            f"--scan-{name}", metavar="NAME", default=default, help=f"with --scan-engine job: {text}{said}"
+        )
+    work.add_argument(
+        "--scan-parallelism",
+        metavar="N",
+        type=int,
+        default=20,
+        help="with --scan-engine job: pods of one Job at the same time (default: %(default)s)",
     )
     arguments.add_store(parser, "keep the results in a store: FILE.db (SQLite) or postgresql://USER@HOST/DB")
     work.add_argument(
@@ -251,7 +278,7 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(
         access,
         elector,
-        Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout")),
+        Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout"), _jobs(args)),
         controllers(settings),
         [legacy.clear],
         args.health_probe_bind_address,
@@ -260,14 +287,50 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _store(args: argparse.Namespace) -> str:
-    """The store, from any folder: scans work in folders of their own."""
+def _job_words(args: argparse.Namespace) -> list[str]:
+    """How `kspec fleet scan` makes Jobs; [] where scans are processes of this machine. Raises UsageError."""
+    if args.scan_engine != "job":
+        return []
+    from pytest_kspec.fleet.job import Settings
     from pytest_kspec.storage.address import parse_address
 
-    if not args.store:
+    where = "kspec operator --scan-engine job"
+    image = args.scan_image or os.environ.get(_IMAGE, "")
+    if problem := Settings(image, args.scan_store_secret).problem():
+        fix = f"Set --scan-image NAME@sha256:… (or ${_IMAGE}) and --scan-store-secret."
+        raise UsageError(f"{problem}.", where=where, fix=fix)
+    if parse_address(_store(args), option="--store").kind == "sqlite" or not args.store_reports.startswith(
+        "s3://"
+    ):
+        fix = "Set --store postgresql://… (or $KSPEC_STORE) and --store-reports s3://BUCKET/PREFIX."
+        raise UsageError(
+            "results of Jobs need a store in PostgreSQL, and full reports in S3.", where=where, fix=fix
+        )
+    words = ["--engine=job", f"--image={image}", f"--store-secret={args.scan_store_secret}"]
+    words += [f"--service-account={args.scan_service_account}", f"--parallelism={args.scan_parallelism}"]
+    return words + ([f"--queue={args.scan_queue}"] if args.scan_queue else [])
+
+
+def _jobs(args: argparse.Namespace) -> Jobs | None:
+    """How scans of the operator's own cluster are made as Jobs; None: they are processes of this machine."""
+    from pytest_kspec.operator.scans import Jobs
+
+    if args.scan_engine != "job":
+        return None
+    setup = _fleets(args)
+    return Jobs((*setup.words, f"--store-reports={setup.place}"), setup.store)
+
+
+def _store(args: argparse.Namespace) -> str:
+    """The store, from any folder: scans work in folders of their own."""
+    from pytest_kspec.fleet.local import STORE
+    from pytest_kspec.storage.address import parse_address
+
+    url = str(args.store or (args.scan_engine == "job" and os.environ.get(STORE, "")) or "")
+    if not url:
         return ""
-    path = parse_address(args.store, option="--store").path
-    return os.path.abspath(path) if path else str(args.store)
+    path = parse_address(url, option="--store").path
+    return os.path.abspath(path) if path else url
 
 
 def _fleets(args: argparse.Namespace) -> Setup:
@@ -276,7 +339,7 @@ def _fleets(args: argparse.Namespace) -> Setup:
 
     words = [f"--hub={args.cluster}", "--run-by=kspec operator", "--allow-empty"]
     words += [f"--cluster-timeout={seconds(args.scan_timeout, '--scan-timeout'):g}"]
-    words += [f"--workers={args.max_concurrent_scans}"]
+    words += [f"--workers={args.max_concurrent_scans}", *_job_words(args)]
     if args.kubeconfig:
         words.append(f"--kubeconfig={os.path.abspath(args.kubeconfig)}")
     return Setup(
@@ -327,7 +390,7 @@ def _scan_words(args: argparse.Namespace) -> list[str]:
     words = [f"--cluster={args.cluster}", "--run-by=kspec operator", "--allow-empty"]
     if args.kubeconfig:
         words.append(f"--kubeconfig={os.path.abspath(args.kubeconfig)}")
-    if args.store_reports and not args.store:
+    if args.store_reports and not _store(args):
         raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
     if args.store:
         from pytest_kspec.publish.store import Store

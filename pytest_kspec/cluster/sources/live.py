@@ -73,8 +73,9 @@ class LiveSource:
         self.ref = ref
         self.name = name or ref
         self._limits = limits = limits or default_limits()
+        context = ref if credentials is None else self.name
         self._connection = Connection(
-            self.name, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits, credentials=credentials
+            context, kubeconfig=kubeconfig, in_cluster=in_cluster, limits=limits, credentials=credentials
         )
 
     @property

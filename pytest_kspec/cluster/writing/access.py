@@ -80,8 +80,12 @@ class Access:
         if self._allowed is not None:
             self._allowed()
 
-    def open(self) -> LiveSource:
-        """A connection of its own, which is the caller's to close."""
+    def open(self, limits: Limits | None = None, name: str = "") -> LiveSource:
+        """A connection of its own, which is the caller's to close. limits, name: where they are not the usual ones."""
         return LiveSource(
-            self._ref, kubeconfig=self._kubeconfig, in_cluster=self._in_cluster, limits=self._limits
+            self._ref,
+            kubeconfig=self._kubeconfig,
+            in_cluster=self._in_cluster,
+            limits=limits or self._limits,
+            name=name,
         )

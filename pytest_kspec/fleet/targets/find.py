@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pytest_kspec.fleet.targets.hub import Hub
 
 
-SOURCES = ("context", "target", "argocd", "clusterprofile")
-OBJECTS = ("target:", "argocd:", "clusterprofile:")
-"""Beginnings of references to objects of a hub."""
+SOURCES = ("context", "target", "argocd", "clusterprofile", "hub")
+OBJECTS = ("target:", "argocd:", "clusterprofile:", "hub:")
+"""Beginnings of references to a hub and its objects."""
 
 
 class Wanted(NamedTuple):
@@ -82,8 +82,14 @@ def _of(source: str, wanted: Wanted, hub: Hub | None) -> list[Target]:
     from pytest_kspec.fleet.targets.argocd import argocd_targets
     from pytest_kspec.fleet.targets.clusterprofiles import cluster_profiles
     from pytest_kspec.fleet.targets.clustertargets import cluster_targets
+    from pytest_kspec.fleet.targets.itself import hub_targets
 
-    listing = {"target": cluster_targets, "argocd": argocd_targets, "clusterprofile": cluster_profiles}
+    listing = {
+        "target": cluster_targets,
+        "argocd": argocd_targets,
+        "clusterprofile": cluster_profiles,
+        "hub": hub_targets,
+    }
     return listing[source](hub, wanted.namespace)
 
 

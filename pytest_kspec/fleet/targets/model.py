@@ -14,7 +14,7 @@ from pytest_kspec.fleet.targets.keeper import Keeper
 ONLY_READ = "what describes this cluster belongs to another program: kspec only reads it."
 """Why no policies are applied to a target that is not a ClusterTarget."""
 
-Origin = Literal["context", "target", "argocd", "clusterprofile"]
+Origin = Literal["context", "target", "argocd", "clusterprofile", "hub"]
 Opener = Callable[[Limits | None], LiveSource]
 
 

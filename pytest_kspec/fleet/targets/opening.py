@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import UsageError
+from pytest_kspec.fleet.targets import itself
 from pytest_kspec.fleet.targets.argocd import DEFAULT_NAMESPACE, argocd_target
 from pytest_kspec.fleet.targets.clusterprofiles import find_profile
 from pytest_kspec.fleet.targets.clustertargets import find_cluster_target
@@ -26,9 +27,16 @@ _FINDERS: dict[str, tuple[Callable[[Hub, str, str], Target], str]] = {
 def open_target(kind: str, rest: str, *, kubeconfig: str | None = None, hub: Hub | None = None) -> Target:
     """kind: target, argocd or clusterprofile. rest: [NAMESPACE/]NAME[@HUB]. Asks the hub for the object.
 
+    kind hub: the hub itself, and rest as `itself` writes it.
+
     hub: that of a reference that names none; None: that of the environment. Raises UsageError for what is no
     reference, and what reading the hub raises.
     """
+    if kind == itself.KIND:
+        name, at = itself.parts(rest)
+        if at or hub is None:
+            hub = open_hub(at, kubeconfig)
+        return itself.named(hub, name or hub.access.name, f"{kind}:{rest}")
     match = _OBJECT.fullmatch(rest)
     if match is None:
         raise UsageError(
@@ -40,6 +48,12 @@ def open_target(kind: str, rest: str, *, kubeconfig: str | None = None, hub: Hub
     if match["hub"] or hub is None:
         hub = open_hub(match["hub"] or "", kubeconfig)
     return find(hub, match["namespace"] or default, match["name"])
+
+
+def of_any_hub(ref: str) -> str:
+    """A reference to an object of a hub without the hub: for who has another way to it."""
+    kind, colon, rest = ref.partition(":")
+    return f"{kind}{colon}{rest.partition('@')[0]}" if kind in (*_FINDERS, itself.KIND) else ref
 
 
 def target_source(rest: str, *, kubeconfig: str | None = None) -> LiveSource:

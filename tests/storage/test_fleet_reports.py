@@ -1,0 +1,44 @@
+"""Full reports of a fleet: of a worker that was killed between the report and its row nothing is left."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.storage import fleet, objects
+from pytest_kspec.storage.engine import open_store
+from pytest_kspec.storage.fleet import Asked, StoredTarget
+from tests.reports.results import one
+
+RUN, DAY = "nightly", "2026-11-29"
+
+
+def kept(place: Path) -> list[str]:
+    return sorted(path.name.rpartition("-")[2] for path in place.rglob("*.json.gz"))
+
+
+def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "reports"
+    result = one()
+    asked = [Asked(cluster.spec_name, cluster.evidence.spec_sha256) for cluster in result.clusters]
+    with closing(open_store(str(tmp_path / "fleet.db"), option="--store", create=True)) as store:
+        targets = [
+            StoredTarget(position, 0, f"c-{position}", f"context:c-{position}", {}) for position in range(2)
+        ]
+        assert fleet.begin(store, RUN, engine="local", document={}, targets=targets)
+        for position in range(2):
+            for attempt in (1, 2):
+                assert fleet.started(store, RUN, position) == attempt
+                objects.put(str(place), fleet.report_name(RUN, DAY, position, attempt), b"{}")
+        assert kept(place) == ["1.json.gz", "1.json.gz", "2.json.gz", "2.json.gz"]
+        attempt = fleet.started(store, RUN, 0)
+        more = {"place": str(place), "day": DAY}
+        assert fleet.commit(store, RUN, 0, asked, result, b"{}", attempt=attempt, attempts=attempt, **more)
+        assert kept(place) == ["1.json.gz", "2.json.gz", "3.json.gz"]
+        # One that was thought dead comes too late: it adds nothing, and what counts is still there.
+        assert not fleet.commit(store, RUN, 0, asked, result, b"{}", attempt=1, attempts=1, **more)
+        # Another one is given up: no report of it is left.
+        assert fleet.settle(store, RUN, 1, asked, Outcome.FAILED, reason="killed")
+        fleet.sweep(str(place), RUN, DAY, 1, 2)
+    assert kept(place) == ["3.json.gz"]
