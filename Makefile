@@ -19,7 +19,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 # The tests start hundreds of interpreters: each would compile all that it imports, four times the work.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo demo-operations test test-long coverage fuzz mutants test-cosign lint format docs picture bench bench-kyverno controlplane lock dist clean test-kyverno image test-node
+.PHONY: help setup demo demo-operations test test-long coverage fuzz mutants test-cosign lint format docs picture picture-operations bench bench-kyverno controlplane lock dist clean test-kyverno image test-node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ picture: demo ## docs/images/*.png, from the demo (needs Chromium and pdftoppm)
 	$(BIN)/kspec scan examples/01-quickstart/strict.yaml --store $(DEMO)/results.db > /dev/null || [ $$? -eq 1 ]
 	$(BIN)/kspec scan examples/specs/minimal.yaml --cluster examples/03-manifests --store $(DEMO)/results.db > /dev/null || [ $$? -eq 1 ]
 	$(BIN)/python -m tools.dashboard_picture $(DEMO)/results.db docs/images/dashboard
+
+picture-operations: $(READY) ## docs/images/{alerts,metrics,tracing,audit}.png, from demo-operations (needs Chromium, jq)
+	$(BIN)/python -m tools.operations_picture docs/images
 
 controlplane: $(READY) ## build etcd and kube-apiserver for the tests (needs Go; minutes the first time)
 	$(BIN)/python -m tests.controlplane.build

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
+from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.baseline import subject, was_evaluated
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult
@@ -142,7 +143,7 @@ def _expiring(cluster: ClusterResult, at: str) -> Iterator[Alert]:
             _of(cluster, "ExemptionExpiring", None),
             about=exemption.name,
             title=f"The exemption {exemption.name} ends at {exemption.expires_at}",
-            description=f"It accepts {exemption.matched} findings on {cluster.name}. Reason: "
+            description=f"It accepts {plural(exemption.matched, 'finding')} on {cluster.name}. Reason: "
             f"{_cut(exemption.reason)}",
             metadata={"expires_at": exemption.expires_at, "findings": exemption.matched},
         )

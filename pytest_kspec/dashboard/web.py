@@ -6,6 +6,7 @@ A page that may be kept is kept by the viewer's browser only, and asked about ea
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -35,7 +36,7 @@ from pytest_kspec.dashboard.viewers import (
     valid_token,
 )
 from pytest_kspec.errors import KspecError
-from pytest_kspec.serving.rate import Rate
+from pytest_kspec.serving.rate import Rate, client_of
 
 log = logging.getLogger("kspec.dashboard")
 
@@ -55,6 +56,7 @@ NOT_KEPT = "no-store"
 KEPT = "private, no-cache"
 LONGEST_FORM = 24 << 10
 """Bytes of the form that signs in: a token and its encoding."""
+FORM_S = 10.0
 LONGEST_COOKIE = 4000
 """Bytes that browsers take."""
 SESSION_S = 8 * 3600
@@ -140,7 +142,7 @@ class Dashboard:
         peer = _peer(scope)
         who = self._viewers.proven(peer, scope["headers"])
         # A proven user has a rate of its own, wherever it calls from; all others share that of their address.
-        if not self._rate.allow(f"user {who}" if who else f"address {peer}"):
+        if not self._rate.allow(f"user {who}" if who else f"address {client_of(peer)}"):
             answer = Response("too many requests\n", 429, {"Retry-After": "1"}, TEXT)
             await answer(scope, receive, with_headers)
             return
@@ -280,10 +282,16 @@ class Dashboard:
         if not _same_origin(request):
             return self._sign_in(request, 403, "The form was sent by another site.")
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_FORM:
-                return self._sign_in(request, 413, "This is longer than any token.")
+        try:
+            async with asyncio.timeout(FORM_S):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > LONGEST_FORM:
+                        return self._sign_in(request, 413, "This is longer than any token.")
+        except TimeoutError:
+            answer = self._sign_in(request, 408, f"The form did not arrive within {FORM_S:g} seconds.")
+            answer.headers["Connection"] = "close"
+            return answer
         form = dict(parse_qsl(body.decode("latin-1")))
         token = valid_token(form.get("token", "").strip())
         if not token:

@@ -18,6 +18,7 @@ from pytest_kspec.alerts.ledger import stamp
 from pytest_kspec.alerts.observe import Observation, observe
 from pytest_kspec.errors import KspecError
 from pytest_kspec.operator import observed
+from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.result import ClusterResult
 
 DRIFT = frozenset(("DriftDetected",))
@@ -129,7 +130,8 @@ def _drift(cluster: ClusterResult, drifted: int) -> Alert:
         cluster.id,
         cluster.spec_name,
         "",
-        f"{drifted} policies of {cluster.spec_name} were changed on {cluster.name}",
+        f"{plural(drifted, 'policy', 'policies')} of {cluster.spec_name} {'was' if drifted == 1 else 'were'} "
+        f"changed on {cluster.name}",
         "They are not as they were applied: see the status of the specification.",
         labels,
         {"event_count": drifted},

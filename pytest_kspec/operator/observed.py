@@ -14,6 +14,7 @@ from pytest_kspec.alerts.ledger import stamp
 from pytest_kspec.alerts.observe import Observation
 from pytest_kspec.enforce.engines.webhook_state import State
 from pytest_kspec.fleet.targets.credentials import Life, as_time
+from pytest_kspec.reports.shared.text import plural
 
 TARGET = frozenset(("CredentialExpiring",))
 CORRECTIONS = frozenset(("RemediationPerformed",))
@@ -96,7 +97,7 @@ def of_corrections(
                 cluster_id,
                 spec,
                 "",
-                f"{count} corrections of policies of {spec} on {cluster} within an hour",
+                f"{plural(count, 'correction')} of policies of {spec} on {cluster} within an hour",
                 _listed(f"{name} was corrected {_times(times)}" for name, times in sorted(recent.items())),
                 {"cluster": cluster, "cluster_uid": cluster_id, "spec": spec},
                 {"event_count": count},

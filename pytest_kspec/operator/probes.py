@@ -14,7 +14,7 @@ from socket import AF_INET6
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.serving.rate import Rate
+from pytest_kspec.serving.rate import Rate, client_of
 
 MOST_CONNECTIONS = 32
 PATIENCE_S = 5.0
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         with self.lock:
-            allowed = self.rate.allow(self.client_address[0])
+            allowed = self.rate.allow(client_of(self.client_address[0]))
         make = self.pages.get(self.path.partition("?")[0])
         if not allowed:
             page = Page(429, b"too many requests a second\n")

@@ -27,6 +27,8 @@ One client reads them at most 10 times a second, 20 at once; beyond that the ans
 client is the address of the connection, whatever its headers say. The operator compresses its answer where the
 client accepts gzip, as Prometheus does.
 
+![Score, findings and drift of a specification in a real Prometheus, while its cluster breaks](images/metrics.png)
+
 ## With the Prometheus operator
 
 A Prometheus ignores rules and monitors unless their labels are those that it selects. See what yours selects, write it

@@ -22,6 +22,8 @@ ONE_READ = 256 << 10
 class Limits:
     """body and headers in bytes, times in seconds. rate: reviews a second of one client address, 0 for no limit.
 
+    read_s: how long a client may take to read enough of an answer that the next part of it fits into the buffer
+
     idle_s is longer than the 90 s of an API server, so that it closes idle connections and never finds one
     closed under its hands.
     """
@@ -30,6 +32,7 @@ class Limits:
     headers: int = 64 << 10
     headers_s: float = 10.0
     body_s: float = 10.0
+    read_s: float = 30.0
     idle_s: int = 120
     connections: int = 1000
     rate: float = 0.0
@@ -41,12 +44,14 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
 
     Connections beyond the limit are closed at once instead of being held open for a 503. A request ends its
     connection whose headers do not arrive in time, or whose first line, headers, or anything that the parser
-    collects before it hands it on (one endless header, trailers, chunk extensions), are larger than allowed.
+    collects before it hands it on (one endless header, trailers, chunk extensions), are larger than allowed. So does
+    a client that does not read its answer.
     """
     most = 2 * limits.body + limits.headers  # bytes of one request, with what chunks add to a body
 
     class Limited(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
         _in_headers = False
         _size = 0
         _received = 0
@@ -69,8 +74,23 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
                 return
             self._expect_headers()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            if self._unread is None:
+                self._unread = self.loop.call_later(limits.read_s, self._refuse)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._is_read()
+
+        def _is_read(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_are_here()
+            self._is_read()
             # Uvicorn leaves the timer of a connection that was reset, which keeps 40 KB until it goes off.
             self._unset_keepalive_if_required()
             super().connection_lost(exc)

@@ -1,16 +1,33 @@
 """How often one client may ask. Every server that limits does it with this.
 
 A client is who sends: the address of the connection, or a user whose identity was proven. What a request says of
-itself, such as X-Forwarded-For, decides nothing here.
+itself, such as X-Forwarded-For, decides nothing here. A network of IPv6 is one client: whoever has one address there
+has 2^64.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
 REMEMBERED_CLIENTS = 1024
+_OF_ONE_CLIENT = 64
+"""Bits of an IPv6 address that providers give to one customer."""
+
+
+def client_of(address: str) -> str:
+    """The client behind the address of a connection: the address itself, or its network of IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, _OF_ONE_CLIENT), strict=False))
 
 
 class Rate:

@@ -14,7 +14,7 @@ from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.observe.registry import CONTENT_TYPE
 from pytest_kspec.serving.limits import Limits
-from pytest_kspec.serving.rate import Rate
+from pytest_kspec.serving.rate import Rate, client_of
 from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 
@@ -71,7 +71,7 @@ class App:
             return None
         if length != len(body) or length > self._limits.body or not self._reviewer.answers_at_once(length):
             return None
-        if not self._rate.allow(client):
+        if not self._rate.allow(client_of(client)):
             return None
         try:
             answer = self._reviewer.at_once(body, only)
@@ -95,7 +95,7 @@ class App:
             await _answer(send, 404, b"this specification is not enforced here\n", close=True)
             return
         client = scope["client"]
-        if not self._rate.allow(client[0] if client else ""):
+        if not self._rate.allow(client_of(client[0]) if client else ""):
             requests["limited"].inc()
             await _answer(send, 429, b"too many reviews a second\n", close=True)
             return
@@ -168,7 +168,7 @@ class Reading:
             await _answer(send, 405, b"GET it\n", close=True)
             return
         client = scope["client"]
-        if not self._rate.allow(client[0] if client else ""):
+        if not self._rate.allow(client_of(client[0]) if client else ""):
             more = [(b"retry-after", b"1")]
             await _answer(send, 429, b"too many requests a second\n", more=more, close=True)
             return

@@ -14,27 +14,26 @@ import pytest
 
 from pytest_kspec.observe.table import BY_NAME, ROWS
 from pytest_kspec.reference.alerts import ALERTS, RECORDINGS
+from tests.alerts.receiving import HttpReceiver
 from tests.controlplane.process import free_port
+from tests.crds.conftest import CRD
 from tests.docs.pages import ROOT
+from tests.fleet.targets.conftest import ca
 from tests.observe.prometheus import Prometheus
 from tests.operator.conftest import OperatorProcess, Specs, until
+from tests.operator.test_alerting import put, receiver
+from tests.operator.test_engines import KINDS
+from tests.operator.test_engines import asked as asked_of
 from tests.operator.test_live import BINDINGS, enforced
+from tests.webhook.installed import install_rights, token
 from tests.webhook.reviewing import body, pod
 from tests.webhook.running import Running, running, write_spec
 from tools import dashboards
 
-LATER = {
-    "kspec_notifications_total",
-    "kspec_remediation_errors_total",
-    "kspec_kyverno_policy_created_total",
-    "kspec_cluster_target_healthy",
-    "kspec_cluster_target_nodes",
-    "kspec_cluster_target_info",
-    "kspec_credential_expiry_timestamp_seconds",
-    "kspec_metric_series_dropped_total",
-}
-"""What this run does not bring about: AlertConfigs, Kyverno, ClusterTargets, failures of corrections. The tests of
-`operator/metrics`, `operator/targets` and `observe/registry` see these."""
+__all__ = ["put", "receiver"]
+
+LATER = {"kspec_metric_series_dropped_total"}
+"""It takes 50,000 series: `observe/test_registry` sees it."""
 
 PROMETHEUS = {"job", "instance", "le"}
 EXEMPTION = {
@@ -103,8 +102,41 @@ def _closed(query: str, start: int) -> int:
     raise AssertionError(query)
 
 
+@pytest.fixture
+def fleet(specs: Specs, put: Callable[..., None], receiver: HttpReceiver) -> None:
+    """A receiver of alerts, and ClusterTargets: one that may list nodes, and one whose credentials end."""
+    hook = {"name": "hook", "url": f"{receiver.url}/hook"}
+    put("AlertConfig", "team", spec={"groupWait": "0s", "groupInterval": "1s", "webhooks": [hook]})
+    install_rights(specs.plane)
+    for name, secret in (
+        ("all", specs.plane.token),
+        ("ends", token(specs.plane, "kspec-webhook", audience="https://kubernetes.default.svc")),
+    ):
+        put("Secret", f"{name}-token", stringData={"token": secret})
+        spec = {"apiServerURL": specs.plane.url, "caData": ca(specs.plane), "authMode": "token"}
+        put("ClusterTarget", name, spec={**spec, "tokenSecretRef": {"name": f"{name}-token"}})
+
+
+@pytest.fixture
+def no_kyverno_yet(specs: Specs) -> Iterator[Callable[[], None]]:
+    """Installs the kinds of Kyverno when it is called; they are gone after the test."""
+
+    def install() -> None:
+        for one in KINDS:
+            specs.writer.apply(one, field_manager="test")
+
+    yield install
+    for one in KINDS:
+        specs.writer.delete(*CRD, one["metadata"]["name"])
+
+
 def test_what_is_asked_is_there(
-    specs: Specs, start: Callable[..., OperatorProcess], webhook: Running, tmp_path: Path
+    specs: Specs,
+    start: Callable[..., OperatorProcess],
+    webhook: Running,
+    fleet: None,
+    no_kyverno_yet: Callable[[], None],
+    tmp_path: Path,
 ) -> None:
     port = free_port()
     store = f"--store={tmp_path / 'results.db'}"
@@ -118,6 +150,8 @@ def test_what_is_asked_is_there(
         specs.put("unmet", {"kubernetes": {"minVersion": "1.99"}, "policyExemptions": [EXEMPTION]})
         specs.put("odd", {"policyExemptions": [{**EXEMPTION, "timezone": "Mars/X"}]})
         specs.put("kept", enforced("enforce", autoRemediate=True))
+        by_kyverno = {"enabled": True, "mode": "enforce", "engine": "kyverno", "autoRemediate": True}
+        specs.put("kyverno", asked_of("kyverno", enforcement=by_kyverno))
         specs.wait("kept", "True", "PolicyEnforced", operator.said)
         server.wait(lambda: server.query('kspec_last_scan_success{cluster_spec="kept"} == 1'))
         patch = {"spec": {"validationActions": ["Warn"]}}
@@ -127,6 +161,10 @@ def test_what_is_asked_is_there(
             review(webhook, body(pod(hostNetwork=True)))
             review(webhook, b"{}")
         until(lambda: "DriftRemediated" in specs.events("kept"), operator.said)
+        server.wait(lambda: server.query("kspec_remediation_errors_total > 0"))
+        no_kyverno_yet()
+        server.wait(lambda: server.query("kspec_kyverno_policy_created_total > 0"))
+        server.wait(lambda: server.query('kspec_notifications_total{result="sent"} > 0'))
         server.wait(lambda: server.query('kspec_remediation_actions_total{action="update"} > 0'))
         server.wait(lambda: server.query('kspec_policy_enforcement_actions_total{action="denied"} > 0'))
         server.wait(lambda: server.query('kspec_scan_errors_total{cluster_spec="odd"} > 0'))
