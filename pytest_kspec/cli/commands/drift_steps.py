@@ -240,7 +240,7 @@ def read_ignored(path: str) -> list[IgnoredDrift]:
         return []
     from pydantic import TypeAdapter, ValidationError
 
-    from pytest_kspec.crds.models.driftconfig import IgnoredDrift
+    from pytest_kspec.crds.models.driftconfig import Ignored
     from pytest_kspec.yamlfiles.reading import read_document
 
     data = read_document(path).data
@@ -251,7 +251,7 @@ def read_ignored(path: str) -> list[IgnoredDrift]:
             "it has no list 'ignore'.", where=path, fix="Write a DriftConfig, or 'ignore: [...]'."
         )
     try:
-        return TypeAdapter(list[IgnoredDrift]).validate_python(entries)
+        return TypeAdapter(Ignored).validate_python(entries)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in ("ignore", *first["loc"]))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pytest_kspec.crds.models.base import Interval, Observed, TimeStamp
 from pytest_kspec.crds.models.driftreport import DriftKind, DriftSeverity
 from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.spec.everything import matches_all
 from pytest_kspec.spec.times import Schedule, TimeZone
 
 
@@ -34,6 +35,29 @@ class IgnoredDrift(SpecModel):
                 "an empty entry would ignore everything: name a kind, namespace, name or fields."
             )
         return self
+
+
+def _some(entries: list[IgnoredDrift]) -> list[IgnoredDrift]:
+    """Raises ValueError where entries by names alone match every name, each or together."""
+    alike = [one for one in entries if not one.kind and not one.fields]
+    by_name = [
+        one.name
+        for one in alike
+        if one.name and (not one.namespace or matches_all([one.namespace], "namespaces"))
+    ]
+    by_namespace = [
+        one.namespace
+        for one in alike
+        if one.namespace and (not one.name or matches_all([one.name], "objects"))
+    ]
+    if matches_all(by_name, "objects") or matches_all(by_namespace, "namespaces"):
+        raise ValueError(
+            "its patterns match every name, so this would ignore everything: name kinds or fields."
+        )
+    return entries
+
+
+Ignored = Annotated[list[IgnoredDrift], AfterValidator(_some)]
 
 
 class DriftRemediation(SpecModel):
@@ -95,7 +119,7 @@ class DriftConfigSpec(SpecModel):
     min_severity: DriftSeverity = Field(
         "low", description="Minimum severity. Differences below it are not reported."
     )
-    ignore: list[IgnoredDrift] = Field(
+    ignore: Ignored = Field(
         default_factory=list,
         description="Differences to ignore. A difference is ignored if it "
         "matches all fields that an entry sets.",
