@@ -20,7 +20,7 @@ from pytest_kspec import clock
 from pytest_kspec.alerts.configfile import KIND
 from pytest_kspec.alerts.deliver import Delivered, attempt
 from pytest_kspec.alerts.guard import Guard, guard_of_environment
-from pytest_kspec.alerts.kept import keep, read
+from pytest_kspec.alerts.kept import Kept, keep, read
 from pytest_kspec.alerts.ledger import Ledger, Notification, stamp
 from pytest_kspec.alerts.routing import Plan, make_plan
 from pytest_kspec.alerts.secrets import Referenced
@@ -66,6 +66,19 @@ class Memory:
     later: dict[str, float] = field(default_factory=dict)
     done: queue.SimpleQueue[Delivered] = field(default_factory=queue.SimpleQueue)
     status: dict[str, Object] = field(default_factory=dict)
+    _kept: tuple[list[object], Kept] | None = None
+
+    def keep(self) -> Kept:
+        """The ledger as text. It takes a second of 10,000 alerts, so what did not change is not written again."""
+        now: list[object] = [*self.ledger.facts.values(), *self.ledger.told.values()]
+        if self._kept is not None:
+            before, kept = self._kept
+            # Facts and what was told are exchanged, never changed.
+            if len(before) == len(now) and all(one is other for one, other in zip(before, now, strict=True)):
+                return kept
+        kept = keep(self.ledger)
+        self._kept = now, kept
+        return kept
 
 
 class Alerting:
@@ -229,7 +242,7 @@ class Alerting:
         ]
 
     def _fields(self, memory: Memory, found: Object) -> Object:
-        kept = keep(memory.ledger)
+        kept = memory.keep()
         times = [str(one["lastAlertTime"]) for one in memory.status.values() if one.get("lastAlertTime")]
         return {
             "state": kept.text,

@@ -13,6 +13,8 @@ from tests.operator.conftest import CONFIG
 NOT_IN_THIS_RUN = {
     ("get", "validatingwebhookconfigurations"),  # --configuration
     ("update", "secrets"),  # a certificate that is renewed
+    # What the operator is told: an apply after the first denial; whether one waits for it, the run decides.
+    *((verb, "configmaps") for verb in ("create", "get", "patch")),
 }
 
 
@@ -41,4 +43,5 @@ def test_the_webhook_needs_what_it_is_granted(installed: Installed) -> None:
         for verb in rule["verbs"]
         for resource in rule["resources"]
     }
-    assert granted - asked(installed, "kspec-webhook") == NOT_IN_THIS_RUN
+    told = {one for one in NOT_IN_THIS_RUN if one[1] == "configmaps"}
+    assert granted - asked(installed, "kspec-webhook") - told == NOT_IN_THIS_RUN - told

@@ -7,14 +7,19 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
 import pytest
 
+from pytest_kspec.alerts.kept import read
+from pytest_kspec.alerts.ledger import Ledger, Notification
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.engines import webhook_state
 from pytest_kspec.errors import Refused
+from pytest_kspec.operator.alerting import Memory
+from pytest_kspec.operator.observed import of_corrections
 from pytest_kspec.webhook.breaker import Breaker
 from pytest_kspec.webhook.reviews import is_open
 from pytest_kspec.webhook.telling import Denials, Telling, state_of
@@ -101,6 +106,22 @@ def test_configurations_side_by_side_over_a_change_of_leader(
     until(lambda: len(receiver.bodies("/services/T/B/secret-1")) == 2, following.said)
     until(lambda: status(specs, "second").get("active") == 0, following.said)
     assert "secret-1" not in operator.said() + following.said() + str(status(specs, "first"))
+
+
+def test_what_did_not_change_is_not_written_again() -> None:
+    ledger = Ledger()
+    memory = Memory("u", ledger)
+    at = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    ledger.take(of_corrections("prod", "u", "s", {"a": 1}, at))
+    first = memory.keep()
+    assert memory.keep() is first
+    ledger.take(of_corrections("prod", "u", "s", {"a": 2}, at))
+    second = memory.keep()
+    assert second.text != first.text
+    ledger.sent(Notification("hook", "k", {}, (), (), "2026-11-29T12:00:00Z", 0, {"x": "y"}))
+    assert memory.keep() is not second
+    ledger.end("", "s", "2026-11-29T12:01:00Z", "gone")
+    assert read(memory.keep().text, "x").facts.keys() == ledger.facts.keys()
 
 
 def told(receiver: HttpReceiver, event: str) -> list[tuple[str, str]]:
