@@ -8,10 +8,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pytest_kspec.dashboard.source import StoreSource
+from pytest_kspec.dashboard.viewers import Refused, Viewer
 from tools.chromium import FLAGS, chromium
 
-from .serving import Client
+from .serving import Client, serving
+from .test_drift import drifted
 from .test_pages import linked
+
+__all__ = ["drifted"]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,37 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
         assert page.evaluate(wide) <= 0, address
         assert said == [], address
     page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+def test_axe_finds_nothing_on_drift_in_forms_and_in_messages(
+    browser: Browser, drifted: str, width: int, scheme: str
+) -> None:
+    page, _ = opened(browser, width, scheme)
+    with serving(StoreSource(drifted)) as client, serving(StoreSource(drifted), lambda _: Closed()) as closed:
+        for address in (
+            *(f"{client.address}{path}" for path in ("/drift", "/drift?state=cleared", "/drift?q=none")),
+            *(f"{client.address}{path}" for path in ("/nowhere", "/?page=x", "/cluster?cluster=nobody")),
+            *(f"{closed.address}{path}" for path in ("/login", "/", "/drift")),
+        ):
+            page.goto(address)
+            found = Axe().run(page).response["violations"]
+            assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == [], address
+            wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.evaluate(wide) <= 0, address
+    page.close()
+
+
+class Closed:
+    """Nobody is known."""
+
+    def close(self) -> None: ...
+
+    def proven(self, _peer: str, _headers: object) -> str:
+        return ""
+
+    def view(self, _peer: str, _headers: object) -> Viewer:
+        raise Refused(401, "no credentials were sent.")
 
 
 def test_everything_is_reached_with_the_keyboard(browser: Browser, open_dashboard: Client) -> None:

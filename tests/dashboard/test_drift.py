@@ -30,7 +30,8 @@ def difference(name: str, severity: str = "high") -> Difference:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> str:
+def drifted(tmp_path: Path) -> str:
+    """A store with differences that are there, and one that was cleared."""
     found = stored(tmp_path / "results.db", scan(cluster(), cluster("calm", uid="uid-calm")))
     store = open_store(found)
     record(store, UID, "prod-eu", "strict", FIRST, [difference("old"), difference(EVIL)], ["policy"])
@@ -41,8 +42,8 @@ def path(tmp_path: Path) -> str:
     return found
 
 
-def test_what_is_present_comes_first_and_what_was_cleared_says_when(path: str) -> None:
-    with serving(StoreSource(path)) as client:
+def test_what_is_present_comes_first_and_what_was_cleared_says_when(drifted: str) -> None:
+    with serving(StoreSource(drifted)) as client:
         found = client.json("/api/v1/drift")
         assert [(row["object"].split()[1], row["state"]) for row in found["items"]] == [
             ("new", "present"),
@@ -62,8 +63,8 @@ def test_what_is_present_comes_first_and_what_was_cleared_says_when(path: str) -
         )
 
 
-def test_a_viewer_sees_drift_of_visible_clusters_only(path: str) -> None:
-    store = open_store(path)
+def test_a_viewer_sees_drift_of_visible_clusters_only(drifted: str) -> None:
+    store = open_store(drifted)
     other = Visible(frozenset({"uid-calm"}), {UID: frozenset({"ops"})})
     assert listing.drift(store, other) == Listed((), 0, {})
     assert listing.drifted(store, other, "strict") == {}

@@ -13,6 +13,7 @@ from pytest_kspec.dashboard import web
 from pytest_kspec.dashboard.source import StoreSource
 from pytest_kspec.serving import limits
 from tests.dashboard.serving import WAIT_S, Client, serving
+from tests.dashboard.test_browser import Closed
 
 
 @pytest.fixture
@@ -91,20 +92,9 @@ def test_a_path_leads_to_no_file(client: Client, path: str) -> None:
 def test_a_form_that_does_not_come_costs_its_time_and_no_more(
     fleet_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_kspec.dashboard.viewers import Refused, Viewer
-
-    class Nobody:
-        def close(self) -> None: ...
-
-        def proven(self, _peer: str, _headers: object) -> str:
-            return ""
-
-        def view(self, _peer: str, _headers: object) -> Viewer:
-            raise Refused(401, "nobody")
-
     monkeypatch.setattr(web, "FORM_S", 0.5)
     with (
-        serving(StoreSource(fleet_store), lambda _answers: Nobody()) as client,
+        serving(StoreSource(fleet_store), lambda _answers: Closed()) as client,
         connected(client) as connection,
     ):
         connection.sendall(HEAD + b"Content-Length: 500\r\n\r\ntoken=")
