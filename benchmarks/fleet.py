@@ -25,7 +25,7 @@ from pytest_kspec.fleet.job import CLUSTERS, MOST_AT_ONCE, shards_for
 from pytest_kspec.fleet.report import make_report
 from pytest_kspec.fleet.shards import balance
 from pytest_kspec.storage import fleet as stored
-from pytest_kspec.storage import fleetpages, pages
+from pytest_kspec.storage import fleetpages, pages, verdicts
 from pytest_kspec.storage.engine import Store, open_store
 from tests.fleet.world import World, name_of
 from tests.storage.servers import Postgres
@@ -123,6 +123,10 @@ INSERT INTO kspec_checks (result_id, position, check_id, severity, verdict, eval
   SELECT r.id, k, 'area.check' || k, 'high', CASE WHEN (r.id + k) % 10 = 0 THEN 'fail' ELSE 'pass' END, true,
          (r.id + k) % 4
   FROM kspec_results r, generate_series(1, :checks) k;
+UPDATE kspec_results SET shape = md5('one'), verdicts = made.verdicts, tally = made.tally
+  FROM (SELECT result_id, string_agg(left(verdict, 1), '' ORDER BY position) AS verdicts,
+               '[' || string_agg(findings::text, ',' ORDER BY position) || ']' AS tally
+        FROM kspec_checks GROUP BY result_id) made WHERE made.result_id = kspec_results.id;
 INSERT INTO kspec_frameworks (result_id, framework, name, version, score, coverage, met, not_met)
   SELECT r.id, 'f' || f, 'Framework', '1', 90, 10, 9, 1 FROM kspec_results r, generate_series(1, 6) f;
 INSERT INTO kspec_findings (subject_id, fingerprint, check_id, severity, state, first_seen, last_seen)
@@ -169,7 +173,7 @@ def page(clusters: int = 1_000, checks: int = 60, days: int = 90) -> None:
         for title, ask in (
             ("newest result of every cluster", lambda: pages.newest(store)),
             ("clusters of a run, with the day before", lambda: fleetpages.rows(store, run.id, since)),
-            ("requirements of a run", lambda: fleetpages.requirements(store, run.id)),
+            ("requirements of a run", lambda: verdicts.requirements(store, run.id)),
             ("frameworks of a run", lambda: fleetpages.frameworks(store, run.id)),
             ("verdicts that changed", lambda: fleetpages.changed(store, rows)),
             (

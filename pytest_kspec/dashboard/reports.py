@@ -24,7 +24,7 @@ from pytest_kspec.crds.objects.compliancereport import API_VERSION, KIND
 from pytest_kspec.crds.objects.reported import NotAReport, Reported, read
 from pytest_kspec.errors import NotServed, SourceError, StoreError
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import schema
+from pytest_kspec.storage import schema, verdicts
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.prune import forget
 from pytest_kspec.storage.write import store_result
@@ -139,5 +139,9 @@ def _exact(connection: Connection, run: str, reported: Reported) -> None:
     connection.execute(
         update(schema.results)
         .where(result.id == key)
-        .values(findings=sum(reported.findings), exempt=sum(reported.exempt))
+        .values(
+            findings=sum(reported.findings),
+            exempt=sum(reported.exempt),
+            tally=verdicts.tally(reported.findings),
+        )
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import calendar
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,17 +16,11 @@ from pytest_kspec import clock
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.verdict import Severity
-from pytest_kspec.storage import fleetpages
+from pytest_kspec.storage import fleetpages, verdicts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import StoredRun
-from pytest_kspec.storage.fleetpages import (
-    ChangedRow,
-    ExemptionRow,
-    FleetRow,
-    FrameworkRow,
-    Moved,
-    RequirementRow,
-)
+from pytest_kspec.storage.fleetpages import ExemptionRow, FleetRow, FrameworkRow, Moved
+from pytest_kspec.storage.verdicts import ChangedRow, RequirementRow
 
 API_VERSION = "kspec.io/v1alpha1"
 MOST_VALUES = 20
@@ -202,7 +196,7 @@ class FleetReport:
                 "since": self.since,
                 "newFindings": self.moved.new,
                 "fixedFindings": self.moved.fixed,
-                "verdicts": [asdict(row) | {"clusters": list(row.clusters)} for row in self.changed],
+                "verdicts": [row._asdict() | {"clusters": list(row.clusters)} for row in self.changed],
             },
             "endingExemptions": [
                 {
@@ -240,7 +234,7 @@ def _read(store: Store, run: StoredRun, group_by: Sequence[str], hours: float) -
     return FleetReport(
         run=run,
         rows=rows,
-        requirements=fleetpages.requirements(store, run.id),
+        requirements=verdicts.requirements(store, run.id),
         frameworks=fleetpages.frameworks(store, run.id),
         groups=_groups([row for row in rows if row.outcome != Outcome.DUPLICATE], group_by),
         since=since,

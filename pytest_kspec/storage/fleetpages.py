@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
 from pytest_kspec.results.frameworks import FrameworkSummary
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import schema
+from pytest_kspec.storage import schema, verdicts
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.verdicts import ChangedRow
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _result, _subject, _check = schema.results.c, schema.subjects.c, schema.checks.c
-_IDS = 500
 _INACTIVE = "(timeBasedActivation)"
 """How the reason of a requirement ends that is not asked for at this time (`spec.activation`)."""
 
@@ -63,20 +63,6 @@ class FleetRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RequirementRow:
-    """A requirement on all clusters of a run. Counts clusters, findings counts open findings."""
-
-    spec: str
-    check: str
-    severity: str
-    passed: int
-    failed: int
-    errors: int
-    skipped: int
-    findings: int
-
-
-@dataclass(frozen=True, slots=True)
 class FrameworkRow:
     """A framework on all clusters of a run. summary: controls, those of each cluster counted."""
 
@@ -85,18 +71,6 @@ class FrameworkRow:
     version: str
     clusters: int
     summary: FrameworkSummary
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
-    """Requirements that had another verdict a day before, by both verdicts. clusters: names, sorted."""
-
-    spec: str
-    check: str
-    severity: str
-    before: str
-    now: str
-    clusters: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +192,21 @@ def _before(
 ) -> dict[int | None, tuple[int, float | None]]:
     """Result and score of each subject as of a time."""
     found: dict[int | None, tuple[int, float | None]] = {}
+    older = schema.results.alias("older")
     for some in _parts(sorted({subject for subject in subjects if subject is not None})):
+        # One step in the index for each subject, however many results it has.
         newest = (
-            select(_result.subject_id, func.max(_result.finished_at).label("at"))
-            .where(_result.subject_id.in_(some), _result.finished_at <= since)
-            .group_by(_result.subject_id)
-            .subquery()
+            select(older.c.id)
+            .where(older.c.subject_id == _subject.id, older.c.finished_at <= since)
+            .order_by(older.c.finished_at.desc(), older.c.id.desc())
+            .limit(1)
+            .correlate(schema.subjects)
+            .scalar_subquery()
         )
-        joined = schema.results.join(
-            newest, and_(_result.subject_id == newest.c.subject_id, _result.finished_at == newest.c.at)
+        statement = select(_result.subject_id, _result.id, _result.score).where(
+            _result.id.in_(select(newest).where(_subject.id.in_(some)))
         )
-        statement = select(_result.subject_id, _result.id, _result.score).select_from(joined)
-        for subject, key, score in execute(statement.order_by(_result.id)):
+        for subject, key, score in execute(statement):
             found[subject] = (key, score)
     return found
 
@@ -243,29 +220,6 @@ def inactive(store: Store, results: Iterable[int]) -> set[int]:
             statement = select(_check.result_id).where(_check.result_id.in_(some)).group_by(_check.result_id)
             found |= set(connection.execute(statement.having(asked == 0)).scalars())
     return found
-
-
-def requirements(store: Store, run: str) -> tuple[RequirementRow, ...]:
-    """Each requirement of a run, those of most clusters first. Raises StoreError."""
-
-    def count(verdict: str) -> ColumnElement[int]:
-        return func.sum(case((_check.verdict == verdict, 1), else_=0))
-
-    joined = _of_run().join(schema.checks, _check.result_id == _result.id)
-    statement = (
-        select(
-            _subject.spec,
-            _check.check_id,
-            func.max(_check.severity),
-            *(count(verdict) for verdict in ("pass", "fail", "error", "skip")),
-            func.sum(_check.findings),
-        )
-        .select_from(joined)
-        .where(_outcome.run_id == run)
-        .group_by(_subject.spec, _check.check_id)
-    )
-    with store.read() as connection:
-        return tuple(RequirementRow(*row) for row in connection.execute(statement))
 
 
 def frameworks(store: Store, run: str) -> tuple[FrameworkRow, ...]:
@@ -294,28 +248,14 @@ def frameworks(store: Store, run: str) -> tuple[FrameworkRow, ...]:
 
 def changed(store: Store, found: Iterable[FleetRow]) -> tuple[ChangedRow, ...]:
     """Verdicts that are others than those of the state before. Raises StoreError."""
-    pairs = {row.result_id: row for row in found if row.result_id and row.before_id}
-    now, then = schema.checks.alias("now"), schema.checks.alias("then")
-    new, old = schema.results.alias("new"), schema.results.alias("old")
-    changes: dict[tuple[str, str, str, str, str], list[str]] = {}
-    with store.read() as connection:
-        for some in _parts(sorted(pairs)):
-            # Both are results of one subject: said so, the database joins by index and not by 500 alternatives.
-            joined = (
-                new.join(old, old.c.subject_id == new.c.subject_id)
-                .join(now, now.c.result_id == new.c.id)
-                .join(then, and_(then.c.result_id == old.c.id, then.c.check_id == now.c.check_id))
-            )
-            statement = (
-                select(now.c.result_id, now.c.check_id, now.c.severity, then.c.verdict, now.c.verdict)
-                .select_from(joined)
-                .where(new.c.id.in_(some), old.c.id.in_([pairs[key].before_id for key in some]))
-                .where(now.c.verdict != then.c.verdict)
-            )
-            for key, check, severity, before, after in connection.execute(statement):
-                row = pairs[key]
-                changes.setdefault((row.spec, check, severity, before, after), []).append(row.name)
-    return tuple(ChangedRow(*key, tuple(sorted(names))) for key, names in sorted(changes.items()))
+    return verdicts.changed(
+        store,
+        [
+            verdicts.Pair(row.name, row.spec, row.before_id, row.result_id)
+            for row in found
+            if row.result_id and row.before_id
+        ],
+    )
 
 
 def moved(store: Store, subjects: Iterable[int], since: str) -> Moved:
@@ -370,8 +310,8 @@ def _of_run() -> Any:
 
 
 def _parts(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(keys), _IDS):
-        yield keys[start : start + _IDS]
+    for start in range(0, len(keys), verdicts.IDS):
+        yield keys[start : start + verdicts.IDS]
 
 
 def parts_of(store: Store, run: str) -> tuple[tuple[str, str], ...]:

@@ -26,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0008"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008")
+HEAD = "r0009"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008", "r0009")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -91,6 +91,7 @@ subjects = Table(
 
 # One specification on one cluster in one run. name: what the cluster was called then.
 # weight, weight_met: severity weights of the requirements that apply, and of those that are met: scores add up.
+# shape, verdicts, tally: its requirements as short texts (`verdicts`).
 results = Table(
     "kspec_results",
     metadata,
@@ -107,6 +108,9 @@ results = Table(
     _number("weight"),
     _number("weight_met"),
     *(_number(name) for name in COUNTS),
+    Column("shape", String(32), nullable=False, server_default=""),
+    _text("verdicts"),
+    _text("tally"),
     ForeignKeyConstraint(
         ["run_id", "part_id"],
         ["kspec_parts.run_id", "kspec_parts.id"],

@@ -19,7 +19,7 @@ from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
-from pytest_kspec.storage import objects, schema
+from pytest_kspec.storage import objects, schema, verdicts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.settle import settle
 
@@ -149,6 +149,14 @@ def _add_result(
         "weight": summary.weight,
         "weight_met": summary.weight_met,
         **{name: getattr(point, name) for name in schema.COUNTS},
+        **verdicts.texts(
+            [
+                verdicts.Row(
+                    plain_text(check.id), check.severity.value, check.verdict.value, len(check.open_findings)
+                )
+                for check in cluster.checks
+            ]
+        ),
     }
     new = insert_into(connection, schema.results).on_conflict_do_nothing().returning(schema.results.c.id)
     key = connection.execute(new, row).scalar()

@@ -70,6 +70,24 @@ def test_an_older_store_keeps_its_data(old: str) -> None:
     store.close()
 
 
+def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
+    """What an upgrade makes of rows is what is written today."""
+    store = open_store(url, create=True)
+    keep(store, one())
+    columns = "SELECT shape, verdicts, tally FROM kspec_results"
+    with store.read() as connection:
+        (written,) = connection.execute(text(columns)).all()
+    assert all(written), written
+    for column in ("shape", "verdicts", "tally"):
+        store.write(lambda c, name=column: c.execute(text(f"ALTER TABLE kspec_results DROP COLUMN {name}")))
+    store.write(lambda c: c.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0008'")))
+    store.close()
+    store = open_store(url)
+    with store.read() as connection:
+        assert connection.execute(text(columns)).all() == [written]
+    store.close()
+
+
 def test_findings_of_before_are_recognised_by_name_and_get_the_identity_of_their_cluster(old: str) -> None:
     result = one()
     (cluster,) = result.clusters
