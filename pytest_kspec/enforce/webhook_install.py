@@ -5,6 +5,7 @@ The registration is not here: `kspec enforce --engine webhook` makes it for each
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_kspec.enforce.engines import webhook, webhook_client, webhook_state
@@ -19,6 +20,27 @@ DURATION, RENEW_BEFORE = "2160h0m0s", "720h0m0s"
 """90 and 30 days, as `authority.Periods`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One webhook in a cluster.
+
+    service:        name of its Service, and of all else that is its own
+    arguments:      where it has its specifications from
+    configurations: names of the registrations whose caBundle it may write; (): all
+    mounts, volumes: of the pods, beside their own
+    """
+
+    image: str
+    namespace: str
+    service: str
+    reader: str = READER
+    secret: str = SECRET
+    arguments: tuple[str, ...] = ("--from-cluster",)
+    configurations: tuple[str, ...] = ()
+    mounts: tuple[Object, ...] = field(default=())
+    volumes: tuple[Object, ...] = field(default=())
+
+
 def service_names(service: str, namespace: str) -> list[str]:
     """The names by which an API server and others in the cluster know a Service; the API server's first."""
     base = f"{service}.{namespace}"
@@ -27,22 +49,26 @@ def service_names(service: str, namespace: str) -> list[str]:
 
 def manifests(image: str, namespace: str, service: str, issuer: Certificate | None) -> list[Object]:
     """In the order in which they are to be applied. issuer: cert-manager's; None: an authority of our own."""
-    made = [
-        _object("v1", "Namespace", namespace, ""),
-        _object("v1", "ServiceAccount", service, namespace),
-        _object("v1", "ServiceAccount", READER, namespace),
-        *_rights(namespace, service),
-        _service(namespace, service),
-        _deployment(image, namespace, service),
+    made = [_object("v1", "Namespace", namespace, ""), *objects(Installation(image, namespace, service))]
+    return [*made, certificate(namespace, service, issuer)] if issuer is not None else made
+
+
+def objects(one: Installation) -> list[Object]:
+    """All but the namespace, in the order in which it is to be applied."""
+    return [
+        _object("v1", "ServiceAccount", one.service, one.namespace),
+        _object("v1", "ServiceAccount", one.reader, one.namespace),
+        *_rights(one),
+        _service(one.namespace, one.service),
+        _deployment(one),
         _object(
             "policy/v1",
             "PodDisruptionBudget",
-            service,
-            namespace,
-            spec={"minAvailable": 1, "selector": {"matchLabels": _labels(service)}},
+            one.service,
+            one.namespace,
+            spec={"minAvailable": 1, "selector": {"matchLabels": _labels(one.service)}},
         ),
     ]
-    return [*made, certificate(namespace, service, issuer)] if issuer is not None else made
 
 
 def certificate(namespace: str, service: str, issuer: Certificate) -> Object:
@@ -64,20 +90,28 @@ def certificate(namespace: str, service: str, issuer: Certificate) -> Object:
     )
 
 
-def _rights(namespace: str, service: str) -> list[Object]:
-    cluster = [
+def _rights(one: Installation) -> list[Object]:
+    namespace, service = one.namespace, one.service
+    registrations = {
+        "apiGroups": ["admissionregistration.k8s.io"],
+        "resources": ["validatingwebhookconfigurations"],
+    }
+    cluster: list[Object] = [
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-        {
-            "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["validatingwebhookconfigurations"],
-            "verbs": ["get", "list", "patch"],
-        },
-        {
-            "apiGroups": ["kspec.io"],
-            "resources": ["clusterspecifications"],
-            "verbs": ["list", "watch"],
-        },
+    ]
+    if one.configurations:
+        cluster += [
+            {**registrations, "verbs": ["list"]},
+            {**registrations, "resourceNames": list(one.configurations), "verbs": ["get", "patch"]},
+        ]
+    else:
+        cluster.append({**registrations, "verbs": ["get", "list", "patch"]})
+    if "--from-cluster" in one.arguments:
+        cluster.append(
+            {"apiGroups": ["kspec.io"], "resources": ["clusterspecifications"], "verbs": ["list", "watch"]}
+        )
+    cluster += [
         # Who reads metrics and policies, and whether they may.
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
         {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
@@ -85,7 +119,12 @@ def _rights(namespace: str, service: str) -> list[Object]:
     read = [{"nonResourceURLs": ["/metrics", webhook_client.PATH], "verbs": ["get"]}]
     own = [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "update"]},
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": [one.secret],
+            "verbs": ["get", "update"],
+        },
         # What the operator raises alerts of.
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
         {
@@ -98,7 +137,7 @@ def _rights(namespace: str, service: str) -> list[Object]:
     subjects = [{"kind": "ServiceAccount", "name": service, "namespace": namespace}]
     rbac = "rbac.authorization.k8s.io"
 
-    readers = [{"kind": "ServiceAccount", "name": READER, "namespace": namespace}]
+    readers = [{"kind": "ServiceAccount", "name": one.reader, "namespace": namespace}]
 
     def ref(kind: str, name: str = service) -> Object:
         return {"apiGroup": rbac, "kind": kind, "name": name}
@@ -108,13 +147,13 @@ def _rights(namespace: str, service: str) -> list[Object]:
         _object(
             f"{rbac}/v1", "ClusterRoleBinding", service, "", roleRef=ref("ClusterRole"), subjects=subjects
         ),
-        _object(f"{rbac}/v1", "ClusterRole", READER, "", rules=read),
+        _object(f"{rbac}/v1", "ClusterRole", one.reader, "", rules=read),
         _object(
             f"{rbac}/v1",
             "ClusterRoleBinding",
-            READER,
+            one.reader,
             "",
-            roleRef=ref("ClusterRole", READER),
+            roleRef=ref("ClusterRole", one.reader),
             subjects=readers,
         ),
         _object(f"{rbac}/v1", "Role", service, namespace, rules=own),
@@ -133,14 +172,15 @@ def _service(namespace: str, service: str) -> Object:
     return _object("v1", "Service", service, namespace, spec=spec)
 
 
-def _deployment(image: str, namespace: str, service: str) -> Object:
+def _deployment(one: Installation) -> Object:
+    namespace, service = one.namespace, one.service
     container = {
         "name": "webhook",
-        "image": image,
+        "image": one.image,
         "command": ["kspec", "webhook"],
         "args": [
-            "--from-cluster",
-            f"--tls-secret={namespace}/{SECRET}",
+            *one.arguments,
+            f"--tls-secret={namespace}/{one.secret}",
             f"--service={service}",
             "--audit-log=-",
         ],
@@ -157,7 +197,7 @@ def _deployment(image: str, namespace: str, service: str) -> Object:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *one.mounts],
     }
     pod = {
         "serviceAccountName": service,
@@ -169,7 +209,7 @@ def _deployment(image: str, namespace: str, service: str) -> Object:
         "terminationGracePeriodSeconds": 30,
         "containers": [container],
         # Keys are read by OpenSSL from files only: they never reach a disk.
-        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}, *one.volumes],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

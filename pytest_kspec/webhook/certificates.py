@@ -199,7 +199,10 @@ class Secret:
             raise Malformed(f"the Secret {self._namespace}/{self._name} contains data that is not a string.")
         fields = {key: base64.b64decode(value).decode() for key, value in data.items()}
         annotations = (found or {}).get("metadata", {}).get("annotations") or {}
-        if _MANAGED in annotations or (AUTHORITY_KEY not in fields and writer.served(*CERT_MANAGER)):
+        # `kspec fleet enforce` makes an empty one: then the authority is always our own.
+        ours = GENERATED_LABEL in ((found or {}).get("metadata", {}).get("labels") or {})
+        waits = AUTHORITY_KEY not in fields and not ours and writer.served(*CERT_MANAGER)
+        if _MANAGED in annotations or waits:
             # Its injector writes the caBundle: an empty bundle is not published.
             return _material({**fields, AUTHORITY_KEY: "", BUNDLE: ""}) if CERTIFICATE in fields else None
         before = _material(fields) if AUTHORITY_KEY in fields else None
@@ -237,11 +240,16 @@ class Publisher:
     `kspec enforce --engine webhook` made, and in that of this name, if there is one.
 
     It owns that one field (server-side apply), so whoever applies the rest does not take it away.
+
+    service: (namespace, name) of its own Service: a registration that calls another one has another certificate
     """
 
-    def __init__(self, access: Access, configuration: str = "") -> None:
+    def __init__(
+        self, access: Access, configuration: str = "", service: tuple[str, str] | None = None
+    ) -> None:
         self._access = access
         self._name = configuration
+        self._service = service
 
     def __call__(self, bundle: bytes) -> None:
         """Write it where it is not right. Raises KspecError."""
@@ -252,16 +260,19 @@ class Publisher:
         selector = f"{GENERATED_LABEL}=true,{ENGINE_LABEL}={webhook.NAME}"
         found = writer.list(webhook.API_VERSION, webhook.KIND, label_selector=selector)
         named = writer.find(webhook.API_VERSION, webhook.KIND, self._name) if self._name else None
-        for item in [*found, *([named] if named is not None else [])]:
+        mine = [item for item in found if self._is_mine(item)]
+        for item in [*mine, *([named] if named is not None else [])]:
             if webhook.INJECT not in (item["metadata"].get("annotations") or {}):
                 self._apply(writer, item, bundle)
 
+    def _is_mine(self, item: dict[str, Any]) -> bool:
+        called = [one.clientConfig.get("service") for one in _registered(item)]
+        services = {(one.get("namespace"), one.get("name")) for one in called if isinstance(one, dict)}
+        return self._service is None or not services or self._service in services
+
     def _apply(self, writer: Writer, item: dict[str, Any], bundle: str) -> None:
         name = item["metadata"]["name"]
-        try:
-            webhooks = msgspec.convert(item.get("webhooks") or [], list[_Registered])
-        except msgspec.ValidationError as error:
-            raise Malformed(f"{webhook.KIND} {name} could not be read: {error}.") from error
+        webhooks = _registered(item)
         if all(one.clientConfig.get("caBundle") == bundle for one in webhooks):
             return
         writer.apply(
@@ -274,6 +285,14 @@ class Publisher:
             field_manager=webhook.CA_MANAGER,
         )
         log.info("caBundle of %s %s written", webhook.KIND, name)
+
+
+def _registered(item: dict[str, Any]) -> list[_Registered]:
+    try:
+        return msgspec.convert(item.get("webhooks") or [], list[_Registered])
+    except msgspec.ValidationError as error:
+        name = item["metadata"]["name"]
+        raise Malformed(f"{webhook.KIND} {name} could not be read: {error}.") from error
 
 
 def nowhere(_bundle: bytes) -> None:

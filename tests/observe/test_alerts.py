@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.enforce.webhook_install import manifests
 from pytest_kspec.observe.table import ROWS
 from pytest_kspec.reference import alertfiles, metricdoc
 from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS, Alert
-from pytest_kspec.webhook.install import manifests
 from tests.docs.pages import ROOT
 from tests.observe.alert_cases import CASES, Case, Series
 

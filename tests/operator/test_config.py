@@ -15,13 +15,13 @@ from pytest_kspec.cli.arguments import Parser
 from pytest_kspec.cli.commands import operator as command
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema import definitions
+from pytest_kspec.enforce import webhook_install as install
 from pytest_kspec.enforce.engines import webhook, webhook_client
 from pytest_kspec.operator import lease
 from pytest_kspec.operator.controller import Given
 from pytest_kspec.operator.kinds import controllers
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Settings
-from pytest_kspec.webhook import install
 from tests.cli.conftest import Kspec
 from tests.crds.conftest import Cluster
 from tests.docs.pages import ROOT, Page

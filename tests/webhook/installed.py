@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_kspec.webhook import install
+from pytest_kspec.enforce import webhook_install as install
 from tests.controlplane.server import ControlPlane
 
 SYSTEM, SERVICE = "kspec-system", "kspec-webhook"

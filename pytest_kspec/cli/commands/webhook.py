@@ -238,8 +238,8 @@ def _print_manifests(args: argparse.Namespace) -> int:
 
     from pytest_kspec.cli.output import say_yaml
     from pytest_kspec.enforce.engines.webhook import NAMESPACE
+    from pytest_kspec.enforce.webhook_install import manifests
     from pytest_kspec.spec.operations import Certificate
-    from pytest_kspec.webhook.install import manifests
 
     issuer = None
     if args.issuer:
@@ -291,18 +291,20 @@ def _keeper(args: argparse.Namespace, access: Access | None) -> Keeper:
         )
     if args.tls_dir:
         return certificates.Files(Path(args.tls_dir))
-    publish = certificates.Publisher(access, args.configuration) if access else certificates.nowhere
+    namespace = args.tls_secret.partition("/")[0] if args.tls_secret else own_namespace() or "kspec-system"
+    # With names of the user's own the Service is not the only way to it.
+    service = None if args.hostname else (namespace, args.service)
+    publish = certificates.Publisher(access, args.configuration, service) if access else certificates.nowhere
     if args.self_signed:
-        namespace = own_namespace() or "kspec-system"
         store: certificates.Store = certificates.Folder(Path(args.self_signed))
     else:
-        namespace, _, name = args.tls_secret.partition("/")
+        _, _, name = args.tls_secret.partition("/")
         if access is None or not name:
             raise UsageError(
                 "NAMESPACE/NAME, in a cluster, is required by --tls-secret.", where="kspec webhook"
             )
         store = certificates.Secret(access, namespace, name)
-    from pytest_kspec.webhook.install import service_names
+    from pytest_kspec.enforce.webhook_install import service_names
 
     hosts = args.hostname or service_names(args.service, namespace)
     return certificates.SelfSigned(store, hosts, publish)

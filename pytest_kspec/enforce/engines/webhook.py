@@ -35,6 +35,8 @@ CA_MANAGER = "kspec-webhook-ca"
 """Field manager of the running webhook, which writes caBundle and nothing else."""
 READ_PORT = "kspec.io/webhook-read-port"
 """Annotation, where it is not the usual one."""
+READ_BY = "kspec.io/webhook-reader"
+"""Annotation: the service account that may ask the webhook, where it is not the usual one."""
 SYSTEM = "kube-system"
 _REFUSED = {"Fail": "refused", "Ignore": "admitted"}
 
@@ -192,9 +194,7 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
         )
         return InForce(KIND, name, "", (problem,))
     try:
-        port = (item["metadata"].get("annotations") or {}).get(READ_PORT, "")
-        asked = int(port) if port.isdecimal() else webhook_client.PORT
-        served = webhook_client.served(client, writer.source, NAMESPACE, asked)
+        served = serves(item, writer)
     except KspecError as error:
         return InForce(KIND, name, registered, (f"the running webhook could not be queried: {error.what}",))
     path = (client.get("service") or {}).get("path") or client.get("url", "")
@@ -203,3 +203,13 @@ def _read_back(item: dict[str, Any], writer: Writer) -> InForce:
         return InForce(KIND, name, "", (f"the webhook does not serve this specification; until then {away}",))
     problem = f"registered for mode {registered}, but the webhook runs in mode {mode}"
     return InForce(KIND, name, mode, (problem,) if mode != registered else ())
+
+
+def serves(registration: Mapping[str, Any], writer: Writer) -> dict[str, str]:
+    """Mode by id of what the webhook of this registration serves, as `webhook_client.served`. Raises KspecError."""
+    notes = registration["metadata"].get("annotations") or {}
+    port = notes.get(READ_PORT, "")
+    client = registration["webhooks"][0]["clientConfig"]
+    asked = int(port) if port.isdecimal() else webhook_client.PORT
+    reader = notes.get(READ_BY) or webhook_client.READER
+    return webhook_client.served(client, writer.source, NAMESPACE, asked, reader)

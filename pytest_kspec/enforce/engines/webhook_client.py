@@ -49,16 +49,19 @@ class Served(msgspec.Struct):
     policies: list[ServedPolicy]
 
 
-def served(client: Mapping[str, Any], source: LiveSource, namespace: str, port: int = PORT) -> dict[str, str]:
+def served(
+    client: Mapping[str, Any], source: LiveSource, namespace: str, port: int = PORT, reader: str = READER
+) -> dict[str, str]:
     """Mode by id of every specification that the webhook of this `clientConfig` serves.
 
     namespace: of the service account that may read, where the webhook is not behind a Service
     port: of its Service, or at its address, for those who read
+    reader: the service account that may
     Raises AccessDenied, NotFound and SourceUnavailable where it cannot be asked or its answer is none.
     """
     service = client.get("service")
     namespace = service["namespace"] if service else namespace
-    token = service_account_token(source, namespace, READER, AUDIENCE, TOKEN_S)
+    token = service_account_token(source, namespace, reader, AUDIENCE, TOKEN_S)
     status, body = _through(service, source, token, port) if service else _directly(client, token, port)
     if status != 200:
         text = " ".join(body.decode(errors="replace").split())[:200]
