@@ -203,9 +203,8 @@ def _before(
             .correlate(schema.subjects)
             .scalar_subquery()
         )
-        statement = select(_result.subject_id, _result.id, _result.score).where(
-            _result.id.in_(select(newest).where(_subject.id.in_(some)))
-        )
+        keys = [key for key in execute(select(newest).where(_subject.id.in_(some))).scalars() if key]
+        statement = select(_result.subject_id, _result.id, _result.score).where(_result.id.in_(keys))
         for subject, key, score in execute(statement):
             found[subject] = (key, score)
     return found

@@ -118,7 +118,7 @@ results = Table(
         name="fk_kspec_results_part",
     ),
     UniqueConstraint("run_id", "subject_id", name="uq_kspec_results_run_id_subject_id"),
-    Index("ix_kspec_results_subject_id_finished_at", "subject_id", "finished_at"),
+    Index("ix_kspec_results_newest", "subject_id", "finished_at", "id"),
     Index("ix_kspec_results_run_id_part_id", "run_id", "part_id"),
     Index("ix_kspec_results_name", "name"),
 )

@@ -1,4 +1,7 @@
-"""The verdicts of each result as short texts (`storage.verdicts`), made of the rows of its requirements."""
+"""The verdicts of each result as short texts (`storage.verdicts`), made of the rows of its requirements.
+
+The newest result of a subject as of a time is found by one index alone.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ def upgrade() -> None:
         sa.Column("tally", sa.Text, nullable=False, server_default=""),
     ):
         op.add_column("kspec_results", column)
+    op.drop_index("ix_kspec_results_subject_id_finished_at", table_name="kspec_results")
+    op.create_index("ix_kspec_results_newest", "kspec_results", ["subject_id", "finished_at", "id"])
     connection = op.get_bind()
     keys = connection.execute(sa.text("SELECT id FROM kspec_results ORDER BY id")).scalars().all()
     read = sa.text(
