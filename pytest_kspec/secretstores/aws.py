@@ -6,11 +6,23 @@ import json
 import logging
 import os
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+)
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceUnavailable
 from pytest_kspec.secretstores.endpoint import check_endpoint
@@ -18,7 +30,12 @@ from pytest_kspec.secretstores.reference import Reference
 from pytest_kspec.secretstores.sealed import Sealed
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
-_BOUNDS = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2, "mode": "standard"})
+_CONNECT_S, _READ_S = 5, 10
+_BOUNDS = Config(
+    connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"max_attempts": 2, "mode": "standard"}
+)
+LARGEST_ANSWER = 1 << 20
+"""Bytes of an answer: a secret has 64 KiB at most."""
 _DENIED = (
     "AccessDeniedException",
     "UnrecognizedClientException",
@@ -46,7 +63,7 @@ class SecretsManager:
         try:
             with self._lock:
                 if self._client is None:
-                    self._client = boto3.session.Session().client("secretsmanager", config=_BOUNDS)
+                    self._client = _client()
             answer = self._client.get_secret_value(SecretId=reference.name)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -72,6 +89,52 @@ class SecretsManager:
         if not isinstance(whole, bytes):
             raise Malformed("the secret is empty.", where=where)
         return Sealed(_key(whole, reference.key, where) if reference.key else whole, where=where)
+
+
+def _client() -> Any:
+    session = boto3.session.Session()
+    client = session.client("secretsmanager", config=_BOUNDS)
+    ca_bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    http = URLLib3Session(
+        verify=ca_bundle,
+        proxies=get_environ_proxies(client.meta.endpoint_url),
+        timeout=(_CONNECT_S, _READ_S),
+    )
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        """In the place of the library, which reads as much as it is sent."""
+        request.stream_output = True
+        found = http.send(request)
+        return AWSResponse(found.url, found.status_code, found.headers, _Whole(_bounded(found)))
+
+    client.meta.events.register("before-send.secrets-manager", send)
+    return client
+
+
+class _Whole:
+    """A body that was read."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> Iterator[bytes]:
+        """As the library asks for it."""
+        yield self._content
+
+
+def _bounded(answer: AWSResponse) -> bytes:
+    until = time.monotonic() + _READ_S
+    content = bytearray()
+    try:
+        while chunk := answer.raw.read1(1 << 16, decode_content=True):
+            content += chunk
+            if len(content) > LARGEST_ANSWER or time.monotonic() > until:
+                raise HTTPClientError(error="the answer is too large or too slow")
+    except (HTTPError, OSError) as error:
+        raise HTTPClientError(error=type(error).__name__) from None
+    finally:
+        answer.raw.close()
+    return bytes(content)
 
 
 def _key(whole: bytes, key: str, where: str) -> bytes:

@@ -39,8 +39,15 @@ _RENEWED_AT = 0.8  # of the life of a login
 _LONGEST_LEASE_S = 10 * 365 * 86_400
 
 
+class _NotTheStore(RequestException):
+    """A page of something else, such as a proxy's, or of another path of the store's host."""
+
+
 class _Bounded(HTTPAdapter):
-    """Answers that end: bounded in bytes, and their body in time. `requests` reads as much as it is sent."""
+    """Answers that end: bounded in bytes, and their body in time. `requests` reads as much as it is sent.
+
+    A 404 that the store does not write is none: hvac reads each as "no secret".
+    """
 
     def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
         response = super().send(request, *args, **more)
@@ -57,8 +64,19 @@ class _Bounded(HTTPAdapter):
             raise RequestException("cut off") from error
         finally:
             response.raw.close()
+        if response.status_code == 404 and not _is_of_the_store(content):
+            raise _NotTheStore
         response.raw = io.BytesIO(content)
         return response
+
+
+def _is_of_the_store(content: bytes | bytearray) -> bool:
+    """Whether a body of 404 is the store's: `errors`, or the form of its answers, as of a version that was deleted."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and (isinstance(found.get("errors"), list) or "request_id" in found)
 
 
 def _session(verify: str | bool) -> Session:
@@ -149,6 +167,12 @@ class Vault:
             ) from None
         except exceptions.VaultDown:
             raise SourceUnavailable("the store is sealed or in maintenance.", where=where) from None
+        except _NotTheStore:
+            raise SourceUnavailable(
+                "what answers (404) is not the store.",
+                where=where,
+                fix="Does VAULT_ADDR lead to it, and not to a proxy or another path?",
+            ) from None
         except (exceptions.VaultError, RequestException, ValueError, RecursionError) as error:
             raise SourceUnavailable(
                 f"the store does not answer ({type(error).__name__}).", where=where

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import boto3
 import pytest
 
 from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceUnavailable, UsageError
-from pytest_kspec.secretstores.aws import SecretsManager
+from pytest_kspec.secretstores.aws import LARGEST_ANSWER, SecretsManager
 from pytest_kspec.secretstores.reference import Reference
-from tests.cluster.api import Api, Reply
+from tests.cluster.api import Api, Reply, Wire
 
 CANARY = "c4n4ry-5ecret"
 VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE")
@@ -80,6 +81,27 @@ def test_odd_answers_are_errors_of_the_store(
             SecretsManager().read(Reference("aws", "a"))
     assert CANARY not in str(wrong.value)
     assert wrong.value.__cause__ is None
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_an_answer_without_an_end_is_not_read_to_its_end(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [0]
+
+    def act(wire: Wire) -> None:
+        wire.send(f"HTTP/1.1 {status} X\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            while sent[0] < 40 * LARGEST_ANSWER:
+                wire.send(b"x" * (1 << 18))
+                sent[0] += 1 << 18
+
+    with Api({"/": Reply(act=act)}) as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", api.url)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        with pytest.raises(SourceUnavailable, match="the store does not answer"):
+            SecretsManager().read(Reference("aws", "a"))
+    assert sent[0] < 20 * LARGEST_ANSWER
 
 
 def test_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
