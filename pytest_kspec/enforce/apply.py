@@ -301,9 +301,8 @@ def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
 
     AccessDenied where the cluster is a target to which no policies may be applied; to remove them is always allowed.
     """
-    refusal = writer.source.no_policies
-    if refusal and any(change.what in ("create", "change") for change in planned):
-        raise AccessDenied(refusal, where=writer.source.name, fix="Allow it with 'kspec cluster enable'.")
+    if any(change.what in ("create", "change") for change in planned):
+        check_allowed(writer)
     for change in planned:
         if change.what == "keep":
             yield change
@@ -319,6 +318,12 @@ def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
                     change.api_version, change.kind, change.name, namespace=change.namespace, uid=change.uid
                 )
         yield change
+
+
+def check_allowed(writer: Writer) -> None:
+    """Raises AccessDenied where no policies may be applied to this cluster."""
+    if refusal := writer.source.no_policies:
+        raise AccessDenied(refusal, where=writer.source.name, fix="Allow it with 'kspec cluster enable'.")
 
 
 def _removals(engine: Engine, objects: Any) -> list[Change]:

@@ -16,6 +16,21 @@ Object = dict[str, Any]
 PORT, READ_PORT = 9443, webhook_client.PORT
 READER = webhook_client.READER
 SECRET = "kspec-webhook-tls"
+RBAC = "rbac.authorization.k8s.io/v1"
+DEPLOYMENT = ("apps/v1", "Deployment")
+INSTALLED = (
+    ("v1", "ServiceAccount"),
+    (RBAC, "ClusterRole"),
+    (RBAC, "ClusterRoleBinding"),
+    (RBAC, "Role"),
+    (RBAC, "RoleBinding"),
+    ("v1", "ConfigMap"),
+    ("v1", "Service"),
+    DEPLOYMENT,
+    ("policy/v1", "PodDisruptionBudget"),
+)
+"""(apiVersion, kind) of what belongs to a webhook of a fleet, in the order in which it is applied."""
+
 DURATION, RENEW_BEFORE = "2160h0m0s", "720h0m0s"
 """90 and 30 days, as `authority.Periods`."""
 

@@ -25,6 +25,7 @@ from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import KspecError, NotServed, SourceUnavailable, SpecError, without_credentials
 from pytest_kspec.fleet.targets.model import Target
+from pytest_kspec.fleet.webhook import Deployed
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
 
@@ -214,7 +215,7 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
             planned = applying.removals(spec, engine, writer)
         except NotServed:  # of a kind that is not served there is nothing
             planned = []
-        return _done(cluster, spec, planned, writer, order.dry_run)
+        return _done(cluster, spec, planned, writer, order)
     wanted = _wanted(cluster, version, spec, order, order.mode)
     made = engine.generate(wanted)
     inactive = _is_inactive(wanted, made)
@@ -224,8 +225,11 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
             where=spec.name,
             fix="Add requirements that admission can evaluate, or use --allow-empty or --remove.",
         )
-    planned = applying.changes(spec, engine, made.manifests, writer)
-    done = _done(cluster, spec, planned, writer, order.dry_run)
+    if isinstance(engine, Deployed):
+        planned = engine.planned(spec, made.manifests, writer, dry_run=order.dry_run)
+    else:
+        planned = applying.changes(spec, engine, made.manifests, writer)
+    done = _done(cluster, spec, planned, writer, order)
     if order.dry_run:
         return done
     found = _read_back(spec, engine, writer)
@@ -238,15 +242,18 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
 
 
 def _done(
-    cluster: str, spec: LoadedSpec, planned: Sequence[applying.Change], writer: Writer, dry_run: bool
+    cluster: str, spec: LoadedSpec, planned: Sequence[applying.Change], writer: Writer, order: Order
 ) -> Synced:
     """Do it, unless it is a dry run."""
     counts = {
         what: sum(change.what == what for change in planned)
         for what in ("create", "change", "keep", "remove")
     }
-    for _ in () if dry_run else applying.carry_out(planned, writer):
-        pass
+    if isinstance(order.engine, Deployed) and not order.dry_run:
+        order.engine.carry_out(spec, planned, writer)
+    elif not order.dry_run:
+        for _ in applying.carry_out(planned, writer):
+            pass
     return Synced(cluster, spec.name, counts)
 
 
@@ -257,6 +264,8 @@ def _status(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, or
         objects = applying.existing(spec, engine, writer)
     except NotServed:  # then nothing of this engine is there
         objects = []
+    if isinstance(engine, Deployed):
+        engine = engine.as_there(objects)
     wanted = _wanted(cluster, version, spec, order, order.mode or Mode.AUDIT)
     modes = (order.mode,) if order.mode is not None else (Mode.AUDIT, Mode.ENFORCE)
     made = [engine.generate(replace(wanted, mode=mode)) for mode in modes]

@@ -261,7 +261,7 @@ class Watch:
 
     def _stuck(self, pods: list[Object], reasons: Mapping[int, str], moment: float) -> State:
         """A pod whose image does not come would wait for an hour."""
-        waiting = [why for pod in pods if (why := _never_starts(pod))]
+        waiting = [why for pod in pods if (why := never_starts(pod))]
         if not waiting:
             self._stuck_since = None
             return State(False, "", reasons)
@@ -333,7 +333,8 @@ def _ended(pod: Object) -> str:
     return " ".join(filter(None, (status.get("reason"), status.get("message"))))
 
 
-def _never_starts(pod: Object) -> str:
+def never_starts(pod: Object) -> str:
+    """Why a container of a pod will not run, such as an image that cannot be had; or ""."""
     for one in _map(pod.get("status")).get("containerStatuses") or ():
         waiting = _map(_map(one.get("state")).get("waiting"))
         if waiting.get("reason") in _NEVER:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_kspec.cli.main import main
 from pytest_kspec.enforce import seen
-from pytest_kspec.webhook.install import service_names
+from pytest_kspec.enforce.webhook_install import service_names
 from tests.controlplane import namespaces
 from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
 from tests.webhook.installed import install_rights

@@ -210,11 +210,11 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         help="with 'enforce --engine kyverno': validatingpolicy (default) or clusterpolicy",
     )
     for name, text in (
-        ("image", "image of the pods, by digest or version"),
+        ("image", "image of the pods, by digest or version; with 'enforce --engine webhook' by digest"),
         ("store-secret", "Secret in the namespace of the Job; its keys become variables: KSPEC_STORE, AWS_…"),
         ("kubeconfig-secret", "Secret with the key 'kubeconfig', for clusters that are contexts"),
         ("service-account", "ServiceAccount of the pods, for clusters that are objects of the hub"),
-        ("namespace", "namespace of the Job (default: kspec-system)"),
+        ("namespace", "namespace of the Job, or of the webhook (default: kspec-system)"),
         ("queue", "queue of Kueue"),
     ):
         parser.add_argument(f"--{name}", metavar="NAME", default="", help=f"with --engine job: {text}")

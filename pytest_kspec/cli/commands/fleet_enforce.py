@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.commands.cluster_show import table
 from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_json, style
-from pytest_kspec.enforce.engines import engine, engines
+from pytest_kspec.enforce.engines import engine, engines, webhook
 from pytest_kspec.enforce.engines.kyverno import APIS
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
@@ -144,12 +144,20 @@ def _order(args: argparse.Namespace) -> Order:
         )
     checks = [Path(path) for path in (*args.checks, *(path for spec in specs for path in spec.checks))]
     mode = Mode(args.mode) if args.mode else None
-    chosen, now = _engine(args), datetime.now(UTC)
+    chosen, now = _engine(args, specs), datetime.now(UTC)
     return Order(specs, load_checks(checks), chosen, mode, now, args.dry_run, args.allow_empty, args)
 
 
-def _engine(args: argparse.Namespace) -> Engine:
+def _engine(args: argparse.Namespace, specs: Sequence[LoadedSpec]) -> Engine:
     name = args.engine or _ENGINE
+    if name == webhook.NAME:
+        from pytest_kspec.fleet.webhook import Deployed, checked_image, packed
+
+        if args.remove:
+            return Deployed("", {}, args.namespace or webhook.NAMESPACE)
+        image = checked_image(args.image) if args.image or not args.status else ""
+        files = {spec.name: packed(spec, args.checks, args.exemptions) for spec in specs}
+        return Deployed(image, files, args.namespace or webhook.NAMESPACE)
     if name not in engines():
         raise UsageError(
             f"{name!r} is not an engine.", where="--engine", fix=f"Use one of: {', '.join(engines())}."
