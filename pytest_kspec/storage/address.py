@@ -5,9 +5,12 @@ Standard library only: a wrong address is found without the database's library.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 from pytest_kspec.errors import UsageError
@@ -130,8 +133,39 @@ def _postgresql(text: str, option: str) -> Address:
     given = f"{who}:{quote(password, safe='')}" if password else who
     netloc = f"{given}@{place}" if given else place
     url = f"postgresql+psycopg://{netloc}{parts.path}"
+    query += _encrypted([host for host, _ in hosts], dict(query))
     url += f"?{urlencode(query + several, quote_via=quote, safe='/:')}" if query or several else ""
     return Address("postgresql", url, shown, secrets=_forms(secrets))
+
+
+def _encrypted(hosts: list[str], asked: dict[str, str]) -> list[tuple[str, str]]:
+    """What lets libpq verify the server, where nobody says otherwise: it would accept any certificate, and none."""
+    if (
+        "sslmode" in asked
+        or os.environ.get("PGSSLMODE")
+        or asked.get("service")
+        or os.environ.get("PGSERVICE")
+    ):
+        return []
+    named = asked.get("hostaddr") or asked.get("host") or ",".join(hosts) or os.environ.get("PGHOST", "")
+    if all(map(_is_here, named.split(","))):
+        return []
+    own = Path("~/.postgresql/root.crt").expanduser()
+    given = "sslrootcert" in asked or os.environ.get("PGSSLROOTCERT") or own.exists()
+    return [("sslmode", "verify-full"), *([] if given else [("sslrootcert", "system")])]
+
+
+def _is_here(host: str) -> bool:
+    """A socket of this machine, or loopback."""
+    host = (
+        host.strip("[]") if host.startswith("[") else host.partition(":")[0] if host.count(":") == 1 else host
+    )
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(text: str) -> tuple[str, int | None]:

@@ -178,4 +178,8 @@ def _store_error(error: SQLAlchemyError, address: Address) -> StoreError:
     fix = "Check that the server is reachable and that this user may write to it."
     if address.kind == "sqlite":
         fix = "Check that it is a kspec store and that you may write to it and its folder."
+    elif any(word in text for word in ("SSL", "certificate", "sslmode", "sslroot")):
+        fix = (
+            "Add ?sslrootcert=FILE with the authority of the server; without TLS ?sslmode=disable is needed."
+        )
     return StoreError(f"{text.rstrip('.')}.", where=address.shown, fix=fix)

@@ -1,7 +1,8 @@
 """Full reports, as files of a folder or as objects of an S3-compatible store: compressed, named by day and run.
 
 An object is there before its run is acknowledged. Credentials come from the environment (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL), never from an address.
+AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL), never from an address. The store encrypts them where
+AWS_SERVER_SIDE_ENCRYPTION asks it to, and `envelope` before they are sent where KSPEC_STORE_KEY names a key.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_kspec.errors import StoreError, UsageError
+from pytest_kspec.errors import KspecError, StoreError, UsageError
 from pytest_kspec.files import write_whole
+from pytest_kspec.secretstores.endpoint import check_endpoint
+from pytest_kspec.storage import envelope
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 S3 = "s3://"
 _TIMEOUT = "30s"
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 def check_place(place: str, *, option: str = "--kspec-store-reports") -> str:
@@ -47,11 +51,21 @@ def check_place(place: str, *, option: str = "--kspec-store-reports") -> str:
 
 
 def put(place: str, name: str, document: bytes) -> str:
-    """Keep a document; returns where. Raises StoreError. The same document gives the same bytes."""
+    """Keep a document; returns where. Raises StoreError, UsageError (an endpoint, a key).
+
+    The same document gives the same bytes, unless they are encrypted.
+    """
+    packed = gzip.compress(document, mtime=0)
+    if envelope.is_wanted():
+        packed = envelope.seal(packed, name, envelope.keys())
+    _write(place, name, packed)
+    return f"{place}/{name}"
+
+
+def _write(place: str, name: str, packed: bytes) -> None:
     with _errors(place):
         import obstore
 
-        packed = gzip.compress(document, mtime=0)
         if place.startswith(S3):
             obstore.put(_open(place), name, packed)
         else:
@@ -59,16 +73,13 @@ def put(place: str, name: str, document: bytes) -> str:
             for folder in (place, path.parent):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             write_whole(path, packed, private=True)
-    return f"{place}/{name}"
 
 
 def get(where: str, sha256: str) -> bytes:
-    """A document, its digest verified. Raises StoreError."""
-    place, name = _split(where)
-    with _errors(where):
-        import obstore
-
-        packed = bytes(obstore.get(_open(place), name).bytes())
+    """A document, its digest verified. Raises StoreError, also where its key is not here; UsageError."""
+    packed = _read(where)
+    if envelope.is_sealed(packed):
+        packed = envelope.open_sealed(packed, _split(where)[1], envelope.keys(), where)
     try:
         document = gzip.decompress(packed)
     except (OSError, EOFError) as error:
@@ -76,6 +87,31 @@ def get(where: str, sha256: str) -> bytes:
     if hashlib.sha256(document).hexdigest() != sha256:
         raise StoreError("the report was changed after it was stored: its SHA-256 differs.", where=where)
     return document
+
+
+def rewrap(where: str, keys: envelope.Keys) -> bool:
+    """Let a document need the current key; False where it does already. Raises StoreError.
+
+    One that was not encrypted is from then on.
+    """
+    place, name = _split(where)
+    packed = _read(where)
+    new = (
+        envelope.rewrapped(packed, keys, where)
+        if envelope.is_sealed(packed)
+        else envelope.seal(packed, name, keys)
+    )
+    if new is not None:
+        _write(place, name, new)
+    return new is not None
+
+
+def _read(where: str) -> bytes:
+    place, name = _split(where)
+    with _errors(where):
+        import obstore
+
+        return bytes(obstore.get(_open(place), name).bytes())
 
 
 def delete(where: str) -> None:
@@ -102,10 +138,13 @@ def _open(place: str) -> ObjectStore:
 
     if not place.startswith(S3):
         return LocalStore(place)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    for variable in _ENDPOINTS:
+        if os.environ.get(variable):
+            check_endpoint(os.environ[variable], variable)
+    plain = any(os.environ.get(variable, "").startswith("http://") for variable in _ENDPOINTS)
     return from_url(
         place,
-        client_options={"timeout": _TIMEOUT, "allow_http": endpoint.startswith("http://")},
+        client_options={"timeout": _TIMEOUT, "allow_http": plain},
         retry_config={"max_retries": 3},
     )
 
@@ -127,6 +166,8 @@ class _errors:  # reads as a statement: with _errors(where)
             raise UsageError("full reports need obstore.", where="--kspec-store-reports", fix=fix) from error
         from obstore.exceptions import BaseError
 
+        if isinstance(error, KspecError):
+            return
         if isinstance(error, BaseError | OSError | ValueError):
             text = " ".join(str(error).split())[:300]
             raise StoreError(

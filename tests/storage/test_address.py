@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
@@ -74,7 +75,10 @@ from tests.effort import examples
         ),
     ],
 )
-def test_what_is_an_address(text: str, kind: str, url: str, shown: str) -> None:
+def test_what_is_an_address(
+    text: str, kind: str, url: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "prefer")
     found = parse_address(text)
     assert (found.kind, found.url, found.shown, str(found)) == (kind, url, shown, shown)
     for secret in ("hunter2", "hunter3", "pa%2Fss", "pa/ss"):
@@ -125,7 +129,43 @@ def test_a_password_is_honoured_or_refused_and_never_shown(password: str, encode
     }
 
 
-def test_several_hosts() -> None:
+@pytest.mark.parametrize(
+    ("address", "added"),
+    [
+        ("postgresql://db.example/d", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("postgresql://10.0.0.7/d", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("postgresql://127.0.0.1.example/d", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("postgresql://localhost,db.example/d", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("postgresql:///d?host=db.example", {"sslmode": "verify-full", "sslrootcert": "system"}),
+        ("postgresql://db.example/d?sslrootcert=ca.pem", {"sslmode": "verify-full", "sslrootcert": "ca.pem"}),
+        ("postgresql://db.example/d?sslmode=disable", {"sslmode": "disable"}),
+        ("postgresql://127.0.0.1:5432/d", {}),
+        ("postgresql://[::1]:5432/d", {}),
+        ("postgresql://localhost/d", {}),
+        ("postgresql:///d?host=/run/postgresql", {}),
+        ("postgresql:///d", {}),
+    ],
+)
+def test_a_server_elsewhere_is_verified(
+    address: str, added: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("PGSSLMODE", "PGHOST", "PGSSLROOTCERT", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = parse_address(address)
+    query = {key: value for key, value in make_url(found.url).query.items() if key.startswith("ssl")}
+    assert query == added
+    if not address.startswith("postgresql:///"):
+        monkeypatch.setenv("PGSSLMODE", "require")
+        assert "verify-full" not in parse_address(address).url
+    (tmp_path / ".postgresql").mkdir()
+    (tmp_path / ".postgresql" / "root.crt").touch()
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    assert "sslrootcert=system" not in parse_address(address).url
+
+
+def test_several_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "prefer")
     found = parse_address("postgresql://u:p%40@h1:5433,h2/d")
     _, told = create_engine(found.url).dialect.create_connect_args(make_url(found.url))
     del told["context"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import note, say, say_json, style, width
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +33,7 @@ fills: the score of each cluster and specification, the score of a framework
   kspec history add FILE…    store results of 'kspec scan --report json:FILE'
   kspec history get RUN      print the full JSON report of a run, if it is kept
   kspec history prune        delete runs not kept by --keep or --keep-runs
+  kspec history rewrap       encrypt full reports with $KSPEC_STORE_KEY
 
 URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Pass passwords in
 $PGPASSWORD or ~/.pgpass. A store that was created by an older version is
@@ -45,7 +46,7 @@ kspec history add scan.json --store results.db
 kspec history prune --store results.db --keep 90d --keep-runs 10
 """
 
-ACTIONS = ("show", "add", "get", "prune")
+ACTIONS = ("show", "add", "get", "prune", "rewrap")
 _TRENDS = {True: "▲", False: "▼"}
 _FATES = {
     True: "there now: first seen and last seen, the oldest first",
@@ -57,7 +58,7 @@ _FATES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
-        "action", nargs="?", choices=ACTIONS, default="show", help="show (default), add, get or prune"
+        "action", nargs="?", choices=ACTIONS, default="show", help="show (default), add, get, prune or rewrap"
     )
     parser.add_argument("words", nargs="*", metavar="FILE|RUN", help="results to add, or the run to get")
     arguments.add_store(parser, "the store: FILE.db or postgresql://USER@HOST/DATABASE")
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"unexpected argument '{args.words[0]}'.", where="kspec history")
     if args.action == "add":
         return _add(args)
-    work = {"show": _show, "get": _get, "prune": _prune}[args.action]
+    work = {"show": _show, "get": _get, "prune": _prune, "rewrap": _rewrap}[args.action]
     from pytest_kspec.storage.engine import open_store
 
     with closing(open_store(args.store, option="--store")) as store:
@@ -116,6 +117,16 @@ def _add(args: argparse.Namespace) -> int:
     for path in args.words:
         say(f"{path}: {keep(json.read(path), args.store, args.store_reports, option='--store')}")
     return 0
+
+
+def _rewrap(store: Store, args: argparse.Namespace) -> int:
+    from pytest_kspec.storage.rekey import rewrap
+
+    done = rewrap(store)
+    for error in done.failed:
+        note(str(error))
+    say(f"{done.changed} encrypted with the present key, {done.kept} were already, {len(done.failed)} failed")
+    return EXIT_NOT_EVALUATED if done.failed else 0
 
 
 def _get(store: Store, args: argparse.Namespace) -> int:
