@@ -325,7 +325,7 @@ def _labelled(item: Object, head: Mapping[str, Any]) -> Object:
 def _not_rolled_out(deployment: Object) -> Iterator[str]:
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        yield "its Deployment was not looked at yet; is kube-controller-manager running?"
+        yield "its Deployment is not processed yet; is kube-controller-manager running?"
         return
     for name, text in (("updatedReplicas", "new"), ("availableReplicas", "available")):
         if status.get(name, 0) < wanted:

@@ -68,6 +68,11 @@ def within(cluster: NodeCluster, kubeconfig: Path) -> str:
     return yaml.safe_dump(document)
 
 
+def within_pods(store: str, address: str) -> str:
+    """The store as pods reach it: it has no certificate."""
+    return f"{store.replace('127.0.0.1', address)}?sslmode=disable"
+
+
 def secret(cluster: NodeCluster, name: str, **values: str) -> None:
     metadata = {"name": name, "namespace": NAMESPACE}
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
@@ -86,7 +91,7 @@ def test_killed_and_evicted_pods_leave_one_outcome_for_each_cluster(
     machine.lend(postgres.port)
     cluster.kubectl("create", "namespace", NAMESPACE)
     cluster.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    secret(cluster, "store", KSPEC_STORE=fleet.store.replace("127.0.0.1", machine.address))
+    secret(cluster, "store", KSPEC_STORE=within_pods(fleet.store, machine.address))
     secret(cluster, "contexts", kubeconfig=within(cluster, fleet.world.kubeconfig))
 
     words = ("--engine=job", f"--hub={HUB}", f"--image={image.KSPEC}", f"--namespace={NAMESPACE}")

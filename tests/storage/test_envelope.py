@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import boto3
 import pytest
 
 from pytest_kspec.errors import StoreError, UsageError
@@ -17,8 +18,11 @@ from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.read import reports
 from pytest_kspec.storage.rekey import rewrap
 from tests.reports.results import one
+from tests.secretstores.conftest import aws
 
 from .conftest import keep
+
+__all__ = ["aws"]
 
 DOCUMENT = b'{"secret": "plan"}'
 DIGEST = hashlib.sha256(DOCUMENT).hexdigest()
@@ -128,6 +132,37 @@ def test_a_key_that_cannot_be_read_keeps_nothing(tmp_path: Path, monkeypatch: py
     with pytest.raises(UsageError, match="begins with one of"):
         objects.put(str(tmp_path / "reports"), NAME, DOCUMENT)
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+def test_an_endpoint_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "http://192.0.2.9:9000")
+    with pytest.raises(UsageError, match=f"{variable}: the address is not encrypted"):
+        objects.put("s3://bucket", NAME, DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({"AWS_SERVER_SIDE_ENCRYPTION": "AES256"}, ("AES256", None)),
+        (
+            {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": "alias/kspec"},
+            ("aws:kms", "alias/kspec"),
+        ),
+    ],
+)
+def test_the_store_is_asked_to_encrypt(
+    aws: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], seen: tuple[str, str | None]
+) -> None:
+    common = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    for name, value in (common | settings | {"AWS_ENDPOINT_URL": aws}).items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=aws, region_name="us-east-1")
+    client.create_bucket(Bucket="kspec-reports")
+    where = objects.put("s3://kspec-reports", NAME, DOCUMENT)
+    head = client.head_object(Bucket="kspec-reports", Key=NAME)
+    assert (head["ServerSideEncryption"], head.get("SSEKMSKeyId")) == seen
+    assert objects.get(where, DIGEST) == DOCUMENT
 
 
 def test_a_key_is_replaced(chest: Chest, tmp_path: Path) -> None:
