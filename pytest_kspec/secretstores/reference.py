@@ -72,9 +72,9 @@ def parse_reference(text: str, *, namespace: str = "") -> Reference:
     """
     store, colon, rest = text.partition(":")
     if not colon or store not in STORES:
+        # Without the text: who writes no reference may have written the secret itself.
         raise UsageError(
-            f"a reference to a secret begins with one of {', '.join(f'{name}:' for name in STORES)}.",
-            where=text[:_LONGEST],
+            f"a reference to a secret begins with one of {', '.join(f'{name}:' for name in STORES)}."
         )
     name, _, key = rest.rpartition("#") if "#" in rest else (rest, "", "")
     if store == "kubernetes":

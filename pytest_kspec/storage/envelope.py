@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.errors import SourceError, StoreError, UsageError
-from pytest_kspec.secretstores.reference import parse_reference
+from pytest_kspec.secretstores.reference import Reference, parse_reference
 from pytest_kspec.secretstores.stores import Secrets
 
 KEY, OLD_KEYS = "KSPEC_STORE_KEY", "KSPEC_STORE_OLD_KEYS"
@@ -77,7 +77,7 @@ def _read(environment: Mapping[str, str]) -> Keys:
         if not text:
             continue
         try:
-            key = _key(secrets.read(parse_reference(text), asker="").reveal(), variable)
+            key = _key(secrets.read(_reference(text, variable), asker="").reveal(), variable)
         except SourceError as error:
             raise StoreError(
                 f"the key of the stored reports could not be read: {error.what}",
@@ -165,6 +165,17 @@ def _split(content: bytes, where: str) -> tuple[_Head, bytes]:
 
 def _with_head(head: _Head, rest: bytes) -> bytes:
     return MAGIC + msgspec.json.encode(head) + b"\n" + rest
+
+
+def _reference(text: str, variable: str) -> Reference:
+    try:
+        return parse_reference(text)
+    except UsageError:
+        raise UsageError(
+            "this is not a reference to a secret.",
+            where=variable,
+            fix="Write file:PATH, vault:PATH#KEY or aws:NAME#KEY, and not the key itself.",
+        ) from None
 
 
 def _key(text: bytes, variable: str) -> bytes:

@@ -167,6 +167,43 @@ def test_no_command_shows_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "the token is empty or contains characters" in (place / "out.json").read_text()
 
 
+def test_policies_of_a_fleet_do_not_show_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifests = place.parent / "manifests"
+    monkeypatch.setenv("KSPEC_CREDENTIAL_PROVIDERS", str(manifests / "providers.yaml"))
+    common = (
+        *KSPEC,
+        "fleet",
+        "enforce",
+        "spec.yaml",
+        "--source=target",
+        f"--kubeconfig={manifests / 'config'}",
+    )
+    for engine in ("vap", "kyverno", "webhook"):
+        code, text = said(place, *common, f"--engine={engine}", "--status", "-o", "json")
+        assert code == 2, text
+        assert "refuses-program" in text
+    image = f"--image=registry.example/kspec@sha256:{'0' * 64}"
+    assert said(place, *common, "--engine=webhook", image, "--mode=audit", "--yes")[0] == 4
+    assert said(place, *common, "--engine=webhook", "--remove", "--yes")[0] == 4, "none allows it"
+
+
+def test_a_key_of_the_store_is_not_shown(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that is none, nor one that stands where a reference belongs."""
+    key = place.parent / "manifests" / "key"
+    key.write_text(CANARY)
+    (place / "pod.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: b}}")
+    (place / "spec.yaml").write_text(
+        yaml.safe_dump({**SPEC, "spec": {"podSecurity": {"enforce": "baseline"}}})
+    )
+    words = (*KSPEC, "scan", "spec.yaml", "--cluster=pod.yaml", "--store=r.db", "--store-reports=kept")
+    for reference in (f"file:{key}", CANARY, f"vault:{CANARY} {CANARY}"):
+        monkeypatch.setenv("KSPEC_STORE_KEY", reference)
+        code, text = said(place, *words)
+        assert code == 2, text
+        assert "KSPEC_STORE_KEY" in text
+    assert not (place / "kept").exists()
+
+
 def test_pytest_shows_it_with_no_option_and_from_no_worker(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

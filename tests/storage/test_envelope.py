@@ -129,7 +129,7 @@ def test_a_key_that_cannot_be_read_keeps_nothing(tmp_path: Path, monkeypatch: py
     with pytest.raises(StoreError, match="the file does not exist"):
         objects.put(str(tmp_path / "reports"), NAME, DOCUMENT)
     monkeypatch.setenv(envelope.KEY, "plain text")
-    with pytest.raises(UsageError, match="begins with one of"):
+    with pytest.raises(UsageError, match="this is not a reference to a secret"):
         objects.put(str(tmp_path / "reports"), NAME, DOCUMENT)
     assert not (tmp_path / "reports").exists()
 
