@@ -1,4 +1,4 @@
-"""`kspec fleet enforce --engine webhook`: the pods of the image really run, by digest, in a namespace that is restricted."""
+"""`kspec fleet enforce --engine webhook`: pods of the image really run, by digest, in a restricted namespace."""
 
 from __future__ import annotations
 
