@@ -83,7 +83,7 @@ def status(args: argparse.Namespace) -> int:
     from pytest_kspec.fleet.targets.model import one_of_each
 
     targets = chosen(args)
-    looks = look_at_all([target for target in targets if not target.suspended])
+    looks = look_at_all([target for target in targets if not target.suspended], at_rest=True)
     _, same = one_of_each([look.target.found(look.uid) for look in looks if look.reachable])
     rows = [
         {**_described(look.target), **_seen(look), "sameAs": same.get(look.target.name, "")} for look in looks
@@ -106,6 +106,7 @@ def status(args: argparse.Namespace) -> int:
         "API SERVER": "server",
         "UID": "uid",
         "CREDENTIALS EXPIRE": "credentialsExpire",
+        "SECRETS ENCRYPTED": "secretsEncrypted",
         "SECONDS": "seconds",
     }
     _print(args.output, rows, columns, wide)
@@ -172,6 +173,7 @@ def _seen(look: Look) -> Row:
         "nodes": look.nodes,
         "uid": look.uid,
         "credentialsExpire": as_time(look.expires) if look.expires else "",
+        "secretsEncrypted": look.at_rest,
         "seconds": round(look.seconds, 2),
         "reason": str(look.problem) if look.problem else "",
         "checked": as_time(time.time()),

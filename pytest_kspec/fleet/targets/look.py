@@ -32,6 +32,7 @@ LOOK = Limits(
 """A dead cluster is known as that within half a minute."""
 
 AT_ONCE = 16
+UNKNOWN, NOT_AT_REST = "unknown", "no"
 _NODE_LABELS = {
     "eks.amazonaws.com/nodegroup": "eks",
     "cloud.google.com/gke-nodepool": "gke",
@@ -47,6 +48,7 @@ class Look:
 
     loaded: whether there were credentials to try with
     platform: eks, gke, aks, openshift, vanilla or unknown. nodes: None where they may not be listed
+    at_rest: whether Secrets are encrypted at rest, as `secrets_at_rest`, where that was asked
     """
 
     target: Target
@@ -59,11 +61,12 @@ class Look:
     expires: float | None = None
     seconds: float = 0.0
     loaded: bool = True
+    at_rest: str = UNKNOWN
     problem: KspecError | None = field(default=None, compare=False)
 
 
-def look_at(target: Target, limits: Limits = LOOK) -> Look:
-    """Ask the cluster; what goes wrong is in the result."""
+def look_at(target: Target, limits: Limits = LOOK, *, at_rest: bool = False) -> Look:
+    """Ask the cluster; what goes wrong is in the result. at_rest: also how Secrets are kept, by one more request."""
     started = time.monotonic()
     try:
         source = target.open(limits)
@@ -72,6 +75,7 @@ def look_at(target: Target, limits: Limits = LOOK) -> Look:
             version, uid = info.version, info.uid
             nodes, labels = _nodes(source)
             platform = platform_of(version, target.server, labels, _groups(source))
+            kept = secrets_at_rest(source) if at_rest else UNKNOWN
         finally:
             source.close()
     except KspecError as error:
@@ -85,17 +89,16 @@ def look_at(target: Target, limits: Limits = LOOK) -> Look:
             loaded=target.problem is None and (target.keeper is None or target.keeper.holds),
             problem=error,
         )
-    return Look(
-        target, True, True, version, uid, platform, nodes, _expires(target), time.monotonic() - started
-    )
+    seconds = time.monotonic() - started
+    return Look(target, True, True, version, uid, platform, nodes, _expires(target), seconds, at_rest=kept)
 
 
-def look_at_all(targets: Sequence[Target], limits: Limits = LOOK) -> list[Look]:
+def look_at_all(targets: Sequence[Target], limits: Limits = LOOK, *, at_rest: bool = False) -> list[Look]:
     """All at once, AT_ONCE at a time, in the order of the targets."""
     if not targets:
         return []
     with ThreadPoolExecutor(min(AT_ONCE, len(targets))) as pool:
-        return list(pool.map(lambda target: look_at(target, limits), targets))
+        return list(pool.map(lambda target: look_at(target, limits, at_rest=at_rest), targets))
 
 
 def platform_of(version: str, server: str, labels: Sequence[str] | None, groups: Sequence[str]) -> str:
@@ -113,6 +116,26 @@ def platform_of(version: str, server: str, labels: Sequence[str] | None, groups:
         if name in _NODE_LABELS:
             return _NODE_LABELS[name]
     return "unknown" if labels is None else "vanilla"
+
+
+def secrets_at_rest(source: LiveSource) -> str:
+    """Whether the cluster encrypts Secrets at rest: "no", or "unknown". Never yes: no API tells the configuration.
+
+    "no" where API servers are pods that can be read and none of which was started with such a configuration.
+    """
+    path = "/api/v1/namespaces/kube-system/pods"
+    answer = source.connection.get(path, {"labelSelector": "component=kube-apiserver", "limit": "50"})
+    if answer.status != 200:
+        return UNKNOWN
+    try:
+        found: Any = msgspec.json.decode(answer.body)
+        containers = [one for pod in found["items"] or () for one in pod["spec"]["containers"]]
+        words = [word for one in containers for word in (*one.get("command", ()), *one.get("args", ()))]
+        servers = any(str(word).rpartition("/")[2] == "kube-apiserver" for word in words)
+        configured = any(str(word).startswith("--encryption-provider-config") for word in words)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        return UNKNOWN
+    return NOT_AT_REST if servers and not configured else UNKNOWN
 
 
 def _expires(target: Target) -> float | None:
