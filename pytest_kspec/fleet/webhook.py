@@ -25,7 +25,7 @@ from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.engines import webhook as registration
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, object_name
 from pytest_kspec.enforce.webhook_install import DEPLOYMENT, INSTALLED
-from pytest_kspec.errors import Conflict, KspecError, SourceUnavailable, SpecError, UsageError
+from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError, UsageError
 from pytest_kspec.fleet.bundle import pack, unpack
 from pytest_kspec.fleet.job import never_starts
 from pytest_kspec.fleet.runs import Order, absolute
@@ -252,7 +252,7 @@ class Deployed:
             now = time.monotonic()
             reason = next(self._stuck(deployment, writer), "") if now > stuck or now > deadline else ""
             if reason or now > deadline:
-                raise SourceUnavailable(
+                raise SourceError(
                     f"the webhook did not start ({reason or problems[0]}); it is not registered anew.",
                     where=f"{writer.source.name}, Deployment {self.namespace}/{name}",
                     fix="'kubectl describe' of its pods says more.",
@@ -277,7 +277,7 @@ class Deployed:
         wanted, id = str(manifest["metadata"]["labels"][MODE_LABEL]), _id(manifest)
         while (mode := _served(manifest, id, writer)) != wanted:
             if time.monotonic() > deadline:
-                raise SourceUnavailable(
+                raise SourceError(
                     f"the webhook does not serve it in mode {wanted} ({mode}); it is not registered anew.",
                     where=f"{writer.source.name}, {change.object}",
                 )

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.errors import KspecError, UsageError
+from pytest_kspec.errors import SourceError, SourceUnavailable, UsageError
 from pytest_kspec.fleet import webhook
 from pytest_kspec.fleet.targets import ours
 from pytest_kspec.spec.loading import load_spec
@@ -172,8 +172,9 @@ def test_a_webhook_that_does_not_start_is_not_registered(
     writer = Writer(source)  # type: ignore[arg-type]
     try:
         planned = engine.planned(spec, made.manifests, writer, dry_run=False)
-        with pytest.raises(KspecError, match="the webhook did not start"):
+        with pytest.raises(SourceError, match="the webhook did not start") as raised:
             engine.carry_out(spec, planned, writer)
+        assert not isinstance(raised.value, SourceUnavailable), "the cluster answers: it is not away"
         assert fleet.planes["north"].request("GET", f"{HOOKS}/{NAME}").status == 404
     finally:
         fleet.run("--remove", "--yes", "--engine=webhook")
