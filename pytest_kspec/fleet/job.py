@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pytest_kspec.cluster.sources.open import IN_CLUSTER
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
@@ -43,7 +45,7 @@ SHARD_S = 3600
 KEPT_S = 3600
 """How long the Job is kept after its end; all that counts is in the store."""
 GRACE_S = 60
-WAITING_S = 45.0
+WAITING_S, REFUSED_S = 45.0, 120.0
 """How long a pod may wait for its image before the run is given up."""
 POLL_S = 2.0
 _KUBECONFIG = "/etc/kspec"
@@ -257,7 +259,16 @@ class Watch:
             if one.get("type") in ("Complete", "Failed") and one.get("status") == "True":
                 why = " ".join(filter(None, (one.get("reason"), one.get("message"))))
                 return State(True, why, reasons)
+        if not pods and not _map(job.get("spec")).get("suspend"):
+            return self._without_pods(name, moment)
         return self._stuck(pods, reasons, moment)
+
+    def _without_pods(self, name: str, moment: float) -> State:
+        """A quota, a limit range or a policy of the namespace may refuse every pod: the Job goes on trying for ever."""
+        self._stuck_since = self._stuck_since or moment
+        if moment - self._stuck_since < REFUSED_S:
+            return State(False)
+        return State(True, self.access.do(lambda writer: _refused(writer, self.namespace, name)))
 
     def _stuck(self, pods: list[Object], reasons: Mapping[int, str], moment: float) -> State:
         """A pod whose image does not come would wait for an hour."""
@@ -269,6 +280,20 @@ class Watch:
         if moment - self._stuck_since < WAITING_S:
             return State(False, "", reasons)
         return State(True, waiting[0], reasons)
+
+
+def _refused(writer: Writer, namespace: str, name: str) -> str:
+    """Why no pod of a Job could be created, as its Events say, where they may be read."""
+    asked = {"fieldSelector": f"involvedObject.name={name},reason=FailedCreate", "limit": "20"}
+    answer = writer.source.connection.get(f"/api/v1/namespaces/{namespace}/events", asked)
+    told = ""
+    if answer.status == 200:
+        try:
+            items = msgspec.json.decode(answer.body)["items"] or [{}]
+            told = " ".join(str(_map(items[-1]).get("message") or "").split())[:300]
+        except (msgspec.DecodeError, KeyError, TypeError, IndexError):
+            told = ""
+    return f"no pod could be created{f': {told}' if told else ''}"
 
 
 def wait(

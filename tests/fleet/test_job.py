@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.fleet.job import WAITING_S, Settings, Watch, job_name, manifest, shards_for
+from pytest_kspec.fleet.job import REFUSED_S, WAITING_S, Settings, Watch, job_name, manifest, shards_for
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
@@ -164,6 +164,37 @@ def test_an_image_that_does_not_come_is_waited_for_and_then_it_is_over(jobs: Cal
         assert watch.state(1000.0 + WAITING_S - 1) == (False, "", {0: ""})
         assert watch.state(1000.0 + WAITING_S + 1) == (True, reason, {0: ""})
         assert not state.ended
+
+
+@pytest.mark.parametrize("limit", ["quota", "range", "policy"])
+def test_pods_that_are_all_refused_end_the_run_with_the_reason(hub: ControlPlane, limit: str) -> None:
+    """Of a ResourceQuota, a LimitRange and Pod Security admission; nothing is waited for here but the first Event."""
+    namespace, run = f"refused-{limit}", "refused"
+    namespaces.create(hub, namespace)
+    path = f"/api/v1/namespaces/{namespace}"
+    if limit == "policy":
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        assert hub.request("PATCH", path, {"metadata": {"labels": labels}}).status == 200
+    else:
+        kind, spec = {
+            "quota": ("resourcequotas", {"hard": {"pods": "0"}}),
+            "range": ("limitranges", {"limits": [{"type": "Container", "max": {"memory": "8Mi"}}]}),
+        }[limit]
+        assert hub.request("POST", f"{path}/{kind}", {"metadata": {"name": "x"}, "spec": spec}).status == 201
+    job = manifest(run, 1, Settings(IMAGE, "store", namespace))
+    if limit == "policy":
+        job["spec"]["template"]["spec"]["hostNetwork"] = True
+    assert hub.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", job).status == 201
+    watch = Watch(Access(hub.name, str(hub.kubeconfig())), run, namespace)
+    assert watch.state(1000.0) == (False, "", {})
+    assert watch.state(1000.0 + REFUSED_S - 1) == (False, "", {})
+    deadline = time.monotonic() + 60
+    while "forbidden" not in (state := watch.state(1000.0 + REFUSED_S + 1)).why:
+        assert state.ended
+        assert time.monotonic() < deadline, state
+        time.sleep(0.2)
+    assert state.why.startswith("no pod could be created: Error creating: pods ")
+    namespaces.delete(hub, namespace)
 
 
 @pytest.mark.long
