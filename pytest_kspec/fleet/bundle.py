@@ -72,9 +72,13 @@ def unpack(order: Order, folder: Path) -> None:
         parts = Path(name).parts
         if not parts or os.path.isabs(name) or ".." in parts:
             raise UsageError("a file of the run has a name that leads out of its folder.", where=name)
+        try:
+            found = base64.b64decode(content, validate=True)
+        except ValueError as error:
+            raise UsageError("a file of the run is not in base64.", where=name) from error
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, base64.b64decode(content))
+        write_whole(path, found)
 
 
 def _files(path: str) -> Iterable[str]:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pytest_kspec import clock
 from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.shards import balance
@@ -54,8 +56,9 @@ class Order:
         try:
             known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
             several = {name: tuple(known.get(name, ())) for name in ("specs", "checks", "exemptions")}
-            return cls(**(known | several | {"asked": tuple(Asked(*one) for one in data["asked"])}))
-        except (KeyError, TypeError, ValueError) as error:
+            made = cls(**(known | several | {"asked": tuple(Asked(*one) for one in data["asked"])}))
+            return msgspec.convert(msgspec.to_builtins(made), cls)  # each value has the type of its field
+        except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
             raise UsageError(
                 f"the store has no complete order for this run ({type(error).__name__})."
             ) from error

@@ -75,6 +75,30 @@ def test_no_file_of_a_run_leads_out_of_its_folder(tmp_path: Path, name: str) -> 
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"files": []},
+        {"files": {"a": 5}},
+        {"kubeconfig": ["x"]},
+        {"asked": [["shop"]]},
+        {"asked": [["shop", 5]]},
+        {"asked": "shop"},
+        {"specs": [None]},
+        {"specs": 5},
+    ],
+    ids=str,
+)
+def test_an_order_with_values_of_other_types_is_refused(tmp_path: Path, odd: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="the store has no complete order for this run"):
+        Order.from_wire(order(tmp_path).to_wire() | odd)
+
+
+def test_a_file_that_is_not_in_base64_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not in base64"):
+        bundle.unpack(replace(Order((), ()), files={"a": "%"}), tmp_path)
+
+
 def test_a_folder_that_is_too_large_is_not_sent(tmp_path: Path) -> None:
     made = order(tmp_path)
     (tmp_path / "checks" / "large.bin").write_bytes(b"x" * (bundle.LARGEST + 1))

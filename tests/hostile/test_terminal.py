@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.hostile import cluster
-from tests.hostile.text import obeyed
+from tests.hostile.text import PAYLOADS, obeyed
 
 KSPEC = ("-m", "pytest_kspec.cli.main")
 PYTEST = ("-p", "no:cacheprovider", "--kspec-cluster=b.tar.gz", "--kspec-exemptions=e.yaml")
@@ -113,6 +113,57 @@ def _checked(folder: Path, *words: str, **env: str) -> Said:
 def test_commands(place: Path, words: tuple[str, ...], code: int) -> None:
     (place / "broken.yaml").write_text('spec: {"::error::##[x]\\e": 1}\n"\\n::x": {}\n')
     assert _checked(place, *KSPEC, *words).code == code
+
+
+@pytest.fixture(scope="module")
+def fleet(place: Path) -> Path:
+    """Contexts of a kubeconfig whose names are commands, and what a run over them left in a store."""
+    names = [f"{payload}-{number}" for number, payload in enumerate(PAYLOADS)]
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in names],
+    }
+    (place / "fleet.kubeconfig").write_text(yaml.safe_dump(document))
+    (place / "alerts.yaml").write_text('spec: {"::error::##[x]\\e": 1}\n')
+    (place / "audit.log").write_text("\n::error::##[x]\x1b\n")
+    return place
+
+
+FLEET = ("--kubeconfig", "fleet.kubeconfig")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("fleet", "scan", "spec.yaml", *FLEET, "--all-contexts", "--store", "fleet.db"), 2),
+        (("fleet", "report", "--store", "fleet.db"), 2),
+        (("fleet", "status", "--store", "fleet.db"), 0),
+        (("fleet", "list", "--store", "fleet.db"), 0),
+        (("fleet", "report", "--store", "store.db"), 4),
+        (("fleet", "scan", "spec.yaml", *FLEET, "--context", "\n::error::##[x]\x1b", "--store", "x.db"), 4),
+        (("fleet", "enforce", "spec.yaml", *FLEET, "--all-contexts", "--mode", "audit", "--yes"), 2),
+        (("cluster", "discover", *FLEET), 0),
+        (("cluster", "list", *FLEET, "--from", "contexts"), 0),
+        (("cluster", "status", *FLEET, "--from", "contexts"), 2),
+        (("cluster", "add", *FLEET, "\n::error::##[x]\x1b"), 4),
+        (("dashboard", "--store", "store.db"), 0),
+        (("dashboard", "--store", "store.db", "-o", "json"), 0),
+        (("dashboard", "--store", "fleet.db"), 0),
+        (("dashboard", "--store", "\n::error::##[x]\x1b"), 2),
+        (("drift", "detect", "-s", "spec.yaml", *FLEET, "--cluster", f"{PAYLOADS[0]}-0"), 2),
+        (("drift", "history", "-s", "spec.yaml", "--store", "store.db"), 0),
+        (("alert", "list", "--store", "store.db"), 0),
+        (("alert", "test", "alerts.yaml"), 4),
+        (("audit", "verify", "audit.log"), 1),
+        (("audit", "verify", "\n::error::##[x]\x1b"), 4),
+    ],
+    ids=lambda value: " ".join(value).encode("unicode_escape").decode() if isinstance(value, tuple) else "",
+)
+def test_commands_of_fleets(fleet: Path, words: tuple[str, ...], code: int) -> None:
+    assert _checked(fleet, *KSPEC, *words).code == code
 
 
 @pytest.mark.parametrize("form", ["csv", "html", "json", "junit", "markdown", "oscal", "sarif"])
