@@ -55,7 +55,7 @@ def read(text: str, where: str) -> Ledger:
             read_facts(facts, where),
             {(name, key): Told(at, dict(alerts)) for name, key, at, alerts in told},
         )
-    except (binascii.Error, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError("what notifiers were told cannot be read.", where=where) from error
 
 

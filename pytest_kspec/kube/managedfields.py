@@ -73,7 +73,7 @@ def _down(value: Any, step: str) -> Any:
         return ABSENT
     try:
         key = json.loads(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ABSENT
     if kind == "k" and isinstance(key, dict):
         for item in value:
@@ -95,7 +95,7 @@ def _shown(step: str, *, general: bool = False) -> str:
         return "[*]"
     try:
         key = json.loads(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"[{rest}]"
     if isinstance(key, dict) and key:
         name = next((name for name in NAMES if name in key), min(key))

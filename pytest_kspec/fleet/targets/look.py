@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal
 
 import msgspec
 
 from pytest_kspec.cluster.limits import MIB, Limits
+from pytest_kspec.cluster.objects.decode import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, KspecError
 from pytest_kspec.fleet.targets.model import Target
@@ -128,18 +129,67 @@ def secrets_at_rest(source: LiveSource) -> str:
     if answer.status != 200:
         return UNKNOWN
     try:
-        found: Any = msgspec.json.decode(answer.body)
-        containers = [one for pod in found["items"] or () for one in pod["spec"]["containers"]]
-        words = [word for one in containers for word in (*one.get("command", ()), *one.get("args", ()))]
-        servers = any(str(word).rpartition("/")[2] == "kube-apiserver" for word in words)
-        configured = any(str(word).startswith("--encryption-provider-config") for word in words)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        found = msgspec.json.decode(answer.body, type=_Pods)
+    except BROKEN_JSON:
         return UNKNOWN
+    containers = [one for pod in found.items or () for one in pod.spec.containers]
+    words = [word for one in containers for word in (*(one.command or ()), *(one.args or ()))]
+    servers = any(word.rpartition("/")[2] == "kube-apiserver" for word in words)
+    configured = any(word.startswith("--encryption-provider-config") for word in words)
     return NOT_AT_REST if servers and not configured else UNKNOWN
 
 
 def _expires(target: Target) -> float | None:
     return target.keeper.life.expires if target.keeper is not None else None
+
+
+class _Container(msgspec.Struct):
+    command: list[str] | None = None
+    args: list[str] | None = None
+
+
+class _PodSpec(msgspec.Struct):
+    containers: list[_Container]
+
+
+class _Pod(msgspec.Struct):
+    spec: _PodSpec
+
+
+class _Pods(msgspec.Struct):
+    kind: Literal["PodList"]
+    items: list[_Pod] | None
+
+
+class _Metadata(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Node(msgspec.Struct):
+    metadata: _Metadata
+
+
+class _Rest(msgspec.Struct):
+    left: Annotated[int, msgspec.Meta(ge=0, le=1 << 32)] | None = msgspec.field(
+        default=None, name="remainingItemCount"
+    )
+
+
+class _Nodes(msgspec.Struct):
+    """Metadata of nodes, or nodes of a server that knows no metadata alone."""
+
+    kind: Literal["PartialObjectMetadataList", "NodeList"]
+    metadata: _Rest
+    items: list[_Node] | None
+
+
+class _Group(msgspec.Struct):
+    name: str
+
+
+class _Groups(msgspec.Struct):
+    kind: Literal["APIGroupList"]
+    groups: list[_Group]
 
 
 def _nodes(source: LiveSource) -> tuple[int | None, list[str] | None]:
@@ -148,19 +198,17 @@ def _nodes(source: LiveSource) -> tuple[int | None, list[str] | None]:
     if answer.status != 200:
         return None, None
     try:
-        found: Any = msgspec.json.decode(answer.body)
-        items = found["items"] or []
-        more = found["metadata"].get("remainingItemCount") or 0
-        labels = list(items[0]["metadata"].get("labels") or {}) if items else []
-        return len(items) + int(more), labels
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        found = msgspec.json.decode(answer.body, type=_Nodes)
+    except BROKEN_JSON:  # something else: it says nothing of nodes
         return None, None
+    items = found.items or []
+    return len(items) + (found.metadata.left or 0), list(items[0].metadata.labels or {}) if items else []
 
 
 def _groups(source: LiveSource) -> list[str]:
     answer = source.connection.get("/apis")
     try:
-        found: Any = msgspec.json.decode(answer.body) if answer.status == 200 else {}
-        return [group["name"] for group in found.get("groups", ())]
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return []
+        found = msgspec.json.decode(answer.body, type=_Groups) if answer.status == 200 else None
+    except BROKEN_JSON:
+        found = None
+    return [group.name for group in found.groups] if found is not None else []

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.cluster.api.contexts import Context, User
+from pytest_kspec.cluster.objects.decode import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.reviewing import may_i, who_am_i
 from pytest_kspec.cluster.writing.write import Writer
@@ -165,7 +166,7 @@ def _mint(source: LiveSource, namespace: str, account: str, seconds: int, bound:
     answer = source.connection.send("POST", path, body=json.dumps(body).encode(), repeatable=False)
     try:
         token = msgspec.json.decode(answer.body)["status"]["token"] if answer.status in (200, 201) else None
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (KeyError, TypeError, *BROKEN_JSON):
         token = None
     if not isinstance(token, str) or not token:
         raise SourceUnavailable(

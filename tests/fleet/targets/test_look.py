@@ -34,8 +34,14 @@ def pods(*commands: list[str]) -> dict[str, Any]:
         (Reply(b"<html>"), "unknown"),
         (Reply({"items": [{"spec": {"containers": [1]}}]}), "unknown"),
         (Reply({"items": 1}), "unknown"),
+        (Reply(pods(["kube-apiserver"]) | {"kind": "NodeList"}), "unknown"),
+        (Reply(b"[" * 100_000), "unknown"),
+        (Reply(b'{"kind":"\xff"}'), "unknown"),
     ],
-    ids=["without", "two", "with", "one of two", "other", "managed", "refused", "page", "odd", "odder"],
+    ids=[
+        *("without", "two", "with", "one of two", "other", "managed", "refused", "page", "odd", "odder"),
+        *("another list", "deep", "no UTF-8"),
+    ],
 )
 def test_encryption_at_rest_is_never_a_yes(reply: Reply, said: str, tmp_path: Path) -> None:
     with Api({PODS: reply}) as api:
