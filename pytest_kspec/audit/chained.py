@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_kspec.audit.chain import Chain, last_of
-from pytest_kspec.audit.sink import AuditLog, Format, Lost, to_stdout, whole
+from pytest_kspec.audit.sink import AuditLog, Format, Lost, harmless, whole
 
 LARGEST = 100 << 20
 """Bytes of a file, by default; the next record begins another one."""
@@ -37,7 +37,8 @@ class ChainedLog(AuditLog):
 
     def write(self, records: Sequence[Any]) -> None:
         """One batch. Raises Lost with the number of records that are not in the log."""
-        made = [list(self._form(entry)) for entry in records]
+        # Who reads a log with `tail` has a terminal, too: what it would obey is escaped in files as on standard output.
+        made = [[harmless(line) for line in self._form(entry)] for entry in records]
         done = 0
         try:
             if self._descriptor < 0:
@@ -90,8 +91,7 @@ class ChainedLog(AuditLog):
     def _pass_on(self, made: Sequence[Sequence[bytes]]) -> None:
         """To what cannot be cut back. Raises Lost."""
         self._chain = chain = self._chain or Chain()
-        shown = to_stdout if self._path == "-" else bytes
-        self._send([b"".join(chain.add(shown(line)) + b"\n" for line in lines) for lines in made])
+        self._send([b"".join(chain.add(line) + b"\n" for line in lines) for lines in made])
 
     def _current(self, size: int) -> Chain:
         """The end of the chain: in memory, where nobody else wrote; else in this file, else in the one before."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_kspec import __version__, clock
 from pytest_kspec.errors import without_credentials
-from pytest_kspec.shown import printable
+from pytest_kspec.shown import inert, printable
 
 Record = dict[str, Any]
 Format = Callable[[Record], Iterable[bytes]]
@@ -159,10 +159,11 @@ def cef(product: str, identity: str, name: str, severity: int, fields: Mapping[s
     """One line. severity: 0 to 10; fields: of the extension, the empty ones are left out, long ones are cut."""
     # A header is one line: only values of the extension may say where a line ends.
     parts = ("pytest-kspec", product, __version__, identity, name)
-    head = "|".join(escape(" ".join(part.split()), "|") for part in parts)
+    head = "|".join(escape(printable(" ".join(part.split())), "|") for part in parts)
     chosen = {name: value for name, value in fields.items() if value}
     shown = " ".join(
-        f"{name}={escape(_cut(value, _LONGEST_OF_CEF.get(name, _LONGEST_CUSTOM_OF_CEF)), '=')}"
+        # What a terminal would obey is shown before the format's own escapes: a bare backslash is none of them.
+        f"{name}={escape(_cut(inert(value), _LONGEST_OF_CEF.get(name, _LONGEST_CUSTOM_OF_CEF)), '=')}"
         for name, value in chosen.items()
         if not name.endswith("Label") or name.removesuffix("Label") in chosen
     )

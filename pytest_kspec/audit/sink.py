@@ -129,7 +129,7 @@ class Queue:
                 log.error("%s: records are lost: %s", self._sink.name, why)
 
 
-def to_stdout(lines: bytes) -> bytes:
+def harmless(lines: bytes) -> bytes:
     """As the log of a CI job may have it. JSON says the same with escapes; CEF, which has none, shows them."""
     return inert_json(lines) if lines.startswith(b"{") else inert(lines.decode()).encode()
 
@@ -155,7 +155,7 @@ class AuditLog:
         """One batch. Raises Lost with the number of records that are not in the log."""
         made = [b"".join(line + b"\n" for line in self._form(entry)) for entry in records]
         if self._path == "-":
-            made = [to_stdout(lines) for lines in made]
+            made = [harmless(lines) for lines in made]
         self._send(made)
 
     def _send(self, made: Sequence[bytes]) -> None:

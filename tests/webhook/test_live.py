@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.webhook.authority import CertificateError, Periods
 from pytest_kspec.webhook.certificates import Folder, Publisher, Secret, SelfSigned
@@ -145,7 +146,9 @@ def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path)
     assert status == 200
     assert 'kspec_policy_enforcement_actions_total{policy="strict",action="denied"}' in text
     assert "kspec_circuit_breaker_tripped 0" in text
+    assert "kspec_audit_records_dropped_total 0" in text
     assert server.stop() == 0
+    assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 
 def test_what_was_there_before_the_policy_can_be_labelled_scaled_and_deleted(plane, started):

@@ -1,0 +1,43 @@
+"""The log of a running webhook: a chain in each format, as its receivers read it."""
+
+from __future__ import annotations
+
+import http.client
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.cli.main import main
+from tests.audit.reading import READERS
+from tests.webhook.reviewing import body, forbid, pod
+from tests.webhook.running import Running, running, unverified, write_spec
+
+BAD = pod(hostNetwork=True)
+ODD = {**BAD, "metadata": {**BAD["metadata"], "name": 'x\ny=|\\{"seq":1}\x1b[2J'}}
+
+
+def review(server: Running, content: bytes) -> None:
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=20, context=unverified())
+    connection.request("POST", "/validate", content, {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+@pytest.mark.parametrize("form", sorted(READERS))
+def test_it_is_whole_and_shows_what_was_changed(tmp_path: Path, form: str) -> None:
+    spec, log = tmp_path / "strict.yaml", tmp_path / "audit.log"
+    write_spec(spec, forbid("hostNetwork"))
+    words = (str(spec), "--cluster=none", f"--self-signed={tmp_path / 'tls'}", f"--audit-format={form}")
+    for _ in range(2):  # another process goes on with the chain
+        with running(tmp_path, *words) as server:
+            review(server, body(BAD))
+            review(server, body(ODD))
+    lines = log.read_bytes().splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        READERS[form](line)
+        assert b"\x1b" not in line
+    assert main(["audit", "verify", str(log)]) == 0
+    lines[1] = lines[1].replace(b"hostNetwork", b"hostnetwork", 1)
+    log.write_bytes(b"\n".join(lines) + b"\n")
+    assert main(["audit", "verify", str(log)]) == 1
