@@ -12,6 +12,7 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
+    "alerts.sending": ("AlertSending",),
     "checks.authoring": ("check",),
     "checks.check": ("About",),
     "checks.fixturetypes": (
@@ -112,6 +113,8 @@ _NAMES = {
         "PortRule",
         "ServiceTypes",
     ),
+    "secretstores.reference": ("SecretReference",),
+    "secretstores.sealed": ("Sealed",),
     "signatures.outcomes": ("Outcome",),
     "spec.requirement": ("Requirement",),
     "spec.scope": ("RESERVED_NAMESPACES",),

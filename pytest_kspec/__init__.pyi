@@ -1,5 +1,6 @@
 # Written by `make docs` from the names in __init__.py: change those.
 
+from .alerts.sending import AlertSending as AlertSending
 from .checks.authoring import check as check
 from .checks.check import About as About
 from .checks.fixturetypes import Containers as Containers
@@ -78,6 +79,8 @@ from .rules.rbac.holders import read_grants as read_grants
 from .rules.rbac.permission import Permission as Permission
 from .rules.servicerules import PortRule as PortRule
 from .rules.servicerules import ServiceTypes as ServiceTypes
+from .secretstores.reference import SecretReference as SecretReference
+from .secretstores.sealed import Sealed as Sealed
 from .signatures.outcomes import Outcome as Outcome
 from .spec.requirement import Requirement as Requirement
 from .spec.scope import RESERVED_NAMESPACES as RESERVED_NAMESPACES

@@ -65,7 +65,8 @@ class Supervisor:
         Returns in the process that runs it. Raises Lost in the one that waits, if the other ends without a last word;
         with one, the process ends here.
         """
-        if self._armed and not self.watched:
+        # A process that is divided off in another thread has that thread only.
+        if self._armed and not self.watched and threading.current_thread() is threading.main_thread():
             self._divide()
         self.note(what)
 

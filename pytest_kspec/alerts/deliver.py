@@ -8,18 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_kspec.alerts.guard import Guard
-from pytest_kspec.alerts.http import NotDelivered, Patience, send
+from pytest_kspec.alerts.http import NotDelivered, Patience
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import Plan, Route
 from pytest_kspec.alerts.secrets import Secrets
-from pytest_kspec.crds.models.alertconfig import (
-    AlertmanagerNotifier,
-    EmailNotifier,
-    PagerDutyNotifier,
-    SlackNotifier,
-    WebhookNotifier,
-)
+from pytest_kspec.alerts.sending import AlertSending, address
 from pytest_kspec.errors import KspecError, SourceError
+from pytest_kspec.extend.places import NOTIFIERS
 
 
 @dataclass(frozen=True)
@@ -34,53 +29,19 @@ class Delivered:
 def deliver(made: Notification, plan: Plan, secrets: Secrets, guard: Guard, patience: Patience) -> None:
     """Send one message. Raises KspecError, without secrets."""
     route = next(one for one in plan.receivers if one.name == made.receiver)
-    receiver, where, default = route.receiver, f"the notifier {route.name}", plan.default
-    if isinstance(receiver, EmailNotifier):
-        from pytest_kspec.alerts.receivers import email
-
-        ref = receiver.password_secret_ref
-        password = secrets.read(ref, "password") if ref else ""
-        email.send(email.mail(made, receiver, default), receiver, password, guard, patience, where)
-        return
-    if isinstance(receiver, SlackNotifier):
-        from pytest_kspec.alerts.receivers import slack
-
-        ref = receiver.webhook_url_secret_ref
-        url = address(secrets.read(ref, "url") if ref else str(receiver.webhook_url), where)
-        request = slack.request(made, receiver, default, url)
-    elif isinstance(receiver, PagerDutyNotifier):
-        from pytest_kspec.alerts.receivers import pagerduty
-
-        key = secrets.read(receiver.routing_key_secret_ref, "routingKey")
-        request = pagerduty.request(made, receiver, default, key)
-    elif isinstance(receiver, AlertmanagerNotifier):
-        from pytest_kspec.alerts.receivers import alertmanager
-
-        ref = receiver.headers_secret_ref
-        headers = dict(secrets.read_all(ref)) if ref else {}
-        request = alertmanager.request(made, receiver, default, headers)
-    else:
-        from pytest_kspec.alerts.receivers import webhook
-
-        assert isinstance(receiver, WebhookNotifier)
-        ref = receiver.url_secret_ref
-        url = address(secrets.read(ref, "url") if ref else str(receiver.url), where)
-        headers = dict(receiver.headers)
-        if receiver.headers_secret_ref:
-            headers |= secrets.read_all(receiver.headers_secret_ref)
-        request = webhook.request(made, receiver, default, url, headers)
-    send(request, guard, patience, where)
-
-
-def address(url: str, where: str) -> str:
-    """A URL of a secret, which no model looked at. Raises SourceError that shows nothing of it."""
-    from pytest_kspec.proxies import parse_endpoint
-
+    where = f"the notifier {route.name}"
+    sending = AlertSending(made, route.receiver, plan.default, secrets, guard, patience, where)
+    entry, send = NOTIFIERS.found(route.kind)
     try:
-        parse_endpoint(url, ("http", "https"))
-    except ValueError as error:
-        raise SourceError(f"its URL cannot be used: {error}.", where=where) from None
-    return url
+        send(sending)
+    except KspecError:
+        raise
+    except Exception as error:
+        if not entry.package:
+            raise
+        # The text of the error may hold what the notifier was given.
+        what = f"its type {entry.name!r}, of the package {entry.package}, failed with {type(error).__name__}."
+        raise SourceError(what, where=where) from error
 
 
 def deliver_all(
@@ -159,6 +120,7 @@ def check_secrets(plan: Plan, secrets: Secrets) -> None:
             ("url_secret_ref", "url"),
             ("routing_key_secret_ref", "routingKey"),
             ("password_secret_ref", "password"),
+            ("secret_ref", "token"),
         ):
             ref = getattr(route.receiver, field, None)
             if ref is not None:

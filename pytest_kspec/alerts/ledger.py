@@ -23,8 +23,6 @@ MOST_FACTS = 50_000
 KEPT = timedelta(days=7)
 """How long an alert that ended is kept for receivers that were not told yet."""
 
-NOT_REQUIRED = "no longer required"
-
 
 @dataclass(frozen=True, slots=True)
 class Told:

@@ -10,8 +10,18 @@ from datetime import timedelta
 from typing import Any
 
 from pytest_kspec.alerts.alert import ENDS, EVENTS, Fact, Level
-from pytest_kspec.crds.models.alertconfig import NAMED, AlertConfigSpec, AlertRoute, Inhibition, Receiver
-from pytest_kspec.errors import SpecError
+from pytest_kspec.crds.models.alertconfig import (
+    NAMED,
+    WEBHOOK,
+    AlertConfigSpec,
+    AlertRoute,
+    CustomNotifier,
+    Inhibition,
+    Receiver,
+    WebhookNotifier,
+)
+from pytest_kspec.errors import SpecError, UsageError
+from pytest_kspec.extend.places import NOTIFIERS
 from pytest_kspec.kube.globs import Globs
 
 MOST_IN_TEXT = 10
@@ -56,6 +66,13 @@ class Route:
     group_by: tuple[str, ...]
     routes: tuple[tuple[Matcher, AlertRoute], ...]
     most: int
+
+    @property
+    def kind(self) -> str:
+        """The type of the notifier, by which `extend.places.NOTIFIERS` finds what sends to it."""
+        if isinstance(self.receiver, CustomNotifier):
+            return self.receiver.type
+        return WEBHOOK if isinstance(self.receiver, WebhookNotifier) else self.name
 
     @property
     def sends_resolved(self) -> bool:
@@ -161,7 +178,7 @@ def make_plan(name: str, spec: AlertConfigSpec, where: str = "") -> Plan:
         if getattr(spec, known) is not None and getattr(spec, known).enabled
     }
     disabled = {known for known in NAMED if getattr(spec, known) is not None} - set(notifiers)
-    notifiers |= {webhook.name: webhook for webhook in spec.webhooks}
+    notifiers |= {one.name: one for one in _named(spec)}
     problems = list(_problems(spec, notifiers, disabled))
     if problems:
         raise SpecError(
@@ -200,11 +217,12 @@ def make_plan(name: str, spec: AlertConfigSpec, where: str = "") -> Plan:
 def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set[str]) -> Iterable[str]:
     from pytest_kspec.alerts.templates import problem
 
-    names = [webhook.name for webhook in spec.webhooks]
+    names = [one.name for one in _named(spec)]
     for twice in sorted({one for one in names if names.count(one) > 1}):
-        yield f"spec.webhooks: two have the name '{twice}'."
+        yield f"spec.{'custom' if spec.custom else 'webhooks'}: two have the name '{twice}'."
+    yield from _types(spec)
     if not notifiers and not disabled:
-        yield "spec: there is no notifier. Add slack, webhooks, pagerduty, email or alertmanager."
+        yield "spec: there is no notifier. Add slack, webhooks, pagerduty, email, alertmanager or custom."
     have = ", ".join(sorted(notifiers)) or "none"
     for number, route in enumerate(spec.routes):
         for unknown in sorted(set(route.notifiers) - set(notifiers) - disabled):
@@ -218,6 +236,23 @@ def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set
         for header, text in getattr(receiver, "headers", {}).items():
             if not header.isascii() or not _HEADER.fullmatch(header) or not text.isprintable():
                 yield f"the notifier {name}: '{header[:40]}' is not a header that can be sent."
+
+
+def _named(spec: AlertConfigSpec) -> list[WebhookNotifier | CustomNotifier]:
+    return [*spec.webhooks, *spec.custom]
+
+
+def _types(spec: AlertConfigSpec) -> Iterable[str]:
+    """Of packages: imported here, in the thread of the caller, not when something has happened."""
+    for number, custom in enumerate(spec.custom):
+        where = f"spec.custom[{number}].type"
+        if custom.type in NOTIFIERS.builtin:
+            yield f"{where}: '{custom.type}' is built in: use the key of spec that has its name."
+            continue
+        try:
+            NOTIFIERS.load(custom.type)
+        except UsageError as error:
+            yield f"{where}: {error}"
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")

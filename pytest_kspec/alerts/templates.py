@@ -58,12 +58,6 @@ def render(template: str, values: Mapping[str, Any]) -> tuple[bytes, str]:
     return str(filled).encode("utf-8", "replace"), "text/plain; charset=utf-8"
 
 
-def render_line(template: str, values: Mapping[str, Any]) -> str:
-    """A template that is one line of text."""
-    body, _ = render(template, values)
-    return " ".join(body.decode().split())
-
-
 class _Expressions:
     """A text with expressions, compiled."""
 

@@ -98,4 +98,23 @@ SINKS = Registry(
 )
 """`--report NAME:ADDRESS`: a function of ADDRESS and `kubeconfig=` that returns what `publish.sinks.Sink` says."""
 
-ALL = (SOURCES, REPORTS, CHECKS, FRAMEWORKS, ENGINES, COMMANDS, SINKS)
+NOTIFIERS = Registry(
+    "kspec.notifiers",
+    "type of notifier",
+    {
+        name: f"pytest_kspec.alerts.receivers.{name}:deliver"
+        for name in ("alertmanager", "email", "pagerduty", "slack", "webhook")
+    },
+)
+"""`custom[].type` of an AlertConfig: a function of an `AlertSending` that sends one message."""
+
+SECRET_STORES = Registry(
+    "kspec.secretstores",
+    "store of secrets",
+    {name: f"pytest_kspec.secretstores.{name}:open_store" for name in ("aws", "file", "kubernetes", "vault")},
+)
+"""`store` of a reference to a secret: a function without arguments (of the hub, for `kubernetes`) that returns what
+`secretstores.stores.Store` says.
+"""
+
+ALL = (SOURCES, REPORTS, CHECKS, FRAMEWORKS, ENGINES, COMMANDS, SINKS, NOTIFIERS, SECRET_STORES)

@@ -95,12 +95,16 @@ class Registry:
 
     def load(self, name: str) -> Any:
         """The object behind a name. Raises UsageError: no such name, or a package that cannot be imported."""
+        return self.found(name)[1]
+
+    def found(self, name: str) -> tuple[Entry, Any]:
+        """The entry and the object behind a name. Raises as `load`."""
         entry = self.find(name)
         if entry is None:
             raise UsageError(
                 f"there is no {self.what} {name!r}.", fix=f"There are {', '.join(self.names())}."
             )
-        return self.load_entry(entry)
+        return entry, self.load_entry(entry)
 
     def load_entry(self, entry: Entry) -> Any:
         """As `load`. Code of packages runs where another process waits for the last word of this one."""

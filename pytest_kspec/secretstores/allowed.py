@@ -13,10 +13,13 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from pytest_kspec.errors import AccessDenied, UsageError
-from pytest_kspec.secretstores.reference import STORES, Reference
+from pytest_kspec.extend.places import SECRET_STORES
+from pytest_kspec.secretstores.reference import Reference
 
 VARIABLE = "KSPEC_SECRET_REFERENCES"
-_RULE = re.compile(r"(?P<namespace>[a-z0-9-]{1,63})=(?P<store>[a-z]+):(?P<pattern>[^\s,?\[\]]{1,1024})")
+_RULE = re.compile(
+    r"(?P<namespace>[a-z0-9-]{1,63})=(?P<store>[a-z][a-z0-9-]*):(?P<pattern>[^\s,?\[\]]{1,1024})"
+)
 
 
 class Rule(NamedTuple):
@@ -67,7 +70,7 @@ def allowed_by_environment(environment: Mapping[str, str] = os.environ) -> Allow
     rules = []
     for part in filter(None, map(str.strip, environment.get(VARIABLE, "").split(","))):
         match = _RULE.fullmatch(part)
-        if match is None or match["store"] not in STORES or match["store"] == "file":
+        if match is None or match["store"] == "file" or SECRET_STORES.find(match["store"]) is None:
             raise UsageError(f"'{part}' is not a rule.", where=VARIABLE, fix="Write NAMESPACE=vault:PATTERN.")
         rules.append(Rule(match["namespace"], match["store"], match["pattern"]))
     return Allowed(tuple(rules))

@@ -6,14 +6,15 @@ import re
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.extend.places import SECRET_STORES
 
-STORES = ("kubernetes", "vault", "aws", "file")
 _NAMES = {
     "kubernetes": re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"),
     "vault": re.compile(r"[A-Za-z0-9_.@=-]+(/[A-Za-z0-9_.@=-]+)*"),
     "aws": re.compile(r"(arn:[a-z-]+:secretsmanager:[a-z0-9-]*:\d*:secret:)?[A-Za-z0-9/_+=.@-]+"),
     "file": re.compile(r"[^\0]+", re.DOTALL),
 }
+_OTHERS = re.compile(r"[!-~]([ -~]*[!-~])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _LONGEST = 1024
@@ -24,7 +25,7 @@ class KeyRef(Protocol):
 
     @property
     def store(self) -> str:
-        """One of STORES; "" is kubernetes."""
+        """The name of a store; "" is kubernetes."""
         ...
 
     @property
@@ -44,7 +45,7 @@ class KeyRef(Protocol):
 
 
 class Reference(NamedTuple):
-    """store: one of STORES. namespace: of a Kubernetes Secret, else "". key: "" for all of it."""
+    """store: its name. namespace: of a Kubernetes Secret, else "". key: "" for all of it."""
 
     store: str
     name: str
@@ -54,6 +55,10 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.store}:{place}#{self.key}" if self.key else f"{self.store}:{place}"
+
+
+SecretReference = Reference
+"""The public name."""
 
 
 def reference_of(ref: KeyRef, *, namespace: str, key: str) -> Reference:
@@ -71,10 +76,11 @@ def parse_reference(text: str, *, namespace: str = "") -> Reference:
     Raises UsageError.
     """
     store, colon, rest = text.partition(":")
-    if not colon or store not in STORES:
+    if not colon or SECRET_STORES.find(store) is None:
         # Without the text: who writes no reference may have written the secret itself.
         raise UsageError(
-            f"a reference to a secret begins with one of {', '.join(f'{name}:' for name in STORES)}."
+            "a reference to a secret begins with one of "
+            f"{', '.join(f'{name}:' for name in SECRET_STORES.names())}."
         )
     name, _, key = rest.rpartition("#") if "#" in rest else (rest, "", "")
     if store == "kubernetes":
@@ -86,15 +92,15 @@ def parse_reference(text: str, *, namespace: str = "") -> Reference:
 def checked(reference: Reference) -> Reference:
     """The same, if it can name something. Raises UsageError."""
     where = str(reference)[:_LONGEST]
-    pattern = _NAMES.get(reference.store)
-    if pattern is None:
+    if SECRET_STORES.find(reference.store) is None:
         raise UsageError(f"'{reference.store}' is not a store of secrets.", where=where)
+    pattern = _NAMES.get(reference.store, _OTHERS)
     segments = reference.name.split("/")
-    odd = reference.store in ("vault", "aws") and any(part in (".", "..") for part in segments)
+    odd = reference.store != "file" and any(part in (".", "..") for part in segments)
     if odd or len(reference.name) > _LONGEST or not pattern.fullmatch(reference.name):
         raise UsageError(f"this is not the name of a secret in {reference.store}.", where=where)
     if reference.store == "kubernetes" and not _NAMESPACE.fullmatch(reference.namespace):
         raise UsageError("the reference names no namespace.", where=where)
-    if reference.key and not _KEY.fullmatch(reference.key):
+    if reference.key in (".", "..") or (reference.key and not _KEY.fullmatch(reference.key)):
         raise UsageError("this is not a key of a secret.", where=where)
     return reference

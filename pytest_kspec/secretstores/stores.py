@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_kspec.audit.trail import recorded
-from pytest_kspec.errors import Malformed, SourceUnavailable, UsageError
+from pytest_kspec.errors import KspecError, Malformed, SourceUnavailable, UsageError
+from pytest_kspec.extend.places import SECRET_STORES
 from pytest_kspec.secretstores.allowed import Allowed, allowed_by_environment
 from pytest_kspec.secretstores.reference import Reference
 from pytest_kspec.secretstores.sealed import Sealed
@@ -51,6 +51,7 @@ class Secrets:
         self._hub = hub
         self._allowed = allowed if allowed is not None else allowed_by_environment()
         self._stores = dict(stores or {})
+        self._trusted = {*self._stores, *SECRET_STORES.builtin}
         self._lock = threading.Lock()
 
     def read(self, reference: Reference, *, asker: str) -> Sealed:
@@ -61,9 +62,24 @@ class Secrets:
         about = {"resource": str(reference), "details": {"asker": asker}}
         with recorded("credential_access", "read", f"the secret {reference} was read", **about):
             self._allowed.check(reference, asker)
-            found = self._store(reference.store).read(reference)
+            found = self._read(reference)
         if len(found.reveal()) > LONGEST:
             raise Malformed(f"the secret is larger than {LONGEST >> 20} MiB.", where=str(reference))
+        return found
+
+    def _read(self, reference: Reference) -> Sealed:
+        if reference.store in self._trusted:
+            return self._store(reference.store).read(reference)
+        where = str(reference)
+        package = _named(reference.store)
+        try:
+            found = self._store(reference.store).read(reference)
+        except KspecError:
+            raise
+        except Exception as error:  # its text may hold anything
+            raise SourceUnavailable(f"{package} failed with {type(error).__name__}.", where=where) from error
+        if not isinstance(found, Sealed):
+            raise SourceUnavailable(f"{package} returned {type(found).__name__}, not Sealed.", where=where)
         return found
 
     def _store(self, name: str) -> Store:
@@ -76,7 +92,7 @@ class Secrets:
         if name == "kubernetes" and self._hub is None:
             raise SourceUnavailable("there is no cluster whose Secrets could be read.", where=name)
         try:
-            module = import_module(f"pytest_kspec.secretstores.{name}")
+            make: Callable[..., Store] = SECRET_STORES.load(name)
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] != _MODULES.get(name):
                 raise
@@ -85,5 +101,9 @@ class Secrets:
                 where=name,
                 fix=f"Install it with: pip install 'pytest-kspec[{name}]'.",
             ) from error
-        make: Callable[..., Store] = module.open_store
         return make(self._hub) if name == "kubernetes" else make()
+
+
+def _named(store: str) -> str:
+    entry = SECRET_STORES.find(store)
+    return f"the store {store!r}" + (f" of the package {entry.package}" if entry is not None else "")

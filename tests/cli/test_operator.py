@@ -77,7 +77,7 @@ def test_durations_that_are_none(text: str) -> None:
     [
         (["--leader-election-lease-duration=5s"], "must be longer than the renew deadline"),
         (["--max-concurrent-scans=0"], "0 is not a number from 1 to 64"),
-        (["--store-reports=x"], "reports are kept beside a store"),
+        (["--store-reports=x"], "reports can only be kept together with a store"),
         (["--store=ftp://x"], "--store"),
         (["--cluster=nope"], "'nope' is neither a path nor a kubeconfig context"),
         (["--scan-interval=soon"], "'soon' is not a duration"),

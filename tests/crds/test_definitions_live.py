@@ -210,7 +210,7 @@ BAD = {
         ("authMode", "kubeconfig", "authMode kubeconfig needs kubeconfigSecretRef"),
         ("authMode", "clientCertificate", "authMode clientCertificate needs clientCertificateSecretRef"),
         ("authMode", "provider", "authMode provider needs credentialProvider"),
-        ("tokenSecretRef.store", "file", "Unsupported value"),
+        ("tokenSecretRef.store", "file", "store must not be file."),
         ("insecureSkipTLSVerify", True, "caData has no effect"),
         ("scanInterval", "often", "should match"),
     ],

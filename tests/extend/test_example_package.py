@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.alerts.receiving import Reply, http_receiver
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 OBJECTS = """\
@@ -46,7 +48,15 @@ def _environment(installed: Path) -> dict[str, str]:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where the package is installed."""
     source, target = tmp_path_factory.mktemp("acme"), tmp_path_factory.mktemp("installed")
-    for name, text in _blocks().items():
+    parts = _blocks()
+    for heading in ("Notifiers", "Secret stores"):
+        section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        (code,), (entry,) = (
+            re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("python", "toml")
+        )
+        parts["acme_kspec.py"] += f"\n\n{code}"
+        parts["pyproject.toml"] += entry
+    for name, text in parts.items():
         (source / name).write_text(text, encoding="utf-8")
     words = ["--no-deps", "--no-build-isolation", "--offline", "--target", str(target), str(source)]
     uv = Path(sys.executable).with_name("uv")
@@ -110,3 +120,47 @@ def test_commands_know_what_is_installed(folder: Path, installed: Path) -> None:
     assert done.returncode == 4
     assert "the source 'acme' of the package acme-kspec 1.0 cannot be used: FileNotFoundError" in done.stderr
     assert done.stderr.endswith("Check what follows 'acme:', or repair the package.\n")
+
+
+def _alerts(url: str) -> str:
+    (text,) = re.findall(r"`alerts.yaml`, for .*?```yaml\n(.*?)```", PAGE, re.DOTALL)
+    return text.replace("https://pager.example.com/v1", url)
+
+
+def test_a_notifier_and_a_secret_store(
+    folder: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "safe" / "pager").mkdir(parents=True)
+    (folder / "safe" / "pager" / "token").write_text("hunter2-hunter2\n")
+    monkeypatch.setenv("ACME_SAFE", str(folder / "safe"))
+    words = ["pytest_kspec.cli.main", "scan", "prod.yaml", "--cluster", "acme:inventory.jsonl"]
+    words += ["--alert", "alerts.yaml", "--store"]
+    with http_receiver() as pager:
+        (folder / "alerts.yaml").write_text(_alerts(f"{pager.url}/v1"))
+        done = _run(folder, installed, *words, "1.db")
+        assert done.returncode == 1, done.stdout + done.stderr
+        (sent,) = pager.requests
+        assert (sent.json["team"], sent.headers["authorization"]) == ("shop", "Bearer hunter2-hunter2")
+        assert "inventory" in sent.body.decode()
+
+        pager.answer = lambda _: Reply(400, b"not hunter2-hunter2 again")
+        done = _run(folder, installed, *words, "2.db")
+        assert done.returncode == 2
+        assert "the notifier shop: it answers with HTTP 400: not … again." in done.stdout + done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+
+        (folder / "alerts.yaml").write_text(_alerts(f"{pager.url}/v1").replace("team: shop", "x: y"))
+        done = _run(folder, installed, *words, "3.db")
+        assert done.returncode == 2
+        said = "its type 'acme-pager', of the package acme-kspec 1.0, failed with KeyError."
+        assert f"the notifier shop: {said}" in done.stdout + done.stderr
+
+        (folder / "safe" / "pager" / "token").unlink()
+        done = _run(folder, installed, *words, "4.db")
+        assert "acme-safe:pager#token: the safe does not contain this secret." in done.stdout + done.stderr
+        assert done.returncode == 2
+
+        (folder / "alerts.yaml").write_text(_alerts(pager.url).replace("acme-pager", "acme-page"))
+        done = _run(folder, installed, *words, "5.db")
+        assert "spec.custom[0].type: there is no type of notifier 'acme-page'." in done.stderr
+        assert done.returncode == 4

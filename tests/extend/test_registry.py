@@ -11,10 +11,12 @@ import pytest
 from _pytest.pytester import Pytester
 
 import pytest_kspec
+from pytest_kspec.alerts.routing import make_plan
 from pytest_kspec.cli.main import COMMANDS, main
 from pytest_kspec.cluster.sources.open import open_source
+from pytest_kspec.crds.models.alertconfig import AlertConfigSpec
 from pytest_kspec.enforce.engines import ENGINES, engine, engines
-from pytest_kspec.errors import ReportError, UsageError
+from pytest_kspec.errors import AccessDenied, ReportError, SourceUnavailable, SpecError, UsageError
 from pytest_kspec.extend import hookspecs, places
 from pytest_kspec.extend.registry import ours_only
 from pytest_kspec.frameworks.catalog import catalogs, refs_to
@@ -22,6 +24,9 @@ from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.publish.sinks import Published, read_publication
 from pytest_kspec.reports import writer
 from pytest_kspec.results.result import ScanResult
+from pytest_kspec.secretstores.allowed import allowed_by_environment
+from pytest_kspec.secretstores.reference import parse_reference
+from pytest_kspec.secretstores.stores import Secrets
 
 HOME = Path(pytest_kspec.__file__).parent
 RESULT = ScanResult("0.1.0", "2026-06-01T00:00:00Z", "2026-06-01T00:00:01Z", ())
@@ -287,3 +292,60 @@ def test_what_an_idle_run_costs(pytester: Pytester) -> None:
         "sys.exit(before or 'pytest_kspec.extend.registry' in sys.modules)\n"
     )
     assert pytester.run(sys.executable, "-c", code).ret == 0
+
+
+STORE = """
+from pytest_kspec import Sealed, SourceError
+
+class Safe:
+    def read(self, reference):
+        if reference.name == "text":
+            return "hunter2-hunter2"
+        if reference.name == "fails":
+            raise ValueError("hunter2-hunter2")
+        return Sealed(f"{reference.name}/{reference.key}".encode())
+"""
+
+
+def test_a_secret_store(site: Site) -> None:
+    site.add("acme-kspec", STORE, "kspec.secretstores: safe = acme_kspec:Safe")
+    secrets = Secrets()
+    assert secrets.read(parse_reference("safe:a/b#key"), asker="").text() == "a/b/key"
+    for name, why in (("text", "returned str, not Sealed"), ("fails", "failed with ValueError")):
+        with pytest.raises(SourceUnavailable) as raised:
+            secrets.read(parse_reference(f"safe:{name}"), asker="")
+        assert str(raised.value) == f"safe:{name}: the store 'safe' of the package acme-kspec 1.2 {why}."
+    with ours_only(), pytest.raises(UsageError, match="a reference to a secret begins with one of aws:"):
+        parse_reference("safe:a")
+
+
+def test_an_object_refers_to_a_store_of_a_package_only_by_a_rule(site: Site) -> None:
+    site.add("acme-kspec", STORE, "kspec.secretstores: safe = acme_kspec:Safe")
+    asked = parse_reference("safe:kspec/team-a/token#key")
+    with pytest.raises(AccessDenied, match="an object of the namespace team-a may not refer to safe:"):
+        Secrets().read(asked, asker="team-a")
+    allowed = allowed_by_environment({"KSPEC_SECRET_REFERENCES": "team-a=safe:kspec/team-a/*"})
+    assert Secrets(allowed=allowed).read(asked, asker="team-a").text() == "kspec/team-a/token/key"
+    with pytest.raises(AccessDenied):
+        Secrets(allowed=allowed).read(asked, asker="team-b")
+    for name in ("kspec/team-a/../../etc", "kspec/team-a/.", " a", "a\n"):
+        with pytest.raises(UsageError, match="this is not the name of a secret in safe"):
+            parse_reference(f"safe:{name}")
+    with pytest.raises(UsageError, match="is not a rule"):
+        allowed_by_environment({"KSPEC_SECRET_REFERENCES": "team-a=save:x"})
+
+
+def test_a_type_of_notifier_is_found_when_the_configuration_is_read(site: Site) -> None:
+    site.add("acme-kspec", "1 / 0", "kspec.notifiers: pager = acme_kspec:send")
+    custom = [{"name": "a", "type": "pager"}, {"name": "a", "type": "slack"}, {"name": "b", "type": "page"}]
+    with pytest.raises(SpecError) as raised:
+        make_plan("x", AlertConfigSpec.model_validate({"custom": custom}))
+    problems = "\n".join(raised.value.problems)
+    for said in (
+        "spec.custom: two have the name 'a'.",
+        "spec.custom[0].type: entry point pager = acme_kspec:send: the type of notifier 'pager' of the package "
+        "acme-kspec 1.2 cannot be used: ZeroDivisionError: division by zero.",
+        "spec.custom[1].type: 'slack' is built in: use the key of spec that has its name.",
+        "spec.custom[2].type: there is no type of notifier 'page'.",
+    ):
+        assert said in problems

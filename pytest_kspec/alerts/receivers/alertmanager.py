@@ -15,10 +15,20 @@ from pytest_kspec.alerts.alert import Fact, Level
 from pytest_kspec.alerts.http import Request
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import labels_of, seconds
+from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import AlertmanagerNotifier
 from pytest_kspec.shown import well_formed
 
 _NEVER = "0001-01-01T00:00:00Z"
+
+
+def deliver(sending: AlertSending) -> None:
+    """Post it. Raises KspecError."""
+    notifier = sending.notifier
+    assert isinstance(notifier, AlertmanagerNotifier)
+    ref = notifier.headers_secret_ref
+    headers = dict(sending.secrets.read_all(ref)) if ref else {}
+    sending.send(request(sending.made, notifier, sending.default, headers))
 
 
 def request(

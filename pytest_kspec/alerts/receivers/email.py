@@ -19,12 +19,23 @@ from pytest_kspec.alerts.http import NotDelivered, Patience
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import level_of
 from pytest_kspec.alerts.secrets import without
+from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import EmailNotifier
 from pytest_kspec.redaction.text import redact
 from pytest_kspec.shown import printable
 
 _SHOWN = 200
 _PORTS = {"implicit": 465}
+
+
+def deliver(sending: AlertSending) -> None:
+    """Send it. Raises KspecError."""
+    notifier = sending.notifier
+    assert isinstance(notifier, EmailNotifier)
+    ref = notifier.password_secret_ref
+    password = sending.secrets.read(ref, "password") if ref else ""
+    made = mail(sending.made, notifier, sending.default)
+    send(made, notifier, password, sending.guard, sending.patience, sending.where)
 
 
 def mail(made: Notification, notifier: EmailNotifier, default: Level) -> EmailMessage:

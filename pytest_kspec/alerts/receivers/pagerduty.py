@@ -10,10 +10,19 @@ from pytest_kspec.alerts import message
 from pytest_kspec.alerts.alert import Level
 from pytest_kspec.alerts.http import Answer, Request
 from pytest_kspec.alerts.ledger import Notification
+from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import PagerDutyNotifier, SeverityMap
 
 LONGEST_SUMMARY = 1024
 LONGEST_SOURCE = 255
+
+
+def deliver(sending: AlertSending) -> None:
+    """Post it. Raises KspecError."""
+    notifier = sending.notifier
+    assert isinstance(notifier, PagerDutyNotifier)
+    key = sending.secrets.read(notifier.routing_key_secret_ref, "routingKey")
+    sending.send(request(sending.made, notifier, sending.default, key))
 
 
 def request(made: Notification, notifier: PagerDutyNotifier, default: Level, key: str) -> Request:

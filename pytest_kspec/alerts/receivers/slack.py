@@ -16,11 +16,20 @@ from pytest_kspec.alerts.alert import Fact, Level
 from pytest_kspec.alerts.http import Answer, Request
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import level_of
+from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import SlackNotifier
 
 _COLOURS = {Level.INFO: "good", Level.WARNING: "warning", Level.CRITICAL: "danger"}
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 LONGEST_FIELD = 300
+
+
+def deliver(sending: AlertSending) -> None:
+    """Post it. Raises KspecError."""
+    notifier = sending.notifier
+    assert isinstance(notifier, SlackNotifier)
+    url = sending.url(notifier.webhook_url_secret_ref, notifier.webhook_url)
+    sending.send(request(sending.made, notifier, sending.default, url))
 
 
 def request(made: Notification, notifier: SlackNotifier, default: Level, url: str) -> Request:

@@ -12,10 +12,22 @@ from pytest_kspec.alerts.alert import Fact, Level
 from pytest_kspec.alerts.http import Request
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.receivers import alertmanager
+from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import WebhookNotifier
 from pytest_kspec.shown import well_formed
 
 JSON = "application/json"
+
+
+def deliver(sending: AlertSending) -> None:
+    """Send it. Raises KspecError."""
+    notifier = sending.notifier
+    assert isinstance(notifier, WebhookNotifier)
+    url = sending.url(notifier.url_secret_ref, notifier.url)
+    headers = dict(notifier.headers)
+    if notifier.headers_secret_ref:
+        headers |= sending.secrets.read_all(notifier.headers_secret_ref)
+    sending.send(request(sending.made, notifier, sending.default, url, headers))
 
 
 def request(

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster", metavar="NAME", default="", help="with list: only this cluster: name or UID"
     )
     parser.add_argument("--spec", metavar="NAME", default="", help="with list: only this specification")
-    parser.add_argument("--all", action="store_true", help="with list: alerts that ended, too")
+    parser.add_argument("--all", action="store_true", help="with list: also list alerts that have ended")
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="with list: text (default) or json"
     )
@@ -71,7 +71,7 @@ def _test(args: argparse.Namespace) -> int:
 
     if not args.file:
         raise UsageError(
-            "no file with an AlertConfig is named.", where="kspec alert test", fix="Name a file."
+            "a file with an AlertConfig is required.", where="kspec alert test", fix="Name a file."
         )
     plan = load_config(args.file)
     known = [route.name for route in plan.receivers]
@@ -112,7 +112,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.file:
         raise UsageError(f"'{args.file}' is not used by list.", where="kspec alert list", fix="Leave it out.")
     if not args.store:
-        raise UsageError("the store is not named.", where="kspec alert list", fix="Give --store URL.")
+        raise UsageError("no store is given.", where="kspec alert list", fix="Give --store URL.")
     with closing(open_store(args.store, option="--store")) as store:
         facts = read_facts(stored.load(store).alerts.values(), store.address.shown)
     chosen = [

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     for problem in made.problems:
         note(f"{style('✗', 'red')} {problem}")
     if not made.lines and not made.problems:
-        raise UsageError("there are no records in it.", where=", ".join(args.files))
+        raise UsageError("it contains no records.", where=", ".join(args.files))
     if made.problems:
         return EXIT_FINDINGS
     since = f", from record {made.first}: earlier files were not named" if made.first > 1 else ""

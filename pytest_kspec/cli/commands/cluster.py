@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--provider",
         metavar="NAME",
         default="",
-        help="store no credentials: this credential provider gives them",
+        help="get credentials from this credential provider; store none",
     )
     added.add_argument(
         "--parameter",
@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--no-proof", action="store_true", help="do not connect to the cluster")
     added.add_argument("--apply", action="store_true", help="apply to the hub instead of printing")
-    added.add_argument("--with-secret", action="store_true", help="print credentials on a terminal, too")
+    added.add_argument("--with-secret", action="store_true", help="print credentials even on a terminal")
     change = parser.add_argument_group("with changes")
     change.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     change.add_argument(
@@ -128,15 +128,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="with sync: instead of the specification's mode",
     )
-    change.add_argument("--prune", action="store_true", help="with remove: delete our policies there first")
     change.add_argument(
-        "--orphan", action="store_true", help="with remove: leave policies there, and do not look for them"
+        "--prune", action="store_true", help="with remove: first delete the policies of kspec on the cluster"
+    )
+    change.add_argument(
+        "--orphan",
+        action="store_true",
+        help="with remove: leave policies on the cluster, without looking for them",
     )
     change.add_argument(
         "--lifetime",
         metavar="DURATION",
         default="24h",
-        help="with rotate: of the new token (default: %(default)s)",
+        help="with rotate: lifetime of the new token (default: %(default)s)",
     )
 
 

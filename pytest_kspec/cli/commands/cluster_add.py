@@ -31,13 +31,13 @@ def add(args: argparse.Namespace) -> int:
             "no context is given.", where="kspec cluster add", fix="See 'kspec cluster discover'."
         )
     if args.output not in ("", "yaml", "json"):
-        raise UsageError("add prints yaml or json.", where="-o")
+        raise UsageError("the output format of add must be yaml or json.", where="-o")
     if args.name and len(args.names) > 1:
-        raise UsageError("one name cannot be that of several contexts.", where="--name")
+        raise UsageError("--name cannot be used with several contexts.", where="--name")
     labels, parameters = pairs(args.label, "--label"), pairs(args.parameter, "--parameter")
     _check_labels(labels)
     if parameters and not args.provider:
-        raise UsageError("parameters are for a provider.", where="--parameter", fix="Add --provider NAME.")
+        raise UsageError("--parameter requires --provider.", where="--parameter", fix="Add --provider NAME.")
     made: list[Added] = []
     failed = 0
     for context in dict.fromkeys(args.names):

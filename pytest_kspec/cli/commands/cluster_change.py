@@ -86,7 +86,7 @@ def sync(args: argparse.Namespace) -> int:
         words += ["--kubeconfig", args.kubeconfig] if args.kubeconfig else []
         if code := enforce.run(parser.parse_args(words)):
             raise SourceUnavailable(
-                f"the policies were not applied as they should be (exit code {code}).", where=target.name
+                f"the policies were not completely applied (exit code {code}).", where=target.name
             )
 
     return _change(args, "sync", lambda target: target.allow_enforcement, change, left="not allowed there")
@@ -153,7 +153,7 @@ def _change(
     say(f"{done} done, {len(failed)} failed, {len(due) - done - len(failed)} not tried")
     if failed:
         note(
-            f"Stopped after wave {failed[-1].wave}. The same command again goes on with those that are left."
+            f"Stopped after wave {failed[-1].wave}. Run the same command again to continue with the remaining clusters."
         )
     return EXIT_FINDINGS if failed else 0
 

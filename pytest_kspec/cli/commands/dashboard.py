@@ -41,15 +41,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--serve", action="store_true", help="serve pages and the API over HTTP")
-    parser.add_argument(
-        "-w", "--watch", action="store_true", help="show it again and again, until interrupted"
-    )
+    parser.add_argument("-w", "--watch", action="store_true", help="update the output until interrupted")
     parser.add_argument(
         "--interval",
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="with --watch: time between two looks (default: %(default)s)",
+        help="with --watch: seconds between two updates (default: %(default)s)",
     )
     parser.add_argument(
         "--cluster-spec", metavar="NAME", default="", help="only results of the specification with this name"
@@ -101,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=20.0,
         metavar="N",
-        help="most requests per second of one user or address; 0: no limit (default: %(default)s)",
+        help="maximum requests per second of one user or address; 0: no limit (default: %(default)s)",
     )
     proxy = parser.add_argument_group("authenticating proxy (OIDC)")
     proxy.add_argument(

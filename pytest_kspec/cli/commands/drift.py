@@ -14,9 +14,9 @@ DESCRIPTION = """\
 Find what changed in a cluster, who changed it, and set policies back.
 
   kspec drift detect      compare, and print each difference
-  kspec drift remediate   correct policies, after a question
-  kspec drift watch       compare again and again, and print what changes
-  kspec drift history     print the differences that a store knows
+  kspec drift remediate   correct policies, after confirmation
+  kspec drift watch       compare continuously, and print changes
+  kspec drift history     print the differences in a store
 
 types of drift:
   policy         policies that were changed, deleted or added since 'kspec

@@ -168,7 +168,7 @@ def watch(args: argparse.Namespace) -> int:
     from pytest_kspec.cli.commands.operator import seconds
 
     if args.output_file:
-        raise UsageError("a watch has no end, so it writes no file.", where="--output-file")
+        raise UsageError("watch does not end, so it cannot write a file.", where="--output-file")
     interval = seconds(args.watch_interval, "--watch-interval")
     item = steps.load(args)
     stop, due = threading.Event(), threading.Event()

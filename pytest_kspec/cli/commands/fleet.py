@@ -134,7 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=float,
         default=60.0,
-        help="how long a worker waits for a store that is away (default: 60)",
+        help="how long a worker waits for a store that is unavailable (default: 60)",
     )
     parser.add_argument(
         "--mode",
@@ -235,13 +235,13 @@ def run(args: argparse.Namespace) -> int:
         )
     for option in ("workers", "shards"):
         if getattr(args, option) < 0:
-            raise UsageError("a number from 1 is needed.", where=f"--{option}")
+            raise UsageError("this must be a number of at least 1.", where=f"--{option}")
     if args.parallel < 1:
-        raise UsageError("a number from 1 is needed.", where="--parallel")
+        raise UsageError("this must be a number of at least 1.", where="--parallel")
     if not 0 < args.cluster_timeout <= 86_400:
-        raise UsageError("a number of seconds from 1 to 86400 is needed.", where="--cluster-timeout")
+        raise UsageError("this must be a number of seconds from 1 to 86400.", where="--cluster-timeout")
     if not 0 <= args.store_timeout <= 3600:
-        raise UsageError("a number of seconds from 0 to 3600 is needed.", where="--store-timeout")
+        raise UsageError("this must be a number of seconds from 0 to 3600.", where="--store-timeout")
     if args.action == "enforce":  # its engines are others
         from pytest_kspec.cli.commands.fleet_enforce import enforce
         from pytest_kspec.cli.commands.fleet_scan import targets

@@ -125,7 +125,7 @@ def _order(args: argparse.Namespace) -> Order:
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
         raise UsageError(
-            "two specifications have one name; their policies would overwrite each other.",
+            "two specifications have the same name; their policies would overwrite each other.",
             where=", ".join(spec.path for spec in specs if names.count(spec.name) > 1),
             fix="Give one of them another metadata.name.",
         )

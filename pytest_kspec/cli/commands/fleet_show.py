@@ -110,7 +110,7 @@ def list_runs(args: argparse.Namespace) -> int:
         counts = ", ".join(f"{count} {name or 'waiting'}" for name, count in sorted(one.outcomes.items()))
         say(f"{one.id}  {one.created_at}  {'ended' if one.ended_at else 'not ended'}  {counts}")
     if not found:
-        note("The store has no run over a fleet.")
+        note("The store contains no fleet run.")
     return 0
 
 
@@ -179,7 +179,7 @@ def _to_hub(store: Store, report: FleetReport, args: argparse.Namespace) -> bool
     from pytest_kspec.fleet.targets.hub import open_hub
 
     if not 1 <= args.hub_budget <= 1024:
-        raise UsageError("a number of MiB from 1 to 1024 is needed.", where="--hub-budget")
+        raise UsageError("this must be a number of MiB from 1 to 1024.", where="--hub-budget")
     access = open_hub(args.hub, args.kubeconfig).access
     namespace = args.namespace or NAMESPACE
     budget = args.hub_budget * MIB

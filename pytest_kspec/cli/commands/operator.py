@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan-timeout",
         metavar="DURATION",
         default="15m",
-        help="a scan that takes longer is killed, and an error (default: %(default)s)",
+        help="time limit of a scan; a scan that takes longer is an error (default: %(default)s)",
     )
     work.add_argument(
         "--fleet-timeout",
@@ -124,9 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--leader-election-namespace", metavar="NAME", default="", help="of the Lease (default: the own one)"
     )
     for name, default, text in (
-        ("lease-duration", "9s", "others wait so long for a silent leader"),
-        ("renew-deadline", "6s", "a leader gives up when it could not renew for so long"),
-        ("retry-period", "1.5s", "between two looks at the Lease"),
+        ("lease-duration", "9s", "time after which others replace a leader that does not renew"),
+        ("renew-deadline", "6s", "time after which a leader that cannot renew gives up"),
+        ("retry-period", "1.5s", "time between two attempts to acquire or renew the Lease"),
     ):
         leader.add_argument(
             f"--leader-election-{name}",
@@ -391,7 +391,11 @@ def _scan_words(args: argparse.Namespace) -> list[str]:
     if args.kubeconfig:
         words.append(f"--kubeconfig={os.path.abspath(args.kubeconfig)}")
     if args.store_reports and not _store(args):
-        raise UsageError("reports are kept beside a store.", where="--store-reports", fix="Give --store too.")
+        raise UsageError(
+            "reports can only be kept together with a store.",
+            where="--store-reports",
+            fix="Give --store too.",
+        )
     if args.store:
         from pytest_kspec.publish.store import Store
 

@@ -88,11 +88,6 @@ class Access:
         server_name = context.cluster.tls_server_name or None
         self.pool: Any = proxies.pool(self._proxy, self._make_tls(), server_name)
 
-    @property
-    def impersonates(self) -> bool:
-        """Whether requests are made as somebody else than the credentials say."""
-        return bool(self._impersonate)
-
     def headers(self, others: Mapping[str, str]) -> HTTPHeaderDict:
         """These headers, and those that say who asks. Raises as `connect`: credentials that have expired are
         loaded anew.

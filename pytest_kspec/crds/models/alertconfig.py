@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pytest_kspec.crds.models.base import Interval, Observed, TimeStamp, Url
+from pytest_kspec.crds.models.base import STORE, EntryName, Interval, Observed, StoreName, TimeStamp, Url
 from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
 
-SLACK, PAGERDUTY, EMAIL, ALERTMANAGER = "slack", "pagerduty", "email", "alertmanager"
+SLACK, PAGERDUTY, EMAIL, ALERTMANAGER, WEBHOOK = "slack", "pagerduty", "email", "alertmanager", "webhook"
 NAMED = (SLACK, PAGERDUTY, EMAIL, ALERTMANAGER)
-"""Notifiers that exist once, under these names; webhooks have names of their own."""
+"""Notifiers that exist once, under these names; webhooks and custom ones have names of their own."""
 
 Level = Literal["info", "warning", "critical"]
 PagerDutySeverity = Literal["info", "warning", "error", "critical"]
@@ -24,11 +24,7 @@ _EVENTS = "Events to send, such as ComplianceFailure or DriftDetected. Empty: al
 class AlertSecretRef(SpecModel):
     """Where a secret is: a key of a Secret; in a file that is used without an operator, a variable or a file."""
 
-    store: Literal["kubernetes", "vault", "aws"] = Field(
-        "kubernetes",
-        description="Store of the secret: kubernetes for a Secret of this cluster, vault for HashiCorp Vault or "
-        "OpenBao, aws for AWS Secrets Manager.",
-    )
+    store: StoreName = STORE
     name: str = Field("", description="Name of the Secret. In vault the path of the API.")
     namespace: str = Field(
         "",
@@ -202,6 +198,25 @@ class AlertmanagerNotifier(Receiver):
     )
 
 
+class CustomNotifier(Receiver):
+    """A notifier of a type that an installed package adds."""
+
+    name: Text = Field(description="Unique name.")
+    type: EntryName = Field(description="Type of the notifier: the name that the package gives it.")
+    options: dict[str, str] = Field(
+        default_factory=dict, description="Options, which the package documents. Not for secrets."
+    )
+    secret_ref: AlertSecretRef | None = Field(
+        None, description="Secret that the notifier needs, by default under the key token."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> CustomNotifier:
+        if self.name in NAMED:
+            raise ValueError(f"name must not be one of {', '.join(NAMED)}.")
+        return self
+
+
 class AlertRoute(SpecModel):
     """Which alerts go where."""
 
@@ -214,7 +229,8 @@ class AlertRoute(SpecModel):
     )
     notifiers: list[Text] = Field(
         default_factory=list,
-        description="Names of the webhooks, or slack, pagerduty, email or alertmanager, that receive the alert.",
+        description="Names of the webhooks and custom notifiers, or slack, pagerduty, email or alertmanager, that "
+        "receive the alert.",
     )
     continue_: Flag = Field(False, alias="continue", description="Whether later routes are also evaluated.")
 
@@ -241,6 +257,9 @@ class AlertConfigSpec(SpecModel):
     pagerduty: PagerDutyNotifier | None = Field(None, description="Events API v2 of PagerDuty.")
     email: EmailNotifier | None = Field(None, description="Messages by SMTP.")
     alertmanager: AlertmanagerNotifier | None = Field(None, description="API v2 of Alertmanager.")
+    custom: list[CustomNotifier] = Field(
+        default_factory=list, description="Notifiers of types that installed packages add."
+    )
     routes: list[AlertRoute] = Field(
         default_factory=list,
         description="Routes of alerts; the first route that matches is used. Empty: "

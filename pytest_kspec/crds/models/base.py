@@ -52,14 +52,30 @@ class SpecRef(SpecModel):
     )
 
 
+EntryName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)]
+"""A name under which an installed package adds something."""
+
+
+def _no_file(name: str) -> str:
+    if name == "file":
+        raise ValueError("store must not be file.")
+    return name
+
+
+StoreName = Annotated[EntryName, AfterValidator(_no_file)]
+"""What objects may refer to: not to files of the process that reads them."""
+
+STORE: Any = Field(
+    "kubernetes",
+    description="Store of the secret: kubernetes for a Secret of this cluster, vault for HashiCorp Vault or "
+    "OpenBao, aws for AWS Secrets Manager, or the name of a store that an installed package adds.",
+)
+
+
 class SecretKeyRef(SpecModel):
     """A key of a Secret."""
 
-    store: Literal["kubernetes", "vault", "aws"] = Field(
-        "kubernetes",
-        description="Store of the secret: kubernetes for a Secret of this cluster, vault for HashiCorp Vault or "
-        "OpenBao, aws for AWS Secrets Manager.",
-    )
+    store: StoreName = STORE
     name: Text = Field(
         description="Name of the Secret. In vault the path of the API, such as secret/data/kspec/NAMESPACE/prod."
     )

@@ -66,6 +66,11 @@ _EXPIRING = (
     ),
 )
 
+_NO_FILE = Rule("!has(self.store) || self.store != 'file'", "store must not be file.")
+_OWN_NAME = Rule(
+    "!(self.name in ['slack', 'pagerduty', 'email', 'alertmanager'])",
+    "name must not be one of slack, pagerduty, email, alertmanager.",
+)
 RULES: dict[str, tuple[Rule, ...]] = {
     "Kubernetes": (
         Rule(
@@ -205,15 +210,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
             f"[{', '.join(map(_filled, ('name', 'env', 'file')))}].filter(one, one).size() == 1",
             "exactly one of name, env and file must be set.",
         ),
+        _NO_FILE,
     ),
     "WebhookNotifier": (
         Rule("has(self.url) || has(self.urlSecretRef)", "url or urlSecretRef must be set."),
-        Rule(
-            "!(self.name in ['slack', 'pagerduty', 'email', 'alertmanager'])",
-            "name must not be one of slack, pagerduty, email, alertmanager.",
-        ),
+        _OWN_NAME,
         Rule(f"!{_filled('template')} || self.format == 'kspec'", "template and format cannot both be set."),
     ),
+    "CustomNotifier": (_OWN_NAME,),
+    "SecretKeyRef": (_NO_FILE,),
     "EmailNotifier": (
         Rule(
             f"{_filled('username')} == has(self.passwordSecretRef)",
@@ -284,6 +289,7 @@ for _model, _names in {
 # Lists that are sets by name: one entry a name, and appliers own entries, not the whole list.
 for _model, _name, _key in (
     ("ClusterSpecification", "policyExemptions", "name"),
+    ("AlertConfigSpec", "custom", "name"),
     ("AlertConfigSpec", "webhooks", "name"),
     *((status, "conditions", "type") for status in (
         "ClusterSpecificationStatus", "ClusterTargetStatus", "ComplianceReportStatus", "DriftReportStatus",

@@ -20,7 +20,6 @@ from pytest_kspec.reports.shared.text import Measure, fold, printable
 
 Colour = tuple[int, int, int]
 INK, MUTED, LINE, SHADE = (24, 29, 36), (86, 97, 111), (208, 214, 221), (243, 245, 247)
-WHITE = (255, 255, 255)
 _FONT, _FAMILY = "Report", "Fira Sans Condensed"
 _WEIGHTS = {"": 400, "B": 600}
 _LEFT, _TOP, _BOTTOM, _WIDTH = 15.0, 16.0, 280.0, 180.0
