@@ -13,7 +13,7 @@ import msgspec
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.objects.decode import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
-from pytest_kspec.errors import AccessDenied, KspecError
+from pytest_kspec.errors import AccessDenied, KspecError, SourceUnavailable, without_credentials
 from pytest_kspec.fleet.targets.model import Target
 
 LOOK = Limits(
@@ -80,18 +80,24 @@ def look_at(target: Target, limits: Limits = LOOK, *, at_rest: bool = False) -> 
         finally:
             source.close()
     except KspecError as error:
-        refused = isinstance(error, AccessDenied)
-        return Look(
-            target,
-            False,
-            False if refused else None,
-            expires=_expires(target),
-            seconds=time.monotonic() - started,
-            loaded=target.problem is None and (target.keeper is None or target.keeper.holds),
-            problem=error,
-        )
+        return _failed(target, started, error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours concerns this cluster only
+        text = without_credentials(f"a fault of kspec: {type(error).__name__}: {error}")
+        return _failed(target, started, SourceUnavailable(text, where=target.name))
     seconds = time.monotonic() - started
     return Look(target, True, True, version, uid, platform, nodes, _expires(target), seconds, at_rest=kept)
+
+
+def _failed(target: Target, started: float, problem: KspecError) -> Look:
+    return Look(
+        target,
+        False,
+        False if isinstance(problem, AccessDenied) else None,
+        expires=_expires(target),
+        seconds=time.monotonic() - started,
+        loaded=target.problem is None and (target.keeper is None or target.keeper.holds),
+        problem=problem,
+    )
 
 
 def look_at_all(targets: Sequence[Target], limits: Limits = LOOK, *, at_rest: bool = False) -> list[Look]:

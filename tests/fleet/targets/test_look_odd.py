@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,15 @@ def test_an_odd_answer_is_no_number_and_takes_no_other_cluster_with_it(
         look = look_at(target)
         assert (look.reachable, look.nodes, look.platform) == (True, *seen)
         assert [one.reachable for one in look_at_all([target, target])] == [True, True]
+
+
+def test_a_fault_of_ours_is_of_its_cluster(tmp_path: Path) -> None:
+    with Api({NODES: Reply(metadata_list()), "/apis": Reply(GROUPS)}) as api:
+        (good,) = find_targets(Wanted(kubeconfig=kubeconfig(tmp_path, api.url, name="good")))
+
+        def broken(_limits: object) -> Any:
+            raise RuntimeError("password=hunter2-hunter2")
+
+        looks = look_at_all([replace(good, name="bad", opener=broken), good])
+        assert [one.reachable for one in looks] == [False, True]
+        assert str(looks[0].problem) == "bad: a fault of kspec: RuntimeError: password=(redacted)"
