@@ -117,7 +117,7 @@ class ChainedLog(AuditLog):
                 return
             self.close()
             self._end = -1
-        raise OSError("the file is replaced again and again")
+        raise OSError("the file is replaced repeatedly")
 
     def _rotate(self) -> None:
         """Move files on by one, the oldest falls off; the chain goes on in the next file."""

@@ -89,7 +89,7 @@ def openapi() -> bytes:
     }
     components = dict(components) | {
         "Stale": {
-            "description": "Set while the store is away: the rows are those of an earlier time.",
+            "description": "Set while the store is unavailable: the rows are those of an earlier time.",
             "type": "object",
             "required": ["asOf", "problem"],
             "properties": {"asOf": {"type": "string", "format": "date-time"}, "problem": {"type": "string"}},
@@ -159,7 +159,7 @@ def _operation(name: str, row: dict[str, Any]) -> dict[str, Any]:
                 ("400", "A parameter is unknown or has an invalid value."),
                 ("401", "No credentials, or unknown ones."),
                 ("403", "RBAC grants nothing."),
-                ("503", "The store or the API server is away."),
+                ("503", "The store or the API server is unavailable."),
             )
         },
         "429": {"description": "Too many requests of this client."},

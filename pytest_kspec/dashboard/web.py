@@ -340,9 +340,9 @@ class Dashboard:
         return Response("OK", 200, media_type=TEXT)
 
     def _ready(self, request: Request) -> Response:
-        """Ready also while the store is away: it says so on its pages, which is what they are asked for then."""
+        """Ready also while the store is unavailable: it says so on its pages, which is what they are asked for then."""
         return Response(
-            "ok\n" if not self._answers.problem() else "the store is away\n", 200, media_type=TEXT
+            "ok\n" if not self._answers.problem() else "the store is unavailable\n", 200, media_type=TEXT
         )
 
     def _http_error(self, request: Request, error: Exception) -> Response:

@@ -201,7 +201,7 @@ ROWS: tuple[Row, ...] = (
         "Objects that are left as they are, because they were corrected three times within an hour.",
         *_CS,
     ),
-    _counter("drift_fights_total", "Objects that began to be changed again and again.", *_CS),
+    _counter("drift_fights_total", "Objects that began to be changed repeatedly.", *_CS),
     # -- enforcement
     _gauge(
         "active_cluster_specs",

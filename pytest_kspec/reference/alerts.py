@@ -358,7 +358,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "KSpecDriftFight", "kspec.drift", "warning", "0m",
         f"max by ({CS}) (kspec_drift_fights) > 0",
-        f"Policies are changed again and again: {_OF}",
+        f"Policies are changed repeatedly: {_OF}",
         "{{ $value }} objects were corrected three times within an hour, and are left as they are now.",
         "Another controller or a person manages the same objects.",
         (*_SPEC[:2], "kubectl -n kspec-system get driftreports"),

@@ -43,7 +43,7 @@ def test_clusters_of_another_selection_are_named(begun: Fleet) -> None:
     assert said.code == 0, said.err
     keeps = "run one keeps the clusters that it was begun with"
     assert f"{keeps}; is not scanned: c-001" in said.err
-    assert f"{keeps}; is scanned all the same: c-000" in said.err
+    assert f"{keeps}; is scanned nevertheless: c-000" in said.err
     assert "2 clusters" not in begun.run("scan", "--run=one", "--no-wait").err
     said = begun.run("scan", "--run=one", "--no-wait", "--context=none")
     assert said.code == 0

@@ -124,7 +124,7 @@ def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> corre
         why = str(error).rstrip(".")
     note(
         f"{style('note:', 'yellow', stream=sys.stderr)} corrections are not remembered ({why}), so an object that is "
-        "changed again and again is not recognised. Add --store."
+        "changed repeatedly is not recognised. Add --store."
     )
     return ledger.Memory()
 

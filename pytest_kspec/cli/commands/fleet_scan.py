@@ -264,7 +264,7 @@ def _compare_clusters(
         note(f"run {found.id} keeps its clusters; which are selected now is not known: {error}")
         return
     before = {target.name for target in stored.targets_of(store, found.id)}
-    for names, what in ((now - before, "is not scanned"), (before - now, "is scanned all the same")):
+    for names, what in ((now - before, "is not scanned"), (before - now, "is scanned nevertheless")):
         if names:
             shown = ", ".join(sorted(names)[:10]) + (
                 f" and {len(names) - 10} more" if len(names) > 10 else ""
@@ -325,7 +325,7 @@ def _begun(found: StoredRun, args: argparse.Namespace) -> int:
 
 
 def _progress(store: Store, found: StoredRun) -> Callable[[], None]:
-    """Called again and again; writes where somebody looks, and nothing into logs."""
+    """Called repeatedly; writes where somebody looks, and nothing into logs."""
     import time
 
     from pytest_kspec.storage import fleet as stored

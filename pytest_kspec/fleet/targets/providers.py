@@ -102,7 +102,7 @@ class Providers:
         self._where = where
         self._known = {provider.name: provider for provider in providers}
         if len(self._known) != len(providers):
-            raise UsageError("two providers have one name.", where=where)
+            raise UsageError("two providers have the same name.", where=where)
         for provider in providers:
             _check(provider, where)
 

@@ -100,7 +100,7 @@ def test_what_is_missing(providers: Providers) -> None:
         ("providers: [{name: a, tokenFile: x, servers: [b]}]", "must be absolute"),
         ("providers: [{name: a, exec: {command: ./x}, servers: [b]}]", "a name or an absolute path"),
         ("providers: [{name: a, exec: {command: x, shell: true}, servers: [b]}]", "not a file of"),
-        ("providers: [{name: a, cloud: eks}, {name: a, cloud: gke}]", "two providers have one name"),
+        ("providers: [{name: a, cloud: eks}, {name: a, cloud: gke}]", "two providers have the same name"),
         ("providers: [\n", "YAML"),
         ("a: 1\n---\nb: 1", "not a file of"),
     ],
