@@ -39,7 +39,7 @@ def to_wire(found: tuple[StoredDrift, ...]) -> dict[str, Any]:
         }
         for one in found
     ]
-    types = {type.value: sum(one["type"] == type.value for one in events) for type in DriftType}
+    types = {type.value: sum(one.get("type") == type.value for one in events) for type in DriftType}
     severities = ("low", "medium", "high", "critical")
     statuses = [(one.get("remediation") or {}).get("status") for one in events]
     return {
@@ -50,7 +50,7 @@ def to_wire(found: tuple[StoredDrift, ...]) -> dict[str, Any]:
             "events_by_severity": {
                 name: count
                 for name in severities
-                if (count := sum(one["severity"] == name for one in events))
+                if (count := sum(one.get("severity") == name for one in events))
             },
             "open_events": sum(not one["cleared_at"] for one in events),
             "remediated_events": statuses.count("remediated"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
+from pytest_kspec.errors import StoreError
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.read import ALL, Query
@@ -132,10 +133,21 @@ def history(store: Store, query: Query = ALL) -> tuple[StoredDrift, ...]:
                 first_seen=row["first_seen"],
                 last_seen=row["last_seen"],
                 cleared_at=row["cleared_at"] or "",
-                event=json.loads(row["event"]),
+                event=event_of(row["event"], store),
             )
             for row in connection.execute(statement).mappings()
         )
+
+
+def event_of(text: str, store: Store) -> Mapping[str, Any]:
+    """A stored difference. Raises StoreError for what this did not write."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise StoreError("a difference in it cannot be read.", where=store.address.shown)
+    return found
 
 
 def corrections(store: Store, cluster_id: str, spec: str, since: str) -> Mapping[str, int]:

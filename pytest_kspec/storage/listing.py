@@ -6,7 +6,6 @@ in the statement itself: no caller has rows in its hands that it must not show.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, se
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, WORST_VERDICTS_FIRST
 from pytest_kspec.storage import schema
+from pytest_kspec.storage.drift import event_of
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.rows import (
     Day,
@@ -475,12 +475,12 @@ def drift(
     with store.read() as connection:
         counts = {row[0]: row[1] for row in connection.execute(counted)}
         total = counts.get(state, 0) if state else sum(counts.values())
-        found = tuple(_drift_row(row) for row in connection.execute(cut.of(rows)).mappings())
+        found = tuple(_drift_row(row, store) for row in connection.execute(cut.of(rows)).mappings())
         return Listed(found, total, counts)
 
 
-def _drift_row(row: Mapping[Any, Any]) -> DriftRow:
-    event = json.loads(row["event"])
+def _drift_row(row: Mapping[Any, Any], store: Store) -> DriftRow:
+    event = event_of(row["event"], store)
     resource = event.get("resource") or {}
     place = "/".join(part for part in (resource.get("namespace"), resource.get("name")) if part)
     return DriftRow(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from pytest_kspec.storage import drift
+import pytest
+from sqlalchemy import update
+
+from pytest_kspec.errors import StoreError
+from pytest_kspec.storage import drift, listing, schema
 from pytest_kspec.storage.drift import Difference
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.prune import prune
@@ -68,3 +72,15 @@ def test_no_run_is_not_an_empty_run(url: str) -> None:
 @pytest.mark.parametrize("key", ["a", "\ud800", "x" * 9999])
 def test_a_key_has_one_length(key: str) -> None:
     assert len(Difference(key, "policy", "low", {}).digest) == 32
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "5", "[" * 100_000])
+def test_a_difference_that_cannot_be_read_is_an_error(url: str, text: str) -> None:
+    store = open_store(url, create=True)
+    drift.record(store, "uid-1", "prod", "strict", at(1), [difference("a")], ("policy",))
+    store.write(lambda connection: connection.execute(update(schema.drift).values(event=text)))
+    reads: tuple[Any, ...] = (drift.history, listing.drift)
+    for read in reads:
+        with pytest.raises(StoreError, match="a difference in it cannot be read"):
+            read(store)
+    store.close()
