@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from pytest_kspec.audit.record import Format, Record, cef, ocsf
 from pytest_kspec.enforce.admission import AdmissionRequest, cut
-from pytest_kspec.enforce.decide import Decision, Failure, Found, counted
+from pytest_kspec.enforce.decision import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.kube.reference import CLUSTER
 from pytest_kspec.redaction.marker import REDACTED

@@ -14,7 +14,8 @@ import msgspec
 
 from pytest_kspec.enforce import admission
 from pytest_kspec.enforce.admission import AdmissionRequest
-from pytest_kspec.enforce.decide import ALLOWED, Decision, Policies, decide, not_evaluated
+from pytest_kspec.enforce.decide import Policies, decide, not_evaluated
+from pytest_kspec.enforce.decision import ALLOWED, Decision
 from pytest_kspec.errors import KspecError
 from pytest_kspec.webhook import audit
 

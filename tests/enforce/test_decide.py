@@ -7,7 +7,8 @@ import pytest
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
-from pytest_kspec.enforce.decide import ALLOWED, decide, not_evaluated
+from pytest_kspec.enforce.decide import decide, not_evaluated
+from pytest_kspec.enforce.decision import ALLOWED
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.policy import Policy

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_kspec.enforce.decide import MOST_LISTED, counted, decide
+from pytest_kspec.enforce.decide import MOST_LISTED, decide
+from pytest_kspec.enforce.decision import counted
 from pytest_kspec.kube.resources import SECURITY_PREFIXES
 from pytest_kspec.webhook.judging import say
 from tests.webhook.reviewing import CONTAINER, NOW, forbid, pod, policies, policy, request, response

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.enforce.decide import ALLOWED, decide
+from pytest_kspec.enforce.decide import decide
+from pytest_kspec.enforce.decision import ALLOWED
 from pytest_kspec.errors import KspecError
 from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook.authority import CertificateError, advance
