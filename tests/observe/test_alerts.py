@@ -45,7 +45,7 @@ V03 = {
 def promtool(*words: str | Path) -> None:
     found = shutil.which("promtool")
     assert found, "promtool is not installed: apt-get install prometheus"
-    done = subprocess.run([found, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([found, *map(str, words)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
