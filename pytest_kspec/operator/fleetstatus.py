@@ -1,7 +1,7 @@
 """What the status of a specification says of clusters that are not the operator's own. Pure.
 
 Every cluster that was selected is counted once, by what became of it. One that does not answer has the time since when,
-and no score: neither its last one nor a part of the fleet's.
+and no score: in that of the fleet, its requirements are not met.
 """
 
 from __future__ import annotations
@@ -107,15 +107,15 @@ def _ready(
     lost: Mapping[str, Silence],
 ) -> Said:
     words = [f"{count['compliant']} of {clusters} clusters comply"]
-    for kind, text in (
-        ("failing", "{} do not"),
-        ("notEvaluated", "{} could not be evaluated in full"),
-        ("unreachable", "{} do not answer"),
-        ("notScanned", "{} were not scanned"),
+    for kind, one, several in (
+        ("failing", "does not", "do not"),
+        ("notEvaluated", "could not be evaluated in full", "could not be evaluated in full"),
+        ("unreachable", "does not answer", "do not answer"),
+        ("notScanned", "was not scanned", "were not scanned"),
     ):
         if count[kind]:
             names = _names([row for row in bad if kinds[row.name] == kind], lost)
-            words.append(f"{text.format(count[kind])}: {names}")
+            words.append(f"{count[kind]} {one if count[kind] == 1 else several}: {names}")
     message = f"{'; '.join(words)}."[: status.LONGEST_MESSAGE]
     if count["failing"]:
         return Said(READY, "False", status.FAILED, message)

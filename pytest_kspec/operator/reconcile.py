@@ -223,7 +223,7 @@ class Reconciler:
         if step.ended:
             again = self._next(found, now, None)
             fields |= {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
-        said = [*step.said, *_not_looked(status.OTHER_CLUSTER)]
+        said = [*step.said, *_not_looked(status.OTHER_CLUSTER, _ELSEWHERE)]
         if not self._write(found, now, said, fields, step.notes):
             return 0.0
         if step.failure is not None:
@@ -494,7 +494,9 @@ def _not_enforced(error: KspecError) -> list[Said]:
     ]
 
 
-def _not_looked(reason: str) -> list[Said]:
+_ELSEWHERE = "The operator does not apply policies to other clusters: see 'kspec fleet enforce'."
+
+
+def _not_looked(reason: str, text: str = "Not evaluated: see Ready.") -> list[Said]:
     """What was applied for it before may be in force."""
-    text = "Not evaluated: see Ready."
     return [Said(kind, "Unknown", reason, text) for kind in (status.ENFORCED, status.DRIFT)]

@@ -109,7 +109,7 @@ def test_a_specification_for_another_cluster(
     assert dead["reason"] == "ClustersUnreachable"
     status = specs.get("dead")["status"]
     since = status["unreachableSince"]
-    assert dead["message"] == f"0 of 1 clusters comply; 1 do not answer: c-001 (since {since})."
+    assert dead["message"] == f"0 of 1 clusters comply; 1 does not answer: c-001 (since {since})."
     assert "complianceScore" not in status
     assert status["clusters"]["unreachable"] == 1
     assert [(one["name"], one["outcome"]) for one in status["worstClusters"]] == [("c-001", "unreachable")]
@@ -147,7 +147,7 @@ def test_one_specification_over_many_clusters(
     (scanned,) = {"c-000", "c-003"} & {one["name"] for one in status["worstClusters"]}
     assert ready["reason"] == "ComplianceChecksFailed"
     assert ready["message"] == (
-        f"0 of 2 clusters comply; 1 do not: {scanned}; 1 do not answer: c-002 (since {since})."
+        f"0 of 2 clusters comply; 1 does not: {scanned}; 1 does not answer: c-002 (since {since})."
     )
     counts = {"selected": 3, "duplicates": 1, "scanned": 1, "compliant": 0, "failing": 1, "notEvaluated": 0}
     assert status["clusters"] == {**counts, "unreachable": 1, "notScanned": 0}

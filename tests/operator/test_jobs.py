@@ -138,7 +138,7 @@ def test_scans_are_jobs_and_an_operator_that_is_killed_is_followed(
         status = made.specs.get("prod")["status"]
         since = status["unreachableSince"]
         assert ready["message"] == (
-            f"0 of 3 clusters comply; 2 do not: c-000, c-002; 1 do not answer: c-001 (since {since})."
+            f"0 of 3 clusters comply; 2 do not: c-000, c-002; 1 does not answer: c-001 (since {since})."
         )
         assert made.jobs() == started, "the second operator went on with the runs of the first"
         assert status["run"] in started

@@ -78,6 +78,8 @@ DEFINITIONS = (
             Column("Last Scan", ".status.lastScanTime", "date"),
             Column("Mode", ".spec.enforcement.mode", "string", 1),
             Column("Errors", ".status.summary.errorChecks", "integer", 1),
+            Column("Clusters", ".status.clusters.selected", "integer", 1),
+            Column("Unreachable", ".status.clusters.unreachable", "integer", 1),
             AGE,
         ),
         namespaced=False,
