@@ -128,10 +128,6 @@ class Deployed:
         made = registration.generate(replace(wanted, options=_Options(f"{self.namespace}/{name}")))
         if not made.manifests:
             return made
-        if wanted.cluster_name is not None and not spec.is_for(wanted.cluster_name):
-            raise SpecError(
-                f"it is for the cluster {spec.cluster_ref} only.", where=spec.name, fix="Remove clusterRef."
-            )
         files = self.files[spec.name]
         settings = webhook_install.Installation(
             image=self.image,
@@ -143,6 +139,7 @@ class Deployed:
                 *files.arguments,
                 f"--mode={wanted.mode}",
                 f"--cluster-name={wanted.cluster_name}",
+                "--any-cluster",  # who enforces it on a fleet says where
             ),
             configurations=(name,),
             mounts=({"name": "files", "mountPath": FOLDER, "readOnly": True},),

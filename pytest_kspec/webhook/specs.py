@@ -101,6 +101,7 @@ class Specs:
     cluster:     name of this cluster; a specification with another `clusterRef` is not for it
     access:      the cluster whose ClusterSpecification resources count, too; None: files only
     mode:        instead of the mode of each specification
+    any_cluster: those with another `clusterRef` are for this one, too
     """
 
     paths: Sequence[str]
@@ -110,6 +111,7 @@ class Specs:
     exemptions: Sequence[str] = ()
     access: Access | None = None
     mode: Mode | None = None
+    any_cluster: bool = False
     _checksets: dict[tuple[Path, ...], CheckSet] = field(default_factory=dict)
     _seen: Any = None
     _read: Sequence[str] = ()  # also bases and templates
@@ -233,7 +235,7 @@ class Specs:
         return _Made(of, recipe, recipe.policy(_checkset(self._checksets, recipe.checks)), "")
 
     def _reason_against(self, spec: LoadedSpec) -> str:
-        if not spec.is_for(self.cluster):
+        if not self.any_cluster and not spec.is_for(self.cluster):
             of = (
                 "other clusters (clusterSelector)"
                 if spec.spec.cluster_selector

@@ -28,7 +28,10 @@ HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/{NAME}-tls"
 IMAGE = f"registry.example.com/kspec@sha256:{'0' * 64}"
 ENGINE = ("--engine=webhook", f"--image={IMAGE}", "-o", "json")
-FAILS = SPEC + "  webhooks: {enabled: true, failurePolicy: Fail, timeoutSeconds: 10}\n"
+FAILS = (
+    SPEC
+    + "  clusterRef: ./elsewhere.tar.gz\n  webhooks: {enabled: true, failurePolicy: Fail, timeoutSeconds: 10}\n"
+)
 
 
 @pytest.fixture(scope="module")

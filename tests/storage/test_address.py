@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
-from pytest_kspec.errors import UsageError
+from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.storage.address import parse_address
+from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.objects import check_place
 from tests.effort import examples
+
+from .servers import PASSWORD, Postgres
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,15 @@ def test_a_server_elsewhere_is_verified(
     (tmp_path / ".postgresql" / "root.crt").touch()
     monkeypatch.delenv("PGSSLMODE", raising=False)
     assert "sslrootcert=system" not in parse_address(address).url
+
+
+def test_a_server_without_a_certificate_is_not_spoken_to(postgres: Postgres) -> None:
+    """As one elsewhere is asked; the message says what to do."""
+    address = f"{postgres.database('tls')}?sslmode=verify-full&sslrootcert=system"
+    with pytest.raises(StoreError, match="SSL") as raised:
+        open_store(address, create=True)
+    assert "?sslrootcert=FILE" in str(raised.value)
+    assert quote(PASSWORD, safe="") not in str(raised.value)
 
 
 def test_several_hosts(monkeypatch: pytest.MonkeyPatch) -> None:

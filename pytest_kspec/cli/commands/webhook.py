@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name of the cluster in clusterRef and exemptions (default: --cluster)",
     )
     cluster.add_argument(
+        "--any-cluster",
+        action="store_true",
+        help="also enforce specifications whose clusterRef is another cluster",
+    )
+    cluster.add_argument(
         "--exclude-namespace",
         action="append",
         metavar="NAME",
@@ -207,6 +212,7 @@ def run(args: argparse.Namespace) -> int:
         exemptions=args.exemptions,
         access=access if args.from_cluster else None,
         mode=Mode(args.mode) if args.mode else None,
+        any_cluster=args.any_cluster,
     )
     keeper = _keeper(args, access)
     if problem := tracing.begin("kspec-webhook"):
