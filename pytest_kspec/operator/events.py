@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pytest_kspec import clock
+from pytest_kspec.audit.loglines import fields
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.operator.status import Note, stamp
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
+
+log = logging.getLogger("kspec.operator")
 
 COMPONENT = "kspec-operator"
 NAMESPACE = "default"
@@ -20,11 +24,18 @@ MOST = 20
 
 
 def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]) -> None:
-    """Raises SourceError at the first that is not accepted."""
+    """Write them, and say each in the log. Raises SourceError at the first that is not accepted."""
     metadata = about["metadata"]
     namespace = metadata.get("namespace") or ""
     now = stamp(clock.now())
-    for note in list(notes)[:MOST]:
+    chosen = list(notes)[:MOST]
+    for note in chosen:
+        level = logging.WARNING if note.type == "Warning" else logging.INFO
+        kind = about.get("kind") or SPEC_KIND
+        log.log(
+            level, "%s", note.reason, extra=fields(kind=kind, name=metadata["name"], message=note.message)
+        )
+    for note in chosen:
         writer.create(
             {
                 "apiVersion": "v1",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pytest_kspec.audit.loglines import fields
 from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.writing.access import Access
@@ -89,13 +90,17 @@ class Elector:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._access = access
-        self._namespace = namespace
+        self.namespace = namespace
         self.identity = identity
         self._terms = terms
         self._clock, self._chance = clock, chance
         self._lease: Object | None = None  # as we last wrote it: we lead
         self._renewed = 0.0  # when we began to send what was accepted
         self._seen: tuple[object, float] = (None, 0.0)  # another's Lease, and since when it is unchanged
+        self._term_s = terms.lease_s  # how long its holder may be silent
+        self._told = float("-inf")  # when the watch last told of it
+        self._holder = ""  # whom the log named as the leader
+        self._woken = threading.Event()
         self._released = False
         self._lock = threading.Lock()
         self.transitions = 0
@@ -112,7 +117,7 @@ class Elector:
             raise LostLease("this process does not hold the Lease (any more).", where=self._where)
 
     def step(self) -> float:
-        """Look once, and take or renew where that is due. In how many seconds to look again.
+        """Look once, and take or renew where that is due. In how many seconds to look again (`pause`).
 
         Raises LostLease once a Lease that was held is lost; nothing else.
         """
@@ -129,7 +134,29 @@ class Elector:
             if self._lease is not None and not self.leads and not self._released:
                 emit("leadership", "lost", "failure", f"{self.identity} leads no more", severity="warning")
                 raise LostLease("the Lease was not renewed in time.", where=self._where)
-        return self._terms.retry_s * (1 + self._chance() / 5)
+        return self._wait()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until `wake`."""
+        self._woken.wait(seconds)
+        self._woken.clear()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._woken.set()
+
+    def saw(self, lease: Object | None) -> None:
+        """A watch saw this Lease; None: it was deleted. From any thread. What it says is read before it is acted on."""
+        if self._lease is not None:
+            return
+        holder = ((lease or {}).get("spec") or {}).get(
+            "holderIdentity"
+        )  # AttributeError for what is no Lease
+        self._told = self._clock()
+        if lease is None or not holder:
+            self.wake()
+        else:
+            self._observe(lease)
 
     def release(self) -> None:
         """Give the Lease up, so that another takes it at once. To be called when nothing is being written any more."""
@@ -145,13 +172,14 @@ class Elector:
                 )
             except SourceError as error:
                 log.warning("the Lease could not be released: %s", error)
+            log.info("the Lease is released")
             emit("leadership", "released", "success", f"{self.identity} leads no more")
 
     # -- inside --------------------------------------------------------------------------------------------
 
     @property
     def _where(self) -> str:
-        return f"{KIND} {self._namespace}/{NAME}"
+        return f"{KIND} {self.namespace}/{NAME}"
 
     def _look(self, writer: Writer) -> None:
         if self._released:
@@ -159,19 +187,40 @@ class Elector:
         if self._lease is not None:
             self._renew(writer)
             return
-        there = writer.find(API_VERSION, KIND, NAME, namespace=self._namespace)
+        there = writer.find(API_VERSION, KIND, NAME, namespace=self.namespace)
         if there is None:
             self._write(writer, None, 0)
             return
         spec = there.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
-        if holder and holder != self.identity:
-            mark = (there["metadata"].get("uid"), there["metadata"].get("resourceVersion"))
-            if self._seen[0] != mark:
-                self._seen = (mark, self._clock())
-            if self._clock() - self._seen[1] < self._term(spec):
-                return
+        others = bool(holder) and holder != self.identity
+        if others and self._clock() - self._observe(there) < self._term_s:
+            return
         self._write(writer, there, int(spec.get("leaseTransitions") or 0) + (holder != self.identity))
+
+    def _observe(self, there: Object) -> float:
+        """Since when this Lease, which another holds, is unchanged."""
+        mark = (there["metadata"].get("uid"), there["metadata"].get("resourceVersion"))
+        seen = self._seen
+        holder = str(there["spec"].get("holderIdentity"))
+        if holder != self._holder:
+            self._holder = holder
+            log.info("waits: another replica leads", extra=fields(leader=holder))
+        if seen[0] != mark:
+            seen = self._seen = (mark, self._clock())
+            self._term_s = self._term(there["spec"])
+        return seen[1]
+
+    def _wait(self) -> float:
+        """Until its holder may be silent no longer; each retry period before, unless a watch tells of the Lease."""
+        retry = self._terms.retry_s * (1 + self._chance() / 5)
+        if self._lease is not None:
+            return retry
+        now = self._clock()
+        left = self._seen[1] + self._term_s - now
+        silent = self._told + 2 * self._terms.retry_s - now
+        longest = max(retry, silent)
+        return min(longest, left + self._chance() / 5) if 0 < left < longest else longest
 
     def _term(self, spec: Object) -> float:
         """How long its holder may be silent: v0.3's has a longer term than ours."""
@@ -185,7 +234,7 @@ class Elector:
         try:
             self._write(writer, self._lease, self.transitions)
         except Conflict:  # somebody changed it: a person, or another leader
-            there = writer.find(API_VERSION, KIND, NAME, namespace=self._namespace)
+            there = writer.find(API_VERSION, KIND, NAME, namespace=self.namespace)
             if there is not None and (there.get("spec") or {}).get("holderIdentity") == self.identity:
                 self._write(writer, there, self.transitions)
                 return
@@ -209,14 +258,14 @@ class Elector:
             made = {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
-                "metadata": {"name": NAME, "namespace": self._namespace},
+                "metadata": {"name": NAME, "namespace": self.namespace},
                 "spec": spec,
             }
             written = writer.create(made, field_manager=FIELD_MANAGER)
         else:
             written = writer.replace({**there, "spec": spec}, field_manager=FIELD_MANAGER)
         if self._lease is None:
-            log.info("%s leads", self.identity)
+            log.info("%s leads", self.identity, extra=fields(epoch=transitions))
             emit(
                 "leadership", "acquired", "success", f"{self.identity} leads", details={"epoch": transitions}
             )

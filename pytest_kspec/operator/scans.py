@@ -16,11 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_kspec.audit import trail
+from pytest_kspec.audit.loglines import fields
 from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import KspecError, SourceError, StoreError, UsageError
 from pytest_kspec.guard import Guard
@@ -80,6 +81,29 @@ class Jobs(NamedTuple):
 
     words: tuple[str, ...]
     store: str
+
+
+def logged(scan: Callable[[], Scanned], name: str) -> Scanned:
+    """Scan, and say in the log that it begins and how it ends. Raises what the scan raises."""
+    log.info("scan started", extra=fields(spec=name))
+    try:
+        made = scan()
+    except ScanFailed as error:
+        log.info("scan failed", extra=fields(spec=name, reason=error.reason))  # the caller says why
+        raise
+    summary = made.result.summary
+    log.info(
+        "scan ended",
+        extra=fields(
+            spec=name,
+            score=int(summary.score) if summary.score is not None else "unknown",
+            passed=summary.passed,
+            failed=summary.failed,
+            errors=summary.errors,
+            seconds=round(made.seconds, 1),
+        ),
+    )
+    return made
 
 
 class Scanner:

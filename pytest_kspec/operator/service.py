@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from pytest_kspec.audit.loglines import fields
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
@@ -22,6 +23,7 @@ from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.observe import requests, tracing
 from pytest_kspec.operator.controller import Controller, Given, mark
 from pytest_kspec.operator.lease import Elector, LostLease
+from pytest_kspec.operator.leasewatch import LeaseWatch
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
@@ -95,6 +97,7 @@ class Operator:
         self._failure: LostLease | None = None
         self._looked = time.monotonic()
         self._works = False
+        self._failing: set[Item] = set()  # what the log says could not be reconciled
         self._checkset: CheckSet | None = None
         self._checkset_lock = threading.Lock()
         self.ports: list[int] = []
@@ -115,6 +118,8 @@ class Operator:
     def stop(self) -> None:
         """Let `run` end."""
         self._stopping.set()
+        if self._elector is not None:
+            self._elector.wake()
 
     def run(self) -> None:
         """Serve probes, wait for the Lease, work, until `stop`. Raises LostLease, UsageError."""
@@ -125,6 +130,10 @@ class Operator:
                 self.ports.append(server.port)
             elections = threading.Thread(target=self._elect, daemon=True)
             elections.start()
+            if self._elector is not None:
+                watch = LeaseWatch(self._options.access.open, self._elector, self._watches_no_more)
+                stack.callback(watch.stop)
+                threading.Thread(target=watch.run, daemon=True).start()
             while not self._stopping.is_set() and not self._may_work():
                 self._stopping.wait(0.1)
             threads = [] if self._stopping.is_set() else self._start()
@@ -149,6 +158,9 @@ class Operator:
 
     def _may_work(self) -> bool:
         return self._elector is None or self._elector.leads
+
+    def _watches_no_more(self) -> bool:
+        return self._stopping.is_set() or self._may_work()
 
     def _start(self) -> list[threading.Thread]:
         self._works = True
@@ -178,6 +190,7 @@ class Operator:
 
     def _end(self, threads: list[threading.Thread]) -> None:
         """Nothing is begun any more, scans are killed, and the Lease is given up once nobody writes."""
+        log.info("ends: scans are killed, writes that are under way are waited for")
         self.queue.close()
         for reflector in self._reflectors.values():
             reflector.stop()
@@ -201,7 +214,7 @@ class Operator:
                 self._stopping.set()
                 return
             self._looked = time.monotonic()
-            self._stopping.wait(wait)
+            self._elector.pause(wait)
 
     def _reflector(self, resource: ResourceType) -> Reflector:
         def changed(key: Key, before: Object | None, now: Object | None) -> None:
@@ -232,12 +245,16 @@ class Operator:
                 error = type(failure).__name__
                 wait = self.queue.failed(item)
                 if not self._stopping.is_set():
-                    log.warning("%s: %s (again in %.0f s)", item, failure, wait)
+                    self._failing.add(item)
+                    log.warning("%s: %s", item, failure, extra=fields(again_s=round(wait)))
             except Exception as failure:  # a fault of ours: the others go on
                 error = type(failure).__name__
                 log.exception("%s: unforeseen; again in %.0f s", item, self.queue.failed(item))
                 controller.failed(item.key, failure)
             else:
+                if item in self._failing:
+                    self._failing.discard(item)
+                    log.info("%s: reconciled again", item)
                 if again is None:
                     self.queue.forget(item)
                 else:

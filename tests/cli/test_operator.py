@@ -42,7 +42,8 @@ def test_flags_of_v03_are_known_and_those_without_effect_are_named(
     with caplog.at_level(logging.WARNING):
         command._note_ignored(args)
     named = [record.getMessage().partition(" ")[0] for record in caplog.records]
-    assert named == ["--zap-encoder", "--zap-stacktrace-level", "--zap-time-encoding"]
+    assert named == ["--zap-stacktrace-level"]
+    assert (args.zap_encoder, args.zap_time_encoding) == ("json", "iso8601")
 
 
 @pytest.mark.parametrize(

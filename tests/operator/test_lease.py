@@ -224,3 +224,63 @@ def test_times_of_others_count_for_nothing(server: Server) -> None:
 def test_terms_that_cannot_work(terms: Terms, problem: str) -> None:
     assert problem in terms.problem()
     assert TERMS.problem() == ""
+
+
+def test_a_watch_says_when_to_look_and_decides_nothing(server: Server) -> None:
+    a, b = candidate(server, "a"), candidate(server, "b")
+    a.step()
+    assert server.lease is not None
+    assert b.step() == TERMS.retry_s, "without a watch it is looked at each retry period"
+    b.saw(server.lease)
+    assert b.step() == 2 * TERMS.retry_s, "while a watch tells of it, less often"
+    server.now += 2 * TERMS.retry_s
+    assert b.step() == TERMS.retry_s, "a watch that fell silent costs no more than that"
+
+    # A leader that renews is seen by the watch alone, whatever clock it writes times with.
+    for _ in range(20):
+        server.now += TERMS.retry_s
+        a.step()
+        server.lease["spec"]["renewTime"] = "1999-01-01T00:00:00Z"
+        b.saw(server.lease)
+    b.step()
+    assert (a.leads, b.leads) == (True, False)
+
+    # What a watch says of the past, or of a Lease that was given up and is not, takes nothing.
+    b.saw({**server.lease, "spec": {**server.lease["spec"], "holderIdentity": ""}})
+    b.saw(None)
+    assert b._woken.is_set()
+    b.step()
+    assert (a.leads, b.leads, server.writes[-1]) == (True, False, "a")
+
+
+def test_a_dead_leader_is_followed_as_soon_as_its_time_is_over(server: Server) -> None:
+    a, b = candidate(server, "a"), candidate(server, "b")
+    a.step()
+    assert server.lease is not None
+    b.saw(server.lease)
+    since = server.now
+    wait = 0.0
+    while not b.leads:
+        server.now += wait
+        wait = b.step()
+    assert server.now - since == TERMS.lease_s
+
+
+def test_what_cannot_be_written_is_not_tried_without_pause(server: Server) -> None:
+    a, b = candidate(server, "a"), candidate(server, "b")
+    a.step()
+    b.step()
+    server.now += 20
+    server.error = AccessDenied("forbidden.")
+    assert [b.step() for _ in range(3)] == [TERMS.retry_s] * 3
+
+
+def test_a_lease_that_was_given_up_is_taken_by_the_one_that_is_woken(server: Server) -> None:
+    a, b = candidate(server, "a"), candidate(server, "b")
+    a.step()
+    b.step()
+    a.release()
+    b.saw(server.lease)
+    b.pause(3600.0)
+    b.step()
+    assert b.leads

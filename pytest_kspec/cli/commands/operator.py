@@ -38,15 +38,14 @@ _IMAGE = "KSPEC_IMAGE"
 """The variable that names the image of Jobs: what a manifest says once, kustomize can copy there."""
 _IGNORED = {
     "enable-webhooks": "the webhook is a Deployment of its own, 'kspec webhook'.",
-    "zap-encoder": "there is one format.",
     "zap-stacktrace-level": "tracebacks are logged for faults only.",
-    "zap-time-encoding": "there is one format.",
 }
 """Flags that manifests of v0.3 may have: accepted, and named in the log where they are set."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command; those that v0.3's manager had keep their names."""
+    from pytest_kspec.audit.loglines import TIMES
     from pytest_kspec.enforce.engines import ENGINES, engine
 
     cluster = parser.add_argument_group("cluster")
@@ -156,6 +155,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="debug, info, warn or error (default: %(default)s)",
     )
+    log.add_argument(
+        "--zap-encoder",
+        choices=("console", "json"),
+        default="console",
+        metavar="FORMAT",
+        help="console: text with fields; json: one object a line (default: %(default)s)",
+    )
+    log.add_argument(
+        "--zap-time-encoding",
+        choices=TIMES,
+        default="rfc3339",
+        metavar="FORMAT",
+        help=f"{', '.join(TIMES)} (default: %(default)s)",
+    )
     _switch(log, "--zap-devel", False, "as --zap-log-level=debug")
     for name in sorted(ENGINES):
         engine(name).add_arguments(parser)
@@ -204,25 +217,42 @@ def run(args: argparse.Namespace) -> int:
     import signal
     import sys
 
-    from pytest_kspec.audit.loglines import LogLines
+    import pytest_kspec
+    from pytest_kspec.audit.loglines import JsonLines, Once, OperatorLines, fields
     from pytest_kspec.audit.trail import flush
     from pytest_kspec.observe import tracing
     from pytest_kspec.operator.lease import LostLease
     from pytest_kspec.operator.service import Operator
+    from pytest_kspec.storage.address import parse_address
 
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    lines = JsonLines if args.zap_encoder == "json" else OperatorLines
+    handler.setFormatter(lines(args.zap_time_encoding))
+    handler.addFilter(Once())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("kspec").setLevel("DEBUG" if args.zap_devel else _LEVELS[args.zap_log_level])
     _note_ignored(args)
 
-    operator = Operator(_options(args))
+    options = _options(args)
+    log = logging.getLogger("kspec.operator")
+    log.info(
+        "started",
+        extra=fields(
+            version=pytest_kspec.__version__,
+            cluster=options.access.name,
+            identity=options.elector.identity if options.elector is not None else None,
+            store=parse_address(args.store, option="--store").shown if args.store else None,
+            interval=args.scan_interval,
+        ),
+    )
+    operator = Operator(options)
     if problem := tracing.begin("kspec-operator"):
         logging.getLogger("kspec.operator").warning("%s", problem)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: operator.stop())
     try:
         operator.run()
+        log.info("ended")
         tracing.end()
     except LostLease as error:
         logging.getLogger("kspec.operator").error("%s", error)
