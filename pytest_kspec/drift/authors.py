@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_kspec.cluster.writing.write import FIELD_MANAGER
+from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.drift.events import Author
 from pytest_kspec.enforce.engines.webhook import CA_MANAGER
+from pytest_kspec.errors import SourceError
 from pytest_kspec.kube import managedfields
 from pytest_kspec.kube.objectdiff import FieldChange
+from pytest_kspec.kube.reference import ResourceRef
 
 Object = Mapping[str, Any]
 
@@ -62,3 +64,32 @@ def holder(obj: Object) -> str:
         if entry.manager in _MANAGERS:
             return _MANAGERS[entry.manager]
     return ""
+
+
+class Authors:
+    """Who changed objects, as far as a few look-ups say. most: how many objects are read.
+
+    Each is read by a list of its name: whoever scans may list, and need not be allowed to get.
+    """
+
+    def __init__(self, writer: Writer | None, most: int) -> None:
+        self._writer = writer
+        self._most = most
+        self._known: dict[ResourceRef, Object | None] = {}
+
+    def of(self, ref: ResourceRef, fields: Sequence[FieldChange] = ()) -> tuple[Author | None, str]:
+        """Who wrote last to one of these fields, or to the object, and what keeps it; (None, "") for unknown."""
+        if self._writer is None or not ref.kind or not ref.name:
+            return None, ""
+        if ref not in self._known and len(self._known) < self._most:
+            self._known[ref] = self._read(self._writer, ref)
+        found = self._known.get(ref)
+        return (author(found, fields), holder(found)) if found else (None, "")
+
+    def _read(self, writer: Writer, ref: ResourceRef) -> Object | None:
+        chosen = f"metadata.name={ref.name}"
+        try:
+            found = writer.list(ref.api_version, ref.kind, namespace=ref.namespace, field_selector=chosen)
+        except SourceError:  # it differs whether or not its author is known
+            return None
+        return next((one for one in found if one["metadata"].get("name") == ref.name), None)

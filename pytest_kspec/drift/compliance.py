@@ -6,17 +6,14 @@ specification, kspec or an exemption changed is no change of the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift.authors import author, holder
-from pytest_kspec.drift.events import Action, Author, DriftEvent, DriftKind, DriftType, Remediation, Status
-from pytest_kspec.errors import SourceError
+from pytest_kspec.drift.authors import Authors
+from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.kube.objectdiff import FieldChange
-from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.baseline import was_evaluated
-from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.storage.drift import LastRun
@@ -36,36 +33,48 @@ class Compared(NamedTuple):
     still: frozenset[tuple[str, ...]] = frozenset()
 
 
+Key = tuple[str, ...]
+"""As `DriftEvent.key`."""
+
+
 def compare(
-    last: LastRun | None, cluster: ClusterResult, tool_version: str, now: str, writer: Writer | None = None
+    last: LastRun | None,
+    cluster: ClusterResult,
+    tool_version: str,
+    now: str,
+    writer: Writer | None = None,
+    known: Callable[[Key], bool] = lambda key: False,
 ) -> Compared:
-    """writer: to look up who changed an object. now: RFC 3339."""
+    """writer: to look up who changed an object. now: RFC 3339.
+
+    known: what was drift before; it is drift as long as it is there
+    """
     name = f"{cluster.spec_name} on {cluster.name}"
     again = "Store a run of now: kspec scan --store."
     if last is None:
         return Compared((), (f"the store has no run of {name} to compare with. {again}",))
-    for what, before, after in (
+    for what, was, after in (
         ("kspec", last.tool_version, tool_version),
         ("the specification", last.spec_version, cluster.spec_version),
     ):
-        if before != after:
-            text = f"the last run of {name} is of version {before or '(none)'} of {what}, this is {after or '(none)'}"
+        if was != after:
+            text = f"the last run of {name} is of version {was or '(none)'} of {what}, this is {after or '(none)'}"
             return Compared((), (f"{text}: what differs need not have changed in the cluster. {again}",))
     events: list[DriftEvent] = []
     problems: list[str] = []
-    authors = _Authors(writer)
+    authors = Authors(writer, LOOKED_UP)
     for check in sorted(cluster.checks, key=lambda one: one.id):
-        known = last.checks.get(check.id)
+        before = last.checks.get(check.id)
         if not was_evaluated(check):
             problems.append(f"{check.id} could not be evaluated: {check.reason}")
-        elif known is None:
+        elif before is None:
             problems.append(f"{check.id} was not required in the last run. {again}")
-        elif not known[0] and check.open_findings:
+        elif not before[0] and check.open_findings:
             problems.append(
-                f"{check.id} was not evaluated in the last run ({known[1]}): its findings may be old."
+                f"{check.id} was not evaluated in the last run ({before[1]}): its findings may be old."
             )
         else:
-            events += _new(last, cluster, check, now, authors)
+            events += _new(last, cluster, check, now, authors, known)
     if not cluster.checks:
         problems.append(f"{name}: it requires nothing now, so nothing was compared.")
     still = frozenset(
@@ -76,21 +85,26 @@ def compare(
     return Compared(tuple(events), tuple(problems), still)
 
 
-def _key(check: CheckResult, mark: str) -> tuple[str, ...]:
-    """As `DriftEvent.key`."""
+def _key(check: CheckResult, mark: str) -> Key:
     return DriftType.COMPLIANCE.value, DriftKind.VIOLATION.value, check.id, mark
 
 
 def _new(
-    last: LastRun, cluster: ClusterResult, check: CheckResult, now: str, authors: _Authors
+    last: LastRun,
+    cluster: ClusterResult,
+    check: CheckResult,
+    now: str,
+    authors: Authors,
+    known: Callable[[Key], bool],
 ) -> Iterator[DriftEvent]:
     seen = set()
     for finding in check.open_findings:
         mark = fingerprint(cluster.id, check.id, finding)
-        if mark in last.findings or mark in seen:
+        if mark in seen or (mark in last.findings and not known(_key(check, mark))):
             continue
         seen.add(mark)
-        who, tool = authors.of(finding)
+        fields = [FieldChange(finding.path, None, None)] if finding.path else []
+        who, tool = authors.of(finding.owner, fields)
         yield DriftEvent(
             DriftType.COMPLIANCE,
             DriftKind.VIOLATION,
@@ -112,24 +126,3 @@ def _new(
                 details="Compliance drift is not corrected: see 'kspec fix'.",
             ),
         )
-
-
-class _Authors:
-    """Who changed the objects of findings, as far as a few look-ups say."""
-
-    def __init__(self, writer: Writer | None) -> None:
-        self._writer = writer
-        self._known: dict[ResourceRef, tuple[Author | None, str]] = {}
-
-    def of(self, finding: Finding) -> tuple[Author | None, str]:
-        ref = finding.owner
-        if self._writer is None or not ref.kind or not ref.name:
-            return None, ""
-        if ref not in self._known and len(self._known) < LOOKED_UP:
-            try:
-                found = self._writer.find(ref.api_version, ref.kind, ref.name, namespace=ref.namespace)
-            except SourceError:  # the finding is there whether or not its author is known
-                found = None
-            fields = [FieldChange(finding.path, None, None)] if finding.path else []
-            self._known[ref] = (author(found, fields), holder(found)) if found else (None, "")
-        return self._known.get(ref, (None, ""))

@@ -7,7 +7,7 @@ is no difference. Whoever chooses kinds chooses those that nobody but users chan
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from pytest_kspec.cluster.recording.record import record
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift.authors import author, holder
+from pytest_kspec.drift.authors import Authors
 from pytest_kspec.drift.events import (
     SEVERITIES,
     Action,
@@ -27,10 +27,10 @@ from pytest_kspec.drift.events import (
     Remediation,
     Status,
 )
-from pytest_kspec.errors import NotServed, SourceError, UsageError
+from pytest_kspec.errors import UsageError
 from pytest_kspec.kube.objectdiff import FieldChange, KindDiff
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.kube.resources import ClusterInfo, ResourceType
+from pytest_kspec.kube.resources import ResourceType
 
 LOOKED_UP = 200
 """Objects that are read to say who changed them."""
@@ -43,28 +43,12 @@ class Compared(NamedTuple):
     problems: tuple[str, ...]
 
 
-class _Chosen:
-    """A source that has some kinds only."""
-
-    def __init__(self, source: Source, types: Sequence[ResourceType]) -> None:
-        self._source = source
-        self._types = types
-        self.ref, self.name, self.kind = source.ref, source.name, source.kind
-
-    def info(self) -> ClusterInfo:
-        return self._source.info()
-
-    def types(self) -> Sequence[ResourceType]:
-        return self._types
-
-    def pages(self, resource_type: ResourceType) -> Iterable[bytes | memoryview]:
-        return self._source.pages(resource_type)
-
-    def close(self) -> None:
-        self._source.close()
-
-
-def chosen(kinds: Sequence[str], types: Sequence[ResourceType], where: str) -> list[ResourceType]:
+def chosen(
+    kinds: Sequence[str],
+    types: Sequence[ResourceType],
+    where: str,
+    has_not: str = "the snapshot and the cluster do not have",
+) -> list[ResourceType]:
     """The types that are meant by `deployments.apps`, `Deployment` or `Deployment.apps`. Raises UsageError."""
     found: list[ResourceType] = []
     for kind in kinds:
@@ -76,7 +60,7 @@ def chosen(kinds: Sequence[str], types: Sequence[ResourceType], where: str) -> l
         ]
         if not meant:
             raise UsageError(
-                f"the snapshot and the cluster do not have the kind '{kind}'.",
+                f"{has_not} the kind '{kind}'.",
                 where=where,
                 fix="Write Deployment, Deployment.apps or deployments.apps.",
             )
@@ -85,9 +69,14 @@ def chosen(kinds: Sequence[str], types: Sequence[ResourceType], where: str) -> l
 
 
 def compare(
-    snapshot: SnapshotSource, source: Source, kinds: Sequence[str], now: str, writer: Writer
+    snapshot: SnapshotSource,
+    source: Source,
+    kinds: Sequence[str],
+    now: str,
+    writer: Writer,
+    where: str = "--kinds",
 ) -> Compared:
-    """Compare. now: RFC 3339. Raises UsageError, SourceError."""
+    """Compare. now: RFC 3339; where: what names the kinds. Raises UsageError, SourceError."""
     recorded, present = snapshot.types(), source.types()
     ours, info = snapshot.info().uid, source.info()
     if ours and info.uid and ours != info.uid:
@@ -96,17 +85,22 @@ def compare(
             where=snapshot.ref,
             fix="Record this one: kspec snapshot.",
         )
-    wanted = chosen(kinds, [*present, *recorded], "--kinds")
+    wanted = chosen(kinds, [*present, *recorded], where)
     names = {(one.group, one.kind) for one in wanted}
-    live = [one for one in present if (one.group, one.kind) in names]
     with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
         path = Path(folder, "now")
-        record(_Chosen(source, live), path)
+        record(source, path, only=names)
         with closing(SnapshotSource(str(path))) as after:
             diffs = compare_snapshots(snapshot, after, only=names)
     events: list[DriftEvent] = []
     problems = []
-    authors = _Authors(writer)
+    if not ours or not info.uid:
+        whose = "the snapshot" if not ours else source.name
+        problems.append(
+            f"it is not known whether the snapshot is of {source.name}: the UID of {whose} could not be read. "
+            "Grant 'get' on the namespace kube-system, and record the snapshot with it."
+        )
+    authors = Authors(writer, LOOKED_UP)
     for diff in diffs:
         if diff.unknown:
             problems.append(f"{diff.type.resource} could not be compared: {diff.unknown}")
@@ -115,12 +109,12 @@ def compare(
     return Compared(tuple(events), tuple(problems))
 
 
-def _events(diff: KindDiff, now: str, authors: _Authors) -> list[DriftEvent]:
+def _events(diff: KindDiff, now: str, authors: Authors) -> list[DriftEvent]:
     def event(
         kind: DriftKind, key: tuple[str, str], text: str, fields: tuple[FieldChange, ...] = ()
     ) -> DriftEvent:
         ref = ResourceRef(diff.type.api_version, diff.type.kind, *key)
-        found = authors.of(ref) if kind is not DriftKind.MISSING else None
+        who, tool = authors.of(ref, fields) if kind is not DriftKind.MISSING else (None, "")
         return DriftEvent(
             DriftType.CONFIGURATION,
             kind,
@@ -130,8 +124,8 @@ def _events(diff: KindDiff, now: str, authors: _Authors) -> list[DriftEvent]:
             now,
             path=fields[0].path if len(fields) == 1 else "",
             fields=fields,
-            author=author(found, fields) if found else None,
-            holder=holder(found) if found else "",
+            author=who,
+            holder=tool,
             remediation=Remediation(
                 Action.MANUAL, Status.MANUAL, now, details="Configuration drift is not corrected by kspec."
             ),
@@ -147,18 +141,3 @@ def _events(diff: KindDiff, now: str, authors: _Authors) -> list[DriftEvent]:
         text = f"is not as it was recorded: {shown}{more}."
         made.append(event(DriftKind.MODIFIED, (one.namespace, one.name), text, one.fields))
     return made
-
-
-class _Authors:
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._left = LOOKED_UP
-
-    def of(self, ref: ResourceRef) -> dict[str, object] | None:
-        if self._left == 0:
-            return None
-        self._left -= 1
-        try:
-            return self._writer.find(ref.api_version, ref.kind, ref.name, namespace=ref.namespace)
-        except (SourceError, NotServed):  # it differs whether or not its author is known
-            return None

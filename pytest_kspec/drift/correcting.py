@@ -23,6 +23,7 @@ FIGHT = 3
 WINDOW = timedelta(hours=1)
 _ACTIONS = {"create": Action.CREATE, "change": Action.UPDATE, "remove": Action.DELETE}
 _SHOWN = 5
+_FORBIDDEN = "not corrected: remediation is not permitted"
 
 
 class Ledger(Protocol):
@@ -100,6 +101,26 @@ def _decide(one: Drifted, rules: Rules, times: int, now: str) -> Decided:
     )
 
 
+def forbidden(drifted: Sequence[Drifted], why: str, now: str) -> list[Decided]:
+    """As `decide`, where corrections are not permitted: none is tried."""
+    left = Remediation(Action.SKIP, Status.DETECTED, now, details=f"{_FORBIDDEN}: {why}")
+    return [
+        Decided(one, one.event.remediation if one.event.remediation is not None else left, acts=False)
+        for one in drifted
+    ]
+
+
+def is_forbidden(event: DriftEvent) -> bool:
+    """Whether it is not corrected because that is not permitted."""
+    return event.remediation is not None and event.remediation.details.startswith(_FORBIDDEN)
+
+
+def done(remediation: Remediation, time: str) -> Remediation:
+    """What was to be done, once it was done. time: RFC 3339."""
+    details = remediation.details.replace("to be ", "")
+    return remediation._replace(status=Status.REMEDIATED, time=time, details=details)
+
+
 def by_hand(event: DriftEvent) -> DriftEvent:
     """An event of which a part is ignored: a correction would set that part back, too."""
     text = "not corrected: some of its differences are ignored, and a correction would set them back. Do it by hand."
@@ -143,7 +164,7 @@ def carry_out(
             emit("remediation", "drift", "failure", said, severity="error", **about)
             yield one.drifted.event.remediated(Remediation(action, Status.FAILED, stamp, error=str(error)))
             continue
-        details = one.remediation.details.replace("to be ", "")
-        emit("remediation", "drift", "success", f"{one.event.message} Corrected: {details}", **about)
-        yield one.drifted.event.remediated(Remediation(action, Status.REMEDIATED, stamp, details=details))
+        made = done(one.remediation, stamp)
+        emit("remediation", "drift", "success", f"{one.event.message} Corrected: {made.details}", **about)
+        yield one.drifted.event.remediated(made)
         ledger.note(one.drifted.change.object, now)

@@ -12,12 +12,15 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.drift.correcting import WINDOW
 from pytest_kspec.enforce.names import NAME_ANNOTATION, spec_id
-from pytest_kspec.errors import Malformed
+from pytest_kspec.errors import AccessDenied, Conflict, Malformed, NotFound
 
 if TYPE_CHECKING:
     from pytest_kspec.storage.engine import Store
 
+Object = dict[str, Any]
+
 KEY = "corrections"
+_WRITES = 10
 _MOST = 2000
 """Corrections that a ConfigMap holds: far below its limit of 1 MiB."""
 
@@ -68,29 +71,63 @@ class InCluster:
 
     def since(self, moment: datetime) -> Mapping[str, int]:
         """Object → corrections. Raises SourceError."""
-        return Counter(name for name, at in self._read() if at >= _stamp(moment))
+        return Counter(name for name, at in self._noted(self._find()) if at >= _stamp(moment))
 
     def note(self, name: str, moment: datetime) -> None:
-        """It was corrected; what is older than an hour is forgotten. Raises SourceError."""
-        kept = [one for one in self._read() if one[1] >= _stamp(moment - WINDOW)]
-        noted = [*kept, (name, _stamp(moment))][-_MOST:]
-        self._writer.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": self.name,
-                    "namespace": self._namespace,
-                    "annotations": {NAME_ANNOTATION: self._spec},
-                },
-                "data": {KEY: json.dumps(noted)},
-            }
-        )
+        """It was corrected; what is older than an hour is forgotten. Raises SourceError.
 
-    def _read(self) -> list[tuple[str, str]]:
-        found: dict[str, Any] | None = self._writer.find(
-            "v1", "ConfigMap", self.name, namespace=self._namespace
-        )
+        What others note at the same time is not lost: whoever is second reads again.
+        """
+        for attempt in range(_WRITES):
+            found = self._find()
+            kept = [one for one in self._noted(found) if one[1] >= _stamp(moment - WINDOW)]
+            try:
+                self._put(found, [*kept, (name, _stamp(moment))][-_MOST:])
+            except (Conflict, NotFound):
+                if attempt + 1 == _WRITES:
+                    raise
+                continue
+            return
+
+    def forbidden(self) -> str:
+        """Why corrections could not be remembered, so that none may be made; "" where they can. Raises SourceError.
+
+        The API server is asked by a dry run.
+        """
+        found = self._find()
+        try:
+            self._put(found, self._noted(found), dry_run=True)
+        except AccessDenied as error:
+            return str(error)
+        except Conflict:  # it may be written, and was just now
+            return ""
+        return ""
+
+    def _put(self, found: Object | None, noted: list[tuple[str, str]], *, dry_run: bool = False) -> None:
+        """Write what is noted, if it is as it was found. Raises Conflict where it is not."""
+        metadata = {
+            "name": self.name,
+            "namespace": self._namespace,
+            "annotations": {NAME_ANNOTATION: self._spec},
+        }
+        made: Object = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {KEY: json.dumps(noted)},
+        }
+        if found is None:
+            self._writer.create(made, dry_run=dry_run)
+        else:
+            version = found["metadata"]["resourceVersion"]
+            self._writer.apply(
+                {**made, "metadata": {**metadata, "resourceVersion": version}}, dry_run=dry_run
+            )
+
+    def _find(self) -> Object | None:
+        return self._writer.find("v1", "ConfigMap", self.name, namespace=self._namespace)
+
+    def _noted(self, found: Object | None) -> list[tuple[str, str]]:
         text = ((found or {}).get("data") or {}).get(KEY)
         if text is None:
             return []

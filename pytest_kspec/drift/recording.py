@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_kspec.drift.document import event_to_wire
 from pytest_kspec.drift.events import DriftType, Look
+from pytest_kspec.results.identity import cluster_id
 from pytest_kspec.storage import drift as stored
 from pytest_kspec.storage.drift import Difference, StoredDrift
 from pytest_kspec.storage.engine import Store
@@ -17,13 +19,23 @@ def record(store: Store, look: Look) -> int:
     Where something could not be compared, what is not found is not gone.
     """
     differences = [
-        Difference("\0".join(event.key), event.type.value, event.severity.value, event_to_wire(event))
+        Difference(_key(event.key), event.type.value, event.severity.value, event_to_wire(event))
         for event in look.events
     ]
     whole = [type.value for type in look.looked] if not look.problems else []
-    still = ["\0".join(key) for key in look.still]
-    place = look.uid or look.cluster, look.cluster, look.spec
+    still = [_key(key) for key in look.still]
+    place = cluster_id(look.uid, "live", look.cluster), look.cluster, look.spec
     return stored.record(store, *place, look.at, differences, whole, still)
+
+
+def known(store: Store, identity: str, spec: str, type: DriftType) -> Callable[[tuple[str, ...]], bool]:
+    """Whether a difference (`DriftEvent.key`) of this type is stored, and did not clear. Raises StoreError."""
+    there = stored.open_keys(store, identity, spec, type.value)
+    return lambda key: stored.digest_of(_key(key)) in there
+
+
+def _key(parts: Sequence[str]) -> str:
+    return "\0".join(parts)
 
 
 def to_wire(found: tuple[StoredDrift, ...]) -> dict[str, Any]:

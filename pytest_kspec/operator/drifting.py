@@ -1,4 +1,4 @@
-"""The controller of DriftConfig: when policies of specifications are compared, what is reported, what is corrected.
+"""The controller of DriftConfig: when specifications are compared, what is reported, what is corrected.
 
 Nothing is corrected unless the specification enforces (`enforcement`) and the DriftConfig says `Apply`. What is due is
 read from the status; what was corrected, from the ledger; what was reported, from the newest report: a leader that is
@@ -7,9 +7,10 @@ killed at any point leaves nothing that the next one does not find.
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -22,23 +23,27 @@ from pytest_kspec.cluster.watch.reflector import Key, Object
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
 from pytest_kspec.crds.names import GROUP, NAMESPACE
-from pytest_kspec.crds.objects import clusterspecification, driftreport
+from pytest_kspec.crds.objects import clusterspecification
 from pytest_kspec.crds.objects.driftreport import About
-from pytest_kspec.drift import correcting, policies
-from pytest_kspec.drift.events import DriftEvent, DriftType, Status, ordered
+from pytest_kspec.drift import configuration, correcting, policies
+from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Status, ordered
 from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.ledger import InCluster
-from pytest_kspec.drift.report import report_event
+from pytest_kspec.drift.looking import Looking
 from pytest_kspec.drift.words import TYPES
-from pytest_kspec.enforce.modes import asked_engines, asked_mode
 from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
-from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator import status
 from pytest_kspec.operator.board import Board
+from pytest_kspec.operator.comparing import Comparing
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.driftreports import Told, report
 from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import FIELD_MANAGER, FUTURE_S, Settings
+from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
@@ -54,19 +59,25 @@ SHORTEST_S = 5.0
 
 READY = status.READY
 COMPARED, NOT_COMPARED, INVALID = "Compared", "NotCompared", "InvalidConfiguration"
-SUSPENDED, OTHER_NAMESPACE, UNSUPPORTED = "Suspended", "OtherNamespace", "UnsupportedType"
+SUSPENDED, OTHER_NAMESPACE, STORE_NEEDED = "Suspended", "OtherNamespace", "StoreNeeded"
+_NO_STORE = "Drift of type Compliance is compared with runs in a store: start the operator with --store."
 _RANKS = {severity.value: severity.rank for severity in Severity}
 _WRITES = 3
 _NAMED = 5
 
 
 class Outcome(NamedTuple):
-    """One specification. problems: why something is not known; notes: Events."""
+    """One specification. problems: why something is not known; notes: Events.
+
+    whole: later scans can be compared with that of this run; cleared: a report says so, of drift that one reported
+    """
 
     spec: str
     events: tuple[DriftEvent, ...]
     problems: tuple[str, ...]
     notes: tuple[Note, ...] = ()
+    whole: bool = True
+    cleared: bool = False
 
     @property
     def remediated(self) -> int:
@@ -74,6 +85,40 @@ class Outcome(NamedTuple):
         return sum(
             one.remediation is not None and one.remediation.status is Status.REMEDIATED for one in self.events
         )
+
+
+class _About(NamedTuple):
+    """What a look is about, as `Looking.look` takes it."""
+
+    at: str
+    spec: str
+    version: str
+    cluster: str
+    uid: str
+
+
+class Run(NamedTuple):
+    """One run of a DriftConfig.
+
+    name:    of the DriftConfig
+    until:   requirements are compared with the last scan before it; "": before now
+    objects: what is not as in the snapshot; None: not to be compared
+    last:    `lastRunTime` of the status
+    """
+
+    name: str
+    now: datetime
+    until: str
+    objects: configuration.Compared | None
+    last: object = None
+
+    def scan_of(self, item: Object) -> str:
+        """The id of the scan of a specification: the same for whoever leads, for a while."""
+        metadata = item["metadata"]
+        slot = int(self.now.timestamp() // SLOT_S)
+        facts = [metadata.get("uid"), metadata.get("generation"), self.name, str(self.last), slot]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return f"{metadata['name'][:40]}-{digest[:12]}"
 
 
 class DriftController:
@@ -87,14 +132,15 @@ class DriftController:
         Right(GROUP, "driftconfigs/status", ("update",)),
         Right(GROUP, "driftreports", ("list", "create", "patch", "delete"), NAMESPACE),
         Right(GROUP, "driftreports/status", ("patch",), NAMESPACE),
+        Right("", "configmaps", ("get",), NAMESPACE),
         Right("", "events", ("create",), NAMESPACE),
     )
 
-    def __init__(self, given: Given, settings: Settings, board: Board) -> None:
+    def __init__(self, given: Given, settings: Settings, board: Board, history: DriftHistory) -> None:
         self._board = board
         self._access = given.access
-        self._checks = given.checks
-        self._options = settings.options
+        self._history = history
+        self._comparing = Comparing(given.access, given.checks, settings.options, given.scanner, history)
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -112,12 +158,8 @@ class DriftController:
             return self._refuse(found, Said(READY, "False", INVALID, f"{place}: {first['msg']}"[:1000]))
         if not config.enabled:
             return self._refuse(found, Said(READY, "False", SUSPENDED, "enabled is false."))
-        unsupported = [one for one in config.types if one != TYPES[DriftType.POLICY]]
-        if unsupported:
-            text = (
-                f"The operator compares Policy only; for {', '.join(unsupported)} use 'kspec drift detect'."
-            )
-            return self._refuse(found, Said(READY, "False", UNSUPPORTED, text))
+        if _types(config) == {DriftType.COMPLIANCE} and not self._history.is_kept:
+            return self._refuse(found, Said(READY, "False", STORE_NEEDED, _NO_STORE))
         now = clock.now()
         due = self._due(found, config, now)
         if due > 0:
@@ -162,16 +204,29 @@ class DriftController:
     def _run(self, found: Object, config: DriftConfigSpec, now: datetime) -> float:
         names, clusters = Globs(config.cluster_specs), Globs(config.clusters)
         outcomes: list[Outcome] = []
+        problems: list[str] = []
         if clusters.match(self._access.name):
+            types = _types(config)
+            if DriftType.COMPLIANCE in types and not self._history.is_kept:
+                problems.append(_NO_STORE)
+            until = status_of(found).get("baselineTime")
+            run = Run(
+                found["metadata"]["name"],
+                now,
+                until if isinstance(until, str) else "",
+                self._comparing.objects(config, now) if DriftType.CONFIGURATION in types else None,
+                status_of(found).get("lastRunTime"),
+            )
             listed = self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
             parts = {item["metadata"]["name"]: item.get("spec") or {} for item in listed}
             left = (config.remediation.max_changes if config.remediation else 0) or 0
             for item in listed:
                 if names.match(item["metadata"]["name"]) and not item["metadata"].get("deletionTimestamp"):
-                    outcome = self._look(found, item, parts, config, now, left)
-                    left -= outcome.remediated
-                    outcomes.append(outcome)
-        self._say(found, config, outcomes, now)
+                    outcome = self._look(found, item, parts, config, run, left)
+                    if outcome is not None:
+                        left -= outcome.remediated
+                        outcomes.append(outcome)
+        self._say(found, config, outcomes, now, problems)
         return max(0.0, (next_run(config, now) - clock.now()).total_seconds())
 
     def _look(
@@ -180,21 +235,27 @@ class DriftController:
         item: Object,
         parts: Mapping[str, Any],
         config: DriftConfigSpec,
-        now: datetime,
+        run: Run,
         left: int,
-    ) -> Outcome:
-        """One specification; what is wrong with it costs the others nothing."""
+    ) -> Outcome | None:
+        """One specification; what is wrong with it costs the others nothing. None: it is of other clusters."""
         name = item["metadata"]["name"]
         try:
             spec = _load(item, parts)
             if not spec.is_for(self._access.name):
                 return Outcome(name, (), ())
-            outcome = self._access.do(lambda writer: self._compare(item, spec, config, now, left, writer))
-            self._report(found, config, item, spec, outcome, now)
-        except LostLease:
+            outcome = self._compare(item, spec, config, run, left)
+            place = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
+            generation = int(item["metadata"].get("generation") or 0)
+            uid = self._access.do(lambda writer: writer.source.info().uid)
+            about = About(spec.name, spec.version or "", generation, self._access.name, uid, place)
+            told = Told(outcome.events, outcome.remediated, whole=not outcome.problems)
+            cleared = self._access.do(lambda writer: report(writer, about, told, config.retention, run.now))
+            outcome = outcome._replace(cleared=cleared)
+        except (LostLease, Stopped):
             raise
         except KspecError as error:
-            return Outcome(name, (), (f"{name}: {error}",))
+            return Outcome(name, (), (f"{name}: {error}",), whole=False)
         return outcome
 
     def _compare(
@@ -202,34 +263,44 @@ class DriftController:
         item: Object,
         spec: LoadedSpec,
         config: DriftConfigSpec,
-        now: datetime,
+        run: Run,
         left: int,
-        writer: Writer,
     ) -> Outcome:
-        engines = asked_engines(spec)
-        if not engines:
-            return Outcome(spec.name, (), ())  # nothing is to be there, and the operator removes what is
-        stamp, ignoring = status.stamp(now), Ignoring(config.ignore)
-        settled = enforcing.Settled(item["metadata"].get("generation", 0), status_of(item))
-        asked = enforcing.Asked(self._checks, self._access.name, self._options)
-        wanted = enforcing.wanted_of(spec, writer, asked, now)
-        drifted: list[policies.Drifted] = []
-        problems: list[str] = []
-        for name in engines:
-            planned = enforcing.plan(name, wanted, writer, keep_errors=True)
-            if not settled.holds(asked_mode(spec), engines, planned.there, now):
-                problems.append(f"{spec.name}: its policies ({name}) are not applied yet.")
-                continue
-            judged = policies.judge(spec, planned.changes, stamp)
-            problems += [f"{spec.name}: {text}" for text in judged.problems]
-            for one in judged.drifted:
-                event, partly = ignoring.left(one.event)
-                if event is not None and event.severity.rank >= _RANKS[config.min_severity]:
-                    drifted.append(
-                        policies.Drifted(correcting.by_hand(event) if partly else event, one.change)
-                    )
-        events, notes = self._correct(spec, config, drifted, now, left, writer)
-        return Outcome(spec.name, ordered(events), tuple(problems), tuple(notes))
+        types, now, whole = _types(config), run.now, True
+        what = f"DriftConfig {run.name}, {spec.name}"
+        uid = self._access.do(lambda writer: writer.source.info().uid)
+        about = _About(status.stamp(now), spec.name, spec.version or "", self._access.name, uid)
+        looks: list[Look] = []
+        notes: list[Note] = []
+        # Policies first: their correction does not wait for a scan, nor what is known of them for its problems.
+        if DriftType.POLICY in types:
+            looking = _looking(config)
+            with looking.kept("policies"):
+                self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
+            drifted = looking.drifted
+            events, notes = self._access.do(
+                lambda writer: self._correct(spec, config, drifted, now, left, writer)
+            )
+            looks.append(looking.look(**about._asdict(), decided=events))
+            notes += self._history.record(what, looks[-1])
+        if types != {DriftType.POLICY}:
+            looking = _looking(config)
+            if DriftType.COMPLIANCE in types and self._history.is_kept:
+                whole = False
+                with looking.kept("requirements"):
+                    id = run.scan_of(item)
+                    whole = self._comparing.requirements(looking, item, spec, now, run.until, id)
+            if run.objects is not None:
+                looking.others(DriftType.CONFIGURATION, run.objects.events, run.objects.problems)
+            looks.append(looking.look(**about._asdict()))
+            notes += self._history.record(what, looks[-1])
+        return Outcome(
+            spec.name,
+            ordered(event for look in looks for event in look.events),
+            tuple(f"{spec.name}: {text}" for look in looks for text in look.problems),
+            tuple(notes),
+            whole and not self._history.misses(what),
+        )
 
     def _correct(
         self,
@@ -246,6 +317,8 @@ class DriftController:
         types = frozenset(type for type, word in TYPES.items() if word in asked.types)
         rules = correcting.Rules(types or frozenset((DriftType.POLICY,)), asked.delete_extra, max(0, left))
         memory = InCluster(writer, spec.name)
+        if asked.strategy == "Apply" and (why := memory.forbidden()):
+            return [one.event for one in correcting.forbidden(drifted, why, status.stamp(now))], []
         decided = correcting.decide(drifted, rules, memory.since(now - correcting.WINDOW), status.stamp(now))
         if asked.strategy == "DryRun":
             return [one.event for one in decided], []
@@ -265,76 +338,52 @@ class DriftController:
                 notes.append(Note("Warning", "DriftFight", f"{event.resource}: {done.details}"))
         return events, notes
 
-    def _report(
+    def _say(
         self,
         found: Object,
         config: DriftConfigSpec,
-        item: Object,
-        spec: LoadedSpec,
-        outcome: Outcome,
+        outcomes: Sequence[Outcome],
         now: datetime,
+        others: Sequence[str],
     ) -> None:
-        """One report on a change, and one when all drift is gone. Where something is not known, none says so."""
-        uid = self._access.do(lambda writer: writer.source.info().uid)
-        place = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
-        generation = int(item["metadata"].get("generation") or 0)
-        about = About(spec.name, spec.version or "", generation, self._access.name, uid, place)
-        known = self._access.do(
-            lambda writer: sorted(
-                writer.list(
-                    driftreport.API_VERSION,
-                    driftreport.KIND,
-                    namespace=NAMESPACE,
-                    label_selector=about.selector,
-                ),
-                key=_age,
-            )
-        )
-        newest = known[-1] if known else None
-        was_drift = newest is not None and bool((newest.get("spec") or {}).get("driftDetected"))
-        name = ""
-        if outcome.events or (was_drift and not outcome.problems):
-            made = driftreport.build(
-                about, _since(outcome.events, newest), status.stamp(now), outcome.remediated
-            )
-            if newest is None or not driftreport.same(newest, made):
-                name = self._access.do(lambda writer: _put(writer, made))
-        kept = [one for one in known if one["metadata"]["name"] != name]
-        for old in _outlived(kept, config, now, new=bool(name)):
-            self._access.do(
-                methodcaller("delete", driftreport.API_VERSION, driftreport.KIND, old, namespace=NAMESPACE)
-            )
-
-    def _say(
-        self, found: Object, config: DriftConfigSpec, outcomes: Sequence[Outcome], now: datetime
-    ) -> None:
+        """others: problems that are of no specification."""
         events = [event for one in outcomes for event in one.events]
-        problems = [text for one in outcomes for text in one.problems]
+        problems = [*others, *(text for one in outcomes for text in one.problems)]
         remediated = sum(one.remediated for one in outcomes)
         remaining = [
             event
             for event in events
             if event.remediation is None or event.remediation.status is not Status.REMEDIATED
         ]
+        if not outcomes and not problems:
+            problems.append(f"no specification of {self._access.name} matches, so nothing was compared.")
         if problems:
-            ready = Said(READY, "Unknown", NOT_COMPARED, _listed(problems))
+            reason = STORE_NEEDED if others else NOT_COMPARED
+            ready = Said(READY, "Unknown", reason, _listed(problems))
         else:
             ready = Said(READY, "True", COMPARED, f"{len(outcomes)} specifications were compared.")
         if remaining:
-            texts = [f"{event.resource}: {event.kind.value} {_who(event)}".strip() for event in remaining]
+            texts = [_told(event) for event in remaining]
             drift = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(texts))
         elif problems:
             drift = Said(status.DRIFT, "Unknown", NOT_COMPARED, "Not everything was compared: see Ready.")
         else:
-            drift = Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
-        fields = {
+            named = ", ".join(TYPES[type] for type in DriftType if type in _types(config))
+            drift = Said(status.DRIFT, "False", status.NO_DRIFT, f"Nothing differs ({named}).")
+        fields: dict[str, Any] = {
             "lastRunTime": status.stamp(now),
             "nextRunTime": status.stamp(next_run(config, now)),
             "driftDetected": bool(remaining) if remaining or not problems else None,
             "totalEvents": len(events),
             "remediatedEvents": remediated,
         }
-        self._write(found, now, [ready, drift], fields, [note for one in outcomes for note in one.notes])
+        if all(one.whole for one in outcomes):
+            fields["baselineTime"] = status.stamp(now)
+        notes = [note for one in outcomes for note in one.notes]
+        was = status.condition(status_of(found), status.DRIFT).get("status")
+        if drift.status == "False" and was == "Unknown" and any(one.cleared for one in outcomes):
+            notes.append(Note("Normal", "DriftCleared", drift.message))
+        self._write(found, now, [ready, drift], fields, notes)
 
     def _write(
         self,
@@ -377,9 +426,9 @@ class DriftController:
                 log.warning("DriftConfig %s: no Event was written: %s", "/".join(key), error)
 
 
-def controller(given: Given, settings: Settings, board: Board) -> DriftController:
+def controller(given: Given, settings: Settings, board: Board, history: DriftHistory) -> DriftController:
     """The controller of one process."""
-    return DriftController(given, settings, board)
+    return DriftController(given, settings, board, history)
 
 
 def next_run(config: DriftConfigSpec, last: datetime) -> datetime:
@@ -393,61 +442,20 @@ def next_run(config: DriftConfigSpec, last: datetime) -> datetime:
     return next(CronSim(cron(config.schedule), last.astimezone(here))).astimezone(UTC)
 
 
+def _types(config: DriftConfigSpec) -> frozenset[DriftType]:
+    named = frozenset(type for type, word in TYPES.items() if word in config.types)
+    return named or frozenset((DriftType.POLICY,))
+
+
+def _looking(config: DriftConfigSpec) -> Looking:
+    return Looking(Ignoring(config.ignore), _RANKS[config.min_severity], (LostLease, Stopped))
+
+
 def _load(item: Object, parts: Mapping[str, Any]) -> LoadedSpec:
     name = item["metadata"]["name"]
     if not isinstance(item.get("spec") or {}, dict):
         raise SpecError("spec must be an object.", where=f"{clusterspecification.PREFIX}{name}")
     return clusterspecification.load(clusterspecification.document(item), name, parts)
-
-
-def _put(writer: Writer, made: Object) -> str:
-    """Write a report and its status; its name."""
-    made = dict(made)
-    sent = made.pop("status")
-    writer.apply(made)
-    metadata = {key: made["metadata"][key] for key in ("name", "namespace")}
-    head = {key: made[key] for key in ("apiVersion", "kind")}
-    writer.apply({**head, "metadata": metadata, "status": sent}, subresource="status")
-    return str(metadata["name"])
-
-
-def _since(events: Iterable[DriftEvent], newest: Object | None) -> list[Object]:
-    """Events of a report; what the report before has, too, was first seen when that one says."""
-    before = {}
-    for one in ((newest or {}).get("spec") or {}).get("events") or ():
-        with contextlib.suppress(KeyError, TypeError, AttributeError):
-            before[_same(one)] = one["timestamp"]
-    made = [report_event(event) for event in events]
-    for one in made:
-        one["timestamp"] = before.get(_same(one), one["timestamp"])
-    return made
-
-
-def _same(event: Mapping[str, Any]) -> tuple[str, ...]:
-    resource = event.get("resource") or {}
-    return (
-        event["type"],
-        event["driftType"],
-        *(str(resource.get(key, "")) for key in ("kind", "namespace", "name")),
-    )
-
-
-def _outlived(known: Sequence[Object], config: DriftConfigSpec, now: datetime, *, new: bool) -> list[str]:
-    """Names of reports beyond the retention; the newest stays. known: oldest first; new: one was just written."""
-    rules = config.retention
-    most = (rules.max_reports if rules else 30) - new
-    old = list(known[: max(0, len(known) - max(0, most))])
-    if rules is not None and rules.max_age is not None:
-        oldest = now - timedelta(seconds=min(seconds_of(rules.max_age), 3650 * 86400.0))
-        rest = known[len(old) : None if new else -1]
-        old += [one for one in rest if (at := moment_of(_age(one)[0])) is not None and at < oldest]
-    return [one["metadata"]["name"] for one in old]
-
-
-def _age(report: Mapping[str, Any]) -> tuple[str, str]:
-    spec = report.get("spec")
-    when = spec.get("detectionTime") if isinstance(spec, dict) else ""
-    return str(when), str(report["metadata"]["name"])
 
 
 def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
@@ -463,6 +471,12 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
     if ready.get("status") != "True" and ready.get("reason") != was_ready.get("reason"):
         made.append(Note("Warning", str(ready.get("reason")), str(ready.get("message", ""))))
     return made
+
+
+def _told(event: DriftEvent) -> str:
+    text = f"{event.resource}: {event.kind.value} {_who(event)}".strip()
+    done = event.remediation
+    return f"{text} ({done.details})" if done is not None and correcting.is_forbidden(event) else text
 
 
 def _who(event: DriftEvent) -> str:

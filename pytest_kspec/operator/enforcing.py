@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift import correcting, policies
-from pytest_kspec.drift.events import Action, DriftEvent, DriftKind
+from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, ordered
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import ENGINES, Generated, InForce, Wanted, engine, webhook
@@ -47,6 +47,7 @@ class Enforced(NamedTuple):
     boundary: when it has to be done again, None: never
     drift:    differences by kind
     changes:  what was changed, by engine: create, update or delete, and whether that corrected drift
+    events:   each difference, with what became of it; looked: everything was compared
     """
 
     said: tuple[Said, ...]
@@ -56,6 +57,8 @@ class Enforced(NamedTuple):
     boundary: datetime | None
     drift: Mapping[str, int] = {}
     changes: Mapping[str, Sequence[tuple[str, bool]]] = {}
+    events: tuple[DriftEvent, ...] = ()
+    looked: bool = True
 
 
 class Removed(NamedTuple):
@@ -108,7 +111,7 @@ class Asked(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """What one engine did. entries: as read back; left: drift that stays, with its kind; changes: as `Enforced`."""
+    """What one engine did. entries: as read back; left: drift that stays, with its kind; others: as `Enforced`."""
 
     name: str
     objects: list[Object]
@@ -117,6 +120,8 @@ class _Done(NamedTuple):
     changes: list[tuple[str, bool]]
     notes: list[Note]
     boundary: datetime | None
+    events: list[DriftEvent]
+    looked: bool
 
 
 def asks(spec: LoadedSpec) -> bool:
@@ -163,7 +168,9 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
             text = f"nothing in it can be enforced by admission ({left} only scanned)."
             said = Said(status.ENFORCED, "False", status.NOTHING_TO_ENFORCE, text)
         return _nothing(said, notes, boundary, names, changes)
-    return _told(wanted.plan, mode, names, settled, done, notes, boundary)._replace(changes=changes)
+    told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
+    events = ordered(event for one in done for event in one.events)
+    return told._replace(changes=changes, events=events, looked=all(one.looked for one in done))
 
 
 def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> Wanted:
@@ -217,7 +224,8 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
     made, manifests, there, planned = plan(name, wanted, writer)
     now = wanted.plan.moment
     found: dict[str, policies.Drifted] = {}
-    if settled.holds(mode, names, there, now):
+    looked = settled.holds(mode, names, there, now)
+    if looked:
         judged = policies.judge(spec, planned, status.stamp(now)).drifted
         if settled.interrupted():  # what bears the mark of what is wanted now was applied, and then changed
             judged = tuple(one for one in judged if policies.bears_mark(one.change))
@@ -226,10 +234,17 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
     memory = InCluster(writer, spec.name)
     kept = {name: _drift(one.event) for name, one in found.items()}
     notes = []
+    events = {name: one.event for name, one in found.items()}
     if found and section is not None and section.auto_remediate:
-        recent = memory.since(now - correcting.WINDOW)
-        rules = correcting.Rules(most=len(found))
-        decided = correcting.decide(list(found.values()), rules, recent, status.stamp(now))
+        drifted = list(found.values())
+        if why := memory.forbidden():
+            decided = correcting.forbidden(drifted, why, status.stamp(now))
+            notes += _new("RemediationForbidden", [_drift(one.event) for one in decided], settled)
+        else:
+            recent = memory.since(now - correcting.WINDOW)
+            rules = correcting.Rules(most=len(found))
+            decided = correcting.decide(drifted, rules, recent, status.stamp(now))
+        events |= {one.drifted.change.object: one.event for one in decided}
         kept = {one.drifted.change.object: _drift(one.event) for one in decided if not one.acts}
         notes += _fights([one.event for one in decided], settled)
     changes: list[tuple[str, bool]] = []
@@ -240,6 +255,9 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
         if change.object in found:
             memory.note(change.object, now)
             text = _drift(found[change.object].event)
+            if (remediation := events[change.object].remediation) is not None:
+                made_so = correcting.done(remediation, status.stamp(now))
+                events[change.object] = events[change.object].remediated(made_so)
             emit("remediation", "drift", "success", f"{text}: corrected", spec=spec.name)
             notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
         elif change.what == "remove":
@@ -256,7 +274,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
         for change in planned
         if change.object in kept
     ]
-    return _Done(name, objects, entries, left, changes, notes, boundary)
+    return _Done(name, objects, entries, left, changes, notes, boundary, list(events.values()), looked)
 
 
 def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:
@@ -381,10 +399,14 @@ def _drift(event: DriftEvent) -> str:
 
 
 def _fights(events: Sequence[DriftEvent], settled: Settled) -> list[Note]:
-    """An Event of a fight, once: the condition has it from then on."""
+    """An Event of a fight, once."""
+    return _new("DriftFight", [_drift(event) for event in events if correcting.is_fight(event)], settled)
+
+
+def _new(reason: str, texts: Sequence[str], settled: Settled) -> list[Note]:
+    """An Event of each, once: the condition has it from then on."""
     said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
-    fights = [_drift(event) for event in events if correcting.is_fight(event)]
-    return [Note("Warning", "DriftFight", text) for text in fights if text.partition(" (")[0] not in said]
+    return [Note("Warning", reason, text) for text in texts if text.partition(" (")[0] not in said]
 
 
 def _key(item: Object) -> tuple[str, str]:

@@ -8,15 +8,16 @@ from functools import partial
 from pytest_kspec.operator import alerting, drifting, reconcile, targets
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Controller, Given
+from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.reconcile import Settings
 
 
 def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    board = Board()
+    board, history = Board(), DriftHistory(settings.fleets.store)
     return [
-        partial(reconcile.controller, settings=settings, board=board),
+        partial(reconcile.controller, settings=settings, board=board, history=history),
         partial(alerting.controller, board=board),
         partial(targets.controller, board=board),
-        partial(drifting.controller, settings=settings, board=board),
+        partial(drifting.controller, settings=settings, board=board, history=history),
     ]

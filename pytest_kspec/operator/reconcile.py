@@ -22,17 +22,19 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification as resources
 from pytest_kspec.drift.correcting import WINDOW
+from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reporting import Results
-from pytest_kspec.operator.scans import ScanFailed, Scanned
+from pytest_kspec.operator.scans import ScanFailed, Scanned, logged
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
@@ -132,7 +134,7 @@ class Reconciler:
         Right(GROUP, "clusterspecifications/status", ("update",)),
         Right(GROUP, "compliancereports", ("list", "create", "patch", "delete"), NAMESPACE),
         Right(GROUP, "compliancereports/status", ("patch",), NAMESPACE),
-        Right("", "configmaps", ("get", "create", "patch"), NAMESPACE),
+        Right("", "configmaps", ("get",), NAMESPACE),
         Right("", "events", ("create",), "default"),
     )
 
@@ -147,6 +149,7 @@ class Reconciler:
         board: Board | None = None,
         *,
         fleets: Fleets,
+        history: DriftHistory | None = None,
     ) -> None:
         self._access = access
         self._scans = scans
@@ -158,6 +161,7 @@ class Reconciler:
         self.workers = settings.workers
         self._results = Results(access, seen)
         self._fleets = fleets
+        self._history = history if history is not None else DriftHistory()
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -166,6 +170,7 @@ class Reconciler:
         if found is None:
             self._results.forget(name)
             self._fleets.forget(name)
+            self._history.forget(name)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
@@ -250,6 +255,7 @@ class Reconciler:
             fields |= enforced.fields
             counts, boundary = enforced.counts, enforced.boundary
             notes += enforced.notes
+            notes += self._keep(spec, enforced, now)
             if self._seen is not None:
                 for engine, changes in enforced.changes.items():
                     self._seen.changed(self._access.name, name, engine, changes)
@@ -266,7 +272,7 @@ class Reconciler:
         if scan:
             fields |= fleetstatus.NOTHING
             try:
-                scanned = self._scans.scan(name, run_id(found, spec))
+                scanned = logged(lambda: self._scans.scan(name, run_id(found, spec)), name)
             except ScanFailed as error:
                 fields |= {"run": error.run} if error.run else {}
                 failure = failure or error
@@ -299,6 +305,21 @@ class Reconciler:
         self._results.check(name)
         after = self._again(name)
         return max(0.0, min(self._due(after, clock.now()), _soon(status_of(after), clock.now())))
+
+    def _keep(self, spec: LoadedSpec, enforced: enforcing.Enforced, now: datetime) -> list[Note]:
+        """Put what its policies differ in into the store; Events where that begins to fail, and ends."""
+        if not self._history.is_kept:
+            return []
+        look = Look(
+            at=status.stamp(now),
+            spec=spec.name,
+            version=spec.version or "",
+            cluster=self._access.name,
+            uid=self._access.do(lambda writer: writer.source.info().uid),
+            looked=(DriftType.POLICY,) if enforced.looked else (),
+            events=enforced.events,
+        )
+        return self._history.record(spec.name, look)
 
     def _corrections(self, spec: LoadedSpec) -> None:
         """Tell of corrections, also of those that a DriftConfig or the leader before made."""
@@ -449,7 +470,9 @@ class Reconciler:
                 log.warning("%s: no Event was written: %s", found["metadata"]["name"], error)
 
 
-def controller(given: Given, settings: Settings, board: Board | None = None) -> Reconciler:
+def controller(
+    given: Given, settings: Settings, board: Board | None = None, history: DriftHistory | None = None
+) -> Reconciler:
     """The controller of one process."""
     given.metrics.registry.set("kspec_scan_interval_seconds", (), 1.1 * settings.interval_s)
 
@@ -467,7 +490,15 @@ def controller(given: Given, settings: Settings, board: Board | None = None) -> 
         board,
     )
     return Reconciler(
-        given.access, given.scanner, given.checks, known, settings, given.metrics, board, fleets=fleets
+        given.access,
+        given.scanner,
+        given.checks,
+        known,
+        settings,
+        given.metrics,
+        board,
+        fleets=fleets,
+        history=history,
     )
 
 

@@ -33,7 +33,7 @@ class Difference:
     @property
     def digest(self) -> str:
         """The key, in one length."""
-        return _digest(self.key)
+        return digest_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class StoredDrift:
     event: Mapping[str, Any]
 
 
-def _digest(key: str) -> str:
+def digest_of(key: str) -> str:
+    """A key of any length in one length, as the store has it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -75,7 +76,7 @@ def record(
     def work(connection: Connection) -> int:
         table = schema.drift.c
         mine = (table.cluster_id == place[0], table.spec == place[1], _OPEN)
-        there = {_digest(key) for key in still}
+        there = {digest_of(key) for key in still}
         known = set(connection.execute(select(table.key).where(*mine)).scalars())
         open_rows = connection.execute(
             select(table.id, table.key).where(*mine, table.type.in_(compared), table.first_seen <= at)
@@ -111,6 +112,14 @@ def record(
         return len(found.keys() - known)
 
     return store.write(work)
+
+
+def open_keys(store: Store, cluster_id: str, spec: str, type: str) -> frozenset[str]:
+    """Digests (`Difference.digest`) of the differences of this type that are there. Raises StoreError."""
+    table = schema.drift.c
+    mine = (table.cluster_id == plain_text(cluster_id), table.spec == plain_text(spec), table.type == type)
+    with store.read() as connection:
+        return frozenset(connection.execute(select(table.key).where(*mine, _OPEN)).scalars())
 
 
 def history(store: Store, query: Query = ALL) -> tuple[StoredDrift, ...]:
@@ -192,8 +201,22 @@ class LastRun:
     findings: frozenset[str]
 
 
-def last_run(store: Store, cluster_id: str, spec: str) -> LastRun | None:
-    """None where the store has no result of it. Raises StoreError."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which run a later one is compared with: the newest, or the newest until a time, else the first after it.
+
+    Of these versions, begun after `since` and ended before `before`. Times are RFC 3339, whole seconds.
+    """
+
+    until: str
+    since: str
+    before: str
+    tool_version: str
+    spec_version: str
+
+
+def last_run(store: Store, cluster_id: str, spec: str, wanted: Wanted | None = None) -> LastRun | None:
+    """None where the store has no result of it, or none that is wanted. Raises StoreError."""
     result, subject, run, check = (
         schema.results.c,
         schema.subjects.c,
@@ -203,15 +226,26 @@ def last_run(store: Store, cluster_id: str, spec: str) -> LastRun | None:
     joined = schema.results.join(schema.subjects, result.subject_id == subject.id).join(
         schema.runs, result.run_id == run.id
     )
-    newest = (
+    several = (
         select(result.id, result.run_id, result.finished_at, result.spec_version, run.tool_version)
         .select_from(joined)
         .where(subject.cluster_id == plain_text(cluster_id), subject.spec == plain_text(spec))
-        .order_by(result.finished_at.desc(), result.id.desc())
-        .limit(1)
     )
+    latest = (result.finished_at.desc(), result.id.desc())
+    if wanted is None:
+        choices = [several.order_by(*latest)]
+    else:
+        several = several.where(
+            run.tool_version == wanted.tool_version,
+            result.spec_version == plain_text(wanted.spec_version),
+            run.started_at > wanted.since,
+            result.finished_at < wanted.before,
+        )
+        newest = several.where(result.finished_at <= wanted.until).order_by(*latest)
+        choices = [newest, several.order_by(result.finished_at, result.id)]
     with store.read() as connection:
-        row = connection.execute(newest).first()
+        rows = (connection.execute(one.limit(1)).first() for one in choices)
+        row = next((one for one in rows if one is not None), None)
         if row is None:
             return None
         checks = connection.execute(

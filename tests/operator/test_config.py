@@ -50,7 +50,9 @@ def test_names_are_those_that_users_know(objects: Objects) -> None:
         *((kind, "kspec-operator") for kind in ("ServiceAccount", "Deployment", "PodDisruptionBudget")),
         *((kind, "kspec-operator") for kind in ("NetworkPolicy", "Role", "RoleBinding")),
         *(("ClusterRole", name) for name in ("kspec-operator", "kspec-scanner", "kspec-enforcer")),
+        ("ClusterRole", "kspec-remediator"),
         *((kind, "kspec-enforcer") for kind in ("Role", "RoleBinding")),
+        ("RoleBinding", "kspec-remediator"),
         ("ClusterRoleBinding", "kspec-operator"),
         ("ClusterRoleBinding", "kspec-operator-scanner"),
         ("ClusterRoleBinding", "kspec-operator-enforcer"),
@@ -93,10 +95,14 @@ def key(one: dict[str, Any]) -> tuple[str, str, str]:
     return one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]
 
 
-def test_scan_only_is_the_same_without_the_right_to_change_policies() -> None:
-    text = (CONFIG / "rbac" / "enforcer.yaml").read_text(encoding="utf-8")
-    left_out = [key(one) for one in yaml.safe_load_all(text)]
-    assert built("scan-only") == [one for one in built() if key(one) not in left_out]
+@pytest.mark.parametrize(
+    ("folder", "files"),
+    [("scan-only", ("enforcer", "remediator")), ("without-remediation", ("remediator",))],
+)
+def test_a_right_that_is_left_out_is_all_that_differs(folder: str, files: tuple[str, ...]) -> None:
+    texts = [(CONFIG / "rbac" / f"{name}.yaml").read_text(encoding="utf-8") for name in files]
+    left_out = [key(one) for text in texts for one in yaml.safe_load_all(text)]
+    assert built(folder) == [one for one in built() if key(one) not in left_out]
 
 
 def test_with_jobs_adds_rights_and_the_engine(objects: Objects) -> None:
@@ -163,7 +169,14 @@ def test_the_image_is_named_in_one_place(tmp_path: Path, monkeypatch: pytest.Mon
         text.replace("newName: kspec, newTag: latest", "newName: own, newTag: v1"), encoding="utf-8"
     )
     monkeypatch.setattr(conftest, "CONFIG", tmp_path / "config")
-    for folder in ("default", "scan-only", "webhook", "with-webhook", "with-dashboard"):
+    for folder in (
+        "default",
+        "scan-only",
+        "without-remediation",
+        "webhook",
+        "with-webhook",
+        "with-dashboard",
+    ):
         images = [
             container["image"]
             for one in built(folder)
@@ -177,7 +190,14 @@ def test_an_api_server_accepts_all_of_it_without_a_warning(operated: Cluster, tm
     config = operated.plane.kubeconfig(path=tmp_path / "kubeconfig")
     kubectl = [Path(sys.executable).with_name("kubectl"), f"--kubeconfig={config}"]
     words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k"]
-    for folder in ("default", "scan-only", "webhook", "with-webhook", "with-dashboard"):
+    for folder in (
+        "default",
+        "scan-only",
+        "without-remediation",
+        "webhook",
+        "with-webhook",
+        "with-dashboard",
+    ):
         done = subprocess.run(
             [*kubectl, *words, CONFIG / folder], capture_output=True, text=True, timeout=120
         )

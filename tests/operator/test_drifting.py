@@ -19,10 +19,11 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import Refused
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given
+from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.drifting import DriftController, next_run
 from pytest_kspec.operator.fleets import Fleets, Setup
 from pytest_kspec.operator.reconcile import Reconciler, Settings
-from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned
+from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Scanner
 from pytest_kspec.plan.checkset import load_checks
 
 from .conftest import Specs
@@ -54,15 +55,21 @@ class Unscanned:
 class Hub:
     """The controllers of one operator, called by hand at times of our choice."""
 
-    def __init__(self, specs: Specs) -> None:
+    def __init__(self, specs: Specs, store: str = "", kubeconfig: str = "") -> None:
         self.specs = specs
         self.writer = specs.writer
         plane = specs.plane
-        self.access = Access(plane.name, str(plane.kubeconfig()))
+        self.access = Access(plane.name, kubeconfig or str(plane.kubeconfig()))
         checks = load_checks()
         fleets = Fleets(self.access, Unscanned(), Setup(), lambda name: None)
-        self.reconciler = Reconciler(self.access, Unscanned(), lambda: checks, self.listed, fleets=fleets)
-        self.controller = DriftController(_given(self.access, lambda: checks), Settings(), Board())
+        history = DriftHistory(store)
+        self.reconciler = Reconciler(
+            self.access, Unscanned(), lambda: checks, self.listed, fleets=fleets, history=history
+        )
+        words = [f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig()}", "--allow-empty"]
+        self.scanner = Scanner([*words, *([f"--store={store}"] if store else [])], 300.0)
+        given = _given(self.access, lambda: checks)._replace(scanner=self.scanner)
+        self.controller = DriftController(given, Settings(), Board(), history)
         self.now = START
 
     def listed(self) -> dict[str, Any]:
@@ -126,6 +133,7 @@ def _given(access: Access, checks: Callable[[], Any]) -> Given:
 @pytest.fixture
 def hub(specs: Specs) -> Iterator[Hub]:
     made = Hub(specs)
+    made.clear()
     specs.put("sturdy", SPEC)
     made.enforce("sturdy")
     yield made
@@ -222,6 +230,8 @@ def test_two_configs_two_retentions_and_what_they_ignore(hub: Hub) -> None:
             0,
             0,
         ]
+        found = hub.writer.get(*CONFIG, "other", namespace=NAMESPACE)["status"]
+        assert conditions(found)["DriftDetected"] == ("Unknown", "NotCompared"), "nothing was compared"
     assert [len(one["spec"]["events"]) for one in hub.reports()] == [2, 3]
 
 
@@ -265,7 +275,13 @@ def test_what_is_not_due_suspended_or_elsewhere(hub: Hub) -> None:
     hub.config("watch", {"enabled": False})
     assert conditions(hub.run("watch"))["Ready"] == ("False", "Suspended")
     hub.config("watch", {"types": ["Compliance"]})
-    assert conditions(hub.run("watch"))["Ready"] == ("False", "UnsupportedType")
+    assert conditions(hub.run("watch"))["Ready"] == ("False", "StoreNeeded")
+    hub.config("watch", {"types": ["Policy", "Compliance"]})
+    status = hub.run("watch")
+    assert conditions(status) == {
+        "Ready": ("Unknown", "StoreNeeded"),
+        "DriftDetected": ("Unknown", "NotCompared"),
+    }, "policies are compared, and what is not is not said to be as it was"
     hub.config("away", {"interval": "5m"}, namespace="default")
     with clock.at(hub.now):
         hub.controller.reconcile(("default", "away"))

@@ -58,8 +58,13 @@ def test_from_a_specification_to_its_status(specs: Specs, start: Start) -> None:
 
     # Nothing changes: nothing is written, and what was written is no reason to look again.
     before, since = specs.get("met"), specs.plane.audit_position()
+    said = operator.said()
     time.sleep(2)
     assert specs.get("met") == before
+    assert operator.said() == said, "an idle operator says nothing"
+    assert "started version=" in said
+    assert "scan ended spec=met score=100 passed=1 failed=0 errors=0 seconds=" in said
+    assert "ComplianceFailed kind=ClusterSpecification name=met" in said
     agent = "pytest-kspec/"
     seen = [one for one in specs.plane.requests_seen(since=since) if one.user_agent.startswith(agent)]
     assert [one for one in seen if one.verb not in ("get", "watch")] == []
@@ -129,7 +134,6 @@ RESOURCES = (
 
 NOT_IN_THE_LOG = {
     ("delete", "compliancereports"),  # the thirty-first
-    ("create", "configmaps"),
     ("create", "driftreports"),
     ("create", "compliancereports"),  # an apply that creates is a patch in the log, and needs both
     ("create", "validatingadmissionpolicies"),

@@ -34,6 +34,7 @@ from pytest_kspec.errors import (
 )
 from pytest_kspec.reports.json import pretty
 from pytest_kspec.reports.shared.text import plural
+from pytest_kspec.results.identity import cluster_id
 
 if TYPE_CHECKING:
     import argparse
@@ -112,7 +113,7 @@ def _code(look: Look) -> int:
 def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> correcting.Ledger:
     """Where corrections are remembered: the store, else the cluster, else nowhere, which is said."""
     if store is not None:
-        return ledger.InStore(store, look.uid or look.cluster, item.spec.name)
+        return ledger.InStore(store, cluster_id(look.uid, "live", look.cluster), item.spec.name)
     kept = ledger.InCluster(writer, item.spec.name)
     try:
         if writer.find("v1", "Namespace", NAMESPACE) is None:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,10 @@ from pytest_kspec.cli.output import note, say, say_json, style, width
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift import compliance, configuration, correcting, document, policies, recording
-from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Remediation, Status, ordered
+from pytest_kspec.drift import compliance, configuration, document, policies, recording
+from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Remediation, Status
 from pytest_kspec.drift.ignoring import Ignoring
+from pytest_kspec.drift.looking import Looking
 from pytest_kspec.drift.policies import NO_DRY_RUN
 from pytest_kspec.drift.words import type_of
 from pytest_kspec.enforce import apply as applying
@@ -32,7 +33,6 @@ from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import (
     EXIT_FINDINGS,
     EXIT_NOT_EVALUATED,
-    KspecError,
     NotServed,
     ReportError,
     SpecError,
@@ -169,69 +169,33 @@ def look(
     info = source.info()
     stamp = item.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wanted = types_of(args) if types is None else types
-    ignoring = Ignoring(read_ignored(args.ignore))
-    events: list[DriftEvent] = []
-    problems: list[str] = []
-    outdated: list[str] = []
-    looked: list[DriftType] = []
-    drifted: list[policies.Drifted] = []
-    still: set[tuple[str, ...]] = set()
-
-    def shown(found: Iterable[DriftEvent]) -> list[DriftEvent]:
-        kept = []
-        for event in found:
-            left = ignoring.left(event).event
-            still.update([event.key] if left is None else [])  # ignored is not gone
-            kept += [] if left is None else [left]
-        return kept
-
+    looking = Looking(Ignoring(read_ignored(args.ignore)))
     if DriftType.POLICY in wanted:
-        with _kept(problems, "policies"):
+        with looking.kept("policies"):
             found = _policies(item, source, stamp)
             if found is not None:
-                looked.append(DriftType.POLICY)
-                problems += found.problems
-                outdated += [
-                    f"{change.object} is not what {item.spec.name} requires now." for change in found.outdated
-                ]
-                for one in found.drifted:
-                    left, partly = ignoring.left(one.event)
-                    if left is None:
-                        still.add(one.event.key)
-                        continue
-                    drifted.append(policies.Drifted(correcting.by_hand(left) if partly else left, one.change))
-                events += [one.event for one in drifted]
+                looking.policies(item.spec.name, found)
     if DriftType.COMPLIANCE in wanted and store is not None:
-        with _kept(problems, "requirements"):
+        with looking.kept("requirements"):
             worse = _compliance(item, source, store, stamp)
-            looked.append(DriftType.COMPLIANCE)
-            problems += worse.problems
-            still |= worse.still
-            events += shown(worse.events)
+            looking.others(DriftType.COMPLIANCE, worse.events, worse.problems, worse.still)
     if DriftType.CONFIGURATION in wanted:
-        with _kept(problems, "objects"):
+        with looking.kept("objects"):
             changed = _configuration(item, source, stamp)
-            looked.append(DriftType.CONFIGURATION)
-            problems += changed.problems
-            events += shown(changed.events)
-    if not looked and not problems and not args.allow_empty:
-        problems.append(
+            looking.others(DriftType.CONFIGURATION, changed.events, changed.problems)
+    if looking.is_empty and not args.allow_empty:
+        looking.problems.append(
             f"{item.spec.name}: there is nothing to compare: no policies are applied, and none are required. "
             "If policies should be applied, add --mode. If this is intended, add --allow-empty."
         )
-    made = Look(
+    made = looking.look(
         at=stamp,
         spec=item.spec.name,
         version=item.spec.version or "",
         cluster=args.cluster_name or source.name,
         uid=info.uid,
-        looked=tuple(looked),
-        events=ordered(events),
-        problems=tuple(problems),
-        outdated=tuple(outdated),
-        still=frozenset(still),
     )
-    return Seen(made, tuple(drifted))
+    return Seen(made, tuple(looking.drifted))
 
 
 def read_ignored(path: str) -> list[IgnoredDrift]:
@@ -283,15 +247,6 @@ def _configuration(item: Run, source: LiveSource, stamp: str) -> configuration.C
         if not isinstance(snapshot, SnapshotSource):
             raise UsageError("it is not a snapshot.", where=args.snapshot, fix="Record one: kspec snapshot.")
         return configuration.compare(snapshot, source, kinds, stamp, Writer(source))
-
-
-@contextlib.contextmanager
-def _kept(problems: list[str], what: str) -> Iterator[None]:
-    """An error of one type of drift is said, and the others are looked at."""
-    try:
-        yield
-    except KspecError as error:
-        problems.append(f"{what} could not be compared: {error}")
 
 
 def _policies(item: Run, source: LiveSource, stamp: str) -> policies.Found | None:

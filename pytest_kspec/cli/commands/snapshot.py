@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", required=True, help=".tar.gz file or folder to write"
     )
+    parser.add_argument(
+        "--kinds",
+        metavar="KIND",
+        action="append",
+        default=[],
+        help="record only these, such as Deployment,Role, for 'kspec drift' (default: all); may be repeated",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,8 +65,15 @@ def run(args: argparse.Namespace) -> int:
     from pytest_kspec.cluster.sources.open import default_ref, open_source
 
     ref = args.cluster or default_ref(args.kubeconfig)
+    only: set[tuple[str, str]] | None = None
     with closing(open_source(ref, kubeconfig=args.kubeconfig)) as source:
-        made = record(source, args.output, _Progress() if is_interactive(sys.stderr) else None)
+        if args.kinds:
+            from pytest_kspec.drift.configuration import chosen
+
+            kinds = [word for words in args.kinds for word in words.split(",") if word]
+            types = chosen(kinds, source.types(), "--kinds", f"{source.name} does not have")
+            only = {(one.group, one.kind) for one in types}
+        made = record(source, args.output, _Progress() if is_interactive(sys.stderr) else None, only)
     return _summary(made, args.output)
 
 
@@ -80,7 +94,9 @@ def _summary(made: SnapshotInfo, path: str) -> int:
     if made.redacted:
         counts = ", ".join(f"{count:,} {_REDACTED.get(what, what)}" for what, count in made.redacted.items())
         say(f"redacted: {counts}")
-    missing = [failure for failure in made.errors if failure.error != "NotServed"]
+    from pytest_kspec.cluster.recording.record import NOT_CHOSEN
+
+    missing = [one for one in made.errors if one.error != "NotServed" and one.what != NOT_CHOSEN]
     for failure in missing:
         fix = f" {failure.fix}" if failure.fix else ""
         note(f"{style('not recorded:', 'yellow', stream=sys.stderr)} {failure.kind}: {failure.what}{fix}")

@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,12 +57,22 @@ NOISE = {
 }
 NOISY_GROUPS = {"metrics.k8s.io", "wgpolicyk8s.io", "openreports.io", "reports.kyverno.io"}
 
+NOT_CHOSEN = "it was not recorded: other kinds were chosen."
+"""What a snapshot says of a kind that was left out: not that there is none."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (resource, kinds done, kinds in all) before each kind."""
 
 
-def record(source: Source, path: str | Path, progress: Progress | None = None) -> SnapshotInfo:
+def record(
+    source: Source,
+    path: str | Path,
+    progress: Progress | None = None,
+    only: Container[tuple[str, str]] | None = None,
+) -> SnapshotInfo:
     """Write a snapshot of a cluster: an archive where `path` ends in .tar.gz or .tgz, else a folder.
+
+    only: (group, kind) of what is recorded; the others are errors in it, and so are checks that need them. None: all
 
     An existing snapshot at `path` is replaced. Raises SourceError (the cluster could not be read at all),
     ReportError (it cannot be written), UsageError (something else is at `path`).
@@ -82,6 +92,10 @@ def record(source: Source, path: str | Path, progress: Progress | None = None) -
             if resource_type.resource in NOISE or resource_type.group in NOISY_GROUPS:
                 reason = f"{resource_type.resource} are never recorded, because they change constantly."
                 errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
+                continue
+            if only is not None and (resource_type.group, resource_type.kind) not in only:
+                error = SourceUnavailable.__name__
+                errors.append(Failure(resource_type.group, resource_type.kind, error, NOT_CHOSEN))
                 continue
             try:
                 content, count = _list(source, resource_type, redacted)

@@ -8,7 +8,7 @@ metadata only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -105,11 +105,20 @@ class LiveSource:
         with self._connection.one_list("the discovery"):
             return discover(self._connection.get, self.name)
 
-    def pages(self, resource_type: ResourceType, *, namespace: str = "", label_selector: str = "") -> Pages:
+    def pages(
+        self,
+        resource_type: ResourceType,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Pages:
         """One list, of all namespaces and all objects unless said otherwise, with its resourceVersion."""
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        selected = {name: text for name, text in selectors.items() if text}
         with self._connection.one_list(f"the list of {resource_type.resource}"):
             for _ in range(self._limits.list_restarts + 1):
-                pages = self._list(resource_type, namespace, label_selector)
+                pages = self._list(resource_type, namespace, selected)
                 if pages is not None:
                     return pages
         raise SourceUnavailable(
@@ -132,13 +141,11 @@ class LiveSource:
         """Close connections."""
         self._connection.close()
 
-    def _list(self, resource_type: ResourceType, namespace: str, label_selector: str) -> Pages | None:
+    def _list(self, resource_type: ResourceType, namespace: str, selected: Mapping[str, str]) -> Pages | None:
         """None if the list expired on the way, or the cluster changed between two of its pages."""
         path = resource_path(resource_type, namespace)
         is_secret = redact.is_secret(resource_type)
-        query = {"limit": str(self._limits.page_limit)}
-        if label_selector:
-            query["labelSelector"] = label_selector
+        query = {"limit": str(self._limits.page_limit), **selected}
         pages: list[Buffer] = []
         tokens: set[str] = set()
         version: str | None = None

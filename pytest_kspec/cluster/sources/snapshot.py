@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_kspec.cluster.limits import default_limits
+from pytest_kspec.cluster.limits import Limits, default_limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Buffer, Wrong, check_list, split_list
 from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX, SnapshotInfo, decode_index
@@ -28,9 +28,10 @@ class SnapshotSource:
 
     kind = "snapshot"
 
-    def __init__(self, ref: str) -> None:
+    def __init__(self, ref: str, limits: Limits | None = None) -> None:
+        """limits: of what is unpacked; None: as for every cluster."""
         self.ref = ref
-        limits = default_limits()
+        limits = limits or default_limits()
         self._store: Folder | Archive = (
             Archive(ref, limits) if ref.endswith(ARCHIVES) else Folder(ref, limits)
         )

@@ -168,7 +168,13 @@ class Writer:
             return None
 
     def list(
-        self, api_version: str, kind: str, *, namespace: str = "", label_selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> list[Object]:
         """All objects, by namespace and name; every page of one list, Secrets as metadata only.
 
@@ -176,7 +182,8 @@ class Writer:
         """
         resource_type = self.type_of(api_version, kind)
         found: list[Object] = []
-        for page in self.source.pages(resource_type, namespace=namespace, label_selector=label_selector):
+        selected = {"label_selector": label_selector, "field_selector": field_selector}
+        for page in self.source.pages(resource_type, namespace=namespace, **selected):
             try:
                 items = items_of(page, resource_type, self.source.name)
                 for item in items:

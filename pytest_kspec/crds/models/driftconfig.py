@@ -93,6 +93,24 @@ class DriftRetention(SpecModel):
     )
 
 
+class SnapshotRef(SpecModel):
+    """ConfigMap with a snapshot."""
+
+    name: Text = Field(description="Name of the ConfigMap in the namespace of the DriftConfig.")
+    key: str = Field("", description="Key in its binaryData. Empty: snapshot.tar.gz.")
+
+
+class RecordedObjects(SpecModel):
+    """Objects that are compared with a snapshot."""
+
+    kinds: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(
+        description="Kinds to compare, such as Deployment, Deployment.apps or deployments.apps."
+    )
+    snapshot_ref: SnapshotRef = Field(
+        description="ConfigMap with a snapshot of these kinds (`kspec snapshot --kinds`)."
+    )
+
+
 class DriftConfigSpec(SpecModel):
     """What is watched, when, and what is done."""
 
@@ -114,7 +132,11 @@ class DriftConfigSpec(SpecModel):
     timezone: TimeZone = Field("UTC", description="IANA time zone of the schedule.")
     types: list[DriftKind] = Field(
         default_factory=list,
-        description="Types of drift to detect. The operator detects Policy only, which is also the default.",
+        description="Types of drift to detect. Compliance needs an operator with a store, Configuration needs "
+        "`configuration`. Empty: Policy.",
+    )
+    configuration: RecordedObjects | None = Field(
+        None, description="Objects to compare with a snapshot, for drift of type Configuration."
     )
     min_severity: DriftSeverity = Field(
         "low", description="Minimum severity. Differences below it are not reported."
@@ -141,6 +163,11 @@ class DriftConfigStatus(Observed):
 
     last_run_time: TimeStamp | None = Field(None, description="Time of the run.")
     next_run_time: TimeStamp | None = Field(None, description="Time of the next run.")
+    baseline_time: TimeStamp | None = Field(
+        None,
+        description="Time of the last run whose scans evaluated everything. The next run compares requirements with "
+        "the last scan before it.",
+    )
     drift_detected: Flag | None = Field(None, description="Whether there were differences.")
     total_events: Count = Field(0, description="Number of differences.")
     remediated_events: Count = Field(0, description="Number of corrected differences.")

@@ -1,0 +1,173 @@
+"""What a DriftConfig compares: policies, requirements and objects, each as `kspec drift` does.
+
+Requirements are compared by a scan of now with the newest run in the store that ended before the last look whose scan
+evaluated everything (`baselineTime` of the status): the scans between two looks do not hide what they found first.
+What was drift stays drift while it is there. After a change of the specification or of kspec, the first run is what
+later ones are compared with.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_kspec.cluster.limits import MIB, default_limits
+from pytest_kspec.cluster.sources.snapshot import SnapshotSource
+from pytest_kspec.cluster.watch.reflector import Object
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.drift import compliance, configuration, policies
+from pytest_kspec.drift.events import DriftType
+from pytest_kspec.drift.looking import Looking
+from pytest_kspec.enforce.modes import asked_engines, asked_mode
+from pytest_kspec.errors import KspecError
+from pytest_kspec.kube import managedfields
+from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.reconcile import Scans
+from pytest_kspec.operator.scans import logged
+from pytest_kspec.operator.status import status_of
+from pytest_kspec.plan.checkset import CheckSet
+from pytest_kspec.results.baseline import was_evaluated
+from pytest_kspec.spec.loading import LoadedSpec
+
+SNAPSHOT_KEY = "snapshot.tar.gz"
+_UNPACKED = 256 * MIB
+"""Bytes of all lists of a snapshot; a ConfigMap holds less than 1 MiB of them, packed."""
+
+
+class Comparing:
+    """The comparisons of one process.
+
+    scans: of the cluster, for requirements; history: the store that they are compared with
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        checks: Callable[[], CheckSet],
+        options: Any,
+        scans: Scans,
+        history: DriftHistory,
+    ) -> None:
+        self._access, self._checks, self._options = access, checks, options
+        self._scans = scans
+        self._history = history
+
+    def policies(
+        self, looking: Looking, item: Object, spec: LoadedSpec, now: datetime, writer: Writer
+    ) -> None:
+        """Compare the policies of a specification. Raises KspecError."""
+        engines = asked_engines(spec)
+        if not engines:
+            looking.no_policies()  # nothing is to be there, and the operator removes what is
+            return
+        settled = enforcing.Settled(item["metadata"].get("generation", 0), status_of(item))
+        asked = enforcing.Asked(self._checks, self._access.name, self._options)
+        wanted = enforcing.wanted_of(spec, writer, asked, now)
+        for name in engines:
+            planned = enforcing.plan(name, wanted, writer, keep_errors=True)
+            if not settled.holds(asked_mode(spec), engines, planned.there, now):
+                looking.problems.append(f"its policies ({name}) are not applied yet.")
+                continue
+            looking.policies(spec.name, policies.judge(spec, planned.changes, status.stamp(now)))
+
+    def requirements(
+        self, looking: Looking, item: Object, spec: LoadedSpec, now: datetime, until: str, run: str
+    ) -> bool:
+        """Compare a scan of now with the run before `until` ("": before now). run: its id. Raises KspecError.
+
+        Returns whether that scan is a whole one, so that later ones can be compared with it.
+        """
+        scanned = logged(lambda: self._scans.scan(spec.name, run), spec.name)
+        (cluster,) = scanned.result.clusters
+        tool = scanned.result.tool_version
+        if scanned.unstored:
+            looking.problems.append(f"the scan is not in the store: {scanned.unstored}")
+        from pytest_kspec.storage.drift import Wanted
+
+        began = scanned.result.started_at
+        wanted = Wanted(until or began, _changed_at(item), began, tool, cluster.spec_version or "")
+        last = self._history.last_run(cluster.id, spec.name, wanted)
+        known = self._history.known(cluster.id, spec.name)
+
+        def act(writer: Writer) -> compliance.Compared:
+            return compliance.compare(last, cluster, tool, status.stamp(now), writer, known)
+
+        found = self._access.do(act)
+        looking.others(DriftType.COMPLIANCE, found.events, found.problems, found.still)
+        return not scanned.unstored and all(was_evaluated(check) for check in cluster.checks)
+
+    def objects(self, config: DriftConfigSpec, now: datetime) -> configuration.Compared:
+        """Compare objects of the cluster with the snapshot of the DriftConfig. Raises LostLease."""
+        asked = config.configuration
+        if asked is None:
+            return configuration.Compared(
+                (), ("spec.configuration is missing: name kinds and a snapshot to compare.",)
+            )
+        name, key = asked.snapshot_ref.name, asked.snapshot_ref.key or SNAPSHOT_KEY
+        try:
+            found = self._access.do(lambda writer: writer.find("v1", "ConfigMap", name, namespace=NAMESPACE))
+            content = _content(found, name, key)
+            with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
+                path = Path(folder, SNAPSHOT_KEY)
+                path.write_bytes(content)
+                limits = default_limits()._replace(list_bytes=_UNPACKED, cluster_bytes=_UNPACKED)
+                with closing(SnapshotSource(str(path), limits)) as snapshot:
+
+                    def act(writer: Writer) -> configuration.Compared:
+                        return configuration.compare(
+                            snapshot,
+                            writer.source,
+                            asked.kinds,
+                            status.stamp(now),
+                            writer,
+                            "spec.configuration.kinds",
+                        )
+
+                    made = self._access.do(act)
+        except LostLease:
+            raise
+        except KspecError as error:
+            text = re.sub(rf"\S*{re.escape(SNAPSHOT_KEY)}(?=:)", f"ConfigMap {NAMESPACE}/{name}", str(error))
+            return configuration.Compared((), (f"objects could not be compared: {text}",))
+        return made
+
+
+def _content(found: Object | None, name: str, key: str) -> bytes:
+    """The snapshot in a ConfigMap. Raises KspecError."""
+    where = f"ConfigMap {NAMESPACE}/{name}"
+    if found is None:
+        raise KspecError(
+            "it does not exist.",
+            where=where,
+            fix=f"kubectl create configmap {name} -n {NAMESPACE} --from-file={key}=FILE.tar.gz",
+        )
+    packed = (found.get("binaryData") or {}).get(key)
+    if not isinstance(packed, str):
+        raise KspecError(f"it has no binaryData with the key {key}.", where=where)
+    try:
+        return base64.b64decode(packed, validate=True)
+    except (binascii.Error, ValueError):
+        raise KspecError(f"{key} is not base64.", where=where) from None
+
+
+def _changed_at(item: Mapping[str, Any]) -> str:
+    """When the specification was last written, as the API server says, RFC 3339: runs before were of another one."""
+    created = str(item["metadata"].get("creationTimestamp") or "")
+    times = [
+        entry.time
+        for entry in managedfields.entries(item)
+        if managedfields.holds(entry, "spec") and entry.time
+    ]
+    return max([created, *times])

@@ -1,0 +1,97 @@
+"""Drift in the store of the operator: what each look found, until it is gone.
+
+A store that is away holds up no look and no correction. What it does not have is said by Events: when the first look
+was not stored, and which, once looks are stored again. A difference that came and went meanwhile is missing for good.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_kspec.drift.events import DriftType, Look
+from pytest_kspec.errors import KspecError
+from pytest_kspec.operator.status import Note
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.drift import LastRun, Wanted
+    from pytest_kspec.storage.engine import Store
+
+log = logging.getLogger("kspec.operator")
+
+
+class _Missing(NamedTuple):
+    first: str
+    last: str
+    number: int
+
+
+class DriftHistory:
+    """Thread-safe. url: of the store; "": there is none, and nothing is kept."""
+
+    def __init__(self, url: str = "") -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._missing: dict[str, _Missing] = {}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a store."""
+        return bool(self._url)
+
+    def record(self, what: str, look: Look) -> list[Note]:
+        """Store a look; Events where looks of this (`what`) begin to be missing, and where they are stored again."""
+        if not self._url or not (look.looked or look.events):
+            return []
+        try:
+            with closing(self._open()) as store:
+                from pytest_kspec.drift import recording
+
+                recording.record(store, look)
+        except KspecError as error:
+            log.warning("%s: the drift of %s is not in the store: %s", what, look.at, error)
+            with self._lock:
+                before = self._missing.get(what)
+                first, number = (before.first, before.number) if before is not None else (look.at, 0)
+                self._missing[what] = _Missing(first, look.at, number + 1)
+            text = f"The drift of {look.spec} at {look.at} is not stored: {error}"
+            return [] if before is not None else [Note("Warning", "HistoryIncomplete", text)]
+        with self._lock:
+            missing = self._missing.pop(what, None)
+        if missing is None:
+            return []
+        looks = "1 look is" if missing.number == 1 else f"{missing.number} looks are"
+        text = f"Drift is stored again; {looks} missing, from {missing.first} to {missing.last}."
+        return [Note("Normal", "HistoryRestored", text)]
+
+    def misses(self, what: str) -> bool:
+        """Whether the last look of this is not stored."""
+        with self._lock:
+            return what in self._missing
+
+    def forget(self, what: str) -> None:
+        """It is gone."""
+        with self._lock:
+            self._missing.pop(what, None)
+
+    def last_run(self, cluster_id: str, spec: str, wanted: Wanted) -> LastRun | None:
+        """As `storage.drift.last_run`. Raises StoreError."""
+        from pytest_kspec.storage import drift
+
+        with closing(self._open()) as store:
+            return drift.last_run(store, cluster_id, spec, wanted)
+
+    def known(self, cluster_id: str, spec: str) -> Callable[[tuple[str, ...]], bool]:
+        """Which differences of requirements are stored and did not clear, by `DriftEvent.key`. Raises StoreError."""
+        from pytest_kspec.drift import recording
+
+        with closing(self._open()) as store:
+            return recording.known(store, cluster_id, spec, DriftType.COMPLIANCE)
+
+    def _open(self) -> Store:
+        from pytest_kspec.storage.engine import open_store
+
+        return open_store(self._url, option="--store", create=True)
