@@ -245,7 +245,7 @@ def test_paper_shows_what_is_open(open_page: Open, script: bool) -> None:
     assert not page.locator("#filters").is_visible()
     assert page.get_by_text("ops/debug-7x2kq").is_visible()
     assert page.locator(".finding:visible").count() == 5
-    assert page.get_by_text("What is closed on the screen is not printed").is_visible()
+    assert page.get_by_text("Closed sections are not printed").is_visible()
 
 
 def test_twelve_clusters_on_paper(open_page: Open) -> None:

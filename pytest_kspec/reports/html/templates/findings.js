@@ -90,7 +90,7 @@ const Findings = (data) => {
     return runs(places, (at) => flat[at + STATUS]).flatMap((group) => {
       const status = flat[group[0] + STATUS];
       if (status === OPEN) return owned(flat, group);
-      if (status === KNOWN) return [el("div", "known", el("p", "why", badge("skip", "Known"), " In the baseline: shown, and this does not cause a failure."), ...owned(flat, group))];
+      if (status === KNOWN) return [el("div", "known", el("p", "why", badge("skip", "Known"), " In the baseline: shown, but does not cause a failure."), ...owned(flat, group))];
       return [el("div", "exempted", ...exempted(flat, group))];
     });
   }
