@@ -21,14 +21,14 @@ def test_a_scan_that_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
     with Api({"/apis/kspec.io/v1alpha1": Reply(wait_s=60), "/apis": Reply(wait_s=60)}) as api:
         words = ["--cluster=prod", f"--kubeconfig={kubeconfig(tmp_path, api.url)}"]
         with pytest.raises(ScanFailed, match=r"^met: the scan was killed after 1.5 s\.$"):
-            Scanner(words, 1.5).scan("met")
+            Scanner(words, 1.5).scan("met", "")
 
 
 def test_what_a_scan_says_is_the_reason(tmp_path: Path) -> None:
     with Api() as api:
         words = ["--cluster=prod", f"--kubeconfig={kubeconfig(tmp_path, api.url)}"]
         with pytest.raises(ScanFailed, match=r"exit code 4 and no result: .*has no ClusterSpecification"):
-            Scanner(words, 60).scan("met")
+            Scanner(words, 60).scan("met", "")
 
 
 @pytest.fixture
@@ -43,22 +43,22 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_result_that_is_none(program: Path) -> None:
     with pytest.raises(ScanFailed, match="exit code 0 and no result: it said nothing"):
-        Scanner([], 10).scan("met")
+        Scanner([], 10).scan("met", "")
     program.write_text(
         '#!/bin/sh\nfor w; do case $w in --report=json:*) echo "{}" >"${w#--report=json:}";; esac; done\n'
     )
     with pytest.raises(ScanFailed, match="the result cannot be read: is not a ScanResult"):
-        Scanner([], 10).scan("met")
+        Scanner([], 10).scan("met", "")
     program.unlink()
     with pytest.raises(ScanFailed, match="cannot be started"):
-        Scanner([], 10).scan("met")
+        Scanner([], 10).scan("met", "")
 
 
 def test_what_a_scan_leaves_behind_ends_with_it(program: Path, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     program.write_text(f"#!/bin/sh\n(sleep 2; touch {mark}) &\nexit 0\n")
     with pytest.raises(ScanFailed):
-        Scanner([], 10).scan("met")
+        Scanner([], 10).scan("met", "")
     time.sleep(2.5)
     assert not mark.exists()
 
@@ -67,7 +67,7 @@ def test_scans_end_with_a_process_that_is_killed(program: Path, tmp_path: Path) 
     mark = tmp_path / "mark"
     program.write_text(f"#!/bin/sh\npwd >{mark}.new; echo $$ >>{mark}.new; mv {mark}.new {mark}; sleep 600\n")
     code = "import sys; from pytest_kspec.operator.scans import Scanner; sys.executable = sys.argv[1]; "
-    code += "Scanner([], 600).scan('met')"
+    code += "Scanner([], 600).scan('met', '')"
     process = subprocess.Popen([PYTHON, "-c", code, str(program)], start_new_session=True)
     try:
         until(mark.exists)
@@ -85,7 +85,7 @@ def test_stop_kills_what_runs_and_starts_nothing(program: Path) -> None:
 
     def scan() -> None:
         try:
-            scanner.scan("met")
+            scanner.scan("met", "")
         except Stopped as error:
             failed.append(str(error))
 
@@ -97,4 +97,4 @@ def test_stop_kills_what_runs_and_starts_nothing(program: Path) -> None:
     thread.join(20)
     assert failed == ["met: the operator ends."], "and no failure that a status would name"
     with pytest.raises(Stopped, match="the operator ends"):
-        scanner.scan("met")
+        scanner.scan("met", "")
