@@ -1,7 +1,7 @@
 """DSSE envelopes of attestations: the form that in-toto's specification asks for, in one JSON line.
 
-What is signed is the type and the bytes of the statement (PAE), with the keys of `signature`. `cosign
-verify-blob-attestation`, sigstore's libraries and policy engines read it; an envelope of ours has one signature.
+What is signed is the type and the bytes of the statement (PAE), with the keys of `signature`. An envelope of ours has
+one signature; the tests verify it with sigstore's library.
 """
 
 from __future__ import annotations
