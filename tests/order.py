@@ -41,6 +41,7 @@ LONGEST = (
     "operator/test_jobs.py",
     "operator/test_fleets.py",
     "fleet/test_going_on.py",
+    "operator/test_comparing.py",
     "operator/test_drifting.py",
     "cli/test_drift_remediate.py",
     "cli/test_drift.py",

@@ -52,7 +52,9 @@ class DriftHistory:
 
                 recording.record(store, look)
         except KspecError as error:
-            log.warning("%s: the drift of %s is not in the store: %s", what, look.at, error)
+            log.warning("%s: its drift is not in the store: %s", what, error)
+            if not look.events:
+                return []  # nothing is missing; what cleared is written down by the next look
             with self._lock:
                 before = self._missing.get(what)
                 first, number = (before.first, before.number) if before is not None else (look.at, 0)
