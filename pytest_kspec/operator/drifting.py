@@ -45,6 +45,7 @@ from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import FIELD_MANAGER, FUTURE_S, Settings
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
+from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
@@ -361,7 +362,7 @@ class DriftController:
             reason = STORE_NEEDED if others else NOT_COMPARED
             ready = Said(READY, "Unknown", reason, _listed(problems))
         else:
-            ready = Said(READY, "True", COMPARED, f"{len(outcomes)} specifications were compared.")
+            ready = Said(READY, "True", COMPARED, f"{plural(len(outcomes), 'specification')} compared.")
         if remaining:
             texts = [_told(event) for event in remaining]
             drift = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(texts))

@@ -155,7 +155,7 @@ class Elector:
         self._told = self._clock()
         if lease is None or not holder:
             self.wake()
-        else:
+        elif holder != self.identity:  # our own write is seen here before its answer
             self._observe(lease)
 
     def release(self) -> None:

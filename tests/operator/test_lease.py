@@ -284,3 +284,13 @@ def test_a_lease_that_was_given_up_is_taken_by_the_one_that_is_woken(server: Ser
     b.pause(3600.0)
     b.step()
     assert b.leads
+
+
+def test_nobody_waits_for_itself(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A watch may see our write before its answer is read."""
+    a = candidate(server, "a")
+    with caplog.at_level("INFO"):
+        a.saw({"metadata": {"uid": "u", "resourceVersion": "1"}, "spec": {"holderIdentity": "a"}})
+        a.saw({"metadata": {"uid": "u", "resourceVersion": "2"}, "spec": {"holderIdentity": "b"}})
+    waits = [record for record in caplog.records if record.getMessage().startswith("waits")]
+    assert [record.fields for record in waits] == [{"leader": "b"}]  # type: ignore[attr-defined]
