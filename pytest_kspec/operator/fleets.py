@@ -139,6 +139,7 @@ class _Run:
     id: str
     mark: tuple[Any, Any]
     clusters: frozenset[str]
+    names: tuple[str, ...]
     silent: Mapping[str, Silence]
     before: Object
     done: bool = False
@@ -256,6 +257,7 @@ class Fleets:
             run_id(found, spec),
             (metadata.get("uid"), metadata.get("generation")),
             clusters,
+            tuple(target.name for target in targets),
             silent,
             status_of(found),
         )
@@ -307,6 +309,9 @@ class Fleets:
                 f"a fault of kspec ({type(error).__name__}): see the log of the operator."
             )
         finally:
+            if run.failure is not None and self._seen is not None:
+                for cluster in run.names:
+                    self._seen.scan_failed(cluster, name, "no_result")
             with self._lock:
                 run.done = True
                 waiting = list(self._waiting)
@@ -339,6 +344,7 @@ class Fleets:
             report = make_report(store, stored.find_run(store, run.id))
             rows = [row for row in report.rows if row.spec == name]
             results: dict[str, str] = {}
+            self._leave(name, {row.name for row in rows})
 
             def see(result: ScanResult) -> None:
                 for cluster in result.clusters:
@@ -346,7 +352,8 @@ class Fleets:
                     self._tell(name, result, cluster, {row.name: row.outcome for row in rows})
 
             self._write_reports(name, run, store, report, see)
-        self._leave(name, {row.name: results.get(row.name, "") for row in rows})
+        with self._lock:
+            self._members[name] = {row.name: results.get(row.name, "") for row in rows}
         said, fields = fleetstatus.concluded(rows, run.silent, run.before, run.id)
         return Step(0.0, (said,), fields if self._setup.store else {**fields, "run": None}, ended=True)
 
@@ -410,13 +417,14 @@ class Fleets:
         if self._posts is not None:
             self._posts.looked(cluster)
 
-    def _leave(self, name: str, members: dict[str, str]) -> None:
-        """Nothing is known any more of clusters that are not selected now."""
+    def _leave(self, name: str, members: set[str]) -> None:
+        """Nothing is known any more of clusters that are not selected now; of all others it is about to be said."""
         with self._lock:
-            before = self._members.get(name, {})
-            self._members[name] = members
-        for cluster, identity in before.items():
-            if cluster not in members and self._posts is not None:
+            left = {one: uid for one, uid in self._members.get(name, {}).items() if one not in members}
+        if left and self._seen is not None:
+            self._seen.gone(name)
+        for cluster, identity in left.items():
+            if self._posts is not None:
                 self._posts.left(name, cluster, identity)
 
 

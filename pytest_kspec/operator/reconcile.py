@@ -187,7 +187,12 @@ class Reconciler:
             self._unknown(name, "invalid_specification")
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
             return self._settings.interval_s
-        if not spec.is_for(self._access.name):
+        is_elsewhere, was_elsewhere = not spec.is_for(self._access.name), "clusters" in before
+        if is_elsewhere != was_elsewhere and before.get("lastScanTime"):
+            self._board.gone(name)  # what was said is of clusters that it is not for any more
+            if self._seen is not None:
+                self._seen.gone(name)
+        if is_elsewhere:
             return self._elsewhere(found, spec)
         self._fleets.forget(name)
         if self._seen is not None:

@@ -16,6 +16,7 @@ from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import KspecError
 from pytest_kspec.operator.fleets import BACK_S, Fleets, Setup
+from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned
 from pytest_kspec.plan.checkset import load_checks
@@ -26,7 +27,7 @@ from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.fleet import Asked, StoredTarget
-from tests.operator.test_reconcile import Cluster
+from tests.operator.test_reconcile import Cluster, Scans
 from tests.operator.test_status import cluster
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -80,6 +81,24 @@ class Posts:
         self.gone.append(cluster)
 
 
+class Seen:
+    """Clusters of which metrics say something, and those of which they say that there is no result."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.unknown: set[str] = set()
+
+    def scanned(self, name: str, found: Scanned) -> None:
+        self.known.add(found.result.clusters[0].name)
+
+    def scan_failed(self, cluster: str, name: str, reason: str) -> None:
+        self.unknown.add(cluster)
+
+    def gone(self, name: str) -> None:
+        self.known.clear()
+        self.unknown.clear()
+
+
 class NoScans:
     def scan(self, name: str, run: str) -> Scanned:
         """The hub's own cluster is scanned by this, and here it cannot be."""
@@ -93,7 +112,7 @@ class Hub(Cluster):
 
 class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hub, self.runs, self.posts = Hub(), Runs(), Posts()
+        self.hub, self.runs, self.posts, self.seen = Hub(), Runs(), Posts(), Seen()
         self.now = NOW
         monkeypatch.setattr(clock, "now", lambda: self.now)  # for the threads of runs, too
         self.looks: list[str] = []
@@ -109,7 +128,7 @@ class World:
             self.looks.append(name)
             looked.set()
 
-        fleets = Fleets(access, self.runs, Setup(), look, posts=self.posts)
+        fleets = Fleets(access, self.runs, Setup(), look, seen=self.seen, posts=self.posts)
         settings = Settings(interval_s=300)
         self.reconciler = Reconciler(access, NoScans(), load_checks, self.known, settings, fleets=fleets)
 
@@ -264,6 +283,7 @@ def test_a_run_without_a_result(ended: Ended | KspecError, said: str, world: Wor
     with pytest.raises(ScanFailed, match=said):
         world.over()
     assert world.ready() == ("Unknown", "ReconciliationFailed")
+    assert world.seen.unknown == {"c"}
     assert not {"complianceScore", "clusters", "worstClusters"} & world.status().keys()
 
 
@@ -309,6 +329,7 @@ def test_clusters_that_left_are_said_to_others(world: World) -> None:
     world.now += timedelta(seconds=400)
     world.over()
     assert world.posts.gone == ["b"]
+    assert world.seen.known == {"a"}
     assert world.status()["clusters"]["selected"] == 1
 
 
@@ -321,3 +342,21 @@ def test_what_is_for_this_cluster_again_keeps_nothing_of_others(world: World) ->
     with pytest.raises(ScanFailed):
         world.step()
     assert not {"clusters", "worstClusters", "unreachableSince", "run"} & world.status().keys()
+
+
+def test_a_specification_that_goes_elsewhere_leaves_no_score_here(world: World) -> None:
+    metrics = Metrics(State(lambda: True, lambda: 0, lambda: 0.0, lambda: 0))
+    access = cast("Access", world.hub)
+    fleets = Fleets(access, world.runs, Setup(), lambda name: None, seen=metrics)
+    scans, settings = Scans((Verdict.PASS,)), Settings(interval_s=300)
+    world.reconciler = Reconciler(access, scans, load_checks, world.known, settings, metrics, fleets=fleets)
+    world.spec()
+    world.step()
+    score = ("kspec_compliance_score_ratio", "prod", "s")
+    assert metrics.registry.value(*score) == 1
+    world.target("c")
+    world.spec(clusterRef={"name": "c"})
+    world.runs.go.clear()
+    world.step()
+    assert metrics.registry.value(*score) is None
+    world.runs.go.set()
