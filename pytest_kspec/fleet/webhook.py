@@ -25,7 +25,7 @@ from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.engines import webhook as registration
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, object_name
 from pytest_kspec.enforce.webhook_install import DEPLOYMENT, INSTALLED
-from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError, UsageError
+from pytest_kspec.errors import AccessDenied, Conflict, KspecError, SourceError, SpecError, UsageError
 from pytest_kspec.fleet.bundle import pack, unpack
 from pytest_kspec.fleet.job import never_starts
 from pytest_kspec.fleet.runs import Order, absolute
@@ -221,7 +221,11 @@ class Deployed:
         if not kept:
             for one in planned:
                 self._apply(one, writer)
-            writer.delete("v1", "Secret", self._secret(spec), namespace=self.namespace)
+            try:
+                writer.delete("v1", "Secret", self._secret(spec), namespace=self.namespace)
+            except AccessDenied:
+                if planned:
+                    raise
             return
         for one in kept:
             if one.kind != registration.KIND:
