@@ -179,7 +179,7 @@ def test_a_scan_of_the_operator_continues_the_trace_of_its_reconciliation(
     assert tracing.begin("kspec-operator") == ""
     try:
         with tracing.span("reconcile clusterspec"), pytest.raises(ScanFailed):
-            Scanner([], 60).scan("s")
+            Scanner([], 60).scan("s", "")
     finally:
         assert tracing.end() == ""
     (span,) = collector.spans
