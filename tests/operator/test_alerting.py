@@ -148,7 +148,7 @@ def test_credentials_and_corrections_are_told_until_they_are_no_news(
         ref = {"name": f"{name}-token"}
         spec = {"apiServerURL": specs.plane.url, "caData": ca(specs.plane), "authMode": "token"}
         put("ClusterTarget", name, spec={**spec, "tokenSecretRef": ref})
-    specs.put("kept", enforced("enforce", autoRemediate=True))
+    specs.put("corrected", enforced("enforce", autoRemediate=True))
     operator = start("--leader-elect=false", "--scan-interval=4s")
 
     until(lambda: told(receiver, "CredentialExpiring"), operator.said)
@@ -157,13 +157,17 @@ def test_credentials_and_corrections_are_told_until_they_are_no_news(
     assert "eyJ" not in json.dumps(sent)
     put("Secret", "edge-token", stringData={"token": signed(80)})
 
-    specs.wait("kept", "True", "PolicyEnforced", operator.said)
+    specs.wait("corrected", "True", "PolicyEnforced", operator.said)
     patch = {"spec": {"validationActions": ["Warn"]}}
-    specs.writer.patch(*BINDINGS, "kspec-kept-services", patch, field_manager="kubectl-edit")
+    specs.writer.patch(*BINDINGS, "kspec-corrected-services", patch, field_manager="kubectl-edit")
     until(lambda: told(receiver, "RemediationPerformed"), operator.said)
     (sent,) = [one for one in receiver.bodies("/hook") if one["event_type"] == "RemediationPerformed"]
-    assert (sent["level"], sent["labels"]["spec"], sent["metadata"]["event_count"]) == ("info", "kept", 1)
-    assert "kspec-kept-services was corrected once" in sent["description"]
+    assert (sent["level"], sent["labels"]["spec"], sent["metadata"]["event_count"]) == (
+        "info",
+        "corrected",
+        1,
+    )
+    assert "kspec-corrected-services was corrected once" in sent["description"]
     (memory,) = [
         one
         for one in specs.writer.list("v1", "ConfigMap", namespace=NAMESPACE)
