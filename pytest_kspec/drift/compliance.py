@@ -7,7 +7,7 @@ specification, kspec or an exemption changed is no change of the cluster.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.authors import Authors
@@ -16,7 +16,9 @@ from pytest_kspec.kube.objectdiff import FieldChange
 from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult
-from pytest_kspec.storage.drift import LastRun
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.drift import LastRun
 
 LOOKED_UP = 50
 """Objects that are read to say who changed them."""

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,7 @@ class Kept(Hub):
     def now_run(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         """The status after a run at this moment: its DriftConfig is another one each time."""
         self._turn += 1
+        time.sleep(1.05)  # runs and changes are told apart by whole seconds
         self.config(name, {**spec, "retention": {"maxReports": 100 + self._turn}})
         with clock.at(datetime.now(UTC).replace(microsecond=0)):
             self.controller.reconcile((NAMESPACE, name))
