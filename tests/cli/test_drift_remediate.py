@@ -286,7 +286,7 @@ def test_watch_says_what_drifts_and_what_is_set_back(drift: Drift, tmp_path: Pat
             ("detect", "--snapshot", "x.tar.gz"),
             "configuration drift needs a snapshot and the kinds to compare",
         ),
-        (("watch", "--output-file", "x"), "a watch has no end"),
+        (("watch", "--output-file", "x"), "watch does not end"),
         (("watch", "--watch-interval", "often"), "'often' is not a duration"),
     ],
 )
