@@ -33,11 +33,11 @@ def add(args: argparse.Namespace) -> int:
     if args.output not in ("", "yaml", "json"):
         raise UsageError("the output format of add must be yaml or json.", where="-o")
     if args.name and len(args.names) > 1:
-        raise UsageError("--name cannot be used with several contexts.", where="--name")
+        raise UsageError("it cannot be used with several contexts.", where="--name")
     labels, parameters = pairs(args.label, "--label"), pairs(args.parameter, "--parameter")
     _check_labels(labels)
     if parameters and not args.provider:
-        raise UsageError("--parameter requires --provider.", where="--parameter", fix="Add --provider NAME.")
+        raise UsageError("it requires --provider.", where="--parameter", fix="Add --provider NAME.")
     made: list[Added] = []
     failed = 0
     for context in dict.fromkeys(args.names):
