@@ -134,7 +134,10 @@ class Step(NamedTuple):
 
 @dataclass
 class _Run:
-    """mark: UID and generation of the specification. clusters: what no other run may scan meanwhile."""
+    """mark: UID and generation of the specification. clusters: what no other run may scan meanwhile.
+
+    unwanted: the specification is not for these clusters any more
+    """
 
     id: str
     mark: tuple[Any, Any]
@@ -143,6 +146,7 @@ class _Run:
     silent: Mapping[str, Silence]
     before: Object
     done: bool = False
+    unwanted: bool = False
     step: Step | None = None
     failure: KspecError | None = None
     notes: list[Note] = field(default_factory=list)
@@ -185,12 +189,15 @@ class Fleets:
             if run is not None and not run.done:
                 return Step(AGAIN_S)
             self._runs.pop(name, None)
+        if run is not None and run.step is None and run.failure is None:
+            return Step(AGAIN_S)  # nothing came of it: the operator ends, or it was not wanted any more
         if run is not None and run.mark == mark:
             return _of(run)
         if due > 0 and (due := min(due, self._back(found))) > 0:
             return Step(due)
         targets = self._targets(spec)
         if isinstance(targets, Step):
+            self._leave(name, set())
             self.forget(name)
             return targets
         return self._begin(found, spec, targets)
@@ -200,6 +207,13 @@ class Fleets:
         with self._lock:
             self._waiting.pop(name, None)
             self._members.pop(name, None)
+            if (run := self._runs.get(name)) is not None:
+                run.unwanted = True
+
+    def waits_no_more(self, name: str) -> None:
+        """Nothing can be begun for the specification now; those behind it do not wait for it."""
+        with self._lock:
+            self._waiting.pop(name, None)
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -285,6 +299,7 @@ class Fleets:
         """No run is spent on clusters that are known not to answer."""
         from pytest_kspec.storage.fleetpages import FleetRow
 
+        self.waits_no_more(spec.name)
         at = status.stamp(clock.now())
         rows = [
             FleetRow(t.name, t.labels or {}, spec.name, Outcome.UNREACHABLE, _why(t), at, 0.0)
@@ -300,7 +315,7 @@ class Fleets:
         try:
             run.step = self._work(name, run)
         except Stopped:
-            return  # the operator ends
+            return  # the operator ends, or it is not wanted any more
         except KspecError as error:
             run.failure = error
         except Exception as error:
@@ -326,6 +341,8 @@ class Fleets:
             words = [f"cr:{name}", f"--run={run.id}", "-o=json", *setup.words]
             words += [f"--store-reports={setup.place}"] if setup.place else []
             ended = self._runner.fleet(name, words, store, folder, setup.timeout_s)
+            if run.unwanted:
+                raise Stopped("it is not for these clusters any more.", where=name)
             if ended.code is not None and ended.code not in _DONE:
                 said = " ".join(ended.said) or "it said nothing"
                 raise ScanFailed(f"the run ended with exit code {ended.code}: {said}", where=name)

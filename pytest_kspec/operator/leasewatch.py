@@ -58,6 +58,7 @@ class LeaseWatch:
             source = self._open()
             try:
                 self._follow(source)
+                self._pause(_FIRST_S)  # a proxy may end each watch at once
             except SourceError as error:
                 if self._over():
                     return
@@ -66,7 +67,7 @@ class LeaseWatch:
                     log.info("the Lease is not watched now, and looked at each retry period: %s", error)
                 most = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
                 self._failures += 1
-                self._stopped.wait(most * (0.5 + self._chance() / 2))
+                self._pause(most)
             finally:
                 source.close()
 
@@ -78,6 +79,9 @@ class LeaseWatch:
             watching.shut()
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _pause(self, most: float) -> None:
+        self._stopped.wait(most * (0.5 + self._chance() / 2))
 
     def _over(self) -> bool:
         return self._stopped.is_set() or self._ended()

@@ -162,6 +162,9 @@ class Reconciler:
         self._results = Results(access, seen)
         self._fleets = fleets
         self._history = history if history is not None else DriftHistory()
+        # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
+        # where a run had no result.
+        self._elsewhere_before: dict[str, bool] = {}
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -170,6 +173,7 @@ class Reconciler:
         if found is None:
             self._results.forget(name)
             self._fleets.forget(name)
+            self._elsewhere_before.pop(name, None)
             self._history.forget(name)
             self._board.gone(name)
             if self._seen is not None:
@@ -184,11 +188,14 @@ class Reconciler:
             spec = self._load(found)
         except KspecError as error:
             said = status.invalid(error)
+            self._fleets.waits_no_more(name)
             self._unknown(name, "invalid_specification")
             self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
             return self._settings.interval_s
-        is_elsewhere, was_elsewhere = not spec.is_for(self._access.name), "clusters" in before
-        if is_elsewhere != was_elsewhere and before.get("lastScanTime"):
+        is_elsewhere = not spec.is_for(self._access.name)
+        was_elsewhere = self._elsewhere_before.get(name, is_elsewhere)
+        self._elsewhere_before[name] = is_elsewhere
+        if is_elsewhere != was_elsewhere:
             self._board.gone(name)  # what was said is of clusters that it is not for any more
             if self._seen is not None:
                 self._seen.gone(name)

@@ -110,6 +110,12 @@ def test_a_watch_that_goes_wrong_is_begun_again_and_tells_nothing(
         asked.append(request)
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
+    pauses: list[None] = []
+
+    def chance() -> float:
+        pauses.append(None)
+        return 0.0
+
     told, there = Told(), threading.Event()
     with Api({"/apis/coordination.k8s.io/v1/namespaces/kspec-system/leases": answer}) as api:
         config = str(kubeconfig(tmp_path, api.url))
@@ -117,7 +123,7 @@ def test_a_watch_that_goes_wrong_is_begun_again_and_tells_nothing(
             lambda: LiveSource("prod", kubeconfig=config, limits=ONCE),
             cast("Elector", told),
             lambda: there.is_set(),
-            chance=lambda: 0.0,
+            chance=chance,
         )
         thread = threading.Thread(target=watch.run, daemon=True)
         thread.start()
@@ -129,5 +135,6 @@ def test_a_watch_that_goes_wrong_is_begun_again_and_tells_nothing(
             thread.join(60)
         assert not thread.is_alive()
     assert told.said[:3] == ["a", "", None]
+    assert pauses, "none is begun again at once, also where it ended without an error"
     assert asked[0].query["fieldSelector"] == "metadata.name=kspec-operator-lock"
     assert "resourceVersion" not in asked[0].query, "so that it begins with what is there, and expires never"

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import KspecError
+from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.fleets import BACK_S, Fleets, Setup
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Reconciler, Settings
@@ -73,9 +74,10 @@ class Runs:
 class Posts:
     def __init__(self) -> None:
         self.gone: list[str] = []
+        self.of: list[str] = []
 
     def looked(self, cluster: ClusterResult) -> None:
-        """Alerts are not what is tested here."""
+        self.of.append(cluster.name)
 
     def left(self, spec: str, cluster: str, identity: str) -> None:
         self.gone.append(cluster)
@@ -121,6 +123,7 @@ class World:
     def restart(self) -> None:
         """As a process that has just begun to lead."""
         access = cast("Access", self.hub)
+        self.board = Board()
 
         looked = self.looked = threading.Event()
 
@@ -130,7 +133,9 @@ class World:
 
         fleets = Fleets(access, self.runs, Setup(), look, seen=self.seen, posts=self.posts)
         settings = Settings(interval_s=300)
-        self.reconciler = Reconciler(access, NoScans(), load_checks, self.known, settings, fleets=fleets)
+        self.reconciler = Reconciler(
+            access, NoScans(), load_checks, self.known, settings, board=self.board, fleets=fleets
+        )
 
     def known(self) -> dict[str, Any]:
         return {one["metadata"]["name"]: one for one in self.hub.list("", "ClusterSpecification")}
@@ -360,3 +365,71 @@ def test_a_specification_that_goes_elsewhere_leaves_no_score_here(world: World) 
     world.step()
     assert metrics.registry.value(*score) is None
     world.runs.go.set()
+
+
+def test_a_run_without_a_result_ends_no_alert(world: World) -> None:
+    world.target("c")
+    world.spec(clusterRef={"name": "c"})
+    world.runs.outcomes = {"c": SCANNED}
+    world.over()
+    world.board.looked(replace(cluster(Verdict.FAIL), spec_name="s"))
+    world.runs.ended = ScanFailed("the store is away.")
+    world.now += timedelta(seconds=400)
+    with pytest.raises(ScanFailed):
+        world.over()
+    assert "clusters" not in world.status()
+    world.runs.go.clear()
+    world.step()
+    world.runs.go.set()
+    assert [one.seen is None for one in world.board.since(0)] == [False], "nothing says that it is gone"
+
+
+@pytest.mark.parametrize("why", ["silent", "invalid"])
+def test_what_cannot_begin_holds_up_no_other(why: str, world: World) -> None:
+    world.target("c")
+    world.target("d")
+    world.spec("first", clusterSelector={})
+    world.spec("waits", clusterRef={"name": "c"})
+    world.spec("behind", clusterSelector={})
+    world.runs.outcomes = {"c": SCANNED, "d": SCANNED}
+    world.runs.go.clear()
+    for name in ("first", "waits", "behind"):
+        world.step(name)
+    world.runs.go.set()
+    assert world.looked.wait(LIMIT_S)
+    if why == "silent":
+        world.target("c", since="2026-11-29T11:58:00Z", failures=9)
+    else:
+        world.spec("waits", clusterRef={"name": "c"}, kubernetes=[])
+    world.step("waits")
+    assert world.over("behind") == ("True", "ComplianceChecksPassed")
+
+
+def test_a_run_that_is_not_wanted_any_more_says_nothing(world: World) -> None:
+    world.target("c")
+    world.spec(clusterRef={"name": "c"})
+    world.runs.outcomes = {"c": SCANNED}
+    world.runs.go.clear()
+    world.step()
+    world.spec()
+    with pytest.raises(ScanFailed):
+        world.step()  # of the hub's own cluster
+    world.runs.go.set()
+    assert world.looked.wait(LIMIT_S)
+    assert (world.posts.of, world.seen.known) == ([], set())
+    world.spec(clusterRef={"name": "c"})
+    world.step()
+    assert world.over() == ("True", "ComplianceChecksPassed")
+    assert world.posts.of == ["c"]
+
+
+def test_metrics_say_nothing_of_clusters_that_are_not_selected_any_more(world: World) -> None:
+    world.target("c")
+    world.spec(clusterSelector={})
+    world.runs.outcomes = {"c": SCANNED}
+    world.over()
+    assert world.seen.known == {"c"}
+    world.hub.delete("", "ClusterTarget", "c")
+    world.step(seconds=400)
+    assert world.ready() == ("Unknown", "NoClusterSelected")
+    assert (world.posts.gone, world.seen.known) == (["c"], set())
