@@ -27,7 +27,8 @@ API_VERSION = "coordination.k8s.io/v1"
 KIND = "Lease"
 NAME = "kspec-operator-lock"
 FIELD_MANAGER = "kspec-operator"
-_LONGEST_TERM_S = 60.0  # of another holder: a Lease that says more would keep everybody out
+_LONGEST_TERM_S = 60.0
+"""Of another holder, unless our own is longer: a Lease that says more would keep everybody out."""
 
 Object = dict[str, Any]
 
@@ -227,7 +228,7 @@ class Elector:
         said = spec.get("leaseDurationSeconds")
         if not isinstance(said, int) or isinstance(said, bool):
             return self._terms.lease_s
-        return min(max(float(said), self._terms.lease_s), _LONGEST_TERM_S)
+        return max(min(float(said), _LONGEST_TERM_S), self._terms.lease_s)
 
     def _renew(self, writer: Writer) -> None:
         assert self._lease is not None

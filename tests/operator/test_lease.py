@@ -68,9 +68,9 @@ def server() -> Server:
     return Server()
 
 
-def candidate(server: Server, name: str) -> Elector:
+def candidate(server: Server, name: str, terms: Terms = TERMS) -> Elector:
     access = cast("Access", server)
-    return Elector(access, "kspec-system", name, TERMS, clock=lambda: server.now, chance=lambda: 0.0)
+    return Elector(access, "kspec-system", name, terms, clock=lambda: server.now, chance=lambda: 0.0)
 
 
 def pass_time(server: Server, seconds: float, *electors: Elector) -> None:
@@ -203,6 +203,17 @@ def test_another_holder_has_the_term_that_its_lease_says(server: Server, said: A
     server.now += 0.6
     b.step()
     assert b.leads
+
+
+def test_a_leader_of_long_terms_is_not_followed_while_it_leads(server: Server) -> None:
+    terms = Terms(1200.0, 900.0, 600.0)
+    a, b = candidate(server, "a", terms), candidate(server, "b", terms)
+    a.step()
+    b.step()
+    while a.leads:
+        server.now += 50.0
+        b.step()
+        assert not b.leads, "two would lead"
 
 
 def test_times_of_others_count_for_nothing(server: Server) -> None:
