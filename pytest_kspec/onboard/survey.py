@@ -93,6 +93,9 @@ class Survey:
     def _pod_security(self, draft: Draft) -> None:
         """The strictest level that the pods of most namespaces meet."""
         namespaces = self._namespaces_with_pods
+        if not namespaces:
+            draft.notes.append("podSecurity: there are no pods")
+            return
         for level in LEVELS:
             results = self._try({"podSecurity": {"enforce": level}}, "podSecurity.standard")
             bad = {f.owner.namespace for r in results for f in r.findings}

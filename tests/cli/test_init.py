@@ -40,6 +40,7 @@ def test_an_empty_cluster(kspec: Kspec, tmp_path: Path) -> None:
     said = kspec("init", "--cluster", tmp_path / "none.yaml", "-o", tmp_path / "spec.yaml")
     assert said.code == 0
     assert load_spec(tmp_path / "spec.yaml").name == "none-yaml"
+    assert "note: podSecurity: there are no pods\n" in said.err
     assert "note: workloads: there are no workloads\n" in said.err
 
 
