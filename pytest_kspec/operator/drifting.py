@@ -244,7 +244,7 @@ class DriftController:
         try:
             spec = _load(item, parts)
             if not spec.is_for(self._access.name):
-                return Outcome(name, (), ())
+                return None
             outcome = self._compare(item, spec, config, run, left)
             place = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
             generation = int(item["metadata"].get("generation") or 0)
@@ -378,7 +378,7 @@ class DriftController:
             "totalEvents": len(events),
             "remediatedEvents": remediated,
         }
-        if all(one.whole for one in outcomes):
+        if outcomes and all(one.whole for one in outcomes):
             fields["baselineTime"] = status.stamp(now)
         notes = [note for one in outcomes for note in one.notes]
         was = status.condition(status_of(found), status.DRIFT).get("status")

@@ -289,6 +289,17 @@ def test_what_is_not_due_suspended_or_elsewhere(hub: Hub) -> None:
     assert conditions(status)["Ready"] == ("False", "OtherNamespace")
 
 
+def test_a_specification_of_other_clusters_was_not_compared(hub: Hub) -> None:
+    hub.specs.put("away", {**SPEC, "clusterRef": {"name": "another"}})
+    hub.config("watch", {"clusterSpecs": ["away"]})
+    status = hub.run("watch")
+    assert conditions(status) == {
+        "Ready": ("Unknown", "NotCompared"),
+        "DriftDetected": ("Unknown", "NotCompared"),
+    }
+    assert not {"driftDetected", "baselineTime"} & status.keys()
+
+
 def test_the_api_server_refuses_what_cannot_be_meant(hub: Hub) -> None:
     for spec in (
         {"interval": "5m", "schedule": "* * * * *"},
