@@ -33,11 +33,21 @@ class TooLarge(Exception):
 
 
 class App:
-    """ready: why the server is not ready, one text a reason; none: it is."""
+    """ready: why the server is not ready, one text a reason; none: it is.
+
+    ending: whether it only goes on for a while: each answer then is the last one of its connection, so that none is
+    closed under a review that is on its way
+    """
 
     def __init__(
-        self, reviewer: Reviewer, limits: Limits, rate: Rate, ready: Callable[[], Iterable[str]]
+        self,
+        reviewer: Reviewer,
+        limits: Limits,
+        rate: Rate,
+        ready: Callable[[], Iterable[str]],
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._ending = ending
         self._reviewer = reviewer
         self._limits = limits
         self._rate = rate
@@ -61,6 +71,8 @@ class App:
         self, path: bytes, client: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
     ) -> bytes | None:
         """The whole response to a review that is right and waits for nothing; None: ask the application."""
+        if self._ending():
+            return None
         only = ""
         if path != _PATH:
             only = path[len(_PATHS) :].decode("ascii", "replace") if path.startswith(_PATHS) else ""
@@ -123,7 +135,7 @@ class App:
         except NotAReview as error:
             await _answer(send, 400, f"{error}\n".encode(), close=True)
             return
-        await _answer(send, 200, answer, _JSON)
+        await _answer(send, 200, answer, _JSON, close=self._ending())
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; None where the client leaves before its end. Raises TooLarge, TimeoutError."""

@@ -147,7 +147,7 @@ class Webhook:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises KspecError where it cannot listen."""
         rate = Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
-        app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready)
+        app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready, self._ending.is_set)
         limited = limits.protocol(self._options.limits, self.metrics.refused_connections.inc)
         config = self._config(
             app, self._options.port, self.tls.context, direct.protocol(limited, app.at_once)

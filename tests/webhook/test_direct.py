@@ -205,6 +205,20 @@ def test_a_body_that_does_not_come_is_given_up():
     assert b" 408 " in ours[0]
 
 
+def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
+    """A connection that is closed under a review on its way is an EOF to the API server."""
+
+    async def run():
+        side = Side(True)
+        side.app._ending = lambda: True
+        written, closed = await exchange(side, [KINDS["denied"]])
+        assert (side.at_once, closed) == (0, True)
+        assert b"connection: close" in written
+        assert b'"allowed":false' in written
+
+    asyncio.run(run())
+
+
 def test_a_client_above_its_rate_is_told():
     side, ours, theirs = both([KINDS["denied"]] * 3, rate=2.0)
     assert ours == theirs
