@@ -15,6 +15,7 @@ from pytest_kspec.dashboard.source import Answers, Source
 from pytest_kspec.dashboard.viewers import Everyone, Proxy, Viewers
 from pytest_kspec.dashboard.web import Dashboard, Settings
 from pytest_kspec.errors import KspecError, StoreError, UsageError
+from pytest_kspec.serving.config import server_config
 from pytest_kspec.serving.limits import Limits, protocol
 
 log = logging.getLogger("kspec.dashboard")
@@ -101,22 +102,13 @@ class Background:
 
 def _config(options: Options, answers: Answers, viewers: Viewers | Everyone) -> uvicorn.Config:
     settings = Settings(options.source.name, options.rate, tls=options.tls is not None)
-    return uvicorn.Config(
+    return server_config(
         Dashboard(answers, viewers, settings),
-        host=options.host,
-        port=options.port,
-        loop="uvloop",
-        http=protocol(LIMITS, lambda: None),
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=LIMITS.idle_s,
-        timeout_graceful_shutdown=_GRACE_S,
+        protocol(LIMITS, lambda: None),
+        options.host,
+        options.port,
+        LIMITS.idle_s,
+        _GRACE_S,
         **_tls(options.tls),
     )
 

@@ -330,9 +330,9 @@ class DriftController:
         for event in events:
             done = event.remediation
             if done is not None and done.status is Status.REMEDIATED:
-                notes.append(
-                    Note("Normal", "DriftRemediated", f"{event.message} {_who(event)}{done.details}")
-                )
+                who = f"It was {_who(event)}." if event.author is not None else ""
+                told = " ".join(filter(None, (event.message, who, done.details)))
+                notes.append(Note("Normal", "DriftRemediated", told))
             elif done is not None and done.status is Status.FAILED:
                 notes.append(Note("Warning", "RemediationFailed", f"{event.resource}: {done.error}"))
             elif correcting.is_fight(event) and done is not None:
@@ -475,7 +475,7 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
 
 
 def _told(event: DriftEvent) -> str:
-    text = f"{event.resource}: {event.kind.value} {_who(event)}".strip()
+    text = ", ".join(filter(None, (f"{event.resource}: {event.kind.value}", _who(event))))
     done = event.remediation
     return f"{text} ({done.details})" if done is not None and correcting.is_forbidden(event) else text
 
@@ -483,9 +483,12 @@ def _told(event: DriftEvent) -> str:
 def _who(event: DriftEvent) -> str:
     if event.author is None:
         return ""
-    return f"Changed by {event.author.manager or '?'} at {event.author.time or '?'}. "
+    return f"changed by {event.author.manager or '?'} at {event.author.time or '?'}"
 
 
 def _listed(texts: Sequence[str]) -> str:
+    """One sentence of the first texts, each of which may be a sentence."""
     more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ("; ".join(texts[:_NAMED]) + more)[: status.LONGEST_MESSAGE]
+    return ("; ".join(text.removesuffix(".") for text in texts[:_NAMED]) + more + ".")[
+        : status.LONGEST_MESSAGE
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
@@ -14,6 +15,7 @@ from pytest_kspec.errors import SourceError
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.observed import of_webhooks
+from pytest_kspec.shown import inert
 
 log = logging.getLogger("kspec.operator")
 
@@ -42,7 +44,7 @@ class Webhooks:
             raise
         except (SourceError, webhook_state.Malformed) as error:
             if str(error) != self._problem:
-                log.warning("what the webhook says is not known: %s", error)
+                log.warning("what replicas of the webhook say is not known: %s", error)
             self._problem = str(error)
         else:
             self._problem = ""
@@ -54,6 +56,11 @@ class Webhooks:
             lambda writer: writer.find("v1", "ConfigMap", webhook_state.NAME, namespace=NAMESPACE)
         )
         now = clock.now()
-        states = webhook_state.read((found or {}).get("data") or {}, now)
+        read = webhook_state.read((found or {}).get("data") or {}, now)
         name = self._access.name
-        self._board.post(of_webhooks(name, self._uid or f"live:{name}", states, now))
+        made = of_webhooks(name, self._uid or f"live:{name}", read.states, now)
+        if read.unknown:  # what the others say is told; nothing ends, since these may go on saying it
+            self._board.post(replace(made, unknown=None))
+            names = inert(", ".join(read.unknown[:3]))[:200]
+            raise webhook_state.Malformed(f"these keys do not hold what a webhook says: {names}")
+        self._board.post(made)

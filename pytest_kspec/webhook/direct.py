@@ -45,7 +45,10 @@ def protocol(base: type[HttpToolsProtocol], at_once: AtOnce) -> type[HttpToolsPr
                 super().on_message_complete()
                 return
             client = self.client[0] if self.client else ""
-            answer = at_once(self.url, client, self.headers, b"".join(parts))
+            try:
+                answer = at_once(self.url, client, self.headers, b"".join(parts))
+            except Exception:  # noqa: BLE001 - the parser would say 400; the application says what went wrong
+                answer = None
             if answer is None:
                 self._hand_over(parts, whole=True)
                 return

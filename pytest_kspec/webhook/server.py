@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pytest_kspec.audit.chained import ChainedLog
 from pytest_kspec.audit.sink import Queue
@@ -27,6 +28,7 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.serving import limits
+from pytest_kspec.serving.config import server_config
 from pytest_kspec.serving.limits import Limits
 from pytest_kspec.serving.rate import Rate
 from pytest_kspec.webhook import audit, certificates, direct, reviews
@@ -195,27 +197,18 @@ class Webhook:
             self._server.should_exit = True
 
     def _config(
-        self, app: Any, port: int, context: ssl.SSLContext, http: type[asyncio.Protocol]
+        self, app: Any, port: int, context: ssl.SSLContext, http: type[HttpToolsProtocol]
     ) -> uvicorn.Config:
-        return uvicorn.Config(
+        served = (lambda _config, _default: context) if self._options.keeper is not None else None
+        return server_config(
             app,
-            host=self._options.host,
-            port=port,
-            loop="uvloop",
-            http=http,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
+            http,
+            self._options.host,
+            port,
+            self._options.limits.idle_s,
+            10,
             date_header=False,
-            timeout_keep_alive=self._options.limits.idle_s,
-            timeout_graceful_shutdown=10,
-            ssl_context_factory=(lambda _config, _default: context)
-            if self._options.keeper is not None
-            else None,
+            ssl_context_factory=served,
         )
 
     def _readers(self) -> Readers | None:

@@ -154,6 +154,10 @@ def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gon
     status = hub.run("watch")
     assert conditions(status)["DriftDetected"] == ("True", "DriftFound")
     assert (status["driftDetected"], status["totalEvents"], status["remediatedEvents"]) == (True, 1, 0)
+    said = next(one["message"] for one in status["conditions"] if one["type"] == "DriftDetected")
+    who, when = f"{POLICY} kspec-sturdy-pods: modified, changed by kubectl-edit at ", said[-21:]
+    assert said == who + when
+    assert when.endswith("Z."), "one sentence, which ends once"
     (report,) = hub.reports()
     (event,) = report["spec"]["events"]
     assert (event["type"], event["driftType"], event["severity"]) == ("Policy", "modified", "medium")

@@ -219,6 +219,16 @@ def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
     asyncio.run(run())
 
 
+def test_a_defect_is_the_application_s_to_tell(monkeypatch):
+    def breaks(*_given):
+        raise TypeError("a defect")
+
+    monkeypatch.setattr(Reviewer, "_count", breaks)
+    _, ours, theirs = both([KINDS["denied"]])
+    assert ours == theirs
+    assert b" 500 " in ours[0]
+
+
 def test_a_client_above_its_rate_is_told():
     side, ours, theirs = both([KINDS["denied"]] * 3, rate=2.0)
     assert ours == theirs

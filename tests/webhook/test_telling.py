@@ -51,9 +51,24 @@ def test_many_checks_take_bounded_memory() -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"at":1}', '{"at":"yesterday"}', '{"at":"2026-11-29T12:00:00"}']
 )
-def test_what_is_no_state_is_not_read_as_none(text: str) -> None:
-    with pytest.raises(Malformed):
-        read({"one": text}, NOW)
+def test_what_is_no_state_is_unknown_and_takes_no_other_with_it(text: str) -> None:
+    state = State(NOW.isoformat(), tripped=True)
+    found = read({"one": text, "two": write(state)}, NOW)
+    assert found == ({"two": state}, ("one",))
+
+
+def test_too_many_replicas_are_not_read() -> None:
+    with pytest.raises(Malformed, match="101 replicas"):
+        read({str(number): "" for number in range(101)}, NOW)
+
+
+def test_a_long_state_is_without_the_policies_that_denied_least() -> None:
+    denied = {f"p{number}-{'x' * 240}": {"c" * 240: number} for number in range(200)}
+    text = write(State(NOW.isoformat(), tripped=True, denied=denied))
+    assert len(text) <= webhook_state.LONGEST_STATE
+    (state,) = read({"one": text}, NOW).states.values()
+    assert state.tripped
+    assert {sum(checks.values()) for checks in state.denied.values()} == set(range(100, 200))
 
 
 def test_who_is_silent_for_long_is_gone() -> None:
@@ -61,7 +76,7 @@ def test_who_is_silent_for_long_is_gone() -> None:
         name: write(State((NOW - timedelta(minutes=minutes)).isoformat()))
         for name, minutes in (("new", 1), ("old", 11), ("fast", -3))
     }
-    assert read(states, NOW).keys() == {"new", "fast"}
+    assert read(states, NOW).states.keys() == {"new", "fast"}
     assert webhook_state.stale({**states, "odd": "?"}, NOW) == ["old", "odd"]
     assert key_of("pod/ä b") == "pod---b"
 

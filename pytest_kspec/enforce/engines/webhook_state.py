@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,39 +43,58 @@ def key_of(replica: str) -> str:
 
 
 def write(state: State) -> str:
-    """The text of a key."""
-    return msgspec.json.encode(state).decode()
+    """The text of a key, of at most LONGEST_STATE: without the policies that denied least, where it would be longer."""
+    text = msgspec.json.encode(state)
+    names = sorted(state.denied, key=lambda name: (-sum(state.denied[name].values()), name))
+    while len(text) > LONGEST_STATE and names:
+        names = names[: len(names) // 2]
+        denied = {name: state.denied[name] for name in sorted(names)}
+        text = msgspec.json.encode(State(state.at, state.tripped, state.error_rate, denied))
+    return text.decode()
 
 
 class Malformed(Exception):
-    """A key holds something else: what that replica says is not known."""
+    """Something else is there: what replicas say is not known."""
 
 
-def read(data: Mapping[str, Any], now: datetime) -> dict[str, State]:
-    """States by replica, without those that are gone. Raises Malformed."""
+class Read(NamedTuple):
+    """states: by replica, without those that are gone. unknown: keys that hold something else."""
+
+    states: dict[str, State]
+    unknown: tuple[str, ...]
+
+
+def read(data: Mapping[str, Any], now: datetime) -> Read:
+    """One key that holds something else takes no other with it. Raises Malformed where there are too many."""
     if len(data) > MOST_REPLICAS:
         raise Malformed(f"there are {len(data)} replicas; {MOST_REPLICAS} are read at most")
-    found = {}
+    found, unknown = {}, []
     for key, text in sorted(data.items()):
-        try:
-            if len(text) > LONGEST_STATE:
-                raise ValueError
-            state = msgspec.json.decode(text, type=State)
-            age = now - datetime.fromisoformat(state.at)
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
-            raise Malformed(f"the key {key[:100]} does not hold what a webhook says") from error
-        if age <= timedelta(seconds=STALE_S):
+        state = _state(text)
+        if state is None:
+            unknown.append(key)
+        elif is_current(state, now):
             found[key] = state
-    return found
+    return Read(found, tuple(unknown))
+
+
+def is_current(state: State, now: datetime) -> bool:
+    """Whether the replica that said this may still be there."""
+    return now - datetime.fromisoformat(state.at) <= timedelta(seconds=STALE_S)
+
+
+def _state(text: Any) -> State | None:
+    try:
+        if len(text) > LONGEST_STATE:
+            return None
+        state = msgspec.json.decode(text, type=State)
+        aware = datetime.fromisoformat(state.at).tzinfo is not None
+    except (msgspec.DecodeError, ValueError, TypeError):
+        return None
+    return state if aware else None
 
 
 def stale(data: Mapping[str, Any], now: datetime) -> list[str]:
     """Keys that count no more, or never did."""
-    gone = []
-    for key, text in data.items():
-        try:
-            if not read({key: text}, now):
-                gone.append(key)
-        except Malformed:
-            gone.append(key)
-    return gone
+    states = {key: _state(text) for key, text in data.items()}
+    return [key for key, state in states.items() if state is None or not is_current(state, now)]
