@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Container
 
 MAX_LABEL = 63
 _DIGEST = 8
@@ -24,6 +25,20 @@ def object_name(*parts: str, longest: int = 253) -> str:
     """`prod-eu-baseline` of these texts; a DNS label but for its length."""
     text = "-".join(parts)
     return _fit(text, _NOT_IN_NAME.sub("-", text.lower()), longest)
+
+
+def not_taken(name: str, taken: Container[str]) -> str:
+    """The name, or `NAME-2` and so on where it is taken. At most 10 longer than the name."""
+    made, number = name, 1
+    while made in taken:
+        number += 1
+        made = f"{name}-{number}"
+    return made
+
+
+def age_key(when: str, name: str) -> tuple[str, int, str]:
+    """Sorts objects that are named by when they were made, the oldest first, with those of one second in order."""
+    return when, len(name), name
 
 
 def context_name(context: str) -> str:

@@ -17,6 +17,7 @@ from pytest_kspec.crds.objects.driftreport import About
 from pytest_kspec.drift.events import DriftEvent, Status
 from pytest_kspec.drift.report import report_event
 from pytest_kspec.drift.words import STATUSES
+from pytest_kspec.kube.objectnames import age_key, not_taken
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import moment_of
 
@@ -48,6 +49,10 @@ def report(writer: Writer, about: About, told: Told, retention: DriftRetention |
             events += _unseen(events, newest)
         made = driftreport.build(about, events, status.stamp(now), told.remediated)
         if newest is None or not driftreport.same(newest, made):
+            # Two runs may end in one second: neither takes the other's place.
+            made["metadata"]["name"] = not_taken(
+                made["metadata"]["name"], {one["metadata"]["name"] for one in known}
+            )
             name = _put(writer, made)
     kept = [one for one in known if one["metadata"]["name"] != name]
     for old in _outlived(kept, retention, now, new=bool(name)):
@@ -110,7 +115,7 @@ def _outlived(
     return [one["metadata"]["name"] for one in old]
 
 
-def _age(report: Mapping[str, Any]) -> tuple[str, str]:
+def _age(report: Mapping[str, Any]) -> tuple[str, int, str]:
     spec = report.get("spec")
     when = spec.get("detectionTime") if isinstance(spec, dict) else ""
-    return str(when), str(report["metadata"]["name"])
+    return age_key(str(when), str(report["metadata"]["name"]))

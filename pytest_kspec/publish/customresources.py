@@ -16,6 +16,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects import compliancereport, policyreport
 from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
+from pytest_kspec.kube.objectnames import age_key, not_taken
 from pytest_kspec.publish.sinks import Published
 from pytest_kspec.reports.writer import STDOUT, ReportFile
 from pytest_kspec.results.result import ClusterResult, ScanResult
@@ -167,6 +168,9 @@ def write_compliance(
             return f"cr report: {cluster.name}: {namespace}/{name} ({text})"
         made["metadata"]["name"] = name  # its status was never written
     else:
+        # Two runs may end in one second: neither takes the other's place.
+        taken = {one["metadata"]["name"] for one in listed}
+        made["metadata"]["name"] = not_taken(made["metadata"]["name"], taken)
         writer.apply(made)
         name, text = made["metadata"]["name"], "cut" if made["spec"]["truncated"] else "written"
     head = {key: made[key] for key in ("apiVersion", "kind")}
@@ -179,10 +183,10 @@ def write_compliance(
     return f"cr report: {cluster.name}: {namespace}/{name} ({text})"
 
 
-def _age(report: dict[str, Any]) -> tuple[str, str]:
+def _age(report: dict[str, Any]) -> tuple[str, int, str]:
     spec = report.get("spec")
     when = spec.get("scanTime") if isinstance(spec, dict) else ""
-    return str(when), str(report["metadata"]["name"])
+    return age_key(str(when), str(report["metadata"]["name"]))
 
 
 def _policy(writer: Writer, cluster: ClusterResult) -> str:

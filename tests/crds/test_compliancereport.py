@@ -268,6 +268,19 @@ def test_it_is_written_with_its_status_and_only_if_something_changed(
     assert len(written(cluster, namespace)) == 2
 
 
+def test_runs_that_end_in_one_second_keep_a_report_each(cluster: Cluster, namespace: str) -> None:
+    for findings in (1, 2, 3):
+        put(cluster, scan_result(cluster, check(0, findings)), namespace)
+    first = "prod-eu-baseline-20261125-120000"
+    found = {
+        one["metadata"]["name"]: one["spec"]["results"][0]["findingsTotal"]
+        for one in written(cluster, namespace)
+    }
+    assert found == {first: 1, f"{first}-2": 2, f"{first}-3": 3}
+    done, _ = put(cluster, scan_result(cluster, check(0, 3)), namespace)
+    assert done == [f"cr report: prod-eu: reports/{first}-3 (unchanged)"]
+
+
 def test_a_status_that_was_not_written_is_written_later(cluster: Cluster, namespace: str) -> None:
     put(cluster, scan_result(cluster, check(0)), namespace)
     (report,) = written(cluster, namespace)
