@@ -113,18 +113,21 @@ class Inert:
 
 
 _OF_JSON = re.compile(r"(##[\w.-]{0,30})\[")
-_SPACE = frozenset("\n\r\t")
+_HARMLESS = bytes([*b"\n\r\t", *range(0x20, 0x7F)])
 
 
 def inert_json(document: bytes) -> bytes:
     """A JSON document that says the same, with escapes where a log would be obeyed or a terminal misled."""
+    if b"##" not in document and not document.translate(None, _HARMLESS):
+        return document  # nearly all
     text = _OF_JSON.sub(r"\1\\u005b", document.decode("utf-8", "surrogatepass"))
     return text.translate({ord(c): _of_json(c) for c in _misleading(text)}).encode("utf-8")
 
 
 def _misleading(text: str) -> list[str]:
     """Characters of a file that a terminal should not be given as they are."""
-    return [c for c in set(text) - _SPACE if printable(c) != c or unicodedata.combining(c)]
+    odd = text.encode("utf-8", "surrogatepass").translate(None, _HARMLESS).decode("utf-8", "surrogatepass")
+    return [c for c in set(odd) if printable(c) != c or unicodedata.combining(c)]
 
 
 def _of_json(char: str) -> str:
