@@ -11,7 +11,7 @@ from pytest_kspec import __version__
 from pytest_kspec.dashboard.asked import CHOICES, LONGEST, NUMBERS, STATES_OF, Asked
 from pytest_kspec.dashboard.lists import LISTS as LISTS
 from pytest_kspec.dashboard.source import Known
-from pytest_kspec.storage.listing import MOST_ROWS
+from pytest_kspec.storage.cut import MOST_ROWS
 
 PREFIX = "/api/v1"
 _OF_PAGES = {

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, WORST_VERDICTS_FIRST
-from pytest_kspec.storage.listing import MOST_ROWS, ORDERS, Cut
+from pytest_kspec.storage.cut import MOST_ROWS, Cut
+from pytest_kspec.storage.listing import ORDERS
 
 LONGEST = 256
 """Characters of a value."""

@@ -13,9 +13,9 @@ import msgspec
 
 from pytest_kspec.dashboard.asked import BadRequest
 from pytest_kspec.dashboard.source import Known
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
+from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut
 from pytest_kspec.storage.rows import Standing
 from pytest_kspec.storage.visible import Visible
 
@@ -41,7 +41,7 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
     """Raises NoSpecification, StoreError."""
     rows = _rows(store, visible, spec)
     healthy = sum(_reachable(row) and not row.failed and not row.errors for row in rows)
-    drift = listing.drifted(store, visible, _spec(store, visible, spec))
+    drift = lasting.drifted(store, visible, _spec(store, visible, spec))
     return {
         "TotalClusters": len(rows),
         "HealthyClusters": healthy,
@@ -59,7 +59,7 @@ def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
 def clusters(store: Store, visible: Visible, spec: str) -> list[dict[str, Any]]:
     """Raises NoSpecification, StoreError."""
     rows = _rows(store, visible, spec)
-    drift = listing.drifted(store, visible, _spec(store, visible, spec))
+    drift = lasting.drifted(store, visible, _spec(store, visible, spec))
     return [
         {
             "ClusterName": row.cluster,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.dashboard.asked import Asked
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
+from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.rows import (
     Day,
@@ -29,94 +30,30 @@ from pytest_kspec.storage.visible import Visible
 
 
 class List(NamedTuple):
-    """One list. row: the structure of its rows; names: of its filters; of: makes a page of it."""
+    """One list. row: the structure of its rows; names: of its filters; query: has an argument for each of them."""
 
     about: str
     row: type[msgspec.Struct]
     names: tuple[str, ...]
-    of: Callable[[Store, Visible, Asked, datetime], Listed[Any]]
+    query: Callable[..., Listed[Any]]
+
+    def of(self, store: Store, visible: Visible, asked: Asked, now: datetime) -> Listed[Any]:
+        """One page. Raises StoreError."""
+        values: dict[str, str | int] = {**asked._asdict(), "days": asked.since(now)}
+        filters = {_ARGUMENTS.get(name, name): values[name] for name in self.names}
+        return self.query(store, visible, cut=asked.cut, **filters)
 
 
-def _results(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.standings(
-        store,
-        visible,
-        text=asked.q,
-        cluster_id=asked.cluster,
-        spec=asked.spec,
-        state=asked.state,
-        order=asked.order or listing.ORDERS[0],
-        cut=asked.cut,
-    )
+_ARGUMENTS = {"q": "text", "cluster": "cluster_id", "id": "fingerprint", "days": "since"}
+"""Arguments of queries that have another name than the parameter."""
 
 
-def _requirements(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.requirements(store, visible, text=asked.q, spec=asked.spec, cut=asked.cut)
-
-
-def _verdicts(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.requirement_results(
-        store,
-        visible,
-        check=asked.check,
-        cluster_id=asked.cluster,
-        spec=asked.spec,
-        verdict=asked.verdict,
-        text=asked.q,
-        cut=asked.cut,
-    )
-
-
-def _findings(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.findings(
-        store,
-        visible,
-        text=asked.q,
-        cluster_id=asked.cluster,
-        spec=asked.spec,
-        check=asked.check,
-        severity=asked.severity,
-        state=asked.state,
-        namespace=asked.namespace,
-        fingerprint=asked.id,
-        cut=asked.cut,
-    )
-
-
-def _frameworks(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.framework_results(
-        store,
-        visible,
-        framework=asked.framework,
-        cluster_id=asked.cluster,
-        text=asked.q,
-        cut=asked.cut,
-    )
-
-
-def _exemptions(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.exemptions(
-        store, visible, text=asked.q, state=asked.state, cluster_id=asked.cluster, cut=asked.cut
-    )
-
-
-def _drift(store: Store, visible: Visible, asked: Asked, _now: datetime) -> Listed[Any]:
-    return listing.drift(
-        store,
-        visible,
-        text=asked.q,
-        cluster_id=asked.cluster,
-        spec=asked.spec,
-        severity=asked.severity,
-        state=asked.state,
-        cut=asked.cut,
-    )
-
-
-def _trend(store: Store, visible: Visible, asked: Asked, now: datetime) -> Listed[Any]:
-    found = listing.days(store, visible, since=asked.since(now), cluster_id=asked.cluster, spec=asked.spec)
-    first = (asked.page - 1) * asked.size
-    return Listed(found[first : first + asked.size], len(found))
+def _trend(
+    store: Store, visible: Visible, *, since: str, cluster_id: str, spec: str, cut: Cut
+) -> Listed[Day]:
+    found = listing.days(store, visible, since=since, cluster_id=cluster_id, spec=spec)
+    first = (cut.number - 1) * cut.size
+    return Listed(found[first : first + cut.size], len(found))
 
 
 LISTS = {
@@ -124,43 +61,43 @@ LISTS = {
         "The newest result of each specification on each cluster, the worst first.",
         Standing,
         ("q", "cluster", "spec", "state", "order"),
-        _results,
+        listing.standings,
     ),
     "requirements": List(
         "Requirements of the newest results, with the number of results by verdict.",
         RequirementTotals,
         ("q", "spec"),
-        _requirements,
+        listing.requirements,
     ),
     "verdicts": List(
         "Requirements in each of the newest results; errors and failures first.",
         RequirementResult,
         ("q", "check", "cluster", "spec", "verdict"),
-        _verdicts,
+        listing.requirement_results,
     ),
     "findings": List(
         "Findings over all runs: those that are present first, then unknown and fixed ones.",
         FindingRow,
         ("q", "cluster", "spec", "check", "severity", "state", "namespace", "id"),
-        _findings,
+        lasting.findings,
     ),
     "frameworks": List(
         "Compliance frameworks in each of the newest results, the lowest score first.",
         FrameworkResult,
         ("q", "framework", "cluster"),
-        _frameworks,
+        listing.framework_results,
     ),
     "exemptions": List(
         "Exemptions of the newest results; expired ones first, then those that end first.",
         ExemptionRow,
         ("q", "state", "cluster"),
-        _exemptions,
+        listing.exemptions,
     ),
     "drift": List(
         "Differences that looks for drift found: present ones first, then cleared ones.",
         DriftRow,
         ("q", "cluster", "spec", "severity", "state"),
-        _drift,
+        lasting.drift,
     ),
     "trend": List(
         "The last results of each day, together; the oldest day first.",

@@ -24,15 +24,15 @@ from pytest_kspec.reports.shared.words import CONTROLS, STATES, STATUSES, VERDIC
 from pytest_kspec.results.identity import labels
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.points import TrendPoint
-from pytest_kspec.storage import listing, pages, read
+from pytest_kspec.storage import lasting, listing, pages, read
+from pytest_kspec.storage.cut import MOST_ROWS, Cut
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut
 from pytest_kspec.storage.rows import Day
 from pytest_kspec.storage.visible import Visible
 
 _HERE = Path(__file__).parent
 SHEETS = {"report.css": TEMPLATES / "report.css", "dashboard.css": _HERE / "static" / "dashboard.css"}
-_OF_A_CLUSTER = Cut(1, listing.MOST_ROWS)
+_OF_A_CLUSTER = Cut(1, MOST_ROWS)
 _SHORT = Cut(1, 20)
 _RUNS = 400
 """Results of one specification on one cluster that its line is drawn from."""
@@ -119,7 +119,7 @@ def _requirement(store: Store, visible: Visible, asked: Asked, now: datetime) ->
     if not asked.check or not (found.total or found.counts or asked.q or asked.verdict or asked.spec):
         raise NotThere
     title, remediation = listing.remediation(store, asked.check)
-    open_ones = listing.findings(store, visible, check=asked.check, state="open", spec=asked.spec, cut=_SHORT)
+    open_ones = lasting.findings(store, visible, check=asked.check, state="open", spec=asked.spec, cut=_SHORT)
     return {
         "found": found,
         "name": title,
@@ -137,7 +137,7 @@ def _findings(store: Store, visible: Visible, asked: Asked, now: datetime) -> di
 def _finding(store: Store, visible: Visible, asked: Asked, now: datetime) -> dict[str, Any]:
     if not asked.id:
         raise NotThere
-    found = listing.findings(store, visible, fingerprint=asked.id, spec=asked.spec, cut=_SHORT)
+    found = lasting.findings(store, visible, fingerprint=asked.id, spec=asked.spec, cut=_SHORT)
     if not found.rows:
         raise NotThere
     first = found.rows[0]

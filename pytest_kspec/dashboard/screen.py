@@ -24,7 +24,7 @@ from pytest_kspec.reports.shared.text import printable
 from pytest_kspec.reports.shared.words import VERDICTS
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.storage import listing
-from pytest_kspec.storage.listing import Cut
+from pytest_kspec.storage.cut import MOST_ROWS, Cut
 from pytest_kspec.storage.rows import Standing
 
 
@@ -149,7 +149,7 @@ class Requirements(Screen[None]):
         return self._answers.get(
             ("watch", row.cluster_id, row.spec),
             lambda store: listing.requirement_results(
-                store, cluster_id=row.cluster_id, spec=row.spec, cut=Cut(1, listing.MOST_ROWS)
+                store, cluster_id=row.cluster_id, spec=row.spec, cut=Cut(1, MOST_ROWS)
             ),
         )
 

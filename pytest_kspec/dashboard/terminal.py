@@ -16,8 +16,8 @@ from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.reports.terminal_parts import ASCII, UNICODE
 from pytest_kspec.results.identity import labels
 from pytest_kspec.storage import listing
+from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut
 from pytest_kspec.storage.rows import Listed, RequirementTotals, Standing
 from pytest_kspec.storage.visible import ALL
 

@@ -25,7 +25,7 @@ from pytest_kspec.crds.names import GROUP, NAMESPACE, VERSION
 from pytest_kspec.dashboard.source import Answers, Away
 from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.kube.resources import ResourceType
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
 from pytest_kspec.storage.visible import ALL, Visible
 
 REPORTS = ResourceType(GROUP, VERSION, "ComplianceReport", "compliancereports", True)
@@ -259,7 +259,7 @@ class Viewers:
         if not uid or uid in seen or uid not in known:
             return {}
         names = self._answers.get(
-            ("namespaces", uid), lambda store: listing.namespaces(store, uid, MOST_NAMESPACES)
+            ("namespaces", uid), lambda store: lasting.namespaces(store, uid, MOST_NAMESPACES)
         ).value
         names = [name for name in names if name != self._namespace]
         may = self._threads.map(lambda name: self._may(user, "get", name, ""), names)

@@ -1,4 +1,4 @@
-"""Lists for pages: filtered, sorted and cut in the database, so that a page of a large fleet costs what it shows.
+"""Lists of the newest results: of clusters, requirements, frameworks and exemptions, and the score over time.
 
 Each list says how many rows there are without the cut. Everything is narrowed to what the viewer may see (`Visible`)
 in the statement itself: no caller has rows in its hands that it must not show.
@@ -6,22 +6,28 @@ in the statement itself: no caller has rows in its hands that it must not show.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from pytest_kspec.results.observation import State
 from pytest_kspec.results.order import WORST_SEVERITIES_FIRST, WORST_VERDICTS_FIRST
 from pytest_kspec.storage import schema
-from pytest_kspec.storage.drift import event_of
+from pytest_kspec.storage.cut import (
+    FIRST,
+    MOST_ROWS,
+    Cut,
+    conditions,
+    counted,
+    equal,
+    listed,
+    part,
+    rank,
+    words,
+)
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.rows import (
     Day,
-    DriftRow,
     ExemptionRow,
-    FindingRow,
     FrameworkResult,
     FrameworkTotals,
     Listed,
@@ -31,27 +37,8 @@ from pytest_kspec.storage.rows import (
 )
 from pytest_kspec.storage.visible import ALL, Visible
 
-MOST_ROWS = 500
-"""Rows of one page."""
-
 _result, _subject, _cluster = schema.results.c, schema.subjects.c, schema.clusters.c
-_check, _found, _framework = schema.checks.c, schema.findings.c, schema.frameworks.c
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A page of a list. number: from 1; size: rows, at most MOST_ROWS."""
-
-    number: int = 1
-    size: int = 100
-
-    def of(self, statement: Select[Any]) -> Select[Any]:
-        """The statement for the rows of this page."""
-        return statement.limit(self.size).offset((self.number - 1) * self.size)
-
-
-FIRST = Cut()
+_check, _framework = schema.checks.c, schema.frameworks.c
 
 
 def _newest_key() -> Any:
@@ -103,7 +90,7 @@ _ORDERS: dict[str, tuple[Any, ...]] = {
     "findings": (_result.findings.desc(),),
 }
 ORDERS = tuple(_ORDERS)
-"""Orders of `standings`; the first is the default."""
+"""Orders of `standings`; the first is the default, and "" is the same."""
 
 
 def standings(
@@ -114,37 +101,36 @@ def standings(
     cluster_id: str = "",
     spec: str = "",
     state: str = "",
-    order: str = ORDERS[0],
+    order: str = "",
     cut: Cut = FIRST,
 ) -> Listed[Standing]:
     """The newest result of each specification on each cluster. counts: by state.
 
     text: part of the name of a cluster. Raises StoreError.
     """
-    where = [_newest()]
-    _add(where, visible.of_clusters(_subject.cluster_id))
-    _add(where, _cluster.name.icontains(text, autoescape=True) if text else None)
-    _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
-    _add(where, _subject.spec == spec if spec else None)
-    counted = select(_STATE, func.count()).select_from(_STANDING).where(*where).group_by(_STATE)
+    where = conditions(
+        _newest(),
+        visible.of_clusters(_subject.cluster_id),
+        part(_cluster.name, text),
+        equal(_subject.cluster_id, cluster_id),
+        equal(_subject.spec, spec),
+    )
     columns = (
         _cluster.name, _subject.cluster_id, _subject.spec, _result.spec_version, _result.source, _result.version,
         _result.finished_at, _STATE, _result.score, *(_result[name] for name in schema.COUNTS),
     )  # fmt: skip
-    rows = select(*columns).select_from(_STANDING).where(*where)
-    if state:
-        rows = rows.where(_STATE.in_([state]))
-    rows = cut.of(rows.order_by(*_ORDERS[order], _cluster.name, _subject.spec, _subject.id))
-    with store.read() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        total = counts.get(state, 0) if state else sum(counts.values())
-        return Listed(tuple(Standing(*row) for row in connection.execute(rows)), total, counts)
+    rows = (
+        select(*columns)
+        .select_from(_STANDING)
+        .where(*where)
+        .order_by(*_ORDERS[order or ORDERS[0]], _cluster.name, _subject.spec, _subject.id)
+    )
+    return counted(store, rows, _STATE, state, cut, lambda row: Standing(*row))
 
 
 def specs(store: Store, visible: Visible = ALL) -> tuple[str, ...]:
     """Names of specifications, for a filter. Raises StoreError."""
-    where: list[ColumnElement[bool]] = []
-    _add(where, visible.of_clusters(_subject.cluster_id))
+    where = conditions(visible.of_clusters(_subject.cluster_id))
     statement = select(_subject.spec).where(*where).distinct().order_by(_subject.spec).limit(MOST_ROWS)
     with store.read() as connection:
         return tuple(connection.execute(statement).scalars())
@@ -161,31 +147,14 @@ def clusters(store: Store) -> tuple[tuple[str, str], ...]:
 
 def visible_clusters(store: Store, visible: Visible = ALL) -> int:
     """How many clusters there are. Raises StoreError."""
-    where: list[ColumnElement[bool]] = []
-    _add(where, visible.of_clusters(_cluster.id))
+    where = conditions(visible.of_clusters(_cluster.id))
     with store.read() as connection:
         return connection.execute(
             select(func.count()).select_from(schema.clusters).where(*where)
         ).scalar_one()
 
 
-def namespaces(store: Store, cluster_id: str, most: int) -> tuple[str, ...]:
-    """Namespaces of which a cluster has findings, `most` at most. Raises StoreError."""
-    statement = (
-        select(_found.namespace)
-        .join(schema.subjects, _found.subject_id == _subject.id)
-        .where(_subject.cluster_id == cluster_id, _found.namespace != "")
-        .distinct()
-        .order_by(_found.namespace)
-        .limit(most)
-    )
-    with store.read() as connection:
-        return tuple(connection.execute(statement).scalars())
-
-
-_SEVERITY = case(
-    {severity.value: rank for rank, severity in enumerate(WORST_SEVERITIES_FIRST)}, value=_check.severity
-)
+_SEVERITY = rank(_check.severity, WORST_SEVERITIES_FIRST)
 _CHECKS = schema.checks.join(_STANDING, _check.result_id == _result.id).outerjoin(
     schema.requirements, schema.requirements.c.check_id == _check.check_id
 )
@@ -203,16 +172,12 @@ def requirements(
     text: part of its id or title. Raises StoreError.
     """
     told = schema.requirements.c
-    asked: list[ColumnElement[bool]] = []
-    _add(asked, visible.of_clusters(_subject.cluster_id))
-    _add(asked, _subject.spec == spec if spec else None)
+    asked = conditions(visible.of_clusters(_subject.cluster_id), equal(_subject.spec, spec))
     # A list of keys: joined, SQLite would read the requirements of every result there ever was.
     keys = select(_newest_key()).select_from(schema.subjects).where(*asked)
     where: list[ColumnElement[bool]] = [_check.result_id.in_(keys)]
-    named = _contains(text, told.title)
-    if named is not None:
-        like = _contains(text, _check.check_id)
-        assert like is not None
+    named, like = words(text, told.title), words(text, _check.check_id)
+    if named is not None and like is not None:
         where.append(or_(like, _check.check_id.in_(select(told.check_id).where(named))))
     made = (
         select(
@@ -235,7 +200,7 @@ def requirements(
         )
     )
     severities = [severity.value for severity in WORST_SEVERITIES_FIRST]
-    return _listed(
+    return listed(
         store,
         rows,
         cut,
@@ -258,15 +223,13 @@ def requirement_results(
 
     text: part of the name of a cluster. Raises StoreError.
     """
-    where = [_newest()]
-    _add(where, visible.of_clusters(_subject.cluster_id))
-    _add(where, _check.check_id == check if check else None)
-    _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
-    _add(where, _subject.spec == spec if spec else None)
-    _add(where, _cluster.name.icontains(text, autoescape=True) if text else None)
-    counted = select(_check.verdict, func.count()).select_from(_CHECKS).where(*where).group_by(_check.verdict)
-    rank = case(
-        {verdict.value: rank for rank, verdict in enumerate(WORST_VERDICTS_FIRST)}, value=_check.verdict
+    where = conditions(
+        _newest(),
+        visible.of_clusters(_subject.cluster_id),
+        equal(_check.check_id, check),
+        equal(_subject.cluster_id, cluster_id),
+        equal(_subject.spec, spec),
+        part(_cluster.name, text),
     )
     rows = (
         select(
@@ -275,14 +238,13 @@ def requirement_results(
             _check.findings, _check.exempt, _check.known, _result.finished_at,
         )
         .select_from(_CHECKS)
-        .where(*where, *([_check.verdict == verdict] if verdict else []))
-        .order_by(rank, _SEVERITY, _cluster.name, _subject.spec, _check.check_id, _subject.id)
+        .where(*where)
+        .order_by(
+            rank(_check.verdict, WORST_VERDICTS_FIRST), _SEVERITY, _cluster.name, _subject.spec, _check.check_id,
+            _subject.id,
+        )
     )  # fmt: skip
-    with store.read() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        total = counts.get(verdict, 0) if verdict else sum(counts.values())
-        found = tuple(RequirementResult(*row) for row in connection.execute(cut.of(rows)))
-        return Listed(found, total, counts)
+    return counted(store, rows, _check.verdict, verdict, cut, lambda row: RequirementResult(*row))
 
 
 def remediation(store: Store, check: str) -> tuple[str, str]:
@@ -295,71 +257,12 @@ def remediation(store: Store, check: str) -> tuple[str, str]:
     return (row.title, row.remediation) if row is not None else ("", "")
 
 
-_FINDINGS = schema.findings.join(schema.subjects, _found.subject_id == _subject.id).join(
-    schema.clusters, _subject.cluster_id == _cluster.id
-)
-
-
-def findings(
-    store: Store,
-    visible: Visible = ALL,
-    *,
-    text: str = "",
-    cluster_id: str = "",
-    spec: str = "",
-    check: str = "",
-    severity: str = "",
-    state: str = "",
-    namespace: str = "",
-    fingerprint: str = "",
-    cut: Cut = FIRST,
-) -> Listed[FindingRow]:
-    """Findings that were ever seen: those that are there first, of the worst severity; then the oldest.
-
-    text: part of the cluster, the requirement, the object, the field or the message; counts: by state.
-    Raises StoreError.
-    """
-    where: list[ColumnElement[bool]] = []
-    _add(where, visible.of_findings())
-    for column, wanted in (
-        (_subject.cluster_id, cluster_id),
-        (_subject.spec, spec),
-        (_found.check_id, check),
-        (_found.severity, severity),
-        (_found.namespace, namespace),
-        (_found.fingerprint, fingerprint),
-    ):
-        _add(where, column == wanted if wanted else None)
-    _add(where, _contains(text, _found.what, _found.message, _found.check_id, _cluster.name))
-    counted = select(_found.state, func.count()).select_from(_FINDINGS).where(*where).group_by(_found.state)
-    rank = case({state.value: rank for rank, state in enumerate(State)}, value=_found.state)
-    there = case({state.value: state.rank for state in State}, value=_found.state)
-    severe = case({s.value: rank for rank, s in enumerate(WORST_SEVERITIES_FIRST)}, value=_found.severity)
-    rows = (
-        select(
-            _cluster.name, _subject.cluster_id, _subject.spec, _found.check_id, _found.severity, _found.state,
-            _found.what, _found.message, _found.kind, _found.namespace, _found.name, _found.path,
-            _found.container, _found.reason, _found.first_seen, _found.last_seen,
-            func.coalesce(_found.resolved_at, literal("")), _found.fingerprint,
-        )
-        .select_from(_FINDINGS)
-        .where(*where, *([_found.state == state] if state else []))
-        .order_by(there, rank, severe, _found.first_seen, _cluster.name, _found.check_id, _found.what, _found.id)
-    )  # fmt: skip
-    with store.read() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        total = counts.get(state, 0) if state else sum(counts.values())
-        found = tuple(FindingRow(*row) for row in connection.execute(cut.of(rows)))
-        return Listed(found, total, counts)
-
-
 _FRAMEWORKS = schema.frameworks.join(_STANDING, _framework.result_id == _result.id)
 
 
 def frameworks(store: Store, visible: Visible = ALL) -> tuple[FrameworkTotals, ...]:
     """Frameworks of the newest results, MOST_ROWS at most. Raises StoreError."""
-    where = [_of_newest(_framework.result_id)]
-    _add(where, visible.of_clusters(_subject.cluster_id))
+    where = conditions(_of_newest(_framework.result_id), visible.of_clusters(_subject.cluster_id))
     key = (_framework.framework, _framework.name, _framework.version)
     rows = (
         select(
@@ -386,11 +289,13 @@ def framework_results(
     cut: Cut = FIRST,
 ) -> Listed[FrameworkResult]:
     """A framework on each cluster, the lowest score first. text: part of the name of a cluster. Raises StoreError."""
-    where = [_of_newest(_framework.result_id)]
-    _add(where, visible.of_clusters(_subject.cluster_id))
-    _add(where, _framework.framework == framework if framework else None)
-    _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
-    _add(where, _cluster.name.icontains(text, autoescape=True) if text else None)
+    where = conditions(
+        _of_newest(_framework.result_id),
+        visible.of_clusters(_subject.cluster_id),
+        equal(_framework.framework, framework),
+        equal(_subject.cluster_id, cluster_id),
+        part(_cluster.name, text),
+    )
     f = _framework
     rows = (
         select(
@@ -401,7 +306,7 @@ def framework_results(
         .where(*where)
         .order_by(func.coalesce(f.score, -1), _cluster.name, _subject.spec, f.framework, _subject.id)
     )  # fmt: skip
-    return _listed(store, rows, cut, lambda row: FrameworkResult(*row))
+    return listed(store, rows, cut, lambda row: FrameworkResult(*row))
 
 
 def exemptions(
@@ -419,98 +324,25 @@ def exemptions(
     """
     use = schema.exemptions.c
     joined = schema.exemptions.join(_STANDING, use.result_id == _result.id)
-    where = [_of_newest(use.result_id)]
-    _add(where, visible.of_clusters(_subject.cluster_id))
-    _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
-    _add(where, _contains(text, use.name, use.reason, use.approver, _cluster.name))
-    counted = select(use.state, func.count()).select_from(joined).where(*where).group_by(use.state)
+    where = conditions(
+        _of_newest(use.result_id),
+        visible.of_clusters(_subject.cluster_id),
+        equal(_subject.cluster_id, cluster_id),
+        words(text, use.name, use.reason, use.approver, _cluster.name),
+    )
     rows = (
         select(
             use.name, use.state, use.reason, use.approver, use.expires_at, use.location, use.matched,
             _cluster.name, _subject.cluster_id, _subject.spec,
         )
         .select_from(joined)
-        .where(*where, *([use.state == state] if state else []))
+        .where(*where)
         .order_by(
             case((use.state == "expired", 0), else_=1), case((use.expires_at == "", 1), else_=0), use.expires_at,
             use.name, _cluster.name, _subject.spec, _subject.id, use.position,
         )
     )  # fmt: skip
-    with store.read() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        total = counts.get(state, 0) if state else sum(counts.values())
-        found = tuple(ExemptionRow(*row) for row in connection.execute(cut.of(rows)))
-        return Listed(found, total, counts)
-
-
-def drift(
-    store: Store,
-    visible: Visible = ALL,
-    *,
-    text: str = "",
-    cluster_id: str = "",
-    spec: str = "",
-    severity: str = "",
-    state: str = "",
-    cut: Cut = FIRST,
-) -> Listed[DriftRow]:
-    """Differences that looks for drift found: present ones first, by severity, then the newest. counts: by state.
-
-    text: part of the cluster, the object or the message. Raises StoreError.
-    """
-    table = schema.drift.c
-    where: list[ColumnElement[bool]] = []
-    _add(where, visible.of_clusters(table.cluster_id))
-    for column, wanted in ((table.cluster_id, cluster_id), (table.spec, spec), (table.severity, severity)):
-        _add(where, column == wanted if wanted else None)
-    _add(where, _contains(text, table.cluster, table.event))
-    is_state = case((table.cleared_at.is_(None), "present"), else_="cleared")
-    severe = case({s.value: rank for rank, s in enumerate(WORST_SEVERITIES_FIRST)}, value=table.severity)
-    counted = select(is_state, func.count()).where(*where).group_by(is_state)
-    rows = (
-        select(schema.drift, is_state.label("state"))
-        .where(*where, *([is_state.in_([state])] if state else []))
-        .order_by(case((table.cleared_at.is_(None), 0), else_=1), severe, table.last_seen.desc(), table.id)
-    )
-    with store.read() as connection:
-        counts = {row[0]: row[1] for row in connection.execute(counted)}
-        total = counts.get(state, 0) if state else sum(counts.values())
-        found = tuple(_drift_row(row, store) for row in connection.execute(cut.of(rows)).mappings())
-        return Listed(found, total, counts)
-
-
-def _drift_row(row: Mapping[Any, Any], store: Store) -> DriftRow:
-    event = event_of(row["event"], store)
-    resource = event.get("resource") or {}
-    place = "/".join(part for part in (resource.get("namespace"), resource.get("name")) if part)
-    return DriftRow(
-        row["cluster"],
-        row["cluster_id"],
-        row["spec"],
-        row["type"],
-        row["severity"],
-        str(event.get("drift_kind", "")),
-        row["state"],
-        f"{resource.get('kind', '')} {place}".strip(),
-        str(event.get("message", "")),
-        row["first_seen"],
-        row["last_seen"],
-        row["cleared_at"] or "",
-    )
-
-
-def drifted(store: Store, visible: Visible, spec: str) -> dict[str, int]:
-    """How many differences are present, by identity of the cluster. Raises StoreError.
-
-    A cluster of which no difference was ever stored is not there: the store does not say whether anybody looked.
-    """
-    table = schema.drift.c
-    where: list[ColumnElement[bool]] = [table.spec == spec]
-    _add(where, visible.of_clusters(table.cluster_id))
-    present = func.sum(case((table.cleared_at.is_(None), 1), else_=0))
-    statement = select(table.cluster_id, present).where(*where).group_by(table.cluster_id)
-    with store.read() as connection:
-        return {row[0]: row[1] for row in connection.execute(statement)}
+    return counted(store, rows, use.state, state, cut, lambda row: ExemptionRow(*row))
 
 
 def days(
@@ -518,10 +350,12 @@ def days(
 ) -> tuple[Day, ...]:
     """Score over time, the oldest day first. since: RFC 3339 in UTC. Raises StoreError."""
     day = func.substr(_result.finished_at, 1, 10)
-    where = [_result.finished_at >= since]
-    _add(where, visible.of_clusters(_subject.cluster_id))
-    _add(where, _subject.cluster_id == cluster_id if cluster_id else None)
-    _add(where, _subject.spec == spec if spec else None)
+    where = conditions(
+        _result.finished_at >= since,
+        visible.of_clusters(_subject.cluster_id),
+        equal(_subject.cluster_id, cluster_id),
+        equal(_subject.spec, spec),
+    )
     joined = schema.results.join(schema.subjects, _result.subject_id == _subject.id)
     last = (
         select(func.max(_result.id).label("id"))
@@ -557,28 +391,3 @@ def _day(day: str, results: int, weight: int, met: int, *counts: int) -> Day:
     # Rounded down, as in a summary: 100 only where everything is met.
     score = (1000 * met // weight) / 10 if weight and passed + failed else None
     return Day(day, results, score, *map(int, counts))
-
-
-def _add(where: list[ColumnElement[bool]], condition: ColumnElement[bool] | None) -> None:
-    if condition is not None:
-        where.append(condition)
-
-
-def _contains(text: str, *columns: Any) -> ColumnElement[bool] | None:
-    """Every word in one of these columns, whatever its case."""
-    words = text.split()[:8]
-    if not words:
-        return None
-    return and_(*(or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in words))
-
-
-def _listed(store: Store, rows: Select[Any], cut: Cut, make: Callable[[Any], T]) -> Listed[T]:
-    """rows: with the number of all of them as the last column; a page behind the last one is empty."""
-    with store.read() as connection:
-        found = connection.execute(cut.of(rows)).all()
-        if found or cut.number == 1:
-            total = int(found[0][-1]) if found else 0
-        else:
-            first = connection.execute(rows.limit(1)).first()
-            total = int(first[-1]) if first else 0
-    return Listed(tuple(make(row[:-1]) for row in found), total)

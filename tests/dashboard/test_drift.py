@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kspec.dashboard.source import StoreSource
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting
 from pytest_kspec.storage.drift import Difference, record
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.rows import Listed
@@ -66,6 +66,6 @@ def test_what_is_present_comes_first_and_what_was_cleared_says_when(drifted: str
 def test_a_viewer_sees_drift_of_visible_clusters_only(drifted: str) -> None:
     store = open_store(drifted)
     other = Visible(frozenset({"uid-calm"}), {UID: frozenset({"ops"})})
-    assert listing.drift(store, other) == Listed((), 0, {})
-    assert listing.drifted(store, other, "strict") == {}
+    assert lasting.drift(store, other) == Listed((), 0, {})
+    assert lasting.drifted(store, other, "strict") == {}
     store.close()

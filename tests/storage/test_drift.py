@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from pytest_kspec.errors import StoreError
-from pytest_kspec.storage import drift, listing, schema
+from pytest_kspec.storage import drift, lasting, schema
 from pytest_kspec.storage.drift import Difference
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.prune import prune
@@ -79,7 +79,7 @@ def test_a_difference_that_cannot_be_read_is_an_error(url: str, text: str) -> No
     store = open_store(url, create=True)
     drift.record(store, "uid-1", "prod", "strict", at(1), [difference("a")], ("policy",))
     store.write(lambda connection: connection.execute(update(schema.drift).values(event=text)))
-    reads: tuple[Any, ...] = (drift.history, listing.drift)
+    reads: tuple[Any, ...] = (drift.history, lasting.drift)
     for read in reads:
         with pytest.raises(StoreError, match="a difference in it cannot be read"):
             read(store)

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
+from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.listing import Cut
 from pytest_kspec.storage.rows import Listed, Standing
 from pytest_kspec.storage.visible import Visible
 from pytest_kspec.storage.write import store_result
@@ -106,20 +106,20 @@ def test_requirements_say_on_how_many_clusters(store: Store) -> None:
 def test_what_is_searched_is_text_and_no_pattern(store: Store, text: str) -> None:
     keep(store, some(("plain", "fail"), (f"x{text}y", "fail")))
     assert names(listing.standings(store, text=text)) == [f"x{text}y"]
-    assert [row.cluster for row in listing.findings(store, text=text.split()[0]).rows] == [f"x{text}y"]
+    assert [row.cluster for row in lasting.findings(store, text=text.split()[0]).rows] == [f"x{text}y"]
 
 
 def test_findings_are_searched_by_all_words(store: Store) -> None:
     keep(store, one())
-    found = listing.findings(store, text="PRIVILEGED ops")
+    found = lasting.findings(store, text="PRIVILEGED ops")
     assert {row.namespace for row in found.rows} == {"ops"}
     assert found.total == len(found.rows) > 0
-    (row,) = listing.findings(store, fingerprint=found.rows[0].id).rows
+    (row,) = lasting.findings(store, fingerprint=found.rows[0].id).rows
     assert row == found.rows[0]
     assert row.message
     assert row.kind == "Pod"
-    assert set(listing.findings(store, state="exempt").counts) >= {"open", "exempt"}
-    assert {row.state for row in listing.findings(store, state="exempt").rows} == {"exempt"}
+    assert set(lasting.findings(store, state="exempt").counts) >= {"open", "exempt"}
+    assert {row.state for row in lasting.findings(store, state="exempt").rows} == {"exempt"}
 
 
 def test_frameworks_and_exemptions_of_the_newest_results(store: Store) -> None:
@@ -161,22 +161,22 @@ def test_a_viewer_sees_nothing_of_other_clusters(store: Store) -> None:
     assert listing.standings(store, A, cluster_id="uid-b").total == 0
     assert [(row.failed, row.findings) for row in listing.requirements(store, A).rows] == [(1, 1)]
     assert {row.cluster for row in listing.requirement_results(store, A).rows} == {"a"}
-    assert {row.cluster for row in listing.findings(store, A).rows} == {"a"}
+    assert {row.cluster for row in lasting.findings(store, A).rows} == {"a"}
     assert [day.results for day in listing.days(store, A, since="2026-11-01T00:00:00Z")] == [1]
     assert listing.visible_clusters(store, A) == 1
     nobody = Visible(frozenset())
-    assert listing.standings(store, nobody).total == listing.findings(store, nobody).total == 0
+    assert listing.standings(store, nobody).total == lasting.findings(store, nobody).total == 0
     assert listing.specs(store, nobody) == ()
 
 
 def test_a_viewer_of_a_namespace_sees_its_findings_only(store: Store) -> None:
     keep(store, one())
     visible = Visible(frozenset(), {UID: frozenset({"ops"})})
-    found = listing.findings(store, visible)
+    found = lasting.findings(store, visible)
     assert {row.namespace for row in found.rows} == {"ops"}
     assert sum(found.counts.values()) == found.total
     assert listing.standings(store, visible).total == 0
     assert listing.exemptions(store, visible).total == listing.framework_results(store, visible).total == 0
-    assert listing.namespaces(store, UID, 500) == tuple(
-        sorted({row.namespace for row in listing.findings(store).rows if row.namespace})
+    assert lasting.namespaces(store, UID, 500) == tuple(
+        sorted({row.namespace for row in lasting.findings(store).rows if row.namespace})
     )

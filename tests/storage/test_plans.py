@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.storage import listing, pages, read
+from pytest_kspec.storage import lasting, listing, pages, read
 from pytest_kspec.storage.engine import Store, open_store
 
 LARGE = (
@@ -36,8 +36,8 @@ ASKED: dict[str, Callable[[Store], Any]] = {
         store, check="network.defaultDeny"
     ),
     "verdicts of a cluster": lambda store: listing.requirement_results(store, cluster_id="a"),
-    "findings of a cluster": lambda store: listing.findings(store, cluster_id="a"),
-    "one finding": lambda store: listing.findings(store, fingerprint="0" * 32),
+    "findings of a cluster": lambda store: lasting.findings(store, cluster_id="a"),
+    "one finding": lambda store: lasting.findings(store, fingerprint="0" * 32),
     "frameworks": listing.frameworks,
     "a framework": lambda store: listing.framework_results(store, framework="a"),
     "exemptions": listing.exemptions,
