@@ -363,3 +363,46 @@ def test_an_object_of_a_removed_api_is_an_error_of_its_own(
     assert [(one.name, one.shape.malformed) for one in found if one is not wrong] == [
         (one["metadata"]["name"], ()) for one in others
     ]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "right"),
+    [
+        ("extensions/v1beta1", "NetworkPolicy", "networking.k8s.io/v1 and kind: NetworkPolicy"),
+        ("networking.k8s.io/v1", "Networkpolicy", "networking.k8s.io/v1 and kind: NetworkPolicy"),
+        ("v1", "ClusterRoleBinding", "rbac.authorization.k8s.io/v1 and kind: ClusterRoleBinding"),
+        ("rbac.authorization.k8s.io/v1", "rolebinding", "rbac.authorization.k8s.io/v1 and kind: RoleBinding"),
+        ("extensions/v1beta1", "Ingress", "networking.k8s.io/v1 and kind: Ingress"),
+        ("v1", "service", "v1 and kind: Service"),
+    ],
+)
+@pytest.mark.parametrize("form", ["yaml", "list"])
+def test_one_without_pods_is_an_error_of_those_that_ask_for_its_kind(
+    api_version: str, kind: str, right: str, form: str, tmp_path: Path
+) -> None:
+    old = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "old"}}
+    meant = right.rpartition(" ")[2]
+    whole = {"apiVersion": "v1", "kind": "List", "items": [old, pod("a")]}
+    text = json.dumps(whole) if form == "list" else "\n---\n".join(map(json.dumps, (old, pod("a"))))
+    inventory = Inventory(open_source(write(tmp_path, **{"x.yaml": text})))
+    with pytest.raises(Malformed) as raised:
+        inventory.list(meant)
+    assert str(raised.value).endswith(
+        f": old: the kind {kind} does not exist in {api_version}. Use apiVersion: {right}."
+    )
+    assert [one.name for one in inventory.workloads()] == ["a"]
+
+
+def test_kinds_of_others_may_have_the_name_of_a_built_in_one(tmp_path: Path) -> None:
+    for api_version, kind in (
+        ("crd.projectcalico.org/v1", "NetworkPolicy"),
+        ("authorization.openshift.io/v1", "Role"),
+        ("events.k8s.io/v1", "Event"),
+        ("serving.knative.dev/v1", "Service"),
+    ):
+        one = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}}
+        inventory = Inventory(open_source(write(tmp_path, **{"x.json": json.dumps(one)})))
+        group = api_version.rpartition("/")[0]
+        assert [(found.api_version, found.kind) for found in inventory.list(kind, group)] == [
+            (api_version, kind)
+        ]

@@ -1,5 +1,6 @@
 """Namespaces of manifests that no Namespace object is there for: they exist, and their labels are unknown."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from builtin_checks.network.test_default_deny import test_default_deny as default_deny
 from builtin_checks.network.test_required_policies import test_required_policies as required_policies
 from builtin_checks.pod_security.test_namespace_labels import test_enforce as enforce
+from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as forbidden_rules
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec import check
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.open import open_source
-from pytest_kspec.errors import NotApplicable
+from pytest_kspec.errors import NotApplicable, SourceUnavailable
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, obj, policy
@@ -168,3 +170,35 @@ def open_source_of(*objects):
     from pytest_kspec.cluster.sources.memory import MemorySource
 
     return MemorySource(objects, kind="manifests")
+
+
+def test_what_is_in_no_namespace_is_not_put_into_one_by_its_file(tmp_path: Path) -> None:
+    """An API server takes `metadata.namespace` away: what binds in the whole cluster is never out of scope."""
+    kinds = {
+        "ClusterRole": {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
+        "ClusterRoleBinding": {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "it"},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"}],
+        },
+    }
+    objects = [obj("rbac.authorization.k8s.io/v1", kind, "it", "out", **rest) for kind, rest in kinds.items()]
+    objects.append(obj("v1", "Namespace", "open", "out"))
+    spec = {
+        "rbac": {"forbiddenRules": [{"apiGroup": "", "resource": "secrets", "verbs": ["get"]}]},
+        "podSecurity": {"enforce": "baseline"},
+        "namespaceScope": {"excludeNamespaces": ["out"]},
+        "policyExemptions": [{"name": "out", "reason": "r", "namespaces": ["out"]}],
+    }
+    (tmp_path / "x.yaml").write_text("\n---\n".join(json.dumps(one) for one in objects))
+    for asked, found in ((forbidden_rules, "ClusterRoleBinding it"), (enforce, "Namespace open")):
+        (result,) = evaluate(asked, objects=objects, spec=spec, kind="manifests")
+        assert [(str(f.resource), f.exemption) for f in result.findings] == [(found, None)]
+    inventory = Inventory(open_source(str(tmp_path)))
+    assert [str(one.ref) for kind in (*kinds, "Namespace") for one in inventory.list(kind)] == [
+        "ClusterRole it",
+        "ClusterRoleBinding it",
+        "Namespace open",
+    ]
+    (tmp_path / "y.yaml").write_text(json.dumps(obj("v1", "Namespace", "open", "elsewhere")))
+    with pytest.raises(SourceUnavailable, match="Namespace open is defined twice"):
+        Inventory(open_source(str(tmp_path))).list("Namespace")

@@ -231,16 +231,17 @@ def _foreign(index: int, api_version: Any, kind: Any, resource_type: ResourceTyp
     return Malformed(f"item {index} in the list of {resource_type.resource} is of {said}.", where=where)
 
 
-def removed(api_version: str, kind: str, resource_type: ResourceType) -> Malformed:
+def removed(api_version: str, kind: str, resource_type: ResourceType, where: str = "") -> Malformed:
     """Of an object of an API that Kubernetes does not have, and what is meant."""
     return Malformed(
         f"the kind {kind} does not exist in {api_version}.",
+        where=where,
         fix=f"Use apiVersion: {resource_type.api_version} and kind: {resource_type.kind}.",
     )
 
 
 def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace: str) -> None:
-    """Fill in what items of a list leave out, and take managedFields away."""
+    """Fill in what items of a list leave out; take away managedFields, and the namespace of what is in none."""
     raw["kind"] = raw.get("kind") or resource_type.kind
     raw["apiVersion"] = raw.get("apiVersion") or resource_type.api_version
     metadata = raw.get("metadata")
@@ -248,7 +249,11 @@ def complete(raw: dict[str, Any], resource_type: ResourceType, default_namespace
         redact.strip_secret(raw)
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)
-        if default_namespace and not metadata.get("namespace"):
+        if (
+            not resource_type.namespaced
+        ):  # an API server takes it away; else what binds everywhere is out of scope
+            metadata.pop("namespace", None)
+        elif default_namespace and not metadata.get("namespace"):
             metadata["namespace"] = default_namespace
 
 
@@ -344,6 +349,7 @@ class Decoder:
                 item, first + index, resource_type, self._cluster, named=self._exact, of_kind=self._exact
             )
             complete(item, resource_type, default_namespace)
+            self._refuse_removed(item, resource_type)
             resource = ListedResource(item["apiVersion"], resource_type.kind, item)
             resource._raw = {}
             resource._page, resource._index = page, index
@@ -453,6 +459,8 @@ class Decoder:
             page = Page(text, resource_type, self._default_namespace, self._whole)
         for index, raw in enumerate(items):
             complete(raw, resource_type, default_namespace)
+            if template_path is None:
+                self._refuse_removed(raw, resource_type)
             resource: Resource
             if page is None or template_path is None:
                 resource = Resource(raw["apiVersion"], resource_type.kind, raw)
@@ -462,6 +470,11 @@ class Decoder:
                 resource._page, resource._index = page, index
             found.append(resource)
         return found
+
+    def _refuse_removed(self, raw: dict[str, Any], resource_type: ResourceType) -> None:
+        if not is_of(resource_type, raw["apiVersion"], raw["kind"]):
+            name = str(_map(raw.get("metadata")).get("name") or "")
+            raise removed(raw["apiVersion"], raw["kind"], resource_type, f"{self._cluster}: {name}")
 
     def _lenient(
         self, raw: dict[str, Any], resource_type: ResourceType, template_path: str

@@ -51,16 +51,6 @@ class _HeadMetadata(msgspec.Struct, gc=False, frozen=True):
 
 _HOOK = b'"helm.sh/hook"'
 
-_POD_KINDS = {
-    kind.casefold(): (api_version, kind)
-    for api_version, kinds in (
-        ("v1", ("Pod", "PodTemplate", "ReplicationController")),
-        ("apps/v1", ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")),
-        ("batch/v1", ("CronJob", "Job")),
-    )
-    for kind in kinds
-}
-
 
 class _Place(NamedTuple):
     """Where an object is. hook: it is one of Helm's; overlay: folder of the kustomization above it, or ""."""
@@ -381,6 +371,8 @@ class _Held:
         Helm removes a hook before it makes the next one of that name, and kustomizations are built one at a time. Of
         kinds that nobody knows (settings of tools, specifications of kspec) all are kept.
         """
+        if not self.types[group, kind].namespaced:
+            namespace = ""  # an API server takes it away
         self._named.add((group, kind, namespace))
         if not name or (group, kind) not in _known_kinds():
             return
@@ -417,16 +409,31 @@ def _known_kinds() -> frozenset[tuple[str, str]]:
 
 
 def _meant(api_version: str, kind: str) -> tuple[str, str]:
-    """What `deployment`, or a Deployment of extensions/v1beta1, is meant to be: as an unknown kind its pods would not
-    be looked at. It is an error of such an object, and of nothing else.
+    """What `deployment`, or a NetworkPolicy of extensions/v1beta1, is meant to be: as an unknown kind it would not be
+    looked at. Of one that holds pods it is an error of that object, of others one of all that ask for their kind.
 
     Groups of custom resources (they have a dot) may have kinds of these names.
     """
     group = api_version.rpartition("/")[0]
-    right = _POD_KINDS.get(kind.casefold())
-    if right is None or "." in group or (group, kind) == (right[0].rpartition("/")[0], right[1]):
+    meant = _meant_kinds().get(kind.casefold())
+    if meant is None or (group, kind) in meant or ("." in group and group not in _builtin_groups()):
         return api_version, kind
-    return right
+    right = next((found for found in meant.values() if found.group == group), next(iter(meant.values())))
+    return right.api_version, right.kind
+
+
+@cache
+def _meant_kinds() -> dict[str, dict[tuple[str, str], ResourceType]]:
+    """Built-in kinds by their name in lower case; one group has an Event, and another, too."""
+    found: dict[str, dict[tuple[str, str], ResourceType]] = {}
+    for known in builtin_types():
+        found.setdefault(known.kind.casefold(), {})[known.group, known.kind] = known
+    return found
+
+
+@cache
+def _builtin_groups() -> frozenset[str]:
+    return frozenset(known.group for known in builtin_types())
 
 
 def _read_stdin() -> bytes:
