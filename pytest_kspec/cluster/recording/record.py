@@ -85,11 +85,11 @@ def record(
     files: dict[str, File] = {}
     errors: list[Failure] = []
     redacted: dict[str, int] = {}
+    total = sum(not _is_noise(one) and (only is None or (one.group, one.kind) in only) for one in types)
+    done = 0
     with _scratch(target) as scratch:
-        for done, resource_type in enumerate(types):
-            if progress is not None:
-                progress(resource_type.resource, done, len(types))
-            if resource_type.resource in NOISE or resource_type.group in NOISY_GROUPS:
+        for resource_type in types:
+            if _is_noise(resource_type):
                 reason = f"{resource_type.resource} are never recorded, because they change constantly."
                 errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
                 continue
@@ -97,6 +97,9 @@ def record(
                 error = SourceUnavailable.__name__
                 errors.append(Failure(resource_type.group, resource_type.kind, error, NOT_CHOSEN))
                 continue
+            if progress is not None:
+                progress(resource_type.resource, done, total)
+            done += 1
             try:
                 content, count = _list(source, resource_type, redacted)
             except SourceError as error:
@@ -125,8 +128,13 @@ def record(
         else:
             _move(scratch, target)
     if progress is not None:
-        progress("", len(types), len(types))
+        progress("", total, total)
     return made
+
+
+def _is_noise(resource_type: ResourceType) -> bool:
+    """Whether objects of it change constantly."""
+    return resource_type.resource in NOISE or resource_type.group in NOISY_GROUPS
 
 
 def _list(source: Source, resource_type: ResourceType, redacted: Counts) -> tuple[bytes, int]:
