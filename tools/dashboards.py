@@ -242,6 +242,14 @@ OPERATIONS: Rows = (
                 f"min by ({BY}) (kspec_last_scan_success{{{CS}}}) == bool 0",
             ),
             _hourly("Scans without a result, in an hour", "kspec_scan_errors_total", "reason", SPEC),
+            _one(
+                "graph",
+                "Shards of the last runs by state",
+                "short",
+                f"sum by (state) (max by (cluster_spec, state) (kspec_run_shards{{{SPEC}}}))",
+                "{{state}}",
+            ),
+            _percentiles("Duration of runs", "kspec_run_duration_seconds", "cluster_spec", SPEC, "6h"),
             _one("stat", "Interval of scans", "s", "max(kspec_scan_interval_seconds)"),
             _hourly("Reports written, in an hour", "kspec_reports_generated_total", "report_type", CLUSTER),
             _hourly(

@@ -25,12 +25,16 @@ UID = ("cluster_uid",)
 _LONG_S = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Scans and reconciliations: with the bounds of v0.3 (to 10 s), and those that alerts on 30 s and 60 s need."""
 
+_RUN_S = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
+"""Runs over a fleet: by default one that takes two hours is ended."""
+
 _REVIEW_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 STATUSES = ("passed", "failed", "error", "skipped")
 SEVERITIES = ("critical", "high", "medium", "low")
 MODES = ("monitor", "audit", "enforce")
+SHARDS = ("waiting", "done", "failed")
 DRIFT_KINDS = ("missing", "modified", "extra", "violation")
 
 
@@ -274,6 +278,19 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "fleet_checks", "Requirements of the last scans of all clusters, by status.", "status", values=_STATUS
+    ),
+    _gauge(
+        "run_shards",
+        "Shards of the last run over a fleet by state; failed: no worker came to one of its clusters.",
+        "cluster_spec",
+        "state",
+        values={"state": SHARDS},
+    ),
+    _histogram(
+        "run_duration_seconds",
+        "Duration of runs over a fleet, in seconds, from when the run was begun to its last outcome.",
+        "cluster_spec",
+        buckets=_RUN_S,
     ),
     # -- the operator itself
     _counter("reconcile_total", "Reconciliations.", *_RECONCILED, **_V03),

@@ -43,6 +43,7 @@ from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.operator import fleetstatus, status
 from pytest_kspec.operator.fleetstatus import Silence
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.runwatch import seconds_of, watched
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Stopped
 from pytest_kspec.operator.status import READY, Note, Said, moment_of, status_of
 from pytest_kspec.results.outcome import Outcome
@@ -83,6 +84,14 @@ class Seen(Protocol):
 
     def scan_failed(self, cluster: str, name: str, reason: str) -> None:
         """A scan has no result."""
+        ...
+
+    def run_goes_on(self, name: str, shards: Mapping[str, int]) -> None:
+        """Shards of its run, by state."""
+        ...
+
+    def run_ended(self, name: str, seconds: float) -> None:
+        """Its run has an outcome of every cluster."""
         ...
 
     def gone(self, name: str) -> None:
@@ -340,7 +349,8 @@ class Fleets:
             store = setup.store or str(folder / "fleet.db")
             words = [f"cr:{name}", f"--run={run.id}", "-o=json", *setup.words]
             words += [f"--store-reports={setup.place}"] if setup.place else []
-            ended = self._runner.fleet(name, words, store, folder, setup.timeout_s)
+            with watched(store, run.id, partial(self._goes_on, name, run)):
+                ended = self._runner.fleet(name, words, store, folder, setup.timeout_s)
             if run.unwanted:
                 raise Stopped("it is not for these clusters any more.", where=name)
             if ended.code is not None and ended.code not in _DONE:
@@ -358,10 +368,14 @@ class Fleets:
         with closing(open_store(url, option="--store")) as store:
             self._access.check()
             self._settle(store, run, ended)
-            report = make_report(store, stored.find_run(store, run.id))
+            over = stored.find_run(store, run.id)
+            report = make_report(store, over)
             rows = [row for row in report.rows if row.spec == name]
             results: dict[str, str] = {}
             self._leave(name, {row.name for row in rows})
+            self._goes_on(name, run, stored.shards_of(store, run.id))
+            if self._seen is not None and over.ended_at:
+                self._seen.run_ended(name, seconds_of(over.created_at, over.ended_at))
 
             def see(result: ScanResult) -> None:
                 for cluster in result.clusters:
@@ -373,6 +387,10 @@ class Fleets:
             self._members[name] = {row.name: results.get(row.name, "") for row in rows}
         said, fields = fleetstatus.concluded(rows, run.silent, run.before, run.id)
         return Step(0.0, (said,), fields if self._setup.store else {**fields, "run": None}, ended=True)
+
+    def _goes_on(self, name: str, run: _Run, shards: Mapping[str, int]) -> None:
+        if self._seen is not None and not run.unwanted:
+            self._seen.run_goes_on(name, shards)
 
     def _settle(self, store: Any, run: _Run, ended: Ended) -> None:
         """Clusters that no worker came to are errors: the run is over."""

@@ -18,7 +18,7 @@ from pytest_kspec.drift.correcting import FIGHT
 from pytest_kspec.enforce.engines import kyverno
 from pytest_kspec.fleet.targets.credentials import Life
 from pytest_kspec.observe.registry import CONTENT_TYPE, Registry
-from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR
+from pytest_kspec.observe.table import DRIFT_KINDS, MODES, OPERATOR, SHARDS
 from pytest_kspec.operator.probes import Page
 from pytest_kspec.operator.scans import ScanFailed, Scanned
 from pytest_kspec.results.finding import FindingStatus
@@ -138,6 +138,15 @@ class Metrics:
         self.registry.forget(_RESULTS, cluster_name=cluster, cluster_spec=name)
         self.registry.set("kspec_last_scan_success", (cluster, name), 0)
         self.registry.count("kspec_scan_errors_total", name, reason)
+
+    def run_goes_on(self, name: str, shards: Mapping[str, int]) -> None:
+        """Shards of the run of a specification over a fleet, by state (`table.SHARDS`)."""
+        for state in SHARDS:
+            self.registry.set("kspec_run_shards", (name, state), shards.get(state, 0))
+
+    def run_ended(self, name: str, seconds: float) -> None:
+        """A run over a fleet ended, with an outcome of every cluster."""
+        self.registry.observe("kspec_run_duration_seconds", seconds, name)
 
     def drifted(self, cluster: str, name: str, kinds: Mapping[str, int]) -> None:
         """Differences from what was applied, by kind (`table.DRIFT_KINDS`); of a specification that was scanned."""

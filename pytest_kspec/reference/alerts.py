@@ -80,6 +80,11 @@ RECORDINGS: tuple[Recording, ...] = (
         "kspec:cluster_request_duration_seconds:p99",
         _quantile("0.99", "kspec_cluster_request_duration_seconds"),
     ),
+    Recording(
+        "kspec:run_duration_seconds:mean6h",
+        "sum by (cluster_spec) (rate(kspec_run_duration_seconds_sum[6h])) "
+        "/ sum by (cluster_spec) (rate(kspec_run_duration_seconds_count[6h]) > 0)",
+    ),
     Recording("kspec:compliance_score:min", f"min by ({CS}) (kspec_compliance_score)"),
     Recording(
         "kspec:fleet_coverage:ratio",
@@ -519,6 +524,26 @@ ALERTS: tuple[Alert, ...] = (
         "The cluster cannot be scanned afterwards.",
         _TARGET,
         "Renew the Secret; the operator reads it again.",
+    ),
+    Alert(
+        "KSpecRunShardsFailed", "kspec.cluster", "warning", "5m",
+        'max by (cluster_spec) (kspec_run_shards{state="failed"}) > 0',
+        "Clusters were not scanned: {{ $labels.cluster_spec }}",
+        "{{ $value }} shards of the last run have clusters that no worker came to.",
+        "Workers of the run ended before they came to all clusters: they were killed, their Job could not start "
+        "them, or the run took longer than its time limit.",
+        ("kubectl describe cspec NAME", "kubectl -n kspec-system get jobs,pods", _OPERATOR[1]),
+        "The status of the specification names the clusters and the reason. Look for OOMKilled workers and images "
+        "that cannot be pulled.",
+    ),
+    Alert(
+        "KSpecRunSlow", "kspec.cluster", "warning", "15m",
+        "kspec:run_duration_seconds:mean6h > scalar(max(kspec_scan_interval_seconds))",
+        "Runs take longer than the interval between them: {{ $labels.cluster_spec }}",
+        "The runs of 6 hours took {{ $value | humanizeDuration }} on average.",
+        "Results of the clusters are older than --scan-interval promises.",
+        ("kubectl describe cspec NAME", "kubectl -n kspec-system get jobs,pods", _OPERATOR[1]),
+        "Run more workers at once, scan with Jobs (--scan-engine job), or raise --scan-interval.",
     ),
     # -- certificates of the webhook
     Alert(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 import pytest_kspec
 from pytest_kspec import clock
@@ -25,6 +25,7 @@ from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.write import add, add_run, insert_into, plain_text, prepare
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
+_NOBODY = Outcome.NOT_SCANNED.value
 _ROWS = 500
 _SWEPT = 10
 _LONGEST_REASON = 1000  # characters
@@ -237,6 +238,30 @@ def targets_of(store: Store, run: str, shard: int | None = None) -> tuple[Stored
         )
         for row in rows
     )
+
+
+def shards_of(store: Store, run: str) -> dict[str, int]:
+    """How many shards of a run are `waiting` (a cluster has no outcome), `failed` (no worker came to one) and `done`.
+
+    Raises StoreError.
+    """
+    first = (
+        select(_outcome.position, func.max(case((_outcome.outcome == _NOBODY, 1), else_=0)).label("missed"))
+        .where(_outcome.run_id == run)
+        .group_by(_outcome.position)
+        .subquery()
+    )
+    statement = (
+        select(func.count(), func.count(first.c.position), func.coalesce(func.max(first.c.missed), 0))
+        .select_from(schema.targets.outerjoin(first, first.c.position == _target.position))
+        .where(_target.run_id == run)
+        .group_by(_target.shard)
+    )
+    counts = {"waiting": 0, "failed": 0, "done": 0}
+    with store.read() as connection:
+        for clusters, concluded, missed in connection.execute(statement):
+            counts["waiting" if concluded < clusters else "failed" if missed else "done"] += 1
+    return counts
 
 
 def started(store: Store, run: str, position: int) -> int:

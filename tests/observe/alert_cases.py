@@ -91,6 +91,27 @@ CASES: dict[str, Case] = {
     "KSpecWebhookConnectionsRefused": _of(
         "kspec_webhook_connections_refused_total", "0+120x60", "0+6x60", "2"
     ),
+    "KSpecRunShardsFailed": _of(
+        'kspec_run_shards{cluster_spec="strict",state="failed"}',
+        "2x60",
+        "0x60",
+        "2",
+        {"cluster_spec": "strict"},
+    ),
+    "KSpecRunSlow": Case(
+        {
+            'kspec_run_duration_seconds_sum{cluster_spec="strict"}': "0+1200x60",
+            'kspec_run_duration_seconds_count{cluster_spec="strict"}': "0+1x60",
+            "kspec_scan_interval_seconds": "330x60",
+        },
+        {
+            'kspec_run_duration_seconds_sum{cluster_spec="strict"}': "0+300x60",
+            'kspec_run_duration_seconds_count{cluster_spec="strict"}': "0+1x60",
+            "kspec_scan_interval_seconds": "330x60",
+        },
+        {"cluster_spec": "strict"},
+        "20m 0s",
+    ),
     "KSpecDriftFight": _of(f"kspec_drift_fights{CS}", "1x60", "0x60", "1", OF),
     "KSpecAuditRecordsDropped": _of(
         'kspec_webhook_records_dropped_total{sink="audit"}', "0x25 9x60", "7x60", "9", {"sink": "audit"}

@@ -149,6 +149,7 @@ def test_what_is_asked_is_there(
         specs.put("met", {"kubernetes": {"minVersion": "1.29"}})
         specs.put("unmet", {"kubernetes": {"minVersion": "1.99"}, "policyExemptions": [EXEMPTION]})
         specs.put("odd", {"policyExemptions": [{**EXEMPTION, "timezone": "Mars/X"}]})
+        specs.put("fleet", {"kubernetes": {"minVersion": "1.29"}, "clusterRef": {"name": "all"}})
         specs.put("kept", enforced("enforce", autoRemediate=True))
         by_kyverno = {"enabled": True, "mode": "enforce", "engine": "kyverno", "autoRemediate": True}
         specs.put("kyverno", asked_of("kyverno", enforcement=by_kyverno))
@@ -168,6 +169,10 @@ def test_what_is_asked_is_there(
         server.wait(lambda: server.query('kspec_remediation_actions_total{action="update"} > 0'))
         server.wait(lambda: server.query('kspec_policy_enforcement_actions_total{action="denied"} > 0'))
         server.wait(lambda: server.query('kspec_scan_errors_total{cluster_spec="odd"} > 0'))
+        server.wait(lambda: server.query('kspec_run_shards{cluster_spec="fleet",state="done"} == 1'))
+        server.wait(
+            lambda: server.query('rate(kspec_run_duration_seconds_count{cluster_spec="fleet"}[5m]) > 0')
+        )
         server.wait(lambda: server.query("kspec_exemption_expiry_timestamp_seconds"))
         queries = [(one.name, one.expr) for one in (*ALERTS, *RECORDINGS)]
         queries += [(f"{uid}: {panel}", query) for uid, panel, query in dashboards.queries()]

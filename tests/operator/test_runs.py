@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import KspecError
+from pytest_kspec.operator import runwatch
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.fleets import BACK_S, Fleets, Setup
 from pytest_kspec.operator.metrics import Metrics, State
@@ -45,6 +46,7 @@ class Runs:
         self.outcomes: dict[str, Outcome] = {}
         self.ids: list[str] = []
         self.ended: Ended | KspecError = Ended(0, ())
+        self.ends = False
         self.go = threading.Event()
         self.go.set()
 
@@ -56,7 +58,7 @@ class Runs:
             raise self.ended
         with _CREATING, closing(open_store(store, option="--store", create=True)) as opened:
             names = sorted(self.outcomes)
-            targets = [StoredTarget(at, 0, one, f"target:{one}", {}) for at, one in enumerate(names)]
+            targets = [StoredTarget(at, at, one, f"target:{one}", {}) for at, one in enumerate(names)]
             asked = [Asked(name, "0" * 64)]
             document = {"specs": [], "asked": [list(one) for one in asked]}
             stored.begin(opened, run, engine="local", document=document, targets=targets)
@@ -68,6 +70,8 @@ class Runs:
                     stored.commit(opened, run, at, asked, result, json.render(result), place=place)
                 elif self.outcomes[one] is not Outcome.NOT_SCANNED:
                     stored.settle(opened, run, at, asked, self.outcomes[one], reason="no route to host")
+            if self.ends:
+                stored.end(opened, run)
         return self.ended
 
 
@@ -84,9 +88,12 @@ class Posts:
 
 
 class Seen:
-    """Clusters of which metrics say something, and those of which they say that there is no result."""
+    """Clusters of which metrics say something, and those of which they say that there is no result; and of runs: what
+    was last said of their shards, and how long they took."""
 
     def __init__(self) -> None:
+        self.shards: dict[str, int] = {}
+        self.seconds: list[float] = []
         self.known: set[str] = set()
         self.unknown: set[str] = set()
 
@@ -96,9 +103,16 @@ class Seen:
     def scan_failed(self, cluster: str, name: str, reason: str) -> None:
         self.unknown.add(cluster)
 
+    def run_goes_on(self, name: str, shards: Mapping[str, int]) -> None:
+        self.shards = dict(shards)
+
+    def run_ended(self, name: str, seconds: float) -> None:
+        self.seconds.append(seconds)
+
     def gone(self, name: str) -> None:
         self.known.clear()
         self.unknown.clear()
+        self.shards = {}
 
 
 class NoScans:
@@ -238,6 +252,38 @@ def test_two_runs_with_a_cluster_in_common_follow_each_other(world: World) -> No
     assert world.over("other") == ("True", "ComplianceChecksPassed")
 
 
+def test_metrics_follow_the_shards_of_a_run_and_know_how_long_it_took(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runwatch, "POLL_S", 0.01)
+    seen = threading.Event()
+    told: list[dict[str, int]] = []
+
+    def goes_on(name: str, shards: Mapping[str, int]) -> None:
+        told.append(dict(shards))
+        seen.set()
+
+    monkeypatch.setattr(world.seen, "run_goes_on", goes_on)
+    world.target("c")
+    world.target("d")
+    world.spec(clusterSelector={})
+    world.runs.outcomes = {"c": SCANNED, "d": UNREACHABLE}
+    conclude = stored.settle
+
+    def settle(*words: Any, **more: Any) -> bool:
+        seen.clear()
+        assert seen.wait(LIMIT_S)  # looked at while the run goes on
+        world.now += timedelta(seconds=90)
+        return conclude(*words, **more)
+
+    monkeypatch.setattr(stored, "settle", settle)
+    world.runs.ends = True
+    world.over()
+    assert {"waiting": 1, "failed": 0, "done": 1} in told
+    assert told[-1] == {"waiting": 0, "failed": 0, "done": 2}
+    assert world.seen.seconds == [90]
+
+
 def test_the_next_leader_goes_on_with_the_same_run(world: World) -> None:
     world.target("c")
     world.spec(clusterRef={"name": "c"})
@@ -299,6 +345,7 @@ def test_a_run_that_took_too_long_leaves_no_cluster_without_an_outcome(world: Wo
     world.runs.outcomes = {"c": SCANNED, "d": Outcome.NOT_SCANNED}
     world.runs.ended = Ended(None, ())
     assert world.over() == ("Unknown", "ComplianceChecksNotEvaluated")
+    assert world.seen.shards == {"waiting": 0, "failed": 1, "done": 1}
     (entry,) = world.status()["worstClusters"]
     assert (entry["name"], entry["outcome"]) == ("d", "not-scanned")
     assert entry["message"] == "not scanned: the run was ended after 7200 s."

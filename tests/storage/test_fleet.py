@@ -127,6 +127,19 @@ def test_of_two_names_of_one_cluster_one_is_scanned(store: Store) -> None:
     assert fleet.claim(store, "r2", 0, "u-1") == ""
 
 
+def test_shards_by_state(store: Store) -> None:
+    begin(store, "r1", 27, "a", "b", "c", "d")  # a and c are of one shard, b and d of the other
+    assert fleet.shards_of(store, "r1") == {"waiting": 2, "failed": 0, "done": 0}
+    fleet.settle(store, "r1", 0, ASKED, Outcome.UNREACHABLE)
+    assert fleet.shards_of(store, "r1") == {"waiting": 2, "failed": 0, "done": 0}
+    fleet.settle(store, "r1", 2, ASKED, Outcome.DUPLICATE)
+    assert fleet.shards_of(store, "r1") == {"waiting": 1, "failed": 0, "done": 1}
+    fleet.settle(store, "r1", 1, ASKED, Outcome.REFUSED)
+    fleet.settle(store, "r1", 3, ASKED, Outcome.NOT_SCANNED)
+    assert fleet.shards_of(store, "r1") == {"waiting": 0, "failed": 1, "done": 1}
+    assert fleet.shards_of(store, "r2") == {"waiting": 0, "failed": 0, "done": 0}
+
+
 def test_a_worker_that_begins_is_counted(store: Store) -> None:
     begin(store, "r", 1, "a", "b")
     fleet.started(store, "r", 1)
