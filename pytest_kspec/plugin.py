@@ -5,6 +5,8 @@ With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 OPTIONS = (
@@ -118,3 +120,18 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_kspec.session import start
 
         start.start(config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
+    """A specification that is named as tests are: say how it is named."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        named = [one for one in session.config.args if one.endswith((".yaml", ".yml"))]
+        if not named:
+            raise
+        how = "Specifications are named with an option: pytest " + " ".join(
+            f"--kspec-spec {one}" for one in named
+        )
+        raise pytest.UsageError(*error.args, how) from error

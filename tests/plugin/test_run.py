@@ -122,6 +122,15 @@ def test_wrong_options_and_specifications_are_usage_errors(project: Project) -> 
         assert text in out.stderr.str(), args
 
 
+def test_a_specification_named_as_tests_are_says_how_it_is_named(project: Project) -> None:
+    project.write("test_own.py", "def test_own():\n    pass\n")
+    out = project.pytester.runpytest_subprocess("strict.yaml")
+    assert out.ret == pytest.ExitCode.USAGE_ERROR
+    assert "Specifications are named with an option: pytest --kspec-spec strict.yaml" in out.stderr.str()
+    out = project.pytester.runpytest_subprocess("nothing.py")
+    assert "--kspec-spec" not in out.stderr.str()
+
+
 def test_ini_keys(project: Project) -> None:
     project.write(
         "pytest.ini",
