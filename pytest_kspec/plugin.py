@@ -5,7 +5,7 @@ With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -123,7 +123,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Iterator[object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """A specification that is named as tests are: say how it is named."""
     try:
         return (yield)
