@@ -312,7 +312,7 @@ def is_evaluated(request: AdmissionRequest) -> bool:
 def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
     """The request's object, or its old one, of a kind that is evaluated.
 
-    Raises Malformed where it is nothing that Kubernetes allows, or not of the request's kind and namespace.
+    Raises Malformed where it is nothing that Kubernetes allows, or not of the request's kind, namespace and name.
     """
     kind = request.kind
     template_path = TEMPLATE_PATHS.get((kind.group, kind.kind))
@@ -332,6 +332,8 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
     namespace = request.namespace
     if metadata.namespace is not None and metadata.namespace != namespace:
         raise Malformed("the namespace of the object differs from the namespace of the request.")
+    if metadata.name and request.name and metadata.name != request.name:
+        raise Malformed("the name of the object differs from the name of the request.")
     name = metadata.name or request.name or metadata.generateName or ""
     ref = ResourceRef(kind.api_version, kind.kind, namespace, name)
     labels = metadata.labels or _NONE

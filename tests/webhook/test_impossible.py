@@ -41,6 +41,14 @@ IMPOSSIBLE = {
         {"object": {**BAD, "metadata": {"name": "web", "namespace": "other"}}},
         "the namespace of the object differs from the namespace of the request.",
     ),
+    "the name of the object differs": (
+        {"name": "other"},
+        "the name of the object differs from the name of the request.",
+    ),
+    "the name of the old object differs": (
+        {"operation": "UPDATE", "oldObject": {**BAD, "metadata": {"name": "other", "namespace": "shop"}}},
+        "the name of the object differs from the name of the request.",
+    ),
     "without a namespace": ({"namespace": ""}, "the kind is Pod, and Kubernetes sends it with a namespace."),
     "created with an oldObject": (
         {"oldObject": BAD},
