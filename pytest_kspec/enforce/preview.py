@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
-from pytest_kspec.cluster.objects.decode import ListedWorkload, owner_ref
+from pytest_kspec.cluster.objects.listed import owner_ref
+from pytest_kspec.cluster.objects.whole import ListedWorkload
 from pytest_kspec.enforce.owners import admitted_owner
 from pytest_kspec.enforce.plan import EnforcedRule, EnforcementPlan
 from pytest_kspec.errors import KspecError

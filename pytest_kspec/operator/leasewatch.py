@@ -16,7 +16,7 @@ import msgspec
 from pytest_kspec.cluster.api.http import Watching
 from pytest_kspec.cluster.limits import MIB
 from pytest_kspec.cluster.objects.answers import Wrong, check_object
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON
+from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
 from pytest_kspec.errors import SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects.answers import Wrong, check_list, split_list
-from pytest_kspec.cluster.objects.decode import items_of
+from pytest_kspec.cluster.objects.items import items_of
 from pytest_kspec.cluster.recording.record import record
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import open_source

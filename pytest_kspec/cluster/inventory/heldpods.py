@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.cluster.objects.decode import Controller, controller_of_raw
 from pytest_kspec.cluster.objects.kinds import TEMPLATE_PATHS, split_api_version
+from pytest_kspec.cluster.objects.listed import Controller, controller_of_raw
 from pytest_kspec.cluster.objects.shapes import Shapes
 from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.podkinds import EVERY, Keys, Part, PodKinds, PodPlace

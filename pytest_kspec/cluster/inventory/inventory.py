@@ -17,8 +17,10 @@ import msgspec
 from pytest_kspec.cluster.inventory.heldpods import held_pods
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Buffer, has_name
-from pytest_kspec.cluster.objects.decode import Controller, Decoder, ListedWorkload, PodPage, owner_ref
+from pytest_kspec.cluster.objects.decode import Decoder, PodPage
 from pytest_kspec.cluster.objects.kinds import TEMPLATE_PATHS, builtin_types, preference, split_api_version
+from pytest_kspec.cluster.objects.listed import Controller, owner_ref
+from pytest_kspec.cluster.objects.whole import ListedWorkload
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, Malformed, SourceError
 from pytest_kspec.kube.podkinds import PodKinds

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+
+from pytest_kspec.kube.reference import ResourceRef
 
 
 class OwnerReference(msgspec.Struct, gc=False):
@@ -93,3 +95,40 @@ ITEMS: dict[str, msgspec.json.Decoder[Any]] = {
 """Decoders of the items of a list, by the path of the pod in an object: pods or controllers."""
 
 OWNERS = msgspec.json.Decoder(list[OwnerReference] | None)
+
+
+class Controller(NamedTuple):
+    """The owner reference with `controller: true`."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+def controller_of(owners: list[OwnerReference]) -> Controller | None:
+    """The first that is one."""
+    for owner in owners:
+        if owner.controller:
+            return Controller(owner.apiVersion, owner.kind, owner.name, owner.uid)
+    return None
+
+
+def controller_of_raw(raw: dict[str, Any]) -> Controller | None:
+    """The controller of an object that may hold anything anywhere; None if it has none that can be read."""
+    metadata = raw.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+    try:
+        return controller_of(msgspec.convert(owners, list[OwnerReference] | None) or [])
+    except msgspec.ValidationError:
+        return None
+
+
+def owner_ref(controller: Controller, namespace: str) -> ResourceRef:
+    """The controller as the owner of findings. Nodes are cluster-scoped, all else lives beside its pods."""
+    return ResourceRef(
+        controller.api_version,
+        controller.kind,
+        "" if controller.kind == "Node" else namespace,
+        controller.name,
+    )

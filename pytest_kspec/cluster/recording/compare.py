@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON, gc_paused
+from pytest_kspec.cluster.objects.items import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.sources.snapshotfile import Failure
 from pytest_kspec.errors import SourceUnavailable

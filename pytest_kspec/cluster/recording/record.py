@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 import pytest_kspec
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON, complete, gc_paused, items_of
+from pytest_kspec.cluster.objects.items import BROKEN_JSON, complete, gc_paused, items_of
 from pytest_kspec.cluster.sources.snapshotfile import (
     ARCHIVES,
     INDEX,

@@ -21,7 +21,7 @@ from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
 from pytest_kspec.cluster.limits import Limits, default_limits
 from pytest_kspec.cluster.objects import redact, refusals
 from pytest_kspec.cluster.objects.answers import Buffer, ListHead, Wrong, check_list, check_object, split_list
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON
+from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.objects.redact import METADATA_ONLY
 from pytest_kspec.cluster.sources.source import Pages
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable, UsageError

@@ -19,7 +19,8 @@ import msgspec
 import yaml
 
 from pytest_kspec.cluster.objects.answers import Buffer, Wrong, split_list
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON, Decoder, PodPage, gc_paused
+from pytest_kspec.cluster.objects.decode import Decoder, PodPage
+from pytest_kspec.cluster.objects.items import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.objects.jsondocs import json_texts, refuse_doubled_keys
 from pytest_kspec.cluster.objects.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents

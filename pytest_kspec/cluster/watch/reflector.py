@@ -19,7 +19,7 @@ import msgspec
 from pytest_kspec.cluster.api.http import Watching
 from pytest_kspec.cluster.limits import MIB
 from pytest_kspec.cluster.objects.answers import Wrong, check_metadata, check_object
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON, items_of
+from pytest_kspec.cluster.objects.items import BROKEN_JSON, items_of
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
 from pytest_kspec.errors import Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType

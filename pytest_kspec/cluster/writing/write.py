@@ -17,7 +17,7 @@ from pytest_kspec.cluster.api.discovery import served_in
 from pytest_kspec.cluster.api.http import JSON, Answer
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, check_kind, check_metadata, check_object
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON, items_of
+from pytest_kspec.cluster.objects.items import BROKEN_JSON, items_of
 from pytest_kspec.cluster.objects.kinds import split_api_version
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
 from pytest_kspec.cluster.writing.writeerrors import WriteTarget, error_of

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pytest_kspec.cluster.limits import MIB, Limits
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON
+from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, KspecError, SourceUnavailable, without_credentials
 from pytest_kspec.fleet.targets.model import Target

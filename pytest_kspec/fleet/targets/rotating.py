@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pytest_kspec.cluster.api.contexts import Context, User
-from pytest_kspec.cluster.objects.decode import BROKEN_JSON
+from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.reviewing import may_i, who_am_i
 from pytest_kspec.cluster.writing.write import Writer
