@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.crds.names import GROUP, NAMESPACE, VERSION
 from pytest_kspec.drift.correcting import WINDOW
 from pytest_kspec.enforce.names import NAME_ANNOTATION, spec_id
 from pytest_kspec.errors import AccessDenied, Conflict, Malformed, NotFound
@@ -61,11 +61,16 @@ class InStore:
 
 
 class InCluster:
-    """In a ConfigMap of the namespace kspec-system, one a specification."""
+    """In a ConfigMap of the namespace kspec-system, one a specification.
 
-    def __init__(self, writer: Writer, spec: str, namespace: str = NAMESPACE) -> None:
+    uid: of the ClusterSpecification, with which the ConfigMap is deleted; what was noted for another one of the same
+    name is not of this. "": the specification is a file
+    """
+
+    def __init__(self, writer: Writer, spec: str, namespace: str = NAMESPACE, *, uid: str = "") -> None:
         self._writer = writer
         self._spec = spec
+        self._uid = uid
         self._namespace = namespace
         self.name = f"kspec-drift-{spec_id(spec)}"
 
@@ -105,31 +110,30 @@ class InCluster:
 
     def _put(self, found: Object | None, noted: list[tuple[str, str]], *, dry_run: bool = False) -> None:
         """Write what is noted, if it is as it was found. Raises Conflict where it is not."""
-        metadata = {
-            "name": self.name,
-            "namespace": self._namespace,
-            "annotations": {NAME_ANNOTATION: self._spec},
-        }
-        made: Object = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {KEY: json.dumps(noted)},
-        }
+        metadata: Object = {"annotations": {NAME_ANNOTATION: self._spec}}
+        if self._uid:
+            owner = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ClusterSpecification", "name": self._spec}
+            metadata["ownerReferences"] = [{**owner, "uid": self._uid}]
+        made: Object = {"metadata": metadata, "data": {KEY: json.dumps(noted)}}
         if found is None:
-            self._writer.create(made, dry_run=dry_run)
-        else:
-            version = found["metadata"]["resourceVersion"]
-            self._writer.apply(
-                {**made, "metadata": {**metadata, "resourceVersion": version}}, dry_run=dry_run
-            )
+            metadata |= {"name": self.name, "namespace": self._namespace}
+            self._writer.create({"apiVersion": "v1", "kind": "ConfigMap", **made}, dry_run=dry_run)
+        else:  # a merge: an apply would leave the owner that another manager wrote
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+            self._writer.patch("v1", "ConfigMap", self.name, made, namespace=self._namespace, dry_run=dry_run)
 
     def _find(self) -> Object | None:
         return self._writer.find("v1", "ConfigMap", self.name, namespace=self._namespace)
 
+    def _is_of_another(self, found: Object | None) -> bool:
+        """Whether it belongs to a specification that is gone, and had the same name."""
+        owners = ((found or {}).get("metadata") or {}).get("ownerReferences") or ()
+        uids = [one.get("uid") for one in owners if one.get("kind") == "ClusterSpecification"]
+        return bool(self._uid and uids) and self._uid not in uids
+
     def _noted(self, found: Object | None) -> list[tuple[str, str]]:
         text = ((found or {}).get("data") or {}).get(KEY)
-        if text is None:
+        if text is None or self._is_of_another(found):
             return []
         try:
             noted = [(name, at) for name, at in json.loads(text)]

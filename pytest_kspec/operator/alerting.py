@@ -101,13 +101,15 @@ class Alerting:
         look: Callable[[Key], None],
         keys: Callable[[], list[Key]],
         metrics: Metrics | None = None,
+        webhooks: str = NAMESPACE,
     ) -> None:
+        """webhooks: the namespace of the webhook."""
         self._access, self._board, self._look, self._metrics = access, board, look, metrics
         self._memories: dict[Key, Memory] = {}
         self._lock = threading.Lock()
         self._guard: Guard = guard_of_environment(loopback=False)
         self._stores = Secrets(access)
-        self._webhooks = Webhooks(access, board)
+        self._webhooks = Webhooks(access, board, webhooks)
 
         def changed() -> None:
             for key in keys():
@@ -277,8 +279,8 @@ class Alerting:
                 return
 
 
-def controller(given: Given, board: Board) -> Alerting:
-    """The controller of one process."""
+def controller(given: Given, board: Board, webhooks: str = NAMESPACE) -> Alerting:
+    """The controller of one process. webhooks: the namespace of the webhook."""
 
     def look(key: Key) -> None:
         given.look(ALERTCONFIGS, key)
@@ -286,4 +288,4 @@ def controller(given: Given, board: Board) -> Alerting:
     def keys() -> list[Key]:
         return list(given.objects(ALERTCONFIGS))
 
-    return Alerting(given.access, board, look, keys, given.metrics)
+    return Alerting(given.access, board, look, keys, given.metrics, webhooks)

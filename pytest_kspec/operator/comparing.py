@@ -36,7 +36,6 @@ from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Scans
 from pytest_kspec.operator.scans import logged
-from pytest_kspec.operator.status import status_of
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.spec.loading import LoadedSpec
@@ -72,7 +71,7 @@ class Comparing:
         if not engines:
             looking.no_policies()  # nothing is to be there, and the operator removes what is
             return
-        settled = enforcing.Settled(item["metadata"].get("generation", 0), status_of(item))
+        settled = enforcing.Settled.of(item)
         asked = enforcing.Asked(self._checks, self._access.name, self._options)
         wanted = enforcing.wanted_of(spec, writer, asked, now)
         for name in engines:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("kspec.operator")
 
 
+class Subject(NamedTuple):
+    """Whose looks: those of a specification, or of a DriftConfig at it (`config`)."""
+
+    spec: str
+    config: str = ""
+
+
 class _Missing(NamedTuple):
     first: str
     last: str
@@ -35,14 +42,14 @@ class DriftHistory:
     def __init__(self, url: str = "") -> None:
         self._url = url
         self._lock = threading.Lock()
-        self._missing: dict[str, _Missing] = {}
+        self._missing: dict[Subject, _Missing] = {}
 
     @property
     def is_kept(self) -> bool:
         """Whether there is a store."""
         return bool(self._url)
 
-    def record(self, what: str, look: Look) -> list[Note]:
+    def record(self, what: Subject, look: Look) -> list[Note]:
         """Store a look; Events where looks of this (`what`) begin to be missing, and where they are stored again."""
         if not self._url or not (look.looked or look.events):
             return []
@@ -52,7 +59,7 @@ class DriftHistory:
 
                 recording.record(store, look)
         except KspecError as error:
-            log.warning("%s: its drift is not in the store: %s", what, error)
+            log.warning("%s: its drift is not in the store: %s", " ".join(filter(None, what)), error)
             if not look.events:
                 return []  # nothing is missing; what cleared is written down by the next look
             with self._lock:
@@ -69,15 +76,17 @@ class DriftHistory:
         text = f"Drift is stored again; {looks} missing, from {missing.first} to {missing.last}."
         return [Note("Normal", "HistoryRestored", text)]
 
-    def misses(self, what: str) -> bool:
+    def misses(self, what: Subject) -> bool:
         """Whether the last look of this is not stored."""
         with self._lock:
             return what in self._missing
 
-    def forget(self, what: str) -> None:
-        """It is gone."""
+    def forget(self, *, spec: str = "", config: str = "") -> None:
+        """The specification, or the DriftConfig, is gone, and with it all that looked at it."""
         with self._lock:
-            self._missing.pop(what, None)
+            for one in [*self._missing]:
+                if (spec and one.spec == spec) or (config and one.config == config):
+                    del self._missing[one]
 
     def last_run(self, cluster_id: str, spec: str, wanted: Wanted) -> LastRun | None:
         """As `storage.drift.last_run`. Raises StoreError."""

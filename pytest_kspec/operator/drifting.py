@@ -37,7 +37,7 @@ from pytest_kspec.operator import status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
-from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.driftreports import Told, report
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.fleets import SLOT_S
@@ -147,6 +147,7 @@ class DriftController:
         """As `Controller.reconcile`."""
         found = self._find(key)
         if found is None or found["metadata"].get("deletionTimestamp"):
+            self._history.forget(config=key[1])
             return None
         if key[0] != NAMESPACE:
             text = f"DriftConfigs are obeyed in the namespace {NAMESPACE} only."
@@ -268,7 +269,7 @@ class DriftController:
         left: int,
     ) -> Outcome:
         types, now, whole = _types(config), run.now, True
-        what = f"DriftConfig {run.name}, {spec.name}"
+        what = Subject(spec.name, run.name)
         uid = self._access.do(lambda writer: writer.source.info().uid)
         about = _About(status.stamp(now), spec.name, spec.version or "", self._access.name, uid)
         looks: list[Look] = []
@@ -280,7 +281,7 @@ class DriftController:
                 self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
             drifted = looking.drifted
             events, notes = self._access.do(
-                lambda writer: self._correct(spec, config, drifted, now, left, writer)
+                lambda writer: self._correct(item, spec, config, drifted, now, left, writer)
             )
             looks.append(looking.look(**about._asdict(), decided=events))
             notes += self._history.record(what, looks[-1])
@@ -305,6 +306,7 @@ class DriftController:
 
     def _correct(
         self,
+        item: Object,
         spec: LoadedSpec,
         config: DriftConfigSpec,
         drifted: Sequence[policies.Drifted],
@@ -317,7 +319,7 @@ class DriftController:
             return [one.event for one in drifted], []
         types = frozenset(type for type, word in TYPES.items() if word in asked.types)
         rules = correcting.Rules(types or frozenset((DriftType.POLICY,)), asked.delete_extra, max(0, left))
-        memory = InCluster(writer, spec.name)
+        memory = InCluster(writer, spec.name, uid=item["metadata"].get("uid", ""))
         if asked.strategy == "Apply" and (why := memory.forbidden()):
             return [one.event for one in correcting.forbidden(drifted, why, status.stamp(now))], []
         decided = correcting.decide(drifted, rules, memory.since(now - correcting.WINDOW), status.stamp(now))

@@ -73,6 +73,13 @@ class Settled(NamedTuple):
 
     generation: int
     before: Mapping[str, Any]
+    uid: str = ""
+
+    @classmethod
+    def of(cls, item: Object) -> Settled:
+        """What a ClusterSpecification says of itself."""
+        metadata = item["metadata"]
+        return cls(metadata.get("generation", 0), status.status_of(item), metadata.get("uid", ""))
 
     def applied(self, engines: Sequence[str]) -> bool:
         """Whether these engines, and no others, were brought to this generation."""
@@ -231,7 +238,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
             judged = tuple(one for one in judged if policies.bears_mark(one.change))
         found = {one.change.object: one for one in judged if one.event.kind is not DriftKind.EXTRA}
     section = spec.spec.enforcement
-    memory = InCluster(writer, spec.name)
+    memory = InCluster(writer, spec.name, uid=settled.uid)
     kept = {name: _drift(one.event) for name, one in found.items()}
     notes = []
     events = {name: one.event for name, one in found.items()}

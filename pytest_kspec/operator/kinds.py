@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.operator import alerting, drifting, reconcile, targets
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Controller, Given
@@ -17,7 +18,7 @@ def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
     board, history = Board(), DriftHistory(settings.fleets.store)
     return [
         partial(reconcile.controller, settings=settings, board=board, history=history),
-        partial(alerting.controller, board=board),
+        partial(alerting.controller, board=board, webhooks=webhook.service_of(settings.options)[0]),
         partial(targets.controller, board=board),
         partial(drifting.controller, settings=settings, board=board, history=history),
     ]

@@ -27,8 +27,8 @@ API_VERSION = "coordination.k8s.io/v1"
 KIND = "Lease"
 NAME = "kspec-operator-lock"
 FIELD_MANAGER = "kspec-operator"
-_LONGEST_TERM_S = 60.0
-"""Of another holder, unless our own is longer: a Lease that says more would keep everybody out."""
+LONGEST_S = 3600.0
+"""Of any lease: no replica may have longer ones, and a Lease that says more would keep everybody out."""
 
 Object = dict[str, Any]
 
@@ -50,6 +50,8 @@ class Terms(NamedTuple):
 
     def problem(self) -> str:
         """Why they cannot be used, or ""."""
+        if self.lease_s > LONGEST_S:
+            return f"the lease duration must be at most {LONGEST_S:g} s, for which other replicas wait"
         if not self.lease_s > self.renew_s:
             return "the lease duration must be longer than the renew deadline"
         if not self.renew_s > 1.2 * self.retry_s:
@@ -106,6 +108,11 @@ class Elector:
         self._lock = threading.Lock()
         self.transitions = 0
         """`leaseTransitions` of the Lease that we hold: larger with each leader."""
+
+    @property
+    def retry_s(self) -> float:
+        """Between two looks, about."""
+        return self._terms.retry_s
 
     @property
     def leads(self) -> bool:
@@ -228,7 +235,7 @@ class Elector:
         said = spec.get("leaseDurationSeconds")
         if not isinstance(said, int) or isinstance(said, bool):
             return self._terms.lease_s
-        return max(min(float(said), _LONGEST_TERM_S), self._terms.lease_s)
+        return max(min(float(said), LONGEST_S), self._terms.lease_s)
 
     def _renew(self, writer: Writer) -> None:
         assert self._lease is not None

@@ -29,7 +29,7 @@ from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, Sou
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
-from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.lease import LostLease
@@ -174,7 +174,7 @@ class Reconciler:
             self._results.forget(name)
             self._fleets.forget(name)
             self._elsewhere_before.pop(name, None)
-            self._history.forget(name)
+            self._history.forget(spec=name)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
@@ -307,7 +307,7 @@ class Reconciler:
                 log.warning("%s: %s", name, line)
             self._results.report(name, scanned)
             notes += self._results.history(name, scanned)
-        self._corrections(spec)
+        self._corrections(found, spec)
         if counts and (summary := fields.get("summary", before.get("summary"))):
             fields["summary"] = {**summary, **counts}
         if not self._write(found, clock.now(), said, fields, notes):
@@ -331,15 +331,18 @@ class Reconciler:
             looked=(DriftType.POLICY,) if enforced.looked else (),
             events=enforced.events,
         )
-        return self._history.record(spec.name, look)
+        return self._history.record(Subject(spec.name), look)
 
-    def _corrections(self, spec: LoadedSpec) -> None:
+    def _corrections(self, found: Object, spec: LoadedSpec) -> None:
         """Tell of corrections, also of those that a DriftConfig or the leader before made."""
         now = clock.now()
         recent: Mapping[str, int] = {}
         try:
             if enforcing.asks(spec):
-                recent = self._access.do(lambda writer: InCluster(writer, spec.name).since(now - WINDOW))
+                uid = found["metadata"].get("uid", "")
+                recent = self._access.do(
+                    lambda writer: InCluster(writer, spec.name, uid=uid).since(now - WINDOW)
+                )
         except LostLease:
             raise
         except KspecError as error:
@@ -383,7 +386,7 @@ class Reconciler:
     def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
         if enforcing.asks(spec):
             self._hold(found)
-        settled = enforcing.Settled(found["metadata"].get("generation", 0), status_of(found))
+        settled = enforcing.Settled.of(found)
         held = FINALIZER in (found["metadata"].get("finalizers") or [])
         asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, held)
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ WAITS_S = 300.0
 """How long a Job may wait for its node and image, beside the time of the scan."""
 _TAIL = 4096  # bytes of what a scan says, for a message
 _LINES = 8
+_ENDS_S = 1.0  # what was killed is gone
 
 
 class ScanFailed(SourceError):
@@ -107,19 +108,24 @@ def logged(scan: Callable[[], Scanned], name: str) -> Scanned:
 
 
 class Scanner:
-    """Starts scans of one cluster, at most as many at once as there are callers.
+    """Starts scans of one cluster; callers wait for one of the places.
 
     words: of the command line, beside the specification: cluster, kubeconfig, checks, exemptions, store
     deadline_s: after which a scan is killed. jobs: scans are Jobs, which `kspec fleet scan` waits for
+    places: scans at the same time, whoever asks for them
     """
 
-    def __init__(self, words: Sequence[str], deadline_s: float, jobs: Jobs | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], deadline_s: float, jobs: Jobs | None = None, places: int = 2
+    ) -> None:
         self._words = list(words)
         self._jobs = jobs
         self._stores = jobs is None and any(word.startswith("--store=") for word in words)
         self._deadline_s = deadline_s
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._free = places
+        self._freed = threading.Condition(self._lock)
         self._guard = Guard()
         self._stopped = False
 
@@ -128,7 +134,7 @@ class Scanner:
 
         run: id of the run, where scans are Jobs
         """
-        with tempfile.TemporaryDirectory(prefix="kspec-scan-") as folder:
+        with self._place(name), tempfile.TemporaryDirectory(prefix="kspec-scan-") as folder:
             report = Path(folder, "result.json")
             output, told = Path(folder, "output"), Path(folder, "told")
             started = time.monotonic()
@@ -191,12 +197,31 @@ class Scanner:
         return Ended(code, tuple(_said(output)))
 
     def stop(self) -> None:
-        """Kill what runs; nothing is started any more."""
+        """Kill what runs, and see it end; nothing is started any more."""
         with self._lock:
             self._stopped = True
             running = list(self._running)
+            self._freed.notify_all()
         for process in running:
             _kill(process)
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDS_S)
+
+    @contextlib.contextmanager
+    def _place(self, name: str) -> Iterator[None]:
+        """One of the places, when it is free. Raises Stopped."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._stopped or self._free > 0)
+            if self._stopped:
+                raise Stopped("the operator ends.", where=name)
+            self._free -= 1
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._free += 1
+                self._freed.notify()
 
     def _is_over(self, run: str) -> bool:
         """Whether the run of a Job has come to its end: nothing more comes of it, and another has to be begun."""

@@ -27,13 +27,16 @@ from pytest_kspec.operator.leasewatch import LeaseWatch
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
-from pytest_kspec.operator.scans import Scanner
+from pytest_kspec.operator.scans import Scanner, Stopped
 from pytest_kspec.plan.checkset import CheckSet, load_checks
 
 log = logging.getLogger("kspec.operator")
 
 ENDING_S = 5.0
 """How long work that is under way may go on once the process is told to end."""
+
+ANSWER_S = 15.0
+"""How long writes that were sent may then take to be answered: no request takes longer."""
 
 LOST_S = 1.0
 """The same where the Lease was lost: nothing can be written any more."""
@@ -42,7 +45,7 @@ READS_A_SECOND = 10.0
 """Of metrics, by one client; a burst may be twice as many."""
 
 STUCK_S = 60.0
-"""A leader that has not looked at its Lease for this long is not healthy."""
+"""A replica that has not looked at its Lease for this long, and for three retry periods, is not healthy."""
 
 
 class Item(NamedTuple):
@@ -189,7 +192,11 @@ class Operator:
                 self._stopping.set()
 
     def _end(self, threads: list[threading.Thread]) -> None:
-        """Nothing is begun any more, scans are killed, and the Lease is given up once nobody writes."""
+        """Nothing is begun any more, scans are killed, and the Lease is given up once nobody writes.
+
+        Work that does not end in time sends no write any more: what was sent has an answer before the Lease is given
+        up, whoever sent it.
+        """
         log.info("ends: scans are killed, writes that are under way are waited for")
         self.queue.close()
         for reflector in self._reflectors.values():
@@ -198,8 +205,9 @@ class Operator:
         deadline = time.monotonic() + (ENDING_S if self._failure is None else LOST_S)
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in threads):
-            log.warning("work is still under way: the Lease is not released")
+        patience_s = ANSWER_S if self._failure is None else LOST_S
+        if not self._options.access.close(Stopped("the operator ends."), patience_s):
+            log.warning("a write has no answer yet: the Lease is not released")
         elif self._elector is not None and self._failure is None:
             self._elector.release()
         self._works = False
@@ -277,7 +285,7 @@ class Operator:
     def _healthz(self) -> Page:
         """Alive: the thread that keeps the Lease moves."""
         silent = time.monotonic() - self._looked
-        if self._elector is not None and silent > STUCK_S:
+        if self._elector is not None and silent > max(STUCK_S, 3 * self._elector.retry_s):
             return Page(500, f"the Lease was not read for {silent:.0f} s\n".encode())
         return Page(200, b"ok\n")
 

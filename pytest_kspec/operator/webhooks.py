@@ -23,10 +23,10 @@ EVERY_S = 10.0
 
 
 class Webhooks:
-    """Asks the cluster at most every EVERY_S, and posts what it says. Thread-safe."""
+    """Asks the cluster at most every EVERY_S, and posts what it says. Thread-safe. namespace: of the webhook."""
 
-    def __init__(self, access: Access, board: Board) -> None:
-        self._access, self._board = access, board
+    def __init__(self, access: Access, board: Board, namespace: str = NAMESPACE) -> None:
+        self._access, self._board, self._namespace = access, board, namespace
         self._lock = threading.Lock()
         self._next = 0.0
         self._uid = ""
@@ -53,7 +53,7 @@ class Webhooks:
         if not self._uid:
             self._uid = self._access.do(lambda writer: writer.source.info().uid)
         found = self._access.do(
-            lambda writer: writer.find("v1", "ConfigMap", webhook_state.NAME, namespace=NAMESPACE)
+            lambda writer: writer.find("v1", "ConfigMap", webhook_state.NAME, namespace=self._namespace)
         )
         now = clock.now()
         read = webhook_state.read((found or {}).get("data") or {}, now)

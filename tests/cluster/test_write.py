@@ -1,7 +1,7 @@
 """Writing on bad days, over real HTTP: what is sent, what is sent again, and what an error says."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,13 @@ WRITES: dict[str, Callable[[Writer], object]] = {
 def test_a_write_that_is_not_allowed_any_more_is_not_sent(start: Start, what: str) -> None:
     allowed = [True]
 
-    def check() -> None:
+    @contextmanager
+    def gate() -> Iterator[None]:
         if not allowed[0]:
             raise Conflict("another one leads.")
+        yield
 
-    writer, api = start({MAP: Reply(OBJECT), MAPS: Reply(OBJECT)}, allowed=check)
+    writer, api = start({MAP: Reply(OBJECT), MAPS: Reply(OBJECT)}, gate=gate)
     WRITES[what](writer)
     sent = len(api.seen)
     allowed[0] = False

@@ -366,3 +366,30 @@ def test_the_command_takes_the_specification_from_the_cluster(
     hub.specs.clear()
     code, out, err = kspec("history", "cr:sturdy", store, "-o", "json")
     assert (code, json.loads(out)["stats"]["open_events"]) == (0, 1), "its history outlives it"
+
+
+def test_corrections_of_a_deleted_specification_are_not_those_of_the_next_one(hub: Hub) -> None:
+    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    for _ in range(3):
+        hub.soften()
+        assert hub.run("fix", 310.0)["remediatedEvents"] == 1
+    hub.soften()
+    assert hub.run("fix", 310.0)["remediatedEvents"] == 0, "a fight"
+    uid = hub.specs.get("sturdy")["metadata"]["uid"]
+    kept = hub.writer.get("v1", "ConfigMap", "kspec-drift-sturdy", namespace=NAMESPACE)
+    (owner,) = kept["metadata"]["ownerReferences"]
+    assert owner == {
+        "apiVersion": "kspec.io/v1alpha1",
+        "kind": "ClusterSpecification",
+        "name": "sturdy",
+        "uid": uid,
+    }, "Kubernetes deletes it with the specification"
+
+    hub.specs.clear()
+    hub.specs.put("sturdy", SPEC)
+    hub.enforce("sturdy")
+    hub.soften()
+    assert hub.run("fix", 310.0)["remediatedEvents"] == 1
+    kept = hub.writer.get("v1", "ConfigMap", "kspec-drift-sturdy", namespace=NAMESPACE)
+    assert [one["uid"] for one in kept["metadata"]["ownerReferences"]] != [uid]
+    assert len(json.loads(kept["data"]["corrections"])) == 1

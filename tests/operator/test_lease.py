@@ -186,7 +186,9 @@ def test_who_does_not_lead_any_more_releases_nothing(server: Server) -> None:
     assert server.writes == ["a"]
 
 
-@pytest.mark.parametrize(("said", "term_s"), [(15, 15), (1, 9), (10**9, 60), ("x", 9), (None, 9), (True, 9)])
+@pytest.mark.parametrize(
+    ("said", "term_s"), [(15, 15), (1, 9), (137, 137), (10**9, 3600), ("x", 9), (None, 9), (True, 9)]
+)
 def test_another_holder_has_the_term_that_its_lease_says(server: Server, said: Any, term_s: float) -> None:
     spec = {
         "holderIdentity": "v0.3",
@@ -230,7 +232,12 @@ def test_times_of_others_count_for_nothing(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("terms", "problem"),
-    [(Terms(5, 5, 1), "longer than the renew"), (Terms(9, 1, 1), "1.2 times"), (Terms(9, 6, 0), "than 0")],
+    [
+        (Terms(3601, 6, 1), "at most 3600 s"),
+        (Terms(5, 5, 1), "longer than the renew"),
+        (Terms(9, 1, 1), "1.2 times"),
+        (Terms(9, 6, 0), "than 0"),
+    ],
 )
 def test_terms_that_cannot_work(terms: Terms, problem: str) -> None:
     assert problem in terms.problem()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -98,3 +99,47 @@ def test_stop_kills_what_runs_and_starts_nothing(program: Path) -> None:
     assert failed == ["met: the operator ends."], "and no failure that a status would name"
     with pytest.raises(Stopped, match="the operator ends"):
         scanner.scan("met", "")
+
+
+def test_no_more_scans_at_a_time_than_there_are_places_whoever_asks(program: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    program.write_text(
+        f"#!/bin/sh\nmkdir {seen}/run-$$\nls {seen} | wc -l >{tmp_path}/count-$$\nsleep 0.2\nrmdir {seen}/run-$$\n"
+    )
+    scanner = Scanner([], 60, places=2)
+
+    def scan(name: str) -> None:
+        with pytest.raises(ScanFailed):
+            scanner.scan(name, "")
+
+    threads = [threading.Thread(target=scan, args=(f"s{number}",), daemon=True) for number in range(7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    counts = [int(one.read_text()) for one in tmp_path.glob("count-*")]
+    assert len(counts) == 7
+    assert max(counts) <= 2
+
+
+def test_who_waits_for_a_place_ends_with_the_operator(program: Path) -> None:
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    scanner = Scanner([], 60, places=1)
+    ended: list[str] = []
+
+    def scan() -> None:
+        with pytest.raises(Stopped):
+            scanner.scan("met", "")
+        ended.append("ended")
+
+    threads = [threading.Thread(target=scan, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    (running,) = until(lambda: list(scanner._running))
+    scanner.stop()
+    assert running.returncode == -signal.SIGKILL, "what was killed has ended"
+    for thread in threads:
+        thread.join(20)
+    assert ended == ["ended"] * 3

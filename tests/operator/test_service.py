@@ -10,8 +10,10 @@ import urllib3
 
 from pytest_kspec.cluster.watch.reflector import Key
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator.controller import Controller, Given, Right
+from pytest_kspec.operator.lease import TERMS, Elector
 from pytest_kspec.operator.scans import Scanner
 from pytest_kspec.operator.service import Operator, Options
 from tests.crds.conftest import CRD, Cluster
@@ -123,3 +125,61 @@ def test_a_kind_that_is_not_served_waits_and_others_go_on(operated: Cluster, spe
             until(lambda: len(ours.keys) > seen)
     finally:
         operated.writer.delete(*CRD, LATE.resource)
+
+
+def test_nothing_is_written_after_the_lease_was_given_up_also_by_threads_of_a_controller(
+    operated: Cluster,
+) -> None:
+    plane = operated.plane
+    lease = ("coordination.k8s.io/v1", "Lease", "kspec-operator-lock")
+    operated.writer.delete(*lease, namespace="kspec-system")
+    config = str(plane.kubeconfig("controllers"))
+    elector = Elector(Access(plane.name, config, limits=TERMS.limits), "kspec-system", "me")
+    access = Access(plane.name, config, allowed=elector.check)
+    written: list[str] = []
+    refused: list[Exception] = []
+
+    class Busy(Recorder):
+        """As runs over fleets: what it began goes on beside the queue."""
+
+        def reconcile(self, key: Key) -> float | None:
+            for number in range(4):
+                threading.Thread(target=self.write, args=(f"busy-{number}",), daemon=True).start()
+            return None
+
+        def write(self, name: str) -> None:
+            head = {"apiVersion": "v1", "kind": "ConfigMap"}
+            made = {**head, "metadata": {"name": name, "namespace": "default"}}
+            try:
+                for count in range(1_000_000):
+                    content = {**made, "data": {"count": str(count)}}
+                    access.do(lambda writer, content=content: writer.apply(content))  # type: ignore[misc]
+                    written.append(name)
+            except KspecError as error:
+                refused.append(error)
+
+    operator = Operator(
+        Options(
+            access, elector, Scanner([], 60), [lambda given: Busy(given, SPECIFICATIONS)], health="0"
+        )._replace(metrics="0")
+    )
+    specs = Specs(operated)
+    since = plane.audit_position()
+    try:
+        specs.put("busy", {})
+        with running(operator):
+            until(lambda: len(written) > 40)
+        until(lambda: len(refused) == 4)
+        assert {str(one) for one in refused} == {"the operator ends."}, (
+            "a lost Lease would end it with an error"
+        )
+        seen = plane.requests_seen(since=since, user="controllers")
+        writes = [one.resource for one in seen if one.verb not in ("get", "list", "watch")]
+        assert "configmaps" in writes
+        assert writes[-1] == "leases", "the last write gives the Lease up"
+        found = operated.writer.get(*lease, namespace="kspec-system")
+        assert found["spec"]["holderIdentity"] == ""
+    finally:
+        specs.clear()
+        for number in range(4):
+            operated.writer.delete("v1", "ConfigMap", f"busy-{number}", namespace="default")

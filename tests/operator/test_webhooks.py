@@ -10,6 +10,7 @@ import pytest
 
 from pytest_kspec import clock
 from pytest_kspec.enforce.engines import webhook_state
+from pytest_kspec.enforce.engines.webhook import service_of
 from pytest_kspec.enforce.engines.webhook_state import State
 from pytest_kspec.operator import webhooks
 from pytest_kspec.operator.webhooks import Webhooks
@@ -20,17 +21,22 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 class World:
     """A ConfigMap, and what was posted."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, namespace: str = "kspec-system") -> None:
         self.data: dict[str, Any] = {}
         self.posted: list[Any] = []
         self.now = NOW
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(webhooks, "EVERY_S", 0.0)
         source = SimpleNamespace(info=lambda: SimpleNamespace(uid="u"))
-        writer = SimpleNamespace(source=source, find=lambda *_, **__: {"data": self.data})
+
+        def find(*_: object, namespace: str) -> dict[str, Any]:
+            self.asked = namespace
+            return {"data": self.data}
+
+        writer = SimpleNamespace(source=source, find=find)
         access: Any = SimpleNamespace(name="prod", do=lambda action: action(writer))
         board: Any = SimpleNamespace(post=self.posted.append)
-        self.webhooks = Webhooks(access, board)
+        self.webhooks = Webhooks(access, board, namespace)
 
     def says(self, replica: str, *, tripped: bool = True) -> None:
         self.data[replica] = webhook_state.write(State(self.now.isoformat(), tripped=tripped))
@@ -60,3 +66,12 @@ def test_one_that_cannot_be_read_takes_no_other_with_it_and_ends_nothing(
     world.now += timedelta(minutes=11)
     world.says("a", tripped=False)
     assert world.look() == (set(), True), "that replica was silent for long"
+
+
+def test_it_is_read_in_the_namespace_of_the_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, service_of(SimpleNamespace(webhook_service="guard/kspec-webhook"))[0])
+    world.look()
+    assert world.asked == "guard"
+    world = World(monkeypatch, service_of(None)[0])
+    world.look()
+    assert world.asked == "kspec-system"

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec import clock
+from pytest_kspec.cli import arguments
 from pytest_kspec.cli.commands import drift_steps as steps
 from pytest_kspec.cli.commands.enforce_steps import Run, live_source
 from pytest_kspec.cli.commands.history import moment
@@ -35,6 +36,8 @@ from pytest_kspec.errors import (
 from pytest_kspec.reports.json import pretty
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.identity import cluster_id
+from pytest_kspec.session import clusterspecs
+from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 
 if TYPE_CHECKING:
     import argparse
@@ -114,7 +117,11 @@ def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> corre
     """Where corrections are remembered: the store, else the cluster, else nowhere, which is said."""
     if store is not None:
         return ledger.InStore(store, cluster_id(look.uid, "live", look.cluster), item.spec.name)
-    kept = ledger.InCluster(writer, item.spec.name)
+    uid = ""
+    if any(clusterspecs.is_resource(one) for one in arguments.read_specs(item.args)):
+        found = writer.find(RESOURCE_VERSION, SPEC_KIND, item.spec.name)
+        uid = found["metadata"].get("uid", "") if found is not None else ""
+    kept = ledger.InCluster(writer, item.spec.name, uid=uid)
     try:
         if writer.find("v1", "Namespace", NAMESPACE) is None:
             why = f"the namespace {NAMESPACE} does not exist"

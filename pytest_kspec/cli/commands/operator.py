@@ -308,7 +308,12 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(
         access,
         elector,
-        Scanner(_scan_words(args), seconds(args.scan_timeout, "--scan-timeout"), _jobs(args)),
+        Scanner(
+            _scan_words(args),
+            seconds(args.scan_timeout, "--scan-timeout"),
+            _jobs(args),
+            args.max_concurrent_scans,
+        ),
         controllers(settings),
         [legacy.clear],
         args.health_probe_bind_address,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
@@ -17,7 +19,7 @@ from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.errors import SourceUnavailable, UsageError
+from pytest_kspec.errors import KspecError, SourceUnavailable, UsageError
 
 T = TypeVar("T")
 
@@ -62,12 +64,15 @@ class Access:
         self._limits = limits
         self._allowed = allowed
         self._threads = threading.local()
+        self._changed = threading.Condition()
+        self._under_way = 0  # writes that were sent and are not answered
+        self._closed: KspecError | None = None
 
     def do(self, action: Callable[[Writer], T]) -> T:
         """Do something with the cluster. Raises what `Writer` raises."""
         writer: Writer | None = getattr(self._threads, "writer", None)
         if writer is None:
-            writer = self._threads.writer = Writer(self.open(), allowed=self._allowed)
+            writer = self._threads.writer = Writer(self.open(), gate=self._passing)
         try:
             return action(writer)
         except SourceUnavailable:
@@ -77,8 +82,32 @@ class Access:
 
     def check(self) -> None:
         """Raises what would keep a write from being sent: for what acts elsewhere as the leader."""
+        if self._closed is not None:
+            raise self._closed
         if self._allowed is not None:
             self._allowed()
+
+    def close(self, why: KspecError, patience_s: float) -> bool:
+        """Send no write any more, of any thread: each raises `why`. Whether all that were sent are answered in time."""
+        deadline = time.monotonic() + patience_s
+        with self._changed:
+            self._closed = why
+            while self._under_way and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return not self._under_way
+
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        """Around each write: counted from before it is allowed until it has an answer."""
+        with self._changed:
+            self._under_way += 1
+        try:
+            self.check()
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
 
     def open(self, limits: Limits | None = None, name: str = "") -> LiveSource:
         """A connection of its own, which is the caller's to close. limits, name: where they are not the usual ones."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import msgspec
@@ -44,7 +45,7 @@ class Writer:
     """One cluster, for writing. To be used from one thread, as its source.
 
     on_warning: called with each warning that the server sends (deprecated versions, odd fields).
-    allowed: called just before each write is sent; what it raises keeps the write from being sent.
+    gate: entered just before each write is sent, left with its answer; what it raises keeps it from being sent.
 
     All methods raise: AccessDenied (403, with the verb to grant), NotServed (the kind is unknown there),
     NotFound, Conflict (409), Refused (422, admission), SourceUnavailable. 429 and 5xx are tried again as the
@@ -56,10 +57,10 @@ class Writer:
         source: LiveSource,
         *,
         on_warning: Callable[[str], None] | None = None,
-        allowed: Callable[[], None] | None = None,
+        gate: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.source = source
-        self._allowed = allowed
+        self._gate = gate
         self._on_warning = on_warning
         self._types: dict[str, dict[str, ResourceType]] = {}
 
@@ -278,16 +279,15 @@ class Writer:
         repeatable: bool = True,
     ) -> Object:
         path = _path(target._replace(name="") if method == "POST" else target)
-        if self._allowed is not None:
-            self._allowed()
-        answer = self.source.connection.send(
-            method,
-            path,
-            query,
-            body=msgspec.json.encode(body),
-            content_type=content_type,
-            repeatable=repeatable,
-        )
+        with self._gate():
+            answer = self.source.connection.send(
+                method,
+                path,
+                query,
+                body=msgspec.json.encode(body),
+                content_type=content_type,
+                repeatable=repeatable,
+            )
         return self._answer(target, answer)
 
     def _answer(self, target: WriteTarget, answer: Answer) -> Object:

@@ -80,6 +80,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def service_of(options: Any) -> tuple[str, str]:
+    """Namespace and name of the webhook's Service. options: as `add_arguments` makes them, or None."""
+    namespace, _, name = (getattr(options, "webhook_service", None) or f"{NAMESPACE}/{SERVICE}").partition(
+        "/"
+    )
+    return namespace, name
+
+
 def generate(wanted: Wanted) -> Generated:
     """One configuration; none for a specification that enforces nothing on pods or Services."""
     targets = {rule.target for rule in wanted.plan.rules}
@@ -88,8 +96,7 @@ def generate(wanted: Wanted) -> Generated:
     spec = wanted.plan.spec
     asked = spec.spec.webhooks or Webhooks()
     options = wanted.options
-    service = getattr(options, "webhook_service", None) or f"{NAMESPACE}/{SERVICE}"
-    namespace, _, name = service.partition("/")
+    namespace, name = service_of(options)
     # Activation and expiry are the server's: what is registered stays right.
     head = metadata(spec, NAME, engine=NAME, mode=wanted.mode, boundary=None)
     port = getattr(options, "webhook_read_port", webhook_client.PORT)
