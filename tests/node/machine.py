@@ -20,7 +20,7 @@ from . import parts
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
 READY_S = 60.0
-STOP_S = 60.0
+STOP_S = 240.0  # the files of images are removed, beside other work
 COMMAND_S = 120.0
 
 
