@@ -121,3 +121,30 @@ def test_merges(kubeconfig: Path, tmp_path: Path) -> None:
     (found,) = Inventory(open_source(str(tmp_path / "x.yaml"))).list("ControllerRevision")
     assert found.raw["data"] == data
     assert data["k2"] == {"k": 1}
+
+
+def test_numbers_of_json_and_a_merge_key_as_a_value(kubeconfig: Path, tmp_path: Path) -> None:
+    numbers = [
+        "1.0",
+        "1e3",
+        "1E+2",
+        "-0.0",
+        "0e5",
+        "100e-2",
+        "0.5",
+        "1.5e1",
+        "-2.50e1",
+        "12",
+        '"1.0"',
+        '": 1e3"',
+    ]
+    text = json.dumps({"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1,
+                       "metadata": {"name": "x", "namespace": "default"}, "data": 5})  # fmt: skip
+    listed = ", ".join(f'"k{index}": {number}' for index, number in enumerate(numbers))
+    text = text.replace('"data": 5', f'"data": {{{listed}}}')
+    done = created(kubeconfig, text)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "x.json").write_text(text)
+    (found,) = Inventory(open_source(str(tmp_path / "x.json"))).list("ControllerRevision")
+    assert values(found.raw["data"], numbers) == values(json.loads(done.stdout)["data"], numbers)
+    assert evaluated(tmp_path, ["<<", "[<<]"]) == arrived(kubeconfig, ["<<", "[<<]"])

@@ -1,4 +1,4 @@
-"""JSON files as kubectl reads them: several documents one after the other, and keys that are there twice."""
+"""JSON files as kubectl reads them: several documents, whole numbers, and keys that are there twice."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ MAX_COMPARED_BYTES = 4 << 20
 MAX_TEXTS_BYTES = 64 << 20
 """Size up to which a file may hold several documents; one list may be larger."""
 
+_MAY_BE_WHOLE = re.compile(rb"[:,\[]\s*-?[0-9]+(?:\.[0-9]|[eE])")
+_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?')
 _BETWEEN = re.compile(r"(?:\s|^---[^\n{\[]*$)*", re.MULTILINE)
 
 
@@ -39,6 +41,21 @@ def json_texts(raw: Buffer) -> list[bytes] | None:
         found.append(text[at:end].encode())
         at = _end(text, end)
     return found if len(found) > 1 else None
+
+
+def whole_numbers(raw: Buffer) -> Buffer:
+    """`80.0` and `8e1` as `80`, which is what kubectl sends; files over MAX_COMPARED_BYTES stay as they are."""
+    if len(raw) > MAX_COMPARED_BYTES or not _MAY_BE_WHOLE.search(raw):
+        return raw
+    return _STRING_OR_NUMBER.sub(_whole, raw)
+
+
+def _whole(found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    if text.startswith(b'"') or text.lstrip(b"-").isdigit():
+        return text
+    value = float(text)
+    return b"%d" % value if value.is_integer() and abs(value) < 1 << 63 else text
 
 
 def _end(text: str, at: int) -> int:

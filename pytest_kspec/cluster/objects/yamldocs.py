@@ -118,6 +118,7 @@ def _loader_class(path: str) -> Any:
             ("omap", _construct_list),
             ("pairs", _construct_list),
             ("timestamp", base.construct_scalar),
+            ("merge", base.construct_scalar),  # as a value; as a key it never comes here
         ):
             made.add_constructor(f"tag:yaml.org,2002:{name}", construct)  # type: ignore[attr-defined]
         _made["loader"] = made

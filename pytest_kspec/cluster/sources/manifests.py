@@ -21,7 +21,7 @@ import yaml
 from pytest_kspec.cluster.objects.answers import Buffer, Wrong, split_list
 from pytest_kspec.cluster.objects.decode import Decoder, PodPage
 from pytest_kspec.cluster.objects.items import BROKEN_JSON, gc_paused
-from pytest_kspec.cluster.objects.jsondocs import json_texts, refuse_doubled_keys
+from pytest_kspec.cluster.objects.jsondocs import json_texts, refuse_doubled_keys, whole_numbers
 from pytest_kspec.cluster.objects.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.cluster.sources.manifestfiles import (
@@ -237,7 +237,7 @@ class _Held:
         if start[:1] in (b"{", b"["):
             try:
                 with gc_paused():
-                    raw = _without_bom(raw)
+                    raw = whole_numbers(_without_bom(raw))
                     if self.folder is None or not self._is_other(_top(raw), path):
                         refuse_doubled_keys(raw, path)
                         self._add_json(raw, path)
