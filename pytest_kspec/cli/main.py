@@ -124,6 +124,13 @@ def _run(words: list[str]) -> int:
         return code
     except KspecError as error:
         return output.fail(error)
+    except ModuleNotFoundError as error:
+        from pytest_kspec.cli.packages import missing
+
+        what = missing(error, words[0])
+        if what is None:
+            raise  # a defect, or a package that is broken
+        return output.fail(what)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.drift.document import event_to_wire
 from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.results.identity import cluster_id
-from pytest_kspec.storage import drift as stored
-from pytest_kspec.storage.drift import Difference, StoredDrift
-from pytest_kspec.storage.engine import Store
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.drift import StoredDrift
+    from pytest_kspec.storage.engine import Store
 
 
 def record(store: Store, look: Look) -> int:
@@ -18,8 +19,10 @@ def record(store: Store, look: Look) -> int:
 
     Where something could not be compared, what is not found is not gone.
     """
+    from pytest_kspec.storage import drift as stored
+
     differences = [
-        Difference(_key(event.key), event.type.value, event.severity.value, event_to_wire(event))
+        stored.Difference(_key(event.key), event.type.value, event.severity.value, event_to_wire(event))
         for event in look.events
     ]
     whole = [type.value for type in look.looked] if not look.problems else []
@@ -30,6 +33,8 @@ def record(store: Store, look: Look) -> int:
 
 def known(store: Store, identity: str, spec: str, type: DriftType) -> Callable[[tuple[str, ...]], bool]:
     """Whether a difference (`DriftEvent.key`) of this type is stored, and did not clear. Raises StoreError."""
+    from pytest_kspec.storage import drift as stored
+
     there = stored.open_keys(store, identity, spec, type.value)
     return lambda key: stored.digest_of(_key(key)) in there
 

@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 from textual.widgets import DataTable, Static
 
-from pytest_kspec.cli.commands import dashboard
-from pytest_kspec.cli.main import main
 from pytest_kspec.dashboard import terminal
 from pytest_kspec.dashboard.screen import Watch
 from pytest_kspec.dashboard.source import Answers, StoreSource
@@ -81,18 +79,6 @@ def test_json_has_the_rows_of_the_api(fleet_store: str, run_kspec: Kspec) -> Non
 def test_usage(run_kspec: Kspec, words: tuple[str, ...], code: int, says: str) -> None:
     done = run_kspec("dashboard", *words)
     assert (done.code, says in done.err) == (code, True), done.err
-
-
-def test_a_package_that_is_not_installed_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(_args: object) -> int:
-        raise ModuleNotFoundError(name="starlette")
-
-    for name, words in (("_serve", ("--serve",)), ("_show", ())):
-        monkeypatch.setattr(dashboard, name, missing)
-        assert main(["dashboard", "--store", "none.db", *words]) == 4
-        assert "pytest-kspec[dashboard]" in capsys.readouterr().err
 
 
 def test_the_screen_shows_the_fleet_and_a_cluster(fleet_store: str) -> None:

@@ -137,14 +137,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if not 1 <= args.interval <= 86_400:
         raise UsageError(f"{args.interval:g} is not between 1 and 86,400 seconds.", where="--interval")
-    try:
-        return _serve(args) if args.serve else _show(args)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the dashboard needs the package {error.name}.",
-            where="kspec dashboard",
-            fix="Install it with: pip install 'pytest-kspec[dashboard]'.",
-        ) from error
+    return _serve(args) if args.serve else _show(args)
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -139,11 +139,11 @@ def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> corre
 
 def history(args: argparse.Namespace) -> int:
     """What the store knows."""
+    if not args.store:
+        raise UsageError("no store is given.", where="kspec drift history", fix="Add --store FILE.db.")
     from pytest_kspec.storage import drift
     from pytest_kspec.storage.read import Query
 
-    if not args.store:
-        raise UsageError("no store is given.", where="kspec drift history", fix="Add --store FILE.db.")
     spec = steps.named(args) if args.spec or args.specs else ""
     since = moment(args.since, option="--since") if args.since else ""
     with closing(steps.open_store(args, create=False)) as store:

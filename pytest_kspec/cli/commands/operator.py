@@ -397,15 +397,9 @@ def _dashboard(args: argparse.Namespace) -> Callable[[], Server]:
     host, port = parse_address(args.dashboard_bind_address, option)
     if bool(args.dashboard_tls_cert) != bool(args.dashboard_tls_key):
         raise UsageError("--dashboard-tls-cert and --dashboard-tls-key must be given together.")
-    try:
-        from pytest_kspec.dashboard.server import Background, Options, proxy_of
-        from pytest_kspec.dashboard.viewers import Viewers
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the dashboard needs the package {error.name}.",
-            where=option,
-            fix="Install it with: pip install 'pytest-kspec[dashboard]'.",
-        ) from error
+    from pytest_kspec.dashboard.server import Background, Options, proxy_of
+    from pytest_kspec.dashboard.viewers import Viewers
+
     proxy = proxy_of(args.dashboard_proxy_from, option="--dashboard-proxy-from")
     # Of its own: replicas that do not lead serve it, too.
     access = Access(args.cluster, args.kubeconfig)

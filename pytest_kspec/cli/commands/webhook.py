@@ -177,21 +177,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.manifests:
         return _print_manifests(args)
-    try:
-        from pytest_kspec.serving.limits import MIB, Limits
-        from pytest_kspec.webhook.server import Options, Webhook
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the webhook needs the package {error.name}.",
-            where="kspec webhook",
-            fix="Install it with: pip install 'pytest-kspec[webhook]'.",
-        ) from error
     from pathlib import Path
 
     from pytest_kspec.audit.loglines import LogLines
     from pytest_kspec.crds.names import NAMESPACE
     from pytest_kspec.enforce.modes import Mode
     from pytest_kspec.observe import tracing
+    from pytest_kspec.serving.limits import MIB, Limits
+    from pytest_kspec.webhook.server import Options, Webhook
     from pytest_kspec.webhook.specs import Specs
 
     handler = logging.StreamHandler(sys.stderr)
