@@ -231,13 +231,11 @@ class Alerting:
 
     @staticmethod
     def _told(memory: Memory, plan: Plan) -> list[bool]:
-        known = {(name, key): told.alerts for (name, key), told in memory.ledger.told.items()}
+        known: dict[str, set[tuple[str, str]]] = {}
+        for (name, _), told in memory.ledger.told.items():
+            known.setdefault(name, set()).update(told.alerts.items())
         return [
-            any(
-                alerts.get(fact.alert.id) == fact.token
-                for (name, _), alerts in known.items()
-                if name == route.name
-            )
+            (fact.alert.id, fact.token) in known.get(route.name, ())
             for route in plan.receivers
             for fact in memory.ledger.facts.values()
             if not fact.resolved_at and route.wants(fact)

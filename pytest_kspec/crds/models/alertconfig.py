@@ -306,7 +306,7 @@ class AlertConfigStatus(Observed):
     )
     state: str = Field(
         "",
-        max_length=262144,
+        max_length=524288,
         description="Alerts that are active and what notifiers were told, for the next leader.",
     )
     notifier_status: dict[str, NotifierStatus] = Field(
