@@ -32,7 +32,7 @@ import uvloop
 import yaml
 
 from benchmarks.pods import reviews
-from pytest_kspec.webhook.authority import advance
+from pytest_kspec.serving.authority import advance
 
 SPEC = Path(__file__).with_name("strict.yaml")
 LUA = Path(__file__).with_name("webhook.lua")

@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.serving.rate import Rate, client_of
+
+if TYPE_CHECKING:
+    from pytest_kspec.operator.guarded import Guard
 
 MOST_CONNECTIONS = 32
 PATIENCE_S = 5.0
@@ -36,15 +39,23 @@ class Probes:
 
     address: `HOST:PORT`, or `:PORT` for all addresses
     rate: requests a second of one client, twice as many at once; 0: no limit, for probes of a kubelet
+    guard: whom each page is for, over HTTPS; None: for everybody, over HTTP
     """
 
     def __init__(
-        self, address: str, pages: Mapping[str, Callable[[], Page]], option: str, rate: float = 0.0
+        self,
+        address: str,
+        pages: Mapping[str, Callable[[], Page]],
+        option: str,
+        rate: float = 0.0,
+        guard: Guard | None = None,
     ) -> None:
         host, port = parse_address(address, option)
         of_class = {"pages": dict(pages), "rate": Rate(rate, 2.0, time.monotonic), "lock": threading.Lock()}
-        handler = type("Handler", (_Handler,), of_class)
-        server = type("Server", (_Server,), {"address_family": AF_INET6} if ":" in host else {})
+        handler = type("Handler", (_Handler,), of_class | {"guard": guard})
+        family = {"address_family": AF_INET6} if ":" in host else {}
+        server = type("Server", (_Server,), family | {"guard": guard})
+        self._guard = guard
         try:
             self._server = server((host, port), handler)
         except OSError as error:
@@ -58,6 +69,8 @@ class Probes:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+        if self._guard is not None:
+            self._guard.close()
 
 
 def parse_address(address: str, option: str) -> tuple[str, int]:
@@ -72,6 +85,7 @@ def parse_address(address: str, option: str) -> tuple[str, int]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    guard: Guard | None
 
     def __init__(self, *args: Any) -> None:
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -86,13 +100,22 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """One connection; ended after LIFE_S whatever it does."""
-        end = threading.Timer(LIFE_S, self.shutdown_request, [request])
-        end.daemon = True
-        end.start()
         try:
-            super().process_request_thread(request, client_address)
+            if self.guard is not None:
+                request.settimeout(PATIENCE_S)
+                # The handshake comes with the first byte that is read, and so within the time of this thread.
+                context = self.guard.context()
+                request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            end = threading.Timer(LIFE_S, self.shutdown_request, [request])
+            end.daemon = True
+            end.start()
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                end.cancel()
+        except OSError:
+            self.shutdown_request(request)  # gone before it began
         finally:
-            end.cancel()
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -104,20 +127,29 @@ class _Handler(BaseHTTPRequestHandler):
     pages: Mapping[str, Callable[[], Page]]
     rate: Rate
     lock: threading.Lock
+    guard: Guard | None
 
     def do_GET(self) -> None:
         with self.lock:
             allowed = self.rate.allow(client_of(self.client_address[0]))
-        make = self.pages.get(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        make = self.pages.get(path)
+        refused = None
         if not allowed:
             page = Page(429, b"too many requests a second\n")
+        elif make is None:
+            page = Page(404, b"not found\n")
+        elif self.guard is not None and (refused := self.guard.refuses(self.headers.items(), path)):
+            page = Page(refused.status, f"{refused.text}\n".encode())
         else:
-            page = make() if make is not None else Page(404, b"not found\n")
+            page = make()
         body = page.body
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         if not allowed:
             self.send_header("Retry-After", "1")
+        if refused is not None and refused.challenge:
+            self.send_header("WWW-Authenticate", refused.challenge)
         if len(body) > SMALL and "gzip" in self.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body, 1)
             self.send_header("Content-Encoding", "gzip")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_kspec.audit.loglines import fields
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
@@ -29,6 +29,9 @@ from pytest_kspec.operator.probes import Page, Probes
 from pytest_kspec.operator.queue import Queue
 from pytest_kspec.operator.scans import Scanner, Stopped
 from pytest_kspec.plan.checkset import CheckSet, load_checks
+
+if TYPE_CHECKING:
+    from pytest_kspec.operator.guarded import Guard
 
 log = logging.getLogger("kspec.operator")
 
@@ -76,6 +79,7 @@ class Options(NamedTuple):
     kinds:   makers of the controllers, one for each kind (`kinds.controllers`)
     first:   what is done once this process leads, before anything else; raises nothing of a cluster
     health:  address of /healthz and /readyz; metrics: of /metrics; "0": none
+    guard:   makes who decides on readers of /metrics; None: everybody may. Raises UsageError
     beside:  starts other servers, which every replica has. Raises UsageError where they cannot listen
     """
 
@@ -87,6 +91,7 @@ class Options(NamedTuple):
     health: str = ":8081"
     metrics: str = ":8080"
     beside: Sequence[Callable[[], Server]] = ()
+    guard: Callable[[], Guard] | None = None
 
 
 class Operator:
@@ -155,7 +160,8 @@ class Operator:
             yield Probes(options.health, pages, "--health-probe-bind-address")
         if options.metrics != "0":
             pages = {"/metrics": self._metrics.page}
-            yield Probes(options.metrics, pages, "--metrics-bind-address", READS_A_SECOND)
+            guard = options.guard() if options.guard is not None else None
+            yield Probes(options.metrics, pages, "--metrics-bind-address", READS_A_SECOND, guard)
         for start in options.beside:
             yield start()
 

@@ -20,7 +20,7 @@ against it with a real Prometheus.
 
 | | address | access |
 | --- | --- | --- |
-| `kspec operator` | `/metrics` at `--metrics-bind-address` (`:8080`) | everyone who reaches the port |
+| `kspec operator` | `/metrics` at `--metrics-bind-address` (`:8080`), HTTPS | [token or client certificate](#access) |
 | `kspec webhook` | `/metrics` at `--read-port` (9444), HTTPS | [token or client certificate](webhook.md#metrics) |
 
 One client reads them at most 10 times a second, 20 at once; beyond that the answer is 429 with `Retry-After`. The
@@ -28,6 +28,28 @@ client is the address of the connection, whatever its headers say. The operator 
 client accepts gzip, as Prometheus does.
 
 ![Score, findings and drift of a specification in a real Prometheus, while its cluster breaks](images/metrics.png)
+
+## Access
+
+Metrics name clusters and specifications. The operator therefore serves them over HTTPS, for clients with a bearer
+token of a user who may `get` the nonResourceURL `/metrics`: bind the ClusterRole `kspec-metrics-reader` to the service
+account of Prometheus. The operator asks the API server (TokenReview, SubjectAccessReview), and remembers the answer for
+a minute.
+
+```sh
+kubectl create clusterrolebinding kspec-metrics-reader --clusterrole=kspec-metrics-reader \\
+  --serviceaccount=monitoring:prometheus-k8s
+```
+
+* `--metrics-secure=false`: plain HTTP, for everyone who reaches the address. This is the default for a loopback
+  address, such as `127.0.0.1:8080`, which other users of the machine can read.
+* `--metrics-cert-dir DIR`: `tls.crt` and `tls.key` of this folder, read again when they change. Without it, each
+  replica makes a certificate, which no client can verify: the ServiceMonitor has `insecureSkipVerify`.
+* `--metrics-client-ca FILE`: instead of tokens, only clients with a certificate of this authority.
+
+Prometheus sends its token to whoever answers. To verify the operator, mount a Secret of cert-manager for
+`kspec-metrics.kspec-system.svc`, name its folder in `--metrics-cert-dir`, and replace `insecureSkipVerify` with
+`serverName: kspec-metrics.kspec-system.svc` and `ca`.
 
 ## With the Prometheus operator
 
@@ -41,8 +63,9 @@ kubectl apply --server-side -k config/monitoring
 ```
 
 Bind the ClusterRole `kspec-webhook-reader` to the service account of Prometheus, so that it may read the webhook.
-Without the Prometheus operator, the annotations `prometheus.io/scrape`, `port` and `path` of the operator's pods
-work as in v0.3, and `config/monitoring/kspec.rules.yaml` is a plain rules file:
+Without the Prometheus operator, the annotations `prometheus.io/scrape`, `scheme`, `port` and `path` of the operator's
+pods work as in v0.3; the job that follows them also needs `authorization` with a token, and `tls_config`.
+`config/monitoring/kspec.rules.yaml` is a plain rules file:
 
 ```sh
 promtool check rules config/monitoring/kspec.rules.yaml

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec.cluster.writing.readers import Readers, refusal
 from pytest_kspec.enforce.admission import NotAReview
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.observe.registry import CONTENT_TYPE
 from pytest_kspec.serving.limits import Limits
 from pytest_kspec.serving.rate import Rate, client_of
-from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -184,20 +184,13 @@ class Reading:
             more = [(b"retry-after", b"1")]
             await _answer(send, 429, b"too many requests a second\n", more=more, close=True)
             return
-        match await self._readers.judge(scope["headers"], path):
-            case "unknown":
-                text = b"who are you? Send a bearer token that the API server knows\n"
-                await _answer(send, 401, text, more=[(b"www-authenticate", b"Bearer")], close=True)
-            case "forbidden":
-                text = b"you may not: get of the nonResourceURL %s is not granted\n" % path.encode()
-                await _answer(send, 403, text, close=True)
-            case "unavailable":
-                text = b"the API server could not be asked who you are and what you may; try again\n"
-                await _answer(send, 503, text, close=True)
-            case "may" if path == webhook_client.PATH:
-                await _answer(send, 200, self._policies(), _JSON)
-            case "may":
-                await _answer(send, 200, self._reviewer.metrics.registry.text(), CONTENT_TYPE.encode())
+        if refused := refusal(await self._readers.judge(scope["headers"], path), path):
+            more = [(b"www-authenticate", refused.challenge.encode())] if refused.challenge else []
+            await _answer(send, refused.status, f"{refused.text}\n".encode(), more=more, close=True)
+        elif path == webhook_client.PATH:
+            await _answer(send, 200, self._policies(), _JSON)
+        else:
+            await _answer(send, 200, self._reviewer.metrics.registry.text(), CONTENT_TYPE.encode())
 
     def _policies(self) -> bytes:
         """What is in force here, for `kspec enforce --status`."""

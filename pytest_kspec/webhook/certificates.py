@@ -26,8 +26,8 @@ from pytest_kspec.enforce.engines import webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, GENERATED_LABEL
 from pytest_kspec.errors import Conflict, KspecError, Malformed
 from pytest_kspec.files import write_whole
-from pytest_kspec.webhook.authority import CertificateError, Material, Periods, advance, verify
-from pytest_kspec.webhook.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls
+from pytest_kspec.serving.authority import CertificateError, Material, Periods, advance, verify
+from pytest_kspec.serving.tls import AUTHORITY_KEY, BUNDLE, CERTIFICATE, KEY, ServerTls
 
 log = logging.getLogger("kspec.webhook")
 

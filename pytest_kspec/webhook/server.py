@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pytest_kspec.audit.chained import ChainedLog
 from pytest_kspec.audit.sink import Queue
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.readers import Readers
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.enforce.engines import webhook_client
 from pytest_kspec.errors import KspecError, UsageError
@@ -31,6 +32,7 @@ from pytest_kspec.serving import limits
 from pytest_kspec.serving.config import server_config
 from pytest_kspec.serving.limits import Limits
 from pytest_kspec.serving.rate import Rate
+from pytest_kspec.serving.tls import ServerTls
 from pytest_kspec.webhook import audit, certificates, direct, reviews
 from pytest_kspec.webhook.app import App, Reading
 from pytest_kspec.webhook.breaker import Breaker, Settings, State
@@ -39,11 +41,9 @@ from pytest_kspec.webhook.events import EventSink
 from pytest_kspec.webhook.large import Budget, Large
 from pytest_kspec.webhook.metrics import Metrics
 from pytest_kspec.webhook.namespaces import NamespaceLabels
-from pytest_kspec.webhook.readers import Readers
 from pytest_kspec.webhook.reviews import Reviewer
 from pytest_kspec.webhook.specs import Loaded, Specs, Work
 from pytest_kspec.webhook.telling import Denials, Telling, state_of
-from pytest_kspec.webhook.tls import ServerTls
 
 log = logging.getLogger("kspec.webhook")
 
@@ -216,7 +216,8 @@ class Webhook:
         if self._options.client_ca is not None and self._options.keeper is not None:
             return Readers(None)
         if self._options.access is not None:
-            return Readers(self._options.access)
+            who, where = webhook_client.AUDIENCE, webhook_client.HEADER
+            return Readers(self._options.access, audience=who, header=where)
         log.warning(
             "metrics and policies are not served: there is no cluster to authorize readers, and no --client-ca"
         )

@@ -8,7 +8,7 @@ import yaml
 from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.webhook.authority import Periods
+from pytest_kspec.serving.authority import Periods
 from tests.controlplane.server import ControlPlane
 from tests.crds.foreign import definitions
 

@@ -58,7 +58,7 @@ def granted(*resources: str) -> set[tuple[str, str]]:
         if role["metadata"]["name"] != "kspec-scanner"
         for rule in role["rules"]
         for verb in rule["verbs"]
-        for resource in rule["resources"]
+        for resource in rule.get("resources", [])
         if resource in resources
     }
 

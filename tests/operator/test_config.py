@@ -56,6 +56,8 @@ def test_names_are_those_that_users_know(objects: Objects) -> None:
         ("ClusterRoleBinding", "kspec-operator"),
         ("ClusterRoleBinding", "kspec-operator-scanner"),
         ("ClusterRoleBinding", "kspec-operator-enforcer"),
+        *((kind, "kspec-operator-metrics") for kind in ("ClusterRole", "ClusterRoleBinding")),
+        ("ClusterRole", "kspec-metrics-reader"),
         ("Service", "kspec-metrics"),
     }
     assert {namespace for _, namespace, _ in objects} == {"", NAMESPACE, "default"}
@@ -229,6 +231,25 @@ def test_the_lease_is_the_one_that_may_be_written(objects: Objects) -> None:
     named = [rule["resourceNames"] for rule in rules if "resourceNames" in rule]
     assert named == [[lease.NAME]]
     assert lease.TERMS.problem() == ""
+
+
+def test_the_operator_may_ask_who_reads_its_metrics(objects: Objects) -> None:
+    (asking,) = [
+        one
+        for (kind, _, name), one in objects.items()
+        if (kind, name) == ("ClusterRole", "kspec-operator-metrics")
+    ]
+    assert [(rule["resources"], rule["verbs"]) for rule in asking["rules"]] == [
+        (["tokenreviews"], ["create"]),
+        (["subjectaccessreviews"], ["create"]),
+    ]
+    assert objects["ClusterRole", "", "kspec-metrics-reader"]["rules"] == [
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+    ]
+    endpoint = yaml.safe_load((CONFIG / "monitoring" / "servicemonitor.yaml").read_text().partition("---")[0])
+    (scraped,) = endpoint["spec"]["endpoints"]
+    deployment = objects["Deployment", NAMESPACE, "kspec-operator"]["spec"]["template"]["metadata"]
+    assert (scraped["scheme"], deployment["annotations"]["prometheus.io/scheme"]) == ("https", "https")
 
 
 def test_the_operator_may_do_what_its_controllers_ask_for(objects: Objects) -> None:

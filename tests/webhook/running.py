@@ -45,7 +45,7 @@ def get(
     method: str = "GET",
 ) -> tuple[int, str]:
     """Status and text. Raises OSError where it does not answer."""
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=unverified(client))
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=unverified(client))
     try:
         connection.request(method, path, headers=dict(headers or {}))
         answer = connection.getresponse()

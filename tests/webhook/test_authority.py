@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from pytest_kspec.webhook.authority import CertificateError, Periods, advance, expiry, verify
+from pytest_kspec.serving.authority import CertificateError, Periods, advance, expiry, verify
+from pytest_kspec.serving.tls import ServerTls
 from pytest_kspec.webhook.certificates import Folder, SelfSigned
-from pytest_kspec.webhook.tls import ServerTls
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOSTS = ("kspec-webhook.kspec-system.svc", "127.0.0.1")

@@ -11,11 +11,11 @@ import pytest
 
 from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.webhook.authority import CertificateError, Periods
+from pytest_kspec.serving.authority import CertificateError, Periods
+from pytest_kspec.serving.tls import ServerTls
 from pytest_kspec.webhook.certificates import Folder, Publisher, Secret, SelfSigned
 from pytest_kspec.webhook.server import Options, Webhook
 from pytest_kspec.webhook.specs import Specs
-from pytest_kspec.webhook.tls import ServerTls
 from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
 from tests.controlplane.process import free_port

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
 
 import pytest
 
+from pytest_kspec.cluster.writing import readers as room
+from pytest_kspec.cluster.writing.readers import REMEMBERED, WAITING, Readers
 from pytest_kspec.cluster.writing.reviewing import User
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
 from pytest_kspec.serving.rate import Rate
-from pytest_kspec.webhook import readers as room
 from pytest_kspec.webhook.app import Reading
-from pytest_kspec.webhook.readers import REMEMBERED, WAITING, Readers
 from tests.controlplane.certificates import Authority
 from tests.webhook.reviewing import forbid
 from tests.webhook.running import Running, get, write_spec
@@ -26,6 +27,8 @@ class Access:
     def __init__(self, monkeypatch):
         self.asked = []
         self.error = None
+        self.gate = threading.Event()
+        self.gate.set()
         monkeypatch.setattr(room, "user_of", self.user_of)
         monkeypatch.setattr(room, "may_read", self.may_read)
 
@@ -35,6 +38,7 @@ class Access:
     source = None
 
     def user_of(self, source, token, audiences=()):
+        assert self.gate.wait(30)
         self.asked.append((token, *audiences))
         if self.error is not None:
             raise self.error
@@ -50,7 +54,7 @@ def bearer(token):
 
 def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch):
     access, clock = Access(monkeypatch), [0.0]
-    made = Readers(access, lambda: clock[0])
+    made = Readers(access, lambda: clock[0], audience="kspec-webhook")
 
     def judge(token, path="/metrics"):
         return asyncio.run(made.judge(bearer(token), path))
@@ -76,11 +80,13 @@ def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch):
 
 def test_a_flood_of_guesses_asks_the_api_server_only_so_much_at_once(monkeypatch):
     access = Access(monkeypatch)
+    access.gate.clear()  # until all have asked
     made = Readers(access)
 
     async def flood():
         same = asyncio.gather(*(made.judge(bearer("alice"), "/metrics") for _ in range(100)))
         others = asyncio.gather(*(made.judge(bearer(f"guess-{n}"), "/metrics") for n in range(100)))
+        asyncio.get_running_loop().call_soon(access.gate.set)
         return await same, await others
 
     same, others = asyncio.run(flood())

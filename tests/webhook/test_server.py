@@ -20,11 +20,11 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.enforce.decide import decide
 from pytest_kspec.enforce.decision import ALLOWED
 from pytest_kspec.errors import KspecError
+from pytest_kspec.serving.authority import CertificateError, advance
 from pytest_kspec.serving.rate import Rate
-from pytest_kspec.webhook.authority import CertificateError, advance
+from pytest_kspec.serving.tls import ServerTls
 from pytest_kspec.webhook.server import Options, Webhook
 from pytest_kspec.webhook.specs import Specs
-from pytest_kspec.webhook.tls import ServerTls
 from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
 from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy, request, response

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
+from pytest_kspec.cli.commands import operator_metrics
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -140,12 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=":8081",
         help="/healthz and /readyz; 0: none (default: %(default)s)",
     )
-    server.add_argument(
-        "--metrics-bind-address",
-        metavar="ADDRESS",
-        default=":8080",
-        help="/metrics; 0: none (default: %(default)s)",
-    )
+    operator_metrics.add_arguments(server, _switch)
     _add_dashboard(parser)
     log = parser.add_argument_group("log")
     log.add_argument(
@@ -319,6 +315,7 @@ def _options(args: argparse.Namespace) -> Options:
         args.health_probe_bind_address,
         args.metrics_bind_address,
         [] if args.dashboard_bind_address == "0" else [_dashboard(args)],
+        operator_metrics.guard_of(args),
     )
 
 
@@ -446,8 +443,8 @@ def seconds(text: str, option: str) -> float:
     return total
 
 
-def _switch(parser: argparse._ArgumentGroup, name: str, default: bool, text: str) -> None:
-    """A boolean as Go's flags are: --name, --name=true, --name=false."""
+def _switch(parser: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:
+    """A boolean as Go's flags are: --name, --name=true, --name=false. default None: the text says it."""
     parser.add_argument(
         name,
         type=_boolean,
@@ -455,7 +452,7 @@ def _switch(parser: argparse._ArgumentGroup, name: str, default: bool, text: str
         const=True,
         default=default,
         metavar="BOOL",
-        help=f"{text} (default: {str(default).lower()})",
+        help=text if default is None else f"{text} (default: {str(default).lower()})",
     )
 
 

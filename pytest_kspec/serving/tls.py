@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kspec.files import write_whole
-from pytest_kspec.webhook import authority
-from pytest_kspec.webhook.authority import CertificateError
+from pytest_kspec.serving import authority
+from pytest_kspec.serving.authority import CertificateError
 
 CERTIFICATE, KEY, BUNDLE, AUTHORITY_KEY = "tls.crt", "tls.key", "ca.crt", "ca.key"
 """Names of files and of keys of a Secret; the first three as cert-manager writes them."""
