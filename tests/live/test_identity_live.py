@@ -4,19 +4,24 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from pytest_kspec.cli import main as main_module
+from pytest_kspec.cli.arguments import Parser
 from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.api.http import Connection
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import AccessDenied
+from tests.controlplane.process import GUARD
 from tests.controlplane.server import ControlPlane
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -84,6 +89,11 @@ def test_who_am_i(user: dict[str, Any], control_plane: ControlPlane, tmp_path: P
 Run = Callable[..., tuple[int, str]]
 
 
+def ours(plane: ControlPlane, since: int) -> list[Any]:
+    """What kspec asked for since then."""
+    return [r for r in plane.requests_seen(since=since) if r.user_agent.startswith("pytest-kspec")]
+
+
 @pytest.fixture
 def run(
     control_plane: ControlPlane,
@@ -128,7 +138,7 @@ def test_every_command_is_whom_the_kubeconfig_says(
 ) -> None:
     since = control_plane.audit_position()
     code, said = run(*words)
-    seen = [r for r in control_plane.requests_seen(since=since) if r.user_agent.startswith("pytest-kspec")]
+    seen = ours(control_plane, since)
     assert {request.user for request in seen} == {NOBODY}
     if "init" in words:  # says what it could not see
         assert code == 0
@@ -165,9 +175,78 @@ def test_commands_of_fleets_and_drift_too(
 ) -> None:
     since = control_plane.audit_position()
     code, said = run(*words)
-    seen = [r for r in control_plane.requests_seen(since=since) if r.user_agent.startswith("pytest-kspec")]
+    seen = ours(control_plane, since)
     assert {request.user for request in seen} == {NOBODY}, said
     assert code or "status" in words, said
+
+
+SERVING: list[tuple[str, ...]] = [
+    ("drift", "watch", "-s", "spec.yaml", "--cluster", "live"),
+    ("operator", "--cluster=live", "--leader-elect=false", "--metrics-bind-address=0",
+     "--health-probe-bind-address=0"),
+    ("webhook", "--from-cluster", "--cluster=live", "--self-signed=tls", "--host=127.0.0.1", "--port=0",
+     "--read-port=0"),
+    ("dashboard", "--serve", "--cluster=live", "--port=0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SERVING, ids=" ".join)
+def test_what_goes_on_until_it_is_ended_too(
+    words: tuple[str, ...], run: Run, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """run: for its environment."""
+    since = control_plane.audit_position()
+    program = (sys.executable, "-m", "pytest_kspec.cli.main")
+    with (tmp_path / "log").open("wb") as log:
+        serving = subprocess.Popen([*program, *words], stdout=log, stderr=log, start_new_session=True)
+    GUARD.add(serving.pid, tmp_path / "none")
+    try:
+        deadline = time.monotonic() + 120
+        while not (seen := ours(control_plane, since)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+    finally:
+        serving.kill()
+        serving.wait(30)
+        GUARD.remove(serving.pid)
+    assert {request.user for request in seen} == {NOBODY}, (tmp_path / "log").read_text()
+
+
+def test_a_worker_of_a_fleet_too(run: Run, control_plane: ControlPlane) -> None:
+    """Of a run that another process began."""
+    words = ("--all-contexts", "--store", "fleet.db", "--no-wait")
+    _, said = run("fleet", "scan", "spec.yaml", *words)
+    made = said.partition("--run ")[2].split()[0]
+    since = control_plane.audit_position()
+    _, said = run("fleet", "work", f"--run={made}", "--index=0", "--store", "fleet.db")
+    assert {request.user for request in ours(control_plane, since)} == {NOBODY}, said
+
+
+NO_CLUSTER = {
+    "validate", "render", "report", "evidence", "verify", "audit verify", "checks", "explain", "frameworks", "schema",
+    "crds", "completion", "version", *(f"history {word}" for word in ("show", "add", "get", "prune", "rewrap")),
+    "alert test", "alert list", "drift history", "fleet report", "fleet status", "fleet list", "cluster discover",
+}  # fmt: skip
+"""Those that read files, a store, or addresses that are no cluster's."""
+ELSEWHERE = {"cluster disable"}
+"""Those that go the way of another: `enable` and `disable` differ in a value."""
+
+
+def test_every_command_that_talks_to_a_cluster_is_tried_as_somebody_else() -> None:
+    tried = {" ".join(words[:count]) for words in (*COMMANDS, *OTHERS, *SERVING) for count in (1, 2)}
+    there: set[str] = set()
+    for name in main_module.COMMANDS:
+        actions: list[str] = []
+        if name != "version":
+            parser = Parser(name, description="", examples="")
+            import_module(f"pytest_kspec.cli.commands.{name}").add_arguments(parser)
+            actions = [
+                word
+                for action in parser._actions
+                if not action.option_strings and action.choices and name != "completion"
+                for word in action.choices
+            ]
+        there |= {f"{name} {word}" for word in actions} or {name}
+    assert there - tried - {"fleet work"} == NO_CLUSTER | ELSEWHERE
 
 
 def test_the_kube_fixture_and_the_webhook_are_whom_the_kubeconfig_says(
