@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
@@ -18,14 +18,25 @@ from textual.widgets import DataTable, Footer, Static
 from textual.worker import Worker, WorkerState
 
 from pytest_kspec.dashboard.source import Answers, Away, Known
-from pytest_kspec.dashboard.terminal import HEADS, MARKS, Fleet, aged, cells, look, minute, summary
+from pytest_kspec.dashboard.terminal import (
+    DRIFT_HEADS,
+    HEADS,
+    MARKS,
+    Fleet,
+    aged,
+    cells,
+    drift_cells,
+    look,
+    minute,
+    summary,
+)
 from pytest_kspec.errors import KspecError
 from pytest_kspec.reports.shared.text import printable
 from pytest_kspec.reports.shared.words import VERDICTS
 from pytest_kspec.results.verdict import Verdict
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
 from pytest_kspec.storage.cut import MOST_ROWS, Cut
-from pytest_kspec.storage.rows import Standing
+from pytest_kspec.storage.rows import Listed, Standing
 
 
 class Watch(App[None]):
@@ -33,7 +44,11 @@ class Watch(App[None]):
 
     TITLE = "kspec dashboard"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [("q", "quit", "Quit"), ("r", "again", "Read again")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("q", "quit", "Quit"),
+        ("r", "again", "Read again"),
+        ("d", "drift", "Drift"),
+    ]
     CSS = """
     Screen { layout: vertical; }
     #summary, #where { height: auto; padding: 0 1; text-style: bold; }
@@ -112,27 +127,25 @@ class Watch(App[None]):
         if event.data_table.id == "fleet" and event.cursor_row < len(self._rows):
             self.push_screen(Requirements(self._answers, self._rows[event.cursor_row]))
 
+    def action_drift(self) -> None:
+        """What differs now, on all clusters."""
+        if len(self.screen_stack) == 1:
+            self.push_screen(Drift(self._answers, self._spec))
 
-class Requirements(Screen[None]):
-    """Requirements of one result, errors and failures first."""
 
+class Part(Screen[None]):
+    """One table below the fleet, read once. where: the line above it. heads: of its columns"""
+
+    where = ""
+    heads: tuple[str, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "app.pop_screen", "Back"),
         ("q", "app.quit", "Quit"),
     ]
 
-    def __init__(self, answers: Answers, row: Standing) -> None:
-        super().__init__()
-        self._answers, self._row = answers, row
-
     def compose(self) -> ComposeResult:
         """A line of where, and the table."""
-        row = self._row
-        yield Static(
-            f"{printable(row.cluster)} · {printable(row.spec)} · {minute(row.finished_at)} UTC",
-            id="where",
-            markup=False,
-        )
+        yield Static(self.where, id="where", markup=False)
         yield Static("", id="problem", markup=False)
         yield DataTable(cursor_type="row", zebra_stripes=True)
         yield Footer()
@@ -140,11 +153,49 @@ class Requirements(Screen[None]):
     def on_mount(self) -> None:
         """Begin."""
         table = self.query_one(DataTable)
-        table.add_columns("VERDICT", "SEVERITY", "FINDINGS", "REQUIREMENT", "REASON")
+        table.add_columns(*self.heads)
         table.focus()
-        self.run_worker(self._read, thread=True, exit_on_error=False)
+        self.run_worker(self.read, thread=True, exit_on_error=False)
 
-    def _read(self) -> Known:
+    def read(self) -> Known:
+        """What is shown, in a thread of its own."""
+        raise NotImplementedError
+
+    def rows(self, found: Listed[Any]) -> Iterable[tuple[str, ...]]:
+        """The texts of it."""
+        raise NotImplementedError
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show what was read, or why nothing was."""
+        problem = self.query_one("#problem", Static)
+        if event.state is WorkerState.SUCCESS and event.worker.result is not None:
+            known: Known = event.worker.result
+            table = self.query_one(DataTable)
+            for row in self.rows(known.value):
+                table.add_row(*map(_plain, row))
+            said = [aged(known.as_of, known.problem)] if known.problem else []
+            if left := known.value.total - len(known.value.rows):
+                said.append(f"{left:,} more are not shown.")
+            if said:
+                problem.update(" ".join(said))
+                problem.add_class("shown")
+        elif event.state is WorkerState.ERROR:
+            problem.update(f"Could not be read: {printable(str(event.worker.error))}")
+            problem.add_class("shown")
+
+
+class Requirements(Part):
+    """Requirements of one result, errors and failures first."""
+
+    heads = ("VERDICT", "SEVERITY", "FINDINGS", "REQUIREMENT", "REASON")
+
+    def __init__(self, answers: Answers, row: Standing) -> None:
+        super().__init__()
+        self._answers, self._row = answers, row
+        self.where = f"{printable(row.cluster)} · {printable(row.spec)} · {minute(row.finished_at)} UTC"
+
+    def read(self) -> Known:
+        """All of them."""
         row = self._row
         return self._answers.get(
             ("watch", row.cluster_id, row.spec),
@@ -153,31 +204,38 @@ class Requirements(Screen[None]):
             ),
         )
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Show what was read, or why nothing was."""
-        problem = self.query_one("#problem", Static)
-        if event.state is WorkerState.SUCCESS and event.worker.result is not None:
-            known: Known = event.worker.result
-            table = self.query_one(DataTable)
-            for one in known.value.rows:
-                table.add_row(
-                    *map(
-                        _plain,
-                        (
-                            f"{MARKS[one.verdict]} {VERDICTS[Verdict(one.verdict)]}",
-                            one.severity,
-                            f"{one.findings:,}",
-                            printable(one.title or one.check),
-                            printable(one.reason),
-                        ),
-                    )
-                )
-            if known.problem:
-                problem.update(aged(known.as_of, known.problem))
-                problem.add_class("shown")
-        elif event.state is WorkerState.ERROR:
-            problem.update(f"Could not be read: {printable(str(event.worker.error))}")
-            problem.add_class("shown")
+    def rows(self, found: Listed[Any]) -> Iterable[tuple[str, ...]]:
+        """The verdict in words, too."""
+        for one in found.rows:
+            yield (
+                f"{MARKS[one.verdict]} {VERDICTS[Verdict(one.verdict)]}",
+                one.severity,
+                f"{one.findings:,}",
+                printable(one.title or one.check),
+                printable(one.reason),
+            )
+
+
+class Drift(Part):
+    """Differences that are present, the most severe first. spec: name of a specification, "" for all."""
+
+    heads = DRIFT_HEADS
+
+    def __init__(self, answers: Answers, spec: str) -> None:
+        super().__init__()
+        self._answers, self._spec = answers, spec
+        self.where = "Drift"
+
+    def read(self) -> Known:
+        """Those that are present."""
+        return self._answers.get(
+            ("watch", "drift", self._spec),
+            lambda store: lasting.drift(store, spec=self._spec, state="present", cut=Cut(1, MOST_ROWS)),
+        )
+
+    def rows(self, found: Listed[Any]) -> Iterable[tuple[str, ...]]:
+        """As in the table of the command."""
+        return drift_cells(found.rows)
 
 
 def _plain(text: str) -> Any:

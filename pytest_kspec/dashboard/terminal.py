@@ -15,10 +15,10 @@ from pytest_kspec.reports.shared.text import elide, plural, printable, width_of
 from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.reports.terminal_parts import ASCII, UNICODE
 from pytest_kspec.results.identity import labels
-from pytest_kspec.storage import listing
+from pytest_kspec.storage import lasting, listing
 from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.rows import Listed, RequirementTotals, Standing
+from pytest_kspec.storage.rows import DriftRow, Listed, RequirementTotals, Standing
 from pytest_kspec.storage.visible import ALL
 
 MOST = 5_000
@@ -27,6 +27,7 @@ _WORST = Cut(1, 5)
 MARKS = {"error": UNICODE.error, "fail": UNICODE.fail, "known": "~", "pass": UNICODE.passed, "skip": "-"}
 COLOURS = {"error": "yellow", "fail": "red", "known": "cyan", "pass": "green", "skip": ""}
 HEADS = ("CLUSTER", "SPEC", "STATE", "SCORE", "ERRORS", "FAILED", "PASSED", "FINDINGS", "SCANNED (UTC)")
+DRIFT_HEADS = ("SEVERITY", "CLUSTER", "OBJECT", "KIND", "WHAT", "SINCE (UTC)")
 _NUMBERS = range(3, 8)
 _GAP = 2
 Style = Callable[..., str]
@@ -43,11 +44,14 @@ def encodable(text: str, encoding: str) -> str:
 
 
 class Fleet(NamedTuple):
-    """What is shown of one moment. worst: requirements that fail on most clusters."""
+    """What is shown of one moment. worst: requirements that fail on most clusters. drift: differences that are present,
+    the most severe of them; its counts by state are empty where none was ever stored.
+    """
 
     clusters: int
     found: Listed[Standing]
     worst: tuple[RequirementTotals, ...]
+    drift: Listed[DriftRow]
 
 
 def look(store: Store, spec: str) -> Fleet:
@@ -58,6 +62,7 @@ def look(store: Store, spec: str) -> Fleet:
         listing.visible_clusters(store, ALL) if not spec else len({row.cluster_id for row in found.rows}),
         found,
         tuple(row for row in worst if row.failed or row.errors),
+        lasting.drift(store, spec=spec, state="present", cut=_WORST),
     )
 
 
@@ -71,6 +76,11 @@ def wire(fleet: Fleet) -> dict[str, Any]:
         "counts": {state: fleet.found.counts.get(state, 0) for state in STATES},
         "results": msgspec.to_builtins(fleet.found.rows),
         "worstRequirements": msgspec.to_builtins(fleet.worst),
+        "drift": {
+            "present": fleet.drift.counts.get("present", 0),
+            "cleared": fleet.drift.counts.get("cleared", 0),
+            "worst": msgspec.to_builtins(fleet.drift.rows),
+        },
     }
 
 
@@ -79,7 +89,28 @@ def summary(fleet: Fleet) -> str:
     counts = fleet.found.counts
     said = [f"{counts[state]:,} {STATES[state].lower()}" for state in MARKS if counts.get(state)]
     head = f"{plural(fleet.clusters, 'cluster')}, {plural(fleet.found.total, 'result')}"
-    return f"{head}: {', '.join(said)}" if said else head
+    text = f"{head}: {', '.join(said)}" if said else head
+    return f"{text}; {plural(present, 'drift difference')}" if (present := drifted(fleet)) else text
+
+
+def drifted(fleet: Fleet) -> int:
+    """How many differences are present."""
+    return fleet.drift.counts.get("present", 0)
+
+
+def drift_cells(rows: Iterable[DriftRow]) -> list[tuple[str, ...]]:
+    """The texts of each difference, as DRIFT_HEADS names them."""
+    return [
+        (
+            printable(row.severity),
+            printable(row.cluster),
+            printable(row.object),
+            printable(row.drift_kind),
+            printable(row.message),
+            minute(row.first_seen),
+        )
+        for row in rows
+    ]
 
 
 def cells(rows: Iterable[Standing]) -> list[tuple[str, ...]]:
@@ -117,7 +148,7 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     """At most `width` cells each. style(text, *names): with colours, where they are shown."""
     said = [style(elide(summary(fleet), width), "bold"), ""]
     if not fleet.found.rows:
-        return [*said[:1], "No results yet."]
+        return [*said[:1], "No results yet.", *_drift_lines(fleet, width, style)]
     rows = cells(fleet.found.rows)
     shown = _columns(width, several=len({row.spec for row in fleet.found.rows}) > 1)
     # In the order in which they are given up where there is no room: names are cut, the others are not.
@@ -141,7 +172,22 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
             said.append(
                 head + elide(f"{printable(one.title or one.check)}: {counts}", max(20, width - len(head)))
             )
-    return said
+    return said + _drift_lines(fleet, width, style)
+
+
+def _drift_lines(fleet: Fleet, width: int, style: Style) -> list[str]:
+    """Nothing where no look for drift is in the store."""
+    if not fleet.drift.counts:
+        return []
+    if not (present := drifted(fleet)):
+        return ["", "No drift is present."]
+    said = ["", style("Drift", "bold")]
+    for row, one in zip(fleet.drift.rows, drift_cells(fleet.drift.rows), strict=True):
+        head = f"{one[0]:<8}  "
+        where = f"{one[2] or one[4]} ({one[3] or printable(row.type)}) on {one[1]}"
+        said.append(head + elide(where, max(20, width - len(head))))
+    left = present - len(fleet.drift.rows)
+    return [*said, f"and {left:,} more"] if left else said
 
 
 def _columns(width: int, several: bool) -> list[int]:

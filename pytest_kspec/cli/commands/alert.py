@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, say_json, style
+from pytest_kspec.cli.output import say, say_json, style, width
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def _test(args: argparse.Namespace) -> int:
 def _say(name: str, sent: list[Delivered]) -> None:
     problems = [one.problem for one in sent if one.problem]
     if problems:
-        say(f"{style('✗', 'red')} {name}")
-        note(f"  {name}: {problems[0]}")
+        say(f"{style('✗', 'red')} {name}: {problems[0].removeprefix(f'the notifier {name}: ')}")
     else:
         say(f"{style('✓', 'green')} {name}: accepted the alert and its end")
 
@@ -151,12 +150,20 @@ def _wire(fact: Fact) -> dict[str, object]:
 
 
 def _say_fact(fact: Fact) -> None:
-    from pytest_kspec.shown import printable
+    """Three lines: what it is, where and since when, and its id, which no terminal cuts."""
+    from pytest_kspec.reports.shared.text import elide, printable
+    from pytest_kspec.shown import inert
 
     alert = fact.alert
     colours = {"critical": ("red", "bold"), "warning": ("yellow",), "info": ("cyan",)}
     level = alert.level.value if alert.level else "default"
-    shown = style(f"{level:<8}", *colours.get(level, ()))
-    until = f" ended {fact.resolved_at}" if fact.resolved_at else ""
-    say(f"{shown} {alert.event}  {printable(alert.title)}")
-    say(f"         since {fact.started_at}{until}  {printable(alert.spec)}  {alert.id}")
+    until = f", ended {fact.resolved_at}" if fact.resolved_at else ""
+    since = f"since {fact.started_at}{until}"
+    blank = " " * 9
+    room = max(20, width() - len(blank))
+    # As they are written: escapes take room.
+    what = elide(inert(f"{alert.event}: {printable(alert.title)}"), room)
+    where = elide(inert(printable(f"{alert.spec} on {alert.cluster}")), max(10, room - len(since) - 2))
+    say(f"{style(f'{level:<8}', *colours.get(level, ()))} {what}")
+    say(f"{blank}{since}  {where}")
+    say(f"{blank}{alert.id}")
