@@ -38,6 +38,7 @@ LONGEST = (
     "fleet/test_job.py",
     "fleet/test_enforcing.py",
     "fleet/test_webhook.py",
+    "operator/test_remote.py",
     "operator/test_jobs.py",
     "operator/test_fleets.py",
     "fleet/test_going_on.py",

@@ -40,6 +40,7 @@ class Order(NamedTuple):
     """What is to be on each cluster.
 
     mode: None: nothing; dry_run: nothing is written; options: of the engine, as its `add_arguments` has them
+    allowed: called before each write; what it raises keeps the write from being sent
     """
 
     specs: Sequence[LoadedSpec]
@@ -50,6 +51,7 @@ class Order(NamedTuple):
     dry_run: bool = False
     allow_empty: bool = False
     options: Any = None
+    allowed: Callable[[], None] | None = None
 
 
 class Synced(NamedTuple):
@@ -61,6 +63,7 @@ class Synced(NamedTuple):
     error: why nothing is known, or not all was done
     away: the cluster does not answer: it is caught up the next time
     same_as: the name under which this cluster is looked after
+    boundary: when it is to be made anew, None: never; outdated: that time has passed for what is there
     """
 
     cluster: str
@@ -72,6 +75,8 @@ class Synced(NamedTuple):
     away: bool = False
     mode: str = ""
     same_as: str = ""
+    boundary: datetime | None = None
+    outdated: bool = False
 
     @property
     def failed(self) -> bool:
@@ -208,7 +213,7 @@ def _wanted(cluster: str, version: str, spec: LoadedSpec, order: Order, mode: Mo
 
 
 def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, order: Order) -> Synced:
-    writer = Writer(source)
+    writer = Writer(source, allowed=order.allowed)
     engine = order.engine
     if order.mode is None:
         try:
@@ -237,7 +242,10 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
     if made.manifests and not found:
         problems.append("no policy was there when it was read back")
     return done._replace(
-        in_force=len(found), problems=tuple(problems), mode=INACTIVE if inactive else _mode(found)
+        in_force=len(found),
+        problems=tuple(problems),
+        mode=INACTIVE if inactive else _mode(found),
+        boundary=None if made.timeless else wanted.boundary,
     )
 
 
@@ -269,18 +277,30 @@ def _status(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, or
     wanted = _wanted(cluster, version, spec, order, order.mode or Mode.AUDIT)
     modes = (order.mode,) if order.mode is not None else (Mode.AUDIT, Mode.ENFORCE)
     made = [engine.generate(replace(wanted, mode=mode)) for mode in modes]
-    if not objects:
-        inactive = _is_inactive(wanted, made[0])
-        problems = () if inactive else ("nothing is in force",)
-        return Synced(cluster, spec.name, {}, problems=problems, mode=INACTIVE if inactive else "")
-    found = engine.in_force(objects, writer)
     inactive = _is_inactive(wanted, made[0])
+    boundary = None if made[0].timeless else wanted.boundary
+    if not objects:
+        nothing = inactive or (order.allow_empty and not made[0].manifests)
+        problems = () if nothing else ("nothing is in force",)
+        mode = INACTIVE if inactive else ""
+        return Synced(cluster, spec.name, {}, problems=problems, mode=mode, boundary=boundary)
+    found = engine.in_force(objects, writer)
     said = [] if inactive else list(_problems(found))
     for (kind, name), texts in applying.differences(objects, [one.manifests for one in made]).items():
         said += [f"{kind} {name}: {text}" for text in texts]
-    said += [f"out of date since {moment}: apply again" for moment in applying.outdated(objects, order.now)]
+    late = [f"out of date since {moment}: apply again" for moment in applying.outdated(objects, order.now)]
+    said += late
     mode = INACTIVE if inactive else _mode(found)
-    return Synced(cluster, spec.name, {}, len(found), tuple(said), mode=mode)
+    return Synced(
+        cluster,
+        spec.name,
+        {},
+        len(found),
+        tuple(said),
+        mode=mode,
+        boundary=boundary,
+        outdated=bool(late),
+    )
 
 
 def _is_inactive(wanted: Wanted, made: Generated) -> bool:

@@ -6,11 +6,10 @@ takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.crds.names import LABEL_SPEC, LABEL_TYPE
 from pytest_kspec.crds.objects import compliancereport
 from pytest_kspec.errors import KspecError, NotServed
 from pytest_kspec.fleet.report import FleetReport
@@ -25,8 +24,6 @@ BUDGET = 64 << 20
 """Bytes of all reports of a fleet, as JSON."""
 REPORTS, LARGEST, SMALLEST = 2, 32 << 10, 4 << 10
 """Kept of each cluster and specification; bytes of one at most, and at least, below which fewer clusters have one."""
-OURS = ("kspec.io/fleet", "true")
-"""The label of reports of a fleet: those that a cluster keeps of itself are not touched."""
 _PLACE = (compliancereport.API_VERSION, compliancereport.KIND)
 
 
@@ -55,10 +52,12 @@ def write_reports(
     say: Callable[[str], None] = lambda line: None,
     see: Callable[[ScanResult], None] = lambda result: None,
     is_kept: bool = True,
+    owner: Mapping[str, Any] | None = None,
 ) -> Written:
     """A report of each cluster in the hub, those without a score and with the lowest ones first; others go.
 
     see: called with each result that is read. is_kept: the store outlives this, so that reports can point there.
+    owner: an ownerReference of each: they go with it.
     Raises UsageError where full reports were not kept, StoreError, SourceError.
     """
     rows = [row for row in report.rows if row.outcome not in (Outcome.DUPLICATE, "")]
@@ -82,7 +81,7 @@ def write_reports(
                         cluster,
                         namespace,
                         pointer,
-                        kept=Kept(REPORTS, most, (OURS,)),
+                        kept=Kept(REPORTS, most, (compliancereport.OF_FLEET,), owner),
                         there=mine,
                     )
                 )
@@ -106,9 +105,7 @@ def _there(writer: Writer, namespace: str, specs: set[str]) -> dict[str, list[di
     """Reports that are in the hub, by specification: listed once, and not once a cluster."""
     found: dict[str, list[dict[str, Any]]] = {}
     for spec in sorted(specs):
-        selector = (
-            f"{LABEL_SPEC}={compliancereport.cluster_label(spec)},{LABEL_TYPE}=compliance,{'='.join(OURS)}"
-        )
+        selector = compliancereport.fleet_selector(spec)
         found[spec] = list(writer.list(*_PLACE, namespace=namespace, label_selector=selector))
     return found
 

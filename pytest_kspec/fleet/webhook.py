@@ -26,14 +26,13 @@ from pytest_kspec.enforce.engines import webhook as registration
 from pytest_kspec.enforce.names import MODE_LABEL, metadata, object_name
 from pytest_kspec.enforce.webhook_install import DEPLOYMENT, INSTALLED
 from pytest_kspec.errors import AccessDenied, Conflict, KspecError, SourceError, SpecError, UsageError
-from pytest_kspec.fleet.bundle import pack, unpack
-from pytest_kspec.fleet.job import never_starts
-from pytest_kspec.fleet.runs import Order, absolute
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import TEMPLATE, LoadedSpec, load_spec
 
 if TYPE_CHECKING:
     import argparse
+
+    from pytest_kspec.fleet.runs import Order  # with the library of stores, which few operators need
 
 Object = dict[str, Any]
 
@@ -65,6 +64,9 @@ class Packed:
 
 def packed(spec: LoadedSpec, checks: Sequence[str], exemptions: Sequence[str]) -> Packed:
     """Raises UsageError for what is too large or cannot be found again in the pod, SpecError."""
+    from pytest_kspec.fleet.bundle import pack
+    from pytest_kspec.fleet.runs import Order, absolute
+
     order = pack(Order((spec.path,), (), tuple(map(absolute, checks)), tuple(map(absolute, exemptions))))
     (path,) = order.specs
     if not path.startswith(TEMPLATE):
@@ -89,6 +91,8 @@ def packed(spec: LoadedSpec, checks: Sequence[str], exemptions: Sequence[str]) -
 
 def _check(spec: LoadedSpec, order: Order, path: str) -> None:
     """That a pod finds the same. Raises UsageError."""
+    from pytest_kspec.fleet.bundle import unpack
+
     with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
         unpack(order, Path(folder))
         try:
@@ -262,6 +266,8 @@ class Deployed:
 
     def _stuck(self, deployment: Object, writer: Writer) -> Iterator[str]:
         """Why pods of the newest template cannot start; nothing where they may need more time."""
+        from pytest_kspec.fleet.job import never_starts
+
         for condition in (deployment.get("status") or {}).get("conditions") or ():
             if (condition.get("type"), condition.get("status")) == ("ReplicaFailure", "True"):
                 yield " ".join(str(condition.get("message", "")).split())[:300]
@@ -309,11 +315,11 @@ class _Options:
         self.webhook_service = service
 
 
-def checked_image(image: str) -> str:
+def checked_image(image: str, where: str = "--image") -> str:
     """Raises UsageError for one that may be another tomorrow."""
     if not _DIGEST.fullmatch(image):
         what = "no image of the webhook is given." if not image else f"the image {image} has no digest."
-        raise UsageError(what, where="--image", fix="Give one by digest: registry.example.com/kspec@sha256:…")
+        raise UsageError(what, where=where, fix="Give one by digest: registry.example.com/kspec@sha256:…")
     return image
 
 

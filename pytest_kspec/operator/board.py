@@ -24,6 +24,8 @@ from pytest_kspec.results.result import ClusterResult
 DRIFT = frozenset(("DriftDetected",))
 _SCAN = frozenset(("ComplianceFailure", "ScanFailed", "ClusterUnreachable", "ExemptionExpiring"))
 
+_RUN = frozenset(("ScanFailed",))
+
 
 class Posted(NamedTuple):
     """number: greater than that of all before. seen: None: the specification is gone."""
@@ -76,6 +78,18 @@ class Board:
             labels,
         )
         self.post(Observation(name, identity, spec, stamp(clock.now()), (alert,), None, _SCAN))
+
+    def ran(self, spec: str, failure: KspecError | None) -> None:
+        """A run over the clusters of a specification ended; failure: it has no result. One alert, not one a cluster."""
+        name, identity = f"the clusters of {spec}", f"fleet:{spec}"
+        labels = {"cluster": name, "cluster_uid": identity, "spec": spec}
+        title = f"The scan of {name} failed"
+        alerts = (
+            (Alert("ScanFailed", None, name, identity, spec, "", title, str(failure)[:1000], labels),)
+            if failure is not None
+            else ()
+        )
+        self.post(Observation(name, identity, spec, stamp(clock.now()), alerts, judges=_RUN))
 
     def corrected(self, spec: str, recent: Mapping[str, int], now: datetime) -> None:
         """Policies were corrected in the last hour: object → how often. Before the first scan it waits for that."""

@@ -48,6 +48,7 @@ from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Stopped
 from pytest_kspec.operator.status import READY, Note, Said, moment_of, status_of
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ClusterResult, ScanResult
+from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
 
 log = logging.getLogger("kspec.operator")
@@ -108,6 +109,10 @@ class Posts(Protocol):
 
     def left(self, spec: str, cluster: str, identity: str) -> None:
         """The specification is not for this cluster any more."""
+        ...
+
+    def ran(self, spec: str, failure: KspecError | None) -> None:
+        """A run ended; failure: it has no result."""
         ...
 
 
@@ -336,6 +341,9 @@ class Fleets:
             if run.failure is not None and self._seen is not None:
                 for cluster in run.names:
                     self._seen.scan_failed(cluster, name, "no_result")
+            is_over = run.step is not None or run.failure is not None
+            if self._posts is not None and is_over and not isinstance(run.failure, LostLease):
+                self._posts.ran(name, run.failure)
             with self._lock:
                 run.done = True
                 waiting = list(self._waiting)
@@ -424,6 +432,12 @@ class Fleets:
                     budget=budget,
                     see=see,
                     is_kept=bool(self._setup.store),
+                    owner={
+                        "apiVersion": RESOURCE_VERSION,
+                        "kind": SPEC_KIND,
+                        "name": name,
+                        "uid": run.mark[0],
+                    },
                 )
             )
         except LostLease:

@@ -29,6 +29,7 @@ _NAMED = 5
 _LONGEST = 300  # characters of a reason
 NOTHING: Object = {"clusters": None, "worstClusters": None, "unreachableSince": None, "run": None}
 """Fields of a specification for the operator's own cluster."""
+NO_CLUSTER: Object = {"selected": 0}
 
 
 class Silence(NamedTuple):
@@ -95,7 +96,7 @@ def concluded(
 
 def none_selected(why: str) -> tuple[Said, Object]:
     """Where a selector selects no ClusterTarget."""
-    fields: Object = {"phase": "Pending", **NOTHING, "clusters": {"selected": 0}}
+    fields: Object = {"phase": "Pending", **NOTHING, "clusters": NO_CLUSTER}
     return Said(READY, "Unknown", NONE_SELECTED, why), fields
 
 

@@ -28,11 +28,13 @@ from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned, logged
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
@@ -69,6 +71,7 @@ class Settings(NamedTuple):
     workers: specifications that are looked at, and scanned, at once
     options: of engines, as their `add_arguments` have them
     fleets: how runs over other clusters are started
+    image: of webhooks on other clusters, by digest
     """
 
     interval_s: float = 300.0
@@ -76,6 +79,7 @@ class Settings(NamedTuple):
     workers: int = 2
     options: Any = None
     fleets: Setup = Setup()
+    image: str = ""
 
 
 SETTINGS = Settings()
@@ -149,8 +153,11 @@ class Reconciler:
         board: Board | None = None,
         *,
         fleets: Fleets,
+        remote: Remote,
         history: DriftHistory | None = None,
+        paced: Callable[[float], None] = lambda longest_s: None,
     ) -> None:
+        """paced: called with the longest time between two scans of one specification."""
         self._access = access
         self._scans = scans
         self._checkset = checkset
@@ -161,10 +168,15 @@ class Reconciler:
         self.workers = settings.workers
         self._results = Results(access, seen)
         self._fleets = fleets
+        self._remote = remote
         self._history = history if history is not None else DriftHistory()
         # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
         # where a run had no result.
         self._elsewhere_before: dict[str, bool] = {}
+        self._intervals: dict[
+            str, float
+        ] = {}  # of specifications for other clusters, which may ask for theirs
+        self._paced = paced
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -173,15 +185,18 @@ class Reconciler:
         if found is None:
             self._results.forget(name)
             self._fleets.forget(name)
+            self._remote.forget(name)
             self._elsewhere_before.pop(name, None)
             self._history.forget(spec=name)
+            self._pace(name, None)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
+            self._remote.clean(name)  # clusters that were away when it was deleted, and are back
+            self._results.clear(name)
             return None
         if found["metadata"].get("deletionTimestamp"):
-            self._release(found)
-            return None
+            return self._release(found)
         before = status_of(found)
         now = clock.now()
         try:
@@ -196,12 +211,16 @@ class Reconciler:
         was_elsewhere = self._elsewhere_before.get(name, is_elsewhere)
         self._elsewhere_before[name] = is_elsewhere
         if is_elsewhere != was_elsewhere:
+            if was_elsewhere:
+                self._results.clear(name)
             self._board.gone(name)  # what was said is of clusters that it is not for any more
             if self._seen is not None:
                 self._seen.gone(name)
         if is_elsewhere:
             return self._elsewhere(found, spec)
         self._fleets.forget(name)
+        self._remote.clean(name)
+        self._pace(name, None)
         if self._seen is not None:
             self._seen.enforced(name, asked_mode(spec))
         due = self._due(found, now)
@@ -228,24 +247,43 @@ class Reconciler:
     # -- inside --------------------------------------------------------------------------------------------
 
     def _elsewhere(self, found: Object, spec: LoadedSpec) -> float:
-        """It is for other clusters: a run over these is begun, goes on, or is over."""
-        if FINALIZER in (found["metadata"].get("finalizers") or []):  # it was for this cluster before
+        """It is for other clusters: a run over these is begun, goes on, or is over; their policies are looked after."""
+        was = status_of(found).get("enforcement")
+        held = FINALIZER in (found["metadata"].get("finalizers") or [])
+        if held and not (isinstance(was, dict) and "clusters" in was):  # it was for this cluster before
             self._access.do(lambda writer: enforcing.remove(spec.name, writer))
+        if enforcing.asks(spec):
+            self._hold(found)
+        self._pace(spec.name, self._remote.interval(spec))
+        policies = self._remote.step(found, spec)
+        if not policies.held:
             self._let_go(found)
         step = self._fleets.step(found, spec, self._due(found, clock.now()))
         if not step.said:
-            return step.again_s
+            self._write(found, clock.now(), policies.said, policies.fields, policies.notes, scanned=False)
+            return min(step.again_s, policies.again_s)
+        if step.fields.get("clusters") == fleetstatus.NO_CLUSTER:
+            self._results.clear(spec.name)
         now = clock.now()
-        fields = {**_UNKNOWN, **step.fields}
+        fields = {**_UNKNOWN, **step.fields, **policies.fields}
         if step.ended:
             again = self._next(found, now, None)
             fields |= {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
-        said = [*step.said, *_not_looked(status.OTHER_CLUSTER, _ELSEWHERE)]
-        if not self._write(found, now, said, fields, step.notes):
+        if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *policies.notes]):
             return 0.0
         if step.failure is not None:
             raise step.failure
-        return max(0.0, (again - now).total_seconds()) if step.ended else step.again_s
+        wait = max(0.0, (again - now).total_seconds()) if step.ended else step.again_s
+        return min(wait, policies.again_s)
+
+    def _pace(self, name: str, interval_s: float | None) -> None:
+        if self._intervals.get(name) == interval_s:
+            return
+        if interval_s is None:
+            self._intervals.pop(name)
+        else:
+            self._intervals[name] = interval_s
+        self._paced(1.1 * max(self._settings.interval_s, *list(self._intervals.values()), 0.0))
 
     def _unknown(self, name: str, reason: str) -> None:
         """Nothing is known of it now."""
@@ -376,7 +414,8 @@ class Reconciler:
 
     def _interval(self, found: Mapping[str, Any]) -> float:
         digest = hashlib.sha256(str(found["metadata"].get("uid")).encode()).digest()
-        return self._settings.interval_s * (1 + digest[0] / 2550)
+        usual = self._intervals.get(found["metadata"]["name"], self._settings.interval_s)
+        return usual * (1 + digest[0] / 2550)
 
     def _next(self, found: Mapping[str, Any], now: datetime, boundary: datetime | None) -> datetime:
         """After the interval, or where what is in force has to be made again."""
@@ -417,33 +456,50 @@ class Reconciler:
         )
         found["metadata"] = written["metadata"]
 
-    def _release(self, found: Object) -> None:
+    def _release(self, found: Object) -> float | None:
         """Remove what was applied, then let the object go; also without having removed it, once that took too long."""
         name = found["metadata"]["name"]
         if self._seen is not None:
             self._seen.gone(name)
         if FINALIZER not in (found["metadata"].get("finalizers") or []):
-            return
+            return None
+        since = moment_of(found["metadata"].get("deletionTimestamp"))
+        waited = (clock.now() - since).total_seconds() if since is not None else 0.0
+        is_late = waited >= self._settings.removal_s
+        left = self._remote.clean(name)
+        if left.waits and not is_late:  # each cluster that is done has it looked at again
+            return max(1.0, self._settings.removal_s - waited)
+        if left.waits or left.others:
+            text = f"policies may still be on {', '.join([*left.waits, *left.others][:10])}"
+            log.error("%s: %s", name, text)
+            self._tell(found, [Note("Warning", "RemovalFailed", f"{text}.")])
         try:
             self._access.do(lambda writer: enforcing.remove(name, writer))
         except LostLease:
             raise
         except KspecError as error:
-            since = moment_of(found["metadata"].get("deletionTimestamp"))
-            if since is None or (clock.now() - since).total_seconds() < self._settings.removal_s:
+            if not is_late:
                 raise
             text = f"what was applied for it may still be there: {error}"
             log.error("%s: %s", name, text)
             self._tell(found, [Note("Warning", "RemovalFailed", text)])
         with contextlib.suppress(NotFound):
             self._let_go(found)
+        return None
 
     def _write(
-        self, found: Object, now: datetime, said: Iterable[Said], fields: Object, notes: Iterable[Note]
+        self,
+        found: Object,
+        now: datetime,
+        said: Iterable[Said],
+        fields: Object,
+        notes: Iterable[Note],
+        *,
+        scanned: bool = True,
     ) -> bool:
         """Bring the status to what was found, if it is not so. False: the specification is another one now.
 
-        Raises Conflict where others write to it all the time.
+        scanned: False: the scan of this generation is still due. Raises Conflict where others write to it all the time.
         """
         said, generation = list(said), found["metadata"].get("generation")
         for attempt in range(_WRITES):
@@ -455,6 +511,8 @@ class Reconciler:
                 return False
             before = status_of(current)
             after = status.merged(before, int(generation or 0), now, said, fields)
+            if not scanned:
+                after["observedGeneration"] = before.get("observedGeneration", 0)
             if after == before:
                 break
             try:
@@ -489,7 +547,11 @@ def controller(
     given: Given, settings: Settings, board: Board | None = None, history: DriftHistory | None = None
 ) -> Reconciler:
     """The controller of one process."""
-    given.metrics.registry.set("kspec_scan_interval_seconds", (), 1.1 * settings.interval_s)
+
+    def paced(longest_s: float) -> None:
+        given.metrics.registry.set("kspec_scan_interval_seconds", (), longest_s)
+
+    paced(1.1 * settings.interval_s)
 
     def known() -> Mapping[str, Object]:
         return {name: item for (_, name), item in given.objects(SPECIFICATIONS).items()}
@@ -504,6 +566,14 @@ def controller(
         given.metrics,
         board,
     )
+    remote = Remote(
+        given.access,
+        lambda: given.objects(TARGETS),
+        given.checks,
+        lambda name: given.look(SPECIFICATIONS, ("", name)),
+        RemoteSettings(settings.interval_s, settings.image, settings.options),
+        given.metrics,
+    )
     return Reconciler(
         given.access,
         given.scanner,
@@ -513,7 +583,9 @@ def controller(
         given.metrics,
         board,
         fleets=fleets,
+        remote=remote,
         history=history,
+        paced=paced,
     )
 
 
@@ -540,9 +612,8 @@ def _not_enforced(error: KspecError) -> list[Said]:
     ]
 
 
-_ELSEWHERE = "The operator does not apply policies to other clusters: see 'kspec fleet enforce'."
-
-
-def _not_looked(reason: str, text: str = "Not evaluated: see Ready.") -> list[Said]:
+def _not_looked(reason: str) -> list[Said]:
     """What was applied for it before may be in force."""
-    return [Said(kind, "Unknown", reason, text) for kind in (status.ENFORCED, status.DRIFT)]
+    return [
+        Said(kind, "Unknown", reason, "Not evaluated: see Ready.") for kind in (status.ENFORCED, status.DRIFT)
+    ]

@@ -10,12 +10,15 @@ import logging
 from typing import NamedTuple, Protocol
 
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.errors import Conflict, KspecError, SourceUnavailable
+from pytest_kspec.crds.objects import compliancereport
+from pytest_kspec.errors import Conflict, KspecError, NotServed, SourceUnavailable
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.scans import Scanned
 from pytest_kspec.operator.status import Note
 from pytest_kspec.publish import customresources
+from pytest_kspec.reports.shared.text import plural
 
 log = logging.getLogger("kspec.operator")
 
@@ -95,6 +98,27 @@ class Results:
         what = "1 is" if missing.number == 1 else f"{missing.number} are"
         text = f"Results are stored again; {what} missing, of scans from {missing.first} to {missing.last}."
         return [Note("Normal", "HistoryRestored", text)]
+
+    def clear(self, name: str) -> None:
+        """Remove reports of other clusters: the specification is for none any more. Raises SourceError."""
+
+        def act(writer: Writer) -> int:
+            place = (compliancereport.API_VERSION, compliancereport.KIND)
+            selector = compliancereport.fleet_selector(name)
+            try:
+                found = list(writer.list(*place, namespace=NAMESPACE, label_selector=selector))
+            except NotServed:
+                return 0
+            for one in found:
+                writer.delete(*place, one["metadata"]["name"], namespace=NAMESPACE)
+            return len(found)
+
+        if count := self._access.do(act):
+            log.info(
+                "%s: %s removed",
+                name,
+                plural(count, "ComplianceReport of a cluster", "ComplianceReports of clusters"),
+            )
 
     def forget(self, name: str) -> None:
         """The specification is gone."""

@@ -33,6 +33,7 @@ from pytest_kspec.operator.fleets import is_elsewhere
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.reconcile import SPECIFICATIONS
+from pytest_kspec.operator.remotestatus import entries_of
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 
 log = logging.getLogger("kspec.operator")
@@ -86,9 +87,13 @@ class Targets:
         metrics: Metrics | None = None,
         board: Board | None = None,
         came: Callable[[], None] = lambda: None,
+        left: Callable[[Object], None] = lambda found: None,
     ) -> None:
-        """came: called when a cluster answers that did not, or is new."""
-        self._came = came
+        """came: called when a cluster answers that did not, is new, or is described otherwise.
+
+        left: called with a ClusterTarget whose cluster answers
+        """
+        self._came, self._left = came, left
         self._access = access
         self._hub = hub
         self._known = known
@@ -98,6 +103,7 @@ class Targets:
         self._board = board if board is not None else Board()
         self._lock = threading.Lock()
         self._targets: dict[Key, tuple[Any, Target]] = {}
+        self._labels: dict[Key, Any] = {}  # by which specifications select it
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -105,6 +111,7 @@ class Targets:
         if found is None or found["metadata"].get("deletionTimestamp"):
             with self._lock:
                 self._targets.pop(key, None)
+                self._labels.pop(key, None)
             self._gone(key)
             return None
         target = self._target(key, found)
@@ -123,8 +130,11 @@ class Targets:
         uid = str((before | fields).get("uid") or "")
         self._board.post(observed.of_target(*key, _life(seen), now, uid))
         self._write(key, found, now, said, fields)
-        if seen.reachable and not before.get("reachable"):
+        is_new = before.get("observedGeneration") != found["metadata"].get("generation")
+        if self._relabelled(key, found) or is_new or (seen.reachable and not before.get("reachable")):
             self._came()
+        if seen.reachable:
+            self._left(found)
         return self._wait(found, int(fields["consecutiveFailures"]))
 
     def failed(self, key: Key, fault: Exception) -> None:
@@ -178,6 +188,13 @@ class Targets:
             if key not in self._targets or self._targets[key][0] != mark:
                 self._targets[key] = mark, target_of(self._hub, found)
             return self._targets[key][1]
+
+    def _relabelled(self, key: Key, found: Object) -> bool:
+        labels = found["metadata"].get("labels") or {}
+        with self._lock:
+            before = self._labels.get(key, labels)
+            self._labels[key] = labels
+        return bool(before != labels)
 
     def _another(self, key: Key, seen: Look) -> str:
         """The name of a ClusterTarget before this one that is the same cluster; "" if there is none."""
@@ -318,6 +335,19 @@ def controller(given: Given, board: Board) -> Targets:
             if is_elsewhere(item):
                 given.look(SPECIFICATIONS, key)
 
+    def left(found: Object) -> None:
+        """What specifications left there that were deleted while it was away is removed now."""
+        known = given.objects(SPECIFICATIONS)
+        for entry in entries_of(found):
+            if (key := ("", entry["specification"])) not in known:
+                given.look(SPECIFICATIONS, key)
+
     return Targets(
-        given.access, hub, lambda: given.objects(TARGETS), metrics=given.metrics, board=board, came=came
+        given.access,
+        hub,
+        lambda: given.objects(TARGETS),
+        metrics=given.metrics,
+        board=board,
+        came=came,
+        left=left,
     )

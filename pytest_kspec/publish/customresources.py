@@ -7,7 +7,7 @@ of its own: no other report is lost for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.sources.live import LiveSource
@@ -115,11 +115,15 @@ def _pointer(result: ScanResult, files: Sequence[ReportFile]) -> str:
 
 
 class Kept(NamedTuple):
-    """How many reports of one specification and cluster are kept, how large each may be, and labels beside others."""
+    """How many reports of one specification and cluster are kept, how large each may be, and labels beside others.
+
+    owner: an ownerReference, with which they go; None: none
+    """
 
     reports: int = compliancereport.KEEP
     bytes: int = compliancereport.MAX_BYTES
     labels: tuple[tuple[str, str], ...] = ()
+    owner: Mapping[str, Any] | None = None
 
 
 OF_CLUSTER = Kept()
@@ -150,6 +154,8 @@ def write_compliance(
         most_bytes=kept.bytes,
     )
     made["metadata"]["labels"].update(kept.labels)
+    if kept.owner is not None:
+        made["metadata"]["ownerReferences"] = [dict(kept.owner)]
     if result.run_by.startswith(("http://", "https://")):
         made["status"]["reportURL"] = result.run_by
     status = made.pop("status")

@@ -19,7 +19,7 @@ from pytest_kspec.fleet.targets.proof import READ
 from tests.cli.conftest import Kspec
 from tests.cluster.api import Api, kubeconfig
 from tests.controlplane.server import ControlPlane
-from tests.fleet.targets.conftest import CANARY, HubCluster, hub, hub_cluster
+from tests.fleet.targets.conftest import CANARY, HubCluster, b64, hub, hub_cluster
 
 __all__ = ["hub", "hub_cluster"]
 
@@ -236,17 +236,108 @@ def test_apply_writes_to_the_hub(kspec: Kspec, hub: HubCluster, tmp_path: Path) 
     path.write_text(yaml.safe_dump(data))
     words = ("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "--apply", "--hub", hub.plane.name)
     said = kspec(*words, "--dry-run")
-    assert said.out.splitlines()[1] == f"ClusterTarget {NAMESPACE}/dev would be applied"
+    assert said.out.splitlines()[0] == f"ClusterTarget {NAMESPACE}/dev would be applied"
     assert hub.writer.find("kspec.io/v1alpha1", "ClusterTarget", "dev", namespace=NAMESPACE) is None
     said = kspec(*words)
     assert (said.code, said.out) == (
         0,
-        f"Secret {NAMESPACE}/dev-kubeconfig applied\nClusterTarget {NAMESPACE}/dev applied\n",
+        f"ClusterTarget {NAMESPACE}/dev applied\nSecret {NAMESPACE}/dev-kubeconfig applied\n",
     )
     assert CANARY not in said.err
     for kind, name in (("Secret", "dev-kubeconfig"), ("ClusterTarget", "dev")):
         version = "v1" if kind == "Secret" else "kspec.io/v1alpha1"
         hub.track(hub.writer.get(version, kind, name, namespace=NAMESPACE))
+
+
+def test_clusters_of_argo_cd_become_targets(
+    kspec: Kspec, hub: HubCluster, second_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """One that answers, one of a cloud, one that names a program, Argo CD's own, and two names that are none."""
+    plane = second_control_plane
+    config = hub.plane.kubeconfig()
+
+    def argo(name: str, server: str, text: dict[str, Any], **labels: str) -> None:
+        mark = {"argocd.argoproj.io/secret-type": "cluster", **labels}
+        hub.secret(f"argo-{name}", labels=mark, name=name, server=server, config=json.dumps(text))
+
+    tls = {"caData": b64(plane.authority.bundle)}
+    argo("good", plane.url, {"bearerToken": plane.token, "tlsClientConfig": tls}, env="prod")
+    aws = {"clusterName": "prod", "roleARN": "arn:aws:iam::1:role/x"}
+    argo("cloud", "https://127.0.0.1:1", {"awsAuthConfig": aws, "tlsClientConfig": tls}, env="prod")
+    argo("program", "https://127.0.0.1:1", {"execProviderConfig": {"command": "sh"}}, env="prod")
+    argo("password", "https://127.0.0.1:1", {"username": "a", "password": CANARY}, env="prod")
+    argo("own", "https://kubernetes.default.svc", {}, env="test")
+    words = ("cluster", "add", "--from-argocd", "--argocd-namespace", NAMESPACE, "--kubeconfig", config)
+    said = kspec(*words, "-l", "env=prod", "-o", "json", "--no-proof", "--label", "from=argo")
+    assert said.code == 2
+    assert "execProviderConfig" in said.err
+    assert "a user name and a password" in said.err
+    assert CANARY not in said.out + said.err
+    items = {(one["kind"], one["metadata"]["name"]): one for one in json.loads(said.out)["items"]}
+    assert set(items) == {
+        ("Secret", "good-kubeconfig"),
+        ("ClusterTarget", "good"),
+        ("ClusterTarget", "cloud"),
+    }
+    good, cloud = items["ClusterTarget", "good"], items["ClusterTarget", "cloud"]
+    assert good["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "kspec",
+        "env": "prod",
+        "from": "argo",
+    }
+    assert good["metadata"]["annotations"] == {"kspec.io/argocd": f"{NAMESPACE}/argo-good"}
+    assert good["spec"]["apiServerURL"] == plane.url
+    assert cloud["spec"] == {
+        "apiServerURL": "https://127.0.0.1:1",
+        "authMode": "provider",
+        "credentialProvider": {"name": "eks", "parameters": aws},
+        "caData": tls["caData"],
+    }
+    said = kspec(*words, "own", "-o", "json")
+    assert (said.code, said.out) == (2, "")
+    assert "it is the cluster in which Argo CD runs" in said.err
+    # Proven and applied; then it is a target like any other.
+    said = kspec(*words, "good", "--apply")
+    assert said.code == 0, said.err
+    assert "everything that a scan reads may be listed" in said.err
+    for kind, name in (("Secret", "good-kubeconfig"), ("ClusterTarget", "good")):
+        version = "v1" if kind == "Secret" else "kspec.io/v1alpha1"
+        hub.track(hub.writer.get(version, kind, name, namespace=NAMESPACE))
+    said = kspec("cluster", "status", "good", "--kubeconfig", config, "-o", "json")
+    assert (said.code, json.loads(said.out)[0]["reachable"]) == (0, True), said.err
+    assert kspec(*words, "none").code == 4
+    assert kspec(*words, "-l", "env=none").code == 4
+    assert kspec(*words, "good", "--name", "x").code == 4
+
+
+def test_a_hub_that_refuses_a_part_gets_nothing(kspec: Kspec, hub: HubCluster, tmp_path: Path) -> None:
+    """No Secret without its ClusterTarget: all is tried before anything is written."""
+    path = contexts(tmp_path, dev={"token": CANARY})
+    data = yaml.safe_load(path.read_text())
+    own = yaml.safe_load(hub.plane.kubeconfig().read_text())
+    for part in ("contexts", "clusters", "users"):
+        data[part] += own[part]
+    path.write_text(yaml.safe_dump(data))
+    words = ("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "--apply", "--hub", hub.plane.name)
+    said = kspec(*words, "--namespace", "nowhere")
+    assert said.code != 0
+    said = kspec(*words, "--label", "kspec.io/group=a", "--name", "dev")
+    assert said.code == 0
+    for kind, name in (("Secret", "dev-kubeconfig"), ("ClusterTarget", "dev")):
+        version = "v1" if kind == "Secret" else "kspec.io/v1alpha1"
+        hub.track(hub.writer.get(version, kind, name, namespace=NAMESPACE))
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(
+    kspec: Kspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "none"
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    text = f"$KUBECONFIG names {path}, which does not exist."
+    for words in (("cluster", "discover"), ("cluster", "add", "dev"), ("cluster", "status", "--from", "contexts"),
+                  ("fleet", "scan", "template:security-baseline", "--all-contexts"), ("cluster", "list")):  # fmt: skip
+        said = kspec(*words)
+        assert text in said.err, (words, said.err)
 
 
 @pytest.mark.parametrize(

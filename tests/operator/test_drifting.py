@@ -23,6 +23,8 @@ from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.drifting import DriftController, next_run
 from pytest_kspec.operator.fleets import Fleets, Setup
 from pytest_kspec.operator.reconcile import Reconciler, Settings
+from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Scanner
 from pytest_kspec.plan.checkset import load_checks
 
@@ -63,8 +65,15 @@ class Hub:
         checks = load_checks()
         fleets = Fleets(self.access, Unscanned(), Setup(), lambda name: None)
         history = DriftHistory(store)
+        remote = Remote(self.access, dict, lambda: checks, lambda name: None, RemoteSettings())
         self.reconciler = Reconciler(
-            self.access, Unscanned(), lambda: checks, self.listed, fleets=fleets, history=history
+            self.access,
+            Unscanned(),
+            lambda: checks,
+            self.listed,
+            fleets=fleets,
+            remote=remote,
+            history=history,
         )
         words = [f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig()}", "--allow-empty"]
         self.scanner = Scanner([*words, *([f"--store={store}"] if store else [])], 300.0)

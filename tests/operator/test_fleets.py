@@ -102,7 +102,7 @@ def test_a_specification_for_another_cluster(
     assert status["clusters"] == {**counts, "duplicates": 0, "unreachable": 0, "notScanned": 0}
     assert status["worstClusters"] == []
     assert status["lastScanTime"] < status["nextScanTime"]
-    assert specs.condition("away", "PolicyEnforced")["reason"] == "OtherCluster"
+    assert specs.condition("away", "PolicyEnforced")["reason"] == "EnforcementDisabled"
     until(lambda: fleet.reports().get("c-000") == 1, operator.said)
 
     dead = specs.wait("dead", "Unknown", said=operator.said)
@@ -118,10 +118,26 @@ def test_a_specification_for_another_cluster(
     assert none["reason"] == "NoClusterSelected"
     fleet.put("c-002", {}, cluster="c-000")
     specs.wait("none", "True", said=operator.said)
+    # Reports of what is deleted go: of a specification, and of the one ClusterTarget that another one names.
+    until(lambda: len(_reports(specs, "none")) == 1, operator.said)
+    (report,) = _reports(specs, "none")
+    (owner,) = report["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("ClusterSpecification", "none")
+    specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", "none")
+    until(lambda: not _reports(specs, "none"), operator.said)
+    assert len(_reports(specs, "away")) == 1
+    fleet.writer.delete(*TARGET, "c-000", namespace=NAMESPACE)
+    specs.put("away", {**UNMET, "clusterRef": {"name": "c-000"}})
+    until(lambda: not _reports(specs, "away"), operator.said)
     operator.send(signal.SIGTERM)
     assert operator.ended() == 0, operator.said()
     seen = specs.plane.requests_seen(since=begin, user=DEPLOYED)
     assert [one for one in seen if one.status == 403] == []
+
+
+def _reports(specs: Specs, name: str) -> list[dict[str, Any]]:
+    selector = f"kspec.io/cluster-spec={name}"
+    return list(specs.writer.list(*REPORT, namespace=NAMESPACE, label_selector=selector))
 
 
 def test_one_specification_over_many_clusters(

@@ -17,6 +17,8 @@ from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceU
 from pytest_kspec.operator.fleets import AGAIN_S, Fleets, Setup
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Reconciler, Settings
+from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Stopped
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.results.result import ScanResult
@@ -151,7 +153,10 @@ class World:
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
         access = cast("Access", self.cluster)
         fleets = Fleets(access, NoRuns(), Setup(), lambda name: None)
-        self._process = Reconciler(access, self.scans, nothing, lambda: known, SETTINGS, fleets=fleets)
+        remote = Remote(access, dict, nothing, lambda name: None, RemoteSettings())
+        self._process = Reconciler(
+            access, self.scans, nothing, lambda: known, SETTINGS, fleets=fleets, remote=remote
+        )
         return self.go_on()
 
     def go_on(self) -> float | None:

@@ -20,6 +20,8 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.fleets import BACK_S, Fleets, Setup
 from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Reconciler, Settings
+from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned
 from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reports import json
@@ -79,12 +81,16 @@ class Posts:
     def __init__(self) -> None:
         self.gone: list[str] = []
         self.of: list[str] = []
+        self.runs: list[tuple[str, str]] = []
 
     def looked(self, cluster: ClusterResult) -> None:
         self.of.append(cluster.name)
 
     def left(self, spec: str, cluster: str, identity: str) -> None:
         self.gone.append(cluster)
+
+    def ran(self, spec: str, failure: KspecError | None) -> None:
+        self.runs.append((spec, str(failure or "")))
 
 
 class Seen:
@@ -147,9 +153,21 @@ class World:
 
         fleets = Fleets(access, self.runs, Setup(), look, seen=self.seen, posts=self.posts)
         settings = Settings(interval_s=300)
+        remote = self.remote = Remote(access, self.targets, load_checks, look, RemoteSettings())
         self.reconciler = Reconciler(
-            access, NoScans(), load_checks, self.known, settings, board=self.board, fleets=fleets
+            access,
+            NoScans(),
+            load_checks,
+            self.known,
+            settings,
+            board=self.board,
+            fleets=fleets,
+            remote=remote,
         )
+
+    def targets(self) -> dict[tuple[str, str], Any]:
+        found = self.hub.list("", "ClusterTarget")
+        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in found}
 
     def known(self) -> dict[str, Any]:
         return {one["metadata"]["name"]: one for one in self.hub.list("", "ClusterSpecification")}
@@ -223,6 +241,29 @@ def test_a_cluster_that_is_back_is_scanned_soon(world: World) -> None:
     assert world.over() == ("True", "ComplianceChecksPassed")
     assert "unreachableSince" not in world.status()
     assert world.status()["worstClusters"] == []
+
+
+def test_a_cluster_can_have_an_interval_of_its_own(world: World) -> None:
+    world.target("c", scanInterval="1h")
+    world.target("d")
+    world.spec(clusterRef={"name": "c"})
+    world.spec("both", clusterSelector={"matchLabels": {"env": "prod"}})
+    world.runs.outcomes = {"c": SCANNED}
+    world.over()
+    assert 3600 <= due(world) <= 3960
+    world.over("both")
+    assert 300 <= due(world, "both") <= 331
+    world.step(seconds=400)
+    assert len(world.runs.ids) == 2, "it is not due yet"
+    world.target("c", scanInterval="2m")
+    world.over()
+    assert 120 <= due(world) <= 132
+
+
+def due(world: World, name: str = "s") -> float:
+    """Seconds from the last scan to the next."""
+    last, then = (datetime.fromisoformat(world.status(name)[key]) for key in ("lastScanTime", "nextScanTime"))
+    return (then - last).total_seconds()
 
 
 def test_a_fleet_is_scanned_though_one_of_it_is_silent(world: World) -> None:
@@ -335,7 +376,26 @@ def test_a_run_without_a_result(ended: Ended | KspecError, said: str, world: Wor
         world.over()
     assert world.ready() == ("Unknown", "ReconciliationFailed")
     assert world.seen.unknown == {"c"}
+    assert [one for one, _ in world.posts.runs] == ["s", "s"]
+    assert (world.posts.runs[0][1], said in world.posts.runs[1][1]) == ("", True)
     assert not {"complianceScore", "clusters", "worstClusters"} & world.status().keys()
+
+
+def test_a_run_that_fails_is_one_alert_until_the_next_has_a_result() -> None:
+    board = Board()
+    board.ran("s", ScanFailed("the store is away."))
+    (posted,) = board.since(0)
+    assert posted.seen is not None
+    (alert,) = posted.seen.active
+    assert (alert.event, alert.title, alert.description) == (
+        "ScanFailed",
+        "The scan of the clusters of s failed",
+        "the store is away.",
+    )
+    board.ran("s", None)
+    (posted,) = board.since(posted.number)
+    assert posted.seen is not None
+    assert (posted.seen.active, posted.seen.cluster_id, posted.seen.judges) == ((), "fleet:s", {"ScanFailed"})
 
 
 def test_a_run_that_took_too_long_leaves_no_cluster_without_an_outcome(world: World) -> None:
@@ -401,7 +461,9 @@ def test_a_specification_that_goes_elsewhere_leaves_no_score_here(world: World) 
     access = cast("Access", world.hub)
     fleets = Fleets(access, world.runs, Setup(), lambda name: None, seen=metrics)
     scans, settings = Scans((Verdict.PASS,)), Settings(interval_s=300)
-    world.reconciler = Reconciler(access, scans, load_checks, world.known, settings, metrics, fleets=fleets)
+    world.reconciler = Reconciler(
+        access, scans, load_checks, world.known, settings, metrics, fleets=fleets, remote=world.remote
+    )
     world.spec()
     world.step()
     score = ("kspec_compliance_score_ratio", "prod", "s")

@@ -33,6 +33,7 @@ change ended early; 2 a cluster or the hub could not be asked; 4 usage."""
 
 EXAMPLES = """
 kspec cluster add prod-eu --label env=prod | kubectl apply -f -
+kspec cluster add --from-argocd --apply
 kspec cluster list -l env=prod -o wide
 kspec cluster status --from contexts
 kspec cluster enable -l env=prod --yes
@@ -106,6 +107,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="for the provider; may be repeated",
     )
+    added.add_argument(
+        "--from-argocd",
+        action="store_true",
+        help="add the clusters of Argo CD's cluster Secrets in the hub; NAME and -l choose some of them",
+    )
+    added.add_argument(
+        "--argocd-namespace", metavar="NAME", default="", help="namespace of these Secrets (default: argocd)"
+    )
     added.add_argument("--no-proof", action="store_true", help="do not connect to the cluster")
     added.add_argument("--apply", action="store_true", help="apply to the hub instead of printing")
     added.add_argument("--with-secret", action="store_true", help="print credentials even on a terminal")
@@ -127,6 +136,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("audit", "enforce"),
         default="",
         help="with sync: instead of the specification's mode",
+    )
+    change.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with enable: prove the rights of this engine: vap (default), kyverno or webhook; may be repeated",
     )
     change.add_argument(
         "--prune", action="store_true", help="with remove: first delete the policies of kspec on the cluster"

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.commands.cluster import pairs
 from pytest_kspec.cli.output import note, say, say_json, say_yaml
-from pytest_kspec.errors import EXIT_NOT_EVALUATED, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, SourceError, SourceUnavailable, UsageError
 from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
+    from pytest_kspec.cluster.limits import Limits
+    from pytest_kspec.cluster.sources.live import LiveSource
     from pytest_kspec.cluster.writing.write import Writer
     from pytest_kspec.fleet.targets.adding import Added, Object, Wish
 
@@ -26,7 +29,8 @@ def add(args: argparse.Namespace) -> int:
     from pytest_kspec.fleet.targets.adding import Wish
     from pytest_kspec.fleet.targets.adding import added as make
 
-    if not args.names:
+    from_argocd = args.from_argocd or args.sources == ["argocd"]
+    if not args.names and not from_argocd:
         raise UsageError(
             "no context is given.", where="kspec cluster add", fix="See 'kspec cluster discover'."
         )
@@ -38,6 +42,10 @@ def add(args: argparse.Namespace) -> int:
     _check_labels(labels)
     if parameters and not args.provider:
         raise UsageError("it requires --provider.", where="--parameter", fix="Add --provider NAME.")
+    if from_argocd:
+        if args.provider or args.name:
+            raise UsageError("it cannot be combined with --provider or --name.", where="--from-argocd")
+        return _from_argocd(args, labels)
     made: list[Added] = []
     failed = 0
     for context in dict.fromkeys(args.names):
@@ -65,13 +73,79 @@ def add(args: argparse.Namespace) -> int:
     return EXIT_NOT_EVALUATED if failed else 0
 
 
+def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
+    """Argo CD's cluster Secrets as ClusterTargets, with Secrets of their own: references do not cross namespaces."""
+    from pytest_kspec.cli.commands.cluster_show import hub_of, say_problem
+    from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.fleet.targets.adding import ARGOCD_ANNOTATION, Wish, of_context
+    from pytest_kspec.fleet.targets.argocd import DEFAULT_NAMESPACE, IN_CLUSTER, stored
+    from pytest_kspec.fleet.targets.find import Wanted, find_targets
+
+    hub, namespace = hub_of(args), args.namespace or NAMESPACE
+    place = args.argocd_namespace or DEFAULT_NAMESPACE
+    wanted = Wanted(tuple(args.names), args.selector, args.kubeconfig, ("argocd",), place)
+    found = find_targets(wanted, hub)
+    if not found:
+        raise UsageError(
+            f"the namespace {place} of the hub has no cluster Secret of Argo CD that is selected.",
+            where="--from-argocd",
+            fix="Name its namespace with --argocd-namespace, and check -l.",
+        )
+    made: dict[str, Added] = {}
+    failed = 0
+    for target in found:
+        secret = target.ref.partition(":")[2].partition("@")[0]
+        try:
+            if target.problem is not None:
+                raise target.problem
+            if target.server == IN_CLUSTER:
+                raise SourceUnavailable(
+                    "it is the cluster in which Argo CD runs.",
+                    where=secret,
+                    fix="'kspec fleet scan --source hub' scans it.",
+                )
+            context, parameters = stored(hub, target)
+            own = {
+                key: value for key, value in (target.labels or {}).items() if "argocd.argoproj.io/" not in key
+            }
+            provider = "eks" if parameters is not None else ""
+            wish = Wish(target.name, namespace, "", {**own, **labels}, provider, parameters or {})
+            one = of_context(context, wish, {ARGOCD_ANNOTATION: secret})
+            if one.name in made:
+                raise SourceUnavailable(
+                    f"another cluster Secret gives the name {one.name}, too.",
+                    where=secret,
+                    fix="Rename one of them.",
+                )
+            notices = [*one.notices, *([] if args.no_proof else _proof(target.open, target.name))]
+        except KspecError as error:
+            say_problem(target.name, error)
+            failed += 1
+            continue
+        if target.note:
+            notices.append(f"{target.name}: {target.note} kspec reads all of it.")
+        for notice in notices:
+            note(printable(notice))
+        made[one.name] = one
+    if made:
+        _apply(args, list(made.values())) if args.apply else _write(args, list(made.values()))
+    return EXIT_NOT_EVALUATED if failed else 0
+
+
 def _proven(wish: Wish) -> list[str]:
     """Who the credentials are. Raises SourceError where they may not do what a scan does."""
     from pytest_kspec.cluster.sources.live import LiveSource
+
+    return _proof(
+        lambda limits: LiveSource(wish.context, kubeconfig=wish.kubeconfig, limits=limits), wish.context
+    )
+
+
+def _proof(opened: Callable[[Limits | None], LiveSource], name: str) -> list[str]:
     from pytest_kspec.fleet.targets.look import LOOK
     from pytest_kspec.fleet.targets.proof import prove
 
-    source = LiveSource(wish.context, kubeconfig=wish.kubeconfig, limits=LOOK)
+    source = opened(LOOK)
     try:
         proof = prove(source)
     finally:
@@ -80,12 +154,10 @@ def _proven(wish: Wish) -> list[str]:
     if proof.missing:
         raise SourceUnavailable(
             f"a scan{who} would lack the rights: {', '.join(proof.missing)}.",
-            where=wish.context,
+            where=name,
             fix="Grant them (docs/sources.md), or add --no-proof.",
         )
-    return [
-        f"{wish.context}: {proof.version}, uid {proof.uid}{who}: everything that a scan reads may be listed."
-    ]
+    return [f"{name}: {proof.version}, uid {proof.uid}{who}: everything that a scan reads may be listed."]
 
 
 def _write(args: argparse.Namespace, made: list[Added]) -> None:
@@ -108,7 +180,12 @@ def _apply(args: argparse.Namespace, made: list[Added]) -> None:
     from pytest_kspec.cli.commands.cluster_show import hub_of
 
     hub = hub_of(args)
-    for obj in _objects(made):
+    objects = _objects(made)
+    if not args.dry_run:
+        for obj in objects:  # what one of them would be refused for is said before any of them is there
+            hub.access.do(partial(_applied, obj=obj, dry_run=True))
+    # Targets first: one without its Secret is seen and removed like any other, a Secret without its target is not.
+    for obj in sorted(objects, key=lambda one: str(one["kind"])):
         metadata = obj["metadata"]
         hub.access.do(partial(_applied, obj=obj, dry_run=args.dry_run))
         what = "would be applied" if args.dry_run else "applied"

@@ -22,20 +22,27 @@ API_VERSION, KIND = "kspec.io/v1alpha1", "ClusterTarget"
 
 def enable(args: argparse.Namespace) -> int:
     """Allow policies, where they could be applied."""
+    from pytest_kspec.fleet.targets.look import LOOK
+    from pytest_kspec.fleet.targets.proof import ENFORCED, may_enforce
+
     hub = hub_of(args)
+    asked = list(dict.fromkeys(args.engine)) or ["vap"]
+    for name in asked:
+        if name not in ENFORCED:
+            raise UsageError(
+                f"'{name}' is not an engine.", where="--engine", fix=f"Use one of: {', '.join(ENFORCED)}."
+            )
 
     def change(target: Target) -> None:
-        from pytest_kspec.fleet.targets.look import LOOK
-        from pytest_kspec.fleet.targets.proof import may_enforce
-
         source = target.open(LOOK)
         try:
-            missing = may_enforce(source)
+            missing = [one for name in asked for one in may_enforce(source, name)]
         finally:
             source.close()
         if missing:
             raise SourceUnavailable(
-                f"policies could not be applied: the rights are missing: {', '.join(missing)}.",
+                f"policies of {', '.join(asked)} could not be applied: the rights are missing: "
+                f"{', '.join(missing)}.",
                 where=target.name,
             )
         _set(hub, target, True)

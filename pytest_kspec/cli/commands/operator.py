@@ -75,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are errors (default: %(default)s)",
     )
     work.add_argument(
+        "--fleet-webhook-image",
+        metavar="IMAGE",
+        default="",
+        help="image, by digest, of the webhooks that specifications with the engine webhook get on other clusters",
+    )
+    work.add_argument(
         "--max-concurrent-scans",
         type=int,
         default=2,
@@ -300,6 +306,7 @@ def _options(args: argparse.Namespace) -> Options:
         args.max_concurrent_scans,
         args,
         _fleets(args),
+        args.fleet_webhook_image,
     )
     return Options(
         access,

@@ -44,6 +44,19 @@ def kubeconfig_paths(kubeconfig: str | None = None) -> list[str]:
     return list(dict.fromkeys(os.path.expanduser(path) for path in given.split(os.pathsep) if path))
 
 
+def missing_files(kubeconfig: str | None = None) -> str:
+    """A sentence about files of $KUBECONFIG that do not exist; "" where none is missing.
+
+    As for kubectl such a file counts as empty: who finds no context for it says so.
+    """
+    if kubeconfig or not os.environ.get("KUBECONFIG"):
+        return ""
+    missing = [path for path in kubeconfig_paths() if not os.path.exists(path)]
+    if not missing:
+        return ""
+    return f"$KUBECONFIG names {', '.join(missing)}, which {'does' if len(missing) == 1 else 'do'} not exist."
+
+
 def read_kubeconfig(kubeconfig: str | None = None) -> KubeConfig:
     """Merge the files. A file that does not exist counts as empty, except one that the option names.
 

@@ -8,7 +8,7 @@ import difflib
 import os
 from collections.abc import Collection, Sequence
 
-from pytest_kspec.cluster.api.kubeconfig import kubeconfig_paths, read_kubeconfig
+from pytest_kspec.cluster.api.kubeconfig import kubeconfig_paths, missing_files, read_kubeconfig
 from pytest_kspec.cluster.sources.snapshotfile import ARCHIVES, INDEX
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, UsageError
@@ -86,7 +86,9 @@ def contexts(kubeconfig: str | None = None) -> Sequence[str]:
     found = sorted(read_kubeconfig(kubeconfig).contexts)
     if not found:
         raise UsageError(
-            "the kubeconfig has no contexts.", where=os.pathsep.join(kubeconfig_paths(kubeconfig))
+            "the kubeconfig has no contexts.",
+            where=os.pathsep.join(kubeconfig_paths(kubeconfig)),
+            fix=missing_files(kubeconfig),
         )
     return found
 
@@ -101,7 +103,8 @@ def default_ref(kubeconfig: str | None = None) -> str:
     raise UsageError(
         "no cluster is given, and the kubeconfig has no current context.",
         where=os.pathsep.join(kubeconfig_paths(kubeconfig)),
-        fix="Name a context, a snapshot or a folder of manifests with --kspec-cluster.",
+        fix=missing_files(kubeconfig)
+        or "Name a context, a snapshot or a folder of manifests with --kspec-cluster.",
     )
 
 
@@ -114,7 +117,9 @@ def _kind_of(path: str) -> str:
 
 def _unknown(ref: str, known: Collection[str], kubeconfig: str | None) -> UsageError:
     near = difflib.get_close_matches(ref, list(known), n=1)
-    if near:
+    if missing := missing_files(kubeconfig):
+        fix = missing
+    elif near:
         fix = f"Did you mean the context '{near[0]}'?"
     elif known:
         names = sorted(known)

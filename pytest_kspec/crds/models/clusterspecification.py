@@ -22,6 +22,18 @@ class SpecificationSummary(SpecModel):
     drift_events: Count = Field(0, description="Number of differences in the last drift detection.")
 
 
+class EnforcedClusters(SpecModel):
+    """Clusters of a specification that names or selects them, by what became of its policies. Each is counted once."""
+
+    selected: Count = Field(0, description="Number of clusters that are selected.")
+    allowed: Count = Field(0, description="Number of these that allow enforcement.")
+    in_force: Count = Field(0, description="Number of clusters on which the policies are in force.")
+    differ: Count = Field(0, description="Number of clusters whose policies were changed by others.")
+    away: Count = Field(0, description="Number of clusters that do not answer.")
+    failed: Count = Field(0, description="Number of clusters on which not all could be applied.")
+    waiting: Count = Field(0, description="Number of clusters that were not tried yet.")
+
+
 class EnforcementStatus(SpecModel):
     """Status of the enforcement."""
 
@@ -32,6 +44,11 @@ class EnforcementStatus(SpecModel):
         0, description="Number of policies that are generated from the specification."
     )
     last_enforcement_time: TimeStamp | None = Field(None, description="Time when policies were last applied.")
+    clusters: EnforcedClusters | None = Field(
+        None,
+        description="Clusters by what became of the policies. Unset if the specification is for the cluster of the "
+        "operator only.",
+    )
 
 
 class WebhookStatus(SpecModel):

@@ -69,7 +69,11 @@ class ClusterTargetSpec(SpecModel):
         None, alias="proxyURL", description="Proxy for connections to the API server."
     )
     allow_enforcement: Flag = Field(False, description="Whether policies may be applied to the cluster.")
-    scan_interval: Interval | None = Field(None, description="Interval between scans, such as 5m or 1h30m.")
+    scan_interval: Interval | None = Field(
+        None,
+        description="Interval between scans by the operator, such as 5m or 1h30m, at least 30s. Unset: that of the "
+        "operator. A specification for several clusters uses the shortest one of them.",
+    )
     suspend: Flag = Field(
         False, description="Whether the cluster is left alone: neither contacted nor scanned."
     )
@@ -82,6 +86,28 @@ class ClusterTargetSpec(SpecModel):
         if self.insecure_skip_tls_verify and self.ca_data:
             raise ValueError("caData has no effect with insecureSkipTLSVerify: remove one of them.")
         return self
+
+
+class TargetPolicies(SpecModel):
+    """Policies of one specification on the cluster."""
+
+    specification: Text = Field(description="Name of the ClusterSpecification.")
+    specification_uid: str = Field("", alias="specificationUID", description="UID of it.")
+    generation: Count = Field(0, description="Generation of it that was applied.")
+    cluster_uid: str = Field("", alias="clusterUID", description="UID of the cluster that it was applied to.")
+    state: Literal["waiting", "ok", "differs", "away", "failed"] = Field(
+        "waiting",
+        description="ok: in force; differs: changed by others; away: the cluster does not answer; failed: not all "
+        "could be applied; waiting: not tried yet.",
+    )
+    mode: str = Field("", description="Mode that the cluster reports. Empty if nothing is in force.")
+    engines: list[str] = Field(default_factory=list, description="Engines whose policies may be there.")
+    policies: Count = Field(0, description="Number of policies that were read back.")
+    message: str = Field("", description="What is wrong.")
+    since: TimeStamp | None = Field(None, description="Time of the last change of the state or of a policy.")
+    corrected: Annotated[list[TimeStamp], Field(max_length=8)] = Field(
+        default_factory=list, description="Times of corrections within the last hour."
+    )
 
 
 class ClusterTargetStatus(Observed):
@@ -101,4 +127,8 @@ class ClusterTargetStatus(Observed):
     )
     credentials_expire: TimeStamp | None = Field(
         None, description="Time when the credentials expire. Unset if they do not say."
+    )
+    policies: list[TargetPolicies] = Field(
+        default_factory=list,
+        description="Policies that the operator applies to the cluster, by specification.",
     )

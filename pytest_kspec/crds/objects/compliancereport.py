@@ -34,6 +34,9 @@ MAX_VALUE = 1024
 KEEP = 30
 """Newest reports that are kept for each specification and cluster."""
 
+OF_FLEET = ("kspec.io/fleet", "true")
+"""The label of reports of a fleet, which its hub keeps: those that a cluster keeps of itself have none."""
+
 AGAIN = "The full result was not stored. Scan with --report json:FILE to get all findings."
 _STATUS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.ERROR: "Error", Verdict.SKIP: "Skip"}
 _MAX_CHECKS = 4096
@@ -296,3 +299,8 @@ def _shorten(spec: dict[str, Any], fits: Any) -> None:
         if keep == 0 or fits():
             return
         keep = keep * 3 // 4
+
+
+def fleet_selector(spec_name: str) -> str:
+    """Selects the reports of a fleet of this specification."""
+    return f"{LABEL_SPEC}={cluster_label(spec_name)},{LABEL_TYPE}=compliance,{'='.join(OF_FLEET)}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.api.contexts import Context, find_context
-from pytest_kspec.cluster.api.kubeconfig import read_kubeconfig
+from pytest_kspec.cluster.api.kubeconfig import missing_files, read_kubeconfig
 from pytest_kspec.crds.names import GROUP, VERSION
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.errors import UsageError
@@ -16,6 +16,8 @@ from pytest_kspec.kube.objectnames import context_name
 
 MANAGED = {"app.kubernetes.io/managed-by": "kspec"}
 CONTEXT_ANNOTATION = "kspec.io/context"
+ARGOCD_ANNOTATION = "kspec.io/argocd"
+"""The cluster Secret that a ClusterTarget was made of, NAMESPACE/NAME."""
 TARGET_LABEL = "kspec.io/cluster-target"
 """On a Secret of ours: the ClusterTarget that it is for."""
 
@@ -52,9 +54,15 @@ def added(wish: Wish) -> Added:
     known = read_kubeconfig(wish.kubeconfig)
     if wish.context not in known.contexts:
         raise UsageError(
-            f"'{wish.context}' is not a kubeconfig context.", fix="'kspec cluster discover' lists them."
+            f"'{wish.context}' is not a kubeconfig context.",
+            fix=missing_files(wish.kubeconfig) or "'kspec cluster discover' lists them.",
         )
     context = find_context(known, wish.context)
+    return of_context(context, wish, {CONTEXT_ANNOTATION: wish.context})
+
+
+def of_context(context: Context, wish: Wish, annotations: Mapping[str, str]) -> Added:
+    """Objects of a cluster, however it was found. Raises UsageError, SourceUnavailable."""
     name = wish.name or context_name(wish.context)
     if name != context_name(name):
         raise UsageError(
@@ -88,7 +96,7 @@ def added(wish: Wish) -> Added:
             "name": name,
             "namespace": wish.namespace,
             "labels": {**MANAGED, **wish.labels},
-            "annotations": {CONTEXT_ANNOTATION: wish.context},
+            "annotations": dict(annotations),
         },
         "spec": spec,
     }

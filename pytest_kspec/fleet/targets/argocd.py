@@ -111,8 +111,31 @@ def _load(hub: Hub, namespace: str, secret: str, name: str, server: str) -> Cont
         raise SourceUnavailable(error.what, where=error.where or name, fix=error.fix) from None
 
 
+def stored(hub: Hub, target: Target) -> tuple[Context, dict[str, str] | None]:
+    """What a target of Argo CD is made of, for a ClusterTarget. Raises SourceError for what kspec does not use.
+
+    The second: parameters of the provider `eks`, which then gives the credentials; None: they are in the context.
+    """
+    namespace, _, secret = target.ref.partition(":")[2].partition("@")[0].partition("/")
+    config, cluster = _described(hub, namespace, secret, target.server)
+    if config.aws_auth_config is not None and not (config.username or config.exec_provider_config):
+        return Context(target.name, cluster, User()), _parameters(config.aws_auth_config)
+    return _context(hub, namespace, secret, target.name, target.server), None
+
+
+def _parameters(aws: _Aws) -> dict[str, str]:
+    given = {"clusterName": aws.cluster_name, "roleARN": aws.role_arn, "profile": aws.profile}
+    return {key: value for key, value in given.items() if value}
+
+
 def _context(hub: Hub, namespace: str, secret: str, name: str, server: str) -> Context:
     """What Argo CD says, in the words of a kubeconfig. Raises SourceError."""
+    config, cluster = _described(hub, namespace, secret, server)
+    tls = config.tls_client_config or _Tls()
+    return described(name, cluster, _user(hub, config, tls, server, name))
+
+
+def _described(hub: Hub, namespace: str, secret: str, server: str) -> tuple[_Config, Cluster]:
     text = _read(hub, namespace, secret, "config", "{}")
     try:
         config = msgspec.convert(json.loads(text), _Config)
@@ -133,7 +156,7 @@ def _context(hub: Hub, namespace: str, secret: str, name: str, server: str) -> C
         proxy_url=config.proxy_url or None,
         disable_compression=config.disable_compression,
     )
-    return described(name, cluster, _user(hub, config, tls, server, name))
+    return config, cluster
 
 
 def _user(hub: Hub, config: _Config, tls: _Tls, server: str, name: str) -> User:
@@ -150,10 +173,7 @@ def _user(hub: Hub, config: _Config, tls: _Tls, server: str, name: str) -> User:
             fix="Describe the cluster by a ClusterTarget with authMode provider.",
         )
     if config.aws_auth_config is not None:
-        aws = config.aws_auth_config
-        given = {"clusterName": aws.cluster_name, "roleARN": aws.role_arn, "profile": aws.profile}
-        parameters = {key: value for key, value in given.items() if value}
-        return hub.providers.user("eks", parameters, server, where=name)
+        return hub.providers.user("eks", _parameters(config.aws_auth_config), server, where=name)
     user = User(token=config.bearer_token or None)
     if tls.cert_data:
         user.client_certificate_data, user.client_key_data = tls.cert_data, tls.key_data

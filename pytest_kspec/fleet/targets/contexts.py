@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_kspec.cluster.api.contexts import find_context
-from pytest_kspec.cluster.api.kubeconfig import KubeConfig, read_kubeconfig
+from pytest_kspec.cluster.api.kubeconfig import KubeConfig, missing_files, read_kubeconfig
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
-from pytest_kspec.errors import KspecError, SourceUnavailable
+from pytest_kspec.errors import KspecError, SourceUnavailable, UsageError
 from pytest_kspec.fleet.targets.model import Target
 
 EXTENSION = "kspec.io"
@@ -17,6 +17,8 @@ EXTENSION = "kspec.io"
 def context_targets(kubeconfig: str | None = None) -> list[Target]:
     """All contexts, by name; an odd one is a target with a problem. Raises UsageError for an unreadable kubeconfig."""
     known = read_kubeconfig(kubeconfig)
+    if not known.contexts and (missing := missing_files(kubeconfig)):
+        raise UsageError(f"there are no contexts: {missing}")
     return [_target(known, name, kubeconfig) for name in sorted(known.contexts)]
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pytest_kspec.checks.reads import BY_FIXTURE
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.reviewing import may_i, who_am_i
+from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import NotFound
 from pytest_kspec.kube.resources import ResourceType
 
@@ -25,11 +26,37 @@ READ = frozenset(
 )
 """Kinds that the built-in checks list, as `reads` of a check names them; only what the cluster serves counts."""
 
-ENFORCED = (
-    (_ADMISSION, "validatingadmissionpolicies"),
-    (_ADMISSION, "validatingadmissionpolicybindings"),
+_RBAC = "rbac.authorization.k8s.io"
+_VERBS = ("list", "create", "patch", "delete")
+ENFORCED = {
+    "vap": ((_ADMISSION, "validatingadmissionpolicies"), (_ADMISSION, "validatingadmissionpolicybindings")),
+    "kyverno": (("policies.kyverno.io", "validatingpolicies"),),
+    "webhook": (
+        (_ADMISSION, "validatingwebhookconfigurations"),
+        (_RBAC, "clusterroles"),
+        (_RBAC, "clusterrolebindings"),
+    ),
+}
+"""Engine → what it writes, for all namespaces."""
+_OF_WEBHOOK = (
+    *(
+        (group, resource, _VERBS)
+        for group, resource in (
+            ("", "serviceaccounts"),
+            ("", "configmaps"),
+            ("", "services"),
+            ("", "secrets"),
+            ("apps", "deployments"),
+            ("policy", "poddisruptionbudgets"),
+            (_RBAC, "roles"),
+            (_RBAC, "rolebindings"),
+        )
+    ),
+    ("", "pods", ("list",)),
+    ("", "serviceaccounts/token", ("create",)),
+    ("", "services/proxy", ("get",)),
 )
-_WRITES = ("list", "patch", "delete")
+"""What a webhook of a fleet takes beside that, in its namespace."""
 
 
 class Proof(NamedTuple):
@@ -61,14 +88,28 @@ def prove(source: LiveSource) -> Proof:
     return Proof(info.uid, info.version, user, groups, tuple(missing))
 
 
-def may_enforce(source: LiveSource) -> tuple[str, ...]:
-    """Rights that applying policies needs and these credentials lack. Raises SourceError."""
-    return tuple(
+def may_enforce(source: LiveSource, engine: str = "vap") -> tuple[str, ...]:
+    """What policies of this engine (of ENFORCED) need and is not there, rights or a kind. Raises SourceError."""
+    served = {(one.group, one.plural) for one in source.types()}
+    missing = [
+        f"{resource}.{group} is not served"
+        for group, resource in ENFORCED[engine]
+        if (group, resource) not in served
+    ]
+    missing += [
         f"{verb} {resource}.{group}"
-        for group, resource in ENFORCED
-        for verb in _WRITES
+        for group, resource in ENFORCED[engine]
+        for verb in _VERBS
         if not may_i(source, verb, group, resource)
-    )
+    ]
+    if engine == "webhook":
+        missing += [
+            f"{verb} {resource}{f'.{group}' if group else ''} in {NAMESPACE}"
+            for group, resource, verbs in _OF_WEBHOOK
+            for verb in verbs
+            if not may_i(source, verb, group, resource, namespace=NAMESPACE)
+        ]
+    return tuple(missing)
 
 
 def _name(resource_type: ResourceType) -> str:
