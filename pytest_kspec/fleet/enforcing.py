@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
@@ -40,7 +40,7 @@ class Order(NamedTuple):
     """What is to be on each cluster.
 
     mode: None: nothing; dry_run: nothing is written; options: of the engine, as its `add_arguments` has them
-    allowed: called before each write; what it raises keeps the write from being sent
+    gate: of `Writer`, entered just before each write
     """
 
     specs: Sequence[LoadedSpec]
@@ -51,7 +51,7 @@ class Order(NamedTuple):
     dry_run: bool = False
     allow_empty: bool = False
     options: Any = None
-    allowed: Callable[[], None] | None = None
+    gate: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Synced(NamedTuple):
@@ -213,7 +213,7 @@ def _wanted(cluster: str, version: str, spec: LoadedSpec, order: Order, mode: Mo
 
 
 def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, order: Order) -> Synced:
-    writer = Writer(source, allowed=order.allowed)
+    writer = Writer(source, gate=order.gate)
     engine = order.engine
     if order.mode is None:
         try:

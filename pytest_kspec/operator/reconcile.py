@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import methodcaller
@@ -25,7 +24,7 @@ from pytest_kspec.drift.correcting import WINDOW
 from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
-from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SourceUnavailable, SpecError
+from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SpecError
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
@@ -52,8 +51,6 @@ FINALIZER = "kspec.io/finalizer"
 FUTURE_S = 60.0  # a time further in the future than clocks differ is none
 _WRITES = 3
 _JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED, fleetstatus.UNREACHABLE)
-_SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
-_SOON_FOR_S = 60.0
 
 
 class Scans(Protocol):
@@ -205,7 +202,9 @@ class Reconciler:
             said = status.invalid(error)
             self._fleets.waits_no_more(name)
             self._unknown(name, "invalid_specification")
-            self._write(found, now, [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, [])
+            self._write(
+                found, now, [said, *status.not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, []
+            )
             return self._settings.interval_s
         is_elsewhere = not spec.is_for(self._access.name)
         was_elsewhere = self._elsewhere_before.get(name, is_elsewhere)
@@ -239,7 +238,11 @@ class Reconciler:
         try:
             found = self._again(name)
             self._write(
-                found, clock.now(), [said, *_not_looked(said.reason)], {"phase": "Failed", **_UNKNOWN}, []
+                found,
+                clock.now(),
+                [said, *status.not_looked(said.reason)],
+                {"phase": "Failed", **_UNKNOWN},
+                [],
             )
         except SourceError as error:
             log.warning("%s: %s", name, error)
@@ -314,7 +317,7 @@ class Reconciler:
             raise
         except KspecError as error:
             failure = error
-            said += _not_enforced(error)
+            said += status.not_enforced(error)
             section = spec.spec.enforcement
             if self._seen is not None and section is not None and section.auto_remediate:
                 self._seen.enforcement_failed(self._access.name, name, type(error).__name__)
@@ -354,7 +357,7 @@ class Reconciler:
             raise failure
         self._results.check(name)
         after = self._again(name)
-        return max(0.0, min(self._due(after, clock.now()), _soon(status_of(after), clock.now())))
+        return max(0.0, min(self._due(after, clock.now()), status.soon(status_of(after), clock.now())))
 
     def _keep(self, spec: LoadedSpec, enforced: enforcing.Enforced, now: datetime) -> list[Note]:
         """Put what its policies differ in into the store; Events where that begins to fail, and ends."""
@@ -591,29 +594,3 @@ def controller(
 
 _UNKNOWN: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}
 """Fields of what is not known now."""
-
-
-def _soon(after: Mapping[str, Any], now: datetime) -> float:
-    """Seconds until policies that wait for others are looked at again; infinite where none does."""
-    enforced = status.condition(after, status.ENFORCED)
-    if enforced.get("reason") != status.PENDING:
-        return math.inf
-    since = moment_of(enforced.get("lastTransitionTime"))
-    is_new = since is not None and (now - since).total_seconds() < _SOON_FOR_S
-    return _SOON_S if is_new else _LATER_S
-
-
-def _not_enforced(error: KspecError) -> list[Said]:
-    enforced = "Unknown" if isinstance(error, SourceUnavailable) else "False"
-    text = str(error)[: status.LONGEST_MESSAGE]
-    return [
-        Said(status.ENFORCED, enforced, status.ENFORCEMENT_FAILED, text),
-        Said(status.DRIFT, "Unknown", status.ENFORCEMENT_FAILED, "Policies could not be compared."),
-    ]
-
-
-def _not_looked(reason: str) -> list[Said]:
-    """What was applied for it before may be in force."""
-    return [
-        Said(kind, "Unknown", reason, "Not evaluated: see Ready.") for kind in (status.ENFORCED, status.DRIFT)
-    ]

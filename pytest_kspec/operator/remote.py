@@ -351,7 +351,7 @@ class Remote:
             clock.now(),
             allow_empty=True,
             options=self._settings.options,
-            allowed=self._access.check,
+            gate=self._access.passing,
         )
 
     def engine(self, name: str, found: Object, spec: LoadedSpec, folder: Path) -> tuple[Engine, LoadedSpec]:

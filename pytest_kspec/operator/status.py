@@ -6,11 +6,12 @@ a verdict of yesterday. Times of transition stay while a condition stays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.results.result import ClusterResult
 from pytest_kspec.results.verdict import Verdict
 
@@ -33,6 +34,8 @@ NOTHING_TO_ENFORCE = "NothingToEnforce"
 DRIFT_FOUND, NO_DRIFT = "DriftFound", "NoDrift"
 
 LONGEST_MESSAGE = 1024
+_SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
+_SOON_FOR_S = 60.0
 _WORST = 5  # requirements that a message names
 
 
@@ -108,6 +111,21 @@ def not_scanned(error: KspecError) -> Said:
     return Said(READY, "Unknown", RECONCILIATION_FAILED, _short(str(error)))
 
 
+def not_enforced(error: KspecError) -> list[Said]:
+    """Where policies were not made as they should be, or it is not known."""
+    enforced = "Unknown" if isinstance(error, SourceUnavailable) else "False"
+    text = _short(str(error))
+    return [
+        Said(ENFORCED, enforced, ENFORCEMENT_FAILED, text),
+        Said(DRIFT, "Unknown", ENFORCEMENT_FAILED, "Policies could not be compared."),
+    ]
+
+
+def not_looked(reason: str) -> list[Said]:
+    """What was applied for it before may be in force."""
+    return [Said(kind, "Unknown", reason, "Not evaluated: see Ready.") for kind in (ENFORCED, DRIFT)]
+
+
 def merged(
     before: Mapping[str, Any], generation: int, now: datetime, said: Iterable[Said], fields: Mapping[str, Any]
 ) -> Object:
@@ -138,6 +156,16 @@ def merged(
 def condition(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The condition of this type; {} if there is none."""
     return next((one for one in _conditions(status) if one.get("type") == name), {})
+
+
+def soon(after: Mapping[str, Any], now: datetime) -> float:
+    """Seconds until policies that wait for others are looked at again; infinite where none does."""
+    enforced = condition(after, ENFORCED)
+    if enforced.get("reason") != PENDING:
+        return math.inf
+    since = moment_of(enforced.get("lastTransitionTime"))
+    is_new = since is not None and (now - since).total_seconds() < _SOON_FOR_S
+    return _SOON_S if is_new else _LATER_S
 
 
 class Note(NamedTuple):

@@ -72,7 +72,7 @@ class Access:
         """Do something with the cluster. Raises what `Writer` raises."""
         writer: Writer | None = getattr(self._threads, "writer", None)
         if writer is None:
-            writer = self._threads.writer = Writer(self.open(), gate=self._passing)
+            writer = self._threads.writer = Writer(self.open(), gate=self.passing)
         try:
             return action(writer)
         except SourceUnavailable:
@@ -97,8 +97,8 @@ class Access:
             return not self._under_way
 
     @contextmanager
-    def _passing(self) -> Iterator[None]:
-        """Around each write: counted from before it is allowed until it has an answer."""
+    def passing(self) -> Iterator[None]:
+        """Around each write, also to other clusters: counted from before it is allowed until it has an answer."""
         with self._changed:
             self._under_way += 1
         try:
