@@ -1,4 +1,5 @@
-"""Signs images with cosign itself, verifies them with the project's own code, and keeps what cosign wrote.
+"""Signs images with cosign itself, verifies them with the project's own code, and keeps what cosign wrote. cosign
+verifies what we sign: an image, and the attestation of a scan.
 
 `make test-cosign` runs it; it builds cosign from its Go module first, which takes minutes. What it keeps in
 `signed.json` is signatures of our own images by keys made for the purpose and thrown away; tests/signatures pushes them
@@ -19,6 +20,7 @@ from typing import Any
 
 import urllib3
 
+from pytest_kspec.reports.intoto import PREDICATE
 from pytest_kspec.signatures.verify import SignatureVerifier
 from pytest_kspec.spec.signers import ImageSigners
 from tests.controlplane import build
@@ -28,6 +30,7 @@ from tests.signatures.signing import refer
 from tests.signatures.sigstore_instance import ISSUER, SUBJECT, Sigstore
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 KEPT = HERE / "signed.json"
 PACKAGE = "github.com/sigstore/cosign/v3/cmd/cosign"
 KEYS = {
@@ -99,6 +102,42 @@ def believes_our_instance(cosign: Path, repo: Pusher, folder: Path) -> bool:
     return good
 
 
+def believes_our_attestation(cosign: Path, folder: Path) -> bool:
+    """`kspec evidence` of a scan: cosign accepts it for this result and this key, and for no other of either."""
+    kspec = Path(sys.executable).with_name("kspec")
+    scan = [kspec, "scan", ROOT / "examples/01-quickstart/strict.yaml", "-q", "--report=json:result.json"]
+    if (
+        subprocess.run(list(map(str, scan)), cwd=folder, capture_output=True).returncode != 1
+    ):  # it has findings
+        raise SystemExit("the example could not be scanned")
+    run(
+        kspec,
+        "evidence",
+        "--from",
+        "result.json",
+        "--key",
+        "ecdsa.pem",
+        "-o",
+        "scan.intoto.jsonl",
+        folder=folder,
+    )
+    run("openssl", "genpkey", *KEYS["ecdsa"], "-out", "other.pem", folder=folder)
+    run("openssl", "pkey", "-in", "other.pem", "-pubout", "-out", "other.pub", folder=folder)
+    (folder / "changed.json").write_bytes((folder / "result.json").read_bytes() + b" ")
+    options = ["--type", PREDICATE, "--signature", "scan.intoto.jsonl", "--insecure-ignore-tlog"]
+    seen = []
+    for key, blob in (("ecdsa", "result"), ("other", "result"), ("ecdsa", "changed")):
+        try:
+            command = [cosign, "verify-blob-attestation", *options, "--key", f"{key}.pub", f"{blob}.json"]
+            run(*command, folder=folder)
+            seen.append("accepted")
+        except SystemExit as refused:
+            seen.append(str(refused))
+    good = seen[0] == "accepted" and "signature" in seen[1] and "no matching subject digest" in seen[2]
+    sys.stdout.write(f"attestation of a scan: {'as it should be' if good else seen}\n")
+    return good
+
+
 def main() -> int:
     """Exit status 1 if one of the signatures is not accepted, or is accepted for another signer."""
     flags = ["-trimpath", "-ldflags", "-s -w"]
@@ -148,6 +187,7 @@ def main() -> int:
                     **content(repo, digest),
                 }
             )
+        bad += not believes_our_attestation(cosign, folder)
         bad += not believes_our_instance(cosign, Pusher(server.host, "keyless/app"), folder)
     if not bad:
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
