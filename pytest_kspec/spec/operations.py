@@ -35,7 +35,8 @@ class Enforcement(SpecModel):
     mode: Literal["monitor", "audit", "enforce"] = Field("monitor", description="What to do with violations.")
     engine: Literal["vap", "kyverno", "webhook"] = Field(
         "vap",
-        description="What enforces it where the operator applies policies: ValidatingAdmissionPolicy, Kyverno, "
+        description="What enforces the specification if the operator applies policies: "
+        "ValidatingAdmissionPolicy, Kyverno, "
         "or the registration of 'kspec webhook'.",
     )
     auto_remediate: Flag = Field(False, description="Whether drift is corrected.")

@@ -69,7 +69,7 @@ class PodSecurityExemption(Expiring):
 
     namespace: NamespacePattern = Field(description="Namespace; `*` and `?` are wildcards.")
     level: Level = Field(description="Level that applies to it instead.")
-    reason: str = Field("", description="Why.")
+    reason: str = Field("", description="Reason for the exemption.")
 
 
 class PodSecurity(SpecModel):
@@ -145,7 +145,7 @@ class Images(SpecModel):
 
 
 class PodTemplates(SpecModel):
-    """Where objects of one kind hold pods. Entries of a kind stand in place of what is known of it."""
+    """Location of pods in objects of one kind. Entries for a kind replace the built-in locations of this kind."""
 
     api_group: Text = Field(description="API group of the kind.")
     kind: Text = Field(description="The kind.")
@@ -269,7 +269,7 @@ class Observability(SpecModel):
 
 
 class ControlMapping(SpecModel):
-    """The check that answers a control."""
+    """A check that covers the control."""
 
     check: Text = Field(
         description="Id of a check or requirement, or a prefix of ids, such as podSecurity.standard."
@@ -280,7 +280,7 @@ class Control(SpecModel):
     """A control of a framework."""
 
     id: Text = Field(description="Control id, e.g. AC-6.")
-    title: str = Field("", description="Its title.")
+    title: str = Field("", description="Title of the control.")
     mappings: list[ControlMapping] = Field(
         default_factory=no_entries,
         description="Checks that must all pass. Empty: the checks of the built-in framework with this name.",

@@ -35,7 +35,7 @@ PublicKey = Annotated[Text, AfterValidator(_public_key)]
 
 
 class SignerIdentity(SpecModel):
-    """Someone who signs without a key of their own: what an identity provider says about them."""
+    """Identity of a signer who has no key (keyless signing), as the identity provider states it."""
 
     issuer: Text = Field(
         description="OIDC issuer in the certificate, such as https://token.actions.githubusercontent.com."
@@ -57,7 +57,7 @@ class SignerIdentity(SpecModel):
 
 
 class ImageSigners(SpecModel):
-    """Those who may sign some images. One good signature, by one of them, is enough."""
+    """Signers of a group of images. One valid signature by one of them is sufficient."""
 
     images: list[Registry] = Field(
         default_factory=no_entries,

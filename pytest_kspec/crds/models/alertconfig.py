@@ -57,7 +57,8 @@ class Receiver(SpecModel):
     min_severity: Level = Field("info", description="Lowest severity of alerts that are sent.")
     send_resolved: Flag = Field(True, description="Whether the end of an alert is sent.")
     group_by: list[Text] | None = Field(
-        None, description="Labels that have a message each. Default: groupBy of the configuration."
+        None,
+        description="Labels by which alerts are grouped into messages. Default: groupBy of the configuration.",
     )
     retry_attempts: Retries = Field(
         3, description="Number of retries of a failed request; 0 disables retries."
@@ -218,7 +219,7 @@ class CustomNotifier(Receiver):
 
 
 class AlertRoute(SpecModel):
-    """Which alerts go where."""
+    """A route: which alerts are sent to which notifiers."""
 
     match: dict[str, str] = Field(
         default_factory=dict,
@@ -246,7 +247,7 @@ class Inhibition(SpecModel):
 
 
 class AlertConfigSpec(SpecModel):
-    """Who hears of what."""
+    """Alerts: which are sent, and to which notifiers."""
 
     enabled: Flag = Field(True, description="Whether alerts are sent.")
     default_severity: Level = Field(
@@ -267,7 +268,8 @@ class AlertConfigSpec(SpecModel):
     )
     group_by: list[Text] = Field(
         default_factory=list,
-        description="Labels that have a message each, such as cluster. Empty: one message for all alerts.",
+        description="Labels by which alerts are grouped into messages, such as cluster. Empty: one message for "
+        "all alerts.",
     )
     group_wait: Interval = Field(
         "30s", description="Time that the operator waits for more alerts before the first message of a group."
@@ -285,7 +287,7 @@ class AlertConfigSpec(SpecModel):
 
 
 class NotifierStatus(SpecModel):
-    """How one notifier does."""
+    """Status of one notifier."""
 
     last_alert_time: TimeStamp | None = Field(None, description="Time of the last alert that was sent.")
     alerts_sent: Count = Field(0, description="Number of alerts that were sent.")
@@ -294,7 +296,7 @@ class NotifierStatus(SpecModel):
 
 
 class AlertConfigStatus(Observed):
-    """What was sent."""
+    """Observed state of the alerts: what was sent."""
 
     last_alert_time: TimeStamp | None = Field(None, description="Time of the last alert that was sent.")
     alerts_sent: Count = Field(0, description="Number of alerts that were sent.")

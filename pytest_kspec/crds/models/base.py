@@ -89,7 +89,7 @@ class SecretKeyRef(SpecModel):
 
 
 class Condition(SpecModel):
-    """One aspect of the state, as Kubernetes conditions say it."""
+    """A condition, as in other Kubernetes objects."""
 
     type: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$", max_length=316)] = Field(
         description="Type of the condition, such as Ready."

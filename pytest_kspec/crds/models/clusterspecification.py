@@ -81,11 +81,11 @@ class SelectedClusters(SpecModel):
     unreachable: Count = Field(
         0, description="Number of clusters that did not answer or did not accept the credentials."
     )
-    not_scanned: Count = Field(0, description="Number of clusters whose scan did not come to its end.")
+    not_scanned: Count = Field(0, description="Number of clusters whose scan did not finish.")
 
 
 class ClusterOutcome(SpecModel):
-    """What became of one cluster."""
+    """Result of one cluster."""
 
     name: Text = Field(description="Name of the ClusterTarget.")
     outcome: str = Field(
@@ -106,7 +106,7 @@ class ClusterOutcome(SpecModel):
 
 
 class ClusterSpecificationStatus(Observed):
-    """What came of the specification."""
+    """Observed state of the specification."""
 
     phase: Literal["Pending", "Active", "Failed"] = Field(
         "Pending", description="Phase of the specification."

@@ -31,13 +31,13 @@ class CredentialProvider(SpecModel):
 
 
 class ClusterTargetSpec(SpecModel):
-    """Where the cluster is, and how to get in."""
+    """Address of the cluster, and the credentials for it."""
 
     api_server_url: Url = Field(
         alias="apiServerURL", description="Address of the API server, https://HOST:PORT."
     )
     auth_mode: Literal["kubeconfig", "serviceAccount", "token", "clientCertificate", "provider"] = Field(
-        description="Which of the fields below says where the credentials are."
+        description="Which of the fields below contains the credentials."
     )
     kubeconfig_secret_ref: SecretKeyRef | None = Field(
         None, description="Secret with a kubeconfig, by default under the key kubeconfig."
@@ -63,7 +63,8 @@ class ClusterTargetSpec(SpecModel):
     insecure_skip_tls_verify: Flag = Field(
         False,
         alias="insecureSkipTLSVerify",
-        description="Do not verify the certificate of the API server. Anyone between can read the token.",
+        description="Do not verify the certificate of the API server. "
+        "Anyone on the network path can then read the credentials.",
     )
     proxy_url: Annotated[str, Field(pattern=r"^(https?|socks5)://\S+$", max_length=2048)] | None = Field(
         None, alias="proxyURL", description="Proxy for connections to the API server."
@@ -75,7 +76,7 @@ class ClusterTargetSpec(SpecModel):
         "operator. A specification for several clusters uses the shortest one of them.",
     )
     suspend: Flag = Field(
-        False, description="Whether the cluster is left alone: neither contacted nor scanned."
+        False, description="Whether the cluster is suspended: it is neither contacted nor scanned."
     )
 
     @model_validator(mode="after")
@@ -111,7 +112,7 @@ class TargetPolicies(SpecModel):
 
 
 class ClusterTargetStatus(Observed):
-    """What is known of the cluster."""
+    """Observed state of the cluster."""
 
     reachable: Flag = Field(False, description="Whether the API server accepted the credentials.")
     last_checked: TimeStamp | None = Field(None, description="Time of the last connection attempt.")

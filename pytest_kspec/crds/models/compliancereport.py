@@ -50,7 +50,7 @@ class ReportedFinding(SpecModel):
 
 
 class ReportedCheck(SpecModel):
-    """What became of one requirement."""
+    """Result of one requirement."""
 
     name: Text = Field(description="Id of the requirement, which is its key in the specification.")
     title: str = Field("", description="Title of the requirement.")
@@ -113,7 +113,7 @@ class ComplianceReportSpec(SpecModel):
 
 
 class ComplianceReportStatus(Observed):
-    """Whether the report is whole."""
+    """Whether the report is complete."""
 
     phase: Literal["Pending", "Completed", "Failed"] = Field(
         "Pending", description="Phase. Failed: something could not be evaluated."

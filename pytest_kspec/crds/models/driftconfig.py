@@ -17,7 +17,7 @@ from pytest_kspec.spec.times import Schedule, TimeZone
 
 
 class IgnoredDrift(SpecModel):
-    """Differences that are none; all that is given must match."""
+    """Differences to ignore; all given fields must match."""
 
     kind: str = Field("", description="Kind of the object. Empty: any.")
     namespace: str = Field("", description="Namespace of the object; `*` and `?` are wildcards. Empty: any.")
@@ -26,7 +26,7 @@ class IgnoredDrift(SpecModel):
         default_factory=list,
         description="Paths of fields; each includes its subfields. Empty: the whole object.",
     )
-    reason: str = Field("", description="Why.")
+    reason: str = Field("", description="Reason why they are ignored.")
 
     @model_validator(mode="after")
     def _selects(self) -> IgnoredDrift:
@@ -70,7 +70,7 @@ class DriftRemediation(SpecModel):
     )
     types: list[DriftKind] = Field(
         default_factory=list,
-        description="Types of drift that are corrected. Only Policy is ever corrected. Empty: Policy.",
+        description="Types of drift to correct. Only Policy can be corrected. Empty: Policy.",
     )
     delete_extra: Flag = Field(
         False, description="Whether to delete policies that are not generated from any specification."
@@ -112,7 +112,7 @@ class RecordedObjects(SpecModel):
 
 
 class DriftConfigSpec(SpecModel):
-    """What is watched, when, and what is done."""
+    """What is compared, when, and what is done about differences."""
 
     enabled: Flag = Field(True, description="Whether drift detection is enabled.")
     cluster_specs: list[Text] = Field(
@@ -159,7 +159,7 @@ class DriftConfigSpec(SpecModel):
 
 
 class DriftConfigStatus(Observed):
-    """The last look."""
+    """Observed state: the last comparison."""
 
     last_run_time: TimeStamp | None = Field(None, description="Time of the run.")
     next_run_time: TimeStamp | None = Field(None, description="Time of the next run.")

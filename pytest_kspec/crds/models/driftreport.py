@@ -58,7 +58,7 @@ class DriftEvent(SpecModel):
 
 
 class DriftReportSpec(SpecModel):
-    """The differences of one look at one cluster."""
+    """The differences that one comparison found in one cluster."""
 
     cluster_spec_ref: SpecRef = Field(description="The specification.")
     cluster_name: Text = Field(description="The cluster.")
@@ -78,7 +78,7 @@ class DriftReportSpec(SpecModel):
 
 
 class DriftReportStatus(Observed):
-    """What came of the differences. Totals are exact also where events are cut."""
+    """Status of the differences. Totals are exact even if events are truncated."""
 
     phase: Literal["Pending", "InProgress", "Completed", "Failed"] = Field(
         "Pending", description="Phase of the remediation."

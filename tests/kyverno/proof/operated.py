@@ -9,6 +9,7 @@ from pytest_kspec.enforce.engines import kyverno
 from tests.controlplane import namespaces
 from tests.crds.conftest import Cluster
 from tests.kyverno.cluster import PATHS
+from tests.operator import conftest as operators
 from tests.operator.conftest import SPEC, OperatorProcess, Specs, until
 
 NAME, PLACE = "operated", "operated"
@@ -17,6 +18,8 @@ BAD = {
     "metadata": {"name": "bad"},
     "spec": {"hostNetwork": True, "containers": [{"name": "app", "image": "registry.example.com/app:1"}]},
 }
+PROCESSED_S = 900.0
+"""Kyverno compiles each policy, which takes minutes on a busy machine."""
 KINDS = {"validatingpolicy": "ValidatingPolicy", "clusterpolicy": "ClusterPolicy"}
 
 
@@ -40,7 +43,8 @@ def asked(mode):
 
 
 @pytest.mark.parametrize("api", kyverno.APIS)
-def test_enforced_relaxed_and_removed(plane, cluster, tmp_path, api):
+def test_enforced_relaxed_and_removed(plane, cluster, tmp_path, monkeypatch, api):
+    monkeypatch.setattr(operators, "LIMIT_S", PROCESSED_S)
     specs = Specs(cluster)
     operator = OperatorProcess(
         plane, tmp_path, "--leader-elect=false", "--scan-interval=1h", f"--kyverno-api={api}", user="admin"
