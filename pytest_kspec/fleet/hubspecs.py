@@ -43,7 +43,7 @@ def fetch(hub: Hub, specs: Sequence[str], folder: Path) -> list[str]:
             )
         raw = known[name]
         loaded = resources.load(resources.document(raw), name, parts)
-        path = folder / f"{name}.yaml"
+        path = folder / resources.file_name(name)
         write_whole(path, resources.document({**raw, "spec": loaded.tree.plain()}).encode())
         paths.append(str(path))
     return paths

@@ -25,7 +25,7 @@ from pytest_kspec.spec.document import SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
 from pytest_kspec.spec.problems import suggest
 
-PREFIX = resources.PREFIX
+PREFIX, file_name = resources.PREFIX, resources.file_name
 _PARTS = "parts.json"
 
 RESOURCES = "kspec_resources"
@@ -65,7 +65,7 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
     chosen = _chosen(names, found, source.name)
     folder = Path(tempfile.mkdtemp(prefix="kspec-specs-"))
     for name in chosen:
-        (folder / f"{name}.yaml").write_text(resources.document(found[name]), encoding="utf-8")
+        (folder / resources.file_name(name)).write_text(resources.document(found[name]), encoding="utf-8")
     parts = {name: raw.get("spec") or {} for name, raw in sorted(found.items())}
     (folder / _PARTS).write_bytes(msgspec.json.encode(parts))
     return folder
@@ -74,9 +74,10 @@ def fetch(names: Sequence[str], clusters: Sequence[str], kubeconfig: str | None)
 def load(folder: Path) -> dict[Path, LoadedSpec]:
     """What `fetch` laid there: the file that pytest collects → specification, by name. Raises SpecError, UsageError."""
     parts: Mapping[str, Any] = msgspec.json.decode((folder / _PARTS).read_bytes())
+    names = {resources.file_name(name): name for name in parts}
     loaded = {}
     for path in sorted(folder.glob("*.yaml")):
-        loaded[path] = resources.load(path.read_text(encoding="utf-8"), path.stem, parts)
+        loaded[path] = resources.load(path.read_text(encoding="utf-8"), names[path.name], parts)
     return loaded
 
 

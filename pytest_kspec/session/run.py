@@ -139,7 +139,7 @@ class Run(Struct, dict=True):
     def path_of(self, name: str) -> Path:
         """The inverse."""
         if clusterspecs.is_resource(name) and self.resources is not None:
-            return (self.resources / f"{name.removeprefix(clusterspecs.PREFIX)}.yaml").resolve()
+            return (self.resources / clusterspecs.file_name(name.removeprefix(clusterspecs.PREFIX))).resolve()
         return (self.rootpath / name).resolve()
 
     def resolve(self, nodeid: str) -> tuple[SpecRun, Target, str] | None:

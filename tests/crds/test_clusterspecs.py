@@ -62,6 +62,22 @@ def test_one_is_scanned_as_a_file_is(specs: Cluster, run_kspec: Kspec, workers: 
     assert len(seen) == 1  # by the controller, whatever the number of workers
 
 
+def test_names_that_are_as_long_as_names_may_be(specs: Cluster, run_kspec: Kspec) -> None:
+    names = ["a" * 253, "a" * 252 + "b", "a" * 200, "a" * 201]
+    try:
+        for name in names:
+            put(specs, name, {"kubernetes": {"minVersion": "1.29"}})
+        code, result, err = scan(specs, run_kspec, "cr:aaa*")
+        assert (code, err) == (0, "")
+        assert sorted(one["spec"]["name"] for one in result["clusters"]) == sorted(names)
+        code, result, _ = scan(specs, run_kspec, f"cr:{names[1]}", "-n", "2")
+        (check,) = (c for c in result["clusters"][0]["checks"] if c["id"] == "kubernetes.version")
+        assert (code, check["nodeid"].partition("::")[0]) == (0, f"cr:{names[1]}")
+    finally:
+        for name in names:
+            specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", name)
+
+
 def test_bases_are_found_in_the_cluster(specs: Cluster, run_kspec: Kspec) -> None:
     code, result, _ = scan(specs, run_kspec, "cr:strict")
     assert code == 1

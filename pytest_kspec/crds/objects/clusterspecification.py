@@ -5,6 +5,7 @@ Such a specification reads no file of this machine and names no code; its bases 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,16 @@ from pytest_kspec.spec.loading import LoadedSpec, spec_from_text
 from pytest_kspec.yamlfiles.writing import Dumper
 
 PREFIX = "cr:"
+_LONGEST = 200
+"""Letters of a name that a file may have, too: a name has at most 253, a file 255 with what is put around it."""
 """Before the name of one, in the place of a path."""
+
+
+def file_name(name: str) -> str:
+    """What a file is called that holds the specification of this name: unlike that of any other."""
+    if len(name) > _LONGEST:
+        name = f"{name[:_LONGEST]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name}.yaml"
 
 
 def document(raw: Mapping[str, Any]) -> str:
