@@ -12,8 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_kspec.cluster.limits import MIB, default_limits
 from pytest_kspec.cluster.recording.compare import compare_snapshots
-from pytest_kspec.cluster.recording.record import record
+from pytest_kspec.cluster.recording.record import NOISE, NOISY_GROUPS, record
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.cluster.writing.write import Writer
@@ -32,6 +33,9 @@ from pytest_kspec.kube.objectdiff import FieldChange, KindDiff
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import ResourceType
 
+UNPACKED = 256 * MIB
+"""Bytes of all lists of a snapshot that is kept somewhere small, packed."""
+
 LOOKED_UP = 200
 """Objects that are read to say who changed them."""
 
@@ -41,6 +45,12 @@ class Compared(NamedTuple):
 
     events: tuple[DriftEvent, ...]
     problems: tuple[str, ...]
+
+
+def packed(path: Path) -> SnapshotSource:
+    """A snapshot that was packed; what it unpacks to is bounded."""
+    limits = default_limits()._replace(list_bytes=UNPACKED, cluster_bytes=UNPACKED)
+    return SnapshotSource(str(path), limits)
 
 
 def chosen(
@@ -77,7 +87,36 @@ def compare(
     where: str = "--kinds",
 ) -> Compared:
     """Compare. now: RFC 3339; where: what names the kinds. Raises UsageError, SourceError."""
-    recorded, present = snapshot.types(), source.types()
+    wanted = wanted_of(kinds, [*source.types(), *snapshot.types()], where)
+    with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
+        path = Path(folder, "now")
+        record(source, path, only=wanted)
+        with closing(SnapshotSource(str(path))) as after:
+            return differ(snapshot, after, source, wanted, now, writer)
+
+
+def wanted_of(kinds: Sequence[str], types: Sequence[ResourceType], where: str) -> frozenset[tuple[str, str]]:
+    """(group, kind) of the kinds that are meant, all of which can be recorded. Raises UsageError."""
+    found = chosen(kinds, types, where)
+    for one in found:
+        if one.resource in NOISE or one.group in NOISY_GROUPS:
+            raise UsageError(
+                f"{one.resource} are never recorded, because they change constantly.",
+                where=where,
+                fix="Leave them out.",
+            )
+    return frozenset((one.group, one.kind) for one in found)
+
+
+def differ(
+    snapshot: SnapshotSource,
+    after: SnapshotSource,
+    source: Source,
+    wanted: frozenset[tuple[str, str]],
+    now: str,
+    writer: Writer,
+) -> Compared:
+    """Compare two recordings of these kinds. source: the cluster of the second. Raises UsageError, SourceError."""
     ours, info = snapshot.info().uid, source.info()
     if ours and info.uid and ours != info.uid:
         raise UsageError(
@@ -85,13 +124,7 @@ def compare(
             where=snapshot.ref,
             fix="Record this one: kspec snapshot.",
         )
-    wanted = chosen(kinds, [*present, *recorded], where)
-    names = {(one.group, one.kind) for one in wanted}
-    with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
-        path = Path(folder, "now")
-        record(source, path, only=names)
-        with closing(SnapshotSource(str(path))) as after:
-            diffs = compare_snapshots(snapshot, after, only=names)
+    diffs = compare_snapshots(snapshot, after, only=wanted)
     events: list[DriftEvent] = []
     problems = []
     if not ours or not info.uid:

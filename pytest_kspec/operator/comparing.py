@@ -16,16 +16,14 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytest_kspec.cluster.limits import MIB, default_limits
-from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.watch.reflector import Object
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
+from pytest_kspec.crds.models.driftconfig import LAST_GOOD_RUN, DriftConfigSpec
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.drift import compliance, configuration, policies
+from pytest_kspec.drift import compliance, configuration, goodrun, policies
 from pytest_kspec.drift.events import DriftType
 from pytest_kspec.drift.looking import Looking
 from pytest_kspec.enforce.modes import asked_engines, asked_mode
@@ -41,8 +39,17 @@ from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.spec.loading import LoadedSpec
 
 SNAPSHOT_KEY = "snapshot.tar.gz"
-_UNPACKED = 256 * MIB
-"""Bytes of all lists of a snapshot; a ConfigMap holds less than 1 MiB of them, packed."""
+_KINDS = "spec.configuration.kinds"
+
+
+class Scanned(NamedTuple):
+    """What a scan for a DriftConfig says.
+
+    whole: later scans can be compared with it; good: everything was evaluated, and is met
+    """
+
+    whole: bool
+    good: bool
 
 
 class Comparing:
@@ -83,11 +90,8 @@ class Comparing:
 
     def requirements(
         self, looking: Looking, item: Object, spec: LoadedSpec, now: datetime, until: str, run: str
-    ) -> bool:
-        """Compare a scan of now with the run before `until` ("": before now). run: its id. Raises KspecError.
-
-        Returns whether that scan is a whole one, so that later ones can be compared with it.
-        """
+    ) -> Scanned:
+        """Compare a scan of now with the run before `until` ("": before now). run: its id. Raises KspecError."""
         scanned = logged(lambda: self._scans.scan(spec.name, run), spec.name)
         (cluster,) = scanned.result.clusters
         tool = scanned.result.tool_version
@@ -105,12 +109,41 @@ class Comparing:
 
         found = self._access.do(act)
         looking.others(DriftType.COMPLIANCE, found.events, found.problems, found.still)
-        return not scanned.unstored and all(was_evaluated(check) for check in cluster.checks)
+        whole = not scanned.unstored and all(was_evaluated(check) for check in cluster.checks)
+        return Scanned(whole, goodrun.is_good(cluster))
+
+    def scanned(self, spec: LoadedSpec, run: str) -> Scanned:
+        """Scan without a comparison. run: the id of the run. Raises KspecError."""
+        made = logged(lambda: self._scans.scan(spec.name, run), spec.name)
+        return Scanned(True, goodrun.is_good(made.result.clusters[0]))
+
+    def last_good(self, found: Object, config: DriftConfigSpec, now: datetime) -> goodrun.Looked | None:
+        """Compare objects of the cluster with the last good run of the DriftConfig; None: it has another baseline.
+
+        Raises KspecError.
+        """
+        if (good := self._good(found, config)) is None:
+            return None
+        return self._access.do(lambda writer: goodrun.look(good, writer, status.stamp(now)))
+
+    def keep(self, found: Object, config: DriftConfigSpec, looked: goodrun.Looked, now: datetime) -> bool:
+        """Make what was looked at the last good run; False: it changed meanwhile. Raises KspecError."""
+        good = self._good(found, config)
+        assert good is not None
+        self._access.check()  # the store does not know who leads
+        return self._access.do(lambda writer: goodrun.keep(good, looked, writer.source, status.stamp(now)))
+
+    def _good(self, found: Object, config: DriftConfigSpec) -> goodrun.Good | None:
+        asked = config.configuration
+        if asked is None or asked.baseline != LAST_GOOD_RUN:
+            return None
+        owner = f"DriftConfig {found['metadata'].get('uid')}"
+        return goodrun.Good(self._history.open, owner, tuple(asked.kinds), _KINDS)
 
     def objects(self, config: DriftConfigSpec, now: datetime) -> configuration.Compared:
         """Compare objects of the cluster with the snapshot of the DriftConfig. Raises LostLease."""
         asked = config.configuration
-        if asked is None:
+        if asked is None or asked.snapshot_ref is None:
             return configuration.Compared(
                 (), ("spec.configuration is missing: name kinds and a snapshot to compare.",)
             )
@@ -121,8 +154,7 @@ class Comparing:
             with tempfile.TemporaryDirectory(prefix="kspec-") as folder:
                 path = Path(folder, SNAPSHOT_KEY)
                 path.write_bytes(content)
-                limits = default_limits()._replace(list_bytes=_UNPACKED, cluster_bytes=_UNPACKED)
-                with closing(SnapshotSource(str(path), limits)) as snapshot:
+                with closing(configuration.packed(path)) as snapshot:
 
                     def act(writer: Writer) -> configuration.Compared:
                         return configuration.compare(
@@ -131,7 +163,7 @@ class Comparing:
                             asked.kinds,
                             status.stamp(now),
                             writer,
-                            "spec.configuration.kinds",
+                            _KINDS,
                         )
 
                     made = self._access.do(act)

@@ -54,7 +54,7 @@ class DriftHistory:
         if not self._url or not (look.looked or look.events):
             return []
         try:
-            with closing(self._open()) as store:
+            with closing(self.open()) as store:
                 from pytest_kspec.drift import recording
 
                 recording.record(store, look)
@@ -92,17 +92,18 @@ class DriftHistory:
         """As `storage.drift.last_run`. Raises StoreError."""
         from pytest_kspec.storage import drift
 
-        with closing(self._open()) as store:
+        with closing(self.open()) as store:
             return drift.last_run(store, cluster_id, spec, wanted)
 
     def known(self, cluster_id: str, spec: str) -> Callable[[tuple[str, ...]], bool]:
         """Which differences of requirements are stored and did not clear, by `DriftEvent.key`. Raises StoreError."""
         from pytest_kspec.drift import recording
 
-        with closing(self._open()) as store:
+        with closing(self.open()) as store:
             return recording.known(store, cluster_id, spec, DriftType.COMPLIANCE)
 
-    def _open(self) -> Store:
+    def open(self) -> Store:
+        """The store, which the caller closes. Raises StoreError."""
         from pytest_kspec.storage.engine import open_store
 
         return open_store(self._url, option="--store", create=True)

@@ -21,11 +21,11 @@ from pytest_kspec import clock
 from pytest_kspec.alerts.routing import seconds as seconds_of
 from pytest_kspec.cluster.watch.reflector import Key, Object
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
+from pytest_kspec.crds.models.driftconfig import LAST_GOOD_RUN, DriftConfigSpec
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification
 from pytest_kspec.crds.objects.driftreport import About
-from pytest_kspec.drift import configuration, correcting, policies
+from pytest_kspec.drift import configuration, correcting, goodrun, policies
 from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Status, ordered
 from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.ledger import InCluster
@@ -35,7 +35,7 @@ from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
 from pytest_kspec.operator import status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.comparing import Comparing
+from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.driftreports import Told, report
@@ -62,6 +62,7 @@ READY = status.READY
 COMPARED, NOT_COMPARED, INVALID = "Compared", "NotCompared", "InvalidConfiguration"
 SUSPENDED, OTHER_NAMESPACE, STORE_NEEDED = "Suspended", "OtherNamespace", "StoreNeeded"
 _NO_STORE = "Drift of type Compliance is compared with runs in a store: start the operator with --store."
+_NO_RECORDING = "The last good run is recorded in a store: start the operator with --store."
 _RANKS = {severity.value: severity.rank for severity in Severity}
 _WRITES = 3
 _NAMED = 5
@@ -71,6 +72,7 @@ class Outcome(NamedTuple):
     """One specification. problems: why something is not known; notes: Events.
 
     whole: later scans can be compared with that of this run; cleared: a report says so, of drift that one reported
+    good: a scan of this run evaluated everything, and all is met
     """
 
     spec: str
@@ -79,6 +81,7 @@ class Outcome(NamedTuple):
     notes: tuple[Note, ...] = ()
     whole: bool = True
     cleared: bool = False
+    good: bool = False
 
     @property
     def remediated(self) -> int:
@@ -103,8 +106,9 @@ class Run(NamedTuple):
 
     name:    of the DriftConfig
     until:   requirements are compared with the last scan before it; "": before now
-    objects: what is not as in the snapshot; None: not to be compared
+    objects: what is not as in the snapshot, or in the last good run; None: not to be compared
     last:    `lastRunTime` of the status
+    judged:  whether it has to be known if this run is a good one
     """
 
     name: str
@@ -112,6 +116,7 @@ class Run(NamedTuple):
     until: str
     objects: configuration.Compared | None
     last: object = None
+    judged: bool = False
 
     def scan_of(self, item: Object) -> str:
         """The id of the scan of a specification: the same for whoever leads, for a while."""
@@ -207,17 +212,20 @@ class DriftController:
         names, clusters = Globs(config.cluster_specs), Globs(config.clusters)
         outcomes: list[Outcome] = []
         problems: list[str] = []
+        good_at = ""
         if clusters.match(self._access.name):
             types = _types(config)
             if DriftType.COMPLIANCE in types and not self._history.is_kept:
                 problems.append(_NO_STORE)
             until = status_of(found).get("baselineTime")
+            objects, looked = self._objects(found, config, now, problems)
             run = Run(
                 found["metadata"]["name"],
                 now,
                 until if isinstance(until, str) else "",
-                self._comparing.objects(config, now) if DriftType.CONFIGURATION in types else None,
+                objects,
                 status_of(found).get("lastRunTime"),
+                looked is not None and looked.is_new,
             )
             listed = self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
             parts = {item["metadata"]["name"]: item.get("spec") or {} for item in listed}
@@ -228,8 +236,50 @@ class DriftController:
                     if outcome is not None:
                         left -= outcome.remediated
                         outcomes.append(outcome)
-        self._say(found, config, outcomes, now, problems)
+            if looked is not None:
+                good_at = self._keep(found, config, looked, outcomes, now, problems)
+        self._say(found, config, outcomes, now, problems, good_at)
         return max(0.0, (next_run(config, now) - clock.now()).total_seconds())
+
+    def _objects(
+        self, found: Object, config: DriftConfigSpec, now: datetime, problems: list[str]
+    ) -> tuple[configuration.Compared | None, goodrun.Looked | None]:
+        """What objects differ in, and what may become the last good run; None: not to be compared."""
+        asked = config.configuration
+        if DriftType.CONFIGURATION not in _types(config):
+            return None, None
+        if asked is None or asked.baseline != LAST_GOOD_RUN:
+            return self._comparing.objects(config, now), None
+        if not self._history.is_kept:
+            problems.append(_NO_RECORDING)
+            return None, None
+        try:
+            looked = self._comparing.last_good(found, config, now)
+        except LostLease:
+            raise
+        except KspecError as error:
+            return configuration.Compared((), (f"objects could not be compared: {error}",)), None
+        return looked.compared if looked is not None else None, looked
+
+    def _keep(
+        self,
+        found: Object,
+        config: DriftConfigSpec,
+        looked: goodrun.Looked,
+        outcomes: Sequence[Outcome],
+        now: datetime,
+        problems: list[str],
+    ) -> str:
+        """Make a run the last good one if it is. When that was, RFC 3339; "": there is none."""
+        if looked.is_new and outcomes and all(one.good for one in outcomes):
+            try:
+                if self._comparing.keep(found, config, looked, now):
+                    return status.stamp(now)
+            except (LostLease, Stopped):
+                raise
+            except KspecError as error:
+                problems.append(f"this good run could not be recorded: {error}")
+        return looked.at
 
     def _look(
         self,
@@ -268,7 +318,8 @@ class DriftController:
         run: Run,
         left: int,
     ) -> Outcome:
-        types, now, whole = _types(config), run.now, True
+        types, now = _types(config), run.now
+        scanned = Scanned(True, False)
         what = Subject(spec.name, run.name)
         uid = self._access.do(lambda writer: writer.source.info().uid)
         about = _About(status.stamp(now), spec.name, spec.version or "", self._access.name, uid)
@@ -288,10 +339,12 @@ class DriftController:
         if types != {DriftType.POLICY}:
             looking = _looking(config)
             if DriftType.COMPLIANCE in types and self._history.is_kept:
-                whole = False
+                scanned = Scanned(False, False)
                 with looking.kept("requirements"):
                     id = run.scan_of(item)
-                    whole = self._comparing.requirements(looking, item, spec, now, run.until, id)
+                    scanned = self._comparing.requirements(looking, item, spec, now, run.until, id)
+            elif run.judged:
+                scanned = self._judged(spec, run.scan_of(item))
             if run.objects is not None:
                 looking.others(DriftType.CONFIGURATION, run.objects.events, run.objects.problems)
             looks.append(looking.look(**about._asdict()))
@@ -301,8 +354,19 @@ class DriftController:
             ordered(event for look in looks for event in look.events),
             tuple(f"{spec.name}: {text}" for look in looks for text in look.problems),
             tuple(notes),
-            whole and not self._history.misses(what),
+            scanned.whole and not self._history.misses(what),
+            good=scanned.good,
         )
+
+    def _judged(self, spec: LoadedSpec, run: str) -> Scanned:
+        """A scan that says whether this run is a good one; one without a result says that it is not known to be."""
+        try:
+            return self._comparing.scanned(spec, run)
+        except (LostLease, Stopped):
+            raise
+        except KspecError as error:
+            log.warning("%s: whether it is met is not known: %s", spec.name, error)
+            return Scanned(True, False)
 
     def _correct(
         self,
@@ -348,8 +412,9 @@ class DriftController:
         outcomes: Sequence[Outcome],
         now: datetime,
         others: Sequence[str],
+        good_at: str,
     ) -> None:
-        """others: problems that are of no specification."""
+        """others: problems that are of no specification. good_at: time of the last good run."""
         events = [event for one in outcomes for event in one.events]
         problems = [*others, *(text for one in outcomes for text in one.problems)]
         remediated = sum(one.remediated for one in outcomes)
@@ -361,7 +426,7 @@ class DriftController:
         if not outcomes and not problems:
             problems.append(f"no specification of {self._access.name} matches, so nothing was compared.")
         if problems:
-            reason = STORE_NEEDED if others else NOT_COMPARED
+            reason = STORE_NEEDED if {_NO_STORE, _NO_RECORDING}.intersection(others) else NOT_COMPARED
             ready = Said(READY, "Unknown", reason, _listed(problems))
         else:
             ready = Said(READY, "True", COMPARED, f"{plural(len(outcomes), 'specification')} compared.")
@@ -379,6 +444,7 @@ class DriftController:
             "driftDetected": bool(remaining) if remaining or not problems else None,
             "totalEvents": len(events),
             "remediatedEvents": remediated,
+            "goodRunTime": good_at or None,
         }
         if outcomes and all(one.whole for one in outcomes):
             fields["baselineTime"] = status.stamp(now)

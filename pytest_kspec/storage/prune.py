@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, up
 from pytest_kspec import clock
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.observation import State
-from pytest_kspec.storage import objects, schema
+from pytest_kspec.storage import objects, recordings, schema
 from pytest_kspec.storage.drift import forget as forget_drift
 from pytest_kspec.storage.engine import Store
 
@@ -31,7 +31,8 @@ class Pruned:
 def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = False) -> Pruned:
     """Delete runs.
 
-    since:  keep what finished at or after this time (RFC 3339 in UTC); drift that was cleared before it goes
+    since:  keep what finished at or after this time (RFC 3339 in UTC); drift that was cleared before it goes, and so do
+            recorded objects that were not compared with since
     newest: keep this many runs of each specification on each cluster
     Raises StoreError; then no row is gone, or all are and a report may be left.
     """
@@ -60,6 +61,7 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
             forget(connection)
             if since:
                 forget_drift(connection, since)
+                recordings.forget(connection, since)
             counts[:] = [len(keep), before - _findings(connection)]
             if dry_run:
                 deleting.rollback()

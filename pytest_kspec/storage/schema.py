@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -26,8 +27,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0009"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008", "r0009")
+HEAD = "r0010"
+REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008", "r0009", "r0010")
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -321,4 +322,18 @@ drift_corrections = Table(
     Column("object", Text, nullable=False),
     Column("corrected_at", String(20), nullable=False),
     Index("ix_kspec_drift_corrections_cluster_id_corrected_at", "cluster_id", "corrected_at"),
+)
+
+# Objects of the last good run, as an archive of `kspec snapshot`: `storage.recordings`. owner: who compares with it;
+# kinds: digest of those that are recorded; used_at: the day of the last comparison.
+recordings = Table(
+    "kspec_drift_recordings",
+    metadata,
+    Column("cluster_id", String(200), primary_key=True),
+    Column("owner", String(400), primary_key=True),
+    Column("kinds", String(32), nullable=False),
+    _text("tool_version"),
+    Column("recorded_at", String(20), nullable=False),
+    Column("used_at", String(20), nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )

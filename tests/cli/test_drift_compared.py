@@ -121,8 +121,58 @@ def test_objects_of_chosen_kinds_are_compared_with_a_snapshot(drift: Drift, tmp_
         assert (changed["changed_by"]["manager"], added["managed_by"]) == ("kubectl-edit", "Argo CD")
         code, _, err = drift.run("detect", "--snapshot", str(good), "--kinds", "Sevice")
         assert (code, "do not have the kind 'Sevice'" in err) == (2, True)
+        code, _, err = drift.run("detect", "--snapshot", str(good), "--kinds", "Service,Lease")
+        assert (code, "leases.coordination.k8s.io are never recorded" in err) == (2, True)
         (tmp_path / "bad.tar.gz").write_bytes(good.read_bytes()[:2000])
         code, out, _ = drift.run("detect", "--snapshot", str(tmp_path / "bad.tar.gz"), "--kinds", "Service")
         assert (code, "no drift" in out) in ((2, False), (4, False))
+    finally:
+        clear(drift)
+
+
+def test_objects_are_compared_with_the_last_good_run(drift: Drift, tmp_path: Path) -> None:
+    store = tmp_path / "s.db"
+    words = ("--last-good", "--kinds", "Service", "--store", str(store), "--types", "configuration")
+    put(drift, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+
+    def found(*more: str) -> tuple[int, list[tuple[str, str]]]:
+        code, document = drift.detect(*words, *more)
+        return code, [(one["drift_kind"], one["resource"]["name"]) for one in document["events"]]
+
+    try:
+        drift.spec(SPEC)
+        put(drift, service("web", "NodePort"))
+        for _ in range(2):
+            code, document = drift.detect(*words)
+            assert (code, document["events"]) == (2, []), "a run that is not good is nothing to compare with"
+            assert "no good run is recorded" in document["errors"][0]
+        put(drift, service("web", "ClusterIP"))
+        assert found() == (2, []), "the first good run"
+        assert found() == (0, [])
+
+        # Worse, and more: all that changed since, until all is met again.
+        put(drift, service("web", "NodePort"), manager="kubectl-edit")
+        put(drift, service("new", "ClusterIP"))
+        for _ in range(2):
+            assert found() == (1, [("modified", "web"), ("extra", "new")])
+        put(drift, service("web", "ClusterIP"))
+        assert found() == (1, [("extra", "new")]), "good, and so the next one is compared with it"
+        assert found() == (0, [])
+        drift.writer.delete("v1", "Service", "new", namespace=NAMESPACE)
+        assert found() == (1, [("missing", "new")])
+        assert found() == (0, [])
+
+        # Other kinds, and another version of kspec, begin anew.
+        assert drift.detect(*words[:2], "Service,Namespace", *words[3:])[0] == 2
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE kspec_drift_recordings SET tool_version = '0.1'")
+        code, document = drift.detect(*words[:2], "Service,Namespace", *words[3:])
+        assert (code, "recorded by version 0.1 of kspec" in document["errors"][0]) == (2, True)
+        assert drift.detect(*words[:2], "Service,Namespace", *words[3:])[0] == 0
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE kspec_drift_recordings SET content = x'00'")
+        code, document = drift.detect(*words[:2], "Service,Namespace", *words[3:])
+        assert (code, document["events"]) == (2, [])
+        assert "the recorded objects of the last good run cannot be read" in document["errors"][0]
     finally:
         clear(drift)

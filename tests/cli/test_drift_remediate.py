@@ -284,7 +284,13 @@ def test_watch_says_what_drifts_and_what_is_set_back(drift: Drift, tmp_path: Pat
         (("detect", "--types", "compliance"), "compliance drift needs --store"),
         (
             ("detect", "--snapshot", "x.tar.gz"),
-            "configuration drift needs a snapshot and the kinds to compare",
+            "configuration drift needs the kinds to compare, and what to compare them with",
+        ),
+        (("detect", "--last-good", "--kinds", "Role"), "the last good run is kept in a store"),
+        (("detect", "--last-good", "--store", "s.db"), "configuration drift needs the kinds to compare"),
+        (
+            ("detect", "--last-good", "--snapshot", "x", "--kinds", "Role", "--store", "s.db"),
+            "--snapshot and --last-good cannot be combined",
         ),
         (("watch", "--output-file", "x"), "watch does not end"),
         (("watch", "--watch-interval", "often"), "'often' is not a duration"),

@@ -248,6 +248,7 @@ BAD = {
         ("remediation.strategy", "Fix", "Unsupported value"),
         ("ignore", [{"reason": "x"}], "an empty entry would ignore everything"),
         ("retention.maxReports", 0, "greater than or equal to 1"),
+        ("configuration", {"kinds": ["Role"]}, "the baseline Snapshot needs snapshotRef"),
     ],
 }
 

@@ -35,6 +35,7 @@ ASKED = {
     "network": {"allowedServiceTypes": ["ClusterIP"]},
 }
 BINDING = ("rbac.authorization.k8s.io/v1", "RoleBinding", "kspec-remediator")
+RBAC = ("rbac.authorization.k8s.io/v1", "ClusterRole")
 
 
 class Kept(Hub):
@@ -193,6 +194,78 @@ def test_objects_are_compared_with_a_snapshot_in_a_configmap(
         assert [one["spec"]["driftDetected"] for one in kept.reports()] == [True]
     finally:
         kept.writer.delete("v1", "ConfigMap", "good", namespace=NAMESPACE)
+        namespaces.delete(plane, SHOP)
+
+
+def test_objects_are_compared_with_the_last_good_run(kept: Kept, tmp_path: Path) -> None:
+    plane = kept.specs.plane
+    asked = {"kinds": ["Service"], "baseline": "LastGoodRun"}
+    config = {"types": ["Configuration"], "clusterSpecs": ["shop"], "configuration": asked}
+    namespaces.create(plane, SHOP)
+
+    def drifted() -> list[tuple[str, str, str]]:
+        return events(kept.reports()[-1])
+
+    try:
+        kept.specs.put("shop", ASKED)
+        kept.writer.apply(service("web", "NodePort"), field_manager="kubectl-edit")
+        status = kept.now_run("watch", config)
+        assert conditions(status)["DriftDetected"] == ("Unknown", "NotCompared")
+        assert ("goodRunTime" in status, "no good run is recorded" in kept.ready("watch")) == (False, True)
+        kept.writer.apply(service("web", "ClusterIP"), field_manager="kubectl-edit")
+        first = kept.now_run("watch", config)["goodRunTime"]
+        status = kept.now_run("watch", config)
+        assert conditions(status) == {"Ready": ("True", "Compared"), "DriftDetected": ("False", "NoDrift")}
+        assert (status["goodRunTime"], kept.reports()) == (first, []), (
+            "what did not change is not recorded again"
+        )
+
+        # A run that is not good, and one of which nothing is known, never become what others are compared with.
+        kept.writer.apply(service("web", "NodePort"), field_manager="kubectl-patch")
+        kept.writer.apply(service("new", "ClusterIP"), field_manager="kubectl-patch")
+        both = [("Configuration", "modified", "web"), ("Configuration", "added", "new")]
+        for _ in range(2):
+            status = kept.now_run("watch", config)
+            assert (status["totalEvents"], status["goodRunTime"], drifted()) == (2, first, both)
+        assert "Changed by kubectl-patch at " in kept.reports()[-1]["spec"]["events"][0]["message"]
+        kept.writer.apply(service("web", "ClusterIP"), field_manager="kubectl-patch")
+        broken = Kept(kept.specs, tmp_path)
+        broken.scanner._words.append("--cluster=nowhere")
+        status = broken.now_run("watch", config)
+        assert (status["totalEvents"], status["goodRunTime"]) == (1, first)
+
+        # What could not be listed is not gone.
+        unseen = Kept(kept.specs, tmp_path, str(as_deployed(plane, tmp_path / "deployed")))
+        unseen._turn = 50
+        role = kept.writer.get(*RBAC, "kspec-scanner")
+        rest = [one for one in role["rules"] if "services" not in one["resources"]]
+        try:
+            kept.writer.patch(*RBAC, "kspec-scanner", {"rules": rest})
+            status = unseen.now_run("watch", config)
+        finally:
+            kept.writer.patch(*RBAC, "kspec-scanner", {"rules": role["rules"]})
+        assert conditions(status)["DriftDetected"] == ("Unknown", "NotCompared")
+        assert "services could not be compared" in unseen.ready("watch")
+        assert drifted() == [("Configuration", "added", "new")], "as it was"
+
+        # It is drift once more, and the next run is compared with this one.
+        second = kept.now_run("watch", config)
+        assert (second["totalEvents"], second["goodRunTime"] > first) == (1, True)
+        status = kept.now_run("watch", config)
+        assert conditions(status)["DriftDetected"] == ("False", "NoDrift")
+        assert (status["goodRunTime"], kept.reports()[-1]["spec"]["driftDetected"]) == (
+            second["goodRunTime"],
+            False,
+        )
+
+        # Another DriftConfig of the same name begins anew.
+        kept.writer.delete(*CONFIG, "watch", namespace=NAMESPACE)
+        assert conditions(kept.now_run("watch", config))["DriftDetected"][0] == "Unknown"
+
+        without = Hub(kept.specs)
+        without.config("bare", config)
+        assert conditions(without.run("bare"))["Ready"] == ("Unknown", "StoreNeeded")
+    finally:
         namespaces.delete(plane, SHOP)
 
 

@@ -321,6 +321,10 @@ def test_the_api_server_refuses_what_cannot_be_meant(hub: Hub) -> None:
         {"remediation": {"maxChanges": 0}},
         {"ignore": [{"reason": "all"}]},
         {"minSeverity": "bad"},
+        {"configuration": {"kinds": ["Role"]}},
+        {"configuration": {"kinds": ["Role"], "baseline": "Snapshot"}},
+        {"configuration": {"kinds": ["Role"], "baseline": "LastRun"}},
+        {"configuration": {"kinds": ["Role"], "baseline": "LastGoodRun", "snapshotRef": {"name": "good"}}},
         {"unknown": 1},
     ):
         with pytest.raises(Refused):

@@ -23,7 +23,8 @@ types of drift:
                  enforce' or the operator applied them. The API server is asked
                  by dry run, so that its defaults are not drift
   compliance     findings that the last run in --store does not have
-  configuration  objects of --kinds that are not as in --snapshot
+  configuration  objects of --kinds that are not as in --snapshot, or as in the
+                 last good run in --store (--last-good)
 
 Each difference names who changed the object, and when, if managedFields say
 it. What Argo CD, Flux, Helm or a controller keeps is reported and never
@@ -40,6 +41,7 @@ EXAMPLES = """
 kspec drift detect -s cr:prod --cluster prod-eu
 kspec drift detect -s prod.yaml --store results.db -o json
 kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role
+kspec drift detect -s prod.yaml --store results.db --last-good --kinds Role
 kspec drift remediate -s prod.yaml --dry-run
 kspec drift history -s prod.yaml --store results.db --since 7d
 """
@@ -76,11 +78,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--snapshot", metavar="FILE", default="", help="recorded cluster to compare with")
     parser.add_argument(
+        "--last-good",
+        action="store_true",
+        help="compare with the last good run in --store: the objects as they were when a scan of 'detect' or 'watch' "
+        "met the whole specification; a run that does so takes its place",
+    )
+    parser.add_argument(
         "--kinds",
         metavar="KIND",
         action="append",
         default=[],
-        help="kinds to compare with the snapshot, such as Deployment,Role; may be repeated",
+        help="kinds of objects to compare, such as Deployment,Role; may be repeated",
     )
     parser.add_argument(
         "--types",

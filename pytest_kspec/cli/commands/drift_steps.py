@@ -19,7 +19,7 @@ from pytest_kspec.cli.output import note, say, say_json, style, width
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift import compliance, configuration, document, policies, recording
+from pytest_kspec.drift import compliance, configuration, document, goodrun, policies, recording
 from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Remediation, Status
 from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.looking import Looking
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from pytest_kspec.cluster.sources.live import LiveSource
     from pytest_kspec.crds.models.driftconfig import IgnoredDrift
+    from pytest_kspec.results.result import ScanResult
     from pytest_kspec.storage.engine import Store
 
 DEFAULT_ENGINE = "vap"
@@ -143,15 +144,20 @@ def types_of(args: argparse.Namespace) -> tuple[DriftType, ...]:
         raise UsageError(
             f"{error.args[0]!r} is not a type of drift.", where="--types", fix=f"Write {known}."
         ) from None
-    if bool(args.snapshot) != bool(args.kinds):
+    if args.snapshot and args.last_good:
+        raise UsageError("--snapshot and --last-good cannot be combined.", where="kspec drift")
+    if bool(args.snapshot or args.last_good) != bool(args.kinds):
         raise UsageError(
-            "configuration drift needs a snapshot and the kinds to compare.",
-            where="--snapshot" if args.snapshot else "--kinds",
-            fix="Give --snapshot FILE and --kinds Deployment.apps,…",
+            "configuration drift needs the kinds to compare, and what to compare them with.",
+            where="--snapshot" if args.snapshot else "--last-good" if args.last_good else "--kinds",
+            fix="Give --kinds Deployment.apps,… and either --snapshot FILE, or --last-good and --store.",
         )
+    if args.last_good and not args.store:
+        fix = "Give --store FILE.db, or --snapshot FILE."
+        raise UsageError("the last good run is kept in a store.", where="--last-good", fix=fix)
     needs = {
         DriftType.COMPLIANCE: (args.store, "--store"),
-        DriftType.CONFIGURATION: (args.snapshot, "--snapshot"),
+        DriftType.CONFIGURATION: (args.snapshot or args.last_good, "--snapshot or --last-good"),
     }
     for type in named:
         value, option = needs.get(type, ("-", ""))
@@ -170,6 +176,13 @@ def look(
     stamp = item.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wanted = types_of(args) if types is None else types
     looking = Looking(Ignoring(read_ignored(args.ignore)))
+    scans = _Scans(item, source)
+    good: goodrun.Good | None = None
+    looked: goodrun.Looked | None = None
+    if DriftType.CONFIGURATION in wanted and args.last_good and store is not None:
+        good = _good(item)
+        with looking.kept("objects"):  # before the scan that says whether this is a good run
+            looked = goodrun.look(good, Writer(source), stamp)
     if DriftType.POLICY in wanted:
         with looking.kept("policies"):
             found = _policies(item, source, stamp)
@@ -177,9 +190,14 @@ def look(
                 looking.policies(item.spec.name, found)
     if DriftType.COMPLIANCE in wanted and store is not None:
         with looking.kept("requirements"):
-            worse = _compliance(item, source, store, stamp)
+            worse = _compliance(scans, source, store, stamp)
             looking.others(DriftType.COMPLIANCE, worse.events, worse.problems, worse.still)
-    if DriftType.CONFIGURATION in wanted:
+    if looked is not None and good is not None:
+        looking.others(DriftType.CONFIGURATION, looked.compared.events, looked.compared.problems)
+        with looking.kept("this run"):
+            if looked.is_new and goodrun.is_good(scans.result().clusters[0]):
+                goodrun.keep(good, looked, source, stamp)
+    elif DriftType.CONFIGURATION in wanted and not args.last_good:
         with looking.kept("objects"):
             changed = _configuration(item, source, stamp)
             looking.others(DriftType.CONFIGURATION, changed.events, changed.problems)
@@ -222,19 +240,45 @@ def read_ignored(path: str) -> list[IgnoredDrift]:
         raise SpecError(f"{place}: {first['msg']}.", where=path) from error
 
 
-def _compliance(item: Run, source: LiveSource, store: Store, stamp: str) -> compliance.Compared:
+class _Scans:
+    """One scan of now, made when it is first needed."""
+
+    def __init__(self, item: Run, source: LiveSource) -> None:
+        self._item, self._source = item, source
+        self._made: ScanResult | None = None
+
+    def result(self) -> ScanResult:
+        """Raises KspecError."""
+        from pytest_kspec.cli.scan_run import scan_result
+
+        args = self._item.args
+        if self._made is None:
+            self._made = scan_result(
+                [self._item.spec.path],
+                clusters=[self._source.ref],
+                checks=args.checks,
+                exemptions=args.exemptions,
+                kubeconfig=args.kubeconfig,
+            )
+        return self._made
+
+
+def _kinds(args: argparse.Namespace) -> list[str]:
+    return [word for words in args.kinds for word in words.split(",") if word]
+
+
+def _good(item: Run) -> goodrun.Good:
+    """The last good run of a specification, as this command keeps it."""
+    args = item.args
+    owner = f"kspec drift {item.spec.name}"
+    return goodrun.Good(lambda: open_store(args), owner, tuple(_kinds(args)), "--kinds")
+
+
+def _compliance(scans: _Scans, source: LiveSource, store: Store, stamp: str) -> compliance.Compared:
     """A scan of now, compared with the last run in the store."""
-    from pytest_kspec.cli.scan_run import scan_result
     from pytest_kspec.storage.drift import last_run
 
-    args = item.args
-    result = scan_result(
-        [item.spec.path],
-        clusters=[source.ref],
-        checks=args.checks,
-        exemptions=args.exemptions,
-        kubeconfig=args.kubeconfig,
-    )
+    result = scans.result()
     (cluster,) = result.clusters
     last = last_run(store, cluster.id, cluster.spec_name)
     return compliance.compare(last, cluster, result.tool_version, stamp, Writer(source))
@@ -242,7 +286,7 @@ def _compliance(item: Run, source: LiveSource, store: Store, stamp: str) -> comp
 
 def _configuration(item: Run, source: LiveSource, stamp: str) -> configuration.Compared:
     args = item.args
-    kinds = [word for words in args.kinds for word in words.split(",") if word]
+    kinds = _kinds(args)
     with closing(open_source(args.snapshot)) as snapshot:
         if not isinstance(snapshot, SnapshotSource):
             raise UsageError("it is not a snapshot.", where=args.snapshot, fix="Record one: kspec snapshot.")

@@ -100,15 +100,33 @@ class SnapshotRef(SpecModel):
     key: str = Field("", description="Key in its binaryData. Empty: snapshot.tar.gz.")
 
 
+LAST_GOOD_RUN = "LastGoodRun"
+
+
 class RecordedObjects(SpecModel):
-    """Objects that are compared with a snapshot."""
+    """Objects that are compared with those of a snapshot, or of the last good run."""
 
     kinds: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(
         description="Kinds to compare, such as Deployment, Deployment.apps or deployments.apps."
     )
-    snapshot_ref: SnapshotRef = Field(
-        description="ConfigMap with a snapshot of these kinds (`kspec snapshot --kinds`)."
+    baseline: Literal["Snapshot", "LastGoodRun"] = Field(
+        "Snapshot",
+        description="What objects are compared with. Snapshot: those in `snapshotRef`. LastGoodRun: those of the "
+        "last run of the DriftConfig in which all its specifications were met; needs an operator with a store.",
     )
+    snapshot_ref: SnapshotRef | None = Field(
+        None,
+        description="ConfigMap with a snapshot of these kinds (`kspec snapshot --kinds`). Required for the baseline "
+        "Snapshot.",
+    )
+
+    @model_validator(mode="after")
+    def _one_baseline(self) -> RecordedObjects:
+        if (self.baseline == LAST_GOOD_RUN) == (self.snapshot_ref is not None):
+            raise ValueError(
+                "the baseline Snapshot needs snapshotRef, and LastGoodRun cannot be combined with it."
+            )
+        return self
 
 
 class DriftConfigSpec(SpecModel):
@@ -136,7 +154,7 @@ class DriftConfigSpec(SpecModel):
         "`configuration`. Empty: Policy.",
     )
     configuration: RecordedObjects | None = Field(
-        None, description="Objects to compare with a snapshot, for drift of type Configuration."
+        None, description="Objects to compare, for drift of type Configuration."
     )
     min_severity: DriftSeverity = Field(
         "low", description="Minimum severity. Differences below it are not reported."
@@ -167,6 +185,11 @@ class DriftConfigStatus(Observed):
         None,
         description="Time of the last run whose scans evaluated everything. The next run compares requirements with "
         "the last scan before it.",
+    )
+    good_run_time: TimeStamp | None = Field(
+        None,
+        description="Time of the last good run, with which objects are compared. Unset: there is none, or they are "
+        "compared with a snapshot.",
     )
     drift_detected: Flag | None = Field(None, description="Whether there were differences.")
     total_events: Count = Field(0, description="Number of differences.")

@@ -229,6 +229,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
             "a password is not sent without TLS: set tls to starttls or implicit.",
         ),
     ),
+    "RecordedObjects": (
+        Rule(
+            "has(self.baseline) && self.baseline == 'LastGoodRun' ? !has(self.snapshotRef) : has(self.snapshotRef)",
+            "the baseline Snapshot needs snapshotRef, and LastGoodRun cannot be combined with it.",
+        ),
+    ),
     "DriftConfigSpec": (
         Rule(
             "!has(self.interval) || !has(self.schedule)",
