@@ -1,0 +1,44 @@
+"""What an operator remembers of a store that is away, and when it forgets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.drift.events import DriftEvent, DriftKind, DriftType, Look
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.operator.drifthistory import DriftHistory, Subject
+from pytest_kspec.results.verdict import Severity
+
+BOTH = [
+    (Subject("shop"), {"spec": "shop"}),
+    (Subject("shop", "nightly"), {"spec": "shop"}),
+    (Subject("shop", "nightly"), {"config": "nightly"}),
+]
+
+
+def look(spec: str) -> Look:
+    ref = ResourceRef("v1", "Service", "shop", "web")
+    at = "2026-01-01T00:00:00Z"
+    event = DriftEvent(DriftType.POLICY, DriftKind.MODIFIED, Severity.LOW, ref, "differs", at)
+    return Look(
+        at=at, spec=spec, version="", cluster="c", uid="u", looked=(DriftType.POLICY,), events=(event,)
+    )
+
+
+@pytest.mark.parametrize(("subject", "gone"), BOTH)
+def test_what_is_gone_is_forgotten_and_nothing_else(
+    tmp_path: Path, subject: Subject, gone: dict[str, str]
+) -> None:
+    history = DriftHistory(str(tmp_path))  # a folder is no store
+    others = [Subject("other"), Subject("other", "daily"), Subject("sho"), Subject("nightly", "shop")]
+    for one in (subject, *others):
+        (note,) = history.record(one, look(one.spec))
+        assert note.reason == "HistoryIncomplete"
+        assert history.record(one, look(one.spec)) == [], "said once"
+    history.forget(**gone)
+    assert not history.misses(subject)
+    assert all(history.misses(one) for one in others)
+    (note,) = history.record(subject, look(subject.spec))
+    assert note.reason == "HistoryIncomplete", "another one of its name is told of anew"
