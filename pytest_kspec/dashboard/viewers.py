@@ -19,11 +19,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from pytest_kspec import clock as wall
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.reviewing import User, may_do, user_of
 from pytest_kspec.crds.names import GROUP, NAMESPACE, VERSION
 from pytest_kspec.dashboard.source import Answers, Away
 from pytest_kspec.errors import KspecError, UsageError
+from pytest_kspec.fleet.targets.credentials import token_life
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.storage import lasting, listing
 from pytest_kspec.storage.visible import ALL, Visible
@@ -208,7 +210,7 @@ class Viewers:
                     or _NOBODY
                 )
             )
-            self._users.put(key, found, KNOWN_S if isinstance(found, User) else REFUSED_S)
+            self._users.put(key, found, _known_for(token) if isinstance(found, User) else REFUSED_S)
         if not isinstance(found, User):
             raise Refused(401, "the API server does not know this token.")
         return found
@@ -316,6 +318,12 @@ def token_of(headers: Headers) -> str:
 def valid_token(text: str) -> str:
     """The token, or "" for what cannot be one."""
     return text if 0 < len(text) <= LONGEST_TOKEN and _TOKEN.fullmatch(text) else ""
+
+
+def _known_for(token: str) -> float:
+    """Seconds for which an answer about a token that is good now is believed: not beyond its end."""
+    ends = token_life(token).expires
+    return KNOWN_S if ends is None else min(KNOWN_S, max(0.0, ends - wall.now().timestamp()))
 
 
 def _digest(token: str) -> Any:

@@ -60,6 +60,7 @@ FORM_S = 10.0
 LONGEST_COOKIE = 4000
 """Bytes that browsers take."""
 SESSION_S = 8 * 3600
+_DOCUMENT = f"{api.PREFIX}/openapi.json"
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 _TITLES = {
     400: "This request cannot be answered",
@@ -99,7 +100,8 @@ class Dashboard:
         routes += [Route(f"{api.PREFIX}/{name}", self._list) for name in api.LISTS]
         routes += [Route(f"/api/{name}", self._legacy) for name in legacy.ROUTES]
         routes += [
-            Route(f"{api.PREFIX}/openapi.json", self._openapi),
+            Route(_DOCUMENT, self._openapi),
+            *(Route(path, _to_document) for path in ("/api", "/api/", api.PREFIX, f"{api.PREFIX}/")),
             Route("/static/{name}", self._static),
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
@@ -111,6 +113,9 @@ class Dashboard:
             routes=routes,
             exception_handlers={HTTPException: self._http_error, Exception: self._fault},
         )
+        # Its redirects name the host that the client sent, and not the scheme of a proxy before us.
+        self._app.router.redirect_slashes = False
+        self._paths = {route.path for route in routes}
 
     async def __call__(
         self,
@@ -203,7 +208,7 @@ class Dashboard:
 
     def _message(self, request: Request, status: int, text: str, viewer: Viewer | None = None) -> Response:
         """What went wrong, in the form that the path promises."""
-        if request.url.path.startswith("/api/"):
+        if _is_api(request):
             return Response(api.problem(status, text), status, _more(status), JSON)
         body = self._render(
             "message", request, viewer, title=_TITLES.get(status, "Error"), text=text, login=status == 401
@@ -212,7 +217,7 @@ class Dashboard:
 
     def _refused(self, request: Request, error: Refused) -> Response:
         wants_page = "text/html" in request.headers.get("accept", "")
-        if error.status == 401 and wants_page and not request.url.path.startswith("/api/"):
+        if error.status == 401 and wants_page and not _is_api(request):
             return RedirectResponse("/login", 303, {"Vary": "Accept, Authorization, Cookie"})
         return self._message(request, error.status, f"{str(error)[:1].upper()}{str(error)[1:]}")
 
@@ -347,6 +352,10 @@ class Dashboard:
 
     def _http_error(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        path = request.url.path
+        if status == 404 and path.endswith("/") and (there := path.rstrip("/")) in self._paths:
+            query = request.url.query
+            return RedirectResponse(f"{there}?{query}" if query else there, 307)
         text = {404: "This page does not exist.", 405: "The dashboard only reads: GET it."}.get(status, "")
         answer = self._message(request, status, text)
         if isinstance(error, HTTPException) and error.headers:
@@ -361,6 +370,16 @@ def _peer(scope: Any) -> str:
     """The address of the connection; what a header says of it decides nothing."""
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def _is_api(request: Request) -> bool:
+    """Whether a program asks, which is answered in JSON whatever happens."""
+    return request.url.path.startswith("/api/")
+
+
+def _to_document(request: Request) -> Response:
+    """What begins with /api is described by one document."""
+    return RedirectResponse(_DOCUMENT, 307)
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:

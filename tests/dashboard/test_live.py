@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 from msgspec.structs import replace
 
+from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.objects import compliancereport
 from pytest_kspec.crds.schema.definitions import find
 from pytest_kspec.dashboard import reports as room
 from pytest_kspec.dashboard.reports import ReportsSource
 from pytest_kspec.dashboard.source import StoreSource
-from pytest_kspec.dashboard.viewers import AUDIENCE, Proxy, Viewers
+from pytest_kspec.dashboard.viewers import (
+    AUDIENCE,
+    KNOWN_S,
+    REFUSED_S,
+    Proxy,
+    Viewers,
+    _known_for,
+)
+from pytest_kspec.errors import StoreError
 from pytest_kspec.results.result import ScanResult
 from tests.cli.conftest import ROOT
 from tests.controlplane import namespaces
@@ -204,6 +216,156 @@ def test_a_proxy_names_its_users_and_no_one_of_the_system(hub: Hub) -> None:
     assert ask("/api/v1/results", X_Forwarded_User="jane").status == 403
     masters = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "system:masters"}
     assert ask("/api/v1/results", **masters).status == 403
+
+
+def test_headers_of_a_proxy_count_from_its_address_only(
+    plane: ControlPlane, access: Access, tmp_path: Path
+) -> None:
+    proxy = Proxy.of(["192.0.2.0/24"], "X-Forwarded-User", "X-Forwarded-Groups", "oidc:", "--proxy-from")
+    store = StoreSource(stored(tmp_path / "results.db", one()))
+    forged = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "auditors", "X_Forwarded_For": "192.0.2.7"}
+    with serving(store, lambda answers: Viewers(access, answers, proxy=proxy)) as client:
+        assert client.get("/api/v1/results", **forged).status == 401
+        mine = f"Bearer {token(plane, 'nothing')}"
+        answer = client.get("/api/v1/results", Authorization=mine, **forged)
+        assert (answer.status, "nothing may not see" in answer.json()["error"]) == (403, True)
+
+
+class Breaking(StoreSource):
+    """A store that is away when it is told to."""
+
+    away = False
+
+    def read(self, ask: Any) -> Any:
+        if self.away:
+            raise StoreError("connection refused.")
+        return super().read(ask)
+
+
+@pytest.mark.parametrize("path", ["/", "/findings", "/api/v1/results", "/api/summary"])
+def test_nothing_of_one_viewer_is_shown_to_another(
+    plane: ControlPlane, access: Access, tmp_path: Path, path: str
+) -> None:
+    """Not by the server's memory, when the store is away, and not by a tag."""
+    source = Breaking(stored(tmp_path / "results.db", fleet("uid-hub")))
+    headers = {
+        user: f"Bearer {token(plane, user)}" for user in ("everything", "one-cluster", "twins", "nothing")
+    }
+    with serving(source, lambda answers: Viewers(access, answers)) as client:
+
+        def get(user: str, **more: str) -> Any:
+            return client.get(path, Authorization=headers[user], **more)
+
+        first, second = get("everything"), get("one-cluster")
+        assert first.headers["ETag"] != second.headers["ETag"]
+        assert {"Authorization", "Cookie"} <= set(second.headers["Vary"].split(", "))
+        assert second.headers["Cache-Control"] == "private, no-cache"
+        assert get("everything", If_None_Match=first.headers["ETag"]).status == 304
+        other = get("one-cluster", If_None_Match=first.headers["ETag"])
+        assert (other.status, other.data) == (200, second.data)
+        assert get("nothing").status == 403
+        source.away = True
+        assert get("everything").status == get("one-cluster").status == 200  # what each saw before
+        assert b"uid-hub" not in get("one-cluster").data
+        assert b"twin" not in get("one-cluster").data
+        unseen = get("twins")  # its rights are not known yet, and what it may see was never read
+        assert (unseen.status, unseen.headers["Cache-Control"]) == (503, "no-store")
+        assert b"prod-eu" not in unseen.data
+        assert get("nothing").status == 403
+
+
+def test_a_tag_changes_with_what_it_is_of(plane: ControlPlane, access: Access, tmp_path: Path) -> None:
+    path = stored(tmp_path / "results.db", fleet("uid-hub"))
+    mine = {user: f"Bearer {token(plane, user)}" for user in ("everything", "twins")}
+    with serving(StoreSource(path), lambda answers: Viewers(access, answers)) as client:
+        tags = {
+            (page, user): client.get(page, Authorization=mine[user]).headers["ETag"]
+            for page in ("/", "/api/v1/results")
+            for user in mine
+        }
+
+        def statuses() -> list[int]:
+            return [
+                client.get(page, Authorization=mine[user], If_None_Match=tag).status
+                for (page, user), tag in tags.items()
+            ]
+
+        assert statuses() == [304] * 4
+        later = replace(
+            scan(cluster("prod-eu", checks=(check("c", "t", "low", "pass"),))),
+            finished_at="2026-11-27T06:00:00Z",
+        )
+        stored(Path(path), later)
+        assert statuses() == [200, 304, 200, 304], "what a viewer may not see changes nothing for it"
+
+
+class Seconds:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_who_loses_the_token_or_the_right_sees_nothing_a_minute_later(
+    plane: ControlPlane, access: Access, tmp_path: Path
+) -> None:
+    for user in ("leaves", "demoted"):
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": user}}
+        plane.request("POST", PATHS["ServiceAccount"].format(namespace=SYSTEM), account)
+        grant(plane, user, SYSTEM, {"resources": ["compliancereports"], "verbs": ["list"]})
+    mine = {user: f"Bearer {token(plane, user)}" for user in ("leaves", "demoted", "everything")}
+    seconds = Seconds()
+    store = StoreSource(stored(tmp_path / "results.db", one()))
+    with serving(store, lambda answers: Viewers(access, answers, clock=seconds)) as client:
+
+        def answers() -> list[int]:
+            return [client.get("/", Authorization=text).status for text in mine.values()]
+
+        tags = [client.get("/", Authorization=text).headers["ETag"] for text in mine.values()]
+        accounts = PATHS["ServiceAccount"].format(namespace=SYSTEM)
+        assert plane.request("DELETE", f"{accounts}/leaves").status == 200
+        bindings = PATHS["RoleBinding"].format(namespace=SYSTEM)
+        assert plane.request("DELETE", f"{bindings}/demoted").status == 200
+        assert answers() == [200, 200, 200]  # as the page says: within a minute
+
+        def become(expected: list[int], step: float) -> None:
+            """A minute or ten seconds later by the clock of the dashboard; the API server has caches of its own."""
+            deadline = time.monotonic() + 60.0
+            seconds.now += step
+            while (now := answers()) != expected:
+                assert time.monotonic() < deadline, now
+                time.sleep(0.5)
+                seconds.now += step
+
+        become([401, 403, 200], KNOWN_S)
+        kept = [
+            client.get("/", Authorization=text, If_None_Match=tag)
+            for text, tag in zip(mine.values(), tags, strict=True)
+        ]
+        assert [one.status for one in kept] == [401, 403, 304]
+        assert [one.headers["Cache-Control"] for one in kept[:2]] == ["no-store"] * 2
+        grant_again = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "demoted"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "demoted"},
+            "subjects": [{"kind": "ServiceAccount", "name": "demoted", "namespace": SYSTEM}],
+        }
+        assert plane.request("POST", bindings, grant_again).status == 201
+        assert answers() == [401, 403, 200]
+        become([401, 200, 200], REFUSED_S)
+
+
+def test_an_answer_about_a_token_is_believed_no_longer_than_the_token_says() -> None:
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    with clock.at(now):
+        for left, expected in ((3600, KNOWN_S), (7, 7.0), (-5, 0.0)):
+            ends = jwt.encode({"exp": int(now.timestamp()) + left}, "k" * 32, algorithm="HS256")
+            assert _known_for(ends) == expected
+        assert _known_for("opaque") == KNOWN_S
 
 
 def test_a_dashboard_that_may_not_ask_shows_nothing(hub: Hub, plane: ControlPlane, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import jsonschema
 import pytest
+import urllib3
 from openapi_spec_validator import validate
 
 from pytest_kspec.dashboard.source import StoreSource
@@ -53,6 +54,100 @@ def test_nothing_can_be_written(open_dashboard: Client, method: str, path: str) 
 def test_a_wrong_query_is_said(open_dashboard: Client, query: str, says: str) -> None:
     answer = open_dashboard.get(f"/api/v1/results?{query}")
     assert (answer.status, says in answer.json()["error"]) == (400, True), answer.data
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v1/results", "/health", "/static/report.css", "/nothing", "/api/v1/x"]
+)
+def test_head_says_what_get_would_without_a_body(open_dashboard: Client, path: str) -> None:
+    whole, head = open_dashboard.get(path), open_dashboard.get(path, "HEAD")
+    assert (head.status, head.data) == (whole.status, b"")
+    for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control", "Content-Security-Policy"):
+        assert head.headers.get(name) == whole.headers.get(name), name
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v1", "/api/v1/"])
+def test_who_asks_what_the_api_has_is_led_to_its_document(open_dashboard: Client, path: str) -> None:
+    answer = open_dashboard.get(path)
+    assert (answer.status, answer.headers["Location"]) == (307, "/api/v1/openapi.json")
+    assert open_dashboard.get("/api/v2/results").json()["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [("/findings/", "/findings"), ("/api/v1/results//?q=a&page=2", "/api/v1/results?q=a&page=2")],
+)
+def test_a_slash_too_many_leads_to_the_page_of_this_host_only(
+    open_dashboard: Client, path: str, to: str
+) -> None:
+    answer = open_dashboard.get(path, Host="evil.example")
+    assert (answer.status, answer.headers["Location"]) == (307, to), (
+        "no host, no scheme: those of the browser"
+    )
+    for other in ("//evil.example/", "//evil.example/findings/", "/nothing/", "///findings/"):
+        assert open_dashboard.get(other).status == 404, other
+
+
+ODD = (
+    "0",
+    "-0",
+    "+1",
+    "1.0",
+    "1e3",
+    " 1",
+    "\n1",
+    "0x1",
+    "1_000",
+    "9" * 23,
+    str(2**63),
+    "NaN",
+    "null",
+    "１",
+    "[]",
+)
+
+
+@pytest.mark.parametrize("name", ["page", "size", "days"])
+def test_odd_numbers_are_refused(open_dashboard: Client, name: str) -> None:
+    for text in ODD:
+        for path in ("/api/v1/trend", "/trend"):
+            answer = open_dashboard.get(f"{path}?{name}={quote(text)}")
+            assert answer.status == 400, (path, text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/?q=", "/api/v1/findings?q=", "/finding?id=", "/cluster?cluster=", "/requirement?check="]
+)
+def test_very_long_parameters_are_refused_and_end_nothing(open_dashboard: Client, path: str) -> None:
+    for length in (257, 8_000, 200_000):
+        try:
+            assert open_dashboard.get(path + "a" * length).status == 400
+        except urllib3.exceptions.ProtocolError:  # longer than a request may be: the connection was closed
+            assert length == 200_000
+    assert open_dashboard.get("/health").status == 200
+
+
+SEARCHED = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' OR 1=1 --",
+    "javascript:alert(1)",
+    "{{7*7}}",
+    "%",
+    "_",
+    "\\",
+    "\u202e",
+    "&lt;script&gt;",
+)
+
+
+@pytest.mark.parametrize("path", ["/", "/findings", "/requirements", "/exemptions", "/drift", "/frameworks"])
+def test_what_is_searched_for_is_text(open_dashboard: Client, path: str) -> None:
+    for text in SEARCHED:
+        page = open_dashboard.page(f"{path}?q={quote(text)}")
+        assert "<script" not in page, text
+        assert "<img" not in page, text
+        assert 'href="javascript' not in page
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[::1].evil", ""])
