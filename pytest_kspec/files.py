@@ -77,6 +77,21 @@ def read_bounded(path: str | Path, most: int) -> bytes:
         return _at_most(file, most, os.fspath(path))
 
 
+def open_named(path: str | Path) -> BinaryIO:
+    """What another file names, or what is found in a folder, to be read: a file, and nothing that has no end in time.
+
+    Raises OSError, also for a pipe, a device and a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def _at_most(file: BinaryIO, most: int, name: str) -> bytes:
     content = file.read(most + 1)
     if len(content) > most:

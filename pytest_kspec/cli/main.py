@@ -88,9 +88,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _run(list(argv))
     leaving.arrange()
+    _open_streams()
     code = _supervised(sys.argv[1:])
     leaving.with_code(code)
     return code
+
+
+def _open_streams() -> None:
+    """Where the caller closed a standard stream (`>&-`), the next file that is opened would get its number."""
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
+    except OSError:
+        return  # no /dev/null
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(descriptor, mode, encoding="utf-8")
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def _supervised(words: list[str]) -> int:
@@ -118,6 +134,7 @@ def _or_broken(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     try:
+        _refuse_a_folder_that_is_gone()
         with _not_from_here():
             code = _dispatch(words)
         output.flush()
@@ -137,6 +154,13 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         output.close()  # the reader (`| head`) has enough
         return 0
+
+
+def _refuse_a_folder_that_is_gone() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory no longer exists.", fix="Change to another one.") from None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.files import open_named
 from pytest_kspec.spec.base import SpecModel, SpecVersion, Text
 from pytest_kspec.spec.exemption import Exemption
 from pytest_kspec.spec.problems import shown, suggest
@@ -109,7 +110,7 @@ def require_kind(document: Document, kind: str, versions: Sequence[str]) -> None
 def has_kind(path: Path, kind: str) -> bool:
     """Whether a file says that it is of this kind, be it valid or not."""
     try:
-        with path.open("rb") as stream:
+        with open_named(path) as stream:
             head = stream.read(1 << 20)
     except OSError:
         return False

@@ -230,7 +230,7 @@ class _Composer(Struct):
         known: set[str] = set()
         for path in paths.values():
             try:
-                document = read_document(path)
+                document = read_document(path, named=True)
             except SpecError:
                 continue  # it is reported where it is asked for itself
             metadata = document.data.get("metadata") if isinstance(document.data, dict) else None
@@ -277,7 +277,7 @@ def _read(path: Path, at: Position | None, kind: str) -> Document:
     versions = SPEC_VERSIONS if kind == SPEC_KIND else FILE_VERSIONS
     if at is not None and not path.exists():
         raise SpecError(f"the file {os.path.normpath(path)} does not exist.", where=layers.place(at))
-    document = read_document(os.path.normpath(path))
+    document = read_document(os.path.normpath(path), named=at is not None)
     require_kind(document, kind, versions)
     return document
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pytest_kspec.files import open_named
 from pytest_kspec.spec.base import Regex, Registry, SpecModel, Text, no_entries
 
 MAX_KEY_BYTES = 64 << 10
@@ -107,7 +108,7 @@ def with_files(
             return path
         name = os.path.normpath(folder / path)
         try:
-            with open(name, "rb") as file:
+            with open_named(name) as file:
                 raw = file.read(limit + 1)
             text = raw.decode()
         except (OSError, ValueError) as error:

@@ -18,6 +18,7 @@ import yaml
 from msgspec import Struct, field
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.files import open_named
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -103,14 +104,17 @@ def key_text(path: KeyPath) -> str:
     return text
 
 
-def read_document(path: str | Path) -> Document:
-    """Read a file of one YAML document. Raises SpecError where nothing sensible can be read at all."""
+def read_document(path: str | Path, *, named: bool = False) -> Document:
+    """Read a file of one YAML document. Raises SpecError where nothing sensible can be read at all.
+
+    named: by another file, and not by the user, who may give a pipe
+    """
     name = str(path)
     file = Path(path)
     try:
         if file.is_dir():
             raise SpecError("this is a folder, not a file.", where=name)
-        with file.open("rb") as stream:
+        with open_named(file) if named else file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise SpecError("the file does not exist.", where=name) from error

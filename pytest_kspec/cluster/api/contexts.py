@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_kspec.cluster.api.kubeconfig import Entry, KubeConfig
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.files import open_named
 
 MAX_FILE_BYTES = 4 << 20
 """Of each file that an entry names: certificates, keys, tokens."""
@@ -146,7 +147,7 @@ class Context(NamedTuple):
     def file(self, field: str, path: str) -> bytes:
         """Content of a file that the entry names. Raises SourceUnavailable."""
         try:
-            with Path(path).open("rb") as file:
+            with open_named(path) as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "this is not a path"

@@ -1,0 +1,102 @@
+"""Commands where a shell or a service manager left out what is usually there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT
+
+STRICT = ROOT / "examples/01-quickstart/strict.yaml"
+RECORDED = ROOT / "examples/01-quickstart/prod-eu.tar.gz"
+KSPEC = f"{sys.executable} -m pytest_kspec.cli.main"
+
+
+def shell(text: str, cwd: Path, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", text], cwd=cwd, stdin=stdin, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_closed_stream_changes_no_exit_code_and_no_file(tmp_path: Path, closed: str) -> None:
+    report = tmp_path / "report.json"
+    command = f"{KSPEC} scan {STRICT} --cluster {RECORDED} --report json:{report}"
+    assert shell(f"{command} {closed}", tmp_path).returncode == 1
+    assert report.read_text().startswith("{")
+    done = shell(f"{KSPEC} validate {STRICT} {closed}", tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    done = shell(f"mkdir gone && cd gone && rmdir ../gone && {KSPEC} validate {STRICT}", tmp_path)
+    assert (done.returncode, done.stderr) == (
+        4,
+        "error: the working directory no longer exists. Change to another one.\n",
+    )
+
+
+def test_a_pipe_in_a_folder_is_no_specification_and_one_that_is_named_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "strict.yaml").write_bytes(STRICT.read_bytes())
+    os.mkfifo(folder / "pipe.yaml")
+    done = shell(f"{KSPEC} validate specs", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "specs/strict.yaml: ok, strict 2.3.0, 39 requirements\n")
+    done = shell(f"cat {STRICT} | {KSPEC} validate /dev/stdin", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "/dev/stdin: ok, strict 2.3.0, 39 requirements\n")
+
+
+@pytest.mark.parametrize("name", ["./pipe.yaml", "/dev/zero.yaml", "/dev/stdin"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "policyInheritance: {{basePolicies: [{path}]}}",
+        "policyTemplate: {{name: {path}}}",
+        "workloads: {{images: {{signatures: [{{publicKeys: [{path}], images: [a.example/b]}}]}}}}",
+    ],
+)
+def test_what_a_specification_names_is_a_file(tmp_path: Path, spec: str, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    text = spec.format(path=name.replace("/dev/zero", "./zero"))
+    (tmp_path / "s.yaml").write_text(
+        "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: s, version: 1.0.0}\n"
+        f"spec:\n  {text}\n"
+    )
+    ours, theirs = os.pipe()  # nobody writes, and nobody closes it
+    try:
+        done = shell(f"{KSPEC} validate s.yaml", tmp_path, stdin=ours)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, "it is not a regular file" in done.stderr) == (4, True), done.stderr
+
+
+@pytest.mark.parametrize("field", ["certificate-authority", "client-certificate", "client-key", "tokenFile"])
+def test_what_a_kubeconfig_names_is_a_file(tmp_path: Path, field: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    cluster = {"server": "https://127.0.0.1:1"}
+    user = (
+        {"client-certificate-data": "eA==", "client-key-data": "eA=="} if field.startswith("client") else {}
+    )
+    user.pop(f"{field}-data", None)
+    if field == "certificate-authority":
+        user["token"] = "t"
+    (cluster if field == "certificate-authority" else user)[field] = "pipe"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    done = shell(f"{KSPEC} scan {STRICT} --kubeconfig config --cluster x", tmp_path)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (done.returncode, "it is not a regular file" in said) == (2, True), said
