@@ -211,12 +211,8 @@ class Demo:
         self.say("dashboard", f"/api/summary: {self.until('/api/summary of the dashboard', look)}")
 
     def look(self, status: int) -> None:
-        """`kspec drift detect` of the specification as it is now; the store keeps it for the dashboard."""
-        found = json.loads(self.kubectl("get", "cspec", "shop", "-o", "json"))
-        file = self.folder / "shop.json"
-        kept = {"metadata": {"name": "shop"}, **{key: found[key] for key in ("apiVersion", "kind", "spec")}}
-        file.write_text(json.dumps(kept), encoding="utf-8")
-        words = ("drift", "detect", "-s", str(file), f"--cluster={self.plane.name}", f"--store={self.store}")
+        """`kspec drift detect` of the specification in the cluster; the store keeps it for the dashboard."""
+        words = ("drift", "detect", "-s", "cr:shop", f"--cluster={self.plane.name}", f"--store={self.store}")
         said = self.run(*KSPEC, *words, "--types=policy", status=status).strip().splitlines()
         self.say("kspec drift", f"exit code {status}: {said[0] if said else ''}")
 

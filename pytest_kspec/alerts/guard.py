@@ -23,9 +23,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _METADATA = tuple(
     ipaddress.ip_network(text)
-    for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32", "192.0.0.192/32")
+    for text in (
+        *("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128"),
+        *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+    )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_WITHIN = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
+"""Addresses of IPv6 whose last 32 bits are one of IPv4: NAT64, of all and of one network, and IPv4-compatible ones."""
 
 
 class NotAllowed(SourceError):
@@ -95,6 +99,8 @@ def _plain(text: str) -> Address:
             return address.ipv4_mapped
         if address.sixtofour is not None:
             return address.sixtofour
-        if address in _NAT64:
+        if address.teredo is not None:
+            return address.teredo[1]
+        if int(address) > 1 and any(address in network for network in _WITHIN):
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import ipaddress
 import random
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -160,10 +161,13 @@ def _pool(url: str, guard: Guard, where: str) -> tuple[urllib3.PoolManager | url
 def _check_literal(guard: Guard, host: str, where: str) -> None:
     """What a proxy is asked for by address; names, it resolves itself."""
     try:
-        ipaddress.ip_address(host)
+        address = str(ipaddress.ip_address(host))
     except ValueError:
-        return
-    guard.check(host, where)
+        try:
+            address = socket.inet_ntoa(socket.inet_aton(host))  # 2852039166, 0xa9fea9fe, 169.254.43518
+        except OSError:
+            return
+    guard.check(address, where)
 
 
 def _retry_after(text: str) -> float | None:

@@ -129,15 +129,18 @@ class Plan:
         labels = {fact.alert.id: labels_of(fact, self.default) for fact in active}
         silent: set[str] = set()
         for source, target, equal in self.inhibitions:
-            sources: dict[tuple[str, ...], set[str]] = {}
-            for key, mine in labels.items():
+            # As in Alertmanager: what matches both sides is not silenced by what matches both.
+            sources: dict[tuple[str, ...], bool] = {}
+            """Values of the labels that must be equal → whether a source with them is not a target itself."""
+            for mine in labels.values():
                 if source.matches(mine):
-                    sources.setdefault(tuple(mine.get(name, "") for name in equal), set()).add(key)
+                    place = tuple(mine.get(name, "") for name in equal)
+                    sources[place] = sources.get(place, False) or not target.matches(mine)
             if not sources:
                 continue
             for key, mine in labels.items():
-                others = sources.get(tuple(mine.get(name, "") for name in equal), set())
-                if target.matches(mine) and not source.matches(mine) and others - {key}:
+                one_sided = sources.get(tuple(mine.get(name, "") for name in equal))
+                if one_sided is not None and target.matches(mine) and (one_sided or not source.matches(mine)):
                     silent.add(key)
         return frozenset(silent)
 

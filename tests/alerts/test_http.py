@@ -140,7 +140,8 @@ def test_a_server_that_is_not_there_is_asked_again_and_named(receiver: HttpRecei
 INWARD = [
     *("169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0", "[::]", "224.0.0.1", "[fe80::1]"),
     *("[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "2852039166", "0xa9fea9fe"),
-    *("169.254.43518", "0251.0376.0251.0376"),
+    *("169.254.43518", "0251.0376.0251.0376", "168.63.129.16", "[fd20:ce::254]", "[::169.254.169.254]"),
+    *("[64:ff9b:1::a9fe:a9fe]", "[2001:0:4136:e378:8000:63bf:5601:5601]"),
 ]  # fmt: skip
 
 
@@ -148,6 +149,19 @@ INWARD = [
 def test_addresses_of_this_machine_and_its_cloud_are_refused(host: str) -> None:
     with pytest.raises(NotAllowed):
         send(Request(f"http://{host}/latest", b"", {}), GUARD, patience(0), "hook")
+
+
+@pytest.mark.parametrize("host", INWARD)
+def test_a_proxy_is_not_asked_for_them_either(
+    host: str, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, receiver.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(NotAllowed):
+        send(Request(f"http://{host}/latest", b"", {}), GUARD, patience(0), "hook")
+    assert receiver.requests == []
 
 
 def test_loopback_is_refused_where_others_write_the_configuration(receiver: HttpReceiver) -> None:

@@ -8,6 +8,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,17 +174,17 @@ def test_without_starttls_nothing_is_sent() -> None:
         controller.stop()
 
 
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[str]:
-    """A real one; its URL."""
+@contextmanager
+def alertmanager_at(folder: Path) -> Iterator[str]:
+    """A real one, with `am.yml` of the folder; its URL."""
     program = shutil.which(PROGRAM)
     assert program is not None, f"No Alertmanager: apt-get install {PROGRAM}."
-    config = tmp_path / "am.yml"
+    config = folder / "am.yml"
     config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
     url = f"http://127.0.0.1:{free_port()}"
-    words = [f"--config.file={config}", f"--storage.path={tmp_path}/data", "--cluster.listen-address="]
+    words = [f"--config.file={config}", f"--storage.path={folder}/data", "--cluster.listen-address="]
     process = Process(
-        "alertmanager", [program, *words, f"--web.listen-address={url.removeprefix('http://')}"], tmp_path
+        "alertmanager", [program, *words, f"--web.listen-address={url.removeprefix('http://')}"], folder
     )
     process.start()
     try:
@@ -197,6 +198,13 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
         yield url
     finally:
         process.stop()
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """A real one; its URL."""
+    with alertmanager_at(tmp_path) as url:
+        yield url
 
 
 def active(url: str) -> list[dict[str, Any]]:
