@@ -127,6 +127,53 @@ def test_enforcement_is_allowed_in_waves_and_goes_on_where_it_stopped(
     assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 left out: so already", "nothing to do"]
 
 
+def test_the_rights_of_the_engine_that_is_meant_are_proven(
+    fleet: Fleet, second_control_plane: ControlPlane
+) -> None:
+    """Who may write ValidatingAdmissionPolicies only, on a cluster without Kyverno."""
+    plane = second_control_plane
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    rule = {
+        "apiGroups": ["admissionregistration.k8s.io"],
+        "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+        "verbs": ["list", "patch", "delete"],
+    }
+    plane.request("POST", ACCOUNTS, {"metadata": {"name": "policies"}})
+    plane.request("POST", roles, {"metadata": {"name": "policies-of-tests"}, "rules": [rule]})
+    binding = {
+        "metadata": {"name": "policies-of-tests"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "policies-of-tests",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "policies", "namespace": "default"}],
+    }
+    plane.request("POST", BINDINGS, binding)
+    try:
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = plane.request("POST", f"{ACCOUNTS}/policies/token", request).body["status"]["token"]
+        fleet.put("a", plane, token=str(token))
+        said = fleet.run("enable", "a", "--yes")
+        assert (said.code, fleet.allowed()) == (1, {"a": False})
+        assert "create validatingadmissionpolicies.admissionregistration.k8s.io" in said.err
+        body = {"rules": [{**rule, "verbs": [*rule["verbs"], "create"]}]}
+        assert plane.request("PATCH", f"{roles}/policies-of-tests", body).status == 200
+        said = fleet.run("enable", "a", "--yes", "--engine", "kyverno")
+        assert (said.code, "validatingpolicies.policies.kyverno.io is not served" in said.err) == (1, True)
+        said = fleet.run("enable", "a", "--yes", "--engine", "vap", "--engine", "webhook")
+        assert (said.code, "create deployments.apps in kspec-system" in said.err) == (1, True)
+        assert "validatingadmissionpolicies" not in said.err
+        assert fleet.run("enable", "a", "--yes", "--engine", "job").code == 4
+        assert fleet.allowed() == {"a": False}
+        said = fleet.run("enable", "a", "--yes")
+        assert (said.code, fleet.allowed()) == (0, {"a": True}), said.err
+    finally:
+        plane.request("DELETE", f"{BINDINGS}/policies-of-tests")
+        plane.request("DELETE", f"{roles}/policies-of-tests")
+        plane.request("DELETE", f"{ACCOUNTS}/policies")
+
+
 def test_a_cluster_with_our_policies_is_not_removed(fleet: Fleet, second_control_plane: ControlPlane) -> None:
     plane = second_control_plane
     fleet.put("a", plane)
