@@ -9,6 +9,7 @@ it changes: {"c-007": {"fault": "hang", "latency": 0.2, "uid": "…", "after": 1
     hang       requests are never answered  reset      the connection is broken at each request
     expired    401 to everything            busy       every third request is a 429 with Retry-After
     errors     every third request is a 500 forbidden  403 to every list
+    storm      every request is a 429 that says to come back in an hour
 
 after: the fault begins with this request. All pods are the same everywhere, and so cost the server nothing.
 """
@@ -252,6 +253,8 @@ class _World:
         path, query = parts.path, parse_qs(parts.query)
         if fault == "expired" or fields.get("authorization") != f"bearer {TOKEN}":
             return _status(401, "Unauthorized")
+        if fault == "storm":
+            return *_status(429, "too many requests")[:2], "Retry-After: 3600\r\n"
         if fault == "busy" and count % 3 == 0:
             return *_status(429, "too many requests")[:2], "Retry-After: 1\r\n"
         if fault == "errors" and count % 3 == 0:

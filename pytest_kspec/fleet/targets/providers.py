@@ -74,7 +74,13 @@ CLOUDS: Mapping[str, tuple[tuple[str, ...], ExecProvider]] = {
     ),
     "gke": (
         ("*.gke.goog",),
-        ExecProvider("gke-gcloud-auth-plugin", api_version=_V1BETA1, pass_cluster_info=True),
+        # Without the option it runs gcloud, which knows no workload identity before somebody has logged in.
+        ExecProvider(
+            "gke-gcloud-auth-plugin",
+            ("--use_application_default_credentials",),
+            api_version=_V1BETA1,
+            pass_cluster_info=True,
+        ),
     ),
     "aks": (
         ("*.azmk8s.io",),

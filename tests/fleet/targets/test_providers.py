@@ -51,7 +51,9 @@ def test_what_each_gives(providers: Providers) -> None:
     assert command(providers, "aks", "https://x.hcp.westeurope.azmk8s.io:443")[:3] == [
         "kubelogin", "get-token", "--login"
     ]  # fmt: skip
-    assert command(providers, "gke", "https://10.0.1.2") == ["gke-gcloud-auth-plugin"]
+    assert command(providers, "gke", "https://10.0.1.2") == [
+        "gke-gcloud-auth-plugin", "--use_application_default_credentials"
+    ]  # fmt: skip
     assert command(providers, "own", "https://a.example.com", clusterName="c") == [
         "/usr/local/bin/helper", "--cluster", "c"
     ]  # fmt: skip
