@@ -113,10 +113,11 @@ class Worker:
             self._run = found.id
             self._day = found.created_at[:10]
             self._order = Order.from_wire(found.document)
-            if not 0 <= self._index < found.shards:
+            mine = stored.targets_of(store, self._run, self._index)
+            if not mine and not 0 <= self._index < found.shards:
                 last = found.shards - 1
                 raise UsageError(f"the run has the shards 0 to {last}.", where=f"--index {self._index}")
-            missing = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
+            missing = [t for t in mine if not t.done]
             if not missing:
                 return EXIT_DONE
             self._unpack()
