@@ -166,4 +166,4 @@ def read_facts(documents: Iterable[Mapping[str, Any]], where: str) -> list[Fact]
     try:
         return [Fact.from_wire(data) for data in documents]
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("an alert in it cannot be read.", where=where) from error
+        raise StoreError("the store contains an alert that cannot be read.", where=where) from error

@@ -99,7 +99,7 @@ def read(text: str, where: str) -> Ledger:
             for name, key, at, alerts in data["told"]
         }
     except (binascii.Error, zlib.error, msgspec.ValidationError, *_ODD) as error:
-        raise StoreError("what notifiers were told cannot be read.", where=where) from error
+        raise StoreError("the stored state of the notifiers cannot be read.", where=where) from error
     return Ledger(facts, told)
 
 

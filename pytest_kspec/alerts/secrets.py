@@ -55,12 +55,12 @@ class Referenced:
             except (ValueError, RecursionError):
                 data = None
             if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-                raise Malformed("it is not texts by name.", where=where)
+                raise Malformed("its values must be texts by name.", where=where)
             found = data
         else:
             lines = [line.partition(":") for line in text.splitlines() if line.strip()]
             if not all(colon for _, colon, _ in lines):
-                raise Malformed("it is not lines of 'Name: value'.", where=where, fix="Or set key.")
+                raise Malformed("each line must have the form 'Name: value'.", where=where, fix="Or set key.")
             found = {name: value for name, _, value in lines}
         return {name.strip(): _sendable(value.strip(), where) for name, value in found.items()}
 

@@ -99,4 +99,4 @@ def _asked(func: Callable[..., Any]) -> Iterator[str]:
 
 def _finish(generator: Iterator[Any]) -> None:
     for _ in generator:
-        raise CheckError("a fixture yields more than once.")
+        raise CheckError("the fixture yields more than once.")

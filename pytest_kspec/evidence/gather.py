@@ -123,7 +123,7 @@ def _match(cluster: ClusterResult, loaded: Iterable[LoadedSpec]) -> LoadedSpec:
     digest = cluster.evidence.spec_sha256
     if not digest:
         raise UsageError(
-            f"the result does not name the specification with which '{cluster.name}' was checked with.",
+            f"the result does not name the specification with which '{cluster.name}' was checked.",
             where="--from",
             fix="Scan again with this version; specifications must be files.",
         )

@@ -71,7 +71,9 @@ def unpack(order: Order, folder: Path) -> None:
     for name, content in order.files.items():
         parts = Path(name).parts
         if not parts or os.path.isabs(name) or ".." in parts:
-            raise UsageError("a file of the run has a name that leads out of its folder.", where=name)
+            raise UsageError(
+                "a file of the run has a name that refers to a place outside of its folder.", where=name
+            )
         try:
             found = base64.b64decode(content, validate=True)
         except ValueError as error:

@@ -216,9 +216,7 @@ def submit(access: Access, run: str, shards: int, settings: Settings) -> str:
                 there = writer.find(API_VERSION, KIND, name, namespace=settings.namespace)
         theirs = ((there or {}).get("metadata") or {}).get("annotations") or {}
         if theirs.get(RUN) != run:
-            raise UsageError(
-                f"the Job {name} is there, and is not that of this run.", where=settings.namespace
-            )
+            raise UsageError(f"the Job {name} exists, and belongs to another run.", where=settings.namespace)
         return name
 
     return access.do(create)

@@ -258,7 +258,7 @@ class Deployed:
             reason = next(self._stuck(deployment, writer), "") if now > stuck or now > deadline else ""
             if reason or now > deadline:
                 raise SourceError(
-                    f"the webhook did not start ({reason or problems[0]}); it is not registered anew.",
+                    f"the webhook did not start ({reason or problems[0]}); its registration was not changed.",
                     where=f"{writer.source.name}, Deployment {self.namespace}/{name}",
                     fix="'kubectl describe' of its pods says more.",
                 )
@@ -285,7 +285,7 @@ class Deployed:
         while (mode := _served(manifest, id, writer)) != wanted:
             if time.monotonic() > deadline:
                 raise SourceError(
-                    f"the webhook does not serve it in mode {wanted} ({mode}); it is not registered anew.",
+                    f"the webhook does not serve it in mode {wanted} ({mode}); its registration was not changed.",
                     where=f"{writer.source.name}, {change.object}",
                 )
             time.sleep(_POLL_S)

@@ -106,7 +106,7 @@ class Worker:
         """Every cluster of the shard that has no outcome; the exit code. Raises UsageError, StoreError."""
         if not hasattr(os, "fork"):
             raise UsageError(
-                "this system cannot divide a process.", where="kspec fleet work", fix="Use Linux or macOS."
+                "this system cannot fork a process.", where="kspec fleet work", fix="Use Linux or macOS."
             )
         with closing(self._open()) as store:
             found = stored.find_run(store, self._run)

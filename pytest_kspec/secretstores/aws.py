@@ -78,7 +78,7 @@ class SecretsManager:
             raise SourceUnavailable(f"the store refuses the request ({code}).", where=where) from None
         except (NoCredentialsError, NoRegionError) as error:
             raise AccessDenied(
-                f"AWS cannot be asked: {str(error).rstrip('.').lower()}.", where=where
+                f"the request to AWS failed: {str(error).rstrip('.').lower()}.", where=where
             ) from None
         except BotoCoreError as error:
             raise SourceUnavailable(

@@ -22,7 +22,7 @@ def check_endpoint(address: str, where: str) -> None:
         raise UsageError("the address contains a user name or a password.", where=where)
     if parts.scheme == "http" and not _is_loopback(host):
         raise UsageError(
-            "the address is not encrypted: whoever is between could read secrets.",
+            "the connection would not be encrypted: anyone on the network path could read secrets.",
             where=where,
             fix="Write https://HOST:PORT.",
         )

@@ -49,4 +49,4 @@ class Sealed:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a secret is not passed to another process")
+        raise TypeError("a secret must not be passed to another process")

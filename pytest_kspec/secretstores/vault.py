@@ -127,7 +127,9 @@ class Vault:
             raise NotFound("there is no secret at this path.", where=where)
         if not isinstance(answer, dict) or not isinstance(answer.get("data", 0), dict | None):
             # A redirect, a page: not having looked is not "no secret".
-            raise SourceUnavailable("what answers is not the store, or one that redirects.", where=where)
+            raise SourceUnavailable(
+                "the answer does not come from the store, or it is a redirect.", where=where
+            )
         data = answer["data"]
         if isinstance(data, dict) and isinstance(data.get("metadata"), dict) and "data" in data:
             data = data["data"]  # KV version 2
@@ -161,7 +163,7 @@ class Vault:
             raise NotFound("there is no secret at this path.", where=where) from None
         except (exceptions.Forbidden, exceptions.Unauthorized):
             raise AccessDenied(
-                "the store refuses this path to who kspec is there.",
+                "the store denies access to this path.",
                 where=where,
                 fix="Give its policy the capability read.",
             ) from None
@@ -169,7 +171,7 @@ class Vault:
             raise SourceUnavailable("the store is sealed or in maintenance.", where=where) from None
         except _NotTheStore:
             raise SourceUnavailable(
-                "what answers (404) is not the store.",
+                "the answer (404) does not come from the store.",
                 where=where,
                 fix="Does VAULT_ADDR lead to it, and not to a proxy or another path?",
             ) from None
@@ -196,7 +198,9 @@ class Vault:
                 fix="Do the role's audience, namespace and ServiceAccount match?",
             ) from None
         except (KeyError, TypeError):
-            raise SourceUnavailable("what answers to the login is not the store.", where=where) from None
+            raise SourceUnavailable(
+                "the answer to the login does not come from the store.", where=where
+            ) from None
         auth = answer["auth"]
         lease = _lease(auth.get("lease_duration")) if isinstance(auth, dict) else 0
         self._again_at = time.monotonic() + _RENEWED_AT * lease if lease else float("inf")

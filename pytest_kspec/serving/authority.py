@@ -97,15 +97,15 @@ def verify(material: Material) -> None:
     bundle = _read_bundle(material.bundle)
     for authority in bundle:
         if not _is_authority(authority) or not _issued_by(authority, authority):
-            raise CertificateError("a certificate of its bundle is that of no authority.")
+            raise CertificateError("its bundle contains a certificate that is not of an authority.")
     if _public(_read_key(material.authority_key)) != _public(bundle[0]):
-        raise CertificateError("the authority's key is not that of its certificate.")
+        raise CertificateError("the key of the authority does not match its certificate.")
     if material.certificate:
         served = _read(material.certificate)
         if not any(_issued_by(served, authority) for authority in bundle):
             raise CertificateError("no authority of its bundle signed the certificate that is served.")
         if _public(_read_key(material.key)) != _public(served):
-            raise CertificateError("the key that is served is not that of the certificate.")
+            raise CertificateError("the key does not match the certificate that is served.")
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

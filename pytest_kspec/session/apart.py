@@ -82,7 +82,7 @@ def import_checks(config: pytest.Config, path: Path, named: Path) -> ModuleType:
     Raises CheckError, also where this session must not load any.
     """
     if config.getoption("kspec_no_checks"):
-        raise CheckError("this is code, which must not run here.", where=str(path))
+        raise CheckError("this is code, and code must not run here.", where=str(path))
     rewrite_from_here(config)
     if path != named:
         _load_conftests(config, path, named)

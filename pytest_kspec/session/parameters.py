@@ -38,7 +38,7 @@ def _sets(check: Check, mark: pytest.Mark) -> Iterator[tuple[str, dict[str, Any]
     options.pop("scope", None)
     if options.pop("indirect", False) or options or not values:
         raise CheckError(
-            f"check {check.id!r}: this parametrize can be resolved by a session of pytest only.",
+            f"check {check.id!r}: only a session of pytest can resolve this parametrize.",
             where=f"{check.path}:{check.line}",
         )
     sets = [ParameterSet.extract_from(value, force_tuple=len(names) == 1) for value in values]

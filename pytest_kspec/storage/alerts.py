@@ -138,4 +138,6 @@ def _read(text: str, store: Store) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise StoreError("an alert in it cannot be read.", where=store.address.shown) from error
+        raise StoreError(
+            "the store contains an alert that cannot be read.", where=store.address.shown
+        ) from error

@@ -115,14 +115,14 @@ def test_nobody_to_ask_as(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> 
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(AccessDenied, match="AWS cannot be asked: you must specify a region"):
+    with pytest.raises(AccessDenied, match="the request to AWS failed: you must specify a region"):
         SecretsManager().read(Reference("aws", "a"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with pytest.raises(AccessDenied, match="AWS cannot be asked: unable to locate credentials"):
+    with pytest.raises(AccessDenied, match="the request to AWS failed: unable to locate credentials"):
         SecretsManager().read(Reference("aws", "a"))
 
 
 def test_an_endpoint_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1")
-    with pytest.raises(UsageError, match="AWS_ENDPOINT_URL: the address is not encrypted"):
+    with pytest.raises(UsageError, match="AWS_ENDPOINT_URL: the connection would not be encrypted"):
         SecretsManager()

@@ -68,7 +68,7 @@ def test_what_is_not_there(stored: Bao, reference: Reference, kind: type[Excepti
 def test_a_token_that_may_not(stored: Bao) -> None:
     made = stored.client.auth.token.create(policies=["reader"])["auth"]["client_token"]
     assert vault(stored, VAULT_TOKEN=f"{made}\n").read(ref()).text() == CANARY
-    with pytest.raises(AccessDenied, match="refuses this path"):
+    with pytest.raises(AccessDenied, match="denies access to this path"):
         vault(stored, VAULT_TOKEN=made).read(ref("old/team/prod"))
     with pytest.raises(AccessDenied):
         vault(stored, VAULT_TOKEN="none").read(ref())
@@ -219,8 +219,8 @@ def test_a_store_that_is_away() -> None:
     ("environment", "message"),
     [
         ({}, "VAULT_ADDR: the address of the store is not set"),
-        ({"VAULT_ADDR": "http://vault.example:8200"}, "is not encrypted"),
-        ({"VAULT_ADDR": "http://127.0.0.1.example:8200"}, "is not encrypted"),
+        ({"VAULT_ADDR": "http://vault.example:8200"}, "would not be encrypted"),
+        ({"VAULT_ADDR": "http://127.0.0.1.example:8200"}, "would not be encrypted"),
         ({"VAULT_ADDR": "https://me:secret@vault"}, "contains a user name"),
         ({"VAULT_ADDR": "vault:8200"}, "this is not an address"),
         ({"VAULT_ADDR": "https://vault:port"}, "this is not an address"),

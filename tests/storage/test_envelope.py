@@ -137,7 +137,7 @@ def test_a_key_that_cannot_be_read_keeps_nothing(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
 def test_an_endpoint_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "http://192.0.2.9:9000")
-    with pytest.raises(UsageError, match=f"{variable}: the address is not encrypted"):
+    with pytest.raises(UsageError, match=f"{variable}: the connection would not be encrypted"):
         objects.put("s3://bucket", NAME, DOCUMENT)
 
 

@@ -102,17 +102,17 @@ def test_what_is_stored_is_of_one_piece():
     verify(later)
     verify(replace(made, certificate=b"", key=b""))
     for wrong, said in (
-        (replace(made, bundle=other.bundle), "the authority's key is not that of its certificate."),
+        (replace(made, bundle=other.bundle), "the key of the authority does not match its certificate."),
         (
             replace(made, authority_key=other.authority_key),
-            "the authority's key is not that of its certificate.",
+            "the key of the authority does not match its certificate.",
         ),
         (
             replace(made, bundle=made.bundle + made.certificate),
-            "a certificate of its bundle is that of no authority.",
+            "its bundle contains a certificate that is not of an authority.",
         ),
         (replace(made, certificate=other.certificate, key=other.key), "no authority of its bundle signed"),
-        (replace(made, key=other.key), "the key that is served is not that of the certificate."),
+        (replace(made, key=other.key), "the key does not match the certificate that is served."),
         (replace(made, bundle=b"x"), "this is not a PEM certificate."),
         (replace(made, authority_key=b"x"), "this is not a PEM private key."),
     ):

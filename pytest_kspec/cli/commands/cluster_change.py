@@ -67,7 +67,7 @@ def rotate(args: argparse.Namespace) -> int:
     hub = hub_of(args)
     lifetime = int(seconds(args.lifetime, "--lifetime"))
     if not SHORTEST_S <= lifetime <= LONGEST_S:
-        raise UsageError("a token lives from 10m to 24h.", where="--lifetime")
+        raise UsageError("the lifetime of a token must be between 10m and 24h.", where="--lifetime")
 
     def change(target: Target) -> None:
         done = replace(hub, *_key(target), lifetime)

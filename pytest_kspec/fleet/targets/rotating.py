@@ -113,7 +113,7 @@ def _account(source: LiveSource) -> tuple[str, str]:
         user = who_am_i(source).username
     except NotFound:
         raise SourceUnavailable(
-            "the API server does not say who the credentials are (Kubernetes 1.28 is needed).",
+            "the API server does not say whose the credentials are (Kubernetes 1.28 or later is needed).",
             where=source.name,
         ) from None
     namespace, _, account = user.removeprefix(_ACCOUNT).partition(":")
