@@ -212,7 +212,8 @@ class DriftController:
         names, clusters = Globs(config.cluster_specs), Globs(config.clusters)
         outcomes: list[Outcome] = []
         problems: list[str] = []
-        good_at = ""
+        before = status_of(found).get("goodRunTime") if _compares_good(config) else ""
+        good_at = before if isinstance(before, str) else ""  # where it cannot be looked up, it is what it was
         if clusters.match(self._access.name):
             types = _types(config)
             if DriftType.COMPLIANCE in types and not self._history.is_kept:
@@ -245,10 +246,9 @@ class DriftController:
         self, found: Object, config: DriftConfigSpec, now: datetime, problems: list[str]
     ) -> tuple[configuration.Compared | None, goodrun.Looked | None]:
         """What objects differ in, and what may become the last good run; None: not to be compared."""
-        asked = config.configuration
         if DriftType.CONFIGURATION not in _types(config):
             return None, None
-        if asked is None or asked.baseline != LAST_GOOD_RUN:
+        if not _compares_good(config):
             return self._comparing.objects(config, now), None
         if not self._history.is_kept:
             problems.append(_NO_RECORDING)
@@ -514,6 +514,13 @@ def next_run(config: DriftConfigSpec, last: datetime) -> datetime:
 def _types(config: DriftConfigSpec) -> frozenset[DriftType]:
     named = frozenset(type for type, word in TYPES.items() if word in config.types)
     return named or frozenset((DriftType.POLICY,))
+
+
+def _compares_good(config: DriftConfigSpec) -> bool:
+    """Whether objects are compared with the last good run."""
+    asked = config.configuration
+    named = DriftType.CONFIGURATION in _types(config)
+    return named and asked is not None and asked.baseline == LAST_GOOD_RUN
 
 
 def _looking(config: DriftConfigSpec) -> Looking:

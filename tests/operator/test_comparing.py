@@ -258,6 +258,16 @@ def test_objects_are_compared_with_the_last_good_run(kept: Kept, tmp_path: Path)
             False,
         )
 
+        # A store that is away: when the last good run was is not known to be another time.
+        aside = kept.store.with_name("aside.db")
+        kept.store.rename(aside)
+        kept.store.mkdir()
+        status = kept.now_run("watch", config)
+        kept.store.rmdir()
+        aside.rename(kept.store)
+        assert conditions(status)["DriftDetected"] == ("Unknown", "NotCompared")
+        assert status["goodRunTime"] == second["goodRunTime"]
+
         # Another DriftConfig of the same name begins anew.
         kept.writer.delete(*CONFIG, "watch", namespace=NAMESPACE)
         assert conditions(kept.now_run("watch", config))["DriftDetected"][0] == "Unknown"
