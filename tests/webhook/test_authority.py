@@ -156,7 +156,7 @@ def test_a_state_that_is_not_our_own_is_neither_served_nor_published(kept, tmp_p
 
     becomes(json.dumps(forged))
     refused(
-        r"authority\.json: the authority's key is not that of its certificate\. Look who wrote it, and remove it"
+        r"authority\.json: the key of the authority does not match its certificate\. Look who wrote it, and remove it"
     )
     becomes(mode=0o666)
     refused("others may write to it")
