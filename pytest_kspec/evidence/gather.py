@@ -198,10 +198,10 @@ def _part_of_the_tool(path: str) -> bool:
 
 def _modules(path: Path) -> Iterator[str]:
     """A check module, or the Python files of a folder of them, helpers and conftest.py included: all that may run."""
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from (str(file) for file in path.rglob("*.py"))
         return
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError("the file or folder of checks does not exist.", where=str(path))
     yield str(path)
 

@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -164,5 +163,5 @@ def differing(known: Order, given: Order, *, only_given: bool = False) -> list[s
 def paths_exist(order: Order) -> None:
     """Raises UsageError for a path of the order that is not there."""
     for path in (*order.checks, *order.exemptions, *filter(None, (order.baseline, order.kubeconfig))):
-        if not Path(path).exists():
+        if not os.path.exists(path):
             raise UsageError("the file or folder does not exist.", where=path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -125,14 +126,14 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
     for given in paths:
         forget(given)  # an earlier run of this process may have imported them as they were then
     # Folders first: a file of one that is named by itself too has the conftest.py and the package of the folder.
-    for given in sorted(paths, key=Path.is_file):
-        if given.is_dir():
+    for given in sorted(paths, key=os.path.isfile):
+        if os.path.isdir(given):
             everything = sorted(given.rglob("*.py"))
             files = [p for p in everything if p.name.startswith("test_") or p.stem.endswith("_test")]
             others |= dict.fromkeys(everything)
             if not files:
                 raise UsageError("no check modules (test_*.py) in this folder.", where=str(given))
-        elif given.is_file():
+        elif os.path.isfile(given):
             files = [given]
         else:
             raise UsageError(

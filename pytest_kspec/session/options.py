@@ -59,11 +59,22 @@ def read_options(config: pytest.Config) -> Options:
 
 
 def _many(config: pytest.Config, name: str) -> tuple[str, ...]:
-    return tuple(config.getoption(name) or config.getini(name))
+    return tuple(_sendable(one, name) for one in config.getoption(name) or config.getini(name))
+
+
+def _sendable(text: str, name: str) -> str:
+    """As xdist sends it to its workers, and reports hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            "this is not UTF-8 text.", where=f"--{name.replace('_', '-')} {text}", fix="Rename the file."
+        ) from None
+    return text
 
 
 def _one(config: pytest.Config, name: str) -> str | None:
-    return config.getoption(name) or config.getini(name) or None
+    return _sendable(config.getoption(name) or config.getini(name) or "", name) or None
 
 
 def _said(config: pytest.Config, name: str) -> str | None:
@@ -75,7 +86,7 @@ def _said(config: pytest.Config, name: str) -> str | None:
 def _paths(config: pytest.Config, name: str) -> tuple[str, ...]:
     given = config.getoption(name)
     if given:
-        return tuple(given)
+        return tuple(_sendable(one, name) for one in given)
     base = config.inipath.parent if config.inipath else config.rootpath
     # As it would be given on the command line: reports of the same input name the same paths on every machine.
     return tuple(

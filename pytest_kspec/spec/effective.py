@@ -275,7 +275,7 @@ def _is_path(name: str) -> bool:
 
 def _read(path: Path, at: Position | None, kind: str) -> Document:
     versions = SPEC_VERSIONS if kind == SPEC_KIND else FILE_VERSIONS
-    if at is not None and not path.exists():
+    if at is not None and not os.path.exists(path):
         raise SpecError(f"the file {os.path.normpath(path)} does not exist.", where=layers.place(at))
     document = read_document(os.path.normpath(path), named=at is not None)
     require_kind(document, kind, versions)
@@ -283,7 +283,7 @@ def _read(path: Path, at: Position | None, kind: str) -> Document:
 
 
 def _yaml_files(folder: Path, kind: str) -> list[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     return [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and has_kind(p, kind)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 import pytest_kspec
 from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.kube import fieldvalues, podfields
+from pytest_kspec.shown import well_formed
 from pytest_kspec.spec import layers
 from pytest_kspec.spec.document import (
     EXEMPTIONS_KIND,
@@ -331,7 +333,7 @@ def _cluster_ref(spec: ClusterSpecification, folder: Path) -> str:
         return ""
     if isinstance(ref, ClusterRef):
         return f"{TARGET}{ref.namespace}/{ref.name}" if ref.namespace else f"{TARGET}{ref.name}"
-    return str(folder / ref) if "/" in ref and (folder / ref).exists() else ref
+    return str(folder / ref) if "/" in ref and os.path.exists(folder / ref) else ref
 
 
 def _check_fields(data: Any, base: KeyPath, problems: Problems) -> None:
@@ -401,7 +403,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
         path = Path(given)
         if is_template(given):
             found.add(path)
-        elif path.is_dir():
+        elif os.path.isdir(path):
             inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and is_spec_file(p)]
             if not inside:
                 raise UsageError(
@@ -410,10 +412,10 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
                     fix="Use a file or another folder.",
                 )
             found.update(inside)
-        elif path.exists():
+        elif os.path.exists(path):
             found.add(path)
         else:
-            matches = [Path(p) for p in glob.glob(given, recursive=True) if Path(p).is_file()]
+            matches = [Path(p) for p in glob.glob(given, recursive=True) if os.path.isfile(p)]
             if not matches:
                 raise UsageError(
                     "the specification does not exist.",
@@ -421,6 +423,11 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
                     fix="Use a file, a folder or a glob pattern.",
                 )
             found.update(matches)
+    for path in found:
+        if well_formed(str(path)) != str(path):
+            raise UsageError(
+                "the name of this specification is not UTF-8 text.", where=str(path), fix="Rename the file."
+            )
     return sorted(found)
 
 

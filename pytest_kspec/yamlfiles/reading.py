@@ -9,6 +9,7 @@ collected rather than raised one by one.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_document(path: str | Path, *, named: bool = False) -> Document:
     name = str(path)
     file = Path(path)
     try:
-        if file.is_dir():
+        if os.path.isdir(file):
             raise SpecError("this is a folder, not a file.", where=name)
         with open_named(file) if named else file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)

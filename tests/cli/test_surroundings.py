@@ -100,3 +100,42 @@ def test_what_a_kubeconfig_names_is_a_file(tmp_path: Path, field: str) -> None:
     done = shell(f"{KSPEC} scan {STRICT} --kubeconfig config --cluster x", tmp_path)
     said = " ".join((done.stdout + done.stderr).split())
     assert (done.returncode, "it is not a regular file" in said) == (2, True), said
+
+
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (f"validate {LONG}", 4),
+        (f"render {LONG}", 4),
+        (f"scan {LONG} --cluster {RECORDED}", 4),
+        (f"scan {STRICT} --cluster {LONG}", 4),
+        (f"scan {STRICT} --cluster {RECORDED} --checks {LONG}", 4),
+        (f"scan {STRICT} --cluster {RECORDED} --exemptions {LONG}", 4),
+        (f"enforce {LONG} --preview --cluster {RECORDED}", 4),
+        (f"webhook {LONG} --cluster none --self-signed tls", 4),
+        (f"fleet scan -s {LONG}", 4),
+        (f"drift detect -s {LONG} --cluster none", 4),
+        (f"init --cluster {RECORDED} -o {LONG}", 2),
+        (f"report --from {LONG} --to csv:-", 4),
+    ],
+)
+def test_a_name_that_no_file_can_have(tmp_path: Path, words: str, code: int) -> None:
+    done = shell(f"{KSPEC} {words}", tmp_path)
+    assert (done.returncode, done.stderr.count("error:"), "Traceback" in done.stderr) == (code, 1, False)
+
+
+@pytest.mark.parametrize("more", ["", "-n 2"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, more: str) -> None:
+    odd = os.fsencode(tmp_path) + b"/\xff.yaml"
+    Path(os.fsdecode(odd)).write_bytes(STRICT.read_bytes())
+    for words in (f"{tmp_path} --cluster {RECORDED}", f"{STRICT} --cluster {os.fsdecode(odd)}"):
+        done = shell(f"{KSPEC} scan {words} {more}", tmp_path)
+        assert (done.returncode, "UTF-8 text" in done.stderr, "INTERNAL" in done.stderr) == (4, True, False)
+
+
+def test_a_line_end_in_a_name_is_shown_as_that(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.yaml").write_bytes(STRICT.read_bytes())
+    assert shell(f"{KSPEC} validate .", tmp_path).stdout == "a\\nb.yaml: ok, strict 2.3.0, 39 requirements\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     path = Path(args.output)
-    if args.output != STDOUT and path.exists() and not args.force:
+    if args.output != STDOUT and os.path.exists(path) and not args.force:
         raise UsageError(
             "exists already.", where=args.output, fix="Use another name with -o, or add --force."
         )

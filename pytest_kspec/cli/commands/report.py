@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,7 @@ def _update_baseline(path: str, result: ScanResult) -> str:
     from pytest_kspec.results.baseline import Baseline, load_baseline
 
     option = "--update-baseline"
-    before = load_baseline(path, option=option) if Path(path).exists() else Baseline(path, (), ())
+    before = load_baseline(path, option=option) if os.path.exists(path) else Baseline(path, (), ())
     after = before.updated(result)
     try:
         write_whole(Path(path), after.render())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.output import fail, say
 from pytest_kspec.errors import KspecError
+from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for path in paths:
         try:
             for line in _validate(path, checks, paths):
-                say(line)
+                say(printable(line))
         except KspecError as error:
             fail(error)
             code = max(code, error.exit_code)
@@ -63,9 +65,9 @@ def _validate(path: Path, checks: list[Path], paths: list[Path]) -> list[str]:
     from pytest_kspec.spec.loading import is_spec_file, load_spec
     from pytest_kspec.spec.templates import TEMPLATE_KIND, load_template
 
-    if not is_spec_file(path) and path.is_file() and _EXEMPTIONS in _head(path):
+    if not is_spec_file(path) and os.path.isfile(path) and _EXEMPTIONS in _head(path):
         return [f"{path}: ok, {_count(len(load_exemptions(path)), 'exemption')}"]
-    if path.is_file() and has_kind(path, TEMPLATE_KIND):
+    if os.path.isfile(path) and has_kind(path, TEMPLATE_KIND):
         template = load_template(path)
         return [f"{path}: ok, template {template.name}, {_count(len(template.parameters), 'parameter')}"]
     spec = load_spec(path, Library(tuple(paths)))

@@ -169,10 +169,10 @@ def _refuse_other(target: Path) -> None:
         refuse_link(target)
     except OSError as error:
         raise UsageError(f"could not be written: {error.strerror}.", where=str(target)) from error
-    if target.is_dir() and not target.name.endswith(ARCHIVES):
+    if os.path.isdir(target) and not target.name.endswith(ARCHIVES):
         if any(target.iterdir()) and not (target / INDEX).is_file():
             raise UsageError("this folder is not a snapshot and is not empty.", where=str(target))
-    elif target.exists() and not (target.is_file() and target.name.endswith(ARCHIVES)):
+    elif os.path.exists(target) and not (os.path.isfile(target) and target.name.endswith(ARCHIVES)):
         raise UsageError(
             "exists and is not a snapshot.",
             where=str(target),
