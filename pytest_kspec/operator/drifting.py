@@ -11,14 +11,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import methodcaller
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from pytest_kspec import clock
-from pytest_kspec.alerts.routing import seconds as seconds_of
 from pytest_kspec.cluster.watch.reflector import Key, Object
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.models.driftconfig import LAST_GOOD_RUN, DriftConfigSpec
@@ -33,62 +32,38 @@ from pytest_kspec.drift.looking import Looking
 from pytest_kspec.drift.words import TYPES
 from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
-from pytest_kspec.operator import status
+from pytest_kspec.operator import driftsaid, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.driftreports import Told, report
+from pytest_kspec.operator.driftsaid import (
+    NO_RECORDING,
+    NO_STORE,
+    NOT_COMPARED,
+    STORE_NEEDED,
+    Outcome,
+    next_run,
+    types_of,
+)
 from pytest_kspec.operator.events import write_events
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import FIELD_MANAGER, FUTURE_S, Settings
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
-from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
-from pytest_kspec.spec.times import cron, zone
 
 log = logging.getLogger("kspec.operator")
 
 CONFIGS = kspec_kind("DriftConfig", "driftconfigs", namespaced=True)
-DEFAULT_S = 300.0
-SHORTEST_S = 5.0
-"""An interval below this is this."""
-
 READY = status.READY
-COMPARED, NOT_COMPARED, INVALID = "Compared", "NotCompared", "InvalidConfiguration"
-SUSPENDED, OTHER_NAMESPACE, STORE_NEEDED = "Suspended", "OtherNamespace", "StoreNeeded"
-_NO_STORE = "Drift of type Compliance is compared with runs in a store: start the operator with --store."
-_NO_RECORDING = "The last good run is recorded in a store: start the operator with --store."
+INVALID, SUSPENDED, OTHER_NAMESPACE = "InvalidConfiguration", "Suspended", "OtherNamespace"
 _RANKS = {severity.value: severity.rank for severity in Severity}
 _WRITES = 3
-_NAMED = 5
-
-
-class Outcome(NamedTuple):
-    """One specification. problems: why something is not known; notes: Events.
-
-    whole: later scans can be compared with that of this run; cleared: a report says so, of drift that one reported
-    good: a scan of this run evaluated everything, and all is met
-    """
-
-    spec: str
-    events: tuple[DriftEvent, ...]
-    problems: tuple[str, ...]
-    notes: tuple[Note, ...] = ()
-    whole: bool = True
-    cleared: bool = False
-    good: bool = False
-
-    @property
-    def remediated(self) -> int:
-        """How many were corrected."""
-        return sum(
-            one.remediation is not None and one.remediation.status is Status.REMEDIATED for one in self.events
-        )
 
 
 class _About(NamedTuple):
@@ -165,8 +140,8 @@ class DriftController:
             return self._refuse(found, Said(READY, "False", INVALID, f"{place}: {first['msg']}"[:1000]))
         if not config.enabled:
             return self._refuse(found, Said(READY, "False", SUSPENDED, "enabled is false."))
-        if _types(config) == {DriftType.COMPLIANCE} and not self._history.is_kept:
-            return self._refuse(found, Said(READY, "False", STORE_NEEDED, _NO_STORE))
+        if types_of(config) == {DriftType.COMPLIANCE} and not self._history.is_kept:
+            return self._refuse(found, Said(READY, "False", STORE_NEEDED, NO_STORE))
         now = clock.now()
         due = self._due(found, config, now)
         if due > 0:
@@ -215,9 +190,9 @@ class DriftController:
         before = status_of(found).get("goodRunTime") if _compares_good(config) else ""
         good_at = before if isinstance(before, str) else ""  # where it cannot be looked up, it is what it was
         if clusters.match(self._access.name):
-            types = _types(config)
+            types = types_of(config)
             if DriftType.COMPLIANCE in types and not self._history.is_kept:
-                problems.append(_NO_STORE)
+                problems.append(NO_STORE)
             until = status_of(found).get("baselineTime")
             objects, looked = self._objects(found, config, now, problems)
             run = Run(
@@ -239,19 +214,19 @@ class DriftController:
                         outcomes.append(outcome)
             if looked is not None:
                 good_at = self._keep(found, config, looked, outcomes, now, problems)
-        self._say(found, config, outcomes, now, problems, good_at)
+        self._say(found, config, driftsaid.Run(now, outcomes, problems, good_at))
         return max(0.0, (next_run(config, now) - clock.now()).total_seconds())
 
     def _objects(
         self, found: Object, config: DriftConfigSpec, now: datetime, problems: list[str]
     ) -> tuple[configuration.Compared | None, goodrun.Looked | None]:
         """What objects differ in, and what may become the last good run; None: not to be compared."""
-        if DriftType.CONFIGURATION not in _types(config):
+        if DriftType.CONFIGURATION not in types_of(config):
             return None, None
         if not _compares_good(config):
             return self._comparing.objects(config, now), None
         if not self._history.is_kept:
-            problems.append(_NO_RECORDING)
+            problems.append(NO_RECORDING)
             return None, None
         try:
             looked = self._comparing.last_good(found, config, now)
@@ -318,7 +293,7 @@ class DriftController:
         run: Run,
         left: int,
     ) -> Outcome:
-        types, now = _types(config), run.now
+        types, now = types_of(config), run.now
         scanned = Scanned(True, False)
         what = Subject(spec.name, run.name)
         uid = self._access.do(lambda writer: writer.source.info().uid)
@@ -396,7 +371,7 @@ class DriftController:
         for event in events:
             done = event.remediation
             if done is not None and done.status is Status.REMEDIATED:
-                who = f"It was {_who(event)}." if event.author is not None else ""
+                who = f"It was {driftsaid.who(event)}." if event.author is not None else ""
                 told = " ".join(filter(None, (event.message, who, done.details)))
                 notes.append(Note("Normal", "DriftRemediated", told))
             elif done is not None and done.status is Status.FAILED:
@@ -405,54 +380,10 @@ class DriftController:
                 notes.append(Note("Warning", "DriftFight", f"{event.resource}: {done.details}"))
         return events, notes
 
-    def _say(
-        self,
-        found: Object,
-        config: DriftConfigSpec,
-        outcomes: Sequence[Outcome],
-        now: datetime,
-        others: Sequence[str],
-        good_at: str,
-    ) -> None:
-        """others: problems that are of no specification. good_at: time of the last good run."""
-        events = [event for one in outcomes for event in one.events]
-        problems = [*others, *(text for one in outcomes for text in one.problems)]
-        remediated = sum(one.remediated for one in outcomes)
-        remaining = [
-            event
-            for event in events
-            if event.remediation is None or event.remediation.status is not Status.REMEDIATED
-        ]
-        if not outcomes and not problems:
-            problems.append(f"no specification of {self._access.name} matches, so nothing was compared.")
-        if problems:
-            reason = STORE_NEEDED if {_NO_STORE, _NO_RECORDING}.intersection(others) else NOT_COMPARED
-            ready = Said(READY, "Unknown", reason, _listed(problems))
-        else:
-            ready = Said(READY, "True", COMPARED, f"{plural(len(outcomes), 'specification')} compared.")
-        if remaining:
-            texts = [_told(event) for event in remaining]
-            drift = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(texts))
-        elif problems:
-            drift = Said(status.DRIFT, "Unknown", NOT_COMPARED, "Not everything was compared: see Ready.")
-        else:
-            named = ", ".join(TYPES[type] for type in DriftType if type in _types(config))
-            drift = Said(status.DRIFT, "False", status.NO_DRIFT, f"Nothing differs ({named}).")
-        fields: dict[str, Any] = {
-            "lastRunTime": status.stamp(now),
-            "nextRunTime": status.stamp(next_run(config, now)),
-            "driftDetected": bool(remaining) if remaining or not problems else None,
-            "totalEvents": len(events),
-            "remediatedEvents": remediated,
-            "goodRunTime": good_at or None,
-        }
-        if outcomes and all(one.whole for one in outcomes):
-            fields["baselineTime"] = status.stamp(now)
-        notes = [note for one in outcomes for note in one.notes]
-        was = status.condition(status_of(found), status.DRIFT).get("status")
-        if drift.status == "False" and was == "Unknown" and any(one.cleared for one in outcomes):
-            notes.append(Note("Normal", "DriftCleared", drift.message))
-        self._write(found, now, [ready, drift], fields, notes)
+    def _say(self, found: Object, config: DriftConfigSpec, run: driftsaid.Run) -> None:
+        """Write what a run says."""
+        said, fields, notes = driftsaid.of(run, config, self._access.name, status_of(found))
+        self._write(found, run.now, said, fields, notes)
 
     def _write(
         self,
@@ -484,7 +415,7 @@ class DriftController:
                 if attempt + 1 == _WRITES:
                     raise
                 continue
-            made += _notes(before, after)
+            made += driftsaid.notes_of(before, after)
             break
         if made:
             try:
@@ -500,26 +431,10 @@ def controller(given: Given, settings: Settings, board: Board, history: DriftHis
     return DriftController(given, settings, board, history)
 
 
-def next_run(config: DriftConfigSpec, last: datetime) -> datetime:
-    """When to look again after a look at `last`."""
-    if config.schedule is None:
-        interval = DEFAULT_S if config.interval is None else seconds_of(config.interval)
-        return last + timedelta(seconds=min(max(SHORTEST_S, interval), 366 * 86400.0))
-    from cronsim import CronSim
-
-    here = zone(config.timezone)
-    return next(CronSim(cron(config.schedule), last.astimezone(here))).astimezone(UTC)
-
-
-def _types(config: DriftConfigSpec) -> frozenset[DriftType]:
-    named = frozenset(type for type, word in TYPES.items() if word in config.types)
-    return named or frozenset((DriftType.POLICY,))
-
-
 def _compares_good(config: DriftConfigSpec) -> bool:
     """Whether objects are compared with the last good run."""
     asked = config.configuration
-    named = DriftType.CONFIGURATION in _types(config)
+    named = DriftType.CONFIGURATION in types_of(config)
     return named and asked is not None and asked.baseline == LAST_GOOD_RUN
 
 
@@ -532,38 +447,3 @@ def _load(item: Object, parts: Mapping[str, Any]) -> LoadedSpec:
     if not isinstance(item.get("spec") or {}, dict):
         raise SpecError("spec must be an object.", where=f"{clusterspecification.PREFIX}{name}")
     return clusterspecification.load(clusterspecification.document(item), name, parts)
-
-
-def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
-    """Events of what changed."""
-    drift, was = status.condition(after, status.DRIFT), status.condition(before, status.DRIFT)
-    ready, was_ready = status.condition(after, READY), status.condition(before, READY)
-    made = []
-    text = str(drift.get("message", ""))
-    if drift.get("status") == "True" and (was.get("status") != "True" or was.get("message") != text):
-        made.append(Note("Warning", "DriftDetected", text))
-    if drift.get("status") == "False" and was.get("status") == "True":
-        made.append(Note("Normal", "DriftCleared", text))
-    if ready.get("status") != "True" and ready.get("reason") != was_ready.get("reason"):
-        made.append(Note("Warning", str(ready.get("reason")), str(ready.get("message", ""))))
-    return made
-
-
-def _told(event: DriftEvent) -> str:
-    text = ", ".join(filter(None, (f"{event.resource}: {event.kind.value}", _who(event))))
-    done = event.remediation
-    return f"{text} ({done.details})" if done is not None and correcting.is_forbidden(event) else text
-
-
-def _who(event: DriftEvent) -> str:
-    if event.author is None:
-        return ""
-    return f"changed by {event.author.manager or '?'} at {event.author.time or '?'}"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """One sentence of the first texts, each of which may be a sentence."""
-    more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ("; ".join(text.removesuffix(".") for text in texts[:_NAMED]) + more + ".")[
-        : status.LONGEST_MESSAGE
-    ]
