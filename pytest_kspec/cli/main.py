@@ -129,7 +129,18 @@ def _or_broken(words: list[str]) -> int:
     try:
         return _run(words)
     except Exception as error:  # noqa: BLE001 - any defect; it is shown whole, and means that nothing is known
-        return output.broken(error)
+        cause = _damaged_store()
+        return output.broken(error) if cause is None else output.fail(cause)
+
+
+def _damaged_store() -> KspecError | None:
+    """What others wrote into a store that this process opened, if they did."""
+    if (engine := sys.modules.get("pytest_kspec.storage.engine")) is None:
+        return None
+    from pytest_kspec.storage.cells import wrong_cell
+
+    files = [address.path for address in engine.opened if address.kind == "sqlite"]
+    return next((wrong for path in files if (wrong := wrong_cell(path))), None)
 
 
 def _run(words: list[str]) -> int:

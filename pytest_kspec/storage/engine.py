@@ -29,6 +29,8 @@ BUSY_S = 30.0
 """How long a writer waits for another one, and a connection for its server."""
 _AGAIN = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the same once more is right
 _READS = "kspec_reads"
+opened: list[Address] = []
+"""Of this process: where to look for the cause when a command fails for no known reason (`cells`)."""
 T = TypeVar("T")
 
 
@@ -109,6 +111,7 @@ def open_store(url: str, *, option: str = "--kspec-store", create: bool = False)
     except BaseException:
         store.close()
         raise
+    opened.append(address)
     return store
 
 

@@ -1,16 +1,17 @@
 """Code that nobody named: planted beside and above everything that a command reads, it never runs.
 
-Each file that is planted notes itself in a file when it runs; `_plant` says which there are.
+Each file that is planted notes itself in a file when it runs; `plant` says which there are.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,16 @@ users: [{name: u, user: {token: t}}]
 contexts: [{name: dead, context: {cluster: c, user: u}}]
 """
 
+ALERTS = """
+apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: none}
+spec:
+  webhooks: [{name: hook, url: "http://127.0.0.1:1/"}]
+"""
 
-def _plant(folder: Path, marker: Path) -> None:
+
+def plant(folder: Path, marker: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in MODULES:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -108,7 +117,7 @@ class Ground:
             self.repo / "cluster",
         ]
         for folder in folders:
-            _plant(folder, self.marker)
+            plant(folder, self.marker)
         self.spec = self.repo / "specs" / "spec.yaml"
         asked = "workloads: {containers: {forbidden: [{key: hostNetwork, value: true}]}}"
         self.spec.write_text(SPEC.format(spec=f"podSecurity: {{enforce: baseline}}\n  {asked}"))
@@ -117,6 +126,8 @@ class Ground:
         self.recording = Path(shutil.copy(RECORDING, self.repo / "cluster"))
         self.dead = self.repo / "dead.yaml"
         self.dead.write_text(DEAD)
+        self.alerts = self.repo / "alerts.yaml"
+        self.alerts.write_text(ALERTS)
         keys = make_keys(path / "keys")
         self.private, self.public = keys.private, keys.public
 
@@ -162,7 +173,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 def test_what_is_planted_would_run(ground: Ground, tmp_path: Path) -> None:
     """The proof that the others prove something: pytest itself runs it, and so does Python."""
     marker = tmp_path / "marker"
-    _plant(tmp_path / "project", marker)
+    plant(tmp_path / "project", marker)
     for words in (["-m", "pytest"], ["-c", "import execnet"]):
         subprocess.run([sys.executable, *words], cwd=tmp_path / "project", capture_output=True, timeout=60)
         assert marker.exists()
@@ -197,6 +208,7 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "verify": lambda at: (0, ("verify", "e.tar.gz", "--key", at.public)),
     "webhook": lambda at: (0, ("webhook", at.spec, "--manifests", "registry.example/kspec:1")),
     "alert": lambda at: (0, ("alert", "list", "--store", "runs.db")),
+    "alert test": lambda at: (2, ("alert", "test", at.alerts)),
     "audit": lambda at: (4, ("audit", "verify", "none.log")),
     "operator": lambda at: (4, ("operator", "--cluster", "nowhere")),
     "fleet": lambda at: (4, ("fleet", "scan", at.spec, "--all-contexts", "--store", "fleet.db")),
@@ -212,6 +224,10 @@ EACH: dict[str, Callable[[Ground], tuple[int, tuple[str | Path, ...]]]] = {
     "cluster": lambda at: (0, ("cluster", "discover")),
     "cluster status": lambda at: (2, ("cluster", "status", "--kubeconfig", at.dead, "--from", "contexts")),
     "drift": lambda at: (4, ("drift", "detect", "-s", at.spec, "--cluster", "nowhere")),
+    "drift watch": lambda at: (
+        2,
+        ("drift", "watch", "-s", at.spec, "--cluster", "dead", "--kubeconfig", at.dead),
+    ),
     "drift of a cluster": lambda at: (
         2,
         ("drift", "detect", "-s", at.spec, "--cluster", "dead", "--kubeconfig", at.dead),
@@ -241,22 +257,60 @@ def test_a_command_runs_nothing_that_nobody_named(ground: Ground, name: str) -> 
     assert code == expected, said
 
 
-def test_a_webhook_that_serves_runs_nothing_that_nobody_named(ground: Ground) -> None:
-    words = ("webhook", ground.spec, "--cluster", "none", "--tls-dir", "none-yet", "--host", "127.0.0.1")
-    serving = subprocess.Popen(
-        [KSPEC, *map(str, words), "--port", str(free_port()), "--drain", "0"],
-        stderr=subprocess.PIPE,
-        cwd=ground.here,
-        env=ground.environment(),
-    )
-    with serving:
-        try:
-            assert serving.stderr is not None
-            # It has started, and looks for one.
-            assert any(b"certificate" in line for line in islice(serving.stderr, 5))
-        finally:
-            serving.terminate()
+SERVING: dict[str, Callable[[Ground], tuple[str, tuple[str | Path, ...]]]] = {
+    "webhook": lambda at: (
+        "certificate",  # it has started, and looks for one
+        (
+            *("webhook", at.spec, "--cluster", "none", "--tls-dir", "none-yet", "--host", "127.0.0.1"),
+            *("--port", str(free_port()), "--drain", "0"),
+        ),
+    ),
+    "dashboard": lambda at: (
+        "http://",
+        ("dashboard", "--serve", "--no-auth", "--store", "runs.db", "--port", "0"),
+    ),
+    "operator": lambda at: (
+        "does not answer",
+        (
+            *("operator", "--cluster", "dead", "--kubeconfig", at.dead, "--leader-elect=false"),
+            *("--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=0"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_what_goes_on_until_it_is_ended_runs_nothing_that_nobody_named(ground: Ground, name: str) -> None:
+    expected, words = SERVING[name](ground)
+    log = ground.repo / "log"
+    with log.open("wb") as file:
+        serving = subprocess.Popen(
+            [KSPEC, *map(str, words)],
+            stdout=file,
+            stderr=file,
+            cwd=ground.here,
+            env=ground.environment(),
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while expected not in log.read_text() and serving.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert expected in log.read_text()
+    finally:
+        os.killpg(serving.pid, signal.SIGKILL)
+        serving.wait(30)
     assert ground.ran() == ""
+
+
+def test_a_worker_of_a_fleet_runs_nothing_that_nobody_named(ground: Ground) -> None:
+    store = ("--store", "work.db")
+    words = ("fleet", "scan", ground.spec, "--kubeconfig", ground.dead, "--all-contexts", "--no-wait", *store)
+    code, said = ground.run(*words)
+    assert code == 0, said
+    run = said.partition("--run ")[2].split()[0]
+    code, said = ground.run("fleet", "work", "--run", run, "--index", "0", *store)
+    assert code == 0, said
 
 
 def test_python_as_the_start_runs_nothing_once_the_command_runs(ground: Ground) -> None:
