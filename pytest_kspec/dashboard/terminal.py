@@ -167,7 +167,7 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     if fleet.worst:
         said += ["", style("Requirements that fail on most clusters", "bold")]
         for one in fleet.worst:
-            counts = f"{one.failed:,} failed" + (f", {one.errors:,} errors" if one.errors else "")
+            counts = f"{one.failed:,} failed" + (f", {plural(one.errors, 'error')}" if one.errors else "")
             head = f"{one.severity:<8}  "
             said.append(
                 head + elide(f"{printable(one.title or one.check)}: {counts}", max(20, width - len(head)))
