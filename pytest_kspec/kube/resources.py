@@ -266,6 +266,13 @@ class PodShape:
         return self._scanned[1]
 
 
+def texts(found: Any, path: str, ref: ResourceRef) -> Mapping[str, str]:
+    """Labels or annotations that stand at this path of an object. Raises Malformed."""
+    if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+        return found
+    raise Malformed(f"{path} must be an object with string values.", where=str(ref))
+
+
 class Workload(Resource):
     """A pod, or a controller with a pod template (Deployment, StatefulSet, DaemonSet, Job, CronJob, …).
 
@@ -349,11 +356,7 @@ class Workload(Resource):
         found = metadata.get(key) if isinstance(metadata, dict) else metadata
         if found is None and (metadata is None or isinstance(metadata, dict)) and isinstance(holder, dict):
             return {}
-        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
-            return found
-        raise Malformed(
-            f"{self.template_path}metadata.{key} must be an object with string values.", where=str(self.ref)
-        )
+        return texts(found, f"{self.template_path}metadata.{key}", self.ref)
 
     @property
     def pod_spec(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import lasting, listing
+from pytest_kspec.storage import lasting, listing, read
 from pytest_kspec.storage.cut import Cut
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.rows import Listed, Standing
@@ -120,6 +120,18 @@ def test_findings_are_searched_by_all_words(store: Store) -> None:
     assert row.kind == "Pod"
     assert set(lasting.findings(store, state="exempt").counts) >= {"open", "exempt"}
     assert {row.state for row in lasting.findings(store, state="exempt").rows} == {"exempt"}
+
+
+def test_what_is_there_comes_before_what_may_be_and_what_is_not(store: Store) -> None:
+    first = (("a-fixed", "fail"), ("b-unknown", "fail"), ("c-open", "fail"))
+    keep(store, some(*first))
+    second = (("a-fixed", "pass"), ("b-unknown", "error"), ("c-open", "fail"))
+    keep(store, some(*second, at="2026-11-25T06:00:00Z"))
+    expected = [("c-open", "open"), ("b-unknown", "unknown"), ("a-fixed", "fixed")]
+    found = lasting.findings(store)
+    assert [(row.cluster, row.state) for row in found.rows] == expected
+    assert found.counts == {"open": 1, "unknown": 1, "fixed": 1}
+    assert [(row.cluster, row.state.value) for row in read.findings(store)] == expected
 
 
 def test_frameworks_and_exemptions_of_the_newest_results(store: Store) -> None:

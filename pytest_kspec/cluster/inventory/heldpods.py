@@ -16,7 +16,7 @@ from pytest_kspec.cluster.objects.listed import Controller, controller_of_raw
 from pytest_kspec.cluster.objects.shapes import Shapes
 from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.podkinds import EVERY, Keys, Part, PodKinds, PodPlace
-from pytest_kspec.kube.resources import CONTAINER_LISTS, PodShape, Resource, Workload
+from pytest_kspec.kube.resources import CONTAINER_LISTS, PodShape, Resource, Workload, texts
 
 _LISTED = frozenset(CONTAINER_LISTS)
 _OF_CONTAINER = frozenset(
@@ -60,11 +60,7 @@ class HeldWorkload(Workload):
         found = self._metadata.get(key) if isinstance(self._metadata, dict) else self._metadata
         if found is None:
             return {}
-        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
-            return found
-        raise Malformed(
-            f"{self.template_path}metadata.{key} must be an object with string values.", where=str(self.ref)
-        )
+        return texts(found, f"{self.template_path}metadata.{key}", self.ref)
 
     @property
     def place(self) -> str:
