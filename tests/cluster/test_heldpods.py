@@ -1,5 +1,6 @@
 """Pods in objects of foreign kinds: evaluated where the kind is known, listed where only the shape tells."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,6 +218,52 @@ def test_containers_that_an_operator_completes_are_listed_not_judged() -> None:
 def test_unknown_kinds_are_found_by_shape(spec: dict[str, Any], where: str) -> None:
     assert listed(foreign("Thing", "example.com/v1", spec=spec)) == (f"Thing shop/it at {where}",)
     assert paths(foreign("Thing", "example.com/v1", spec=spec)) == []
+
+
+MANIFEST = (
+    "apiVersion: batch/v1\nkind: Job\nspec:\n  template:\n    spec:\n      containers:\n"
+    "      - {name: a, image: x}\n"
+)
+AS_TEXT = {
+    "YAML": MANIFEST,
+    "indented, with a template": "{{- if .x }}\n" + MANIFEST.replace("\n", "\n  "),
+    "in one line": "{apiVersion: v1, kind: Pod, spec: {containers: [{name: a}]}}",
+    "JSON": json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}]}}),
+    "JSON with indents": json.dumps(
+        {"apiVersion": "v1", "kind": "Pod", "spec": {"initContainers": []}}, indent=2
+    ),
+}
+
+
+@pytest.mark.parametrize("text", AS_TEXT.values(), ids=AS_TEXT)
+def test_objects_as_text_in_foreign_kinds_are_listed(text: str) -> None:
+    steps = [
+        {"name": "a", "container": {"image": "x"}},
+        {"name": "b", "resource": {"action": "create", "manifest": text}},
+    ]
+    workflow = foreign("WorkflowTemplate", "argoproj.io/v1alpha1", spec={"templates": steps})
+    assert listed(workflow) == (
+        "WorkflowTemplate shop/it at spec.templates[b].resource.manifest: an object written as text",
+    )
+    bundle = foreign(
+        "Bundle", "fleet.cattle.io/v1alpha1", spec={"resources": [{"name": "a.yaml", "content": text}]}
+    )
+    assert listed(bundle) == ("Bundle shop/it at spec.resources[a.yaml].content: an object written as text",)
+    assert listed(foreign("Thing", "example.com/v1", spec={"manifests": ["x", text]})) == (
+        "Thing shop/it at spec.manifests[1]: an object written as text",
+    )
+
+
+def test_text_about_objects_is_none() -> None:
+    for text in (
+        "kind: Job, apiVersion: batch/v1: see which containers there are",
+        "apiVersion: v1\nkind: ConfigMap\ndata: {}\n",
+        "containers: 5\nkind: x\n",
+        "\n" * 200_000 + "containers",
+        "{" * 200_000 + "containers",
+        "kind" * 50_000 + "containers",
+    ):
+        assert listed(foreign("Thing", "example.com/v1", spec={"text": text})) == ()
 
 
 def test_shape_is_not_fooled_by_depth_nor_by_what_is_no_pod() -> None:

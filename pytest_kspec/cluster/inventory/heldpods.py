@@ -6,6 +6,7 @@ else that looks like a pod or a container is found by its shape, so that it can 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,10 @@ _OF_CONTAINER = frozenset(
 )  # fmt: skip
 _OF_HOST = frozenset(("hostNetwork", "hostPID", "hostIPC"))
 _SECURITY_CONTEXT = ("securityContext", "SecurityContext")  # containerSecurityContext, podSecurityContext
+_OF_MANIFEST = tuple(
+    re.compile(rf"""(?:^|[{{,])[ \t-]*["']?{key}["']?[ \t]*:""", re.MULTILINE)
+    for key in ("apiVersion", "kind", "(?:initC|c)ontainers")
+)
 _MAX_NESTING = 8
 """Objects in objects are followed this far; what lies deeper is listed as not evaluated."""
 
@@ -282,6 +287,9 @@ class _Walk:
                 if isinstance(value.get("podSpecPatch"), str):
                     found.append(f"{at}.podSpecPatch")
                 stack += [(f"{at}.{key}", item, key in _LISTED) for key, item in value.items()]
+            elif isinstance(value, str):
+                if _is_manifest(value):
+                    found.append(f"{at}: an object written as text")
             elif isinstance(value, list):
                 stack += [(path, item, listed or _is_named(item)) for path, item in _entries(value, at)]
         return sorted(set(found))
@@ -304,6 +312,11 @@ def _append(spec: dict[str, Any], places: list[tuple[str, str]], field: str, ent
     name = entry.get("name") if isinstance(entry, dict) else None
     places.append((f"spec.{field}[{name or len(listed)}]", at))
     listed.append(entry)
+
+
+def _is_manifest(text: str) -> bool:
+    """Whether it is an object with containers in YAML or JSON, as a step of an Argo Workflow creates it."""
+    return "ontainers" in text and all(key.search(text) for key in _OF_MANIFEST)
 
 
 def _is_container(value: dict[str, Any]) -> bool:
