@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pytest_kspec.operator.service import Options, Server
 
 DESCRIPTION = """\
-Keep the ClusterSpecifications of a cluster true: scan the cluster for each of them, apply and remove its
-policies, and write into its status what was found. Compare policies as DriftConfigs say, send alerts as
-AlertConfigs say, and contact each ClusterTarget. Of several replicas one works; the others take over when
-it ends. Runs until SIGTERM.
+Reconcile the ClusterSpecifications of a cluster: scan the cluster for each of them, apply and remove its
+policies, and write the results into its status. Detect drift as DriftConfigs configure it, send alerts as
+AlertConfigs configure them, and contact each ClusterTarget. Only one of several replicas works, the leader;
+another one takes over when it ends. Runs until SIGTERM.
 
-A duration is written as 90s, 5m or 1h30m. Exit codes: 0 told to end; 1 the Lease was lost: start it
-again; 4 usage."""
+A duration is written as 90s, 5m or 1h30m. Exit codes: 0 ended by SIGTERM; 1 the Lease was lost,
+start it again; 4 usage error."""
 
 EXAMPLES = """
 kspec operator --cluster kind-dev --leader-elect=false
