@@ -85,7 +85,7 @@ class Unreachable(SourceUnavailable):
 
 
 class AccessDenied(SourceError):
-    """401 or 403: names the verb and the resource that were refused."""
+    """The API server answered 401 or 403. The text names the verb and the resource."""
 
 
 class NotServed(SourceError):

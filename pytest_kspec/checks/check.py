@@ -25,7 +25,7 @@ RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
 
 
 class About(Struct, frozen=True):
-    """What a check restricts, as its documentation states it. Each line of a text is an entry.
+    """What a check restricts, for its documentation. Each line of a text is one entry.
 
     restricts: the fields, as paths, or what else is looked at
     allowed:   the values that they may have

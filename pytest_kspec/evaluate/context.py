@@ -104,7 +104,7 @@ class Cluster:
 
 
 class Rbac:
-    """Roles and bindings, listed when asked for; the fixture `rbac`."""
+    """Roles and bindings, each kind listed at its first use; the fixture `rbac`."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -136,7 +136,7 @@ class Rbac:
 
 
 class Signatures:
-    """Who signed an image, by what its registry keeps beside it; the fixture `signatures`."""
+    """Signatures of images, as stored in their registries; the fixture `signatures`."""
 
     def __init__(self, spec: ClusterSpecification, verifier: Callable[[], SignatureVerifier]) -> None:
         images = spec.workloads.images if spec.workloads else None

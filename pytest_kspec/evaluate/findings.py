@@ -340,7 +340,7 @@ class Findings:
             self.error(in_object(held, what), owner)
 
     def examined(self, resources: Sequence[Any] | int) -> None:
-        """Say what was looked at; collections from fixtures say so themselves when they are iterated."""
+        """State which objects were examined; collections from fixtures do this themselves when they are iterated."""
         self._asked = True
         self.looked()
         # By identity: iterating a collection twice is looking at it once.

@@ -82,7 +82,7 @@ class Examined:
         self._forget()
 
     def close(self) -> None:
-        """Give back connections and files."""
+        """Release connections and files."""
         self.inventory.close()
 
     def _forget(self) -> None:

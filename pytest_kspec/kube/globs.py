@@ -25,7 +25,7 @@ def is_literal(pattern: str) -> bool:
 
 
 class Globs:
-    """Several patterns, compiled once. No pattern at all matches everything."""
+    """Several patterns, compiled once. Without any pattern, every text matches."""
 
     __slots__ = ("_literals", "_many", "_regex", "matches_all")
 

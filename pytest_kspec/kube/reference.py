@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class ResourceRef(NamedTuple):
-    """Which object. namespace is "" for cluster-scoped objects. An empty kind means the cluster itself."""
+    """Reference to an object. namespace is "" for cluster-scoped objects. An empty kind means the cluster itself."""
 
     api_version: str
     kind: str

@@ -52,8 +52,9 @@ class ResourceType(NamedTuple):
 
 
 class ClusterInfo(NamedTuple):
-    """What is known of a cluster without listing it. version: gitVersion ("v1.34.1-eks-113cf36") or ""; uid or "".
+    """What is known about a cluster without a list of its objects.
 
+    version: gitVersion ("v1.34.1-eks-113cf36") or ""; uid: of the namespace kube-system, or ""
     namespaces: of manifests, the namespaces that their objects are in
     """
 
@@ -329,7 +330,7 @@ class Workload(Resource):
         return not self.template_path
 
     def may_mention(self, text: str) -> bool:
-        """False only where no annotation of the object itself can have this in it: for a pod in a hundred thousand."""
+        """False only if no annotation of the object itself can contain this text. Fast, for many pods."""
         return True
 
     @property

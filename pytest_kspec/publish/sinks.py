@@ -21,7 +21,7 @@ from pytest_kspec.results.result import ScanResult
 
 
 class Published(Struct):
-    """What became of a result, a line each: for people."""
+    """What was done with a result: one line of text for each step."""
 
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

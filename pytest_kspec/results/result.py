@@ -25,7 +25,7 @@ API_VERSION = "kspec.io/v1alpha1"
 
 
 class CheckResult(Struct, frozen=True):
-    """What became of one requirement on one cluster.
+    """The result of one requirement on one cluster.
 
     id:               requirement id (Requirement.id)
     nodeid:           pytest's node id
@@ -297,7 +297,7 @@ class ScanResult(Struct, frozen=True):
 
     @property
     def empty(self) -> tuple[ClusterResult, ...]:
-        """Those of which nothing was evaluated, though the specification is active: a wrong path looks like this."""
+        """Clusters of which nothing was evaluated although the specification is active, as with a wrong path."""
         return tuple(cluster for cluster in self.clusters if cluster.is_empty and not cluster.is_inactive)
 
     def to_wire(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ NOTHING_TO_EXAMINE = "nothing there to examine"
 
 
 class Severity(StrEnum):
-    """How bad it is when a requirement is not met. The predecessor's four levels, ordered by `rank`."""
+    """How serious it is if a requirement is not met. Ordered by `rank`."""
 
     LOW = "low"
     MEDIUM = "medium"

@@ -27,7 +27,7 @@ class Violation(NamedTuple):
 
 @runtime_checkable
 class Rule(Protocol):
-    """A restricted thing.
+    """A rule about pods.
 
     reason: short and constant ("privileged containers"); groups, alerts and metrics use it.
 
@@ -48,7 +48,7 @@ class Rule(Protocol):
 
 @runtime_checkable
 class ServiceRule(Protocol):
-    """A restricted thing of Services. `reason` as in `Rule`."""
+    """A rule about Services. `reason` as in `Rule`."""
 
     @property
     def reason(self) -> str:

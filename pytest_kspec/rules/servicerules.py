@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ServiceTypes(Struct, frozen=True, kw_only=True):
-    """The only types that Services may have."""
+    """The types that Services may have; all other types are violations."""
 
     allowed: tuple[str, ...]
     reason: str = "Service types"

@@ -121,7 +121,7 @@ class Run(Struct, dict=True):
             examined.close()
 
     def close(self) -> None:
-        """Give back connections and files."""
+        """Release connections and files."""
         if "_verifier" in self.__dict__:  # asked for by some check
             self._verifier.close()
         for spec in self.specs.values():

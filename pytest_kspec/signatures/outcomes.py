@@ -16,7 +16,7 @@ LOCK_TIMEOUT_S = 600.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What is known of an image and its signers.
+    """The result of the verification of one image.
 
     digest:    what the reference stands for, "" where that is not known
     platforms: digests that an index lists, one a platform; a signature of the index covers them

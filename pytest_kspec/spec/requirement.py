@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Requirement(Struct, frozen=True):
-    """One thing that a specification asks of a cluster.
+    """One requirement of a specification for a cluster.
 
     id:       item name: the path of the spec key, with the list entry in brackets
               ("workloads.containers.required[securityContext.runAsNonRoot]")

@@ -89,7 +89,7 @@ class MemorySource:
                     yield (item.get("metadata") or {}).get("namespace") or "default"
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Has no effect: there are no connections or files."""
 
 
 def _named(resource_type: ResourceType, words: frozenset[str]) -> bool:

@@ -66,5 +66,5 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back connections and files."""
+        """Release connections and files."""
         ...

@@ -14,7 +14,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class NotExpressible(ValueError):
-    """A rule, or an exemption, that CEL cannot say exactly; the text is the reason."""
+    """A rule or an exemption that CEL cannot express exactly; the text is the reason."""
 
 
 def literal(value: Any) -> str:

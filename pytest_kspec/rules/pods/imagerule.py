@@ -29,7 +29,7 @@ REMEMBERED_IMAGES = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRule:
-    """What every image must be.
+    """Requirements for the reference of every image.
 
     allowed: patterns of which one must match, () for no such rule; blocked: patterns of which none may match
     digest:  True if it must be referenced by digest

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RequiredItem(Struct, frozen=True, kw_only=True):
-    """A list (`field`, without `[]`) of texts must hold `item`."""
+    """A list of texts (`field`, without `[]`) must contain `item`."""
 
     field: str
     item: str
@@ -192,7 +192,7 @@ class AllOf(Struct, frozen=True):
 
 
 class CustomRule(Struct, frozen=True, kw_only=True):
-    """What the vocabulary cannot say.
+    """A rule that the other kinds of rules cannot express.
 
     python: pod shape → violations
     cel:    the same as a CEL expression that is true where nothing is violated; None: has no admission form

@@ -117,7 +117,7 @@ def _server_version(cluster: _Cluster) -> str | None:
 
 
 class NamespaceLevels:
-    """Which level each namespace is held to: the asked one, or that of the first valid exemption that
+    """The level that each namespace must meet: the required one, or that of the first valid exemption that
     names it.
 
     Expired exemptions do not count: the full level is asked again.

@@ -285,7 +285,7 @@ class FieldDemand(ABC):
 
 @dataclass(frozen=True, slots=True)
 class RequiredField(FieldDemand):
-    """Every container (or pod) must have the field so. `exists: false` asks for it to be unset."""
+    """Every container (or pod) must have a field that matches. `exists: false` requires it to be unset."""
 
     @property
     def required(self) -> bool:
@@ -322,7 +322,7 @@ class RequiredField(FieldDemand):
 
 @dataclass(frozen=True, slots=True)
 class ForbiddenField(FieldDemand):
-    """No container (or pod) may have the field so. `exists: false` forbids leaving it unset."""
+    """No container (or pod) may have a field that matches. `exists: false` forbids leaving it unset."""
 
     @property
     def required(self) -> bool:
