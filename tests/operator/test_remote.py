@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pytest_kspec.crds.names import NAMESPACE
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.server import ControlPlane
+from tests.fleet.webhooks import DEPLOYMENTS, ROUTED, Played
 from tests.operator.conftest import DEPLOYED, OperatorProcess, Specs, until
 
 Start = Callable[..., OperatorProcess]
@@ -19,6 +21,7 @@ WORDS = ("--leader-elect=false", "--scan-interval=1h")
 TARGET = ("kspec.io/v1alpha1", "ClusterTarget")
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = POLICIES.removesuffix("ies") + "ybindings"
+HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 OURS = "?labelSelector=kspec.io%2Fcluster-spec%3Dremote"
 SERVICES = {"network": {"allowedServiceTypes": ["ClusterIP"]}}
 PROD = {"clusterSelector": {"matchLabels": {"env": "prod"}}}
@@ -214,6 +217,37 @@ def test_a_specification_that_is_deleted_while_a_cluster_is_away(
     operator = start(*WORDS)
     until(lambda: not fleet.entry("two"), operator.said)
     assert fleet.policies("two") == 0
+
+
+@pytest.mark.long
+def test_a_webhook_on_another_cluster(
+    specs: Specs, start: Start, fleet: Fleet, control_plane_factory: ControlPlaneFactory, tmp_path: Path
+) -> None:
+    """By digest, and not without; rolled out before it is registered, and removed with its specification."""
+    plane = control_plane_factory(audited=False, flags=(ROUTED,))
+    fleet.put("one", plane)
+    specs.put("remote", asked(engine="webhook"))
+    operator = start(*WORDS)
+    until(lambda: fleet.entry("one").get("state") == "failed", operator.said)
+    assert "no image of the webhook is given" in fleet.entry("one")["message"]
+    operator.kill()
+    with Played(plane, tmp_path):
+        operator = start(*WORDS, f"--fleet-webhook-image=registry.example.com/kspec@sha256:{'0' * 64}")
+        until(lambda: fleet.entry("one").get("state") == "ok", operator.said)
+        assert fleet.entry("one")["engines"] == ["webhook"]
+        assert fleet.denies("one")
+        # Another engine takes its place: first the new one, then the old one goes.
+        specs.put("remote", asked())
+        until(lambda: fleet.entry("one").get("engines") == ["vap"], operator.said)
+        assert fleet.denies("one")
+        assert plane.request("GET", HOOKS).body["items"] == []
+        specs.put("remote", asked(engine="webhook"))
+        until(lambda: fleet.entry("one").get("engines") == ["webhook"], operator.said)
+        specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", "remote")
+        until(lambda: not fleet.entry("one"), operator.said)
+        assert plane.request("GET", HOOKS).body["items"] == []
+        assert plane.request("GET", DEPLOYMENTS).body["items"] == []
+        assert not fleet.denies("one")
 
 
 def weaken(plane: ControlPlane) -> None:
