@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.operator.status import stamp
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.server import ControlPlane
 from tests.fleet.webhooks import DEPLOYMENTS, ROUTED, Played
@@ -217,6 +219,27 @@ def test_a_specification_that_is_deleted_while_a_cluster_is_away(
     operator = start(*WORDS)
     until(lambda: not fleet.entry("two"), operator.said)
     assert fleet.policies("two") == 0
+
+
+@pytest.mark.long
+def test_a_fight_over_a_policy_is_ended(
+    specs: Specs, start: Start, fleet: Fleet, second_control_plane: ControlPlane
+) -> None:
+    """Three corrections within an hour, which a leader before made, and a policy that was changed once more."""
+    fleet.put("one", second_control_plane)
+    specs.put("remote", asked(autoRemediate=True))
+    operator = start(*WORDS)
+    specs.wait("remote", "True", "PolicyEnforced", operator.said)
+    operator.kill()
+    found = fleet.writer.get(*TARGET, "one", namespace=NAMESPACE)
+    (entry,) = found["status"]["policies"]
+    entry["corrected"] = [stamp(datetime.now(UTC) - timedelta(minutes=minutes)) for minutes in (50, 30, 10)]
+    fleet.writer.replace(found, field_manager="test", subresource="status")
+    weaken(second_control_plane)
+    operator = start(*WORDS)
+    drift = specs.wait("remote", "True", "DriftDetected", operator.said)
+    assert "corrected 3 times within an hour" in drift["message"]
+    assert not fleet.denies("one")
 
 
 @pytest.mark.long
