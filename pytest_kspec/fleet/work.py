@@ -119,7 +119,7 @@ class Worker:
                 raise UsageError(f"the run has the shards 0 to {last}.", where=f"--index {self._index}")
             missing = [t for t in mine if not t.done]
             if not missing:
-                return EXIT_DONE
+                return self._code(store)
             self._unpack()
             verify(self._order)
             # What ended a worker comes last: it must not keep others from their outcome.
@@ -157,6 +157,8 @@ class Worker:
             names = ", ".join(target.name for target in left[:10])
             self._say(f"{len(left)} clusters of this shard have no outcome: {names}")
             return EXIT_NOT_STORED
+        if all(target.done for target in stored.targets_of(store, self._run)):  # the last of all workers
+            self._patiently(lambda: stored.end(store, self._run))
         return EXIT_DONE
 
     def _unpack(self) -> None:

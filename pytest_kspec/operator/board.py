@@ -51,16 +51,21 @@ class Board:
         with self._lock:
             self._clusters[cluster.spec_name] = (cluster.name, cluster.id)
         self.post(observe(cluster, at))
-        alerts = (_drift(cluster, drifted),) if drifted else ()
-        self.post(Observation(cluster.name, cluster.id, cluster.spec_name, at, alerts, judges=DRIFT))
+        self.drifted(cluster.spec_name, cluster.name, cluster.id, drifted)
+
+    def drifted(self, spec: str, cluster: str, identity: str, drifted: int) -> None:
+        """Policies of a specification on a cluster were compared. drifted: those that are not as they were applied."""
+        alerts = (_drift(spec, cluster, identity, drifted),) if drifted else ()
+        self.post(Observation(cluster, identity, spec, stamp(clock.now()), alerts, judges=DRIFT))
 
     def looked(self, cluster: ClusterResult) -> None:
-        """A scan of a cluster that is not the operator's own has a result; whether policies drifted is not known."""
+        """A scan of a cluster that is not the operator's own has a result; of its policies `drifted` is told."""
         self.post(observe(cluster, stamp(clock.now())))
 
     def left(self, spec: str, cluster: str, identity: str) -> None:
         """The specification is not for this cluster any more: what is about both ends."""
-        self.post(Observation(cluster, identity, spec, stamp(clock.now()), (), judges=_SCAN))
+        for judges in (_SCAN, DRIFT):
+            self.post(Observation(cluster, identity, spec, stamp(clock.now()), (), judges=judges))
 
     def not_scanned(self, spec: str, cluster: str, error: KspecError) -> None:
         """A scan came to no result: what was active stays so."""
@@ -135,17 +140,17 @@ class Board:
             watcher()
 
 
-def _drift(cluster: ClusterResult, drifted: int) -> Alert:
-    labels = {"cluster": cluster.name, "cluster_uid": cluster.id, "spec": cluster.spec_name}
+def _drift(spec: str, cluster: str, identity: str, drifted: int) -> Alert:
+    labels = {"cluster": cluster, "cluster_uid": identity, "spec": spec}
     return Alert(
         "DriftDetected",
         Level.CRITICAL,
-        cluster.name,
-        cluster.id,
-        cluster.spec_name,
+        cluster,
+        identity,
+        spec,
         "",
-        f"{plural(drifted, 'policy', 'policies')} of {cluster.spec_name} {'was' if drifted == 1 else 'were'} "
-        f"changed on {cluster.name}",
+        f"{plural(drifted, 'policy', 'policies')} of {spec} {'was' if drifted == 1 else 'were'} "
+        f"changed on {cluster}",
         "They are not as they were applied: see the status of the specification.",
         labels,
         {"event_count": drifted},

@@ -576,6 +576,7 @@ def controller(
         lambda name: given.look(SPECIFICATIONS, ("", name)),
         RemoteSettings(settings.interval_s, settings.image, settings.options),
         given.metrics,
+        board,
     )
     return Reconciler(
         given.access,

@@ -35,8 +35,8 @@ from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.operator import remotestatus, status
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.remotestatus import AWAY, DENIED, DIFFERS, FAILED, OK, WAITING, Member
-from pytest_kspec.operator.status import Note, Said, status_of
+from pytest_kspec.operator.remotestatus import AWAY, DENIED, DIFFERS, FAILED, OK, WAITING, Left, Member, Told
+from pytest_kspec.operator.status import Note, status_of
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.effective import Library
@@ -67,6 +67,18 @@ class Seen(Protocol):
         """The mode that a specification asks for; "": not known."""
         ...
 
+    def drifted(self, cluster: str, name: str, kinds: Mapping[str, int]) -> None:
+        """Differences from what was applied, by kind."""
+        ...
+
+
+class Posts(Protocol):
+    """Who tells others: `board.Board`."""
+
+    def drifted(self, spec: str, cluster: str, identity: str, drifted: int) -> None:
+        """Policies on a cluster were compared. drifted: those that are not as they were applied."""
+        ...
+
 
 class Settings(NamedTuple):
     """interval_s: between two looks at a cluster. image: of webhooks there, by digest. options: of engines."""
@@ -74,23 +86,6 @@ class Settings(NamedTuple):
     interval_s: float = 300.0
     image: str = ""
     options: Any = None
-
-
-class Told(NamedTuple):
-    """What is to be said of a specification now, and when to look at it again. held: clusters have policies of it."""
-
-    again_s: float
-    said: tuple[Said, ...]
-    fields: Object
-    notes: tuple[Note, ...] = ()
-    held: bool = False
-
-
-class Left(NamedTuple):
-    """Clusters that have policies of a specification that is gone. waits: may still be reached; others: may not."""
-
-    waits: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
 
 
 class _Work(NamedTuple):
@@ -124,10 +119,11 @@ class Remote:
         look: Callable[[str], None],
         settings: Settings,
         seen: Seen | None = None,
+        posts: Posts | None = None,
     ) -> None:
         self._access, self._hub = access, Hub(access)
         self._known, self._checkset, self._again = known, checkset, look
-        self._settings, self._seen = settings, seen
+        self._settings, self._seen, self._posts = settings, seen, posts
         self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._busy: set[str] = set()
@@ -386,6 +382,13 @@ class Remote:
         if self._seen is not None and changes:
             self._seen.changed(one.cluster, one.spec, name, changes)
 
+    def compared(self, one: Synced, uid: str, drifted: int) -> None:
+        """Tell metrics and alerts what differs on a cluster."""
+        if self._seen is not None:
+            self._seen.drifted(one.cluster, one.spec, {"modified": drifted} if drifted else {})
+        if self._posts is not None and uid:
+            self._posts.drifted(one.spec, one.cluster, uid, drifted)
+
 
 class _Turn:
     """One time that policies of a specification are brought up to date."""
@@ -566,6 +569,8 @@ class _Turn:
         boundary = one.boundary.timestamp() if one.boundary is not None else None
         self._remote.tried(self._name, key, (_mark(self._found), _mark(obj)), boundary)
         self._remote.record(self._name, key, entry)
+        if entry["state"] in (OK, DIFFERS):
+            self._remote.compared(one, uid, len(one.problems) if entry["state"] == DIFFERS else 0)
         if entry["state"] in (FAILED, DIFFERS) and entry != before:
             log.warning("%s: policies on %s: %s", self._name, one.cluster, entry.get("message"))
 

@@ -19,7 +19,7 @@ from pytest_kspec.enforce.modes import asked_engines, asked_mode
 from pytest_kspec.fleet.enforcing import Synced
 from pytest_kspec.kube.selectors import selects
 from pytest_kspec.operator import fleetstatus, status
-from pytest_kspec.operator.status import Said, moment_of, status_of
+from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.loading import LoadedSpec
 
@@ -47,6 +47,23 @@ class Member(NamedTuple):
     state: str
     message: str = ""
     policies: int = 0
+
+
+class Told(NamedTuple):
+    """What is to be said of a specification now, and when to look at it again. held: clusters have policies of it."""
+
+    again_s: float
+    said: tuple[Said, ...]
+    fields: Object
+    notes: tuple[Note, ...] = ()
+    held: bool = False
+
+
+class Left(NamedTuple):
+    """Clusters that have policies of a specification that is gone. waits: may still be reached; others: may not."""
+
+    waits: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def selected(spec: LoadedSpec, known: Mapping[Key, Object]) -> list[Key]:

@@ -58,6 +58,9 @@ def test_a_list_of_shards_that_was_changed_by_hand(make_fleet: MakeFleet) -> Non
     for index in (0, 1):
         assert fleet.run("work", f"--run={run}", f"--index={index}").code == 0
     assert fleet.run("work", f"--run={run}", "--index=7").code == 4
+    assert "not ended" in fleet.run("list").out
+    assert fleet.run("work", f"--run={run}", "--index=9").code == 0
+    assert "not ended" not in fleet.run("list").out, "the last worker ends it"
     said = fleet.run("scan", f"--run={run}", "-o", "json")
     assert said.code == 1, said.err
     assert fleet.outcomes(run) == dict.fromkeys(("c-000", "c-001", "c-002"), "scanned")

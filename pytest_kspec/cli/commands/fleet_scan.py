@@ -310,7 +310,15 @@ def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[
     sources = tuple(args.source) or ("context",)
     hub = open_hub(args.hub, args.kubeconfig) if set(sources) - {"context"} else None
     wanted = Wanted((*names, *args.cluster), args.selector, args.kubeconfig, sources)
-    return [target for target in find_targets(wanted, hub) if not target.suspended]
+    found = [target for target in find_targets(wanted, hub) if not target.suspended]
+    if not found and args.selector:
+        what = {"context": "context", "target": "ClusterTarget"}.get(sources[0], "cluster")
+        raise UsageError(
+            f"no {what} has the labels {args.selector}.",
+            where=f"kspec fleet {args.action}",
+            fix="" if args.source else "ClusterTargets of the hub need --source target.",
+        )
+    return found
 
 
 def _begun(found: StoredRun, args: argparse.Namespace) -> int:
