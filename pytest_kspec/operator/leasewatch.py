@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable
 
 import msgspec
 
-from pytest_kspec.cluster.api.http import Watching
 from pytest_kspec.cluster.limits import MIB
 from pytest_kspec.cluster.objects.answers import Wrong, check_object
 from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
+from pytest_kspec.cluster.watch.ending import Ending
 from pytest_kspec.errors import SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator.lease import API_VERSION, KIND, NAME, Elector
@@ -31,7 +30,7 @@ _EVENT_BYTES, _WATCH_BYTES = MIB, 16 * MIB
 _FIRST_S, _LONGEST_S = 0.5, 60.0
 
 
-class LeaseWatch:
+class LeaseWatch(Ending):
     """`run` works in the thread that calls it, until `ended` says so, or `stop`.
 
     open_source: makes a connection for this watch alone
@@ -45,10 +44,8 @@ class LeaseWatch:
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        super().__init__(chance)
         self._open, self._elector, self._ended = open_source, elector, ended
-        self._chance = chance
-        self._stopped = threading.Event()
-        self._watching: Watching | None = None
         self._failures = 0
         self._said = ""
 
@@ -58,7 +55,7 @@ class LeaseWatch:
             source = self._open()
             try:
                 self._follow(source)
-                self._pause(_FIRST_S)  # a proxy may end each watch at once
+                self._wait(_FIRST_S)  # a proxy may end each watch at once
             except SourceError as error:
                 if self._over():
                     return
@@ -67,21 +64,11 @@ class LeaseWatch:
                     log.info("the Lease is not watched now, and looked at each retry period: %s", error)
                 most = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
                 self._failures += 1
-                self._pause(most)
+                self._wait(most)
             finally:
                 source.close()
 
-    def stop(self) -> None:
-        """End `run`, also where it waits for the next event."""
-        self._stopped.set()
-        watching = self._watching
-        if watching is not None:
-            watching.shut()
-
     # -- inside --------------------------------------------------------------------------------------------
-
-    def _pause(self, most: float) -> None:
-        self._stopped.wait(most * (0.5 + self._chance() / 2))
 
     def _over(self) -> bool:
         return self._stopped.is_set() or self._ended()

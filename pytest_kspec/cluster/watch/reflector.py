@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.cluster.api.http import Watching
 from pytest_kspec.cluster.limits import MIB
 from pytest_kspec.cluster.objects.answers import Wrong, check_metadata, check_object
 from pytest_kspec.cluster.objects.items import BROKEN_JSON, items_of
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
+from pytest_kspec.cluster.watch.ending import Ending
 from pytest_kspec.errors import Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
 
@@ -57,7 +56,7 @@ class Expired(Exception):
     """The server no longer knows the state that the watch was to begin from."""
 
 
-class Reflector:
+class Reflector(Ending):
     """One kind of one cluster. `run` works in the thread that calls it; everything else may be called from others.
 
     open_source: makes a connection for this reflector alone
@@ -73,14 +72,12 @@ class Reflector:
         bounds: Bounds = BOUNDS,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        super().__init__(chance)
         self._open = open_source
         self._type = resource_type
         self._changed = changed
         self._bounds = bounds
-        self._chance = chance
         self._objects: dict[Key, Object] = {}
-        self._stopped = threading.Event()
-        self._watching: Watching | None = None
         self._failures = 0
         self.problem = "not listed yet"
         """Why what is held may be out of date; "" while it is not."""
@@ -114,21 +111,11 @@ class Reflector:
             finally:
                 source.close()
 
-    def stop(self) -> None:
-        """End `run`, also where it waits for the next event."""
-        self._stopped.set()
-        watching = self._watching
-        if watching is not None:
-            watching.shut()
-
     # -- inside --------------------------------------------------------------------------------------------
 
     def _back_off(self) -> None:
         self._failures += 1
         self._wait(min(self._bounds.longest_s, self._bounds.first_s * 2 ** min(self._failures - 1, 16)))
-
-    def _wait(self, seconds: float) -> None:
-        self._stopped.wait(seconds * (0.5 + self._chance() / 2))
 
     def _follow(self, source: LiveSource) -> None:
         version = self._list(source)
