@@ -49,6 +49,8 @@ LONGEST = (
     "cli/test_drift_compared.py",
     "hostile/test_lists.py",
     "alerts/test_receivers.py",
+    "alerts/test_kept.py",
+    "alerts/test_alertmanager.py",
     "audit/test_trail.py",
     "audit/test_chain.py",
     "plugin/test_alerts.py",
