@@ -36,6 +36,8 @@ LONGEST = (
     "observe/test_live.py",
     "fleet/test_scan.py",
     "fleet/test_job.py",
+    "fleet/test_traps.py",
+    "operator/test_fleet_cronjob.py",
     "fleet/test_enforcing.py",
     "fleet/test_webhook.py",
     "operator/test_remote.py",
