@@ -104,7 +104,20 @@ def test_what_is_no_amount_is_an_error(amount):
         ),
         (R("priority", min=-5), "priority", [-5, 2**31], [-6], "at least -5"),
         (R("schedulerName", pattern="a|b"), "schedulerName", ["a", "b"], ["ab", "xa", "a\n"], "matching a|b"),
-        (F("schedulerName", pattern="a.*"), "schedulerName", ["ba", "A"], ["a", "ab"], "not matching a.*"),
+        (
+            F("schedulerName", pattern="a.*"),
+            "schedulerName",
+            ["ba", "A", "a\nb"],
+            ["a", "ab"],
+            "not matching a.*",
+        ),
+        (
+            F("schedulerName", pattern="(?s).*b.*"),
+            "schedulerName",
+            ["a"],
+            ["a\nb\n", "b"],
+            "not matching (?s).*b.*",
+        ),
     ],
 )
 def test_fields_of_the_pod(rule, field, good, bad, expected):
