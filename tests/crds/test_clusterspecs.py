@@ -37,14 +37,12 @@ def specs(cluster: Cluster) -> Iterator[Cluster]:
         cluster.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", name)
 
 
-def folders() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("kspec-specs-*")}
-
-
 def scan(specs: Cluster, run_kspec: Kspec, *words: str) -> tuple[int, dict[str, Any], str]:
-    before = folders()
-    said = run_kspec("scan", *words, "--kubeconfig", specs.plane.kubeconfig(), "-o", "json")
-    assert folders() == before
+    with tempfile.TemporaryDirectory() as folder:  # of its own: others have such folders, too
+        said = run_kspec(
+            "scan", *words, "--kubeconfig", specs.plane.kubeconfig(), "-o", "json", TMPDIR=folder
+        )
+        assert list(Path(folder).glob("kspec-specs-*")) == []
     return said.code, json.loads(said.out) if said.out else {}, said.err
 
 
