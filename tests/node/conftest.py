@@ -43,11 +43,17 @@ def until(what: Callable[[], Any], said: Callable[[], str] = lambda: "") -> Any:
 
 
 class Installed:
-    """The operator on a cluster: what a user sees of it."""
+    """The operator on a cluster: what a user sees of it. config: the folders that can be applied."""
 
-    def __init__(self, cluster: NodeCluster) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: NodeCluster, config: Path) -> None:
+        self.cluster, self.config = cluster, config
         self.kubectl = cluster.kubectl
+
+    def put(self, name: str) -> None:
+        """Apply one of the folders, as its page says."""
+        said = self.kubectl("apply", "--server-side", "-k", self.config / name, check=False)
+        assert "Warning" not in said
+        assert "rror" not in said, said
 
     def get(self, path: str) -> dict[str, Any]:
         status, body = self.cluster.plane.request("GET", path)
@@ -146,9 +152,8 @@ def installed(cluster: NodeCluster, tmp_path_factory: pytest.TempPathFactory) ->
     path.write_text(
         text.replace("newName: kspec, newTag: latest", f"newName: {name}, newTag: {tag}"), encoding="utf-8"
     )
-    made = Installed(cluster)
-    said = made.kubectl("apply", "--server-side", "-k", folder / "config" / "with-webhook", check=False)
-    assert "Warning" not in said
+    made = Installed(cluster, folder / "config")
+    made.put("with-webhook")
     for name in ("kspec-operator", "kspec-webhook"):
         made.rolled_out(name)
     return made

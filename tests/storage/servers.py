@@ -17,6 +17,7 @@ from typing import Self
 from urllib.parse import quote
 
 from tests.controlplane import build
+from tests.controlplane.certificates import KeyPair
 from tests.controlplane.process import PortTaken, Process, ServerFailed, free_port
 
 LOOPBACK = "127.0.0.1"
@@ -157,12 +158,13 @@ class Postgres(_Server):
 
 
 class ObjectStore(_Server):
-    """versitygw: buckets are folders of `buckets`. access, secret: of its one user."""
+    """versitygw: buckets are folders of `buckets`. access, secret: of its one user. tls: None: it serves plain HTTP."""
 
     access, secret = "kspec", "kspec-secret-key"
 
-    def __init__(self) -> None:
+    def __init__(self, tls: KeyPair | None = None) -> None:
         super().__init__("kspec-objects-")
+        self._tls = tls
         self.buckets = self.folder / "buckets"
         self.buckets.mkdir()
 
@@ -173,6 +175,8 @@ class ObjectStore(_Server):
         sidecar = self.folder / "attributes"
         sidecar.mkdir(exist_ok=True)
         user = ["--access", self.access, "--secret", self.secret]
+        if self._tls is not None:
+            user += ["--cert", str(self._tls.certificate), "--key", str(self._tls.key)]
         where = ["--port", f"{LOOPBACK}:{self.port}", "posix", "--sidecar", str(sidecar), str(self.buckets)]
         return [str(program), *user, *where]
 
@@ -183,5 +187,5 @@ class ObjectStore(_Server):
             "AWS_ACCESS_KEY_ID": self.access,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{self.port}",
+            "AWS_ENDPOINT_URL": f"{'http' if self._tls is None else 'https'}://{LOOPBACK}:{self.port}",
         }
