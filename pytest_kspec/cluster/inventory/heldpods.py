@@ -26,10 +26,6 @@ _OF_CONTAINER = frozenset(
 )  # fmt: skip
 _OF_HOST = frozenset(("hostNetwork", "hostPID", "hostIPC"))
 _SECURITY_CONTEXT = ("securityContext", "SecurityContext")  # containerSecurityContext, podSecurityContext
-_OF_MANIFEST = tuple(
-    re.compile(rf"""(?:^|[{{,])[ \t-]*["']?{key}["']?[ \t]*:""", re.MULTILINE)
-    for key in ("apiVersion", "kind", "(?:initC|c)ontainers")
-)
 _MAX_NESTING = 8
 """Objects in objects are followed this far; what lies deeper is listed as not evaluated."""
 
@@ -316,7 +312,12 @@ def _append(spec: dict[str, Any], places: list[tuple[str, str]], field: str, ent
 
 def _is_manifest(text: str) -> bool:
     """Whether it is an object with containers in YAML or JSON, as a step of an Argo Workflow creates it."""
-    return "ontainers" in text and all(key.search(text) for key in _OF_MANIFEST)
+    return "ontainers" in text and all(
+        re.search(
+            rf"""(?:^|[{{,])[ \t-]*["']?{key}["']?[ \t]*:""", text, re.MULTILINE
+        )  # kept by re, once it is needed
+        for key in ("apiVersion", "kind", "(?:initC|c)ontainers")
+    )
 
 
 def _is_container(value: dict[str, Any]) -> bool:
