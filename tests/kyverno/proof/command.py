@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_kspec.enforce import seen
 from pytest_kspec.enforce.engines import kyverno
 from pytest_kspec.reference.asked import everything
 from tests.kyverno.test_kyverno_live import kspec
 from tests.parity.admission import PATHS
 from tests.parity.objects import CANARIES
+
+DENIES_S = 300.0
+"""Here something denies: Kyverno, once it has compiled the policies."""
 
 __all__ = ["kspec", "test_applied_in_force_and_removed"]
 
@@ -16,7 +20,8 @@ __all__ = ["kspec", "test_applied_in_force_and_removed"]
 @pytest.mark.parametrize("mode", ["audit", "enforce"])
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 @pytest.mark.parametrize("api", kyverno.APIS)
-def test_applied_in_force_and_removed(plane, kspec, api, level, mode):
+def test_applied_in_force_and_removed(plane, kspec, monkeypatch, api, level, mode):
+    monkeypatch.setattr(seen, "PATIENCE_S", DENIES_S)
     whole = everything()[("restricted", "baseline").index(level)]
     spec = whole.model_dump(by_alias=True, exclude_unset=True)
     path = f"{PATHS['Pod'].format('default')}?dryRun=All"
