@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.alerts.alert import Alert, Fact, Level, read_facts
 from pytest_kspec.alerts.ledger import Ledger, Told, urgent
 from pytest_kspec.errors import StoreError
@@ -90,12 +91,10 @@ def read(text: str, where: str) -> Ledger:
         data = json.loads(plain)
         documents = data["facts"]
         facts = _of_columns(documents) if isinstance(documents, dict) else read_facts(documents, where)
-        facts = msgspec.convert(
-            msgspec.to_builtins(facts), list[Fact]
-        )  # each value has the type of its field
+        facts = typed.convert(msgspec.to_builtins(facts), list[Fact])  # each value has the type of its field
         known = [(fact.alert.id, fact.token) for fact in facts]
         told = {
-            (str(name), str(key)): msgspec.convert({"at": at, "alerts": _told(alerts, known)}, Told)
+            (str(name), str(key)): typed.convert({"at": at, "alerts": _told(alerts, known)}, Told)
             for name, key, at, alerts in data["told"]
         }
     except (binascii.Error, zlib.error, msgspec.ValidationError, *_ODD) as error:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.errors import EvidenceError
 from pytest_kspec.evidence import document
 
@@ -85,7 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
 def decode(raw: bytes, where: str) -> Manifest:
     """Read and check it. Raises EvidenceError."""
     try:
-        found = msgspec.json.decode(raw, type=Manifest)
+        found = typed.from_json(raw, Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise EvidenceError(f"{MANIFEST} could not be read: {text}.", where=where) from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_kspec import clock
+from pytest_kspec import clock, typed
 from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.shards import balance
 from pytest_kspec.fleet.targets.model import Target
@@ -56,7 +56,7 @@ class Order:
             known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
             several = {name: tuple(known.get(name, ())) for name in ("specs", "checks", "exemptions")}
             made = cls(**(known | several | {"asked": tuple(Asked(*one) for one in data["asked"])}))
-            return msgspec.convert(msgspec.to_builtins(made), cls)  # each value has the type of its field
+            return typed.convert(msgspec.to_builtins(made), cls)  # each value has the type of its field
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
             raise UsageError(
                 f"the store has no complete order for this run ({type(error).__name__})."

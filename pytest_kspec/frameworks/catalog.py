@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from pytest_kspec import typed
 from pytest_kspec.extend.places import FRAMEWORKS
 from pytest_kspec.extend.registry import Entry
 
@@ -96,7 +97,7 @@ class Catalog(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def built_in() -> list[Catalog]:
     """Ours, sorted by id."""
-    return msgspec.json.decode(COMPILED.read_bytes(), type=list[Catalog])
+    return typed.from_json(COMPILED.read_bytes(), list[Catalog])
 
 
 def catalogs() -> Mapping[str, Catalog]:
@@ -244,7 +245,7 @@ def _read_catalog(text: str, where: str) -> Catalog:
                 f"{where}: {control.get('id')}: unknown keys {unknown}, or no checks and no manual"
             )
     try:
-        made = msgspec.convert(data, Catalog)
+        made = typed.convert(data, Catalog)
     except msgspec.ValidationError as error:
         raise ValueError(f"{where}: {error}") from error
     ids = [control.id for control in made.controls]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.errors import Malformed
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
@@ -95,7 +96,7 @@ def label_selector(data: object) -> Selector | None:
 
 @lru_cache(maxsize=256)
 def _parsed(text: bytes) -> FoundSelector:
-    return msgspec.json.decode(text, type=FoundSelector)
+    return typed.from_json(text, FoundSelector)
 
 
 def _holds(expression: Expression, labels: Mapping[str, str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from pytest_kspec import typed
 from pytest_kspec.results.baselined import BaselineUse
 from pytest_kspec.results.evidence import NO_EVIDENCE, Evidence, ExemptionUse
 from pytest_kspec.results.finding import Finding
@@ -330,6 +331,6 @@ class ScanResult(Struct, frozen=True):
         for moment in (made.started_at, made.finished_at, *(point.finished_at for point in made.trend)):
             datetime.fromisoformat(moment)
         try:
-            return msgspec.convert(msgspec.to_builtins(made), cls)
+            return typed.convert(msgspec.to_builtins(made), cls)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from error

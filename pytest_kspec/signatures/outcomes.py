@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from pytest_kspec import typed
+
 LOCK_TIMEOUT_S = 600.0
 
 
@@ -62,7 +64,7 @@ class Outcomes:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
                 if path.exists():
-                    return msgspec.json.decode(path.read_bytes(), type=Outcome)
+                    return typed.from_json(path.read_bytes(), Outcome)
                 found = find()
                 aside = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
                 with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

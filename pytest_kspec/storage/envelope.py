@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.errors import SourceError, StoreError, UsageError
 from pytest_kspec.secretstores.reference import Reference, parse_reference
 from pytest_kspec.secretstores.stores import Secrets
@@ -157,7 +158,7 @@ def _split(content: bytes, where: str) -> tuple[_Head, bytes]:
     try:
         if not found:
             raise ValueError
-        head = msgspec.json.decode(line, type=_Head)
+        head = typed.from_json(line, _Head)
     except ValueError:
         raise StoreError("the report is damaged: it does not say how it is encrypted.", where=where) from None
     return head, content[len(MAGIC) + len(line) + 1 :]

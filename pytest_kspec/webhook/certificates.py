@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 from filelock import FileLock
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import webhook
@@ -289,7 +290,7 @@ class Publisher:
 
 def _registered(item: dict[str, Any]) -> list[_Registered]:
     try:
-        return msgspec.convert(item.get("webhooks") or [], list[_Registered])
+        return typed.convert(item.get("webhooks") or [], list[_Registered])
     except msgspec.ValidationError as error:
         name = item["metadata"]["name"]
         raise Malformed(f"{webhook.KIND} {name} could not be read: {error}.") from error

@@ -17,6 +17,7 @@ from datetime import datetime
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.enforce.admission import NotAReview
 from pytest_kspec.webhook import wire
 from pytest_kspec.webhook.judging import Said
@@ -130,7 +131,7 @@ class Large:
             raise NotAReview(content.decode())
         if kind == wire.TOO_LARGE:
             raise NotJudged(content.decode())
-        return msgspec.msgpack.decode(content, type=Said)
+        return typed.from_msgpack(content, Said)
 
     async def _ready(self) -> asyncio.subprocess.Process:
         """The process, with the specifications that are in force. Raises OSError where it cannot be had."""

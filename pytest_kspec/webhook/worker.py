@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.enforce import admission
 from pytest_kspec.enforce.decide import Policies
 from pytest_kspec.webhook import wire
@@ -58,7 +59,7 @@ class _Worker:
                 gc.freeze()
                 self._send(wire.READY, b"")
             else:
-                review = msgspec.msgpack.decode(content, type=wire.Review)
+                review = typed.from_msgpack(content, wire.Review)
                 try:
                     self._send(wire.SAID, msgspec.msgpack.encode(self._judge(review)))
                 except admission.NotAReview as error:
@@ -80,7 +81,7 @@ class _Worker:
     def _labels(self, namespace: str) -> Mapping[str, str] | None:
         self._send(wire.ASKS, namespace.encode())
         for _, content in self._frames():
-            return msgspec.msgpack.decode(content, type=wire.Labels).labels
+            return typed.from_msgpack(content, wire.Labels).labels
         sys.exit()
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.api.kubeconfig import Entry, KubeConfig
 from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.files import open_named
@@ -208,7 +209,7 @@ def _entry(entry: Entry | None, shape: type[_T], context: str, kind: str, name: 
         )
     try:
         msgspec.json.encode(entry.data)  # fails for text that is not Unicode
-        return msgspec.convert({} if entry.data is None else entry.data, shape)
+        return typed.convert({} if entry.data is None else entry.data, shape)
     except msgspec.ValidationError as error:
         message = str(error)
     except (TypeError, ValueError, RecursionError):  # keys that are not text

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.kube.reference import ResourceRef
 
 
@@ -119,7 +120,7 @@ def controller_of_raw(raw: dict[str, Any]) -> Controller | None:
     metadata = raw.get("metadata")
     owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
     try:
-        return controller_of(msgspec.convert(owners, list[OwnerReference] | None) or [])
+        return controller_of(typed.convert(owners, list[OwnerReference] | None) or [])
     except msgspec.ValidationError:
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.objects.items import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.sources.snapshotfile import Failure
@@ -88,8 +89,8 @@ def _objects(content: bytes, source: SnapshotSource) -> dict[Key, bytes]:
 
 
 def _keyed(content: bytes) -> Iterator[tuple[Key, bytes]]:
-    for raw in msgspec.json.decode(content, type=list[msgspec.Raw] | None) or ():
-        metadata = msgspec.json.decode(raw, type=_Head).metadata
+    for raw in typed.from_json(content, list[msgspec.Raw] | None) or ():
+        metadata = typed.from_json(raw, _Head).metadata
         yield (metadata.namespace, metadata.name), bytes(raw)
 
 

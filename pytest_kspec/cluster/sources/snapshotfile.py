@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
 
@@ -109,7 +110,7 @@ def decode_index(raw: bytes, where: str) -> SnapshotInfo:
                 where=where,
                 fix=fix,
             )
-        info = msgspec.convert(head, SnapshotInfo)
+        info = typed.convert(head, SnapshotInfo)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise SourceUnavailable(f"{INDEX} could not be read: {text}.", where=where, fix=fix) from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, NotFound, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
@@ -143,9 +144,9 @@ def _post(source: LiveSource, path: str, api_version: str, kind: str, spec: Any,
     try:
         if answer.status not in (200, 201):
             raise SourceUnavailable(f"the answer to a {kind} has status {answer.status}.", where=source.name)
-        found = msgspec.json.decode(answer.body, type=_Answer)
+        found = typed.from_json(answer.body, _Answer)
         if found.kind != kind:
             raise SourceUnavailable(f"the answer to a {kind} is of another kind.", where=source.name)
-        return msgspec.json.decode(found.status, type=form)
+        return typed.from_json(found.status, form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SourceUnavailable(f"the answer to a {kind} could not be read.", where=source.name) from error

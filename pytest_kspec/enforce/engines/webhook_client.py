@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.writing.reviewing import service_account_token
 from pytest_kspec.errors import SourceUnavailable
 
@@ -67,7 +68,7 @@ def served(
         text = " ".join(body.decode(errors="replace").split())[:200]
         raise SourceUnavailable(f"{PATH} answered {status}: {text}", where=source.name)
     try:
-        answer = msgspec.json.decode(body, type=Served)
+        answer = typed.from_json(body, Served)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SourceUnavailable(
             f"the answer of {PATH} does not come from the webhook.", where=source.name

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pytest_kspec import typed
+
 NAME = "kspec-webhook-state"
 """Of the ConfigMap, in the namespace of the webhook."""
 
@@ -87,7 +89,7 @@ def _state(text: Any) -> State | None:
     try:
         if len(text) > LONGEST_STATE:
             return None
-        state = msgspec.json.decode(text, type=State)
+        state = typed.from_json(text, State)
         aware = datetime.fromisoformat(state.at).tzinfo is not None
     except (msgspec.DecodeError, ValueError, TypeError):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.api.contexts import Cluster, Context, User
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
@@ -138,7 +139,7 @@ def _context(hub: Hub, namespace: str, secret: str, name: str, server: str) -> C
 def _described(hub: Hub, namespace: str, secret: str, server: str) -> tuple[_Config, Cluster]:
     text = _read(hub, namespace, secret, "config", "{}")
     try:
-        config = msgspec.convert(json.loads(text), _Config)
+        config = typed.convert(json.loads(text), _Config)
     except (msgspec.ValidationError, ValueError, RecursionError, TypeError):
         raise Malformed(
             "the key `config` does not have the form of Argo CD.", where=f"{namespace}/{secret}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.api.contexts import Cluster, Context, NamedExtension
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
@@ -118,7 +119,7 @@ def profile_target(hub: Hub, obj: Mapping[str, Any]) -> Target:
 
 def _status(obj: Mapping[str, Any], name: str) -> _Status:
     try:
-        return msgspec.convert(obj.get("status") or {}, _Status)
+        return typed.convert(obj.get("status") or {}, _Status)
     except msgspec.ValidationError as error:
         raise Malformed(f"the status of the ClusterProfile is malformed: {error}.", where=name) from None
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
@@ -135,7 +136,7 @@ def secrets_at_rest(source: LiveSource) -> str:
     if answer.status != 200:
         return UNKNOWN
     try:
-        found = msgspec.json.decode(answer.body, type=_Pods)
+        found = typed.from_json(answer.body, _Pods)
     except BROKEN_JSON:
         return UNKNOWN
     containers = [one for pod in found.items or () for one in pod.spec.containers]
@@ -204,7 +205,7 @@ def _nodes(source: LiveSource) -> tuple[int | None, list[str] | None]:
     if answer.status != 200:
         return None, None
     try:
-        found = msgspec.json.decode(answer.body, type=_Nodes)
+        found = typed.from_json(answer.body, _Nodes)
     except BROKEN_JSON:  # something else: it says nothing of nodes
         return None, None
     items = found.items or []
@@ -214,7 +215,7 @@ def _nodes(source: LiveSource) -> tuple[int | None, list[str] | None]:
 def _groups(source: LiveSource) -> list[str]:
     answer = source.connection.get("/apis")
     try:
-        found = msgspec.json.decode(answer.body, type=_Groups) if answer.status == 200 else None
+        found = typed.from_json(answer.body, _Groups) if answer.status == 200 else None
     except BROKEN_JSON:
         found = None
     return [group.name for group in found.groups] if found is not None else []

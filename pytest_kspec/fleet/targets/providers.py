@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pytest_kspec import typed
 from pytest_kspec.cluster.api.contexts import Exec, ExecVariable, User
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.errors import AccessDenied, SourceUnavailable, UsageError
@@ -167,7 +168,7 @@ def read_providers(path: str) -> Providers:
     except SourceUnavailable as error:
         raise UsageError(error.what, where=error.where) from error
     try:
-        found = msgspec.convert(documents[0] if len(documents) == 1 else None, _File)
+        found = typed.convert(documents[0] if len(documents) == 1 else None, _File)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"this is not a file of credential providers: {error}.", where=path) from None
     return Providers(found.providers, path)
