@@ -11,7 +11,7 @@ CONTEXT := build/image
 BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name)),$(name))))
 IMAGE  ?= kspec:latest
 # A module stays in one worker; tests/order.py says which come first.
-PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

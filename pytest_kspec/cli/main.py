@@ -127,6 +127,8 @@ def _supervised(words: list[str]) -> int:
 def _or_broken(words: list[str]) -> int:
     """`_run` of a process. Python ends with 1 where nothing handles an exception, which would say: findings."""
     try:
+        if (engine := sys.modules.get("pytest_kspec.storage.engine")) is not None:
+            engine.opened.clear()  # of another command in this process
         return _run(words)
     except Exception as error:  # noqa: BLE001 - any defect; it is shown whole, and means that nothing is known
         cause = _damaged_store()

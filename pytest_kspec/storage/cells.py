@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Boolean, Column, Float, Integer, String
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, String
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.verdict import Severity, Verdict
@@ -68,6 +68,8 @@ def _right(column: Column[object]) -> tuple[str, str]:
         return f"typeof({name}) = 'integer'", "an integer"
     if isinstance(kind, Float):
         return f"typeof({name}) IN ('integer', 'real')", "a number"
+    if isinstance(kind, LargeBinary):
+        return f"typeof({name}) = 'blob'", "bytes"
     text = f"typeof({name}) = 'text'"
     if isinstance(kind, String) and kind.length == _LENGTH_OF_TIME:
         return f"({text} AND {name} GLOB '{_TIME}')", "a time"

@@ -11,6 +11,7 @@ import random
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ BUSY_S = 30.0
 """How long a writer waits for another one, and a connection for its server."""
 _AGAIN = frozenset({"40001", "40P01"})  # serialization failure, deadlock: the same once more is right
 _READS = "kspec_reads"
-opened: list[Address] = []
-"""Of this process: where to look for the cause when a command fails for no known reason (`cells`)."""
+opened: deque[Address] = deque(maxlen=8)
+"""Of this command, the last ones: where to look for the cause when a command fails for no known reason (`cells`)."""
 T = TypeVar("T")
 
 

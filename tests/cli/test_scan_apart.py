@@ -106,7 +106,7 @@ ODD: dict[str, tuple[Any, Any, str]] = {
         "does not contain certificates in PEM format",
     ),
     "file": ({"server": AT, "certificate-authority": "nowhere\0"}, TOKEN, "this is not a path"),
-    "folder": ({"server": AT, "certificate-authority": "a-good"}, TOKEN, "Is a directory"),
+    "folder": ({"server": AT, "certificate-authority": "a-good"}, TOKEN, "it is not a regular file"),
     "host": ({"server": "https://ü..ü"}, TOKEN, "its host is not a valid name"),
     "emoji": ({"server": "https://😀.invalid"}, TOKEN, "is not a valid IDNA label"),
     "label": ({"server": f"https://{'a' * 64}.invalid"}, TOKEN, "its host is not a valid name"),

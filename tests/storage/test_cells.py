@@ -10,6 +10,8 @@ import pytest
 
 from pytest_kspec.cli.main import _or_broken, main
 from pytest_kspec.storage.cells import wrong_cell
+from pytest_kspec.storage.engine import open_store
+from pytest_kspec.storage.recordings import Recording, keep
 from tests.cli.conftest import POD, SPEC
 
 
@@ -56,6 +58,14 @@ def test_the_first_wrong_value_is_named(store: str) -> None:
         )
     Path("none.db").write_bytes(b"SQLite format 3\0 and nothing else")
     assert wrong_cell("none.db") is None
+
+
+def test_bytes_are_bytes(store: str) -> None:
+    with closing(open_store(store)) as made:
+        keep(made, "uid", "me", Recording("kinds", "1.0", "2026-11-30T00:00:00Z", b"\x1f\x8b"))
+    assert wrong_cell(store) is None
+    change(store, "UPDATE kspec_drift_recordings SET content = 'text'")
+    assert "kspec_drift_recordings: the column content of row 1 is not bytes" in str(wrong_cell(store))
 
 
 @pytest.mark.parametrize("words", [("history",), ("dashboard",)], ids=" ".join)

@@ -39,7 +39,6 @@ not be compared or corrected, or there was nothing to compare; 4 usage error."""
 
 EXAMPLES = """
 kspec drift detect -s cr:prod --cluster prod-eu
-kspec drift detect -s prod.yaml --store results.db -o json
 kspec drift detect -s prod.yaml --snapshot good.tar.gz --kinds Deployment,Role
 kspec drift detect -s prod.yaml --store results.db --last-good --kinds Role
 kspec drift remediate -s prod.yaml --dry-run
