@@ -10,7 +10,7 @@ CONTEXT := build/image
 # The first of these that is installed.
 BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name)),$(name))))
 IMAGE  ?= kspec:latest
-# A module stays in one worker; tests/order.py says which come first.
+# A module stays in one worker; tests/order.py says which come first. Three, as half of their time is waiting.
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 
 SHELL       := /bin/bash
