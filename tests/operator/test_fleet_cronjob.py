@@ -67,7 +67,8 @@ def test_a_fleet_without_a_database(
             env=os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig"), "NO_COLOR": "1"},
         )
         assert done.returncode == 0, (done.stdout, done.stderr)
-        found = {one["spec"]["clusterName"]: one for one in specs.writer.list(*REPORT, namespace=NAMESPACE)}
+        written = specs.writer.list(*REPORT, namespace=NAMESPACE, label_selector="kspec.io/fleet=true")
+        found = {one["spec"]["clusterName"]: one for one in written}
         assert set(found) == {"c-000", "c-001"}
         assert found["c-000"]["spec"]["summary"]["passed"] == 1
         assert found["c-001"]["spec"]["summary"]["passed"] == 0

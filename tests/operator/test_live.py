@@ -44,7 +44,8 @@ def test_from_a_specification_to_its_status(specs: Specs, start: Start) -> None:
     assert specs.get("odd")["status"]["phase"] == "Failed"
 
     def passed() -> list[int]:
-        found = specs.writer.list("kspec.io/v1alpha1", "ComplianceReport", namespace="kspec-system")
+        kind, label = ("kspec.io/v1alpha1", "ComplianceReport"), "kspec.io/cluster-spec=met"
+        found = specs.writer.list(*kind, namespace="kspec-system", label_selector=label)
         return sorted(one["spec"]["summary"]["passed"] for one in found)
 
     until(lambda: specs.events("met") == ["ScanCompleted"])
