@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 import pytest_kspec
 from pytest_kspec.errors import SpecError, UsageError
+from pytest_kspec.files import open_named
 from pytest_kspec.kube import fieldvalues, podfields
 from pytest_kspec.shown import well_formed
 from pytest_kspec.spec import layers
@@ -396,7 +397,8 @@ def load_exemption_file(path: str | Path) -> list[Exemption]:
 def find_specs(paths: Sequence[str]) -> list[Path]:
     """A file and a template are taken as given, a folder gives the specifications in it, a pattern its matches.
 
-    Sorted, each once. Raises UsageError for an argument that gives none.
+    Sorted, each once. Raises UsageError for an argument that gives none, SpecError for a file of a folder that cannot
+    be read.
     """
     found: set[Path] = set()
     for given in paths:
@@ -404,7 +406,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
         if is_template(given):
             found.add(path)
         elif os.path.isdir(path):
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and is_spec_file(p)]
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and _is_one(p)]
             if not inside:
                 raise UsageError(
                     f"no specification (kind: {SPEC_KIND}) in this folder.",
@@ -429,6 +431,21 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
                 "the name of this specification is not UTF-8 text.", where=str(path), fix="Rename the file."
             )
     return sorted(found)
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a file of a folder is a specification. Raises SpecError where nobody can tell: it may be one."""
+    if os.path.isdir(path):
+        return False
+    try:
+        open_named(path).close()
+    except OSError as error:
+        raise SpecError(
+            f"could not be read: {error.strerror}.",
+            where=str(path),
+            fix="Make it readable, or move it out of the folder.",
+        ) from error
+    return is_spec_file(path)
 
 
 def is_spec_file(path: Path) -> bool:

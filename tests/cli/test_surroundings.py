@@ -41,13 +41,26 @@ def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
     )
 
 
-def test_a_pipe_in_a_folder_is_no_specification_and_one_that_is_named_is_read(tmp_path: Path) -> None:
+def test_what_cannot_be_read_in_a_folder_is_an_error_and_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
+    """It may be a specification: to leave it out would be to pass over it in silence."""
     folder = tmp_path / "specs"
-    folder.mkdir()
+    (folder / "folder.yaml").mkdir(parents=True)
     (folder / "strict.yaml").write_bytes(STRICT.read_bytes())
-    os.mkfifo(folder / "pipe.yaml")
-    done = shell(f"{KSPEC} validate specs", tmp_path)
-    assert (done.returncode, done.stdout) == (0, "specs/strict.yaml: ok, strict 2.3.0, 39 requirements\n")
+    made = "specs/strict.yaml: ok, strict 2.3.0, 39 requirements\n"
+    assert shell(f"{KSPEC} validate specs", tmp_path).stdout == made
+    odd = folder / "odd.yaml"
+    for make, reason in (
+        (lambda: os.mkfifo(odd), "it is not a regular file"),
+        (lambda: odd.symlink_to("nowhere"), "No such file or directory"),
+        (lambda: odd.symlink_to(odd.name), "Too many levels of symbolic links"),
+    ):
+        make()
+        for words in ("validate specs", f"scan specs --cluster {RECORDED} -q"):
+            done = shell(f"{KSPEC} {words}", tmp_path)
+            fix = "Make it readable, or move it out of the folder."
+            said = f"error: specs/odd.yaml: could not be read: {reason}. {fix}\n"
+            assert (done.returncode, done.stderr) == (4, said)
+        odd.unlink()
     done = shell(f"cat {STRICT} | {KSPEC} validate /dev/stdin", tmp_path)
     assert (done.returncode, done.stdout) == (0, "/dev/stdin: ok, strict 2.3.0, 39 requirements\n")
 
