@@ -359,7 +359,7 @@ class Remote:
         if "spec" not in found:
             return Deployed("", {}), spec
         image = checked_image(self._settings.image, "--fleet-webhook-image of the operator")
-        path = folder / f"{spec.name}.yaml"
+        path = folder / resources.file_name(spec.name)
         write_whole(path, resources.document({**found, "spec": spec.tree.plain()}).encode())
         loaded = load_spec(path, Library())
         return Deployed(image, {spec.name: packed(loaded, (), ())}), loaded

@@ -19,9 +19,10 @@ from pytest_kspec.spec.loading import LoadedSpec, spec_from_text
 from pytest_kspec.yamlfiles.writing import Dumper
 
 PREFIX = "cr:"
+"""Before the name of one, in the place of a path."""
+
 _LONGEST = 200
 """Letters of a name that a file may have, too: a name has at most 253, a file 255 with what is put around it."""
-"""Before the name of one, in the place of a path."""
 
 
 def file_name(name: str) -> str:
