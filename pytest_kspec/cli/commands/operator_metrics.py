@@ -75,17 +75,10 @@ def _guard(args: argparse.Namespace) -> Guard:
     from pytest_kspec.cluster.writing.access import Access
     from pytest_kspec.cluster.writing.readers import Readers
     from pytest_kspec.crds.names import NAMESPACE
+    from pytest_kspec.operator import guarded
+    from pytest_kspec.serving.authority import CertificateError
+    from pytest_kspec.serving.tls import ServerTls
 
-    try:
-        from pytest_kspec.operator import guarded
-        from pytest_kspec.serving.authority import CertificateError
-        from pytest_kspec.serving.tls import ServerTls
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"HTTPS needs the package {error.name}.",
-            where="--metrics-bind-address",
-            fix="Install it with: pip install 'pytest-kspec[operator]'.",
-        ) from error
     folder = Path(args.metrics_cert_dir) if args.metrics_cert_dir else None
     authority = Path(args.metrics_client_ca) if args.metrics_client_ca else None
     try:
