@@ -5,6 +5,7 @@ With `--kspec-spec` (or the ini key) it registers `pytest_kspec.session.hooks`, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
@@ -128,10 +129,23 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     try:
         return (yield)
     except pytest.UsageError as error:
-        named = [one for one in session.config.args if one.endswith((".yaml", ".yml"))]
+        named = [one for one in session.config.args if _says_specification(one)]
         if not named:
             raise
+        import shlex
+
         how = "Specifications are named with an option: pytest " + " ".join(
-            f"--kspec-spec {one}" for one in named
+            f"--kspec-spec {shlex.quote(one)}" for one in named
         )
         raise pytest.UsageError(*error.args, how) from error
+
+
+def _says_specification(name: str) -> bool:
+    """Whether it is a YAML file with the kind's name in it; valid or not."""
+    if not name.endswith((".yaml", ".yml")) or not os.path.isfile(name):
+        return False
+    try:
+        with open(name, "rb") as file:
+            return b"ClusterSpecification" in file.read(1 << 20)
+    except OSError:
+        return False

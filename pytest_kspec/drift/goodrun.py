@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,6 +68,17 @@ def is_good(cluster: ClusterResult) -> bool:
     return bool(summary.evaluated) and not (summary.failed or summary.errors or summary.tolerated)
 
 
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KspecError(
+            f"a temporary file could not be used: {error.strerror}.", where=str(error.filename or "")
+        ) from error
+
+
+@_on_disk()
 def look(good: Good, writer: Writer, now: str) -> Looked:
     """Compare the objects of now with those of the last good run. now: RFC 3339. Raises KspecError."""
     source = writer.source
@@ -101,6 +112,7 @@ def look(good: Good, writer: Writer, now: str) -> Looked:
                 before.close()
 
 
+@_on_disk()
 def keep(good: Good, looked: Looked, source: Source, now: str) -> bool:
     """Keep what was looked at as the last good run, if it is still there. now: of the look. Raises KspecError.
 
@@ -115,8 +127,7 @@ def keep(good: Good, looked: Looked, source: Source, now: str) -> bool:
         return False
     made = recordings.Recording(_digest(good.kinds), pytest_kspec.__version__, now, looked.content)
     with closing(good.opened()) as store:
-        recordings.keep(store, _cluster(source), good.owner, made)
-    return True
+        return recordings.keep(store, _cluster(source), good.owner, made)
 
 
 def _unpacked(kept: Recording | None, folder: str) -> SnapshotSource | None:

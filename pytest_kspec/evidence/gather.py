@@ -20,6 +20,7 @@ from pytest_kspec.evidence.pack import Content
 from pytest_kspec.results import annotated
 from pytest_kspec.results.exemptions import load_exemptions
 from pytest_kspec.results.result import ClusterResult, ScanResult
+from pytest_kspec.spec.below import files_below
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import LoadedSpec, is_template, load_spec
 
@@ -199,7 +200,7 @@ def _part_of_the_tool(path: str) -> bool:
 def _modules(path: Path) -> Iterator[str]:
     """A check module, or the Python files of a folder of them, helpers and conftest.py included: all that may run."""
     if os.path.isdir(path):
-        yield from (str(file) for file in path.rglob("*.py"))
+        yield from (str(file) for file in files_below(path) if file.suffix == ".py")
         return
     if not os.path.isfile(path):
         raise UsageError("the file or folder of checks does not exist.", where=str(path))

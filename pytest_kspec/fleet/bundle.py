@@ -14,6 +14,7 @@ from pathlib import Path
 from pytest_kspec.errors import UsageError
 from pytest_kspec.files import write_whole
 from pytest_kspec.fleet.runs import Order
+from pytest_kspec.spec.below import files_below
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import TEMPLATE, find_specs, load_spec
 
@@ -88,8 +89,6 @@ def _files(path: str) -> Iterable[str]:
     if not os.path.isdir(path):
         yield os.path.abspath(path)
         return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield os.path.abspath(os.path.join(folder, name))
+    for file in files_below(path, enter=lambda name: not name.startswith(".") and name != "__pycache__"):
+        if not file.name.startswith("."):
+            yield os.path.abspath(file)

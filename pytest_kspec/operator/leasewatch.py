@@ -61,7 +61,7 @@ class LeaseWatch(Ending):
                     return
                 if str(error) != self._said:
                     self._said = str(error)
-                    log.info("the Lease is not watched now, and looked at each retry period: %s", error)
+                    log.info("the watch of the Lease ended; it is read every retry period instead: %s", error)
                 most = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 10))
                 self._failures += 1
                 self._wait(most)

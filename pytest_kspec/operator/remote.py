@@ -9,11 +9,10 @@ says so: whoever leads next finds all that has to be removed.
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -24,21 +23,20 @@ from pytest_kspec.cluster.watch.reflector import Key
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.objects import clusterspecification as resources
-from pytest_kspec.drift.correcting import FIGHT
 from pytest_kspec.enforce.engines import Engine, engine, webhook
 from pytest_kspec.enforce.modes import asked_engines, asked_mode
-from pytest_kspec.errors import Conflict, KspecError, NotFound
+from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceUnavailable
 from pytest_kspec.files import write_whole
-from pytest_kspec.fleet.enforcing import Order, Synced, look, sync
+from pytest_kspec.fleet.enforcing import Order, Synced
 from pytest_kspec.fleet.targets.clustertargets import API_VERSION, KIND, target_of
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.model import Target
-from pytest_kspec.operator import remotestatus, status
+from pytest_kspec.operator import remotestatus
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.remotestatus import AWAY, DENIED, DIFFERS, FAILED, OK, WAITING, Left, Member, Told
+from pytest_kspec.operator.remoteturn import Turn, Work
 from pytest_kspec.operator.status import Note, status_of
 from pytest_kspec.plan.checkset import CheckSet
-from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import LoadedSpec, load_spec, spec_from_part
 
@@ -52,7 +50,6 @@ AGAIN_S, SOON_S = 60.0, 15.0
 AT_ONCE = 2
 """Specifications that are applied at the same time; each to eight clusters at once."""
 _WRITES = 4
-_STOPPED = "a cluster that came first failed"
 _OPERATIONS = {"create": "create", "change": "update", "remove": "delete"}
 
 
@@ -86,15 +83,6 @@ class Settings(NamedTuple):
     interval_s: float = 300.0
     image: str = ""
     options: Any = None
-
-
-class _Work(NamedTuple):
-    """What is due. drop: records of what another name of the same cluster keeps."""
-
-    remove: tuple[Key, ...] = ()
-    apply: tuple[Key, ...] = ()
-    look: tuple[Key, ...] = ()
-    drop: tuple[Key, ...] = ()
 
 
 class _Tried(NamedTuple):
@@ -158,7 +146,11 @@ class Remote:
         known = self._known()
         remove, drop, left = self._unwanted(name, (), known)
         if remove or drop:
-            self._begin({"metadata": {"name": name}}, spec_from_part({}, name=name), _Work(remove, drop=drop))
+            self._begin({"metadata": {"name": name}}, spec_from_part({}, name=name), Work(remove, drop=drop))
+        elif not left.waits and not left.others:
+            with self._lock:
+                self._entries = {one: kept for one, kept in self._entries.items() if one[0] != name}
+                self._tried = {one: kept for one, kept in self._tried.items() if one[0] != name}
         return left
 
     def interval(self, spec: LoadedSpec) -> float:
@@ -174,7 +166,7 @@ class Remote:
 
     def _members(
         self, found: Object, spec: LoadedSpec, keys: Sequence[Key], known: Mapping[Key, Object]
-    ) -> tuple[list[Member], _Work, float]:
+    ) -> tuple[list[Member], Work, float]:
         members: list[Member] = []
         apply: list[tuple[bool, Key]] = []
         looks: list[Key] = []
@@ -208,7 +200,7 @@ class Remote:
             members.append(
                 Member(target.name, state, str(entry.get("message") or ""), int(entry.get("policies") or 0))
             )
-            wait = self._wait(spec.name, key, (_mark(found), _mark(obj)), state)
+            wait = self._wait(spec.name, key, (remotestatus.mark_of(found), remotestatus.mark_of(obj)), state)
             if wait > 0:
                 again = min(again, wait)
             elif current and state in (
@@ -219,7 +211,7 @@ class Remote:
                 looks.append(key)
             else:
                 apply.append((state == FAILED, key))  # those that failed do not come first again
-        return members, _Work((), tuple(key for _, key in sorted(apply)), tuple(looks)), again
+        return members, Work((), tuple(key for _, key in sorted(apply)), tuple(looks)), again
 
     def _wait(self, name: str, key: Key, mark: Any, state: str) -> float:
         """Seconds until it is due; 0 or less: now."""
@@ -237,6 +229,8 @@ class Remote:
         self, name: str, keys: Sequence[Key], known: Mapping[Key, Object]
     ) -> tuple[tuple[Key, ...], tuple[Key, ...], Left]:
         """What has records of it and is not meant: due now, only to be forgotten, and all that is left."""
+        with self._lock:  # they hold credentials
+            self._targets = {key: kept for key, kept in self._targets.items() if key in known}
         wanted = set(keys)
         clusters = {uid for key in keys if (uid := remotestatus.uid_of(known[key]))}
         remove, drop, waits, others = [], [], [], []
@@ -245,22 +239,26 @@ class Remote:
             if key in wanted or not entry:
                 continue
             if remotestatus.uid_of(obj) in clusters:
-                drop.append(key)
+                if self._wait(name, key, remotestatus.mark_of(obj), FAILED) <= 0:
+                    drop.append(key)
                 continue
             target = self._target(key, obj)
             if not target.allow_enforcement or target.problem is not None or target.suspended:
                 others.append(target.name)
                 continue
             waits.append(target.name)
-            if not remotestatus.is_silent(obj) and self._wait(name, key, _mark(obj), FAILED) <= 0:
+            if (
+                not remotestatus.is_silent(obj)
+                and self._wait(name, key, remotestatus.mark_of(obj), FAILED) <= 0
+            ):
                 remove.append(key)
         return tuple(remove), tuple(drop), Left(tuple(waits), tuple(others))
 
     def _target(self, key: Key, obj: Object) -> Target:
         """The same record while the object says the same: it keeps the credentials."""
         with self._lock:
-            if key not in self._targets or self._targets[key][0] != _mark(obj):
-                self._targets[key] = _mark(obj), target_of(self._hub, obj)
+            if key not in self._targets or self._targets[key][0] != remotestatus.mark_of(obj):
+                self._targets[key] = remotestatus.mark_of(obj), target_of(self._hub, obj)
             return self._targets[key][1]
 
     def _entry(self, name: str, key: Key, obj: Object) -> Object:
@@ -270,7 +268,7 @@ class Remote:
 
     # -- doing it ------------------------------------------------------------------------------------------
 
-    def _begin(self, found: Object, spec: LoadedSpec, work: _Work) -> None:
+    def _begin(self, found: Object, spec: LoadedSpec, work: Work) -> None:
         if not any(work):
             return
         with self._lock:
@@ -279,13 +277,19 @@ class Remote:
             self._busy.add(spec.name)
         # In the context of this thread: it belongs to the trace of this reconciliation.
         act = partial(copy_context().run, self._thread, found, spec, work)
-        threading.Thread(target=act, daemon=True).start()
+        try:
+            threading.Thread(target=act, daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._busy.discard(spec.name)
+            raise SourceUnavailable(f"no thread could be started: {error}.", where=spec.name) from error
 
-    def _thread(self, found: Object, spec: LoadedSpec, work: _Work) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="kspec-remote-"))
+    def _thread(self, found: Object, spec: LoadedSpec, work: Work) -> None:
+        marks = self._marks(found, work)
+        began = time.monotonic()
         try:
             with self._slots:
-                _Turn(self, found, spec, folder).do(work)
+                Turn(self, found, spec).do(work)
         except LostLease:
             return  # the operator ends
         except KspecError as error:
@@ -293,15 +297,27 @@ class Remote:
         except Exception:
             log.exception("%s: unforeseen while its policies were applied to other clusters", spec.name)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
             known = self._known()
             with self._lock:
                 self._busy.discard(spec.name)
-                gone = [one for one in self._entries if one[1] not in known]
-                for one in gone:
-                    self._entries.pop(one)
-                    self._tried.pop(one, None)
+                # However the turn ended, each had its turn: without that, one that fails would be begun again at once.
+                for key, mark in marks.items():
+                    tried = self._tried.get((spec.name, key))
+                    if tried is None or tried.at < began:
+                        self._tried[spec.name, key] = _Tried(mark, time.monotonic())
+                self._entries = {one: kept for one, kept in self._entries.items() if one[1] in known}
+                self._tried = {one: kept for one, kept in self._tried.items() if one[1] in known}
             self._again(spec.name)
+
+    def _marks(self, found: Object, work: Work) -> dict[Key, Any]:
+        """What `_wait` compares, of each cluster that is to have its turn."""
+        known = self._known()
+        marks = {key: remotestatus.mark_of(known[key]) for key in (*work.remove, *work.drop) if key in known}
+        return marks | {
+            key: (remotestatus.mark_of(found), remotestatus.mark_of(known[key]))
+            for key in (*work.apply, *work.look)
+            if key in known
+        }
 
     def note(self, name: str, note: Note) -> None:
         """An Event of what was done, for the next look."""
@@ -350,7 +366,7 @@ class Remote:
             gate=self._access.passing,
         )
 
-    def engine(self, name: str, found: Object, spec: LoadedSpec, folder: Path) -> tuple[Engine, LoadedSpec]:
+    def engine(self, name: str, found: Object, spec: LoadedSpec) -> tuple[Engine, LoadedSpec]:
         """The engine, and the specification as it takes it. Raises KspecError."""
         if name != webhook.NAME:
             return engine(name), spec
@@ -359,10 +375,17 @@ class Remote:
         if "spec" not in found:
             return Deployed("", {}), spec
         image = checked_image(self._settings.image, "--fleet-webhook-image of the operator")
-        path = folder / resources.file_name(spec.name)
-        write_whole(path, resources.document({**found, "spec": spec.tree.plain()}).encode())
-        loaded = load_spec(path, Library())
-        return Deployed(image, {spec.name: packed(loaded, (), ())}), loaded
+        try:
+            with tempfile.TemporaryDirectory(prefix="kspec-remote-") as folder:
+                path = Path(folder, resources.file_name(spec.name))
+                write_whole(path, resources.document({**found, "spec": spec.tree.plain()}).encode())
+                loaded = load_spec(path, Library())
+                return Deployed(image, {spec.name: packed(loaded, (), ())}), loaded
+        except OSError as error:
+            what = f"no temporary file could be written: {error.strerror}."
+            raise SourceUnavailable(
+                what, where=spec.name, fix="Free space in the operator's /tmp."
+            ) from error
 
     def entry(self, name: str, key: Key) -> Object:
         """The record of a cluster, as far as it is known here."""
@@ -388,201 +411,3 @@ class Remote:
             self._seen.drifted(one.cluster, one.spec, {"modified": drifted} if drifted else {})
         if self._posts is not None and uid:
             self._posts.drifted(one.spec, one.cluster, uid, drifted)
-
-
-class _Turn:
-    """One time that policies of a specification are brought up to date."""
-
-    def __init__(self, remote: Remote, found: Object, spec: LoadedSpec, folder: Path) -> None:
-        self._remote, self._found, self._spec, self._folder = remote, found, spec, folder
-        self._name = spec.name
-
-    def do(self, work: _Work) -> None:
-        """Raises KspecError; what was done stays done, and is recorded."""
-        for key in work.drop:
-            self._remote.record(self._name, key, None)
-        if work.remove:
-            self._remove(work.remove)
-        again = self._look(work.look) if work.look else []
-        if work.apply or again:
-            self._apply(work.apply, again)
-
-    def _of(self, keys: Iterable[Key]) -> dict[str, tuple[Key, Target, Object]]:
-        """Name of the target → what is known of it, for those that are still there."""
-        found = {}
-        for key in keys:
-            if (one := self._remote.target(key)) is not None:
-                found[one[0].name] = key, *one
-        return found
-
-    def _remove(self, keys: Sequence[Key]) -> None:
-        """From clusters that are not meant any more."""
-        there = self._of(keys)
-        results: dict[str, list[Synced]] = {}
-        for name in sorted({one for key in keys for one in self._engines(key)}):
-            with_it = [target for key, target, _ in there.values() if name in self._engines(key)]
-            chosen, _ = self._remote.engine(name, {}, self._spec, self._folder)
-            order = self._remote.order(self._spec, chosen, is_wanted=False)
-            for one in self._all(with_it, order):
-                results.setdefault(one.cluster, []).append(one)
-                self._remote.count(one, name, corrected=False)
-        removed = []
-        for name, (key, _, obj) in there.items():
-            done = remotestatus.merged(results[name]) if name in results else None
-            self._remote.tried(self._name, key, _mark(obj))
-            if done is not None and done.error:
-                entry = {**self._remote.entry(self._name, key), "message": " ".join(done.error.split())[:300]}
-                self._remote.record(self._name, key, entry | {"state": AWAY if done.away else FAILED})
-            else:
-                self._remote.record(self._name, key, None)
-                removed.append(name)
-        if removed:
-            log.info("%s: policies removed from %s", self._name, ", ".join(removed))
-            self._remote.note(self._name, Note("Normal", "PolicyPruned", _on(removed)))
-
-    def _engines(self, key: Key) -> Sequence[str]:
-        found = self._remote.entry(self._name, key).get("engines")
-        return [str(one) for one in found] if isinstance(found, list) else []
-
-    def _look(self, keys: Sequence[Key]) -> list[Key]:
-        """What differs, and which of it is to be corrected or made anew now."""
-        there = self._of(keys)
-        again = []
-        section = self._spec.spec.enforcement
-        corrects = section is not None and section.auto_remediate
-        now = clock.now()
-        results = self._with_engines(lambda targets, order: look(targets, order, say=_quiet), there)
-        for name, one in results.items():
-            key, _, obj = there[name]
-            if one.same_as:
-                continue
-            before = self._remote.entry(self._name, key)
-            differs = bool(one.problems) and not one.error
-            fights = len(remotestatus.corrections(before, now)) >= FIGHT
-            if one.outdated or (differs and corrects and not fights):
-                again.append(key)
-                continue
-            if differs and corrects:
-                one = one._replace(problems=(*one.problems, f"corrected {FIGHT} times within an hour"))
-            self._keep(one, key, obj)
-        return again
-
-    def _apply(self, keys: Sequence[Key], corrected: Sequence[Key]) -> None:
-        there = self._of((*corrected, *keys))
-        for name, (key, _, _) in list(there.items()):
-            entry = self._remote.entry(self._name, key)
-            engines = list(dict.fromkeys((*self._engines(key), *asked_engines(self._spec))))
-            if entry.get("engines") == engines:
-                continue
-            noted = {"specification": self._name, "state": WAITING, **entry, "engines": engines}
-            try:
-                self._remote.record(self._name, key, noted)
-            except LostLease:
-                raise
-            except KspecError as error:  # it is not tried without being recorded
-                log.warning("%s: %s: %s", self._name, name, error)
-                del there[name]
-        old = {
-            name: (key, *rest)
-            for name, (key, *rest) in there.items()
-            if set(self._engines(key)) - set(asked_engines(self._spec))
-        }
-        waits = set(there)
-        results = self._with_engines(
-            lambda targets, order: sync(targets, order, say=_quiet)[0], there, count=corrected
-        )
-        self._other_engines(old)
-        applied, mended = [], []
-        for name, one in results.items():
-            waits.discard(name)
-            key, _, obj = there[name]
-            if one.same_as:
-                self._remote.record(self._name, key, None)
-                continue
-            changed = any(number for what, number in one.changes.items() if what != "keep")
-            if key in corrected and changed:
-                mended.append(name)
-            elif changed:
-                applied.append(name)
-            self._keep(one, key, obj, corrected=key in corrected and changed)
-        for name in waits:
-            key, _, obj = there[name]
-            self._remote.tried(self._name, key, (_mark(self._found), _mark(obj)))
-            entry = {**self._remote.entry(self._name, key), "state": WAITING, "message": _STOPPED}
-            self._remote.record(self._name, key, entry)
-        mode = asked_mode(self._spec)
-        for reason, names in (("PolicyApplied", applied), ("DriftRemediated", mended)):
-            if names:
-                self._remote.note(self._name, Note("Normal", reason, f"{_on(names)[:-1]}, mode {mode}."))
-
-    def _other_engines(self, there: Mapping[str, tuple[Any, ...]]) -> None:
-        """Remove what engines applied that the specification does not name any more."""
-        for name in sorted(
-            {one for key, *_ in there.values() for one in self._engines(key)} - set(asked_engines(self._spec))
-        ):
-            chosen, _ = self._remote.engine(name, {}, self._spec, self._folder)
-            order = self._remote.order(self._spec, chosen, is_wanted=False)
-            for one in self._all(
-                [target for key, target, _ in there.values() if name in self._engines(key)], order
-            ):
-                self._remote.count(one, name, corrected=False)
-
-    def _all(self, targets: Sequence[Target], order: Order) -> list[Synced]:
-        """All of them: what has to go is not held up by one that fails."""
-        done, untried = sync(targets, order, say=_quiet)
-        while untried:
-            more, untried = sync(untried, order, say=_quiet)
-            done += more
-        return done
-
-    def _with_engines(
-        self,
-        act: Callable[[Sequence[Target], Order], list[Synced]],
-        there: Mapping[str, tuple[Key, Target, Object]],
-        count: Sequence[Key] | None = None,
-    ) -> dict[str, Synced]:
-        """Each engine that the specification names; a cluster on which one fails is left out of the next ones."""
-        targets = [target for _, target, _ in there.values()]
-        results: dict[str, list[Synced]] = {}
-        for name in asked_engines(self._spec):
-            try:
-                chosen, spec = self._remote.engine(name, self._found, self._spec, self._folder)
-            except KspecError as error:
-                done = [Synced(target.name, self._name, {}, error=str(error)) for target in targets]
-            else:
-                done = act(targets, self._remote.order(spec, chosen, is_wanted=True))
-            for one in done:
-                results.setdefault(one.cluster, []).append(one)
-                if count is not None:
-                    self._remote.count(one, name, corrected=there[one.cluster][0] in count)
-            tried = {one.cluster for one in done if not one.error}
-            targets = [target for target in targets if target.name in tried]
-        return {name: remotestatus.merged(found) for name, found in results.items()}
-
-    def _keep(self, one: Synced, key: Key, obj: Object, *, corrected: bool = False) -> None:
-        now = clock.now()
-        before = self._remote.entry(self._name, key)
-        uid = remotestatus.uid_of(obj)
-        entry = remotestatus.recorded(one, before, self._found, self._spec, uid, now)
-        if corrected:
-            entry["corrected"] = [*remotestatus.corrections(entry, now), status.stamp(now)]
-        boundary = one.boundary.timestamp() if one.boundary is not None else None
-        self._remote.tried(self._name, key, (_mark(self._found), _mark(obj)), boundary)
-        self._remote.record(self._name, key, entry)
-        if entry["state"] in (OK, DIFFERS):
-            self._remote.compared(one, uid, len(one.problems) if entry["state"] == DIFFERS else 0)
-        if entry["state"] in (FAILED, DIFFERS) and entry != before:
-            log.warning("%s: policies on %s: %s", self._name, one.cluster, entry.get("message"))
-
-
-def _quiet(one: Synced) -> None:
-    """Nothing is said while it goes on."""
-
-
-def _mark(obj: Object) -> Any:
-    return obj["metadata"].get("uid"), obj["metadata"].get("generation")
-
-
-def _on(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"On {plural(len(names), 'cluster')}: {', '.join(sorted(names)[:5])}{more}."

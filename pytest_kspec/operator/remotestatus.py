@@ -276,3 +276,8 @@ def not_asked(spec: LoadedSpec, left: Sequence[str]) -> tuple[tuple[Said, ...], 
     drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
     fields: Object = {"enforcement": {"active": bool(left), "clusters": {"selected": 0}}, "webhooks": None}
     return (Said(status.ENFORCED, "False", status.NOT_ENFORCED, text), drift), fields
+
+
+def mark_of(obj: Object) -> Any:
+    """Another one where it was made anew, or its spec changed."""
+    return obj["metadata"].get("uid"), obj["metadata"].get("generation")

@@ -25,6 +25,7 @@ from pytest_kspec.extend.places import CHECKS
 from pytest_kspec.frameworks.catalog import catalogs, controls_of, refs_to
 from pytest_kspec.plan.importing import forget, import_file
 from pytest_kspec.plan.uncollected import refuse_uncollected
+from pytest_kspec.spec.below import files_below
 
 Importer = Callable[[Path, Path], ModuleType]
 """From a module, and the file or folder that was named for it, to the module."""
@@ -128,7 +129,7 @@ def _custom(paths: Sequence[Path], importer: Importer) -> list[Entry]:
     # Folders first: a file of one that is named by itself too has the conftest.py and the package of the folder.
     for given in sorted(paths, key=os.path.isfile):
         if os.path.isdir(given):
-            everything = sorted(given.rglob("*.py"))
+            everything = [path for path in files_below(given) if path.suffix == ".py"]
             files = [p for p in everything if p.name.startswith("test_") or p.stem.endswith("_test")]
             others |= dict.fromkeys(everything)
             if not files:

@@ -74,6 +74,8 @@ class ServerTls:
         if self._client_ca is not None:
             try:
                 context.load_verify_locations(self._client_ca)
+            except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+                raise CertificateError(f"{self._client_ca} could not be read: {error.strerror}.") from error
             except (OSError, ssl.SSLError) as error:
                 raise CertificateError(
                     f"{self._client_ca} does not contain a certificate of an authority."

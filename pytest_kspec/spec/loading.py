@@ -26,6 +26,7 @@ from pytest_kspec.files import open_named
 from pytest_kspec.kube import fieldvalues, podfields
 from pytest_kspec.shown import well_formed
 from pytest_kspec.spec import layers
+from pytest_kspec.spec.below import files_below
 from pytest_kspec.spec.document import (
     EXEMPTIONS_KIND,
     FILE_VERSION,
@@ -406,7 +407,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
         if is_template(given):
             found.add(path)
         elif os.path.isdir(path):
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix in _SUFFIXES and _is_one(p)]
+            inside = [p for p in files_below(path) if p.suffix in _SUFFIXES and _is_one(p)]
             if not inside:
                 raise UsageError(
                     f"no specification (kind: {SPEC_KIND}) in this folder.",
@@ -435,7 +436,7 @@ def find_specs(paths: Sequence[str]) -> list[Path]:
 
 def _is_one(path: Path) -> bool:
     """Whether a file of a folder is a specification. Raises SpecError where nobody can tell: it may be one."""
-    if os.path.isdir(path):
+    if os.path.isdir(path) or path.name.startswith(".#"):  # a link to a folder; the lock of an editor
         return False
     try:
         open_named(path).close()

@@ -26,8 +26,11 @@ class Recording:
     content: bytes = field(repr=False)
 
 
-def keep(store: Store, cluster_id: str, owner: str, made: Recording) -> None:
-    """Keep it in the place of the one before, unless that is newer. Raises StoreError, also for what is too large."""
+def keep(store: Store, cluster_id: str, owner: str, made: Recording) -> bool:
+    """Keep it in the place of the one before, unless that is newer: then not, and False.
+
+    Raises StoreError, also for what is too large.
+    """
     if len(made.content) > LARGEST:
         raise StoreError(
             f"the recorded objects take {size(len(made.content))}, and at most {size(LARGEST)} are kept.",
@@ -42,9 +45,9 @@ def keep(store: Store, cluster_id: str, owner: str, made: Recording) -> None:
         "content": made.content,
     }
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> bool:
         statement = insert_into(connection, schema.recordings)
-        connection.execute(
+        done = connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["cluster_id", "owner"],
                 set_={name: statement.excluded[name] for name in values},
@@ -52,8 +55,9 @@ def keep(store: Store, cluster_id: str, owner: str, made: Recording) -> None:
             ),
             {"cluster_id": plain_text(cluster_id), "owner": plain_text(owner), **values},
         )
+        return bool(done.rowcount)
 
-    store.write(work)
+    return store.write(work)
 
 
 def find(store: Store, cluster_id: str, owner: str, at: str) -> Recording | None:

@@ -152,3 +152,20 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path, more: str) -> None:
 def test_a_line_end_in_a_name_is_shown_as_that(tmp_path: Path) -> None:
     (tmp_path / "a\nb.yaml").write_bytes(STRICT.read_bytes())
     assert shell(f"{KSPEC} validate .", tmp_path).stdout == "a\\nb.yaml: ok, strict 2.3.0, 39 requirements\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["validate specs", "scan strict.yaml --cluster none --checks specs", "fleet scan -s specs"]
+)
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, words: str) -> None:
+    (tmp_path / "strict.yaml").write_bytes(STRICT.read_bytes())
+    (tmp_path / "specs" / "sub").mkdir(parents=True)
+    (tmp_path / "specs" / "a.yaml").write_bytes(STRICT.read_bytes())
+    (tmp_path / "specs" / "test_a.py").write_text("")
+    (tmp_path / "specs" / "sub").chmod(0)
+    # Root reads everything, unless it cannot.
+    less = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all "
+    done = shell(f"{less if os.geteuid() == 0 else ''}{KSPEC} {words}", tmp_path)
+    (tmp_path / "specs" / "sub").chmod(0o755)
+    assert done.returncode == 4, done.stderr
+    assert "specs/sub: the folder could not be read: Permission denied." in done.stderr

@@ -72,8 +72,8 @@ def test_who_may_is_told_and_nobody_else(operated: Cluster, start: Start, accoun
     reader, nobody = (token(operated.plane, name, NAMESPACE) for name in ("prometheus", "nobody"))
     status, text = get(port, reader)
     assert (status, "kspec_build_info" in text) == (200, True)
-    assert get(port, nobody) == (403, "you may not: get of the nonResourceURL /metrics is not granted\n")
-    unknown = (401, "who are you? Send a bearer token that the API server knows\n")
+    assert get(port, nobody) == (403, "the right to get the nonResourceURL /metrics is missing\n")
+    unknown = (401, "send a bearer token that the API server knows\n")
     other = token(operated.plane, "prometheus", NAMESPACE, audience="somebody-else")
     for bearer in ("", "garbage", "x" * 20_000, other):
         assert get(port, bearer) == unknown

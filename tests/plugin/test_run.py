@@ -127,8 +127,9 @@ def test_a_specification_named_as_tests_are_says_how_it_is_named(project: Projec
     out = project.pytester.runpytest_subprocess("strict.yaml")
     assert out.ret == pytest.ExitCode.USAGE_ERROR
     assert "Specifications are named with an option: pytest --kspec-spec strict.yaml" in out.stderr.str()
-    out = project.pytester.runpytest_subprocess("nothing.py")
-    assert "--kspec-spec" not in out.stderr.str()
+    project.write("values.yaml", "replicas: 1\n")
+    for other in ("nothing.py", "values.yaml"):
+        assert "--kspec-spec" not in project.pytester.runpytest_subprocess(other).stderr.str()
 
 
 def test_ini_keys(project: Project) -> None:

@@ -142,7 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="with enable: prove the rights of this engine: vap (default), kyverno or webhook; may be repeated",
+        help="with enable: check the rights that this engine needs: vap (default), kyverno or webhook; may be repeated",
     )
     change.add_argument(
         "--prune", action="store_true", help="with remove: first delete the policies of kspec on the cluster"

@@ -195,8 +195,12 @@ def look(
     if looked is not None and good is not None:
         looking.others(DriftType.CONFIGURATION, looked.compared.events, looked.compared.problems)
         with looking.kept("this run"):
-            if looked.is_new and goodrun.is_good(scans.result().clusters[0]):
-                goodrun.keep(good, looked, source, stamp)
+            is_good = looked.is_new and goodrun.is_good(scans.result().clusters[0])
+            if is_good and not goodrun.keep(good, looked, source, stamp):
+                note(
+                    "this run is not kept as the last good one: objects changed meanwhile, "
+                    "or a later one is kept"
+                )
     elif DriftType.CONFIGURATION in wanted and not args.last_good:
         with looking.kept("objects"):
             changed = _configuration(item, source, stamp)

@@ -310,7 +310,13 @@ def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[
     sources = tuple(args.source) or ("context",)
     hub = open_hub(args.hub, args.kubeconfig) if set(sources) - {"context"} else None
     wanted = Wanted((*names, *args.cluster), args.selector, args.kubeconfig, sources)
-    found = [target for target in find_targets(wanted, hub) if not target.suspended]
+    there = find_targets(wanted, hub)
+    found = [target for target in there if not target.suspended]
+    if there and not found:
+        raise UsageError(
+            f"suspend is set on all clusters that are selected: {', '.join(one.name for one in there[:10])}.",
+            where=f"kspec fleet {args.action}",
+        )
     if not found and args.selector:
         what = {"context": "context", "target": "ClusterTarget"}.get(sources[0], "cluster")
         raise UsageError(

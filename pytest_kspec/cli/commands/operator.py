@@ -466,5 +466,5 @@ def _switch(parser: argparse._ArgumentGroup, name: str, default: bool | None, te
 def _boolean(text: str) -> bool:
     words = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
     if text.lower() not in words:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
     return words[text.lower()]

@@ -1,0 +1,144 @@
+"""Turns on other clusters that fail: each waits, and none holds up the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.errors import AccessDenied
+from pytest_kspec.operator import remote, remoteturn
+from pytest_kspec.operator.remote import Remote, Settings
+from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
+
+SPEC = {
+    "network": {"allowedServiceTypes": ["ClusterIP"]},
+    "clusterSelector": {"matchLabels": {"env": "prod"}},
+    "enforcement": {"enabled": True, "mode": "enforce"},
+}
+FOUND = {"metadata": {"name": "s", "uid": "su", "generation": 1}, "status": {}}
+Key = tuple[str, str]
+
+
+def target(name: str, labels: dict[str, str], **status: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "kspec.io/v1alpha1",
+        "kind": "ClusterTarget",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "labels": labels,
+        },
+        "spec": {
+            "apiServerURL": "https://127.0.0.1:1",
+            "authMode": "token",
+            "tokenSecretRef": {"name": "x"},
+            "allowEnforcement": True,
+        },
+        "status": {"reachable": True, "uid": "cluster", **status},
+    }
+
+
+class Hub:
+    """An API server that refuses every write of a status."""
+
+    name = "hub"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def do(self, _action: Callable[..., Any]) -> Any:
+        self.asked += 1
+        raise AccessDenied("forbidden.", where="hub")
+
+    def check(self) -> None:
+        return
+
+    def passing(self) -> Any:
+        return contextlib.nullcontext()
+
+
+class World:
+    """One specification for other clusters."""
+
+    def __init__(self, *targets: dict[str, Any]) -> None:
+        self.known: dict[Key, Any] = {(NAMESPACE, one["metadata"]["name"]): one for one in targets}
+        self.hub, self.ended = Hub(), threading.Event()
+        self.spec: LoadedSpec = spec_from_part(SPEC, name="s")
+        self.remote = Remote(
+            cast(Access, self.hub),
+            lambda: self.known,
+            cast(Any, lambda: None),
+            lambda _name: self.ended.set(),
+            Settings(),
+        )
+
+    def step(self) -> float:
+        """A look, and the turn that it begins."""
+        self.ended.clear()
+        told = self.remote.step(FOUND, self.spec)
+        if self.remote._busy:
+            assert self.ended.wait(30)
+        return told.again_s
+
+
+def waits(world: World) -> None:
+    """One turn, and then none for a while."""
+    world.step()
+    asked = world.hub.asked
+    for _ in range(3):
+        assert world.step() > 1
+    assert world.hub.asked == asked
+    assert world.remote._busy == set()
+
+
+def test_a_record_that_is_refused_is_tried_again_later() -> None:
+    world = World(target("one", {"env": "prod"}))
+    waits(world)
+    assert world.hub.asked == 1
+
+
+def test_what_another_name_keeps_is_forgotten_later_and_holds_up_nothing() -> None:
+    kept = [{"specification": "s", "state": "ok", "engines": ["vap"]}]
+    world = World(target("one", {"env": "prod"}), target("two", {}, policies=kept))
+    waits(world)
+    assert world.hub.asked == 2, "the cluster that is meant had its turn"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ZeroDivisionError()])
+def test_what_nobody_foresaw_is_tried_again_later(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(remoteturn.Turn, "do", broken)
+    waits(World(target("one", {"env": "prod"})))
+
+
+def test_a_thread_that_cannot_be_started_leaves_the_way_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(target("one", {"env": "prod"}))
+
+    def refused(_self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote.threading.Thread, "start", refused)
+        with pytest.raises(Exception, match="no thread could be started"):
+            world.remote.step(FOUND, world.spec)
+    world.step()
+    assert world.hub.asked == 1
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    world = World(target("one", {"env": "prod"}))
+    world.step()
+    assert world.remote._targets
+    world.known.clear()
+    assert world.remote.clean("s") == ((), ())
+    assert (world.remote._tried, world.remote._entries, world.remote._targets) == ({}, {}, {})
