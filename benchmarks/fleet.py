@@ -166,19 +166,16 @@ def page(clusters: int = 1_000, checks: int = 60, days: int = 90) -> None:
             f"filled in {time.perf_counter() - began:.0f} s"
         )
         run = stored.find_run(store)
-        since = "2026-11-29T06:00:00Z"
-        rows = fleetpages.rows(store, run.id, since)
+        since, latest = "2026-11-29T06:00:00Z", "2026-11-29T18:00:00Z"
+        rows = fleetpages.rows(store, run.id, since, latest)
         assert len(rows) == clusters
         for title, ask in (
             ("newest result of every cluster", lambda: pages.newest(store)),
-            ("clusters of a run, with the day before", lambda: fleetpages.rows(store, run.id, since)),
+            ("clusters of a run, with the day before", lambda: fleetpages.rows(store, run.id, since, latest)),
             ("requirements of a run", lambda: verdicts.requirements(store, run.id)),
             ("frameworks of a run", lambda: fleetpages.frameworks(store, run.id)),
             ("verdicts that changed", lambda: fleetpages.changed(store, rows)),
-            (
-                "findings that came and went",
-                lambda: fleetpages.moved(store, [row.subject_id or 0 for row in rows], since),
-            ),
+            ("findings that came and went", lambda: fleetpages.moved(store, rows)),
             ("the whole report", lambda: make_report(store, run)),
         ):
             times = []

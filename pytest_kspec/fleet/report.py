@@ -5,10 +5,9 @@ A cluster that could not be scanned is an error since a time, with all its requi
 
 from __future__ import annotations
 
-import calendar
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,8 +89,9 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class FleetReport:
-    """All of it. rows: by name; since: RFC 3339, the moment that changes are compared with.
+    """All of it. rows: by name; since: RFC 3339, when the newest result ended that one of this run is compared with.
 
+    A cluster that no worker made a result of has an error for each requirement, as one that could not be reached.
     inactive: results of specifications that were not active
     """
 
@@ -138,7 +138,7 @@ class FleetReport:
 
         Those that fail come first, the most severe and those of most clusters before others.
         """
-        missing = Counter(row.spec for row in self.missing if row.result_id is not None)
+        missing = _missing(self.rows, [row.spec for row in self.requirements])
         found = (row for row in self.requirements if row.failed or row.errors > missing[row.spec])
 
         def rank(row: RequirementRow) -> tuple[object, ...]:
@@ -219,7 +219,7 @@ def make_report(
     """Read it from the store.
 
     group_by: keys of labels; none: those that divide the fleet into a few groups
-    hours: how far back changes are looked for, from the beginning of the run
+    hours: how long before the run the results ended that those of the run are compared with, as nearly as there are
     Raises StoreError.
     """
     with store.together():
@@ -228,23 +228,43 @@ def make_report(
 
 def _read(store: Store, run: StoredRun, group_by: Sequence[str], hours: float) -> FleetReport:
     began = datetime.fromisoformat(run.created_at)
-    since = (began - timedelta(hours=hours)).strftime(_FORMAT)
-    rows = fleetpages.rows(store, run.id, since)
-    subjects = [row.subject_id for row in rows if row.subject_id is not None and row.before_id is not None]
+    nominal = began - timedelta(hours=hours)
+    latest = nominal + timedelta(hours=hours) / 2
+    found = fleetpages.rows(store, run.id, nominal.strftime(_FORMAT), latest.strftime(_FORMAT))
+    requirements = verdicts.requirements(store, run.id)
+    unread = _missing((row for row in found if row.result_id is None), [row.spec for row in requirements])
+    rows = tuple(_owed(row, requirements) for row in found)
+    now = clock.now().astimezone(UTC)
     return FleetReport(
         run=run,
         rows=rows,
-        requirements=verdicts.requirements(store, run.id),
-        frameworks=fleetpages.frameworks(store, run.id),
+        requirements=tuple(row._replace(errors=row.errors + unread[row.spec]) for row in requirements),
+        frameworks=fleetpages.frameworks(store, run.id, unread),
         groups=_groups([row for row in rows if row.outcome != Outcome.DUPLICATE], group_by),
-        since=since,
+        since=max((row.before_at for row in rows), default="") or nominal.strftime(_FORMAT),
         changed=fleetpages.changed(store, rows),
-        moved=fleetpages.moved(store, subjects, since),
-        ending=fleetpages.ending_exemptions(store, run.id, _end_of_month(clock.now())),
+        moved=fleetpages.moved(store, rows),
+        ending=fleetpages.ending_exemptions(store, run.id, now, _next_month(now)),
         inactive=frozenset(
             fleetpages.inactive(store, [row.result_id for row in _nothing(rows) if row.result_id is not None])
         ),
     )
+
+
+def _missing(rows: Iterable[FleetRow], specs: Iterable[str]) -> Counter[str]:
+    """Specification → clusters without an evaluation of it. One without an outcome lacks all specifications."""
+    found = Counter(
+        row.spec for row in rows if row.outcome not in (Outcome.SCANNED.value, Outcome.DUPLICATE.value)
+    )
+    return Counter({spec: found[spec] + found[""] for spec in set(specs)})
+
+
+def _owed(row: FleetRow, requirements: Iterable[RequirementRow]) -> FleetRow:
+    """A row without a result, with an error for each requirement that the others have."""
+    if row.result_id is not None or row.outcome == Outcome.DUPLICATE:
+        return row
+    mine = [one for one in requirements if row.spec in ("", one.spec)]
+    return replace(row, errors=len(mine), weight=sum(Severity(one.severity).weight for one in mine))
 
 
 def _nothing(rows: Iterable[FleetRow]) -> Iterator[FleetRow]:
@@ -292,10 +312,10 @@ def _cluster(row: FleetRow) -> dict[str, Any]:
     }
 
 
-def _end_of_month(moment: datetime) -> str:
-    moment = moment.astimezone(UTC)
-    last = calendar.monthrange(moment.year, moment.month)[1]
-    return f"{moment.year:04}-{moment.month:02}-{last:02}T23:59:59Z"
+def _next_month(moment: datetime) -> datetime:
+    """Its beginning."""
+    first = datetime(moment.year, moment.month, 1, tzinfo=UTC)
+    return (first + timedelta(days=31)).replace(day=1)
 
 
 def _percent(part: int, whole: int) -> float:

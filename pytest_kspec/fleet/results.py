@@ -10,6 +10,7 @@ from pytest_kspec.errors import UsageError
 from pytest_kspec.fleet.report import FleetReport
 from pytest_kspec.reports import json
 from pytest_kspec.results.combine import combine
+from pytest_kspec.results.frameworks import ControlResult, ControlStatus
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
@@ -47,9 +48,11 @@ def results_of(store: Store, report: FleetReport) -> Iterator[ScanResult]:
             models.setdefault(cluster.spec_name, cluster)
         yield last
     missing = tuple(
-        _unread(models[row.spec], row.name, f"{row.outcome or 'no outcome yet'}: {row.reason}")
+        _unread(model, row.name, f"{row.outcome}: {row.reason}" if row.outcome else "no outcome yet.")
         for row in report.rows
-        if row.result_id is None and row.outcome != Outcome.DUPLICATE and row.spec in models
+        if row.result_id is None and row.outcome != Outcome.DUPLICATE
+        for spec, model in sorted(models.items())
+        if row.spec in ("", spec)  # one that no worker came to yet has no specification either
     )
     if missing and last is not None:
         yield replace(last, clusters=missing)
@@ -69,5 +72,15 @@ def _unread(model: ClusterResult, name: str, reason: str) -> ClusterResult:
         )
         for check in model.checks
     )
+    frameworks = tuple(
+        replace(one, controls=tuple(_unread_control(control, reason) for control in one.controls))
+        for one in model.frameworks
+    )
     head = replace(model, name=name, source="live", version="", uid="", checks=checks)
-    return replace(head, exemptions=(), frameworks=(), baseline=None)
+    return replace(head, exemptions=(), frameworks=frameworks, baseline=None)
+
+
+def _unread_control(control: ControlResult, reason: str) -> ControlResult:
+    if control.status is ControlStatus.MANUAL:
+        return control
+    return replace(control, status=ControlStatus.NOT_EVALUATED, reason=reason, remaining="")

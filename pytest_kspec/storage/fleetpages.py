@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
+from msgspec.structs import astuple, replace
 from sqlalchemy import Select, and_, case, func, or_, select
 
 from pytest_kspec.results.frameworks import FrameworkSummary
@@ -31,8 +33,9 @@ class FleetRow:
 
     outcome: "" for none yet; at: when it was stored; seconds: how long it took
     score, counts, weight, weight_met: as in `results.result.Summary`; None and 0 without a result
-    before: the score of the newest result that was a day old when the run began, None where there is none
-    since: of an error, when it began; last_scanned: "" for never
+    before: the score of the result that it is compared with, about a day before the run; None where there is none
+    before_at: when that result ended, "" for none
+    since: of an error, when it began; last_scanned: "" for never; both as they were at the end of the run
     """
 
     name: str
@@ -58,6 +61,7 @@ class FleetRow:
     subject_id: int | None = None
     before: float | None = None
     before_id: int | None = None
+    before_at: str = ""
     since: str = ""
     last_scanned: str = ""
 
@@ -94,10 +98,12 @@ class Moved:
     fixed: int
 
 
-def rows(store: Store, run: str, since: str) -> tuple[FleetRow, ...]:
+def rows(store: Store, run: str, since: str, latest: str = "") -> tuple[FleetRow, ...]:
     """Every cluster of a run by name, one row for each specification; one for a cluster without an outcome.
 
-    since: what was the newest at that time is the state before. Raises StoreError.
+    since: the result that ended nearest to this time is the state before: the newest until then, or the first after
+    it that ended until `latest` ("": none). A run of each day ends some minutes after the time of day at which it
+    began, so that the one of yesterday is later than 24 hours before that of today. Raises StoreError.
     """
     joined = (
         schema.targets.outerjoin(
@@ -128,8 +134,9 @@ def rows(store: Store, run: str, since: str) -> tuple[FleetRow, ...]:
     with store.read() as connection:
         found = connection.execute(statement).mappings().all()
         failed = {row["name"] for row in found if row["outcome"] and Outcome(row["outcome"]).is_error}
-        dead = _silence(connection.execute, sorted(failed))
-        before = _before(connection.execute, [row["subject_id"] for row in found], since)
+        until = max((row["at"] for row in found if row["at"]), default="")
+        dead = _silence(connection.execute, sorted(failed), until)
+        before = _before(connection.execute, [row["subject_id"] for row in found], since, latest or since)
     made = []
     for row in found:
         names = ("version", "weight", "weight_met", *schema.COUNTS)
@@ -150,8 +157,9 @@ def rows(store: Store, run: str, since: str) -> tuple[FleetRow, ...]:
                 score=row["score"],
                 result_id=row["result_id"],
                 subject_id=row["subject_id"],
-                before=then[1] if then else None,
-                before_id=then[0] if then else None,
+                before=then.score if then else None,
+                before_id=then.id if then else None,
+                before_at=then.at if then else "",
                 since=since_when if key[0] in failed else "",
                 last_scanned=last if key[0] in failed else "",
                 **values,
@@ -160,8 +168,11 @@ def rows(store: Store, run: str, since: str) -> tuple[FleetRow, ...]:
     return tuple(made)
 
 
-def _silence(execute: Any, names: Sequence[str]) -> dict[tuple[str, str], tuple[str, str]]:
-    """For each name and specification: since when its outcomes are errors only, and when it was last scanned."""
+def _silence(execute: Any, names: Sequence[str], until: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """For each name and specification: since when its outcomes are errors only, and when it was last scanned.
+
+    until: what came later is not known yet, in the report on an earlier run.
+    """
     found: dict[tuple[str, str], tuple[str, str]] = {}
     joined = schema.targets.join(
         schema.outcomes, and_(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
@@ -171,7 +182,7 @@ def _silence(execute: Any, names: Sequence[str]) -> dict[tuple[str, str], tuple[
         last = (
             select(_target.name, _outcome.spec, func.max(case((good, _outcome.at))).label("last"))
             .select_from(joined)
-            .where(_target.name.in_(some))
+            .where(_target.name.in_(some), _outcome.at <= until)
             .group_by(_target.name, _outcome.spec)
             .subquery()
         )
@@ -179,7 +190,7 @@ def _silence(execute: Any, names: Sequence[str]) -> dict[tuple[str, str], tuple[
         statement = (
             select(last.c.name, last.c.spec, last.c.last, func.min(_outcome.at).label("since"))
             .select_from(joined.join(last, and_(last.c.name == _target.name, last.c.spec == _outcome.spec)))
-            .where(after, ~good)
+            .where(after, ~good, _outcome.at <= until)
             .group_by(last.c.name, last.c.spec, last.c.last)
         )
         for name, spec, scanned, since in execute(statement):
@@ -187,27 +198,38 @@ def _silence(execute: Any, names: Sequence[str]) -> dict[tuple[str, str], tuple[
     return found
 
 
+class _Before(NamedTuple):
+    id: int
+    score: float | None
+    at: str
+
+
 def _before(
-    execute: Any, subjects: Iterable[int | None], since: str
-) -> dict[int | None, tuple[int, float | None]]:
-    """Result and score of each subject as of a time."""
-    found: dict[int | None, tuple[int, float | None]] = {}
+    execute: Any, subjects: Iterable[int | None], since: str, latest: str
+) -> dict[int | None, _Before]:
+    """The result of each subject that ended nearest to a time, and not after `latest`."""
+    found: dict[int | None, _Before] = {}
     older = schema.results.alias("older")
+    ended, key = older.c.finished_at, older.c.id
+    middle = datetime.fromisoformat(since)
     for some in _parts(sorted({subject for subject in subjects if subject is not None})):
-        # One step in the index for each subject, however many results it has.
-        newest = (
-            select(older.c.id)
-            .where(older.c.subject_id == _subject.id, older.c.finished_at <= since)
-            .order_by(older.c.finished_at.desc(), older.c.id.desc())
-            .limit(1)
-            .correlate(schema.subjects)
-            .scalar_subquery()
-        )
-        keys = [key for key in execute(select(newest).where(_subject.id.in_(some))).scalars() if key]
-        statement = select(_result.subject_id, _result.id, _result.score).where(_result.id.in_(keys))
-        for subject, key, score in execute(statement):
-            found[subject] = (key, score)
+        # Two steps in the index for each subject, however many results it has.
+        mine = select(key).where(older.c.subject_id == _subject.id).limit(1).correlate(schema.subjects)
+        until = mine.where(ended <= since).order_by(ended.desc(), key.desc()).scalar_subquery()
+        after = mine.where(ended > since, ended <= latest).order_by(ended, key).scalar_subquery()
+        pairs = execute(select(until, after).where(_subject.id.in_(some))).all()
+        keys = [one for pair in pairs for one in pair if one]
+        statement = select(_result.subject_id, _result.id, _result.score, _result.finished_at)
+        for subject, *one in execute(statement.where(_result.id.in_(keys)).order_by(_result.finished_at)):
+            before = _Before(*one)
+            known = found.get(subject)
+            if known is None or _apart(before.at, middle) < _apart(known.at, middle):
+                found[subject] = before
     return found
+
+
+def _apart(at: str, middle: datetime) -> timedelta:
+    return abs(datetime.fromisoformat(at) - middle)
 
 
 def inactive(store: Store, results: Iterable[int]) -> set[int]:
@@ -221,13 +243,18 @@ def inactive(store: Store, results: Iterable[int]) -> set[int]:
     return found
 
 
-def frameworks(store: Store, run: str) -> tuple[FrameworkRow, ...]:
-    """Each framework of a run. Raises StoreError."""
+def frameworks(store: Store, run: str, missing: Mapping[str, int] | None = None) -> tuple[FrameworkRow, ...]:
+    """Each framework of a run.
+
+    missing: specification → clusters that have no result of it: what others evaluate of a control, they do not.
+    Raises StoreError.
+    """
     table = schema.frameworks.c
     counts = ("met", "partly_met", "not_met", "not_evaluated", "manual", "in_part")
     statement = (
         select(
             table.framework,
+            _subject.spec,
             func.max(table.name),
             func.max(table.version),
             func.count(),
@@ -235,14 +262,31 @@ def frameworks(store: Store, run: str) -> tuple[FrameworkRow, ...]:
         )
         .select_from(_of_run().join(schema.frameworks, table.result_id == _result.id))
         .where(_outcome.run_id == run)
-        .group_by(table.framework)
-        .order_by(table.framework)
+        .group_by(table.framework, _subject.spec)
+        .order_by(table.framework, _subject.spec)
     )
+    found: dict[str, FrameworkRow] = {}
     with store.read() as connection:
-        return tuple(
-            FrameworkRow(id, name, version, clusters, FrameworkSummary(*sums))
-            for id, name, version, clusters, *sums in connection.execute(statement)
-        )
+        for id, spec, name, version, clusters, *sums in connection.execute(statement):
+            of_spec = FrameworkSummary(*sums)
+            more = (missing or {}).get(spec, 0)
+            known = found.get(id, FrameworkRow(id, name, version, 0, FrameworkSummary(0, 0, 0, 0, 0)))
+            each = [a + b for a, b in zip(astuple(known.summary), sums, strict=True)]
+            summary = FrameworkSummary(*each)
+            summary = replace(
+                summary,
+                not_evaluated=summary.not_evaluated
+                + more * (of_spec.evaluated + of_spec.not_evaluated) // clusters,
+                manual=summary.manual + more * of_spec.manual // clusters,
+            )
+            found[id] = FrameworkRow(
+                id,
+                max(known.name, name),
+                max(known.version, version),
+                known.clusters + clusters + more,
+                summary,
+            )
+    return tuple(found.values())
 
 
 def changed(store: Store, found: Iterable[FleetRow]) -> tuple[ChangedRow, ...]:
@@ -257,25 +301,33 @@ def changed(store: Store, found: Iterable[FleetRow]) -> tuple[ChangedRow, ...]:
     )
 
 
-def moved(store: Store, subjects: Iterable[int], since: str) -> Moved:
-    """Findings of these subjects that were first seen, or were fixed, after a time. Raises StoreError."""
+def moved(store: Store, found: Iterable[FleetRow]) -> Moved:
+    """Findings that came and went between the result before and that of the run. Raises StoreError."""
     table = schema.findings.c
+    before, now = schema.results.alias("before"), schema.results.alias("now")
+    pairs = [(row.before_id, row.result_id) for row in found if row.before_id and row.result_id]
+    came = and_(table.first_seen > before.c.finished_at, table.first_seen <= now.c.finished_at)
+    went = and_(table.resolved_at > before.c.finished_at, table.resolved_at <= now.c.finished_at)
+    still = or_(table.state == State.OPEN.value, table.resolved_at > now.c.finished_at)
+    joined = before.join(now, now.c.subject_id == before.c.subject_id).join(
+        schema.findings, table.subject_id == now.c.subject_id
+    )
+    statement = select(
+        func.sum(case((and_(came, still), 1), else_=0)), func.sum(case((went, 1), else_=0))
+    ).select_from(joined)
     new = fixed = 0
     with store.read() as connection:
-        for some in _parts(sorted(set(subjects))):
-            mine = table.subject_id.in_(some)
-            statement = select(
-                func.sum(case((and_(table.first_seen > since, table.state == State.OPEN.value), 1), else_=0)),
-                func.sum(case((table.resolved_at > since, 1), else_=0)),
-            ).where(mine, or_(table.first_seen > since, table.resolved_at > since))
-            came, went = connection.execute(statement).one()
-            new += came or 0
-            fixed += went or 0
+        for some in _parts(sorted(set(pairs))):
+            keys = [[pair[side] for pair in some] for side in (0, 1)]
+            mine = and_(before.c.id.in_(keys[0]), now.c.id.in_(keys[1]))
+            more, less = connection.execute(statement.where(mine, or_(came, went))).one()
+            new += more or 0
+            fixed += less or 0
     return Moved(new, fixed)
 
 
-def ending_exemptions(store: Store, run: str, until: str) -> tuple[ExemptionRow, ...]:
-    """Exemptions of a run that end at or before a time and have not ended, the next one first. Raises StoreError."""
+def ending_exemptions(store: Store, run: str, now: datetime, until: datetime) -> tuple[ExemptionRow, ...]:
+    """Exemptions of a run that end after `now` and before `until`, the next one first. Raises StoreError."""
     table = schema.exemptions.c
     statement = (
         select(schema.exemptions, _target.name.label("cluster"))
@@ -287,19 +339,31 @@ def ending_exemptions(store: Store, run: str, until: str) -> tuple[ExemptionRow,
                 and_(_target.run_id == _outcome.run_id, _target.position == _outcome.position),
             )
         )
-        .where(_outcome.run_id == run, table.expires_at != "", table.expires_at <= until)
-        .where(table.state != "expired")
+        .where(_outcome.run_id == run, table.expires_at != "", table.state != "expired")
+        .where(table.expires_at <= (until + timedelta(days=2)).isoformat())  # of any offset from UTC
     )
     found: dict[tuple[str, ...], tuple[list[str], int]] = {}
     with store.read() as connection:
         for row in connection.execute(statement).mappings():
+            if not now < _moment(row["expires_at"]) < until:
+                continue
             key = tuple(row[name] for name in ("expires_at", "name", "reason", "approver", "location"))
             names, matched = found.get(key, ([], 0))
             found[key] = ([*names, row["cluster"]], matched + row["matched"])
     return tuple(
         ExemptionRow(name, reason, approver, ends, location, tuple(sorted(set(names))), matched)
-        for (ends, name, reason, approver, location), (names, matched) in sorted(found.items())
+        for (ends, name, reason, approver, location), (names, matched) in sorted(
+            found.items(), key=lambda item: (_moment(item[0][0]), item[0])
+        )
     )
+
+
+def _moment(expires_at: str) -> datetime:
+    """The end of an exemption, which is written with an offset from UTC; of a day alone, which is of UTC, its end."""
+    if len(expires_at) == len("2026-11-30"):
+        expires_at += "T23:59:59"
+    found = datetime.fromisoformat(expires_at)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _of_run() -> Any:
