@@ -1,14 +1,18 @@
 """A new token for a ClusterTarget: minted by the cluster itself, tried, put in the place of the old one.
 
-A token is bound to a Secret that was made for it in the cluster: deleting that Secret revokes it. So the tokens of the
-rotation before are revoked once the new one is known to work and is stored.
+A token is bound to a Secret that was made for it in the cluster: deleting that Secret revokes it. So the token of the
+rotation before is revoked once the new one is known to work and is stored. No other is: it may be what another hub,
+or a rotation at the same moment, has stored. What a rotation left that was killed is removed once it has expired.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,10 +25,10 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import NotFound, SourceError, SourceUnavailable
 from pytest_kspec.fleet.targets.adding import MANAGED, TARGET_LABEL
 from pytest_kspec.fleet.targets.clustertargets import find_cluster_target, read_spec
-from pytest_kspec.fleet.targets.credentials import as_time, token_life
+from pytest_kspec.fleet.targets.credentials import as_time, token_claims, token_life
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.look import LOOK
-from pytest_kspec.secretstores.reference import reference_of
+from pytest_kspec.secretstores.reference import Reference, reference_of
 
 SHORTEST_S, LONGEST_S = 600, 86400
 """Of a token: what API servers accept, and what is still short."""
@@ -35,7 +39,7 @@ _ACCOUNT = "system:serviceaccount:"
 
 
 class Rotated(NamedTuple):
-    """expires: RFC 3339. revoked: names of the Secrets in the cluster to which earlier tokens were bound."""
+    """expires: RFC 3339. revoked: names of the Secrets in the cluster that are gone, with the tokens bound to them."""
 
     account: str
     expires: str
@@ -56,7 +60,7 @@ class _Once:
 
 
 def rotate(hub: Hub, namespace: str, name: str, seconds: int) -> Rotated:
-    """Raises SourceError: then the old token is in its place and works as before, unless the error says otherwise."""
+    """Raises SourceError: then the old token works as before, and is in its place unless the error says otherwise."""
     target = find_cluster_target(hub, namespace, name)
     obj = hub.access.do(
         lambda writer: writer.get("kspec.io/v1alpha1", "ClusterTarget", name, namespace=namespace)
@@ -84,18 +88,21 @@ def rotate(hub: Hub, namespace: str, name: str, seconds: int) -> Rotated:
     source = target.open(LOOK)
     try:
         account_namespace, account = _account(source)
+        before = source.connection.access().context.user.token or ""
         bound = _bind(Writer(source), account_namespace, name)
+        name_of_bound = bound["metadata"]["name"]
         try:
             token = _mint(source, account_namespace, account, seconds, bound)
             _prove(source, token, target.name)
-            _store(hub, reference.namespace, reference.name, reference.key, spec.auth_mode, source, token)
+            _store(hub, reference, spec.auth_mode, source, token)
+        except _NotKnown:
+            raise
         except SourceError:
-            _unbind(Writer(source), account_namespace, bound["metadata"]["name"])
+            with contextlib.suppress(SourceError):  # why it failed says more
+                _unbind(Writer(source), account_namespace, name_of_bound)
             raise
         try:
-            revoked = _revoke(
-                _with(source, token, target.name), account_namespace, name, bound["metadata"]["name"]
-            )
+            revoked = _revoke(_with(source, token, target.name), bound, name, before)
         except SourceError as error:
             raise SourceUnavailable(
                 f"the new token is in its place, but the ones before it could not be revoked: {error.what}",
@@ -193,28 +200,62 @@ def _prove(source: LiveSource, token: str, name: str) -> None:
         made.close()
 
 
-def _store(
-    hub: Hub, namespace: str, secret: str, key: str, mode: str, source: LiveSource, token: str
-) -> None:
-    """Put it in the place of the old one: one key of one Secret, nothing else in it."""
+def _store(hub: Hub, reference: Reference, mode: str, source: LiveSource, token: str) -> None:
+    """Put it in the place of the old one: one key of one Secret, nothing else in it.
+
+    Raises _NotKnown where it may be there, and other SourceErrors where it is not.
+    """
     value = token.encode()
     if mode == "kubeconfig":
         from pytest_kspec.fleet.targets.adding import flattened
 
         context = source.connection.access().context
         value = flattened(context._replace(user=User(token=token)))
-    data = {"data": {key: b64encode(value).decode()}}
-    hub.access.do(lambda writer: writer.patch("v1", "Secret", secret, data, namespace=namespace))
+    data = b64encode(value).decode()
+    name, namespace = reference.name, reference.namespace
+    patch = {"data": {reference.key: data}}
+    try:
+        hub.access.do(lambda writer: writer.patch("v1", "Secret", name, patch, namespace=namespace))
+    except SourceUnavailable as error:
+        try:
+            there = hub.access.do(lambda writer: writer.get("v1", "Secret", name, namespace=namespace))
+            stored = (there.get("data") or {}).get(reference.key) == data
+        except SourceError:
+            stored = False
+        if not stored:
+            raise _NotKnown(
+                f"whether the new token is in its place is not known: {error.what} Both tokens are valid.",
+                where=source.name,
+                fix="Rotate again. The one that is not used ends by itself.",
+            ) from error
 
 
-def _revoke(source: LiveSource, namespace: str, target: str, kept: str) -> tuple[str, ...]:
-    """Delete the Secrets to which earlier tokens of this target are bound. Raises SourceError."""
+class _NotKnown(SourceUnavailable):
+    """The new token may be in its place: to revoke it could be to lose the cluster."""
+
+
+def _revoke(source: LiveSource, bound: Mapping[str, Any], target: str, before: str) -> tuple[str, ...]:
+    """Delete the Secret to which the token before was bound, and those whose tokens have expired. Raises SourceError.
+
+    bound: that of the new token; its cluster's clock counts. target: of this name, also of other hubs
+    """
+    claims = token_claims(before).get("kubernetes.io")
+    secret = claims.get("secret") if isinstance(claims, dict) else None
+    uid = secret.get("uid") if isinstance(secret, dict) else None
+    mine = bound["metadata"]
+    namespace = mine["namespace"]
+    ended = as_time(datetime.fromisoformat(mine["creationTimestamp"]).timestamp() - 2 * LONGEST_S)
     try:
         writer = Writer(source)
         # A target's credentials are in a Secret with its label too: here, where the hub is a target of its own.
         chosen = f"{TARGET_LABEL}={target},{BINDING_LABEL}=true"
-        found = writer.list("v1", "Secret", namespace=namespace, label_selector=chosen)
-        names = [item["metadata"]["name"] for item in found if item["metadata"]["name"] != kept]
+        listed = writer.list("v1", "Secret", namespace=namespace, label_selector=chosen)
+        others = [one for one in (item["metadata"] for item in listed) if one["name"] != mine["name"]]
+        names = [
+            one["name"]
+            for one in others
+            if (uid and one.get("uid") == uid) or one.get("creationTimestamp", "~") < ended
+        ]
         for name in names:
             _unbind(writer, namespace, name)
         return tuple(names)
