@@ -6,6 +6,7 @@ JSON each: `reached` (then the child waits until it may scan), and one last word
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -183,7 +184,7 @@ def _scanned(
     found = sorted((cluster.spec_name, cluster.evidence.spec_sha256) for cluster in result.clusters)
     if found != sorted(map(tuple, task.order.asked)):
         return Said("wrong", "the specifications changed while the run was under way.")
-    if gone is None and (lost := _lost(result, info)) is not None:
+    if gone is None and (lost := _lost(result, info, source)) is not None:
         return _scanned(task, scan, None, None, lost, began)
     from pytest_kspec.reports import json as report
 
@@ -192,7 +193,7 @@ def _scanned(
     return Said("done")
 
 
-def _lost(result: ScanResult, info: ClusterInfo | None) -> Said | None:
+def _lost(result: ScanResult, info: ClusterInfo | None, source: LiveSource | None) -> Said | None:
     """What became of a cluster that was reached, and is not the one any more."""
     if info is None or not info.uid:
         return None
@@ -200,10 +201,14 @@ def _lost(result: ScanResult, info: ClusterInfo | None) -> Said | None:
         if not cluster.uid:
             why = next((check.reason for check in cluster.checks if check.reason), "it was lost.")
             return Said("gone", f"it answered at first, and then: {why}", Outcome.UNREACHABLE.value)
-        if cluster.uid != info.uid:
-            text = "it became another cluster while it was scanned: its UID changed."
-            return Said("gone", text, Outcome.FAILED.value)
-    return None
+    seen = {cluster.uid for cluster in result.clusters}
+    if source is not None:
+        with contextlib.suppress(SourceError):  # what it answered before it went away is its own
+            seen.add(source.uid() or info.uid)  # also behind the last list
+    if seen == {info.uid}:
+        return None
+    text = "it became another cluster while it was scanned: its UID changed."
+    return Said("gone", text, Outcome.FAILED.value)
 
 
 def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, seconds: float) -> None:

@@ -129,6 +129,19 @@ def test_a_cluster_that_is_built_anew_under_its_name_is_another_one(make_fleet: 
     ]
 
 
+def test_a_cluster_that_is_built_anew_while_it_is_scanned(make_fleet: MakeFleet) -> None:
+    """Whenever it was: what both answered is the state of neither."""
+    fleet = make_fleet(5, {name_of(number): {"rebuilt": 1 + 4 * number} for number in range(1, 5)})
+    said = fleet.run("scan", "spec.yaml", "--all-contexts", "-o", "json")
+    assert said.code == 2, said.err
+    first, *others = said.json["clusters"]
+    assert (first["outcome"], first["error"]) == ("scanned", 0)
+    why = "it became another cluster while it was scanned: its UID changed."
+    assert [(row["outcome"], row["reason"], row["score"], row["error"]) for row in others] == [
+        ("failed", why, None, 4)
+    ] * 4
+
+
 @pytest.mark.long
 def test_a_hundred_clusters_with_faults_end_with_a_hundred_outcomes(make_fleet: MakeFleet) -> None:
     """Killed at 30 and at 90 of 100."""

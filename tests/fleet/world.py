@@ -11,7 +11,7 @@ it changes: {"c-007": {"fault": "hang", "latency": 0.2, "uid": "…", "after": 1
     errors     every third request is a 500 forbidden  403 to every list
     storm      every request is a 429 that says to come back in an hour
 
-after: the fault begins with this request. All pods are the same everywhere, and so cost the server nothing.
+after: the fault begins with this request. rebuilt: with this request it is another cluster, with another UID. All pods are the same everywhere, and so cost the server nothing.
 """
 
 from __future__ import annotations
@@ -263,6 +263,8 @@ class _World:
             return 200, b'{"major":"1","minor":"34","gitVersion":"v1.34.1"}', ""
         if path == "/api/v1/namespaces/kube-system":
             uid = told.get("uid", uid_of(number))
+            if count >= told.get("rebuilt", count + 1):
+                uid = uid.replace("0000-4000", "1111-4000")
             document = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
             return 200, json.dumps(document | {"metadata": {"name": "kube-system", "uid": uid}}).encode(), ""
         if path in self.discovery:

@@ -93,12 +93,16 @@ class LiveSource:
         version = self._document("/version", JSON, what).get("gitVersion")
         if not isinstance(version, str) or not version:
             raise Malformed(f"/version does not answer with {what}: gitVersion is missing.", where=self.name)
+        return ClusterInfo(self.name, self.kind, version, self.uid())
+
+    def uid(self) -> str:
+        """Which cluster answers now: the UID of kube-system, "" where it may not be read. Raises SourceError."""
         try:
             path = resource_path(_NAMESPACE, name=_KUBE_SYSTEM)
             uid = self._object(path, METADATA, _NAMESPACE, _KUBE_SYSTEM)["metadata"].get("uid")
         except (AccessDenied, NotServed):
             uid = None
-        return ClusterInfo(self.name, self.kind, version, uid if isinstance(uid, str) else "")
+        return uid if isinstance(uid, str) else ""
 
     def types(self) -> Sequence[ResourceType]:
         """What the server's discovery says. Raises SourceError."""
