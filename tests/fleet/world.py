@@ -11,7 +11,8 @@ it changes: {"c-007": {"fault": "hang", "latency": 0.2, "uid": "…", "after": 1
     errors     every third request is a 500 forbidden  403 to every list
     storm      every request is a 429 that says to come back in an hour
 
-after: the fault begins with this request. rebuilt: with this request it is another cluster, with another UID. All pods are the same everywhere, and so cost the server nothing.
+after: the fault begins with this request. rebuilt: from this request on it is another cluster, with another UID.
+All pods are the same everywhere, and so cost the server nothing.
 """
 
 from __future__ import annotations
