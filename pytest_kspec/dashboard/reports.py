@@ -42,12 +42,15 @@ class ReportsSource:
         self, access: Access, namespace: str = NAMESPACE, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._access, self._namespace, self._clock = access, namespace, clock
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="kspec-dashboard-"))
         self._store: Store | None = None
         self._known: dict[str, str] = {}
         self._bad: set[str] = set()
         self._read_at: float | None = None
-        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -66,8 +69,13 @@ class ReportsSource:
 
     def _current(self) -> Store:
         with self._lock:
+            path = self._folder / "reports.db"
+            if self._store is not None and not path.exists():
+                self.close()  # temporary folders are cleaned, and a server runs for months
+                self._begin()
+                path = self._folder / "reports.db"
             if self._store is None:
-                self._store = open_store(str(self._folder / "reports.db"), create=True)
+                self._store = open_store(str(path), create=True)
             if self._read_at is None or self._clock() - self._read_at >= REFRESH_S:
                 self._refresh(self._store)
                 self._read_at = self._clock()

@@ -24,7 +24,8 @@ from sqlalchemy.pool import NullPool
 from pytest_kspec.errors import StoreError
 from pytest_kspec.files import refuse_link
 from pytest_kspec.storage.address import Address, parse_address
-from pytest_kspec.storage.migrate import is_current, upgrade
+from pytest_kspec.storage.migrate import is_current, revision, upgrade
+from pytest_kspec.storage.schema import VERSION_TABLE
 
 BUSY_S = 30.0
 """How long a writer waits for another one, and a connection for its server."""
@@ -97,15 +98,17 @@ class Store:
 def open_store(url: str, *, option: str = "--kspec-store", create: bool = False) -> Store:
     """Open a store, and bring it up to date.
 
-    create: make SQLite's file, and tables in an empty database; without it they must be there.
-    Raises UsageError (the address), StoreError.
+    create: make SQLite's file, and tables in an empty database; without it they must be there, since what reads would
+    take an empty store for a fleet without clusters. Raises UsageError (the address), StoreError.
     """
     address = parse_address(url, option=option)
-    if address.kind == "sqlite":
-        _check_file(address, create)
-    store = Store(address, _engine(address))
+    if create and address.kind == "sqlite":
+        _make_file(address)
+    store = Store(address, _engine(address, empty=create))
     try:
         with store.read() as connection:
+            if not create and not revision(connection):
+                raise _no_store("the database has no tables of kspec.", address)
             current = is_current(connection, address.shown)
         if not current:
             store.write(lambda connection: upgrade(connection, address.shown))
@@ -116,41 +119,66 @@ def open_store(url: str, *, option: str = "--kspec-store", create: bool = False)
     return store
 
 
-def _check_file(address: Address, create: bool) -> None:
-    folder = os.path.dirname(address.path) or "."
+def _make_file(address: Address) -> None:
+    """An empty file where there is none. Raises StoreError."""
     try:
         refuse_link(Path(address.path))
-        if os.path.exists(address.path) and not os.path.isfile(address.path):
-            raise StoreError("it is not a file.", where=address.shown)
-        if create:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            # SQLite gives its journals the permissions of the file.
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(address.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        elif not os.path.exists(address.path):
-            raise StoreError(
-                "the store does not exist.",
-                where=address.shown,
-                fix="'kspec scan SPEC --store FILE' or 'kspec fleet scan' creates it.",
-            )
+        os.makedirs(os.path.dirname(address.path) or ".", mode=0o700, exist_ok=True)
+        # SQLite gives its journals the permissions of the file.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(address.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error
 
 
-def _engine(address: Address) -> Engine:
-    timeout = {"timeout": BUSY_S} if address.kind == "sqlite" else {"connect_timeout": int(BUSY_S)}
-    engine = create_engine(address.url, poolclass=NullPool, hide_parameters=True, connect_args=timeout)
+def _no_store(what: str, address: Address) -> StoreError:
+    return StoreError(
+        what,
+        where=address.shown,
+        fix="Check the address. 'kspec scan SPEC --store URL' or 'kspec fleet scan' creates a store.",
+    )
+
+
+def _engine(address: Address, *, empty: bool = False) -> Engine:
+    """empty: SQLite's file may be empty."""
     if address.kind == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        path = Path(address.path).absolute()
+        engine = create_engine(
+            "sqlite://", poolclass=NullPool, hide_parameters=True, creator=lambda: _open_file(path, address)
+        )
+        event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, address, empty))
         event.listen(engine, "begin", _begin_sqlite)
-    return engine
+        return engine
+    timeout = {"connect_timeout": int(BUSY_S)}
+    return create_engine(address.url, poolclass=NullPool, hide_parameters=True, connect_args=timeout)
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """One file and its log; a commit is on the disk when it returns. Python's own transactions are off."""
+def _open_file(path: Path, address: Address) -> sqlite3.Connection:
+    """The file as it is: SQLite by itself would make an empty one in the place of a file that is gone."""
+    try:
+        refuse_link(path)
+        if not path.exists():
+            raise _no_store("the store does not exist.", address)
+        if not path.is_file():
+            raise StoreError("it is not a file.", where=address.shown)
+    except OSError as error:
+        raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_S, check_same_thread=False)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, address: Address, empty: bool) -> None:
+    """One file and its log; a commit is on the disk when it returns. Python's own transactions are off.
+
+    What is not a store is left as it is. Raises StoreError.
+    """
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
+        tables = {name for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and VERSION_TABLE not in tables:
+            raise _no_store("it is a database of another program, not a store of kspec.", address)
+        if not tables and not empty:
+            raise _no_store("the file is empty, not a store of kspec.", address)
         deadline = time.monotonic() + BUSY_S
         # Changing the mode does not wait for other connections as statements do.
         while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

@@ -115,7 +115,7 @@ def _read(where: str) -> bytes:
 
 
 def delete(where: str) -> None:
-    """Remove a document; one that is gone already is no error. Raises StoreError."""
+    """Remove a document; one that is gone already is no error, a place that is not there is. Raises StoreError."""
     place, name = _split(where)
     with _errors(where):
         import obstore
@@ -124,7 +124,8 @@ def delete(where: str) -> None:
         try:
             obstore.delete(_open(place), name)
         except (NotFoundError, FileNotFoundError):
-            return
+            if place.startswith(S3):  # it does not mind a missing object: the bucket is missing
+                raise
 
 
 def _split(where: str) -> tuple[str, str]:
@@ -137,6 +138,12 @@ def _open(place: str) -> ObjectStore:
     from obstore.store import LocalStore, from_url
 
     if not place.startswith(S3):
+        if not os.path.isdir(place):
+            raise StoreError(
+                "the folder with the full reports does not exist.",
+                where=place,
+                fix="Is a volume not mounted?",
+            )
         return LocalStore(place)
     for variable in _ENDPOINTS:
         if os.environ.get(variable):
@@ -169,7 +176,7 @@ class _errors:  # reads as a statement: with _errors(where)
         if isinstance(error, KspecError):
             return
         if isinstance(error, BaseError | OSError | ValueError):
-            text = " ".join(str(error).split())[:300]
+            text = " ".join(str(error).split()).partition(" Debug source:")[0][:300]
             raise StoreError(
                 f"{text.rstrip('.')}.",
                 where=self._where,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +99,17 @@ def test_a_cluster_that_cannot_be_read_is_no_cluster_without_reports() -> None:
     access.error = None
     assert shown(source)
     source.close()
+
+
+def test_its_own_files_are_made_anew_where_they_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server runs for months, and temporary folders are cleaned."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = ReportsSource(Access(report("a")))  # type: ignore[arg-type]
+    before = shown(source)
+    (made,) = tmp_path.iterdir()
+    shutil.rmtree(made)
+    assert shown(source) == before
+    source.close()
+    assert not [*tmp_path.iterdir()]

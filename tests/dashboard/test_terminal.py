@@ -25,6 +25,9 @@ from pytest_kspec.reports.shared.text import width_of
 from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.reports.terminal_parts import plain
 from tests.cli.conftest import Kspec, run_kspec
+from tests.reports.results import one
+
+from .conftest import stored
 
 __all__ = ["run_kspec"]
 KSPEC = Path(sys.executable).with_name("kspec")
@@ -121,6 +124,28 @@ def test_the_screen_says_that_the_store_is_away(tmp_path: Path) -> None:
             assert "[bold]connection[/bold] refused." in str(problem.content)
 
     asyncio.run(play())
+
+
+def test_a_store_that_goes_while_it_is_watched_is_said(tmp_path: Path) -> None:
+    """The screen goes on to show what it knew, with its age."""
+    path = Path(stored(tmp_path / "results.db", one()))
+    app = Watch(Answers(StoreSource(str(path))), 3600)
+
+    async def play() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            rows = app.query_one("#fleet", DataTable).row_count
+            path.unlink()
+            await pilot.press("r")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            problem = str(app.query_one("#problem", Static).content)
+            assert problem.startswith("Not the current state: the store does not exist. Read at 20")
+            assert app.query_one("#fleet", DataTable).row_count == rows == 1
+
+    asyncio.run(play())
+    assert not path.exists()
 
 
 def read_until(master: int, text: bytes, seen: bytes = b"") -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -226,15 +229,49 @@ def test_pages_say_how_old_they_are_while_the_store_is_away(fleet_store: str) ->
         assert client.json("/api/v1/results") == old
 
 
-def test_a_store_that_goes_and_comes_back(tmp_path: Path) -> None:
+GOES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "removed": (lambda path: path.unlink(), "the store does not exist."),
+    "empty": (lambda path: path.write_bytes(b""), "the file is empty, not a store of kspec."),
+    "half": (lambda path: path.write_bytes(path.read_bytes()[:40_000]), "database disk image is malformed."),
+    "text": (lambda path: path.write_bytes(b"no database" * 100), "file is not a database."),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "it is not a file."),
+    "a store without tables": (
+        lambda path: (path.unlink(), _statement(path, "CREATE TABLE kspec_schema (version_num TEXT)")),
+        "no such table: ",
+    ),
+    "another program's": (
+        lambda path: (path.unlink(), _statement(path, "CREATE TABLE notes (id INTEGER)")),
+        "it is a database of another program",
+    ),
+}
+
+
+def _statement(path: Path, text: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(text)
+        connection.commit()
+
+
+@pytest.mark.parametrize("how", GOES)
+def test_a_store_that_goes_and_comes_back(tmp_path: Path, how: str) -> None:
     path = Path(stored(tmp_path / "results.db", one()))
+    go, says = GOES[how]
     with serving(StoreSource(str(path))) as client:
-        assert client.json("/api/v1/results")["stale"] is None
+        before = client.json("/api/v1/results")
+        client.page("/")
+        assert before["stale"] is None
         kept = path.read_bytes()
-        path.write_bytes(b"no database" * 100)
-        assert client.json("/api/v1/results")["stale"]["problem"]
+        go(path)
+        was = [one.name for one in tmp_path.iterdir()]
+        now = client.json("/api/v1/results")
+        assert (now["items"], now["stale"]["problem"].startswith(says)) == (before["items"], True)
+        assert "This is not the current state" in client.page("/")
+        missing = client.get("/findings?q=never-asked")
+        assert (missing.status, says in missing.data.decode()) == (503, True)
+        assert [one.name for one in tmp_path.iterdir()] == was, "what reads makes no file"
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         path.write_bytes(kept)
-        assert client.json("/api/v1/results")["stale"] is None
+        assert client.json("/api/v1/results") == before
 
 
 def test_a_client_is_limited_by_its_address_whatever_it_says_of_itself(fleet_store: str) -> None:

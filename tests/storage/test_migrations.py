@@ -42,7 +42,8 @@ def old(url: str) -> str:
     address = parse_address(url)
     if address.path:
         Path(address.path).parent.mkdir(parents=True)
-    store = Store(address, _engine(address))
+        Path(address.path).touch()
+    store = Store(address, _engine(address, empty=True))
     store.write(lambda connection: upgrade(connection, "old", "r0001"))
     for statement in OLD:
         store.write(lambda connection, statement=statement: connection.execute(text(statement)))

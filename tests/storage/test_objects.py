@@ -67,5 +67,27 @@ def test_wrong_credentials_are_an_error_without_them(
 
 
 def test_a_bucket_that_is_not_there(bucket: str) -> None:
+    where = f"s3://{bucket}-none"
     with pytest.raises(StoreError):
-        objects.put(f"s3://{bucket}-none", "2026-11-25/a.json.gz", b"{}")
+        objects.put(where, "2026-11-25/a.json.gz", b"{}")
+    for ask in (lambda: objects.get(f"{where}/2026-11-25/a.json.gz", "0" * 64), lambda: _delete(where)):
+        with pytest.raises(StoreError, match="NoSuchBucket"):
+            ask()
+
+
+def _delete(place: str) -> bytes:
+    objects.delete(f"{place}/2026-11-25/a.json.gz")
+    return b""
+
+
+def test_a_folder_that_is_away_is_not_one_without_reports(tmp_path: Path) -> None:
+    """Such as a volume that is not mounted: its reports are still there."""
+    place = str(tmp_path / "reports")
+    where = objects.put(place, "2026-11-25/a.json.gz", b"{}")
+    objects.delete(where)
+    objects.delete(where)
+    (tmp_path / "reports").rename(tmp_path / "away")
+    for ask in (lambda: objects.get(where, "0" * 64), lambda: _delete(place)):
+        with pytest.raises(StoreError, match=f"{place}: the folder with the full reports does not exist"):
+            ask()
+    assert not (tmp_path / "reports").exists(), "what reads makes no folder"
