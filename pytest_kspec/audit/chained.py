@@ -13,7 +13,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_kspec.audit.chain import Chain, last_of
+from pytest_kspec.audit.chain import Chain, first_of, last_of
 from pytest_kspec.audit.sink import AuditLog, Format, Lost, harmless, whole
 
 LARGEST = 100 << 20
@@ -63,11 +63,16 @@ class ChainedLog(AuditLog):
         size = os.fstat(self._descriptor).st_size
         known = self._current(size)
         chain = Chain(known.seq, known.head)
+        torn = b"\n" if size and self._last_byte(size) != b"\n" else b""
         parts, ends = [], []
         for lines in made:
+            before = Chain(chain.seq, chain.head)
             parts.append(b"".join(chain.add(line) + b"\n" for line in lines))
             ends.append(Chain(chain.seq, chain.head))
-        torn = b"\n" if size and self._last_byte(size) != b"\n" else b""
+        if self._is_full(size + len(torn) + sum(map(len, parts))) and (kept := self._kept_then()):
+            # What rotation will remove is said before it does, under the same lock: no other process writes between.
+            parts[-1] = b"".join(before.add(line, kept) + b"\n" for line in made[-1])
+            ends[-1] = before
         done = len(parts)
         try:
             self._write_all(torn + b"".join(parts))
@@ -84,7 +89,7 @@ class ChainedLog(AuditLog):
         )
         if done < len(parts):
             os.ftruncate(self._descriptor, self._end)  # whole records only
-        elif self._largest and self._end >= self._largest:
+        elif self._is_full(self._end):
             self._rotate()
         return done
 
@@ -118,6 +123,21 @@ class ChainedLog(AuditLog):
             self.close()
             self._end = -1
         raise OSError("the file is replaced repeatedly")
+
+    def _is_full(self, size: int) -> bool:
+        return bool(self._largest) and size >= self._largest
+
+    def _kept_then(self) -> int:
+        """The first record that the next rotation leaves; 0: it removes nothing, or what is not part of the chain."""
+        try:
+            with open(f"{self._path}.{KEPT}", "rb") as stream:
+                removed = last_of(stream)
+            with open(f"{self._path}.{KEPT - 1}" if KEPT > 1 else self._path, "rb") as stream:
+                left = first_of(stream)
+        except OSError:
+            return 0
+        follows = removed and left and (left.seq, left.prev) == (removed.seq + 1, removed.head)
+        return left.seq if left and follows else 0
 
     def _rotate(self) -> None:
         """Move files on by one, the oldest falls off; the chain goes on in the next file."""

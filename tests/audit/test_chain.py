@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import multiprocessing
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.audit import chained
-from pytest_kspec.audit.chain import START, verify
+from pytest_kspec.audit.chain import START, Verified, verify
 from pytest_kspec.audit.chained import ChainedLog
 from pytest_kspec.audit.record import FORMATS, Type, make
 from pytest_kspec.audit.sink import Lost
@@ -33,6 +34,16 @@ def written(path: Path, count: int, form: str = "json") -> list[bytes]:
         log.write([entry])
     log.close()
     return path.read_bytes().splitlines()
+
+
+BEGINNING = (
+    "{0} missing: the first record in these files is {1}. Name the files that were rotated before, or pass --from {1} "
+    "if it is known that they were removed"
+)
+
+
+def read(folder: Path, *names: str, head: str = "", first: int = 1) -> Verified:
+    return verify([(name, io.BytesIO((folder / name).read_bytes())) for name in names], head, first)
 
 
 def problems(lines: list[bytes], noted: str = "") -> list[str]:
@@ -77,9 +88,6 @@ def test_any_change_is_found(
         )
     else:
         changed = changed[:at]
-    if kind == "drop" and at == 0:
-        assert verify([("f", io.BytesIO(b"\n".join(changed)))]).first == 2, "said, as after a rotation"
-        return
     if not changed:
         return
     assert problems(changed, head), (kind, at)
@@ -112,10 +120,82 @@ def test_rotated_files_are_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyP
         log.write([entry])
     names = [f"log.{n}" for n in (3, 2, 1)]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.1", "log.2", "log.3"]
-    made = verify([(name, io.BytesIO((tmp_path / name).read_bytes())) for name in names])
-    assert (made.problems, made.first, made.last) == ([], 5, 7)
-    missing = verify([(name, io.BytesIO((tmp_path / name).read_bytes())) for name in (names[0], names[2])])
-    assert "1 lines are missing" in missing.problems[0]
+    made = read(tmp_path, *names)
+    assert (made.problems, made.first, made.last, made.kept) == ([], 5, 7, 5), "rotation says what it removed"
+    assert "1 lines are missing" in read(tmp_path, names[0], names[2]).problems[0]
+    assert read(tmp_path, *names[1:]).problems == [BEGINNING.format("records 1 to 5 are", 6)]
+    assert read(tmp_path, names[0], head=made.head).problems == [
+        BEGINNING.format("records 1 to 4 are", 5),
+        "no record has the digest that was noted",
+    ]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_records_that_are_missing_at_the_beginning_are_a_problem(tmp_path: Path, form: str) -> None:
+    lines = written(tmp_path / "log", 6, form)
+    head = verify([("f", io.BytesIO((tmp_path / "log").read_bytes()))]).head
+    for count in range(1, 6):
+        (tmp_path / "cut").write_bytes(b"".join(line + b"\n" for line in lines[count:]))
+        missing = "record 1 is" if count == 1 else f"records 1 to {count} are"
+        for noted in ("", head):
+            made = read(tmp_path, "cut", head=noted)
+            assert made.problems == [BEGINNING.format(missing, count + 1)]
+        assert read(tmp_path, "cut", head=head, first=count + 1).problems == []
+        assert read(tmp_path, "cut", head=head, first=count).problems == made.problems
+        before = hashlib.sha256(lines[count - 1]).hexdigest()
+        assert read(tmp_path, "cut", head=before).problems == [], "it goes on from the record that was noted"
+
+
+def rotating(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, form: str = "json") -> list[str]:
+    """One record a file, two files kept; the names, the oldest first."""
+    monkeypatch.setattr(chained, "KEPT", 2)
+    log = ChainedLog(str(folder / "log"), FORMATS[form], largest=1)
+    for entry in entries(count):
+        log.write([entry])
+    log.close()
+    return [name for name in ("log.2", "log.1", "log") if (folder / name).exists()]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_rotation_says_what_it_removes_in_every_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    names = rotating(tmp_path, monkeypatch, 5, form)
+    made = read(tmp_path, *names)
+    assert (made.problems, made.lines, made.first, made.last, made.kept) == ([], 2, 4, 5, 4)
+
+
+def test_what_others_removed_is_not_what_rotation_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was removed, or put in its place, before the next rotation does not become one that it removed."""
+    names = rotating(tmp_path, monkeypatch, 2)
+    (tmp_path / "log.2").write_bytes((tmp_path / "log.2").read_bytes().replace(b'"seq":1', b'"seq":9'))
+    rotating(tmp_path, monkeypatch, 1)
+    assert read(tmp_path, *names).problems == [BEGINNING.format("record 1 is", 2)]
+    (tmp_path / "log.2").unlink()
+    rotating(tmp_path, monkeypatch, 1)
+    assert read(tmp_path, "log.2", "log.1").problems == [BEGINNING.format("records 1 to 2 are", 3)]
+
+
+def test_files_in_the_wrong_order_and_a_second_chain(tmp_path: Path) -> None:
+    lines = written(tmp_path / "log", 6)
+    (tmp_path / "a").write_bytes(b"".join(line + b"\n" for line in lines[:3]))
+    (tmp_path / "b").write_bytes(b"".join(line + b"\n" for line in lines[3:]))
+    assert read(tmp_path, "a", "b").problems == []
+    assert read(tmp_path, "b", "a").problems == [
+        "the first record in these files is 4, and record 1 comes later: name the oldest file first",
+        "a:1: record 1 follows record 6: another chain begins here",
+    ]
+    assert read(tmp_path, "a", "a").problems == ["a:1: record 1 follows record 3: another chain begins here"]
+    written(tmp_path / "new", 2)
+    assert read(tmp_path, "log", "new").problems == [
+        "new:1: record 1 follows record 6: another chain begins here"
+    ]
+    head = read(tmp_path, "log").head
+    assert read(tmp_path, "new", head=head).problems == ["no record has the digest that was noted"]
+    (tmp_path / "empty").write_bytes(b"")
+    assert read(tmp_path, "empty", head=head).problems == ["no record has the digest that was noted"]
 
 
 def test_a_file_that_others_moved_away_goes_on_in_a_new_one(tmp_path: Path) -> None:

@@ -60,11 +60,19 @@ def test_a_scan_is_recorded_and_the_log_verified(folder: Path) -> None:
     assert found[0]["resource"]["cluster_spec"] == "strict"
     verified = kspec(folder, "audit", "verify", "audit.log")
     assert verified.returncode == 0
-    assert verified.stdout.startswith("✓ 3 records, the last one is 3\nhead ")
+    assert verified.stdout.startswith("✓ 3 records, 1 to 3\nhead ")
 
     for head in ("", verified.stdout.split()[-1][:12]):
         refused = kspec(folder, "audit", "verify", "audit.log", "--head", head)
         assert (refused.returncode, refused.stdout) == (4, ""), "less was verified than was asked"
+    assert kspec(folder, "audit", "verify", "audit.log", "--from", "0").returncode == 4
+    later = (folder / "audit.log").read_bytes().partition(b"\n")[2]
+    (folder / "later.log").write_bytes(later)
+    cut = kspec(folder, "audit", "verify", "later.log", "--head", verified.stdout.split()[-1])
+    assert cut.returncode == 1
+    assert cut.stderr.startswith("✗ record 1 is missing: the first record in these files is 2.")
+    known = kspec(folder, "audit", "verify", "later.log", "--from", "2")
+    assert (known.returncode, known.stdout.splitlines()[0]) == (0, "✓ 2 records, 2 to 3")
 
     lines = (folder / "audit.log").read_text().splitlines(keepends=True)
     (folder / "audit.log").write_text(lines[0].replace("failure", "success") + "".join(lines[1:]))

@@ -14,14 +14,19 @@ DESCRIPTION = """\
 Verify that no record of an audit log is missing or was changed. $KSPEC_AUDIT_LOG names the log that
 kspec writes. Name files that were rotated before it, the oldest first.
 
+The chain begins with record 1, unless the log itself says that its rotation removed older files. Where they are kept
+elsewhere, or were removed by others, --from says which record must be the first one.
+
 Lines that were removed from the end of the last file leave no trace in it. Note the digest that this command
-prints, and pass it with --head the next time: the record that it belongs to must still be there.
+prints, and pass it with --head the next time: the record that it belongs to must still be there, or be the last one
+before these files.
 
 Exit codes: 0 the chain is whole; 1 it is not; 4 usage."""
 
 EXAMPLES = """
 kspec audit verify audit.log
 kspec audit verify audit.log.2 audit.log.1 audit.log --head 3f1c…
+kspec audit verify audit.log --from 20140
 """
 
 
@@ -31,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="audit logs, the oldest first")
     parser.add_argument(
         "--head", metavar="DIGEST", default=None, help="digest that an earlier verification printed"
+    )
+    parser.add_argument(
+        "--from",
+        dest="first",
+        type=int,
+        metavar="N",
+        default=1,
+        help="number of the first record that must be there (default: %(default)s)",
     )
 
 
@@ -48,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
             where="--head",
             fix="Pass what 'kspec audit verify' printed after 'head'.",
         )
+    if args.first < 1:
+        raise UsageError("the number of a record is 1 or more.", where="--from")
     with ExitStack() as stack:
         opened = []
         for path in args.files:
@@ -56,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise UsageError(f"could not be read: {error.strerror}.", where=path) from error
         try:
-            made = verify(opened, (args.head or "").lower())
+            made = verify(opened, (args.head or "").lower(), args.first)
         except OSError as error:
             raise UsageError(f"could not be read: {error.strerror}.", where=", ".join(args.files)) from error
     for problem in made.problems:
@@ -65,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("it contains no records.", where=", ".join(args.files))
     if made.problems:
         return EXIT_FINDINGS
-    since = f", from record {made.first}: earlier files were not named" if made.first > 1 else ""
-    say(f"{style('✓', 'green')} {made.lines} records, the last one is {made.last}{since}")
+    removed = f"; rotation removed the ones before {made.kept}" if 1 < made.first <= made.kept else ""
+    say(f"{style('✓', 'green')} {made.lines} records, {made.first} to {made.last}{removed}")
     say(f"head {made.head}")
     return 0
