@@ -17,8 +17,8 @@ from urllib3.exceptions import HTTPError
 
 from pytest_kspec import __version__, proxies
 from pytest_kspec.alerts.guard import Guard
-from pytest_kspec.alerts.secrets import without
 from pytest_kspec.errors import SourceError
+from pytest_kspec.redaction.known import without
 from pytest_kspec.redaction.text import redact
 from pytest_kspec.shown import printable
 
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent. secrets: what must never be shown of it."""
+    """What is sent. secrets: what must never be shown of it, beside the URL; also parts of them are not."""
 
     url: str
     body: bytes
@@ -92,7 +92,7 @@ def send(request: Request, guard: Guard, patience: Patience, where: str) -> None
 
 
 def _refused(answer: Answer, request: Request, where: str) -> NotDelivered:
-    text = printable(redact(without(answer.body, request.secrets)))[:_SHOWN]
+    text = printable(redact(without(answer.body, (request.url, *request.secrets), "…")))[:_SHOWN]
     what = f"it answers with HTTP {answer.status}" + (f": {text}" if text else "")
     if 300 <= answer.status < 400:
         what = f"it redirects (HTTP {answer.status}), which is not followed"

@@ -17,7 +17,6 @@ from pytest_kspec.secretstores.sealed import Sealed
 from pytest_kspec.secretstores.stores import Secrets as Stores
 
 LONGEST = 8192
-_SHORTEST = 4
 
 
 class Secrets(Protocol):
@@ -96,10 +95,3 @@ def _named(ref: AlertSecretRef) -> str:
     if ref.env:
         return f"${ref.env}"
     return f"the file {ref.file}" if ref.file else f"the secret {ref.name}"
-
-
-def without(text: str, secrets: tuple[str, ...]) -> str:
-    """A text of others without these secrets."""
-    for secret in sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True):
-        text = text.replace(secret, "…")
-    return text

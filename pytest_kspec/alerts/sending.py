@@ -58,7 +58,7 @@ class AlertSending:
         secrets: texts that no error may show; the answer may repeat them
         Raises SourceError where it was not accepted, which is what a notifier raises.
         """
-        self.send(http.Request(address(url, self.where), body, headers, secrets=(url, *secrets)))
+        self.send(http.Request(address(url, self.where), body, headers, secrets=secrets))
 
     def send(self, request: http.Request) -> None:
         """As `post`, for our own notifiers."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pytest_kspec.errors import UsageError
+from pytest_kspec.redaction.known import forms
 
 HIDDEN = "***"
 _SHOWN_KEYS = {
@@ -189,5 +190,5 @@ def _forms(secrets: list[str]) -> tuple[str, ...]:
     """Each in the forms in which libraries print it, the longest first."""
     found = set()
     for secret in secrets:
-        found |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
+        found |= forms(secret)
     return tuple(sorted(found, key=lambda form: (-len(form), form)))

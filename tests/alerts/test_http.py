@@ -129,6 +129,17 @@ def test_an_answer_is_shown_on_one_line_without_secrets(receiver: HttpReceiver) 
     assert len(said) < 400
 
 
+def test_no_part_of_its_url_is_shown_where_a_receiver_repeats_it(receiver: HttpReceiver) -> None:
+    """Slack answers with the path, others with what they decoded of it."""
+    path = "/services/T0A1B2C3/B9Z8Y7X6/XyZ%2Fabc-DEF?key=q-u-e-r-y"
+    given = Request(f"{receiver.url}{path}", b"{}", {})
+    for echo in ("XyZ/abc-DEF", "xyz%2fabc-def", "T0A1B2C3", "q-u-e-r-y", given.url):
+        receiver.answer = answers(Reply(403, f"no_team: {echo}".encode()))
+        with pytest.raises(NotDelivered) as caught:
+            send(given, GUARD, patience(), "slack")
+        assert caught.value.what == "it answers with HTTP 403: no_team: …."
+
+
 def test_a_server_that_is_not_there_is_asked_again_and_named(receiver: HttpReceiver) -> None:
     clock = Clock()
     gone = Request("http://127.0.0.1:1/x", b"", {})

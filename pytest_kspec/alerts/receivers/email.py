@@ -18,9 +18,9 @@ from pytest_kspec.alerts.guard import Guard
 from pytest_kspec.alerts.http import NotDelivered, Patience
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import level_of
-from pytest_kspec.alerts.secrets import without
 from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import EmailNotifier
+from pytest_kspec.redaction.known import without
 from pytest_kspec.redaction.text import redact
 from pytest_kspec.shown import printable
 
@@ -128,7 +128,8 @@ def _once(
             if isinstance(error.smtp_error, bytes)
             else error.smtp_error
         )
-        shown = printable(redact(without(str(text), (password,))))[:_SHOWN]
+        secrets = (password, f"\0{notifier.username}\0{password}") if password else ()
+        shown = printable(redact(without(str(text), secrets, "…")))[:_SHOWN]
         what = f"the server answers {error.smtp_code}: {shown}"
         if 400 <= error.smtp_code < 500:
             raise _Again(f"{what.rstrip('.')}.") from None

@@ -55,7 +55,6 @@ def request(made: Notification, notifier: SlackNotifier, default: Level, url: st
         url,
         msgspec.json.encode(body),
         {"Content-Type": "application/json; charset=utf-8"},
-        secrets=(url, url.rpartition("/services/")[2]),
         accepts=_accepted,
     )
 

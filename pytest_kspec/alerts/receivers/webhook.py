@@ -41,7 +41,7 @@ def request(
         body,
         {**({} if "content-type" in named else {"Content-Type": kind}), **headers},
         notifier.method,
-        secrets=(url, *headers.values()),
+        secrets=tuple(headers.values()),
     )
 
 
