@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from pytest_kspec.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_kspec.results.result import ScanResult
 
 WIDTH = 79
@@ -43,6 +45,29 @@ class Parser(argparse.ArgumentParser):
             options = [option for action in self._actions for option in action.option_strings]
             fix = meant(unknown[1].partition("=")[0], options)
         raise UsageError(f"{message}.", where=self.prog, fix=fix or f"See '{self.prog} --help'.")
+
+    def refuse_unused(self, args: argparse.Namespace, action: str, used: Iterable[str]) -> None:
+        """What was given and has no effect was meant for something. Raises UsageError.
+
+        action: what does not use it
+        used:   names in `args` of all that the action uses
+        """
+        known = {"action", *used}
+        for one in self._actions:
+            value = getattr(args, one.dest, one.default)
+            if one.dest in known or value == one.default or value in ([], ""):
+                continue
+            option = next((text for text in one.option_strings if text.startswith("--")), "")
+            if not option:
+                raise UsageError(
+                    f"unexpected argument '{value if isinstance(value, str) else value[0]}'.",
+                    where=f"{self.prog} {action}",
+                )
+            raise UsageError(
+                f"'{option}' has no effect with '{action}'.",
+                where=self.prog,
+                fix=f"Leave it out; see '{self.prog} --help'.",
+            )
 
 
 def meant(word: str, known: list[str]) -> str:

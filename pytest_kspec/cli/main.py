@@ -69,7 +69,11 @@ exit codes: 0 compliant, 1 findings, 2 something could not be evaluated,
 
 
 class Command(Protocol):
-    """What a module of a command has."""
+    """What a module of a command has.
+
+    One that has several actions (`args.action`) also has `USES`: action → names of the arguments that it uses. All
+    others are refused.
+    """
 
     DESCRIPTION: str
     EXAMPLES: str
@@ -214,6 +218,8 @@ def _dispatch(words: list[str]) -> int:
         args = parser.parse_intermixed_args(rest)  # `history get --store URL RUN`: options stand anywhere
     except SystemExit:
         return 0  # --help; everything else raises UsageError
+    if (uses := getattr(command, "USES", None)) is not None:
+        parser.refuse_unused(args, args.action, uses[args.action])
     return command.run(args)
 
 

@@ -278,8 +278,8 @@ def test_watch_says_what_drifts_and_what_is_set_back(drift: Drift, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("detect", "--force"), "--force has no effect with 'detect'"),
-        (("detect", "--since", "7d"), "--since has no effect with 'detect'"),
+        (("detect", "--force"), "'--force' has no effect with 'detect'"),
+        (("detect", "--since", "7d"), "'--since' has no effect with 'detect'"),
         (("detect", "--types", "policy,shape"), "'shape' is not a type of drift"),
         (("detect", "--types", "compliance"), "compliance drift needs --store"),
         (

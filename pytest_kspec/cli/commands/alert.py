@@ -30,6 +30,11 @@ kspec alert list --store results.db --cluster prod-eu
 """
 
 ACTIONS = ("test", "list")
+USES = {
+    "test": frozenset({"file", "notifier"}),
+    "list": frozenset({"file", "store", "cluster", "spec", "all", "output"}),
+}
+"""Action → the arguments that it uses."""
 WITHIN_S = 60.0
 
 

@@ -52,6 +52,23 @@ _ACTIONS = {
 }
 """Action → the module `cluster_…` with a function of its name."""
 
+_CHOICE = frozenset({"names", "selector", "hub", "sources", "namespace", "kubeconfig"})
+_CHANGE = _CHOICE | {"yes", "dry_run"}
+USES = {
+    "discover": frozenset({"names", "selector", "kubeconfig", "output"}),  # it says that it lists all
+    "list": _CHOICE | {"output"},
+    "status": _CHOICE | {"output"},
+    "add": _CHOICE
+    | {"output", "label", "name", "provider", "parameter", "from_argocd", "argocd_namespace"}
+    | {"no_proof", "apply", "with_secret", "dry_run"},
+    "enable": _CHANGE | {"engine"},
+    "disable": _CHANGE,
+    "rotate": _CHANGE | {"lifetime"},
+    "sync": _CHANGE | {"spec", "mode"},
+    "remove": _CHANGE | {"prune", "orphan"},
+}
+"""Action → the arguments that it uses."""
+
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
 
 

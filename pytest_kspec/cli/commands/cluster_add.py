@@ -30,6 +30,15 @@ def add(args: argparse.Namespace) -> int:
     from pytest_kspec.fleet.targets.adding import added as make
 
     from_argocd = args.from_argocd or args.sources == ["argocd"]
+    if args.sources not in ([], ["contexts"], ["argocd"]) or (
+        args.from_argocd and args.sources == ["contexts"]
+    ):
+        raise UsageError(
+            "clusters are added from contexts, or from Argo CD.", where="--from", fix="Give one of them."
+        )
+    for option, given in (("--argocd-namespace", args.argocd_namespace), ("--selector", args.selector)):
+        if given and not from_argocd:
+            raise UsageError(f"'{option}' has no effect without --from-argocd.", where="kspec cluster add")
     if not args.names and not from_argocd:
         raise UsageError(
             "no context is given.", where="kspec cluster add", fix="See 'kspec cluster discover'."

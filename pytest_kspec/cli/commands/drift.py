@@ -46,6 +46,31 @@ kspec drift history -s prod.yaml --store results.db --since 7d
 """
 
 ACTIONS = ("detect", "remediate", "watch", "history")
+_SHOWN = frozenset({"specs", "spec", "cluster", "store", "output", "output_file"})
+_COMPARED = (
+    _SHOWN
+    | {
+        "kubeconfig",
+        "checks",
+        "exemptions",
+        "cluster_name",
+        "engine",
+        "mode",
+        "snapshot",
+        "last_good",
+        "kinds",
+    }
+    | {"types", "ignore", "allow_empty", "kyverno_api", "webhook_service", "webhook_url", "webhook_read_port"}
+    | {"webhook_exclude_namespace", "webhook_cert_manager"}
+)
+USES = {
+    "detect": _COMPARED | {"watch", "watch_interval"},
+    "remediate": _COMPARED | {"dry_run", "force", "yes", "max_changes"},
+    "watch": _COMPARED | {"watch_interval"},
+    "history": _SHOWN | {"since"},
+}
+"""Action → the arguments that it uses."""
+_INTERVAL = "5m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +136,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watch.add_argument(
         "--watch-interval",
         metavar="DURATION",
-        default="5m",
-        help="between two comparisons in whole (default: 5m); policies are compared when they change",
+        default=_INTERVAL,
+        help="between two comparisons in whole (default: %(default)s); policies are compared when they change",
     )
     parser.add_argument(
         "--since", metavar="AGE", default="", help="with history: since this age or date: 7d, 12h, 2026-01-31"
@@ -129,22 +154,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is asked."""
     from pytest_kspec.cli.commands import drift_more, drift_steps
+    from pytest_kspec.cli.commands.enforce import refuse_other_engines
 
-    _refuse_unused(args)
+    if args.engine:
+        refuse_other_engines(args, args.engine, "drift")
+    if args.action == "detect" and not args.watch and args.watch_interval != _INTERVAL:
+        raise UsageError("'--watch-interval' has no effect without --watch.", where="kspec drift detect")
     if args.action == "watch" or args.watch:
         return drift_more.watch(args)
     work = {"detect": drift_steps.detect, "remediate": drift_more.remediate, "history": drift_more.history}
     return work[args.action](args)
-
-
-def _refuse_unused(args: argparse.Namespace) -> None:
-    """An option that has no effect was meant for something."""
-    of = {"remediate": ("dry_run", "force", "yes"), "history": ("since",), "detect": ("watch",)}
-    for action, names in of.items():
-        for name in names:
-            if getattr(args, name) and args.action != action:
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} has no effect with '{args.action}'.", where="kspec drift")
 
 
 def _count(text: str) -> int:

@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     """Each specification in its turn; the worst exit code counts."""
     from pytest_kspec.cli.commands import enforce_steps
 
+    refuse_other_engines(args, args.engine, "enforce")
     runs = _runs(args)
     codes = []
     for item in runs:
@@ -102,6 +103,16 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         codes.append(enforce_steps.write_manifests(runs))
     return max(codes)
+
+
+def refuse_other_engines(args: argparse.Namespace, chosen: str, command: str) -> None:
+    """Options of engines of ours that are not chosen were meant for something. Raises UsageError."""
+    from pytest_kspec.enforce.engines import ENGINES, engine
+
+    for name in sorted(set(ENGINES) - {chosen}):
+        parser = arguments.Parser(command, description="", examples="")
+        engine(name).add_arguments(parser)
+        parser.refuse_unused(args, f"--engine {chosen}", ())
 
 
 def _one(item: Run) -> int:

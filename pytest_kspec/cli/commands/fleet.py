@@ -35,6 +35,36 @@ kspec fleet scan --run 20261129-171500-ab12cd
 
 ACTIONS = ("scan", "work", "report", "status", "list", "enforce")
 
+_CHOICE = frozenset({"context", "source", "cluster", "hub", "all_contexts", "selector", "kubeconfig"})
+_REPORT = frozenset(
+    {"run", "report", "hub_reports", "hub_budget", "hub", "namespace", "kubeconfig", "group_by"}
+) | {"allow_empty", "fail_on", "output"}
+_INPUT = frozenset({"specs", "spec", "checks", "exemptions"})
+_JOB = frozenset(
+    {"image", "store_secret", "kubeconfig_secret", "service_account", "namespace", "queue", "parallelism"}
+)
+"""Options of the engine `job`."""
+_PARALLELISM = 20
+_BUDGET = 64
+_WORK = frozenset({"run", "store", "parallel", "cluster_timeout", "store_timeout"})
+USES = {
+    "scan": _CHOICE
+    | _REPORT
+    | _INPUT
+    | _JOB
+    | _WORK
+    | {"baseline", "check_timeout", "run_by", "store_reports", "workers", "shards", "no_wait", "engine"},
+    "work": _WORK | {"index", "with_parent"},
+    "report": _REPORT | {"store"},
+    "status": frozenset({"store", "run", "output"}),
+    "list": frozenset({"store", "output"}),
+    "enforce": _CHOICE
+    | _INPUT
+    | {"mode", "remove", "dry_run", "status", "yes", "engine", "kyverno_api", "image", "namespace"}
+    | {"allow_empty", "output"},
+}
+"""Action → the arguments that it uses."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -178,8 +208,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hub-budget",
         metavar="MIB",
         type=int,
-        default=64,
-        help="size of all ComplianceReports of the fleet in the hub (default: 64)",
+        default=_BUDGET,
+        help="size of all ComplianceReports of the fleet in the hub (default: %(default)s)",
     )
     parser.add_argument(
         "--group-by",
@@ -222,17 +252,13 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         "--parallelism",
         metavar="N",
         type=int,
-        default=20,
-        help="with --engine job: pods at once (default: 20)",
+        default=_PARALLELISM,
+        help="with --engine job: pods at once (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what is asked."""
-    if args.action not in ("scan", "enforce") and (args.specs or args.spec):
-        raise UsageError(
-            f"unexpected argument '{[*args.specs, *args.spec][0]}'.", where=f"kspec fleet {args.action}"
-        )
     for option in ("workers", "shards"):
         if getattr(args, option) < 0:
             raise UsageError("this must be a number of at least 1.", where=f"--{option}")
@@ -243,15 +269,17 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.store_timeout <= 3600:
         raise UsageError("this must be a number of seconds from 0 to 3600.", where="--store-timeout")
     if args.action == "enforce":  # its engines are others
-        from pytest_kspec.cli.commands.fleet_enforce import enforce
+        from pytest_kspec.cli.commands.fleet_enforce import enforce, refuse_other_engines
         from pytest_kspec.cli.commands.fleet_scan import targets
 
+        refuse_other_engines(args)
         return enforce(args, targets(args))
     args.engine = args.engine or "local"
     if args.engine not in ("local", "job"):
         raise UsageError(
             f"{args.engine!r} is not an engine of scans.", where="--engine", fix="Use local or job."
         )
+    _refuse_for_nothing(args)
     if args.action in ("scan", "work"):
         from pytest_kspec.cli.commands import fleet_scan
 
@@ -260,3 +288,28 @@ def run(args: argparse.Namespace) -> int:
 
     shows = {"report": fleet_show.report, "status": fleet_show.status, "list": fleet_show.list_runs}
     return shows[args.action](args)
+
+
+def _refuse_for_nothing(args: argparse.Namespace) -> None:
+    """Options of Jobs without a Job, and of reports that are not written. Raises UsageError."""
+    where = f"kspec fleet {args.action}"
+    for name in sorted(_JOB - ({"namespace"} if args.hub_reports else set())):
+        if args.engine != "job" and getattr(args, name) not in ("", _PARALLELISM):
+            option = f"--{name.replace('_', '-')}"
+            without = "--engine job or --hub-reports" if name == "namespace" else "--engine job"
+            raise UsageError(f"'{option}' has no effect without {without}.", where=where)
+    if args.hub_budget != _BUDGET and not args.hub_reports:
+        raise UsageError("'--hub-budget' has no effect without --hub-reports.", where=where)
+    if args.no_wait:
+        for option, given in (
+            ("--report", args.report),
+            ("--hub-reports", args.hub_reports),
+            ("--group-by", args.group_by),
+            ("--allow-empty", args.allow_empty),
+        ):
+            if given:
+                raise UsageError(
+                    f"'{option}' has no effect with --no-wait.",
+                    where=where,
+                    fix="Give it to 'kspec fleet report'.",
+                )

@@ -68,6 +68,19 @@ def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
     return EXIT_NOT_EVALUATED if untried or any(one.failed or one.away for one in done) else 0
 
 
+def refuse_other_engines(args: argparse.Namespace) -> None:
+    """Options of an engine that is not chosen were meant for something. Raises UsageError."""
+    for option, given, name in (
+        ("--kyverno-api", args.kyverno_api != APIS[0], "kyverno"),
+        ("--image", args.image, webhook.NAME),
+        ("--namespace", args.namespace, webhook.NAME),
+    ):
+        if given and name != (args.engine or _ENGINE):
+            raise UsageError(
+                f"'{option}' has no effect without --engine {name}.", where="kspec fleet enforce"
+            )
+
+
 def _nowhere(
     what: str = "no cluster is selected.", fix: str = "Use --all-contexts, --context, --source or -l."
 ) -> UsageError:

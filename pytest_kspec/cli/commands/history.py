@@ -47,6 +47,16 @@ kspec history prune --store results.db --keep 90d --keep-runs 10
 """
 
 ACTIONS = ("show", "add", "get", "prune", "rewrap")
+USES = {
+    "show": frozenset(
+        {"words", "store", "cluster", "spec", "since", "check", "framework", "findings", "output"}
+    ),
+    "add": frozenset({"words", "store", "store_reports"}),
+    "get": frozenset({"words", "store", "output"}),  # which is JSON always
+    "prune": frozenset({"words", "store", "keep", "keep_runs", "dry_run", "output"}),
+    "rewrap": frozenset({"words", "store"}),
+}
+"""Action → the arguments that it uses."""
 _TRENDS = {True: "▲", False: "▼"}
 _FATES = {
     True: "there now: first seen and last seen, the oldest first",
