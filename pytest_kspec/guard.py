@@ -4,8 +4,8 @@
 *thread* that started the process ends. A pipe has neither problem: this file, run as a program, holds the reading end,
 and reads end of file as soon as the process that writes is no more.
 
-Each line is `+<process group> <folder to remove>` or `-<process group>`. As a program it runs with `python -I -S`:
-standard library only, no import of the project.
+Each line is `+<process group> <folder to remove, or nothing>` or `-<process group>`. As a program it runs with
+`python -I -S`: standard library only, no import of the project.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class Guard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
 
-    def add(self, group: int, folder: Path) -> None:
+    def add(self, group: int, folder: Path | None = None) -> None:
         """End this process group, and remove the folder, when this process is gone. Raises OSError."""
-        self._tell(f"+{group} {folder}")
+        self._tell(f"+{group} {folder or ''}")
 
     def remove(self, group: int) -> None:
         """It ended, and its folder is the caller's. Raises OSError."""
@@ -41,7 +42,9 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
+            # A process that was forked has a guard of its own: that of its parent lives as long as the parent.
+            if self._owner != os.getpid() or self._process is None or self._process.poll() is not None:
+                self._owner = os.getpid()
                 self._process = subprocess.Popen(
                     [_PYTHON, "-I", "-S", __file__],
                     stdin=subprocess.PIPE,
@@ -75,7 +78,7 @@ def main() -> None:
     for number in living:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(number, signal.SIGKILL)
-    for folder in living.values():
+    for folder in filter(None, living.values()):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -183,6 +183,34 @@ def test_what_cannot_be_stored_is_refused_and_the_others_are_written(kspec: Kspe
     assert target["spec"]["authMode"] == "kubeconfig"
 
 
+def test_credentials_in_addresses_and_names_with_line_ends_are_not_shown(
+    kspec: Kspec, tmp_path: Path
+) -> None:
+    """Of a server, they are refused; of a proxy, they go into a Secret only."""
+    path = contexts(tmp_path, dev={"token": "t"}, **{"two\nlines": {"token": "t"}})
+    data = yaml.safe_load(path.read_text())
+    data["clusters"][0]["cluster"]["server"] = f"https://me:{CANARY}@127.0.0.1:1"
+    path.write_text(yaml.safe_dump(data))
+    for words in (("discover",), ("discover", "-o", "json"), ("status", "--from", "contexts", "-o", "json")):
+        said = kspec("cluster", *words, "--kubeconfig", path)
+        assert CANARY not in said.out + said.err
+    assert [line.partition(": ")[0] for line in said.err.splitlines()] == ["dev", "two\\nlines"]
+    said = kspec("cluster", "add", "dev", "--no-proof", "--kubeconfig", path)
+    assert (said.code, said.out) == (2, "")
+    assert "`server` contains a user name or a password" in said.err
+    data["clusters"][0]["cluster"] = {
+        "server": "https://127.0.0.1:1",
+        "proxy-url": f"http://me:{CANARY}@127.0.0.1:2",
+    }
+    path.write_text(yaml.safe_dump(data))
+    said = kspec("cluster", "add", "dev", "--no-proof", "--provider", "eks", "--kubeconfig", path)
+    assert (said.code, said.out) == (2, "")
+    assert "its `proxy-url` has a user name or a password" in said.err
+    said = kspec("cluster", "add", "dev", "--no-proof", "--kubeconfig", path)
+    assert said.code == 0
+    assert CANARY not in said.out + said.err
+
+
 def test_a_provider_instead_of_credentials(kspec: Kspec, tmp_path: Path) -> None:
     program = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     path = contexts(tmp_path, **{ARN: {"exec": program}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -110,6 +111,41 @@ def test_one_that_never_ends_is_ended(then: str, tmp_path: Path, monkeypatch: py
         run(tmp_path, f"echo $$ >{pid}; {then}")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize("then", ["sleep 600", "exec >&- 2>&-; sleep 600"])
+def test_one_that_hangs_ends_with_the_process_that_waits_for_it(then: str, tmp_path: Path) -> None:
+    """However that ends: a fleet kills the scan of a cluster that does not answer in time. Also what it started."""
+    pids = tmp_path / "pids"
+    (tmp_path / "kspec-login").write_text(
+        f"#!/bin/sh\necho $$ >{pids}\nsleep 600 >&- 2>&- &\necho $! >>{pids}\n{then}\n"
+    )
+    (tmp_path / "kspec-login").chmod(0o755)
+    code = (
+        "from tests.cluster.test_execplugin import *\n"
+        "from pytest_kspec.cluster.api import execplugin\n"
+        "add = execplugin._GUARD.add\n"
+        "execplugin._GUARD.add = lambda group: (add(group), print('guarded', flush=True))\n"
+        f"plugin = Exec(command={str(tmp_path / 'kspec-login')!r}, api_version=V1, interactive_mode='Never')\n"
+        "execplugin.run(Context('prod', Cluster(server='https://x'), User(exec=plugin)), plugin, '')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "guarded\n"
+        waiting.kill()
+    deadline = time.monotonic() + 30
+    for pid in map(int, pids.read_text().split()):
+        while _lives(pid):
+            assert time.monotonic() < deadline, "it goes on"
+            time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_the_hint_is_shown_where_the_program_is_missing(tmp_path: Path) -> None:

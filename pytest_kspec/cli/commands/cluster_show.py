@@ -189,7 +189,9 @@ def _said_problems(targets: Sequence[Target]) -> int:
 def say_problem(name: str, problem: KspecError | None) -> None:
     """An error of one cluster, which is named once."""
     text = str(problem)
-    note(text if problem is not None and problem.where == name else f"{printable(name)}: {text}")
+    if problem is not None and problem.where == name:
+        text = text.removeprefix(f"{name}: ")
+    note(f"{printable(name)}: {printable(text)}")  # a name of another program's object may have line ends
 
 
 def _print(output: str, rows: list[Row], columns: dict[str, str], wide: dict[str, str]) -> None:

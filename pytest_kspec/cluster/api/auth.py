@@ -118,11 +118,6 @@ class Access:
             parts = proxies.parse_endpoint(text if "://" in text else f"http://{text}", ("http", "https"))
         except ValueError as error:
             raise self.context.wrong(f"the cluster's `server` cannot be used: {error}.") from None
-        if parts.username or parts.password:
-            raise self.context.wrong(
-                "the cluster's `server` contains a user name or a password.",
-                "Write them as `username` and `password`.",
-            )
         return parts
 
     def _choose_proxy(self, server: SplitResult) -> proxies.Proxy | None:

@@ -13,6 +13,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -267,12 +268,26 @@ def _check_cluster(context: Context) -> None:
     cluster = context.cluster
     if not cluster.server:
         raise context.wrong("the cluster has no `server`.")
+    if has_credentials(cluster.server or ""):  # it is shown, and written into objects
+        raise context.wrong(
+            "the cluster's `server` contains a user name or a password.",
+            "Write them as `username` and `password`.",
+        )
     both = cluster.certificate_authority and cluster.certificate_authority_data
     if both:
         raise context.wrong("`certificate-authority` and `certificate-authority-data` cannot be combined.")
     authority = cluster.certificate_authority or cluster.certificate_authority_data
     if cluster.insecure_skip_tls_verify and authority:
         raise context.wrong("`insecure-skip-tls-verify` and a certificate authority cannot be combined.")
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a user name or a password is in it. What is not a URL may have them, too."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError:
+        return "@" in url
+    return bool(parts.username or parts.password)
 
 
 def _check_user(context: Context) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 from pytest_kspec.cluster.api.contexts import EXEC_EXTENSION, Context, Exec
 from pytest_kspec.errors import AccessDenied, SourceUnavailable
+from pytest_kspec.guard import Guard
 from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
 from pytest_kspec.redaction.text import redact
@@ -30,6 +31,10 @@ TIMEOUT_S = 60.0
 MAX_BYTES = 1 << 20
 """Of what a plugin prints: more is an error on standard output, and not read on standard error."""
 
+GUARDED_S = 1.0
+"""After this time it is seen to that a plugin does not outlive this process."""
+
+_GUARD = Guard()
 _INFO = "KUBERNETES_EXEC_INFO"
 _LONGEST_DETAIL = 256
 _KEPT_BYTES = 4096
@@ -78,21 +83,27 @@ def run(context: Context, plugin: Exec, proxy_url: str) -> Credential:
             plugin,
             f"it cannot be started: {getattr(error, 'strerror', None) or 'invalid arguments'}",
         )
+    slow = _Slow(process.pid)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
         ends = time.monotonic() + TIMEOUT_S
-        output, complaint = _read(context, process.stdout, process.stderr, ends)
-        try:  # it may have closed both, and go on
-            code = process.wait(max(0.1, ends - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise _too_long(context) from None
+        output, complaint = _read(context, process.stdout, process.stderr, ends, slow)
+        code = None
+        while code is None:  # it may have closed both, and go on
+            try:
+                code = process.wait(max(0.1, min(slow.due, ends) - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                slow.look()
+                if time.monotonic() > ends:
+                    raise _too_long(context) from None
     except BaseException:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     finally:
+        slow.done()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -174,15 +185,42 @@ def _too_long(context: Context) -> PluginTimeout:
     return PluginTimeout(what, where=context.name, fix="Does it wait for a login?")
 
 
-def _read(context: Context, output: IO[bytes], complaint: IO[bytes], ends: float) -> tuple[bytes, bytes]:
+class _Slow:
+    """Has a plugin end with this process, which may be killed while it waits. Most are done before that is seen to.
+
+    due: when it is seen to, by `time.monotonic`
+    """
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self.due = time.monotonic() + GUARDED_S
+
+    def look(self) -> None:
+        """Tell the guard, once it is time."""
+        if time.monotonic() >= self.due:
+            self.due = float("inf")
+            with contextlib.suppress(OSError):
+                _GUARD.add(self._group)
+
+    def done(self) -> None:
+        """The plugin has ended."""
+        if self.due == float("inf"):
+            with contextlib.suppress(OSError):
+                _GUARD.remove(self._group)
+
+
+def _read(
+    context: Context, output: IO[bytes], complaint: IO[bytes], ends: float, slow: _Slow
+) -> tuple[bytes, bytes]:
     """All of standard output, and the end of standard error. ends: by `time.monotonic`."""
     texts = {output.fileno(): bytearray(), complaint.fileno(): bytearray()}
     with selectors.DefaultSelector() as selector:
         for number in texts:
             selector.register(number, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(max(0.0, ends - time.monotonic()))
-            if not ready or time.monotonic() > ends:
+            ready = selector.select(max(0.0, min(ends, slow.due) - time.monotonic()))
+            slow.look()
+            if time.monotonic() > ends:
                 raise _too_long(context)
             for key, _ in ready:
                 part = os.read(key.fd, 1 << 16)

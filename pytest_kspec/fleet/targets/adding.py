@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pytest_kspec.cluster.api.contexts import Context, find_context
+from pytest_kspec.cluster.api.contexts import Context, find_context, has_credentials
 from pytest_kspec.cluster.api.kubeconfig import missing_files, read_kubeconfig
 from pytest_kspec.crds.names import GROUP, VERSION
 from pytest_kspec.enforce.manifests import to_yaml
@@ -207,6 +207,11 @@ def _tls(context: Context) -> Object:
     )
     found: Object = {"caData": b64encode(authority).decode()} if authority else {}
     if cluster.proxy_url:
+        if has_credentials(cluster.proxy_url):
+            raise context.wrong(
+                "its `proxy-url` has a user name or a password, which a ClusterTarget would show.",
+                "Leave --provider out: a kubeconfig is stored in a Secret.",
+            )
         found["proxyURL"] = cluster.proxy_url
     return found
 

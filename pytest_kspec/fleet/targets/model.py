@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
+from pytest_kspec.cluster.api.contexts import has_credentials
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.fleet.targets.keeper import Keeper
+from pytest_kspec.redaction.marker import REDACTED
 
 ONLY_READ = "what describes this cluster belongs to another program: kspec only reads it."
 """Why no policies are applied to a target that is not a ClusterTarget."""
@@ -26,7 +28,7 @@ class Target:
     ref:    what `kspec scan --cluster` and `open_target` take, the same in every process: `context:prod`,
             `target:kspec-system/prod`
     labels: what `-l` selects by; None where they cannot be read
-    server: address of the API server; "" where it is not known
+    server: address of the API server, as it may be shown; "" where it is not known
     uid:    UID of kube-system as far as somebody has seen it; None before first contact
     seen: the `status` of its ClusterTarget, as the hub's operator wrote it
     note: what a reader of a table should know of it
@@ -47,6 +49,11 @@ class Target:
     note: str = ""
     keeper: Keeper | None = field(default=None, repr=False, compare=False)
     problem: KspecError | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if has_credentials(self.server):  # of what others wrote; it is refused when it is opened
+            scheme, colon, rest = self.server.rpartition("://")
+            object.__setattr__(self, "server", f"{scheme}{colon}{REDACTED}@{rest.rpartition('@')[2]}")
 
     def open(self, limits: Limits | None = None) -> LiveSource:
         """A source with a connection of its own, which is the caller's to close: one for each thread. No I/O yet.

@@ -10,7 +10,7 @@ import yaml
 
 from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.fleet.targets.find import Wanted, find_targets
-from pytest_kspec.fleet.targets.model import one_of_each
+from pytest_kspec.fleet.targets.model import Target, never, one_of_each
 from tests.cluster.api import Api
 
 ARN = "arn:aws:eks:eu-central-1:111122223333:cluster/prod"
@@ -104,3 +104,14 @@ def test_a_target_opens_as_a_source(tmp_path: Path) -> None:
         for source in opened:
             source.close()
     assert one_of_each([*met, found[2]]) == ([met[0], found[2]], {"b": "a"})
+
+
+@pytest.mark.parametrize("server", ["https://me:hunter2@a:1/x", "me:hunter2@a", "https://hunter2@[a"])
+def test_an_address_that_others_wrote_is_shown_without_its_credentials(server: str) -> None:
+    made = Target("a", "target:a", "target", never("a", UsageError("x")), server=server)
+    assert "hunter2" not in f"{made.server}{made}"
+
+
+def test_an_address_without_credentials_is_shown_as_it_is() -> None:
+    server = "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"
+    assert Target("a", "target:a", "target", never("a", UsageError("x")), server=server).server == server
