@@ -277,6 +277,45 @@ def test_apply_writes_to_the_hub(kspec: Kspec, hub: HubCluster, tmp_path: Path) 
         hub.track(hub.writer.get(version, kind, name, namespace=NAMESPACE))
 
 
+def test_a_name_that_is_taken_is_not_taken_over(kspec: Kspec, hub: HubCluster, tmp_path: Path) -> None:
+    """Two people may call two clusters the same; and other programs, too, call a Secret NAME-kubeconfig."""
+    path = contexts(tmp_path, prod={"token": CANARY}, other={"token": CANARY})
+    data = yaml.safe_load(path.read_text())
+    own = yaml.safe_load(hub.plane.kubeconfig().read_text())
+    for part in ("contexts", "clusters", "users"):
+        data[part] += own[part]
+    path.write_text(yaml.safe_dump(data))
+    hub.target(
+        "prod",
+        apiServerURL="https://127.0.0.1:2",
+        authMode="kubeconfig",
+        kubeconfigSecretRef={"name": "prod-kubeconfig"},
+    )
+    hub.secret("prod-kubeconfig", labels={"kspec.io/cluster-target": "prod"}, kubeconfig="theirs")
+    hub.secret("other-kubeconfig", value="of another program")
+    words = ("cluster", "add", "--kubeconfig", path, "--no-proof", "--apply", "--hub", hub.plane.name)
+    said = kspec(*words, "prod")
+    assert (said.code, said.out) == (4, "")
+    assert "it exists, and is the cluster at https://127.0.0.1:2, not at https://127.0.0.1:1" in said.err
+    said = kspec(*words, "other")
+    assert (said.code, said.out) == (4, "")
+    assert f"Secret {NAMESPACE}/other-kubeconfig: it exists, and was not made by" in said.err
+    for name in ("prod-kubeconfig", "other-kubeconfig"):
+        assert set(hub.writer.get("v1", "Secret", name, namespace=NAMESPACE)["data"]) <= {
+            "kubeconfig",
+            "value",
+        }
+    assert hub.writer.find("kspec.io/v1alpha1", "ClusterTarget", "other", namespace=NAMESPACE) is None
+    # The same cluster again is what renews its credentials.
+    hub.target(
+        "prod",
+        apiServerURL="https://127.0.0.1:1/",
+        authMode="kubeconfig",
+        kubeconfigSecretRef={"name": "prod-kubeconfig"},
+    )
+    assert "applied" in kspec(*words, "prod", "--dry-run").out
+
+
 def test_clusters_of_argo_cd_become_targets(
     kspec: Kspec, hub: HubCluster, second_control_plane: ControlPlane, tmp_path: Path
 ) -> None:

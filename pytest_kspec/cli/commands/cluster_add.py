@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from pytest_kspec.cli.commands.cluster import pairs
 from pytest_kspec.cli.output import note, say, say_json, say_yaml
-from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.errors import (
+    EXIT_NOT_EVALUATED,
+    KspecError,
+    SourceError,
+    SourceUnavailable,
+    UsageError,
+    without_credentials,
+)
 from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
@@ -190,6 +197,8 @@ def _apply(args: argparse.Namespace, made: list[Added]) -> None:
 
     hub = hub_of(args)
     objects = _objects(made)
+    for obj in objects:
+        hub.access.do(partial(_refuse_taken, obj=obj))
     if not args.dry_run:
         for obj in objects:  # what one of them would be refused for is said before any of them is there
             hub.access.do(partial(_applied, obj=obj, dry_run=True))
@@ -199,6 +208,32 @@ def _apply(args: argparse.Namespace, made: list[Added]) -> None:
         hub.access.do(partial(_applied, obj=obj, dry_run=args.dry_run))
         what = "would be applied" if args.dry_run else "applied"
         say(f"{obj['kind']} {metadata['namespace']}/{metadata['name']} {what}")
+
+
+def _refuse_taken(writer: Writer, obj: Object) -> None:
+    """Raises UsageError where another cluster has this name, or another program's Secret: neither is to be lost."""
+    from pytest_kspec.fleet.targets.adding import ARGOCD_ANNOTATION, TARGET_LABEL
+
+    metadata = obj["metadata"]
+    there = writer.find(obj["apiVersion"], obj["kind"], metadata["name"], namespace=metadata["namespace"])
+    if there is None:
+        return
+    where = f"{obj['kind']} {metadata['namespace']}/{metadata['name']}"
+    if obj["kind"] == "Secret":
+        label = (there["metadata"].get("labels") or {}).get(TARGET_LABEL)
+        if label != metadata["labels"][TARGET_LABEL]:
+            fix = "Choose another name with --name, or rename the Secret."
+            raise UsageError("it exists, and was not made by 'kspec cluster add'.", where=where, fix=fix)
+        return
+    server, now = (one["spec"].get("apiServerURL", "").rstrip("/") for one in (there, obj))
+    source = metadata["annotations"].get(ARGOCD_ANNOTATION)
+    same_secret = source and source == (there["metadata"].get("annotations") or {}).get(ARGOCD_ANNOTATION)
+    if server != now and not same_secret:
+        raise UsageError(
+            f"it exists, and is the cluster at {without_credentials(server)}, not at {now}.",
+            where=where,
+            fix="Choose another name with --name, or remove it first: kspec cluster remove NAME.",
+        )
 
 
 def _applied(writer: Writer, obj: Object, dry_run: bool) -> None:
