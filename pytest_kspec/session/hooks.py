@@ -54,7 +54,7 @@ class SessionHooks:
         if plugin_name == "terminalreporter":
             from pytest_kspec.session.screen import guard
 
-            guard(plugin)
+            guard(plugin, unread=self._is_worker)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take the specifications that were asked for, and no other YAML."""

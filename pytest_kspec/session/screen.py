@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, TextIO
 
 from pytest_kspec.shown import Inert
@@ -23,8 +24,18 @@ class Screen:
         return getattr(self._file, name)
 
 
-def guard(reporter: Any) -> None:
-    """Put it between pytest's terminal reporter and its file."""
+class _Nowhere(io.TextIOBase):
+    """A file without a descriptor: a check cannot close it below pytest."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def guard(reporter: Any, *, unread: bool = False) -> None:
+    """Put it between pytest's terminal reporter and its file. unread: below pytest-xdist, where nobody sees it."""
     writer = reporter._tw
+    if unread:
+        writer._file = _Nowhere()
+        return
     if not isinstance(writer._file, Screen):
         writer._file = Screen(writer._file, colours=writer.hasmarkup)

@@ -79,6 +79,10 @@ HARMFUL = CHECKS + (
     "def test_closed(findings):\n"
     "    '''All that it did not open.'''\n"
     "    os.closerange(3, 1000)\n"
+    "@asks('acme.closes')\n"
+    "def test_closes(findings):\n"
+    "    '''What it reads from, and writes to.'''\n"
+    "    os.closerange(0, 3)\n"
     "@asks('acme.copied')\n"
     "def test_copied(findings):\n"
     "    '''A copy of the worker that goes on.'''\n"
@@ -127,16 +131,20 @@ HARM = {
 }
 
 
-@pytest.mark.parametrize("dist", ["loadscope", "worksteal"])
-def test_what_a_check_does_to_its_worker_costs_itself_only(project: Project, dist: str) -> None:
+@pytest.mark.parametrize(
+    ("dist", "capture"), [("loadscope", "fd"), ("worksteal", "no")]
+)  # `kspec scan` captures nothing
+def test_what_a_check_does_to_its_worker_costs_itself_only(project: Project, dist: str, capture: str) -> None:
     project.run()
     expected = project.verdicts("prod")
     project.write("checks/test_harmful.py", HARMFUL)
-    out = project.run("--kspec-checks=checks", "-n", "2", "--dist", dist)
+    out = project.run("--kspec-checks=checks", "-n", "2", "--dist", dist, f"--capture={capture}")
     assert out.ret == pytest.ExitCode.TESTS_FAILED
     assert _errors(project, "prod") == HARM
     found = {id: v for id, v in project.verdicts("prod").items() if id not in HARM}
-    assert found == expected | dict.fromkeys(("acme.copied", "acme.exited", "acme.limited"), "pass")
+    assert found == expected | dict.fromkeys(
+        ("acme.closes", "acme.copied", "acme.exited", "acme.limited"), "pass"
+    )
 
 
 def test_without_workers_a_copy_of_the_process_is_no_second_run(project: Project) -> None:
