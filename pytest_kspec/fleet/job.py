@@ -48,6 +48,8 @@ GRACE_S = 60
 WAITING_S, REFUSED_S = 45.0, 120.0
 """How long a pod may wait for its image before the run is given up."""
 POLL_S = 2.0
+HUB_S = 600.0
+"""How long a hub is asked again that does not answer, or does not accept the credentials any more."""
 _KUBECONFIG = "/etc/kspec"
 _NEVER = frozenset(
     {
@@ -271,7 +273,8 @@ class Watch:
     def _stuck(self, pods: list[Object], reasons: Mapping[int, str], moment: float) -> State:
         """A pod whose image does not come would wait for an hour."""
         waiting = [why for pod in pods if (why := never_starts(pod))]
-        if not waiting:
+        runs = any(_map(pod.get("status")).get("phase") == "Running" for pod in pods)
+        if not waiting or runs:  # on another node the image is there: what works there is not to end
             self._stuck_since = None
             return State(False, "", reasons)
         self._stuck_since = self._stuck_since or moment
@@ -301,16 +304,23 @@ def wait(
     *,
     tick: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
 ) -> list[Failed]:
     """Wait until every cluster has an outcome, or no worker will come any more; then why, for each shard.
 
-    done: whether all have one. A hub that cannot be asked is asked again: workers go on without us.
+    done: whether all have one. A hub that cannot be asked is asked again, for a while: workers go on without us, and
+    so does a Job of which nothing is known any more. Its shards are not failed for good then.
     """
+    asked = now()
     while not done():
         tick()
         try:
-            state = watch.state(time.monotonic())
-        except SourceError:
+            state = watch.state(now())
+            asked = now()
+        except SourceError as error:
+            if now() - asked > HUB_S:
+                reason = f"the hub could not be asked for {HUB_S / 60:.0f} minutes: {error}"
+                return [Failed(shard, reason, final=False) for shard in range(shards)]
             sleep(POLL_S)
             continue
         if state.ended:

@@ -41,6 +41,10 @@ class Kubelet:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.started: list[str] = []
         self.output: dict[str, str] = {}
+        self.no_image: set[str] = set()
+        """Indexes of pods that are on a node which cannot pull the image."""
+        self.no_memory: set[str] = set()
+        """Indexes of pods that are killed as soon as they run."""
 
     def __enter__(self) -> Self:
         if self._plane.request("GET", f"/api/v1/nodes/{self._node}").status == 404:
@@ -55,6 +59,7 @@ class Kubelet:
         self._thread.join(30)
         for one in self._running.values():
             _kill(one.process, signal.SIGKILL)
+            one.process.wait(30)
         self._folder.cleanup()
 
     def kill(self, name: str) -> None:
@@ -84,7 +89,8 @@ class Kubelet:
         (container,) = pod["spec"]["containers"]
         if not pod["spec"].get("nodeName"):
             stand_in.bind(self._plane, pod, self._node)
-        if NO_IMAGE in container["image"]:
+        index = pod["metadata"]["annotations"].get("batch.kubernetes.io/job-completion-index")
+        if NO_IMAGE in container["image"] or index in self.no_image:
             waiting = {"reason": "ErrImagePull", "message": f"{container['image']}: not found"}
             self._say(pod, "Pending", {"waiting": waiting}, ready=False)
             return
@@ -119,6 +125,8 @@ class Kubelet:
         self._running[name] = _Running(process, pod)
         self.started.append(name)
         self._say(pod, "Running", {"running": {}}, ready=True)
+        if index in self.no_memory:
+            self.kill(name)
 
     def _environment(self, pod: dict[str, Any], container: dict[str, Any]) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -10,12 +10,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.fleet.job import REFUSED_S, WAITING_S, Settings, Watch, job_name, manifest, shards_for
+from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.fleet.job import (
+    REFUSED_S,
+    WAITING_S,
+    Settings,
+    State,
+    Watch,
+    job_name,
+    manifest,
+    shards_for,
+    wait,
+)
+from pytest_kspec.fleet.local import Failed
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
@@ -164,6 +176,56 @@ def test_an_image_that_does_not_come_is_waited_for_and_then_it_is_over(jobs: Cal
         assert watch.state(1000.0 + WAITING_S - 1) == (False, "", {0: ""})
         assert watch.state(1000.0 + WAITING_S + 1) == (True, reason, {0: ""})
         assert not state.ended
+
+
+def test_a_node_without_the_image_ends_no_pod_of_another(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(2, {"c-000": {"latency": 2.0}, "c-001": {"latency": 2.0}})
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        kubelet.no_image = {"1"}
+        words = made.words("-l", "env", "--run=mixed", "--shards=2", "--no-wait")
+        assert made.fleet.run(*words).code == 0
+        watch = Watch(Access("hub", str(made.config)), "mixed", made.namespace)
+        deadline = time.monotonic() + 60
+        while not (kubelet.started and "1" in _indexes(made, "ErrImagePull")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert watch.state(1000.0) == (False, "", {0: "", 1: ""})
+        assert watch.state(1000.0 + WAITING_S + 1) == (False, "", {0: "", 1: ""})
+
+
+def _indexes(made: Jobs, reason: str) -> list[str]:
+    pods = made.hub.request("GET", f"/api/v1/namespaces/{made.namespace}/pods").body["items"]
+    key = "batch.kubernetes.io/job-completion-index"
+    return [pod["metadata"]["annotations"][key] for pod in pods if reason in json.dumps(pod["status"])]
+
+
+@pytest.mark.long
+def test_a_shard_that_fails_three_times_takes_no_other_with_it(jobs: Callable[..., Jobs]) -> None:
+    made = jobs(4)
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        kubelet.no_memory = {"1"}
+        said = made.fleet.run(
+            *made.words("-l", "env", "--shards=2", "--run=oom", "-o", "json"), timeout=400.0
+        )
+    assert said.code == 2, said.err
+    assert len(kubelet.started) == 4
+    found = sorted((row["outcome"], row["reason"], row["error"]) for row in said.json["clusters"])
+    lost = ("not-scanned", "not scanned: shard 1 failed: OOMKilled (exit code 137)", 4)
+    assert found == [lost, lost, ("scanned", "", 0), ("scanned", "", 0)]
+    assert said.json["summary"]["requirementCoverage"] < 50
+
+
+def test_a_hub_that_does_not_answer_any_more_is_not_waited_for_without_an_end() -> None:
+    class Gone(Watch):
+        def state(self, moment: float) -> State:
+            raise SourceUnavailable("it does not answer.", where="hub")
+
+    clock = iter(range(0, 10_000, 100))
+    failed = wait(
+        Gone(cast(Access, None), "r", "n"), 2, lambda: False, sleep=lambda _: None, now=lambda: next(clock)
+    )
+    why = "the hub could not be asked for 10 minutes: hub: it does not answer."
+    assert failed == [Failed(0, why, final=False), Failed(1, why, final=False)]
 
 
 @pytest.mark.parametrize("limit", ["quota", "range", "policy"])

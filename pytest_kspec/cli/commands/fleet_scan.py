@@ -146,7 +146,7 @@ def _run_job(store: Store, found: StoredRun, args: argparse.Namespace) -> list[F
         return not run.waiting
 
     failed = wait(Watch(access, found.id, namespace), found.shards, done, tick=_progress(store, found))
-    if failed:
+    if any(one.final for one in failed):
         delete(access, found.id, namespace)
     return failed
 
