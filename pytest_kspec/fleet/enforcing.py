@@ -167,16 +167,21 @@ class _Names:
 def _in_waves(
     waves: list[list[Target]], order: Order, work: Work, at_once: int, say: Callable[[Synced], None]
 ) -> tuple[list[Synced], list[Target]]:
+    """Wave after wave, until one has failed. Of one that is away nothing is learned: others go in its place."""
     done: list[Synced] = []
     names = _Names()
     with ThreadPoolExecutor(at_once, thread_name_prefix="fleet") as pool:
         while waves:
-            for found in pool.map(lambda target: list(_cluster(target, order, work, names)), waves.pop(0)):
+            wave = waves.pop(0)
+            before = len(done)
+            for found in pool.map(lambda target: list(_cluster(target, order, work, names)), wave):
                 for one in found:
                     say(one)
                 done += found
             if any(one.failed for one in done):
                 break
+            if waves and all(one.away for one in done[before:]):
+                waves[:1] = filter(None, (waves[0][: len(wave)], waves[0][len(wave) :]))
     return done, [target for wave in waves for target in wave]
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.cli.commands import cluster_change
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.fleet.targets.find import Wanted, find_targets
 from pytest_kspec.fleet.targets.waves import Done, roll_out, waves
 from tests.cli.conftest import Kspec, Said
 from tests.controlplane.server import ControlPlane
@@ -192,6 +195,31 @@ def test_a_cluster_with_our_policies_is_not_removed(fleet: Fleet, second_control
     assert (said.code, said.err) == (0, "a: removed ValidatingAdmissionPolicy kspec-prod-pods\n")
     assert fleet.allowed() == {}
     assert plane.request("GET", f"{POLICIES}/kspec-prod-pods").status == 404
+
+
+def test_a_removal_that_is_killed_leaves_no_credentials_behind(
+    fleet: Fleet, second_control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the ClusterTarget and its Secret: the hub's garbage collector finds the Secret by its owner."""
+    fleet.put("a", second_control_plane)
+    hub = fleet.hub
+    hub.secret("a-kubeconfig", labels={"kspec.io/cluster-target": "a"}, kubeconfig="x")
+    (target,) = find_targets(Wanted(("a",)), hub.hub())
+    delete = Writer.delete
+
+    def killed(self: Writer, api_version: str, kind: str, name: str, **more: Any) -> bool:
+        if kind == "Secret":
+            raise KeyboardInterrupt
+        return delete(self, api_version, kind, name, **more)
+
+    uid = hub.writer.get(*KIND, "a", namespace=NAMESPACE)["metadata"]["uid"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cluster_change._delete(hub.hub(), target)
+    assert hub.writer.find(*KIND, "a", namespace=NAMESPACE) is None
+    secret = hub.writer.get("v1", "Secret", "a-kubeconfig", namespace=NAMESPACE)
+    assert [one["uid"] for one in secret["metadata"]["ownerReferences"]] == [uid]
 
 
 def test_policies_are_applied_where_that_is_allowed(

@@ -8,12 +8,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from pytest_kspec.cluster.limits import Limits
+from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.enforce.engines import engine
+from pytest_kspec.errors import Refused, SourceError, SourceUnavailable
+from pytest_kspec.fleet.enforcing import Order, sync
+from pytest_kspec.fleet.targets.model import Opener, Target
+from pytest_kspec.plan.checkset import load_checks
+from pytest_kspec.spec.loading import load_spec
 from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.process import free_port
 from tests.controlplane.server import ControlPlane
@@ -197,6 +206,31 @@ def _taken(fleet: Fleet) -> str:
     )  # fmt: skip
     documents = [one for one in yaml.safe_load_all(done.stdout) if one]
     return next(one["metadata"]["name"] for one in documents if one["kind"] == "ValidatingAdmissionPolicy")
+
+
+def test_where_the_first_do_not_answer_others_go_first(tmp_path: Path) -> None:
+    """What is wrong for all is found on a tenth, also where a tenth is away."""
+    tried: list[str] = []
+
+    def opener(name: str, error: SourceError) -> Opener:
+        def opened(_: Limits | None) -> LiveSource:
+            tried.append(name)
+            raise error
+
+        return opened
+
+    away, refused = SourceUnavailable("no answer"), Refused("not so")
+    targets = [
+        Target(f"c{number:02}", "", "context", opener(f"c{number:02}", away if number < 5 else refused))
+        for number in range(20)
+    ]
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    asked = Order([load_spec(path)], load_checks(), engine("vap"), None, datetime.now(UTC))
+    done, untried = sync(targets, asked, say=lambda _: None)
+    assert sorted(tried) == [f"c{number:02}" for number in range(6)]
+    assert [one.state for one in done] == ["away"] * 5 + ["failed"]
+    assert len(untried) == 14
 
 
 def test_nothing_is_applied_without_being_asked(fleet: Fleet) -> None:

@@ -207,6 +207,13 @@ def _delete(hub: Hub, target: Target) -> None:
 
     def act(writer: Writer) -> None:
         own = writer.list("v1", "Secret", namespace=namespace, label_selector=f"{TARGET_LABEL}={name}")
+        there = writer.find(API_VERSION, KIND, name, namespace=namespace)
+        if there is not None:
+            # Should this be the last that we do, the hub deletes them with it: no command would see them any more.
+            owner = {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": there["metadata"]["uid"]}
+            owned = {"metadata": {"ownerReferences": [owner]}}
+            for secret in own:
+                writer.patch("v1", "Secret", secret["metadata"]["name"], owned, namespace=namespace)
         writer.delete(API_VERSION, KIND, name, namespace=namespace)
         for secret in own:
             writer.delete("v1", "Secret", secret["metadata"]["name"], namespace=namespace)
