@@ -105,6 +105,10 @@ class Conflict(SourceError):
     managers: tuple[str, ...] = ()
 
 
+class StillThere(SourceError):
+    """What was deleted waits for its finalizers, and is there until then."""
+
+
 class Refused(SourceError):
     """The API server understood a write and does not want it: invalid (422), or denied by an admission policy.
 

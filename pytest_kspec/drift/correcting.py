@@ -121,6 +121,18 @@ def done(remediation: Remediation, time: str) -> Remediation:
     return remediation._replace(status=Status.REMEDIATED, time=time, details=details)
 
 
+def failed(event: DriftEvent, error: SourceError, time: str) -> DriftEvent:
+    """An event whose correction the cluster refused. time: RFC 3339."""
+    before = event.remediation
+    assert before is not None
+    return event.remediated(Remediation(before.action, Status.FAILED, time, error=str(error)))
+
+
+def is_failed(event: DriftEvent) -> bool:
+    """Whether its correction failed."""
+    return event.remediation is not None and event.remediation.status is Status.FAILED
+
+
 def by_hand(event: DriftEvent) -> DriftEvent:
     """An event of which a part is ignored: a correction would set that part back, too."""
     text = "not corrected: some of its differences are ignored, and a correction would set them back. Do it by hand."
@@ -154,7 +166,7 @@ def carry_out(
         if not one.acts:
             yield one.event
             continue
-        action, now = one.remediation.action, clock()
+        now = clock()
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         about = {"cluster": writer.source.name, "spec": spec, "resource": one.drifted.change.object}
         try:
@@ -162,7 +174,7 @@ def carry_out(
         except SourceError as error:
             said = f"{one.event.message} Not corrected: {error}"
             emit("remediation", "drift", "failure", said, severity="error", **about)
-            yield one.drifted.event.remediated(Remediation(action, Status.FAILED, stamp, error=str(error)))
+            yield failed(one.event, error, stamp)
             continue
         made = done(one.remediation, stamp)
         emit("remediation", "drift", "success", f"{one.event.message} Corrected: {made.details}", **about)

@@ -28,7 +28,15 @@ from pytest_kspec.enforce.names import (
     selector,
     spec_id,
 )
-from pytest_kspec.errors import AccessDenied, Conflict, NotServed, Refused, SourceError, Unreachable
+from pytest_kspec.errors import (
+    AccessDenied,
+    Conflict,
+    NotServed,
+    Refused,
+    SourceError,
+    StillThere,
+    Unreachable,
+)
 from pytest_kspec.kube import managedfields
 from pytest_kspec.kube.objectdiff import FieldChange
 from pytest_kspec.spec.loading import LoadedSpec
@@ -299,25 +307,38 @@ def _not_in(wanted: Any, there: Any, path: str) -> Iterator[FieldChange]:
 def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
     """Do it; each change comes back when it is done. Raises SourceError: what came before stays done.
 
-    AccessDenied where the cluster is a target to which no policies may be applied; to remove them is always allowed.
+    StillThere once all was done, where finalizers keep what is removed. AccessDenied where the cluster is a target to
+    which no policies may be applied; to remove them is always allowed.
     """
     if any(change.what in ("create", "change") for change in planned):
         check_allowed(writer)
+    held: StillThere | None = None
     for change in planned:
         if change.what == "keep":
             yield change
             continue
         said = f"{change.what} {change.object}"
-        with recorded("enforcement", change.what, said, cluster=writer.source.name, resource=change.object):
-            if change.what == "change" and change.whole is not None:
-                writer.replace(change.whole)
-            elif change.what in ("create", "change") and change.manifest is not None:
-                writer.apply(change.manifest)
-            elif change.what == "remove":
-                writer.delete(
-                    change.api_version, change.kind, change.name, namespace=change.namespace, uid=change.uid
-                )
+        try:
+            with recorded(
+                "enforcement", change.what, said, cluster=writer.source.name, resource=change.object
+            ):
+                _carry_out(change, writer)
+        except StillThere as error:
+            held = held or error
+            continue
         yield change
+    if held is not None:
+        raise held
+
+
+def _carry_out(change: Change, writer: Writer) -> None:
+    if change.what == "change" and change.whole is not None:
+        writer.replace(change.whole)
+    elif change.what in ("create", "change") and change.manifest is not None:
+        writer.apply(change.manifest)
+    elif change.what == "remove":
+        place = (change.api_version, change.kind, change.name)
+        writer.delete(*place, namespace=change.namespace, uid=change.uid, at_once=True)
 
 
 def check_allowed(writer: Writer) -> None:

@@ -257,10 +257,12 @@ class Alerting:
     def _write(self, found: Object, said: Said, fields: Object) -> None:
         """Bring the status to this, if it is not so. Raises SourceError."""
         name, namespace = found["metadata"]["name"], found["metadata"]["namespace"]
+        generation = int(
+            found["metadata"].get("generation") or 0
+        )  # what was looked at, whatever is there now
         for tries in range(_WRITES):
             before = found.get("status")
             before = before if isinstance(before, dict) else {}
-            generation = int(found["metadata"].get("generation") or 0)
             after = status.merged(before, generation, clock.now(), [said], fields)
             if after == before:
                 return

@@ -45,13 +45,14 @@ class Board:
         self._clusters: dict[str, tuple[str, str]] = {}  # specification → name and identity of its cluster
         self.watchers: list[Callable[[], None]] = []
 
-    def scanned(self, cluster: ClusterResult, drifted: int = 0) -> None:
-        """A scan has a result. drifted: policies that are not as they were applied."""
+    def scanned(self, cluster: ClusterResult, drifted: int | None = 0) -> None:
+        """A scan has a result. drifted: policies that are not as they were applied; None: not known."""
         at = stamp(clock.now())
         with self._lock:
             self._clusters[cluster.spec_name] = (cluster.name, cluster.id)
         self.post(observe(cluster, at))
-        self.drifted(cluster.spec_name, cluster.name, cluster.id, drifted)
+        if drifted is not None:
+            self.drifted(cluster.spec_name, cluster.name, cluster.id, drifted)
 
     def drifted(self, spec: str, cluster: str, identity: str, drifted: int) -> None:
         """Policies of a specification on a cluster were compared. drifted: those that are not as they were applied."""

@@ -30,7 +30,7 @@ from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.drift.looking import Looking
 from pytest_kspec.drift.words import TYPES
-from pytest_kspec.errors import Conflict, KspecError, SourceError, SpecError
+from pytest_kspec.errors import KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
 from pytest_kspec.operator import driftsaid, status
 from pytest_kspec.operator.board import Board
@@ -41,18 +41,18 @@ from pytest_kspec.operator.driftreports import Told, report
 from pytest_kspec.operator.driftsaid import (
     NO_RECORDING,
     NO_STORE,
-    NOT_COMPARED,
     STORE_NEEDED,
     Outcome,
     next_run,
     types_of,
 )
-from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.reconcile import FIELD_MANAGER, FUTURE_S, Settings
+from pytest_kspec.operator.reconcile import FUTURE_S, Settings
 from pytest_kspec.operator.scans import Stopped
-from pytest_kspec.operator.status import Note, Said, moment_of, status_of
+from pytest_kspec.operator.status import NOT_COMPARED, Note, Said, moment_of, status_of
+from pytest_kspec.operator.statuswriting import bring
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
@@ -63,7 +63,6 @@ CONFIGS = kspec_kind("DriftConfig", "driftconfigs", namespaced=True)
 READY = status.READY
 INVALID, SUSPENDED, OTHER_NAMESPACE = "InvalidConfiguration", "Suspended", "OtherNamespace"
 _RANKS = {severity.value: severity.rank for severity in Severity}
-_WRITES = 3
 
 
 class _About(NamedTuple):
@@ -111,7 +110,7 @@ class DriftController:
     rights = (
         Right(GROUP, "driftconfigs", ("get", "list", "watch")),
         Right(GROUP, "driftconfigs/status", ("update",)),
-        Right(GROUP, "driftreports", ("list", "create", "patch", "delete"), NAMESPACE),
+        Right(GROUP, "driftreports", ("list", "create", "delete"), NAMESPACE),
         Right(GROUP, "driftreports/status", ("patch",), NAMESPACE),
         Right("", "configmaps", ("get",), NAMESPACE),
         Right("", "events", ("create",), NAMESPACE),
@@ -169,7 +168,7 @@ class DriftController:
     def _refuse(self, found: Object, said: Said) -> float:
         """Say why nothing is compared; what was found before is not known now."""
         unknown = Said(status.DRIFT, "Unknown", said.reason, "Not compared: see Ready.")
-        fields = {"nextRunTime": None, "driftDetected": None, "totalEvents": 0, "remediatedEvents": 0}
+        fields = dict.fromkeys(("nextRunTime", "driftDetected", "totalEvents", "remediatedEvents"))
         self._write(found, clock.now(), [said, unknown], fields, [])
         return 3600.0
 
@@ -394,36 +393,13 @@ class DriftController:
         notes: Sequence[Note],
     ) -> None:
         """Bring the status to what was found. Raises Conflict where others write to it all the time."""
-        key = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
-        made = list(notes)
-        for attempt in range(_WRITES):
-            current = self._find(key)
-            if current is None or current["metadata"].get("generation") != found["metadata"].get(
-                "generation"
-            ):
-                return
-            before = status_of(current)
-            after = status.merged(before, int(found["metadata"].get("generation") or 0), now, said, fields)
-            if after == before:
-                break
-            try:
-                sent = {**current, "status": after}
-                self._access.do(
-                    methodcaller("replace", sent, field_manager=FIELD_MANAGER, subresource="status")
-                )
-            except Conflict:
-                if attempt + 1 == _WRITES:
-                    raise
-                continue
-            made += driftsaid.notes_of(before, after)
-            break
-        if made:
-            try:
-                self._access.do(lambda writer: write_events(writer, found, made))
-            except LostLease:
-                raise
-            except SourceError as error:
-                log.warning("DriftConfig %s: no Event was written: %s", "/".join(key), error)
+        generation = int(found["metadata"].get("generation") or 0)
+        change = bring(
+            self._access, found, lambda before: status.merged(before, generation, now, said, fields)
+        )
+        if change is not None:
+            made = driftsaid.notes_of(*change) if change.after != change.before else []
+            tell(self._access, found, [*notes, *made])
 
 
 def controller(given: Given, settings: Settings, board: Board, history: DriftHistory) -> DriftController:

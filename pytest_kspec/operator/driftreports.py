@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.alerts.routing import seconds as seconds_of
 from pytest_kspec.cluster.watch.reflector import Object
+from pytest_kspec.cluster.writing.naming import create_named
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.models.driftconfig import DriftRetention
 from pytest_kspec.crds.names import NAMESPACE
@@ -17,7 +18,7 @@ from pytest_kspec.crds.objects.driftreport import About
 from pytest_kspec.drift.events import DriftEvent, Status
 from pytest_kspec.drift.report import report_event
 from pytest_kspec.drift.words import STATUSES
-from pytest_kspec.kube.objectnames import age_key, not_taken
+from pytest_kspec.kube.objectnames import age_key
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import moment_of
 
@@ -49,23 +50,18 @@ def report(writer: Writer, about: About, told: Told, retention: DriftRetention |
             events += _unseen(events, newest)
         made = driftreport.build(about, events, status.stamp(now), told.remediated)
         if newest is None or not driftreport.same(newest, made):
-            # Two runs may end in one second: neither takes the other's place.
-            made["metadata"]["name"] = not_taken(
-                made["metadata"]["name"], {one["metadata"]["name"] for one in known}
-            )
-            name = _put(writer, made)
+            name = _put(writer, made, [one["metadata"]["name"] for one in known])
     kept = [one for one in known if one["metadata"]["name"] != name]
     for old in _outlived(kept, retention, now, new=bool(name)):
         writer.delete(driftreport.API_VERSION, driftreport.KIND, old, namespace=NAMESPACE)
     return bool(name) and not told.events
 
 
-def _put(writer: Writer, made: Object) -> str:
-    """Write a report and its status; its name."""
+def _put(writer: Writer, made: Object, taken: Sequence[str]) -> str:
+    """Write a report and its status; its name. Two runs may end in one second: neither takes the other's place."""
     made = dict(made)
     sent = made.pop("status")
-    writer.apply(made)
-    metadata = {key: made["metadata"][key] for key in ("name", "namespace")}
+    metadata = {"name": create_named(writer, made, taken), "namespace": made["metadata"]["namespace"]}
     head = {key: made[key] for key in ("apiVersion", "kind")}
     writer.apply({**head, "metadata": metadata, "status": sent}, subresource="status")
     return str(metadata["name"])

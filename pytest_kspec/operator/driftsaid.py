@@ -12,14 +12,14 @@ from pytest_kspec.drift import correcting
 from pytest_kspec.drift.events import DriftEvent, DriftType, Status
 from pytest_kspec.drift.words import TYPES
 from pytest_kspec.operator import status
-from pytest_kspec.operator.status import READY, Note, Said
+from pytest_kspec.operator.status import NOT_COMPARED, READY, Note, Said
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.times import cron, zone
 
 DEFAULT_S = 300.0
 SHORTEST_S = 5.0
 """An interval below this is this."""
-COMPARED, NOT_COMPARED, STORE_NEEDED = "Compared", "NotCompared", "StoreNeeded"
+COMPARED, STORE_NEEDED = "Compared", "StoreNeeded"
 NO_STORE = "Drift of type Compliance is compared with runs in a store: start the operator with --store."
 NO_RECORDING = "The last good run is recorded in a store: start the operator with --store."
 _NAMED = 5
@@ -91,8 +91,8 @@ def of(
         "lastRunTime": status.stamp(run.now),
         "nextRunTime": status.stamp(next_run(config, run.now)),
         "driftDetected": bool(remaining) if remaining or not problems else None,
-        "totalEvents": len(events),
-        "remediatedEvents": sum(one.remediated for one in run.outcomes),
+        "totalEvents": len(events) if events or not problems else None,
+        "remediatedEvents": sum(one.remediated for one in run.outcomes) if events or not problems else None,
         "goodRunTime": run.good_at or None,
     }
     if run.outcomes and all(one.whole for one in run.outcomes):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pytest_kspec import clock
 from pytest_kspec.audit.trail import emit
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift import correcting, policies
@@ -21,7 +22,7 @@ from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import ENGINES, Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.errors import KspecError, NotServed
+from pytest_kspec.errors import KspecError, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.operator import legacy, status
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.status import Note, Said
@@ -42,12 +43,13 @@ class Enforced(NamedTuple):
 
     said:     PolicyEnforced and DriftDetected
     fields:   `enforcement` and `webhooks` of the status
-    counts:   what `summary` of the status says of policies and drift
+    counts:   what `summary` of the status says of policies and drift; None: not known
     notes:    Events of what was done
     boundary: when it has to be done again, None: never
     drift:    differences by kind
     changes:  what was changed, by engine: create, update or delete, and whether that corrected drift
     events:   each difference, with what became of it; looked: everything was compared
+    failure:  why not all could be applied; what could be was
     """
 
     said: tuple[Said, ...]
@@ -59,6 +61,7 @@ class Enforced(NamedTuple):
     changes: Mapping[str, Sequence[tuple[str, bool]]] = {}
     events: tuple[DriftEvent, ...] = ()
     looked: bool = True
+    failure: KspecError | None = None
 
 
 class Removed(NamedTuple):
@@ -118,7 +121,11 @@ class Asked(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """What one engine did. entries: as read back; left: drift that stays, with its kind; others: as `Enforced`."""
+    """What one engine did.
+
+    entries: as read back; left: drift that stays, with its kind; warned: Events of drift that stays; problems: what
+    could not be compared; failure: of what is not a correction of drift; others: as `Enforced`
+    """
 
     name: str
     objects: list[Object]
@@ -128,7 +135,9 @@ class _Done(NamedTuple):
     notes: list[Note]
     boundary: datetime | None
     events: list[DriftEvent]
-    looked: bool
+    warned: Sequence[Note] = ()
+    problems: Sequence[str] = ()
+    failure: KspecError | None = None
 
 
 def asks(spec: LoadedSpec) -> bool:
@@ -163,7 +172,9 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
     if failure is not None:
         raise failure
     notes = [note for one in done for note in one.notes]
-    removed = remove(spec.name, writer, but=names) if not settled.applied(names) else []
+    failure = next((one.failure for one in done if one.failure is not None), None)
+    all_applied = failure is None and settled.applied(names)
+    removed = remove(spec.name, writer, but=names) if failure is None and not all_applied else []
     notes += _pruned(removed)
     changes = {one.name: tuple(one.changes) for one in done if one.changes} | _deleted(removed)
     boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
@@ -177,7 +188,12 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
         return _nothing(said, notes, boundary, names, changes)
     told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
     events = ordered(event for one in done for event in one.events)
-    return told._replace(changes=changes, events=events, looked=all(one.looked for one in done))
+    looked = not any(one.problems for one in done)
+    told = told._replace(changes=changes, events=events, looked=looked, failure=failure)
+    if failure is None:
+        return told
+    # What is not known to be applied is not said to be: the next attempt begins with what was applied before.
+    return told._replace(said=(status.not_enforced(failure)[0], *told.said[1:]), fields={})
 
 
 def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> Wanted:
@@ -189,19 +205,29 @@ def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> 
 def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> list[Removed]:
     """Remove all that was applied for the specification of this name, also by v0.3.
 
-    but: engines whose policies stay. Raises SourceError.
+    but: engines whose policies stay. Raises SourceError, once all that could be removed is.
     """
     spec = spec_from_part({}, name=name)  # what it asks for does not matter
-    removed = []
-    for one in ENGINES:
+    removed: list[Removed] = []
+    failure: SourceError | None = None
+    for one in (*ENGINES, ""):  # "": what v0.3 left
         if one in but:
             continue
         try:
-            planned = applying.removals(spec, engine(one), writer)
+            if one:
+                planned = applying.removals(spec, engine(one), writer)
+                removed += [Removed(one, change.object) for change in applying.carry_out(planned, writer)]
+            else:
+                removed += [Removed("kyverno", text) for text in legacy.remove_policies(name, writer)]
         except NotServed:
             continue  # of a kind that is not served there is nothing
-        removed += [Removed(one, change.object) for change in applying.carry_out(planned, writer)]
-    return removed + [Removed("kyverno", text) for text in legacy.remove_policies(name, writer)]
+        except SourceUnavailable:
+            raise
+        except SourceError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return removed
 
 
 class Planned(NamedTuple):
@@ -228,35 +254,55 @@ def plan(name: str, wanted: Wanted, writer: Writer, *, keep_errors: bool = False
 
 def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], writer: Writer) -> _Done:
     spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
-    made, manifests, there, planned = plan(name, wanted, writer)
+    made, manifests, there, planned = plan(name, wanted, writer, keep_errors=True)
     now = wanted.plan.moment
     found: dict[str, policies.Drifted] = {}
-    looked = settled.holds(mode, names, there, now)
-    if looked:
-        judged = policies.judge(spec, planned, status.stamp(now)).drifted
+    problems: tuple[str, ...] = ()
+    if settled.holds(mode, names, there, now):
+        judged = policies.judge(spec, planned, status.stamp(now))
+        drifted, problems = judged.drifted, judged.problems
         if settled.interrupted():  # what bears the mark of what is wanted now was applied, and then changed
-            judged = tuple(one for one in judged if policies.bears_mark(one.change))
-        found = {one.change.object: one for one in judged if one.event.kind is not DriftKind.EXTRA}
+            drifted = tuple(one for one in drifted if policies.bears_mark(one.change))
+        found = {one.change.object: one for one in drifted if one.event.kind is not DriftKind.EXTRA}
+    elif refused := next((one.error for one in planned if one.error is not None), None):
+        raise refused  # nothing is taken away for what cannot take its place
     section = spec.spec.enforcement
     memory = InCluster(writer, spec.name, uid=settled.uid)
-    kept = {name: _drift(one.event) for name, one in found.items()}
-    notes = []
+    notes: list[Note] = []
+    warned: list[Note] = []
     events = {name: one.event for name, one in found.items()}
+    kept = set(found)
     if found and section is not None and section.auto_remediate:
-        drifted = list(found.values())
+        chosen_ones = list(found.values())
         if why := memory.forbidden():
-            decided = correcting.forbidden(drifted, why, status.stamp(now))
-            notes += _new("RemediationForbidden", [_drift(one.event) for one in decided], settled)
+            decided = correcting.forbidden(chosen_ones, why, status.stamp(now))
+            warned += _new("RemediationForbidden", [_drift(one.event) for one in decided], settled)
         else:
             recent = memory.since(now - correcting.WINDOW)
             rules = correcting.Rules(most=len(found))
-            decided = correcting.decide(drifted, rules, recent, status.stamp(now))
+            decided = correcting.decide(chosen_ones, rules, recent, status.stamp(now))
         events |= {one.drifted.change.object: one.event for one in decided}
-        kept = {one.drifted.change.object: _drift(one.event) for one in decided if not one.acts}
-        notes += _fights([one.event for one in decided], settled)
+        kept = {one.drifted.change.object for one in decided if not one.acts}
+        warned += _fights([one.event for one in decided], settled)
     changes: list[tuple[str, bool]] = []
-    for change in applying.carry_out([one for one in planned if one.object not in kept], writer):
-        if change.what == "keep":
+    failure: KspecError | None = None
+    for change in planned:
+        if change.what == "keep" or change.object in kept:
+            continue
+        try:
+            if change.error is not None:
+                raise change.error
+            list(applying.carry_out([change], writer))
+        except SourceUnavailable:
+            raise
+        except SourceError as error:  # the others are no worse for it
+            if change.object not in found:
+                failure = failure or error
+                continue
+            event = correcting.failed(events[change.object], error, status.stamp(clock.now()))
+            events[change.object] = event
+            kept.add(change.object)
+            emit("remediation", "drift", "failure", _drift(event), severity="error", spec=spec.name)
             continue
         changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
@@ -271,17 +317,22 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
             notes += _pruned([Removed(name, change.object)])
         else:
             notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
+    failed = [_drift(one) for one in events.values() if correcting.is_failed(one)]
+    warned += _new("RemediationFailed", failed, settled)
     objects = applying.existing(spec, chosen, writer) if changes else there
     boundary = None if made.timeless else wanted.boundary
     entries = chosen.in_force(objects, writer)
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
         entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
     left = [
-        (kept[change.object], found[change.object].event.kind.value)
+        (_drift(events[change.object]), events[change.object].kind.value)
         for change in planned
         if change.object in kept
     ]
-    return _Done(name, objects, entries, left, changes, notes, boundary, list(events.values()), looked)
+    all_events = list(events.values())
+    return _Done(
+        name, objects, entries, left, changes, notes, boundary, all_events, warned, problems, failure
+    )
 
 
 def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:
@@ -323,10 +374,15 @@ def _told(
     else:
         text = f"{len(in_force)} policies in force, mode {mode}."
         said = Said(status.ENFORCED, "True", status.DEPLOYED, text)
+    unknown = [text for one in done for text in one.problems]
     if drift:
         found = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(drift))
+    elif unknown:
+        found = Said(status.DRIFT, "Unknown", status.NOT_COMPARED, _listed(unknown))
     else:
         found = Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
+    if found.message != status.condition(settled.before, status.DRIFT).get("message"):
+        notes = [*notes, *(note for one in done for note in one.warned)]
     was = settled.before.get("enforcement")
     last = was.get("lastEnforcementTime") if isinstance(was, dict) else None
     if any(one.changes for one in done) or last is None:
@@ -338,7 +394,8 @@ def _told(
         "policiesGenerated": len(entries),
         "lastEnforcementTime": last,
     }
-    counts = {"policiesEnforced": len(in_force) if is_active else 0, "driftEvents": len(drift)}
+    counts: Object = {"policiesEnforced": len(in_force) if is_active else 0}
+    counts["driftEvents"] = len(drift) if drift or not unknown else None
     fields = {"enforcement": enforcement, "webhooks": _webhooks(done, mode)}
     kinds = Counter(kind for one in done for _, kind in one.left)
     return Enforced((said, found), fields, counts, tuple(notes), boundary, kinds)
@@ -402,6 +459,8 @@ def _drift(event: DriftEvent) -> str:
     if event.kind is not DriftKind.MISSING and event.author is not None:
         what = f"{what} by {event.author.manager or '?'} at {event.author.time or '?'}"
     done = event.remediation
+    if done is not None and correcting.is_failed(event):
+        return f"{what} (not corrected: {done.error.rstrip('.')})"
     return f"{what} ({done.details.rstrip('.')})" if done is not None and done.action in _LEFT else what
 
 
@@ -411,7 +470,7 @@ def _fights(events: Sequence[DriftEvent], settled: Settled) -> list[Note]:
 
 
 def _new(reason: str, texts: Sequence[str], settled: Settled) -> list[Note]:
-    """An Event of each, once: the condition has it from then on."""
+    """An Event of each, once: the condition has it from then on, as far as there is room."""
     said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
     return [Note("Warning", reason, text) for text in texts if text.partition(" (")[0] not in said]
 

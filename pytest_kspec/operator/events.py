@@ -8,7 +8,9 @@ from typing import Any
 
 from pytest_kspec import clock
 from pytest_kspec.audit.loglines import fields
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.errors import SourceError
 from pytest_kspec.operator.status import Note, stamp
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 
@@ -21,6 +23,17 @@ NAMESPACE = "default"
 LONGEST_MESSAGE = 1000
 MOST = 20
 """Events of one change; the rest is in the status."""
+
+
+def tell(access: Access, about: Mapping[str, Any], notes: Iterable[Note]) -> None:
+    """Write them if there are any; one that is not accepted costs nothing else. Raises LostLease."""
+    notes = list(notes)
+    if not notes:
+        return
+    try:
+        access.do(lambda writer: write_events(writer, about, notes))
+    except SourceError as error:
+        log.warning("%s: an Event was not written: %s", about["metadata"]["name"], error)
 
 
 def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]) -> None:

@@ -32,7 +32,7 @@ def remove_policies(name: str, writer: Writer) -> list[str]:
         return []
     for item in found:
         metadata = item["metadata"]
-        writer.delete(*POLICY, metadata["name"], uid=metadata.get("uid", ""))
+        writer.delete(*POLICY, metadata["name"], uid=metadata.get("uid", ""), at_once=True)
         removed.append(f"{POLICY[1]} {metadata['name']}")
     return removed
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from operator import methodcaller
 from typing import Any, NamedTuple, Protocol
 
 from pytest_kspec import clock
@@ -20,24 +19,27 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification as resources
-from pytest_kspec.drift.correcting import WINDOW
+from pytest_kspec.drift import correcting
 from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
-from pytest_kspec.errors import Conflict, KspecError, NotFound, SourceError, SpecError
+from pytest_kspec.errors import KspecError, NotFound, SourceError, SpecError
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
-from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned, logged
+from pytest_kspec.operator.seen import Seen
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
+from pytest_kspec.operator.statuswriting import FIELD_MANAGER, bring, is_there
 from pytest_kspec.plan.checkset import CheckSet
+from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
 
@@ -46,10 +48,8 @@ log = logging.getLogger("kspec.operator")
 Object = dict[str, Any]
 
 SPECIFICATIONS = kspec_kind(SPEC_KIND, "clusterspecifications", namespaced=False)
-FIELD_MANAGER = "kspec-operator"
 FINALIZER = "kspec.io/finalizer"
 FUTURE_S = 60.0  # a time further in the future than clocks differ is none
-_WRITES = 3
 _JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED, fleetstatus.UNREACHABLE)
 
 
@@ -82,46 +82,6 @@ class Settings(NamedTuple):
 SETTINGS = Settings()
 
 
-class Seen(Protocol):
-    """Who counts what happens: `metrics.Metrics`."""
-
-    def scanned(self, name: str, found: Scanned) -> None:
-        """A scan has a result."""
-        ...
-
-    def scan_failed(self, cluster: str, name: str, reason: str) -> None:
-        """A scan has no result."""
-        ...
-
-    def drifted(self, cluster: str, name: str, kinds: Mapping[str, int]) -> None:
-        """Differences from what was applied, by kind."""
-        ...
-
-    def changed(self, cluster: str, name: str, engine: str, changes: Sequence[tuple[str, bool]]) -> None:
-        """Policy objects that were changed: the operation, and whether it corrected drift."""
-        ...
-
-    def corrections(self, cluster: str, name: str, recent: Mapping[str, int]) -> None:
-        """Objects that were corrected within the last hour, and how often."""
-        ...
-
-    def enforcement_failed(self, cluster: str, name: str, error: str) -> None:
-        """Policies could not be made as they should be, where drift is to be corrected."""
-        ...
-
-    def enforced(self, name: str, mode: str) -> None:
-        """The mode that a specification asks for; "": not known."""
-        ...
-
-    def reported(self, kind: str, cluster: str) -> None:
-        """A report was written."""
-        ...
-
-    def gone(self, name: str) -> None:
-        """The specification was deleted."""
-        ...
-
-
 class Reconciler:
     """The controller of ClusterSpecification.
 
@@ -133,7 +93,7 @@ class Reconciler:
     rights = (
         Right(GROUP, "clusterspecifications", ("get", "list", "watch", "patch")),
         Right(GROUP, "clusterspecifications/status", ("update",)),
-        Right(GROUP, "compliancereports", ("list", "create", "patch", "delete"), NAMESPACE),
+        Right(GROUP, "compliancereports", ("list", "create", "delete"), NAMESPACE),
         Right(GROUP, "compliancereports/status", ("patch",), NAMESPACE),
         Right("", "configmaps", ("get",), NAMESPACE),
         Right("", "events", ("create",), "default"),
@@ -178,7 +138,7 @@ class Reconciler:
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
         _, name = key
-        found = self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
+        found = self._find(name)
         if found is None:
             self._results.forget(name)
             self._fleets.forget(name)
@@ -236,18 +196,21 @@ class Reconciler:
         text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
         said = status.not_scanned(SourceError(text))
         try:
-            found = self._again(name)
-            self._write(
-                found,
-                clock.now(),
-                [said, *status.not_looked(said.reason)],
-                {"phase": "Failed", **_UNKNOWN},
-                [],
-            )
+            if (found := self._find(name)) is not None:
+                self._write(
+                    found,
+                    clock.now(),
+                    [said, *status.not_looked(said.reason)],
+                    {"phase": "Failed", **_UNKNOWN},
+                    [],
+                )
         except SourceError as error:
             log.warning("%s: %s", name, error)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _find(self, name: str) -> Object | None:
+        return self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
 
     def _elsewhere(self, found: Object, spec: LoadedSpec) -> float:
         """It is for other clusters: a run over these is begun, goes on, or is over; their policies are looked after."""
@@ -262,6 +225,8 @@ class Reconciler:
         if not policies.held:
             self._let_go(found)
         step = self._fleets.step(found, spec, self._due(found, clock.now()))
+        if step.failure is not None and self._is_idle(spec):
+            step = step._replace(said=(status.nothing_required(),), failure=None, ended=True)
         if not step.said:
             self._write(found, clock.now(), policies.said, policies.fields, policies.notes, scanned=False)
             return min(step.again_s, policies.again_s)
@@ -270,13 +235,12 @@ class Reconciler:
         now = clock.now()
         fields = {**_UNKNOWN, **step.fields, **policies.fields}
         if step.ended:
-            again = self._next(found, now, None)
-            fields |= {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
+            fields |= self._times(found, None)
         if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *policies.notes]):
             return 0.0
         if step.failure is not None:
             raise step.failure
-        wait = max(0.0, (again - now).total_seconds()) if step.ended else step.again_s
+        wait = self._interval(found) if step.ended else step.again_s
         return min(wait, policies.again_s)
 
     def _pace(self, name: str, interval_s: float | None) -> None:
@@ -299,7 +263,7 @@ class Reconciler:
         said: list[Said] = []
         fields: Object = {}
         notes: list[Note] = []
-        counts: Object = {}
+        counts: Object = {"policiesEnforced": None, "driftEvents": None}
         failure: KspecError | None = None
         boundary: datetime | None = None
         try:
@@ -312,7 +276,11 @@ class Reconciler:
             if self._seen is not None:
                 for engine, changes in enforced.changes.items():
                     self._seen.changed(self._access.name, name, engine, changes)
-                self._seen.drifted(self._access.name, name, enforced.drift)
+                if enforced.drift or enforced.looked:
+                    self._seen.drifted(self._access.name, name, enforced.drift)
+                for _ in filter(correcting.is_failed, enforced.events):
+                    self._seen.enforcement_failed(self._access.name, name, "remediation_failed")
+            failure = enforced.failure
         except LostLease:
             raise
         except KspecError as error:
@@ -327,36 +295,42 @@ class Reconciler:
             try:
                 scanned = logged(lambda: self._scans.scan(name, run_id(found, spec)), name)
             except ScanFailed as error:
-                fields |= {"run": error.run} if error.run else {}
-                failure = failure or error
-                said.append(status.not_scanned(error))
-                self._unknown(name, error.reason)
+                is_idle = self._is_idle(spec)
+                self._unknown(name, "nothing_required" if is_idle else error.reason)
                 self._board.not_scanned(name, self._access.name, error)
-                fields |= {"phase": "Failed", **_UNKNOWN}
+                fields |= {"phase": "Failed", **_UNKNOWN, "run": error.run or None}
+                if is_idle:  # another scan is of no use before the interval is over
+                    said.append(status.nothing_required())
+                    fields |= self._times(found, boundary)
+                else:
+                    failure = failure or error
+                    said.append(status.not_scanned(error))
+        if scanned is not None and not is_there(self._access, found):
+            tell(self._access, found, notes)
+            return 0.0  # what was found is of another specification
         if scanned is not None:
             cluster = scanned.result.clusters[0]
             ready, scan_fields = status.scanned(cluster)
             said.append(ready)
-            moment = clock.now()
-            again = self._next(found, moment, boundary)
-            fields |= {"complianceScore": None, **scan_fields, "lastScanTime": status.stamp(moment)}
-            fields["nextScanTime"] = status.stamp(again)
+            fields |= {"complianceScore": None, **scan_fields, **self._times(found, boundary)}
             if self._seen is not None:
                 self._seen.scanned(name, scanned)
-            self._board.scanned(cluster, counts.get("driftEvents", 0))
+            self._board.scanned(cluster, counts["driftEvents"])
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
             self._results.report(name, scanned)
             notes += self._results.history(name, scanned)
         self._corrections(found, spec)
-        if counts and (summary := fields.get("summary", before.get("summary"))):
-            fields["summary"] = {**summary, **counts}
+        if summary := fields.get("summary", before.get("summary")):
+            fields["summary"] = {k: v for k, v in {**summary, **counts}.items() if v is not None}
         if not self._write(found, clock.now(), said, fields, notes):
-            return 0.0  # it was changed meanwhile: what was found is of another specification
+            return 0.0
         if failure is not None:
             raise failure
         self._results.check(name)
-        after = self._again(name)
+        after = self._find(name)
+        if after is None:
+            return 0.0
         return max(0.0, min(self._due(after, clock.now()), status.soon(status_of(after), clock.now())))
 
     def _keep(self, spec: LoadedSpec, enforced: enforcing.Enforced, now: datetime) -> list[Note]:
@@ -382,7 +356,7 @@ class Reconciler:
             if enforcing.asks(spec):
                 uid = found["metadata"].get("uid", "")
                 recent = self._access.do(
-                    lambda writer: InCluster(writer, spec.name, uid=uid).since(now - WINDOW)
+                    lambda writer: InCluster(writer, spec.name, uid=uid).since(now - correcting.WINDOW)
                 )
         except LostLease:
             raise
@@ -419,6 +393,19 @@ class Reconciler:
         digest = hashlib.sha256(str(found["metadata"].get("uid")).encode()).digest()
         usual = self._intervals.get(found["metadata"]["name"], self._settings.interval_s)
         return usual * (1 + digest[0] / 2550)
+
+    def _times(self, found: Mapping[str, Any], boundary: datetime | None) -> Object:
+        """Fields of a scan that ends now."""
+        now = clock.now()
+        again = self._next(found, now, boundary)
+        return {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
+
+    def _is_idle(self, spec: LoadedSpec) -> bool:
+        """Whether no check follows from it, so that a scan has nothing to do; asked where one has no result."""
+        try:
+            return not make_plan(spec, self._checkset()).planned
+        except KspecError:
+            return False
 
     def _next(self, found: Mapping[str, Any], now: datetime, boundary: datetime | None) -> datetime:
         """After the interval, or where what is in force has to be made again."""
@@ -475,7 +462,7 @@ class Reconciler:
         if left.waits or left.others:
             text = f"policies may still be on {', '.join([*left.waits, *left.others][:10])}"
             log.error("%s: %s", name, text)
-            self._tell(found, [Note("Warning", "RemovalFailed", f"{text}.")])
+            tell(self._access, found, [Note("Warning", "RemovalFailed", f"{text}.")])
         try:
             self._access.do(lambda writer: enforcing.remove(name, writer))
         except LostLease:
@@ -485,7 +472,7 @@ class Reconciler:
                 raise
             text = f"what was applied for it may still be there: {error}"
             log.error("%s: %s", name, text)
-            self._tell(found, [Note("Warning", "RemovalFailed", text)])
+            tell(self._access, found, [Note("Warning", "RemovalFailed", text)])
         with contextlib.suppress(NotFound):
             self._let_go(found)
         return None
@@ -504,46 +491,23 @@ class Reconciler:
 
         scanned: False: the scan of this generation is still due. Raises Conflict where others write to it all the time.
         """
-        said, generation = list(said), found["metadata"].get("generation")
-        for attempt in range(_WRITES):
-            current = self._again(found["metadata"]["name"])
-            if (current["metadata"].get("uid"), current["metadata"].get("generation")) != (
-                found["metadata"].get("uid"),
-                generation,
-            ):
-                return False
-            before = status_of(current)
-            after = status.merged(before, int(generation or 0), now, said, fields)
+        said = list(said)
+
+        def after_of(before: Object) -> Object:
+            generation = int(found["metadata"].get("generation") or 0)
+            after = status.merged(before, generation, now, said, fields)
             if not scanned:
                 after["observedGeneration"] = before.get("observedGeneration", 0)
-            if after == before:
-                break
-            try:
-                sent = {**current, "status": after}
-                self._access.do(
-                    methodcaller("replace", sent, field_manager=FIELD_MANAGER, subresource="status")
-                )
-            except Conflict:
-                if attempt + 1 == _WRITES:
-                    raise
-                continue
-            notes = [*notes, *status.notes(before, after)]
-            break
-        self._tell(found, notes)
+            return after
+
+        change = bring(self._access, found, after_of)
+        if change is None:
+            tell(self._access, found, notes)  # what was done, was done
+            return False
+        if change.after != change.before:
+            notes = [*notes, *status.notes(*change)]
+        tell(self._access, found, notes)
         return True
-
-    def _again(self, name: str) -> Object:
-        return self._access.do(lambda writer: writer.get(RESOURCE_VERSION, SPEC_KIND, name))
-
-    def _tell(self, found: Object, notes: Iterable[Note]) -> None:
-        notes = list(notes)
-        if notes:
-            try:
-                self._access.do(lambda writer: write_events(writer, found, notes))
-            except LostLease:
-                raise
-            except SourceError as error:
-                log.warning("%s: no Event was written: %s", found["metadata"]["name"], error)
 
 
 def controller(

@@ -31,7 +31,7 @@ UNSETTLED = (PENDING, ENFORCEMENT_FAILED)
 """Reasons of PolicyEnforced after which policies are looked at again before the next scan."""
 NOT_ENFORCED, NOT_ACTIVE = "EnforcementDisabled", "NotActive"
 NOTHING_TO_ENFORCE = "NothingToEnforce"
-DRIFT_FOUND, NO_DRIFT = "DriftFound", "NoDrift"
+DRIFT_FOUND, NO_DRIFT, NOT_COMPARED = "DriftFound", "NoDrift", "NotCompared"
 
 LONGEST_MESSAGE = 1024
 _SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
@@ -87,8 +87,11 @@ def scanned(cluster: ClusterResult) -> tuple[Said, Object]:
         fields["complianceScore"] = int(summary.score)
     counts = f"{summary.passed} of {summary.applicable} checks passed"
     if summary.failed:
-        named = _named(cluster, Verdict.FAIL)
-        return Said(READY, "False", FAILED, _short(f"{counts}, {summary.failed} failed: {named}.")), fields
+        text = f"{counts}, {summary.failed} failed: {_named(cluster, Verdict.FAIL)}."
+        if summary.errors:
+            named = _named(cluster, Verdict.ERROR)
+            text = f"{text[:-1]}; {summary.errors} could not be evaluated: {named}.{_why(cluster)}"
+        return Said(READY, "False", FAILED, _short(text)), fields
     if summary.errors:
         named = _named(cluster, Verdict.ERROR)
         text = f"{counts}, {summary.errors} could not be evaluated: {named}.{_why(cluster)}"
@@ -109,6 +112,12 @@ def invalid(error: KspecError) -> Said:
 def not_scanned(error: KspecError) -> Said:
     """`Ready` where the scan has no result."""
     return Said(READY, "Unknown", RECONCILIATION_FAILED, _short(str(error)))
+
+
+def nothing_required() -> Said:
+    """`Ready` of a specification from which no check follows: no scan would have a result."""
+    text = "The specification does not require any check, so nothing was evaluated."
+    return Said(READY, "Unknown", NOT_EVALUATED, text)
 
 
 def not_enforced(error: KspecError) -> list[Said]:
@@ -141,7 +150,7 @@ def merged(
             "observedGeneration": generation,
             "lastTransitionTime": since,
             "reason": one.reason,
-            "message": one.message,
+            "message": _short(one.message),
         }
     ordered = sorted(known, key=lambda name: (CONDITIONS.index(name) if name in CONDITIONS else 9, name))
     made = {

@@ -28,7 +28,7 @@ from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.operator import observed, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right
-from pytest_kspec.operator.events import write_events
+from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import is_elsewhere
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.metrics import Metrics
@@ -229,21 +229,13 @@ class Targets:
             self._access.do(
                 lambda writer: writer.replace(sent, field_manager=FIELD_MANAGER, subresource="status")
             )
-            self._tell(key, found, notes(before, after))
+            tell(self._access, found, notes(before, after))
 
     def _worth_writing(self, before: Object, after: Object, now: datetime) -> bool:
         if {**before, "lastChecked": ""} != {**after, "lastChecked": ""}:
             return True
         checked = moment_of(before.get("lastChecked"))
         return checked is None or not 0 <= (now - checked).total_seconds() < self._pace.written_s
-
-    def _tell(self, key: Key, found: Object, made: list[Note]) -> None:
-        try:
-            self._access.do(lambda writer: write_events(writer, found, made))
-        except LostLease:
-            raise
-        except SourceError as error:
-            log.warning("%s: an Event was not written: %s", "/".join(key), error)
 
 
 def told(seen: Look, before: Mapping[str, Any], now: datetime, same: str = "") -> tuple[list[Said], Object]:

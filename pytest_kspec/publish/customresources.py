@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.open import open_source
+from pytest_kspec.cluster.writing.naming import create_named
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects import compliancereport, policyreport
 from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
-from pytest_kspec.kube.objectnames import age_key, not_taken
+from pytest_kspec.kube.objectnames import age_key
 from pytest_kspec.publish.sinks import Published
 from pytest_kspec.reports.writer import STDOUT, ReportFile
 from pytest_kspec.results.result import ClusterResult, ScanResult
@@ -174,11 +175,9 @@ def write_compliance(
             return f"cr report: {cluster.name}: {namespace}/{name} ({text})"
         made["metadata"]["name"] = name  # its status was never written
     else:
-        # Two runs may end in one second: neither takes the other's place.
-        taken = {one["metadata"]["name"] for one in listed}
-        made["metadata"]["name"] = not_taken(made["metadata"]["name"], taken)
-        writer.apply(made)
-        name, text = made["metadata"]["name"], "cut" if made["spec"]["truncated"] else "written"
+        # Two runs may end in one second, also of `prod` with `eu-x` and of `prod-eu` with `x`, whose names are one.
+        name = create_named(writer, made, (one["metadata"]["name"] for one in listed))
+        text = "cut" if made["spec"]["truncated"] else "written"
     head = {key: made[key] for key in ("apiVersion", "kind")}
     writer.apply(
         {**head, "metadata": {"name": name, "namespace": namespace}, "status": status}, subresource="status"

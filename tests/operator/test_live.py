@@ -135,9 +135,7 @@ RESOURCES = (
 
 NOT_IN_THE_LOG = {
     ("delete", "compliancereports"),  # the thirty-first
-    ("create", "driftreports"),
-    ("create", "compliancereports"),  # an apply that creates is a patch in the log, and needs both
-    ("create", "validatingadmissionpolicies"),
+    ("create", "validatingadmissionpolicies"),  # an apply that creates is a patch in the log, and needs both
     ("create", "validatingadmissionpolicybindings"),
     ("update", "validatingadmissionpolicies"),  # as of the binding, here
 }

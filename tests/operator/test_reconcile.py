@@ -20,7 +20,7 @@ from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Stopped
-from pytest_kspec.plan.checkset import CheckSet
+from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Verdict
 from tests.operator.test_status import cluster
@@ -78,8 +78,11 @@ class Cluster:
         return [copy.deepcopy(item) for (of, _), item in sorted(self.objects.items()) if of == kind]
 
     def create(self, obj: Object, **_: object) -> Object:
-        self._write(f"create {obj['kind']} {obj.get('reason', '')}")
-        return self.put(obj["kind"], f"{len(self.objects)}", **{k: obj[k] for k in ("reason",) if k in obj})
+        kind, name = obj["kind"], obj["metadata"].get("name", f"{len(self.objects)}")
+        self._write(f"create {kind} {obj.get('reason', '')}".rstrip())
+        if (kind, name) in self.objects:
+            raise Conflict("it exists.")
+        return self.put(kind, name, **{k: obj[k] for k in ("reason", "spec") if k in obj})
 
     def apply(self, obj: Object, *, subresource: str = "", **_: object) -> Object:
         kind, name = obj["kind"], obj["metadata"]["name"]
@@ -147,15 +150,12 @@ class World:
     def reconcile(self) -> float | None:
         """As a process that has just started would."""
 
-        def nothing() -> CheckSet:
-            raise AssertionError("nothing is enforced here")
-
         known = {"s": self.cluster.objects.get(("ClusterSpecification", "s"), {})}
         access = cast("Access", self.cluster)
         fleets = Fleets(access, NoRuns(), Setup(), lambda name: None)
-        remote = Remote(access, dict, nothing, lambda name: None, RemoteSettings())
+        remote = Remote(access, dict, load_checks, lambda name: None, RemoteSettings())
         self._process = Reconciler(
-            access, self.scans, nothing, lambda: known, SETTINGS, fleets=fleets, remote=remote
+            access, self.scans, load_checks, lambda: known, SETTINGS, fleets=fleets, remote=remote
         )
         return self.go_on()
 
@@ -223,9 +223,30 @@ def test_what_a_scan_found_is_thrown_away_where_the_specification_changed_meanwh
     world.scans.during = lambda: world.put({"kubernetes": {"minVersion": "1.99"}})
     assert world.reconcile() == 0
     assert world.status == {}
+    assert world.cluster.writes == [], "nor is there a report of it"
     world.scans.during = lambda: None
     world.reconcile()
     assert world.ready() == ("False", "ComplianceChecksFailed")
+
+
+def test_nothing_is_left_of_one_that_was_deleted_while_it_was_scanned() -> None:
+    world = World(PASS)
+    world.scans.during = lambda: world.cluster.objects.clear()
+    assert world.reconcile() == 0
+    assert (world.reconcile(), world.cluster.writes) == (None, [])
+
+
+def test_one_that_requires_nothing_is_not_scanned_again_and_again() -> None:
+    world = World(ScanFailed("the scan ended with exit code 4 and no result.", where="s"))
+    world.put({})
+    wait = world.reconcile()
+    assert wait is not None
+    assert wait >= SETTINGS.interval_s
+    assert world.ready() == ("Unknown", "ComplianceChecksNotEvaluated")
+    assert "does not require any check" in world.status["conditions"][0]["message"]
+    assert (world.status["phase"], "complianceScore" in world.status) == ("Failed", False)
+    assert (world.reconcile(), world.scans.count) == (wait, 1)
+    assert world.events() == ["ScanFailed"]
 
 
 def test_a_scan_without_result_leaves_no_verdict_of_yesterday() -> None:

@@ -43,7 +43,14 @@ PASS, FAIL, ERROR, SKIP = Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.SKI
     [
         ((PASS, PASS, SKIP), ("True", status.PASSED, "2 of 2 checks passed.")),
         ((PASS, FAIL), ("False", status.FAILED, "1 of 2 checks passed, 1 failed: a.c1.")),
-        ((PASS, FAIL, ERROR), ("False", status.FAILED, "1 of 3 checks passed, 1 failed: a.c1.")),
+        (
+            (PASS, FAIL, ERROR),
+            (
+                "False",
+                status.FAILED,
+                "1 of 3 checks passed, 1 failed: a.c1; 1 could not be evaluated: a.c2.",
+            ),
+        ),
         (
             (PASS, ERROR),
             ("Unknown", status.NOT_EVALUATED, "1 of 2 checks passed, 1 could not be evaluated: a.c1."),

@@ -22,7 +22,7 @@ from pytest_kspec.cluster.objects.items import BROKEN_JSON, items_of
 from pytest_kspec.cluster.objects.kinds import split_api_version
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
 from pytest_kspec.cluster.writing.writeerrors import WriteTarget, error_of
-from pytest_kspec.errors import Malformed, NotFound, NotServed, SourceUnavailable
+from pytest_kspec.errors import Malformed, NotFound, NotServed, SourceUnavailable, StillThere
 from pytest_kspec.kube.resources import ResourceType
 
 FIELD_MANAGER = "kspec"
@@ -138,8 +138,12 @@ class Writer:
         propagation: Propagation = "Background",
         uid: str = "",
         dry_run: bool = False,
+        at_once: bool = False,
     ) -> bool:
-        """Delete; False if there is no such object. uid: only the object with this UID, else Conflict."""
+        """Delete; False if there is no such object. uid: only the object with this UID, else Conflict.
+
+        at_once: StillThere where finalizers keep it.
+        """
         target = WriteTarget("delete", *self._place(api_version, kind, namespace), name)
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
@@ -147,9 +151,17 @@ class Writer:
         if dry_run:  # here and not in the query, which the server does not read where there is a body
             options["dryRun"] = ["All"]
         try:
-            self._write("DELETE", target, {}, options)
+            left = self._write("DELETE", target, {}, options)
         except NotFound:
             return False
+        metadata = left.get("metadata")
+        if at_once and isinstance(metadata, dict) and (held := metadata.get("finalizers")):
+            raise StillThere(
+                f"{kind} {f'{namespace}/' if namespace else ''}{name} is being deleted, and is still there: finalizers "
+                f"keep it ({', '.join(map(str, held))}).",
+                where=self.source.name,
+                fix="Find out what is to remove these finalizers, and why it did not.",
+            )
         return True
 
     # -- read what is to be written ------------------------------------------------------------------------

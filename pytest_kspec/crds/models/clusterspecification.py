@@ -18,8 +18,12 @@ class SpecificationSummary(SpecModel):
     failed_checks: Count = Field(0, description="Number of checks that failed.")
     error_checks: Count = Field(0, description="Number of checks that could not be evaluated.")
     skipped_checks: Count = Field(0, description="Number of checks that had no objects to examine.")
-    policies_enforced: Count = Field(0, description="Number of policies that are applied.")
-    drift_events: Count = Field(0, description="Number of differences in the last drift detection.")
+    policies_enforced: Count | None = Field(
+        None, description="Number of policies that are in force. Unset: not known."
+    )
+    drift_events: Count | None = Field(
+        None, description="Number of policies that are not as they were applied. Unset: not known."
+    )
 
 
 class EnforcedClusters(SpecModel):

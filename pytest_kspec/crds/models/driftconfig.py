@@ -192,5 +192,7 @@ class DriftConfigStatus(Observed):
         "compared with a snapshot.",
     )
     drift_detected: Flag | None = Field(None, description="Whether there were differences.")
-    total_events: Count = Field(0, description="Number of differences.")
-    remediated_events: Count = Field(0, description="Number of corrected differences.")
+    total_events: Count | None = Field(None, description="Number of differences. Unset: not known.")
+    remediated_events: Count | None = Field(
+        None, description="Number of corrected differences. Unset: not known."
+    )
