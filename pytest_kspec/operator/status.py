@@ -97,7 +97,10 @@ def scanned(cluster: ClusterResult) -> tuple[Said, Object]:
         text = f"{counts}, {summary.errors} could not be evaluated: {named}.{_why(cluster)}"
         return Said(READY, "Unknown", NOT_EVALUATED, _short(text)), fields
     if not summary.evaluated:
-        return Said(READY, "Unknown", NOT_EVALUATED, "Nothing was there that could be evaluated."), fields
+        text = "Nothing was there that could be evaluated."
+        if cluster.is_inactive:
+            text = "The specification is not active now (timeBasedActivation), so nothing was evaluated."
+        return Said(READY, "Unknown", NOT_EVALUATED, text), fields
     if summary.tolerated:
         text = f"{counts}, {summary.tolerated} of them only because a baseline has what was found."
         return Said(READY, "False", FAILED, text), fields

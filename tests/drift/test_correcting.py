@@ -44,7 +44,7 @@ class Writer:
     def apply(self, manifest: dict[str, Any]) -> None:
         self._answer("apply", manifest["metadata"]["name"])
 
-    def delete(self, api_version: str, kind: str, name: str, *, namespace: str, uid: str) -> None:
+    def delete(self, api_version: str, kind: str, name: str, *, uid: str, **_: object) -> None:
         assert uid == "uid-1", "only the object that was looked at"
         self._answer("delete", name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_kspec.crds.models.clusterspecification import ClusterSpecificationStatus
@@ -15,6 +16,7 @@ from pytest_kspec.operator.status import Said
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.spec.notes import NotEvaluated
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 POD = ResourceRef("v1", "Pod", "a", "p")
@@ -134,3 +136,12 @@ def test_events_are_of_changes() -> None:
 
 def test_a_message_is_bounded() -> None:
     assert len(status.invalid(SpecError("x" * 5000)).message) == status.LONGEST_MESSAGE
+
+
+def test_one_that_is_not_active_now_says_so() -> None:
+    made = msgspec.structs.replace(
+        cluster(SKIP), not_evaluated=(NotEvaluated("timeBasedActivation", "not active now"),)
+    )
+    ready, _ = status.scanned(made)
+    assert (ready.status, ready.reason) == ("Unknown", status.NOT_EVALUATED)
+    assert "not active now" in ready.message
