@@ -14,6 +14,7 @@ from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, ReportError, Usa
 from pytest_kspec.files import write_all
 from pytest_kspec.shown import inert, inert_json
 
+_gone = False
 WIDEST = 120
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -62,12 +63,20 @@ def close() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def has_reader() -> bool:
+    """Whether standard output is still read, as far as is known: what repeats itself ends where it is not."""
+    return not _gone
+
+
 @contextmanager
 def _writing() -> Iterator[None]:
+    """A reader (`| head`) that has enough is no error, and ends nothing: the exit code is still to be found out."""
+    global _gone
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader (`| head`) has enough: no error
+        _gone = True
+        close()
     except OSError as error:
         close()
         raise ReportError(
@@ -78,10 +87,14 @@ def _writing() -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """A line about the work, not of the result."""
-    sys.stdout.flush()
-    sys.stderr.write(inert(in_our_words(text), colours=wants_colour(sys.stderr)) + "\n")
-    sys.stderr.flush()
+    """A line about the work, not of the result. Where it is not read any more, the work goes on."""
+    with _writing():
+        sys.stdout.flush()
+    try:
+        sys.stderr.write(inert(in_our_words(text), colours=wants_colour(sys.stderr)) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def ask(question: str) -> str:

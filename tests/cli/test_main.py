@@ -83,6 +83,47 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("cluster", "status", "--from", "contexts"), 2),
+        (("cluster", "status", "--from", "contexts", "-o", "json"), 2),
+        (("cluster", "add", "a", "b", "--apply"), 2),
+        (("scan", "spec.yaml", "--cluster", "pod.yaml"), 1),
+        (("scan", "spec.yaml", "--cluster", "pod.yaml", "-o", "json"), 2),  # a report that cannot be written
+        (("validate", "spec.yaml"), 0),
+    ],
+)
+@pytest.mark.parametrize("both", [False, True], ids=["output", "output and errors"])
+def test_a_reader_that_has_enough_does_not_change_what_was_found(
+    words: tuple[str, ...], code: int, both: bool, tmp_path: Path
+) -> None:
+    """`| head` in a pipeline must not turn findings, or a cluster that does not answer, into a success."""
+    (tmp_path / "spec.yaml").write_text(SPEC.format(spec="podSecurity: {enforce: restricted}"))
+    pod = '{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}'
+    (tmp_path / "pod.yaml").write_text(pod)
+    contexts = "".join(f"- {{name: {name}, context: {{cluster: a, user: a}}}}\n" for name in "ab")
+    server = "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]"
+    config = tmp_path / "config"
+    config.write_text(f"contexts:\n{contexts}{server}\nusers: [{{name: a, user: {{token: t}}}}]\n")
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest_kspec.cli.main", *words],
+            stdout=writes,
+            stderr=writes if both else subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            timeout=100,
+            env=os.environ | {"KUBECONFIG": str(config)},
+        )
+    finally:
+        os.close(writes)
+    assert done.returncode == code, done.stderr
+    assert both or "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("words", ["checks", "schema", "--help", "scan {spec} --cluster {recording}"])
 def test_a_full_disk_behind_standard_output_is_an_error(words: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"

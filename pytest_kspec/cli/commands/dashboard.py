@@ -169,7 +169,7 @@ def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
     import sys
     import time
 
-    from pytest_kspec.cli.output import flush, note, say, say_json, style, width
+    from pytest_kspec.cli.output import flush, has_reader, note, say, say_json, style, width
     from pytest_kspec.dashboard import terminal
     from pytest_kspec.dashboard.source import Away
 
@@ -186,7 +186,7 @@ def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
         return 0
     import json
 
-    while True:
+    while has_reader():
         try:
             known = answers.get("print", lambda store: terminal.look(store, args.cluster_spec))
         except Away as error:
@@ -204,6 +204,7 @@ def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
                 say()
             flush()
         time.sleep(args.interval)
+    return 0
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from pytest_kspec.cli import arguments
 from pytest_kspec.cli.commands import drift_steps as steps
 from pytest_kspec.cli.commands.enforce_steps import Run, live_source
 from pytest_kspec.cli.commands.history import moment
-from pytest_kspec.cli.output import agreed, flush, nobody_to_ask, note, say, say_json, style
+from pytest_kspec.cli.output import agreed, flush, has_reader, nobody_to_ask, note, say, say_json, style
 from pytest_kspec.cluster.watch.reflector import Key, Object, Reflector
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
@@ -206,7 +206,7 @@ def _watch(
     known: dict[Any, DriftEvent] = {}
     said: tuple[str, ...] = ()
     whole = first = True
-    while not stop.is_set():
+    while not stop.is_set() and has_reader():
         due.clear()
         now = item._replace(now=clock.now())
         try:
