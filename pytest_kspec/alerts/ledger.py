@@ -15,7 +15,7 @@ from typing import Any
 from pytest_kspec.alerts.alert import FIRING, Fact
 from pytest_kspec.alerts.observe import Observation
 from pytest_kspec.alerts.routing import Plan, Route, group_key
-from pytest_kspec.results.identity import is_stated
+from pytest_kspec.results.identity import is_of_live
 
 MOST_FACTS = 50_000
 """Alerts that are kept; of more, the least urgent are left out and counted."""
@@ -82,11 +82,9 @@ class Ledger:
             whole = len(before.alert.members) >= before.alert.count
             more = bool(alert.members - before.alert.members) if whole else before.alert.count < alert.count
             self.facts[alert.id] = replace(before, alert=alert, revision=before.revision + more)
-        if seen.unknown is None:
-            return
         active = {alert.id for alert in seen.active}
         for key, fact in mine.items():
-            if key in active or key in seen.unknown:
+            if key in active or seen.leaves(fact.alert):
                 continue
             self.facts[key] = replace(fact, resolved_at=seen.at)
 
@@ -201,7 +199,7 @@ def _concerns(fact: Fact, seen: Observation) -> bool:
         return False
     if alert.cluster_id == seen.cluster_id:
         return True
-    return is_stated(alert.cluster_id) and alert.cluster == seen.cluster
+    return is_of_live(alert.cluster_id) and alert.cluster == seen.cluster
 
 
 def _tokens(facts: Iterable[Fact]) -> dict[str, str]:

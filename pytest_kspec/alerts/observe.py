@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
 from pytest_kspec.reports.shared.text import plural
-from pytest_kspec.results.baseline import subject, was_evaluated
+from pytest_kspec.results.baseline import subject
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.result import CheckResult, ClusterResult
+from pytest_kspec.results.result import CheckResult, ClusterResult, is_of
 from pytest_kspec.results.verdict import Severity, Verdict
 
 EXPIRING = timedelta(days=7)
@@ -27,6 +27,9 @@ _LEVELS = {
     Severity.LOW: Level.INFO,
 }
 _SHOWN = 5
+FAILURE, UNREACHABLE = "ComplianceFailure", "ClusterUnreachable"
+_OF_ALL = frozenset(("ScanFailed", "ExemptionExpiring"))
+"""Events about a whole result: where not all was looked at, one that is not active need not have ended."""
 LONGEST_LINE = 300
 
 
@@ -36,7 +39,8 @@ class Observation:
 
     at:      RFC 3339 in UTC
     active:  alerts of now. Every other one of this cluster and specification has ended, but for:
-    unknown: ids of alerts that stay as they are; None: all of them
+    unknown: requirements whose alerts stay as they are, `id` also for all parameter sets of it; None: all alerts stay
+    stay:    events of which nothing ends
     judges:  events of which this says whether they are active; alerts of others stay as they are
     """
 
@@ -49,6 +53,13 @@ class Observation:
     judges: frozenset[str] = frozenset(
         ("ComplianceFailure", "ScanFailed", "ClusterUnreachable", "ExemptionExpiring")
     )
+    stay: frozenset[str] = frozenset()
+
+    def leaves(self, alert: Alert) -> bool:
+        """Whether nothing is known of an alert that is not active: it stays as it is."""
+        if self.unknown is None or alert.event in self.stay:
+            return True
+        return alert.event == FAILURE and any(is_of(alert.about, name) for name in self.unknown)
 
 
 def observe(cluster: ClusterResult, at: str) -> Observation:
@@ -63,12 +74,22 @@ def observe(cluster: ClusterResult, at: str) -> Observation:
     if failed:
         active.append(_not_evaluated(cluster, failed))
     active += _expiring(cluster, at)
-    unknown = {
-        _failure(cluster, check).id
-        for check in cluster.checks
-        if check.verdict is not Verdict.FAIL and not was_evaluated(check)
-    }
-    return Observation(cluster.name, cluster.id, cluster.spec_name, at, tuple(active), frozenset(unknown))
+    unknown = {check.id for check in cluster.checks if not cluster.looked_at(check)}
+    stay: frozenset[str] = frozenset()
+    if cluster.is_partial or cluster.is_empty:
+        stay = _OF_ALL
+    elif failed:  # which exemptions are used is not known
+        stay = frozenset(("ExemptionExpiring",))
+    if not any(cluster.looked_at(check) for check in cluster.checks) and not cluster.uid:
+        return Observation(cluster.name, cluster.id, cluster.spec_name, at, tuple(active), None)
+    if cluster.is_empty:
+        stay |= {FAILURE}
+    # What a baseline has is there: such a requirement fails no run, and is not met.
+    unknown |= {check.id for check in cluster.checks if check.verdict is Verdict.PASS and not check.is_met}
+    unknown |= set(cluster.not_selected)
+    return Observation(
+        cluster.name, cluster.id, cluster.spec_name, at, tuple(active), frozenset(unknown), stay=stay
+    )
 
 
 def _of(cluster: ClusterResult, event: str, level: Level | None, about: str = "") -> Alert:
@@ -91,7 +112,7 @@ def _failure(cluster: ClusterResult, check: CheckResult) -> Alert:
     if check.remediation:
         lines.append(_cut(check.remediation))
     summary = cluster.summary
-    made = _of(cluster, "ComplianceFailure", _LEVELS[check.severity], check.id)
+    made = _of(cluster, FAILURE, _LEVELS[check.severity], check.id)
     return replace(
         made,
         title=f"{check.title or check.id} is not met on {cluster.name}",
@@ -125,7 +146,7 @@ def _not_evaluated(cluster: ClusterResult, failed: list[CheckResult]) -> Alert:
 
 def _unreachable(cluster: ClusterResult, failed: list[CheckResult]) -> Alert:
     return replace(
-        _of(cluster, "ClusterUnreachable", Level.CRITICAL),
+        _of(cluster, UNREACHABLE, Level.CRITICAL),
         title=f"{cluster.name} could not be reached",
         description=_cut(failed[0].reason),
         metadata={"total_checks": len(cluster.checks)},

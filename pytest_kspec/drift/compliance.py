@@ -13,7 +13,6 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.authors import Authors
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.kube.objectdiff import FieldChange
-from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult
 
@@ -67,7 +66,7 @@ def compare(
     authors = Authors(writer, LOOKED_UP)
     for check in sorted(cluster.checks, key=lambda one: one.id):
         before = last.checks.get(check.id)
-        if not was_evaluated(check):
+        if not cluster.looked_at(check):
             problems.append(f"{check.id} could not be evaluated: {check.reason}")
         elif before is None:
             problems.append(f"{check.id} was not required in the last run. {again}")

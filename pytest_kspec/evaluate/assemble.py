@@ -19,12 +19,12 @@ from pytest_kspec.results import annotated
 from pytest_kspec.results.evidence import Evidence, ExemptionUse
 from pytest_kspec.results.finding import AppliedExemption
 from pytest_kspec.results.order import check_key
-from pytest_kspec.results.result import CheckResult, ClusterResult
+from pytest_kspec.results.result import CheckResult, ClusterResult, is_of
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.rules.pods.podsecurity import newer_standards
 from pytest_kspec.spec.activation import inactive_reason
 from pytest_kspec.spec.loading import LoadedSpec
-from pytest_kspec.spec.notes import NotEvaluated
+from pytest_kspec.spec.notes import SELECTION, NotEvaluated
 
 if TYPE_CHECKING:
     from pytest_kspec.results.baseline import Baseline
@@ -39,9 +39,11 @@ def cluster_result(
     checkset: CheckSet,
     moment: datetime,
     baseline: Baseline | None = None,
+    left_out: Iterable[str] = (),
 ) -> ClusterResult:
     """All results of one specification on one cluster.
 
+    left_out: ids that were collected and not selected, with their parameters; of a planned one without a result all are
     wires: for each requirement its `result`, the exemptions that it `uses`, the facts of its `cluster`; plain data
     """
     facts: Mapping[str, str] = {}
@@ -59,7 +61,8 @@ def cluster_result(
         any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
         for p in spec.plan.planned
     )
-    left_out = tuple(_left_out(spec, facts, moment))
+    not_selected = _not_selected(spec, [check.id for check in checks], left_out)
+    limits = tuple(_left_out(spec, facts, moment))
     made = ClusterResult(
         name=name,
         source=facts["source"],
@@ -74,7 +77,7 @@ def cluster_result(
             *_namespace_levels(spec.spec),
             *_annotated(checks),
         ),
-        not_evaluated=(*spec.plan.not_evaluated, *left_out),
+        not_evaluated=(*spec.plan.not_evaluated, *limits, *_selection(spec, not_selected)),
         evidence=Evidence(
             next((t.source.ref for t in spec.targets if t.name == name), ""),
             facts["sha256"],
@@ -82,10 +85,30 @@ def cluster_result(
             spec.spec.sha256,
         ),
         frameworks=assess(
-            _frameworks(spec, checkset), spec.plan.planned, checks, (*spec.plan.left_out, *left_out)
+            _frameworks(spec, checkset), spec.plan.planned, checks, (*spec.plan.left_out, *limits)
         ),
+        not_selected=not_selected,
     )
     return made if baseline is None else replace(made, baseline=baseline.use(made))
+
+
+def _not_selected(spec: SpecRun, ids: Iterable[str], left_out: Iterable[str]) -> tuple[str, ...]:
+    """Requirements without a result: `id` where none of its parameter sets has one, else `id[…]`."""
+    there = set(ids)
+    planned = (p.requirement.id for p in spec.plan.planned)
+    whole = [id for id in planned if id not in there and not any(is_of(name, id) for name in there)]
+    sets = {name for name in left_out if name not in there and not any(is_of(name, id) for id in whole)}
+    return tuple(sorted({*whole, *sets}))
+
+
+def _selection(spec: SpecRun, not_selected: tuple[str, ...]) -> Iterator[NotEvaluated]:
+    """One line for all reports, however many were left out."""
+    if not_selected:
+        count = len(not_selected)
+        what = (
+            "requirement of the specification was" if count == 1 else "requirements of the specification were"
+        )
+        yield NotEvaluated(SELECTION, f"{count} {what} not selected for this run", spec.spec.path)
 
 
 def _frameworks(spec: SpecRun, checkset: CheckSet) -> tuple[PlannedFramework, ...]:

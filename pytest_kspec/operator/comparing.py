@@ -35,7 +35,6 @@ from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Scans
 from pytest_kspec.operator.scans import logged
 from pytest_kspec.plan.checkset import CheckSet
-from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.spec.loading import LoadedSpec
 
 SNAPSHOT_KEY = "snapshot.tar.gz"
@@ -109,7 +108,7 @@ class Comparing:
 
         found = self._access.do(act)
         looking.others(DriftType.COMPLIANCE, found.events, found.problems, found.still)
-        whole = not scanned.unstored and all(was_evaluated(check) for check in cluster.checks)
+        whole = not scanned.unstored and all(cluster.looked_at(check) for check in cluster.checks)
         return Scanned(whole, goodrun.is_good(cluster))
 
     def scanned(self, spec: LoadedSpec, run: str) -> Scanned:

@@ -16,12 +16,11 @@ from pytest_kspec.alerts.configfile import load_config
 from pytest_kspec.alerts.deliver import Delivered, check_secrets, deliver_all
 from pytest_kspec.alerts.guard import guard_of_environment
 from pytest_kspec.alerts.ledger import Ledger, Told, stamp
-from pytest_kspec.alerts.observe import observe
+from pytest_kspec.alerts.observe import UNREACHABLE, Observation, observe
 from pytest_kspec.alerts.secrets import Referenced
 from pytest_kspec.errors import UsageError
 from pytest_kspec.publish.sinks import Published
 from pytest_kspec.reports.writer import ReportFile
-from pytest_kspec.results.identity import is_stated
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.secretstores.stores import Secrets as Stores
 from pytest_kspec.shown import printable
@@ -75,9 +74,8 @@ class Alerts:
                     )
                     continue
                 seen = observe(cluster, finished)
-                if seen.unknown is None and is_stated(seen.cluster_id):
-                    known = stored.known_as(store, cluster.name)
-                    seen = observe(replace(cluster, uid=known), finished) if known else seen
+                if any(alert.event == UNREACHABLE for alert in seen.active):
+                    seen = _known_as(seen, stored.known_as(store, cluster.name))
                 ledger.take(seen)
             stored.save(store, _changed(ledger, before.alerts))
 
@@ -120,6 +118,17 @@ def _once(clusters: Iterable[ClusterResult]) -> Iterable[ClusterResult]:
     for cluster in clusters:
         found.setdefault((cluster.id, cluster.spec_name), cluster)
     return found.values()
+
+
+def _known_as(seen: Observation, identity: str) -> Observation:
+    """What was seen of a cluster that does not answer, which had this identity ("": none) when it did."""
+    if not identity:
+        return seen
+    alerts = (
+        replace(alert, cluster_id=identity, labels={**alert.labels, "cluster_uid": identity})
+        for alert in seen.active
+    )
+    return replace(seen, cluster_id=identity, active=tuple(alerts))
 
 
 def _changed(ledger: Ledger, before: object) -> dict[str, dict[str, object]]:

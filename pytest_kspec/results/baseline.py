@@ -16,10 +16,9 @@ from pytest_kspec.files import read_bounded
 from pytest_kspec.results.baselined import BaselineUse, Covered, KnownFinding
 from pytest_kspec.results.finding import Finding, plain
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 
 if TYPE_CHECKING:
-    from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
+    from pytest_kspec.results.result import ClusterResult, ScanResult
 
 API_VERSION, KIND = "kspec.io/v1alpha1", "Baseline"
 MAX_BYTES = 256 << 20
@@ -57,7 +56,7 @@ class Baseline:
 
     def use(self, cluster: ClusterResult) -> BaselineUse:
         """What became of it. An entry is fixed only if its requirement was evaluated and does not find it."""
-        evaluated = {check.id: check for check in cluster.checks if was_evaluated(check)}
+        evaluated = {check.id: check for check in cluster.checks if cluster.looked_at(check)}
         keys = ((cluster.id, cluster.spec_name), (_by_name(cluster.name), cluster.spec_name))
         mine = [f for key in keys for f in self._of.get(key, ()) if f.check in evaluated]
         wanted = {(f.check, cluster.id if f.cluster_id else cluster.name) for f in mine}
@@ -90,7 +89,7 @@ class Baseline:
             (identity, spec, check.id)
             for (cluster_id, spec), cluster in clusters.items()
             for check in cluster.checks
-            if was_evaluated(check)
+            if cluster.looked_at(check)
             for identity in (cluster_id, _by_name(cluster.name))
         }
         kept = [
@@ -119,13 +118,6 @@ class Baseline:
 def _by_name(name: str) -> str:
     """What entries of an older file are found by; no identity begins so."""
     return f"\0{name}"
-
-
-def was_evaluated(check: CheckResult) -> bool:
-    """Whether that a finding is not there means that it is fixed: not after an error, nor where it was not looked."""
-    if check.verdict is Verdict.SKIP:
-        return check.reason == NOTHING_TO_EXAMINE
-    return check.verdict is not Verdict.ERROR
 
 
 def subject(finding: Finding) -> str:

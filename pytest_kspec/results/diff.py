@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytest_kspec.results.baseline import subject, was_evaluated
+from pytest_kspec.results.baseline import subject
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import API_VERSION, CheckResult, ClusterResult, ScanResult
@@ -217,8 +217,9 @@ def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None)
     checks: list[CheckChange] = []
     for check_id in sorted({*old, *new}) if after else ():
         was, now = old.get(check_id), new.get(check_id)
-        findings += _compare_findings(was, now, shown.id)
-        if before and _verdict(was) is not _verdict(now):
+        sides = _side(before, was, check_id), _side(after, now, check_id)
+        findings += _compare_findings(*sides, shown.id)
+        if before and _verdict(was) is not _verdict(now) and not any(side.is_left_out for side in sides):
             about = now or was
             assert about is not None
             reason = now.reason if now and now.verdict in (Verdict.ERROR, Verdict.SKIP) else ""
@@ -242,6 +243,23 @@ def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None)
     )
 
 
+class _Side(NamedTuple):
+    """A requirement in a result. why: it was not looked at, or "". is_left_out: the run did not select it."""
+
+    check: CheckResult | None
+    why: str = ""
+    is_left_out: bool = False
+
+
+def _side(cluster: ClusterResult | None, check: CheckResult | None, check_id: str) -> _Side:
+    if cluster is None:
+        return _Side(check)
+    if check is None:
+        left_out = cluster.is_left_out(check_id)
+        return _Side(None, "the run did not select it" if left_out else "", left_out)
+    return _Side(check, "" if cluster.looked_at(check) else check.reason)
+
+
 def _verdict(check: CheckResult | None) -> Verdict | None:
     return check.verdict if check is not None else None
 
@@ -258,10 +276,10 @@ def _open(findings: Iterable[Finding]) -> Finding | None:
     return next((finding for finding in findings if finding.exemption is None), None)
 
 
-def _compare_findings(was: CheckResult | None, now: CheckResult | None, cluster: str) -> list[FindingChange]:
-    about = now or was
+def _compare_findings(was: _Side, now: _Side, cluster: str) -> list[FindingChange]:
+    about = now.check or was.check
     assert about is not None
-    before, after = _by_fingerprint(was, cluster), _by_fingerprint(now, cluster)
+    before, after = _by_fingerprint(was.check, cluster), _by_fingerprint(now.check, cluster)
     changes = []
     for key in {**before, **after}:
         old, new = _open(before.get(key, ())), _open(after.get(key, ()))
@@ -277,25 +295,25 @@ def _compare_findings(was: CheckResult | None, now: CheckResult | None, cluster:
     return changes
 
 
-def _of_open(was: CheckResult | None, was_there: bool, old: Finding | None) -> tuple[State, str]:
+def _of_open(was: _Side, was_there: bool, old: Finding | None) -> tuple[State, str]:
     """The fate of a finding that is open now."""
     if old is not None:
         return State.UNCHANGED, ""
-    if was is None:
-        return State.NEW, "was not required"
     if was_there:
         return State.NEW, "was exempted"
-    if not was_evaluated(was):
-        return State.UNKNOWN, f"was not evaluated before: {was.reason}"
+    if was.why:
+        return State.UNKNOWN, f"was not evaluated before: {was.why}"
+    if was.check is None:
+        return State.NEW, "was not required"
     return State.NEW, ""
 
 
-def _of_gone(now: CheckResult | None, is_there: bool) -> tuple[State, str]:
+def _of_gone(now: _Side, is_there: bool) -> tuple[State, str]:
     """The fate of a finding that was open and is not."""
-    if now is None:
-        return State.DROPPED, "is no longer required"
     if is_there:
         return State.EXEMPTED, ""
-    if not was_evaluated(now):
-        return State.UNKNOWN, f"cannot be evaluated now: {now.reason}"
+    if now.why:
+        return State.UNKNOWN, f"cannot be evaluated now: {now.why}"
+    if now.check is None:
+        return State.DROPPED, "is no longer required"
     return State.FIXED, ""

@@ -24,6 +24,11 @@ def is_stated(identity: str) -> bool:
     return identity.startswith((LIVE, "snapshot:", "manifests:"))
 
 
+def is_of_live(identity: str) -> bool:
+    """Whether it is one of a cluster that could not be asked: a later result of its name may tell the UID."""
+    return identity.startswith(LIVE)
+
+
 def short(identity: str) -> str:
     """Enough of it for people to tell two clusters of one name apart: the first 8 characters of a UID."""
     return identity if is_stated(identity) else identity[:8]

@@ -19,10 +19,15 @@ from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.frameworks import FrameworkResult
 from pytest_kspec.results.identity import cluster_id
 from pytest_kspec.results.points import TrendPoint
-from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Severity, Verdict
 from pytest_kspec.spec.notes import NotEvaluated
 
 API_VERSION = "kspec.io/v1alpha1"
+
+
+def is_of(check_id: str, requirement: str) -> bool:
+    """Whether a result is that of a requirement, or of one of its sets of parameters, as pytest names them."""
+    return check_id == requirement or check_id.startswith(f"{requirement}[")
 
 
 class CheckResult(Struct, frozen=True):
@@ -190,6 +195,8 @@ class ClusterResult(Struct, frozen=True):
     name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
     uid: UID of the kube-system namespace or "". frameworks: what the checks say about controls, by framework.
     baseline: what became of the baseline here, None where none was given.
+    not_selected: requirements of the specification that this run left out (`-k` and the like), sorted; `id[…]` is one
+    set of parameters. About these it says nothing.
     """
 
     name: str
@@ -205,6 +212,7 @@ class ClusterResult(Struct, frozen=True):
     evidence: Evidence = NO_EVIDENCE
     frameworks: tuple[FrameworkResult, ...] = ()
     baseline: BaselineUse | None = None
+    not_selected: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -226,6 +234,24 @@ class ClusterResult(Struct, frozen=True):
         """The specification asks for nothing at the time of this run."""
         return any(left.key == "timeBasedActivation" for left in self.not_evaluated)
 
+    def looked_at(self, check: CheckResult) -> bool:
+        """Whether a finding of it that is not there is gone: not so after an error, nor where a check did not look.
+
+        "Nothing to examine" counts only where something else was examined: a wrong path looks like an empty cluster.
+        """
+        if check.verdict is Verdict.SKIP:
+            return check.reason == NOTHING_TO_EXAMINE and not self.is_empty
+        return check.verdict is not Verdict.ERROR
+
+    def is_left_out(self, check_id: str) -> bool:
+        """Whether this run did not select a requirement that the specification has."""
+        return any(is_of(check_id, left) for left in self.not_selected)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the run did not select all requirements of the specification."""
+        return bool(self.not_selected)
+
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""
         return {
@@ -241,6 +267,7 @@ class ClusterResult(Struct, frozen=True):
             "notEvaluated": [n.to_wire() for n in self.not_evaluated],
             "frameworks": [f.to_wire() for f in self.frameworks],
             "baseline": self.baseline.to_wire() if self.baseline else None,
+            **({"notSelected": list(self.not_selected)} if self.not_selected else {}),
         }
 
     @classmethod
@@ -273,6 +300,7 @@ class ClusterResult(Struct, frozen=True):
             evidence=Evidence.from_wire(data["evidence"]) if "evidence" in data else NO_EVIDENCE,
             frameworks=tuple(FrameworkResult.from_wire(f) for f in data.get("frameworks", ())),
             baseline=BaselineUse.from_wire(data["baseline"]) if data.get("baseline") else None,
+            not_selected=tuple(data.get("notSelected", ())),
         )
 
 

@@ -49,6 +49,7 @@ class ClusterNode(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """One item for each requirement (and parameter set), in the order of the plan."""
+        run = self.config.stash[runs.KEY]
         scopes: dict[str, CheckModule] = {}
         for planned in self.spec.plan.planned:
             module = planned.entry.module
@@ -64,7 +65,9 @@ class ClusterNode(pytest.Collector):
                 )
                 if not planned.entry.builtin:
                     self._add_fixtures(scope)
-            yield from _items(scope, planned)
+            for item in _items(scope, planned):
+                run.made.add(item.made_as)
+                yield item
 
     def _add_fixtures(self, scope: CheckModule) -> None:
         manager = self.session._fixturemanager
@@ -121,6 +124,13 @@ class ComplianceItem(pytest.Function):
         cluster = self.getparent(ClusterNode)
         assert cluster is not None
         return cluster.target
+
+    @property
+    def made_as(self) -> str:
+        """Its node id as it was collected: xdist adds groups to those of items."""
+        cluster = self.getparent(ClusterNode)
+        assert cluster is not None
+        return f"{cluster.nodeid}::{self.name}"
 
     def setup(self) -> None:
         """Give the check its context, then its fixtures."""

@@ -74,10 +74,13 @@ class SessionHooks:
         """Remember what must have a result in the end."""
         starting.end()
         self._run.collected = True
+        chosen = set()
         for item in session.items:
             if isinstance(item, ComplianceItem):
                 self._run.expected[item.nodeid] = None
                 self._left[item.target.source.ref] += 1
+                chosen.add(item.made_as)
+        self._run.left_out = self._run.made - chosen
 
     @pytest.hookimpl(wrapper=True)  # inside of pytest's own, which sets the filters of project and marks
     def pytest_runtest_protocol(

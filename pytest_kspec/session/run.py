@@ -51,6 +51,7 @@ class Run(Struct, dict=True):
     """One pytest session with specifications.
 
     shared: folder where xdist workers share what they list; resources: where specifications of a cluster are laid;
+    made: names of the items that were collected, below their cluster; left_out: those of them that are not to be run
     collected: some process knows what is to be run; ended: what ended the run, or a worker of it, before its time;
     published, problems: lines about reports, and about those that could not be written
     """
@@ -65,6 +66,8 @@ class Run(Struct, dict=True):
     expected: dict[str, None] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     result: ScanResult | None = None
+    made: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
     collected: bool = False
     ended: str = ""
     published: list[str] = field(default_factory=list)
@@ -181,6 +184,10 @@ class Run(Struct, dict=True):
                 raise KspecError("a result does not belong to any specification of this run.", where=nodeid)
             path = self.path_of(nodeid.split("::", 1)[0])
             groups.setdefault((path, found[1].name), []).append(wire)
+        left_out: dict[tuple[Path, str], list[str]] = {}
+        for made in self.left_out:
+            file, name, id = made.split("::", 2)
+            left_out.setdefault((self.path_of(file), name), []).append(id)
         clusters = [
             cluster_result(
                 self.specs[path],
@@ -189,6 +196,7 @@ class Run(Struct, dict=True):
                 checkset=self.checkset,
                 moment=self.started,
                 baseline=self.options.baseline,
+                left_out=left_out.get((path, name), ()),
             )
             for (path, name), wires in groups.items()
         ]

@@ -23,6 +23,7 @@ WIRE = "kspec"
 """Attribute of a report: the result of its item, as plain data."""
 SHARED = "kspec_shared"
 STARTED = "kspec_started"
+LEFT_OUT = "kspec_left_out"
 FRUITLESS = 4
 """Deaths for each worker that cost no item; more of them, and the run ends. xdist's own limit is as many in all."""
 _NO_LIMIT = 1_000_000
@@ -102,6 +103,12 @@ class XdistHooks:
         if (sent := well_formed(text)) != text:
             warning_message.message = UserWarning(sent)
 
+    def pytest_sessionfinish(self) -> None:
+        """Tell the controller what was collected and not selected: it collects nothing itself."""
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output[LEFT_OUT] = sorted(well_formed(name) for name in self._run.left_out)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Remember what must have a result in the end."""
@@ -112,7 +119,8 @@ class XdistHooks:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
-        """Note how a worker ended. Ends the run where workers die of nothing that they ran."""
+        """Note how a worker ended, and what it left out. Ends the run where workers die of nothing that they ran."""
+        self._run.left_out |= set(getattr(node, "workeroutput", {}).get(LEFT_OUT, ()))
         if not error:
             self._stop_if_unfinished(node)
             return

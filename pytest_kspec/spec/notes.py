@@ -6,6 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
+SELECTION = "selection"
+"""The key of what a run did not select (`-k` and the like)."""
+
 
 class NotEvaluated(Struct, frozen=True):
     """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from pytest_kspec.errors import StoreError
+from pytest_kspec.results.identity import is_stated
 from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
@@ -119,11 +120,12 @@ def newest(store: Store, cluster_id: str, spec: str) -> str:
 
 
 def known_as(store: Store, name: str) -> str:
-    """The identity of the cluster that was last called so; "" if there is none. Raises StoreError."""
+    """The UID of the cluster that was last called so; "" if there is none. Raises StoreError."""
     cluster = schema.clusters.c
-    statement = select(cluster.id).where(cluster.name == name).order_by(cluster.last_seen.desc()).limit(1)
+    statement = select(cluster.id).where(cluster.name == name).order_by(cluster.last_seen.desc())
     with store.read() as connection:
-        return connection.execute(statement).scalar() or ""
+        uids = (found for found in connection.execute(statement).scalars() if not is_stated(found))
+        return next(uids, "")
 
 
 def _text(text: str) -> str:

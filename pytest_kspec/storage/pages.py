@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, select
 
 from pytest_kspec.errors import UsageError
-from pytest_kspec.results.identity import LIVE, is_stated
+from pytest_kspec.results.identity import is_of_live, is_stated
 from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.results.points import CheckPoint, TrendPoint
 from pytest_kspec.storage import schema
@@ -43,15 +43,17 @@ def newest(store: Store, query: Query = ALL) -> tuple[TrendPoint, ...]:
     last: dict[tuple[str, str], dict[bool, str]] = {}
     for point in points_of:
         times = last.setdefault((point.cluster, point.spec), {})
-        stated = is_stated(point.cluster_id)
+        stated = is_of_live(point.cluster_id)
+        if not stated and is_stated(point.cluster_id):
+            continue  # manifests and snapshots are not the cluster of their name
         times[stated] = max(times.get(stated, ""), point.finished_at)
     return tuple(point for point in points_of if not _is_past(point, last[point.cluster, point.spec]))
 
 
 def _is_past(point: TrendPoint, last: dict[bool, str]) -> bool:
     """Whether the same name was looked at later, and known by the other kind of identity."""
-    stated = is_stated(point.cluster_id)
-    if stated and not point.cluster_id.startswith(LIVE):
+    stated = is_of_live(point.cluster_id)
+    if not stated and is_stated(point.cluster_id):
         return False
     other = last.get(not stated, "")
     return other > point.finished_at or (other == point.finished_at and not stated)

@@ -125,7 +125,7 @@ results = Table(
 )
 
 # One requirement of it. findings, exempt and known count findings.
-# evaluated: a finding that is not there is gone (`model.baseline.was_evaluated`).
+# evaluated: a finding that is not there is gone (`results.result.ClusterResult.looked_at`).
 checks = Table(
     "kspec_checks",
     metadata,

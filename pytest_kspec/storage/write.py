@@ -13,7 +13,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.baseline import subject as subject_of
-from pytest_kspec.results.baseline import was_evaluated
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.points import TrendPoint
@@ -209,7 +208,7 @@ def _add_rows(connection: Connection, key: int, cluster: ClusterResult) -> None:
             "check_id": plain_text(check.id),
             "severity": check.severity.value,
             "verdict": check.verdict.value,
-            "evaluated": was_evaluated(check),
+            "evaluated": cluster.looked_at(check),
             "reason": plain_text(check.reason),
             "findings": len(check.open_findings),
             "exempt": len(check.exempted_findings),

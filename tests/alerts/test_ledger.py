@@ -70,7 +70,7 @@ def test_what_is_not_known_is_no_end() -> None:
     book, to = Ledger(), plan(**HOOK)
     book.take(seen(alert("a"), alert("b")))
     send(book, to)
-    book.take(seen(unknown=frozenset((alert("a").id,)), at=NOW + MINUTE))
+    book.take(seen(unknown=frozenset(("a",)), at=NOW + MINUTE))
     assert [names(one) for one in send(book, to, MINUTE)] == [(["a"], ["b"])]
     book.take(seen(unknown=None, at=NOW + 2 * MINUTE))
     assert send(book, to, 2 * MINUTE) == []

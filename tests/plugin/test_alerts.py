@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from pytest_kspec.publish.alerts import Alerts
+from pytest_kspec.publish.store import keep
 from tests.alerts.conftest import config_file
 from tests.alerts.receiving import HttpReceiver, http_receiver
-from tests.plugin.conftest import MANIFESTS, Project
+from tests.plugin.conftest import MANIFESTS, SPEC, Project
+from tests.reports.results import check, cluster, scan
 
 
 @pytest.fixture
@@ -35,9 +40,85 @@ def test_what_changed_is_sent_once(project: Project, receiver: HttpReceiver) -> 
     ]
 
 
+PARTIAL = [
+    ("-k", "network"),
+    ("-k", "network", "-n", "2"),
+    ("--deselect=strict.yaml::prod::podSecurity.standard[privileged]",),
+    ("strict.yaml::prod::network.allowedServiceTypes",),
+]
+
+
+@pytest.mark.parametrize("selection", PARTIAL, ids=["k", "k-xdist", "deselect", "node-id"])
+def test_a_run_of_some_requirements_ends_nothing_of_the_others(
+    project: Project, receiver: HttpReceiver, selection: tuple[str, ...]
+) -> None:
+    """Though these are met by now: it did not look."""
+    config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    words = ("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
+    project.run(*words)
+    project.write("prod/all.yaml", MANIFESTS.replace("privileged: true", "privileged: false"))
+    project.run(*words, *selection).stdout.fnmatch_lines(["alerts: nothing changed since the last run"])
+    (cluster,) = project.result()["clusters"]
+    assert "podSecurity.standard[privileged]" in cluster["notSelected"]
+    assert {check["id"] for check in cluster["checks"]}.isdisjoint(cluster["notSelected"])
+    project.run(*words).stdout.fnmatch_lines(["alerts: sent to hook: 1 active, 1 resolved"])
+
+
+def test_a_baseline_restores_nothing(project: Project, receiver: HttpReceiver) -> None:
+    """What it has is there: the run does not fail, and the requirement is not met."""
+    from pytest_kspec.reports import json
+    from pytest_kspec.results.baseline import Baseline
+
+    config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    words = ("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
+    project.run(*words)
+    known = Baseline("", (), ()).updated(json.read(project.path / "result.json"))
+    (project.path / "known.json").write_bytes(known.render())
+    out = project.run(*words, "--kspec-baseline=known.json")
+    assert out.ret == pytest.ExitCode.OK
+    out.stdout.fnmatch_lines(["alerts: nothing changed since the last run"])
+
+
+def test_a_run_that_evaluated_nothing_ends_nothing(project: Project, receiver: HttpReceiver) -> None:
+    config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    project.write(
+        "strict.yaml", SPEC.partition("  kubernetes:")[0] + "  network: {allowedServiceTypes: [ClusterIP]}\n"
+    )
+    words = ("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
+    project.run(*words)
+    project.write("prod/all.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+    out = project.run(*words)
+    assert out.ret != pytest.ExitCode.OK
+    out.stdout.fnmatch_lines(["alerts: nothing changed since the last run"])
+
+
 def test_what_cannot_be_sent_is_an_error_before_the_run(project: Project) -> None:
     config_file(project.path, slack={"webhookURLSecretRef": {"env": "KSPEC_TEST_UNSET"}})
     out = project.run("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
     assert out.ret == pytest.ExitCode.USAGE_ERROR
     out.stderr.fnmatch_lines(["*$KSPEC_TEST_UNSET: the variable is not set."])
     assert not (project.path / "results.db").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_the_one_of_its_name(
+    tmp_path: Path, receiver: HttpReceiver
+) -> None:
+    """By its UID, which a run before knows; the manifests that were called the same later are another one."""
+    url = str(tmp_path / "results.db")
+    config_file(tmp_path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    met, dead = (
+        check("images", "Images", "high", "pass"),
+        check("images", "Images", "high", "error", reason="no"),
+    )
+    live = replace(cluster("prod", checks=(met,), frameworks=()), source="live", uid="uid-1")
+    for moment, one in (
+        ("2026-11-01T06:00:00Z", live),
+        ("2026-11-02T06:00:00Z", replace(live, source="manifests", uid="")),
+        ("2026-11-03T06:00:00Z", replace(live, uid="", checks=(dead,))),
+    ):
+        result = replace(scan(one), started_at=moment, finished_at=moment)
+        keep(result, url, "")
+        made = Alerts(str(tmp_path / "alerts.yaml"), store=url).publish(result, ())
+        assert made.problems == []
+    (sent,) = receiver.bodies("/hook")
+    assert (sent["event_type"], sent["labels"]["cluster_uid"]) == ("ClusterUnreachable", "uid-1")

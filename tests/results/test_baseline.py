@@ -118,7 +118,7 @@ def test_fixed_is_what_was_looked_for_and_is_not_there() -> None:
     assert gone.what == "Deployment shop/web: spec.template.spec.containers[side].image"
     assert len(baseline.use(on("a", images(verdict="pass"))).fixed) == 2
     nothing = images(verdict="skip", reason=NOTHING_TO_EXAMINE)
-    assert len(baseline.use(on("a", nothing)).fixed) == 2
+    assert len(baseline.use(on("a", nothing, check("other", "Another", "low", "pass"))).fixed) == 2
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,9 @@ def test_fixed_is_what_was_looked_for_and_is_not_there() -> None:
     [
         images(verdict="error", reason="may not list pods"),
         images(verdict="skip", reason="manifests have no API server"),
+        images(
+            verdict="skip", reason=NOTHING_TO_EXAMINE
+        ),  # and so of the whole run: a wrong path looks like this
         check("other", "Something else", "low", "pass"),
     ],
 )

@@ -29,7 +29,7 @@ def diff(before: CheckResult, after: CheckResult) -> ResultDiff:
     return compare(scan(on("a", before)), scan(on("a", after)))
 
 
-def on(name: str, *checks: CheckResult, **more: str) -> ClusterResult:
+def on(name: str, *checks: CheckResult, **more: object) -> ClusterResult:
     return replace(cluster(name, checks=checks), **more)
 
 
@@ -51,8 +51,8 @@ def exempted(one: Finding) -> CheckResult:
         (fail(APP), fail(APP, SIDE), ["new", "unchanged"]),
         (fail(APP, SIDE), fail(SIDE), ["unchanged", "fixed"]),
         (fail(APP), PASS, ["fixed"]),
-        (fail(APP), EMPTY, ["fixed"]),
-        (EMPTY, fail(APP), ["new"]),
+        (fail(APP), EMPTY, ["unknown"]),  # nothing at all was examined
+        (EMPTY, fail(APP), ["unknown"]),
         (OTHER, fail(APP), ["new"]),
         (fail(APP), OTHER, ["dropped"]),
         (fail(APP), ERROR, ["unknown"]),
@@ -69,6 +69,20 @@ def exempted(one: Finding) -> CheckResult:
 )
 def test_the_fate_of_a_finding(before: CheckResult, after: CheckResult, expected: list[str]) -> None:
     assert states(diff(before, after)) == expected
+
+
+def test_nothing_to_examine_is_a_fact_where_something_else_was() -> None:
+    found, nothing = scan(on("a", fail(APP), OTHER)), scan(on("a", EMPTY, OTHER))
+    assert states(compare(found, nothing)) == ["fixed"]
+    assert states(compare(nothing, found)) == ["new"]
+
+
+def test_what_a_run_did_not_select_is_unknown() -> None:
+    before, after = on("a", fail(APP), OTHER), on("a", OTHER, not_selected=("images",))
+    there = compare(scan(before), scan(after))
+    assert (states(there), there.is_complete, there.clusters[0].checks) == (["unknown"], False, ())
+    back = compare(scan(after), scan(before))
+    assert (states(back), back.has_new, back.clusters[0].checks) == (["unknown"], False, ())
 
 
 def test_every_finding_has_one_fate_and_the_counts_agree() -> None:

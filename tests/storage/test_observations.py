@@ -57,7 +57,7 @@ def one(store: Store) -> StoredFinding:
     ("second", "state", "reason"),
     [
         (GONE, State.FIXED, ""),
-        (NOTHING, State.FIXED, ""),
+        (NOTHING, State.UNKNOWN, NOTHING.reason),  # and so of the whole run
         (ERROR, State.UNKNOWN, FORBIDDEN),
         (images("skip", reason="out of scope"), State.UNKNOWN, "out of scope"),
         (OTHER, State.UNKNOWN, NOT_ASKED),
