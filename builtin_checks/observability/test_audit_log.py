@@ -47,11 +47,19 @@ WHERE_TO_LOOK = (
     "Audit Logs, AKS diagnostic settings) and leave auditLog out of this cluster's specification"
 )
 STDOUT = "-"
+SHELLS = ("sh", "bash", "dash", "ash")
 READ = ("audit-policy-file", "audit-log-path", "audit-webhook-config-file", "audit-log-maxage")
 HIDDEN = "\0"
 """Stands for a value that is not in the pod; no argument of a program holds this letter."""
 
 _SHELL = re.compile(r"\$[({\w@*].*|`.*", re.DOTALL)
+_SCRIPT = re.compile(r"-[a-z]*c")
+_COMMENT = re.compile(r"(?<!\S)#[^\n]*")
+_DUPLICATED = re.compile(r"[<>]&")
+_BETWEEN = ";&|\n"
+_ASSIGNED = re.compile(r"\w+=")
+_NUMBER = re.compile(r"\+?[0-9][0-9a-zA-Z_]*")
+_OCTAL = re.compile(r"\+?0[0-7_]+")
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
@@ -126,9 +134,10 @@ def judge(pod: Resource, container: Container, flags: dict[str, str], days: int,
         )
         return
     age = flags.get("audit-log-maxage") or "0"
-    if not age.isdecimal():
+    kept = days_of(age)
+    if kept is None:
         findings.error(f"--audit-log-maxage is {age!r}, not a number of days", pod)
-    elif 0 < int(age) < days:
+    elif 0 < kept < days:
         report(
             "audit-log-maxage",
             f"at least {days}",
@@ -210,26 +219,63 @@ def variables_of(container: Container) -> tuple[dict[str, str | None], bool]:
     return found, others
 
 
+def script_words(script: str) -> list[str]:
+    """Of a shell's script: the one simple command that starts the API server, else one HIDDEN word."""
+    script = _DUPLICATED.sub(">", _COMMENT.sub("", script).replace("\\\n", " "))
+    lexer = shlex.shlex(script, posix=True, punctuation_chars=_BETWEEN)
+    lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t\r", "", True
+    commands: list[list[str]] = [[]]
+    try:
+        for word in lexer:
+            if word.strip(_BETWEEN):
+                commands[-1].append(word)
+            else:
+                commands.append([])
+    except ValueError:  # a quote without its end
+        return [HIDDEN]
+    mine = [one for one in commands if any(word.rpartition("/")[2] == NAME for word in one)]
+    if len(mine) != 1:
+        return [HIDDEN]
+    (given,) = mine
+    while given and (given[0] == "exec" or _ASSIGNED.match(given[0])):
+        del given[0]
+    if given[0].rpartition("/")[2] != NAME:
+        return [HIDDEN]
+    return [_SHELL.sub(HIDDEN, part) for part in given]
+
+
+def days_of(text: str) -> int | None:
+    """A number as Go reads it in a flag (`030` is 24); None for any other text."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    try:
+        return int(text, 8 if _OCTAL.fullmatch(text) else 0)
+    except ValueError:
+        return None
+
+
 def words(container: Container) -> list[str | None]:
     """Command and arguments with their variables; a shell's script taken apart, where what the shell itself replaces
     is HIDDEN. None: a whole word that is not shown. The program's folder is left out.
     """
     variables, others = variables_of(container)
-    found: list[str] = []
+    given: list[str] = []
     for field in ("command", "args"):
         entries = container.raw.get(field)
-        for entry in entries if isinstance(entries, list) else ():
-            if not isinstance(entry, str):
-                continue
-            shown = expand(entry, variables, others=others)
-            if NAME in shown and any(c.isspace() for c in shown):
-                try:
-                    parts = shlex.split(shown, comments=True)
-                except ValueError:
-                    parts = [shown]
-                found += [_SHELL.sub(HIDDEN, part) for part in parts]
-            else:
-                found.append(shown)
+        given += [
+            expand(entry, variables, others=others)
+            for entry in (entries if isinstance(entries, list) else ())
+            if isinstance(entry, str)
+        ]
+    found: list[str] = []
+    for index, shown in enumerate(given):
+        is_script = index == 2 and given[0].rpartition("/")[2] in SHELLS and _SCRIPT.fullmatch(given[1])
+        if is_script or (NAME in shown and any(c.isspace() for c in shown)):
+            found += script_words(shown) if NAME in shown else [HIDDEN]
+        else:
+            found.append(shown)
+        if is_script:
+            break  # what follows are parameters of the script
     if found and not found[0].startswith("-"):
         found[0] = found[0].rpartition("/")[2]
     return [None if word.startswith(HIDDEN) else word for word in found]

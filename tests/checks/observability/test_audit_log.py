@@ -203,11 +203,42 @@ def test_retention_is_asked_also_where_the_log_itself_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("age", "expected"), [("0132", "pass"), ("090", "error"), ("0x5a", "pass"), ("0100", "fail")]
+)
+def test_retention_is_a_number_as_the_api_server_reads_it(age: str, expected: str) -> None:
+    """With a 0 in front it is octal: 0100 are 64 days."""
+    assert verdict(run(api_server(*ON, f"--audit-log-maxage={age}"), days=90)) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (["set -e; exec kube-apiserver FLAGS 2>&1 | tee /log"], "pass"),
+        (["A=1 /bin/kube-apiserver \\\n FLAGS # all\necho"], "pass"),
+        (["kube-apiserver --v=1 && echo FLAGS"], "fail"),
+        (["kube-apiserver --v=1; echo FLAGS"], "fail"),
+        (["kube-apiserver --v=1 # it runs\necho FLAGS"], "fail"),
+        (["kube-apiserver --v=1", "x", "FLAGS"], "fail"),
+        (["kube-apiserver", *ON], "fail"),
+        (["kube-apiserver --help FLAGS || true; kube-apiserver"], "error"),
+        (["echo kube-apiserver FLAGS"], "error"),
+        (["if false; then kube-apiserver FLAGS; fi"], "error"),
+        (["/start FLAGS"], "error"),
+    ],
+)
+def test_flags_of_another_command_of_a_script_do_not_count(script: list[str], expected: str) -> None:
+    words = [part.replace("FLAGS", " ".join(ON)) for part in script]
+    assert verdict(run(api_server(command=["/bin/sh", "-ec", *words]))) == expected
+
+
+@pytest.mark.parametrize(
     ("flags", "told_so"),
     [
         ([ON[0], "--audit-log-path=-"], "audit events go to standard output"),
         ([ON[0], "--audit-webhook-config-file=/h"], "audit events go to a webhook"),
         ([*ON, "--audit-log-maxage=long"], "--audit-log-maxage is 'long', not a number of days"),
+        ([*ON, "--audit-log-maxage=-1"], "--audit-log-maxage is '-1', not a number of days"),
+        ([*ON, "--audit-log-maxage= 90"], "--audit-log-maxage is ' 90', not a number of days"),
     ],
 )
 def test_retention_that_cannot_be_read_is_an_error(flags: list[str], told_so: str) -> None:
