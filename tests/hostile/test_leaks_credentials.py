@@ -114,6 +114,7 @@ def _hub(servers: dict[str, str], authority: str) -> Any:
         common = {"apiServerURL": server, "caData": authority}
         kinds: dict[str, Any] = {
             "token": {"authMode": "token", "tokenSecretRef": {"name": "good"}},
+            "account": {"authMode": "serviceAccount", "serviceAccountSecretRef": {"name": "good"}},
             "odd-token": {"authMode": "token", "tokenSecretRef": {"name": "odd"}},
             "odd-key": {"authMode": "token", "tokenSecretRef": {"name": "good", "key": "none"}},
             "kubeconfig": {"authMode": "kubeconfig", "kubeconfigSecretRef": {"name": "odd"}},
@@ -144,7 +145,7 @@ def _resources(version: str, *kinds: tuple[str, str]) -> dict[str, Any]:
     return {"kind": "APIResourceList", "groupVersion": version, "resources": found}
 
 
-KINDS = ("token", "odd-token", "odd-key", "kubeconfig", "certificate", "file", "program")
+KINDS = ("token", "account", "odd-token", "odd-key", "kubeconfig", "certificate", "file", "program")
 NAMES = [
     *(f"target:refuses-{kind}" for kind in KINDS),
     *(f"target:lists-{kind}" for kind in ("token", "file", "program")),
@@ -165,6 +166,29 @@ def test_no_command_shows_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     code, text = said(place, *KSPEC, "scan", "spec.yaml", "--allow-empty", config, *clusters, *reports)
     assert code == 2, text
     assert "the token is empty or contains characters" in (place / "out.json").read_text()
+
+
+def test_a_run_over_them_does_not_show_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers, their processes, the store with its full reports, and every report of it."""
+    manifests = place.parent / "manifests"
+    monkeypatch.setenv("KSPEC_CREDENTIAL_PROVIDERS", str(manifests / "providers.yaml"))
+    common = ("--store=r.db", f"--kubeconfig={manifests / 'config'}")
+    words = (
+        "fleet",
+        "scan",
+        "spec.yaml",
+        "--source=target",
+        "--allow-empty",
+        "--report=html:f.html",
+        *common,
+    )
+    code, text = said(place, *KSPEC, *words)
+    assert code == 2, text
+    assert f"{2 * len(KINDS)} clusters" in text
+    code, text = said(place, *KSPEC, "fleet", "report", "--store=r.db", "-o", "json", "--report=json:f.json")
+    assert code == 2, text
+    assert "the API server does not accept the credentials" in text, "it echoed them"
+    assert said(place, *KSPEC, "fleet", "status", "--store=r.db")[0] == 0
 
 
 def test_policies_of_a_fleet_do_not_show_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
