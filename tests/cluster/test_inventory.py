@@ -1,5 +1,7 @@
+import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects import decode
 from pytest_kspec.cluster.objects.decode import Decoder
 from pytest_kspec.cluster.objects.kinds import type_of
+from pytest_kspec.cluster.sources.manifests import ManifestSource
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
 from pytest_kspec.kube.reference import ResourceRef
@@ -98,6 +101,20 @@ def test_pods_that_ended_are_left_out() -> None:
     inventory = Inventory(MemorySource([*phases, pod("fresh")]))
     assert [p.name for p in inventory.pods()] == ["fresh", "pending", "running", "unknown"]
     assert len(inventory.list("Pod")) == 6
+
+
+@pytest.mark.parametrize(
+    ("version", "counts"), [(None, False), ("", False), ("0", False), ("00", False), ("5", True)]
+)
+def test_the_status_of_a_manifest_counts_only_where_a_cluster_wrote_it(
+    tmp_path: Path, version: str | None, counts: bool
+) -> None:
+    """An API server drops it, and runs the pod; it refuses to create what has a resourceVersion (tried with one)."""
+    done = pod("done", status={"phase": "Succeeded"})
+    done["metadata"] |= {} if version is None else {"resourceVersion": version}
+    (tmp_path / "pods.json").write_text(json.dumps(done))
+    inventory = Inventory(ManifestSource(str(tmp_path)))
+    assert [one.name for one in inventory.pods()] == ([] if counts else ["done"])
 
 
 def test_owners_are_followed_to_the_top() -> None:

@@ -184,11 +184,20 @@ class Inventory:
         self.relist()
 
     def pods(self) -> Sequence[Workload]:
-        """All pods that can still run: whose phase is not Succeeded or Failed."""
+        """All pods that can still run: whose phase is not Succeeded or Failed.
+
+        The status of a manifest counts only where a cluster wrote it: an API server drops the status of what is
+        created, and refuses to create what has a resourceVersion (but 0).
+        """
         if self._pods is None:
             pods = cast("Sequence[Workload]", self.list("Pod", ""))
-            self._pods = tuple(pod for pod in pods if pod.phase not in _ENDED)
+            self._pods = tuple(pod for pod in pods if pod.phase not in _ENDED or not self._has_run(pod))
         return self._pods
+
+    def _has_run(self, pod: Workload) -> bool:
+        return self.source.kind != "manifests" or bool(
+            str(pod.raw["metadata"].get("resourceVersion") or "").strip("0")
+        )
 
     def workloads(self, kinds: PodKinds | None = None) -> Sequence[Workload]:
         """The pods, the templates of all controllers, and the pods that objects of these foreign kinds hold.
