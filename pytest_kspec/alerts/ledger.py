@@ -176,15 +176,16 @@ class Ledger:
         """It was delivered."""
         self.told[made.receiver, made.key] = Told(made.at, made.knows)
 
-    def forget(self, now: datetime, waiting: Iterable[str] = ()) -> None:
+    def forget(self, now: datetime, waiting: Iterable[str] = (), *, keep: timedelta = timedelta(0)) -> None:
         """Leave out alerts that ended and of which no receiver has to be told, or not for too long; and empty groups.
 
         waiting: ids that receivers of other configurations know as active
+        keep: how long one that ended stays though no receiver has to be told, at most KEPT
         """
         waits = {key for told in self.told.values() for key in told.alerts}.union(waiting)
         for key, fact in list(self.facts.items()):
             ended = _moment(fact.resolved_at)
-            if ended is not None and (key not in waits or now - ended > KEPT):
+            if ended is not None and (now - ended > KEPT or (key not in waits and now - ended >= keep)):
                 del self.facts[key]
         for name, told in list(self.told.items()):
             last = _moment(told.at)

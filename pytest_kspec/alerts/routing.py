@@ -223,6 +223,8 @@ def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set
     names = [one.name for one in _named(spec)]
     for twice in sorted({one for one in names if names.count(one) > 1}):
         yield f"spec.{'custom' if spec.custom else 'webhooks'}: two have the name '{twice}'."
+    for taken in sorted(set(names) & {known for known in NAMED if getattr(spec, known) is not None}):
+        yield f"spec: a notifier has the name '{taken}', which is that of spec.{taken}. Give it another name."
     yield from _types(spec)
     if not notifiers and not disabled:
         yield "spec: there is no notifier. Add slack, webhooks, pagerduty, email, alertmanager or custom."

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.shown import printable
 
 LONGEST = 64 << 10
 """Characters that a template may become."""
@@ -49,6 +50,8 @@ def render(template: str, values: Mapping[str, Any]) -> tuple[bytes, str]:
     """The body, and its content type. Raises SpecError where a value is not there or the text is too long."""
     made, is_document = _compiled(template)
     budget = [LONGEST]
+    if not is_document:
+        values = {name: _inert(name, value) for name, value in values.items()}
     try:
         filled = _filled(made, values, budget)
     except (_jinja().TemplateError, TypeError, ValueError, RecursionError) as error:
@@ -98,6 +101,16 @@ def _filled(made: Any, values: Mapping[str, Any], budget: list[int]) -> Any:
     if isinstance(made, dict):
         return {key: _filled(value, values, budget) for key, value in made.items()}
     return [_filled(value, values, budget) for value in made] if isinstance(made, list) else made
+
+
+def _inert(name: str, value: Any) -> Any:
+    """The same for text that is shown as it is: no name begins a line or moves a cursor. A description has lines."""
+    if isinstance(value, str):
+        lines = value.split("\n") if name == "description" else [value]
+        return "\n".join(map(printable, lines))
+    if isinstance(value, Mapping):
+        return {key: _inert(key, one) for key, one in value.items()}
+    return [_inert(name, one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @lru_cache(64)

@@ -15,7 +15,7 @@ from pytest_kspec.alerts.alert import read_facts
 from pytest_kspec.alerts.configfile import load_config
 from pytest_kspec.alerts.deliver import Delivered, check_secrets, deliver_all
 from pytest_kspec.alerts.guard import guard_of_environment
-from pytest_kspec.alerts.ledger import Ledger, Told, stamp
+from pytest_kspec.alerts.ledger import KEPT, Ledger, Told, stamp
 from pytest_kspec.alerts.observe import UNREACHABLE, Observation, observe
 from pytest_kspec.alerts.secrets import Referenced
 from pytest_kspec.errors import UsageError
@@ -49,6 +49,11 @@ class Alerts:
         self._guard = guard_of_environment(loopback=True)
         self._secrets = Referenced(Stores())
         check_secrets(self._plan, self._secrets)
+
+    @property
+    def config(self) -> str:
+        """The name of the configuration, by which the store knows what its receivers were told."""
+        return self._plan.name
 
     def publish(self, result: ScanResult, files: Sequence[ReportFile]) -> Published:
         """Send what changed. What one receiver does not take is a problem; the others are sent theirs."""
@@ -101,7 +106,7 @@ class Alerts:
                 for key in tokens
                 if config != self._plan.name
             )
-            ledger.forget(now, others)
+            ledger.forget(now, others, keep=KEPT)
             stored.save(store, {}, set(before.alerts) - set(ledger.facts))
             stored.save_told(
                 store,

@@ -110,10 +110,20 @@ def read_publication(
         entry = Entry("store", "")
         make = SINKS.load("store")
         sinks.append(NamedSink(entry, make(store, where=store_option, reports=store_reports)))
+    configs: dict[str, str] = {}
     for path in alerts:  # after the store, which then has this run
         entry = Entry("alert", "")
         make = SINKS.load("alert")
-        sinks.append(NamedSink(entry, make(path, where=f"{alert_option} {path}", store=store)))
+        sink = make(path, where=f"{alert_option} {path}", store=store)
+        name = getattr(sink, "config", path)
+        if name in configs:  # the store knows by this name what receivers were told
+            raise UsageError(
+                f"{configs[name]} has the same name '{name}': its receivers would be told in place of these.",
+                where=f"{alert_option} {path}",
+                fix="Give each AlertConfig a metadata.name of its own.",
+            )
+        configs[name] = path
+        sinks.append(NamedSink(entry, sink))
     return Publication(parse_targets(files, IN_CLUSTERS, option), tuple(sinks))
 
 

@@ -101,7 +101,14 @@ def forget(connection: Connection) -> None:
         .where(schema.results.c.subject_id == schema.subjects.c.id)
         .scalar_subquery()
     )
-    connection.execute(update(schema.subjects).values(newest_at=newest))
+    there = (
+        select(schema.results.c.id)
+        .where(schema.results.c.subject_id == schema.subjects.c.id)
+        .where(schema.results.c.finished_at == schema.subjects.c.newest_at)
+        .exists()
+    )
+    # A later result may be one of some requirements, which is not the newest state (`write`).
+    connection.execute(update(schema.subjects).where(~there).values(newest_at=newest))
 
 
 def _newest(connection: Connection, count: int) -> set[str]:

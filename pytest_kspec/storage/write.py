@@ -190,7 +190,9 @@ def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> t
     )
     known = insert_into(connection, schema.subjects)
     mine, theirs = schema.subjects.c, known.excluded
-    newest = case((theirs.newest_at > mine.newest_at, theirs.newest_at), else_=mine.newest_at)
+    # A run of some requirements is not the state of the cluster: it never stands for what the others were found to be.
+    later = theirs.newest_at > mine.newest_at
+    newest = mine.newest_at if cluster.is_partial else case((later, theirs.newest_at), else_=mine.newest_at)
     row = connection.execute(
         known.on_conflict_do_update(
             index_elements=["cluster_id", "spec"], set_={"newest_at": newest}

@@ -57,6 +57,13 @@ def test_a_template_that_is_not_a_document_is_text() -> None:
     )
 
 
+def test_no_name_forges_a_line_of_a_text_or_moves_a_cursor() -> None:
+    body, _ = render(
+        "{{ title }}|{{ labels.cluster }}", values(cluster="a\x1b[2J\nOK: all met", title="x\ny")
+    )
+    assert body.decode() == r"x\ny|a\x1b[2J\nOK: all met"
+
+
 @pytest.mark.parametrize(
     ("template", "said"),
     [

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from pytest_kspec.cli.main import main
 from pytest_kspec.publish.alerts import Alerts
 from pytest_kspec.publish.store import keep
+from pytest_kspec.results.observation import State
+from pytest_kspec.storage.engine import open_store
+from pytest_kspec.storage.listing import standings
+from pytest_kspec.storage.read import findings
 from tests.alerts.conftest import config_file
 from tests.alerts.receiving import HttpReceiver, http_receiver
 from tests.plugin.conftest import MANIFESTS, SPEC, Project
@@ -122,3 +128,44 @@ def test_a_cluster_that_does_not_answer_is_the_one_of_its_name(
         assert made.problems == []
     (sent,) = receiver.bodies("/hook")
     assert (sent["event_type"], sent["labels"]["cluster_uid"]) == ("ClusterUnreachable", "uid-1")
+
+
+def test_two_configurations_of_one_name_are_refused(project: Project, receiver: HttpReceiver) -> None:
+    """The second's receivers would be told nothing."""
+    for name in ("one.yaml", "two.yaml"):
+        config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}]).rename(
+            project.path / name
+        )
+    out = project.run("--kspec-store=results.db", "--kspec-alert=one.yaml", "--kspec-alert=two.yaml")
+    assert out.ret == pytest.ExitCode.USAGE_ERROR
+    out.stderr.fnmatch_lines(["*two.yaml: one.yaml has the same name*"])
+
+
+def test_a_list_tells_what_ended_and_what_it_does_not_know(
+    project: Project, receiver: HttpReceiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = str(project.path / "results.db")
+    config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    project.run("--kspec-store=results.db")
+    capsys.readouterr()
+    assert main(["alert", "list", "--store", url]) == 0
+    assert capsys.readouterr().out.startswith("No alert is known: only runs with --alert make them.")
+    words = ("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
+    project.run(*words)
+    project.write("prod/all.yaml", (project.path / "stage/all.yaml").read_text())
+    project.run(*words)
+    capsys.readouterr()
+    assert main(["alert", "list", "--store", url]) == 0
+    assert capsys.readouterr().out == "No alert is active as of the last run with --alert.\n"
+    assert main(["alert", "list", "--store", url, "--all"]) == 0
+    assert capsys.readouterr().out.count(", ended ") == 2
+
+
+def test_a_run_of_some_requirements_is_not_the_state_of_a_cluster(project: Project) -> None:
+    url = str(project.path / "results.db")
+    project.run("--kspec-store=results.db")
+    project.run("--kspec-store=results.db", "-k", "kubernetes")
+    with closing(open_store(url)) as store:
+        (standing,) = standings(store).rows
+        assert standing.failed == 2
+        assert {found.state for found in findings(store)} == {State.OPEN}

@@ -18,7 +18,7 @@ DESCRIPTION = """\
 Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest.
 
   kspec alert test FILE  send a test alert, and its end, to every notifier
-  kspec alert list       print the active alerts in a store (--all: all alerts)
+  kspec alert list       print the active alerts in a store (--all: also ended ones)
 
 Exit codes: 0 every notifier accepted both messages, or the list is printed; 2 a notifier did not, or the
 store cannot be read; 4 usage."""
@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster", metavar="NAME", default="", help="with list: only this cluster: name or UID"
     )
     parser.add_argument("--spec", metavar="NAME", default="", help="with list: only this specification")
-    parser.add_argument("--all", action="store_true", help="with list: also list alerts that have ended")
+    parser.add_argument(
+        "--all", action="store_true", help="with list: also list those that ended within 7 days"
+    )
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="with list: text (default) or json"
     )
@@ -118,7 +120,8 @@ def _list(args: argparse.Namespace) -> int:
     if not args.store:
         raise UsageError("no store is given.", where="kspec alert list", fix="Give --store URL.")
     with closing(open_store(args.store, option="--store")) as store:
-        facts = read_facts(stored.load(store).alerts.values(), store.address.shown)
+        known = stored.load(store)
+        facts = read_facts(known.alerts.values(), store.address.shown)
     chosen = [
         fact
         for fact in facts
@@ -133,7 +136,12 @@ def _list(args: argparse.Namespace) -> int:
     for fact in chosen:
         _say_fact(fact)
     if not chosen:
-        say("No alert is active." if not args.all else "There are no alerts.")
+        if not known.alerts and not known.told:
+            say(
+                "No alert is known: only runs with --alert make them. 'kspec history --findings' lists findings."
+            )
+        else:
+            say("No alert is listed." if args.all else "No alert is active as of the last run with --alert.")
     return 0
 
 
