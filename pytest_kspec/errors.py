@@ -18,6 +18,11 @@ def without_credentials(text: str) -> str:
     return redact(text)
 
 
+def in_one_line(text: str) -> str:
+    """A message as it may be shown: a path or a name in it that has a line break begins no other one."""
+    return without_credentials(text).replace("\n", "\\n")
+
+
 class KspecError(Exception):
     """Base error. `where` is a file:line:column, a cluster or an option; `what` happened; `fix` says what to do."""
 
@@ -30,9 +35,9 @@ class KspecError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        """What is shown: without credentials, which may stand in what a file or a server says."""
+        """What is shown, in one line: without credentials, which may stand in what a file or a server says."""
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return without_credentials(f"{text} {self.fix}" if self.fix else text)
+        return in_one_line(f"{text} {self.fix}" if self.fix else text)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling.
@@ -57,7 +62,7 @@ class SpecError(KspecError):
         super().__init__(what, where=where, fix=fix)
 
     def __str__(self) -> str:
-        return "\n".join(map(without_credentials, self.problems)) if self.problems else super().__str__()
+        return "\n".join(map(in_one_line, self.problems)) if self.problems else super().__str__()
 
 
 class CheckError(KspecError):

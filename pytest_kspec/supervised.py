@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError
+from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import mmap
@@ -88,7 +89,7 @@ class Supervisor:
         self._page[0] = code + 1
         left = _threads_left(THREADS_S)
         if left:
-            names = ", ".join(sorted(thread.name for thread in left)[:_NAMED])
+            names = ", ".join(printable(name) for name in sorted(thread.name for thread in left)[:_NAMED])
             with suppress(OSError, ValueError):
                 sys.stderr.write(
                     f"a check left {len(left)} thread(s) running, which end with this process: {names}\n"

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pytest_kspec.crds.models.alertconfig import AlertSecretRef
-from pytest_kspec.errors import AccessDenied, Malformed, SourceUnavailable
+from pytest_kspec.errors import AccessDenied, KspecError, Malformed, SourceUnavailable
 from pytest_kspec.secretstores.reference import Reference, reference_of
 from pytest_kspec.secretstores.sealed import Sealed
 from pytest_kspec.secretstores.stores import Secrets as Stores
+from pytest_kspec.secretstores.stores import access
 
 LONGEST = 8192
 
@@ -64,25 +65,36 @@ class Referenced:
         return {name.strip(): _sendable(value.strip(), where) for name, value in found.items()}
 
     def _sealed(self, ref: AlertSecretRef, key: str) -> Sealed:
-        if ref.name:
-            reference = reference_of(ref, namespace=self._asker or "default", key=key)
-            if not self._asker and reference.store == "kubernetes":
-                raise SourceUnavailable(
-                    "is a Secret of a cluster, which only the operator reads.",
-                    where=_named(ref),
-                    fix="Write env: VARIABLE or file: PATH in its place.",
-                )
+        """Each that is read or refused is in the audit log once: here, or by the stores."""
+        try:
+            reference = self._reference(ref, key)
+        except KspecError:
+            with access(_recorded(ref), self._asker):
+                raise
+        if reference is not None:
             return self._stores.read(reference, asker=self._asker)
-        if self._asker:
+        with access(_recorded(ref), self._asker):
+            value = os.environ.get(ref.env)
+            if value is None:
+                raise SourceUnavailable("the variable is not set.", where=_named(ref))
+            return Sealed(value.encode("utf-8", "surrogateescape"), where=_named(ref))
+
+    def _reference(self, ref: AlertSecretRef, key: str) -> Reference | None:
+        """What a store is asked for; None for a variable. Raises KspecError for what may not be referred to."""
+        if not ref.name and self._asker:
             raise AccessDenied(
                 "an object cannot refer to variables and files of the operator.", where=_named(ref)
             )
-        if ref.file:
-            return self._stores.read(Reference("file", ref.file), asker="")
-        value = os.environ.get(ref.env)
-        if value is None:
-            raise SourceUnavailable("the variable is not set.", where=_named(ref))
-        return Sealed(value.encode("utf-8", "surrogateescape"), where=_named(ref))
+        if not ref.name:
+            return Reference("file", ref.file) if ref.file else None
+        reference = reference_of(ref, namespace=self._asker or "default", key=key)
+        if not self._asker and reference.store == "kubernetes":
+            raise SourceUnavailable(
+                "is a Secret of a cluster, which only the operator reads.",
+                where=_named(ref),
+                fix="Write env: VARIABLE or file: PATH in its place.",
+            )
+        return reference
 
 
 def _sendable(value: str, where: str) -> str:
@@ -95,3 +107,10 @@ def _named(ref: AlertSecretRef) -> str:
     if ref.env:
         return f"${ref.env}"
     return f"the file {ref.file}" if ref.file else f"the secret {ref.name}"
+
+
+def _recorded(ref: AlertSecretRef) -> str:
+    """As the audit log names it."""
+    if ref.env:
+        return f"env:{ref.env}"
+    return f"file:{ref.file}" if ref.file else f"{ref.store or 'kubernetes'}:{ref.name}"

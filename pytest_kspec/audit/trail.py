@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import KspecError
-from pytest_kspec.shown import inert
+from pytest_kspec.shown import inert, printable
 
 if TYPE_CHECKING:
     from pytest_kspec.audit.sink import Queue
@@ -94,7 +94,7 @@ def flush(timeout_s: float = 5.0) -> None:
         _unsaid.append(f"{_lost} {_SAID.format(VARIABLE)}")
         _lost = 0
     while _unsaid:  # also where a logger swallowed it
-        sys.stderr.write(inert(f"kspec: {_unsaid.pop(0)}") + "\n")
+        sys.stderr.write(inert(printable(f"kspec: {_unsaid.pop(0)}")) + "\n")
 
 
 def _queue(path: str, form: str) -> Queue | None:

@@ -203,7 +203,7 @@ def _dispatch(words: list[str]) -> int:
             return _dispatch([words[1], "--help"])
         widest = max(map(len, COMMANDS))
         listed = "\n".join(f"  {name:<{widest}} {text}" for name, text in COMMANDS.items())
-        output.say(HELP.format(commands=listed).rstrip("\n"))
+        output.say_text(HELP.format(commands=listed).rstrip("\n"))
         return 0
     name, *rest = words
     if name in ("version", "--version", "-V"):

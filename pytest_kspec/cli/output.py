@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, ReportError, UsageError
+from pytest_kspec.errors import (
+    EXIT_NOT_EVALUATED,
+    KspecError,
+    ReportError,
+    SpecError,
+    UsageError,
+    in_one_line,
+    without_credentials,
+)
 from pytest_kspec.files import write_all
 from pytest_kspec.shown import inert, inert_json
 
@@ -20,9 +28,19 @@ _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def say(text: str = "") -> None:
-    """A line of the result. Raises ReportError if it cannot be written."""
+    """A line of the result: a name or a path with a line break makes no second one. Raises ReportError."""
+    say_text(_one_line(text))
+
+
+def say_text(text: str) -> None:
+    """Lines of the result, in which names are escaped already. Raises ReportError if it cannot be written."""
     with _writing():
         _write(inert(text, colours=wants_colour(sys.stdout)) + "\n")
+
+
+def _one_line(text: str) -> str:
+    """All other line breaks are escaped by `inert`."""
+    return text.replace("\n", "\\n")
 
 
 def _write(text: str) -> None:
@@ -49,7 +67,7 @@ def say_yaml(text: str) -> None:
         from pytest_kspec.cli.quoted import requoted
 
         text = requoted(text)
-    say(text)
+    say_text(text)
 
 
 def flush() -> None:
@@ -87,11 +105,11 @@ def _writing() -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """A line about the work, not of the result. Where it is not read any more, the work goes on."""
+    """A line about the work, not of the result; it stays one. Where it is not read any more, the work goes on."""
     with _writing():
         sys.stdout.flush()
     try:
-        sys.stderr.write(inert(in_our_words(text), colours=wants_colour(sys.stderr)) + "\n")
+        sys.stderr.write(inert(_one_line(in_our_words(text)), colours=wants_colour(sys.stderr)) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
@@ -100,7 +118,7 @@ def note(text: str) -> None:
 def ask(question: str) -> str:
     """What somebody at the terminal answers, in lower case; "" for nothing."""
     sys.stdout.flush()
-    sys.stderr.write(inert(question))
+    sys.stderr.write(inert(_one_line(question)))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower()
 
@@ -111,8 +129,9 @@ def in_our_words(text: str) -> str:
 
 
 def fail(error: KspecError) -> int:
-    """Print an error, all its lines; return its exit code."""
-    lines = in_our_words(str(error)).splitlines() or [type(error).__name__]
+    """Print an error, a line for each problem; return its exit code."""
+    problems = error.problems if isinstance(error, SpecError) else ()
+    lines = [*map(in_one_line, problems)] or [str(error) or type(error).__name__]
     label = style("error:", "red", "bold", stream=sys.stderr)
     for line in lines:
         note(f"{label} {line}")
@@ -122,8 +141,6 @@ def fail(error: KspecError) -> int:
 def broken(error: Exception) -> int:
     """Print an exception that nothing expected, with the way to it; return the exit code."""
     import traceback
-
-    from pytest_kspec.errors import without_credentials
 
     for line in without_credentials("".join(traceback.format_exception(error))).splitlines():
         note(line)

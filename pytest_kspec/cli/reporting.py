@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_kspec.cli.output import say, style, width
+from pytest_kspec.cli.output import say_text, style, width
 
 if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
@@ -16,4 +16,4 @@ def show(result: ScanResult, *, brief: bool = False) -> None:
     from pytest_kspec.reports import terminal
 
     render = terminal.brief if brief else terminal.render
-    say(render(result, width(), style, encoding=sys.stdout.encoding or "utf-8").rstrip("\n"))
+    say_text(render(result, width(), style, encoding=sys.stdout.encoding or "utf-8").rstrip("\n"))

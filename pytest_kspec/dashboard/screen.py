@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 from textual.worker import Worker, WorkerState
@@ -26,6 +28,7 @@ from pytest_kspec.dashboard.terminal import (
     aged,
     cells,
     drift_cells,
+    fitted,
     look,
     minute,
     summary,
@@ -61,6 +64,7 @@ class Watch(App[None]):
         super().__init__()
         self._answers, self._interval, self._spec = answers, interval, spec
         self._rows: tuple[Standing, ...] = ()
+        self._fits = 0  # the width for which names were cut
         self._reading: Worker[Any] | None = None
 
     def compose(self) -> ComposeResult:
@@ -73,8 +77,10 @@ class Watch(App[None]):
     def on_mount(self) -> None:
         """Begin."""
         # A process that is told to end leaves the terminal as it was.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop = asyncio.get_running_loop()
+                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         table = self.query_one("#fleet", DataTable)
         table.add_columns(*HEADS)
         table.focus()
@@ -107,11 +113,22 @@ class Watch(App[None]):
             f"{summary(fleet)} · read {known.as_of:%H:%M:%S} UTC, every {self._interval:g} s"
         )
         self._say(aged(known.as_of, known.problem) if known.problem else "")
+        self._rows = fleet.found.rows
+        self._fill(self.size.width)
+
+    def on_resize(self, event: Resize) -> None:
+        """Names are cut for another width."""
+        if self._fits not in (0, event.size.width):
+            self._fill(event.size.width)
+
+    def _fill(self, width: int) -> None:
         table = self.query_one("#fleet", DataTable)
         place, offset = table.cursor_row, table.scroll_y
-        self._rows = fleet.found.rows
-        table.clear()
-        for row in cells(self._rows):
+        # Anew: columns of a table grow with their rows, and never shrink.
+        table.clear(columns=True)
+        table.add_columns(*HEADS)
+        self._fits = width
+        for row in fitted(cells(self._rows), self._fits, 2 * table.cell_padding):
             table.add_row(*map(_plain, row))
         if self._rows:
             table.move_cursor(row=min(place, len(self._rows) - 1), animate=False)

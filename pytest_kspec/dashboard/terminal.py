@@ -30,6 +30,8 @@ HEADS = ("CLUSTER", "SPEC", "STATE", "SCORE", "ERRORS", "FAILED", "PASSED", "FIN
 DRIFT_HEADS = ("SEVERITY", "CLUSTER", "OBJECT", "KIND", "WHAT", "SINCE (UTC)")
 _NUMBERS = range(3, 8)
 _GAP = 2
+_LEAST = 8
+"""Cells of a name, whatever else is shown."""
 Style = Callable[..., str]
 _PLAIN = str.maketrans({UNICODE.fail: ASCII.fail, UNICODE.passed: ASCII.passed, "…": "~", "·": ASCII.dot})
 
@@ -133,6 +135,14 @@ def cells(rows: Iterable[Standing]) -> list[tuple[str, ...]]:
     ]
 
 
+def fitted(rows: list[tuple[str, ...]], width: int, padding: int) -> list[tuple[str, ...]]:
+    """Rows of `cells` with names that leave room for the state, the score and the first numbers. padding: of a cell."""
+    widths = [max(map(width_of, column)) + padding for column in zip(HEADS, *rows, strict=True)]
+    room = max(2 * _LEAST, width - sum(widths[2:6]) - 2 * padding)
+    spec = min(widths[1] - padding, max(room // 2, room - (widths[0] - padding)))
+    return [(elide(row[0], room - spec), elide(row[1], spec), *row[2:]) for row in rows]
+
+
 def standing(row: Standing) -> str:
     """The state in words."""
     both = row.failed and row.errors
@@ -154,9 +164,9 @@ def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     # In the order in which they are given up where there is no room: names are cut, the others are not.
     widths = [max(map(width_of, column)) for column in zip(HEADS, *rows, strict=True)]
     room = width - sum(widths[n] + _GAP for n in shown if n > 1)
-    spec = min(widths[1], max(8, room // 3)) if 1 in shown else 0
+    spec = min(widths[1], max(_LEAST, room // 3)) if 1 in shown else 0
     widths[1] = spec
-    widths[0] = max(8, min(widths[0], room - (spec + _GAP if spec else 0)))
+    widths[0] = max(_LEAST, min(widths[0], room - (spec + _GAP if spec else 0)))
     said.append(style(_line(HEADS, widths, shown), "bold"))
     for standing_, row in zip(fleet.found.rows, rows, strict=True):
         colour = COLOURS[standing_.state]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_kspec.audit.trail import recorded
@@ -18,7 +19,7 @@ from pytest_kspec.secretstores.reference import Reference
 from pytest_kspec.secretstores.sealed import Sealed
 
 if TYPE_CHECKING:
-    from pytest_kspec.cluster.writing.access import Access
+    from pytest_kspec.cluster.writing.access import Access as Hub
 
 LONGEST = 4 << 20
 """Bytes of one secret."""
@@ -36,6 +37,12 @@ _MODULES = {"vault": "hvac", "aws": "boto3"}
 """Stores that need a package."""
 
 
+def access(reference: str, asker: str) -> AbstractContextManager[None]:
+    """What happens within is in the audit log as a secret that was read, or refused. asker: as of `Secrets.read`."""
+    about = {"resource": reference, "details": {"asker": asker}}
+    return recorded("credential_access", "read", f"read the secret {reference}", **about)
+
+
 class Secrets:
     """hub: the cluster whose Secrets references of the store `kubernetes` mean; None: there are none.
 
@@ -44,7 +51,7 @@ class Secrets:
 
     def __init__(
         self,
-        hub: Access | None = None,
+        hub: Hub | None = None,
         allowed: Allowed | None = None,
         stores: Mapping[str, Store] | None = None,
     ) -> None:
@@ -59,12 +66,11 @@ class Secrets:
 
         Raises as `Store.read`; AccessDenied where the asker may not refer to it.
         """
-        about = {"resource": str(reference), "details": {"asker": asker}}
-        with recorded("credential_access", "read", f"the secret {reference} was read", **about):
+        with access(str(reference), asker):
             self._allowed.check(reference, asker)
             found = self._read(reference)
-        if len(found.reveal()) > LONGEST:
-            raise Malformed(f"the secret is larger than {LONGEST >> 20} MiB.", where=str(reference))
+            if len(found.reveal()) > LONGEST:
+                raise Malformed(f"the secret is larger than {LONGEST >> 20} MiB.", where=str(reference))
         return found
 
     def _read(self, reference: Reference) -> Sealed:

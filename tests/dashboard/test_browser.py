@@ -10,8 +10,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pytest_kspec.dashboard.source import StoreSource
 from pytest_kspec.dashboard.viewers import Refused, Viewer
+from tests.reports.results import check, cluster, finding, ref, scan
 from tools.chromium import FLAGS, chromium
 
+from .conftest import stored
 from .serving import Client, serving
 from .test_drift import drifted
 from .test_pages import linked
@@ -120,4 +122,26 @@ def test_on_paper_there_are_no_controls(browser: Browser, open_dashboard: Client
     assert not page.locator("header nav").is_visible()
     assert page.locator("tbody tr").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Names without a place to break."""
+    name = "x" * 200
+    odd = check(
+        name, name, "high", "fail", findings=(finding(ref("Pod", name), name, name, name),), reason=name
+    )
+    made = cluster(name, spec_name=name, spec_version=name, checks=(odd,))
+    with serving(StoreSource(stored(tmp_path_factory.mktemp("long") / "results.db", scan(made)))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("width", [320, 390, 500, 1280])
+def test_long_names_widen_no_page(browser: Browser, long_names: Client, width: int) -> None:
+    page, _ = opened(browser, width, "light")
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    for address in linked(long_names).values():
+        page.goto(long_names.address + address)
+        assert page.evaluate(wide) <= 0, address
     page.close()

@@ -25,7 +25,7 @@ from pytest_kspec.reports.shared.text import width_of
 from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.reports.terminal_parts import plain
 from tests.cli.conftest import Kspec, run_kspec
-from tests.reports.results import one
+from tests.reports.results import cluster, one, scan
 
 from .conftest import stored
 
@@ -148,6 +148,33 @@ def test_a_store_that_goes_while_it_is_watched_is_said(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+LONG = {"cluster": "arn:aws:eks:eu-central-1:123456789012:cluster/" + "prod-" * 12, "spec": "baseline-" * 12}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+def test_long_names_leave_room_for_state_and_score(tmp_path: Path, size: tuple[int, int]) -> None:
+    made = scan(cluster(LONG["cluster"], spec_name=LONG["spec"]), cluster("a", spec_name="b"))
+    app = Watch(Answers(StoreSource(stored(tmp_path / "results.db", made))), 3600)
+
+    async def play() -> None:
+        async with app.run_test(size=size) as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            table = app.query_one("#fleet", DataTable)
+            columns = table.ordered_columns
+            assert sum(column.get_render_width(table) for column in columns[:6]) <= size[0]
+            texts = {str(cell) for at in range(table.row_count) for cell in table.get_row_at(at)[:2]}
+            assert {"a", "b"} <= texts, "short names are whole"
+            assert any(text.startswith("arn:") and "…" in text for text in texts)
+            await pilot.resize_terminal(300, 50)
+            await pilot.pause()
+            assert {LONG["cluster"], LONG["spec"]} <= {
+                str(cell) for at in range(table.row_count) for cell in table.get_row_at(at)[:2]
+            }
+
+    asyncio.run(play())
+
+
 def read_until(master: int, text: bytes, seen: bytes = b"") -> bytes:
     """What the terminal was sent, up to this."""
     deadline = time.monotonic() + WAIT_S
@@ -193,7 +220,7 @@ def test_the_terminal_is_as_before(fleet_store: str, how: str, tmp_path: Path) -
             assert time.monotonic() < deadline
             if select.select([master], [], [], 0.1)[0]:
                 seen += os.read(master, 65536)
-        assert (process.returncode == 0) is (how == "sigterm")
+        assert process.returncode == {"sigterm": 128 + signal.SIGTERM, "exception": 1}[how]
         assert termios.tcgetattr(slave) == before
         assert b"\x1b[?25h" in seen, "the cursor is shown again"
     finally:

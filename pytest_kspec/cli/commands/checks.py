@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         say(style(area, "bold"))
         for check in members:
             _say_check(check)
-    say(f"\n{len(checks)} checks. 'kspec explain ID' explains one.")
+    say()
+    say(f"{len(checks)} checks. 'kspec explain ID' explains one.")
     return 0
 
 

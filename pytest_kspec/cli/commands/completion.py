@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from pytest_kspec.cli.output import say
+from pytest_kspec.cli.output import say_text
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Print it."""
     import shtab
 
-    say(shtab.complete(_parser(), args.shell).rstrip("\n"))
+    say_text(shtab.complete(_parser(), args.shell).rstrip("\n"))
     return 0
 
 

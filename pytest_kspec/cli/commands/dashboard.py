@@ -25,8 +25,8 @@ or the operator fills, or from the ComplianceReports of a cluster.
                              with a token of a cluster and see what its RBAC
                              grants them
 
-Exit codes: 0 shown, or told to end; 2 the store or the cluster cannot be read;
-4 usage."""
+Exit codes: 0 shown; 2 the store or the cluster cannot be read; 4 usage; 143 the
+screen of --watch was ended by SIGTERM."""
 
 EXAMPLES = """
 kspec dashboard --store results.db

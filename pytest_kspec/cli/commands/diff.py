@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import note, say, say_json, style, width
+from pytest_kspec.cli.output import note, say_json, say_text, style, width
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def _print(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None, output
     if output == "json":
         say_json(report.render_json(diff, objects))
     elif output == "markdown":
-        say(report.render_markdown(diff, objects).rstrip("\n"))
+        say_text(report.render_markdown(diff, objects).rstrip("\n"))
     else:
-        say(report.render_text(diff, objects, width(), style).rstrip("\n"))
+        say_text(report.render_text(diff, objects, width(), style).rstrip("\n"))
 
 
 def _exit_code(diff: ResultDiff | None, objects: tuple[KindDiff, ...] | None) -> int:

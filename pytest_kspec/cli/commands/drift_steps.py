@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_kspec import clock
 from pytest_kspec.cli import arguments
 from pytest_kspec.cli.commands.enforce_steps import Run, live_source
-from pytest_kspec.cli.output import note, say, say_json, style, width
+from pytest_kspec.cli.output import note, say_json, say_text, style, width
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.cluster.sources.snapshot import SnapshotSource
 from pytest_kspec.cluster.writing.write import Writer
@@ -357,7 +357,7 @@ def deliver(content: bytes, args: argparse.Namespace, summary: str) -> None:
     elif args.output == "json":
         say_json(content)
     else:
-        say(content.decode().rstrip("\n"))
+        say_text(content.decode().rstrip("\n"))
 
 
 def _summary(found: Look) -> str:

@@ -62,12 +62,14 @@ def run(args: argparse.Namespace) -> int:
     _paragraphs("Why", check.doc)
     _what(check)
     _paragraphs("Fix", check.remediation)
-    say(f"\nDefined at {_place(check)}")
+    say()
+    say(f"Defined at {_place(check)}")
     return 0
 
 
 def _paragraphs(heading: str, text: str) -> None:
-    say(f"\n{style(heading, 'bold')}")
+    say()
+    say(f"{style(heading, 'bold')}")
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
             say()

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli import arguments
-from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_yaml, style
+from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_text, say_yaml, style
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, KspecError, UsageError
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _apply(fixes: Fixes, result: ScanResult, args: argparse.Namespace) -> int:
             writer = Writer(source)
             tried = [attempt(writer, fix) for fix in fixes.objects if fix.cluster == name]
             for one in tried:
-                say(one.text)
+                say_text(one.text)
                 code = code or (EXIT_NOT_EVALUATED if one.problem else 0)
             good = [one for one in tried if not one.problem]
             if not good or not (args.yes or agreed(f"Apply {len(good)} of these to {name}?")):

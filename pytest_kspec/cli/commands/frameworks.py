@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.name is None:
         for catalog in chosen:
             _say_catalog(catalog)
-        say(f"\n{len(chosen)} frameworks. 'kspec frameworks NAME' shows the controls of one.")
+        say()
+        say(f"{len(chosen)} frameworks. 'kspec frameworks NAME' shows the controls of one.")
     else:
         _say_controls(chosen[0])
     return 0

@@ -152,7 +152,9 @@ def _print_templates() -> None:
 
     for number, name in enumerate(templates.builtin_names()):
         template = templates.builtin(name)
-        say(("\n" if number else "") + style(name, "bold"))
+        if number:
+            say()
+        say(style(name, "bold"))
         _wrapped(template.description, "  ")
         for parameter in template.parameters.values():
             default = "" if parameter.default is None else f", default {json.dumps(parameter.default)}"
@@ -162,7 +164,8 @@ def _print_templates() -> None:
                 else ""
             )
             required = ", required" if parameter.required else ""
-            say(f"\n  {style(parameter.name, 'cyan')} ({parameter.type}{default}{allowed}{required})")
+            say()
+            say(f"  {style(parameter.name, 'cyan')} ({parameter.type}{default}{allowed}{required})")
             _wrapped(parameter.description, "    ")
 
 

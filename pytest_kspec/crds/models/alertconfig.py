@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pytest_kspec.crds.models.base import STORE, EntryName, Interval, Observed, StoreName, TimeStamp, Url
 from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
@@ -16,6 +17,24 @@ NAMED = (SLACK, PAGERDUTY, EMAIL, ALERTMANAGER)
 Level = Literal["info", "warning", "critical"]
 PagerDutySeverity = Literal["info", "warning", "error", "critical"]
 Retries = Annotated[int, Field(strict=True, ge=0, le=10)]
+
+
+def _one_line(name: str) -> str:
+    if not name.strip() or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        raise ValueError("must have a visible character, and no line breaks or other control characters.")
+    return name
+
+
+_NO_CONTROL = r"\x00-\x1f\x7f-\x9f"
+NotifierName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra={"pattern": f"^[^{_NO_CONTROL}]*[^\\s{_NO_CONTROL}][^{_NO_CONTROL}]*$"},
+    ),
+    AfterValidator(_one_line),
+]
 Address = Annotated[str, Field(pattern=r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$", max_length=254)]
 
 _EVENTS = "Events to send, such as ComplianceFailure or DriftDetected. Empty: all."
@@ -96,7 +115,7 @@ class SlackNotifier(Receiver):
 class WebhookNotifier(Receiver):
     """An HTTP request for each message."""
 
-    name: Text = Field(description="Unique name.")
+    name: NotifierName = Field(description="Unique name.")
     url: Url | None = Field(None, description="Address.")
     url_secret_ref: AlertSecretRef | None = Field(
         None, description="Secret with the URL, by default under the key url. Takes precedence over url."
@@ -202,7 +221,7 @@ class AlertmanagerNotifier(Receiver):
 class CustomNotifier(Receiver):
     """A notifier of a type that an installed package adds."""
 
-    name: Text = Field(description="Unique name.")
+    name: NotifierName = Field(description="Unique name.")
     type: EntryName = Field(description="Type of the notifier: the name that the package gives it.")
     options: dict[str, str] = Field(
         default_factory=dict, description="Options, which the package documents. Not for secrets."
