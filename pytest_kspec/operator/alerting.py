@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any
 
+from pydantic import ValidationError
+
 from pytest_kspec import clock
 from pytest_kspec.alerts.configfile import KIND
 from pytest_kspec.alerts.deliver import Delivered, attempt
@@ -36,6 +38,7 @@ from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Said
 from pytest_kspec.operator.webhooks import Webhooks
 from pytest_kspec.secretstores.stores import Secrets
+from pytest_kspec.spec.problems import field_problems
 
 log = logging.getLogger("kspec.operator")
 
@@ -135,7 +138,9 @@ class Alerting:
                 f"{namespace}/{name}",
             )
         except (SpecError, ValueError) as error:
-            text = str(error)[: status.LONGEST_MESSAGE]
+            text = (
+                "; ".join(field_problems(error, "spec")) if isinstance(error, ValidationError) else str(error)
+            )
             self._write(found, Said(CONFIGURED, "False", "ConfigurationErrors", text), {})
             return IDLE_S
         memory = self._memory(key, found)

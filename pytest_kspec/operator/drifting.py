@@ -56,6 +56,7 @@ from pytest_kspec.operator.statuswriting import bring
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.spec.problems import field_problems
 
 log = logging.getLogger("kspec.operator")
 
@@ -134,9 +135,8 @@ class DriftController:
         try:
             config = DriftConfigSpec.model_validate(found.get("spec") or {})
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in ("spec", *first["loc"]))
-            return self._refuse(found, Said(READY, "False", INVALID, f"{place}: {first['msg']}"[:1000]))
+            text = "; ".join(field_problems(error, "spec"))
+            return self._refuse(found, Said(READY, "False", INVALID, text))
         if not config.enabled:
             return self._refuse(found, Said(READY, "False", SUSPENDED, "enabled is false."))
         if types_of(config) == {DriftType.COMPLIANCE} and not self._history.is_kept:

@@ -78,6 +78,14 @@ class Problems:
         return found
 
 
+def field_problems(error: ValidationError, base: str) -> list[str]:
+    """Each problem of plain data, such as a part of a custom resource: key path and what is wrong."""
+    return [
+        f"{key_text((base, *problem['loc']))}: {problem['msg'].removeprefix('Value error, ').removesuffix('.')}"
+        for problem in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+
+
 def _translate(model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
     kind: str = error["type"]
     context: Mapping[str, Any] = error.get("ctx") or {}

@@ -485,3 +485,13 @@ def test_what_finalizers_keep_is_not_removed_yet(hub: Hub) -> None:
     hub.writer.patch(*kept, {"metadata": {"finalizers": None}}, field_manager="other")
     hub.enforce("sturdy")
     assert hub.writer.find(*SPEC_KIND, "sturdy") is None
+
+
+def test_each_problem_of_a_config_is_said(hub: Hub) -> None:
+    hub.config("odd", {"schedule": "0 0 30 2 *", "timezone": "Mars/X"})
+    (ready,) = [one for one in hub.run("odd")["conditions"] if one["type"] == "Ready"]
+    assert (ready["status"], ready["reason"]) == ("False", "InvalidConfiguration")
+    assert ready["message"] == (
+        "spec.schedule: '0 0 30 2 *' is not a cron schedule: bad day-of-month; "
+        "spec.timezone: 'Mars/X' is not an IANA time zone such as Europe/Berlin"
+    )

@@ -227,6 +227,7 @@ def read_ignored(path: str) -> list[IgnoredDrift]:
     from pydantic import TypeAdapter, ValidationError
 
     from pytest_kspec.crds.models.driftconfig import Ignored
+    from pytest_kspec.spec.problems import field_problems
     from pytest_kspec.yamlfiles.reading import read_document
 
     data = read_document(path).data
@@ -239,9 +240,7 @@ def read_ignored(path: str) -> list[IgnoredDrift]:
     try:
         return TypeAdapter(Ignored).validate_python(entries)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in ("ignore", *first["loc"]))
-        raise SpecError(f"{place}: {first['msg']}.", where=path) from error
+        raise SpecError(f"{field_problems(error, 'ignore')[0]}.", where=path) from error
 
 
 class _Scans:

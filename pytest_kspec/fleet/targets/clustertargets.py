@@ -21,6 +21,7 @@ from pytest_kspec.fleet.targets.keeper import Keeper
 from pytest_kspec.fleet.targets.model import Target, never
 from pytest_kspec.secretstores.reference import reference_of
 from pytest_kspec.secretstores.sealed import Sealed
+from pytest_kspec.spec.problems import field_problems
 
 API_VERSION, KIND = f"{GROUP}/{VERSION}", "ClusterTarget"
 
@@ -83,10 +84,7 @@ def read_spec(obj: Object, name: str) -> ClusterTargetSpec:
     try:
         return ClusterTargetSpec.model_validate(obj.get("spec"))
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, ('spec', *problem['loc'])))}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
+        problems = field_problems(error, "spec")
     raise Malformed(f"the ClusterTarget is not valid: {'; '.join(problems[:5])}", where=name)
 
 
