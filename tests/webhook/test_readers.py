@@ -52,6 +52,17 @@ def bearer(token):
     return [(b"accept", b"*/*"), (b"authorization", f"Bearer {token}".encode())]
 
 
+def test_a_request_after_the_end_is_answered_and_asks_nothing(monkeypatch):
+    access = Access(monkeypatch)
+    made = Readers(access)
+    assert asyncio.run(made.judge(bearer("alice"), "/metrics")) == "may"
+    made.close()
+    assert asyncio.run(made.judge(bearer("alice"), "/metrics")) == "may"
+    assert asyncio.run(made.judge(bearer("bob"), "/metrics")) == "unavailable"
+    assert made.judge_now(bearer("bob"), "/metrics", 5) == "unavailable"
+    assert access.asked == [("alice",)]
+
+
 def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch):
     access, clock = Access(monkeypatch), [0.0]
     made = Readers(access, lambda: clock[0], audience="kspec-webhook")

@@ -72,6 +72,7 @@ class Readers:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[bytes, str], tuple[float, Verdict]] = OrderedDict()
         self._asking: dict[tuple[bytes, str], Future[Verdict]] = {}
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kspec-readers")
 
     async def judge(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> Verdict:
@@ -90,7 +91,9 @@ class Readers:
             return "unavailable"
 
     def close(self) -> None:
-        """Ask no more."""
+        """Ask no more: from now on the answer is "unavailable", unless it is known."""
+        with self._lock:
+            self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> Verdict | Future[Verdict]:
@@ -106,7 +109,7 @@ class Readers:
                 return known[1]
             asking = self._asking.get(key)
             if asking is None:
-                if len(self._asking) >= WAITING:
+                if self._closed or len(self._asking) >= WAITING:
                     return "unavailable"
                 asking = self._asking[key] = self._thread.submit(self._answer, key, token, path)
         return asking
