@@ -208,7 +208,7 @@ def _overall(result: ScanResult, page: Page) -> Iterator[str]:
     verdict = f"{symbol} {said}"
     if said == "COMPLIANT" and (blank := words.not_looked_at(result)):
         verdict += f", {blank} OF {len(result.clusters)} NOT EVALUATED"
-    requirements = plural(sum(len(c.checks) for c in result.clusters), "requirement")
+    requirements = words.requirements(result)
     clusters = plural(len(words.by_cluster(result)), "cluster")
     yield from page.row([(verdict, styles), (clusters, ()), (requirements, ())], "")
     yield from page.row(count_parts(summary), "  ")

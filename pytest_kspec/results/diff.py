@@ -169,12 +169,14 @@ class ResultDiff:
         }
 
 
-def compare(before: ScanResult, after: ScanResult, *, pair: bool = False) -> ResultDiff:
+def compare(
+    before: ScanResult, after: ScanResult, *, pair: bool = False, allow_empty: bool = False
+) -> ResultDiff:
     """The difference of two results.
 
     Clusters are matched by identity and specification; by name only where the UID of one of them is not known. pair: a
     cluster that is left alone on each side with the same specification is the same one, whatever its name (the user
-    named both).
+    named both). allow_empty: where nothing is there to examine, nothing is wrong, also in a result that is empty.
     """
     left, right = list(before.clusters), list(after.clusters)
     pairs = _match(left, right, lambda c: (c.id, c.spec_name, c.spec_path))
@@ -182,9 +184,9 @@ def compare(before: ScanResult, after: ScanResult, *, pair: bool = False) -> Res
     pairs += _match(left, right, lambda c: (c.name, c.spec_name), lambda old, new: not (old.uid and new.uid))
     if pair:
         pairs += _match(left, right, lambda c: (c.spec_name,))
-    diffs = [_compare_clusters(old, new) for old, new in pairs]
-    diffs += [_compare_clusters(None, new) for new in right]
-    diffs += [_compare_clusters(old, None) for old in left]
+    diffs = [_compare_clusters(old, new, allow_empty) for old, new in pairs]
+    diffs += [_compare_clusters(None, new, allow_empty) for new in right]
+    diffs += [_compare_clusters(old, None, allow_empty) for old in left]
     diffs.sort(key=lambda c: (c.name, c.spec, c.name_before, c.went))
     return ResultDiff(before.finished_at, after.finished_at, tuple(diffs))
 
@@ -208,7 +210,9 @@ def _match(
     return pairs
 
 
-def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None) -> ClusterDiff:
+def _compare_clusters(
+    before: ClusterResult | None, after: ClusterResult | None, allow_empty: bool
+) -> ClusterDiff:
     shown = after or before
     assert shown is not None
     old = {check.id: check for check in before.checks} if before else {}
@@ -217,7 +221,7 @@ def _compare_clusters(before: ClusterResult | None, after: ClusterResult | None)
     checks: list[CheckChange] = []
     for check_id in sorted({*old, *new}) if after else ():
         was, now = old.get(check_id), new.get(check_id)
-        sides = _side(before, was, check_id), _side(after, now, check_id)
+        sides = _side(before, was, check_id, allow_empty), _side(after, now, check_id, allow_empty)
         findings += _compare_findings(*sides, shown.id)
         if before and _verdict(was) is not _verdict(now) and not any(side.is_left_out for side in sides):
             about = now or was
@@ -251,13 +255,15 @@ class _Side(NamedTuple):
     is_left_out: bool = False
 
 
-def _side(cluster: ClusterResult | None, check: CheckResult | None, check_id: str) -> _Side:
+def _side(
+    cluster: ClusterResult | None, check: CheckResult | None, check_id: str, allow_empty: bool
+) -> _Side:
     if cluster is None:
         return _Side(check)
     if check is None:
         left_out = cluster.is_left_out(check_id)
         return _Side(None, "the run did not select it" if left_out else "", left_out)
-    return _Side(check, "" if cluster.looked_at(check) else check.reason)
+    return _Side(check, "" if cluster.looked_at(check, allow_empty=allow_empty) else check.reason)
 
 
 def _verdict(check: CheckResult | None) -> Verdict | None:

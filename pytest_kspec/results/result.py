@@ -234,13 +234,14 @@ class ClusterResult(Struct, frozen=True):
         """The specification asks for nothing at the time of this run."""
         return any(left.key == "timeBasedActivation" for left in self.not_evaluated)
 
-    def looked_at(self, check: CheckResult) -> bool:
+    def looked_at(self, check: CheckResult, *, allow_empty: bool = False) -> bool:
         """Whether a finding of it that is not there is gone: not so after an error, nor where a check did not look.
 
-        "Nothing to examine" counts only where something else was examined: a wrong path looks like an empty cluster.
+        "Nothing to examine" counts only where something else was examined: a wrong path looks like an empty cluster;
+        or where the user said that it may be empty.
         """
         if check.verdict is Verdict.SKIP:
-            return check.reason == NOTHING_TO_EXAMINE and not self.is_empty
+            return check.reason == NOTHING_TO_EXAMINE and (allow_empty or not self.is_empty)
         return check.verdict is not Verdict.ERROR
 
     def is_left_out(self, check_id: str) -> bool:

@@ -25,6 +25,7 @@ from pytest_kspec.storage.cut import (
     words,
 )
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.newest import newest_key
 from pytest_kspec.storage.rows import (
     Day,
     ExemptionRow,
@@ -41,27 +42,16 @@ _result, _subject, _cluster = schema.results.c, schema.subjects.c, schema.cluste
 _check, _framework = schema.checks.c, schema.frameworks.c
 
 
-def _newest_key() -> Any:
-    """The key of the one newest result of a subject: the last that was stored, where two ended in one second."""
-    other = schema.results.alias("other")
-    return (
-        select(func.max(other.c.id))
-        .where(other.c.subject_id == _subject.id, other.c.finished_at == _subject.newest_at)
-        .correlate(schema.subjects)
-        .scalar_subquery()
-    )
-
-
 def _of_newest(column: Any) -> ColumnElement[bool]:
     """That a row belongs to a newest result; a list of keys, each found by an index: where tables are joined to results
     instead, SQLite may read those of every result there ever was.
     """
-    newest: ColumnElement[bool] = column.in_(select(_newest_key()).select_from(schema.subjects))
+    newest: ColumnElement[bool] = column.in_(select(newest_key()).select_from(schema.subjects))
     return newest
 
 
 def _newest() -> ColumnElement[bool]:
-    newest: ColumnElement[bool] = _result.id == _newest_key()
+    newest: ColumnElement[bool] = _result.id == newest_key()
     return newest
 
 
@@ -174,7 +164,7 @@ def requirements(
     told = schema.requirements.c
     asked = conditions(visible.of_clusters(_subject.cluster_id), equal(_subject.spec, spec))
     # A list of keys: joined, SQLite would read the requirements of every result there ever was.
-    keys = select(_newest_key()).select_from(schema.subjects).where(*asked)
+    keys = select(newest_key()).select_from(schema.subjects).where(*asked)
     where: list[ColumnElement[bool]] = [_check.result_id.in_(keys)]
     named, like = words(text, told.title), words(text, _check.check_id)
     if named is not None and like is not None:

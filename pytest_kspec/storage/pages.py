@@ -12,10 +12,11 @@ from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.results.points import CheckPoint, TrendPoint
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.newest import newest_key
 from pytest_kspec.storage.read import ALL, Query, check_points, check_rows, points
 
 _result, _subject = schema.results.c, schema.subjects.c
-_NEWEST = and_(_result.subject_id == _subject.id, _result.finished_at == _subject.newest_at)
+_NEWEST = and_(_result.subject_id == _subject.id, _result.id == newest_key())
 
 
 @dataclass(frozen=True, slots=True)

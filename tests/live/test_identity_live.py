@@ -160,7 +160,7 @@ OTHERS: list[tuple[str, ...]] = [
     ("fleet", "enforce", "spec.yaml", "--all-contexts", "--remove", "--yes"),
     ("cluster", "list", "--hub", "live"),
     ("cluster", "status", "--from", "contexts"),
-    ("cluster", "add", "live", "--hub", "live", "--apply", "--yes"),
+    ("cluster", "add", "live", "--hub", "live", "--apply"),
     ("cluster", "enable", "x", "--hub", "live", "--yes"),
     ("cluster", "rotate", "x", "--hub", "live", "--yes"),
     ("cluster", "remove", "x", "--hub", "live", "--yes"),

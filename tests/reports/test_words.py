@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_kspec.reports import markdown, terminal
 from pytest_kspec.reports.oscal import document as oscal
@@ -61,6 +62,18 @@ def test_oscal_is_not_satisfied_by_a_baseline() -> None:
 def test_headline(result: ScanResult, headline: str) -> None:
     assert words.headline(result) == headline
     assert f" {headline}\n" in markdown.render(result).decode()
+
+
+def test_a_run_of_some_requirements_says_of_how_many() -> None:
+    part = replace(
+        results.cluster("a", checks=PASSED), not_selected=("workloads.x", "workloads.y", "workloads.z")
+    )
+    result = results.scan(part, results.cluster("b", checks=PASSED))
+    said = words.headline(result)
+    assert said == "All 2 clusters are compliant; this run evaluated 4 of 7 requirements, as selected"
+    assert f" {said}\n" in markdown.render(result).decode()
+    for text in (terminal.render(result), terminal.brief(result)):
+        assert "COMPLIANT · 2 clusters · 4 of 7 requirements, as selected\n" in text
 
 
 def test_a_cluster_is_counted_once_and_what_was_not_evaluated_is_said() -> None:

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.spec or objects is None:
         before, scanned_before = _result(args.before, args)
         after, scanned_after = _result(args.after, args)
-        diff = compare(before, after, pair=scanned_before or scanned_after)
+        diff = compare(before, after, pair=scanned_before or scanned_after, allow_empty=args.allow_empty)
         problems = [line for result in (before, after) for line in arguments.empty_problems(result, args)]
     _print(diff, objects, args.output)
     for line in problems:

@@ -98,8 +98,23 @@ def nothing_evaluated(cluster: ClusterResult) -> str:
     return f"{what}: no object matches its requirements. Check that this is the right cluster or folder."
 
 
+def requirements(result: ScanResult) -> str:
+    """How many requirements the results are about: `36 requirements`, or `2 of 36 requirements, as selected`."""
+    selected = sum(len(cluster.checks) for cluster in result.clusters)
+    if left_out := sum(len(cluster.not_selected) for cluster in result.clusters):
+        return f"{selected:,} of {plural(selected + left_out, 'requirement')}, as selected"
+    return plural(selected, "requirement")
+
+
 def headline(result: ScanResult) -> str:
-    """The verdict in one line, without a full stop: `2 of 5 clusters are not compliant`."""
+    """The verdict in one line, without a full stop: `2 of 5 clusters are not compliant`; and whether it is of all."""
+    said = _state_of_all(result)
+    if any(cluster.is_partial for cluster in result.clusters):
+        return f"{said}; this run evaluated {requirements(result)}"
+    return said
+
+
+def _state_of_all(result: ScanResult) -> str:
     summaries = by_cluster(result)
     states = Counter(state(summary) for summary in summaries)
     if states["skip"] == len(summaries):
