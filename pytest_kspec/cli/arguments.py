@@ -46,11 +46,14 @@ class Parser(argparse.ArgumentParser):
             fix = meant(unknown[1].partition("=")[0], options)
         raise UsageError(f"{message}.", where=self.prog, fix=fix or f"See '{self.prog} --help'.")
 
-    def refuse_unused(self, args: argparse.Namespace, action: str, used: Iterable[str]) -> None:
+    def refuse_unused(
+        self, args: argparse.Namespace, action: str, used: Iterable[str], *, without: str = ""
+    ) -> None:
         """What was given and has no effect was meant for something. Raises UsageError.
 
-        action: what does not use it
-        used:   names in `args` of all that the action uses
+        action:  what does not use it
+        used:    names in `args` of all that the action uses
+        without: the option that would use it
         """
         known = {"action", *used}
         for one in self._actions:
@@ -62,6 +65,12 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(
                     f"unexpected argument '{value if isinstance(value, str) else value[0]}'.",
                     where=f"{self.prog} {action}",
+                )
+            if without:
+                raise UsageError(
+                    f"{option} has no effect without {without}.",
+                    where=f"{self.prog} {action}".rstrip(),
+                    fix=f"Leave it out, or add {without}.",
                 )
             raise UsageError(
                 f"'{option}' has no effect with '{action}'.",

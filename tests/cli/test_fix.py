@@ -93,6 +93,14 @@ def test_the_stream_names_object_and_reasons(run_kspec: Kspec, write_spec: Write
     assert said.err == "1 finding has a fix, in 1 object; 0 need a person.\n"
 
 
+def test_only_what_is_asked_for_can_be_chosen(run_kspec: Kspec, write_spec: Write, shop: Path) -> None:
+    words = ("fix", write_spec(ASKED), "--cluster", shop, "--only", "podSecurity.*")
+    assert run_kspec(*words).code == 0
+    said = run_kspec(*words, "--only", "podSecurty.*")
+    assert (said.code, said.out) == (4, "")
+    assert "--only: no requirement of this result is called 'podSecurty.*'." in said.err
+
+
 def test_a_result_is_as_good_as_a_scan(
     run_kspec: Kspec, write_spec: Write, shop: Path, tmp_path: Path
 ) -> None:

@@ -118,3 +118,30 @@ def test_an_option_without_what_it_is_about_is_refused(kspec: Kspec, words: str,
     said = kspec(*words.split())
     assert (said.code, said.out) == (4, "")
     assert error in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "without"),
+    [
+        (("--port", "9000"), "--port", "--serve"),
+        (("--no-auth",), "--no-auth", "--serve"),
+        (("--watch", "--tls-cert", "x.pem"), "--tls-cert", "--serve"),
+        (("--proxy-from", "10.0.0.0/8"), "--proxy-from", "--serve"),
+        (("--interval", "5"), "--interval", "--watch"),
+        (("--serve", "--interval", "5"), "--interval", "--watch"),
+    ],
+    ids=str,
+)
+def test_what_the_terminal_does_not_use(
+    kspec: Kspec, words: tuple[str, ...], option: str, without: str
+) -> None:
+    said = kspec("dashboard", "--store", "s.db", *words)
+    assert (said.code, said.out) == (4, "")
+    assert f"{option} has no effect without {without}. Leave it out, or add {without}." in said.err
+
+
+@pytest.mark.parametrize("option", ["--cluster", "--checks", "--exemptions"])
+def test_of_a_result_nothing_is_scanned(kspec: Kspec, option: str) -> None:
+    said = kspec("fix", "--from", "result.json", option, "x")
+    assert said.code == 4
+    assert f"{option}: it has no effect on a result that is read. Leave out --from or {option}." in said.err

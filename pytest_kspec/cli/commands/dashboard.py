@@ -42,13 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("--serve", action="store_true", help="serve pages and the API over HTTP")
     parser.add_argument("-w", "--watch", action="store_true", help="update the output until interrupted")
-    parser.add_argument(
-        "--interval",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="with --watch: seconds between two updates (default: %(default)s)",
-    )
+    _add_interval(parser)
     parser.add_argument(
         "--cluster-spec", metavar="NAME", default="", help="only results of the specification with this name"
     )
@@ -79,6 +73,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="kspec-system",
         help="namespace of ComplianceReports, in which RBAC for them decides what viewers see (default: %(default)s)",
     )
+    _add_server(parser)
+
+
+def _add_interval(parser: argparse.ArgumentParser) -> None:
+    """Of the output that stays up to date only."""
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="with --watch: seconds between two updates (default: %(default)s)",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    """Of pages and the API only."""
     server = parser.add_argument_group("server")
     server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     server.add_argument(
@@ -135,6 +145,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--watch, --output and --cluster-spec are for the terminal.", where="kspec dashboard --serve"
         )
+    for chosen, option, add in ((args.serve, "--serve", _add_server), (args.watch, "--watch", _add_interval)):
+        if not chosen:
+            parser = arguments.Parser("dashboard", description="", examples="")
+            add(parser)
+            parser.refuse_unused(args, "", (), without=option)
     if not 1 <= args.interval <= 86_400:
         raise UsageError(f"{args.interval:g} is not between 1 and 86,400 seconds.", where="--interval")
     return _serve(args) if args.serve else _show(args)

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     result = _result(args)
+    _check_only(args.only, result)
     fixes = collect(result, _wanted(args.only))
     problems = arguments.empty_problems(result, args)
     for line in problems:
@@ -95,6 +96,13 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             "a result and a specification cannot be combined.", where="--from", fix="Give one of them."
         )
+    scanning = {"--cluster": args.cluster, "--checks": args.checks, "--exemptions": args.exemptions}
+    if args.result and (unused := [option for option, value in scanning.items() if value]):
+        raise UsageError(
+            "it has no effect on a result that is read.",
+            where=unused[0],
+            fix=f"Leave out --from or {unused[0]}.",
+        )
     if args.format == "json" and not args.output:
         raise UsageError(
             "JSON patches cannot be printed as one stream.", where="--format json", fix="Give -o DIR."
@@ -105,6 +113,18 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--yes has no effect without --apply.", where="--yes", fix="Add --apply.")
     if args.apply and not args.yes and (error := nobody_to_ask("--apply")) is not None:
         raise error
+
+
+def _check_only(patterns: list[str], result: ScanResult) -> None:
+    """A pattern that is of no requirement is a mistake: nothing would be fixed, and nobody told."""
+    for pattern in patterns:
+        wanted = _wanted([pattern])
+        if not any(wanted(check.id) for cluster in result.clusters for check in cluster.checks):
+            raise UsageError(
+                f"no requirement of this result is called '{pattern}'.",
+                where="--only",
+                fix="See the ids in the output of 'kspec scan'.",
+            )
 
 
 def _wanted(patterns: list[str]) -> Any:
