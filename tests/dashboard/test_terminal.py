@@ -71,7 +71,7 @@ def test_json_has_the_rows_of_the_api(fleet_store: str, run_kspec: Kspec) -> Non
     ("words", "code", "says"),
     [
         (("--store", "none.db"), 2, "does not exist"),
-        (("--store", "none.db", "--interval", "0"), 4, "is not between 1 and"),
+        (("--store", "none.db", "--watch", "--interval", "0"), 4, "is not between 1 and"),
         (("--serve", "--store", "none.db", "--watch"), 4, "are for the terminal"),
         (("--serve", "--store", "none.db", "--no-auth", "--host", "0.0.0.0"), 4, "on loopback only"),
         (("--serve", "--store", "none.db", "--no-auth", "--tls-cert", "x"), 4, "must be given together"),

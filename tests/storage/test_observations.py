@@ -100,6 +100,18 @@ def test_what_comes_back_is_open_again(store: Store) -> None:
     assert states == [State.OPEN, State.UNKNOWN, State.FIXED, State.UNKNOWN, State.OPEN]
 
 
+def test_another_cluster_says_nothing_about_this_one(store: Store) -> None:
+    keep(store, at(1, FOUND))
+    keep(store, at(2, GONE, name="b", uid="b"))
+    keep(store, at(3, ERROR))
+    assert (one(store).state, one(store).reason) == (State.UNKNOWN, FORBIDDEN)
+    keep(store, at(5, GONE))
+    assert (one(store).state, one(store).resolved_at[8:10]) == (State.FIXED, "05")
+    keep(store, at(1, FOUND, name="c", uid="c"))
+    first = {found.cluster: found.resolved_at[8:10] for found in findings(store)}
+    assert first == {"a": "05", "c": ""}
+
+
 def state_of(days: Sequence[tuple[int, CheckResult]]) -> list[StoredFinding]:
     with TemporaryDirectory() as folder:
         store = open_store(str(Path(folder) / "r.db"), create=True)
