@@ -30,6 +30,7 @@ PODS = [
     pod("own-true", serviceAccountName="quiet", automountServiceAccountToken=True),
     pod("own-false", automountServiceAccountToken=False),
     pod("loud", serviceAccountName="loud"),
+    pod("old-loud", serviceAccount="loud"),  # not as "default", which is quiet
 ]
 ACCOUNTS = [account("quiet", False), account("default", False), account("unset", None), account("loud", True)]
 
@@ -42,7 +43,7 @@ def found(check: Any, entry: dict[str, Any], *objects: dict[str, Any], **options
     return [f.resource.name for f in result.findings]
 
 
-MOUNTED = ["elsewhere", "loud", "own-true", "unknown", "unset"]
+MOUNTED = ["elsewhere", "loud", "old-loud", "own-true", "unknown", "unset"]
 QUIET = ["default", "named", "old-key", "own-false"]
 
 
