@@ -294,7 +294,7 @@ class Remote:
             return  # the operator ends
         except KspecError as error:
             log.warning("%s: policies on other clusters: %s", spec.name, error)
-        except Exception:
+        except Exception:  # a fault of ours: the other specifications go on, and this one has its next turn
             log.exception("%s: unforeseen while its policies were applied to other clusters", spec.name)
         finally:
             known = self._known()
