@@ -160,6 +160,32 @@ spec:
     ]
 
 
+def test_an_anchor_that_is_given_twice(tmp_path: Path) -> None:
+    """The later one holds from there on, as in go-yaml; libyaml's own composer refuses it."""
+    text = """
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+  - &base {name: &name one, image: x}
+  - &base {name: two, image: x, workingDir: *name}
+  - {<<: *base, image: &name z, workingDir: *name}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: &name b}
+spec: {containers: [&base {name: *name}, *base]}
+"""
+    one, two = Inventory(open_source(write(tmp_path, c_yaml=text))).pods()
+    assert [c.raw for c in one.containers] == [
+        {"name": "one", "image": "x"},
+        {"name": "two", "image": "x", "workingDir": "one"},
+        {"name": "two", "image": "z", "workingDir": "z"},
+    ]
+    assert [c.raw for c in two.containers] == [{"name": "b"}, {"name": "b"}]
+
+
 def test_what_is_merged_later_holds(tmp_path: Path) -> None:
     """As kubectl applies it, unlike YAML 1.1; where it is merged before it is built, an anchor has no double keys."""
     text = """

@@ -123,6 +123,21 @@ def test_merges(kubeconfig: Path, tmp_path: Path) -> None:
     assert data["k2"] == {"k": 1}
 
 
+def test_anchors_given_twice(kubeconfig: Path, tmp_path: Path) -> None:
+    """The later one holds from there on, also within the value that has the earlier one."""
+    given = [
+        "&a 1",
+        "*a",
+        "&a {u: &c 1, w: *c}",
+        "*a",
+        "[&a 2, *a, &a 3, *a]",
+        "*a",
+        "&b {c: &b 4, d: *b}",
+        "*b",
+    ]
+    assert evaluated(tmp_path, given) == arrived(kubeconfig, given)
+
+
 def test_numbers_of_json_and_a_merge_key_as_a_value(kubeconfig: Path, tmp_path: Path) -> None:
     numbers = [
         "1.0",

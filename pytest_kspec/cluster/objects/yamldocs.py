@@ -26,7 +26,7 @@ MAX_EXPANSION = 1_000_000
 
 _MANY_OPENINGS = 5000
 _DEEP_LINE = re.compile(rb"(?:[-?] +){20}")
-_ANCHOR = re.compile(rb"(?:^|[\s\[{,:-])&\S", re.MULTILINE)
+_ANCHOR = re.compile(rb"(?:^|[\s\[{,:-])&([^\s,\[\]{}]+)", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{-?\s*[.\w]")
 
 _NUMBER = re.compile(r"[-+.0-9][-+.0-9A-Fa-fxXoObB_Nn]*\Z|[-+]?\.(?:inf|Inf|INF)\Z")
@@ -59,16 +59,16 @@ def yaml_documents(raw: bytes, path: str) -> Iterator[YamlDocument]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SourceUnavailable("this is not a UTF-8 text file.", where=f"{path}:{line}") from error
-    aliases = _ANCHOR.search(raw) is not None
+    anchors = _ANCHOR.findall(raw)
     try:
         if raw.count(b"[") + raw.count(b"{") > _MANY_OPENINGS or _DEEP_LINE.search(raw):
             _refuse_depth(text, path)
-        loader = loader_class(text)
+        loader = (_redefining(loader_class) if len(set(anchors)) < len(anchors) else loader_class)(text)
         try:
             while loader.check_node():
                 node = loader.get_node()
                 line = node.start_mark.line + 1
-                if aliases:
+                if anchors:
                     _refuse_bomb(node, f"{path}:{line}")
                 yield YamlDocument(line, loader.construct_document(node))
         finally:
@@ -123,6 +123,25 @@ def _loader_class(path: str) -> Any:
             made.add_constructor(f"tag:yaml.org,2002:{name}", construct)  # type: ignore[attr-defined]
         _made["loader"] = made
     return _made["loader"]
+
+
+def _redefining(base: Any) -> Any:
+    """For a file that gives an anchor twice: as in go-yaml the later one holds; libyaml's composer refuses it."""
+    if "redefining" not in _made:
+
+        class Redefining(yaml.composer.Composer, base):  # type: ignore[misc]  # a class made at run time
+            def __init__(self, text: str) -> None:
+                yaml.composer.Composer.__init__(self)
+                base.__init__(self, text)
+
+            def compose_node(self, parent: Any, index: Any) -> Any:
+                event = self.peek_event()
+                if not isinstance(event, yaml.AliasEvent):
+                    self.anchors.pop(event.anchor, None)
+                return super().compose_node(parent, index)
+
+        _made["redefining"] = Redefining
+    return _made["redefining"]
 
 
 def _construct_number(loader: Any, node: Any) -> int | float | str:
