@@ -54,7 +54,7 @@ def status_lines(report: FleetReport, width: int) -> Iterator[str]:
     for row in report.rows:
         what = row.outcome or "waiting"
         more = (
-            _why(row)
+            _why(row).removeprefix(": ")
             if row.reason
             else f"score {_score(row.score)}, {row.seconds:.1f} s"
             if row.outcome

@@ -30,6 +30,7 @@ from pytest_kspec.fleet.child import Said, Scan, Task
 from pytest_kspec.fleet.runs import Order, verify
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet as stored
+from pytest_kspec.storage import fleetclaims
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.fleet import StoredTarget
 from pytest_kspec.supervised import ending
@@ -93,6 +94,7 @@ class Worker:
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._again: set[int] = set()
+        self._aside: set[int] = set()
         self._attempts: dict[int, int] = {}
         self._gone: deque[tuple[StoredTarget, Said]] = deque()
         self._wrong: list[str] = []
@@ -122,13 +124,16 @@ class Worker:
                 return self._code(store)
             self._unpack()
             verify(self._order)
-            # What ended a worker comes last: it must not keep others from their outcome.
-            self._waiting.extend(sorted(missing, key=lambda target: (target.attempts, target.position)))
             self._warm()
             with self._told_to_end():
                 try:
-                    while self._waiting or self._gone or self._children:
-                        self._step(store)
+                    while missing:
+                        # What ended a worker comes last: it must not keep others from their outcome.
+                        self._waiting.extend(sorted(missing, key=lambda one: (one.attempts, one.position)))
+                        begun = {target.position for target in missing}
+                        while self._waiting or self._gone or self._children:
+                            self._step(store)
+                        missing = self._second_names(store, begun)
                 finally:
                     self._kill_all()
                     if self._folder is not None:
@@ -136,6 +141,22 @@ class Worker:
             return self._code(store)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _second_names(self, store: Store, begun: set[int]) -> list[StoredTarget]:
+        """Names of clusters that were scanned under another one when they were come to; now it is known how that went.
+
+        begun: what was worked on until now
+        """
+        if self._is_ending:
+            return []
+        mine = stored.targets_of(store, self._run, self._index)
+        found = [t for t in mine if not t.done and (t.position in self._aside or t.position not in begun)]
+        self._aside.clear()
+        return found
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stopping_until is not None or bool(self._wrong or self._unstored)
 
     def _open(self) -> Store:
         opened: list[Store] = []
@@ -197,7 +218,7 @@ class Worker:
                 signal.signal(number, handler)
 
     def _step(self, store: Store) -> None:
-        if self._stopping_until is not None or self._wrong or self._unstored:
+        if self._is_ending:
             self._stop()
         self._start(store)
         self._let_go(store)
@@ -302,13 +323,17 @@ class Worker:
             self._end(store, one)
 
     def _reached(self, store: Store, one: _Child, cluster_id: str) -> None:
-        held: list[str] = []
+        claims: list[fleetclaims.Claim] = []
+        position = one.target.position
         if cluster_id:
+            asked = self._order.asked
             self._patiently(
-                lambda: held.append(stored.claim(store, self._run, one.target.position, cluster_id))
+                lambda: claims.append(fleetclaims.claim(store, self._run, position, cluster_id, asked))
             )
-        if held and held[0]:
-            one.told = Said("duplicate", f"the same cluster as {held[0]}.", Outcome.DUPLICATE.value)
+        if claims and claims[-1].holder:
+            if claims[-1].waits:
+                self._aside.add(position)
+            one.told = Said("done")
             self._end(store, one)
             return
         one.deadline = float("inf")  # until it may scan
@@ -335,8 +360,6 @@ class Worker:
             self._wrong.append(told.text)
         elif told is not None and told.kind == "unstored":
             self._unstored.append(told.text)
-        elif told is not None and told.kind == "duplicate":
-            self._settle(store, one, Outcome.DUPLICATE, told.text)
         elif told is not None:
             self._went(store, one, Said("gone", told.text, told.outcome))
         elif one.killed == _LEFT:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """scanned: there is a result, whatever it says. duplicate: another name of the same cluster was scanned.
+    """scanned: there is a result, whatever it says. duplicate: another name of the same cluster has it.
 
     All others are errors, of which the reason says more: unreachable: no answer in time; refused: the credentials
     are not accepted; failed: what the run was given cannot be opened, or the scan did not come to its end; not-scanned:

@@ -297,27 +297,6 @@ def sweep(place: str, run: str, day: str, position: int, attempts: int, kept: in
                 objects.delete(f"{place}/{report_name(run, day, position, attempt)}")
 
 
-def claim(store: Store, run: str, position: int, cluster_id: str) -> str:
-    """Say which cluster it is. The name of the target that is this cluster already, or "". Raises StoreError."""
-
-    def work(connection: Connection) -> str:
-        holder = select(_target.position, _target.name).where(
-            _target.run_id == run, _target.cluster_id == cluster_id
-        )
-        found = connection.execute(holder).one_or_none()
-        if found is not None:
-            return "" if found.position == position else str(found.name)
-        mine = and_(_target.run_id == run, _target.position == position)
-        connection.execute(update(schema.targets).where(mine).values(cluster_id=cluster_id))
-        return ""
-
-    try:
-        return store.write(work)
-    except StoreError:
-        # Another worker claimed it at the same moment: the constraint holds, and now there is a holder.
-        return store.write(work)
-
-
 def settle(
     store: Store,
     run: str,
@@ -332,8 +311,8 @@ def settle(
 
     Raises StoreError.
     """
-    rows = _rows(run, position, asked, outcome, reason, seconds)
-    return store.write(lambda connection: _say(connection, rows) > 0)
+    rows = outcome_rows(run, position, asked, outcome, reason, seconds)
+    return store.write(lambda connection: say_outcome(connection, rows) > 0)
 
 
 def commit(
@@ -362,10 +341,10 @@ def commit(
     """
     name = report_name(run, day or stamp()[:10], position, attempt)
     upload = prepare(store, result, document, place, run, name)
-    rows = _rows(run, position, asked, outcome, reason, seconds)
+    rows = outcome_rows(run, position, asked, outcome, reason, seconds)
 
     def work(connection: Connection) -> bool:
-        if _say(connection, rows) < len(rows):
+        if say_outcome(connection, rows) < len(rows):
             return False
         for cluster, key in zip(upload.clusters, add(connection, upload), strict=True):
             mine = and_(
@@ -403,9 +382,15 @@ def end(store: Store, run: str) -> None:
     store.write(work)
 
 
-def _rows(
-    run: str, position: int, asked: Iterable[Asked], outcome: Outcome, reason: str, seconds: float
+def outcome_rows(
+    run: str,
+    position: int,
+    asked: Iterable[Asked],
+    outcome: Outcome,
+    reason: str = "",
+    seconds: float = 0.0,
 ) -> list[dict[str, Any]]:
+    """One for each specification."""
     now = stamp()
     return [
         {
@@ -422,7 +407,7 @@ def _rows(
     ]
 
 
-def _say(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """How many are new."""
+def say_outcome(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Write them down, the first time; how many are new."""
     new = insert_into(connection, schema.outcomes).on_conflict_do_nothing().returning(_outcome.spec)
     return sum(connection.execute(new, row).scalar() is not None for row in rows)

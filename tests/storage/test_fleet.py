@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import fleet
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import Asked, StoredTarget
+from pytest_kspec.storage.fleetclaims import Claim, claim
 from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import trend
 from pytest_kspec.storage.write import prepare
@@ -57,7 +59,7 @@ def result(
 
 
 def commit(
-    store: Store, run: str, position: int, made: ScanResult, day: int, place: str = "", **more: object
+    store: Store, run: str, position: int, made: ScanResult, day: int, place: str = "", **more: Any
 ) -> bool:
     with clock.at(moment(day)):
         return fleet.commit(
@@ -118,13 +120,37 @@ def test_a_result_whose_row_was_not_written_is_written_again(store: Store, tmp_p
 
 
 def test_of_two_names_of_one_cluster_one_is_scanned(store: Store) -> None:
-    begin(store, "r", 1, "a", "b")
-    assert fleet.claim(store, "r", 1, "u-1") == ""
-    assert fleet.claim(store, "r", 0, "u-1") == "b"
-    assert fleet.claim(store, "r", 1, "u-1") == ""
-    assert fleet.claim(store, "r", 0, "u-2") == ""
+    begin(store, "r", 1, "a", "b", "c", "d")  # a and c are of one shard, b and d of the other
+    assert claim(store, "r", 1, "u-1", ASKED) == Claim()
+    assert claim(store, "r", 0, "u-1", ASKED) == Claim("b", waits=True)
+    assert claim(store, "r", 1, "u-1", ASKED) == Claim()
+    assert claim(store, "r", 2, "u-2", ASKED) == Claim()
+    assert [target.name for target in fleet.targets_of(store, "r", 1)] == ["a", "b", "d"]
+    assert fleet.find_run(store, "r").outcomes == {"": 4}
+    commit(store, "r", 1, result(1, "b"), 1)
+    assert claim(store, "r", 0, "u-1", ASKED) == Claim("b")
+    assert fleet.find_run(store, "r").outcomes == {"": 2, "scanned": 1, "duplicate": 1}
     begin(store, "r2", 1, "a", "b")
-    assert fleet.claim(store, "r2", 0, "u-1") == ""
+    assert claim(store, "r2", 0, "u-1", ASKED) == Claim()
+
+
+def test_a_name_under_which_the_scan_failed_gives_way_to_the_next(store: Store, tmp_path: Path) -> None:
+    place = str(tmp_path / "reports")
+    begin(store, "r", 1, "a", "b", "c")
+    assert claim(store, "r", 0, "u-1", ASKED) == Claim()
+    commit(store, "r", 0, result(1, "a", APP), 1, place, outcome=Outcome.FAILED, reason="it ended.")
+    assert len(list((tmp_path / "reports").rglob("*.gz"))) == 1
+    assert claim(store, "r", 1, "u-1", ASKED) == Claim()
+    assert list((tmp_path / "reports").rglob("*.gz")) == []
+    assert trend(store) == ()
+    assert fleet.find_run(store, "r").outcomes == {"": 2, "duplicate": 1}
+    row, *_ = make_report(store, fleet.find_run(store, "r")).rows
+    assert (row.name, row.outcome, row.reason) == (
+        "a", "duplicate", "the same cluster as b. Under this name: it ended."
+    )  # fmt: skip
+    commit(store, "r", 1, result(2, "b", APP), 2, place)
+    assert claim(store, "r", 2, "u-1", ASKED) == Claim("b")
+    assert [(p.cluster, p.findings) for p in trend(store)] == [("b", 1)]
 
 
 def test_shards_by_state(store: Store) -> None:

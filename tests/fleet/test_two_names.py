@@ -1,0 +1,70 @@
+"""Two names of one cluster: it has one result, under whichever name it can be scanned."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tests.fleet.conftest import Fleet, MakeFleet
+from tests.fleet.world import uid_of
+
+CHECKS = '''\
+import os, time
+from pytest_kspec import check
+
+@check(id="acme.odd", title="Odd", severity="high", remediation="None.")
+def test_odd(pods, cluster, findings):
+    """Ends its process under some names."""
+    if cluster.name in {ends!r}:
+        time.sleep({slow})
+        os._exit(0)
+    list(pods)
+'''
+WHY = "the process of its scan exited with code 0 before it was done."
+
+
+def _scan(fleet: Fleet, ends: tuple[str, ...], slow: float, *words: str) -> dict[str, Any]:
+    (fleet.folder / "checks").mkdir()
+    (fleet.folder / "checks" / "test_odd.py").write_text(CHECKS.format(ends=ends, slow=slow))
+    said = fleet.run("scan", "spec.yaml", "--all-contexts", "--checks=checks", "-o", "json", *words)
+    assert said.code == (2 if len(ends) > 1 else 1), said.err
+    with sqlite3.connect(fleet.store) as connection:
+        names = connection.execute("SELECT name FROM kspec_results ORDER BY name").fetchall()
+        known = connection.execute("SELECT id FROM kspec_clusters WHERE id LIKE 'live:%'").fetchall()
+    found = {row["name"]: row for row in said.json["clusters"]}
+    counted = sorted(name for name, row in found.items() if row["outcome"] != "duplicate")
+    assert [name for (name,) in names] == counted, "a cluster has one result"
+    assert len(known) == (len(ends) > 1), "nothing is left of a result that gave way"
+    assert said.json["summary"]["clusters"] == len(counted)
+    return found
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("slow", [0.0, 3.0])
+def test_the_second_name_is_scanned_where_the_scan_under_the_first_fails(
+    make_fleet: MakeFleet, shards: int, slow: float
+) -> None:
+    """Whether the second is come to before or after that, and whether one worker has both or two have one each."""
+    bad, good = "c-001", "c-002"
+    fleet = make_fleet(3, {bad: {"uid": uid_of(9)}, good: {"uid": uid_of(9), "latency": 0.4}})
+    found = _scan(fleet, (bad,), slow, f"--workers={shards}")
+    assert {name: row["outcome"] for name, row in found.items()} == {
+        "c-000": "scanned",
+        bad: "duplicate",
+        good: "scanned",
+    }
+    assert found[bad]["reason"] == f"the same cluster as {good}. Under this name: {WHY}"
+    assert (found[bad]["error"], found[good]["error"], found[good]["clusterId"]) == (0, 0, uid_of(9))
+
+
+def test_a_cluster_that_can_be_scanned_under_none_of_its_names_is_one_error(make_fleet: MakeFleet) -> None:
+    names = ("c-000", "c-001", "c-002")
+    fleet = make_fleet(4, {name: {"uid": uid_of(9)} for name in names})
+    found = _scan(fleet, names, 0.0, "--workers=2")
+    outcomes = sorted(found[name]["outcome"] for name in names)
+    assert outcomes == ["duplicate", "duplicate", "failed"]
+    (error,) = (found[name] for name in names if found[name]["outcome"] == "failed")
+    assert (error["reason"], error["clusterId"]) == (WHY, uid_of(9))
+    assert found["c-003"]["outcome"] == "scanned"
