@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS, Alert
+from pytest_kspec.reference.alertrules.alert import Alert
+from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS
 
 RUNBOOK = "https://kspec.dev/docs/runbooks/alerts"
 LABELS = {"app.kubernetes.io/name": "kspec-operator", "app.kubernetes.io/component": "operator"}

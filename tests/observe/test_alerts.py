@@ -16,7 +16,8 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.enforce.webhook_install import manifests
 from pytest_kspec.observe.table import ROWS
 from pytest_kspec.reference import alertfiles, metricdoc
-from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS, Alert
+from pytest_kspec.reference.alertrules.alert import Alert
+from pytest_kspec.reference.alerts import ALERTS, INTERVALS, RECORDINGS
 from tests.docs.pages import ROOT
 from tests.observe.alert_cases import CASES, Case, Series
 

@@ -1,0 +1,167 @@
+"""Alerts about the admission webhook and its certificates."""
+
+from __future__ import annotations
+
+from pytest_kspec.reference.alertrules.alert import DAY, SPEC, WEBHOOK, Alert
+
+WEBHOOKS: tuple[Alert, ...] = (
+    Alert(
+        "KSpecCircuitBreakerTripped", "kspec.webhooks", "critical", "1m",
+        "kspec_circuit_breaker_tripped == 1",
+        "The circuit breaker of the webhook is open",
+        "The webhook {{ $labels.instance }} evaluates no reviews: each is answered as its failure policy says.",
+        "Half of the evaluations of the last minute ended in internal errors, so that the webhook stopped "
+        "evaluating. Reviews are "
+        "admitted or denied as the `failurePolicy` of each specification says.",
+        WEBHOOK,
+        "The log names the rule and the object that fail. Take the requirement out of the specification, or go "
+        "back to the version "
+        "before. The breaker closes by itself when evaluations succeed.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecHighWebhookErrorRate", "kspec.webhooks", "warning", "5m",
+        'sum(rate(kspec_webhook_requests_total{result="error"}[5m])) '
+        '/ sum(rate(kspec_webhook_requests_total{result=~"success|error"}[5m])) > 0.25',
+        "Many admission reviews end in internal errors",
+        "{{ $value | humanizePercentage }} of the reviews of the last 5 minutes ended in an internal error.",
+        "Evaluating a review raises an error: a fault of a rule or of kspec.",
+        WEBHOOK,
+        "As for KSpecCircuitBreakerTripped, which follows at half of all reviews.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecWebhookLatencyHigh", "kspec.webhooks", "warning", "5m",
+        "kspec:webhook_request_duration_seconds:p95 > 1",
+        "Admission reviews are slow",
+        "95 % of the reviews take up to {{ $value | humanizeDuration }}. API servers wait for each.",
+        "Every create and update that a policy selects waits for the webhook.",
+        WEBHOOK,
+        "Give the webhook more CPU or replicas. Look for reviews of several megabytes, and for a node that is "
+        "overloaded.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecHighPolicyDenialRate", "kspec.webhooks", "warning", "10m",
+        'sum(rate(kspec_webhook_validation_results_total{result="denied"}[5m])) > 0.5',
+        "Many requests are denied",
+        "{{ $value | humanize }} requests a second are denied, over all replicas of the webhook.",
+        "A controller repeats what is denied, or a policy is stricter than the workloads.",
+        ("kubectl get events -A --field-selector reason=PolicyViolation", *WEBHOOK[1:]),
+        "Find the owner in the Events and correct the workload, exempt it with an end date, or set the "
+        "specification to `audit`.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecPolicyEnforcementDisabled", "kspec.webhooks", "info", "15m",
+        'sum(kspec_active_cluster_specs{mode="enforce"}) == 0',
+        "No specification is enforced",
+        "No ClusterSpecification has enforcement.enabled with mode enforce.",
+        "Violations are found by scans and are not kept out. That may be intended.",
+        SPEC,
+        "Set `enforcement: {enabled: true, mode: enforce}` in a specification, or silence this alert where "
+        "scans are all you want.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecWebhookNotReady", "kspec.webhooks", "critical", "5m",
+        "max by (job) (kspec_webhook_ready) == 0",
+        "No replica of the webhook is ready",
+        "No replica of the webhook has a certificate and specifications.",
+        "Requests are answered as the `failurePolicy` of their registration says.",
+        WEBHOOK,
+        "The log says what is missing: the certificate, or specifications that can be read.",
+    ),
+    Alert(
+        "KSpecWebhookDown", "kspec.webhooks", "critical", "5m",
+        "count by (job) (kspec_webhook_ready offset 1h) unless count by (job) (kspec_webhook_ready)",
+        "The webhook is gone",
+        "No replica of the webhook was scraped for 5 minutes; {{ $value }} were an hour ago.",
+        "It does not run, or Prometheus cannot read it.",
+        WEBHOOK,
+        "Start it, or remove its registration: `kspec enforce SPEC --engine webhook --remove`.",
+    ),
+    Alert(
+        "KSpecWebhookFailOpen", "kspec.webhooks", "warning", "0m",
+        "sum(increase(kspec_webhook_fail_open_total[10m])) > 0",
+        "Requests were admitted without evaluation",
+        "{{ $value | humanize }} requests were admitted in 10 minutes although a policy in mode enforce was not "
+        "evaluated.",
+        "A policy with `failurePolicy: Ignore` was not evaluated: an internal error, an open circuit breaker, "
+        "or a review that was too large.",
+        WEBHOOK,
+        "A scan finds what was admitted. Mend the cause that the log names.",
+    ),
+    Alert(
+        "KSpecWebhookReloadFailing", "kspec.webhooks", "warning", "0m",
+        "sum by (what) (increase(kspec_webhook_reload_errors_total[15m])) > 0",
+        "The webhook could not load its {{ $labels.what }}",
+        "The webhook goes on with what it loaded before.",
+        "A specification, a certificate or another file of the webhook changed and cannot be loaded.",
+        WEBHOOK,
+        "The log has the error with its line. `kspec validate` says the same.",
+    ),
+    Alert(
+        "KSpecWebhookConnectionsRefused", "kspec.webhooks", "warning", "10m",
+        "sum(rate(kspec_webhook_connections_refused_total[5m])) > 1",
+        "The webhook closes connections because of a limit",
+        "{{ $value | humanize }} connections a second are closed.",
+        "A client opens too many connections, or sends headers too slowly.",
+        WEBHOOK,
+        "Find the client. Only API servers need to reach the webhook: a NetworkPolicy can say so.",
+    ),
+    Alert(
+        "KSpecAuditRecordsDropped", "kspec.webhooks", "warning", "0m",
+        "sum by (sink) (increase(kspec_webhook_records_dropped_total[10m])) > 0 "
+        'or label_replace(sum(increase(kspec_audit_records_dropped_total[10m])), '
+        '"sink", "KSPEC_AUDIT_LOG", "", "") > 0',
+        "Records were lost ({{ $labels.sink }})",
+        "{{ $value | humanize }} records were lost in 10 minutes.",
+        "The audit log of the webhook (`audit`), its Events (`events`), or the log that `$KSPEC_AUDIT_LOG` of the "
+        "operator or the webhook names could not be written as fast as records were made, or not at all.",
+        ("kubectl -n kspec-system logs -l app.kubernetes.io/name=kspec-operator --tail=100", *WEBHOOK[:2]),
+        "Look for a full disk, a quota, or an API server that limits the webhook.",
+    ),
+)  # fmt: skip
+
+CERTIFICATES: tuple[Alert, ...] = (
+    Alert(
+        "KSpecCertificateProvisioningSlow", "kspec.certificates", "warning", "10m",
+        "histogram_quantile(0.95, sum by (le) "
+        "(increase(kspec_certificate_provisioning_duration_seconds_bucket[1h]))) > 120",
+        "The webhook waits long for its certificate",
+        "95 % of the certificates of an hour took up to {{ $value | humanizeDuration }}.",
+        "The Secret cannot be written, caBundle cannot be published, or cert-manager is slow.",
+        WEBHOOK,
+        "The log says which step fails.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecHighCertificateRenewalRate", "kspec.certificates", "warning", "15m",
+        "sum(increase(kspec_certificate_renewal_total[1h])) > 6",
+        "The certificate of the webhook changes often",
+        "{{ $value | humanize }} certificates were replaced in an hour.",
+        "Two writers of one Secret, or a Certificate whose renewal begins at once.",
+        WEBHOOK,
+        "Let one of them write the Secret.",
+        v03=True,
+    ),
+    Alert(
+        "KSpecWebhookCertificateExpiring", "kspec.certificates", "warning", "0m",
+        f"{DAY} <= min(kspec_webhook_certificate_expiry_timestamp_seconds) - time() < 7 * {DAY}",
+        "The certificate of the webhook ends soon",
+        "It ends in {{ $value | humanizeDuration }}.",
+        "The renewal that should have happened did not.",
+        WEBHOOK,
+        "The log says why. With cert-manager, look at its Certificate.",
+    ),
+    Alert(
+        "KSpecWebhookCertificateExpired", "kspec.certificates", "critical", "0m",
+        f"min(kspec_webhook_certificate_expiry_timestamp_seconds) - time() < {DAY}",
+        "The certificate of the webhook ends within a day, or has ended",
+        "It ends in {{ $value | humanizeDuration }}.",
+        "API servers then answer as the `failurePolicy` says.",
+        WEBHOOK,
+        "The log says why it was not renewed. Remove the Secret to get a new authority.",
+    ),
+)  # fmt: skip
