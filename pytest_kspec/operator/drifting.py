@@ -49,10 +49,11 @@ from pytest_kspec.operator.driftsaid import (
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.reconcile import FUTURE_S, Settings
+from pytest_kspec.operator.reconcile import Settings
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import NOT_COMPARED, Note, Said, moment_of, status_of
 from pytest_kspec.operator.statuswriting import bring
+from pytest_kspec.operator.turns import FUTURE_S
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
 from pytest_kspec.spec.loading import LoadedSpec

@@ -19,21 +19,22 @@ from pytest_kspec.drift import correcting, policies
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, ordered
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce.engines import ENGINES, Generated, InForce, Wanted, engine, webhook
+from pytest_kspec.enforce.engines import Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.errors import KspecError, NotServed, SourceError, SourceUnavailable
-from pytest_kspec.operator import legacy, status
+from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable
+from pytest_kspec.operator import removing, status
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.removing import Removal, Removed, pruned, remove
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
-from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
+from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
 
 _SHOWN = 5
 _LEFT = (Action.SKIP, Action.MANUAL)
-_OPERATIONS = {"create": "create", "change": "update", "remove": "delete"}
+_OPERATIONS = {"create": "create", "change": "update", "remove": removing.OPERATION}
 """What a change does, in the words of metrics."""
 _HELD_BACK = "failure policy Ignore until the webhook serves this specification"
 
@@ -62,13 +63,6 @@ class Enforced(NamedTuple):
     events: tuple[DriftEvent, ...] = ()
     looked: bool = True
     failure: KspecError | None = None
-
-
-class Removed(NamedTuple):
-    """An object that is gone. engine: whose it was; object: its kind and name"""
-
-    engine: str
-    object: str
 
 
 class Settled(NamedTuple):
@@ -149,7 +143,7 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
     """Make it so, and read back. Raises KspecError; what was done stays done."""
     names = asked_engines(spec)
     if not names:
-        removed = remove(spec.name, writer) if asked.held else []
+        removal = remove(spec.name, writer) if asked.held else Removal()
         section = spec.spec.enforcement
         why = (
             "mode is monitor"
@@ -157,7 +151,12 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
             else "enforcement.enabled is not true"
         )
         said = Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}.")
-        return _nothing(said, _pruned(removed), None, names, _deleted(removed))
+        told = _nothing(said, removal.notes, None, names, removal.changes)
+        if removal.failure is None:
+            return told
+        not_known: Object = {"policiesEnforced": None, "driftEvents": None}
+        said_of = tuple(status.not_enforced(removal.failure))
+        return told._replace(said=said_of, fields={}, counts=not_known, looked=False, failure=removal.failure)
     mode = asked_mode(spec)
     wanted = wanted_of(spec, writer, asked, now)
     done: list[_Done] = []
@@ -174,9 +173,10 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
     notes = [note for one in done for note in one.notes]
     failure = next((one.failure for one in done if one.failure is not None), None)
     all_applied = failure is None and settled.applied(names)
-    removed = remove(spec.name, writer, but=names) if failure is None and not all_applied else []
-    notes += _pruned(removed)
-    changes = {one.name: tuple(one.changes) for one in done if one.changes} | _deleted(removed)
+    removal = remove(spec.name, writer, but=names) if failure is None and not all_applied else Removal()
+    failure = failure or removal.failure
+    notes += removal.notes
+    changes = {one.name: tuple(one.changes) for one in done if one.changes} | dict(removal.changes)
     boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
     if not any(one.objects for one in done) and not any(one.left for one in done):
         if not wanted.active:
@@ -185,8 +185,9 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
             left = len(wanted.plan.not_enforceable)
             text = f"nothing in it can be enforced by admission ({left} only scanned)."
             said = Said(status.ENFORCED, "False", status.NOTHING_TO_ENFORCE, text)
-        return _nothing(said, notes, boundary, names, changes)
-    told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
+        told = _nothing(said, notes, boundary, names, changes)
+    else:
+        told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
     events = ordered(event for one in done for event in one.events)
     looked = not any(one.problems for one in done)
     told = told._replace(changes=changes, events=events, looked=looked, failure=failure)
@@ -200,34 +201,6 @@ def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> 
     """What is to be generated for a specification. Raises KspecError."""
     rules = enforcement_plan(spec, asked.checkset(), version=writer.source.info().version, now=now)
     return Wanted(rules, asked_mode(spec), asked.cluster, asked.options)
-
-
-def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> list[Removed]:
-    """Remove all that was applied for the specification of this name, also by v0.3.
-
-    but: engines whose policies stay. Raises SourceError, once all that could be removed is.
-    """
-    spec = spec_from_part({}, name=name)  # what it asks for does not matter
-    removed: list[Removed] = []
-    failure: SourceError | None = None
-    for one in (*ENGINES, ""):  # "": what v0.3 left
-        if one in but:
-            continue
-        try:
-            if one:
-                planned = applying.removals(spec, engine(one), writer)
-                removed += [Removed(one, change.object) for change in applying.carry_out(planned, writer)]
-            else:
-                removed += [Removed("kyverno", text) for text in legacy.remove_policies(name, writer)]
-        except NotServed:
-            continue  # of a kind that is not served there is nothing
-        except SourceUnavailable:
-            raise
-        except SourceError as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return removed
 
 
 class Planned(NamedTuple):
@@ -314,7 +287,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
             emit("remediation", "drift", "success", f"{text}: corrected", spec=spec.name)
             notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
         elif change.what == "remove":
-            notes += _pruned([Removed(name, change.object)])
+            notes += pruned([Removed(name, change.object)])
         else:
             notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
     failed = [_drift(one) for one in events.values() if correcting.is_failed(one)]
@@ -426,15 +399,6 @@ def _problem(entry: InForce, mode: Mode) -> str:
 
 def _inactive() -> Said:
     return Said(status.ENFORCED, "False", status.NOT_ACTIVE, "It is not active now (timeBasedActivation).")
-
-
-def _pruned(removed: Sequence[Removed]) -> list[Note]:
-    return [Note("Normal", "PolicyPruned", f"{one.object}.") for one in removed]
-
-
-def _deleted(removed: Sequence[Removed]) -> dict[str, tuple[tuple[str, bool], ...]]:
-    counts = Counter(one.engine for one in removed)
-    return {name: ((_OPERATIONS["remove"], False),) * count for name, count in counts.items()}
 
 
 def _nothing(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.enforce.apply import Change
 from pytest_kspec.enforce.engines import kyverno_clusterpolicy, webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, SPEC_LABEL
 from pytest_kspec.errors import NotServed, SourceError
@@ -21,20 +22,15 @@ REGISTRATION = "kspec-validating-webhook"
 POLICY = (kyverno_clusterpolicy.API_VERSION, kyverno_clusterpolicy.POLICY)
 
 
-def remove_policies(name: str, writer: Writer) -> list[str]:
-    """Remove v0.3's policies of this specification, those with its label. Kind and name of each. Raises SourceError."""
+def removals(name: str, writer: Writer) -> list[Change]:
+    """Of v0.3's policies of this specification, those with its label. Raises SourceError."""
     if label_value(name) != name:
         return []  # v0.3 could not have labelled anything with it
-    removed = []
-    try:
-        found = writer.list(*POLICY, label_selector=f"{SPEC_LABEL}={name},!{ENGINE_LABEL}")
-    except NotServed:
-        return []
-    for item in found:
-        metadata = item["metadata"]
-        writer.delete(*POLICY, metadata["name"], uid=metadata.get("uid", ""), at_once=True)
-        removed.append(f"{POLICY[1]} {metadata['name']}")
-    return removed
+    found = writer.list(*POLICY, label_selector=f"{SPEC_LABEL}={name},!{ENGINE_LABEL}")
+    return [
+        Change("remove", *POLICY, item["metadata"]["name"], uid=item["metadata"].get("uid", ""), before=item)
+        for item in found
+    ]
 
 
 def clear(writer: Writer) -> None:

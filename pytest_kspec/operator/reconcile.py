@@ -6,11 +6,9 @@ end: what is to be done is read from the object and the cluster each time. Nothi
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from pytest_kspec import clock
@@ -23,21 +21,23 @@ from pytest_kspec.drift import correcting
 from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
-from pytest_kspec.errors import KspecError, NotFound, SourceError, SpecError
+from pytest_kspec.errors import KspecError, SourceError, SpecError
 from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
+from pytest_kspec.operator.holding import Holding, is_held
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned, logged
 from pytest_kspec.operator.seen import Seen
-from pytest_kspec.operator.status import Note, Said, moment_of, status_of
-from pytest_kspec.operator.statuswriting import FIELD_MANAGER, bring, is_there
+from pytest_kspec.operator.status import Note, Said, status_of
+from pytest_kspec.operator.statuswriting import bring, is_there
+from pytest_kspec.operator.turns import Turns
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.plan.plan import make_plan
 from pytest_kspec.spec.document import RESOURCE_VERSION, SPEC_KIND
@@ -48,9 +48,6 @@ log = logging.getLogger("kspec.operator")
 Object = dict[str, Any]
 
 SPECIFICATIONS = kspec_kind(SPEC_KIND, "clusterspecifications", namespaced=False)
-FINALIZER = "kspec.io/finalizer"
-FUTURE_S = 60.0  # a time further in the future than clocks differ is none
-_JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED, fleetstatus.UNREACHABLE)
 
 
 class Scans(Protocol):
@@ -130,10 +127,8 @@ class Reconciler:
         # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
         # where a run had no result.
         self._elsewhere_before: dict[str, bool] = {}
-        self._intervals: dict[
-            str, float
-        ] = {}  # of specifications for other clusters, which may ask for theirs
-        self._paced = paced
+        self._holding = Holding(access, settings.removal_s)
+        self._turns = Turns(settings.interval_s, paced)
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -145,7 +140,7 @@ class Reconciler:
             self._remote.forget(name)
             self._elsewhere_before.pop(name, None)
             self._history.forget(spec=name)
-            self._pace(name, None)
+            self._turns.pace(name, None)
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
@@ -153,7 +148,9 @@ class Reconciler:
             self._results.clear(name)
             return None
         if found["metadata"].get("deletionTimestamp"):
-            return self._release(found)
+            if self._seen is not None:
+                self._seen.gone(name)
+            return self._holding.release(found, self._remote)
         before = status_of(found)
         now = clock.now()
         try:
@@ -179,10 +176,10 @@ class Reconciler:
             return self._elsewhere(found, spec)
         self._fleets.forget(name)
         self._remote.clean(name)
-        self._pace(name, None)
+        self._turns.pace(name, None)
         if self._seen is not None:
             self._seen.enforced(name, asked_mode(spec))
-        due = self._due(found, now)
+        due = self._turns.due(found, now)
         unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
         if due > 0:
             self._results.go_on(name)
@@ -215,16 +212,15 @@ class Reconciler:
     def _elsewhere(self, found: Object, spec: LoadedSpec) -> float:
         """It is for other clusters: a run over these is begun, goes on, or is over; their policies are looked after."""
         was = status_of(found).get("enforcement")
-        held = FINALIZER in (found["metadata"].get("finalizers") or [])
-        if held and not (isinstance(was, dict) and "clusters" in was):  # it was for this cluster before
-            self._access.do(lambda writer: enforcing.remove(spec.name, writer))
+        if is_held(found) and not (isinstance(was, dict) and "clusters" in was):
+            self._holding.clear(found)  # it was for this cluster before
         if enforcing.asks(spec):
-            self._hold(found)
-        self._pace(spec.name, self._remote.interval(spec))
+            self._holding.hold(found)
+        self._turns.pace(spec.name, self._remote.interval(spec))
         policies = self._remote.step(found, spec)
         if not policies.held:
-            self._let_go(found)
-        step = self._fleets.step(found, spec, self._due(found, clock.now()))
+            self._holding.let_go(found)
+        step = self._fleets.step(found, spec, self._turns.due(found, clock.now()))
         if step.failure is not None and self._is_idle(spec):
             step = step._replace(said=(status.nothing_required(),), failure=None, ended=True)
         if not step.said:
@@ -235,22 +231,13 @@ class Reconciler:
         now = clock.now()
         fields = {**_UNKNOWN, **step.fields, **policies.fields}
         if step.ended:
-            fields |= self._times(found, None)
+            fields |= self._turns.fields(found, None)
         if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *policies.notes]):
             return 0.0
         if step.failure is not None:
             raise step.failure
-        wait = self._interval(found) if step.ended else step.again_s
+        wait = self._turns.interval(found) if step.ended else step.again_s
         return min(wait, policies.again_s)
-
-    def _pace(self, name: str, interval_s: float | None) -> None:
-        if self._intervals.get(name) == interval_s:
-            return
-        if interval_s is None:
-            self._intervals.pop(name)
-        else:
-            self._intervals[name] = interval_s
-        self._paced(1.1 * max(self._settings.interval_s, *list(self._intervals.values()), 0.0))
 
     def _unknown(self, name: str, reason: str) -> None:
         """Nothing is known of it now."""
@@ -301,7 +288,7 @@ class Reconciler:
                 fields |= {"phase": "Failed", **_UNKNOWN, "run": error.run or None}
                 if is_idle:  # another scan is of no use before the interval is over
                     said.append(status.nothing_required())
-                    fields |= self._times(found, boundary)
+                    fields |= self._turns.fields(found, boundary)
                 else:
                     failure = failure or error
                     said.append(status.not_scanned(error))
@@ -312,7 +299,7 @@ class Reconciler:
             cluster = scanned.result.clusters[0]
             ready, scan_fields = status.scanned(cluster)
             said.append(ready)
-            fields |= {"complianceScore": None, **scan_fields, **self._times(found, boundary)}
+            fields |= {"complianceScore": None, **scan_fields, **self._turns.fields(found, boundary)}
             if self._seen is not None:
                 self._seen.scanned(name, scanned)
             self._board.scanned(cluster, counts["driftEvents"])
@@ -331,7 +318,7 @@ class Reconciler:
         after = self._find(name)
         if after is None:
             return 0.0
-        return max(0.0, min(self._due(after, clock.now()), status.soon(status_of(after), clock.now())))
+        return max(0.0, min(self._turns.due(after, clock.now()), status.soon(status_of(after), clock.now())))
 
     def _keep(self, spec: LoadedSpec, enforced: enforcing.Enforced, now: datetime) -> list[Note]:
         """Put what its policies differ in into the store; Events where that begins to fail, and ends."""
@@ -375,31 +362,6 @@ class Reconciler:
             raise SpecError("spec must be an object.", where=f"{resources.PREFIX}{name}")
         return resources.load(resources.document(found), name, parts)
 
-    def _due(self, found: Mapping[str, Any], now: datetime) -> float:
-        """Seconds until it is to be scanned; 0 or less: now."""
-        before = status_of(found)
-        if before.get("observedGeneration") != found["metadata"].get("generation"):
-            return 0.0
-        if status.condition(before, status.READY).get("reason") not in _JUDGED:
-            return 0.0
-        last, again = moment_of(before.get("lastScanTime")), moment_of(before.get("nextScanTime"))
-        if last is None or (last - now).total_seconds() > FUTURE_S:
-            return 0.0
-        longest = self._interval(found)
-        end = last + timedelta(seconds=longest)
-        return (min(again, end) - now).total_seconds() if again is not None else (end - now).total_seconds()
-
-    def _interval(self, found: Mapping[str, Any]) -> float:
-        digest = hashlib.sha256(str(found["metadata"].get("uid")).encode()).digest()
-        usual = self._intervals.get(found["metadata"]["name"], self._settings.interval_s)
-        return usual * (1 + digest[0] / 2550)
-
-    def _times(self, found: Mapping[str, Any], boundary: datetime | None) -> Object:
-        """Fields of a scan that ends now."""
-        now = clock.now()
-        again = self._next(found, now, boundary)
-        return {"lastScanTime": status.stamp(now), "nextScanTime": status.stamp(again)}
-
     def _is_idle(self, spec: LoadedSpec) -> bool:
         """Whether no check follows from it, so that a scan has nothing to do; asked where one has no result."""
         try:
@@ -407,75 +369,19 @@ class Reconciler:
         except KspecError:
             return False
 
-    def _next(self, found: Mapping[str, Any], now: datetime, boundary: datetime | None) -> datetime:
-        """After the interval, or where what is in force has to be made again."""
-        end = now + timedelta(seconds=self._interval(found))
-        return end if boundary is None or boundary <= now else min(end, boundary + timedelta(seconds=1))
-
     def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
         if enforcing.asks(spec):
-            self._hold(found)
+            self._holding.hold(found)
         settled = enforcing.Settled.of(found)
-        held = FINALIZER in (found["metadata"].get("finalizers") or [])
-        asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, held)
+        asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, is_held(found))
 
         def act(writer: Writer) -> enforcing.Enforced:
             return enforcing.enforce(spec, settled, writer, asked, now)
 
         enforced = self._access.do(act)
-        if not enforcing.asks(spec):
-            self._let_go(found)
+        if not enforcing.asks(spec) and enforced.failure is None:
+            self._holding.let_go(found)
         return enforced
-
-    def _hold(self, found: Object) -> None:
-        """Nothing is applied for what could be deleted without our knowing."""
-        finalizers = found["metadata"].get("finalizers") or []
-        if FINALIZER not in finalizers:
-            self._set_finalizers(found, [*finalizers, FINALIZER])
-
-    def _let_go(self, found: Object) -> None:
-        finalizers = found["metadata"].get("finalizers") or []
-        if FINALIZER in finalizers:
-            self._set_finalizers(found, [one for one in finalizers if one != FINALIZER])
-
-    def _set_finalizers(self, found: Object, finalizers: list[str]) -> None:
-        name, version = found["metadata"]["name"], found["metadata"]["resourceVersion"]
-        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": version}}
-        written = self._access.do(
-            lambda writer: writer.patch(RESOURCE_VERSION, SPEC_KIND, name, patch, field_manager=FIELD_MANAGER)
-        )
-        found["metadata"] = written["metadata"]
-
-    def _release(self, found: Object) -> float | None:
-        """Remove what was applied, then let the object go; also without having removed it, once that took too long."""
-        name = found["metadata"]["name"]
-        if self._seen is not None:
-            self._seen.gone(name)
-        if FINALIZER not in (found["metadata"].get("finalizers") or []):
-            return None
-        since = moment_of(found["metadata"].get("deletionTimestamp"))
-        waited = (clock.now() - since).total_seconds() if since is not None else 0.0
-        is_late = waited >= self._settings.removal_s
-        left = self._remote.clean(name)
-        if left.waits and not is_late:  # each cluster that is done has it looked at again
-            return max(1.0, self._settings.removal_s - waited)
-        if left.waits or left.others:
-            text = f"policies may still be on {', '.join([*left.waits, *left.others][:10])}"
-            log.error("%s: %s", name, text)
-            tell(self._access, found, [Note("Warning", "RemovalFailed", f"{text}.")])
-        try:
-            self._access.do(lambda writer: enforcing.remove(name, writer))
-        except LostLease:
-            raise
-        except KspecError as error:
-            if not is_late:
-                raise
-            text = f"what was applied for it may still be there: {error}"
-            log.error("%s: %s", name, text)
-            tell(self._access, found, [Note("Warning", "RemovalFailed", text)])
-        with contextlib.suppress(NotFound):
-            self._let_go(found)
-        return None
 
     def _write(
         self,

@@ -38,7 +38,7 @@ class Cluster:
     """
 
     name = "prod"
-    source = SimpleNamespace(no_policies="")
+    source = SimpleNamespace(no_policies="", name="prod")
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
