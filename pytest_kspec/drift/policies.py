@@ -36,6 +36,7 @@ Object = dict[str, Any]
 
 
 NO_DRY_RUN = "Only the fields that kspec sets were compared, because a dry run is not permitted."
+_LEAVING = "not corrected: a deletion cannot be taken back"
 
 
 class Drifted(NamedTuple):
@@ -72,7 +73,9 @@ def judge(spec: LoadedSpec, planned: Sequence[Change], now: str) -> Found:
     problems: list[str] = []
     kept = 0
     for change in planned:
-        if change.what == "keep":
+        if change.what != "remove" and is_being_deleted(change.before):
+            drifted.append(Drifted(_leaving(change, now), change))
+        elif change.what == "keep":
             kept += 1
         elif change.what == "create":
             drifted.append(Drifted(_missing(change, now), change))
@@ -136,6 +139,35 @@ def _missing(change: Change, now: str) -> DriftEvent:
         now,
         expected=applying.told(change.manifest or {}),
         remediation=remediation,
+    )
+
+
+def is_being_deleted(obj: Object | None) -> bool:
+    """Whether it is there only until finalizers let it go."""
+    return obj is not None and bool((obj.get("metadata") or {}).get("deletionTimestamp"))
+
+
+def held_by(obj: Object) -> str:
+    """Why an object that is being deleted is still there."""
+    names = ", ".join(map(str, obj["metadata"].get("finalizers") or ()))
+    return f"it is being deleted, and finalizers keep it ({names})"
+
+
+def is_leaving(event: DriftEvent) -> bool:
+    """Whether the object is there, and is being deleted."""
+    return event.remediation is not None and event.remediation.details.startswith(_LEAVING)
+
+
+def _leaving(change: Change, now: str) -> DriftEvent:
+    assert change.before is not None
+    details = f"{_LEAVING}; it is created again once it is gone. Find out what is to remove the finalizers."
+    return _event(
+        DriftKind.MISSING,
+        change,
+        f"{change.object} is about to go: {held_by(change.before)}.",
+        now,
+        expected=applying.told(change.manifest or {}),
+        remediation=Remediation(Action.MANUAL, Status.MANUAL, now, details=details),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
-from pytest_kspec.operator.driftreports import Told, report
+from pytest_kspec.operator.driftreports import Kept, Told, forget, of_config, owner_of, report
 from pytest_kspec.operator.driftsaid import (
     NO_RECORDING,
     NO_STORE,
@@ -206,9 +206,10 @@ class DriftController:
             listed = self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
             parts = {item["metadata"]["name"]: item.get("spec") or {} for item in listed}
             left = (config.remediation.max_changes if config.remediation else 0) or 0
+            kept = self._kept(found, config, parts, problems)
             for item in listed:
                 if names.match(item["metadata"]["name"]) and not item["metadata"].get("deletionTimestamp"):
-                    outcome = self._look(found, item, parts, config, run, left)
+                    outcome = self._look(kept, item, parts, config, run, left)
                     if outcome is not None:
                         left -= outcome.remediated
                         outcomes.append(outcome)
@@ -256,9 +257,23 @@ class DriftController:
                 problems.append(f"this good run could not be recorded: {error}")
         return looked.at
 
+    def _kept(
+        self, found: Object, config: DriftConfigSpec, specs: Collection[str], problems: list[str]
+    ) -> Kept | None:
+        """Its reports, those of specifications that are gone (not among `specs`) deleted; None: not known."""
+        try:
+            listed = self._access.do(lambda writer: of_config(writer, found))
+            self._access.do(lambda writer: forget(writer, listed, specs))
+        except LostLease:
+            raise
+        except KspecError as error:
+            problems.append(f"no DriftReport is written: {error}")
+            return None
+        return Kept(listed, owner_of(found), config.retention)
+
     def _look(
         self,
-        found: Object,
+        kept: Kept | None,
         item: Object,
         parts: Mapping[str, Any],
         config: DriftConfigSpec,
@@ -272,18 +287,26 @@ class DriftController:
             if not spec.is_for(self._access.name):
                 return None
             outcome = self._compare(item, spec, config, run, left)
-            place = (found["metadata"].get("namespace", ""), found["metadata"]["name"])
-            generation = int(item["metadata"].get("generation") or 0)
-            uid = self._access.do(lambda writer: writer.source.info().uid)
-            about = About(spec.name, spec.version or "", generation, self._access.name, uid, place)
-            told = Told(outcome.events, outcome.remediated, whole=not outcome.problems)
-            cleared = self._access.do(lambda writer: report(writer, about, told, config.retention, run.now))
-            outcome = outcome._replace(cleared=cleared)
         except (LostLease, Stopped):
             raise
         except KspecError as error:
             return Outcome(name, (), (f"{name}: {error}",), whole=False)
-        return outcome
+        if kept is None:
+            return outcome
+        try:
+            generation = int(item["metadata"].get("generation") or 0)
+            uid = self._access.do(lambda writer: writer.source.info().uid)
+            about = About(
+                spec.name, spec.version or "", generation, self._access.name, uid, (NAMESPACE, run.name)
+            )
+            told = Told(outcome.events, outcome.remediated, whole=not outcome.problems)
+            cleared = self._access.do(lambda writer: report(writer, about, told, kept, run.now))
+        except (LostLease, Stopped):
+            raise
+        except KspecError as error:  # what was found, and what was done about it, is said all the same
+            problems = (*outcome.problems, f"{name}: its DriftReport is not written: {error}")
+            return outcome._replace(problems=problems, whole=False)
+        return outcome._replace(cleared=cleared)
 
     def _compare(
         self,

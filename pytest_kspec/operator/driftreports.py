@@ -1,9 +1,13 @@
-"""DriftReports of a DriftConfig: one on a change, and one when all drift is gone."""
+"""DriftReports of a DriftConfig: one on a change, and one when all drift is gone.
+
+They go with their DriftConfig, which owns them, and with the specification that they are about: nobody would ever say
+that what they name is gone.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,13 +16,13 @@ from pytest_kspec.cluster.watch.reflector import Object
 from pytest_kspec.cluster.writing.naming import create_named
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.models.driftconfig import DriftRetention
-from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.crds.names import LABEL_SPEC, NAMESPACE
 from pytest_kspec.crds.objects import driftreport
 from pytest_kspec.crds.objects.driftreport import About
 from pytest_kspec.drift.events import DriftEvent, Status
 from pytest_kspec.drift.report import report_event
 from pytest_kspec.drift.words import STATUSES
-from pytest_kspec.kube.objectnames import age_key
+from pytest_kspec.kube.objectnames import age_key, label_value
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import moment_of
 
@@ -31,15 +35,40 @@ class Told(NamedTuple):
     whole: bool
 
 
-def report(writer: Writer, about: About, told: Told, retention: DriftRetention | None, now: datetime) -> bool:
+def of_config(writer: Writer, config: Object) -> list[Object]:
+    """All reports of a DriftConfig. Raises SourceError."""
+    selector = driftreport.config_selector(config["metadata"]["namespace"], config["metadata"]["name"])
+    return list(
+        writer.list(driftreport.API_VERSION, driftreport.KIND, namespace=NAMESPACE, label_selector=selector)
+    )
+
+
+def forget(writer: Writer, listed: Iterable[Object], specs: Collection[str]) -> None:
+    """Delete reports of specifications that are not there any more. specs: the names of all. Raises SourceError."""
+    labels = {label_value(name) for name in specs}
+    for one in listed:
+        if (one["metadata"].get("labels") or {}).get(LABEL_SPEC) not in labels:
+            name = one["metadata"]["name"]
+            writer.delete(driftreport.API_VERSION, driftreport.KIND, name, namespace=NAMESPACE)
+
+
+class Kept(NamedTuple):
+    """listed: all reports of the DriftConfig; owner: an ownerReference to it; retention: as it says"""
+
+    listed: Sequence[Object]
+    owner: Object
+    retention: DriftRetention | None = None
+
+
+def report(writer: Writer, about: About, told: Told, kept: Kept, now: datetime) -> bool:
     """Write a report if it says something else than the newest one, and delete those beyond the retention.
 
     Where not everything was compared, none says that anything is gone. Returns whether one says now that all is gone.
     Raises SourceError.
     """
-    listed = writer.list(
-        driftreport.API_VERSION, driftreport.KIND, namespace=NAMESPACE, label_selector=about.selector
-    )
+    labels = about.labels.items()
+    listed = [one for one in kept.listed if labels <= (one["metadata"].get("labels") or {}).items()]
+    listed = [one for one in listed if not _is_of_another(one, kept.owner)]
     known = sorted(listed, key=_age)
     newest = known[-1] if known else None
     was_drift = newest is not None and bool((newest.get("spec") or {}).get("driftDetected"))
@@ -49,12 +78,25 @@ def report(writer: Writer, about: About, told: Told, retention: DriftRetention |
         if not told.whole:
             events += _unseen(events, newest)
         made = driftreport.build(about, events, status.stamp(now), told.remediated)
+        made["metadata"]["ownerReferences"] = [kept.owner]
         if newest is None or not driftreport.same(newest, made):
-            name = _put(writer, made, [one["metadata"]["name"] for one in known])
-    kept = [one for one in known if one["metadata"]["name"] != name]
-    for old in _outlived(kept, retention, now, new=bool(name)):
+            name = _put(writer, made, [one["metadata"]["name"] for one in kept.listed])
+    old_ones = [one for one in known if one["metadata"]["name"] != name]
+    for old in _outlived(old_ones, kept.retention, now, new=bool(name)):
         writer.delete(driftreport.API_VERSION, driftreport.KIND, old, namespace=NAMESPACE)
     return bool(name) and not told.events
+
+
+def owner_of(config: Object) -> Object:
+    """An ownerReference: Kubernetes deletes reports with their DriftConfig."""
+    head = {key: config[key] for key in ("apiVersion", "kind")}
+    return {**head, "name": config["metadata"]["name"], "uid": config["metadata"]["uid"]}
+
+
+def _is_of_another(one: Object, owner: Object) -> bool:
+    """Whether it is of a DriftConfig of the same name that was deleted: it is about to go, too."""
+    owners = one["metadata"].get("ownerReferences") or []
+    return bool(owners) and all(reference.get("uid") != owner["uid"] for reference in owners)
 
 
 def _put(writer: Writer, made: Object, taken: Sequence[str]) -> str:

@@ -80,7 +80,9 @@ def of(
     else:
         ready = Said(READY, "True", COMPARED, f"{plural(len(run.outcomes), 'specification')} compared.")
     if remaining:
-        texts = [_told(event) for event in remaining]
+        texts = [
+            *dict.fromkeys(_told(event) for event in remaining)
+        ]  # of several findings, or specifications
         drift = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(texts))
     elif problems:
         drift = Said(status.DRIFT, "Unknown", NOT_COMPARED, "Not everything was compared: see Ready.")
@@ -137,7 +139,8 @@ def notes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
 
 
 def _told(event: DriftEvent) -> str:
-    text = ", ".join(filter(None, (f"{event.resource}: {event.kind.value}", who(event))))
+    what = f"{event.kind.value} of {event.check}" if event.check else event.kind.value
+    text = ", ".join(filter(None, (f"{event.resource}: {what}", who(event))))
     done = event.remediation
     return f"{text} ({done.details})" if done is not None and correcting.is_forbidden(event) else text
 

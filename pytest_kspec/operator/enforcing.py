@@ -294,7 +294,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
     warned += _new("RemediationFailed", failed, settled)
     objects = applying.existing(spec, chosen, writer) if changes else there
     boundary = None if made.timeless else wanted.boundary
-    entries = chosen.in_force(objects, writer)
+    entries = [_unless_leaving(one, objects) for one in chosen.in_force(objects, writer)]
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
         entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
     left = [
@@ -306,6 +306,14 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
     return _Done(
         name, objects, entries, left, changes, notes, boundary, all_events, warned, problems, failure
     )
+
+
+def _unless_leaving(entry: InForce, objects: Sequence[Object]) -> InForce:
+    """What is being deleted is not in force: it may go at any moment, and cannot be applied again before."""
+    for item in objects:
+        if item["metadata"]["name"] == entry.name and policies.is_being_deleted(item):
+            return entry._replace(mode="", problems=(policies.held_by(item),), pending=True)
+    return entry
 
 
 def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:
@@ -417,9 +425,9 @@ def _nothing(
 
 def _drift(event: DriftEvent) -> str:
     """What happened to this object, and why it is not corrected where that was decided."""
-    what = (
-        f"{event.resource} is missing" if event.kind is DriftKind.MISSING else f"{event.resource} was changed"
-    )
+    what = f"{event.resource} was changed"
+    if event.kind is DriftKind.MISSING:
+        what = f"{event.resource} is {'being deleted' if policies.is_leaving(event) else 'missing'}"
     if event.kind is not DriftKind.MISSING and event.author is not None:
         what = f"{what} by {event.author.manager or '?'} at {event.author.time or '?'}"
     done = event.remediation

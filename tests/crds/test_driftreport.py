@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec.crds.models.driftreport import DriftReportSpec
-from pytest_kspec.crds.objects.driftreport import MAX_BYTES, About, build, same
+from pytest_kspec.crds.objects.driftreport import MAX_BYTES, About, build, config_selector, same
 
 ABOUT = About("strict", "1", 3, "prod-eu", "uid", ("kspec-system", "nightly"))
 
@@ -50,5 +50,5 @@ def test_the_same_at_another_time_is_the_same() -> None:
 
 
 def test_labels_are_those_of_one_config() -> None:
-    assert "kspec.io/drift-config=kspec-system.nightly" in ABOUT.selector
-    assert ABOUT.selector != ABOUT._replace(config=("kspec-system", "other")).selector
+    assert ABOUT.labels["kspec.io/drift-config"] == "kspec-system.nightly"
+    assert config_selector(*ABOUT.config) == "kspec.io/drift-config=kspec-system.nightly"

@@ -6,7 +6,8 @@ import copy
 from types import SimpleNamespace
 from typing import Any
 
-from pytest_kspec.drift.events import DriftKind
+from pytest_kspec.drift import correcting
+from pytest_kspec.drift.events import Action, DriftKind
 from pytest_kspec.drift.policies import NO_DRY_RUN, judge
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import engine
@@ -90,3 +91,18 @@ def test_without_a_dry_run_only_what_kspec_sets_is_compared_and_that_is_said() -
         "ValidatingAdmissionPolicy kspec-many-8"
     ]
     assert writer.asked[2:] == ["apply kspec-many-7", "apply kspec-many-8"]
+
+
+def test_what_is_being_deleted_is_missing_and_cannot_be_corrected() -> None:
+    objects = [applied(number) for number in range(3)]
+    leaves = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/hold"]}
+    objects[1]["metadata"] |= leaves
+    writer = Writer(objects)
+    found = compare(writer, 3)
+    (one,) = found.drifted
+    assert (found.kept, one.event.kind, one.event.resource.name) == (2, DriftKind.MISSING, "kspec-many-1")
+    assert "it is being deleted, and finalizers keep it (example.com/hold)." in one.event.message
+    (decided,) = correcting.decide(found.drifted, correcting.Rules(), {}, NOW)
+    assert (decided.acts, decided.remediation.action) == (False, Action.MANUAL)
+    (extra,) = compare(Writer([{**objects[1]}]), 0).drifted
+    assert extra.event.kind is DriftKind.EXTRA, "what is not wanted may go"

@@ -487,6 +487,103 @@ def test_what_finalizers_keep_is_not_removed_yet(hub: Hub) -> None:
     assert hub.writer.find(*SPEC_KIND, "sturdy") is None
 
 
+def test_a_policy_that_finalizers_keep_is_not_in_force_any_more(hub: Hub) -> None:
+    kept = (V1, POLICY, "kspec-sturdy-pods")
+    hub.specs.put("sturdy", {**SPEC, "enforcement": {**SPEC["enforcement"], "autoRemediate": True}})
+    hub.enforce("sturdy")
+    hub.writer.patch(*kept, {"metadata": {"finalizers": ["example.com/hold"]}}, field_manager="other")
+    hub.writer.delete(*kept)
+    hub.now += timedelta(minutes=10)
+    hub.enforce("sturdy")
+    enforced, drift = (hub.specs.condition("sturdy", kind) for kind in ("PolicyEnforced", "DriftDetected"))
+    assert (enforced["status"], enforced["reason"]) == ("False", "PoliciesPending")
+    why = "it is being deleted, and finalizers keep it (example.com/hold)"
+    assert f"kspec-sturdy-pods: {why}" in enforced["message"]
+    assert (drift["status"], drift["reason"]) == ("True", "DriftFound")
+    assert f"{POLICY} kspec-sturdy-pods is being deleted (not corrected: a deletion" in drift["message"]
+    hub.config("watch", {"interval": "5m"})
+    assert conditions(hub.run("watch"))["DriftDetected"] == ("True", "DriftFound")
+    (report,) = hub.reports()
+    (event,) = report["spec"]["events"]
+    assert (event["driftType"], event["remediation"]["status"]) == ("deleted", "manual-required")
+
+    # It is looked at again before the next scan, and made anew once it is gone.
+    hub.writer.patch(*kept, {"metadata": {"finalizers": None}}, field_manager="other")
+    hub.now += timedelta(seconds=30)
+    hub.enforce("sturdy")
+    assert "deletionTimestamp" not in hub.writer.get(*kept)["metadata"]
+    assert hub.specs.condition("sturdy", "DriftDetected")["status"] == "False"
+    assert "DriftRemediated" in hub.specs.events("sturdy")
+
+
+def test_reports_go_with_their_config_and_with_their_specification(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m"})
+    hub.config("other", {"interval": "5m"})
+    hub.soften()
+    for name in ("watch", "other"):
+        hub.run(name)
+    found = {one["metadata"]["ownerReferences"][0]["name"]: one["metadata"] for one in hub.reports()}
+    assert sorted(found) == ["other", "watch"]
+    uid = hub.writer.get(*CONFIG, "watch", namespace=NAMESPACE)["metadata"]["uid"]
+    assert found["watch"]["ownerReferences"] == [
+        {"apiVersion": CONFIG[0], "kind": CONFIG[1], "name": "watch", "uid": uid}
+    ], "Kubernetes deletes them with it"
+
+    # Another one of the same name does not build on reports that are about to be deleted.
+    hub.writer.delete(*CONFIG, "watch", namespace=NAMESPACE)
+    hub.config("watch", {"interval": "5m"})
+    hub.run("watch")
+    assert sorted(one["metadata"]["ownerReferences"][0]["name"] for one in hub.reports()) == [
+        "other",
+        "watch",
+        "watch",
+    ]
+
+    hub.specs.put("another", SPEC)
+    hub.specs.clear()
+    hub.specs.put("another", SPEC)
+    hub.run("watch")
+    (left,) = hub.reports()
+    assert left["metadata"]["ownerReferences"][0]["name"] == "other", "it had no turn yet"
+    hub.run("other")
+    assert hub.reports() == []
+
+
+def test_a_report_that_is_refused_does_not_take_what_was_done_with_it(hub: Hub, tmp_path: Path) -> None:
+    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    hub.soften()
+    place = ("rbac.authorization.k8s.io/v1", "Role")
+    role = hub.writer.get(*place, "kspec-operator", namespace=NAMESPACE)
+    rules = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]}
+        if "driftreports" in rule["resources"]
+        else rule
+        for rule in role["rules"]
+    ]
+    hub.writer.patch(*place, "kspec-operator", {"rules": rules}, namespace=NAMESPACE, field_manager="test")
+    groups = ("system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
+    path = f"/apis/kspec.io/v1alpha1/namespaces/{NAMESPACE}/driftreports?dryRun=All"
+
+    def denied() -> bool:
+        answer = hub.specs.plane.request("POST", path, {}, impersonate=DEPLOYED, groups=groups)
+        return answer.status == 403
+
+    try:
+        until(denied)
+        limited = Hub(hub.specs, kubeconfig=str(as_deployed(hub.specs.plane, tmp_path / "kubeconfig")))
+        limited.now = hub.now
+        status = limited.run("fix")
+    finally:
+        patch = {"rules": role["rules"]}
+        hub.writer.patch(*place, "kspec-operator", patch, namespace=NAMESPACE, field_manager="test")
+        until(lambda: not denied())
+    assert (status["remediatedEvents"], hub.policy()) == (1, "Fail")
+    assert conditions(status)["Ready"] == ("Unknown", "NotCompared")
+    ready = next(one for one in status["conditions"] if one["type"] == "Ready")
+    assert "sturdy: its DriftReport is not written: " in ready["message"]
+    assert "DriftRemediated" in hub.events("fix")
+
+
 def test_each_problem_of_a_config_is_said(hub: Hub) -> None:
     hub.config("odd", {"schedule": "0 0 30 2 *", "timezone": "Mars/X"})
     (ready,) = [one for one in hub.run("odd")["conditions"] if one["type"] == "Ready"]

@@ -10,7 +10,7 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects.driftreport import About
 from pytest_kspec.drift.events import DriftEvent, DriftKind, DriftType
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.operator.driftreports import Told, report
+from pytest_kspec.operator.driftreports import Kept, Told, report
 from pytest_kspec.publish.customresources import write_compliance
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
@@ -20,6 +20,7 @@ from tests.operator.test_status import cluster
 API = "kspec.io/v1alpha1"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 AT = "2026-11-29T12:00:00Z"
+OWNER = {"apiVersion": API, "kind": "DriftConfig", "name": "watch", "uid": "uid-watch"}
 PAIRS = (("prod", "eu-x"), ("prod-eu", "x"))
 """Clusters and specifications, of which both make the name `prod-eu-x`."""
 
@@ -47,7 +48,8 @@ def test_drift_reports_of_two_clusters_in_one_second_are_two(specs: Specs) -> No
     event = DriftEvent(DriftType.POLICY, DriftKind.MISSING, Severity.HIGH, policy, "It does not exist.", AT)
     for name, spec in PAIRS:
         about = About(spec, "", 1, name, name, (NAMESPACE, "watch"))
-        report(specs.writer, about, Told((event,), 0, whole=True), None, NOW)
+        listed = specs.writer.list(API, "DriftReport", namespace=NAMESPACE)
+        report(specs.writer, about, Told((event,), 0, whole=True), Kept(listed, OWNER), NOW)
     found = {
         one["metadata"]["name"]: (one["spec"]["clusterName"], one["status"]["totalEvents"])
         for one in specs.writer.list(API, "DriftReport", namespace=NAMESPACE)

@@ -46,13 +46,17 @@ class About(NamedTuple):
             LABEL_CLUSTER: label_value(self.cluster),
             LABEL_SPEC: label_value(self.spec),
             LABEL_TYPE: "drift",
-            LABEL_CONFIG: label_value(".".join(self.config)),
+            LABEL_CONFIG: _config_label(*self.config),
         }
 
-    @property
-    def selector(self) -> str:
-        """The same as a label selector."""
-        return ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+
+def config_selector(namespace: str, name: str) -> str:
+    """A label selector of all reports of a DriftConfig."""
+    return f"{LABEL_CONFIG}={_config_label(namespace, name)}"
+
+
+def _config_label(namespace: str, name: str) -> str:
+    return label_value(f"{namespace}.{name}")
 
 
 def build(about: About, events: Sequence[Mapping[str, Any]], at: str, remediated: int) -> dict[str, Any]:
