@@ -35,6 +35,13 @@ LINKED = (
     "README.md",
     "CHANGELOG.md",
 )
+# `mutmut show` for many: as a process of its own for each it takes longer than the tests.
+_SHOW = """
+import sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+for name in sys.argv[1:]:
+    print("\\0" + name, get_diff_for_mutant(name), sep="\\n")
+"""
 _RESULT = re.compile(r"^\s+(\S+): (.+)$", re.MULTILINE)
 
 
@@ -56,8 +63,9 @@ def main(words: list[str]) -> int:
         bad = sorted(name for name, status in found.items() if status not in ("killed", "timeout"))
         counts = ", ".join(f"{number} {status}" for status, number in Counter(found.values()).most_common())
         sys.stdout.write(f"{room}: {len(bad)} of {len(found)} were not noticed ({counts})\n")
+        changes = _changes(bad)
         for name in bad:
-            sys.stdout.write(f"  {name}: {found[name]}\n{_change(name)}")
+            sys.stdout.write(f"  {name}: {found[name]}\n{changes.get(name, '')}")
         sys.stdout.flush()
         survived = survived or bool(bad)
     return int(survived)
@@ -93,12 +101,19 @@ def _run(project: str, room: str, tests: list[str], sample: str) -> dict[str, st
     return found
 
 
-def _change(name: str) -> str:
-    """The lines that a change takes out and puts in; of the room that was run last."""
-    show = [sys.executable, "-m", "mutmut", "show", name]
-    said = subprocess.run(show, cwd=WORK, capture_output=True, text=True).stdout.splitlines()
-    changed = [line for line in said if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))]
-    return "".join(f"    {line}\n" for line in changed)
+def _changes(names: list[str]) -> dict[str, str]:
+    """The lines that each change takes out and puts in, by its name; of the room that was run last."""
+    said = subprocess.run(
+        [sys.executable, "-c", _SHOW, *names], cwd=WORK, capture_output=True, text=True
+    ).stdout
+    found = {}
+    for shown in said.split("\0")[1:]:
+        name, *lines = shown.splitlines()
+        changed = [
+            line for line in lines if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))
+        ]
+        found[name] = "".join(f"    {line}\n" for line in changed)
+    return found
 
 
 if __name__ == "__main__":

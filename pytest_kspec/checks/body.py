@@ -9,18 +9,29 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
+from pytest_kspec.kube.resources import Resource, Workload
 from pytest_kspec.rules.base import Rule, ServiceRule
 from pytest_kspec.rules.pods.podsecurity import PodSecurityControl
 from pytest_kspec.spec.requirement import Requirement
 
-if TYPE_CHECKING:
-    from pytest_kspec.evaluate.findings import Findings
-
 RuleOfCheck: TypeAlias = Rule | ServiceRule | PodSecurityControl | Callable[[Requirement], Rule | ServiceRule]
 """What `@check(rule=…)` takes: a rule, one by level and version, or a function that makes one of a requirement."""
+
+
+class Judge(Protocol):
+    """The fixture `findings`, as far as a rule needs it (`pytest_kspec.Findings`)."""
+
+    def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
+        """Evaluate a rule on pods."""
+        ...
+
+    def apply_to_services(self, rule: ServiceRule, services: Sequence[Resource]) -> None:
+        """Evaluate a rule on Services."""
+        ...
+
 
 _SERVICES = "services"
 _WORKLOADS = "workloads"
@@ -59,12 +70,12 @@ def body_of(rule: RuleOfCheck, func: Callable[..., None]) -> Callable[..., None]
     return body
 
 
-def _apply_control(control: PodSecurityControl, findings: Findings, **given: Any) -> None:
+def _apply_control(control: PodSecurityControl, findings: Judge, **given: Any) -> None:
     for rule, concerned in control.select(**given):
         findings.apply(rule, concerned)
 
 
-def _apply(rule: RuleOfCheck, requirement: Requirement, findings: Findings, **given: Any) -> None:
+def _apply(rule: RuleOfCheck, requirement: Requirement, findings: Judge, **given: Any) -> None:
     made = made_rule(rule, requirement)
     if _needs(made) != tuple(given):
         raise TypeError(f"{type(made).__name__} is not the kind of rule that its function promises.")

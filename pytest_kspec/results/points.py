@@ -7,13 +7,10 @@ where the same run's own report says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
-
-if TYPE_CHECKING:
-    from pytest_kspec.results.result import ClusterResult
 
 
 class FrameworkPoint(Struct, frozen=True):
@@ -48,31 +45,6 @@ class TrendPoint(Struct, frozen=True):
     frameworks: tuple[FrameworkPoint, ...] = ()
     run: str = ""
     cluster_id: str = ""
-
-    @classmethod
-    def of(cls, cluster: ClusterResult, finished_at: str, run: str = "") -> TrendPoint:
-        """The point of one cluster in one run."""
-        summary = cluster.summary
-        return cls(
-            finished_at=finished_at,
-            cluster=cluster.name,
-            spec=cluster.spec_name,
-            spec_version=cluster.spec_version,
-            score=summary.score,
-            passed=summary.passed,
-            failed=summary.failed,
-            errors=summary.errors,
-            skipped=summary.skipped,
-            findings=sum(len(check.open_findings) for check in cluster.checks),
-            exempt=summary.exempt,
-            known=summary.known,
-            frameworks=tuple(
-                FrameworkPoint(framework.id, framework.summary.score, framework.summary.coverage)
-                for framework in sorted(cluster.frameworks, key=lambda framework: framework.id)
-            ),
-            run=run,
-            cluster_id=cluster.id,
-        )
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report and in `kspec history -o json`."""

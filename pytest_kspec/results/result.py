@@ -18,7 +18,7 @@ from pytest_kspec.results.evidence import NO_EVIDENCE, Evidence, ExemptionUse
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.frameworks import FrameworkResult
 from pytest_kspec.results.identity import cluster_id
-from pytest_kspec.results.points import TrendPoint
+from pytest_kspec.results.points import FrameworkPoint, TrendPoint
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Severity, Verdict
 from pytest_kspec.spec.notes import NotEvaluated
 
@@ -252,6 +252,30 @@ class ClusterResult(Struct, frozen=True):
     def is_partial(self) -> bool:
         """Whether the run did not select all requirements of the specification."""
         return bool(self.not_selected)
+
+    def point(self, finished_at: str, run: str = "") -> TrendPoint:
+        """What is drawn of it over time."""
+        summary = self.summary
+        return TrendPoint(
+            finished_at=finished_at,
+            cluster=self.name,
+            spec=self.spec_name,
+            spec_version=self.spec_version,
+            score=summary.score,
+            passed=summary.passed,
+            failed=summary.failed,
+            errors=summary.errors,
+            skipped=summary.skipped,
+            findings=sum(len(check.open_findings) for check in self.checks),
+            exempt=summary.exempt,
+            known=summary.known,
+            frameworks=tuple(
+                FrameworkPoint(framework.id, framework.summary.score, framework.summary.coverage)
+                for framework in sorted(self.frameworks, key=lambda framework: framework.id)
+            ),
+            run=run,
+            cluster_id=self.id,
+        )
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""

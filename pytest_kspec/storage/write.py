@@ -15,7 +15,6 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.results.baseline import subject as subject_of
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import objects, schema, verdicts
@@ -134,7 +133,7 @@ def _add_result(
 ) -> int | None:
     """One specification on one cluster; its key, or None where the run has it already."""
     subject, newest = _subject(connection, cluster, finished)
-    point, summary = TrendPoint.of(cluster, ""), cluster.summary
+    point, summary = cluster.point(""), cluster.summary
     row = {
         "run_id": run_id,
         "part_id": part_id,

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pytest_kspec.crds.objects import compliancereport
 from pytest_kspec.reports import terminal, writer
 from pytest_kspec.results.finding import AppliedExemption, Finding
-from pytest_kspec.results.points import TrendPoint
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.totals import Totals
 from tests.effort import examples
@@ -121,7 +120,7 @@ def test_without_an_evaluation_there_is_no_score_anywhere(verdicts: tuple[str, .
     result = results.scan(cluster)
     wire = result.to_wire()
     assert (wire["summary"]["score"], wire["clusters"][0]["summary"]["score"]) == (None, None)
-    assert TrendPoint.of(cluster, result.finished_at).score is None
+    assert cluster.point(result.finished_at).score is None
     report = compliancereport.build(cluster, result.finished_at)
     assert report["spec"]["summary"].keys().isdisjoint({"score", "passRate"})
     for format_name in writer.FORMATS:

@@ -109,7 +109,6 @@ def _trend(url: str, result: ScanResult) -> tuple[TrendPoint, ...]:
     """Earlier points of the clusters in the result, and its own: the line ends where the report says."""
     from contextlib import closing
 
-    from pytest_kspec.results.points import TrendPoint
     from pytest_kspec.storage.engine import open_store
     from pytest_kspec.storage.read import trend
 
@@ -118,7 +117,7 @@ def _trend(url: str, result: ScanResult) -> tuple[TrendPoint, ...]:
         known = trend(store)
     # Earlier only: a stored copy of this run is this run.
     earlier = [p for p in known if (p.cluster_id, p.spec) in mine and p.finished_at < result.finished_at]
-    own = [TrendPoint.of(cluster, result.finished_at) for cluster in result.clusters]
+    own = [cluster.point(result.finished_at) for cluster in result.clusters]
     return tuple(sorted([*earlier, *own], key=lambda p: (p.finished_at, p.cluster, p.spec, p.run)))
 
 
