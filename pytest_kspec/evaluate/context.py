@@ -64,7 +64,8 @@ class Cluster:
         Raises NotApplicable for manifests, SourceError.
         """
         self._findings.looked()
-        version = self._inventory.info.version
+        with self._findings.reading():
+            version = self._inventory.info.version
         if not version:
             raise NotApplicable("manifests have no API server, so its version is not known.")
         return version
@@ -73,16 +74,19 @@ class Cluster:
     def uid(self) -> str:
         """UID of the kube-system namespace, or ""."""
         self._findings.looked()
-        return self._inventory.info.uid
+        with self._findings.reading():
+            return self._inventory.info.uid
 
     def list(self, kind: str, group: str | None = None) -> Resources[Resource]:
         """All objects of a kind, in scope or not. Raises AccessDenied, NotServed, SourceUnavailable.
 
         Raises CheckError for a kind that the check does not declare, though it declares some (`reads`).
         """
-        self.demand(kind, group)
         self._findings.offer(kind)
-        return Resources(self._inventory.list(kind, group), self._findings.examined, self._findings.looked)
+        with self._findings.reading():
+            self.demand(kind, group)
+            items = self._inventory.list(kind, group)
+        return Resources(items, self._findings.examined, self._findings.looked)
 
     def demand(self, kind: str, group: str | None) -> None:
         """Raises CheckError for a kind that a check with `reads` does not declare."""
@@ -99,8 +103,9 @@ class Cluster:
     def serves(self, kind: str, group: str | None = None) -> bool:
         """Whether the cluster serves this kind. Raises CheckError as `list`."""
         self._findings.looked()
-        self.demand(kind, group)
-        return self._inventory.serves(kind, group)
+        with self._findings.reading():
+            self.demand(kind, group)
+            return self._inventory.serves(kind, group)
 
 
 class Rbac:
@@ -245,8 +250,10 @@ class CheckContext:
         return resources
 
     def _listed(self, name: str, kind: str, group: str | None) -> Resources[Resource]:
-        self.cluster.demand(kind, group)
-        return self._collection(name, self.inventory.list(kind, group))
+        with self.findings.reading():
+            self.cluster.demand(kind, group)
+            items = self.inventory.list(kind, group)
+        return self._collection(name, items)
 
     @property
     def kube(self) -> Any:

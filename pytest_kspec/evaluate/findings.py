@@ -6,13 +6,15 @@ A rule is evaluated once for each distinct pod shape; what it finds is reported 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_kspec.errors import Malformed, without_credentials
+from pytest_kspec.errors import KspecError, Malformed, NotApplicable, NotServed, without_credentials
+from pytest_kspec.evaluate.unheard import COPIES
 from pytest_kspec.evaluate.violations import (
     distinct,
     finding_of,
@@ -353,8 +355,25 @@ class Findings:
         self._offered[name] = None
 
     def looked(self) -> None:
-        """Note that the check used what it was offered, or reported something."""
+        """Note that the check used what it was offered, or reported something. Raises CheckError in a copy of the
+        process.
+        """
+        COPIES.refuse()
         self._looked = True
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Objects are listed in here. What cannot be read is an error, also of a check that handles the exception.
+
+        That a cluster does not serve a kind is an answer.
+        """
+        try:
+            yield
+        except (NotServed, NotApplicable):
+            raise
+        except KspecError as error:
+            self.error(str(error))
+            raise
 
     @property
     def examined_count(self) -> int:
@@ -374,6 +393,7 @@ class Findings:
 
     def skip(self, reason: str) -> None:
         """Report that there is nothing to examine."""
+        COPIES.refuse()
         self._skip = without_credentials(" ".join(reason.split()))
 
     @property
@@ -383,7 +403,7 @@ class Findings:
 
     def results(self) -> tuple[Finding, ...]:
         """All findings, those of exemptions included, in a stable order."""
-        found = [*self._single.values(), *(group.finding() for group in self._groups.values())]
+        found = [*self._single.values(), *(group.finding() for group in [*self._groups.values()])]
         found.sort(key=finding_key)
         if self._knows is not None:
             knows = self._knows

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pytest_kspec.checks.check import Check
+from pytest_kspec.evaluate import interrupts
 from pytest_kspec.evaluate.context import CheckContext
 from pytest_kspec.evaluate.findings import Findings
 from pytest_kspec.evaluate.fixtures import Fixture, Fixtures
 from pytest_kspec.evaluate.timelimit import CHECK_TIMEOUT_S, TimeLimit
+from pytest_kspec.evaluate.unheard import all_heard
 from pytest_kspec.evaluate.verdict import ends_the_run, make_result, record_exception, record_return
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.supervised import memory_given_back, one_process
@@ -36,20 +38,24 @@ class Case(NamedTuple):
 
 def attempt(step: Callable[[], object], findings: Findings) -> BaseException | None:
     """Take a step of a check; what it raises is recorded, and returned. Raises what is meant for the whole run."""
-    try:
-        with one_process(), memory_given_back():
-            step()
-    except BaseException as error:
-        if ends_the_run(error):
-            raise
-        record_exception(error, findings)
-        return error
+    with interrupts.heard() as interrupt:
+        try:
+            with one_process(), memory_given_back():
+                step()
+        except BaseException as error:
+            if ends_the_run(error) and (interrupt.came or not isinstance(error, KeyboardInterrupt)):
+                raise
+            record_exception(error, findings)
+            return error
     return None
 
 
 def call(func: Callable[..., Any], arguments: Mapping[str, Any], findings: Findings) -> None:
-    """Call a check; what it returns is recorded, and so is a thread of it that died. Raises what it raises."""
-    with _threads_heard(findings):
+    """Call a check; what it returns is recorded, and so is a thread of it that died. Raises what it raises.
+
+    Raises CheckError for a thread that it did not wait for, and for a copy of the process that reported something.
+    """
+    with _threads_heard(findings), all_heard(findings):
         record_return(func(**arguments), findings)
 
 

@@ -39,11 +39,14 @@ class TimeLimit:
         self._seconds = seconds
         self._kills = kills
         self._armed = False
+        self._rang = False
 
     @contextmanager
     def holds(self) -> Iterator[None]:
-        """Raises TimeLimitExceeded. Signal handler and timer are as before afterwards: a longer limit of somebody else
-        (pytest-timeout) goes on behind this one, a shorter one holds alone.
+        """Raises TimeLimitExceeded, at the end if what runs kept it to itself.
+
+        Signal handler and timer are as before afterwards: a longer limit of somebody else (pytest-timeout) goes on
+        behind this one, a shorter one holds alone.
         """
         others_s, interval_s = signal.getitimer(signal.ITIMER_REAL)
         if (
@@ -54,7 +57,7 @@ class TimeLimit:
             yield
             return
         before, started = signal.signal(signal.SIGALRM, self._ring), time.monotonic()
-        self._armed = True
+        self._armed, self._rang = True, False
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
         if self._kills and sys.__stderr__ is not None:
             faulthandler.dump_traceback_later(self._seconds + GRACE_S, exit=True, file=sys.__stderr__)
@@ -66,6 +69,8 @@ class TimeLimit:
             if others_s:
                 left_s = max(others_s - (time.monotonic() - started), _AT_ONCE_S)
                 signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
+        if self._rang:
+            raise TimeLimitExceeded(self._seconds)
 
     def lift(self) -> None:
         """No limit for what runs now: a person looks at it in a debugger."""
@@ -78,4 +83,5 @@ class TimeLimit:
 
     def _ring(self, number: int, frame: Any) -> None:
         if self._armed:
+            self._rang = True
             raise TimeLimitExceeded(self._seconds)

@@ -1,4 +1,5 @@
-"""Finds what a check only builds and never runs: a generator whose value is thrown away, an assertion of one.
+"""Finds what the source of a check only builds and never runs: a generator, a coroutine or a comparison whose value is
+thrown away, an assertion of one, the future of an executor that nobody asks whether it raised.
 
 The check looks as if it evaluated something, and what it would have found is not known.
 """
@@ -6,23 +7,201 @@ The check looks as if it evaluated something, and what it would have found is no
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
-_LAZY = ("map", "filter", "zip", "enumerate", "reversed", "iter")
+_LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed", "iter"})
+_MODULES = {"itertools": None, "functools": frozenset({"partial"})}
+"""Modules of which these functions, or all, give something that does nothing until it is used."""
+_EXECUTORS = frozenset({"ThreadPoolExecutor", "ProcessPoolExecutor"})
+_BEGIN = frozenset({"submit", "map"})
+_TASKS = frozenset({"create_task", "ensure_future"})
+_NEVER = "is built here and never runs"
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def idle(function: ast.AST) -> tuple[int, str] | None:
-    """Line and description of the first such place in a function, or None."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Expr) and (what := _lazy(node.value)):
-            return node.lineno, f"{what} is built here and never runs"
+class Idle(NamedTuple):
+    """A place in a module. fix: what to do."""
+
+    line: int
+    what: str
+    fix: str = "Use a loop, any(…) or all(…)."
+
+
+def idle(module: ast.Module) -> Idle | None:
+    """The first such place in a module of checks, or None."""
+    lazy = _Lazy(module)
+    places = [*_unused(module, lazy), *_bare(module, lazy), *_forgotten(module), *_truth(module, lazy)]
+    return min(places, default=None)
+
+
+class _Lazy:
+    """What of a module does nothing when it is called: by the names that the module has for it."""
+
+    def __init__(self, module: ast.Module) -> None:
+        self._names = dict.fromkeys(_LAZY, "")
+        self._modules: dict[str, frozenset[str] | None] = {}
+        self._methods: dict[str, str] = {}
+        for node in ast.walk(module):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name in _MODULES:
+                        self._modules[alias.asname or alias.name] = _MODULES[alias.name]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "") in _MODULES:
+                known = _MODULES[node.module or ""]
+                for alias in node.names:
+                    if known is None or alias.name in known:
+                        self._names[alias.asname or alias.name] = ""
+        for parent in ast.walk(module):
+            for node in ast.iter_child_nodes(parent):
+                if isinstance(node, _Function) and not node.decorator_list and (kind := _kind(node)):
+                    (self._methods if isinstance(parent, ast.ClassDef) else self._names)[node.name] = kind
+
+    def __call__(self, node: ast.AST) -> str:
+        """What this makes that does nothing until it is used, or ""."""
+        if isinstance(node, ast.GeneratorExp):
+            return "a generator"
+        if not isinstance(node, ast.Call):
+            return ""
+        func = node.func
+        kind: str | None = None
+        if isinstance(func, ast.Name):
+            kind = self._names.get(func.id)
+        elif isinstance(func, ast.Attribute):
+            kind = self._methods.get(func.attr)
+            if isinstance(func.value, ast.Name) and func.value.id in self._modules:
+                known = self._modules[func.value.id]
+                kind = "" if known is None or func.attr in known else None
+        if kind is None:
+            return ""
+        return f"{kind or ''}{' ' if kind else ''}{ast.unparse(func)}(…)"
+
+
+def _kind(function: _Function) -> str:
+    """Of a function that does nothing when it is called, or ""."""
+    if isinstance(function, ast.AsyncFunctionDef):
+        return "the coroutine"
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own(function))
+    return "the generator" if yields else ""
+
+
+def _own(function: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function, without those of functions in it."""
+    for node in ast.iter_child_nodes(function):
+        yield node
+        if not isinstance(node, _Function | ast.Lambda | ast.ClassDef):
+            yield from _own(node)
+
+
+def _executors(scope: ast.AST) -> frozenset[str]:
+    """Names of variables that are an executor."""
+    found = set()
+    for node in ast.walk(scope):
+        pairs: list[tuple[ast.AST | None, ast.AST]] = []
+        if isinstance(node, ast.Assign):
+            pairs = [(target, node.value) for target in node.targets]
+        elif isinstance(node, ast.withitem):
+            pairs = [(node.optional_vars, node.context_expr)]
+        for target, value in pairs:
+            if isinstance(target, ast.Name) and isinstance(value, ast.Call) and _last(value) in _EXECUTORS:
+                found.add(target.id)
+    return frozenset(found)
+
+
+def _last(call: ast.Call) -> str:
+    """`submit` of `pool.submit(…)`, `map` of `map(…)`."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+
+
+def _unused(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+    """A variable that is one, and that its function never reads."""
+    for function in ast.walk(module):
+        if not isinstance(function, _Function):
+            continue
+        read = {
+            node.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)
+        }
+        shared = {
+            name
+            for node in _own(function)
+            if isinstance(node, ast.Global | ast.Nonlocal)
+            for name in node.names
+        }
+        for node in _own(function):
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                targets = [node.target]
+            else:
+                continue
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            if len(names) < len(targets) or (read | shared).intersection(names):
+                continue
+            if node.value is not None and (what := lazy(node.value)):
+                yield Idle(node.lineno, f"{what} {_NEVER}")
+
+
+def _bare(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+    """A statement that throws its value away."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Expr):
+            continue
+        value = node.value
+        if what := lazy(value):
+            yield Idle(node.lineno, f"{what} {_NEVER}")
+        elif isinstance(value, ast.Compare):
+            yield Idle(node.lineno, "this comparison has no effect", "Write assert in front of it.")
+        elif isinstance(value, ast.Lambda):
+            yield Idle(node.lineno, f"a function {_NEVER}")
+        elif isinstance(value, ast.Attribute) and ast.unparse(value.value) == "findings":
+            yield Idle(node.lineno, f"{ast.unparse(value)} is not called", "Call it.")
+
+
+def _forgotten(module: ast.Module) -> Iterator[Idle]:
+    """What runs elsewhere, and whose exceptions nobody asks for."""
+    for scope in module.body:
+        executors = _executors(scope)
+        for node in ast.walk(scope):
+            if not isinstance(node, ast.Expr):
+                continue
+            call = node.value.value if isinstance(node.value, ast.Await) else node.value
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            owner, name = ast.unparse(call.func.value), call.func.attr
+            if owner in executors and name in _BEGIN:
+                fix = "Call result() of each future, or use the results of map."
+            elif owner == "asyncio" and name in _TASKS and call is node.value:
+                fix = "Wait for the task, for example in an asyncio.TaskGroup."
+            elif owner == "asyncio" and name == "gather" and _keeps_exceptions(call):
+                fix = "Leave return_exceptions out."
+            else:
+                continue
+            yield Idle(
+                node.lineno,
+                f"nobody asks for the result of {owner}.{name}(…), so that an exception in it is lost",
+                fix,
+            )
+
+
+def _keeps_exceptions(call: ast.Call) -> bool:
+    return any(
+        word.arg == "return_exceptions" and getattr(word.value, "value", None) is True
+        for word in call.keywords
+    )
+
+
+def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+    """What is true whatever it would yield, where a statement asks for it."""
+    for node in ast.walk(module):
         for test in _tests(node):
-            if what := _lazy(test):
-                return test.lineno, f"{what} is always true, whatever it would yield"
-            if isinstance(test, ast.Tuple) and test.elts:
-                return test.lineno, "a tuple is always true"
-            if isinstance(test, ast.Lambda):
-                return test.lineno, "a function is always true, whatever it would return"
-    return None
+            if what := lazy(test):
+                yield Idle(test.lineno, f"{what} is always true, whatever it would yield")
+            elif isinstance(test, ast.Tuple) and test.elts:
+                yield Idle(test.lineno, "a tuple is always true")
+            elif isinstance(test, ast.Lambda):
+                yield Idle(test.lineno, "a function is always true, whatever it would return")
 
 
 def _tests(node: ast.AST) -> tuple[ast.expr, ...]:
@@ -32,12 +211,3 @@ def _tests(node: ast.AST) -> tuple[ast.expr, ...]:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return (node.operand,)
     return ()
-
-
-def _lazy(node: ast.expr) -> str:
-    """What kind of iterator this makes that does nothing until it is used, or ""."""
-    if isinstance(node, ast.GeneratorExp):
-        return "a generator"
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _LAZY:
-        return f"{node.func.id}(…)"
-    return ""

@@ -68,14 +68,12 @@ def _written(path: Path) -> Iterator[tuple[Place, str]]:
     except (OSError, SyntaxError, ValueError) as error:
         raise CheckError(f"could not be read: {type(error).__name__}: {error}", where=str(path)) from error
     names = _names(tree)
-    for function, _ in _decorated(tree, names, ""):
-        if found := idle(function):
-            line, what = found
-            raise CheckError(
-                f"a check does not do what it seems to: {what}.",
-                where=f"{path}:{line}",
-                fix="Use a loop, any(…) or all(…).",
-            )
+    if found := idle(tree):
+        raise CheckError(
+            f"a check does not do what it seems to: {found.what}.",
+            where=f"{path}:{found.line}",
+            fix=found.fix,
+        )
     for function, what in _decorated(tree, names, ""):
         yield Place(path, min(one.lineno for one in function.decorator_list)), what
 

@@ -1,8 +1,9 @@
 """What a check does to the process that it runs in costs itself only.
 
 A process that it divides off ends with the check: it would go on as a second run with the same files and, below
-pytest-xdist, the same connection. An interrupt in a worker is that check's error; the one of a terminal reaches the
-process that gives out the work, and ends the run there. A smaller limit of memory is given back.
+pytest-xdist, the same connection. A KeyboardInterrupt that a check raises is its error, and so is an interrupt of a
+worker: the one of a terminal reaches the process that gives out the work, and ends the run there. A smaller limit of
+memory is given back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from pytest_kspec.errors import KspecError
+from pytest_kspec.evaluate import interrupts
 from pytest_kspec.session.collect import ComplianceItem
 from pytest_kspec.supervised import memory_given_back, one_process
 
@@ -50,11 +52,16 @@ class Confined:
         if not isinstance(item, ComplianceItem):
             yield
             return
+        came = True
         try:
-            with one_process(), memory_given_back():
-                yield
+            with interrupts.heard() as interrupt:
+                try:
+                    with one_process(), memory_given_back():
+                        yield
+                finally:
+                    came = interrupt.came
         except KeyboardInterrupt as error:
-            if not self._is_worker:
+            if came and not self._is_worker:
                 raise
             raise Interrupted(
                 f"the check raised KeyboardInterrupt{f': {error}' if str(error) else ''}"

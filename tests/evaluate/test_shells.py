@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,15 +178,30 @@ def test_a_check_that_looks_at_nothing_is_an_error(by_testing: dict[str, Any]) -
 
 
 def test_what_is_meant_for_the_whole_run_is_no_verdict() -> None:
-    for error in (KeyboardInterrupt(), pytest.exit.Exception("stop")):
+    def interrupts() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def keeps_it() -> None:
+        with contextlib.suppress(BaseException):
+            interrupts()
+
+    def exits() -> None:
+        pytest.exit("stop")
+
+    for do, error in (
+        (interrupts, KeyboardInterrupt),
+        (keeps_it, KeyboardInterrupt),
+        (exits, pytest.exit.Exception),
+    ):
 
         @check(id="acme.ends", title="Ends the run", severity="low", remediation="None.")
-        def ends(findings: Findings, error: BaseException = error) -> None:
+        def ends(findings: Findings, do: Callable[[], None] = do) -> None:
             """Why."""
-            raise error
+            do()
 
-        with pytest.raises(type(error)):
+        with pytest.raises(error):
             evaluate(ends)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_specification_that_is_not_active_asks_for_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A check that only builds what would evaluate something is an error that names the line."""
+"""What a check only builds, though it would evaluate something, is an error that names the line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from pytest_kspec.errors import CheckError
 from pytest_kspec.plan.checkset import load_checks
 
 HEAD = '''\
+import asyncio, itertools, multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pytest_kspec import check
+
+def yields(item):
+    yield item
+
+async def waits(items):
+    return items
+
+class Judge:
+    def yields(self):
+        yield self
 
 @check(id="acme.idle", title="T", severity="low", remediation="R.")
 def test_idle(pods, services, findings):
@@ -37,6 +51,21 @@ def load(folder: Path, body: str) -> None:
         ("assert lambda: not services", "a function is always true"),
         ("if not (s for s in services):\n    findings.add(None)", "a generator is always true"),
         ("x = 1 if (s for s in services) else findings.add(None)", "a generator is always true"),
+        ("found = (findings.add(s) for s in services)", "a generator is built here and never runs"),
+        ("found: object = map(findings.add, services)", r"map\(…\) is built here and never runs"),
+        ("itertools.starmap(findings.add, [(s,) for s in services])", r"itertools.starmap\(…\) is built"),
+        ("found = chain(map(findings.add, services))", r"chain\(…\) is built here and never runs"),
+        ("partial(findings.add, services[0])", r"partial\(…\) is built here and never runs"),
+        ("for s in services:\n    yields(s)", r"the generator yields\(…\) is built here and never runs"),
+        ("waits(services)", r"the coroutine waits\(…\) is built here and never runs"),
+        ("Judge().yields()", r"the generator Judge\(\).yields\(…\) is built here and never runs"),
+        ("assert waits(services)", r"the coroutine waits\(…\) is always true"),
+        ("for s in services:\n    s.name == 'x'", "this comparison has no effect. Write assert"),
+        ("for s in services:\n    lambda: findings.add(s)", "a function is built here and never runs"),
+        ("for s in services:\n    findings.add", "findings.add is not called"),
+        ("with ThreadPoolExecutor() as p:\n    p.submit(findings.add, None)", r"the result of p.submit\(…\)"),
+        ("with ThreadPoolExecutor() as p:\n    p.map(findings.add, services)", r"the result of p.map\(…\)"),
+        ("asyncio.create_task(waits(services))", r"nobody asks for the result of asyncio.create_task\(…\)"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:assertion is always true:SyntaxWarning")
@@ -44,7 +73,7 @@ def load(folder: Path, body: str) -> None:
 def test_what_is_built_and_never_runs(tmp_path: Path, body: str, said: str) -> None:
     with pytest.raises(CheckError, match=said) as caught:
         load(tmp_path, body)
-    line = HEAD.count("\n") + 1 + body.startswith("for ")
+    line = HEAD.count("\n") + 1 + body.startswith(("for ", "with "))
     assert f"{tmp_path / 'test_it.py'}:{line}" in str(caught.value)
 
 
@@ -56,6 +85,15 @@ def test_what_is_built_and_never_runs(tmp_path: Path, body: str, said: str) -> N
         "for s in map(str, services):\n    findings.add(None, message=s)",
         "assert [s for s in services]",
         "assert ()",
+        "found = map(str, services)\nfor s in found:\n    findings.add(None, message=s)",
+        "found = (s for s in services)\ndef later():\n    return list(found)\nlater()",
+        "for s in yields(services):\n    findings.add(s)",
+        "asyncio.run(waits(services))",
+        "add = partial(findings.add, path='x')\nadd(None)",
+        "with ThreadPoolExecutor() as pool:\n    assert not list(pool.map(findings.add, services))",
+        "with ThreadPoolExecutor() as pool:\n    first = pool.submit(len, services)\n    first.result()",
+        "with multiprocessing.Pool() as pool:\n    pool.map(len, services)",
+        "len(pods) and findings.add(None)",
     ],
 )
 def test_what_runs(tmp_path: Path, body: str) -> None:

@@ -219,11 +219,15 @@ def _timeless(result: dict[str, object]) -> object:
 def test_ctrl_c_reports_what_ran_and_nothing_else_as_passed(project: Project) -> None:
     project.write(
         "checks/test_stop.py",
+        "import signal\n"
         "from pytest_kspec import check\n"
         "@check(id='network.zz-stop', title='It goes on', severity='low', remediation='None.')\n"
         "def test_stop(findings):\n"
         "    '''As if the user had pressed Ctrl-C.'''\n"
-        "    raise KeyboardInterrupt\n",
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException:\n"
+        "        findings.skip('handled')\n",
     )
     out = project.run("--kspec-checks=checks")
     assert out.ret == pytest.ExitCode.INTERRUPTED
@@ -231,6 +235,30 @@ def test_ctrl_c_reports_what_ran_and_nothing_else_as_passed(project: Project) ->
     assert verdicts["network.allowedServiceTypes"] == "fail"
     assert verdicts["network.zz-stop"] == "error"
     assert verdicts[PRIVILEGED] == "error"
+
+
+def test_a_check_that_raises_keyboard_interrupt_is_an_error_and_the_run_goes_on(project: Project) -> None:
+    project.run()
+    expected = project.verdicts()
+    project.write(
+        "checks/test_raises.py",
+        "import pytest\n"
+        "from pytest_kspec import check\n"
+        "@pytest.fixture\n"
+        "def interrupts():\n"
+        "    raise KeyboardInterrupt\n"
+        "@check(id='acme.raises', title='It goes on', severity='low', remediation='None.')\n"
+        "def test_raises(findings):\n"
+        "    '''Nobody pressed Ctrl-C.'''\n"
+        "    raise KeyboardInterrupt\n"
+        "@check(id='acme.fixture', title='It goes on', severity='low', remediation='None.')\n"
+        "def test_fixture(interrupts, findings):\n"
+        "    '''Nor here.'''\n"
+        "    assert not interrupts\n",
+    )
+    out = project.run("--kspec-checks=checks")
+    assert out.ret == pytest.ExitCode.TESTS_FAILED
+    assert project.verdicts() == expected | {"acme.raises": "error", "acme.fixture": "error"}
 
 
 def test_junitxml_of_pytest_carries_the_facts(project: Project) -> None:
