@@ -27,6 +27,7 @@ from pytest_kspec.errors import EXIT_USAGE, KspecError, UsageError
 from pytest_kspec.fleet import child
 from pytest_kspec.fleet.bundle import unpack
 from pytest_kspec.fleet.child import Said, Scan, Task
+from pytest_kspec.fleet.effort import Effort
 from pytest_kspec.fleet.runs import Order, verify
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet as stored
@@ -47,6 +48,8 @@ STOP_S = 45.0
 """How long a worker that is told to end waits for what it scans: less than Kubernetes' grace period of our pods."""
 _AHEAD = 16
 _READY = 4
+_IDLE = 8
+"""Clusters that stopped answering while they are scanned, in the place of which others are scanned meanwhile."""
 _TICK_S = 0.5
 _LARGEST_LINE = 1 << 16
 
@@ -95,6 +98,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._again: set[int] = set()
         self._aside: set[int] = set()
+        self._effort = Effort()
         self._attempts: dict[int, int] = {}
         self._gone: deque[tuple[StoredTarget, Said]] = deque()
         self._wrong: list[str] = []
@@ -287,15 +291,21 @@ class Worker:
         self._selector.register(one.out, selectors.EVENT_READ, one)
 
     def _let_go(self, store: Store) -> None:
-        while self._ready and sum(one.scanning for one in self._children.values()) < self._parallel:
+        if not self._ready:
+            return
+        scanned = [one for one in self._children.values() if one.scanning and one.gone is None]
+        idle = self._effort.idle(one.pid for one in scanned)
+        taken = len(scanned) - min(len(idle), _IDLE)
+        while self._ready and taken < self._parallel:
             one = self._ready.popleft()
-            attempt = 0
-            if one.gone is None:
-                # Counted before code of users runs: what ends this worker is known to the next one.
-                attempt = self._count(store, one.target)
-            one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
-            with contextlib.suppress(BrokenPipeError):
-                one.go.write(b"%d\n" % attempt)
+            taken += 1
+            # Counted before code of users runs: what ends this worker is known to the next one.
+            self._go(one, self._count(store, one.target))
+
+    def _go(self, one: _Child, attempt: int = 0) -> None:
+        one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
+        with contextlib.suppress(BrokenPipeError):
+            one.go.write(b"%d\n" % attempt)
 
     def _count(self, store: Store, target: StoredTarget) -> int:
         """Which attempt this is; the second one of this worker is still the same."""
@@ -336,11 +346,11 @@ class Worker:
             one.told = Said("done")
             self._end(store, one)
             return
-        one.deadline = float("inf")  # until it may scan
         if one.gone is not None:
-            self._ready.appendleft(one)  # soon done, and then nothing of it can be lost
-        else:
-            self._ready.append(one)
+            self._go(one)  # soon done, and then nothing of it can be lost
+            return
+        one.deadline = float("inf")  # until it may scan
+        self._ready.append(one)
 
     def _end(self, store: Store, one: _Child) -> None:
         """The process is over, or is to be: see to it that what became of its cluster is written down."""

@@ -149,6 +149,20 @@ def test_a_cluster_that_is_built_anew_while_it_is_scanned(make_fleet: MakeFleet)
     ] * 4
 
 
+def test_a_cluster_that_hangs_while_it_is_scanned_delays_no_other(make_fleet: MakeFleet) -> None:
+    """One worker, one cluster at once; the first one answers no more after the beginning of its scan."""
+    hangs, refused = name_of(0), name_of(1)
+    fleet = make_fleet(4, {hangs: {"fault": "hang", "after": 8}, refused: {"fault": "refused"}})
+    running = fleet.start("scan", "spec.yaml", "--all-contexts", "--workers=1", "--cluster-timeout=600")
+    try:
+        _wait(lambda: _count(fleet) == 3 or running.poll() is not None, 180)
+        outcomes = fleet.outcomes()
+        assert outcomes == {hangs: "waiting", refused: "unreachable", "c-002": "scanned", "c-003": "scanned"}
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+
+
 @pytest.mark.long
 def test_a_hundred_clusters_with_faults_end_with_a_hundred_outcomes(make_fleet: MakeFleet) -> None:
     """Killed at 30 and at 90 of 100."""

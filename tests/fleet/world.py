@@ -10,6 +10,8 @@ it changes: {"c-007": {"fault": "hang", "latency": 0.2, "uid": "…", "after": 1
     expired    401 to everything            busy       every third request is a 429 with Retry-After
     errors     every third request is a 500 forbidden  403 to every list
     storm      every request is a 429 that says to come back in an hour
+    endless    answers have no end                     redirect   to the first cluster
+    garbage    200 with what is no JSON                certificate  one of an authority that nobody knows
 
 after: the fault begins with this request. rebuilt: from this request on it is another cluster, with another UID.
 All pods are the same everywhere, and so cost the server nothing.
@@ -127,6 +129,7 @@ class _World:
         self._behaviour: dict[str, dict[str, Any]] = {}
         self._read_at = -1.0
         self._held: list[socket.socket] = []
+        self._ports: list[int] = []
 
     def behaviour(self, name: str) -> dict[str, Any]:
         path = self.folder / "behaviour.json"
@@ -142,7 +145,11 @@ class _World:
         pair = authority.issue("127.0.0.1")
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pair.certificate, pair.key)
-        ports = []
+        strange = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (self.folder / "strange").mkdir()
+        other = Authority(self.folder / "strange").issue("127.0.0.1")
+        strange.load_cert_chain(other.certificate, other.key)
+        ports = self._ports
         for number in range(self.clusters):
             name = name_of(number)
             fault = self.behaviour(name).get("fault")
@@ -151,7 +158,7 @@ class _World:
                 continue
             server = await asyncio.start_server(
                 lambda reader, writer, number=number: self._serve(number, reader, writer),
-                "127.0.0.1", 0, ssl=tls, limit=1 << 20,
+                "127.0.0.1", 0, ssl=strange if fault == "certificate" else tls, limit=1 << 20,
             )  # fmt: skip
             ports.append(server.sockets[0].getsockname()[1])
         self._write_kubeconfig(authority.certificate, ports)
@@ -241,6 +248,13 @@ class _World:
             )
             transport.abort()
             return False
+        if fault == "endless":
+            writer.write(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\n\r\n{")
+            while not writer.is_closing():
+                writer.write(b" " * (1 << 16))
+                await writer.drain()
+                await asyncio.sleep(0.01)  # the other clusters have their turn
+            return False
         code, body, more = self._reply(number, target, fields, fault, count, told)
         head = f"HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
         writer.write(head.encode() + body)
@@ -260,6 +274,11 @@ class _World:
             return *_status(429, "too many requests")[:2], "Retry-After: 1\r\n"
         if fault == "errors" and count % 3 == 0:
             return _status(500, "etcdserver: leader changed")
+        if fault == "redirect":
+            place = f"Location: https://127.0.0.1:{self._ports[0]}{target}\r\n"
+            return 302, b"", place
+        if fault == "garbage":
+            return 200, b"<html>a proxy</html>", ""
         if path == "/version":
             return 200, b'{"major":"1","minor":"34","gitVersion":"v1.34.1"}', ""
         if path == "/api/v1/namespaces/kube-system":
