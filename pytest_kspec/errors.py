@@ -147,3 +147,7 @@ class StoreError(KspecError):
     """A store of results cannot be reached, read or written."""
 
     exit_code = EXIT_NOT_EVALUATED
+
+
+class NoStore(StoreError):
+    """Where a store should be there is none: no file, or no tables of kspec."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.errors import KspecError
 from pytest_kspec.operator.status import Note
+from pytest_kspec.operator.storekept import KeptStore
 
 if TYPE_CHECKING:
     from pytest_kspec.storage.drift import LastRun, Wanted
@@ -40,18 +41,18 @@ class DriftHistory:
     """Thread-safe. url: of the store; "": there is none, and nothing is kept."""
 
     def __init__(self, url: str = "") -> None:
-        self._url = url
+        self._store = KeptStore(url)
         self._lock = threading.Lock()
         self._missing: dict[Subject, _Missing] = {}
 
     @property
     def is_kept(self) -> bool:
         """Whether there is a store."""
-        return bool(self._url)
+        return bool(self._store.url)
 
     def record(self, what: Subject, look: Look) -> list[Note]:
         """Store a look; Events where looks of this (`what`) begin to be missing, and where they are stored again."""
-        if not self._url or not (look.looked or look.events):
+        if not self.is_kept or not (look.looked or look.events):
             return []
         try:
             with closing(self.open()) as store:
@@ -87,6 +88,7 @@ class DriftHistory:
             for one in [*self._missing]:
                 if (spec and one.spec == spec) or (config and one.config == config):
                     del self._missing[one]
+        self._store.forget(Subject(spec, config))
 
     def last_run(self, cluster_id: str, spec: str, wanted: Wanted) -> LastRun | None:
         """As `storage.drift.last_run`. Raises StoreError."""
@@ -102,8 +104,10 @@ class DriftHistory:
         with closing(self.open()) as store:
             return recording.known(store, cluster_id, spec, DriftType.COMPLIANCE)
 
+    def lost(self, what: Subject) -> list[Note]:
+        """Events where the store is gone, with all that it held, since the last time this was asked."""
+        return self._store.losses(what)
+
     def open(self) -> Store:
         """The store, which the caller closes. Raises StoreError."""
-        from pytest_kspec.storage.engine import open_store
-
-        return open_store(self._url, option="--store", create=True)
+        return self._store.open()

@@ -185,6 +185,7 @@ class DriftController:
 
     def _run(self, found: Object, config: DriftConfigSpec, now: datetime) -> float:
         names, clusters = Globs(config.cluster_specs), Globs(config.clusters)
+        lost = self._history.lost(Subject("", found["metadata"]["name"]))
         outcomes: list[Outcome] = []
         problems: list[str] = []
         before = status_of(found).get("goodRunTime") if _compares_good(config) else ""
@@ -215,7 +216,7 @@ class DriftController:
                         outcomes.append(outcome)
             if looked is not None:
                 good_at = self._keep(found, config, looked, outcomes, now, problems)
-        self._say(found, config, driftsaid.Run(now, outcomes, problems, good_at))
+        self._say(found, config, driftsaid.Run(now, outcomes, problems, good_at), lost)
         return max(0.0, (next_run(config, now) - clock.now()).total_seconds())
 
     def _objects(
@@ -403,10 +404,10 @@ class DriftController:
                 notes.append(Note("Warning", "DriftFight", f"{event.resource}: {done.details}"))
         return events, notes
 
-    def _say(self, found: Object, config: DriftConfigSpec, run: driftsaid.Run) -> None:
-        """Write what a run says."""
+    def _say(self, found: Object, config: DriftConfigSpec, run: driftsaid.Run, lost: Sequence[Note]) -> None:
+        """Write what a run says. lost: Events of a store that is gone."""
         said, fields, notes = driftsaid.of(run, config, self._access.name, status_of(found))
-        self._write(found, run.now, said, fields, notes)
+        self._write(found, run.now, said, fields, [*lost, *notes])
 
     def _write(
         self,

@@ -182,7 +182,7 @@ class Reconciler:
         due = self._turns.due(found, now)
         unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
         if due > 0:
-            self._results.go_on(name)
+            tell(self._access, found, self._results.go_on(name))
         if due > 0 and not unsettled:
             return due
         return self._act(found, spec, scan=due <= 0)
@@ -220,11 +220,13 @@ class Reconciler:
         policies = self._remote.step(found, spec)
         if not policies.held:
             self._holding.let_go(found)
-        step = self._fleets.step(found, spec, self._turns.due(found, clock.now()))
+        due = self._turns.due(found, clock.now())
+        told = [*policies.notes, *(self._history.lost(Subject(spec.name)) if due <= 0 else ())]
+        step = self._fleets.step(found, spec, due)
         if step.failure is not None and self._is_idle(spec):
             step = step._replace(said=(status.nothing_required(),), failure=None, ended=True)
         if not step.said:
-            self._write(found, clock.now(), policies.said, policies.fields, policies.notes, scanned=False)
+            self._write(found, clock.now(), policies.said, policies.fields, told, scanned=False)
             return min(step.again_s, policies.again_s)
         if step.fields.get("clusters") == fleetstatus.NO_CLUSTER:
             self._results.clear(spec.name)
@@ -232,7 +234,7 @@ class Reconciler:
         fields = {**_UNKNOWN, **step.fields, **policies.fields}
         if step.ended:
             fields |= self._turns.fields(found, None)
-        if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *policies.notes]):
+        if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *told]):
             return 0.0
         if step.failure is not None:
             raise step.failure
@@ -278,6 +280,7 @@ class Reconciler:
                 self._seen.enforcement_failed(self._access.name, name, type(error).__name__)
         scanned: Scanned | None = None
         if scan:
+            notes += self._history.lost(Subject(name))
             fields |= fleetstatus.NOTHING
             try:
                 scanned = logged(lambda: self._scans.scan(name, run_id(found, spec)), name)
@@ -305,7 +308,7 @@ class Reconciler:
             self._board.scanned(cluster, counts["driftEvents"])
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
-            self._results.report(name, scanned)
+            notes += self._results.report(name, scanned)
             notes += self._results.history(name, scanned)
         self._corrections(found, spec)
         if summary := fields.get("summary", before.get("summary")):

@@ -47,11 +47,12 @@ class Results:
         self._seen = seen
         self._unreported: dict[str, Scanned] = {}
         self._missing: dict[str, _Missing] = {}
+        self._refused: dict[str, str] = {}
 
-    def report(self, name: str, scanned: Scanned) -> None:
+    def report(self, name: str, scanned: Scanned) -> list[Note]:
         """Write a ComplianceReport where something changed; one that cannot be written costs nothing else.
 
-        What an API server could not do, and may soon, is kept for `go_on`.
+        What an API server could not do, and may soon, is kept for `go_on`; anything else is an Event, once.
         """
         cluster = scanned.result.clusters[0]
         self._unreported.pop(name, None)
@@ -70,12 +71,20 @@ class Results:
             log.warning("%s: no ComplianceReport was written: %s", name, error)
             if isinstance(error, SourceUnavailable | Conflict):
                 self._unreported[name] = scanned
+                return []
+            before, self._refused[name] = self._refused.get(name), str(error)
+            text = f"The ComplianceReport of this scan is not written: {error}"
+            return [] if before == str(error) else [Note("Warning", "ReportsNotWritten", text)]
+        self._refused.pop(name, None)
+        return []
 
-    def go_on(self, name: str) -> None:
+    def go_on(self, name: str) -> list[Note]:
         """Write the report that could not be written. Raises SourceUnavailable: to be tried again."""
-        if name in self._unreported:
-            self.report(name, self._unreported[name])
-            self.check(name)
+        if name not in self._unreported:
+            return []
+        notes = self.report(name, self._unreported[name])
+        self.check(name)
+        return notes
 
     def check(self, name: str) -> None:
         """Raises SourceUnavailable where a report is to be written yet."""
@@ -122,5 +131,5 @@ class Results:
 
     def forget(self, name: str) -> None:
         """The specification is gone."""
-        self._unreported.pop(name, None)
-        self._missing.pop(name, None)
+        for kept in (self._unreported, self._missing, self._refused):
+            kept.pop(name, None)

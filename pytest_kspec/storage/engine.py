@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from pytest_kspec.errors import StoreError
+from pytest_kspec.errors import NoStore, StoreError
 from pytest_kspec.files import refuse_link
 from pytest_kspec.storage.address import Address, parse_address
 from pytest_kspec.storage.migrate import is_current, revision, upgrade
@@ -99,7 +99,7 @@ def open_store(url: str, *, option: str = "--kspec-store", create: bool = False)
     """Open a store, and bring it up to date.
 
     create: make SQLite's file, and tables in an empty database; without it they must be there, since what reads would
-    take an empty store for a fleet without clusters. Raises UsageError (the address), StoreError.
+    take an empty store for a fleet without clusters. Raises UsageError (the address), StoreError, NoStore.
     """
     address = parse_address(url, option=option)
     if create and address.kind == "sqlite":
@@ -131,8 +131,8 @@ def _make_file(address: Address) -> None:
         raise StoreError(f"cannot be opened: {error.strerror}.", where=address.shown) from error
 
 
-def _no_store(what: str, address: Address) -> StoreError:
-    return StoreError(
+def _no_store(what: str, address: Address) -> NoStore:
+    return NoStore(
         what,
         where=address.shown,
         fix="Check the address. 'kspec scan SPEC --store URL' or 'kspec fleet scan' creates a store.",

@@ -331,6 +331,35 @@ def test_a_store_that_is_away_holds_up_nothing_and_what_is_missing_is_said(kept:
     assert found.event["changed_by"]["manager"] == "kubectl-edit"
 
 
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_store_that_vanished_is_made_anew_and_that_is_said(kept: Kept, how: str) -> None:
+    kept.specs.put("sturdy", SPEC)
+    kept.enforce("sturdy")
+    kept.config("watch", {"interval": "5m"})
+    kept.soften()
+    kept.run("watch")
+    assert len(kept.history()) == 1
+    assert "HistoryLost" not in [*kept.events("watch"), *kept.specs.events("sturdy")], "made, not lost"
+    for one in kept.store.parent.glob(f"{kept.store.name}*"):
+        one.unlink()
+    if how == "empty":
+        kept.store.touch()
+    for _ in range(2):
+        kept.run("watch")
+        kept.now += timedelta(seconds=600)
+        kept.enforce("sturdy")
+    assert kept.events("watch").count("HistoryLost") == 1
+    assert kept.specs.events("sturdy").count("HistoryLost") == 1, "each that has results there, once"
+    (event,) = [
+        one
+        for one in kept.writer.list("v1", "Event", namespace=NAMESPACE)
+        if one["reason"] == "HistoryLost" and one["involvedObject"]["name"] == "watch"
+    ]
+    assert str(kept.store) in event["message"]
+    assert "a new store was begun, what it held is lost" in event["message"]
+    assert len(kept.history()) == 1, "what is there now is stored again"
+
+
 def test_without_the_role_for_it_nothing_is_corrected_and_that_is_said(specs: Specs, tmp_path: Path) -> None:
     hub = Kept(specs, tmp_path, str(as_deployed(specs.plane, tmp_path / "kubeconfig")))
     (binding,) = [

@@ -128,8 +128,9 @@ class Hub:
         for one in self.writer.list("v1", "ConfigMap", namespace=NAMESPACE):
             if one["metadata"]["name"].startswith("kspec-drift-"):
                 self.writer.delete("v1", "ConfigMap", one["metadata"]["name"], namespace=NAMESPACE)
-        for one in self.writer.list("v1", "Event", namespace=NAMESPACE):
-            self.writer.delete("v1", "Event", one["metadata"]["name"], namespace=NAMESPACE)
+        for place in (NAMESPACE, "default"):
+            for one in self.writer.list("v1", "Event", namespace=place):
+                self.writer.delete("v1", "Event", one["metadata"]["name"], namespace=place)
         for kind in (BINDING, POLICY):
             for one in self.writer.list(V1, kind):
                 if one["metadata"]["name"].startswith("kspec-sturdy-"):

@@ -320,6 +320,31 @@ def test_reports_and_events_that_cannot_be_written_cost_nothing_else() -> None:
     assert world.ready() == ("True", "ComplianceChecksPassed")
 
 
+def test_a_report_that_is_refused_is_told_once() -> None:
+    world = World(PASS)
+    problem = ["quota exceeded."]
+
+    def refuse(what: str) -> None:
+        if "ComplianceReport" in what and problem:
+            raise Refused(problem[0])
+
+    def scanned() -> int:
+        world.now += timedelta(hours=1)
+        world.go_on()
+        return world.events().count("ReportsNotWritten")
+
+    world.cluster.refuse = refuse
+    world.reconcile()
+    assert (world.ready(), scanned()) == (("True", "ComplianceChecksPassed"), 1)
+    problem[:] = ["the definition is of another version."]
+    assert scanned() == 2, "another reason"
+    problem.clear()
+    assert scanned() == 2
+    problem[:] = ["quota exceeded."]
+    world.scans.results = [FAIL]
+    assert scanned() == 3, "it was written meanwhile"
+
+
 def test_a_report_that_the_server_could_not_take_is_tried_again_before_the_next_scan() -> None:
     world = World(PASS)
     left = [2]
