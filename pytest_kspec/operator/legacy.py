@@ -14,6 +14,7 @@ from pytest_kspec.enforce.engines import kyverno_clusterpolicy, webhook
 from pytest_kspec.enforce.names import ENGINE_LABEL, SPEC_LABEL
 from pytest_kspec.errors import NotServed, SourceError
 from pytest_kspec.kube.objectnames import label_value
+from pytest_kspec.reports.shared.text import plural
 
 log = logging.getLogger("kspec.operator")
 
@@ -63,8 +64,8 @@ def clear(writer: Writer) -> None:
     if left:
         names = ", ".join(sorted(left)[:10])
         log.warning(
-            "%d ClusterPolicies of v0.3 belong to no specification and stay: %s. See 'Upgrade' in the docs.",
-            len(left), names,
+            "%s of v0.3 without a specification: %s. See 'Upgrade' in the docs.",
+            plural(len(left), "ClusterPolicy", "ClusterPolicies"), names,
         )  # fmt: skip
 
 

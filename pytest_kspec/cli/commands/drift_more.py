@@ -163,12 +163,12 @@ def _history_lines(found: Sequence[StoredDrift]) -> Iterator[str]:
         ended = f"cleared {one.cleared_at}" if one.cleared_at else f"still there {one.last_seen}"
         yield f"{one.first_seen}  {event['severity']:<8} {event['drift_kind']:<9} {steps.fit(ended, 42)}"
         text = f"{one.cluster} · {one.spec}: {event['message']}"
-        yield f"  {steps.fit(text, 2)}"
+        yield from steps.sentence(text, "  ")
         if who := event.get("changed_by"):
             yield f"  changed by {steps.fit(who['manager'], 30)} at {who['timestamp']}"
         if (done := event.get("remediation")) and (done.get("details") or done.get("error")):
             text = f"{done['status']}: {done.get('error') or done['details']}"
-            yield f"  {steps.fit(text, 2)}"
+            yield from steps.sentence(text, "  ")
 
 
 def watch(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_kspec import clock
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from pytest_kspec.storage.engine import Store
 
 DEFAULT_ENGINE = "vap"
+_LINES = 8
 _SHOWN = 8  # fields of one object
 _DONE = {Status.REMEDIATED: ("green",), Status.FAILED: ("red",)}
 _COLOURS = {"critical": "red", "high": "red", "medium": "yellow", "low": "cyan"}
@@ -373,7 +375,7 @@ def lines(found: Look, *, plain: bool) -> Iterator[str]:
     yield from event_lines(found.events, datetime.fromisoformat(found.at), plain=plain, stamp="  ")
     if found.outdated:
         yield "  out of date, and not drift: the specification, kspec or the time changed since it was applied"
-        yield from (f"    {fit(text, 4)}" for text in found.outdated)
+        yield from (line for text in found.outdated for line in sentence(text, "    "))
         yield "    Apply it with 'kspec enforce'."
 
 
@@ -389,7 +391,7 @@ def event_lines(
         severity = coloured(f"{event.severity.value:<8}", _COLOURS[event.severity.value])
         yield f"{stamp}{severity} {event.kind.value:<9} {fit(str(event.resource), 19 + len(stamp))}"
         if not event.fields or NO_DRY_RUN in event.message:
-            yield f"    {fit(event.message, 4)}"
+            yield from sentence(event.message, "    ")
         if event.author is not None:
             yield f"    changed by {fit(by(event, moment), 16)}"
         if event.holder:
@@ -399,7 +401,8 @@ def event_lines(
         if len(event.fields) > _SHOWN:
             yield f"    … and {plural(len(event.fields) - _SHOWN, 'more field')}"
         if event.remediation is not None:
-            yield f"    {coloured(fit(_done(event.remediation), 4), *_DONE.get(event.remediation.status, ()))}"
+            colours = _DONE.get(event.remediation.status, ())
+            yield from (coloured(line, *colours) for line in sentence(_done(event.remediation), "    "))
 
 
 def by(event: DriftEvent, moment: datetime) -> str:
@@ -434,3 +437,12 @@ def _field(field: FieldChange) -> str:
 def fit(text: str, indent: int) -> str:
     """On one line, beside what takes `indent` columns."""
     return elide(printable(text), max(20, width() - indent))
+
+
+def sentence(text: str, margin: str) -> list[str]:
+    """On as many lines as it takes: what says why must not lose its middle."""
+    wide = max(20, width() - len(margin))
+    broken = wrap(printable(text), wide, break_on_hyphens=False)
+    if len(broken) > _LINES:
+        broken = [*broken[: _LINES - 1], elide(" ".join(broken[_LINES - 1 :]), wide)]
+    return [f"{margin}{line}" for line in broken]
