@@ -4,9 +4,10 @@ mutmut takes one list of tests for everything, and first runs all of them; here 
 `pyproject.toml`. It works in `build/mutants`, on copies, and shows the lines of each change that was not noticed. What
 runs at import (a rule of a module, a decorated function) it does not change.
 
-    python -m tools.mutants [ROOM ...] [--sample DIGITS]
+    python -m tools.mutants [ROOM ...] [--sample DIGITS] [--minutes NUMBER]
 
 `--sample 27` tries only the changes whose number within their function ends in 2 or 7: about a fifth, always the same.
+`--minutes 9` ends a room after that time, and says how many changes were left; those whose tests are quick come first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -50,6 +52,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants")
     parser.add_argument("rooms", nargs="*", help="beginnings of names of rooms; default: all rooms")
     parser.add_argument("--sample", default="", metavar="DIGITS", help="only changes whose number ends so")
+    parser.add_argument("--minutes", type=float, metavar="NUMBER", help="end a room after so many")
     arguments = parser.parse_args(words)
     asked: list[str] = arguments.rooms
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -59,10 +62,10 @@ def main(words: list[str]) -> int:
         sys.exit(f"no room is called {' or '.join(asked)}; there are: {', '.join(rooms)}")
     survived = False
     for room in chosen:
-        found = _run(project, room, rooms[room], arguments.sample)
+        found, left = _run(project, room, rooms[room], arguments.sample, arguments.minutes)
         bad = sorted(name for name, status in found.items() if status not in ("killed", "timeout"))
         counts = ", ".join(f"{number} {status}" for status, number in Counter(found.values()).most_common())
-        sys.stdout.write(f"{room}: {len(bad)} of {len(found)} were not noticed ({counts})\n")
+        sys.stdout.write(f"{room}: {len(bad)} of {len(found)} were not noticed ({counts}){left}\n")
         changes = _changes(bad)
         for name in bad:
             sys.stdout.write(f"  {name}: {found[name]}\n{changes.get(name, '')}")
@@ -71,8 +74,13 @@ def main(words: list[str]) -> int:
     return int(survived)
 
 
-def _run(project: str, room: str, tests: list[str], sample: str) -> dict[str, str]:
-    """Status by name of a mutant that was tried. Raises SystemExit where the tests fail on the unchanged code."""
+def _run(
+    project: str, room: str, tests: list[str], sample: str, minutes: float | None
+) -> tuple[dict[str, str], str]:
+    """Status by name of a mutant that was tried, and what to say of those that were not.
+
+    Raises SystemExit where the tests fail on the unchanged code.
+    """
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     for name in LINKED:
@@ -85,20 +93,29 @@ def _run(project: str, room: str, tests: list[str], sample: str) -> dict[str, st
     (WORK / "pyproject.toml").write_text(project, encoding="utf-8")
     mutmut = [sys.executable, "-m", "mutmut"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    run = subprocess.run(
+    run = subprocess.Popen(
         [*mutmut, "run", "--max-children", "1", *([f"*__mutmut_*[{sample}]"] if sample else [])],
         cwd=WORK,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+    ended = ""
+    try:
+        told, _ = run.communicate(timeout=minutes and 60 * minutes)
+    except subprocess.TimeoutExpired:
+        ended = f"; ended after {minutes:g} minutes"
+        run.send_signal(signal.SIGINT)
+        told, _ = run.communicate()
     said = subprocess.run(
         [*mutmut, "results", "--all", "true"], cwd=WORK, env=environment, capture_output=True, text=True
     )
-    found = {name: status for name, status in _RESULT.findall(said.stdout) if status != "not checked"}
+    known = dict(_RESULT.findall(said.stdout))
+    found = {name: status for name, status in known.items() if status != "not checked"}
     if run.returncode or not found:
-        sys.exit(f"{room}: mutmut did not run:\n{(run.stdout + run.stderr + said.stderr)[-3000:]}")
-    return found
+        sys.exit(f"{room}: mutmut did not run:\n{(told + said.stderr)[-3000:]}")
+    return found, f"; {len(known)} in all{ended}" if len(known) > len(found) else ""
 
 
 def _changes(names: list[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from _pytest.pytester import Pytester
 import pytest_kspec
 from pytest_kspec.alerts.routing import make_plan
 from pytest_kspec.cli.main import COMMANDS, main
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.crds.models.alertconfig import AlertConfigSpec
 from pytest_kspec.enforce.engines import ENGINES, engine, engines
@@ -278,6 +279,21 @@ def test_a_source_that_is_none_is_an_error(site: Site, made: str, why: str) -> N
     site.add("acme-kspec", code, "kspec.sources: acme = acme_kspec:make")
     with pytest.raises(UsageError, match=why):
         open_source("acme:x")
+
+
+def test_two_clusters_of_a_source_in_memory_are_two_whatever_is_known_of_them() -> None:
+    system = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": "one"}}
+    other = {**system, "metadata": {"name": "default", "uid": "two"}}
+    assert MemorySource([other, system]).info().uid == "one"
+    assert MemorySource([other, system], uid="three").info().uid == "three"
+    for unknown in (
+        [],
+        [other],
+        [{**system, "metadata": {"name": "kube-system"}}],
+        [{**system, "metadata": 1}],
+    ):
+        assert MemorySource(unknown).info().uid == ""
+    assert MemorySource([system], kind="manifests").info().uid == ""
 
 
 def test_what_an_idle_run_costs(pytester: Pytester) -> None:

@@ -16,13 +16,13 @@ from pytest_kspec.cluster.objects.kinds import builtin_types, type_of
 from pytest_kspec.errors import UsageError
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
-NO_UID = "00000000-0000-4000-8000-000000000000"
-
 
 class MemorySource:
     """A cluster that holds these objects, and serves all built-in kinds and the kinds of the objects.
 
     objects: as `kubectl get -o json` prints them; `List` kinds are taken apart
+    uid:     None: that of the Namespace kube-system, if it is one of the objects. Without one the cluster is known by
+             its name, and two of one name are one cluster
     denied:  kinds or plurals whose listing is refused ("Secret", "secrets")
     missing: kinds or plurals that are not served
     """
@@ -33,7 +33,7 @@ class MemorySource:
         *,
         version: str = "v1.34.0",
         name: str = "test",
-        uid: str = NO_UID,
+        uid: str | None = None,
         kind: str = "live",
         denied: Collection[str] = (),
         missing: Collection[str] = (),
@@ -41,7 +41,6 @@ class MemorySource:
         self.ref = name
         self.name = name
         self.kind = kind
-        self._info = ClusterInfo(name, kind, version, uid)
         self._denied = frozenset(word.lower() for word in denied)
         missing_words = frozenset(word.lower() for word in missing)
         self._types = {
@@ -62,6 +61,7 @@ class MemorySource:
             key = (resource_type.group, item_kind)
             self._types.setdefault(key, resource_type)
             self._items.setdefault(key, []).append(_without_secrets(item))
+        self._info = ClusterInfo(name, kind, version, self._uid() if uid is None else uid)
 
     def info(self) -> ClusterInfo:
         """As given."""
@@ -81,6 +81,14 @@ class MemorySource:
         if key not in self._types:
             raise refusals.not_served(resource_type.kind, resource_type.group, self.name)
         yield msgspec.json.encode(self._items.get(key, []))
+
+    def _uid(self) -> str:
+        for item in self._items.get(("", "Namespace"), ()) if self.kind != "manifests" else ():
+            metadata = item.get("metadata")
+            if isinstance(metadata, Mapping) and metadata.get("name") == "kube-system":
+                uid = metadata.get("uid")
+                return uid if isinstance(uid, str) else ""
+        return ""
 
     def _namespaces(self) -> Iterator[str]:
         for key, items in self._items.items():

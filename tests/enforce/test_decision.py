@@ -1,0 +1,195 @@
+"""What a decision says in every part: who denies, why, about what; where nothing can be evaluated, too."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from pytest_kspec.enforce.decide import LONGEST_VALUE, MOST_ITEMS, decide, not_evaluated, unreadable
+from pytest_kspec.enforce.decision import ALLOWED, Decision, Failure, counted
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.rules.base import Violation
+from tests.webhook.reviewing import NOW, deployment, forbid, pod, policies, policy, request
+
+POD = ResourceRef("v1", "Pod", "shop", "web")
+EVENING = {
+    "timeBasedActivation": {"enabled": True, "activePeriods": [{"startTime": "22:00", "endTime": "06:00"}]}
+}
+FRONT = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
+ELSEWHERE = {"namespaceScope": {"includeNamespaces": ["other"]}}
+
+
+def judge(obj, *made, old=None, labels=None):
+    return decide(request(obj, old), policies(*made), NOW, labels)
+
+
+# -- one policy of several --------------------------------------------------------------------------------------
+
+
+def test_each_policy_says_what_it_found_and_names_what_others_deny_with_its_own_denial():
+    first, second = policy(forbid("hostPID"), name="first"), policy(forbid("hostIPC"), name="second")
+    audits, content = (
+        policy(forbid("hostPID"), "audit", name="audits"),
+        policy(forbid("shareProcessNamespace"), name="c"),
+    )
+    decision = judge(pod(hostPID=True, hostIPC=True), first, second, audits, content)
+    by = {made.name: decision.by(made) for made in (first, second, audits, content)}
+    paths = {
+        name: ([f.finding.path for f in said.found], [f.finding.path for f in said.others], said.allowed)
+        for name, said in by.items()
+    }
+    assert paths == {
+        "first": (["spec.hostPID"], ["spec.hostIPC"], False),
+        "second": (["spec.hostIPC"], ["spec.hostPID"], False),
+        "audits": (["spec.hostPID"], [], True),
+        "c": ([], [], True),
+    }
+    assert {said.resource for said in by.values()} == {POD}
+
+
+def test_what_an_exemption_covers_denies_by_no_policy_of_its_own():
+    exempt = {"policyExemptions": [{"name": "e", "reason": "r", "namespaces": ["shop"]}]}
+    one, other = policy(forbid("hostPID") | exempt, name="one"), policy(forbid("hostPID"), name="other")
+    decision = judge(pod(hostPID=True), one, other)
+    assert (decision.allowed, decision.by(one).allowed, decision.by(other).allowed) == (False, True, False)
+    assert len(decision.by(one).exempted) == 1
+
+
+def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each():
+    one, other = policy(forbid("hostPID"), name="one"), policy(forbid("hostPID"), name="other")
+    own, every = Failure(one, "", "own", True, True), Failure(None, "", "every", True, False)
+    decision = Decision(False, (), (own, every), POD)
+    assert decision.by(one) == Decision(False, (), (own, every), POD)
+    assert decision.by(other) == Decision(True, (), (every,), POD)
+
+
+def test_violations_that_are_not_listed_are_counted():
+    (found,) = judge(pod(hostPID=True), policy(forbid("hostPID"))).found
+    assert counted([found, replace(found, more=3), replace(found, more=4)]) == 10
+
+
+# -- nothing can be evaluated -----------------------------------------------------------------------------------
+
+
+def test_every_policy_that_may_concern_a_request_fails_and_no_other_one():
+    closed, open_ = policy(forbid("hostPID"), fails="Fail", name="closed"), policy(forbid("hostPID"))
+    skipped = [policy(forbid("hostPID") | part, fails="Fail") for part in (ELSEWHERE, EVENING)]
+    decision = not_evaluated(
+        request(pod()), policies(*skipped, closed, open_), NOW, None, "why", internal=True
+    )
+    failures = (Failure(closed, "", "why", True, True), Failure(open_, "", "why", True, False))
+    assert decision == Decision(False, (), failures, POD)
+    (failure,) = not_evaluated(request(pod()), policies(open_), NOW, None, "why", internal=False).failures
+    assert failure == Failure(open_, "", "why", False, False)
+
+
+def test_the_object_of_a_decision_without_evaluation_is_that_of_the_request():
+    decision = not_evaluated(request(deployment({})), policies(), NOW, None, "why", internal=True)
+    assert decision == Decision(True, (), (), ResourceRef("apps/v1", "Deployment", "shop", "web"))
+
+
+@pytest.mark.parametrize(
+    ("part", "labels", "later", "concerned"),
+    [
+        (FRONT, None, 0, True),
+        (FRONT, {"tier": "front"}, 0, True),
+        (FRONT, {"tier": "back"}, 0, False),
+        (EVENING, None, 0, False),
+        (EVENING, None, 11, True),
+        (ELSEWHERE, None, 0, False),
+    ],
+)
+def test_labels_times_and_names_say_whether_a_policy_may_be_concerned(part, labels, later, concerned):
+    made = policy(forbid("hostPID") | part)
+    moment = NOW + timedelta(hours=later)
+    for of in (not_evaluated, unreadable):
+        options = {"internal": False} if of is not_evaluated else {}
+        decision = of(request(pod()), policies(made), moment, labels, "why", **options)
+        assert [failure.policy for failure in decision.failures] == [made] * concerned
+    assert decision.allowed is not concerned, "who enforces denies what cannot be read"
+
+
+def test_without_its_namespace_a_request_may_be_about_any():
+    nowhere = msgspec.structs.replace(request(pod()), namespace="")
+    for part in (ELSEWHERE, EVENING):
+        made = policy(forbid("hostPID") | part)
+        assert len(not_evaluated(nowhere, policies(made), NOW, None, "why", internal=False).failures) == 1
+    # A kind that is not evaluated may have none.
+    kind = msgspec.structs.replace(nowhere.kind, kind="PersistentVolume")
+    other = msgspec.structs.replace(nowhere, kind=kind)
+    assert not_evaluated(other, policies(made), NOW, None, "why", internal=False).failures == ()
+
+
+def test_what_cannot_be_read_is_denied_by_who_enforces_whatever_its_failure_policy():
+    enforces = [policy(forbid("hostPID"), fails=fails, name=fails) for fails in ("Fail", "Ignore")]
+    audits = policy(forbid("hostPID"), "audit", fails="Fail", name="a")
+    decision = unreadable(request(pod()), policies(*enforces, audits), NOW, None, "why")
+    failures = tuple(Failure(made, "", "why", False, made is not audits) for made in (*enforces, audits))
+    assert decision == Decision(False, (), failures, POD)
+    assert unreadable(request(pod()), policies(audits), NOW, None, "why").allowed
+
+
+# -- a change ---------------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_annotations_that_rules_read_is_examined():
+    unconfined = "container.apparmor.security.beta.kubernetes.io/app"
+    old = pod(hostPID=True)
+    made = policy(forbid("hostPID"))
+
+    def annotated(**annotations: str) -> dict[str, Any]:
+        return {**old, "metadata": old["metadata"] | {"annotations": annotations}}
+
+    assert judge(annotated(note="b"), made, old=annotated(note="a")) is ALLOWED
+    assert judge(annotated(**{unconfined: "x"}), made, old=annotated(**{unconfined: "x"})) is ALLOWED
+    assert not judge(annotated(**{unconfined: "x"}), made, old=annotated(**{unconfined: "y"})).allowed
+    assert not judge(annotated(**{unconfined: "x"}), made, old=old).allowed
+
+
+def test_a_service_without_a_spec_has_the_default_type():
+    made = policy({"network": {"allowedServiceTypes": ["NodePort"]}})
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "shop"}}
+    (found,) = judge(service, made).found
+    assert (found.finding.path, found.finding.actual) == ("spec.type", None)
+
+
+# -- what is shown of a value -----------------------------------------------------------------------------------
+
+
+class Shows:
+    reason = "shows"
+
+    def __init__(self, actual: Any) -> None:
+        self.actual = actual
+
+    def evaluate(self, pod: Any) -> list[Violation]:
+        return [Violation("spec.x", self.actual, "another value")]
+
+
+def shown(actual: Any) -> Any:
+    made = policy(forbid("hostPID"))
+    plan = made._timed.plan
+    rules = tuple(replace(rule, rule=Shows(actual)) for rule in plan.rules)
+    made._timed = replace(made._timed, plan=replace(plan, rules=rules))
+    (found,) = judge(pod(), made).found
+    assert (found.finding.resource, found.finding.owner) == (POD, POD)
+    return found.finding.actual
+
+
+def test_small_values_are_shown_whole():
+    for value in (None, 5, False, "text", ["a", {"b": [1, "c"]}], {"k": {"l": ["m"]}}):
+        assert shown(value) == value
+
+
+def test_of_large_values_as_much_is_shown_as_is_ever_read():
+    text = "x " * LONGEST_VALUE
+    cut = text[: LONGEST_VALUE - 1] + "…"
+    assert shown(text) == cut
+    assert shown([text] * 9) == [cut] * 2
+    assert shown({f"k{i}": text for i in range(9)}) == {"k0": cut, "k1": cut}
+    assert shown([[text], [text], [text], [text]]) == [[cut], [cut]]
+    assert shown([text, "y", text, "z"]) == [cut, "y", cut]
+    assert shown(list(range(MOST_ITEMS + 9))) == list(range(MOST_ITEMS))
+    assert list(shown({str(i): i for i in range(MOST_ITEMS + 9)})) == [str(i) for i in range(MOST_ITEMS)]
