@@ -60,8 +60,9 @@ def test_required_policies(
     name = requirement.value.name
     chosen = Globs(requirement.value.namespaces)
     holders = {policy.namespace for policy in network_policies if policy.name == name}
-    for namespace in namespaces:
-        if namespace.name not in holders and chosen.match(namespace.name):
+    covered = [namespace for namespace in namespaces if chosen.match(namespace.name)]
+    for namespace in covered:
+        if namespace.name not in holders:
             findings.add(
                 namespace,
                 path=f"networkPolicies[{name}]",
@@ -78,3 +79,6 @@ def test_required_policies(
                 message=f"namespace {wanted}, which must hold NetworkPolicy {name}, "
                 + ("is in no file" if cluster.source == "manifests" else "does not exist"),
             )
+    if namespaces and not covered:
+        # Else a misspelt pattern would read as "every namespace has it".
+        findings.skip(f"no namespace matches {', '.join(requirement.value.namespaces)}")

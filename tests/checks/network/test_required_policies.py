@@ -4,6 +4,7 @@ from typing import Any
 
 from builtin_checks.network.test_required_policies import test_required_policies as check
 from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import namespace, policy, told
 
@@ -40,6 +41,11 @@ def test_a_namespace_that_does_not_exist() -> None:
             "namespace shop-z, which must hold NetworkPolicy allow-dns, does not exist",
         )
     ]
+
+
+def test_a_pattern_that_matches_no_namespace_is_no_pass() -> None:
+    (result,) = run(policy("allow-dns", "shop-a"), namespaces=["shp-*", "team-?"])
+    assert (result.verdict, result.reason) == (Verdict.SKIP, "no namespace matches shp-*, team-?")
 
 
 def test_one_requirement_for_each_entry() -> None:
