@@ -255,7 +255,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: !!python/object:os.system x\n", "could not determine a constructor"),
         ("kind: Pod\napiVersion: v1\n? [1, 2]\n: x\n", "not valid YAML"),
         ("", "no Kubernetes objects found. Use a file or folder of manifests"),
-        ("---\n# only comments\n", "no Kubernetes objects found"),
+        ("\n \n", "no Kubernetes objects found"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, tmp_path: Path) -> None:
@@ -264,6 +264,15 @@ def test_a_bad_file_is_named_with_its_line(content: str | bytes, message: str, t
         Inventory(open_source(ref)).workloads()
     assert message in str(raised.value)
     assert str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["# only comments\n", "---\n---\n# Source: chart\n", "null\n", "# a\r\n"])
+def test_comments_alone_are_no_objects_and_no_error(content: str, tmp_path: Path) -> None:
+    """As `helm template` prints a chart of which everything is switched off."""
+    folder = write(tmp_path, x_yaml=content)
+    for ref in (folder, f"{folder}/x.yaml"):
+        source = open_source(ref)
+        assert (source.types(), source.info().namespaces) == ((), frozenset())
 
 
 @pytest.mark.parametrize(

@@ -254,10 +254,15 @@ class _Held:
                     raise SourceUnavailable(f"not valid JSON: {error}.", where=path) from error
         elif path.endswith(".json"):
             raise SourceUnavailable("not valid JSON: it does not start with { or [.", where=path)
+        is_empty = bool(
+            start
+        )  # of nothing at all nobody knows whether it is what there is: a pipe may have failed
         with gc_paused():
             for line, data in yaml_documents(bytes(raw), path):
+                is_empty = is_empty and data is None
                 if data is not None and not self._is_other(data, path):
                     self._add_data(data, f"{path}:{line}")
+        self.empty_list = self.empty_list or is_empty
 
     def _add_json(self, raw: Buffer, path: str) -> None:
         if bytes(raw[:4096]).lstrip()[:1] == b"[":
