@@ -109,7 +109,7 @@ ROWS: tuple[Row, ...] = (
     _gauge("compliance_checks", "Requirements of the last scan by status.", *_CS, "status", values=_STATUS),
     _gauge(
         "compliance_score",
-        "Score of the last scan, 0 to 100, over requirements that apply. Absent while the result is not known.",
+        "Score of the last scan, 0 to 100, over requirements that apply. Absent while the result is unknown.",
         *_CUS,
         info=UID,
         twin="kspec_compliance_score_ratio",
@@ -117,7 +117,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "compliance_score_ratio",
-        "Score of the last scan, 0 to 1, over requirements that apply. Absent while the result is not known.",
+        "Score of the last scan, 0 to 1, over requirements that apply. Absent while the result is unknown.",
         *_CS,
     ),
     _gauge(
@@ -136,12 +136,12 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "exemption_expiry_timestamp_seconds",
-        "Unix time at which the first active exemption ends. Absent where none ends.",
+        "Unix time at which the first active exemption ends. Absent if none of them ends.",
         *_CS,
     ),
-    _gauge("last_scan_timestamp_seconds", "Unix time at which the last scan ended that has a result.", *_CS),
+    _gauge("last_scan_timestamp_seconds", "Unix time at which the last scan with a result ended.", *_CS),
     _gauge("last_scan_success", "1 if the last scan has a result, 0 if it has none.", *_CS),
-    _gauge("scan_interval_seconds", "Longest time between two scans of one specification."),
+    _gauge("scan_interval_seconds", "Maximum time between two scans of one specification."),
     _histogram(
         "scan_duration_seconds",
         "Duration of scans that have a result, in seconds.",
@@ -160,7 +160,7 @@ ROWS: tuple[Row, ...] = (
     # -- drift and its correction
     _gauge(
         "drift_detected",
-        "1 while what is in the cluster differs from what was applied or was compliant.",
+        "1 while the cluster differs from its applied policies or from its last compliant state.",
         *_CUS,
         info=UID,
         **_V03,
@@ -202,10 +202,10 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "drift_fights",
-        "Objects that are left as they are, because they were corrected three times within an hour.",
+        "Objects whose correction is paused, because they were corrected three times within an hour.",
         *_CS,
     ),
-    _counter("drift_fights_total", "Objects that began to be changed repeatedly.", *_CS),
+    _counter("drift_fights_total", "Times that the correction of an object was paused.", *_CS),
     # -- enforcement
     _gauge(
         "active_cluster_specs",
@@ -237,7 +237,7 @@ ROWS: tuple[Row, ...] = (
     _gauge("cluster_target_nodes", "Nodes of the cluster.", *_TARGET, **_V03),
     _gauge(
         "cluster_target_info",
-        "What is known of the cluster; the value is 1.",
+        "Platform, version and API server of the cluster; the value is 1.",
         *_TARGET,
         "platform",
         "version",
@@ -254,12 +254,12 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "credential_expiry_timestamp_seconds",
-        "Unix time at which the credentials for the cluster expire. Absent where they do not.",
+        "Unix time at which the credentials for the cluster expire. Absent if they do not expire.",
         *_TARGET,
     ),
     _gauge(
         "credential_lifetime_seconds",
-        "Time from the issue of the credentials for the cluster to their end. Absent where it is not known.",
+        "Lifetime of the credentials for the cluster, from issue to expiry. Absent if it is unknown.",
         *_TARGET,
     ),
     _gauge(
@@ -281,14 +281,14 @@ ROWS: tuple[Row, ...] = (
     ),
     _gauge(
         "run_shards",
-        "Shards of the last run over a fleet by state; failed: no worker came to one of its clusters.",
+        "Shards of the last run over a fleet by state; failed: no worker scanned one of its clusters.",
         "cluster_spec",
         "state",
         values={"state": SHARDS},
     ),
     _histogram(
         "run_duration_seconds",
-        "Duration of runs over a fleet, in seconds, from when the run was begun to its last outcome.",
+        "Duration of runs over a fleet, in seconds, from the start of the run to its last result.",
         "cluster_spec",
         buckets=_RUN_S,
     ),
@@ -335,7 +335,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _counter(
         "notifications_total",
-        "Alerts that receivers of AlertConfigs were sent, by result.",
+        "Alerts sent to the receivers of AlertConfigs, by result.",
         "alertconfig",
         "receiver",
         "result",
@@ -400,13 +400,11 @@ ROWS: tuple[Row, ...] = (
     _webhook(
         "certificate_provisioning_duration_seconds",
         "histogram",
-        "Time until a serving certificate was there, from the start or from when one was due, in seconds.",
+        "Time until a serving certificate was available, from the start or from when one was due, in seconds.",
         buckets=(1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
         **_V03,
     ),
-    _webhook(
-        "certificate_renewal_total", "counter", "Serving certificates that replaced another one.", **_V03
-    ),
+    _webhook("certificate_renewal_total", "counter", "Renewals of the serving certificate.", **_V03),
     _webhook(
         "webhook_certificate_expiry_timestamp_seconds",
         "gauge",
