@@ -40,7 +40,7 @@ def spec_of(pairs: Iterable[tuple[str, str]]) -> str:
 def summary(store: Store, visible: Visible, spec: str) -> dict[str, Any]:
     """Raises NoSpecification, StoreError."""
     rows = _rows(store, visible, spec)
-    healthy = sum(_reachable(row) and not row.failed and not row.errors for row in rows)
+    healthy = sum(_reachable(row) and not (row.failed or row.errors or row.left_out) for row in rows)
     drift = lasting.drifted(store, visible, _spec(store, visible, spec))
     return {
         "TotalClusters": len(rows),

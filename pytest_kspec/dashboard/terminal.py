@@ -146,7 +146,8 @@ def fitted(rows: list[tuple[str, ...]], width: int, padding: int) -> list[tuple[
 def standing(row: Standing) -> str:
     """The state in words."""
     both = row.failed and row.errors
-    return "Not compliant, errors" if both else STATES[row.state]
+    said = "Not compliant, errors" if both else STATES[row.state]
+    return f"{said} ({row.selected} of {row.selected + row.left_out})" if row.left_out else said
 
 
 def minute(rfc3339: str) -> str:

@@ -19,6 +19,7 @@ from pytest_kspec.crds.objects import compliancereport, policyreport
 from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
 from pytest_kspec.kube.objectnames import age_key
 from pytest_kspec.publish.sinks import Published
+from pytest_kspec.reports.shared.words import as_selected
 from pytest_kspec.reports.writer import STDOUT, ReportFile
 from pytest_kspec.results.result import ClusterResult, ScanResult
 
@@ -166,7 +167,15 @@ def write_compliance(
         if there is None
         else there
     )
-    known = sorted((one for one in listed if compliancereport.is_of(one, cluster)), key=_age)
+    # A run of some requirements is not what the cluster was like: its reports push out none of whole runs.
+    known = sorted(
+        (
+            one
+            for one in listed
+            if compliancereport.is_of(one, cluster) and compliancereport.is_partial(one) == cluster.is_partial
+        ),
+        key=_age,
+    )
     newest = known[-1] if known else None
     if newest is not None and compliancereport.same(newest, made):
         name, text = newest["metadata"]["name"], "unchanged"
@@ -195,6 +204,14 @@ def _age(report: dict[str, Any]) -> tuple[str, int, str]:
 
 
 def _policy(writer: Writer, cluster: ClusterResult) -> str:
+    if cluster.is_partial:  # what it left out would be gone from reports that are the state of the cluster
+        selected = as_selected(len(cluster.checks), len(cluster.not_selected))
+        raise ReportError(
+            f"the {POLICY} report of {cluster.spec_name} was not written: the run is of {selected}, and policy reports "
+            "are of all.",
+            where=cluster.name,
+            fix=f"Leave out '{POLICY}', or select all requirements.",
+        )
     api = next((one for one in policyreport.APIS if writer.served(one.group, one.cluster)), None)
     if api is None:
         groups = " nor ".join(one.api_version for one in policyreport.APIS)

@@ -33,3 +33,4 @@ class State(StrEnum):
 
 
 NOT_ASKED = "the requirement is not part of the newest run"
+NOT_SELECTED = "the run did not select the requirement"

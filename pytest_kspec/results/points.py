@@ -27,6 +27,7 @@ class TrendPoint(Struct, frozen=True):
     finished_at: RFC 3339 in UTC, of the run; run: its id in the store
     score: 0-100 with one decimal, or None where nothing was evaluated
     passed, failed, errors, skipped count requirements; findings (open ones), exempt and known count findings
+    left_out: requirements of the specification that the run did not select (`-k`); more than 0: the run is partial
     frameworks: sorted by id
     """
 
@@ -45,6 +46,12 @@ class TrendPoint(Struct, frozen=True):
     frameworks: tuple[FrameworkPoint, ...] = ()
     run: str = ""
     cluster_id: str = ""
+    left_out: int = 0
+
+    @property
+    def selected(self) -> int:
+        """How many requirements the run is about."""
+        return self.passed + self.failed + self.errors + self.skipped
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report and in `kspec history -o json`."""
@@ -62,6 +69,7 @@ class TrendPoint(Struct, frozen=True):
             "findings": self.findings,
             "exempt": self.exempt,
             "known": self.known,
+            "leftOut": self.left_out,
             "frameworks": [asdict(framework) for framework in self.frameworks],
             "run": self.run,
         }
@@ -85,6 +93,7 @@ class TrendPoint(Struct, frozen=True):
             frameworks=tuple(FrameworkPoint(f["id"], f["score"], f["coverage"]) for f in data["frameworks"]),
             run=data["run"],
             cluster_id=data.get("clusterId", ""),
+            left_out=data.get("leftOut", 0),
         )
 
 

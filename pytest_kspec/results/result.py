@@ -275,6 +275,7 @@ class ClusterResult(Struct, frozen=True):
             ),
             run=run,
             cluster_id=self.id,
+            left_out=len(self.not_selected),
         )
 
     def to_wire(self) -> dict[str, Any]:

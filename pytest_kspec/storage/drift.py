@@ -216,7 +216,10 @@ class Wanted:
 
 
 def last_run(store: Store, cluster_id: str, spec: str, wanted: Wanted | None = None) -> LastRun | None:
-    """None where the store has no result of it, or none that is wanted. Raises StoreError."""
+    """None where the store has no whole result of it, or none that is wanted. Raises StoreError.
+
+    A partial one is never compared with: what it left out would be new.
+    """
     result, subject, run, check = (
         schema.results.c,
         schema.subjects.c,
@@ -230,6 +233,7 @@ def last_run(store: Store, cluster_id: str, spec: str, wanted: Wanted | None = N
         select(result.id, result.run_id, result.finished_at, result.spec_version, run.tool_version)
         .select_from(joined)
         .where(subject.cluster_id == plain_text(cluster_id), subject.spec == plain_text(spec))
+        .where(result.left_out == 0)
     )
     latest = (result.finished_at.desc(), result.id.desc())
     if wanted is None:

@@ -214,7 +214,8 @@ def _before(
     middle = datetime.fromisoformat(since)
     for some in _parts(sorted({subject for subject in subjects if subject is not None})):
         # Two steps in the index for each subject, however many results it has.
-        mine = select(key).where(older.c.subject_id == _subject.id).limit(1).correlate(schema.subjects)
+        whole = (older.c.subject_id == _subject.id, older.c.left_out == 0)
+        mine = select(key).where(*whole).limit(1).correlate(schema.subjects)
         until = mine.where(ended <= since).order_by(ended.desc(), key.desc()).scalar_subquery()
         after = mine.where(ended > since, ended <= latest).order_by(ended, key).scalar_subquery()
         pairs = execute(select(until, after).where(_subject.id.in_(some))).all()

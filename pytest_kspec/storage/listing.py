@@ -61,6 +61,8 @@ _STANDING = schema.subjects.join(schema.clusters, _subject.cluster_id == _cluste
 _STATE = case(
     (_result.errors > 0, "error"),
     (_result.failed > 0, "fail"),
+    # That some requirements are met says nothing of those that no run ever selected.
+    (and_(_result.left_out > 0, _result.passed > 0), "error"),
     # What is neither an error nor a failure, and not met, passes because a baseline has what was found.
     (_result.weight_met < _result.weight, "known"),
     (_result.passed > 0, "pass"),
@@ -107,7 +109,7 @@ def standings(
     )
     columns = (
         _cluster.name, _subject.cluster_id, _subject.spec, _result.spec_version, _result.source, _result.version,
-        _result.finished_at, _STATE, _result.score, *(_result[name] for name in schema.COUNTS),
+        _result.finished_at, _STATE, _result.score, *(_result[name] for name in schema.COUNTS), _result.left_out,
     )  # fmt: skip
     rows = (
         select(*columns)
@@ -338,10 +340,11 @@ def exemptions(
 def days(
     store: Store, visible: Visible = ALL, *, since: str, cluster_id: str = "", spec: str = ""
 ) -> tuple[Day, ...]:
-    """Score over time, the oldest day first. since: RFC 3339 in UTC. Raises StoreError."""
+    """Score over time, the oldest day first, of whole results. since: RFC 3339 in UTC. Raises StoreError."""
     day = func.substr(_result.finished_at, 1, 10)
     where = conditions(
         _result.finished_at >= since,
+        _result.left_out == 0,
         visible.of_clusters(_subject.cluster_id),
         equal(_subject.cluster_id, cluster_id),
         equal(_subject.spec, spec),
@@ -361,6 +364,7 @@ def days(
                 and_(latest.c.subject == _result.subject_id, latest.c.at == _result.finished_at),
             )
         )
+        .where(_result.left_out == 0)
         .group_by(_result.subject_id, _result.finished_at)
         .subquery()
     )

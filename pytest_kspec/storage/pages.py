@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 
 from pytest_kspec.errors import UsageError
 from pytest_kspec.results.identity import is_of_live, is_stated
-from pytest_kspec.results.observation import NOT_ASKED, State
+from pytest_kspec.results.observation import NOT_ASKED, NOT_SELECTED, State
 from pytest_kspec.results.points import CheckPoint, TrendPoint
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
@@ -93,7 +93,14 @@ def observations(store: Store, fingerprint: str, spec: str = "") -> tuple[Observ
             schema.observations, and_(seen.result_id == _result.id, seen.finding_id == one.id)
         ).outerjoin(schema.checks, and_(check.result_id == _result.id, check.check_id == one.check_id))
         rows = connection.execute(
-            select(_result.finished_at, _result.run_id, seen.status, check.evaluated, check.reason)
+            select(
+                _result.finished_at,
+                _result.run_id,
+                seen.status,
+                check.evaluated,
+                check.reason,
+                _result.left_out,
+            )
             .select_from(joined)
             .where(_result.subject_id == one.subject_id, _result.finished_at >= one.first_seen)
             .order_by(_result.finished_at, _result.id)
@@ -102,10 +109,12 @@ def observations(store: Store, fingerprint: str, spec: str = "") -> tuple[Observ
 
 
 def _observation(
-    finished_at: str, run: str, status: str | None, evaluated: bool | None, reason: str | None
+    finished_at: str, run: str, status: str | None, evaluated: bool | None, reason: str | None, left_out: int
 ) -> Observation:
     if status is not None:
         return Observation(finished_at, run, State(status))
     if evaluated:
         return Observation(finished_at, run, State.FIXED)
-    return Observation(finished_at, run, State.UNKNOWN, NOT_ASKED if reason is None else reason)
+    if reason is None:
+        reason = NOT_SELECTED if left_out else NOT_ASKED
+    return Observation(finished_at, run, State.UNKNOWN, reason)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select
 
 from pytest_kspec import clock
 from pytest_kspec.errors import StoreError
@@ -14,6 +14,7 @@ from pytest_kspec.results.observation import State
 from pytest_kspec.storage import objects, recordings, schema
 from pytest_kspec.storage.drift import forget as forget_drift
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.newest import renew
 
 _IDS = 500
 
@@ -33,7 +34,7 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
 
     since:  keep what finished at or after this time (RFC 3339 in UTC); drift that was cleared before it goes, and so do
             recorded objects that were not compared with since
-    newest: keep this many runs of each specification on each cluster
+    newest: keep this many runs of each specification on each cluster, and as many partial ones
     Raises StoreError; then no row is gone, or all are and a report may be left.
     """
     gone: list[str] = []
@@ -96,26 +97,15 @@ def forget(connection: Connection) -> None:
     connection.execute(delete(schema.subjects).where(schema.subjects.c.id.not_in(results)))
     subjects = select(schema.subjects.c.cluster_id).distinct()
     connection.execute(delete(schema.clusters).where(schema.clusters.c.id.not_in(subjects)))
-    newest = (
-        select(func.max(schema.results.c.finished_at))
-        .where(schema.results.c.subject_id == schema.subjects.c.id)
-        .scalar_subquery()
-    )
-    there = (
-        select(schema.results.c.id)
-        .where(schema.results.c.subject_id == schema.subjects.c.id)
-        .where(schema.results.c.finished_at == schema.subjects.c.newest_at)
-        .exists()
-    )
-    # A later result may be one of some requirements, which is not the newest state (`write`).
-    connection.execute(update(schema.subjects).where(~there).values(newest_at=newest))
+    renew(connection)
 
 
 def _newest(connection: Connection, count: int) -> set[str]:
-    """The newest runs of each specification on each cluster."""
+    """The newest runs of each specification on each cluster, and the newest partial ones: they push none out."""
     columns = schema.results.c
     rank = func.row_number().over(
-        partition_by=columns.subject_id, order_by=(columns.finished_at.desc(), columns.run_id)
+        partition_by=(columns.subject_id, columns.left_out > 0),
+        order_by=(columns.finished_at.desc(), columns.run_id),
     )
     ranked = select(columns.run_id, rank.label("rank")).subquery()
     return set(connection.execute(select(ranked.c.run_id).where(ranked.c.rank <= count)).scalars())

@@ -138,7 +138,7 @@ def points(store: Store, statement: Select[Any]) -> tuple[TrendPoint, ...]:
                 spec=row["spec"],
                 spec_version=row["spec_version"],
                 score=row["score"],
-                **{name: row[name] for name in schema.COUNTS},
+                **{name: row[name] for name in (*schema.COUNTS, "left_out")},
                 frameworks=tuple(sorted(frameworks.get(row["id"], ()), key=lambda point: point.id)),
                 run=row["run_id"],
                 cluster_id=row["cluster_id"],

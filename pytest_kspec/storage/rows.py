@@ -29,7 +29,10 @@ class Listed(Generic[T]):
 
 
 class Standing(msgspec.Struct, frozen=True, rename=_wire):
-    """The newest result of a specification on a cluster. state: a key of `words.STATES`."""
+    """The newest result of a specification on a cluster, whole where one is. state: a key of `words.STATES`.
+
+    left_out: requirements that the run did not select; more than 0: no whole run is stored
+    """
 
     cluster: str
     cluster_id: str
@@ -47,6 +50,12 @@ class Standing(msgspec.Struct, frozen=True, rename=_wire):
     findings: int
     exempt: int
     known: int
+    left_out: int
+
+    @property
+    def selected(self) -> int:
+        """Requirements that the result is about."""
+        return self.passed + self.failed + self.errors + self.skipped
 
     @property
     def evaluated(self) -> int:
@@ -179,7 +188,7 @@ class DriftRow(msgspec.Struct, frozen=True, rename=_wire):
 
 
 class Day(msgspec.Struct, frozen=True, rename=_wire):
-    """The last result of each specification on each cluster of one day (UTC), together.
+    """The last whole result of each specification on each cluster of one day (UTC), together.
 
     score: the weight of met requirements over that of all that apply, 0-100; None where nothing was evaluated
     """

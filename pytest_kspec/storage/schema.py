@@ -27,8 +27,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0010"
-REVISIONS = ("r0001", "r0002", "r0003", "r0004", "r0005", "r0006", "r0007", "r0008", "r0009", "r0010")
+HEAD = "r0011"
+REVISIONS = tuple(f"r{number:04}" for number in range(1, 12))
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -79,7 +79,7 @@ clusters = Table(
     Column("last_seen", String(20), nullable=False),
 )
 
-# One specification on one cluster. newest_at: of its newest result.
+# One specification on one cluster. newest_at: of its newest result (`newest`).
 subjects = Table(
     "kspec_subjects",
     metadata,
@@ -93,6 +93,7 @@ subjects = Table(
 # One specification on one cluster in one run. name: what the cluster was called then.
 # weight, weight_met: severity weights of the requirements that apply, and of those that are met: scores add up.
 # shape, verdicts, tally: its requirements as short texts (`verdicts`).
+# left_out: how many requirements of the specification the run did not select; more than 0: the result is partial.
 results = Table(
     "kspec_results",
     metadata,
@@ -112,6 +113,7 @@ results = Table(
     Column("shape", String(32), nullable=False, server_default=""),
     _text("verdicts"),
     _text("tally"),
+    _number("left_out"),
     ForeignKeyConstraint(
         ["run_id", "part_id"],
         ["kspec_parts.run_id", "kspec_parts.id"],

@@ -19,6 +19,7 @@ from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import objects, schema, verdicts
 from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.newest import renew
 from pytest_kspec.storage.settle import settle
 
 _ROWS = 500
@@ -132,7 +133,7 @@ def _add_result(
     connection: Connection, run_id: str, part_id: str, cluster: ClusterResult, finished: str
 ) -> int | None:
     """One specification on one cluster; its key, or None where the run has it already."""
-    subject, newest = _subject(connection, cluster, finished)
+    subject, before = _subject(connection, cluster, finished)
     point, summary = cluster.point(""), cluster.summary
     row = {
         "run_id": run_id,
@@ -147,6 +148,7 @@ def _add_result(
         "weight": summary.weight,
         "weight_met": summary.weight_met,
         **{name: getattr(point, name) for name in schema.COUNTS},
+        "left_out": point.left_out,
         **verdicts.texts(
             [
                 verdicts.Row(
@@ -162,12 +164,18 @@ def _add_result(
         return None
     _add_rows(connection, key, cluster)
     _see(connection, key, subject, cluster, finished)
-    settle(connection, subject, again=newest > finished)
+    renew(connection, schema.subjects.c.id == subject)
+    now = connection.execute(
+        select(schema.subjects.c.newest_at).where(schema.subjects.c.id == subject)
+    ).scalar_one()
+    settle(connection, subject, again=now > finished or now < before)
     return int(key)
 
 
 def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> tuple[int, str]:
-    """Its key, and when its newest result ended. Its row is locked from here on: results of it are stored in turn."""
+    """Its key, and when its newest result ended before this one. Its row is locked from here on: results are stored in
+    turn.
+    """
     identity = plain_text(cluster.id)
     statement = insert_into(connection, schema.clusters)
     old, new = schema.clusters.c, statement.excluded
@@ -188,13 +196,10 @@ def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> t
         },
     )
     known = insert_into(connection, schema.subjects)
-    mine, theirs = schema.subjects.c, known.excluded
-    # A run of some requirements is not the state of the cluster: it never stands for what the others were found to be.
-    later = theirs.newest_at > mine.newest_at
-    newest = mine.newest_at if cluster.is_partial else case((later, theirs.newest_at), else_=mine.newest_at)
+    mine = schema.subjects.c
     row = connection.execute(
         known.on_conflict_do_update(
-            index_elements=["cluster_id", "spec"], set_={"newest_at": newest}
+            index_elements=["cluster_id", "spec"], set_={"newest_at": mine.newest_at}
         ).returning(mine.id, mine.newest_at),
         {"cluster_id": identity, "spec": plain_text(cluster.spec_name), "newest_at": finished},
     ).one()

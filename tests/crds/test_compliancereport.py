@@ -303,6 +303,32 @@ def test_the_newest_are_kept(cluster: Cluster, namespace: str) -> None:
     assert names[-1] == "prod-eu-other-20261125-120000"
 
 
+def test_a_run_of_some_requirements_pushes_out_no_whole_one_and_leaves_policy_reports(
+    cluster: Cluster, namespace: str
+) -> None:
+    from pytest_kspec.crds.objects.reported import read
+
+    def partial(at: str, findings: int) -> ScanResult:
+        found = scan_result(cluster, check(0, findings), at=at)
+        return replace(found, clusters=(replace(found.clusters[0], not_selected=("a.b", "c.d")),))
+
+    put(cluster, scan_result(cluster, check(0), check(1), check(2)), namespace)
+    for number in range(KEEP + 2):
+        at = f"2026-12-01T00:{number:02}:00Z"
+        assert put(cluster, partial(at, 1 + number % 2), namespace)[1] == []
+    found = sorted(written(cluster, namespace), key=lambda one: str(one["metadata"]["name"]))
+    assert len(found) == KEEP + 1
+    assert found[0]["metadata"]["name"] == "prod-eu-baseline-20261125-120000"
+    assert found[0]["spec"]["summary"]["notSelected"] == 0
+    (condition,) = found[1]["status"]["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "SomeNotSelected")
+    assert condition["message"] == "The run selected 1 of 3 checks."
+    assert read(found[1]).cluster.not_selected == ("a.b", "c.d")
+    done, (problem,) = put(cluster, partial(WHEN, 1), "", "policyreport")
+    assert done == []
+    assert "was not written: the run is of 1 of 3 requirements, as selected" in problem
+
+
 def test_a_cluster_is_its_uid(cluster: Cluster, namespace: str) -> None:
     """One that was renamed goes on with its reports; another one of the same name has reports of its own."""
 

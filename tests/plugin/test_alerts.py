@@ -169,3 +169,27 @@ def test_a_run_of_some_requirements_is_not_the_state_of_a_cluster(project: Proje
         (standing,) = standings(store).rows
         assert standing.failed == 2
         assert {found.state for found in findings(store)} == {State.OPEN}
+
+
+def test_partial_runs_are_marked_wherever_a_store_is_shown(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = str(project.path / "results.db")
+
+    def shown(*words: str) -> str:
+        capsys.readouterr()
+        assert main([*words, "--store", url]) == 0
+        return capsys.readouterr().out
+
+    selected = ("--kspec-store=results.db", "-k", "network")
+    project.run(*selected)
+    assert shown("history").splitlines()[-1].strip() == "1 of 18 requirements, as selected"
+    assert "(1 of 18)" in shown("dashboard")
+    assert '"leftOut": 17' in shown("history", "-o", "json")
+    project.run("--kspec-store=results.db")
+    project.run(*selected)
+    lines = shown("history").splitlines()
+    assert ["as selected" in line for line in lines[1:]] == [False, True, False, False, True]
+    assert {"▲", "▼"}.isdisjoint("".join(lines)), "scores of different requirements"
+    assert "as selected" not in shown("dashboard")
+    assert " of 18)" not in shown("dashboard")

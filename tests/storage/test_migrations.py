@@ -79,7 +79,7 @@ def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
     with store.read() as connection:
         (written,) = connection.execute(text(columns)).all()
     assert all(written), written
-    for column in ("shape", "verdicts", "tally"):
+    for column in ("shape", "verdicts", "tally", "left_out"):
         store.write(lambda c, name=column: c.execute(text(f"ALTER TABLE kspec_results DROP COLUMN {name}")))
     for statement in (
         "DROP TABLE kspec_drift_recordings",

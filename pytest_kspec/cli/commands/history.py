@@ -227,6 +227,8 @@ def _json(document: Any) -> None:
 
 
 def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
+    from pytest_kspec.reports.shared.words import as_selected
+
     for name, spec, some in _by_subject(points):
         yield from _head(name, f"{spec}, {framework}" if framework else spec)
         before: float | None = None
@@ -244,8 +246,12 @@ def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
                     (point.exempt, "exempted"),
                 )
                 more = " · ".join(f"{count:,} {word}" for count, word in counts if count)
-            yield f"   {_minute(point.finished_at)}  {_score(score, before):<9}  {_fit(more, 33)}".rstrip()
-            before = score if score is not None else before
+            shown = _score(score, None if point.left_out else before)
+            yield f"   {_minute(point.finished_at)}  {shown:<9}  {_fit(more, 33)}".rstrip()
+            if point.left_out:  # its score is of something else than those beside it
+                yield f"{'':32}{as_selected(point.selected, point.left_out)}"
+            elif score is not None:
+                before = score
 
 
 def _by_subject(points: Sequence[_Point]) -> Iterator[tuple[str, str, list[_Point]]]:

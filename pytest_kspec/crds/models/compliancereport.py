@@ -86,6 +86,10 @@ class ReportSummary(SpecModel):
     )
     errors: Count = Field(0, description="Number of checks that could not be evaluated.")
     skipped: Count = Field(0, description="Number of checks that had no objects to examine.")
+    not_selected: Count = Field(
+        0,
+        description="Number of checks that the run did not select. 0: the run was of the whole specification.",
+    )
     exempt: Count = Field(0, description="Number of findings that are covered by an exemption.")
     findings: Count = Field(0, description="Number of findings that are not covered by an exemption.")
     score: Annotated[float, Field(ge=0, le=100)] | None = Field(
@@ -105,6 +109,10 @@ class ComplianceReportSpec(SpecModel):
     scan_time: TimeStamp = Field(description="Time when the scan ended.")
     summary: ReportSummary = Field(description="Totals. They are exact even if findings are truncated.")
     results: list[ReportedCheck] = Field(default_factory=list, description="Result of each check, by name.")
+    not_selected: list[str] = Field(
+        default_factory=list,
+        description="Requirements that the run did not select, or the first of them; see `summary.notSelected`.",
+    )
     truncated: Flag = Field(
         False, description="Whether findings or evidence were truncated to limit the size of the object."
     )

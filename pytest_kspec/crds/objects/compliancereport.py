@@ -68,6 +68,12 @@ def cluster_of(report: dict[str, Any]) -> str:
     return str((report["metadata"].get("labels") or {}).get(LABEL_CLUSTER, ""))
 
 
+def is_partial(report: dict[str, Any]) -> bool:
+    """Whether it is of some requirements only: it stands beside those of whole runs, never in their place."""
+    spec = report.get("spec")
+    return bool(isinstance(spec, dict) and spec.get("notSelected"))
+
+
 def is_of(report: dict[str, Any], cluster: ClusterResult) -> bool:
     """Whether a report is of this cluster: by its UID; by its name only where one of the two has no UID."""
     spec = report.get("spec")
@@ -141,7 +147,7 @@ def _timeless(obj: dict[str, Any]) -> Any:
 
 def _object(cluster: ClusterResult, finished_at: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
     stamp = re.sub(r"[^0-9TZ]", "", finished_at).replace("T", "-").rstrip("Z")
-    errors = spec["summary"]["errors"]
+    evaluated, reason, message = _evaluated(spec)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -152,22 +158,30 @@ def _object(cluster: ClusterResult, finished_at: str, namespace: str, spec: dict
         },
         "spec": spec,
         "status": {
-            "phase": "Failed" if errors else "Completed",
+            "phase": "Failed" if spec["summary"]["errors"] else "Completed",
             "observedGeneration": 1,
             "conditions": [
                 {
                     "type": "Evaluated",
-                    "status": "False" if errors else "True",
+                    "status": "True" if evaluated else "False",
                     "observedGeneration": 1,
                     "lastTransitionTime": finished_at,
-                    "reason": "SomeNotEvaluated" if errors else "AllEvaluated",
-                    "message": f"{errors} of {spec['summary']['total']} checks could not be evaluated."
-                    if errors
-                    else "Every check was evaluated.",
+                    "reason": reason,
+                    "message": message,
                 }
             ],
         },
     }
+
+
+def _evaluated(spec: dict[str, Any]) -> tuple[bool, str, str]:
+    """Whether all was evaluated, a reason and a message."""
+    total, errors = spec["summary"]["total"], spec["summary"]["errors"]
+    if errors:
+        return False, "SomeNotEvaluated", f"{errors} of {total} checks could not be evaluated."
+    if left_out := spec["summary"].get("notSelected", 0):
+        return False, "SomeNotSelected", f"The run selected {total} of {total + left_out} checks."
+    return True, "AllEvaluated", "Every check was evaluated."
 
 
 def _spec(
@@ -200,6 +214,9 @@ def _spec(
         "results": results,
         "truncated": cut[0],
     }
+    if cluster.not_selected:
+        spec["notSelected"] = [_text(name, [False]) for name in cluster.not_selected[:MAX_ITEMS]]
+        spec["summary"]["notSelected"] = len(cluster.not_selected)
     if cut[0]:
         spec["fullReport"] = _text(full_report or AGAIN, cut, MAX_PROSE)
     return spec

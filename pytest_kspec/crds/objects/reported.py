@@ -67,6 +67,7 @@ def read(report: dict[str, Any]) -> Reported:
             ExemptionUse(one.name, one.reason, one.approver, one.expires_at, "", "used", count)
             for one, count in uses.values()
         ),
+        not_selected=(*spec.not_selected, *[""] * (spec.summary.not_selected - len(spec.not_selected))),
     )
     return Reported(
         cluster,

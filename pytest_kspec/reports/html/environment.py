@@ -42,6 +42,7 @@ def environment(*folders: Path) -> jinja2.Environment:
         plural=text.plural,
         moment=words.moment,
         coverage=words.coverage,
+        as_selected=lambda of: words.as_selected(of.selected, of.left_out),
         looked_at=words.looked_at,
         standing=words.standing,
         listed=fleet.listed,

@@ -1,6 +1,7 @@
 """Score over time as a drawing: points of the history become coordinates here, the template only draws.
 
-Every number of the drawing is in a table beside it. A run without a score interrupts the line.
+Every number of the drawing is in a table beside it. A run without a score interrupts the line. A run of some
+requirements is in the table only: its score is of something else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class Dot(NamedTuple):
 
 
 class Series(NamedTuple):
-    """One specification on one cluster. lines: `x,y x,y …`, one for each run of points that have a score."""
+    """One specification on one cluster. lines: `x,y x,y …`, one for each run of points that have a score.
+
+    points: of whole runs, or of all where none is whole; partial: how many others the table has
+    """
 
     name: str
     points: list[TrendPoint]
@@ -36,6 +40,8 @@ class Series(NamedTuple):
     dots: list[Dot]
     change: float | None
     shown: list[TrendPoint]
+    partial: int
+    older: int
 
     @property
     def first(self) -> TrendPoint:
@@ -46,11 +52,6 @@ class Series(NamedTuple):
     def last(self) -> TrendPoint:
         """The newest."""
         return self.points[-1]
-
-    @property
-    def older(self) -> int:
-        """How many points the table leaves out."""
-        return len(self.points) - len(self.shown)
 
 
 def of(trend: Iterable[TrendPoint]) -> list[Series]:
@@ -73,7 +74,8 @@ def of(trend: Iterable[TrendPoint]) -> list[Series]:
     ]
 
 
-def _series(name: str, points: list[TrendPoint], width: int, height: int) -> Series:
+def _series(name: str, all_of: list[TrendPoint], width: int, height: int) -> Series:
+    points = [point for point in all_of if not point.left_out] or all_of
     times = [_moment(point.finished_at) for point in points]
     start, length = times[0], (times[-1] - times[0]) or 1.0
     dots: list[Dot] = []
@@ -88,7 +90,14 @@ def _series(name: str, points: list[TrendPoint], width: int, height: int) -> Ser
     first, last = points[0].score, points[-1].score
     change = round(last - first, 1) if len(points) > 1 and first is not None and last is not None else None
     return Series(
-        name, points, [" ".join(line) for line in lines if len(line) > 1], dots, change, points[::-1][:_SHOWN]
+        name,
+        points,
+        [" ".join(line) for line in lines if len(line) > 1],
+        dots,
+        change,
+        shown := all_of[::-1][:_SHOWN],
+        len(all_of) - len(points),
+        len(all_of) - len(shown),
     )
 
 

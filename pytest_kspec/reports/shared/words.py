@@ -101,9 +101,13 @@ def nothing_evaluated(cluster: ClusterResult) -> str:
 def requirements(result: ScanResult) -> str:
     """How many requirements the results are about: `36 requirements`, or `2 of 36 requirements, as selected`."""
     selected = sum(len(cluster.checks) for cluster in result.clusters)
-    if left_out := sum(len(cluster.not_selected) for cluster in result.clusters):
-        return f"{selected:,} of {plural(selected + left_out, 'requirement')}, as selected"
-    return plural(selected, "requirement")
+    left_out = sum(len(cluster.not_selected) for cluster in result.clusters)
+    return as_selected(selected, left_out) or plural(selected, "requirement")
+
+
+def as_selected(selected: int, left_out: int) -> str:
+    """What is said of a partial run: `2 of 36 requirements, as selected`; "" of a whole one."""
+    return f"{selected:,} of {plural(selected + left_out, 'requirement')}, as selected" if left_out else ""
 
 
 def headline(result: ScanResult) -> str:
