@@ -59,7 +59,7 @@ def listed(made: Notification) -> tuple[tuple[Fact, ...], int]:
 
 
 def source(fact: Fact) -> str:
-    """Where it comes from, as v0.3 has it."""
+    """The source of the alert, as v0.3 names it."""
     spec = fact.alert.spec or fact.alert.labels.get("spec", "")
     return f"ClusterSpec/{well_formed(spec)}" if spec else f"Cluster/{well_formed(fact.alert.cluster)}"
 

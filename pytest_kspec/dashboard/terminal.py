@@ -222,5 +222,5 @@ def _line(
 
 
 def aged(as_of: datetime, problem: str) -> str:
-    """What is said where this is not now."""
+    """The line that says that the data is not current."""
     return f"Not the current state: {printable(problem)} Read at {as_of:%Y-%m-%d %H:%M:%S} UTC."

@@ -231,7 +231,7 @@ class Viewers:
         try:
             return ask()
         except KspecError as error:
-            raise Refused(503, f"the API server could not be asked who you are: {error.what}") from error
+            raise Refused(503, f"the API server could not verify your identity: {error.what}") from error
         except Away as error:
             raise Refused(503, f"the store could not be read: {error}") from error
         finally:

@@ -51,7 +51,7 @@ def compare(
     known: what was drift before; it is drift as long as it is there
     """
     name = f"{cluster.spec_name} on {cluster.name}"
-    again = "Store a run of now: kspec scan --store."
+    again = "Store a current run: kspec scan --store."
     if last is None:
         return Compared((), (f"the store has no run of {name} to compare with. {again}",))
     for what, was, after in (

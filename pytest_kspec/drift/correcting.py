@@ -135,7 +135,7 @@ def is_failed(event: DriftEvent) -> bool:
 
 def by_hand(event: DriftEvent) -> DriftEvent:
     """An event of which a part is ignored: a correction would set that part back, too."""
-    text = "not corrected: some of its differences are ignored, and a correction would set them back. Do it by hand."
+    text = "not corrected: some of its differences are ignored, and a correction would undo them. Correct it manually."
     return event.remediated(Remediation(Action.MANUAL, Status.MANUAL, event.first_seen, details=text))
 
 

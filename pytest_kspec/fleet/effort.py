@@ -18,7 +18,7 @@ class Effort:
         self._since: dict[int, tuple[float, int]] = {}
 
     def idle(self, processes: Iterable[int]) -> set[int]:
-        """Those of them that did next to nothing for so long, and still do nothing."""
+        """Those that used almost no CPU for that long, and still use none."""
         now = time.monotonic()
         found: set[int] = set()
         before, self._since = self._since, {}

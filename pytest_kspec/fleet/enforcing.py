@@ -167,7 +167,7 @@ class _Names:
 def _in_waves(
     waves: list[list[Target]], order: Order, work: Work, at_once: int, say: Callable[[Synced], None]
 ) -> tuple[list[Synced], list[Target]]:
-    """Wave after wave, until one has failed. Of one that is away nothing is learned: others go in its place."""
+    """Wave after wave, until one fails. Others take the place of a cluster that is unreachable."""
     done: list[Synced] = []
     names = _Names()
     with ThreadPoolExecutor(at_once, thread_name_prefix="fleet") as pool:

@@ -95,7 +95,7 @@ def verify(order: Order) -> None:
 
 
 def absolute(path: str) -> str:
-    """The same in another folder. What is empty stays so."""
+    """The same in another folder; an empty path stays empty."""
     return os.path.abspath(path) if path else path
 
 

@@ -57,7 +57,7 @@ class Packed:
 
     @property
     def digest(self) -> str:
-        """Of names and content."""
+        """Digest of the names and the content."""
         parts = [f"{self.paths[key]}\0{self.files[key]}" for key in sorted(self.files)]
         return hashlib.sha256("\n".join([*parts, *self.arguments]).encode()).hexdigest()[:10]
 

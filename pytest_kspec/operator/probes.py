@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def version_string(self) -> str:
-        """Who reads this needs no versions."""
+        """Without versions, which clients of these pages do not need."""
         return "kspec"
 
     def log_message(self, format: str, *args: object) -> None:

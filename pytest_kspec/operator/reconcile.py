@@ -242,7 +242,7 @@ class Reconciler:
         return min(wait, policies.again_s)
 
     def _unknown(self, name: str, reason: str) -> None:
-        """Nothing is known of it now."""
+        """Its results are unknown from now on."""
         if self._seen is not None:
             self._seen.scan_failed(self._access.name, name, reason)
 

@@ -354,7 +354,7 @@ class Remote:
             self._tried[name, key] = _Tried(mark, time.monotonic(), boundary)
 
     def order(self, spec: LoadedSpec, chosen: Engine, *, is_wanted: bool) -> Order:
-        """As `kspec fleet enforce` has it, without writes of who does not lead."""
+        """As in `kspec fleet enforce`; only the leader writes."""
         return Order(
             (spec,),
             self._checkset(),

@@ -21,7 +21,7 @@ _IDS = 500
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went, or would go. runs: ids; findings: how many were last seen before the oldest run that is kept."""
+    """Deleted, or to be deleted. runs: ids; findings: how many were last seen before the oldest run that is kept."""
 
     runs: tuple[str, ...]
     kept: int

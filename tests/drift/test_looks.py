@@ -43,7 +43,7 @@ def test_a_requirement_that_the_last_run_did_not_have_was_not_compared() -> None
     made = compare(last, now, "1", NOW)
     assert made.events == ()
     assert made.problems == (
-        f"{now.checks[0].id} was not required in the last run. Store a run of now: kspec scan --store.",
+        f"{now.checks[0].id} was not required in the last run. Store a current run: kspec scan --store.",
     )
     assert compare(replace(last, checks={now.checks[0].id: (True, "")}), now, "1", NOW).problems == ()
 

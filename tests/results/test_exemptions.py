@@ -172,6 +172,36 @@ def test_the_first_valid_one_applies_and_all_that_match_are_used() -> None:
     ]
 
 
+def test_a_finding_counts_once_and_a_fresh_matcher_counts_anew() -> None:
+    matcher = Exemptions([exemption(namespaces=["pay"])], NOW).for_check("c", "prod")
+    for finding in ("one", "one", "other"):
+        assert matcher.match(POD, DEPLOYMENT, {}, "app", finding) is not None
+    assert matcher.uses == {0: 2}
+    fresh = matcher.fresh()
+    assert fresh.uses == {}
+    assert fresh.match(POD, DEPLOYMENT, {}, "app", "one") is not None
+    assert (fresh.uses, matcher.uses) == ({0: 1}, {0: 2})
+
+
+def test_of_a_run_that_is_not_complete_nothing_is_unused() -> None:
+    all_of_them = Exemptions([exemption(name=name, checks=["c"]) for name in ("a", "b")], NOW)
+    for complete, state in ((True, "unused"), (False, "unknown")):
+        assert [use.state for use in all_of_them.report({0: 1}, complete=complete)] == ["used", state]
+
+
+def test_a_resource_may_be_the_object_or_its_owner() -> None:
+    for selector in ({"kind": "Deployment", "namespace": "pay"}, {"kind": "Pod", "name": "api-*"}):
+        assert covers({"resources": [{"kind": "Node", "name": "n1"}, selector]})
+    # Labels that do not match end neither the list of selectors nor another one.
+    assert covers({"resources": [{"kind": "Pod", "labelSelector": {"a": "b"}}, {"kind": "Pod"}]})
+    assert not covers({"resources": [{"kind": "Pod", "labelSelector": {"a": "b"}}]}, labels={"a": "c"})
+
+
+def test_a_part_of_a_requirement_may_have_brackets_of_its_own() -> None:
+    assert covers({"checks": ["user.images"]}, check="user.images[registry[0]]")
+    assert not covers({"checks": ["user"]}, check="user.images[registry[0]]")
+
+
 def test_w66_expired_and_unused_exemptions_are_reported() -> None:
     """The predecessor dropped an expired exemption in silence; nobody learned why findings were back."""
     loaded = spec_from_part(
@@ -312,6 +342,12 @@ def test_names_are_unique_over_all_files() -> None:
         Exemptions([one, two], NOW)
     assert str(caught.value) == "b.yaml:2:3: an exemption named 'e' already exists at a.yaml:1:1."
     assert len(Exemptions([one, one], NOW).all) == 1  # one file for two specifications
+
+
+def test_a_name_that_is_there_twice_is_told_with_its_place_where_it_has_one() -> None:
+    with pytest.raises(SpecError) as raised:
+        Exemptions([exemption(checks=["c"]), exemption(checks=["d"])], NOW)
+    assert "an exemption named 'e' already exists." in str(raised.value)
 
 
 def test_wildcards_do_not_backtrack() -> None:

@@ -48,7 +48,7 @@ def refusal(verdict: Verdict, path: str) -> Refusal | None:
         return Refusal(401, "send a bearer token that the API server knows", "Bearer")
     if verdict == "forbidden":
         return Refusal(403, f"the right to get the nonResourceURL {path} is missing")
-    return Refusal(503, "the API server could not be asked who you are and what you may; try again")
+    return Refusal(503, "the API server could not verify your identity and permissions; try again")
 
 
 class Readers:

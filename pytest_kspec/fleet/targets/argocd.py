@@ -171,7 +171,7 @@ def _user(hub: Hub, config: _Config, tls: _Tls, server: str, name: str) -> User:
         raise AccessDenied(
             "the cluster Secret names a program (execProviderConfig), which kspec does not run.",
             where=name,
-            fix="Describe the cluster by a ClusterTarget with authMode provider.",
+            fix="Describe the cluster with a ClusterTarget whose authMode is provider.",
         )
     if config.aws_auth_config is not None:
         return hub.providers.user("eks", _parameters(config.aws_auth_config), server, where=name)
