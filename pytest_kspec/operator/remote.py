@@ -324,12 +324,18 @@ class Remote:
         with self._lock:
             self._notes.setdefault(name, []).append(note)
 
-    def record(self, name: str, key: Key, entry: Object | None) -> None:
-        """Write what is known of a cluster into the status of its ClusterTarget. Raises SourceError."""
+    def record(self, name: str, key: Key, entry: Object | None, of: Object | None = None) -> bool:
+        """Write what is known of a cluster into the status of its ClusterTarget; False: it is gone. Raises SourceError.
+
+        of: the object that it is known of; another one of its name, which was made since, may be another cluster
+        """
         namespace, target = key
+        meant = of["metadata"].get("uid") if of is not None else None
 
         def act(writer: Writer) -> Any:
             obj = writer.get(API_VERSION, KIND, target, namespace=namespace)
+            if meant is not None and obj["metadata"].get("uid") != meant:
+                raise NotFound("it was made anew meanwhile.", where=target)
             after = remotestatus.with_entry(obj, name, entry)
             if after != status_of(obj):
                 writer.replace({**obj, "status": after}, field_manager=FIELD_MANAGER, subresource="status")
@@ -339,14 +345,15 @@ class Remote:
             try:
                 uid = self._access.do(act)
             except NotFound:
-                return  # it was deleted meanwhile
+                return False  # it was deleted meanwhile, or made anew
             except Conflict:
                 if attempt + 1 == _WRITES:
                     raise
                 continue
             with self._lock:
                 self._entries[name, key] = uid, entry or {}
-            return
+            return True
+        return False
 
     def tried(self, name: str, key: Key, mark: Any, boundary: float | None = None) -> None:
         """It had its turn."""

@@ -42,8 +42,8 @@ class Records(Protocol):
         """An Event of what was done."""
         ...
 
-    def record(self, name: str, key: Key, entry: Object | None) -> None:
-        """Keep what is known of a cluster; None: nothing more."""
+    def record(self, name: str, key: Key, entry: Object | None, of: Object | None = None) -> bool:
+        """Keep what is known of a cluster; None: nothing more. False: its object, `of`, is gone."""
         ...
 
     def tried(self, name: str, key: Key, mark: Any, boundary: float | None = None) -> None:
@@ -122,9 +122,9 @@ class Turn:
             self._remote.tried(self._name, key, remotestatus.mark_of(obj))
             if done is not None and done.error:
                 entry = {**self._remote.entry(self._name, key), "message": " ".join(done.error.split())[:300]}
-                self._remote.record(self._name, key, entry | {"state": AWAY if done.away else FAILED})
+                self._remote.record(self._name, key, entry | {"state": AWAY if done.away else FAILED}, obj)
             else:
-                self._remote.record(self._name, key, None)
+                self._remote.record(self._name, key, None, obj)
                 removed.append(name)
                 self._remote.compared(Synced(name, self._name, {}), remotestatus.uid_of(obj), 0)
         if removed:
@@ -165,14 +165,15 @@ class Turn:
 
     def _apply(self, keys: Sequence[Key], corrected: Sequence[Key]) -> None:
         there = self._of((*corrected, *keys))
-        for name, (key, _, _) in list(there.items()):
+        for name, (key, _, obj) in list(there.items()):
             entry = self._remote.entry(self._name, key)
             engines = list(dict.fromkeys((*self._engines(key), *asked_engines(self._spec))))
             if entry.get("engines") == engines:
                 continue
             noted = {"specification": self._name, "state": WAITING, **entry, "engines": engines}
             try:
-                self._remote.record(self._name, key, noted)
+                if not self._remote.record(self._name, key, noted, obj):
+                    del there[name]
             except LostLease:
                 raise
             except KspecError as error:  # it is not tried without being recorded
@@ -193,7 +194,7 @@ class Turn:
             waits.discard(name)
             key, _, obj = there[name]
             if one.same_as:
-                self._remote.record(self._name, key, None)
+                self._remote.record(self._name, key, None, obj)
                 continue
             changed = any(number for what, number in one.changes.items() if what != "keep")
             if key in corrected and changed:
@@ -207,7 +208,7 @@ class Turn:
                 self._name, key, (remotestatus.mark_of(self._found), remotestatus.mark_of(obj))
             )
             entry = {**self._remote.entry(self._name, key), "state": WAITING, "message": _STOPPED}
-            self._remote.record(self._name, key, entry)
+            self._remote.record(self._name, key, entry, obj)
         mode = asked_mode(self._spec)
         for reason, names in (("PolicyApplied", applied), ("DriftRemediated", mended)):
             if names:
@@ -268,7 +269,7 @@ class Turn:
         self._remote.tried(
             self._name, key, (remotestatus.mark_of(self._found), remotestatus.mark_of(obj)), boundary
         )
-        self._remote.record(self._name, key, entry)
+        self._remote.record(self._name, key, entry, obj)
         if entry["state"] in (OK, DIFFERS):
             self._remote.compared(one, uid, len(one.problems) if entry["state"] == DIFFERS else 0)
         if entry["state"] in (FAILED, DIFFERS) and entry != before:

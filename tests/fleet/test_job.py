@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ from tests.fleet.conftest import Fleet, MakeFleet
 from tests.fleet.kubelet import NO_IMAGE, Kubelet
 from tests.observe.collector import collecting
 from tests.storage.servers import ObjectStore, Postgres
+from tests.webhook.running import until
 
 IMAGE = "registry.example/kspec:1"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -282,6 +284,25 @@ def test_a_job_that_somebody_deletes_ends_the_run(jobs: Callable[..., Jobs]) -> 
     out, err = running.communicate(timeout=120)
     assert running.returncode == 2, err
     assert "not scanned: shard 0 failed: its Job was deleted" in out
+
+
+@pytest.mark.parametrize("pods", [True, False], ids=["after its end", "before any pod ran"])
+def test_a_job_that_is_gone_before_anybody_read_it(jobs: Callable[..., Jobs], pods: bool) -> None:
+    """As its time to live ends, or by a person: what its pods stored is the run; what they did not do is begun anew."""
+    made = jobs(2)
+    run = made.words("-l", "env", "--run=gone", "-o", "json")
+    assert made.fleet.run(*run, "--no-wait").code == 0
+    path = f"/apis/batch/v1/namespaces/{made.namespace}/jobs/{job_name('gone')}"
+    with Kubelet(made.hub, made.namespace) if pods else contextlib.nullcontext():
+        until(lambda: not pods or bool(made.job("gone").get("status", {}).get("completionTime")))
+    made.hub.request("DELETE", path, {"propagationPolicy": "Background"})
+    until(lambda: made.hub.request("GET", path).status == 404)
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        said = made.fleet.run(*run)
+        assert said.code == 1, said.err
+        assert {row["outcome"] for row in said.json["clusters"]} == {"scanned"}
+        assert len(kubelet.started) == (0 if pods else 1)
+    assert (made.hub.request("GET", path).status == 404) == pods, "what is done needs no Job"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.controlplane.fixtures import ControlPlaneFactory
 from tests.controlplane.server import ControlPlane
 from tests.fleet.webhooks import DEPLOYMENTS, ROUTED, Played
 from tests.operator.conftest import DEPLOYED, OperatorProcess, Specs, until
+from tests.operator.test_engines import KINDS
 
 Start = Callable[..., OperatorProcess]
 WORDS = ("--leader-elect=false", "--scan-interval=1h")
@@ -24,6 +27,8 @@ TARGET = ("kspec.io/v1alpha1", "ClusterTarget")
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = POLICIES.removesuffix("ies") + "ybindings"
 HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+KYVERNO = "/apis/policies.kyverno.io/v1/validatingpolicies"
 OURS = "?labelSelector=kspec.io%2Fcluster-spec%3Dremote"
 SERVICES = {"network": {"allowedServiceTypes": ["ClusterIP"]}}
 PROD = {"clusterSelector": {"matchLabels": {"env": "prod"}}}
@@ -244,6 +249,59 @@ def test_a_fight_over_a_policy_is_ended(
     drift = specs.wait("remote", "True", "DriftDetected", operator.said)
     assert "it was corrected 3 times within an hour" in drift["message"]
     fleet.comes_to(False, "one", operator.said)
+
+
+def test_policies_of_kyverno_on_another_cluster(
+    specs: Specs, start: Start, fleet: Fleet, control_plane_factory: ControlPlaneFactory
+) -> None:
+    """Applied as Kyverno's objects, in force once it says so, pruned with their specification, told where it is not
+    there. What its controller does is played: kinds and objects are real.
+    """
+    plane, without = control_plane_factory(audited=False), control_plane_factory(audited=False)
+    for one in KINDS:
+        assert plane.request("POST", DEFINITIONS, one).status == 201
+    until(lambda: plane.request("GET", KYVERNO).status == 200)
+    fleet.put("one", plane)
+    fleet.put("two", without)
+    specs.put("remote", asked(engine="kyverno"))
+    with heard(plane):
+        operator = start(*WORDS)
+        until(lambda: fleet.entry("two").get("state") == "failed", operator.said)
+        assert "Is Kyverno installed?" in fleet.entry("two")["message"]
+        until(lambda: fleet.entry("one").get("state") == "ok", operator.said)
+        entry = fleet.entry("one")
+        assert (entry["mode"], entry["policies"], entry["engines"]) == ("enforce", 1, ["kyverno"])
+        # Another engine takes its place, and what Kyverno had goes; so does what is left with the specification.
+        specs.put("remote", asked())
+        until(lambda: fleet.entry("one").get("engines") == ["vap"], operator.said)
+        assert plane.request("GET", KYVERNO + OURS).body["items"] == []
+        specs.put("remote", asked(engine="kyverno"))
+        until(lambda: fleet.entry("one").get("engines") == ["kyverno"], operator.said)
+        until(lambda: fleet.policies("one") == 0, operator.said)
+        specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", "remote")
+        until(lambda: not fleet.entry("one") and not fleet.entry("two"), operator.said)
+        assert plane.request("GET", KYVERNO + OURS).body["items"] == []
+
+
+@contextlib.contextmanager
+def heard(plane: ControlPlane) -> Iterator[None]:
+    """What Kyverno's controller says of each policy that it has put into its webhook."""
+    ended = threading.Event()
+    said = {"conditions": [{"type": "WebhookConfigured", "status": "True", "message": ""}]}
+
+    def play() -> None:
+        while not ended.wait(0.2):
+            for policy in plane.request("GET", KYVERNO + OURS).body["items"]:
+                path = f"{KYVERNO}/{policy['metadata']['name']}/status"
+                plane.request("PATCH", path, {"status": {"conditionStatus": said}})
+
+    thread = threading.Thread(target=play, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
 
 
 @pytest.mark.long

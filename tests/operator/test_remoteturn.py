@@ -142,3 +142,38 @@ def test_what_is_gone_is_forgotten() -> None:
     world.known.clear()
     assert world.remote.clean("s") == ((), ())
     assert (world.remote._tried, world.remote._entries, world.remote._targets) == ({}, {}, {})
+
+
+class Anew(Hub):
+    """An API server on which each ClusterTarget was deleted and made again a moment ago."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        super().__init__()
+        self.known, self.written = known, 0
+
+    def do(self, action: Callable[..., Any]) -> Any:
+        self.asked += 1
+        return action(self)
+
+    def get(self, _api: str, _kind: str, name: str, *, namespace: str) -> Any:
+        found = self.known[namespace, name]
+        return {**found, "metadata": {**found["metadata"], "uid": "another"}}
+
+    def replace(self, *_args: Any, **_options: Any) -> None:
+        self.written += 1
+
+
+def test_a_target_that_is_made_anew_during_a_turn_is_another_one() -> None:
+    """What is known of the first one is not written to the second, and nothing is applied without a record of it."""
+    world = World(target("one", {"env": "prod"}))
+    (obj,) = world.known.values()
+    anew = Anew(world.known)
+    world.remote._access = cast(Access, anew)
+    world.step()
+    assert (anew.asked, anew.written) == (1, 0)
+    key = (NAMESPACE, "one")
+    entry = {"specification": "s", "state": "ok"}
+    assert not world.remote.record("s", key, entry, obj)
+    obj["metadata"]["uid"] = "another"
+    assert world.remote.record("s", key, entry, obj)
+    assert anew.written == 1

@@ -55,7 +55,7 @@ def scan(args: argparse.Namespace) -> int:
         run_id = _begin(store, args) if specs else _go_on(store, args)
         found = stored.find_run(store, run_id)
         order = Order.from_wire(found.document)
-        if args.engine == "job":
+        if args.engine == "job" and found.waiting:
             _submit(found, args)
         if args.no_wait:
             return _begun(found, args)
