@@ -76,6 +76,22 @@ def test_a_scan_is_stored_and_shown(run_kspec: Kspec, scanned: Path, tmp_path: P
     )
 
 
+def test_results_of_a_cluster_stay_together_whatever_the_others_are_called(
+    run_kspec: Kspec, scanned: Path, tmp_path: Path
+) -> None:
+    """Two clusters of one name whose UIDs begin alike, in turns."""
+    result = json.loads((tmp_path / "r.json").read_text())
+    for number, uid in enumerate(("00000000-a", "00000000-b", "00000000-a")):
+        result["finishedAt"] = f"2026-11-0{number + 1}T06:00:00Z"
+        result["clusters"][0] |= {"name": "admin@kubernetes", "uid": uid, "source": "live"}
+        (tmp_path / f"{number}.json").write_text(json.dumps(result))
+    assert run_kspec("history", "add", "0.json", "1.json", "2.json", "--store", "two.db").code == 0
+    lines = run_kspec("history", "--store", "two.db").out.splitlines()
+    rows = [line.strip()[:10] for line in lines]
+    assert [row for row in rows if row.startswith("2026")] == ["2026-11-01", "2026-11-03", "2026-11-02"]
+    assert [line for line in lines if line.startswith("──")] == ["── admin@kubernetes (00000000) · shop"] * 2
+
+
 def test_json_on_standard_output_stays_json(run_kspec: Kspec, spec: Path, manifests: Path) -> None:
     said = run_kspec("scan", spec, "--cluster", manifests, "--store", "r.db", "--json")
     assert json.loads(said.out)["kind"] == "ScanResult"

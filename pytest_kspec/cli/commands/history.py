@@ -259,7 +259,7 @@ def _by_subject(points: Sequence[_Point]) -> Iterator[tuple[str, str, list[_Poin
     from pytest_kspec.results.identity import labels
 
     names = labels((point.cluster_id, point.cluster) for point in points)
-    ordered = sorted(points, key=lambda p: (names[p.cluster_id], p.spec, p.finished_at, p.run))
+    ordered = sorted(points, key=lambda p: (names[p.cluster_id], p.cluster_id, p.spec, p.finished_at, p.run))
     for (cluster_id, spec), some in groupby(ordered, key=lambda p: (p.cluster_id, p.spec)):
         yield names[cluster_id], spec, list(some)
 
