@@ -20,6 +20,7 @@ from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.cluster.sources.unopened import UnopenedSource
 from pytest_kspec.errors import (
+    EXIT_NOT_EVALUATED,
     AccessDenied,
     KspecError,
     SourceError,
@@ -245,10 +246,10 @@ def patiently(store: Callable[[], object], seconds: float) -> None:
             pause = min(2 * pause, _PAUSES_S[1])
 
 
-def alone(descriptors: Sequence[int]) -> None:
+def alone(descriptors: Sequence[int], parent: int) -> None:
     """What a child does first: a group of its own, nothing to read, and it ends when its worker does."""
     os.setsid()
-    end_with_parent()
+    end_with_parent(parent)
     for descriptor in descriptors:
         os.close(descriptor)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -256,8 +257,11 @@ def alone(descriptors: Sequence[int]) -> None:
     os.dup2(nothing, 1)
 
 
-def end_with_parent() -> None:
-    """Linux kills this process when its parent is killed; elsewhere a child ends where it next waits for the worker."""
+def end_with_parent(parent: int) -> None:
+    """Linux kills this process when its parent is killed; elsewhere a child ends where it next waits for the worker.
+
+    parent: who started it, and may be gone already
+    """
     import ctypes
     import signal
     import sys
@@ -265,3 +269,5 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         libc: Any = ctypes.CDLL(None, use_errno=True)
         libc.prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(EXIT_NOT_EVALUATED)

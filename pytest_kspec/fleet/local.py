@@ -88,7 +88,7 @@ def _start(
     output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was read
     command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", "fleet", "work"]
     process = subprocess.Popen(
-        [*command, f"--run={run}", f"--index={shard}", "--with-parent", *words],
+        [*command, f"--run={run}", f"--index={shard}", f"--with-parent={os.getpid()}", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=output,

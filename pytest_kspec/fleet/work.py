@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pytest_kspec.cluster.sources.memory import MemorySource
-from pytest_kspec.errors import EXIT_USAGE, KspecError, UsageError
+from pytest_kspec.errors import EXIT_USAGE, KspecError, StoreError, UsageError
 from pytest_kspec.fleet import child
 from pytest_kspec.fleet.bundle import unpack
 from pytest_kspec.fleet.child import Said, Scan, Task
@@ -259,7 +259,7 @@ class Worker:
             target = self._waiting.popleft()
             connecting += 1
             if target.attempts >= ATTEMPTS:
-                text = f"its scan ended the worker {target.attempts} times."
+                text = f"its worker ended {target.attempts} times while it was scanned."
                 self._divide(target, Said("gone", text, Outcome.FAILED.value))
                 continue
             self._divide(target)
@@ -268,13 +268,14 @@ class Worker:
         ours, theirs = os.pipe()
         waits, tells = os.pipe()
         sys.stderr.flush()
+        worker = os.getpid()
         pid = os.fork()
         if not pid:
             try:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 others = [fd for one in self._children.values() for fd in (one.out.fileno(), one.go.fileno())]
-                child.alone([ours, tells, *others])
+                child.alone([ours, tells, *others], worker)
                 self._selector.close()
                 task = Task(self._url, self._run, self._order, target, gone, self._patience_s, self._day)
                 with os.fdopen(theirs, "wb") as out, os.fdopen(waits, "rb") as go:
@@ -373,7 +374,9 @@ class Worker:
         elif told is not None:
             self._went(store, one, Said("gone", told.text, told.outcome))
         elif one.killed == _LEFT:
-            return
+            if one.scanning and one.gone is None:
+                with contextlib.suppress(StoreError):
+                    stored.left(store, self._run, one.target.position)
         elif one.killed:
             outcome = Outcome.FAILED if one.scanning else Outcome.UNREACHABLE
             self._went(store, one, Said("gone", one.killed, outcome.value))

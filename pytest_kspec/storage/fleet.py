@@ -275,6 +275,13 @@ def started(store: Store, run: str, position: int) -> int:
     return store.write(lambda connection: int(connection.execute(counted).scalar_one()))
 
 
+def left(store: Store, run: str, position: int) -> None:
+    """A worker that is told to end gives a cluster back: nothing that the cluster did. Raises StoreError."""
+    mine = and_(_target.run_id == run, _target.position == position, _target.attempts > 0)
+    given_back = update(schema.targets).where(mine).values(attempts=_target.attempts - 1)
+    store.write(lambda connection: connection.execute(given_back))
+
+
 def report_name(run: str, day: str, position: int, attempt: int) -> str:
     """Where the full report of a cluster is kept: what an attempt left that was killed is found by its name.
 

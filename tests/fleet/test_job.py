@@ -7,6 +7,9 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,6 +41,13 @@ from tests.storage.servers import ObjectStore, Postgres
 from tests.webhook.running import until
 
 IMAGE = "registry.example/kspec:1"
+HURRIED = """
+import sys
+from pytest_kspec.cli.main import main
+from pytest_kspec.fleet import work
+work.STOP_S = 1.0
+sys.exit(main(sys.argv[1:]))
+"""
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -335,18 +345,43 @@ def test_the_job_of_an_older_server_and_of_a_queue() -> None:
 
 
 def test_a_worker_that_is_told_to_end_leaves_the_rest_to_the_next(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet(4, {f"c-00{n}": {"latency": 0.3} for n in range(4)})
+    """Also three times: it is nothing that the cluster did which is scanned at that moment."""
+    fleet = make_fleet(4, {"c-000": {"latency": 3.0}})
     run = fleet.run("scan", "spec.yaml", "--all-contexts", "--no-wait", "--shards=1").out.strip()
+    words = [sys.executable, "-c", HURRIED, "fleet", "work", f"--run={run}", "--index=0"]
+    for _ in range(3):
+        hurried = subprocess.Popen(words, cwd=fleet.folder, env=fleet.environment(), stderr=subprocess.PIPE)
+        until(lambda: _attempts(fleet) == 1)
+        hurried.terminate()
+        hurried.communicate(timeout=60)
+        assert hurried.returncode == 3
+        assert _attempts(fleet) == 0
+    fleet.world.behave({f"c-00{n}": {"latency": 0.3} for n in range(4)})
     working = fleet.start("work", f"--run={run}", "--index=0")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and "scanned" not in fleet.outcomes().values():
-        time.sleep(0.05)
+    until(lambda: _attempts(fleet) == 1)
     os.kill(working.pid, signal.SIGTERM)
     _, err = working.communicate(timeout=60)
     left = [name for name, outcome in fleet.outcomes().items() if outcome == "waiting"]
     assert working.returncode == (3 if left else 0), err
     assert fleet.run("work", f"--run={run}", "--index=0").code == 0
     assert set(fleet.outcomes().values()) == {"scanned"}
+
+
+def test_a_worker_whose_run_ended_before_it_began_ends(make_fleet: MakeFleet) -> None:
+    """Nobody tells it: who started it was killed while the worker was starting."""
+    fleet = make_fleet(1)
+    run = fleet.run("scan", "spec.yaml", "--all-contexts", "--no-wait").out.strip()
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    said = fleet.run("work", f"--run={run}", "--index=0", f"--with-parent={ended.pid}")
+    assert (said.code, fleet.outcomes()) == (2, {"c-000": "waiting"}), said.err
+    assert fleet.run("work", f"--run={run}", "--index=0", f"--with-parent={os.getpid()}").code == 0
+
+
+def _attempts(fleet: Fleet) -> int:
+    """Of the first cluster."""
+    with contextlib.closing(sqlite3.connect(fleet.store)) as connection:
+        return int(connection.execute("SELECT attempts FROM kspec_targets WHERE position = 0").fetchone()[0])
 
 
 def test_wrong_input_is_not_tried_again(make_fleet: MakeFleet) -> None:

@@ -183,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-y", "--yes", action="store_true", help="with 'enforce': do not ask for confirmation"
     )
     _add_job(parser)
-    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--with-parent", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "--cluster-timeout",
         metavar="SECONDS",

@@ -373,7 +373,7 @@ def work(args: argparse.Namespace) -> int:
     from pytest_kspec.fleet.work import EXIT_NOT_STORED, Worker
 
     if args.with_parent:
-        end_with_parent()
+        end_with_parent(args.with_parent)
     index = args.index
     if index is None:
         index = _completion_index()
