@@ -71,6 +71,30 @@ def test_renewed_at_80_percent_of_their_life(life: float, after: float) -> None:
     assert keeper.context().user.token == CANARY
 
 
+@pytest.mark.parametrize(
+    ("claims", "after"),
+    [
+        ({"nbf": 600, "exp": 3600}, REREAD_S),  # the clock of who minted it is ahead of ours
+        ({"nbf": 600, "exp": 700}, REREAD_S),
+        ({"iat": -7200, "exp": -3600}, AGAIN_S),  # ours is ahead: the API server says whether it has ended
+        ({"iat": 100_000, "exp": 50}, 40.0),  # minted in the future
+    ],
+)
+def test_clocks_that_differ(claims: dict[str, int], after: float) -> None:
+    """A token is used, whatever our clock says of it, and not read again more often than each few seconds."""
+    store = Store("")
+    token = jwt.encode(
+        {name: int(store.time) + of for name, of in claims.items()}, "k" * 32, algorithm="HS256"
+    )
+    store.tokens = [token, CANARY]
+    keeper = store.keeper()
+    assert keeper.context().user.token == token
+    store.time += after - 1
+    assert keeper.context().user.token == token
+    store.time += 1
+    assert keeper.context().user.token == CANARY
+
+
 def test_what_was_read_last_is_kept_until_it_ends() -> None:
     away = SourceUnavailable("the store is sealed.")
     store = Store("")

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.cluster.writing.reviewing import who_am_i
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import SourceError
 from pytest_kspec.fleet.targets.find import Wanted, find_targets
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.fleet.targets.providers import ExecProvider, Provider, Providers
+from tests.controlplane.certificates import Authority
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD
 from tests.fleet.targets.conftest import CANARY, HubCluster, b64, ca
-from tests.fleet.targets.test_clustertargets import opened, uid
+from tests.fleet.targets.test_clustertargets import QUICK, opened, uid
 
 SECRET = {"argocd.argoproj.io/secret-type": "cluster", "env": "prod"}
 PROFILE = {
@@ -71,6 +73,37 @@ def test_clusters_of_argo_cd_are_opened(hub: HubCluster, second_control_plane: C
     assert (target.name, target.server, target.labels) == ("argo-a", plane.url, {"env": "prod"})
     assert target.note == "Argo CD sees the namespaces one,two of it only."
     assert opened(target) == uid(plane)
+
+
+def test_a_client_certificate_beside_a_token(
+    hub: HubCluster, second_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Both are sent, as Argo CD does: a certificate that the API server knows is who it is, else the token is."""
+    plane = second_control_plane
+    (tmp_path / "other").mkdir()
+    for name, authority in (("known", plane.authority), ("stale", Authority(tmp_path / "other"))):
+        pair = authority.issue(f"certified-{name}")
+        tls = {"certData": b64(pair.certificate.read_text()), "keyData": b64(pair.key.read_text())}
+        config = {"bearerToken": plane.token, "tlsClientConfig": {"caData": ca(plane), **tls}}
+        argo(hub, name, plane.url, config)
+    argo(hub, "alone", plane.url, {"tlsClientConfig": {"caData": ca(plane), **tls}})
+    targets = found(hub, "argocd")
+    assert [identity(targets[f"argo-{name}"])[0] for name in ("known", "stale")] == [
+        "certified-known",
+        "admin",
+    ]
+    assert "(401)" in identity(targets["argo-alone"])[1]
+
+
+def identity(target: Target) -> tuple[str, str]:
+    """Whose the credentials are, or why nobody can say."""
+    source = target.open(QUICK)
+    try:
+        return who_am_i(source).username, ""
+    except SourceError as error:
+        return "", str(error)
+    finally:
+        source.close()
 
 
 @pytest.mark.parametrize(
