@@ -83,6 +83,7 @@ def cluster_result(
             facts["sha256"],
             facts["recordedAt"],
             spec.spec.sha256,
+            next((str(getattr(t.source, "origin", "")) for t in spec.targets if t.name == name), ""),
         ),
         frameworks=assess(
             _frameworks(spec, checkset), spec.plan.planned, checks, (*spec.plan.left_out, *limits)

@@ -6,10 +6,12 @@ two leads to one repetition, under the same key.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pytest_kspec.alerts.alert import read_facts
 from pytest_kspec.alerts.configfile import load_config
@@ -18,6 +20,7 @@ from pytest_kspec.alerts.guard import guard_of_environment
 from pytest_kspec.alerts.ledger import KEPT, Ledger, Told, stamp
 from pytest_kspec.alerts.observe import UNREACHABLE, Observation, observe
 from pytest_kspec.alerts.secrets import Referenced
+from pytest_kspec.cluster.sources.origin import origin_of
 from pytest_kspec.errors import UsageError
 from pytest_kspec.publish.sinks import Published
 from pytest_kspec.reports.writer import ReportFile
@@ -44,7 +47,7 @@ class Alerts:
                 where=where,
                 fix="Give --kspec-store too." if "--kspec-" in where else "Give --store too.",
             )
-        self._store, self._option = store, where
+        self._store, self._option, self._path = store, where, address
         self._plan = load_config(address)
         self._guard = guard_of_environment(loopback=True)
         self._secrets = Referenced(Stores())
@@ -62,6 +65,7 @@ class Alerts:
 
         made = Published()
         with closing(open_store(self._store, option=self._option)) as store:
+            stored.claim(store, self._plan.name, origin_of(self._path), _digest(self._path))
             before = stored.load(store)
             ledger = Ledger(
                 read_facts(before.alerts.values(), store.address.shown),
@@ -73,6 +77,11 @@ class Alerts:
             )
             finished = _utc(result.finished_at)
             for cluster in _once(result.clusters):
+                if stored.is_other(store, cluster):  # which the store has refused: it ends no alert of others
+                    made.problems.append(
+                        f"alerts: {printable(cluster.name)} is not stored; nothing is sent of it"
+                    )
+                    continue
                 if stored.newest(store, cluster.id, cluster.spec_name) > finished:
                     made.done.append(
                         f"alerts: {printable(cluster.name)}: a newer result is stored; nothing is sent"
@@ -123,6 +132,11 @@ def _once(clusters: Iterable[ClusterResult]) -> Iterable[ClusterResult]:
     for cluster in clusters:
         found.setdefault((cluster.id, cluster.spec_name), cluster)
     return found.values()
+
+
+def _digest(path: str) -> str:
+    """What a file that was moved is known by."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if Path(path).is_file() else ""
 
 
 def _known_as(seen: Observation, identity: str) -> Observation:

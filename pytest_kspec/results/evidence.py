@@ -42,12 +42,14 @@ class Evidence(Struct, frozen=True):
     snapshot_sha256: digest of the snapshot's index, which holds those of all its files; "" without a snapshot
     recorded_at:     when the snapshot was recorded, RFC 3339; "" without a snapshot
     spec_sha256:     digest of the specification file, or ""
+    origin:          where manifests are, in a way that is the same on each machine; "=": the user named them; or ""
     """
 
     source_ref: str = ""
     snapshot_sha256: str = ""
     recorded_at: str = ""
     spec_sha256: str = ""
+    origin: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data, keys as in the JSON report."""
@@ -56,12 +58,14 @@ class Evidence(Struct, frozen=True):
             "snapshotSha256": self.snapshot_sha256,
             "recordedAt": self.recorded_at,
             "specSha256": self.spec_sha256,
+            **({"origin": self.origin} if self.origin else {}),
         }
 
     @classmethod
     def from_wire(cls, data: dict[str, Any]) -> Evidence:
         """The inverse of `to_wire`."""
-        return cls(data["sourceRef"], data["snapshotSha256"], data["recordedAt"], data["specSha256"])
+        digests = data["snapshotSha256"], data["recordedAt"], data["specSha256"]
+        return cls(data["sourceRef"], *digests, data.get("origin", ""))
 
 
 NO_EVIDENCE = Evidence()

@@ -329,7 +329,7 @@ def _targets(
             raise UsageError(
                 f"{named[name]} and {ref} are both called '{name}': tests and reports need two names.",
                 where="--kspec-cluster",
-                fix="Scan each by itself, or rename a folder. 'kspec diff' compares two snapshots of one cluster.",
+                fix=f"Name manifests: --cluster NAME={ref}. 'kspec diff' compares two snapshots of one cluster.",
             )
         targets.append(Target(name, source))
     return targets

@@ -11,8 +11,9 @@ from sqlalchemy import delete, select
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.identity import is_stated
+from pytest_kspec.results.result import ClusterResult
 from pytest_kspec.shown import well_formed
-from pytest_kspec.storage import schema
+from pytest_kspec.storage import origins, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.write import in_parts, insert_into
 
@@ -109,6 +110,22 @@ def save_told(
             )
 
     store.write(work)
+
+
+def claim(store: Store, config: str, path: str, digest: str) -> None:
+    """A configuration is this file. Raises StoreError where the store knows another one by its name."""
+
+    def work(connection: Any) -> None:
+        insert = insert_into(connection, schema.origins)
+        origins.claim_config(connection, insert, config, path, digest, store.address.shown)
+
+    store.write(work)
+
+
+def is_other(store: Store, cluster: ClusterResult) -> bool:
+    """Whether the store knows other manifests by the name of these. Raises StoreError."""
+    with store.read() as connection:
+        return origins.is_other(connection, cluster)
 
 
 def newest(store: Store, cluster_id: str, spec: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, select
 from pytest_kspec import clock
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.observation import State
-from pytest_kspec.storage import objects, recordings, schema
+from pytest_kspec.storage import objects, origins, recordings, schema
 from pytest_kspec.storage.drift import forget as forget_drift
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.newest import renew
@@ -97,6 +97,7 @@ def forget(connection: Connection) -> None:
     connection.execute(delete(schema.subjects).where(schema.subjects.c.id.not_in(results)))
     subjects = select(schema.subjects.c.cluster_id).distinct()
     connection.execute(delete(schema.clusters).where(schema.clusters.c.id.not_in(subjects)))
+    origins.forget(connection)
     renew(connection)
 
 

@@ -27,8 +27,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0011"
-REVISIONS = tuple(f"r{number:04}" for number in range(1, 12))
+HEAD = "r0012"
+REVISIONS = tuple(f"r{number:04}" for number in range(1, 13))
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -77,6 +77,14 @@ clusters = Table(
     _text("version"),
     Column("first_seen", String(20), nullable=False),
     Column("last_seen", String(20), nullable=False),
+)
+
+# Where what is known by a name alone comes from (`origins`). name: identity of manifests, or a configuration of alerts.
+origins = Table(
+    "kspec_origins",
+    metadata,
+    Column("name", String(420), primary_key=True),
+    _text("origin"),
 )
 
 # One specification on one cluster. newest_at: of its newest result (`newest`).

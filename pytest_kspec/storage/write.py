@@ -17,7 +17,7 @@ from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
-from pytest_kspec.storage import objects, schema, verdicts
+from pytest_kspec.storage import objects, origins, schema, verdicts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.newest import renew
 from pytest_kspec.storage.settle import settle
@@ -56,12 +56,13 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
 
 
 class Upload(NamedTuple):
-    """What goes into a store in one transaction. head, part: rows; twice: as in `Stored`."""
+    """What goes into a store in one transaction. head, part: rows; twice: as in `Stored`; where: the store."""
 
     head: dict[str, Any]
     part: dict[str, Any]
     clusters: list[ClusterResult]
     twice: tuple[str, ...]
+    where: str = ""
 
 
 def prepare(
@@ -88,12 +89,17 @@ def prepare(
         "run_by": plain_text(result.run_by),
     }
     part = {"run_id": run_id, "id": part_id, "report": report, "report_sha256": digest if report else ""}
-    return Upload(head, part, *_once(result.clusters))
+    return Upload(head, part, *_once(result.clusters), store.address.shown)
 
 
 def add(connection: Connection, upload: Upload) -> list[int | None]:
-    """In the caller's transaction. The key of each result in the order of `clusters`; None: the run has it already."""
+    """In the caller's transaction. The key of each result in the order of `clusters`; None: the run has it already.
+
+    Raises StoreError for manifests that are not those that the store knows by their name.
+    """
     add_run(connection, upload.head)
+    for cluster in upload.clusters:
+        origins.claim(connection, insert_into(connection, schema.origins), cluster, upload.where)
     _describe(connection, upload.clusters, upload.head["finished_at"])
     connection.execute(insert_into(connection, schema.parts).on_conflict_do_nothing(), upload.part)
     run_id, part_id, finished = upload.head["id"], upload.part["id"], upload.head["finished_at"]

@@ -193,3 +193,42 @@ def test_partial_runs_are_marked_wherever_a_store_is_shown(
     assert {"▲", "▼"}.isdisjoint("".join(lines)), "scores of different requirements"
     assert "as selected" not in shown("dashboard")
     assert " of 18)" not in shown("dashboard")
+
+
+def test_manifests_of_one_name_clear_nothing_of_each_other(
+    project: Project, receiver: HttpReceiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In runs of their own over one store; a given name tells them apart."""
+    config_file(project.path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    for name, content in (
+        ("prod", MANIFESTS),
+        ("dev", MANIFESTS.replace("privileged: true", "privileged: false")),
+    ):
+        project.write(f"{name}/app.yaml", content)
+    words = ["scan", "strict.yaml", "--store", "results.db", "--alert", "alerts.yaml", "--cluster"]
+
+    def scan(cluster: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = main([*words, cluster])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    scan("prod/app.yaml")
+    sent = len(receiver.bodies("/hook"))
+    code, said = scan("dev/app.yaml")
+    assert code == 2
+    assert (
+        "nothing was stored: the store knows 'app.yaml' from prod/app.yaml, and this is dev/app.yaml" in said
+    )
+    assert "alerts: app.yaml is not stored; nothing is sent of it" in said
+    assert len(receiver.bodies("/hook")) == sent
+    code, said = scan("dev=dev/app.yaml")
+    assert code == 1
+    assert "stored as run" in said
+    with closing(open_store("results.db")) as store:
+        assert [(row.cluster, row.failed) for row in standings(store, order="name").rows] == [
+            ("app.yaml", 2),
+            ("dev", 1),
+        ]
+    code, said = scan("=dev/app.yaml")
+    assert (code, "a name has 1 to 100 characters" in said) == (4, True)

@@ -83,6 +83,7 @@ def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
         store.write(lambda c, name=column: c.execute(text(f"ALTER TABLE kspec_results DROP COLUMN {name}")))
     for statement in (
         "DROP TABLE kspec_drift_recordings",
+        "DROP TABLE kspec_origins",
         "DROP INDEX ix_kspec_results_newest",
         "CREATE INDEX ix_kspec_results_subject_id_finished_at ON kspec_results (subject_id, finished_at)",
         f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0008'",

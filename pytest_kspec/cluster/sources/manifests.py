@@ -35,6 +35,7 @@ from pytest_kspec.cluster.sources.manifestfiles import (
     read_all,
     walk,
 )
+from pytest_kspec.cluster.sources.origin import STATED, origin_of
 from pytest_kspec.errors import SourceUnavailable
 from pytest_kspec.kube.podkinds import pod_kinds
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
@@ -92,16 +93,25 @@ _RAW_LIST = msgspec.json.Decoder(_RawList)
 
 
 class ManifestSource:
-    """Manifests at a path, or on standard input. name: the file's or folder's name."""
+    """Manifests at a path, or on standard input. name: as the user named them, else the file's or folder's name."""
 
     kind = "manifests"
 
-    def __init__(self, ref: str, *, stdin: bytes | None = None) -> None:
-        self.ref = ref
-        self.name = "stdin" if ref == STDIN else Path(ref).name or Path(ref).resolve().name
+    def __init__(self, path: str, *, name: str = "", stdin: bytes | None = None) -> None:
+        self.ref = f"{name}={path}" if name else path
+        self._path = path
+        self.name = name or ("stdin" if path == STDIN else Path(path).name or Path(path).resolve().name)
+        self._is_named = bool(name)
         self._stdin = stdin
         self._held: _Held | None = None
         self.decoder = Decoder(self.name, _DEFAULT)
+
+    @property
+    def origin(self) -> str:
+        """What tells them apart from others of their name (`origin`); "" where nothing does."""
+        if self._is_named:
+            return STATED
+        return "" if self._path == STDIN else origin_of(self._path)
 
     def info(self) -> ClusterInfo:
         """A name, and the namespaces that objects are in: manifests have no version and no UID."""
@@ -135,20 +145,20 @@ class ManifestSource:
 
     def _load(self) -> _Held:
         if self._held is None:
-            if self.ref != STDIN and os.path.isdir(self.ref):
-                held = _Held(self.decoder, walk(self.ref))
+            if self._path != STDIN and os.path.isdir(self._path):
+                held = _Held(self.decoder, walk(self._path))
                 held.add_folder()
             else:
                 held = _Held(self.decoder)
-                if self.ref == STDIN:
+                if self._path == STDIN:
                     held.add_file(_read_stdin() if self._stdin is None else self._stdin, "stdin")
                 else:
-                    held.add_file(read(self.ref, stream=True), self.ref)
+                    held.add_file(read(self._path, stream=True), self._path)
             if not held.types and not held.empty_list:
                 notes = "; ".join(note.text for note in held.notes)
                 raise SourceUnavailable(
                     f"no Kubernetes objects found{f': {notes}' if notes else ''}.",
-                    where=self.ref,
+                    where=self._path,
                     fix="Use a file or folder of manifests (.yaml, .yml, .json).",
                 )
             held.loaded()

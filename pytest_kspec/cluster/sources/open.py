@@ -16,6 +16,7 @@ from pytest_kspec.extend.places import SOURCES
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+_LONGEST_NAME = 100
 
 
 def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
@@ -25,15 +26,21 @@ def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
          context, or "in-cluster". A context wins over a path of the same name unless the path is written with a `/`.
          NAME:REST says which source it is: `manifests:PATH`, `snapshot:PATH`, `context:NAME`, or one of an installed
          package. A context or a path that is so named wins.
+         NAME=PATH is manifests at a path, or on standard input, that are called NAME.
     """
     if ref == "-":
         return _open("manifests", ref, ref, kubeconfig)
     written_as_path = os.sep in ref or ref in (".", "..")
     if written_as_path and os.path.exists(ref):
         return _open(_kind_of(ref), ref, ref, kubeconfig)
+    named = None if os.path.exists(ref) else _named(ref)
+    if named is not None and (written_as_path or ref.endswith("=-")):
+        return named
     try:
         known = read_kubeconfig(kubeconfig).contexts
     except KspecError as error:
+        if named is not None:
+            return named
         if not os.path.exists(ref):
             raise
         fix = f"Write {os.path.join('.', ref)} for the path: a context of this name would come first."
@@ -45,9 +52,28 @@ def open_source(ref: str, *, kubeconfig: str | None = None) -> Source:
     if os.path.exists(ref):
         return _open(_kind_of(ref), ref, ref, kubeconfig)
     name, colon, rest = ref.partition(":")
+    if named is not None:
+        return named
     if colon and rest and SOURCES.find(name) is not None:
         return _open(name, rest, ref, kubeconfig)
     raise _unknown(ref, known, kubeconfig)
+
+
+def _named(ref: str) -> Source | None:
+    """The manifests of NAME=PATH; None where it is nothing of the kind. Raises UsageError for what cannot be named."""
+    name, equals, path = ref.partition("=")
+    if not equals or os.sep in name or not (path == "-" or os.path.exists(path)):
+        return None
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise UsageError(f"a name has 1 to {_LONGEST_NAME} characters: NAME=PATH.", where=ref)
+    if path != "-" and _kind_of(path) == "snapshot":
+        fix = f"Write {path}."
+        raise UsageError(
+            "a snapshot has the name of its cluster; only manifests are named.", where=ref, fix=fix
+        )
+    from pytest_kspec.cluster.sources.manifests import ManifestSource
+
+    return ManifestSource(path, name=name)
 
 
 def _open(name: str, rest: str, ref: str, kubeconfig: str | None) -> Source:
