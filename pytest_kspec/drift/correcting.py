@@ -15,7 +15,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.drift.policies import Drifted
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.errors import SourceError
+from pytest_kspec.errors import SourceError, StoreError
 
 FIGHT = 3
 """Corrections of one object within WINDOW after which it is no longer corrected."""
@@ -160,14 +160,20 @@ def carry_out(
 
     spec: the name of the specification.
 
-    Raises KspecError where a correction cannot be remembered; it was made.
+    Where a correction cannot be remembered, it was made, and nothing more is corrected: a fight would not be seen.
     """
+    forgotten = ""
     for one in decided:
         if not one.acts:
             yield one.event
             continue
         now = clock()
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if forgotten:
+            yield one.drifted.event.remediated(
+                Remediation(Action.SKIP, Status.DETECTED, stamp, details=forgotten)
+            )
+            continue
         about = {"cluster": writer.source.name, "spec": spec, "resource": one.drifted.change.object}
         try:
             list(applying.carry_out([one.drifted.change], writer))
@@ -179,4 +185,7 @@ def carry_out(
         made = done(one.remediation, stamp)
         emit("remediation", "drift", "success", f"{one.event.message} Corrected: {made.details}", **about)
         yield one.drifted.event.remediated(made)
-        ledger.note(one.drifted.change.object, now)
+        try:
+            ledger.note(one.drifted.change.object, now)
+        except (SourceError, StoreError) as error:
+            forgotten = f"not corrected: corrections cannot be remembered: {error}"

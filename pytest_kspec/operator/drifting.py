@@ -46,7 +46,7 @@ from pytest_kspec.operator.driftsaid import (
     next_run,
     types_of,
 )
-from pytest_kspec.operator.events import tell
+from pytest_kspec.operator.events import Warned, tell
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Settings
@@ -122,6 +122,7 @@ class DriftController:
         self._board = board
         self._access = given.access
         self._history = history
+        self._warned: dict[Subject, Warned] = {}
         self._comparing = Comparing(given.access, given.checks, settings.options, given.scanner, history)
 
     def reconcile(self, key: Key) -> float | None:
@@ -129,6 +130,8 @@ class DriftController:
         found = self._find(key)
         if found is None or found["metadata"].get("deletionTimestamp"):
             self._history.forget(config=key[1])
+            for one in [one for one in self._warned if one.config == key[1]]:
+                del self._warned[one]
             return None
         if key[0] != NAMESPACE:
             text = f"DriftConfigs are obeyed in the namespace {NAMESPACE} only."
@@ -330,8 +333,9 @@ class DriftController:
             with looking.kept("policies"):
                 self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
             drifted = looking.drifted
+            warned = self._warned.setdefault(what, Warned())
             events, notes = self._access.do(
-                lambda writer: self._correct(item, spec, config, drifted, now, left, writer)
+                lambda writer: self._correct(item, spec, config, drifted, now, left, writer, warned)
             )
             looks.append(looking.look(**about._asdict(), decided=events))
             notes += self._history.record(what, looks[-1])
@@ -376,6 +380,7 @@ class DriftController:
         now: datetime,
         left: int,
         writer: Writer,
+        warned: Warned,
     ) -> tuple[list[DriftEvent], list[Note]]:
         asked = config.remediation
         if asked is None or asked.strategy == "Report" or not drifted:
@@ -392,16 +397,21 @@ class DriftController:
         moment = clock.now()
         self._board.corrected(spec.name, memory.since(moment - correcting.WINDOW), moment)
         notes = []
+        failed: dict[str, str] = {}
+        fights: dict[str, str] = {}
         for event in events:
-            done = event.remediation
-            if done is not None and done.status is Status.REMEDIATED:
+            if (done := event.remediation) is None:
+                continue
+            if done.status is Status.REMEDIATED:
                 who = f"It was {driftsaid.who(event)}." if event.author is not None else ""
                 told = " ".join(filter(None, (event.message, who, done.details)))
                 notes.append(Note("Normal", "DriftRemediated", told))
-            elif done is not None and done.status is Status.FAILED:
-                notes.append(Note("Warning", "RemediationFailed", f"{event.resource}: {done.error}"))
-            elif correcting.is_fight(event) and done is not None:
-                notes.append(Note("Warning", "DriftFight", f"{event.resource}: {done.details}"))
+            elif correcting.is_failed(event):
+                failed[str(event.resource)] = f"{event.resource}: {done.error}"
+            elif correcting.is_fight(event):
+                fights[str(event.resource)] = f"{event.resource}: {done.details}"
+        notes += warned.of("RemediationFailed", failed) + warned.of("DriftFight", fights)
+        warned.over()
         return events, notes
 
     def _say(self, found: Object, config: DriftConfigSpec, run: driftsaid.Run, lost: Sequence[Note]) -> None:

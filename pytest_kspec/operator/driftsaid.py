@@ -22,7 +22,6 @@ SHORTEST_S = 5.0
 COMPARED, STORE_NEEDED = "Compared", "StoreNeeded"
 NO_STORE = "Drift of type Compliance is compared with runs in a store: start the operator with --store."
 NO_RECORDING = "The last good run is recorded in a store: start the operator with --store."
-_NAMED = 5
 
 
 class Outcome(NamedTuple):
@@ -154,7 +153,4 @@ def who(event: DriftEvent) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     """One sentence of the first texts, each of which may be a sentence."""
-    more = f"; and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ("; ".join(text.removesuffix(".") for text in texts[:_NAMED]) + more + ".")[
-        : status.LONGEST_MESSAGE
-    ]
+    return status.listed([text.removesuffix(".") for text in texts]) + "."

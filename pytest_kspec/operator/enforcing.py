@@ -8,7 +8,7 @@ were applied, and an object is gone, or is not what was applied (`drift.policies
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
 from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable
 from pytest_kspec.operator import removing, status
+from pytest_kspec.operator.events import Warned
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.removing import Removal, Removed, pruned, remove
 from pytest_kspec.operator.status import Note, Said
@@ -32,7 +33,6 @@ from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
 
-_SHOWN = 5
 _LEFT = (Action.SKIP, Action.MANUAL)
 _OPERATIONS = {"create": "create", "change": "update", "remove": removing.OPERATION}
 """What a change does, in the words of metrics."""
@@ -105,31 +105,37 @@ class Asked(NamedTuple):
     """What one specification is enforced with.
 
     checkset: called where something is enforced; cluster: its name in exemptions; options: of engines, as their
-    `add_arguments` have them; held: something may have been applied for it before
+    `add_arguments` have them; held: something may have been applied for it before; warned: None: nothing yet
     """
 
     checkset: Callable[[], CheckSet]
     cluster: str
     options: Any = None
     held: bool = True
+    warned: Warned | None = None
+
+
+class _Made(NamedTuple):
+    """What one engine changed so far, also where it did not come to its end. As `Enforced`."""
+
+    changes: list[tuple[str, bool]]
+    notes: list[Note]
 
 
 class _Done(NamedTuple):
     """What one engine did.
 
-    entries: as read back; left: drift that stays, with its kind; warned: Events of drift that stays; problems: what
-    could not be compared; failure: of what is not a correction of drift; others: as `Enforced`
+    entries: as read back; left: drift that stays, with its kind; problems: what could not be compared; failure: of what
+    is not a correction of drift; others: as `Enforced`
     """
 
     name: str
     objects: list[Object]
     entries: list[InForce]
     left: list[tuple[str, str]]
-    changes: list[tuple[str, bool]]
-    notes: list[Note]
+    made: _Made
     boundary: datetime | None
     events: list[DriftEvent]
-    warned: Sequence[Note] = ()
     problems: Sequence[str] = ()
     failure: KspecError | None = None
 
@@ -140,7 +146,7 @@ def asks(spec: LoadedSpec) -> bool:
 
 
 def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, now: datetime) -> Enforced:
-    """Make it so, and read back. Raises KspecError; what was done stays done."""
+    """Make it so, and read back. Raises KspecError where nothing was done; else `failure` says what was not."""
     names = asked_engines(spec)
     if not names:
         removal = remove(spec.name, writer) if asked.held else Removal()
@@ -151,32 +157,35 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
             else "enforcement.enabled is not true"
         )
         said = Said(status.ENFORCED, "False", status.NOT_ENFORCED, f"{why}.")
-        told = _nothing(said, removal.notes, None, names, removal.changes)
-        if removal.failure is None:
-            return told
-        not_known: Object = {"policiesEnforced": None, "driftEvents": None}
-        said_of = tuple(status.not_enforced(removal.failure))
-        return told._replace(said=said_of, fields={}, counts=not_known, looked=False, failure=removal.failure)
+        if removal.failure is not None:
+            return _failed(removal.failure, removal.notes, removal.changes)
+        return _nothing(said, removal.notes, None, names, removal.changes)
     mode = asked_mode(spec)
     wanted = wanted_of(spec, writer, asked, now)
     done: list[_Done] = []
+    made = {name: _Made([], []) for name in names}
+    warned = asked.warned if asked.warned is not None else Warned()
     failure: KspecError | None = None
     for name in names:
         try:
-            done.append(_engine(name, wanted, settled, names, writer))
+            done.append(_engine(name, wanted, settled, names, writer, made[name], warned))
         except LostLease:
             raise
         except KspecError as error:  # the others are no worse for it
             failure = failure or error
+    warned.over(whole=failure is None)
+    notes = [note for one in made.values() for note in one.notes]
+    changes: dict[str, Sequence[tuple[str, bool]]] = {
+        name: tuple(one.changes) for name, one in made.items() if one.changes
+    }
     if failure is not None:
-        raise failure
-    notes = [note for one in done for note in one.notes]
+        return _failed(failure, notes, changes)
     failure = next((one.failure for one in done if one.failure is not None), None)
     all_applied = failure is None and settled.applied(names)
     removal = remove(spec.name, writer, but=names) if failure is None and not all_applied else Removal()
     failure = failure or removal.failure
     notes += removal.notes
-    changes = {one.name: tuple(one.changes) for one in done if one.changes} | dict(removal.changes)
+    changes |= removal.changes
     boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
     if not any(one.objects for one in done) and not any(one.left for one in done):
         if not wanted.active:
@@ -225,7 +234,15 @@ def plan(name: str, wanted: Wanted, writer: Writer, *, keep_errors: bool = False
     return Planned(made, manifests, there, changes)
 
 
-def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], writer: Writer) -> _Done:
+def _engine(
+    name: str,
+    wanted: Wanted,
+    settled: Settled,
+    names: Sequence[str],
+    writer: Writer,
+    done: _Made,
+    warned: Warned,
+) -> _Done:
     spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
     made, manifests, there, planned = plan(name, wanted, writer, keep_errors=True)
     now = wanted.plan.moment
@@ -241,23 +258,22 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
         raise refused  # nothing is taken away for what cannot take its place
     section = spec.spec.enforcement
     memory = InCluster(writer, spec.name, uid=settled.uid)
-    notes: list[Note] = []
-    warned: list[Note] = []
+    said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
     events = {name: one.event for name, one in found.items()}
     kept = set(found)
     if found and section is not None and section.auto_remediate:
         chosen_ones = list(found.values())
         if why := memory.forbidden():
             decided = correcting.forbidden(chosen_ones, why, status.stamp(now))
-            warned += _new("RemediationForbidden", [_drift(one.event) for one in decided], settled)
+            done.notes.extend(warned.of("RemediationForbidden", _texts(one.event for one in decided), said))
         else:
             recent = memory.since(now - correcting.WINDOW)
             rules = correcting.Rules(most=len(found))
             decided = correcting.decide(chosen_ones, rules, recent, status.stamp(now))
         events |= {one.drifted.change.object: one.event for one in decided}
         kept = {one.drifted.change.object for one in decided if not one.acts}
-        warned += _fights([one.event for one in decided], settled)
-    changes: list[tuple[str, bool]] = []
+        fights = _texts(one.event for one in decided if correcting.is_fight(one.event))
+        done.notes.extend(warned.of("DriftFight", fights, said))
     failure: KspecError | None = None
     for change in planned:
         if change.what == "keep" or change.object in kept:
@@ -277,22 +293,22 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
             kept.add(change.object)
             emit("remediation", "drift", "failure", _drift(event), severity="error", spec=spec.name)
             continue
-        changes.append((_OPERATIONS[change.what], change.object in found))
+        done.changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
-            memory.note(change.object, now)
             text = _drift(found[change.object].event)
             if (remediation := events[change.object].remediation) is not None:
                 made_so = correcting.done(remediation, status.stamp(now))
                 events[change.object] = events[change.object].remediated(made_so)
             emit("remediation", "drift", "success", f"{text}: corrected", spec=spec.name)
-            notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
+            done.notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
+            memory.note(change.object, now)  # nothing more is corrected where it cannot be remembered
         elif change.what == "remove":
-            notes += pruned([Removed(name, change.object)])
+            done.notes.extend(pruned([Removed(name, change.object)]))
         else:
-            notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
-    failed = [_drift(one) for one in events.values() if correcting.is_failed(one)]
-    warned += _new("RemediationFailed", failed, settled)
-    objects = applying.existing(spec, chosen, writer) if changes else there
+            done.notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
+    failed = _texts(one for one in events.values() if correcting.is_failed(one))
+    done.notes.extend(warned.of("RemediationFailed", failed, said))
+    objects = applying.existing(spec, chosen, writer) if done.changes else there
     boundary = None if made.timeless else wanted.boundary
     entries = [_unless_leaving(one, objects) for one in chosen.in_force(objects, writer)]
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
@@ -302,10 +318,7 @@ def _engine(name: str, wanted: Wanted, settled: Settled, names: Sequence[str], w
         for change in planned
         if change.object in kept
     ]
-    all_events = list(events.values())
-    return _Done(
-        name, objects, entries, left, changes, notes, boundary, all_events, warned, problems, failure
-    )
+    return _Done(name, objects, entries, left, done, boundary, list(events.values()), problems, failure)
 
 
 def _unless_leaving(entry: InForce, objects: Sequence[Object]) -> InForce:
@@ -347,26 +360,24 @@ def _told(
     if not is_active:
         said = _inactive()
     elif problems and len(waits) == len(problems):
-        said = Said(status.ENFORCED, "False", status.PENDING, _listed(problems))
+        said = Said(status.ENFORCED, "False", status.PENDING, status.listed(problems))
     elif problems or not in_force:
         said = Said(
-            status.ENFORCED, "False", status.NOT_IN_FORCE, _listed(problems) or "No policy is in force."
+            status.ENFORCED, "False", status.NOT_IN_FORCE, status.listed(problems) or "No policy is in force."
         )
     else:
         text = f"{len(in_force)} policies in force, mode {mode}."
         said = Said(status.ENFORCED, "True", status.DEPLOYED, text)
     unknown = [text for one in done for text in one.problems]
     if drift:
-        found = Said(status.DRIFT, "True", status.DRIFT_FOUND, _listed(drift))
+        found = Said(status.DRIFT, "True", status.DRIFT_FOUND, status.listed(drift))
     elif unknown:
-        found = Said(status.DRIFT, "Unknown", status.NOT_COMPARED, _listed(unknown))
+        found = Said(status.DRIFT, "Unknown", status.NOT_COMPARED, status.listed(unknown))
     else:
         found = Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
-    if found.message != status.condition(settled.before, status.DRIFT).get("message"):
-        notes = [*notes, *(note for one in done for note in one.warned)]
     was = settled.before.get("enforcement")
     last = was.get("lastEnforcementTime") if isinstance(was, dict) else None
-    if any(one.changes for one in done) or last is None:
+    if any(one.made.changes for one in done) or last is None:
         last = status.stamp(plan.moment)
     enforcement = {
         "active": any(one.objects for one in done),
@@ -409,6 +420,15 @@ def _inactive() -> Said:
     return Said(status.ENFORCED, "False", status.NOT_ACTIVE, "It is not active now (timeBasedActivation).")
 
 
+def _failed(
+    failure: KspecError, notes: Sequence[Note], changes: Mapping[str, Sequence[tuple[str, bool]]]
+) -> Enforced:
+    """What was done is told; what is in force, and what drifted, is not known."""
+    unknown: Object = {"policiesEnforced": None, "driftEvents": None}
+    said = tuple(status.not_enforced(failure))
+    return Enforced(said, {}, unknown, tuple(notes), None, {}, changes, looked=False, failure=failure)
+
+
 def _nothing(
     said: Said,
     notes: Sequence[Note],
@@ -436,21 +456,10 @@ def _drift(event: DriftEvent) -> str:
     return f"{what} ({done.details.rstrip('.')})" if done is not None and done.action in _LEFT else what
 
 
-def _fights(events: Sequence[DriftEvent], settled: Settled) -> list[Note]:
-    """An Event of a fight, once."""
-    return _new("DriftFight", [_drift(event) for event in events if correcting.is_fight(event)], settled)
-
-
-def _new(reason: str, texts: Sequence[str], settled: Settled) -> list[Note]:
-    """An Event of each, once: the condition has it from then on, as far as there is room."""
-    said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
-    return [Note("Warning", reason, text) for text in texts if text.partition(" (")[0] not in said]
+def _texts(events: Iterable[DriftEvent]) -> dict[str, str]:
+    """What is known of each when it is seen again → all that is said of it."""
+    return {text.partition(" (")[0]: text for text in map(_drift, events)}
 
 
 def _key(item: Object) -> tuple[str, str]:
     return item["kind"], item["metadata"]["name"]
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return "; ".join(texts[:_SHOWN]) + more if texts else ""

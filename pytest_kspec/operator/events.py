@@ -22,7 +22,7 @@ NAMESPACE = "default"
 
 LONGEST_MESSAGE = 1000
 MOST = 20
-"""Events of one change; the rest is in the status."""
+"""Events of one change; the rest is in the status and in the log."""
 
 
 def tell(access: Access, about: Mapping[str, Any], notes: Iterable[Note]) -> None:
@@ -41,8 +41,11 @@ def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]
     metadata = about["metadata"]
     namespace = metadata.get("namespace") or ""
     now = stamp(clock.now())
-    chosen = list(notes)[:MOST]
-    for note in chosen:
+    notes = list(notes)
+    # Warnings first: what was done many times leaves room for what is wrong.
+    ranked = sorted(range(len(notes)), key=lambda place: notes[place].type != "Warning")
+    chosen = [notes[place] for place in sorted(ranked[:MOST])]
+    for note in notes:
         level = logging.WARNING if note.type == "Warning" else logging.INFO
         kind = about.get("kind") or SPEC_KIND
         log.log(
@@ -75,3 +78,29 @@ def write_events(writer: Writer, about: Mapping[str, Any], notes: Iterable[Note]
             },
             field_manager=COMPONENT,
         )
+
+
+class Warned:
+    """What Events warned of, of one object: each thing once, as long as it stays so. It is in memory only."""
+
+    def __init__(self) -> None:
+        self._before: set[tuple[str, str]] = set()
+        self._now: set[tuple[str, str]] = set()
+
+    def of(self, reason: str, found: Mapping[str, str], said: str = "") -> list[Note]:
+        """Events of what nobody was told of. found: what is the same at the next look → the text of its Event.
+
+        said: the condition, which has what there is room for, so that the next leader knows that
+        """
+        new = [
+            Note("Warning", reason, text)
+            for what, text in found.items()
+            if (reason, what) not in self._before and what not in said
+        ]
+        self._now.update((reason, what) for what in found)
+        return new
+
+    def over(self, *, whole: bool = True) -> None:
+        """The look is over. whole: it came to its end, so that what it did not name is not so any more."""
+        self._before = self._now if whole else self._before | self._now
+        self._now = set()

@@ -26,7 +26,7 @@ from pytest_kspec.operator import enforcing, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
-from pytest_kspec.operator.events import tell
+from pytest_kspec.operator.events import Warned, tell
 from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
 from pytest_kspec.operator.holding import Holding, is_held
 from pytest_kspec.operator.lease import LostLease
@@ -127,6 +127,7 @@ class Reconciler:
         # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
         # where a run had no result.
         self._elsewhere_before: dict[str, bool] = {}
+        self._warned: dict[str, Warned] = {}
         self._holding = Holding(access, settings.removal_s)
         self._turns = Turns(settings.interval_s, paced)
 
@@ -139,6 +140,7 @@ class Reconciler:
             self._fleets.forget(name)
             self._remote.forget(name)
             self._elsewhere_before.pop(name, None)
+            self._warned.pop(name, None)
             self._history.forget(spec=name)
             self._turns.pace(name, None)
             self._board.gone(name)
@@ -275,9 +277,9 @@ class Reconciler:
         except KspecError as error:
             failure = error
             said += status.not_enforced(error)
-            section = spec.spec.enforcement
-            if self._seen is not None and section is not None and section.auto_remediate:
-                self._seen.enforcement_failed(self._access.name, name, type(error).__name__)
+        section = spec.spec.enforcement
+        if failure and self._seen is not None and section is not None and section.auto_remediate:
+            self._seen.enforcement_failed(self._access.name, name, type(failure).__name__)
         scanned: Scanned | None = None
         if scan:
             notes += self._history.lost(Subject(name))
@@ -376,7 +378,10 @@ class Reconciler:
         if enforcing.asks(spec):
             self._holding.hold(found)
         settled = enforcing.Settled.of(found)
-        asked = enforcing.Asked(self._checkset, self._access.name, self._settings.options, is_held(found))
+        warned = self._warned.setdefault(spec.name, Warned())
+        asked = enforcing.Asked(
+            self._checkset, self._access.name, self._settings.options, is_held(found), warned
+        )
 
         def act(writer: Writer) -> enforcing.Enforced:
             return enforcing.enforce(spec, settled, writer, asked, now)

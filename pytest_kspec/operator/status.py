@@ -36,6 +36,7 @@ DRIFT_FOUND, NO_DRIFT, NOT_COMPARED = "DriftFound", "NoDrift", "NotCompared"
 LONGEST_MESSAGE = 1024
 _SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
 _SOON_FOR_S = 60.0
+_LISTED = 5  # of what differs
 _WORST = 5  # requirements that a message names
 
 
@@ -234,5 +235,19 @@ def _why(cluster: ClusterResult) -> str:
     return f" {reason}" if len(reasons) == 1 and (reason := reasons.pop()) else ""
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+def listed(texts: Sequence[str]) -> str:
+    """The first texts, as many as a message has room for, and how many there are beside them."""
+    shown = list(texts[:_LISTED])
+    while True:
+        left = len(texts) - len(shown)
+        more = f"; and {left} more" if left else ""
+        made = "; ".join(shown)
+        if len(made) + len(more) < LONGEST_MESSAGE:
+            return made + more
+        if len(shown) == 1:
+            return _short(made, LONGEST_MESSAGE - 1 - len(more)) + more
+        shown.pop()
+
+
+def _short(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -137,3 +137,22 @@ def test_what_is_left_says_why(found: Drifted, rules: Rules, why: str) -> None:
     assert (decided.acts, decided.remediation.action) == (False, Action.SKIP)
     assert why in decided.remediation.details
     assert not is_fight(decided.event)
+
+
+class Forgetful(Memory):
+    def note(self, name: str, moment: datetime) -> None:
+        raise Refused("cannot patch ConfigMap: quota exceeded.")
+
+
+def test_nothing_more_is_corrected_where_corrections_cannot_be_remembered() -> None:
+    writer = Writer()
+    decided = decide([drifted(name) for name in "abc"], Rules(), {}, STAMP)
+    events = list(carry_out(decided, cast("Any", writer), Forgetful(), lambda: NOW, spec="strict"))
+    assert writer.sent == [("apply", "a")]
+    first, *others = [event.remediation for event in events]
+    assert first is not None
+    assert first.status is Status.REMEDIATED, "it was made, and is told"
+    for one in others:
+        assert one is not None
+        assert (one.action, one.status) == (Action.SKIP, Status.DETECTED)
+        assert "corrections cannot be remembered: cannot patch ConfigMap: quota exceeded." in one.details

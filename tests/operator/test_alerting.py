@@ -89,7 +89,7 @@ def test_configurations_side_by_side_over_a_change_of_leader(
     (sent,) = receiver.bodies("/hook")
     assert (sent["event_type"], sent["labels"]["spec"]) == ("ComplianceFailure", "alerted")
     until(lambda: status(specs, "second").get("alertsSent") == 1, operator.said)
-    (condition,) = status(specs, "odd")["conditions"]
+    (condition,) = until(lambda: status(specs, "odd").get("conditions"), operator.said)
     assert (condition["type"], condition["reason"]) == ("Configured", "ConfigurationErrors")
     assert "'pager' is not a notifier" in condition["message"]
     until(lambda: status(specs, "foreign").get("alertsFailed"), operator.said)

@@ -67,8 +67,7 @@ def test_leader_and_follower_serve_it_to_who_may(specs: Specs, start: Start, rig
 
     def shown(port: int) -> set[str]:
         answer = get(port, "/api/v1/results", "all-seeing")
-        assert answer.status == 200, answer.data
-        return {row["spec"] for row in answer.json()["items"]}
+        return {row["spec"] for row in answer.json()["items"]} if answer.status == 200 else set()
 
     for port in ports:
         until(lambda port=port: "unmet" in shown(port), leader.said)  # type: ignore[misc]

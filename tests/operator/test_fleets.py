@@ -169,7 +169,7 @@ def test_one_specification_over_many_clusters(
     assert status["clusters"] == {**counts, "unreachable": 1, "notScanned": 0}
     assert [one["name"] for one in status["worstClusters"]] == ["c-002", scanned]
     assert (status["complianceScore"], status["summary"]["failedChecks"]) == (0, 1)
-    assert set(fleet.reports()) == {"c-002", scanned}
+    until(lambda: set(fleet.reports()) == {"c-002", scanned}, operator.said)
 
     nothing = specs.wait("nothing", "Unknown", said=operator.said)
     assert nothing["reason"] == "NoClusterSelected"

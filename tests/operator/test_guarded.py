@@ -70,6 +70,7 @@ def test_who_may_is_told_and_nobody_else(operated: Cluster, start: Start, accoun
     operator = start(f"--metrics-bind-address=:{port}")
     until(lambda: "leads" in operator.said(), operator.said)
     reader, nobody = (token(operated.plane, name, NAMESPACE) for name in ("prometheus", "nobody"))
+    until(lambda: get(port, reader)[0] == 200, operator.said)  # what the API server grants comes by a watch
     status, text = get(port, reader)
     assert (status, "kspec_build_info" in text) == (200, True)
     assert get(port, nobody) == (403, "the right to get the nonResourceURL /metrics is missing\n")

@@ -145,3 +145,12 @@ def test_one_that_is_not_active_now_says_so() -> None:
     ready, _ = status.scanned(made)
     assert (ready.status, ready.reason) == ("Unknown", status.NOT_EVALUATED)
     assert "not active now" in ready.message
+
+
+def test_a_list_says_how_many_there_are_beside_what_it_names() -> None:
+    assert status.listed(["a", "b"]) == "a; b"
+    assert status.listed(["a"] * 7) == "a; a; a; a; a; and 2 more"
+    assert status.listed(["x" * 300] * 7) == "; ".join(["x" * 300] * 3) + "; and 4 more"
+    long = status.listed(["x" * 5000] * 2)
+    assert (len(long), long[-14:]) == (1023, "x…; and 1 more")
+    assert status.listed([]) == ""
