@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import AccessDenied, Conflict, NotFound, SourceUnavailable
 from pytest_kspec.operator.lease import Elector, LostLease, Terms
+from tests.cluster.api import Api, Reply, group_version, kubeconfig
 
 T = TypeVar("T")
 TERMS = Terms(9.0, 6.0, 1.5)
@@ -312,3 +315,17 @@ def test_nobody_waits_for_itself(server: Server, caplog: pytest.LogCaptureFixtur
         a.saw({"metadata": {"uid": "u", "resourceVersion": "2"}, "spec": {"holderIdentity": "b"}})
     waits = [record for record in caplog.records if record.getMessage().startswith("waits")]
     assert [record.fields for record in waits] == [{"leader": "b"}]  # type: ignore[attr-defined]
+
+
+def test_an_api_server_that_answers_late_costs_no_more_than_a_retry_period(tmp_path: Path) -> None:
+    """An answer after half a minute would come when another replica leads."""
+    group = "/apis/coordination.k8s.io/v1"
+    path = f"{group}/namespaces/kspec-system/leases/kspec-operator-lock"
+    with Api({group: group_version(("leases", "Lease", True)), path: Reply(wait_s=30.0)}) as api:
+        access = Access("prod", str(kubeconfig(tmp_path, api.url)), limits=TERMS.limits)
+        elector = Elector(access, "kspec-system", "late")
+        since = time.monotonic()
+        assert elector.step() > 0
+        assert time.monotonic() - since < 15.0, "far above a retry period, far below the answer"
+        assert not elector.leads
+        assert api.paths(path), "it was asked"
