@@ -59,13 +59,9 @@ def count_requirement(spec: ClusterSpecification) -> Iterator[Requirement]:
 
 def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each required policy."""
-    entries = spec.admission.policies.required_policies if spec.admission and spec.admission.policies else []
-    for index, entry in enumerate(entries):
-        name = "_".join(entry.name.split()).replace("::", ":")
-        before = [other.name for other in entries[:index]].count(entry.name)
-        again = f"#{before + 1}" if before else ""
-        key = "admission.policies.requiredPolicies"
-        yield Requirement(f"{key}[{name}{again}]", f"{key}[{index}]", entry)
+    policies = spec.admission.policies if spec.admission else None
+    entries = policies.required_policies if policies else ()
+    return Requirement.each("admission.policies.requiredPolicies", entries, lambda entry: entry.name)
 
 
 @check(

@@ -9,6 +9,7 @@ from files are not visible through the API.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pytest_kspec import (
     About,
@@ -39,13 +40,13 @@ GROUP = "admissionregistration.k8s.io"
 
 def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(spec.admission.required if spec.admission else ()):
-        pattern = "_".join((entry.name_pattern or "").split()).replace("::", ":")
-        label = f"{entry.type}/{pattern}" if pattern else entry.type
-        seen[label] = seen.get(label, 0) + 1
-        again = f"#{seen[label]}" if seen[label] > 1 else ""
-        yield Requirement(f"admission.required[{label}{again}]", f"admission.required[{index}]", entry)
+    entries = spec.admission.required if spec.admission else ()
+    return Requirement.each("admission.required", entries, _label)
+
+
+def _label(entry: Any) -> str:
+    pattern = (entry.name_pattern or "").strip()
+    return f"{entry.type}/{pattern}" if pattern else str(entry.type)
 
 
 @check(

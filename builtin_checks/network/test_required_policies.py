@@ -29,14 +29,8 @@ ABOUT = About(
 
 def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(spec.network.required_policies if spec.network else ()):
-        seen[entry.name] = seen.get(entry.name, 0) + 1
-        again = f"#{seen[entry.name]}" if seen[entry.name] > 1 else ""
-        name = "_".join(entry.name.split()).replace("::", ":")
-        yield Requirement(
-            f"network.requiredPolicies[{name}{again}]", f"network.requiredPolicies[{index}]", entry
-        )
+    entries = spec.network.required_policies if spec.network else ()
+    return Requirement.each("network.requiredPolicies", entries, lambda entry: entry.name)
 
 
 @check(

@@ -50,12 +50,10 @@ ABOUT = About(
 
 def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(spec.rbac.forbidden_rules if spec.rbac else ()):
-        label = Permission.of(entry.api_group, entry.resource, entry.verbs).label
-        seen[label] = seen.get(label, 0) + 1
-        again = f"#{seen[label]}" if seen[label] > 1 else ""
-        yield Requirement(f"rbac.forbiddenRules[{label}{again}]", f"rbac.forbiddenRules[{index}]", entry)
+    entries = spec.rbac.forbidden_rules if spec.rbac else ()
+    return Requirement.each(
+        "rbac.forbiddenRules", entries, lambda e: Permission.of(e.api_group, e.resource, e.verbs).label
+    )
 
 
 @check(
@@ -73,17 +71,9 @@ def test_forbidden_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster,
     """Whoever holds such access can read every secret, or grant itself anything: the cluster is theirs."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)
-    complete = cluster.source != "manifests"
-    grants = read_grants(rbac, complete=complete)
+    grants = read_grants(rbac, complete=cluster.source != "manifests")
     for resource, problem in grants.problems:
         findings.error(problem, resource)
-    for binding in grants.bindings:
-        if not complete and binding.subjects and grants.rules(binding) is None:
-            what = (
-                f"{binding.role_kind} {binding.role_name} is not in the manifests, "
-                f"so the access that it grants is not known"
-            )
-            findings.error(what, binding.resource)
     for holding in forbidden_holdings(grants, permission):
         who = f"{holding.subject} ({holding.everybody})" if holding.everybody else str(holding.subject)
         rules = [_written(granted, holding.binding.role_name) for granted in holding.rules]

@@ -36,12 +36,10 @@ ABOUT = About(
 
 def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     """One for each entry."""
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(spec.rbac.minimum_rules if spec.rbac else ()):
-        label = Permission.of(entry.api_group, entry.resource, entry.verbs).label
-        seen[label] = seen.get(label, 0) + 1
-        again = f"#{seen[label]}" if seen[label] > 1 else ""
-        yield Requirement(f"rbac.minimumRules[{label}{again}]", f"rbac.minimumRules[{index}]", entry)
+    entries = spec.rbac.minimum_rules if spec.rbac else ()
+    return Requirement.each(
+        "rbac.minimumRules", entries, lambda e: Permission.of(e.api_group, e.resource, e.verbs).label
+    )
 
 
 @check(
@@ -58,20 +56,12 @@ def test_minimum_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, f
     """Without roles for daily work, the work is done as cluster-admin."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)
-    complete = cluster.source != "manifests"
-    grants = read_grants(rbac, complete=complete)
+    grants = read_grants(rbac, complete=cluster.source != "manifests")
     satisfied, closest = minimum_holder(grants, permission)
     if satisfied:
         return
     for resource, problem in grants.problems:
         findings.error(problem, resource)
-    for binding in grants.bindings:
-        if not complete and binding.subjects and grants.rules(binding) is None:
-            what = (
-                f"{binding.role_kind} {binding.role_name} is not in the manifests, "
-                f"so the access that it grants is not known"
-            )
-            findings.error(what, binding.resource)
     actual = None
     if closest is not None and closest.verbs:
         where = f"in namespace {closest.scope}" if closest.scope else "in the whole cluster"

@@ -32,14 +32,10 @@ ABOUT = About(
 
 
 def entries(spec: ClusterSpecification, name: str) -> Iterator[Requirement]:
-    """One requirement an entry; a key that is listed again gets `#2`."""
+    """One for each entry."""
     containers = spec.workloads.containers if spec.workloads else None
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(getattr(containers, name, None) or ()):
-        seen[entry.key] = seen.get(entry.key, 0) + 1
-        again = f"#{seen[entry.key]}" if seen[entry.key] > 1 else ""
-        base = f"workloads.containers.{name}"
-        yield Requirement(f"{base}[{entry.key}{again}]", f"{base}[{index}]", entry)
+    listed = getattr(containers, name, None) or ()
+    return Requirement.each(f"workloads.containers.{name}", listed, lambda entry: entry.key)
 
 
 def required(spec: ClusterSpecification) -> Iterator[Requirement]:

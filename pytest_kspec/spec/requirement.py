@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
+
+T = TypeVar("T")
+
+_COLONS = re.compile("::+")
 
 
 class Requirement(Struct, frozen=True):
@@ -24,3 +30,18 @@ class Requirement(Struct, frozen=True):
     value: Any = None
     location: str = ""
     controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def each(cls, key: str, entries: Iterable[T], label: Callable[[T], str]) -> Iterator[Requirement]:
+        """One requirement for each entry of a list of the specification, `key[label]`; its value is the entry.
+
+        key:   path of the list below `spec` ("network.requiredPolicies")
+        label: what tells an entry from the others. A second entry with the same label gets `#2`. A test id has
+               neither spaces nor `::`: they become `_` and `:`
+        """
+        seen: Counter[str] = Counter()
+        for index, entry in enumerate(entries):
+            name = _COLONS.sub(":", "_".join(label(entry).split()))
+            seen[name] += 1
+            again = f"#{seen[name]}" if seen[name] > 1 else ""
+            yield cls(f"{key}[{name}{again}]", f"{key}[{index}]", entry)

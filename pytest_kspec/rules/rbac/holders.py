@@ -136,16 +136,26 @@ def _of_the_cluster(subject: Subject) -> bool:
 
 
 def read_grants(rbac: Any, *, complete: bool = True) -> Grants:
-    """Read the fixture `rbac`. complete: False for manifests, which need not hold the roles of every API server."""
+    """Read the fixture `rbac`.
+
+    complete: False for manifests, which need not hold the roles of every API server. A binding to another role that
+    they do not hold is among `Grants.problems`.
+    """
     cluster_roles, roles = list(rbac.cluster_roles), list(rbac.roles)
     if not complete:
         known = {(role.kind, role.namespace, role.name) for role in (*cluster_roles, *roles)}
         for role in bootstrap_roles():
             if (role.kind, role.namespace, role.name) not in known:
                 (roles if role.kind == "Role" else cluster_roles).append(role)
-    return Grants(
+    grants = Grants(
         cluster_roles=cluster_roles,
         roles=roles,
         cluster_role_bindings=rbac.cluster_role_bindings,
         role_bindings=rbac.role_bindings,
     )
+    for binding in grants.bindings if not complete else ():
+        if binding.subjects and grants.rules(binding) is None:
+            bound = f"{binding.role_kind} {binding.role_name}"
+            what = f"{bound} is not in the manifests, so the access that it grants is not known"
+            grants.problems.append((binding.resource, what))
+    return grants

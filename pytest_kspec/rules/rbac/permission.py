@@ -20,7 +20,6 @@ somebody else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -29,8 +28,6 @@ from pytest_kspec.rules.rbac.scopes import can_be_asked
 
 _IMPERSONATE = "impersonate"
 _EXTRAS = "userextras"
-
-_COLONS = re.compile(":{2,}")  # pytest takes node ids apart at two of them
 
 
 class Permission(NamedTuple):
@@ -52,9 +49,8 @@ class Permission(NamedTuple):
 
     @property
     def label(self) -> str:
-        """For requirement ids: `core/secrets`, `apps/deployments`, `path/metrics`; without spaces."""
-        text = f"path{self.resource}" if self.is_path else f"{self.group or 'core'}/{self.resource}"
-        return _COLONS.sub(":", "_".join(text.split()))
+        """For requirement ids: `core/secrets`, `apps/deployments`, `path/metrics`."""
+        return f"path{self.resource}" if self.is_path else f"{self.group or 'core'}/{self.resource}"
 
     def __str__(self) -> str:
         verbs = ", ".join(self.verbs) or "any verb"
