@@ -92,7 +92,8 @@ class SecretsManager:
 
 
 def _client() -> Any:
-    session = boto3.session.Session()
+    # As AWS's own command and the other libraries read it; this one reads AWS_DEFAULT_REGION only.
+    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     client = session.client("secretsmanager", config=_BOUNDS)
     ca_bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
     http = URLLib3Session(

@@ -14,7 +14,13 @@ from pytest_kspec.secretstores.reference import Reference
 from tests.cluster.api import Api, Reply, Wire
 
 CANARY = "c4n4ry-5ecret"
-VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE")
+VARIABLES = (
+    "AWS_REGION",
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONFIG_FILE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +126,23 @@ def test_nobody_to_ask_as(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with pytest.raises(AccessDenied, match="the request to AWS failed: unable to locate credentials"):
         SecretsManager().read(Reference("aws", "a"))
+
+
+def test_the_region_is_read_as_by_the_command_of_aws(
+    aws: str, monkeypatch: pytest.MonkeyPatch, store: SecretsManager
+) -> None:
+    """AWS_REGION, also alone; it comes before AWS_DEFAULT_REGION. A secret is of its region."""
+    monkeypatch.setenv("AWS_REGION", "us-east-2")
+    boto3.client("secretsmanager", endpoint_url=aws, region_name="us-east-2").create_secret(
+        Name="kspec/team/of-a-region", SecretString=CANARY
+    )
+    reference = Reference("aws", "kspec/team/of-a-region")
+    assert store.read(reference).text() == CANARY
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert SecretsManager().read(reference).text() == CANARY
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    with pytest.raises(NotFound):
+        SecretsManager().read(reference)
 
 
 def test_an_endpoint_without_encryption_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
