@@ -9,7 +9,7 @@ from pytest_kspec.enforce.admission import NotAReview
 from pytest_kspec.observe.table import BY_NAME
 from pytest_kspec.webhook.breaker import Breaker, State
 from pytest_kspec.webhook.metrics import Metrics
-from pytest_kspec.webhook.reviews import Reviewer
+from pytest_kspec.webhook.reviews import Reviewer, is_open
 from tests.enforce.test_decide import breaking
 from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy, response
 
@@ -154,6 +154,30 @@ GARBAGE = [
     b"\xff\xfe",
     b"[" * 100_000,
 ]
+
+
+def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone():
+    clock = Clock()
+    made = reviewer(breaking("enforce", "Fail"), clock=clock)
+    assert is_open(made.breaker) == 0.0
+    for _ in range(10):
+        ask(made, pod())
+    assert is_open(made.breaker) == 1.0
+    opens = policy(RULE, fails="Ignore", name="opens")
+    made.policies = policies(policy(RULE, fails="Fail", name="closes"), opens)
+    for only, allowed in (("", False), ("closes", False), ("opens", True)):
+        assert response(made.at_once(body(pod()), only))["allowed"] is allowed
+    assert response(asyncio.run(made.review(body(pod()), opens)))["allowed"] is True
+
+
+def test_before_there_are_policies_none_has_a_name():
+    made = reviewer()
+    assert made.policy("strict") is None
+    made.policies = None
+    assert made.policy("strict") is None
+    strict = policy(RULE)
+    made.policies = policies(strict)
+    assert made.policy("strict") is strict
 
 
 def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker():

@@ -1,0 +1,164 @@
+"""What a check did becomes exactly one verdict, and the texts of pytest and JUnit say what it was."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_kspec import AccessDenied, Finding, Findings, NotApplicable, check
+from pytest_kspec.evaluate.verdict import (
+    LINE_LIMIT,
+    TEXT_LIMIT,
+    ends_the_run,
+    failure_text,
+    no_fixture,
+    summary_text,
+)
+from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.finding import AppliedExemption
+from pytest_kspec.results.result import CheckResult
+from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.testing import evaluate
+
+LOOKUP = importlib.import_module("_pytest.fixtures").FixtureLookupError
+
+
+class Odd(Exception):
+    msg = "not what it says"
+
+
+def of(act: Callable[[], object]) -> tuple[str, str, list[str]]:
+    @check(id="acme.case", title="A \ud800 title", severity="low", remediation="Mend \ud800 it.")
+    def test_case(findings: Findings) -> Any:
+        """It reports what it raises."""
+        return act()
+
+    (result,) = evaluate(test_case)
+    assert (result.title, result.remediation) == ("A \\ud800 title", "Mend \\ud800 it.")
+    assert (result.severity, result.examined) == (Severity.LOW, 0)
+    return result.verdict.value, result.reason, [finding.message for finding in result.findings]
+
+
+def raises(error: BaseException) -> tuple[str, str, list[str]]:
+    def act() -> None:
+        raise error
+
+    return of(act)
+
+
+def lookup(name: str) -> Any:
+    error = LOOKUP.__new__(LOOKUP)
+    error.argname = name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NotApplicable("manifests have none"), ("skip", "manifests have none", [])),
+        (pytest.skip.Exception("not here"), ("skip", "not here", [])),
+        (AccessDenied("cannot list pods"), ("error", "cannot list pods", [])),
+        (pytest.fail.Exception("it is open"), ("fail", "", ["it is open"])),
+        (AssertionError("port 22"), ("fail", "", ["port 22"])),
+        (AssertionError("port 22\nassert 22 == 23"), ("fail", "", ["port 22"])),
+        (AssertionError(), ("fail", "", ["assertion failed"])),
+        (AssertionError("  \n"), ("fail", "", ["assertion failed"])),
+        (AssertionError("x" * (TEXT_LIMIT + 1)), ("fail", "", ["x" * TEXT_LIMIT])),
+        (ValueError(" of y "), ("error", "the check raised ValueError: of y", [])),
+        (ValueError(), ("error", "the check raised ValueError", [])),
+        (Odd("text"), ("error", "the check raised Odd: text", [])),
+        (
+            ValueError("y" * TEXT_LIMIT),
+            ("error", f"the check raised ValueError: {'y' * TEXT_LIMIT}"[:TEXT_LIMIT], []),
+        ),
+        (lookup("wrkloads"), ("error", no_fixture("wrkloads"), [])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_raised(error: BaseException, expected: tuple[str, str, list[str]]) -> None:
+    assert raises(error) == expected
+
+
+def test_what_is_returned_is_an_error_but_none() -> None:
+    assert of(lambda: None) == ("pass", "", [])
+    for value in (True, 0, [], ""):
+        said = f"the check returned {type(value).__name__}, but the return value is ignored: "
+        assert of(lambda value=value: value) == ("error", f"{said}call findings.add or use assert", [])
+
+
+def test_the_run_is_ended_by_ctrl_c_and_by_pytest_only() -> None:
+    for error in (KeyboardInterrupt(), pytest.exit.Exception("enough")):
+        assert ends_the_run(error)
+    for other in (SystemExit(), pytest.skip.Exception("x"), ValueError()):
+        assert not ends_the_run(other)
+
+
+# -- as text ----------------------------------------------------------------------------------------------------
+
+WEB, DB = (ResourceRef("apps/v1", "Deployment", "shop", name) for name in ("web", "db"))
+
+
+def finding(ref: ResourceRef, message: str, **more: Any) -> Finding:
+    return Finding(ref, ref, "spec.x", None, "", message, **more)
+
+
+def wire(
+    verdict: Verdict, *found: Finding, reason: str = "", remediation: str = "", location: str = ""
+) -> Any:
+    return CheckResult(
+        "acme.case", "n", "t", Severity.LOW, verdict,
+        reason=reason, remediation=remediation, location=location, findings=found,
+    ).to_wire()  # fmt: skip
+
+
+ACCEPTED = finding(WEB, "accepted", exemption=AppliedExemption("e", "r"))
+KNOWN = finding(WEB, "known", known=True)
+
+
+def test_a_failure_lists_open_findings_and_how_to_fix_them() -> None:
+    several = finding(DB, "is bad", count=3)
+    full = wire(
+        Verdict.FAIL,
+        ACCEPTED,
+        finding(WEB, "is bad"),
+        KNOWN,
+        several,
+        remediation="Mend.",
+        location="s.yaml:3:1",
+    )
+    assert failure_text(full).splitlines() == [
+        "Deployment shop/web: is bad",
+        "Deployment shop/db (×3): is bad",
+        "Fix: Mend.",
+        "Required by s.yaml:3:1",
+    ]
+    assert failure_text(wire(Verdict.FAIL, ACCEPTED, KNOWN)) == ""
+    assert (
+        failure_text(wire(Verdict.ERROR, reason="403", remediation="Mend."))
+        == "not evaluated: 403\nFix: Mend."
+    )
+
+
+def test_of_many_findings_the_first_are_listed_and_the_others_counted() -> None:
+    twelve = [finding(WEB, f"m{i}") for i in range(12)]
+    lines = failure_text(wire(Verdict.FAIL, *twelve)).splitlines()
+    assert lines == [*(f"Deployment shop/web: m{i}" for i in range(10)), "… and 2 more findings"]
+    assert len(failure_text(wire(Verdict.FAIL, *twelve[:10])).splitlines()) == 10
+    two = failure_text(wire(Verdict.FAIL, *twelve), limit=1).splitlines()
+    assert two == ["Deployment shop/web: m0", "… and 11 more findings"]
+
+
+def test_the_short_summary_is_one_line() -> None:
+    bad = finding(WEB, "is\n  bad")
+    assert summary_text(wire(Verdict.FAIL, ACCEPTED, bad)) == "Deployment shop/web: is bad"
+    assert summary_text(wire(Verdict.FAIL, *[bad] * 1200)) == "1,200 findings: Deployment shop/web: is bad"
+    assert summary_text(wire(Verdict.SKIP, ACCEPTED, reason="nothing there")) == "nothing there"
+    assert summary_text(wire(Verdict.ERROR, bad, reason="403")) == "not evaluated: 403"
+    for extra, last in ((0, "x"), (1, "…")):
+        text = summary_text(wire(Verdict.SKIP, reason="x" * (LINE_LIMIT + extra)))
+        assert text == "x" * (LINE_LIMIT - 1) + last
+    spaced = summary_text(wire(Verdict.SKIP, reason="x " * 3 * LINE_LIMIT))
+    assert spaced == ("x " * LINE_LIMIT)[: LINE_LIMIT - 1] + "…"
