@@ -134,7 +134,10 @@ def _ending(report: FleetReport) -> Iterator[str]:
 def _fit(line: str, width: int) -> list[str]:
     """A line, or as many as it takes up to LINES, so that what is said at the end can be read."""
     line = printable(line)
-    return [line] if width_of(line) <= width else fold(line, width, LINES)
+    if width_of(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    return [indent + part for part in fold(line.lstrip(), width - len(indent), LINES)]
 
 
 def _first(found: Sequence[_T]) -> Iterable[_T]:

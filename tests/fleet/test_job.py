@@ -13,15 +13,17 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from pytest_kspec.cluster.writing.access import Access
-from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.fleet.job import (
     REFUSED_S,
+    RUN,
     WAITING_S,
     Settings,
     State,
@@ -29,6 +31,7 @@ from pytest_kspec.fleet.job import (
     job_name,
     manifest,
     shards_for,
+    submit,
     wait,
 )
 from pytest_kspec.fleet.local import Failed
@@ -268,6 +271,32 @@ def test_pods_that_are_all_refused_end_the_run_with_the_reason(hub: ControlPlane
         assert time.monotonic() < deadline, state
         time.sleep(0.2)
     assert state.why.startswith("no pod could be created: Error creating: pods ")
+    namespaces.delete(hub, namespace)
+
+
+def test_two_who_begin_the_same_run_create_one_job(hub: ControlPlane) -> None:
+    """Two leaders, or a person beside one. A queue holds the Job: it waits without an end, and without pods."""
+    namespace, run = "twice", "twice"
+    namespaces.create(hub, namespace)
+    access = [Access(hub.name, str(hub.kubeconfig())) for _ in range(4)]
+    settings = Settings(IMAGE, "store", namespace, queue="scans")
+    with ThreadPoolExecutor() as pool:
+        names = list(pool.map(lambda one: submit(one, run, 2, settings), access))
+    assert names == [job_name(run)] * 4
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    (job,) = hub.request("GET", path).body["items"]
+    assert (job["metadata"]["name"], job["spec"]["suspend"]) == (job_name(run), True)
+    watch = Watch(access[0], run, namespace)
+    for moment in (0.0, REFUSED_S + 1, 100_000.0):
+        assert watch.state(moment) == State(False)
+    # The queue lets it go: from now on, pods are expected.
+    assert hub.request("PATCH", f"{path}/{job_name(run)}", {"spec": {"suspend": False}}).status == 200
+    until(lambda: len(hub.request("GET", f"/api/v1/namespaces/{namespace}/pods").body["items"]) == 2)
+    assert not watch.state(200_000.0).ended
+    body = {"metadata": {"annotations": {RUN: "another"}}}
+    hub.request("PATCH", f"{path}/{job_name(run)}", body)
+    with pytest.raises(UsageError, match="belongs to another run"):
+        submit(access[0], run, 2, settings)
     namespaces.delete(hub, namespace)
 
 

@@ -294,6 +294,25 @@ def test_two_runs_with_a_cluster_in_common_follow_each_other(world: World) -> No
     assert world.over("other") == ("True", "ComplianceChecksPassed")
 
 
+def test_a_run_that_takes_longer_than_its_interval_has_none_beside_or_behind_it(world: World) -> None:
+    world.target("c")
+    world.spec(clusterRef={"name": "c"})
+    world.runs.outcomes = {"c": SCANNED}
+    world.runs.go.clear()
+    world.step()
+    for _ in range(4):
+        assert world.step(seconds=400) > 0
+    world.runs.go.set()
+    assert world.looked.wait(LIMIT_S)
+    assert world.step() > 0
+    assert world.ready() == ("True", "ComplianceChecksPassed")
+    assert world.step(seconds=200) > 0
+    assert len(world.runs.ids) == 1, "what was due meanwhile is not made up for"
+    world.step(seconds=200)
+    assert world.over() == ("True", "ComplianceChecksPassed")
+    assert len(set(world.runs.ids)) == 2
+
+
 def test_metrics_follow_the_shards_of_a_run_and_know_how_long_it_took(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
