@@ -7,7 +7,8 @@ where a process ends between the two, the next one sends the same once more, und
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 from pytest_kspec.alerts.alert import FIRING, Fact
 from pytest_kspec.alerts.observe import Observation
 from pytest_kspec.alerts.routing import Plan, Route, group_key
-from pytest_kspec.results.identity import is_of_live
+from pytest_kspec.results.identity import LIVE, LONGEST, is_of_live
 
 MOST_FACTS = 50_000
-"""Alerts that are kept; of more, the least urgent are left out and counted."""
+"""Alerts that are kept, or up to a twentieth more; beyond, the least urgent are left out and counted."""
 
 KEPT = timedelta(days=7)
 """How long an alert that ended is kept for receivers that were not told yet."""
@@ -67,12 +68,14 @@ class Ledger:
         self.facts = {fact.alert.id: fact for fact in facts}
         self.told = dict(told or {})
         self.dropped = 0
+        # Ids by specification and cluster: each observation is about one of thousands.
+        self._about: dict[tuple[str, str], set[str]] = {}
+        for fact in self.facts.values():
+            self._note(fact)
 
     def take(self, seen: Observation) -> None:
         """What was observed becomes what is known."""
-        mine = {
-            key: fact for key, fact in self.facts.items() if not fact.resolved_at and _concerns(fact, seen)
-        }
+        mine = {fact.alert.id: fact for fact in self._known(seen) if not fact.resolved_at}
         for alert in seen.active:
             before = self.facts.get(alert.id)
             if before is None or before.resolved_at:
@@ -88,6 +91,24 @@ class Ledger:
                 continue
             self.facts[key] = replace(fact, resolved_at=seen.at)
 
+    def _note(self, fact: Fact) -> None:
+        alert = fact.alert
+        self._about.setdefault((alert.spec, alert.cluster_id), set()).add(alert.id)
+
+    def _known(self, seen: Observation) -> Iterator[Fact]:
+        """Facts that an observation is about, in one order."""
+        places = {(seen.spec, seen.cluster_id), (seen.spec, f"{LIVE}{seen.cluster}"[:LONGEST])}
+        for key in sorted(key for place in places for key in self._about.get(place, ())):
+            if _concerns(self.facts[key], seen):
+                yield self.facts[key]
+
+    def _drop(self, key: str) -> None:
+        alert = self.facts.pop(key).alert
+        place = alert.spec, alert.cluster_id
+        self._about[place].discard(key)
+        if not self._about[place]:
+            del self._about[place]
+
     def end(self, cluster_id: str, spec: str, at: str, reason: str) -> None:
         """Everything of a specification on a cluster ("": on all) ended."""
         for key, fact in list(self.facts.items()):
@@ -98,11 +119,20 @@ class Ledger:
 
     def _add(self, fact: Fact) -> None:
         self.facts[fact.alert.id] = fact
-        if len(self.facts) <= MOST_FACTS:
+        self._note(fact)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Leave out the least urgent of what is too many; many at once, as all have to be looked at."""
+        if (more := len(self.facts) - MOST_FACTS) <= MOST_FACTS // 20:
             return
-        least = min(self.facts.values(), key=lambda one: (not one.resolved_at, _rank(one), one.alert.id))
-        del self.facts[least.alert.id]
-        self.dropped += 1
+
+        def least(one: Fact) -> tuple[bool, int, str]:
+            return not one.resolved_at, _rank(one), one.alert.id
+
+        for fact in heapq.nsmallest(more, self.facts.values(), key=least):
+            self._drop(fact.alert.id)
+            self.dropped += 1
 
     def due(self, plan: Plan, now: datetime, *, at_once: bool = False) -> list[Notification]:
         """What is to be sent now. at_once: without waiting for more alerts, as at the end of a run."""
@@ -186,7 +216,7 @@ class Ledger:
         for key, fact in list(self.facts.items()):
             ended = _moment(fact.resolved_at)
             if ended is not None and (now - ended > KEPT or (key not in waits and now - ended >= keep)):
-                del self.facts[key]
+                self._drop(key)
         for name, told in list(self.told.items()):
             last = _moment(told.at)
             if not told.alerts and (last is None or now - last > KEPT):

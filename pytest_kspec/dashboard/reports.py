@@ -24,6 +24,7 @@ from pytest_kspec.crds.objects.compliancereport import API_VERSION, KIND
 from pytest_kspec.crds.objects.reported import NotAReport, Reported, read
 from pytest_kspec.errors import NotServed, SourceError, StoreError
 from pytest_kspec.results.result import ScanResult
+from pytest_kspec.shown import printable
 from pytest_kspec.storage import schema, verdicts
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.prune import forget
@@ -92,6 +93,8 @@ class ReportsSource:
                 where=error.where,
                 fix=fix if isinstance(error, NotServed) else error.fix,
             ) from error
+        if not found and not self._known:
+            self._check_namespace()
         # The oldest first: what is stored in order settles at once.
         there = {_key(one): one for one in found}
         gone = [run for key, run in self._known.items() if key not in there]
@@ -107,6 +110,19 @@ class ReportsSource:
         for key, one in there.items():
             if key not in self._known and key not in self._bad:
                 self._add(store, key, one)
+
+    def _check_namespace(self) -> None:
+        """A namespace that does not exist has no reports, as one in which nothing was scanned. Raises StoreError."""
+        try:
+            there = self._access.do(lambda w: w.find("v1", "Namespace", self._namespace))
+        except SourceError:
+            return  # who may list reports may not be one who may read namespaces
+        if there is None:
+            raise StoreError(
+                f"the namespace {printable(self._namespace)} does not exist in {printable(self._access.name)}.",
+                where="--namespace",
+                fix="Name the namespace in which the operator or 'kspec scan --report cr:NAMESPACE' writes.",
+            )
 
     def _add(self, store: Store, key: str, one: dict[str, Any]) -> None:
         name = str(one["metadata"].get("name"))

@@ -155,11 +155,12 @@ def minute(rfc3339: str) -> str:
     return f"{rfc3339[:10]} {rfc3339[11:16]}"
 
 
-def lines(fleet: Fleet, width: int, style: Style) -> list[str]:
-    """At most `width` cells each. style(text, *names): with colours, where they are shown."""
+def lines(fleet: Fleet, width: int, style: Style, source: str = "") -> list[str]:
+    """At most `width` cells each. style(text, *names): with colours, where they are shown. source: what was read."""
     said = [style(elide(summary(fleet), width), "bold"), ""]
     if not fleet.found.rows:
-        return [*said[:1], "No results yet.", *_drift_lines(fleet, width, style)]
+        where = f"No results yet: {printable(source)}." if source else "No results yet."
+        return [*said[:1], where, *_drift_lines(fleet, width, style)]
     rows = cells(fleet.found.rows)
     shown = _columns(width, several=len({row.spec for row in fleet.found.rows}) > 1)
     # In the order in which they are given up where there is no room: names are cut, the others are not.

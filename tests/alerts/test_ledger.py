@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -180,6 +181,22 @@ def test_facts_are_bounded_and_the_least_urgent_are_left_out(monkeypatch: Any) -
     book.take(seen(*(alert(f"i{n}", level="info") for n in range(10)), alert("bad", level="critical")))
     assert (len(book.facts), book.dropped) == (10, 1)
     assert alert("bad", level="critical").id in book.facts
+
+
+def test_an_observation_looks_at_what_it_is_about_only(monkeypatch: Any) -> None:
+    """Of thousands of clusters each has an observation."""
+    book = Ledger(Fact(alert(f"i{n}", cluster_id=f"uid-{n}"), "2026-01-01T00:00:00Z") for n in range(1_000))
+    looked: list[str] = []
+    real = ledgers._concerns
+
+    def concerns(fact: Fact, observed: Any) -> bool:
+        looked.append(fact.alert.id)
+        return real(fact, observed)
+
+    monkeypatch.setattr(ledgers, "_concerns", concerns)
+    book.take(replace(seen(), cluster_id="uid-7"))
+    assert len(looked) == 1
+    assert sum(bool(fact.resolved_at) for fact in book.facts.values()) == 1
 
 
 def test_what_ended_and_was_told_is_forgotten() -> None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -36,6 +36,15 @@ class Access:
     def list(self, _version: str, _kind: str, *, namespace: str) -> list[dict[str, Any]]:
         assert namespace == "kspec-system"
         return self.objects
+
+    namespaces: ClassVar[tuple[str, ...]] = ("kspec-system",)
+    may_not: Exception | None = None
+
+    def find(self, _version: str, kind: str, name: str) -> dict[str, Any] | None:
+        assert kind == "Namespace"
+        if self.may_not is not None:
+            raise self.may_not
+        return {} if name in self.namespaces else None
 
 
 def report(name: str, at: str = "2026-11-24T06:00:00Z", **more: Any) -> dict[str, Any]:
@@ -113,3 +122,33 @@ def test_its_own_files_are_made_anew_where_they_are_removed(
     assert shown(source) == before
     source.close()
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_namespace_that_is_not_there_is_no_cluster_without_results() -> None:
+    access = Access()
+    source = ReportsSource(access)  # type: ignore[arg-type]
+    assert shown(source) == []
+    source.close()
+    access.namespaces = ()  # type: ignore[misc]
+    source = ReportsSource(access)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="the namespace kspec-system does not exist in hub"):
+        shown(source)
+    access.may_not = AccessDenied("may not get namespaces")
+    assert shown(source) == []
+    access.may_not = None
+    access.objects = [report("a")]
+    assert [name for name, _ in shown(source)] == ["a"]
+    access.objects = []
+    assert shown(source) == [], "they were there: the namespace was"
+    source.close()
+
+
+def test_a_report_of_some_requirements_is_marked_and_pushed_back_by_a_whole_one() -> None:
+    access = Access(report("a", "2026-11-25T06:00:00Z", not_selected=("x", "y")))
+    source = ReportsSource(access)  # type: ignore[arg-type]
+    (row,) = source.read(lambda store: listing.standings(store)).rows
+    assert (row.left_out, row.finished_at[8:10]) == (2, "25")
+    access.objects.append(report("a"))
+    (row,) = source.read(lambda store: listing.standings(store)).rows
+    assert (row.left_out, row.finished_at[8:10]) == (0, "24")
+    source.close()

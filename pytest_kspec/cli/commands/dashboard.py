@@ -196,7 +196,7 @@ def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
 
             say_json(pretty(terminal.wire(fleet)))
             return 0
-        for line in terminal.lines(fleet, width(), style):
+        for line in terminal.lines(fleet, width(), style, source.name):
             say(terminal.encodable(line, encoding))
         return 0
     import json
@@ -214,7 +214,7 @@ def _print(source: Source, answers: Answers, args: argparse.Namespace) -> int:
                 say_json(json.dumps(document, ensure_ascii=False) + "\n")
             else:
                 say(terminal.encodable(f"{known.as_of:%Y-%m-%d %H:%M:%S} UTC", encoding))
-                for line in terminal.lines(known.value, width(), style):
+                for line in terminal.lines(known.value, width(), style, source.name):
                     say(terminal.encodable(line, encoding))
                 say()
             flush()
