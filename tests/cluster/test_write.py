@@ -252,6 +252,15 @@ def test_a_name_stays_one_segment(start: Start) -> None:
     assert api.seen[-1].path == f"{MAPS}/..%2Fx%20y"
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_step_of_a_path_is_no_name(start: Start, name: str) -> None:
+    writer, api = start({})
+    assert writer.find("v1", "ConfigMap", name, namespace="a") is None
+    assert writer.find("v1", "ConfigMap", "x", namespace=name) is None
+    assert not writer.delete("v1", "ConfigMap", name, namespace="a")
+    assert [one.method for one in api.seen if "configmaps" in one.path or one.method != "GET"] == []
+
+
 def test_unknown_kinds_have_near_names(start: Start) -> None:
     writer, _ = start({})
     with pytest.raises(

@@ -24,7 +24,15 @@ from pytest_kspec.cluster.objects.answers import Buffer, ListHead, Wrong, check_
 from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.objects.redact import METADATA_ONLY
 from pytest_kspec.cluster.sources.source import Pages
-from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable, UsageError
+from pytest_kspec.errors import (
+    AccessDenied,
+    Malformed,
+    NotFound,
+    NotServed,
+    SourceError,
+    SourceUnavailable,
+    UsageError,
+)
 from pytest_kspec.kube.resources import ClusterInfo, ResourceType
 
 _NAMESPACE = ResourceType("", "v1", "Namespace", "namespaces", False)
@@ -40,7 +48,13 @@ METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 def resource_path(
     resource_type: ResourceType, namespace: str = "", name: str = "", subresource: str = ""
 ) -> str:
-    """`/apis/apps/v1/namespaces/default/deployments/web/status`; whatever a name holds stays one segment."""
+    """`/apis/apps/v1/namespaces/default/deployments/web/status`; whatever a name holds stays one segment.
+
+    Raises NotFound for `.` and `..`, which no object is called and which a client would take for steps of the path.
+    """
+    for part in (namespace, name):
+        if part in (".", ".."):
+            raise NotFound(f"'{part}' is not the name of an object.")
     head = ["apis", resource_type.group] if resource_type.group else ["api"]
     scope = ["namespaces", namespace] if namespace else []
     tail = [resource_type.plural, name, subresource]
