@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 GROUP = "kspec.io"
 VERSION = "v1alpha1"
 NAMESPACE = "kspec-system"
@@ -12,3 +14,8 @@ LABEL_CLUSTER = "kspec.io/cluster-name"
 LABEL_TYPE = "kspec.io/report-type"
 ANNOTATION_VERSION = "kspec.io/version"
 """The user's version of a ClusterSpecification, which has no `metadata.version` in a cluster."""
+
+
+def of_any_cluster(labels: Mapping[str, str]) -> str:
+    """The selector of reports with these labels, whatever their cluster was called when they were written."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()) if key != LABEL_CLUSTER)

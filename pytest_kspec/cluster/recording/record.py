@@ -138,7 +138,11 @@ def _is_noise(resource_type: ResourceType) -> bool:
 
 
 def _list(source: Source, resource_type: ResourceType, redacted: Counts) -> tuple[bytes, int]:
-    """The list as it is written: one object a line, sorted by namespace and name. Counts what it takes out."""
+    """The list as it is written: one object a line, sorted by namespace and name. Counts what it takes out.
+
+    Without the resourceVersion of the list, which changes with every write to the cluster: nobody can watch from a
+    snapshot, and files of equal objects are equal.
+    """
     lines: list[tuple[str, str, bytes]] = []
     for page in source.pages(resource_type):
         try:

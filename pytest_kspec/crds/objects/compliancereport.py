@@ -14,7 +14,15 @@ import msgspec
 from pydantic import ValidationError
 
 from pytest_kspec.crds.models.compliancereport import ComplianceReportSpec
-from pytest_kspec.crds.names import GROUP, LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, NAMESPACE, VERSION
+from pytest_kspec.crds.names import (
+    GROUP,
+    LABEL_CLUSTER,
+    LABEL_SPEC,
+    LABEL_TYPE,
+    NAMESPACE,
+    VERSION,
+    of_any_cluster,
+)
 from pytest_kspec.crds.schema.structural import MAX_ITEMS, MAX_LENGTH, MAX_PROSE
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
@@ -53,9 +61,7 @@ def labels(cluster: ClusterResult) -> dict[str, str]:
 
 def selector(cluster: ClusterResult) -> str:
     """The label selector of all reports of one specification, of any cluster and of any name that it had."""
-    return ",".join(
-        f"{key}={value}" for key, value in sorted(labels(cluster).items()) if key != LABEL_CLUSTER
-    )
+    return of_any_cluster(labels(cluster))
 
 
 def cluster_label(name: str) -> str:

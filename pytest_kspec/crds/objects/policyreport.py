@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.crds.names import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE
+from pytest_kspec.crds.names import LABEL_CLUSTER, LABEL_SPEC, LABEL_TYPE, of_any_cluster
 from pytest_kspec.crds.objects.compliancereport import MAX_BYTES, well_formed
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
@@ -65,9 +65,7 @@ def labels(cluster: ClusterResult) -> dict[str, str]:
 
 def selector(cluster: ClusterResult) -> str:
     """The label selector of these reports in a cluster, whatever it was called when they were written."""
-    return ",".join(
-        f"{key}={value}" for key, value in sorted(labels(cluster).items()) if key != LABEL_CLUSTER
-    )
+    return of_any_cluster(labels(cluster))
 
 
 def build(cluster: ClusterResult, api: Api) -> list[dict[str, Any]]:
