@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from pytest_kspec.fleet.report import FleetReport, Sums
-from pytest_kspec.reports.shared.text import fold, plural, width_of
+from pytest_kspec.reports.shared.text import fold, padded, plural, width_of
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.shown import printable
 from pytest_kspec.storage.fleetpages import FleetRow
@@ -50,17 +50,19 @@ def lines(report: FleetReport, width: int, style: Style) -> Iterator[str]:
 
 def status_lines(report: FleetReport, width: int) -> Iterator[str]:
     """Each cluster of a run in a line."""
-    names = max((len(row.name) for row in report.rows), default=0)
+    names = max((width_of(printable(row.name)) for row in report.rows), default=0)
     for row in report.rows:
         what = row.outcome or "waiting"
         more = (
-            _why(row).removeprefix(": ")
+            _why(row).removeprefix(": ").lstrip()
             if row.reason
             else f"score {_score(row.score)}, {row.seconds:.1f} s"
             if row.outcome
             else ""
         )
-        yield from _fit(f"{row.name:<{names}}  {what:<11}  {row.spec}  {more}".rstrip(), width)
+        yield from _fit(
+            f"{padded(printable(row.name), names)}  {what:<11}  {row.spec}  {more}".rstrip(), width
+        )
 
 
 def _missing(rows: Sequence[FleetRow]) -> Iterator[str]:
@@ -80,9 +82,9 @@ def _why(row: FleetRow) -> str:
 
 
 def _groups(report: FleetReport) -> Iterator[str]:
-    widest = max(map(len, report.groups), default=0)
+    widest = max(map(width_of, report.groups), default=0)
     for label, sums in report.groups.items():
-        yield f"{label:<{widest}}  {_of(sums)}"
+        yield f"{padded(label, widest)}  {_of(sums)}"
 
 
 def _of(sums: Sums) -> str:

@@ -16,6 +16,7 @@ import yaml
 
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.fleet.targets.proof import READ
+from pytest_kspec.reports.shared.text import width_of
 from tests.cli.conftest import Kspec
 from tests.cluster.api import Api, kubeconfig
 from tests.controlplane.server import ControlPlane
@@ -439,6 +440,33 @@ def test_on_a_terminal_credentials_are_not_printed(
     assert (said.code, said.out) == (4, "")
     assert "the output contains credentials" in said.err
     assert kspec("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "--with-secret").code == 0
+
+
+@pytest.mark.parametrize("columns", [80, 100, 300])
+def test_a_table_fits_into_a_terminal(
+    kspec: Kspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Of whatever characters names are: columns stand below each other. Who reads all of it has -o wide, or a pipe."""
+    arn = "arn:aws:eks:eu-central-1:123456789012:cluster/prod-payments-europe"
+    path = contexts(
+        tmp_path, **{name: {"token": "t"} for name in (arn, "集群-生产-一号", "прод/ünï ✓", "dev")}
+    )
+    words = ("cluster", "list", "--from", "contexts", "--kubeconfig", path)
+    full = kspec(*words).out
+    assert arn in full
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = kspec(*words).out
+    assert (shown == full) == (columns == 300)
+    for text in (shown, full):
+        header, *lines = text.splitlines()
+        assert len(lines) == 4
+        assert text is full or all(width_of(line) <= columns for line in (header, *lines))
+        at = header.index("API SERVER")
+        assert {width_of(line[: line.index("http")]) for line in lines} == {at}
+    assert arn in kspec(*words, "-o", "wide").out
 
 
 def test_a_hub_that_has_no_targets_is_an_error(kspec: Kspec, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.cli.commands.cluster import SOURCES
-from pytest_kspec.cli.output import note, say, say_json, say_yaml
+from pytest_kspec.cli.output import is_interactive, note, say, say_json, say_yaml
 from pytest_kspec.errors import EXIT_NOT_EVALUATED, UsageError
 from pytest_kspec.shown import printable
 
@@ -209,17 +211,41 @@ def _print(output: str, rows: list[Row], columns: dict[str, str], wide: dict[str
             say(printable(row["name"]))
     else:
         shown = columns | (wide if output == "wide" else {})
-        for line in table(list(shown), [[_cell(row.get(key)) for key in shown.values()] for row in rows]):
+        cells = [[_cell(row.get(key)) for key in shown.values()] for row in rows]
+        for line in table(list(shown), cells, fit(output)):
             say(line)
 
 
-def table(headers: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines in columns as kubectl's: as wide as their widest cell, three spaces between them."""
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (headers, *rows)
-    ]
+def table(headers: list[str], rows: list[list[str]], fit: int = 0) -> list[str]:
+    """Lines in columns as kubectl's: as wide as their widest cell, three spaces between them.
+
+    fit: cells that a terminal has; long names and addresses are shortened to that, but not what the last column says
+    """
+    from pytest_kspec.reports.shared.text import elide, padded, width_of
+
+    widths = [max(map(width_of, column)) for column in zip(headers, *rows, strict=True)]
+    gap = " " * (3 if not fit or sum(widths) + 3 * (len(widths) - 1) <= fit else 2)
+    while fit and (excess := sum(widths) + len(gap) * (len(widths) - 1) - fit) > 0:
+        longest = max(range(len(widths) - 1), key=lambda at: widths[at])
+        if widths[longest] <= _SHORTEST:
+            break
+        rest = sorted(widths[:-1])[-2] if len(widths) > 2 else 0
+        widths[longest] = max(_SHORTEST, min(widths[longest] - 1, max(widths[longest] - excess, rest)))
+    made = []
+    for line in (headers, *rows):
+        cells = [padded(elide(cell, width), width) for cell, width in zip(line[:-1], widths, strict=False)]
+        made.append(gap.join([*cells, line[-1]]).rstrip())
+    return made
+
+
+_SHORTEST = 14
+"""Cells of a column that is shortened."""
+
+
+def fit(output: str) -> int:
+    """What a table has to fit into: a terminal, and nothing where a program reads it or all was asked for."""
+    looked_at = is_interactive(sys.stdout) and output != "wide"
+    return shutil.get_terminal_size((80, 24)).columns if looked_at else 0
 
 
 def _cell(value: Any) -> str:

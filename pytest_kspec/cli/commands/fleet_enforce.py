@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_kspec.cli.commands.cluster_show import table
+from pytest_kspec.cli.commands.cluster_show import fit, table
 from pytest_kspec.cli.output import agreed, nobody_to_ask, note, say, say_json, style
 from pytest_kspec.enforce.engines import engine, engines, webhook
 from pytest_kspec.enforce.engines.kyverno import APIS
@@ -96,7 +96,7 @@ def _status(args: argparse.Namespace, order: Order, targets: Sequence[Target]) -
         _print_json(order, done, (), looked=True)
     else:
         headers = ["NAME", "SPEC", "STATE", "MODE", "POLICIES", "PROBLEM"]
-        for line in table(headers, [_row(one) for one in done]):
+        for line in table(headers, [_row(one) for one in done], fit("")):
             say(line)
         for total in totals(done, looked=True):
             say(_total(total, True, looked=True))

@@ -68,6 +68,11 @@ def width_of(text: str) -> int:
     )
 
 
+def padded(text: str, width: int) -> str:
+    """The text with spaces behind it, as wide as so many cells."""
+    return text + " " * max(0, width - width_of(text))
+
+
 def elide(text: str, width: int, mark: str = "…") -> str:
     """The text in at most `width` cells; what is too much is taken from its middle."""
     if width_of(text) <= width:
