@@ -35,3 +35,20 @@ def test_modules_that_the_page_names_by_their_folder_exist() -> None:
     )
     for name in named:
         assert any((base / name).exists() or (base / f"{name}.py").exists() for base in bases), name
+
+
+def test_what_is_forbidden_is_forbidden_to_every_room_but_these() -> None:
+    first, *contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    rooms = {f"pytest_kspec.{room}" for layer in first["layers"] for room in layer.split(" | ")}
+    rooms |= {"builtin_checks"}
+    by_name = {contract["name"]: contract for contract in contracts}
+
+    def left(name: str, key: str) -> set[str]:
+        return {room.removeprefix("pytest_kspec.") for room in rooms - set(by_name[name][key])}
+
+    assert left("The official client is imported in cluster only", "source_modules") == {"cluster"}
+    assert left("Built-in checks use public names only", "forbidden_modules") == {"builtin_checks"}
+    shells = {"builtin_checks", "cli", "extend", "plugin", "session", "testing"}
+    assert left("pytest is imported by its own shells only", "source_modules") == shells
