@@ -93,7 +93,8 @@ class ReportsSource:
                 where=error.where,
                 fix=fix if isinstance(error, NotServed) else error.fix,
             ) from error
-        if not found and not self._known:
+        # Who serves those of the default namespace needs no right to read it.
+        if not found and not self._known and self._namespace != NAMESPACE:
             self._check_namespace()
         # The oldest first: what is stored in order settles at once.
         there = {_key(one): one for one in found}
