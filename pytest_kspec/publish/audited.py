@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pytest_kspec.audit.trail import emit
+from pytest_kspec.reports.shared.text import plural
+from pytest_kspec.reports.shared.words import as_selected
 from pytest_kspec.results.result import ClusterResult, ScanResult
 
 _STATES = {"used": "info", "expired": "warning"}
@@ -19,13 +21,20 @@ def scanned(result: ScanResult) -> None:
             "spec": cluster.spec_name,
         }
         counts = f"{summary.passed} passed, {summary.failed} failed, {summary.errors} not evaluated"
+        left_out = len(cluster.not_selected)
+        if left_out:
+            counts = f"{counts} ({as_selected(len(cluster.checks), left_out)})"
         emit(
             "compliance_scan",
             "scan",
             _outcome(cluster),
             f"{cluster.spec_name} on {cluster.name}: {counts}",
             severity="warning" if summary.failed or summary.errors else "info",
-            details={**summary.to_wire(), "specVersion": cluster.spec_version},
+            details={
+                **summary.to_wire(),
+                "specVersion": cluster.spec_version,
+                **({"leftOut": left_out} if left_out else {}),
+            },
             **about,
         )
         for use in cluster.exemptions:
@@ -35,7 +44,7 @@ def scanned(result: ScanResult) -> None:
                     use.state,
                     "success",
                     f"the exemption {use.name} {'accepts' if use.state == 'used' else 'has ended; it matches'} "
-                    f"{use.matched} findings",
+                    + plural(use.matched, "finding"),
                     severity=_STATES[use.state],
                     resource=use.name,
                     details={"approver": use.approver, "expiresAt": use.expires_at, "matched": use.matched},
@@ -47,6 +56,6 @@ def _outcome(cluster: ClusterResult) -> str:
     summary = cluster.summary
     if summary.failed:
         return "failure"
-    if summary.errors or not summary.evaluated:
+    if summary.errors or not summary.evaluated or cluster.is_partial:
         return "unknown"
     return "success"

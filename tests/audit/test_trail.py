@@ -133,3 +133,29 @@ def test_what_is_done_or_fails_is_recorded(tmp_path: Path, monkeypatch: pytest.M
         (6003, 1),
         (6003, 2),
     ]
+
+
+def test_a_run_of_some_requirements_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    from msgspec.structs import replace
+
+    from pytest_kspec.publish import audited
+    from tests.reports.results import compliant
+
+    told: list[tuple[object, ...]] = []
+    details: list[object] = []
+
+    def emit(*words: object, **more: object) -> None:
+        if words[0] == "compliance_scan":
+            told.append(words[2:])
+            details.append(more["details"])
+
+    monkeypatch.setattr(audited, "emit", emit)
+    whole = compliant()
+    (cluster,) = whole.clusters
+    audited.scanned(whole)
+    audited.scanned(replace(whole, clusters=(replace(cluster, not_selected=("a.b",)),)))
+    assert [outcome for outcome, _ in told] == ["success", "unknown"]
+    assert str(told[1][1]).endswith(
+        f"({len(cluster.checks)} of {len(cluster.checks) + 1} requirements, as selected)"
+    )
+    assert "'leftOut': 1" in str(details[1])
