@@ -21,7 +21,7 @@ RuleOfCheck: TypeAlias = Rule | ServiceRule | PodSecurityControl | Callable[[Req
 """What `@check(rule=…)` takes: a rule, one by level and version, or a function that makes one of a requirement."""
 
 
-class Judge(Protocol):
+class Collector(Protocol):
     """The fixture `findings`, as far as a rule needs it (`pytest_kspec.Findings`)."""
 
     def apply(self, rule: Rule, workloads: Sequence[Workload]) -> None:
@@ -70,12 +70,12 @@ def body_of(rule: RuleOfCheck, func: Callable[..., None]) -> Callable[..., None]
     return body
 
 
-def _apply_control(control: PodSecurityControl, findings: Judge, **given: Any) -> None:
+def _apply_control(control: PodSecurityControl, findings: Collector, **given: Any) -> None:
     for rule, concerned in control.select(**given):
         findings.apply(rule, concerned)
 
 
-def _apply(rule: RuleOfCheck, requirement: Requirement, findings: Judge, **given: Any) -> None:
+def _apply(rule: RuleOfCheck, requirement: Requirement, findings: Collector, **given: Any) -> None:
     made = made_rule(rule, requirement)
     if _needs(made) != tuple(given):
         raise TypeError(f"{type(made).__name__} is not the kind of rule that its function promises.")

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pytest_kspec.signatures.verify import SignatureVerifier
 
 
-class Target(Struct):
-    """One specification on one cluster. name: as in node ids, unique within the specification."""
+class NamedSource(Struct):
+    """A cluster of a specification. name: as in node ids, unique within the specification."""
 
     name: str
     source: Source
@@ -45,7 +45,7 @@ class SpecRun(Struct):
     """A specification, what it asks for, and where."""
 
     plan: Plan
-    targets: list[Target]
+    targets: list[NamedSource]
     exemptions: Exemptions
     frameworks: tuple[PlannedFramework, ...] | None = None
 

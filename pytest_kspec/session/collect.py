@@ -14,7 +14,7 @@ from _pytest._code.code import ExceptionInfo
 
 from pytest_kspec.evaluate.context import CheckContext
 from pytest_kspec.evaluate.run import attempt
-from pytest_kspec.evaluate.scan import SpecRun, Target
+from pytest_kspec.evaluate.scan import NamedSource, SpecRun
 from pytest_kspec.evaluate.verdict import failure_text, make_result
 from pytest_kspec.plan.plan import Planned
 from pytest_kspec.results.verdict import Verdict
@@ -42,7 +42,7 @@ class SpecFile(pytest.File):
 class ClusterNode(pytest.Collector):
     """A cluster below its specification; `--dist loadscope` keeps it on one worker."""
 
-    def __init__(self, *, spec: SpecRun, target: Target, **kwargs: Any) -> None:
+    def __init__(self, *, spec: SpecRun, target: NamedSource, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.target = target
@@ -119,7 +119,7 @@ class ComplianceItem(pytest.Function):
         return module.ihook
 
     @property
-    def target(self) -> Target:
+    def target(self) -> NamedSource:
         """The cluster that it is about."""
         cluster = self.getparent(ClusterNode)
         assert cluster is not None

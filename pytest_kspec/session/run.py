@@ -23,7 +23,7 @@ from pytest_kspec.cluster.sources.unopened import UnopenedSource
 from pytest_kspec.errors import KspecError, SpecError, UsageError
 from pytest_kspec.evaluate.assemble import cluster_result
 from pytest_kspec.evaluate.context import make_verifier
-from pytest_kspec.evaluate.scan import ClusterScan, Examined, SpecRun, Target, basic_facts
+from pytest_kspec.evaluate.scan import ClusterScan, Examined, NamedSource, SpecRun, basic_facts
 from pytest_kspec.evaluate.verdict import make_result
 from pytest_kspec.plan.checkset import CheckSet, Importer, load_checks
 from pytest_kspec.plan.plan import make_plan
@@ -82,7 +82,7 @@ class Run(Struct, dict=True):
     def _scans(self) -> dict[tuple[str, str], ClusterScan]:
         return {}
 
-    def scan(self, spec: SpecRun, target: Target) -> ClusterScan:
+    def scan(self, spec: SpecRun, target: NamedSource) -> ClusterScan:
         """One specification on one cluster. Touches no cluster."""
         ref = target.source.ref
         key = (spec.spec.path, ref)
@@ -108,13 +108,13 @@ class Run(Struct, dict=True):
         """Why the specification has no requirements at the moment of this run, or ""."""
         return inactive_reason(spec.spec.spec.time_based_activation, self.started)
 
-    def cluster_facts(self, spec: SpecRun, target: Target) -> dict[str, str]:
+    def cluster_facts(self, spec: SpecRun, target: NamedSource) -> dict[str, str]:
         """What is known of the cluster; of one that no check of this process has looked at, its name."""
         if target.source.ref in self._examined:
             return self.scan(spec, target).facts()
         return basic_facts(target.name, target.source.kind)
 
-    def forget(self, target: Target) -> None:
+    def forget(self, target: NamedSource) -> None:
         """Give back the memory of a cluster, its connections and files. Asked for again, it is listed again."""
         ref = target.source.ref
         for key in [key for key in self._scans if key[1] == ref]:
@@ -145,7 +145,7 @@ class Run(Struct, dict=True):
             return (self.resources / clusterspecs.file_name(name.removeprefix(clusterspecs.PREFIX))).resolve()
         return (self.rootpath / name).resolve()
 
-    def resolve(self, nodeid: str) -> tuple[SpecRun, Target, str] | None:
+    def resolve(self, nodeid: str) -> tuple[SpecRun, NamedSource, str] | None:
         """Specification, cluster and requirement id of a node id; None if it was not created by kspec."""
         parts = nodeid.split("::", 2)
         spec = self.specs.get(self.path_of(parts[0])) if len(parts) == 3 else None
@@ -306,7 +306,7 @@ def make_run(
 
 def _targets(
     spec: LoadedSpec, options: Options, opened: dict[str, Source], failed: dict[str, KspecError]
-) -> list[Target]:
+) -> list[NamedSource]:
     """opened: sources by what names them; failed: why some could not be. Both are filled."""
     refs: list[str] = []
     for given in options.clusters or (spec.own_cluster,):
@@ -314,7 +314,7 @@ def _targets(
             refs.extend(sources.contexts(options.kubeconfig))
         else:
             refs.append(given or sources.default_ref(options.kubeconfig))
-    targets: list[Target] = []
+    targets: list[NamedSource] = []
     named: dict[str, str] = {}
     for ref in dict.fromkeys(refs):
         if ref not in opened:
@@ -331,7 +331,7 @@ def _targets(
                 where="--kspec-cluster",
                 fix=f"Name manifests: --cluster NAME={ref}. 'kspec diff' compares two snapshots of one cluster.",
             )
-        targets.append(Target(name, source))
+        targets.append(NamedSource(name, source))
     return targets
 
 
