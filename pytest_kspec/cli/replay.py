@@ -14,6 +14,7 @@ from pytest_kspec.cli.output import note, say, style
 from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, KspecError, UsageError
 from pytest_kspec.evidence import compare, document
 from pytest_kspec.evidence.manifest import MANIFEST, RESULT, Manifest
+from pytest_kspec.results.moments import moment
 from pytest_kspec.results.result import ClusterResult, ScanResult
 
 SHOWN = 50
@@ -67,8 +68,8 @@ def replay(
 
 
 def _moment(recorded: Mapping[str, Any]) -> datetime:
-    if moment := compare.moment(recorded.get("startedAt")):
-        return moment
+    if started := moment(recorded.get("startedAt")):
+        return started
     raise UsageError(f"startedAt: {compare.shown(recorded.get('startedAt'))} is not an RFC 3339 time.")
 
 
@@ -79,7 +80,7 @@ def _moments(recorded: Mapping[str, Any], started: datetime) -> dict[_Pair, date
     found = {}
     for entry in _clusters(recorded):
         evidence = entry.get("evidence") if isinstance(entry, dict) else None
-        made = compare.moment(evidence.get("recordedAt")) if isinstance(evidence, dict) else None
+        made = moment(evidence.get("recordedAt")) if isinstance(evidence, dict) else None
         found[_pair(entry)] = max(started, made or started)
     return found
 
@@ -143,7 +144,7 @@ def _other_bundle(manifest: Manifest, recorded: Mapping[str, Any]) -> Iterator[s
 
 
 def _impossible_times(recorded: Mapping[str, Any], started: datetime) -> Iterator[str]:
-    finished = compare.moment(recorded.get("finishedAt"))
+    finished = moment(recorded.get("finishedAt"))
     if finished and finished < started:
         yield f"finishedAt: {compare.shown(recorded['finishedAt'])} is before startedAt"
     if max(started, finished or started) > datetime.now(UTC) + CLOCK_SKEW:

@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from os.path import normpath
 from typing import Any
+
+from pytest_kspec.results.moments import moment
 
 MAX_DEPTH = 100
 """Below it, values are compared as a whole."""
 LONGEST_SHOWN = 120
-
-
-_RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
-
-
-def moment(value: Any) -> datetime | None:
-    """An RFC 3339 time, aware; None for anything else: other forms of ISO 8601 are read by few."""
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        return None
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None
 
 
 def _time(value: Any) -> bool:

@@ -43,6 +43,12 @@ _BARE_USER = re.compile(
     r"(?:(?<![\w/:@.+-])|(?<=(?<![\w:/])//))(?!mailto:|email:|e-mail:|contact:|maintainer:|sip:|xmpp:|acct:)([\w.+-]{1,64}):([^\s:@/\"'(){}]{1,256})@"
     r"(?=[\w\[(])(?!sha\d+:)"
 )
+_ORACLE = re.compile(
+    r"(\bjdbc:oracle:\w{1,16}:|\b(?:sqlplus|sqlldr|rman|expdp|impdp)[ \t]{1,3}(?:-\w{1,8}[ \t]{1,3}){0,4}|\buserid=)"
+    r"([\w$#]{1,128})/([^\s@/\"']{1,256}|\"[^\"]{1,256}\")(?=@)"
+)
+_TOKEN_USER = re.compile(r"(?=[^\d]{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z])[\w~-]{16,}")
+"""The user of an address without a password, where it is a token: of Sentry, of a Git server."""
 _NAMED_VALUE = re.compile(
     r"((?:name|key)\\{0,8}[\"']\s?:\s?\\{0,8}[\"']([\w./-]+)\\{0,8}[\"'],[\s+-]{0,40}+\\{0,8}[\"']value\\{0,8}[\"']\s?:\s?\\{0,8}[\"'])"
     r"([^\"'\\]+)",
@@ -105,6 +111,8 @@ def _redact(text: str, entropy: bool) -> str:
         made = _without_userinfo(made)
     if "@" in made and ":" in made:
         made = _BARE_USER.sub(_user, made)
+    if "@" in made and "/" in made:
+        made = _ORACLE.sub(rf"\1\2/{REDACTED}", made)
     if "=" in made or ":" in made:
         if "value" in made:
             made = _VALUE_NAMED.sub(_value_named, _NAMED_VALUE.sub(_named_value, made))
@@ -166,6 +174,8 @@ def _url(url: str) -> str:
         user, at, host = rest[: end if end > 0 else None].rpartition("@")
         host += rest[end:] if end > 0 else ""
     name, colon_found, password = user.partition(":")
+    if not colon_found and scheme.rpartition("=")[2] in ("http", "https") and _TOKEN_USER.fullmatch(name):
+        return f"{scheme}://{REDACTED}@{host}"
     if not colon_found or not password or password == REDACTED:
         return url
     return f"{scheme}://{name}:{REDACTED}@{host}"

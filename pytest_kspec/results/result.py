@@ -6,7 +6,6 @@ Everything is sorted here, so that the same input gives the same bytes apart fro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from pytest_kspec.results.evidence import NO_EVIDENCE, Evidence, ExemptionUse
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.frameworks import FrameworkResult
 from pytest_kspec.results.identity import cluster_id
+from pytest_kspec.results.moments import moment
 from pytest_kspec.results.points import FrameworkPoint, TrendPoint
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Severity, Verdict
 from pytest_kspec.spec.notes import NotEvaluated
@@ -382,8 +382,9 @@ class ScanResult(Struct, frozen=True):
             run_by=data.get("runBy", ""),
             trend=tuple(TrendPoint.from_wire(p) for p in data.get("trend", ())),
         )
-        for moment in (made.started_at, made.finished_at, *(point.finished_at for point in made.trend)):
-            datetime.fromisoformat(moment)
+        for text in (made.started_at, made.finished_at, *(point.finished_at for point in made.trend)):
+            if moment(text) is None:
+                raise ValueError(f"{text!r} is not an RFC 3339 time with a zone")
         try:
             return typed.convert(msgspec.to_builtins(made), cls)
         except msgspec.ValidationError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, case, func, insert, select, update
@@ -15,6 +14,7 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.results.baseline import subject as subject_of
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
+from pytest_kspec.results.moments import moment
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import objects, origins, schema, verdicts
@@ -73,8 +73,7 @@ def prepare(
     name: of the report below its place; "": by the day and its digest
     """
     digest = hashlib.sha256(document).hexdigest()
-    finished = _moment(result.finished_at, store)
-    started = _moment(result.started_at, store)
+    started, finished = _moments(result, store)
     part_id = digest[:32]
     run_id = plain_text(run) or part_id
     if len(run_id) > 64:
@@ -402,10 +401,16 @@ def plain_text(text: str) -> str:
     return text if text.isprintable() else well_formed(text.replace("\0", "\ufffd"))
 
 
-def _moment(text: str, store: Store) -> str:
-    """RFC 3339 in UTC to the second, of one length."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise StoreError(f"the result has no time: {text!r}.", where=store.address.shown) from error
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _moments(result: ScanResult, store: Store) -> tuple[str, str]:
+    """Start and end in UTC to the second, of one length. Raises StoreError."""
+    started, finished = moment(result.started_at), moment(result.finished_at)
+    if started is None or finished is None:
+        wrong = result.started_at if started is None else result.finished_at
+        raise StoreError(f"the result has no time: {wrong!r}.", where=store.address.shown)
+    if finished < started:
+        raise StoreError(
+            f"the result ends ({result.finished_at}) before it begins ({result.started_at}).",
+            where=store.address.shown,
+        )
+    shown = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (started, finished))
+    return next(shown), next(shown)

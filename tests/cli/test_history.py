@@ -134,6 +134,42 @@ def test_add_and_prune(run_kspec: Kspec, spec: Path, scanned: Path, tmp_path: Pa
     assert len(run_kspec("history", "--store", "r.db").out.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("started", "finished", "code", "why"),
+    [
+        ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", 4, "the scan ends in the future"),
+        ("2020-01-02T00:00:00Z", "2020-01-01T00:00:00Z", 2, "ends (2020-01-01T00:00:00Z) before it begins"),
+        ("2020-01-01T00:00:00", "2020-01-01T00:00:00", 4, "is not an RFC 3339 time with a zone"),
+        ("2020-01-01", "2020-01-01", 4, "is not an RFC 3339 time with a zone"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", 4, "is not an RFC 3339 time with a zone"),
+        ("9999-12-31T23:00:00-12:00",) * 2 + (4, "is not an RFC 3339 time with a zone"),
+    ],
+)  # fmt: skip
+def test_times_that_would_spoil_a_store_are_refused(
+    run_kspec: Kspec, scanned: Path, tmp_path: Path, started: str, finished: str, code: int, why: str
+) -> None:
+    first = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "good.json").write_text(json.dumps(first | {"startedAt": "2020-01-01T00:00:00Z"}))
+    (tmp_path / "odd.json").write_text(json.dumps(first | {"startedAt": started, "finishedAt": finished}))
+    said = run_kspec("history", "add", "odd.json", "--store", "r.db")
+    assert said.code == code
+    assert why in said.err
+    assert len(run_kspec("history", "--store", "r.db").out.splitlines()) == 2
+    if code == 4:
+        assert run_kspec("history", "add", "good.json", "odd.json", "--store", "r.db").code == 4
+        assert len(run_kspec("history", "--store", "r.db").out.splitlines()) == 2, "all or none"
+
+
+def test_a_result_of_the_future_in_a_store_is_said(run_kspec: Kspec, scanned: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "r.db", isolation_level=None)) as store:
+        store.execute("UPDATE kspec_results SET finished_at = '2999-01-01T00:00:00Z'")
+    said = run_kspec("history", "--store", "r.db")
+    assert (said.code, said.err) == (
+        0,
+        "A result ends in the future (2999-01-01T00:00:00Z): until then it counts as the newest.\n",
+    )
+
+
 def test_a_store_that_cannot_be_written_loses_no_report(
     run_kspec: Kspec, spec: Path, manifests: Path, tmp_path: Path
 ) -> None:
@@ -189,10 +225,15 @@ def test_ages_and_times() -> None:
 
 def test_the_trend_of_a_report_ends_with_its_own_run(run_kspec: Kspec, scanned: Path, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "r.json").read_text())
-    for year in (2020, 2099):
+    for year in (2020, 2021):
         result["startedAt"] = result["finishedAt"] = f"{year}-01-01T00:00:00Z"
         (tmp_path / "other.json").write_text(json.dumps(result))
         assert run_kspec("history", "add", "other.json", "--store", "r.db").code == 0
+    with closing(sqlite3.connect(tmp_path / "r.db", isolation_level=None)) as store:
+        for table in ("kspec_runs", "kspec_results"):
+            store.execute(
+                f"UPDATE {table} SET finished_at = '2099' || substr(finished_at, 5) WHERE finished_at LIKE '2021%'"
+            )
     said = run_kspec("report", "--from", "r.json", "--history", "r.db", "--to", "json:again.json")
     assert (said.code, said.err) == (0, "")
     again = json.loads((tmp_path / "again.json").read_text())

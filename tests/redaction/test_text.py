@@ -40,6 +40,11 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"
         ("a: 1\n  password: correct horse\nb: 2", f"a: 1\n  password: {X}\nb: 2"),
         ("https://bob:hunter2@h.example/x", f"https://bob:{X}@h.example/x"),
         ("https://bob:p@ss/w#rd@h.example/x", f"https://bob:{X}@h.example/x"),
+        ("https://0123456789abcdef0123456789abcdef@o1.example/1", f"https://{X}@o1.example/1"),
+        ("URL=https://x7k90aZt9wLm2RbV4c@git.example/a/b", f"URL=https://{X}@git.example/a/b"),
+        ("jdbc:oracle:thin:scott/hunter2@//h:1521/s", f"jdbc:oracle:thin:scott/{X}@//h:1521/s"),
+        ("sqlplus -s scott/hunter2@orcl", f"sqlplus -s scott/{X}@orcl"),
+        ("expdp userid=scott/hunter2@orcl full=y", f"expdp userid=scott/{X}@orcl full=y"),
         ("redis://:hunter2@cache:6379/0", f"redis://:{X}@cache:6379/0"),
         ("amqp://a:b@h,amqp://c:d@h", f"amqp://a:{X}@h,amqp://c:{X}@h"),
         ("shop:hunter2@tcp(db:3306)/x", f"shop:{X}@tcp(db:3306)/x"),
@@ -79,6 +84,7 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         "ssh -p 2222 host; docker run -p 8080:80 x; mkdir -p /var/lib/x",
         "PASSWORD=$PASSWORD TOKEN=${TOKEN} KEY=",
         "http://host:8080/a@b https://host/a@b git@github.com:org/repo@v1",
+        "https://git@github.com/a https://a-long-name-of-a-user@host/x quay.io/a/b@sha256:01",
         "Secret shop/db-password: could not be read",
         "unexpected token: invalid, secret: missing",
         "system:bootstrap-token:cleaner system:serviceaccount:kube-system:token-cleaner",
@@ -154,7 +160,8 @@ def test_redacting_twice_is_redacting_once(parts: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["-eyJ", "://a:", "a://b:c@", "eyJa", "password=", 'token="', "token=\\'", "-p ", "name':'a','value':'", "\\",
+    ["sqlplus -a ", "jdbc:oracle:x:", "userid=a/", "https://a1",
+     "-eyJ", "://a:", "a://b:c@", "eyJa", "password=", 'token="', "token=\\'", "-p ", "name':'a','value':'", "\\",
      "a/b", "BEGIN PRIVATE KEY", "a=b ", "AKIA", "0123456789:", "key: a\n", "aA0", "-----BEGIN ", "Bearer ", X],
 )  # fmt: skip
 def test_no_text_takes_long(part: str) -> None:

@@ -64,6 +64,9 @@ _FATES = {
     False: "fixed: first seen and fixed",
 }
 
+CLOCKS_DIFFER_S = 3600.0
+"""By how much the clock of the machine that scanned may be ahead."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -124,9 +127,30 @@ def _add(args: argparse.Namespace) -> int:
 
     if not args.words:
         raise UsageError("no result is given.", where="kspec history add")
-    for path in args.words:
-        say(f"{path}: {keep(json.read(path), args.store, args.store_reports, option='--store')}")
+    results = [(path, json.read(path)) for path in args.words]
+    for path, result in results:
+        _refuse_future(path, result.finished_at)
+    for path, result in results:
+        say(f"{path}: {keep(result, args.store, args.store_reports, option='--store')}")
     return 0
+
+
+def _refuse_future(path: str, finished_at: str) -> None:
+    """Raises UsageError: until that time, each later result would count as older than this one."""
+    if _is_ahead(finished_at):
+        raise UsageError(
+            f"the scan ends in the future ({finished_at}): later results would count as older.",
+            where=path,
+            fix="Compare the clocks of this machine and of the one that scanned.",
+        )
+
+
+def _is_ahead(text: str) -> bool:
+    from pytest_kspec import clock
+    from pytest_kspec.results import moments
+
+    found = moments.moment(text)
+    return found is not None and found > clock.now() + timedelta(seconds=CLOCKS_DIFFER_S)
 
 
 def _rewrap(store: Store, args: argparse.Namespace) -> int:
@@ -190,11 +214,19 @@ def _show(store: Store, args: argparse.Namespace) -> int:
         _print(found, args, "FindingHistory", lambda: _finding_rows(found))
     else:
         points = read.trend(store, query)
+        _note_future(points)
         if args.framework:
             args.framework = _framework(points, args.framework)
             points = tuple(p for p in points if any(f.id == args.framework for f in p.frameworks))
         _print(points, args, "Trend", lambda: _trend_rows(points, args.framework))
     return 0
+
+
+def _note_future(points: tuple[TrendPoint, ...]) -> None:
+    """Of a machine with a wrong clock, or a store that others changed."""
+    newest = max((point.finished_at for point in points), default="")
+    if _is_ahead(newest):
+        note(f"A result ends in the future ({newest}): until then it counts as the newest.")
 
 
 def _framework(points: tuple[TrendPoint, ...], name: str) -> str:
