@@ -48,7 +48,7 @@ def record_exception(error: BaseException, findings: Findings) -> None:
     elif isinstance(error, KspecError | TimeLimitExceeded):
         findings.error(str(error))
     elif _raised_by_pytest(error, "_pytest.outcomes", "Skipped"):
-        findings.skip(str(error.msg) if hasattr(error, "msg") else str(error))
+        findings.skip(str(error))
     elif isinstance(error, AssertionError) or _raised_by_pytest(error, "_pytest.outcomes", "Failed"):
         text = str(getattr(error, "msg", None) or error).strip() or "assertion failed"
         # After a message of the author's, pytest's explanation of the expression says nothing more.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec import AccessDenied, Finding, Findings, NotApplicable, check
+from pytest_kspec import AccessDenied, Finding, Findings, NotApplicable, Workloads, check
 from pytest_kspec.evaluate.verdict import (
     LINE_LIMIT,
     TEXT_LIMIT,
@@ -89,6 +89,30 @@ def test_what_is_returned_is_an_error_but_none() -> None:
         assert of(lambda value=value: value) == ("error", f"{said}call findings.add or use assert", [])
 
 
+def test_what_a_check_says_of_an_object_is_text() -> None:
+    @check(id="acme.odd", title="Odd", severity="low", remediation="None.")
+    def test_odd(workloads: Workloads, findings: Findings) -> None:
+        """It says other things than text."""
+        for workload in workloads:
+            findings.add(workload, path="a\ud800", container=5, actual="x")  # type: ignore[arg-type]
+            findings.add(workload, path="b", container=None, actual="y")  # type: ignore[arg-type]
+
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"containers": [{"name": "app"}]},
+    }
+    (result,) = evaluate(test_odd, objects=[pod])
+    assert result.verdict is Verdict.FAIL
+    assert sorted((f.path, f.container) for f in result.findings) == [("a\\ud800", "5"), ("b", "")]
+    assert (
+        {f.resource for f in result.findings}
+        == {f.owner for f in result.findings}
+        == {ResourceRef("v1", "Pod", "shop", "web")}
+    )
+
+
 def test_the_run_is_ended_by_ctrl_c_and_by_pytest_only() -> None:
     for error in (KeyboardInterrupt(), pytest.exit.Exception("enough")):
         assert ends_the_run(error)
@@ -119,7 +143,7 @@ KNOWN = finding(WEB, "known", known=True)
 
 
 def test_a_failure_lists_open_findings_and_how_to_fix_them() -> None:
-    several = finding(DB, "is bad", count=3)
+    several = finding(DB, "is bad", count=2)
     full = wire(
         Verdict.FAIL,
         ACCEPTED,
@@ -131,7 +155,7 @@ def test_a_failure_lists_open_findings_and_how_to_fix_them() -> None:
     )
     assert failure_text(full).splitlines() == [
         "Deployment shop/web: is bad",
-        "Deployment shop/db (×3): is bad",
+        "Deployment shop/db (×2): is bad",
         "Fix: Mend.",
         "Required by s.yaml:3:1",
     ]
@@ -154,6 +178,7 @@ def test_of_many_findings_the_first_are_listed_and_the_others_counted() -> None:
 def test_the_short_summary_is_one_line() -> None:
     bad = finding(WEB, "is\n  bad")
     assert summary_text(wire(Verdict.FAIL, ACCEPTED, bad)) == "Deployment shop/web: is bad"
+    assert summary_text(wire(Verdict.FAIL, bad, bad)) == "2 findings: Deployment shop/web: is bad"
     assert summary_text(wire(Verdict.FAIL, *[bad] * 1200)) == "1,200 findings: Deployment shop/web: is bad"
     assert summary_text(wire(Verdict.SKIP, ACCEPTED, reason="nothing there")) == "nothing there"
     assert summary_text(wire(Verdict.ERROR, bad, reason="403")) == "not evaluated: 403"
