@@ -32,7 +32,7 @@ from pytest_kspec.drift.looking import Looking
 from pytest_kspec.drift.words import TYPES
 from pytest_kspec.errors import KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
-from pytest_kspec.operator import driftsaid, status
+from pytest_kspec.operator import driftsaid, enforcing, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
@@ -50,6 +50,7 @@ from pytest_kspec.operator.events import Warned, tell
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Settings
+from pytest_kspec.operator.removing import remove
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import NOT_COMPARED, Note, Said, moment_of, status_of
 from pytest_kspec.operator.statuswriting import bring
@@ -394,6 +395,8 @@ class DriftController:
         if asked.strategy == "DryRun":
             return [one.event for one in decided], []
         events = list(correcting.carry_out(decided, writer, memory, clock.now, spec=spec.name))
+        if any(one.acts for one in decided):
+            _take_back(item, writer)
         moment = clock.now()
         self._board.corrected(spec.name, memory.since(moment - correcting.WINDOW), moment)
         notes = []
@@ -458,3 +461,31 @@ def _load(item: Object, parts: Mapping[str, Any]) -> LoadedSpec:
     if not isinstance(item.get("spec") or {}, dict):
         raise SpecError("spec must be an object.", where=f"{clusterspecification.PREFIX}{name}")
     return clusterspecification.load(clusterspecification.document(item), name, parts)
+
+
+def _take_back(item: Object, writer: Writer) -> None:
+    """What was removed while it was corrected was made again, and nobody else would ever remove it."""
+    if not _is_over(item, writer):
+        return
+    name = item["metadata"]["name"]
+    if (failure := remove(name, writer).failure) is not None:
+        log.error("%s: what was applied for it may still be there: %s", name, failure)
+
+
+def _is_over(item: Object, writer: Writer) -> bool:
+    """Whether nothing may be applied any more for a specification that was read before.
+
+    One that is deleted later is found with all that is applied for it.
+    """
+    metadata = item["metadata"]
+    current = writer.find(RESOURCE_VERSION, SPEC_KIND, metadata["name"])
+    if current is None:
+        return True
+    if current["metadata"].get("uid") != metadata.get("uid"):
+        return False  # another one of this name, which looks after its own
+    if current["metadata"].get("deletionTimestamp"):
+        return True
+    try:
+        return not enforcing.asks(_load(current, {}))
+    except SpecError:
+        return False  # what it asked for before stays

@@ -27,7 +27,7 @@ from tests.cli.test_drift_compared import service
 from tests.controlplane import namespaces
 
 from .conftest import Specs, as_deployed
-from .test_drifting import CONFIG, SPEC, Hub, conditions
+from .hubs import CONFIG, SPEC, Hub, conditions
 
 SHOP = "drift-shop"
 ASKED = {

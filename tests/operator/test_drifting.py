@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,132 +13,13 @@ import pytest
 
 from pytest_kspec import clock
 from pytest_kspec.cli.main import main
-from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.errors import Refused, StillThere
-from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import Given
-from pytest_kspec.operator.drifthistory import DriftHistory
-from pytest_kspec.operator.drifting import DriftController
+from pytest_kspec.errors import Refused
 from pytest_kspec.operator.driftsaid import next_run
-from pytest_kspec.operator.fleets import Fleets, Setup
-from pytest_kspec.operator.reconcile import Reconciler, Settings
-from pytest_kspec.operator.remote import Remote
-from pytest_kspec.operator.remote import Settings as RemoteSettings
-from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Scanner
-from pytest_kspec.plan.checkset import load_checks
 
 from .conftest import DEPLOYED, Specs, as_deployed, until
-
-V1 = "admissionregistration.k8s.io/v1"
-POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
-SPEC_KIND = ("kspec.io/v1alpha1", "ClusterSpecification")
-CONFIG = ("kspec.io/v1alpha1", "DriftConfig")
-REPORT = ("kspec.io/v1alpha1", "DriftReport")
-SPEC = {
-    "podSecurity": {"enforce": "baseline", "version": "v1.37"},
-    "namespaceScope": {"includeNamespaces": ["drift-nowhere"]},
-    "enforcement": {"enabled": True, "mode": "enforce"},
-}
-SOFT = [{"op": "replace", "path": "/spec/failurePolicy", "value": "Ignore"}]
-START = datetime.now(UTC).replace(microsecond=0)
-
-
-class Unscanned:
-    """Scans are not what is tested here."""
-
-    def scan(self, name: str, run: str) -> Scanned:
-        raise ScanFailed(f"{name} is not scanned.")
-
-    def fleet(self, *_: object) -> Ended:
-        raise AssertionError
-
-
-class Hub:
-    """The controllers of one operator, called by hand at times of our choice."""
-
-    def __init__(self, specs: Specs, store: str = "", kubeconfig: str = "") -> None:
-        self.specs = specs
-        self.writer = specs.writer
-        plane = specs.plane
-        self.access = Access(plane.name, kubeconfig or str(plane.kubeconfig()))
-        checks = load_checks()
-        fleets = Fleets(self.access, Unscanned(), Setup(), lambda name: None)
-        history = DriftHistory(store)
-        remote = Remote(self.access, dict, lambda: checks, lambda name: None, RemoteSettings())
-        self.reconciler = Reconciler(
-            self.access,
-            Unscanned(),
-            lambda: checks,
-            self.listed,
-            fleets=fleets,
-            remote=remote,
-            history=history,
-        )
-        words = [f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig()}", "--allow-empty"]
-        self.scanner = Scanner([*words, *([f"--store={store}"] if store else [])], 300.0)
-        given = _given(self.access, lambda: checks)._replace(scanner=self.scanner)
-        self.controller = DriftController(given, Settings(), Board(), history)
-        self.now = START
-
-    def listed(self) -> dict[str, Any]:
-        return {one["metadata"]["name"]: one for one in self.writer.list(*SPEC_KIND)}
-
-    def config(self, name: str, spec: dict[str, Any], namespace: str = NAMESPACE) -> None:
-        self.writer.apply(
-            {
-                "apiVersion": CONFIG[0],
-                "kind": CONFIG[1],
-                "metadata": {"name": name, "namespace": namespace},
-                "spec": spec,
-            },
-            field_manager="test",
-        )
-
-    def run(self, name: str, after_s: float = 600.0) -> dict[str, Any]:
-        """The status after a run, some time later."""
-        self.now += timedelta(seconds=after_s)
-        with clock.at(self.now):
-            self.controller.reconcile((NAMESPACE, name))
-        return dict(self.writer.get(*CONFIG, name, namespace=NAMESPACE).get("status", {}))
-
-    def enforce(self, name: str) -> None:
-        with clock.at(self.now), contextlib.suppress(ScanFailed):
-            self.reconciler.reconcile(("", name))
-
-    def reports(self) -> list[dict[str, Any]]:
-        found = self.writer.list(*REPORT, namespace=NAMESPACE)
-        return sorted(found, key=lambda one: str(one["spec"]["detectionTime"]))
-
-    def events(self, name: str) -> list[str]:
-        found = self.writer.list("v1", "Event", namespace=NAMESPACE)
-        return [one["reason"] for one in found if one["involvedObject"].get("name") == name]
-
-    def soften(self, name: str = "kspec-sturdy-pods", manager: str = "kubectl-edit") -> None:
-        self.writer.patch(V1, POLICY, name, SOFT, patch_type="json", field_manager=manager)
-
-    def policy(self, name: str = "kspec-sturdy-pods") -> str:
-        return str(self.writer.get(V1, POLICY, name)["spec"]["failurePolicy"])
-
-    def clear(self) -> None:
-        for kind in (CONFIG, REPORT):
-            for one in self.writer.list(*kind):
-                self.writer.delete(*kind, one["metadata"]["name"], namespace=one["metadata"]["namespace"])
-        for one in self.writer.list("v1", "ConfigMap", namespace=NAMESPACE):
-            if one["metadata"]["name"].startswith("kspec-drift-"):
-                self.writer.delete("v1", "ConfigMap", one["metadata"]["name"], namespace=NAMESPACE)
-        for place in (NAMESPACE, "default"):
-            for one in self.writer.list("v1", "Event", namespace=place):
-                self.writer.delete("v1", "Event", one["metadata"]["name"], namespace=place)
-        for kind in (BINDING, POLICY):
-            for one in self.writer.list(V1, kind):
-                if one["metadata"]["name"].startswith("kspec-sturdy-"):
-                    self.writer.delete(V1, kind, one["metadata"]["name"])
-
-
-def _given(access: Access, checks: Callable[[], Any]) -> Given:
-    return Given(access, None, checks, lambda _: {}, lambda _, __: None, None)  # type: ignore[arg-type]
+from .hubs import BINDING, CONFIG, POLICY, SPEC, V1, Hub, conditions
 
 
 @pytest.fixture
@@ -149,10 +30,6 @@ def hub(specs: Specs) -> Iterator[Hub]:
     made.enforce("sturdy")
     yield made
     made.clear()
-
-
-def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
 
 
 def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gone(hub: Hub) -> None:
@@ -468,121 +345,6 @@ def test_one_policy_that_cannot_be_corrected_keeps_no_other_from_it(hub: Hub, tm
         assert sorted(one for one in hub.specs.events("sturdy") if "Remediat" in one) == told, "once"
     assert reconciled()["DriftDetected"] == ("False", "NoDrift")
     assert hub.writer.get(V1, BINDING, binding)["spec"]["validationActions"] == ["Deny", "Audit"]
-
-
-def test_what_finalizers_keep_is_not_removed_yet(hub: Hub) -> None:
-    kept = (V1, BINDING, "kspec-sturdy-pods")
-    hub.writer.patch(*kept, {"metadata": {"finalizers": ["example.com/hold"]}}, field_manager="other")
-    hub.writer.delete(*SPEC_KIND, "sturdy")
-    with (
-        clock.at(hub.now),
-        pytest.raises(StillThere, match=r"still there: finalizers keep it \(example.com/hold\)"),
-    ):
-        hub.reconciler.reconcile(("", "sturdy"))
-    left = [one["metadata"]["name"] for kind in (POLICY, BINDING) for one in hub.writer.list(V1, kind)]
-    assert [name for name in left if name.startswith("kspec-sturdy-")] == ["kspec-sturdy-pods"]
-    assert hub.writer.find(*SPEC_KIND, "sturdy") is not None, "it waits for its policies"
-
-    hub.writer.patch(*kept, {"metadata": {"finalizers": None}}, field_manager="other")
-    hub.enforce("sturdy")
-    assert hub.writer.find(*SPEC_KIND, "sturdy") is None
-
-
-def test_a_policy_that_finalizers_keep_is_not_in_force_any_more(hub: Hub) -> None:
-    kept = (V1, POLICY, "kspec-sturdy-pods")
-    hub.specs.put("sturdy", {**SPEC, "enforcement": {**SPEC["enforcement"], "autoRemediate": True}})
-    hub.enforce("sturdy")
-    hub.writer.patch(*kept, {"metadata": {"finalizers": ["example.com/hold"]}}, field_manager="other")
-    hub.writer.delete(*kept)
-    hub.now += timedelta(minutes=10)
-    hub.enforce("sturdy")
-    enforced, drift = (hub.specs.condition("sturdy", kind) for kind in ("PolicyEnforced", "DriftDetected"))
-    assert (enforced["status"], enforced["reason"]) == ("False", "PoliciesPending")
-    why = "it is being deleted, and finalizers keep it (example.com/hold)"
-    assert f"kspec-sturdy-pods: {why}" in enforced["message"]
-    assert (drift["status"], drift["reason"]) == ("True", "DriftFound")
-    assert f"{POLICY} kspec-sturdy-pods is being deleted (not corrected: a deletion" in drift["message"]
-    hub.config("watch", {"interval": "5m"})
-    assert conditions(hub.run("watch"))["DriftDetected"] == ("True", "DriftFound")
-    (report,) = hub.reports()
-    (event,) = report["spec"]["events"]
-    assert (event["driftType"], event["remediation"]["status"]) == ("deleted", "manual-required")
-
-    # It is looked at again before the next scan, and made anew once it is gone.
-    hub.writer.patch(*kept, {"metadata": {"finalizers": None}}, field_manager="other")
-    hub.now += timedelta(seconds=30)
-    hub.enforce("sturdy")
-    assert "deletionTimestamp" not in hub.writer.get(*kept)["metadata"]
-    assert hub.specs.condition("sturdy", "DriftDetected")["status"] == "False"
-    assert "DriftRemediated" in hub.specs.events("sturdy")
-
-
-def test_reports_go_with_their_config_and_with_their_specification(hub: Hub) -> None:
-    hub.config("watch", {"interval": "5m"})
-    hub.config("other", {"interval": "5m"})
-    hub.soften()
-    for name in ("watch", "other"):
-        hub.run(name)
-    found = {one["metadata"]["ownerReferences"][0]["name"]: one["metadata"] for one in hub.reports()}
-    assert sorted(found) == ["other", "watch"]
-    uid = hub.writer.get(*CONFIG, "watch", namespace=NAMESPACE)["metadata"]["uid"]
-    assert found["watch"]["ownerReferences"] == [
-        {"apiVersion": CONFIG[0], "kind": CONFIG[1], "name": "watch", "uid": uid}
-    ], "Kubernetes deletes them with it"
-
-    # Another one of the same name does not build on reports that are about to be deleted.
-    hub.writer.delete(*CONFIG, "watch", namespace=NAMESPACE)
-    hub.config("watch", {"interval": "5m"})
-    hub.run("watch")
-    assert sorted(one["metadata"]["ownerReferences"][0]["name"] for one in hub.reports()) == [
-        "other",
-        "watch",
-        "watch",
-    ]
-
-    hub.specs.put("another", SPEC)
-    hub.specs.clear()
-    hub.specs.put("another", SPEC)
-    hub.run("watch")
-    (left,) = hub.reports()
-    assert left["metadata"]["ownerReferences"][0]["name"] == "other", "it had no turn yet"
-    hub.run("other")
-    assert hub.reports() == []
-
-
-def test_a_report_that_is_refused_does_not_take_what_was_done_with_it(hub: Hub, tmp_path: Path) -> None:
-    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
-    hub.soften()
-    place = ("rbac.authorization.k8s.io/v1", "Role")
-    role = hub.writer.get(*place, "kspec-operator", namespace=NAMESPACE)
-    rules = [
-        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]}
-        if "driftreports" in rule["resources"]
-        else rule
-        for rule in role["rules"]
-    ]
-    hub.writer.patch(*place, "kspec-operator", {"rules": rules}, namespace=NAMESPACE, field_manager="test")
-    groups = ("system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
-    path = f"/apis/kspec.io/v1alpha1/namespaces/{NAMESPACE}/driftreports?dryRun=All"
-
-    def denied() -> bool:
-        answer = hub.specs.plane.request("POST", path, {}, impersonate=DEPLOYED, groups=groups)
-        return answer.status == 403
-
-    try:
-        until(denied)
-        limited = Hub(hub.specs, kubeconfig=str(as_deployed(hub.specs.plane, tmp_path / "kubeconfig")))
-        limited.now = hub.now
-        status = limited.run("fix")
-    finally:
-        patch = {"rules": role["rules"]}
-        hub.writer.patch(*place, "kspec-operator", patch, namespace=NAMESPACE, field_manager="test")
-        until(lambda: not denied())
-    assert (status["remediatedEvents"], hub.policy()) == (1, "Fail")
-    assert conditions(status)["Ready"] == ("Unknown", "NotCompared")
-    ready = next(one for one in status["conditions"] if one["type"] == "Ready")
-    assert "sturdy: its DriftReport is not written: " in ready["message"]
-    assert "DriftRemediated" in hub.events("fix")
 
 
 def test_each_problem_of_a_config_is_said(hub: Hub) -> None:

@@ -1,10 +1,13 @@
-"""Reports whose names would be the same, on a real API server: none takes the place of another."""
+"""Reports on a real API server: none takes the place of another, and they go with what they are about."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
+import pytest
 
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects.driftreport import About
@@ -14,7 +17,8 @@ from pytest_kspec.operator.driftreports import Kept, Told, report
 from pytest_kspec.publish.customresources import write_compliance
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.results.verdict import Severity, Verdict
-from tests.operator.conftest import Specs
+from tests.operator.conftest import DEPLOYED, Specs, as_deployed, until
+from tests.operator.hubs import CONFIG, SPEC, Hub, conditions
 from tests.operator.test_status import cluster
 
 API = "kspec.io/v1alpha1"
@@ -61,3 +65,81 @@ def test_drift_reports_of_two_clusters_in_one_second_are_two(specs: Specs) -> No
     }
     for name in found:
         specs.writer.delete(API, "DriftReport", name, namespace=NAMESPACE)
+
+
+@pytest.fixture
+def hub(specs: Specs) -> Iterator[Hub]:
+    made = Hub(specs)
+    made.clear()
+    specs.put("sturdy", SPEC)
+    made.enforce("sturdy")
+    yield made
+    made.clear()
+
+
+def test_reports_go_with_their_config_and_with_their_specification(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m"})
+    hub.config("other", {"interval": "5m"})
+    hub.soften()
+    for name in ("watch", "other"):
+        hub.run(name)
+    found = {one["metadata"]["ownerReferences"][0]["name"]: one["metadata"] for one in hub.reports()}
+    assert sorted(found) == ["other", "watch"]
+    uid = hub.writer.get(*CONFIG, "watch", namespace=NAMESPACE)["metadata"]["uid"]
+    assert found["watch"]["ownerReferences"] == [
+        {"apiVersion": CONFIG[0], "kind": CONFIG[1], "name": "watch", "uid": uid}
+    ], "Kubernetes deletes them with it"
+
+    # Another one of the same name does not build on reports that are about to be deleted.
+    hub.writer.delete(*CONFIG, "watch", namespace=NAMESPACE)
+    hub.config("watch", {"interval": "5m"})
+    hub.run("watch")
+    assert sorted(one["metadata"]["ownerReferences"][0]["name"] for one in hub.reports()) == [
+        "other",
+        "watch",
+        "watch",
+    ]
+
+    hub.specs.put("another", SPEC)
+    hub.specs.clear()
+    hub.specs.put("another", SPEC)
+    hub.run("watch")
+    (left,) = hub.reports()
+    assert left["metadata"]["ownerReferences"][0]["name"] == "other", "it had no turn yet"
+    hub.run("other")
+    assert hub.reports() == []
+
+
+def test_a_report_that_is_refused_does_not_take_what_was_done_with_it(hub: Hub, tmp_path: Path) -> None:
+    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    hub.soften()
+    place = ("rbac.authorization.k8s.io/v1", "Role")
+    role = hub.writer.get(*place, "kspec-operator", namespace=NAMESPACE)
+    rules = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]}
+        if "driftreports" in rule["resources"]
+        else rule
+        for rule in role["rules"]
+    ]
+    hub.writer.patch(*place, "kspec-operator", {"rules": rules}, namespace=NAMESPACE, field_manager="test")
+    groups = ("system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}")
+    path = f"/apis/kspec.io/v1alpha1/namespaces/{NAMESPACE}/driftreports?dryRun=All"
+
+    def denied() -> bool:
+        answer = hub.specs.plane.request("POST", path, {}, impersonate=DEPLOYED, groups=groups)
+        return answer.status == 403
+
+    try:
+        until(denied)
+        limited = Hub(hub.specs, kubeconfig=str(as_deployed(hub.specs.plane, tmp_path / "kubeconfig")))
+        limited.now = hub.now
+        status = limited.run("fix")
+    finally:
+        patch = {"rules": role["rules"]}
+        hub.writer.patch(*place, "kspec-operator", patch, namespace=NAMESPACE, field_manager="test")
+        until(lambda: not denied())
+    assert (status["remediatedEvents"], hub.policy()) == (1, "Fail")
+    assert conditions(status)["Ready"] == ("Unknown", "NotCompared")
+    ready = next(one for one in status["conditions"] if one["type"] == "Ready")
+    assert "sturdy: its DriftReport is not written: " in ready["message"]
+    assert "DriftRemediated" in hub.events("fix")

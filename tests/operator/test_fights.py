@@ -13,7 +13,7 @@ from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.errors import SourceUnavailable
 
 from .conftest import Specs
-from .test_drifting import BINDING, POLICY, SPEC, V1, Hub, conditions
+from .hubs import BINDING, POLICY, SPEC, V1, Hub, conditions
 
 CORRECTED = {**SPEC, "enforcement": {"enabled": True, "mode": "enforce", "autoRemediate": True}}
 

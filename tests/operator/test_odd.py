@@ -10,7 +10,7 @@ import pytest
 from pytest_kspec import clock
 
 from .conftest import Specs
-from .test_drifting import Hub, conditions
+from .hubs import Hub, conditions
 
 VERSION = {"kubernetes": {"minVersion": "1.29"}}
 

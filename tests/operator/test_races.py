@@ -12,7 +12,7 @@ from pytest_kspec import clock
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift import correcting, policies
 from pytest_kspec.drift.events import DriftEvent, DriftKind, Status
-from pytest_kspec.drift.ledger import Memory
+from pytest_kspec.drift.ledger import InCluster, Memory
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.engines import engine
 from pytest_kspec.enforce.names import sealed
@@ -22,7 +22,7 @@ from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import Cluster
 
 from .conftest import Specs, until
-from .test_drifting import BINDING, POLICY, SPEC, V1, Hub, conditions
+from .hubs import BINDING, POLICY, SPEC, SPEC_KIND, V1, Hub, conditions
 from .test_engines import CRD, KYVERNO, definition
 
 STAMP = "2026-11-29T12:00:00Z"
@@ -232,6 +232,34 @@ def test_what_webhooks_of_others_change_is_no_drift(control_plane: ControlPlane,
 
 
 _PATCH = '[JSONPatch{op: "add", path: "/spec/added", value: "by a webhook"}]'
+
+
+@pytest.mark.parametrize("how", ["deleted", "off"])
+def test_a_correction_makes_nothing_again_that_was_removed_meanwhile(
+    how: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The specification ends between the look of a DriftConfig and its correction."""
+    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    hub.soften()
+
+    def ends(self: InCluster) -> str:
+        if how == "deleted":
+            hub.writer.delete(*SPEC_KIND, "sturdy")
+        else:
+            hub.specs.put("sturdy", {**SPEC, "enforcement": {"enabled": False}})
+        hub.enforce("sturdy")
+        assert left() == [], "the operator removed them"
+        return ""
+
+    def left() -> list[str]:
+        found = [one["metadata"]["name"] for kind in (BINDING, POLICY) for one in hub.writer.list(V1, kind)]
+        return [name for name in found if name.startswith("kspec-sturdy-")]
+
+    monkeypatch.setattr(InCluster, "forbidden", ends)
+    hub.run("fix")
+    assert left() == [], "nobody would ever remove them"
+    if how == "deleted":
+        assert hub.writer.find(*SPEC_KIND, "sturdy") is None
 
 
 def test_what_ends_with_a_period_of_time_is_no_drift(hub: Hub) -> None:
