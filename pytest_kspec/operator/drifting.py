@@ -19,23 +19,21 @@ from pydantic import ValidationError
 
 from pytest_kspec import clock
 from pytest_kspec.cluster.watch.reflector import Key, Object
-from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.models.driftconfig import LAST_GOOD_RUN, DriftConfigSpec
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification
 from pytest_kspec.crds.objects.driftreport import About
-from pytest_kspec.drift import configuration, correcting, goodrun, policies
-from pytest_kspec.drift.events import DriftEvent, DriftType, Look, Status, ordered
+from pytest_kspec.drift import configuration, goodrun
+from pytest_kspec.drift.events import DriftType, Look, ordered
 from pytest_kspec.drift.ignoring import Ignoring
-from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.drift.looking import Looking
-from pytest_kspec.drift.words import TYPES
 from pytest_kspec.errors import KspecError, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
-from pytest_kspec.operator import driftsaid, enforcing, status
+from pytest_kspec.operator import driftsaid, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.driftcorrections import Asked, Corrections
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.driftreports import Kept, Told, forget, of_config, owner_of, report
 from pytest_kspec.operator.driftsaid import (
@@ -46,11 +44,10 @@ from pytest_kspec.operator.driftsaid import (
     next_run,
     types_of,
 )
-from pytest_kspec.operator.events import Warned, tell
+from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleets import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Settings
-from pytest_kspec.operator.removing import remove
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import NOT_COMPARED, Note, Said, moment_of, status_of
 from pytest_kspec.operator.statuswriting import bring
@@ -86,6 +83,7 @@ class Run(NamedTuple):
     objects: what is not as in the snapshot, or in the last good run; None: not to be compared
     last:    `lastRunTime` of the status
     judged:  whether it has to be known if this run is a good one
+    parts:   `spec` of each specification, by name
     """
 
     name: str
@@ -94,6 +92,7 @@ class Run(NamedTuple):
     objects: configuration.Compared | None
     last: object = None
     judged: bool = False
+    parts: Mapping[str, Any] = {}
 
     def scan_of(self, item: Object) -> str:
         """The id of the scan of a specification: the same for whoever leads, for a while."""
@@ -120,10 +119,9 @@ class DriftController:
     )
 
     def __init__(self, given: Given, settings: Settings, board: Board, history: DriftHistory) -> None:
-        self._board = board
         self._access = given.access
         self._history = history
-        self._warned: dict[Subject, Warned] = {}
+        self._corrections = Corrections(board)
         self._comparing = Comparing(given.access, given.checks, settings.options, given.scanner, history)
 
     def reconcile(self, key: Key) -> float | None:
@@ -131,8 +129,7 @@ class DriftController:
         found = self._find(key)
         if found is None or found["metadata"].get("deletionTimestamp"):
             self._history.forget(config=key[1])
-            for one in [one for one in self._warned if one.config == key[1]]:
-                del self._warned[one]
+            self._corrections.forget(key[1])
             return None
         if key[0] != NAMESPACE:
             text = f"DriftConfigs are obeyed in the namespace {NAMESPACE} only."
@@ -210,11 +207,12 @@ class DriftController:
             )
             listed = self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
             parts = {item["metadata"]["name"]: item.get("spec") or {} for item in listed}
+            run = run._replace(parts=parts)
             left = (config.remediation.max_changes if config.remediation else 0) or 0
             kept = self._kept(found, config, parts, problems)
             for item in listed:
                 if names.match(item["metadata"]["name"]) and not item["metadata"].get("deletionTimestamp"):
-                    outcome = self._look(kept, item, parts, config, run, left)
+                    outcome = self._look(kept, item, config, run, left)
                     if outcome is not None:
                         left -= outcome.remediated
                         outcomes.append(outcome)
@@ -280,7 +278,6 @@ class DriftController:
         self,
         kept: Kept | None,
         item: Object,
-        parts: Mapping[str, Any],
         config: DriftConfigSpec,
         run: Run,
         left: int,
@@ -288,7 +285,7 @@ class DriftController:
         """One specification; what is wrong with it costs the others nothing. None: it is of other clusters."""
         name = item["metadata"]["name"]
         try:
-            spec = _load(item, parts)
+            spec = _load(item, run.parts)
             if not spec.is_for(self._access.name):
                 return None
             outcome = self._compare(item, spec, config, run, left)
@@ -334,9 +331,9 @@ class DriftController:
             with looking.kept("policies"):
                 self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
             drifted = looking.drifted
-            warned = self._warned.setdefault(what, Warned())
+            asked = Asked(item, lambda one: _load(one, run.parts), config, now, left)
             events, notes = self._access.do(
-                lambda writer: self._correct(item, spec, config, drifted, now, left, writer, warned)
+                lambda writer: self._corrections.make(what, asked, drifted, writer)
             )
             looks.append(looking.look(**about._asdict(), decided=events))
             notes += self._history.record(what, looks[-1])
@@ -371,51 +368,6 @@ class DriftController:
         except KspecError as error:
             log.warning("%s: whether it is met is not known: %s", spec.name, error)
             return Scanned(True, False)
-
-    def _correct(
-        self,
-        item: Object,
-        spec: LoadedSpec,
-        config: DriftConfigSpec,
-        drifted: Sequence[policies.Drifted],
-        now: datetime,
-        left: int,
-        writer: Writer,
-        warned: Warned,
-    ) -> tuple[list[DriftEvent], list[Note]]:
-        asked = config.remediation
-        if asked is None or asked.strategy == "Report" or not drifted:
-            return [one.event for one in drifted], []
-        types = frozenset(type for type, word in TYPES.items() if word in asked.types)
-        rules = correcting.Rules(types or frozenset((DriftType.POLICY,)), asked.delete_extra, max(0, left))
-        memory = InCluster(writer, spec.name, uid=item["metadata"].get("uid", ""))
-        if asked.strategy == "Apply" and (why := memory.forbidden()):
-            return [one.event for one in correcting.forbidden(drifted, why, status.stamp(now))], []
-        decided = correcting.decide(drifted, rules, memory.since(now - correcting.WINDOW), status.stamp(now))
-        if asked.strategy == "DryRun":
-            return [one.event for one in decided], []
-        events = list(correcting.carry_out(decided, writer, memory, clock.now, spec=spec.name))
-        if any(one.acts for one in decided):
-            _take_back(item, writer)
-        moment = clock.now()
-        self._board.corrected(spec.name, memory.since(moment - correcting.WINDOW), moment)
-        notes = []
-        failed: dict[str, str] = {}
-        fights: dict[str, str] = {}
-        for event in events:
-            if (done := event.remediation) is None:
-                continue
-            if done.status is Status.REMEDIATED:
-                who = f"It was {driftsaid.who(event)}." if event.author is not None else ""
-                told = " ".join(filter(None, (event.message, who, done.details)))
-                notes.append(Note("Normal", "DriftRemediated", told))
-            elif correcting.is_failed(event):
-                failed[str(event.resource)] = f"{event.resource}: {done.error}"
-            elif correcting.is_fight(event):
-                fights[str(event.resource)] = f"{event.resource}: {done.details}"
-        notes += warned.of("RemediationFailed", failed) + warned.of("DriftFight", fights)
-        warned.over()
-        return events, notes
 
     def _say(self, found: Object, config: DriftConfigSpec, run: driftsaid.Run, lost: Sequence[Note]) -> None:
         """Write what a run says. lost: Events of a store that is gone."""
@@ -460,32 +412,5 @@ def _load(item: Object, parts: Mapping[str, Any]) -> LoadedSpec:
     name = item["metadata"]["name"]
     if not isinstance(item.get("spec") or {}, dict):
         raise SpecError("spec must be an object.", where=f"{clusterspecification.PREFIX}{name}")
-    return clusterspecification.load(clusterspecification.document(item), name, parts)
-
-
-def _take_back(item: Object, writer: Writer) -> None:
-    """What was removed while it was corrected was made again, and nobody else would ever remove it."""
-    if not _is_over(item, writer):
-        return
-    name = item["metadata"]["name"]
-    if (failure := remove(name, writer).failure) is not None:
-        log.error("%s: what was applied for it may still be there: %s", name, failure)
-
-
-def _is_over(item: Object, writer: Writer) -> bool:
-    """Whether nothing may be applied any more for a specification that was read before.
-
-    One that is deleted later is found with all that is applied for it.
-    """
-    metadata = item["metadata"]
-    current = writer.find(RESOURCE_VERSION, SPEC_KIND, metadata["name"])
-    if current is None:
-        return True
-    if current["metadata"].get("uid") != metadata.get("uid"):
-        return False  # another one of this name, which looks after its own
-    if current["metadata"].get("deletionTimestamp"):
-        return True
-    try:
-        return not enforcing.asks(_load(current, {}))
-    except SpecError:
-        return False  # what it asked for before stays
+    own = {**parts, name: item.get("spec") or {}}
+    return clusterspecification.load(clusterspecification.document(item), name, own)
