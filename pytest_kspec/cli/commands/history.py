@@ -277,7 +277,7 @@ def _trend_rows(points: tuple[TrendPoint, ...], framework: str) -> Any:
                     (point.known, "known"),
                     (point.exempt, "exempted"),
                 )
-                more = " · ".join(f"{count:,} {word}" for count, word in counts if count)
+                more = _whole([f"{count:,} {word}" for count, word in counts if count], width() - 33)
             shown = _score(score, None if point.left_out else before)
             yield f"   {_minute(point.finished_at)}  {shown:<9}  {_fit(more, 33)}".rstrip()
             if point.left_out:  # its score is of something else than those beside it
@@ -331,6 +331,13 @@ def _finding_rows(found: tuple[StoredFinding, ...]) -> Any:
             yield f"      {_fit(finding.what, 6)}"
             if finding.reason:
                 yield f"      {_fit(finding.reason, 6)}"
+
+
+def _whole(parts: list[str], room: int) -> str:
+    """As many parts as there is room for, the first ones: one that is cut in the middle says another number."""
+    while len(" · ".join(parts)) > room and len(parts) > 1:
+        parts = [*parts[: -2 if parts[-1] == "…" else -1], "…"]
+    return " · ".join(parts)
 
 
 def _head(cluster: str, about: str) -> Any:
