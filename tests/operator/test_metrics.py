@@ -247,3 +247,18 @@ def test_notifications_and_failed_corrections(made: Metrics) -> None:
     made.scanned("s", scanned(P))
     made.enforcement_failed("prod", "s", "AccessDenied")
     assert of("kspec_remediation_errors_total", made.registry) == {("prod", "s", "u", "AccessDenied"): 1}
+
+
+def test_who_leads_no_more_says_nothing_of_the_fleet() -> None:
+    """Two replicas that say it would double every sum."""
+    leads = [True]
+    made = Metrics(State(lambda: leads[0], lambda: 0, lambda: 0.0, lambda: 0))
+    made.scanned("a", scanned(P))
+    shared = ("kspec_fleet_summary_total{", "kspec_compliance_score{", "kspec_fleet_clusters{")
+    text = made.page().body.decode()
+    assert all(f"\n{name}" in text for name in shared)
+    assert "\nkspec_leader_election_status 1" in text
+    leads[0] = False
+    text = made.page().body.decode()
+    assert not any(name in text for name in shared)
+    assert "\nkspec_leader_election_status 0" in text
