@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import select
 
 from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.reports import json
 from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.results.result import CheckResult, ScanResult
+from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.pages import cluster_checks, newest, observations, requirement
 from pytest_kspec.storage.prune import prune
@@ -163,6 +165,20 @@ def test_manifests_have_a_stated_identity(store: Store) -> None:
     keep(store, at(2, GONE, name="deploy", uid="uid-a"))
     found = one(store)
     assert (found.state, found.cluster_id) == (State.OPEN, "manifests:deploy")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_run_of_parts_lasts_from_its_first_start_to_its_last_end(
+    store: Store, order: Sequence[int]
+) -> None:
+    spans = [("02", "04"), ("01", "03"), ("03", "05")]
+    for number in order:
+        start, end = (f"2026-11-01T{hour}:00:00Z" for hour in spans[number])
+        part = replace(at(1, FOUND, name=f"c{number}"), started_at=start, finished_at=end)
+        store_result(store, part, json.render(part), run="parts")
+    with store.read() as connection:
+        (row,) = connection.execute(select(schema.runs.c.started_at, schema.runs.c.finished_at)).all()
+    assert tuple(row) == ("2026-11-01T01:00:00Z", "2026-11-01T05:00:00Z")
 
 
 def test_a_run_of_many_parts_and_idempotent_uploads(store: Store, tmp_path: Path) -> None:
