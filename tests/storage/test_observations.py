@@ -181,6 +181,16 @@ def test_a_run_of_parts_lasts_from_its_first_start_to_its_last_end(
     assert tuple(row) == ("2026-11-01T01:00:00Z", "2026-11-01T05:00:00Z")
 
 
+@pytest.mark.parametrize("order", list(permutations(range(1, 4))))
+def test_a_cluster_was_seen_first_and_last_whatever_came_first(store: Store, order: Sequence[int]) -> None:
+    for day in order:
+        keep(store, at(day, FOUND, name=f"name-{day}", uid="u"))
+    with store.read() as connection:
+        table = schema.clusters.c
+        (row,) = connection.execute(select(table.first_seen, table.last_seen, table.name)).all()
+    assert tuple(row) == ("2026-11-01T06:00:00Z", "2026-11-03T06:00:00Z", "name-3")
+
+
 def test_a_run_of_many_parts_and_idempotent_uploads(store: Store, tmp_path: Path) -> None:
     place = str(tmp_path / "reports")
     parts = [at(1, FOUND, name=name) for name in ("a", "b")] + [at(2, GONE, name="c")]
