@@ -294,9 +294,10 @@ class Worker:
     def _let_go(self, store: Store) -> None:
         if not self._ready:
             return
-        scanned = [one for one in self._children.values() if one.scanning and one.gone is None]
-        idle = self._effort.idle(one.pid for one in scanned)
-        taken = len(scanned) - min(len(idle), _IDLE)
+        # Errors that are being written have a place, too: what the next one does to this worker must not lose them.
+        busy = [one for one in self._children.values() if one.scanning or one.gone is not None]
+        idle = self._effort.idle(one.pid for one in busy)
+        taken = len(self._gone) + len(busy) - min(len(idle), _IDLE)
         while self._ready and taken < self._parallel:
             one = self._ready.popleft()
             taken += 1
