@@ -28,12 +28,21 @@ class Copies:
     def __init__(self) -> None:
         self._pid = 0
         self._count: mmap.mmap | None = None
+        self._runs = False
 
     def begin(self) -> int:
         """A check begins, in this process; what is counted so far."""
         if self._count is None or self._pid != os.getpid():
             self._pid, self._count = os.getpid(), mmap.mmap(-1, mmap.PAGESIZE)
+        self._runs = True
         return self._count[0]
+
+    def end(self) -> None:
+        """The check is over. What is made of this process from now on is no copy of its: `kspec fleet` divides itself
+        for each cluster.
+        """
+        if self._pid == os.getpid():
+            self._runs = False
 
     @property
     def count(self) -> int:
@@ -42,7 +51,7 @@ class Copies:
 
     def refuse(self) -> None:
         """Raises CheckError in a copy."""
-        if self._count is None or self._pid == os.getpid():
+        if self._count is None or not self._runs or self._pid == os.getpid():
             return
         self._count[0] = self._count[0] % 255 + 1
         raise CheckError(
@@ -58,7 +67,10 @@ COPIES = Copies()
 def all_heard(findings: object) -> Iterator[None]:
     """A check runs in here. Raises CheckError if it returns and something may still be reported, or was to a copy."""
     before, copies = set(threading.enumerate()), COPIES.begin()
-    yield
+    try:
+        yield
+    finally:
+        COPIES.end()
     if COPIES.count != copies:
         raise CheckError(
             "a copy of the process reported something, which is lost.",
