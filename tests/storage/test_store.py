@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.reports import json
+from pytest_kspec.results.finding import AppliedExemption
 from pytest_kspec.results.frameworks import ControlResult, ControlStatus, FrameworkResult
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.points import FrameworkPoint
@@ -63,6 +64,26 @@ def test_a_fleet_in_one_run(store: Store) -> None:
     assert [p.cluster for p in points] == sorted(c.name for c in result.clusters)
     by_name = {c.name: c.summary for c in result.clusters}
     assert all(p.score == by_name[p.cluster].score for p in points)
+
+
+def test_findings_of_a_requirement_are_counted_by_what_covers_them(store: Store) -> None:
+    exempt = replace(SIDE, exemption=AppliedExemption("e", "r"))
+    known = [replace(APP, path=f"spec.x{i}", known=True) for i in range(3)]
+    keep(store, run(1, APP, exempt, replace(exempt, path="spec.y"), *known))
+    (point,) = check_trend(store, "images")
+    assert (point.findings, point.exempt, point.known) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_the_title_of_a_requirement_is_the_newest_one(store: Store, order: tuple[int, int]) -> None:
+    for day in order:
+        told = check("images", f"Title {day}", "high", "pass", remediation=f"Mend {day}.")
+        moment = f"2026-11-{day:02}T06:00:00Z"
+        keep(store, replace(scan(cluster(checks=(told,))), started_at=moment, finished_at=moment))
+    with store.read() as connection:
+        table = schema.requirements.c
+        (row,) = connection.execute(select(table.title, table.remediation)).all()
+    assert tuple(row) == ("Title 2", "Mend 2.")
 
 
 def test_score_over_time_by_cluster_framework_and_requirement(store: Store) -> None:
