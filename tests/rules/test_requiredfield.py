@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import PodShape
+from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.rules.base import Violation
 from pytest_kspec.rules.pods.requiredfield import ForbiddenField, RequiredField
 
@@ -391,3 +392,13 @@ def test_required_and_forbidden_are_opposites(value, exists, container):
     assert (required(key, pod(container), value, exists) == []) is (
         forbidden(key, pod(container), value, exists) != []
     )
+
+
+def test_what_was_redacted_is_compared_with_nothing():
+    hidden = pod({"workingDir": REDACTED})
+    with pytest.raises(
+        Malformed, match=r"containers\[app\]\.workingDir was redacted when the cluster was recorded"
+    ):
+        required("workingDir", hidden, "/srv")
+    with pytest.raises(Malformed, match=r"was redacted"):
+        forbidden("workingDir", hidden, "/srv")
