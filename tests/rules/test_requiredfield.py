@@ -402,3 +402,10 @@ def test_what_was_redacted_is_compared_with_nothing():
         required("workingDir", hidden, "/srv")
     with pytest.raises(Malformed, match=r"was redacted"):
         forbidden("workingDir", hidden, "/srv")
+
+
+def test_a_list_that_is_text_is_not_its_letters():
+    shape = pod(secured(capabilities={"drop": "ALL"}))
+    for of in (required, forbidden):
+        with pytest.raises(Malformed, match=r"capabilities\.drop is text"):
+            of("securityContext.capabilities.drop", shape, "ALL")

@@ -206,6 +206,14 @@ def test_a_run_of_many_parts_and_idempotent_uploads(store: Store, tmp_path: Path
         store_result(store, parts[0], b"", run="x" * 65)
 
 
+def test_two_specifications_on_one_cluster_in_one_run(store: Store) -> None:
+    first, second = at(1, FOUND, name="a"), at(1, FOUND, name="a", spec_name="other")
+    both = replace(first, clusters=first.clusters + second.clusters)
+    done = store_result(store, both, json.render(both))
+    assert (done.results, done.twice) == (2, ())
+    assert sorted(point.spec for point in trend(store)) == ["other", "strict"]
+
+
 def test_two_names_of_one_cluster_in_one_run(store: Store) -> None:
     first, second = at(1, FOUND, name="a", uid="u"), at(1, FOUND, name="b", uid="u")
     both = replace(first, clusters=first.clusters + second.clusters)
