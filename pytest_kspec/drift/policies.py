@@ -160,7 +160,9 @@ def is_leaving(event: DriftEvent) -> bool:
 
 def _leaving(change: Change, now: str) -> DriftEvent:
     assert change.before is not None
-    details = f"{_LEAVING}; it can be created again once it is gone. Find out what is to remove the finalizers."
+    details = (
+        f"{_LEAVING}; it can be created again once it is gone. Find out what is to remove the finalizers."
+    )
     return _event(
         DriftKind.MISSING,
         change,
