@@ -10,7 +10,6 @@ import pytest
 from pytest_kspec.fleet.effort import Effort
 from tests.webhook.running import until
 
-
 PROGRAM = """
 import sys, time
 sys.stdin.readline()
