@@ -121,12 +121,12 @@ def read_review(body: bytes) -> AdmissionRequest:
     return review.request
 
 
-def impossible(request: AdmissionRequest) -> str:
+def impossible(request: AdmissionRequest, new: bool, old: bool) -> str:
     """What makes it a request that no API server sends; "" for nothing.
 
     What such a request is about nobody knows, so it must not pass for one that is about nothing.
+    new, old: whether it has an object, and an old one
     """
-    new, old = request.has_object, request.has_old_object
     match request.operation:
         case "CREATE":
             wrong = "has no object" if not new else "has an oldObject" if old else ""

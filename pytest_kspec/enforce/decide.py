@@ -36,30 +36,56 @@ from pytest_kspec.enforce.names import spec_id
 from pytest_kspec.enforce.plan import EnforcedRule
 from pytest_kspec.enforce.policy import LabelsUnknown, Policy
 from pytest_kspec.errors import Malformed
-from pytest_kspec.evaluate.violations import finding_of, judge_pod, judge_service, several
+from pytest_kspec.evaluate.violations import judge_pod, judge_service, several
 from pytest_kspec.kube.reference import ResourceRef, path_in
 from pytest_kspec.kube.resources import PodShape
 from pytest_kspec.results.exemptions import ExemptionMatcher
-from pytest_kspec.results.finding import AppliedExemption, Finding
+from pytest_kspec.results.finding import AppliedExemption, Finding, told
 from pytest_kspec.rules.base import Violation
 
 REMEMBERED_SHAPES = 4096
 REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
 REMEMBERED_VIOLATIONS = 100_000
+MOST_REMEMBERED = 400
+"""Violations of one rule and one pod whose texts are remembered, and characters of each text."""
 MOST_LISTED = 200
 """Violations of one rule that a decision lists, and as many exempted ones; the last listed counts the others."""
 LONGEST_PATH, LONGEST_VALUE, MOST_ITEMS = 1_000, 4_000, 200
 """Of what a decision says: characters of a path and of a value, items of a list or map."""
 
 
+class _Said(NamedTuple):
+    """What a finding says of a violation, whichever object it is in: bounded, and without credentials."""
+
+    path: str
+    actual: Any
+    expected: str
+    message: str
+    container: str
+
+
 class _Outcome(NamedTuple):
-    """What one rule says about one pod shape or Service."""
+    """What one rule says about one pod shape or Service.
+
+    said: of the first violations, in objects of a kind with a prefix of paths; made when it is needed first
+    """
 
     policy: int
     rule: int
     violations: Sequence[Violation]
-    errors: tuple[str, ...] = ()
-    internal: bool = False
+    errors: tuple[str, ...]
+    internal: bool
+    said: dict[tuple[str, str], dict[int, _Said]]
+
+    def says(self, index: int, kind: str, template_path: str) -> _Said:
+        """Of the violation at this index."""
+        known = self.said.setdefault((kind, template_path), {})
+        found = known.get(index)
+        if found is None:
+            found = _said(self.violations[index], kind, template_path)
+            if len(known) < MOST_REMEMBERED and len(found.message) < MOST_REMEMBERED:
+                known[index] = found
+        return found
 
 
 class _Known:
@@ -144,10 +170,10 @@ def _evaluate(rules: Sequence[tuple[int, int, EnforcedRule]], data: Any) -> tupl
             raise  # of the object, not of the rule
         except Exception as error:  # noqa: BLE001 - a rule that breaks must not take the webhook with it
             what = f"{rule.requirement.id} failed with {type(error).__name__}"  # its text may hold anything
-            outcomes.append(_Outcome(number, index, (), (what,), internal=True))
+            outcomes.append(_Outcome(number, index, (), (what,), True, {}))
         else:
             if violations or errors:
-                outcomes.append(_Outcome(number, index, violations, errors))
+                outcomes.append(_Outcome(number, index, violations, errors, False, {}))
     return tuple(outcomes)
 
 
@@ -163,16 +189,17 @@ def decide(
     Raises MemoryError where the process is bounded and the object is too large for it.
     """
     try:
-        if wrong := impossible(request):
+        has_object, has_old_object = request.has_object, request.has_old_object
+        if wrong := impossible(request, has_object, has_old_object):
             raise Malformed(f"{wrong}.")
-        if not request.has_object:
+        if not has_object:
             return ALLOWED  # a DELETE, or a CONNECT
         if not is_evaluated(request):
             typed(request, request.object)
             return ALLOWED
         new = subject(request, request.object)
         # Only of an UPDATE there is an old object, and only the API server marks what is stored for deletion.
-        old = subject(request, request.old_object) if request.has_old_object else None
+        old = subject(request, request.old_object) if has_old_object else None
         if old is not None and (_same(old, new) or (old.deleting and new.deleting)):
             return ALLOWED
         outcomes = _outcomes(new, policies)
@@ -280,7 +307,7 @@ def _judge(
         matcher = policy.matcher(outcome.rule, moment)
         annotated = policy.annotated(outcome.rule, moment)
         carried = annotated.match(new.annotations, new.owner) if annotated is not None else None
-        found += _listed(new, policy, rule, outcome.violations, matcher.fresh() if matcher else None, carried)
+        found += _listed(new, policy, rule, outcome, matcher.fresh() if matcher else None, carried)
     if not found and not failures:
         return ALLOWED
     denied = any(failure.denies for failure in failures) or any(
@@ -299,7 +326,7 @@ def _listed(
     new: Subject,
     policy: Policy,
     rule: EnforcedRule,
-    violations: Sequence[Violation],
+    outcome: _Outcome,
     matcher: ExemptionMatcher | None,
     carried: AppliedExemption | None,
 ) -> list[Found]:
@@ -307,7 +334,8 @@ def _listed(
     exemptions: dict[str, AppliedExemption | None] = {}  # by container: nothing else of a violation counts
     listed: tuple[list[Found], list[Found]] = ([], [])
     more = [0, 0]
-    for violation in violations:
+    kind, template_path = new.ref.kind, new.template_path or ""
+    for index, violation in enumerate(outcome.violations):
         name = violation.container
         if matcher is None:
             exemption = carried
@@ -320,7 +348,7 @@ def _listed(
         if len(listed[exempted]) == MOST_LISTED:
             more[exempted] += 1
             continue
-        finding = _finding(new, violation)
+        finding = Finding(new.ref, new.owner, *outcome.says(index, kind, template_path))
         listed[exempted].append(Found(policy, rule, finding.exempted_by(exemption) if exemption else finding))
     for found, number in zip(listed, more, strict=True):
         if number:
@@ -328,13 +356,11 @@ def _listed(
     return [*listed[0], *listed[1]]
 
 
-def _finding(new: Subject, violation: Violation) -> Finding:
+def _said(violation: Violation, kind: str, template_path: str) -> _Said:
     path, actual, expected, container = violation
-    path = shorten(path_in(new.template_path or "", path), LONGEST_PATH)
-    shown = Violation(
-        path, _bounded(actual), shorten(expected, LONGEST_VALUE), shorten(container, LONGEST_PATH)
-    )
-    return finding_of(new.ref, new.owner, path, shown)
+    path = shorten(path_in(template_path, path), LONGEST_PATH)
+    shown = told(kind, path, _bounded(actual), shorten(expected, LONGEST_VALUE))
+    return _Said(path, *shown, shorten(container, LONGEST_PATH))
 
 
 def _bounded(value: Any, room: list[int] | None = None) -> Any:

@@ -64,7 +64,10 @@ class Transport(asyncio.Transport):
 
 
 class Side:
-    """One server: its application, with `direct` before it or not. at_once: how many it answered there."""
+    """One server: its application, with `direct` before it or not.
+
+    at_once: how many it answered there; parsed: how many requests the parser saw
+    """
 
     def __init__(self, is_direct, *, rate=0.0, labels=None):
         self.metrics = Metrics()
@@ -77,8 +80,15 @@ class Side:
             audit=self.audit, large=large, now=lambda: NOW,
         )  # fmt: skip
         self.app = App(self.reviewer, LIMITS, Rate(rate, 1.0, lambda: 0.0), list)
-        self.at_once = 0
-        self.protocol = limits.protocol(LIMITS, lambda: None)
+        self.at_once = self.parsed = 0
+        side = self
+
+        class Counted(limits.protocol(LIMITS, lambda: None)):
+            def on_message_begin(self):
+                side.parsed += 1
+                super().on_message_begin()
+
+        self.protocol = Counted
         if is_direct:
             self.protocol = direct.protocol(self.protocol, self._at_once)
 
@@ -105,14 +115,14 @@ class Side:
         return [line for line in lines if "seconds" not in line or "_count" in line]
 
 
-async def exchange(side, chunks):
-    """What is written to one connection that sends these; and whether it is closed."""
+async def exchange(side, chunks, turns=12):
+    """What is written to one connection that sends these; and whether it is closed. turns: of the loop, for each."""
     protocol = side.connect()
     for chunk in chunks:
         if protocol.transport.closed:
             break
         protocol.data_received(chunk)
-        for _ in range(12):
+        for _ in range(turns):
             await asyncio.sleep(0)
     for _ in range(100):
         if protocol.cycle is None or protocol.cycle.response_complete or protocol.transport.closed:
@@ -159,12 +169,12 @@ KINDS = {
 AT_ONCE = ("allowed", "denied", "of one specification", "with a character set", "excluded", "odd headers")
 
 
-def both(chunks, **given):
+def both(chunks, turns=12, **given):
     """Written and closed by a server with `direct` and by one without; each must also count the same."""
 
     async def run():
         sides = [Side(True, **given), Side(False, **given)]
-        said = [await exchange(side, chunks) for side in sides]
+        said = [await exchange(side, chunks, turns) for side in sides]
         assert sides[0].counted == sides[1].counted
         assert sides[0].audit.records == sides[1].audit.records
         return sides[0], *said
@@ -190,6 +200,70 @@ def test_however_requests_come_the_answers_are_the_same(kinds, cuts):
     at = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
     _, ours, theirs = both([stream[start:end] for start, end in itertools.pairwise(at)])
     assert ours == theirs
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([kind for kind in KINDS if kind != "upgrading"]), min_size=2, max_size=6),
+    st.sampled_from(AT_ONCE),
+    st.integers(0, 3),
+)
+def test_whatever_heads_are_known_the_answers_are_the_same(kinds, first, cut):
+    """Each request whole, as clients send them; of one, the end comes with the next."""
+    chunks = [KINDS[first], *(KINDS[kind] for kind in kinds)]
+    if cut:
+        chunks[1:3] = [(chunks[1] + chunks[2])[: -cut * 100], (chunks[1] + chunks[2])[-cut * 100 :]]
+    _, ours, theirs = both(chunks)
+    assert ours == theirs
+
+
+def test_a_request_that_is_known_waits_for_the_one_before():
+    """The application has not answered that yet."""
+    side, ours, theirs = both([KINDS["allowed"], KINDS["of no path"], KINDS["denied"]], turns=0)
+    assert ours == theirs
+    assert ours[0].index(b" 404 ") < ours[0].index(b'"uid":"other"')
+    assert (side.at_once, side.parsed) == (1, 3)
+
+
+def test_a_head_that_is_known_is_not_read_again():
+    """Whatever the length is, and on each connection."""
+    longer = request(body(pod(hostNetwork=True, hostname="x" * 300)))
+    side, ours, theirs = both([KINDS["allowed"], KINDS["denied"], longer, KINDS["no review"]])
+    assert ours == theirs
+    assert (side.at_once, side.parsed) == (3, 2)
+
+    async def again():
+        return await exchange(side, [KINDS["denied"]])
+
+    asyncio.run(again())
+    assert side.parsed == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        KINDS["denied"],
+        KINDS["denied"] + b"\r\n",
+        KINDS["denied"][:-1],
+        KINDS["denied"] + KINDS["denied"],
+        b"\r\n" + KINDS["denied"],
+        KINDS["denied"].replace(b"Content-Length: ", b"Content-Length: 0"),
+        KINDS["denied"].replace(b"Content-Length: ", b"Content-Length: +"),
+        KINDS["denied"].replace(b"Content-Length: ", b"Content-Length:  "),
+        KINDS["denied"].replace(b"Content-Length: ", b"Content-Length: 1\r\nContent-Length: "),
+        KINDS["denied"].replace(b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\n", 1),
+        KINDS["denied"].replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n", 1),
+        KINDS["denied"].replace(b"\r\n\r\n", b"\r\n x: folded\r\n\r\n", 1),
+        KINDS["denied"].replace(b"\r\nContent-Length", b"\nContent-Length"),
+    ],
+)
+def test_what_only_looks_like_a_request_that_is_known(odd):
+    """The parser decides, as it does without what is remembered; also twice, and within another request."""
+    usual = KINDS["denied"]
+    before = ([], [usual], [usual, odd], [usual, usual[:-5]], [usual, usual[:20]])
+    for chunks in [*([*first, odd] for first in before), [usual, odd, usual]]:
+        _, ours, theirs = both(chunks)
+        assert ours == theirs
 
 
 def test_requests_that_come_at_once_are_all_answered_in_their_order():
