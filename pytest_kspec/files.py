@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ def whole_file(path: Path, *, private: bool = False, replace: bool = True) -> It
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = _former_mode(path, replace)
-    temporary = path.with_name(f".kspec-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".kspec-{os.urandom(8).hex()}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
     try:

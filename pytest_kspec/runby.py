@@ -11,6 +11,8 @@ import re
 import socket
 from collections.abc import Mapping
 
+from pytest_kspec.regexes import regex
+
 VARIABLE = "KSPEC_RUN_BY"
 LONGEST = 500
 _JOBS = (
@@ -24,7 +26,7 @@ _JOBS = (
     "{TRAVIS_BUILD_WEB_URL}",
     "{BUILD_URL}",  # Jenkins
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_CREDENTIALS = regex(r"(?<=://)[^/\s]*@")
 
 
 def run_by(given: str | None, environ: Mapping[str, str]) -> str:

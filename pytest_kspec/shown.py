@@ -10,26 +10,28 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from pytest_kspec.regexes import regex
+
 _STACKED = 2
 """Combining marks that one character may carry; more would be drawn over the lines around it."""
 # Printable for Python, and yet nothing that a reader sees: fillers, joiners and variation selectors.
 _BLANK = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
 )
-_UNSEEN = re.compile(f"[{_BLANK}]")
+_UNSEEN = regex(f"[{_BLANK}]")
 # What is neither of scripts that stack marks nor blank: texts of these need not be looked at character by character.
-_PLAIN = re.compile(
+_PLAIN = regex(
     "[\x20-\x7e\xa1-\xac\xae-\u02ff\u0400-\u0482\u2010-\u2027\u2030-\u205e\u2100-\u27ff\u3000-\u30ff]*"
 )
 _COLOUR = r"\x1b\[[0-9;]{0,12}m"
 # The last character of a command is its group; colours in it do not make it another one.
-_AT_START = re.compile(rf"^(?:\s|{_COLOUR})*+:(?:{_COLOUR})*+(:)")
+_AT_START = regex(rf"^(?:\s|{_COLOUR})*+:(?:{_COLOUR})*+(:)")
 # Possessive: a run of colours is never tried in parts, which takes the square of its length.
-_ANYWHERE = re.compile(rf"#(?:{_COLOUR})*+#(?:{_COLOUR})*+[\w.-]{{0,30}}+(?:{_COLOUR})*+(\[)")
+_ANYWHERE = regex(rf"#(?:{_COLOUR})*+#(?:{_COLOUR})*+[\w.-]{{0,30}}+(?:{_COLOUR})*+(\[)")
 # What pytest itself writes to a terminal: colours; a line anew; the progress that a terminal shows beside its title.
-_OWN = re.compile(rf"({_COLOUR})")
-_ANEW = re.compile(rf"(?:{_COLOUR})?\r")
-_PROGRESS = re.compile(r"\x1b\]9;4;[0-9;]{0,8}\x1b\\")
+_OWN = regex(rf"({_COLOUR})")
+_ANEW = regex(rf"(?:{_COLOUR})?\r")
+_PROGRESS = regex(r"\x1b\]9;4;[0-9;]{0,8}\x1b\\")
 _LOOK_BACK = 200
 
 
@@ -112,7 +114,7 @@ class Inert:
         return made
 
 
-_OF_JSON = re.compile(r"(##[\w.-]{0,30})\[")
+_OF_JSON = regex(r"(##[\w.-]{0,30})\[")
 _HARMLESS = bytes([*b"\n\r\t", *range(0x20, 0x7F)])
 
 
@@ -135,8 +137,8 @@ def _of_json(char: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-_OF_MARKUP = (re.compile(r"(##[\w.-]{0,30})\["), re.compile(r"^([^\S\n]*+:):", re.MULTILINE))
-_SCRIPT = re.compile(r"(<script\b.*?</script>)", re.DOTALL)
+_OF_MARKUP = (regex(r"(##[\w.-]{0,30})\["), regex(r"^([^\S\n]*+:):", re.MULTILINE))
+_SCRIPT = regex(r"(<script\b.*?</script>)", re.DOTALL)
 
 
 def inert_markup(document: bytes) -> bytes:

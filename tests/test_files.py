@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kspec import files
 from pytest_kspec.files import open_to_append, whole_file, write_whole
 
 
@@ -49,8 +48,8 @@ def test_no_name_can_be_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(names) == 3
     victim = tmp_path / "victim"
     victim.write_bytes(b"kept")
-    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "guessed")
-    (tmp_path / ".kspec-guessed.tmp").symlink_to(victim)
+    monkeypatch.setattr(os, "urandom", bytes)
+    (tmp_path / f".kspec-{'00' * 8}.tmp").symlink_to(victim)
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "report", b"y")
     assert victim.read_bytes() == b"kept"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import re
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import KspecError
+from pytest_kspec.regexes import regex
 from pytest_kspec.shown import inert, printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _lock, _counting = threading.Lock(), threading.Lock()
 _lost = _total = 0
 _open_again = 0.0
 _SAID = "audit records were lost: they could not be written to ${}."
-_HEARD = re.compile(r"(?:^| )(\d{1,9}) audit records were lost: ")
+_HEARD = regex(r"(?:^| )(\d{1,9}) audit records were lost: ")
 _unsaid: list[str] = []
 _trails: dict[tuple[int, str, str], Queue | None] = {}
 

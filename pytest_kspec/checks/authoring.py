@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pytest_kspec.checks.body import RuleOfCheck, body_of
 from pytest_kspec.checks.check import About, Check, RequirementsOf
 from pytest_kspec.checks.reads import JUDGED, Judged, judged_by, reads_of
 from pytest_kspec.errors import CheckError
+from pytest_kspec.regexes import regex
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.rules.pods.podsecurity import PodSecurityControl
 
@@ -40,11 +40,12 @@ TITLE_LIMIT = 100
 _CONSTANTS = frozenset({"LOAD_CONST", "RETURN_CONST"})
 _NOTHING = _CONSTANTS | {"RESUME", "NOP", "RETURN_VALUE"}
 """Instructions of a function that does nothing and returns None, in all versions of Python."""
+_EMPTY = frozenset(number for name, number in dis.opmap.items() if name in _NOTHING)
 _BEGINNINGS = ("CALL", "RAISE_VARARGS", "IMPORT_NAME", "BEFORE_WITH", "LOAD_SPECIAL", "SETUP_WITH")
 _REPORTING = frozenset(number for name, number in dis.opmap.items() if name.startswith(_BEGINNINGS))
 """Instructions by which a function may report something: it calls, raises, imports or enters `with`."""
-_KIND = re.compile(r"([a-z0-9.-]+/)?([A-Z][A-Za-z0-9]*|\*)")
-_ID = re.compile(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
+_KIND = regex(r"([a-z0-9.-]+/)?([A-Z][A-Za-z0-9]*|\*)")
+_ID = regex(r"[a-zA-Z][\w-]*(\.[a-zA-Z][\w-]*)+(\[[\w./*-]+\])?")
 
 
 def check(
@@ -198,7 +199,7 @@ def _can_report(func: Callable[..., Any]) -> bool:
 
 def _is_empty(func: Callable[..., Any]) -> bool:
     """Whether it holds nothing but a docstring, `pass` or `...`, as compiled."""
-    return all(
+    return _EMPTY.issuperset(func.__code__.co_code[::2]) and all(
         one.opname in _NOTHING and not (one.opname in _CONSTANTS and one.argval is not None)
         for one in dis.get_instructions(func)
     )

@@ -117,10 +117,10 @@ def _supervised(words: list[str]) -> int:
     # These serve, or divide by themselves.
     if words[:1] in (["webhook"], ["operator"], ["fleet"], ["dashboard"]):
         return _or_broken(words)
+    starting.begin()
     from pytest_kspec.audit.trail import flush
     from pytest_kspec.supervised import SUPERVISOR
 
-    starting.begin()
     with SUPERVISOR.armed():
         code = _or_broken(words)
         flush()

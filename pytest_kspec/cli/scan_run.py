@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from pytest_kspec.cli.output import is_interactive
 from pytest_kspec.cluster.sources.source import Source
 from pytest_kspec.errors import KspecError, SourceError, UsageError
+from pytest_kspec.extend.registry import pytest_plugins
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.session import apart
 from pytest_kspec.session import run as runs
@@ -34,6 +35,7 @@ _UNUSED = (
     "hypothesispytest",
     "pytest_cov",
     "html",
+    "html_fixtures",
     "metadata",
     "doctest",
     "unittest",
@@ -46,6 +48,7 @@ _UNUSED = (
     "debugging",
 )
 _OF_WORKERS = ("xdist", "xdist.looponfail")  # unused without -n
+_KSPEC = ("kspec", "pytest_kspec.plugin")
 _ISOLATED = (
     "--noconftest",
     *("-p", "no:cacheprovider"),
@@ -170,6 +173,11 @@ def run_pytest(arguments: list[str], *, workers: bool, opened: Mapping[str, Sour
         else:
             plugins.append(apart)
             words += [word for name in _OF_WORKERS for word in ("-p", f"no:{name}")]
+            if _others_are_unused():
+                from pytest_kspec import plugin
+
+                words.append("--disable-plugin-autoload")  # the metadata of all packages is not read twice
+                plugins.append(plugin)
         words += [f"--basetemp={folder}/pytest", *arguments]
         status = int(pytest.main(words, plugins=plugins))
     outcome = Outcome(status, observer.result, observer.errors, observer.interrupted, observer.published)
@@ -230,6 +238,12 @@ def _usage(text: str) -> list[str]:
     """The `ERROR: …` lines of pytest, in the words of this command."""
     lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.strip()]
     return [line.replace("--kspec-", "--") for line in lines]
+
+
+def _others_are_unused() -> bool:
+    """Whether pytest would load no plugin but ours, of those that are installed."""
+    found = pytest_plugins()
+    return found is not None and {name for name, _ in found - {_KSPEC}} <= {*_UNUSED, *_OF_WORKERS}
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ from typing import Any, NamedTuple
 from pytest_kspec.errors import UsageError
 from pytest_kspec.supervised import SUPERVISOR, Lost
 
-_GROUP = b"[kspec."
+_OURS, _PYTEST = "kspec.", "pytest11"
+_GROUPS = (f"[{_OURS}".encode(), f"[{_PYTEST}]".encode())
 _allowed: ContextVar[bool] = ContextVar("allowed", default=True)
 
 
@@ -154,22 +156,24 @@ def _entry_points(path: tuple[str, ...]) -> tuple[tuple[EntryPoint, str], ...]:
 
 @lru_cache(64)  # each for itself: importing a module of checks changes the path by a folder
 def _packages(folder: str) -> dict[str, list[tuple[EntryPoint, str]]]:
-    """Name of each package whose metadata is in this folder → its entry points of our groups."""
+    """Name of each package whose metadata is in this folder → its entry points of our groups and of pytest's."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder or ".") if _METADATA.search(entry.name))
     except OSError:
         return {}  # not a folder: a zip file, or nothing
     found: dict[str, list[tuple[EntryPoint, str]]] = {}
     for name in names:
-        place = Path(folder, name)
         distribution = name.partition("-")[0].lower().replace("_", "-").replace(".", "-")
         if distribution in found:
             continue
+        place = os.path.join(folder, name)
         try:
-            text = (place / "entry_points.txt").read_bytes()
+            with open(os.path.join(place, "entry_points.txt"), "rb", buffering=0) as file:
+                text = file.read()
         except OSError:
             text = b""
-        found[distribution] = list(_read(Distribution.at(place))) if _GROUP in text else []
+        read = any(group in text for group in _GROUPS)
+        found[distribution] = list(_read(Distribution.at(Path(place)))) if read else []
     return found
 
 
@@ -177,8 +181,21 @@ _METADATA = re.compile(r"\.(dist-info|egg-info)$")
 
 
 def _read(distribution: Distribution) -> Iterator[tuple[EntryPoint, str]]:
-    metadata = distribution.metadata
-    package = f"{metadata['Name']} {metadata['Version']}"
     for point in distribution.entry_points:
-        if point.group.startswith("kspec."):
-            yield point, package
+        if point.group.startswith(_OURS):
+            metadata = distribution.metadata
+            yield point, f"{metadata['Name']} {metadata['Version']}"
+        elif point.group == _PYTEST:
+            yield point, ""  # nobody asks for the package
+
+
+def pytest_plugins() -> frozenset[tuple[str, str]] | None:
+    """Name and module of each plugin that pytest would load; None where only pytest itself can know.
+
+    As the look at our own groups reads the same files, this costs nothing more.
+    """
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
+    if finders != [PathFinder] or any(os.path.isfile(one) or one.endswith(".egg") for one in sys.path):
+        return None  # an archive of packages, or another way to them
+    points = (point for point, _ in _entry_points(tuple(sys.path)))
+    return frozenset((point.name, point.value) for point in points if point.group == _PYTEST)

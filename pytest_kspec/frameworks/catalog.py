@@ -202,8 +202,16 @@ _STRICTNESS = ("baseline", "restricted")
 
 
 def plain_value(value: Any) -> Any:
-    """What a specification says at a key, with the names of keys as they are written."""
-    return value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+    """What a specification says at a key, with the names of keys as they are written.
+
+    As `model_dump(by_alias=True)`, for which pydantic would build a serializer of each model.
+    """
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        return {field.alias or name: plain_value(getattr(value, name)) for name, field in fields}
+    if isinstance(value, list):
+        return [plain_value(part) for part in value]
+    return value
 
 
 def flow(value: Any) -> str:

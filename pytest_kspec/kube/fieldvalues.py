@@ -11,9 +11,10 @@ from typing import Any
 
 from pytest_kspec.kube.podfields import PodField
 from pytest_kspec.kube.quantity import is_quantity, parse_quantity
+from pytest_kspec.regexes import regex
 
-_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-_DURATION = re.compile(
+_INTEGER = regex(r"[+-]?\d{1,19}", re.ASCII)
+_DURATION = regex(
     r"(?=\d)((?P<h>\d{1,9})h)?((?P<m>\d{1,9})m)?((?P<s>\d{1,9})s)?", re.ASCII
 )  # as Go writes it, whole seconds
 _UNITS = {"h": 3600, "m": 60, "s": 1}

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pytest_kspec.kube.globs import FEW, Pieces, linear, pieces_of
+from pytest_kspec.regexes import regex
 
 DOCKER_HUB = "docker.io"
 # What Docker Hub answers to; one written for another must not slip through a list.
@@ -21,15 +22,15 @@ REFERENCE_LIMIT = 1024
 """Characters of a whole reference: name, tag and the longest digest, with what `normal_host` takes away."""
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
-COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+HOST = regex(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
+COMPONENT = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 TAG_LIMIT = 128
-TAG = re.compile(rf"\w[\w.-]{{0,{TAG_LIMIT - 1}}}", re.ASCII)
-_DIGEST = re.compile(r"(?P<algorithm>[a-z0-9]+(?:[+._-][a-z0-9]+)*):(?P<hex>[0-9a-f]+)", re.ASCII)
+TAG = regex(rf"\w[\w.-]{{0,{TAG_LIMIT - 1}}}", re.ASCII)
+_DIGEST = regex(r"(?P<algorithm>[a-z0-9]+(?:[+._-][a-z0-9]+)*):(?P<hex>[0-9a-f]+)", re.ASCII)
 DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
-_PATTERN_HOST = re.compile(r"(?:[a-z0-9*.-]+|\[[0-9a-f:]+\])(?::(?:[0-9]{1,5}|\*))?", re.ASCII)
-_PATTERN_SEGMENT = re.compile(r"[a-z0-9._*-]+", re.ASCII)
+_PATTERN_HOST = regex(r"(?:[a-z0-9*.-]+|\[[0-9a-f:]+\])(?::(?:[0-9]{1,5}|\*))?", re.ASCII)
+_PATTERN_SEGMENT = regex(r"[a-z0-9._*-]+", re.ASCII)
 
 
 class ImageReference(NamedTuple):

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.errors import Malformed
+from pytest_kspec.regexes import regex
 
 if TYPE_CHECKING:
     from re2 import _Regexp
@@ -24,7 +25,7 @@ MAX_TEXT = 64 << 10
 _MAX_MEMORY = 1 << 20
 
 # Of the C++ library only: it matches a byte, in the middle of a character too. CEL does not have it.
-_BYTE = re.compile(r"(?:[^\\]|\\[^C])*+\\C", re.DOTALL)
+_BYTE = regex(r"(?:[^\\]|\\[^C])*+\\C", re.DOTALL)
 _HINTS = (
     ("invalid perl operator: (?=", "look-ahead is not supported"),
     ("invalid perl operator: (?!", "look-ahead is not supported"),

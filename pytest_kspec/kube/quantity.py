@@ -10,7 +10,9 @@ import re
 from decimal import ROUND_UP, Context, Decimal
 from functools import lru_cache
 
-_QUANTITY = re.compile(
+from pytest_kspec.regexes import regex
+
+_QUANTITY = regex(
     r"(?P<number>[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30}))(?P<suffix>[eE][+-]?\d{1,2}|[KMGTPE]i|[numkMGTPE])?",
     re.ASCII,
 )

@@ -12,7 +12,9 @@ import re
 from functools import total_ordering
 from typing import NamedTuple
 
-_VERSION = re.compile(
+from pytest_kspec.regexes import regex
+
+_VERSION = regex(
     r"v?(?P<major>0|[1-9]\d{0,8})\.(?P<minor>0|[1-9]\d{0,8})(?:\.(?P<patch>0|[1-9]\d{0,8}))?"
     r"(?:-(?P<stage>alpha|beta|rc)(?P<numbers>(?:[.-]?\d{1,9})*)(?P<after>[-+.][0-9A-Za-z.+_-]+)?"
     r"|(?P<vendor>[-+][0-9A-Za-z.+_-]+))?",

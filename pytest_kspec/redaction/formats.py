@@ -10,6 +10,8 @@ import base64
 import binascii
 import re
 
+from pytest_kspec.regexes import regex
+
 _TOKENS = (
     r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{12,}",  # AWS: access keys
     r"gh[pousr]_[A-Za-z0-9_]{20,}",  # GitHub
@@ -43,13 +45,13 @@ _TOKENS = (
     r"(?:BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY|PuTTY-User-Key-File-)[\s\S]*?"  # to the end of the key, or of the text
     r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)",
 )
-KNOWN = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(_TOKENS) + ")")
+KNOWN = regex(r"(?<![A-Za-z0-9])(?:" + "|".join(_TOKENS) + ")")
 SHORTEST = 8
 """Characters of the shortest of these."""
 
-_RUNS = re.compile(r"[A-Z]+|[a-z]+|[0-9]+")
-_LONG = re.compile(r"(?<![A-Za-z0-9+/=_-])(?:SHA\d+:|sha\d+[-:])?[A-Za-z0-9+=_-]{20,}(?:/[A-Za-z0-9+=_-]+)*")
-_SOLID = re.compile(r"[A-Za-z0-9+]{20,}")
+_RUNS = regex(r"[A-Z]+|[a-z]+|[0-9]+")
+_LONG = regex(r"(?<![A-Za-z0-9+/=_-])(?:SHA\d+:|sha\d+[-:])?[A-Za-z0-9+=_-]{20,}(?:/[A-Za-z0-9+=_-]+)*")
+_SOLID = regex(r"[A-Za-z0-9+]{20,}")
 _MEAN_RUN = 2.6
 _PEM, _PEM_BASE64, _SSH_PUBLIC, _DER = "-----BEGIN ", "LS0tLS1CRUdJTi", "AAAA", "MI"
 _INNER_SEQUENCE = 0x30

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 from functools import lru_cache
+
+from pytest_kspec.regexes import regex
 
 
 class Says(IntEnum):
@@ -16,8 +17,8 @@ class Says(IntEnum):
 
 
 LONGEST = 256
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_WITHIN = re.compile(
+_WORDS = regex(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_WITHIN = regex(
     r"passw(?:or)?d|passwort|passphrase|passcode|contrase|secret|token|credential|apikey|accesskey|privatekey|encryptionkey"
     r"|signingkey|masterkey|accountkey|sharedkey|authkey|keydata|connectionstring|connstr|authorization(?!modes?$)"
 )

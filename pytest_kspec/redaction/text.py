@@ -12,6 +12,7 @@ from functools import lru_cache
 from pytest_kspec.redaction.formats import KNOWN, SHORTEST, private_in_base64, random
 from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
+from pytest_kspec.regexes import regex
 
 _TAIL = ".:!?)]}>"  # what may stand behind a value
 _NO_SECRET_WORDS = """
@@ -19,52 +20,52 @@ true false yes no on off none null nil unset default always never required optio
 set string int bool object empty undefined <nil> <none> <redacted> *** **** ***** ****** redacted
 """
 _NO_SECRET = frozenset(_NO_SECRET_WORDS.split())
-_REFERENCE = re.compile(
+_REFERENCE = regex(
     r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Z_][A-Z0-9_]*)|\{\{[^{}]*\}\}|\*+"
     r"|<(?:your|my|the|set|some|none|nil|redacted|hidden|secret|password|token)[\w .-]*>"
 )
-_DULL = re.compile(r"[-+]?[\d.,:]+[a-zA-Z%]{0,2}|\.{0,2}/[\w./@-]*|[-+=/*.:,;|&]*")
-_PLAIN_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?:,[A-Z]+)*")
-_PORT = re.compile(r":\d{1,5}(?:[/?#]|$)")
+_DULL = regex(r"[-+]?[\d.,:]+[a-zA-Z%]{0,2}|\.{0,2}/[\w./@-]*|[-+=/*.:,;|&]*")
+_PLAIN_WORD = regex(r"[A-Z]?[a-z]+|[A-Z]+(?:,[A-Z]+)*")
+_PORT = regex(r":\d{1,5}(?:[/?#]|$)")
 
-_NAME = re.compile(
+_NAME = regex(
     r"(?<![\w$.-])(-{0,2}[A-Za-z_][\w./-]*+)"
     r"(\\{0,8}[\"'\]]{0,2}[ \t]{0,3}(?:=>|:=|==?|:(?!//))[ \t]{0,3})",
 )
-_VALUE = re.compile(
+_VALUE = regex(
     r"((?:(?:bearer|basic|digest|negotiate|token|apikey)[ \t]+)?)"
     r"(\\{0,8}\"(?:[^\"\\]|\\(?!\"))*+|\\{0,8}'[^']*+|[^\s\"',;&|<>]++)",
     re.IGNORECASE,
 )
-_QUERY = re.compile(r"([?&;])([\w.\[\]-]{1,80})=([^&#\s\"';]++)")
-_OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]{0,80}+)([ \t]+)(\"[^\"]++|'[^']++|[^\s\"'-][^\s\"']*+)")
-_SCHEME = re.compile(r"\b(bearer|basic|negotiate)([ \t]+)([\w+/=.~-]{6,}+)", re.IGNORECASE)
-_BARE_USER = re.compile(
+_QUERY = regex(r"([?&;])([\w.\[\]-]{1,80})=([^&#\s\"';]++)")
+_OPTION = regex(r"(?<![\w-])(--?[A-Za-z][\w-]{0,80}+)([ \t]+)(\"[^\"]++|'[^']++|[^\s\"'-][^\s\"']*+)")
+_SCHEME = regex(r"\b(bearer|basic|negotiate)([ \t]+)([\w+/=.~-]{6,}+)", re.IGNORECASE)
+_BARE_USER = regex(
     r"(?:(?<![\w/:@.+-])|(?<=(?<![\w:/])//))(?!mailto:|email:|e-mail:|contact:|maintainer:|sip:|xmpp:|acct:)([\w.+-]{1,64}):([^\s:@/\"'(){}]{1,256})@"
     r"(?=[\w\[(])(?!sha\d+:)"
 )
-_ORACLE = re.compile(
+_ORACLE = regex(
     r"(\bjdbc:oracle:\w{1,16}:|\b(?:sqlplus|sqlldr|rman|expdp|impdp)[ \t]{1,3}(?:-\w{1,8}[ \t]{1,3}){0,4}|\buserid=)"
     r"([\w$#]{1,128})/([^\s@/\"']{1,256}|\"[^\"]{1,256}\")(?=@)"
 )
-_TOKEN_USER = re.compile(r"(?=[^\d]{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z])[\w~-]{16,}")
+_TOKEN_USER = regex(r"(?=[^\d]{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z])[\w~-]{16,}")
 """The user of an address without a password, where it is a token: of Sentry, of a Git server."""
-_NAMED_VALUE = re.compile(
+_NAMED_VALUE = regex(
     r"((?:name|key)\\{0,8}[\"']\s?:\s?\\{0,8}[\"']([\w./-]+)\\{0,8}[\"'],[\s+-]{0,40}+\\{0,8}[\"']value\\{0,8}[\"']\s?:\s?\\{0,8}[\"'])"
     r"([^\"'\\]+)",
     re.IGNORECASE,
 )
-_VALUE_NAMED = re.compile(
+_VALUE_NAMED = regex(
     r"(value\\{0,8}[\"']\s?:\s?\\{0,8}[\"'])([^\"'\\]+)(\\{0,8}[\"'],[\s+-]{0,40}+\\{0,8}[\"'](?:name|key)\\{0,8}[\"']\s?:\s?\\{0,8}[\"']([\w./-]+))",
     re.IGNORECASE,
 )
-_LINE = re.compile(r"^([ \t-]*)([\w.-]{2,80})(:[ \t]+)(?![|>][-+]?$)([^\s\"'{\[#][^\n]*)$", re.MULTILINE)
-_CLIENTS = re.compile(r"\b(?:mysql|mariadb|mysqldump|mysqladmin|sqlcmd)\w*\b")
-_PIPED = re.compile(
+_LINE = regex(r"^([ \t-]*)([\w.-]{2,80})(:[ \t]+)(?![|>][-+]?$)([^\s\"'{\[#][^\n]*)$", re.MULTILINE)
+_CLIENTS = regex(r"\b(?:mysql|mariadb|mysqldump|mysqladmin|sqlcmd)\w*\b")
+_PIPED = regex(
     r"(\b(?:echo|printf)[ \t]+(?:-\w[ \t]+)?[\"']?)([^\s|\"']{1,256})"
     r"(?=[\"']?[ \t]{0,3}\|[^|;&\n]{0,200}password-stdin)"
 )
-_GLUED = re.compile(r"(?<!\S)-p(?=[^\s-])([^\s\"']+)")
+_GLUED = regex(r"(?<!\S)-p(?=[^\s-])([^\s\"']+)")
 
 
 def redact(text: str, *, entropy: bool = True) -> str:

@@ -8,7 +8,6 @@ said, and never in effect.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.globs import Globs, matches_check
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import Resource, Workload
+from pytest_kspec.regexes import regex
 from pytest_kspec.results.finding import AppliedExemption
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.spec.exemption import AnnotationExemptions
@@ -30,8 +30,8 @@ KEY = "annotationExemptions"
 MAX_NOTES = 50
 LONGEST_REASON = 500
 NOT_ALLOWED = "the specification does not allow it (annotationExemptions)"
-_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.-]")
-_UNTIL = re.compile(r"until\s*=\s*(\S*)\s*")
+_NOT_IN_KEY = regex(r"[^A-Za-z0-9_.-]")
+_UNTIL = regex(r"until\s*=\s*(\S*)\s*")
 
 
 class Refused(ValueError):

@@ -28,6 +28,7 @@ from pytest_kspec.kube.images import RegistryPattern
 from pytest_kspec.kube.patterns import MAX_LENGTH, Pattern
 from pytest_kspec.kube.podkinds import PATH
 from pytest_kspec.kube.versions import BOUND_PATTERN, Bound
+from pytest_kspec.regexes import regex
 
 
 class SpecModel(BaseModel):
@@ -98,8 +99,8 @@ def _regex(value: str) -> str:
     return value
 
 
-_PSA_VERSION = re.compile(r"v1\.(0|[1-9]\d{0,3})|latest")
-_SEMVER = re.compile(r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+_PSA_VERSION = regex(r"v1\.(0|[1-9]\d{0,3})|latest")
+_SEMVER = regex(r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 
 
 def _kubernetes_version(value: str) -> str:

@@ -4,12 +4,12 @@ An exemption says who accepted what, where, why and until when. One that could n
 match everything, is refused here: neither does what its author thinks.
 """
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, model_validator
 
 from pytest_kspec.kube.globs import Globs, is_literal
+from pytest_kspec.regexes import regex
 from pytest_kspec.spec.base import (
     ContainerPattern,
     Labels,
@@ -35,7 +35,7 @@ WITHOUT_CONTAINERS = CLUSTER_SCOPED | {
     "ConfigMap", "Endpoints", "Ingress", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim",
     "ResourceQuota", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount",
 }  # fmt: skip
-_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+_KIND = regex(r"[A-Z][A-Za-z0-9]{0,62}")
 
 
 def _kind(value: str) -> str:

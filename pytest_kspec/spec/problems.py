@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.regexes import regex
 from pytest_kspec.spec.base import without_plugins
 from pytest_kspec.yamlfiles.reading import Document, KeyPath, Position, key_text
 
@@ -23,7 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 SHOWN = 60
 PLACES = 3
 """A key that stands in more places than these belongs to many things, such as `name`: nothing is suggested."""
-_KEY_PREFIX = re.compile(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ")
+_KEY_PREFIX = regex(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ")
 _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _NAMES = {bool: "true or false", str: "text", int: "a number", list: "a list", dict: "a mapping"}
 # Where an API server may write `key: null` by itself.

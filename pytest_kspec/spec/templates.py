@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pydantic import Field, model_validator
 
 from pytest_kspec.errors import SpecError
+from pytest_kspec.regexes import regex
 from pytest_kspec.spec import layers
 from pytest_kspec.spec.base import Flag, SpecModel, SpecVersion, Text, no_entries
 from pytest_kspec.spec.layers import Node
@@ -25,9 +26,9 @@ TEMPLATE_KIND = "PolicyTemplate"
 BUILTIN = Path(__file__).with_name("policytemplates")
 CONDITIONS = ("when", "unless")
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
+_PLACEHOLDER = regex(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
 _TYPES = {"string": "a string", "int": "an integer", "bool": "true or false", "array": "a list"}
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def has_type(value: Any, kind: str) -> bool:

@@ -5,20 +5,20 @@ March 31".
 """
 
 import difflib
-import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from pytest_kspec.regexes import regex
 from pytest_kspec.spec.base import SpecModel
 
-_EXPIRY = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(\d*)([Zz]|[+-]\d\d:\d\d)?)?")
+_EXPIRY = regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(\d*)([Zz]|[+-]\d\d:\d\d)?)?")
 _MOMENT = (  # the same for JSON Schema and Go, with clock times that there are
     r"^\d{4}-\d\d-\d\d([Tt ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$"
 )
-_DAY_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_DAY_TIME = regex(r"([01]\d|2[0-3]):[0-5]\d")
 _END_OF_DAY = time(23, 59, 59, 999999)
 _LONGEST = timedelta(days=366)
 
@@ -155,7 +155,7 @@ Duration = Annotated[
 ]
 
 
-_DURATION = re.compile(r"(?=\d)(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?")
+_DURATION = regex(r"(?=\d)(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?")
 
 
 _MACROS = {

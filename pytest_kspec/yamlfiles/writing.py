@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import yaml
 
-_BREAKS = re.compile("[\x85\u2028\u2029]")
+from pytest_kspec.regexes import regex
+
+_BREAKS = regex("[\x85\u2028\u2029]")
 
 
 def has_breaks(text: str) -> bool:

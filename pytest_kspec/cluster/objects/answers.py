@@ -8,10 +8,10 @@ of any size costs a look at its first and last bytes.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.regexes import regex
 
 Buffer = bytes | memoryview
 
@@ -21,10 +21,10 @@ MAX_EDGE_BYTES = 64 << 10
 MAX_TOKEN_CHARACTERS = 16 << 10
 _KEYS = ("apiVersion", "kind", "metadata", "items")
 _BLANK = " \t\r\n"
-_SPACE = re.compile(rf"[{_BLANK}]*")
-_MEMBER = re.compile(rf'[{_BLANK}]*"([^"\\]*)"[{_BLANK}]*:[{_BLANK}]*')
+_SPACE = regex(rf"[{_BLANK}]*")
+_MEMBER = regex(rf'[{_BLANK}]*"([^"\\]*)"[{_BLANK}]*:[{_BLANK}]*')
 _CUTS = 8
-_NOT_IN_NAMES = re.compile(r"[/%\x00-\x1f\x7f]")
+_NOT_IN_NAMES = regex(r"[/%\x00-\x1f\x7f]")
 
 
 class Wrong(Exception):

@@ -8,15 +8,17 @@ from typing import Any
 
 from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.regexes import regex
 
 MAX_COMPARED_BYTES = 4 << 20
 """Size up to which keys are compared: of larger files, which tools write, the last of two equal keys counts."""
 MAX_TEXTS_BYTES = 64 << 20
 """Size up to which a file may hold several documents; one list may be larger."""
 
-_MAY_BE_WHOLE = re.compile(rb"[:,\[]\s*-?[0-9]+(?:\.[0-9]|[eE])")
-_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?')
-_BETWEEN = re.compile(r"(?:\s|^---[^\n{\[]*$)*", re.MULTILINE)
+# Behind a key, or in a list: `image:1.2` within a text is neither, and every manifest has one.
+_MAY_BE_WHOLE = regex(rb"(?:\"\s*:|[,\[])\s*-?[0-9]+(?:\.[0-9]|[eE])")
+_STRING_OR_NUMBER = regex(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?')
+_BETWEEN = regex(r"(?:\s|^---[^\n{\[]*$)*", re.MULTILINE)
 
 
 def json_texts(raw: Buffer) -> list[bytes] | None:

@@ -8,13 +8,13 @@ item of the list, not within one. A guess that is wrong makes the next piece lar
 from __future__ import annotations
 
 import mmap
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from pytest_kspec.cluster.objects.answers import Buffer
+from pytest_kspec.regexes import regex
 
 PIECE_BYTES = 256 << 10
 PLAIN_BYTES = 16 << 20
@@ -24,8 +24,9 @@ _GUESSES = 3
 _ROOM_BYTES = 4 << 20
 _MOST_BYTES = 8 << 20
 _FORGET_BYTES = 8 << 20
-_FIRST_KEY = re.compile(rb"\s*\[(\s*\{\s*\"[^\"\\]*\"\s*:)")
+_FIRST_KEY = regex(rb"\s*\[(\s*\{\s*\"[^\"\\]*\"\s*:)")
 _GAPS = (b"},", b"}, ")
+_CLOSE = ord("]")
 
 T = TypeVar("T")
 
@@ -47,17 +48,15 @@ def pieces(items: Buffer, decode: Callable[[Buffer], T]) -> Iterator[tuple[Buffe
     while at < end:
         text = _array(items, at, min(at + size, end))
         whole = at + size >= end
-        for guess, cut in enumerate([len(text)] if whole else list(_cuts(text, separators))):
-            if guess:
-                text = _array(items, at, at + cut - 1)
-            else:
-                del text[cut:]
-            text += b"]"
+        # The first is right nearly always: the others are looked for when it is not.
+        for cut in [len(text) - 1] if whole else _cuts(text, separators):
+            behind, text[cut] = text[cut], _CLOSE
             try:
-                found = decode(memoryview(text))
+                found = decode(memoryview(text)[: cut + 1])
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 if whole or isinstance(error, msgspec.ValidationError):
                     raise
+                text[cut] = behind
                 continue
             yield items[at : at + cut - 1], found
             at, size = at + cut, PIECE_BYTES
@@ -75,6 +74,7 @@ def pieces(items: Buffer, decode: Callable[[Buffer], T]) -> Iterator[tuple[Buffe
 def _array(items: Buffer, start: int, end: int) -> bytearray:
     text = bytearray(b"[")
     text += items[start:end]
+    text += b"]"
     return text
 
 

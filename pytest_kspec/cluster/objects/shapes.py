@@ -13,8 +13,7 @@ shape is compared first, which costs a tenth of making a key.
 
 from __future__ import annotations
 
-import re
-import secrets
+import os
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from hashlib import sha256
@@ -25,16 +24,15 @@ import msgspec
 from pytest_kspec.cluster.objects.specs import Specs
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
+from pytest_kspec.regexes import regex
 
 _NODE_NAME = b'"nodeName"'
-_NODE_VALUE = re.compile(rb'"nodeName"\s*:\s*("[^"\\]+")')
+_NODE_VALUE = regex(rb'"nodeName"\s*:\s*("[^"\\]+")')
 _TOKEN = b'"kube-api-access-'
 _TOKEN_LENGTH = len(_TOKEN) + 5 + 1  # five random characters and the closing quote
 _NODE_MARK, _TOKEN_MARK = b'"\x00"', b'"\x01"'  # cannot be in valid JSON
-_MARKS = re.compile(rb"([\x00\x01])")
-_PROOF = secrets.token_hex(
-    16
-)  # stands for the parts while a key is proven; nothing in a cluster can equal it
+# Stands for the parts while a key is proven; nothing in a cluster can equal it.
+_PROOF = os.urandom(16).hex()
 _NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
 
 # What to take out, best first: every mention of the node's name, the token volume's name.
@@ -52,11 +50,11 @@ class _Around:
         """`normal`: the spec with marks in place of its parts."""
         # The quotes and the constant beginning of a token's name belong to the text around.
         quoted = normal.replace(_TOKEN_MARK, _TOKEN + b'\x01"').replace(_NODE_MARK, b'"\x00"')
-        *pieces, last = _MARKS.split(quoted)
-        self._pieces = [
-            (piece, mark == b"\x01") for piece, mark in zip(pieces[::2], pieces[1::2], strict=True)
-        ]
-        self._pieces.append((last, False))
+        self._pieces = []  # and whether a token follows
+        for text in quoted.split(b"\x00"):
+            *before_tokens, rest = text.split(b"\x01")
+            self._pieces += [(piece, True) for piece in before_tokens]
+            self._pieces.append((rest, False))
         self._security = security
         self.shape = shape
 
@@ -209,13 +207,12 @@ def _lacking(spec: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def security_annotations(annotations: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Those that security rules read, sorted."""
-    return tuple(
-        sorted(
-            (name, value)
-            for name, value in annotations.items()
-            if name == SECURITY_ANNOTATION or name.startswith(SECURITY_PREFIXES)
-        )
-    )
+    found = [
+        (name, value)
+        for name, value in annotations.items()
+        if name == SECURITY_ANNOTATION or name.startswith(SECURITY_PREFIXES)
+    ]
+    return tuple(sorted(found)) if found else ()
 
 
 def may_have_security(annotations: bytes) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.regexes import regex
 from pytest_kspec.yamlfiles.reading import in_merge_order, refusal
 
 MAX_YAML_BYTES = 64 << 20
@@ -25,16 +26,16 @@ MAX_EXPANSION = 1_000_000
 """Values that the aliases of one document may expand to."""
 
 _MANY_OPENINGS = 5000
-_DEEP_LINE = re.compile(rb"(?:[-?] +){20}")
-_ANCHOR = re.compile(rb"(?:^|[\s\[{,:-])&([^\s,\[\]{}]+)", re.MULTILINE)
-_TEMPLATE = re.compile(rb"\{\{-?\s*[.\w]")
+_DEEP_LINE = regex(rb"(?:[-?] +){20}")
+_ANCHOR = regex(rb"(?:^|[\s\[{,:-])&([^\s,\[\]{}]+)", re.MULTILINE)
+_TEMPLATE = regex(rb"\{\{-?\s*[.\w]")
 
-_NUMBER = re.compile(r"[-+.0-9][-+.0-9A-Fa-fxXoObB_Nn]*\Z|[-+]?\.(?:inf|Inf|INF)\Z")
+_NUMBER = regex(r"[-+.0-9][-+.0-9A-Fa-fxXoObB_Nn]*\Z|[-+]?\.(?:inf|Inf|INF)\Z")
 """All that may be a number; `_number` decides."""
-_GO_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
-_GO_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_DOTTED = re.compile(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
-_NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_GO_INT = regex(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_GO_FLOAT = regex(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_DOTTED = regex(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+_NO_JSON = regex(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MERGE = "tag:yaml.org,2002:merge"
 
 

@@ -20,6 +20,7 @@ from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.cluster.objects.kinds import builtin_types
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceError, SourceUnavailable
+from pytest_kspec.regexes import regex
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 50_000
@@ -34,15 +35,15 @@ _NEVER_LISTED = frozenset({".git"})
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _KUSTOMIZE = "kustomize.config.k8s.io"
 _CHART = "Chart.yaml"
-_TEMPLATE = re.compile(rb"\{\{")
-_API_VERSION = re.compile(rb"apiVersion")
-_KIND = re.compile(rb"kind")
-_UNUSUAL = re.compile(rb"[\\\x00]")  # a key may be written with escapes, or in UTF-16
+_TEMPLATE = regex(rb"\{\{")
+_API_VERSION = regex(rb"apiVersion")
+_KIND = regex(rb"kind")
+_UNUSUAL = regex(rb"[\\\x00]")  # a key may be written with escapes, or in UTF-16
 _KEYS_OF_MANIFEST = (
-    re.compile(rb"^[ \t\-{]*[\"']?apiVersion[\"']?[ \t]*:", re.MULTILINE),
-    re.compile(rb"^[ \t\-{]*[\"']?kind[\"']?[ \t]*:", re.MULTILINE),
+    regex(rb"^[ \t\-{]*[\"']?apiVersion[\"']?[ \t]*:", re.MULTILINE),
+    regex(rb"^[ \t\-{]*[\"']?kind[\"']?[ \t]*:", re.MULTILINE),
 )
-_IN_JSON = (re.compile(rb"\"apiVersion\"\s*:"), re.compile(rb"\"kind\"\s*:"))
+_IN_JSON = (regex(rb"\"apiVersion\"\s*:"), regex(rb"\"kind\"\s*:"))
 
 
 class Note(NamedTuple):

@@ -5,7 +5,6 @@ Everything in `snapshot.json` is checked before it is used: it may come from any
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -13,13 +12,14 @@ import msgspec
 from pytest_kspec import typed
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceError, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.regexes import regex
 
 API_VERSION, KIND = "kspec.io/v1alpha1", "Snapshot"
 INDEX = "snapshot.json"
 ARCHIVES = (".tar.gz", ".tgz")
 MAX_INDEX_BYTES = 16 << 20
 
-_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,250}\.json")
+_FILE_NAME = regex(r"[a-z0-9][a-z0-9._-]{0,250}\.json")
 _ERRORS: dict[str, type[SourceError]] = {
     cls.__name__: cls for cls in (AccessDenied, NotServed, SourceUnavailable, Malformed)
 }

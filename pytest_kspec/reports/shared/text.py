@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pytest_kspec.regexes import regex
 from pytest_kspec.shown import printable as printable
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Measure = Callable[[str], float]
 
-_BREAKS = re.compile(r"[/,\]]|\.(?!\d)|(?=@)")
+_BREAKS = regex(r"[/,\]]|\.(?!\d)|(?=@)")
 _AMBIGUOUS = frozenset({"true", "false", "null", "unset", ""})
 
 

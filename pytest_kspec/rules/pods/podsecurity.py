@@ -8,7 +8,6 @@ v0.37), not those that its documentation describes. A version newer than `NEWEST
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
@@ -21,6 +20,7 @@ from pytest_kspec.errors import NotApplicable, SourceError, SpecError
 from pytest_kspec.kube.globs import Globs
 from pytest_kspec.kube.resources import Resources, Workload
 from pytest_kspec.kube.versions import Version
+from pytest_kspec.regexes import regex
 from pytest_kspec.rules.base import Rule
 from pytest_kspec.rules.pods.podrules import Versioned
 from pytest_kspec.spec.requirement import Requirement
@@ -36,7 +36,7 @@ NEWEST_MINOR = 37
 LEVELS = ("privileged", "baseline", "restricted")
 """From the least to the most strict."""
 
-_LABEL_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
+_LABEL_VERSION = regex(r"v1\.(0|[1-9][0-9]*)")
 
 
 class _Cluster(Protocol):
