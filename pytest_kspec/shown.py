@@ -115,6 +115,7 @@ class Inert:
 
 
 _OF_JSON = regex(r"(##[\w.-]{0,30})\[")
+_FEW = 64
 _HARMLESS = bytes([*b"\n\r\t", *range(0x20, 0x7F)])
 
 
@@ -123,13 +124,22 @@ def inert_json(document: bytes) -> bytes:
     if b"##" not in document and not document.translate(None, _HARMLESS):
         return document  # nearly all
     text = _OF_JSON.sub(r"\1\\u005b", document.decode("utf-8", "surrogatepass"))
-    return text.translate({ord(c): _of_json(c) for c in _misleading(text)}).encode("utf-8")
+    return _replaced(text, {c: _of_json(c) for c in _misleading(text)}).encode("utf-8")
 
 
 def _misleading(text: str) -> list[str]:
     """Characters of a file that a terminal should not be given as they are."""
     odd = text.encode("utf-8", "surrogatepass").translate(None, _HARMLESS).decode("utf-8", "surrogatepass")
     return [c for c in set(odd) if printable(c) != c or unicodedata.combining(c)]
+
+
+def _replaced(text: str, made: dict[str, str]) -> str:
+    """Each of these characters as its escape. `translate` asks a table about every character of the text."""
+    if len(made) > _FEW:
+        return text.translate({ord(char): escape for char, escape in made.items()})
+    for char, escape in made.items():
+        text = text.replace(char, escape)
+    return text
 
 
 def _of_json(char: str) -> str:
@@ -149,8 +159,8 @@ def inert_markup(document: bytes) -> bytes:
     for number, part in enumerate(parts):
         if number % 2:
             part = anywhere.sub(r"\1\\u005b", part)
-            parts[number] = part.translate({ord(c): _of_json(c) for c in _misleading(part)})
+            parts[number] = _replaced(part, {c: _of_json(c) for c in _misleading(part)})
         else:
             part = at_start.sub(r"\1&#58;", anywhere.sub(r"\1&#91;", part))
-            parts[number] = part.translate({ord(c): f"&#{ord(c)};" for c in _misleading(part)})
+            parts[number] = _replaced(part, {c: f"&#{ord(c)};" for c in _misleading(part)})
     return "".join(parts).encode("utf-8")

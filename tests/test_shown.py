@@ -149,3 +149,14 @@ def test_blank_lines_are_read_once() -> None:
 
 def test_every_payload_is_one() -> None:
     assert [payload for payload in PAYLOADS if not obeyed(payload) and not re.search(r"\s::", payload)] == []
+
+
+@pytest.mark.parametrize("number", [1, 3, 64, 65, 400])
+def test_json_says_the_same_however_many_characters_are_misleading(number: int) -> None:
+    """A few are replaced one after the other, many in one pass."""
+    odd = "".join(map(chr, range(0xE0100 - number, 0xE0100)))
+    document = json.dumps({"a": f"{odd}é{odd}"}, ensure_ascii=False).encode()
+    made = inert_json(document)
+    assert json.loads(made) == json.loads(document)
+    assert "é".encode() in made
+    assert not set(odd) & set(made.decode())
