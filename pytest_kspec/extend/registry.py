@@ -137,11 +137,14 @@ class Registry:
         )
 
 
-def _installed(group: str) -> Iterator[Entry]:
-    if _allowed.get():
-        for point, package in _entry_points(tuple(sys.path)):
-            if point.group == group:
-                yield Entry(point.name, point.value, package)
+def _installed(group: str) -> tuple[Entry, ...]:
+    return _of_group(group, tuple(sys.path)) if _allowed.get() else ()
+
+
+@lru_cache(64)
+def _of_group(group: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
+    found = (one for one in _entry_points(path) if one[0].group == group)
+    return tuple(Entry(point.name, point.value, package) for point, package in found)
 
 
 @lru_cache(4)
