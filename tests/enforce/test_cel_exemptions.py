@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 
 from pytest_kspec.checks.authoring import ATTRIBUTE, check
-from pytest_kspec.enforce.cel.program import program
+from pytest_kspec.enforce.cel.program import program, shortened
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import UsageError
 from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.rules.cel.places import PODS
+from pytest_kspec.rules.cel.text import literal
 from pytest_kspec.rules.pods.fieldrule import FieldRule
 from pytest_kspec.spec.exemption import Exemption
 from pytest_kspec.spec.loading import spec_from_part
 from tests.enforce.evaluating import CHECKSET, CLUSTER, NOW, planned, refused
 from tests.parity.test_exemptions import EXEMPTIONS, OBJECTS, placed
 from tests.parity.verdicts import agreed
+from tests.rules.celruntime import values
 
 SPEC = {
     "podSecurity": {"enforce": "baseline"},
@@ -140,3 +142,15 @@ def test_requirements_of_similar_ids_are_all_asked() -> None:
     assert len(set(names)) == len(names)
     assert {question.variable for question in program_.questions} <= set(names)
     assert len({question.variable for question in program_.questions}) == len(ids)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2500, 2501, 9000])
+def test_a_message_is_one_line_of_bounded_length(size: int) -> None:
+    text = shortened(literal("x" * size))
+    said = values([("m", text)], {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}})["m"]
+    assert said == ("x" * size if size <= 2500 else "x" * 2500 + "…")
+    lines = shortened(literal("a\nb\rc"))
+    assert (
+        values([("m", lines)], {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}})["m"]
+        == "a b c"
+    )

@@ -74,6 +74,25 @@ def test_findings_of_a_requirement_are_counted_by_what_covers_them(store: Store)
     assert (point.findings, point.exempt, point.known) == (1, 2, 3)
 
 
+def test_controls_of_a_framework_are_counted_by_status(store: Store) -> None:
+    counts = {
+        ControlStatus.MET: 1,
+        ControlStatus.PARTLY_MET: 2,
+        ControlStatus.NOT_MET: 3,
+        ControlStatus.NOT_EVALUATED: 4,
+        ControlStatus.MANUAL: 5,
+    }
+    controls = tuple(
+        ControlResult(f"{status}-{i}", "", status) for status, number in counts.items() for i in range(number)
+    )
+    keep(store, scan(replace(cluster(), frameworks=(FrameworkResult("cis", "CIS", controls=controls),))))
+    table = schema.frameworks.c
+    columns = (table.met, table.partly_met, table.not_met, table.not_evaluated, table.manual)
+    with store.read() as connection:
+        (row,) = connection.execute(select(*columns)).all()
+    assert tuple(row) == (1, 2, 3, 4, 5)
+
+
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_the_title_of_a_requirement_is_the_newest_one(store: Store, order: tuple[int, int]) -> None:
     for day in order:
