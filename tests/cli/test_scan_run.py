@@ -93,3 +93,20 @@ def test_workers_need_xdist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_kspec.cli.scan_run.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
         run_pytest([], workers=True)
+
+
+def test_a_fixture_of_an_installed_plugin_is_there(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    """That pytest looks for plugins by itself is only left out where none of them is of use."""
+    metadata = tmp_path / "site" / "acme-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    plugin = "import pytest\n\n@pytest.fixture\ndef acme():\n    return 'acme'\n"
+    (metadata.parent / "acme_plugin.py").write_text(plugin)
+    (tmp_path / "test_own.py").write_text(CHECK.format(argument="acme", body="assert acme == 'acme'"))
+    words = ("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
+    assert run_kspec(*words, PYTHONPATH=str(metadata.parent)).code == 2
+    (metadata / "entry_points.txt").write_text("[pytest11]\nacme = acme_plugin\n")
+    said = run_kspec(*words, PYTHONPATH=str(metadata.parent))
+    assert (said.code, said.err) == (0, "")
