@@ -82,7 +82,7 @@ def test_results_of_a_cluster_stay_together_whatever_the_others_are_called(
     """Two clusters of one name whose UIDs begin alike, in turns."""
     result = json.loads((tmp_path / "r.json").read_text())
     for number, uid in enumerate(("00000000-a", "00000000-b", "00000000-a")):
-        result["finishedAt"] = f"2026-11-0{number + 1}T06:00:00Z"
+        result["startedAt"] = result["finishedAt"] = f"2026-11-0{number + 1}T06:00:00Z"
         result["clusters"][0] |= {"name": "admin@kubernetes", "uid": uid, "source": "live"}
         (tmp_path / f"{number}.json").write_text(json.dumps(result))
     assert run_kspec("history", "add", "0.json", "1.json", "2.json", "--store", "two.db").code == 0
