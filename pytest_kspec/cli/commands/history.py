@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_kspec.results.points import CheckPoint, TrendPoint
+    from pytest_kspec.results.result import ScanResult
     from pytest_kspec.storage.engine import Store
     from pytest_kspec.storage.prune import Pruned
     from pytest_kspec.storage.read import Query, StoredFinding
@@ -129,17 +130,24 @@ def _add(args: argparse.Namespace) -> int:
         raise UsageError("no result is given.", where="kspec history add")
     results = [(path, json.read(path)) for path in args.words]
     for path, result in results:
-        _refuse_future(path, result.finished_at)
+        _refuse_times(path, result)
     for path, result in results:
         say(f"{path}: {keep(result, args.store, args.store_reports, option='--store')}")
     return 0
 
 
-def _refuse_future(path: str, finished_at: str) -> None:
-    """Raises UsageError: until that time, each later result would count as older than this one."""
-    if _is_ahead(finished_at):
+def _refuse_times(path: str, result: ScanResult) -> None:
+    """Raises UsageError: until the end of one in the future, each later result would count as older."""
+    from pytest_kspec.results import moments
+
+    started, finished = moments.moment(result.started_at), moments.moment(result.finished_at)
+    if started and finished and finished < started:
         raise UsageError(
-            f"the scan ends in the future ({finished_at}): later results would count as older.",
+            f"the scan ends ({result.finished_at}) before it begins ({result.started_at}).", where=path
+        )
+    if _is_ahead(result.finished_at):
+        raise UsageError(
+            f"the scan ends in the future ({result.finished_at}): later results would count as older.",
             where=path,
             fix="Compare the clocks of this machine and of the one that scanned.",
         )
