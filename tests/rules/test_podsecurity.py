@@ -11,7 +11,12 @@ from msgspec.structs import replace
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.errors import SourceError, SpecError
 from pytest_kspec.plan.checkset import load_checks
-from pytest_kspec.rules.pods.podsecurity import NEWEST_MINOR, newer_standards, standards_minor
+from pytest_kspec.rules.pods.podsecurity import (
+    NEWEST_MINOR,
+    newer_standards,
+    pod_security_strictness,
+    standards_minor,
+)
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 from pytest_kspec.testing import evaluate
 from tests.rules.pod_security import CHECKS, CONTROLS
@@ -37,7 +42,9 @@ def test_the_version_that_holds(asked: str | None, version: str | None, minor: i
 @pytest.mark.parametrize("asked", ["", "1.30", "v1", "v1.", "v1.030", "v1.30.1", "v2.5", "Latest", "v1.30 "])
 def test_what_is_asked_and_no_version_is_an_error(asked: str) -> None:
     for version in (None, "v1.34.0"):
-        with pytest.raises(SpecError, match="is not a version of the Pod Security Standards"):
+        with pytest.raises(
+            SpecError, match=r"^podSecurity\.version: .* is not a version of the Pod Security Standards"
+        ):
             standards_minor(asked, version)
 
 
@@ -104,3 +111,15 @@ def test_admission_and_scan_ask_for_a_version_that_can_be_read(version: str) -> 
         CHECKS["privileged"], objects=[pod], spec={"podSecurity": {"enforce": "restricted"}}, version=version
     )
     assert [result.verdict for result in results] == ["error"]
+
+
+def test_levels_are_ordered_and_what_is_no_level_has_no_place() -> None:
+    levels = ("privileged", "baseline", "restricted", "strict", "")
+    assert [pod_security_strictness(level) for level in levels] == [0, 1, 2, None, None]
+
+
+def test_a_control_is_required_by_the_key_that_asks_for_its_level() -> None:
+    asked = spec_from_part({"podSecurity": {"enforce": "restricted"}}).spec
+    made = [one for control in CONTROLS.values() for one in control.requirements(asked)]
+    assert {requirement.key for requirement in made} == {"podSecurity.enforce"}
+    assert {requirement.value for requirement in made} == {"restricted"}
