@@ -407,10 +407,5 @@ def _moments(result: ScanResult, store: Store) -> tuple[str, str]:
     if started is None or finished is None:
         wrong = result.started_at if started is None else result.finished_at
         raise StoreError(f"the result has no time: {wrong!r}.", where=store.address.shown)
-    if finished < started:
-        raise StoreError(
-            f"the result ends ({result.finished_at}) before it begins ({result.started_at}).",
-            where=store.address.shown,
-        )
     shown = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (started, finished))
     return next(shown), next(shown)
