@@ -357,6 +357,13 @@ def test_a_large_one_is_accepted(cluster: Cluster, namespace: str) -> None:
     assert report["spec"]["summary"]["findings"] == 24_000
 
 
+def test_many_requirements_are_accepted(cluster: Cluster, namespace: str) -> None:
+    done, problems = put(cluster, scan_result(cluster, *(check(n, 1) for n in range(400))), namespace)
+    assert (problems, len(done)) == ([], 1)
+    (report,) = written(cluster, namespace)
+    assert len(report["spec"]["results"]) == 400
+
+
 def test_what_cannot_be_written_says_why(cluster: Cluster, namespace: str) -> None:
     result = scan_result(cluster, check(0))
     _, (problem,) = put(cluster, result, "nowhere")

@@ -23,6 +23,7 @@ from pytest_kspec.crds.names import (
     VERSION,
     of_any_cluster,
 )
+from pytest_kspec.crds.schema import validations
 from pytest_kspec.crds.schema.structural import MAX_ITEMS, MAX_LENGTH, MAX_PROSE
 from pytest_kspec.kube.objectnames import label_value, object_name
 from pytest_kspec.kube.reference import ResourceRef
@@ -47,7 +48,7 @@ OF_FLEET = ("kspec.io/fleet", "true")
 
 AGAIN = "The full result was not stored. Scan with --report json:FILE to get all findings."
 _STATUS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.ERROR: "Error", Verdict.SKIP: "Skip"}
-_MAX_CHECKS = 4096
+_MAX_CHECKS = validations.MAX_ITEMS["ComplianceReportSpec", "results"]
 
 
 def labels(cluster: ClusterResult) -> dict[str, str]:
@@ -120,6 +121,8 @@ def _built(
     cluster: ClusterResult, finished_at: str, namespace: str, tool: str, full_report: str, most_bytes: int
 ) -> dict[str, Any]:
     def fits(spec: dict[str, Any]) -> bool:
+        if len(spec["results"]) > _MAX_CHECKS:
+            return False
         return len(msgspec.json.encode(_object(cluster, finished_at, namespace, spec))) <= most_bytes
 
     most = max((min(len(check.findings), MAX_ITEMS) for check in cluster.checks), default=0)
@@ -310,7 +313,7 @@ def _shorten(spec: dict[str, Any], fits: Any) -> None:
     """What more to leave out of a report whose findings are gone already, as little as is enough."""
     results: list[dict[str, Any]] = spec["results"]
     for key in ("details", "title", "remediation", "message"):
-        if fits() and len(results) <= _MAX_CHECKS:
+        if fits():
             return
         for result in results:
             result.pop(key, None)

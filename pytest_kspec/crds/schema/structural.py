@@ -108,7 +108,8 @@ def _object(
         return {"additionalProperties": inner, "maxProperties": 64}
     made: dict[str, Any] = {
         "properties": {
-            name: _part(value, definitions, "", name) | validations.FIELDS.get((owner, name), {})
+            name: _part(value, definitions, owner if value.get("type") == "array" else "", name)
+            | validations.FIELDS.get((owner, name), {})
             for name, value in schema["properties"].items()
         }
     }
