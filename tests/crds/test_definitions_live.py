@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -81,10 +82,21 @@ def test_enough_specifications_were_found() -> None:
     assert any(place.startswith("docs/") for place in places)
 
 
-def test_short_names_and_columns(cluster: Cluster) -> None:
+@pytest.fixture
+def samples_put(cluster: Cluster) -> Iterator[Cluster]:
+    samples = [sample(definition) for definition in DEFINITIONS]
+    for one in samples:
+        cluster.writer.apply(one)
+    yield cluster
+    for one in samples:
+        namespace = one["metadata"].get("namespace", "")
+        cluster.writer.delete(one["apiVersion"], one["kind"], one["metadata"]["name"], namespace=namespace)
+
+
+def test_short_names_and_columns(samples_put: Cluster) -> None:
+    cluster = samples_put
     rows = {}
     for definition in DEFINITIONS:
-        cluster.writer.apply(sample(definition))
         namespace = "/namespaces/kspec-system" if definition.namespaced else ""
         accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
         path = f"/apis/kspec.io/v1alpha1{namespace}/{definition.plural}"

@@ -39,7 +39,13 @@ def test_a_snapshot_and_a_specification_are_named_by_their_digests(
             "snapshotSha256": hashlib.sha256(index_of(RECORDING)).hexdigest(),
             "specSha256": digest,
         },
-        "prod": {"sourceRef": "./prod", "snapshotSha256": "", "recordedAt": "", "specSha256": digest},
+        "prod": {
+            "sourceRef": "./prod",
+            "snapshotSha256": "",
+            "recordedAt": "",
+            "specSha256": digest,
+            "origin": "prod",
+        },
     }
     assert result["runBy"] == "jane of audit"
 
