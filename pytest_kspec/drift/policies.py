@@ -24,6 +24,7 @@ from pytest_kspec.drift.events import (
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.apply import Change
 from pytest_kspec.enforce.engines import Engine
+from pytest_kspec.enforce.inforce import held_by, is_being_deleted
 from pytest_kspec.enforce.names import APPLIED_ANNOTATION, NAME_ANNOTATION
 from pytest_kspec.errors import AccessDenied, Conflict
 from pytest_kspec.kube import managedfields
@@ -140,17 +141,6 @@ def _missing(change: Change, now: str) -> DriftEvent:
         expected=applying.told(change.manifest or {}),
         remediation=remediation,
     )
-
-
-def is_being_deleted(obj: Object | None) -> bool:
-    """Whether it is there only until finalizers let it go."""
-    return obj is not None and bool((obj.get("metadata") or {}).get("deletionTimestamp"))
-
-
-def held_by(obj: Object) -> str:
-    """Why an object that is being deleted is still there."""
-    names = ", ".join(map(str, obj["metadata"].get("finalizers") or ()))
-    return f"it is being deleted, and finalizers keep it ({names})"
 
 
 def is_leaving(event: DriftEvent) -> bool:

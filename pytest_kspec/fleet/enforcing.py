@@ -20,6 +20,7 @@ from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.access import PATIENCE
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import apply as applying
+from pytest_kspec.enforce import inforce
 from pytest_kspec.enforce.engines import Engine, Generated, InForce, Wanted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
@@ -58,7 +59,7 @@ class Synced(NamedTuple):
     """One specification on one cluster.
 
     changes: how many objects were created, changed, kept and removed, or would be
-    in_force: policies that were read back; mode: theirs, INACTIVE outside of the periods of the specification, "" where
+    in_force: policies that are, read back; mode: theirs, INACTIVE outside of the periods of the specification, "" where
               they have none, or not one alone; problems: of these
     error: why nothing is known, or not all was done
     away: the cluster does not answer: it is caught up the next time
@@ -247,7 +248,7 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
     if made.manifests and not found:
         problems.append("no policy was there when it was read back")
     return done._replace(
-        in_force=len(found),
+        in_force=_count(found),
         problems=tuple(problems),
         mode=INACTIVE if inactive else _mode(found),
         boundary=None if made.timeless else wanted.boundary,
@@ -289,7 +290,7 @@ def _status(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, or
         problems = () if nothing else ("nothing is in force",)
         mode = INACTIVE if inactive else ""
         return Synced(cluster, spec.name, {}, problems=problems, mode=mode, boundary=boundary)
-    found = engine.in_force(objects, writer)
+    found = inforce.in_force(engine, objects, writer)
     said = [] if inactive else list(_problems(found))
     for (kind, name), texts in applying.differences(objects, [one.manifests for one in made]).items():
         said += [f"{kind} {name}: {text}" for text in texts]
@@ -300,7 +301,7 @@ def _status(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, or
         cluster,
         spec.name,
         {},
-        len(found),
+        _count(found),
         tuple(said),
         mode=mode,
         boundary=boundary,
@@ -323,6 +324,10 @@ def _problems(found: Sequence[InForce]) -> Iterator[str]:
             yield f"{entry.name}: not in force"
 
 
+def _count(found: Sequence[InForce]) -> int:
+    return sum(1 for entry in found if entry.mode)
+
+
 def _mode(found: Sequence[InForce]) -> str:
     modes = {entry.mode for entry in found}
     return modes.pop() if len(modes) == 1 else ""
@@ -332,7 +337,7 @@ def _read_back(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[InForce
     """What the cluster says is in force; waits a moment for one that has not looked at it yet."""
     started = time.monotonic()
     while True:
-        found = list(engine.in_force(applying.existing(spec, engine, writer), writer))
+        found = inforce.in_force(engine, applying.existing(spec, engine, writer), writer)
         waited = time.monotonic() - started
         without = any(entry.pending and not entry.mode for entry in found)
         if waited > (WITHOUT_EFFECT_S if without else PENDING_S) or not any(one.pending for one in found):

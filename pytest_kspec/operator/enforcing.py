@@ -19,6 +19,7 @@ from pytest_kspec.drift import correcting, policies
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, ordered
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
+from pytest_kspec.enforce import inforce
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
@@ -310,7 +311,7 @@ def _engine(
     done.notes.extend(warned.of("RemediationFailed", failed, said))
     objects = applying.existing(spec, chosen, writer) if done.changes else there
     boundary = None if made.timeless else wanted.boundary
-    entries = [_unless_leaving(one, objects) for one in chosen.in_force(objects, writer)]
+    entries = inforce.in_force(chosen, objects, writer)
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
         entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
     left = [
@@ -319,14 +320,6 @@ def _engine(
         if change.object in kept
     ]
     return _Done(name, objects, entries, left, done, boundary, list(events.values()), problems, failure)
-
-
-def _unless_leaving(entry: InForce, objects: Sequence[Object]) -> InForce:
-    """What is being deleted is not in force: it may go at any moment, and cannot be applied again before."""
-    for item in objects:
-        if item["metadata"]["name"] == entry.name and policies.is_being_deleted(item):
-            return entry._replace(mode="", problems=(policies.held_by(item),), pending=True)
-    return entry
 
 
 def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:

@@ -256,6 +256,23 @@ def test_status_says_what_is_missing_and_what_somebody_changed(plane, run):
     assert "missing" not in out
 
 
+@pytest.mark.parametrize("path", [POLICIES, BINDINGS])
+def test_what_is_being_deleted_is_not_in_force(plane, run, path):
+    run(spec(), "--mode", "enforce")
+    held = f"{path}/kspec-live-pods"
+    hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+    assert plane.request("PATCH", held, hold).status == 200
+    assert plane.request("DELETE", held).body["metadata"]["deletionTimestamp"]
+    try:
+        code, out, _ = run(spec(), "--status")
+    finally:
+        plane.request("PATCH", held, {"metadata": {"finalizers": None}})
+    assert code == 1
+    assert "kspec-live-pods: not in force" in out
+    assert "it is being deleted, and finalizers keep it (example.com/hold)" in " ".join(out.split())
+    assert "kspec-live-workloads: enforce" in out
+
+
 def test_a_violation_in_mode_audit_is_in_the_audit_log_of_the_server(plane, run):
     run(spec(), "--mode", "audit")
     deadline = time.monotonic() + IN_FORCE_S

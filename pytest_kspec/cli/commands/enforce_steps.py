@@ -15,7 +15,7 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.open import default_ref, open_source
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce import seen
+from pytest_kspec.enforce import inforce, seen
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.modes import Mode
@@ -133,7 +133,7 @@ def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
 
 def _note_problems(item: Run, writer: Writer) -> None:
     """What keeps it from doing what it should: above all a webhook that cannot be called yet."""
-    for entry in item.engine.in_force(applying.existing(item.spec, item.engine, writer), writer):
+    for entry in inforce.in_force(item.engine, applying.existing(item.spec, item.engine, writer), writer):
         for problem in () if entry.pending else entry.problems:
             note(f"{style('note:', 'yellow', stream=sys.stderr)} {entry.name}: {problem}")
 
@@ -183,7 +183,7 @@ def _read_back(item: Run, writer: Writer) -> tuple[list[dict[str, Any]], list[In
     deadline = time.monotonic() + _PENDING_S
     while True:
         objects = applying.existing(item.spec, item.engine, writer)
-        found = item.engine.in_force(objects, writer)
+        found = inforce.in_force(item.engine, objects, writer)
         if not any(entry.pending for entry in found) or time.monotonic() > deadline:
             return objects, found
         time.sleep(_POLL_S)
