@@ -206,12 +206,11 @@ def submit(access: Access, run: str, shards: int, settings: Settings) -> str:
         name = str(made["metadata"]["name"])
         there = writer.find(API_VERSION, KIND, name, namespace=settings.namespace)
         if there is None:
-            tried = writer.create(made, field_manager=FIELD_MANAGER, dry_run=True)
-            if (
-                tried["spec"].get("backoffLimitPerIndex") is None
-            ):  # an older server drops what it does not know
-                made = manifest(run, shards, settings, by_index=False)
-            try:
+            try:  # the trial too meets what another one creates meanwhile
+                tried = writer.create(made, field_manager=FIELD_MANAGER, dry_run=True)
+                if tried["spec"].get("backoffLimitPerIndex") is None:
+                    # An older server drops what it does not know.
+                    made = manifest(run, shards, settings, by_index=False)
                 writer.create(made, field_manager=FIELD_MANAGER)
                 return name
             except Conflict:

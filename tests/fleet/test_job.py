@@ -20,6 +20,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import SourceUnavailable, UsageError
 from pytest_kspec.fleet.job import (
     REFUSED_S,
@@ -274,7 +275,9 @@ def test_pods_that_are_all_refused_end_the_run_with_the_reason(hub: ControlPlane
     namespaces.delete(hub, namespace)
 
 
-def test_two_who_begin_the_same_run_create_one_job(hub: ControlPlane) -> None:
+def test_two_who_begin_the_same_run_create_one_job(
+    hub: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two leaders, or a person beside one. A queue holds the Job: it waits without an end, and without pods."""
     namespace, run = "twice", "twice"
     namespaces.create(hub, namespace)
@@ -283,6 +286,9 @@ def test_two_who_begin_the_same_run_create_one_job(hub: ControlPlane) -> None:
     with ThreadPoolExecutor() as pool:
         names = list(pool.map(lambda one: submit(one, run, 2, settings), access))
     assert names == [job_name(run)] * 4
+    looks, find = [None], Writer.find  # one that looked before another one had created it
+    monkeypatch.setattr(Writer, "find", lambda *a, **more: looks.pop() if looks else find(*a, **more))
+    assert (submit(access[0], run, 2, settings), looks) == (job_name(run), [])
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
     (job,) = hub.request("GET", path).body["items"]
     assert (job["metadata"]["name"], job["spec"]["suspend"]) == (job_name(run), True)
