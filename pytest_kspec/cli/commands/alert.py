@@ -18,7 +18,7 @@ DESCRIPTION = """\
 Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest.
 
   kspec alert test FILE  send a test alert, and its end, to every notifier
-  kspec alert list       print the active alerts of a store (--all: ended ones too)
+  kspec alert list       print active alerts of a store (--all: ended ones too)
 
 Exit codes: 0 every notifier accepted both messages, or the list is printed; 2 a notifier did not, or the
 store cannot be read; 4 usage."""
