@@ -25,6 +25,7 @@ y Y n N yes Yes YES no NO on On ON off OFF true True TRUE tRUE false ~ null Null
 0x1F 0X1F 0xFF_F 0b101 0B101 -0b11 -0x10 0o10 0O10 0o18 010 08 09 0777 -010 +010 0_7 017_7 0o7_7 0x_1 0b_1 0O_7
 1e400 -1E400 1e21 1e-30 9223372036854775807 -9223372036854775808 1e1_0 0.5_5 ._5 1._5 0o 0x 0b . + ++1 1,000 100m 1Gi
 2026-01-02 2026-01-02T03:04:05Z 12:30:45 1:30 22:22 0x1.8p3 1p4 0o-7 -0o7 +0o7 infinity nan Infinity .in e3 1e 1.5e
+.1_0 .1_ .1__0 .1_0e1_0 .1e_1 .1e1_ -.1_0 .5_e1
 """
 SCALARS = TABLE.split()
 TAGGED = [

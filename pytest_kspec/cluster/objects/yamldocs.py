@@ -34,7 +34,7 @@ _NUMBER = regex(r"[-+.0-9][-+.0-9A-Fa-fxXoObB_Nn]*\Z|[-+]?\.(?:inf|Inf|INF)\Z")
 """All that may be a number; `_number` decides."""
 _GO_INT = regex(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _GO_FLOAT = regex(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_DOTTED = regex(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+_DOTTED = regex(r"\.[0-9](?:_?[0-9])*(?:[eE][-+]?[0-9](?:_?[0-9])*)?")
 _NO_JSON = regex(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -168,7 +168,7 @@ def number(text: str) -> int | float | str:
         if -(1 << 63) <= value < 1 << 64:
             return value
     if (_DOTTED if text.startswith(".") else _GO_FLOAT).fullmatch(plain):
-        value = float(plain)
+        value = float(plain)  # Python and Go alike take `_` between digits, which is left in after a dot
         if math.isinf(value):  # out of range: go-yaml leaves it as text
             return text
         return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
