@@ -207,6 +207,7 @@ class FleetReport:
                     "location": row.location,
                     "clusters": list(row.clusters),
                     "matched": row.matched,
+                    "notScanned": row.not_scanned,
                 }
                 for row in self.ending
             ],

@@ -129,7 +129,9 @@ def _changes(report: FleetReport) -> Iterator[str]:
 def _ending(report: FleetReport) -> Iterator[str]:
     for row in _first(report.ending):
         matched = plural(row.matched, "finding")
-        yield f"{row.expires_at}  {row.name}: {matched} on {plural(len(row.clusters), 'cluster')}"
+        on = plural(len(row.clusters) - row.not_scanned, "cluster")
+        left = f"; {row.not_scanned} could not be scanned" if row.not_scanned else ""
+        yield f"{row.expires_at}  {row.name}: {matched} on {on}{left}"
     yield from _more(len(report.ending) - SHOWN, "exemption")
 
 

@@ -79,7 +79,10 @@ class FrameworkRow:
 
 @dataclass(frozen=True, slots=True)
 class ExemptionRow:
-    """An exemption of a run that ends. matched: findings that it covers, on all these clusters."""
+    """An exemption of a run that ends.
+
+    matched: findings that it covers, on all these clusters; not_scanned: how many of them could not be scanned
+    """
 
     name: str
     reason: str
@@ -88,6 +91,7 @@ class ExemptionRow:
     location: str
     clusters: tuple[str, ...]
     matched: int
+    not_scanned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +335,7 @@ def ending_exemptions(store: Store, run: str, now: datetime, until: datetime) ->
     """Exemptions of a run that end after `now` and before `until`, the next one first. Raises StoreError."""
     table = schema.exemptions.c
     statement = (
-        select(schema.exemptions, _target.name.label("cluster"))
+        select(schema.exemptions, _target.name.label("cluster"), _outcome.outcome)
         .select_from(
             _of_run()
             .join(schema.exemptions, table.result_id == _result.id)
@@ -343,17 +347,22 @@ def ending_exemptions(store: Store, run: str, now: datetime, until: datetime) ->
         .where(_outcome.run_id == run, table.expires_at != "", table.state != "expired")
         .where(table.expires_at <= (until + timedelta(days=2)).isoformat())  # of any offset from UTC
     )
-    found: dict[tuple[str, ...], tuple[list[str], int]] = {}
+    found: dict[tuple[str, ...], tuple[set[str], set[str], int]] = {}
     with store.read() as connection:
         for row in connection.execute(statement).mappings():
             if not now < _moment(row["expires_at"]) < until:
                 continue
             key = tuple(row[name] for name in ("expires_at", "name", "reason", "approver", "location"))
-            names, matched = found.get(key, ([], 0))
-            found[key] = ([*names, row["cluster"]], matched + row["matched"])
+            names, scanned, matched = found.get(key, (set(), set(), 0))
+            names.add(row["cluster"])
+            if row["outcome"] == Outcome.SCANNED:
+                scanned.add(row["cluster"])
+            found[key] = (names, scanned, matched + row["matched"])
     return tuple(
-        ExemptionRow(name, reason, approver, ends, location, tuple(sorted(set(names))), matched)
-        for (ends, name, reason, approver, location), (names, matched) in sorted(
+        ExemptionRow(
+            name, reason, approver, ends, location, tuple(sorted(names)), matched, len(names - scanned)
+        )
+        for (ends, name, reason, approver, location), (names, scanned, matched) in sorted(
             found.items(), key=lambda item: (_moment(item[0][0]), item[0])
         )
     )

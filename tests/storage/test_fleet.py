@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pytest_kspec import clock
 from pytest_kspec.errors import UsageError
+from pytest_kspec.fleet import text
 from pytest_kspec.fleet.report import make_report
 from pytest_kspec.fleet.results import full_result
 from pytest_kspec.reports import json
@@ -185,7 +186,8 @@ def test_a_report(store: Store) -> None:
     commit(store, "r2", 0, fixed, 3)
     commit(store, "r2", 1, result(3, "b", APP), 3)
     gone = result(3, "c", verdict="error", reason="no answer")
-    gone = replace(gone, clusters=(replace(gone.clusters[0], uid=""),))
+    unseen = replace(ending, state="unknown", matched=0)
+    gone = replace(gone, clusters=(replace(gone.clusters[0], uid="", exemptions=(unseen,)),))
     commit(store, "r2", 2, gone, 3, outcome=Outcome.UNREACHABLE, reason="no answer")
     settle(store, "r2", 3, Outcome.DUPLICATE, 3, "the same cluster as a.")
     with clock.at(moment(3, 7)):
@@ -210,7 +212,11 @@ def test_a_report(store: Store) -> None:
         ("images", "pass", "fail", ("b",)),
     ]
     assert (report.moved.new, report.moved.fixed) == (1, 1)
-    assert [(e.name, e.clusters, e.matched) for e in report.ending] == [("cni", ("a",), 2)]
+    assert [(e.name, e.clusters, e.matched, e.not_scanned) for e in report.ending] == [
+        ("cni", ("a", "c"), 2, 1)
+    ]
+    lines = [line.strip() for line in text.lines(report, 100, lambda said, *_: said)]
+    assert "2026-11-30  cni: 2 findings on 1 cluster; 1 could not be scanned" in lines
     assert [(r.check, r.passed, r.failed, r.errors) for r in report.requirements] == [("images", 1, 1, 1)]
     assert [row.name for row in report.worst] == ["b"]
     assert report.exit_code("", allow_empty=False) == 2
