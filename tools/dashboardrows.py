@@ -19,6 +19,14 @@ from tools.dashboardpanels import (
     rate,
 )
 
+_FINDINGS = one(
+    "graph",
+    "Open findings by severity",
+    "short",
+    f"sum by (severity) (kspec_findings{{{CS}}})",
+    "{{severity}}",
+)
+
 EXECUTIVE: Rows = (
     (
         "Now",
@@ -77,13 +85,7 @@ EXECUTIVE: Rows = (
                 f"sum by (status) (kspec_compliance_checks{{{CS}}})",
                 "{{status}}",
             ),
-            one(
-                "graph",
-                "Open findings by severity",
-                "short",
-                f"sum by (severity) (kspec_findings{{{CS}}})",
-                "{{severity}}",
-            ),
+            _FINDINGS,
             one(
                 "graph",
                 "Requirements of the fleet by status",
@@ -243,13 +245,7 @@ SECURITY: Rows = (
     (
         "Findings and exemptions",
         (
-            one(
-                "graph",
-                "Open findings by severity",
-                "short",
-                f"sum by (severity) (kspec_findings{{{CS}}})",
-                "{{severity}}",
-            ),
+            _FINDINGS,
             one(
                 "table",
                 "Critical and high findings",

@@ -353,7 +353,7 @@ def commit(
     def work(connection: Connection) -> bool:
         if say_outcome(connection, rows) < len(rows):
             return False
-        for cluster, key in zip(upload.clusters, add(connection, upload), strict=True):
+        for cluster, key in zip(upload.clusters, add(connection, upload).keys, strict=True):
             mine = and_(
                 _outcome.run_id == run,
                 _outcome.position == position,

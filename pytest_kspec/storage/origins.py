@@ -17,23 +17,24 @@ _MANIFESTS = "manifests:"
 _CONFIG = "AlertConfig "
 
 
-def claim(connection: Connection, insert: Any, cluster: ClusterResult, where: str) -> None:
-    """Manifests of this name come from here. Raises StoreError where the store knows them from elsewhere.
+def claim(connection: Connection, insert: Any, cluster: ClusterResult, where: str) -> StoreError | None:
+    """Manifests of this name come from here; or why not, where the store knows them from elsewhere.
 
     insert: an INSERT into `origins`, whose row is locked from here on. A name that the user gave is always theirs.
     """
     mine = cluster.evidence.origin
     if not mine or not cluster.id.startswith(_MANIFESTS):
-        return
+        return None
     kept = _take(connection, insert, well_formed(cluster.id), mine, stated=mine == STATED)
-    if kept != mine:
-        known = "as a name that was given (NAME=PATH)" if kept == STATED else f"from {printable(kept)}"
-        raise StoreError(
-            f"nothing was stored: the store knows '{printable(cluster.name)}' {known}, and this is {printable(mine)}, "
-            "whose results would stand in their place.",
-            where=where,
-            fix=f"Name what is scanned: --cluster NAME={printable(mine)}.",
-        )
+    if kept == mine:
+        return None
+    known = "as a name that was given (NAME=PATH)" if kept == STATED else f"from {printable(kept)}"
+    return StoreError(
+        f"'{printable(cluster.name)}' was not stored: the store knows this name {known}, and this is "
+        f"{printable(mine)}, whose results would replace those.",
+        where=where,
+        fix=f"Name what is scanned: --cluster NAME={printable(mine)}.",
+    )
 
 
 def is_other(connection: Connection, cluster: ClusterResult) -> bool:

@@ -24,6 +24,7 @@ from pytest_kspec.storage.settle import settle
 
 _ROWS = 500
 """Rows of one statement: below the limits on parameters of both databases."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,30 @@ def store_result(store: Store, result: ScanResult, document: bytes, place: str =
     document: the JSON report, whose digest names the part, and the run where none is named
     place:    where to keep it (`objects.check_place`), or ""
     run:      id of the run that this is a part of, at most 64 characters
-    Raises StoreError.
+    Raises StoreError; for manifests that are not those that the store knows by their name, after the others are stored.
     """
     upload = prepare(store, result, document, place, run)
-    keys = store.write(lambda connection: add(connection, upload))
-    return Stored(upload.head["id"], sum(key is not None for key in keys), upload.twice)
+    added = store.write(lambda connection: add(connection, upload))
+    if added.refused:
+        raise _joined(added.refused, f"The other results are stored as run {upload.head['id'][:12]}.")
+    return Stored(upload.head["id"], sum(key is not None for key in added.keys), upload.twice)
+
+
+def _joined(refused: Sequence[StoreError], then: str = "") -> StoreError:
+    """All of them as one. then: a sentence behind them."""
+    texts = [one.what.removesuffix(".") for one in refused[:_NAMED]]
+    if more := len(refused) - len(texts):
+        texts.append(f"{more} more were not stored")
+    return StoreError(f"{'; '.join(texts)}.{then and ' '}{then}", where=refused[0].where, fix=refused[0].fix)
+
+
+class Added(NamedTuple):
+    """What a transaction does. keys: of each result in the order of `clusters`, None where the run has it already, or
+    where it is refused.
+    """
+
+    keys: list[int | None]
+    refused: tuple[StoreError, ...] = ()
 
 
 class Upload(NamedTuple):
@@ -91,18 +111,28 @@ def prepare(
     return Upload(head, part, *_once(result.clusters), store.address.shown)
 
 
-def add(connection: Connection, upload: Upload) -> list[int | None]:
-    """In the caller's transaction. The key of each result in the order of `clusters`; None: the run has it already.
+def add(connection: Connection, upload: Upload) -> Added:
+    """In the caller's transaction. Manifests that are not those that the store knows by their name are refused.
 
-    Raises StoreError for manifests that are not those that the store knows by their name.
+    Raises StoreError where that is all.
     """
     add_run(connection, upload.head)
-    for cluster in upload.clusters:
+    why = [
         origins.claim(connection, insert_into(connection, schema.origins), cluster, upload.where)
-    _describe(connection, upload.clusters, upload.head["finished_at"])
+        for cluster in upload.clusters
+    ]
+    refused = tuple(one for one in why if one is not None)
+    if refused and len(refused) == len(upload.clusters):
+        raise _joined(refused)
+    accepted = [cluster for cluster, one in zip(upload.clusters, why, strict=True) if one is None]
+    _describe(connection, accepted, upload.head["finished_at"])
     connection.execute(insert_into(connection, schema.parts).on_conflict_do_nothing(), upload.part)
     run_id, part_id, finished = upload.head["id"], upload.part["id"], upload.head["finished_at"]
-    return [_add_result(connection, run_id, part_id, cluster, finished) for cluster in upload.clusters]
+    keys = [
+        _add_result(connection, run_id, part_id, cluster, finished) if one is None else None
+        for cluster, one in zip(upload.clusters, why, strict=True)
+    ]
+    return Added(keys, refused)
 
 
 def _once(clusters: Iterable[ClusterResult]) -> tuple[list[ClusterResult], tuple[str, ...]]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -23,6 +23,9 @@ from tests.controlplane import namespaces
 from tests.controlplane.process import GUARD
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD, Cluster
+
+if TYPE_CHECKING:
+    from .hubs import Hub
 
 __all__ = ["run_kspec"]
 
@@ -190,6 +193,20 @@ def operated(control_plane: ControlPlane) -> Iterator[Cluster]:
 @pytest.fixture
 def specs(operated: Cluster) -> Iterator[Specs]:
     made = Specs(operated)
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def hub(specs: Specs) -> Iterator[Hub]:
+    """The controllers of an operator, called by hand; one specification is enforced."""
+    from .hubs import SPEC as STURDY  # which names this module
+    from .hubs import Hub
+
+    made = Hub(specs)
+    made.clear()
+    specs.put("sturdy", STURDY)
+    made.enforce("sturdy")
     yield made
     made.clear()
 

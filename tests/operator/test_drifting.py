@@ -22,16 +22,6 @@ from .conftest import DEPLOYED, Specs, as_deployed, until
 from .hubs import BINDING, CONFIG, POLICY, SPEC, V1, Hub, conditions
 
 
-@pytest.fixture
-def hub(specs: Specs) -> Iterator[Hub]:
-    made = Hub(specs)
-    made.clear()
-    specs.put("sturdy", SPEC)
-    made.enforce("sturdy")
-    yield made
-    made.clear()
-
-
 def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gone(hub: Hub) -> None:
     hub.config("watch", {"interval": "5m"})
     status = hub.run("watch")

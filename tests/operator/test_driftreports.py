@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects.driftreport import About
@@ -65,16 +63,6 @@ def test_drift_reports_of_two_clusters_in_one_second_are_two(specs: Specs) -> No
     }
     for name in found:
         specs.writer.delete(API, "DriftReport", name, namespace=NAMESPACE)
-
-
-@pytest.fixture
-def hub(specs: Specs) -> Iterator[Hub]:
-    made = Hub(specs)
-    made.clear()
-    specs.put("sturdy", SPEC)
-    made.enforce("sturdy")
-    yield made
-    made.clear()
 
 
 def test_reports_go_with_their_config_and_with_their_specification(hub: Hub) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,18 +9,7 @@ import pytest
 from pytest_kspec import clock
 from pytest_kspec.errors import StillThere
 
-from .conftest import Specs
 from .hubs import BINDING, POLICY, SPEC, SPEC_KIND, V1, Hub, conditions
-
-
-@pytest.fixture
-def hub(specs: Specs) -> Iterator[Hub]:
-    made = Hub(specs)
-    made.clear()
-    specs.put("sturdy", SPEC)
-    made.enforce("sturdy")
-    yield made
-    made.clear()
 
 
 def test_what_finalizers_keep_is_not_removed_yet(hub: Hub) -> None:

@@ -21,22 +21,12 @@ from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import Cluster
 
-from .conftest import Specs, until
+from .conftest import until
 from .hubs import BINDING, POLICY, SPEC, SPEC_KIND, V1, Hub, conditions
 from .test_engines import CRD, KYVERNO, definition
 
 STAMP = "2026-11-29T12:00:00Z"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def hub(specs: Specs) -> Iterator[Hub]:
-    made = Hub(specs)
-    made.clear()
-    specs.put("sturdy", SPEC)
-    made.enforce("sturdy")
-    yield made
-    made.clear()
 
 
 class Applied:

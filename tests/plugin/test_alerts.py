@@ -218,7 +218,8 @@ def test_manifests_of_one_name_clear_nothing_of_each_other(
     code, said = scan("dev/app.yaml")
     assert code == 2
     assert (
-        "nothing was stored: the store knows 'app.yaml' from prod/app.yaml, and this is dev/app.yaml" in said
+        "'app.yaml' was not stored: the store knows this name from prod/app.yaml, and this is dev/app.yaml"
+        in said
     )
     assert "alerts: app.yaml is not stored; nothing is sent of it" in said
     assert len(receiver.bodies("/hook")) == sent

@@ -33,13 +33,36 @@ def test_others_of_the_name_are_an_error_that_stores_nothing(store: Store) -> No
     other = manifests(3, "dev/\x1b[31mapp.yaml", GONE)
     with pytest.raises(StoreError) as raised:
         keep(store, other)
-    assert "the store knows 'app.yaml' from prod/app.yaml, and this is dev/" in str(raised.value)
+    assert "'app.yaml' was not stored: the store knows this name from prod/app.yaml, and this is dev/" in str(
+        raised.value
+    )
     assert "--cluster NAME=dev/" in str(raised.value)
     assert "\x1b" not in str(raised.value)
     assert alerts.is_other(store, other.clusters[0])
     assert not alerts.is_other(store, manifests(3, "prod/app.yaml", GONE).clusters[0])
     assert len(trend(store)) == 2
     assert [str(found.state) for found in findings(store)] == ["open"]
+
+
+def test_others_of_the_run_are_stored(store: Store) -> None:
+    keep(store, manifests(1, "prod/app.yaml", FOUND))
+    both = manifests(2, "dev/app.yaml", GONE)
+    (own,) = manifests(2, "", OTHER, name="other.yaml").clusters
+    third = manifests(2, "stage/app.yaml", GONE).clusters[0]
+    with pytest.raises(StoreError, match=r"The other results are stored as run \w+"):
+        keep(store, replace(both, clusters=(*both.clusters, own)))
+    assert sorted((one.cluster, one.finished_at[8:10]) for one in trend(store)) == [
+        ("app.yaml", "01"),
+        ("other.yaml", "02"),
+    ]
+    assert [str(found.state) for found in findings(store) if found.cluster == "app.yaml"] == ["open"]
+    keep(store, manifests(3, "prod/stage.yaml", FOUND, name="stage.yaml"))
+    third = replace(third, name="stage.yaml")
+    with pytest.raises(
+        StoreError, match=r"'app.yaml' was not stored.*; 'stage.yaml' was not stored"
+    ):
+        keep(store, replace(both, clusters=(*both.clusters, third)))
+    assert len(trend(store)) == 3
 
 
 def test_a_given_name_is_believed_and_then_needed(store: Store) -> None:
