@@ -16,6 +16,8 @@ _MODULES = {"itertools": None, "functools": frozenset({"partial"})}
 _EXECUTORS = frozenset({"ThreadPoolExecutor", "ProcessPoolExecutor"})
 _BEGIN = frozenset({"submit", "map"})
 _TASKS = frozenset({"create_task", "ensure_future"})
+_CALL = "call"
+"""Of something that has no kind of its own to tell."""
 _NEVER = "is built here and never runs"
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -36,26 +38,35 @@ def idle(module: ast.Module) -> Idle | None:
 
 
 class _Lazy:
-    """What of a module does nothing when it is called: by the names that the module has for it."""
+    """What of a module does nothing when it is called. A name is taken for what it is in the scope of the call; for
+    nothing where it may be something else as well.
+    """
 
     def __init__(self, module: ast.Module) -> None:
-        self._names = dict.fromkeys(_LAZY, "")
         self._modules: dict[str, frozenset[str] | None] = {}
         self._methods: dict[str, str] = {}
+        self._called: dict[int, str] = {}
+        classes = {node.name for node in ast.walk(module) if isinstance(node, ast.ClassDef)}
         for node in ast.walk(module):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     if alias.name in _MODULES:
                         self._modules[alias.asname or alias.name] = _MODULES[alias.name]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "") in _MODULES:
-                known = _MODULES[node.module or ""]
-                for alias in node.names:
-                    if known is None or alias.name in known:
-                        self._names[alias.asname or alias.name] = ""
-        for parent in ast.walk(module):
-            for node in ast.iter_child_nodes(parent):
-                if isinstance(node, _Function) and not node.decorator_list and (kind := _kind(node)):
-                    (self._methods if isinstance(parent, ast.ClassDef) else self._names)[node.name] = kind
+            elif isinstance(node, ast.ClassDef):
+                for method in node.body:
+                    if isinstance(method, _Function):
+                        _note(self._methods, method.name, _kind(method))
+        self._classes, self._instances = classes, _instances(module, classes)
+        self._look(module, (dict.fromkeys(_LAZY, _CALL), _bound(module)))
+
+    def _look(self, node: ast.AST, scopes: tuple[dict[str, str], ...]) -> None:
+        """Note what each call by name is."""
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
+                known = (names[child.func.id] for names in reversed(scopes) if child.func.id in names)
+                self._called[id(child)] = next(known, "")
+            inner = isinstance(child, _Function | ast.Lambda)
+            self._look(child, (*scopes, _bound(child)) if inner else scopes)
 
     def __call__(self, node: ast.AST) -> str:
         """What this makes that does nothing until it is used, or ""."""
@@ -63,22 +74,78 @@ class _Lazy:
             return "a generator"
         if not isinstance(node, ast.Call):
             return ""
-        func = node.func
-        kind: str | None = None
-        if isinstance(func, ast.Name):
-            kind = self._names.get(func.id)
-        elif isinstance(func, ast.Attribute):
-            kind = self._methods.get(func.attr)
-            if isinstance(func.value, ast.Name) and func.value.id in self._modules:
-                known = self._modules[func.value.id]
-                kind = "" if known is None or func.attr in known else None
-        if kind is None:
+        kind = self._called.get(id(node), "")
+        if isinstance(node.func, ast.Attribute):
+            kind = self._of_attribute(node.func)
+        if not kind:
             return ""
-        return f"{kind or ''}{' ' if kind else ''}{ast.unparse(func)}(…)"
+        return f"{'' if kind == _CALL else kind + ' '}{ast.unparse(node.func)}(…)"
+
+    def _of_attribute(self, func: ast.Attribute) -> str:
+        owner = func.value
+        if isinstance(owner, ast.Name) and owner.id in self._modules:
+            known = self._modules[owner.id]
+            return _CALL if known is None or func.attr in known else ""
+        is_ours = isinstance(owner, ast.Name) and owner.id in self._instances
+        is_ours |= isinstance(owner, ast.Call) and ast.unparse(owner.func) in self._classes
+        return self._methods.get(func.attr, "") if is_ours else ""
+
+
+def _instances(module: ast.Module, classes: set[str]) -> set[str]:
+    """Variables that are nothing but an object of a class of the module."""
+    made, values = {"self", "cls"}, set()
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        if ast.unparse(node.value.func) in classes:
+            names = [target for target in node.targets if isinstance(target, ast.Name)]
+            made |= {name.id for name in names}
+            values |= {id(name) for name in names}
+    others = {name for node in ast.walk(module) if id(node) not in values for name in _binds(node)}
+    return made - (others - {"self", "cls"})
+
+
+def _bound(scope: ast.AST) -> dict[str, str]:
+    """The names that a module or a function binds itself, with what a call of each makes that does nothing."""
+    found: dict[str, str] = {}
+    for node in _own(scope):
+        for name, kind in _binds(node).items():
+            _note(found, name, kind)
+    return found
+
+
+def _note(found: dict[str, str], name: str, kind: str) -> None:
+    """Once it may be something else, it stays that."""
+    found[name] = kind if found.get(name, kind) else ""
+
+
+def _binds(node: ast.AST) -> dict[str, str]:
+    """The names that this node itself binds."""
+    if isinstance(node, _Function):
+        return {node.name: _kind(node)}
+    if isinstance(node, ast.ClassDef):
+        return {node.name: ""}
+    if isinstance(node, ast.arg):
+        return {node.arg: ""}
+    if isinstance(node, ast.Name):
+        return {node.id: ""} if isinstance(node.ctx, ast.Store) else {}
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return {node.name: ""} if node.name else {}
+    if isinstance(node, ast.Import):
+        return {(alias.asname or alias.name).partition(".")[0]: "" for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        known = _MODULES.get(node.module or "", frozenset())
+        return {
+            alias.asname or alias.name: _CALL if known is None or alias.name in known else ""
+            for alias in node.names
+        }
+    return {}
 
 
 def _kind(function: _Function) -> str:
     """Of a function that does nothing when it is called, or ""."""
+    if function.decorator_list:
+        return ""
     if isinstance(function, ast.AsyncFunctionDef):
         return "the coroutine"
     yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own(function))

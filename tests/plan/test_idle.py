@@ -57,7 +57,9 @@ def load(folder: Path, body: str) -> None:
         ("found = chain(map(findings.add, services))", r"chain\(…\) is built here and never runs"),
         ("partial(findings.add, services[0])", r"partial\(…\) is built here and never runs"),
         ("for s in services:\n    yields(s)", r"the generator yields\(…\) is built here and never runs"),
+        ("def filter():\n    map(findings.add, pods)", r"map\(…\) is built here and never runs"),
         ("waits(services)", r"the coroutine waits\(…\) is built here and never runs"),
+        ("judge = Judge()\njudge.yields()", r"the generator judge.yields\(…\) is built here and never runs"),
         ("Judge().yields()", r"the generator Judge\(\).yields\(…\) is built here and never runs"),
         ("assert waits(services)", r"the coroutine waits\(…\) is always true"),
         ("for s in services:\n    s.name == 'x'", "this comparison has no effect. Write assert"),
@@ -73,7 +75,7 @@ def load(folder: Path, body: str) -> None:
 def test_what_is_built_and_never_runs(tmp_path: Path, body: str, said: str) -> None:
     with pytest.raises(CheckError, match=said) as caught:
         load(tmp_path, body)
-    line = HEAD.count("\n") + 1 + body.startswith(("for ", "with "))
+    line = HEAD.count("\n") + 1 + body.startswith(("for ", "with ", "judge", "def "))
     assert f"{tmp_path / 'test_it.py'}:{line}" in str(caught.value)
 
 
@@ -94,6 +96,14 @@ def test_what_is_built_and_never_runs(tmp_path: Path, body: str, said: str) -> N
         "with ThreadPoolExecutor() as pool:\n    first = pool.submit(len, services)\n    first.result()",
         "with multiprocessing.Pool() as pool:\n    pool.map(len, services)",
         "len(pods) and findings.add(None)",
+        "class Walk:\n    def add(self, item):\n        yield item\nfindings.add(None)",
+        "class Walk:\n    def items(self):\n        yield self\nassert not {}.items() or Walk()",
+        "class Walk:\n    async def close(self):\n        pass\nwith open('/dev/null') as file:\n    file.close()",
+        "judge = Judge()\nfor judge in services:\n    judge.yields()",
+        "def one():\n    def visit():\n        yield\n    list(visit())\ndef visit():\n    findings.add(None)\nvisit()",
+        "def filter(item):\n    findings.add(item)\nfor s in services:\n    filter(s)",
+        "def each(map):\n    map(None)\neach(findings.add)",
+        "def yields(item):\n    findings.add(item)\nyields(None)",
     ],
 )
 def test_what_runs(tmp_path: Path, body: str) -> None:
