@@ -44,7 +44,7 @@ def _head(data: bytes) -> _Head | None:
     """That of a request which is whole in these bytes, and nothing else is."""
     end = data.find(_END, 0, LONGEST_HEAD)
     at = data.find(_LENGTH, 0, end) if end > 0 else -1
-    if at < 0:
+    if at < 0 or not data[:1].isalpha():  # empty lines before a request would make a header its first line
         return None
     start = at + len(_LENGTH)
     stop = data.find(b"\r\n", start, end + 2)

@@ -266,6 +266,16 @@ def test_what_only_looks_like_a_request_that_is_known(odd):
         assert ours == theirs
 
 
+def test_a_length_before_the_request_is_no_part_of_its_head():
+    """Without that line it would be a request that is known: one after an empty line."""
+    usual = b"\r\n" + KINDS["denied"]
+    length = usual[usual.index(b"\r\nContent-Length") : usual.index(b"\r\n\r\n")]
+    odd = length + usual.replace(length, b"")
+    _, ours, theirs = both([usual, usual, odd])
+    assert ours == theirs
+    assert b" 400 " in ours[0]
+
+
 def test_requests_that_come_at_once_are_all_answered_in_their_order():
     side, ours, theirs = both([KINDS["denied"] + KINDS["allowed"] + KINDS["no review"] + KINDS["allowed"]])
     assert ours == theirs
