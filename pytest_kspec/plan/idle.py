@@ -274,7 +274,20 @@ def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
 def _tests(node: ast.AST) -> tuple[ast.expr, ...]:
     """Expressions of which a node asks whether they are true."""
     if isinstance(node, ast.Assert | ast.If | ast.While | ast.IfExp):
-        return (node.test,)
+        return (_last_of(node.test),)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return (node.operand,)
+        return (_last_of(node.operand),)
+    if isinstance(node, ast.BoolOp):  # of the last one only what stands around it asks
+        return tuple(node.values[:-1])
+    if isinstance(node, ast.comprehension):
+        return tuple(_last_of(test) for test in node.ifs)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "bool":
+        return tuple(_last_of(value) for value in node.args)
     return ()
+
+
+def _last_of(test: ast.expr) -> ast.expr:
+    """`c` of `a and b or c`: what is asked whether it is true, beside the operands before."""
+    while isinstance(test, ast.BoolOp):
+        test = test.values[-1]
+    return test
