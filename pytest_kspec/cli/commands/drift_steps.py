@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_kspec import clock
@@ -44,7 +43,7 @@ from pytest_kspec.kube.globs import is_literal
 from pytest_kspec.kube.objectdiff import ABSENT, FieldChange
 from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.reports import json as json_report
-from pytest_kspec.reports.shared.text import elide, plural, printable, value
+from pytest_kspec.reports.shared.text import elide, fold, plural, printable, value
 from pytest_kspec.results.exemptions import load_exemptions
 from pytest_kspec.session import clusterspecs
 from pytest_kspec.spec.effective import Library
@@ -440,9 +439,5 @@ def fit(text: str, indent: int) -> str:
 
 
 def sentence(text: str, margin: str) -> list[str]:
-    """On as many lines as it takes: what says why must not lose its middle."""
-    wide = max(20, width() - len(margin))
-    broken = wrap(printable(text), wide, break_on_hyphens=False)
-    if len(broken) > _LINES:
-        broken = [*broken[: _LINES - 1], elide(" ".join(broken[_LINES - 1 :]), wide)]
-    return [f"{margin}{line}" for line in broken]
+    """On as many lines as it takes, up to a bound."""
+    return [f"{margin}{line}" for line in fold(printable(text), max(20, width() - len(margin)), _LINES)]
