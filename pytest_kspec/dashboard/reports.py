@@ -122,7 +122,7 @@ class ReportsSource:
             raise StoreError(
                 f"the namespace {printable(self._namespace)} does not exist in {printable(self._access.name)}.",
                 where="--namespace",
-                fix="Name the namespace in which the operator or 'kspec scan --report cr:NAMESPACE' writes.",
+                fix="Use --namespace with the one that the operator or 'kspec scan --report cr:NAMESPACE' writes to.",
             )
 
     def _add(self, store: Store, key: str, one: dict[str, Any]) -> None:

@@ -188,4 +188,4 @@ def carry_out(
         try:
             ledger.note(one.drifted.change.object, now)
         except (SourceError, StoreError) as error:
-            forgotten = f"not corrected: corrections cannot be remembered: {error}"
+            forgotten = f"not corrected: corrections cannot be recorded: {error}"

@@ -37,7 +37,7 @@ Object = dict[str, Any]
 
 
 NO_DRY_RUN = "Only the fields that kspec sets were compared, because a dry run is not permitted."
-_LEAVING = "not corrected: a deletion cannot be taken back"
+_LEAVING = "not corrected: a deletion cannot be undone"
 
 
 class Drifted(NamedTuple):
@@ -151,12 +151,13 @@ def is_leaving(event: DriftEvent) -> bool:
 def _leaving(change: Change, now: str) -> DriftEvent:
     assert change.before is not None
     details = (
-        f"{_LEAVING}; it can be created again once it is gone. Find out what is to remove the finalizers."
+        f"{_LEAVING}; it can be created again once it is gone. "
+        "Find out which controller is to remove its finalizers."
     )
     return _event(
         DriftKind.MISSING,
         change,
-        f"{change.object} is about to go: {held_by(change.before)}.",
+        f"{change.object}: {held_by(change.before)}.",
         now,
         expected=applying.told(change.manifest or {}),
         remediation=Remediation(Action.MANUAL, Status.MANUAL, now, details=details),

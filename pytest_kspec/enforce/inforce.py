@@ -27,7 +27,7 @@ def is_being_deleted(obj: Object | None) -> bool:
 def held_by(obj: Object) -> str:
     """Why an object that is being deleted is still there."""
     names = ", ".join(map(str, obj["metadata"].get("finalizers") or ()))
-    return f"it is being deleted, and finalizers keep it ({names})"
+    return f"it is being deleted, and finalizers block the deletion ({names})"
 
 
 def _unless_leaving(entry: InForce, objects: Sequence[Object]) -> InForce:

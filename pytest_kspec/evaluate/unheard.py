@@ -55,8 +55,8 @@ class Copies:
             return
         self._count[0] = self._count[0] % 255 + 1
         raise CheckError(
-            "a copy of the process cannot report: what it finds is lost.",
-            fix="Return it to the check, and report it there.",
+            "a child process cannot report findings: they would be lost.",
+            fix="Return the results to the check, and report them there.",
         )
 
 
@@ -73,14 +73,14 @@ def all_heard(findings: object) -> Iterator[None]:
         COPIES.end()
     if COPIES.count != copies:
         raise CheckError(
-            "a copy of the process reported something, which is lost.",
-            fix="Return what it finds to the check, and report it there.",
+            "a child process reported findings or errors, which are lost.",
+            fix="Return its results to the check, and report them there.",
         )
     if left := _reporting(set(threading.enumerate()) - before, findings):
         names = ", ".join(sorted(thread.name for thread in left)[:_NAMED])
         raise CheckError(
-            f"the check returned while {len(left)} thread(s) that it started ran on ({names}): "
-            "what they find is not known.",
+            f"the check returned while {len(left)} thread(s) that it started were still running ({names}): "
+            "what they find is unknown.",
             fix="Wait for them with join().",
         )
 

@@ -259,7 +259,7 @@ class Worker:
             target = self._waiting.popleft()
             connecting += 1
             if target.attempts >= ATTEMPTS:
-                text = f"its worker ended {target.attempts} times while it was scanned."
+                text = f"the worker ended unexpectedly {target.attempts} times while it scanned this cluster."
                 self._divide(target, Said("gone", text, Outcome.FAILED.value))
                 continue
             self._divide(target)

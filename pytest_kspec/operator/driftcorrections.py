@@ -99,7 +99,7 @@ def _take_back(asked: Asked, writer: Writer) -> None:
         return
     name = asked.item["metadata"]["name"]
     if (failure := remove(name, writer).failure) is not None:
-        log.error("%s: what was applied for it may still be there: %s", name, failure)
+        log.error("%s: policies that were applied for it may still exist: %s", name, failure)
 
 
 def _is_over(asked: Asked, writer: Writer) -> bool:

@@ -270,7 +270,7 @@ class DriftController:
         except LostLease:
             raise
         except KspecError as error:
-            problems.append(f"no DriftReport is written: {error}")
+            problems.append(f"no DriftReport could be written: {error}")
             return None
         return Kept(listed, owner_of(found), config.retention)
 
@@ -306,7 +306,7 @@ class DriftController:
         except (LostLease, Stopped):
             raise
         except KspecError as error:  # what was found, and what was done about it, is said all the same
-            problems = (*outcome.problems, f"{name}: its DriftReport is not written: {error}")
+            problems = (*outcome.problems, f"{name}: its DriftReport could not be written: {error}")
             return outcome._replace(problems=problems, whole=False)
         return outcome._replace(cleared=cleared)
 

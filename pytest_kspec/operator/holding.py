@@ -63,7 +63,7 @@ class Holding:
         if left.waits and not is_late:  # each cluster that is done has it looked at again
             return max(1.0, self._removal_s - waited)
         if left.waits or left.others:
-            text = f"policies may still be on {', '.join([*left.waits, *left.others][:10])}"
+            text = f"policies may still exist on {', '.join([*left.waits, *left.others][:10])}"
             log.error("%s: %s", name, text)
             tell(self._access, found, [Note("Warning", "RemovalFailed", f"{text}.")])
         try:
@@ -73,7 +73,7 @@ class Holding:
         except KspecError as error:
             if not is_late:
                 raise
-            text = f"what was applied for it may still be there: {error}"
+            text = f"policies that were applied for it may still exist: {error}"
             log.error("%s: %s", name, text)
             tell(self._access, found, [Note("Warning", "RemovalFailed", text)])
         with contextlib.suppress(NotFound):

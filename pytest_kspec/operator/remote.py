@@ -335,7 +335,7 @@ class Remote:
         def act(writer: Writer) -> Any:
             obj = writer.get(API_VERSION, KIND, target, namespace=namespace)
             if meant is not None and obj["metadata"].get("uid") != meant:
-                raise NotFound("it was created again meanwhile.", where=target)
+                raise NotFound("it was deleted and created again in the meantime.", where=target)
             after = remotestatus.with_entry(obj, name, entry)
             if after != status_of(obj):
                 writer.replace({**obj, "status": after}, field_manager=FIELD_MANAGER, subresource="status")

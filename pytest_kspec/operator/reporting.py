@@ -73,7 +73,7 @@ class Results:
                 self._unreported[name] = scanned
                 return []
             before, self._refused[name] = self._refused.get(name), str(error)
-            text = f"The ComplianceReport of this scan is not written: {error}"
+            text = f"The ComplianceReport of this scan could not be written: {error}"
             return [] if before == str(error) else [Note("Warning", "ReportsNotWritten", text)]
         self._refused.pop(name, None)
         return []

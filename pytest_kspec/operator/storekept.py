@@ -54,11 +54,12 @@ class KeptStore:
         except NoStore as error:
             store = open_store(self.url, option="--store", create=True)
             if self._was_there:
-                text = f"{error.where}: {error.what.rstrip('.')}: a new store was begun, what it held is lost"
+                why = f"{error.where}: {error.what.rstrip('.')}"
+                text = f"{why}: a new, empty store was created; the earlier results are lost"
                 self._losses.append(text)
                 log.error("%s", text)
             else:
-                log.info("a new store was begun")
+                log.info("a new store was created")
             self._was_there = True
         return store
 

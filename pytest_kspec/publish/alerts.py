@@ -79,7 +79,7 @@ class Alerts:
             for cluster in _once(result.clusters):
                 if stored.is_other(store, cluster):  # which the store has refused: it ends no alert of others
                     made.problems.append(
-                        f"alerts: {printable(cluster.name)} is not stored; nothing is sent of it"
+                        f"alerts: the results of {printable(cluster.name)} are not stored, so no alert is sent"
                     )
                     continue
                 if stored.newest(store, cluster.id, cluster.spec_name) > finished:

@@ -207,10 +207,10 @@ def _policy(writer: Writer, cluster: ClusterResult) -> str:
     if cluster.is_partial:  # what it left out would be gone from reports that are the state of the cluster
         selected = as_selected(len(cluster.checks), len(cluster.not_selected))
         raise ReportError(
-            f"the {POLICY} report of {cluster.spec_name} was not written: the run is of {selected}, and policy reports "
-            "are of all.",
+            f"the {POLICY} report of {cluster.spec_name} was not written: the run is partial ({selected}), and policy "
+            "reports need all requirements.",
             where=cluster.name,
-            fix=f"Leave out '{POLICY}', or select all requirements.",
+            fix=f"Remove '{POLICY}' from --report, or select all requirements.",
         )
     api = next((one for one in policyreport.APIS if writer.served(one.group, one.cluster)), None)
     if api is None:

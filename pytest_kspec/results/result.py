@@ -384,7 +384,7 @@ class ScanResult(Struct, frozen=True):
         )
         for text in (made.started_at, made.finished_at, *(point.finished_at for point in made.trend)):
             if moment(text) is None:
-                raise ValueError(f"{text!r} is not an RFC 3339 time with a zone")
+                raise ValueError(f"{text!r} is not an RFC 3339 time with a time zone")
         try:
             return typed.convert(msgspec.to_builtins(made), cls)
         except msgspec.ValidationError as error:

@@ -329,7 +329,8 @@ def _targets(
             raise UsageError(
                 f"{named[name]} and {ref} are both called '{name}': tests and reports need two names.",
                 where="--kspec-cluster",
-                fix=f"Name manifests: --cluster NAME={ref}. 'kspec diff' compares two snapshots of one cluster.",
+                fix=f"Give manifests another name: --cluster NAME={ref}. "
+                "'kspec diff' compares two snapshots of one cluster.",
             )
         targets.append(NamedSource(name, source))
     return targets

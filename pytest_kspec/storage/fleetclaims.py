@@ -92,7 +92,7 @@ def _give_way(connection: Connection, run: str, position: int, name: str) -> lis
             .where(outcomes, _outcome.spec == row.spec)
             .values(
                 outcome=Outcome.DUPLICATE.value,
-                reason=f"the same cluster as {name}. Under this name: {row.reason}",
+                reason=f"the same cluster as {name}. The scan under this name failed: {row.reason}",
                 result_id=None,
             )
         )

@@ -28,12 +28,12 @@ def claim(connection: Connection, insert: Any, cluster: ClusterResult, where: st
     kept = _take(connection, insert, well_formed(cluster.id), mine, stated=mine == STATED)
     if kept == mine:
         return None
-    known = "as a name that was given (NAME=PATH)" if kept == STATED else f"from {printable(kept)}"
+    known = "given with NAME=PATH" if kept == STATED else f"from {printable(kept)}"
     return StoreError(
-        f"'{printable(cluster.name)}' was not stored: the store knows this name {known}, and this is "
-        f"{printable(mine)}, whose results would replace those.",
+        f"'{printable(cluster.name)}' was not stored: the store has results of that name {known}; "
+        f"those from {printable(mine)} would replace them.",
         where=where,
-        fix=f"Name what is scanned: --cluster NAME={printable(mine)}.",
+        fix=f"Give these manifests a name of their own: --cluster NAME={printable(mine)}.",
     )
 
 
@@ -55,8 +55,8 @@ def claim_config(connection: Connection, insert: Any, name: str, path: str, dige
         return
     if old_path and old_digest != digest and old_path != path:
         raise StoreError(
-            f"nothing was sent: the store knows the AlertConfig '{printable(name)}' from {printable(old_path)}, and "
-            f"this is {printable(path)}: what receivers of the one were told would count for those of the other.",
+            f"nothing was sent: the store has an AlertConfig '{printable(name)}' from {printable(old_path)}; "
+            f"alerts that its receivers were sent would count as sent to those of {printable(path)} too.",
             where=where,
             fix="Give each AlertConfig a metadata.name of its own.",
         )

@@ -436,6 +436,6 @@ def _moments(result: ScanResult, store: Store) -> tuple[str, str]:
     started, finished = moment(result.started_at), moment(result.finished_at)
     if started is None or finished is None:
         wrong = result.started_at if started is None else result.finished_at
-        raise StoreError(f"the result has no time: {wrong!r}.", where=store.address.shown)
+        raise StoreError(f"the result has no valid time: {wrong!r}.", where=store.address.shown)
     shown = (one.strftime("%Y-%m-%dT%H:%M:%SZ") for one in (started, finished))
     return next(shown), next(shown)

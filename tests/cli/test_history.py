@@ -137,12 +137,12 @@ def test_add_and_prune(run_kspec: Kspec, spec: Path, scanned: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("started", "finished", "why"),
     [
-        ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "the scan ends in the future"),
-        ("2020-01-02T00:00:00Z", "2020-01-01T00:00:00Z", "ends (2020-01-01T00:00:00Z) before it begins"),
-        ("2020-01-01T00:00:00", "2020-01-01T00:00:00", "is not an RFC 3339 time with a zone"),
-        ("2020-01-01", "2020-01-01", "is not an RFC 3339 time with a zone"),
-        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "is not an RFC 3339 time with a zone"),
-        ("9999-12-31T23:00:00-12:00",) * 2 + ("is not an RFC 3339 time with a zone",),
+        ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "the end of the scan is in the future"),
+        ("2020-01-02T00:00:00Z", "2020-01-01T00:00:00Z", "ended (2020-01-01T00:00:00Z) before it started"),
+        ("2020-01-01T00:00:00", "2020-01-01T00:00:00", "is not an RFC 3339 time with a time zone"),
+        ("2020-01-01", "2020-01-01", "is not an RFC 3339 time with a time zone"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "is not an RFC 3339 time with a time zone"),
+        ("9999-12-31T23:00:00-12:00",) * 2 + ("is not an RFC 3339 time with a time zone",),
     ],
 )  # fmt: skip
 def test_times_that_would_spoil_a_store_are_refused(
@@ -165,7 +165,8 @@ def test_a_result_of_the_future_in_a_store_is_said(run_kspec: Kspec, scanned: Pa
     said = run_kspec("history", "--store", "r.db")
     assert (said.code, said.err) == (
         0,
-        "A result ends in the future (2999-01-01T00:00:00Z): until then it counts as the newest.\n",
+        "The end of a stored scan is in the future (2999-01-01T00:00:00Z): "
+        "until then, its result counts as the newest.\n",
     )
 
 

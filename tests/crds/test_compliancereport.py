@@ -326,7 +326,7 @@ def test_a_run_of_some_requirements_pushes_out_no_whole_one_and_leaves_policy_re
     assert read(found[1]).cluster.not_selected == ("a.b", "c.d")
     done, (problem,) = put(cluster, partial(WHEN, 1), "", "policyreport")
     assert done == []
-    assert "was not written: the run is of 1 of 3 requirements, as selected" in problem
+    assert "was not written: the run is partial (1 of 3 requirements, as selected)" in problem
 
 
 def test_a_cluster_is_its_uid(cluster: Cluster, namespace: str) -> None:

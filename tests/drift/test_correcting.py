@@ -155,4 +155,4 @@ def test_nothing_more_is_corrected_where_corrections_cannot_be_remembered() -> N
     for one in others:
         assert one is not None
         assert (one.action, one.status) == (Action.SKIP, Status.DETECTED)
-        assert "corrections cannot be remembered: cannot patch ConfigMap: quota exceeded." in one.details
+        assert "corrections cannot be recorded: cannot patch ConfigMap: quota exceeded." in one.details

@@ -101,7 +101,7 @@ def test_what_is_being_deleted_is_missing_and_cannot_be_corrected() -> None:
     found = compare(writer, 3)
     (one,) = found.drifted
     assert (found.kept, one.event.kind, one.event.resource.name) == (2, DriftKind.MISSING, "kspec-many-1")
-    assert "it is being deleted, and finalizers keep it (example.com/hold)." in one.event.message
+    assert "it is being deleted, and finalizers block the deletion (example.com/hold)." in one.event.message
     (decided,) = correcting.decide(found.drifted, correcting.Rules(), {}, NOW)
     assert (decided.acts, decided.remediation.action) == (False, Action.MANUAL)
     (extra,) = compare(Writer([{**objects[1]}]), 0).drifted

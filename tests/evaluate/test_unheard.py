@@ -98,7 +98,7 @@ def test_a_thread_that_nobody_waits_for(daemon: bool, monkeypatch: pytest.Monkey
     finally:
         end.set()
     assert result.verdict is Verdict.ERROR
-    assert "the check returned while 1 thread(s) that it started ran on (late)" in result.reason
+    assert "the check returned while 1 thread(s) that it started were still running (late)" in result.reason
     assert [finding.message for finding in result.findings] == ["early"]
 
 
@@ -151,7 +151,7 @@ def _dies(findings: Findings) -> None:
 def test_a_copy_of_the_process_cannot_report(do: Callable[[Findings], None]) -> None:
     result = result_of(lambda findings, **_: do(findings))
     assert result.verdict is Verdict.ERROR
-    assert "a copy of the process reported something, which is lost" in result.reason
+    assert "a child process reported findings or errors, which are lost" in result.reason
 
 
 def test_a_copy_that_reports_nothing_is_no_matter() -> None:

@@ -60,14 +60,14 @@ def test_what_a_check_does_to_its_process_it_does_to_one_cluster(make_fleet: Mak
     # What c-004 does to the worker may come between its two tries.
     assert found.pop("c-005") in {
         ("failed", "the process of its scan was killed by SIGKILL before it was done."),
-        ("failed", "its worker ended 2 times while it was scanned."),
+        ("failed", "the worker ended unexpectedly 2 times while it scanned this cluster."),
     }
     assert found == {
         "c-000": ("scanned", ""),
         "c-001": ("failed", "the process of its scan exited with code 0 before it was done."),
         "c-002": ("failed", "the process of its scan was killed by SIGSEGV before it was done."),
         "c-003": ("failed", "it was not done within 8 s."),
-        "c-004": ("failed", "its worker ended 2 times while it was scanned."),
+        "c-004": ("failed", "the worker ended unexpectedly 2 times while it scanned this cluster."),
         "c-006": ("scanned", ""),
     }
     # Each of them has an error for every requirement, and not fewer requirements than the others.

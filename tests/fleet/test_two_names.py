@@ -55,7 +55,7 @@ def test_the_second_name_is_scanned_where_the_scan_under_the_first_fails(
         bad: "duplicate",
         good: "scanned",
     }
-    assert found[bad]["reason"] == f"the same cluster as {good}. Under this name: {WHY}"
+    assert found[bad]["reason"] == f"the same cluster as {good}. The scan under this name failed: {WHY}"
     assert (found[bad]["error"], found[good]["error"], found[good]["clusterId"]) == (0, 0, uid_of(9))
 
 

@@ -269,7 +269,9 @@ def test_what_is_being_deleted_is_not_in_force(plane, run, path):
         plane.request("PATCH", held, {"metadata": {"finalizers": None}})
     assert code == 1
     assert "kspec-live-pods: not in force" in out
-    assert "it is being deleted, and finalizers keep it (example.com/hold)" in " ".join(out.split())
+    assert "it is being deleted, and finalizers block the deletion (example.com/hold)" in " ".join(
+        out.split()
+    )
     assert "kspec-live-workloads: enforce" in out
 
 

@@ -356,7 +356,7 @@ def test_a_store_that_vanished_is_made_anew_and_that_is_said(kept: Kept, how: st
         if one["reason"] == "HistoryLost" and one["involvedObject"]["name"] == "watch"
     ]
     assert str(kept.store) in event["message"]
-    assert "a new store was begun, what it held is lost" in event["message"]
+    assert "a new, empty store was created; the earlier results are lost" in event["message"]
     assert len(kept.history()) == 1, "what is there now is stored again"
 
 

@@ -129,5 +129,5 @@ def test_a_report_that_is_refused_does_not_take_what_was_done_with_it(hub: Hub, 
     assert (status["remediatedEvents"], hub.policy()) == (1, "Fail")
     assert conditions(status)["Ready"] == ("Unknown", "NotCompared")
     ready = next(one for one in status["conditions"] if one["type"] == "Ready")
-    assert "sturdy: its DriftReport is not written: " in ready["message"]
+    assert "sturdy: its DriftReport could not be written: " in ready["message"]
     assert "DriftRemediated" in hub.events("fix")

@@ -141,4 +141,4 @@ def test_what_was_corrected_is_told_where_it_cannot_be_remembered(
         if one["spec"]["driftDetected"]
     ]
     details = [one["remediation"]["details"] for one in report["spec"]["events"]]
-    assert any("corrections cannot be remembered: HTTP 429" in text for text in details)
+    assert any("corrections cannot be recorded: HTTP 429" in text for text in details)

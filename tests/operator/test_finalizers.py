@@ -40,7 +40,7 @@ def test_a_policy_that_finalizers_keep_is_not_in_force_any_more(hub: Hub) -> Non
     hub.enforce("sturdy")
     enforced, drift = (hub.specs.condition("sturdy", kind) for kind in ("PolicyEnforced", "DriftDetected"))
     assert (enforced["status"], enforced["reason"]) == ("False", "PoliciesPending")
-    why = "it is being deleted, and finalizers keep it (example.com/hold)"
+    why = "it is being deleted, and finalizers block the deletion (example.com/hold)"
     assert f"kspec-sturdy-pods: {why}" in enforced["message"]
     assert (drift["status"], drift["reason"]) == ("True", "DriftFound")
     assert f"{POLICY} kspec-sturdy-pods is being deleted (not corrected: a deletion" in drift["message"]

@@ -218,10 +218,10 @@ def test_manifests_of_one_name_clear_nothing_of_each_other(
     code, said = scan("dev/app.yaml")
     assert code == 2
     assert (
-        "'app.yaml' was not stored: the store knows this name from prod/app.yaml, and this is dev/app.yaml"
+        "'app.yaml' was not stored: the store has results of that name from prod/app.yaml; those from dev/app.yaml "
         in said
     )
-    assert "alerts: app.yaml is not stored; nothing is sent of it" in said
+    assert "alerts: the results of app.yaml are not stored, so no alert is sent" in said
     assert len(receiver.bodies("/hook")) == sent
     code, said = scan("dev=dev/app.yaml")
     assert code == 1
@@ -232,4 +232,4 @@ def test_manifests_of_one_name_clear_nothing_of_each_other(
             ("dev", 1),
         ]
     code, said = scan("=dev/app.yaml")
-    assert (code, "a name has 1 to 100 characters" in said) == (4, True)
+    assert (code, "the name in NAME=PATH must have 1 to 100 characters" in said) == (4, True)

@@ -147,7 +147,7 @@ def test_a_name_under_which_the_scan_failed_gives_way_to_the_next(store: Store, 
     assert fleet.find_run(store, "r").outcomes == {"": 2, "duplicate": 1}
     row, *_ = make_report(store, fleet.find_run(store, "r")).rows
     assert (row.name, row.outcome, row.reason) == (
-        "a", "duplicate", "the same cluster as b. Under this name: it ended."
+        "a", "duplicate", "the same cluster as b. The scan under this name failed: it ended."
     )  # fmt: skip
     commit(store, "r", 1, result(2, "b", APP), 2, place)
     assert claim(store, "r", 2, "u-1", ASKED) == Claim("b")

@@ -165,7 +165,7 @@ def test_names_that_no_cluster_should_have(store: Store) -> None:
 
 
 def test_a_result_without_a_time_is_refused(store: Store) -> None:
-    with pytest.raises(StoreError, match="the result has no time: 'never'"):
+    with pytest.raises(StoreError, match="the result has no valid time: 'never'"):
         keep(store, replace(one(), finished_at="never"))
     keep(store, replace(one(), finished_at="2026-11-24T08:00:00.5+02:00"))
     assert trend(store)[0].finished_at == "2026-11-24T06:00:00Z"

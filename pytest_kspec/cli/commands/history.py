@@ -143,13 +143,13 @@ def _refuse_times(path: str, result: ScanResult) -> None:
     started, finished = moments.moment(result.started_at), moments.moment(result.finished_at)
     if started and finished and finished < started:
         raise UsageError(
-            f"the scan ends ({result.finished_at}) before it begins ({result.started_at}).", where=path
+            f"the scan ended ({result.finished_at}) before it started ({result.started_at}).", where=path
         )
     if _is_ahead(result.finished_at):
         raise UsageError(
-            f"the scan ends in the future ({result.finished_at}): later results would count as older.",
+            f"the end of the scan is in the future ({result.finished_at}): later results would count as older.",
             where=path,
-            fix="Compare the clocks of this machine and of the one that scanned.",
+            fix="Check the clocks of this machine and of the machine that ran the scan.",
         )
 
 
@@ -234,7 +234,9 @@ def _note_future(points: tuple[TrendPoint, ...]) -> None:
     """Of a machine with a wrong clock, or a store that others changed."""
     newest = max((point.finished_at for point in points), default="")
     if _is_ahead(newest):
-        note(f"A result ends in the future ({newest}): until then it counts as the newest.")
+        note(
+            f"The end of a stored scan is in the future ({newest}): until then, its result counts as the newest."
+        )
 
 
 def _framework(points: tuple[TrendPoint, ...], name: str) -> str:

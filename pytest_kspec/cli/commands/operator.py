@@ -446,7 +446,7 @@ def seconds(text: str, option: str) -> float:
     hours, minutes, whole, thousandths = (float(part or 0) for part in found.groups())
     total = 3600 * hours + 60 * minutes + whole + thousandths / 1000
     if not 0 < total <= 365 * 86400:
-        raise UsageError(f"'{text}' is not above 0 and at most a year.", where=option)
+        raise UsageError(f"'{text}' must be longer than 0 and at most a year.", where=option)
     return total
 
 

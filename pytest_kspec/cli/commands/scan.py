@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Check clusters against specifications and report every violation: the object, the field, the actual value,
 the expected value, and how to fix it. A cluster is a kubeconfig context, a snapshot ('kspec snapshot'), or
-a file or folder of manifests ('-' reads manifests from standard input); NAME=PATH names manifests, as
-stores and baselines know them. A specification is a file, a folder, or 'cr:NAME' for a ClusterSpecification
-object in the cluster.
+a file or folder of manifests ('-' reads manifests from standard input); NAME=PATH gives manifests
+a name in reports, stores and baselines. A specification is a file, a folder, or 'cr:NAME' for a
+ClusterSpecification object in the cluster.
 
 Exit codes: 0 compliant; 1 findings at or above --fail-on; 2 something, or everything, could not be
 evaluated; 4 error in the specification or the command line."""

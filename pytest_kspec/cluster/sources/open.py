@@ -65,11 +65,11 @@ def _named(ref: str) -> Source | None:
     if not equals or os.sep in name or not (path == "-" or os.path.exists(path)):
         return None
     if not name.strip() or len(name) > _LONGEST_NAME:
-        raise UsageError(f"a name has 1 to {_LONGEST_NAME} characters: NAME=PATH.", where=ref)
+        raise UsageError(f"the name in NAME=PATH must have 1 to {_LONGEST_NAME} characters.", where=ref)
     if path != "-" and _kind_of(path) == "snapshot":
         fix = f"Write {path}."
         raise UsageError(
-            "a snapshot has the name of its cluster; only manifests are named.", where=ref, fix=fix
+            "NAME=PATH is for manifests only: a snapshot has the name of its cluster.", where=ref, fix=fix
         )
     from pytest_kspec.cluster.sources.manifests import ManifestSource
 

@@ -88,7 +88,7 @@ class ReportSummary(SpecModel):
     skipped: Count = Field(0, description="Number of checks that had no objects to examine.")
     not_selected: Count = Field(
         0,
-        description="Number of checks that the run did not select. 0: the run was of the whole specification.",
+        description="Number of checks that the run did not select; 0 if it ran the whole specification.",
     )
     exempt: Count = Field(0, description="Number of findings that are covered by an exemption.")
     findings: Count = Field(0, description="Number of findings that are not covered by an exemption.")
@@ -111,7 +111,7 @@ class ComplianceReportSpec(SpecModel):
     results: list[ReportedCheck] = Field(default_factory=list, description="Result of each check, by name.")
     not_selected: list[str] = Field(
         default_factory=list,
-        description="Requirements that the run did not select, or the first of them; see `summary.notSelected`.",
+        description="Requirements that the run did not select, the first 256. Their number is `summary.notSelected`.",
     )
     truncated: Flag = Field(
         False, description="Whether findings or evidence were truncated to limit the size of the object."
