@@ -55,7 +55,10 @@ def _legal(text: str) -> str:
 def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResult) -> Element:
     summary = cluster.summary
     suite = Element(
-        "testsuite", name=_legal(title), tests=str(len(cluster.checks)), failures=str(summary.failed)
+        "testsuite",
+        name=_legal(printable(title)),
+        tests=str(len(cluster.checks)),
+        failures=str(summary.failed),
     )
     suite.set("errors", str(summary.errors))
     suite.set("skipped", str(summary.skipped))
@@ -73,7 +76,7 @@ def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResu
         "spec.path": cluster.spec_path,
         "spec.version": cluster.spec_version,
     }.items():
-        SubElement(properties, "property", name=name, value=_legal(text))
+        SubElement(properties, "property", name=name, value=_legal(printable(text)))
     for check, name in zip(cluster.checks, unique(c.id for c in cluster.checks), strict=True):
         suite.append(_case(check, name, class_name))
     if notes := _notes(cluster):
@@ -99,7 +102,12 @@ def _notes(cluster: ClusterResult) -> list[str]:
 
 
 def _case(check: CheckResult, name: str, class_name: str) -> Element:
-    case = Element("testcase", name=_legal(name), classname=_legal(class_name), time=_seconds([check]))
+    case = Element(
+        "testcase",
+        name=_legal(printable(name)),
+        classname=_legal(printable(class_name)),
+        time=_seconds([check]),
+    )
     if check.verdict is Verdict.SKIP:
         SubElement(case, "skipped", message=_legal(check.reason))
     elif check.verdict is Verdict.ERROR:

@@ -33,7 +33,7 @@ def claim(connection: Connection, insert: Any, cluster: ClusterResult, where: st
         f"'{printable(cluster.name)}' was not stored: the store has results of that name {known}; "
         f"those from {printable(mine)} would replace them.",
         where=where,
-        fix=f"Give these manifests a name of their own: --cluster NAME={printable(mine)}.",
+        fix="Give these manifests a name of their own: --cluster NAME=PATH.",
     )
 
 

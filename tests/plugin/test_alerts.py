@@ -231,5 +231,7 @@ def test_manifests_of_one_name_clear_nothing_of_each_other(
             ("app.yaml", 2),
             ("dev", 1),
         ]
+    code, said = scan("d::ev=dev/app.yaml")  # which `d:ev` would be stored as
+    assert (code, "may not hold '::'" in said) == (4, True)
     code, said = scan("=dev/app.yaml")
     assert (code, "the name in NAME=PATH must have 1 to 100 characters" in said) == (4, True)

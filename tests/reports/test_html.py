@@ -81,6 +81,10 @@ def test_hostile_names_stay_text() -> None:
     assert results.EVIL in "".join(tags.text)
     assert "\x1b" not in page(results.one())
     assert "\u202e" not in page(results.one())
+    named = page(results.scan(results.cluster("x\x1b[31m\u202ey")))
+    assert not {"\x1b", "\u202e"} & set(named)
+    ids = [attributes["id"] or "" for _, attributes in Tags(named).tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
 
 
 def test_content_security_policy_names_exactly_our_style_and_script() -> None:

@@ -148,3 +148,9 @@ def test_no_character_breaks_the_file() -> None:
     skip = results.check("skip", "t", "low", "skip", reason=everything)
     root = parse(results.scan(results.cluster(everything, checks=(check, skip), spec_name=everything)))
     assert [root.attrib[name] for name in ("tests", "failures", "errors")] == ["2", "1", "0"]
+
+
+def test_no_name_of_a_cluster_misleads() -> None:
+    text = ElementTree.tostring(parse(results.scan(results.cluster("x\x1b\u202ey"))), encoding="unicode")
+    assert "\u202e" not in text
+    assert "x\\x1b\\u202ey" in text

@@ -37,7 +37,7 @@ def test_others_of_the_name_are_an_error_that_stores_nothing(store: Store) -> No
         "'app.yaml' was not stored: the store has results of that name from prod/app.yaml; those from dev/"
         in str(raised.value)
     )
-    assert "--cluster NAME=dev/" in str(raised.value)
+    assert "--cluster NAME=PATH" in str(raised.value)
     assert "\x1b" not in str(raised.value)
     assert alerts.is_other(store, other.clusters[0])
     assert not alerts.is_other(store, manifests(3, "prod/app.yaml", GONE).clusters[0])

@@ -66,6 +66,10 @@ def _named(ref: str) -> Source | None:
         return None
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise UsageError(f"the name in NAME=PATH must have 1 to {_LONGEST_NAME} characters.", where=ref)
+    if "::" in name:
+        raise UsageError(
+            "the name in NAME=PATH may not hold '::', which separates the parts of a node id.", where=ref
+        )
     if path != "-" and _kind_of(path) == "snapshot":
         fix = f"Write {path}."
         raise UsageError(

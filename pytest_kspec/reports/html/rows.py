@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pytest_kspec.reports.shared import fleet, words
-from pytest_kspec.reports.shared.text import baseline_notes
+from pytest_kspec.reports.shared.text import baseline_notes, printable
 from pytest_kspec.reports.shared.titles import cluster_titles, unique
 from pytest_kspec.results.evidence import ExemptionUse
 from pytest_kspec.results.finding import AppliedExemption, Finding, FindingStatus
@@ -122,7 +122,7 @@ def of(result: ScanResult) -> list[Row]:
 
 def _row(cluster: ClusterResult, name: str, summary: Summary, title: str, alone: bool, room: int) -> Row:
     checks = worst_first(cluster.checks)
-    anchor = "_".join(title.split())
+    anchor = "_".join(printable(title).split())
     names = unique(f"{anchor}/{'_'.join(check.id.split())}" for check in checks)
     entries = []
     for check, place in zip(checks, names, strict=True):
