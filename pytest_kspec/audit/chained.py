@@ -7,7 +7,9 @@ chain of its own, in which a record that was lost is missing.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -15,6 +17,9 @@ from typing import Any
 
 from pytest_kspec.audit.chain import Chain, first_of, last_of
 from pytest_kspec.audit.sink import AuditLog, Format, Lost, harmless, whole
+from pytest_kspec.shown import printable
+
+log = logging.getLogger("kspec.audit")
 
 LARGEST = 100 << 20
 """Bytes of a file, by default; the next record begins another one."""
@@ -33,6 +38,7 @@ class ChainedLog(AuditLog):
         self._chain: Chain | None = None
         self._end = -1  # of the file, after what this process wrote
         self._why = ""
+        self.stuck = ""  # why a full file is not rotated
         super().__init__(path, form)
 
     def write(self, records: Sequence[Any]) -> None:
@@ -80,18 +86,18 @@ class ChainedLog(AuditLog):
             self._why = error.strerror or str(error)
             written = os.fstat(self._descriptor).st_size - size - len(torn)
             done = whole(parts, max(0, written))
-            if not done:
-                os.ftruncate(self._descriptor, size)
-                return 0
-        self._chain, self._end = (
-            ends[done - 1] if done else known,
-            size + len(torn) * bool(done) + sum(map(len, parts[:done])),
-        )
+        if done:
+            self._chain, self._end = ends[done - 1], size + len(torn) + sum(map(len, parts[:done]))
         if done < len(parts):
-            os.ftruncate(self._descriptor, self._end)  # whole records only
+            self._cut(self._end if done else size)
         elif self._is_full(self._end):
-            self._rotate()
+            self._move_on()
         return done
+
+    def _cut(self, end: int) -> None:
+        """Whole records only. A file that may only grow (`chattr +a`) keeps a line that is none."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, end)
 
     def _pass_on(self, made: Sequence[Sequence[bytes]]) -> None:
         """To what cannot be cut back. Raises Lost."""
@@ -138,6 +144,17 @@ class ChainedLog(AuditLog):
             return 0
         follows = removed and left and (left.seq, left.prev) == (removed.seq + 1, removed.head)
         return left.seq if left and follows else 0
+
+    def _move_on(self) -> None:
+        """Rotate; where that is not permitted, the file grows: no record is lost by it."""
+        try:
+            self._rotate()
+        except OSError as error:
+            is_new, self.stuck = not self.stuck, error.strerror or str(error)
+            if is_new:
+                log.error("%s cannot be rotated, so it grows: %s", printable(self._path), self.stuck)
+        else:
+            self.stuck = ""
 
     def _rotate(self) -> None:
         """Move files on by one, the oldest falls off; the chain goes on in the next file."""

@@ -58,6 +58,7 @@ class Queue:
     """Between the server and one sink. on_dropped(sink, count): records that are lost."""
 
     def __init__(self, sink: Sink, length: int, on_dropped: Callable[[str, int], None]) -> None:
+        self.why = ""  # the last loss
         self._sink = sink
         self._queue: queue.Queue[Any] = queue.Queue(length)
         self._on_dropped = on_dropped
@@ -122,7 +123,7 @@ class Queue:
     def _count(self, lost: int, why: str) -> None:
         """Count lost records; say it once until one is written again."""
         with self._lock:
-            first, self._lost = not self._lost, self._lost + lost
+            first, self._lost, self.why = not self._lost, self._lost + lost, why
         if lost:
             self._on_dropped(self._sink.name, lost)
             if first:

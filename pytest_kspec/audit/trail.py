@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_kspec.errors import KspecError
 from pytest_kspec.regexes import regex
 from pytest_kspec.shown import inert, printable
 
 if TYPE_CHECKING:
+    from pytest_kspec.audit.chained import ChainedLog
     from pytest_kspec.audit.sink import Queue
 
 VARIABLE = "KSPEC_AUDIT_LOG"
@@ -35,10 +36,17 @@ log = logging.getLogger("kspec.audit")
 _lock, _counting = threading.Lock(), threading.Lock()
 _lost = _total = 0
 _open_again = 0.0
-_SAID = "audit records were lost: they could not be written to ${}."
+_SAID = "audit records were lost: they could not be written to ${}"
 _HEARD = regex(r"(?:^| )(\d{1,9}) audit records were lost: ")
 _unsaid: list[str] = []
-_trails: dict[tuple[int, str, str], Queue | None] = {}
+
+
+class _Trail(NamedTuple):
+    queue: Queue
+    file: ChainedLog
+
+
+_trails: dict[tuple[int, str, str], _Trail | None] = {}
 
 
 def emit(kind: str, action: str, outcome: str, message: str, **more: Any) -> None:
@@ -46,13 +54,13 @@ def emit(kind: str, action: str, outcome: str, message: str, **more: Any) -> Non
     path = os.environ.get(VARIABLE)
     if not path:
         return
-    queue = _queue(path, os.environ.get(FORMAT) or "json")
-    if queue is not None:
+    trail = _trail(path, os.environ.get(FORMAT) or "json")
+    if trail is not None:
         from pytest_kspec.audit.record import Type, make
         from pytest_kspec.runby import run_by
 
         more.setdefault("actor", run_by(None, os.environ))
-        queue.put(make(Type(kind), action, outcome, message, **more))
+        trail.queue.put(make(Type(kind), action, outcome, message, **more))
     else:
         _count("", 1)
 
@@ -85,19 +93,23 @@ def recorded(kind: str, action: str, message: str, **more: Any) -> Iterator[None
 def flush(timeout_s: float = 5.0) -> None:
     """Write what waits, for at most so long."""
     with _lock:
-        queues = [queue for queue in _trails.values() if queue is not None]
+        trails = [(path, trail) for (_, path, _), trail in _trails.items() if trail is not None]
         _trails.clear()
-    for queue in queues:
-        queue.close(timeout_s)
+    why = ""
+    for path, trail in trails:
+        trail.queue.close(timeout_s)
+        why = why or trail.queue.why
+        if trail.file.stuck:
+            _unsaid.append(f"{path} cannot be rotated, so it grows: {trail.file.stuck}.")
     global _lost
     if _lost:
-        _unsaid.append(f"{_lost} {_SAID.format(VARIABLE)}")
+        _unsaid.append(f"{_lost} {_SAID.format(VARIABLE)}{f' ({why})' if why else ''}.")
         _lost = 0
     while _unsaid:  # also where a logger swallowed it
         sys.stderr.write(inert(printable(f"kspec: {_unsaid.pop(0)}")) + "\n")
 
 
-def _queue(path: str, form: str) -> Queue | None:
+def _trail(path: str, form: str) -> _Trail | None:
     """That of this process: one that was made before a fork has its thread in the other."""
     key = (os.getpid(), path, form)
     with _lock:
@@ -112,7 +124,7 @@ def _queue(path: str, form: str) -> Queue | None:
         return _trails[key]
 
 
-def _open(path: str, form: str, *, say: bool) -> Queue | None:
+def _open(path: str, form: str, *, say: bool) -> _Trail | None:
     """say: what is wrong is said once, not each time that it is tried."""
     global _open_again
     from pytest_kspec.audit.chained import ChainedLog
@@ -126,7 +138,8 @@ def _open(path: str, form: str, *, say: bool) -> Queue | None:
             )
         return None
     try:
-        return Queue(ChainedLog(path, FORMATS[form]), LENGTH, _count)
+        file = ChainedLog(path, FORMATS[form])
+        return _Trail(Queue(file, LENGTH, _count), file)
     except OSError as error:
         _open_again = time.monotonic() + OPEN_AGAIN_S
         if say:

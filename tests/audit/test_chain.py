@@ -255,6 +255,31 @@ def test_a_full_disk_loses_whole_records_and_the_chain_goes_on(
     assert (made.problems, made.lines) == ([], 2 + kept)
 
 
+def test_a_full_disk_under_a_file_that_may_only_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`chattr +a`: what is whole counts as written, and what was cut off cannot be taken back."""
+    path = tmp_path / "log"
+    log = ChainedLog(str(path), FORMATS["json"])
+    really, plan = os.write, [700]
+
+    def write(descriptor: int, content: Any) -> int:
+        if plan:
+            really(descriptor, bytes(content[: plan.pop()]))
+            raise OSError(28, "No space left on device")
+        return really(descriptor, content)
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("pytest_kspec.audit.sink.os.write", write)
+    monkeypatch.setattr("pytest_kspec.audit.chained.os.ftruncate", refuse)
+    with pytest.raises(Lost, match="No space left") as caught:
+        log.write(entries(3))
+    log.write(entries(1))
+    made = verify([("f", io.BytesIO(path.read_bytes()))])
+    assert made.problems == ["f:3: this line is not a record: it was cut off, added or changed"]
+    assert (made.last, caught.value.count) == (3, 1)
+
+
 def test_after_a_line_that_was_cut_off_comes_a_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "log"
     written(path, 2)

@@ -86,7 +86,26 @@ def test_a_scan_is_recorded_and_the_log_verified(folder: Path) -> None:
 def test_a_full_disk_is_said_and_not_fatal(folder: Path) -> None:
     done = kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="/dev/full")
     assert done.returncode == 1
-    assert "3 audit records were lost" in done.stderr
+    said = "3 audit records were lost: they could not be written to $KSPEC_AUDIT_LOG (No space left on device).\n"
+    assert said in done.stderr
+
+
+def test_a_full_file_that_cannot_be_moved_grows_and_loses_nothing(folder: Path) -> None:
+    kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="audit.log")
+    with (folder / "audit.log").open("r+b") as stream:
+        begun = stream.read()
+        stream.truncate(100 << 20)
+        stream.seek(0, os.SEEK_END)
+        stream.write(b"\n" + begun)
+    (folder / "audit.log.8").write_bytes(begun)
+    (folder / "audit.log.9" / "in-its-way").mkdir(parents=True)
+    for count in (6, 9):
+        done = kspec(folder, "scan", "strict.yaml", "--cluster", "./prod", "-q", KSPEC_AUDIT_LOG="audit.log")
+        assert done.returncode == 1
+        assert "kspec: audit.log cannot be rotated, so it grows: Is a directory.\n" in done.stderr
+        assert "lost" not in done.stderr
+        written = (folder / "audit.log").read_bytes()[(100 << 20) + 1 :].splitlines()
+        assert [json.loads(line)["chain"]["seq"] for line in written] == list(range(1, count + 1))
 
 
 def test_a_log_that_cannot_be_opened_is_said_and_not_fatal(folder: Path) -> None:
