@@ -204,13 +204,16 @@ def scan_result(
     check_timeout: str = "",
     run_by: str | None = None,
     opened: Mapping[str, Source] | None = None,
+    rehearsal: bool = False,
 ) -> ScanResult:
     """The result of a scan, for a command that works on it. Raises UsageError, SourceError; KeyboardInterrupt.
 
     run_checks: whether checks beside the built-in ones may run; if not, one that is asked for is a UsageError
     opened: as for `run_pytest`
+    rehearsal: it only loads what scans need, and is told to nobody
     """
-    words = [f"--kspec-spec={spec}" for spec in specs]
+    words = [apart.REHEARSAL] if rehearsal else []
+    words += [f"--kspec-spec={spec}" for spec in specs]
     words += [f"--kspec-cluster={ref}" for ref in clusters]
     words += [f"--kspec-checks={path}" for path in checks]
     words += [f"--kspec-exemptions={path}" for path in exemptions]

@@ -13,8 +13,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.limits import Limits, default_limits
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.sources.source import Source
@@ -47,8 +48,12 @@ STORE_S = 60.0
 """How long a result waits for a store that is away, where nothing else is said."""
 _PAUSES_S = (1.0, 10.0)
 
-Scan = Callable[[str, Source, Order], ScanResult]
-"""The scan of one cluster by an order, the same as that of `kspec scan`: reference, source. Raises KspecError."""
+
+class Scan(Protocol):
+    """The scan of one cluster by an order, the same as that of `kspec scan`. Raises KspecError."""
+
+    def __call__(self, ref: str, source: Source, order: Order, *, rehearsal: bool = False) -> ScanResult:
+        """rehearsal: it only loads what scans need, and is told to nobody."""
 
 
 class Task(NamedTuple):
@@ -111,7 +116,9 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
             return  # the worker is gone, or it ends
         task = task._replace(attempt=int(line))
         began += time.monotonic() - reached  # waiting for others is not what this cluster takes
-        say(_scanned(task, scan, source, info, gone, began))
+        said = _scanned(task, scan, source, info, gone, began)
+        trail.flush()  # this process ends at once when that is said
+        say(said)
     except StoreError as error:
         say(Said("unstored", str(error)))
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a library concerns this cluster only

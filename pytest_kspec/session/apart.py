@@ -26,17 +26,26 @@ NAME = __name__
 _SAFE = "PYTHONSAFEPATH"
 _SET = "kspec_safe_path"
 _CONFTEST = "conftest.py"
+REHEARSAL = "--kspec-rehearsal"
+"""Nothing is scanned that anyone asked about: no audit log, no trace and no plugin hears of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """An option between `kspec` and this plugin."""
-    parser.addoption("--kspec-no-checks", action="store_true", dest="kspec_no_checks", help=argparse.SUPPRESS)
+    """Options between `kspec` and this plugin."""
+    for option in ("--kspec-no-checks", REHEARSAL):
+        dest = option.removeprefix("--").replace("-", "_")
+        parser.addoption(option, action="store_true", dest=dest, help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """On a worker: programs that it starts (credential plugins) have the environment of the user."""
     if getattr(config, "workerinput", {}).get(_SET):
         os.environ.pop(_SAFE, None)
+
+
+def is_rehearsal(config: pytest.Config) -> bool:
+    """Whether this session only loads what others need."""
+    return bool(getattr(config.option, "kspec_rehearsal", False))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,8 +19,8 @@ from pytest_kspec.publish import audited
 from pytest_kspec.reports.shared import words
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.session import apart, warned
 from pytest_kspec.session import run as runs
-from pytest_kspec.session import warned
 from pytest_kspec.session.collect import (
     ClusterNode,
     ComplianceItem,
@@ -233,6 +233,8 @@ class SessionHooks:
 
     def _tell(self, name: str, **what: object) -> None:
         """Call a hook. What one implementation raises is a problem of this run; ours come first."""
+        if apart.is_rehearsal(self._config):
+            return
         try:
             getattr(self._config.hook, name)(config=self._config, **what)
         except KspecError as error:

@@ -71,7 +71,7 @@ def start(config: pytest.Config) -> None:
         from pytest_kspec.session.html_plugin import HtmlHooks
 
         config.pluginmanager.register(HtmlHooks(), "kspec-pytest-html")
-    if tracing.wanted(os.environ):
+    if tracing.wanted(os.environ) and not apart.is_rehearsal(config):
         from pytest_kspec.session import traced
 
         traced.begin(config, run)

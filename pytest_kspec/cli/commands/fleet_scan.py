@@ -404,7 +404,7 @@ def _completion_index() -> int:
     return int(text)
 
 
-def _scan_one(ref: str, source: Source, order: Order) -> ScanResult:
+def _scan_one(ref: str, source: Source, order: Order, *, rehearsal: bool = False) -> ScanResult:
     """The scan of `kspec scan`, on a source that is open."""
     from pytest_kspec.cli.scan_run import scan_result
 
@@ -418,4 +418,5 @@ def _scan_one(ref: str, source: Source, order: Order) -> ScanResult:
         check_timeout=order.check_timeout,
         run_by=order.run_by,
         opened={ref: source},
+        rehearsal=rehearsal,
     )
