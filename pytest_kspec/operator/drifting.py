@@ -45,7 +45,7 @@ from pytest_kspec.operator.driftsaid import (
     types_of,
 )
 from pytest_kspec.operator.events import tell
-from pytest_kspec.operator.fleets import SLOT_S
+from pytest_kspec.operator.fleetruns import SLOT_S
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Settings
 from pytest_kspec.operator.scans import Stopped

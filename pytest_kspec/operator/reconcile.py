@@ -27,7 +27,8 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import Warned, tell
-from pytest_kspec.operator.fleets import Fleets, Setup, is_elsewhere, run_id
+from pytest_kspec.operator.fleetruns import Setup, run_id
+from pytest_kspec.operator.fleets import Fleets, is_elsewhere
 from pytest_kspec.operator.holding import Holding, is_held
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.remote import Remote

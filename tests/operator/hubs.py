@@ -14,7 +14,8 @@ from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Given
 from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.drifting import DriftController
-from pytest_kspec.operator.fleets import Fleets, Setup
+from pytest_kspec.operator.fleetruns import Setup
+from pytest_kspec.operator.fleets import Fleets
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings

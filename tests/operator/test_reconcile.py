@@ -14,7 +14,8 @@ import pytest
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceUnavailable
-from pytest_kspec.operator.fleets import AGAIN_S, Fleets, Setup
+from pytest_kspec.operator.fleetruns import Setup
+from pytest_kspec.operator.fleets import AGAIN_S, Fleets
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.remote import Remote

@@ -14,7 +14,7 @@ from pytest_kspec.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kspec.operator.fleets import Setup
+    from pytest_kspec.operator.fleetruns import Setup
     from pytest_kspec.operator.scans import Jobs
     from pytest_kspec.operator.service import Options, Server
 
@@ -374,7 +374,7 @@ def _store(args: argparse.Namespace) -> str:
 
 def _fleets(args: argparse.Namespace) -> Setup:
     """How runs over other clusters are started."""
-    from pytest_kspec.operator.fleets import Setup
+    from pytest_kspec.operator.fleetruns import Setup
 
     words = [f"--hub={args.cluster}", "--run-by=kspec operator", "--allow-empty"]
     words += [f"--cluster-timeout={seconds(args.scan_timeout, '--scan-timeout'):g}"]
