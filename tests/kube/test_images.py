@@ -70,7 +70,7 @@ def test_what_is_no_reference(text, problem):
 @pytest.mark.parametrize(
     "text", ["nginx@sha256:abc", "evil/sha256:" + "a" * 64, "x/y@sha256:", "a@b@sha256:" + "a" * 64]
 )
-def test_w37_a_digest_is_parsed_not_searched_for(text):
+def test_a_digest_is_parsed_not_searched_for(text):
     with contextlib.suppress(ValueError):  # no reference at all is a finding of its own
         assert parse_image(text).digest == ""
 
@@ -130,12 +130,12 @@ MISSES = [
 
 
 @pytest.mark.parametrize(("pattern", "image"), MATCHES)
-def test_w36_patterns_match_what_they_name(pattern, image):
+def test_patterns_match_what_they_name(pattern, image):
     assert RegistryPattern.parse(pattern).matches(parse_image(image))
 
 
 @pytest.mark.parametrize(("pattern", "image"), MISSES)
-def test_w36_patterns_match_nothing_else(pattern, image):
+def test_patterns_match_nothing_else(pattern, image):
     assert not RegistryPattern.parse(pattern).matches(parse_image(image))
 
 

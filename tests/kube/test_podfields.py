@@ -57,7 +57,7 @@ def test_fields_that_a_pod_has(key, level, kind):
         ("init", None),
     ],
 )
-def test_w35_a_key_that_no_pod_has_is_refused_with_what_was_meant(key, meant):
+def test_a_key_that_no_pod_has_is_refused_with_what_was_meant(key, meant):
     assert pod_field(key) is None
     assert suggest(key) == meant
     assert meant is None or pod_field(meant) is not None

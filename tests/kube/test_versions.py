@@ -83,18 +83,18 @@ def test_what_is_no_bound(text):
         Bound.parse(text)
 
 
-def test_w30_a_vendor_build_is_not_older_than_its_version():
+def test_a_vendor_build_is_not_older_than_its_version():
     assert Bound.parse("1.29.0").is_minimum_of(Version.parse("v1.29.0-eks-5e0fdde"))
     assert Bound.parse("1.29").is_minimum_of(Version.parse("v1.29.0-gke.1"))
 
 
-def test_w30_an_excluded_version_is_excluded_in_every_build():
+def test_an_excluded_version_is_excluded_in_every_build():
     assert Bound.parse("1.29.0").names(Version.parse("v1.29.0-gke.1"))
     assert not Bound.parse("1.29.0").names(Version.parse("v1.29.1-gke.1"))
     assert Bound.parse("1.29").names(Version.parse("v1.29.7+k3s1"))
 
 
-def test_w30_a_minor_as_maximum_admits_its_patches():
+def test_a_minor_as_maximum_admits_its_patches():
     assert Bound.parse("1.30").is_maximum_of(Version.parse("v1.30.1"))
     assert Bound.parse("v1.30").is_maximum_of(Version.parse("v1.30.14-eks-1"))
     assert not Bound.parse("1.30").is_maximum_of(Version.parse("v1.31.0"))

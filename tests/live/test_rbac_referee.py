@@ -277,7 +277,7 @@ def test_aggregated_roles(plane):
 
 
 def test_default_roles_and_bindings_are_all_told_apart(plane):
-    """W38, W39: what the API server makes for itself is no finding, and satisfies no minimum."""
+    """What the API server makes for itself is no finding, and satisfies no minimum."""
     defaults = [
         {**item.raw, "kind": kind, "apiVersion": "rbac.authorization.k8s.io/v1"}
         for kind, items in listed(plane).items()

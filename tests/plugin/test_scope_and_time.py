@@ -149,7 +149,7 @@ class TestTime:
     NOW = "  timeBasedActivation:\n    enabled: true\n    activePeriods: [{startDate: 2001-01-01}]\n"
 
     @pytest.mark.parametrize("args", [(), ("-n", "2")])
-    def test_w65_outside_of_its_time_nothing_passes(self, project: Project, args: tuple[str, ...]) -> None:
+    def test_outside_of_its_time_nothing_passes(self, project: Project, args: tuple[str, ...]) -> None:
         project.write("strict.yaml", spec(self.LATER))
         out = project.run(*args)
         (cluster,) = project.result()["clusters"]
@@ -194,7 +194,7 @@ class TestTime:
 
 
 def test_bases_in_a_run(project: Project) -> None:
-    """W64 in a scan: what a base asks for is asked for, and its file is named."""
+    """What a base asks for is asked for, and its file is named."""
     project.write("bases/base.yaml", spec("").replace("name: strict", "name: base"))
     project.write(
         "strict.yaml",

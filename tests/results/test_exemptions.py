@@ -202,7 +202,7 @@ def test_a_part_of_a_requirement_may_have_brackets_of_its_own() -> None:
     assert not covers({"checks": ["user"]}, check="user.images[registry[0]]")
 
 
-def test_w66_expired_and_unused_exemptions_are_reported() -> None:
+def test_expired_and_unused_exemptions_are_reported() -> None:
     """The predecessor dropped an expired exemption in silence; nobody learned why findings were back."""
     loaded = spec_from_part(
         "policyExemptions:\n- {name: a, reason: r, approver: me, expiresAt: 2027-01-14, namespaces: [pay]}\n",

@@ -73,7 +73,7 @@ def test_forbidden_boolean(value, exists, bad, expected):
         assert forbidden("securityContext.privileged", pod(container), value, exists) == want
 
 
-def test_w16_forbidden_without_value_is_about_true():
+def test_forbidden_without_value_is_about_true():
     assert forbidden("hostNetwork", pod()) == []
     assert forbidden("hostNetwork", pod(hostNetwork=False)) == []
     assert forbidden("hostNetwork", pod(hostNetwork=True)) == [
@@ -81,21 +81,21 @@ def test_w16_forbidden_without_value_is_about_true():
     ]
 
 
-def test_w35_a_container_overrides_its_pod():
+def test_a_container_overrides_its_pod():
     shape = pod(secured(runAsNonRoot=False), {"name": "b"}, securityContext={"runAsNonRoot": True})
     assert required("securityContext.runAsNonRoot", shape, "true") == [
         ("spec.containers[app].securityContext.runAsNonRoot", False, "true", "app")
     ]
 
 
-def test_w35_the_value_counts():
+def test_the_value_counts():
     shape = pod({"imagePullPolicy": "Never"})
     assert required("imagePullPolicy", shape, "Always") == [
         ("spec.containers[app].imagePullPolicy", "Never", "Always", "app")
     ]
 
 
-def test_w35_all_container_lists_are_looked_at():
+def test_all_container_lists_are_looked_at():
     shape = pod(
         {"name": "c"},
         initContainers=[{"name": "i"}],
@@ -107,7 +107,7 @@ def test_w35_all_container_lists_are_looked_at():
     ]
 
 
-def test_w35_a_pod_field_is_one_finding_whatever_the_number_of_containers():
+def test_a_pod_field_is_one_finding_whatever_the_number_of_containers():
     shape = pod({"name": "a"}, {"name": "b"}, hostPID=True)
     assert forbidden("hostPID", shape) == [("spec.hostPID", True, "unset or false", "")]
 
@@ -115,7 +115,7 @@ def test_w35_a_pod_field_is_one_finding_whatever_the_number_of_containers():
 @pytest.mark.parametrize(
     "key", ["readOnlyRootFilesystem", "capabilities.drop", "securityContext.hostNetwork"]
 )
-def test_w35_unknown_keys_are_refused(key):
+def test_unknown_keys_are_refused(key):
     with pytest.raises(ValueError, match="is not a field of a Kubernetes Pod"):
         RequiredField(key)
 

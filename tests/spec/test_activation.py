@@ -55,7 +55,7 @@ def test_without_activation_it_is_always_active() -> None:
         assert next_change(off, at("2027-01-01T03:00")) is None
 
 
-def test_w65_the_end_is_not_included() -> None:
+def test_the_end_is_not_included() -> None:
     office = activation(DAY)
     assert not is_active(office, at("2027-01-01T08:59:59.999999"))
     assert is_active(office, at("2027-01-01T09:00"))
@@ -63,7 +63,7 @@ def test_w65_the_end_is_not_included() -> None:
     assert not is_active(office, at("2027-01-01T17:00"))
 
 
-def test_w65_a_period_over_midnight_belongs_to_the_day_on_which_it_starts() -> None:
+def test_a_period_over_midnight_belongs_to_the_day_on_which_it_starts() -> None:
     friday_night = activation({**NIGHT, "daysOfWeek": ["Friday"]}, zone=BERLIN)
     assert changes(friday_night, at("2027-01-04T00:00", BERLIN), 3) == [
         "+2027-01-08T22:00+01:00",
@@ -74,7 +74,7 @@ def test_w65_a_period_over_midnight_belongs_to_the_day_on_which_it_starts() -> N
     assert is_active(friday_night, at("2027-01-09T05:00", BERLIN))
 
 
-def test_w65_a_period_without_times_is_whole_days() -> None:
+def test_a_period_without_times_is_whole_days() -> None:
     weekend = activation({"daysOfWeek": ["Saturday", "Sunday"]}, zone=BERLIN)
     assert changes(weekend, at("2027-01-04T00:00", BERLIN), 2) == [
         "+2027-01-09T00:00+01:00",
@@ -281,7 +281,7 @@ class TestSchedule:
         ("", "enabled without activePeriods or schedule would never be active"),
     ],
 )
-def test_w65_what_could_never_be_active_is_an_error(keys: str, expected: str) -> None:
+def test_what_could_never_be_active_is_an_error(keys: str, expected: str) -> None:
     with pytest.raises(SpecError) as error:
         spec_from_part(f"timeBasedActivation: {{enabled: true, {keys}}}", path="s.yaml")
     (problem,) = error.value.problems

@@ -54,7 +54,7 @@ def combined(strategy: str, own: dict[str, Any], *bases: dict[str, Any]) -> dict
 
 
 class TestFound:
-    def test_w64_by_name_in_the_same_folder(self, tmp_path: Path) -> None:
+    def test_by_name_in_the_same_folder(self, tmp_path: Path) -> None:
         write(tmp_path, "base", "  network: {defaultDeny: true}\n", "somewhere.yml")
         loaded = load_spec(write(tmp_path, "prod", inherit("base")))
         assert loaded.get("network.defaultDeny") is True
@@ -85,7 +85,7 @@ class TestFound:
             "a.yaml:5:38: the file nothing.yaml does not exist."
         ]
 
-    def test_w64_unknown(self, tmp_path: Path) -> None:
+    def test_unknown(self, tmp_path: Path) -> None:
         write(tmp_path, "production", "  {}\n")
         assert problems(write(tmp_path, "a", inherit("prodution"))) == [
             "a.yaml:5:38: spec.policyInheritance.basePolicies: no specification has the name 'prodution'."
@@ -142,13 +142,13 @@ def test_the_digest_is_that_of_all_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 class TestCycles:
-    def test_w64_itself(self, tmp_path: Path) -> None:
+    def test_itself(self, tmp_path: Path) -> None:
         assert problems(write(tmp_path, "a", inherit("a"))) == [
             "a.yaml:5:38: spec.policyInheritance.basePolicies: a cycle: a.yaml (at a.yaml:5:38) → a.yaml."
             " Remove one of these."
         ]
 
-    def test_w64_over_others(self, tmp_path: Path) -> None:
+    def test_over_others(self, tmp_path: Path) -> None:
         write(tmp_path, "b", inherit("c"))
         write(tmp_path, "c", inherit("b"))
         assert problems(write(tmp_path, "a", inherit("b"))) == [
@@ -171,7 +171,7 @@ class TestCycles:
 
 
 class TestConflicts:
-    def test_w64_two_bases_and_both_places(self, tmp_path: Path) -> None:
+    def test_two_bases_and_both_places(self, tmp_path: Path) -> None:
         write(tmp_path, "one", "  podSecurity: {enforce: baseline}\n  kubernetes: {minVersion: '1.30'}\n")
         write(tmp_path, "two", "  podSecurity: {enforce: restricted}\n  kubernetes: {minVersion: '1.31'}\n")
         path = write(tmp_path, "a", inherit("one", "two"))

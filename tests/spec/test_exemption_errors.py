@@ -121,12 +121,12 @@ def test_an_exemption_needs_a_reason() -> None:
         ),
     ],
 )
-def test_w65_time_windows_that_could_never_be_active_are_errors(keys: str, expected: str) -> None:
+def test_time_windows_that_could_never_be_active_are_errors(keys: str, expected: str) -> None:
     """The predecessor took them, and the policy was silently never enforced."""
     assert part_problems(f"timeBasedActivation: {{{keys}}}") == [expected]
 
 
-def test_w65_a_period_over_midnight_is_valid() -> None:
+def test_a_period_over_midnight_is_valid() -> None:
     loaded = spec_from_part(
         "timeBasedActivation: {enabled: true, activePeriods: [{startTime: 22:00, endTime: 06:00}]}"
     )

@@ -122,7 +122,7 @@ def test_a_wrong_header_hides_no_other_error() -> None:
     ]
 
 
-def test_w86_typos_are_errors() -> None:
+def test_typos_are_errors() -> None:
     """The predecessor called this file valid."""
     assert part_problems(
         "netwrok: {defaultDeny: true}\n"

@@ -50,7 +50,7 @@ class TestBuiltin:
 
     @pytest.mark.parametrize("name", builtin_names())
     def test_each_parameter_has_an_effect(self, name: str) -> None:
-        """W64: parameters of the predecessor's templates changed nothing."""
+        """Parameters of the predecessor's templates changed nothing."""
         usual = spec_from_part({"policyTemplate": {"name": name}}).tree.plain()
         other: dict[str, Any] = {"bool": False, "array": ["other"], "string": "restricted", "int": 1}
         for parameter in builtin(name).parameters.values():
@@ -58,7 +58,7 @@ class TestBuiltin:
             part = {"policyTemplate": {"name": name, "parameters": {parameter.name: value}}}
             assert spec_from_part(part).tree.plain() != usual, parameter.name
 
-    def test_w64_security_baseline(self) -> None:
+    def test_security_baseline(self) -> None:
         loaded = spec_from_part("policyTemplate: {name: security-baseline}")
         assert loaded.tree.plain()["workloads"] == {
             "containers": {
@@ -168,7 +168,7 @@ class TestOwn:
         loaded = load(tmp_path, "  policyTemplate: {name: house}", body)
         assert [path.resolve() for path in loaded.checks] == [tmp_path / "templates" / "x" / "t.py"]
 
-    def test_w64_parameters_are_checked(self, tmp_path: Path) -> None:
+    def test_parameters_are_checked(self, tmp_path: Path) -> None:
         part = "  policyTemplate:\n    name: house\n    parameters:\n      port: many\n      digest: true\n"
         assert load_problems(tmp_path, part, self.BODY) == [
             "a.yaml:5:3: spec.policyTemplate.parameters: the template 'house' requires the parameter 'registry'.",
@@ -326,7 +326,7 @@ def test_a_placeholder_without_quotes() -> None:
     )
 
 
-def test_w64_unknown_templates(tmp_path: Path) -> None:
+def test_unknown_templates(tmp_path: Path) -> None:
     assert load_problems(tmp_path, "  policyTemplate: {name: security-baselin}") == [
         "a.yaml:5:26: spec.policyTemplate.name: no template has the name 'security-baselin'."
         " Did you mean 'security-baseline'? Put your own templates in the folder of the specification or in"

@@ -146,7 +146,7 @@ def test_a_policy_of_one_namespace_is_not_one_for_the_cluster(policy: Any) -> No
     ]
 
 
-def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_finding() -> None:
+def test_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_finding() -> None:
     message = "the cluster serves no policy of Kyverno (kyverno.io, policies.kyverno.io): nothing is enforced"
     assert told(named(missing=UNSERVED)) == [("cluster", PATH, None, message)]
     assert told(counted(1, missing=UNSERVED)) == [("cluster", "admission.policies.minCount", None, message)]
@@ -154,7 +154,7 @@ def test_w40_policies_of_the_scanned_cluster_are_read_and_an_unserved_kind_is_a_
     assert told(named(current(), missing=only_current)) == []
 
 
-def test_w40_not_readable_is_an_error() -> None:
+def test_not_readable_is_an_error() -> None:
     assert verdict(named(legacy(), denied=["clusterpolicies"])) == "error"
 
 

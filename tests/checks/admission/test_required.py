@@ -51,7 +51,7 @@ def test_too_few_and_idle_ones() -> None:
     ]
 
 
-def test_w41_the_pattern_must_match_the_whole_name() -> None:
+def test_the_pattern_must_match_the_whole_name() -> None:
     results = run(webhooks("not-kyverno-at-all"), pattern="kyverno")
     assert [f[2:] for f in told(results)] == [
         (
@@ -62,7 +62,7 @@ def test_w41_the_pattern_must_match_the_whole_name() -> None:
     ]
 
 
-def test_w41_a_glob_is_told_what_it_means() -> None:
+def test_a_glob_is_told_what_it_means() -> None:
     results = run(webhooks("kyverno-resource"), pattern="kyverno-*")
     assert "matches only in part" in told(results)[0][3]
 

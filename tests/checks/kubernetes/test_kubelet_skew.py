@@ -13,7 +13,7 @@ def node(name: str, version: Any) -> dict[str, Any]:
     return obj("v1", "Node", name, status={"nodeInfo": {"kubeletVersion": version}})
 
 
-def test_w30_each_node_is_compared_with_the_api_server() -> None:
+def test_each_node_is_compared_with_the_api_server() -> None:
     nodes = [
         node("same", "v1.34.3-eks-113cf36"),
         node("oldest", "v1.31.0+k3s1"),

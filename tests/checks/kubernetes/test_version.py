@@ -21,7 +21,7 @@ def spec(
     "version",
     ["v1.29.0", "v1.29.0-eks-5e0fdde", "v1.30.1", "v1.30.14-gke.1162000", "v1.30.6+k3s1", "v1.29.6+aba1e8d"],
 )
-def test_w30_versions_within_the_range(version: str) -> None:
+def test_versions_within_the_range(version: str) -> None:
     assert verdict(evaluate(check_version, spec=spec(), version=version)) == "pass"
 
 
@@ -56,7 +56,7 @@ def test_without_a_range_there_is_no_requirement() -> None:
     assert evaluate(check_excluded, spec=spec(), version="v1.29.1") == []
 
 
-def test_w30_an_excluded_version_is_found_in_every_build() -> None:
+def test_an_excluded_version_is_found_in_every_build() -> None:
     asked = spec(excluded=("1.28", "1.29.0", "1.30.1-gke.5"))
     for version, named in (
         ("v1.29.0-gke.1", "1.29.0"),

@@ -90,18 +90,18 @@ def test_policies_of_another_namespace_do_not_count() -> None:
     ]
 
 
-def test_w31_allow_all_ingress_with_an_empty_selector_is_no_default_deny() -> None:
+def test_allow_all_ingress_with_an_empty_selector_is_no_default_deny() -> None:
     results = run(policy("open", "shop", policyTypes=BOTH, ingress=[{}]))
     assert told(results) == [missing("ingress", "NetworkPolicy open allowing all ingress of all pods")]
 
 
-def test_w31_deny_for_ingress_only_is_not_enough() -> None:
+def test_deny_for_ingress_only_is_not_enough() -> None:
     assert told(run(policy("deny", "shop", policyTypes=["Ingress"]))) == [
         missing("egress", "no NetworkPolicy for egress")
     ]
 
 
-def test_w31_egress_list_does_not_count_for_a_policy_of_type_ingress() -> None:
+def test_egress_list_does_not_count_for_a_policy_of_type_ingress() -> None:
     results = run(policy("deny", "shop", policyTypes=["Ingress"], egress=[]))
     assert told(results) == [missing("egress", "no NetworkPolicy for egress")]
 

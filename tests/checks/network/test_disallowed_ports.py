@@ -30,7 +30,7 @@ def container(*ports: Any) -> dict[str, Any]:
     return {"name": "c", "image": "i", "ports": list(ports)}
 
 
-def test_w32_service_ports_are_findings() -> None:
+def test_service_ports_are_findings() -> None:
     results = run(
         service(
             type="NodePort",

@@ -20,7 +20,7 @@ def run(*policies: Any, **entry: Any) -> list[CheckResult]:
     return evaluate(check, objects=[*CLUSTER, *policies], spec=spec)
 
 
-def test_w33_one_namespace_does_not_satisfy_the_others() -> None:
+def test_one_namespace_does_not_satisfy_the_others() -> None:
     assert told(run(policy("allow-dns", "kube-system"))) == [missing("shop-a"), missing("shop-b")]
 
 

@@ -149,7 +149,7 @@ def test_flags_that_a_variable_hides_are_an_error(given: dict[str, Any], told_so
     assert expected in result.reason
 
 
-def test_w42_each_missing_flag_is_a_finding_on_the_pod() -> None:
+def test_each_missing_flag_is_a_finding_on_the_pod() -> None:
     assert told(run(api_server())) == [
         (
             "Pod kube-system/kube-apiserver-a",
@@ -166,7 +166,7 @@ def test_w42_each_missing_flag_is_a_finding_on_the_pod() -> None:
     ]
 
 
-def test_w42_a_config_map_by_that_name_proves_nothing() -> None:
+def test_a_config_map_by_that_name_proves_nothing() -> None:
     config_map = obj("v1", "ConfigMap", "audit-policy", "kube-system", data={"policy.yaml": "x"})
     assert verdict(run(api_server(), config_map)) == "fail"
 
@@ -179,11 +179,11 @@ def test_each_api_server_is_judged() -> None:
 @pytest.mark.parametrize(
     "age", ["--audit-log-maxage=90", "--audit-log-maxage=365", "--audit-log-maxage=0", "--x"]
 )
-def test_w42_retention_can_be_met(age: str) -> None:
+def test_retention_can_be_met(age: str) -> None:
     assert verdict(run(api_server(*ON, age), days=90)) == "pass"
 
 
-def test_w42_retention_that_is_too_short() -> None:
+def test_retention_that_is_too_short() -> None:
     results = run(api_server(*ON, "--audit-log-maxage=30"), days=90)
     assert told(results) == [
         (
@@ -247,7 +247,7 @@ def test_retention_that_cannot_be_read_is_an_error(flags: list[str], told_so: st
     assert told_so in result.reason
 
 
-def test_w42_a_control_plane_without_pods_is_an_error_that_says_what_to_do() -> None:
+def test_a_control_plane_without_pods_is_an_error_that_says_what_to_do() -> None:
     impostor = api_server(*ON, ns="tenant-a")
     (result,) = run(impostor)
     assert result.verdict.value == "error"

@@ -112,20 +112,20 @@ def test_a_service_without_selector_stands_for_a_provider_outside() -> None:
     assert verdict(run(["thanos"], inside)) == "fail"
 
 
-def test_w42_every_provider_must_be_there_not_one_of_many() -> None:
+def test_every_provider_must_be_there_not_one_of_many() -> None:
     results = run(["metrics-server", "prometheus", "datadog"], pod("p", "prom/prometheus"))
     assert sorted(path for _, path, _, _ in told(results)) == ["datadog", "metrics-server"]
     assert results[0].examined == 4  # three providers, one object looked at
 
 
-def test_w42_without_providers_any_known_one_will_do() -> None:
+def test_without_providers_any_known_one_will_do() -> None:
     assert verdict(run([], api_service("True"))) == "pass"
     assert verdict(run([], pod("datadog-agent-x"))) == "pass"
     assert messages(run([], pod("web-x"))) == ["no known metrics provider is running"]
 
 
 @pytest.mark.parametrize(("provider", "denied"), [("metrics-server", "apiservices"), ("datadog", "pods")])
-def test_w42_what_may_not_be_listed_is_an_error(provider: str, denied: str) -> None:
+def test_what_may_not_be_listed_is_an_error(provider: str, denied: str) -> None:
     assert verdict(run([provider], denied=[denied])) == "error"
 
 

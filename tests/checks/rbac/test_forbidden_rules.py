@@ -61,20 +61,20 @@ def test_a_service_account_without_namespace_is_of_the_bindings_namespace() -> N
     )
 
 
-def test_w38_a_role_with_wildcards_grants_get_on_secrets() -> None:
+def test_a_role_with_wildcards_grants_get_on_secrets() -> None:
     assert reads(rule("*", "", "*"))
     assert reads(rule("get", "*", "secrets"))
     assert reads(rule("*", "apps,*", "pods,secrets"))
 
 
-def test_w38_default_cluster_admin_does_not_fail_everything() -> None:
+def test_default_cluster_admin_does_not_fail_everything() -> None:
     assert (told(run(WILDCARDS, ADMIN, ADMIN_BINDING)), verdict(run(WILDCARDS, ADMIN, ADMIN_BINDING))) == (
         [],
         "pass",
     )
 
 
-def test_w38_a_subject_added_to_the_default_binding_is_a_finding() -> None:
+def test_a_subject_added_to_the_default_binding_is_a_finding() -> None:
     added = binding(
         "cluster-admin",
         "ClusterRole/cluster-admin",
@@ -94,7 +94,7 @@ def test_w38_a_subject_added_to_the_default_binding_is_a_finding() -> None:
     ]
 
 
-def test_w38_another_binding_to_cluster_admin_is_a_finding() -> None:
+def test_another_binding_to_cluster_admin_is_a_finding() -> None:
     results = run(WILDCARDS, ADMIN, ADMIN_BINDING, binding("ops", "ClusterRole/cluster-admin", "Group/ops"))
     assert [f[:2] for f in told(results)] == [("ClusterRoleBinding ops", "subjects[0]")]
 

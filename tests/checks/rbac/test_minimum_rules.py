@@ -19,7 +19,7 @@ def run(
     return evaluate(check, objects=objects, spec={"rbac": {"minimumRules": rules}}, **options)
 
 
-def test_w39_cluster_admin_and_system_roles_satisfy_no_minimum() -> None:
+def test_cluster_admin_and_system_roles_satisfy_no_minimum() -> None:
     results = run(
         role("cluster-admin", rule("*", "*", "*"), labels=DEFAULT),
         role("system:aggregate-to-view", rule("get,list,watch", "", "configmaps"), labels=DEFAULT),

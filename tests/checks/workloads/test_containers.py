@@ -42,7 +42,7 @@ NON_ROOT = {"key": "securityContext.runAsNonRoot", "value": "true"}
 PATH = "spec.containers[app].securityContext.runAsNonRoot"
 
 
-def test_w35_a_container_that_overrides_its_pod_is_found() -> None:
+def test_a_container_that_overrides_its_pod_is_found() -> None:
     bad = pod(
         "bad", container(securityContext={"runAsNonRoot": False}), securityContext={"runAsNonRoot": True}
     )
@@ -52,7 +52,7 @@ def test_w35_a_container_that_overrides_its_pod_is_found() -> None:
     ]
 
 
-def test_w35_what_strict_and_init_specifications_ask_for_is_evaluated() -> None:
+def test_what_strict_and_init_specifications_ask_for_is_evaluated() -> None:
     entries: list[dict[str, Any]] = [
         {"key": "securityContext.readOnlyRootFilesystem", "value": True},
         {"key": "securityContext.capabilities.drop", "value": ["ALL"]},
@@ -80,7 +80,7 @@ def test_w35_what_strict_and_init_specifications_ask_for_is_evaluated() -> None:
     assert {r.verdict.value for r in required(entries, pod("good", hardened))} == {"pass"}
 
 
-def test_w35_init_and_ephemeral_containers_are_looked_at() -> None:
+def test_init_and_ephemeral_containers_are_looked_at() -> None:
     rooted = {"securityContext": {"runAsNonRoot": False}}
     raw = pod(
         "p",
@@ -95,7 +95,7 @@ def test_w35_init_and_ephemeral_containers_are_looked_at() -> None:
     ]
 
 
-def test_w35_finished_pods_do_not_count_but_idle_controllers_do() -> None:
+def test_finished_pods_do_not_count_but_idle_controllers_do() -> None:
     done = pod("done", container(), phase="Succeeded")
     template = {"spec": {"containers": [container()]}}
     cron = obj("batch/v1", "CronJob", "c", "shop", spec={"jobTemplate": {"spec": {"template": template}}})
@@ -108,7 +108,7 @@ def test_w35_finished_pods_do_not_count_but_idle_controllers_do() -> None:
     ]
 
 
-def test_w35_a_host_namespace_is_one_finding_an_owner() -> None:
+def test_a_host_namespace_is_one_finding_an_owner() -> None:
     pods = [pod(f"p-{n}", container("a"), container("b"), hostNetwork=True, owner="web") for n in range(3)]
     (result,) = forbidden([{"key": "hostNetwork", "value": "true"}], *pods)
     assert [(str(f.owner), f.count, f.path, f.actual, f.expected) for f in result.findings] == [
@@ -117,12 +117,12 @@ def test_w35_a_host_namespace_is_one_finding_an_owner() -> None:
 
 
 @pytest.mark.parametrize("key", ["securityContext.hostNetwork", "capabilities.drop", "init"])
-def test_w35_a_key_that_no_pod_has_is_an_error_of_the_specification(key: str) -> None:
+def test_a_key_that_no_pod_has_is_an_error_of_the_specification(key: str) -> None:
     with pytest.raises(SpecError, match=r"is not a field of a Kubernetes Pod|no field"):
         required([{"key": key, "exists": True}], pod("p", container()))
 
 
-def test_w16_forbidden_without_value() -> None:
+def test_forbidden_without_value() -> None:
     entries = [{"key": "hostNetwork"}, {"key": "securityContext.privileged"}]
     explicit = pod("explicit", container(securityContext={"privileged": False}), hostNetwork=False)
     assert {r.verdict.value for r in forbidden(entries, explicit, pod("unset", container()))} == {"pass"}

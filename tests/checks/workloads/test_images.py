@@ -49,7 +49,7 @@ def digests(image: str | None, **spec: Any) -> list[CheckResult]:
         ("localhost:5000/x", ["localhost:5000"]),
     ],
 )
-def test_w36_images_of_allowed_registries(image: str, patterns: list[str]) -> None:
+def test_images_of_allowed_registries(image: str, patterns: list[str]) -> None:
     assert told(allowed(image, *patterns)) == []
 
 
@@ -62,7 +62,7 @@ def test_w36_images_of_allowed_registries(image: str, patterns: list[str]) -> No
         ("gcr.io/mycompany-evil/x", "gcr.io/mycompany/*"),
     ],
 )
-def test_w36_images_that_only_look_allowed(image: str, pattern: str) -> None:
+def test_images_that_only_look_allowed(image: str, pattern: str) -> None:
     assert told(allowed(image, pattern)) == [
         ("Pod shop/p", PATH, image, f"{PATH} is {image}, must be from {pattern}")
     ]
@@ -110,7 +110,7 @@ def test_digests(image: str) -> None:
         ),
     ],
 )
-def test_w37_a_digest_is_a_real_one(image: str, expected: str) -> None:
+def test_a_digest_is_a_real_one(image: str, expected: str) -> None:
     (result,) = digests(image)
     assert [(f.path, f.actual, f.expected) for f in result.findings] == [(PATH, image, expected)]
 
