@@ -199,12 +199,17 @@ def as_ocsf(entry: Record) -> Iterable[bytes]:
         _SEVERITIES_OF_OCSF[entry["severity"]],
         99 if is_scan else _STATUSES.get(entry["result"], 0),
         f"{entry['type']}.{entry['action']}",
-        {"result": entry["result"], "actor": entry["actor"], **_flat(entry["metadata"])},
+        {
+            "result": entry["result"],
+            "actor": entry["actor"],
+            **{key: value for key, value in resource.items() if value and key != "name"},
+            **_flat(entry["metadata"]),
+        },
     )
     about = {
         "name": resource["name"] or resource["cluster_name"],
         "uid": resource["cluster_uid"],
-        "type": "Cluster",
+        "type": _type(entry) if resource["name"] else "Cluster",
     }
     if is_scan:
         uid = f"{resource['cluster_uid']}/{resource['cluster_spec']}"
@@ -225,6 +230,12 @@ def as_ocsf(entry: Record) -> Iterable[bytes]:
             "resources": [about],
         }
     yield _encode(known)
+
+
+def _type(entry: Record) -> str:
+    """What the resource of a record is: objects are named as in `Lease kspec-system/lock`."""
+    named: dict[str, str] = {Type.EXEMPTION: "Exemption", Type.CREDENTIAL: "Secret"}
+    return named.get(entry["type"]) or str(entry["resource"]["name"]).partition(" ")[0]
 
 
 def ocsf(

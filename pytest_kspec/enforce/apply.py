@@ -75,6 +75,13 @@ class Change(NamedTuple):
         """Kind and name."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
+    @property
+    def spec(self) -> str:
+        """The specification that it belongs to, by its marks; "" where it has none."""
+        metadata = (self.manifest or self.before or {}).get("metadata", {})
+        name = (metadata.get("annotations") or {}).get(NAME_ANNOTATION)
+        return str(name or (metadata.get("labels") or {}).get(SPEC_LABEL) or "")
+
 
 def existing(spec: LoadedSpec, engine: Engine, writer: Writer) -> list[Object]:
     """What this engine generated for the specification and is in the cluster. Raises SourceError.
@@ -319,9 +326,8 @@ def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
             continue
         said = f"{change.what} {change.object}"
         try:
-            with recorded(
-                "enforcement", change.what, said, cluster=writer.source.name, resource=change.object
-            ):
+            about = {"cluster": writer.source.name, "spec": change.spec, "resource": change.object}
+            with recorded("enforcement", change.what, said, **about):
                 _carry_out(change, writer)
         except StillThere as error:
             held = held or error

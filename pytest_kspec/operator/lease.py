@@ -140,7 +140,7 @@ class Elector:
                 else:
                     log.warning("the Lease could not be read: %s", error)
             if self._lease is not None and not self.leads and not self._released:
-                emit("leadership", "lost", "failure", f"{self.identity} leads no more", severity="warning")
+                self._record("lost", "failure", f"{self.identity} leads no more", severity="warning")
                 raise LostLease("the Lease was not renewed in time.", where=self._where)
         return self._wait()
 
@@ -180,14 +180,20 @@ class Elector:
                 )
             except SourceError as error:
                 log.warning("the Lease could not be released: %s", error)
+                said = f"{self.identity} leads no more; the Lease could not be released: {error}"
+                self._record("released", "failure", said, severity="warning")
+                return
             log.info("the Lease is released")
-            emit("leadership", "released", "success", f"{self.identity} leads no more")
+            self._record("released", "success", f"{self.identity} leads no more")
 
     # -- inside --------------------------------------------------------------------------------------------
 
     @property
     def _where(self) -> str:
         return f"{KIND} {self.namespace}/{NAME}"
+
+    def _record(self, action: str, outcome: str, said: str, **more: Any) -> None:
+        emit("leadership", action, outcome, said, cluster=self._access.name, resource=self._where, **more)
 
     def _look(self, writer: Writer) -> None:
         if self._released:
@@ -274,9 +280,7 @@ class Elector:
             written = writer.replace({**there, "spec": spec}, field_manager=FIELD_MANAGER)
         if self._lease is None:
             log.info("%s leads", self.identity, extra=fields(epoch=transitions))
-            emit(
-                "leadership", "acquired", "success", f"{self.identity} leads", details={"epoch": transitions}
-            )
+            self._record("acquired", "success", f"{self.identity} leads", details={"epoch": transitions})
         self._lease, self._renewed, self.transitions = written, started, transitions
 
 

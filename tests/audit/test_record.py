@@ -63,6 +63,16 @@ def test_ocsf_is_read_by_its_models(entry: Record) -> None:
     assert data["metadata"]["product"]["vendor_name"] == "pytest-kspec"
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_says_who_did_what_where_and_for_which_specification(form: str) -> None:
+    said = {"actor": "jane", "cluster": "prod-eu", "cluster_id": "uid-1", "spec": "shop"}
+    for kind in Type:
+        made = make(kind, "acted", "failure", "because", resource="Thing a/b", details={"epoch": 7}, **said)
+        line = one(FORMATS[form], made).decode()
+        for text in (*said.values(), "acted", "because", *(["Thing a/b"] if kind != Type.SCAN else []), "7"):
+            assert text in line, (kind, text)
+
+
 @pytest.mark.parametrize(("outcome", "status"), [("success", 1), ("failure", 3), ("unknown", 2)])
 def test_what_was_not_evaluated_is_no_pass(outcome: str, status: int) -> None:
     data = json.loads(one(as_ocsf, make(Type.SCAN, "scan", outcome, "x")))

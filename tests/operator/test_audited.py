@@ -11,6 +11,8 @@ import pytest
 
 from pytest_kspec.audit.chain import verify
 from pytest_kspec.cli.main import main
+from pytest_kspec.crds.names import NAMESPACE
+from pytest_kspec.operator.lease import NAME
 from tests.alerts.receiving import HttpReceiver
 from tests.audit.reading import read_ocsf
 from tests.controlplane.process import free_port
@@ -78,7 +80,16 @@ def test_all_that_an_operator_does_is_one_chain(
     content = path.read_bytes()
     assert b"secret-1" not in content
     assert b"kspec-kept-services" in content
-    actors = {read_ocsf(line)["unmapped"]["actor"] for line in content.splitlines()}
+    records = [read_ocsf(line) for line in content.splitlines()]
+    for one in records:
+        kind, said = one["metadata"]["event_code"].partition(".")[0], one["unmapped"]
+        (about,) = one["resources"]
+        if kind in ("enforcement", "remediation"):
+            assert (said["cluster_name"], said["cluster_spec"]) == (specs.plane.name, "kept"), one
+            assert about["type"].startswith("ValidatingAdmissionPolicy"), one
+        if kind == "leadership":
+            assert (said["cluster_name"], about["name"]) == (specs.plane.name, f"Lease {NAMESPACE}/{NAME}")
+    actors = {one["unmapped"]["actor"] for one in records}
     assert actors <= {"kspec-operator", "kspec operator"}
     with path.open("rb") as stream:
         assert verify([("audit.log", stream)]).problems == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import AccessDenied, Conflict, NotFound, SourceUnavailable
 from pytest_kspec.operator.lease import Elector, LostLease, Terms
@@ -20,6 +22,8 @@ TERMS = Terms(9.0, 6.0, 1.5)
 
 class Server:
     """One Lease, the clock of all, and the errors that it answers with. lost: writes arrive, their answers do not."""
+
+    name = "prod-eu"
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -179,6 +183,29 @@ def test_a_lease_that_is_given_up_is_taken_at_the_next_look(server: Server) -> N
     a.step()
     a.release()
     assert server.writes == ["a", "", "b"], "who gave it up writes no more"
+
+
+def test_the_audit_log_says_what_became_of_a_lease(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "audit.log"
+    monkeypatch.setenv("KSPEC_AUDIT_LOG", str(path))
+    a, b = candidate(server, "a"), candidate(server, "b")
+    a.step()
+    a.release()
+    b.step()
+    server.error = SourceUnavailable("the API server is away.")
+    with caplog.at_level("INFO"):
+        b.release()
+    trail.flush()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    happened = [(one["action"], one["result"], one["message"].split()[0]) for one in records]
+    taken, given = ("acquired", "success"), ("released", "success")
+    assert happened == [(*taken, "a"), (*given, "a"), (*taken, "b"), ("released", "failure", "b")]
+    assert "could not be released: the API server is away." in records[-1]["message"]
+    assert "the Lease is released" not in caplog.messages
+    assert {one["resource"]["name"] for one in records} == {"Lease kspec-system/kspec-operator-lock"}
+    assert {one["resource"]["cluster_name"] for one in records} == {"prod-eu"}
 
 
 def test_who_does_not_lead_any_more_releases_nothing(server: Server) -> None:
