@@ -160,7 +160,8 @@ def _next(made: Verified, where: str, line: bytes) -> None:
     expected = made.last + 1
     if made.last and link.seq != expected:
         count = link.seq - expected
-        said = f"{count} lines are missing before it" if count > 0 else "it stands out of order"
+        lines = "1 line is" if count == 1 else f"{count} lines are"
+        said = f"{lines} missing before it" if count > 0 else "it stands out of order"
         if link.seq == 1 and link.prev == START:
             said = "another chain begins here"
         made.problems.append(f"{where}: record {link.seq} follows record {made.last}: {said}")

@@ -190,7 +190,7 @@ class Viewers:
         if visible.nothing:
             raise Refused(
                 403,
-                f"{user.username} may not see any cluster: RBAC grants neither list nor get of "
+                f"the user {user.username} may not see any cluster: RBAC grants neither list nor get of "
                 f"{REPORTS.resource} in the namespace {self._namespace}, nor get of them in another namespace.",
             )
         return Viewer(user.username, visible)

@@ -122,7 +122,7 @@ def test_rotated_files_are_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.1", "log.2", "log.3"]
     made = read(tmp_path, *names)
     assert (made.problems, made.first, made.last, made.kept) == ([], 5, 7, 5), "rotation says what it removed"
-    assert "1 lines are missing" in read(tmp_path, names[0], names[2]).problems[0]
+    assert "1 line is missing" in read(tmp_path, names[0], names[2]).problems[0]
     assert read(tmp_path, *names[1:]).problems == [BEGINNING.format("records 1 to 5 are", 6)]
     assert read(tmp_path, names[0], head=made.head).problems == [
         BEGINNING.format("records 1 to 4 are", 5),

@@ -3,13 +3,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
 from pytest_kspec.kube.resources import ClusterInfo
 from tests.cluster.api import (
@@ -178,6 +179,13 @@ def test_refusals_name_verb_and_kind(start: Start) -> None:
     with pytest.raises(AccessDenied) as raised:
         inventory.list("Secret")
     assert str(raised.value) == f"prod: cannot list secrets: forbidden ({text}). " + grant.format("secrets")
+
+
+def test_the_list_of_a_namespace_needs_no_right_in_others(start: Start) -> None:
+    inventory, _ = start({"/api/v1/namespaces/shop/pods": status(403, "")})
+    with pytest.raises(AccessDenied) as raised:
+        Writer(cast(LiveSource, inventory.source)).list("v1", "Pod", namespace="shop")
+    assert str(raised.value).endswith("Grant the verb list on pods to this user, in namespace shop.")
 
 
 def test_a_kind_that_vanished_is_not_served(start: Start) -> None:

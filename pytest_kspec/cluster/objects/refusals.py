@@ -20,14 +20,20 @@ from pytest_kspec.kube.resources import ResourceType
 
 
 def access_denied(
-    resource_type: ResourceType, where: str, *, verb: str = "list", reason: str = "forbidden"
+    resource_type: ResourceType,
+    where: str,
+    *,
+    verb: str = "list",
+    reason: str = "forbidden",
+    namespace: str = "",
 ) -> AccessDenied:
-    """`cannot list pods: forbidden`, and which permission to grant."""
+    """`cannot list pods: forbidden`, and which permission to grant. namespace: the one that was read; "" for all."""
+    whom = f"this user, in namespace {namespace}" if namespace else "the user of the scan, cluster-wide"
     group = f" in API group {resource_type.group}" if resource_type.group else ""
     return AccessDenied(
         f"cannot {verb} {resource_type.resource}: {reason}.",
         where=where,
-        fix=f"Grant the verb {verb} on {resource_type.plural}{group} to the user of the scan, cluster-wide.",
+        fix=f"Grant the verb {verb} on {resource_type.plural}{group} to {whom}.",
     )
 
 

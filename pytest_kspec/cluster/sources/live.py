@@ -172,7 +172,7 @@ class LiveSource:
             if answer.status == 410 and tokens:
                 return None
             if answer.status != 200:
-                raise self._refused(answer, resource_type)
+                raise self._refused(answer, resource_type, namespace)
             try:
                 head = self._head(answer, resource_type)
                 token = head.token
@@ -250,7 +250,7 @@ class LiveSource:
             )
         return data
 
-    def _refused(self, answer: Answer, resource_type: ResourceType) -> SourceError:
+    def _refused(self, answer: Answer, resource_type: ResourceType, namespace: str) -> SourceError:
         if answer.status == 401:
             return AccessDenied(
                 f"cannot list {resource_type.resource}: unauthorized.",
@@ -259,7 +259,7 @@ class LiveSource:
             )
         if answer.status == 403:
             reason = f"forbidden ({answer.message})" if answer.message else "forbidden"
-            return refusals.access_denied(resource_type, self.name, reason=reason)
+            return refusals.access_denied(resource_type, self.name, reason=reason, namespace=namespace)
         if answer.status in (404, 405):
             return refusals.not_served(resource_type.kind, resource_type.group, self.name)
         detail = f": {answer.message}" if answer.message else ""
