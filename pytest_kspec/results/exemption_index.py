@@ -1,15 +1,16 @@
 """Which exemptions may cover an object, without asking each: 3,000 of them times 50,000 findings is a product.
 
 An exemption is taken apart into terms: one namespace, one container, one selector of resources. Of each term, what is
-written literally (kind, name, namespace, container, one label) and how names with wildcards begin, end or what is
-between the wildcards make a key.
-Terms that look at the same places are kept in one table, so that a finding costs a look-up for each such table and not
-one for each exemption. What is found may cover the object; whoever asks compares it.
+written literally (kind, name, namespace, container) and how names with wildcards begin and end make a key, and of its
+labels and of what stands between wildcards that which the fewest exemptions share. Terms that look at the same places
+are kept in one table, so that a finding costs a look-up for each such table and not one for each exemption. What is
+found may cover the object; whoever asks compares it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -19,33 +20,46 @@ from pytest_kspec.spec.exemption import Exemption, ResourceSelector
 
 MAX_TERMS = 256
 """Terms of one exemption; beyond it lists are not multiplied, and fewer places are looked at."""
-LONGEST_INSIDE = 16
-"""Characters between two wildcards that are looked up: every place of a text is tried for each length."""
-_NAMESPACE, _CONTAINER, _KIND, _NAME, _OWN_NAMESPACE = range(5)
+LONGEST = 16
+"""Characters that are looked up of a text: each length is a place of its own, where every finding is looked at."""
+MAX_TABLES = 64
+"""Each costs a finding a look-up; beyond it fewer kinds of places are looked at."""
+_FIRST, _LAST = slice(LONGEST), slice(-LONGEST, None)
+_NAMESPACE, _CONTAINER, _KIND, _NAME, _OWN_NAMESPACE, _LABEL = range(6)
 _WHOLE, _START, _END, _INSIDE = range(4)
 
 
 class _Place(NamedTuple):
-    """Where to look: field (a number, or the key of a label), whole text or that many characters somewhere in it."""
+    """Where to look: a field, and how much of it; so many characters somewhere in it."""
 
-    field: int | str
+    field: int
     part: int = _WHOLE
     length: int = 0
 
 
-_Term = tuple[tuple[_Place, str], ...]
+_Text = str | tuple[str, str]
+"""A label is both its key and its value."""
+_Said = tuple[_Place, _Text]
+_Term = tuple[_Said, ...]
+
+
+_Tables = dict[tuple[_Place, ...], dict[tuple[_Text, ...], list[int]]]
 
 
 class ExemptionIndex:
     """The positions of exemptions in a sequence, by what they select."""
 
     def __init__(self, exemptions: Sequence[Exemption]) -> None:
-        self._tables: dict[tuple[_Place, ...], dict[tuple[str, ...], list[int]]] = {}
-        for position, exemption in enumerate(exemptions):
-            for term in dict.fromkeys(_terms(exemption)):
-                places = tuple(place for place, _ in term)
-                key = tuple(text for _, text in term)
-                self._tables.setdefault(places, {}).setdefault(key, []).append(position)
+        counts: Counter[_Said] = Counter()
+        for exemption in exemptions:
+            counts.update({said for terms in _lists(exemption) for term in terms for said in term})
+
+        def rarity(said: _Said) -> tuple[int, int, _Said]:
+            return counts[said], -said[0].length, said
+
+        self._tables = _tables(exemptions, lambda term: _narrowed(term, rarity, _has_many_keys))
+        if len(self._tables) > MAX_TABLES:
+            self._tables = _tables(exemptions, lambda term: _narrowed(term, rarity, _is_part))
 
     def candidates(
         self,
@@ -73,46 +87,72 @@ class ExemptionIndex:
 
 def _keys(
     places: tuple[_Place, ...], values: Sequence[str], labels: Mapping[str, str]
-) -> Iterable[tuple[str, ...]]:
-    key: list[str] = []
-    for field, part, length in places:
-        value = labels.get(field) if isinstance(field, str) else values[field]
-        if not isinstance(value, str):
-            return ()
-        if part == _INSIDE:  # always the last
+) -> Iterable[tuple[_Text, ...]]:
+    key: list[_Text] = []
+    for field, part, length in places:  # what is searched for is the last
+        if field == _LABEL:
+            return [(*key, label) for label in labels.items() if isinstance(label[1], str)]
+        value = values[field]
+        if part == _INSIDE:
             start = tuple(key)
             return {(*start, value[i : i + length]) for i in range(len(value) - length + 1)}
         key.append(value if part == _WHOLE else value[:length] if part == _START else value[-length:])
     return (tuple(key),)
 
 
-def _terms(exemption: Exemption) -> Iterator[_Term]:
-    """Each is true of everything that the exemption covers in one of its ways."""
-    lists = [
+def _lists(exemption: Exemption) -> list[list[_Term]]:
+    return [
         [_selected(selector) for selector in exemption.resources],
         [_text(_NAMESPACE, pattern) for pattern in exemption.namespaces],
         [_text(_CONTAINER, pattern) for pattern in exemption.containers],
     ]
+
+
+def _terms(exemption: Exemption) -> Iterator[_Term]:
+    """Each is true of everything that the exemption covers in one of its ways."""
     chosen: list[list[_Term]] = []
     count = 1
-    for terms in lists:
+    for terms in _lists(exemption):
         if terms and (count == 1 or count * len(terms) <= MAX_TERMS):
             chosen.append(terms)
             count *= len(terms)
     for combined in product(*chosen):
-        parts = [part for term in combined for part in term]
-        inside = [part for part in parts if part[0].part == _INSIDE]
-        yield (*(part for part in parts if part[0].part != _INSIDE), *inside[:1])
+        yield tuple(said for term in combined for said in term)
+
+
+def _tables(exemptions: Sequence[Exemption], narrowed: Callable[[_Term], _Term]) -> _Tables:
+    made: _Tables = {}
+    for position, exemption in enumerate(exemptions):
+        for term in dict.fromkeys(map(narrowed, _terms(exemption))):
+            places = tuple(place for place, _ in term)
+            key = tuple(text for _, text in term)
+            made.setdefault(places, {}).setdefault(key, []).append(position)
+    return made
+
+
+def _narrowed(
+    term: _Term, rarity: Callable[[_Said], tuple[int, int, _Said]], one_of: Callable[[_Said], bool]
+) -> _Term:
+    """Of what `one_of` is true, only that which the fewest exemptions share, at the end."""
+    found = [said for said in term if one_of(said)]
+    rarest = (min(found, key=rarity),) if found else ()
+    return (*(said for said in term if not one_of(said)), *rarest)
+
+
+def _has_many_keys(said: _Said) -> bool:
+    """A finding has several such texts at this place: two such places would be their product."""
+    return said[0].field == _LABEL or said[0].part == _INSIDE
+
+
+def _is_part(said: _Said) -> bool:
+    return said[0].field == _LABEL or said[0].part != _WHOLE
 
 
 def _selected(selector: ResourceSelector) -> _Term:
     term = _text(_NAME, selector.name) + _text(_OWN_NAMESPACE, selector.namespace)
     if selector.kind is not None:
         term += ((_Place(_KIND), selector.kind),)
-    if selector.label_selector:
-        key, value = min(selector.label_selector.items())
-        term += ((_Place(key), value),)
-    return term
+    return term + tuple((_Place(_LABEL), label) for label in selector.label_selector.items())
 
 
 def _text(field: int, pattern: str | None) -> _Term:
@@ -121,6 +161,9 @@ def _text(field: int, pattern: str | None) -> _Term:
     if is_literal(pattern):
         return ((_Place(field), pattern),)
     start, *between, end = pattern.replace("?", "*").split("*")
-    inside = max(between, key=len, default="")[:LONGEST_INSIDE]
-    parts = ((_START, start), (_END, end), (_INSIDE, inside))
-    return tuple((_Place(field, part, len(text)), text) for part, text in parts if text)
+    parts = [(_START, start[:LONGEST]), (_END, end[-LONGEST:])]
+    # Of a long text both ends: what differs may stand at either.
+    parts += [(_INSIDE, text[cut]) for text in between for cut in (_FIRST, _LAST)]
+    parts += [(_INSIDE, start[_LAST])] if len(start) > LONGEST else []
+    parts += [(_INSIDE, end[_FIRST])] if len(end) > LONGEST else []
+    return tuple((_Place(field, part, len(text)), text) for part, text in dict.fromkeys(parts) if text)

@@ -18,7 +18,7 @@ from pytest_kspec.plan.unknownids import Known, unknown_exempted
 from pytest_kspec.results import exemptions as module
 from pytest_kspec.results.baseline import Baseline
 from pytest_kspec.results.baselined import Covered, KnownFinding
-from pytest_kspec.results.exemption_index import MAX_TERMS, ExemptionIndex
+from pytest_kspec.results.exemption_index import MAX_TABLES, MAX_TERMS, ExemptionIndex
 from pytest_kspec.results.exemptions import Exemption, Exemptions
 from pytest_kspec.results.finding import AppliedExemption
 from tests.reports.results import cluster
@@ -123,6 +123,9 @@ SHAPES: dict[str, Any] = {
     "namespaces": lambda i: {"namespaces": [f"ns-{i}"]},
     "one name in each namespace": lambda i: {"namespaces": [f"ns-{i}"], "resources": [{"name": "same"}]},
     "namespaces of selectors": lambda i: {"resources": [{"namespace": f"ns-{i}", "kind": "Deployment"}]},
+    "a middle that all share": lambda i: {"resources": [{"name": f"*app-*{i}*"}]},
+    "a long beginning that all share": lambda i: {"resources": [{"name": f"a-name-of-more-than-16-{i}*"}]},
+    "a label that all share": lambda i: {"resources": [{"labelSelector": {"a": "all", "b": f"app-{i}"}}]},
     "containers": lambda i: {"namespaces": ["*"], "containers": [f"c-{i}"]},
     "labels": lambda i: {"namespaces": ["ns-*"], "resources": [{"labelSelector": {"app": f"app-{i}"}}]},
     "checks": lambda i: {"checks": [f"a.b{i}"]},
@@ -145,14 +148,35 @@ def test_few_are_compared(shape, monkeypatch):
     matcher = Exemptions(made, NOW).for_check("a.b1007", "cluster-1007")
     found = []
     for i in range(1000, 1300):
-        pod = ResourceRef("v1", "Pod", f"ns-{i}", f"app-{i}-x")
+        long = "a-name-of-more-than-16-" if "long" in shape else "app-"
+        pod = ResourceRef("v1", "Pod", f"ns-{i}", f"{long}{i}-x")
         owner = ResourceRef("apps/v1", "Deployment", f"ns-{i}", "same" if "each" in shape else f"app-{i}")
-        found.append(matcher.match(pod, owner, {"app": f"app-{i}"}, f"c-{i}"))
+        carried = {"app": f"app-{i}", "a": "all", "b": f"app-{i}"}
+        found.append(matcher.match(pod, owner, carried, f"c-{i}"))
     one_of_them = shape in ("checks", "clusters")
     assert [f.name if f else "" for f in found] == [
         "e1007" if one_of_them else f"e{i}" for i in range(1000, 1300)
     ]
     assert len(compared) <= 300 * 2
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        lambda i: {"labelSelector": {f"k{i}": "x"}},
+        lambda i: {"name": f"{'a' * (i % 12)}*{'b' * (i // 12 + 1)}"},
+    ],
+)
+def test_a_finding_looks_at_few_places(selector):
+    """However many keys of labels and lengths of names there are: each place costs every finding."""
+    made = [
+        Exemption.model_validate({"name": f"e{i}", "reason": "r", "resources": [selector(i)]})
+        for i in range(300)
+    ]
+    index = ExemptionIndex(made)
+    assert len(index._tables) <= MAX_TABLES
+    pod = ResourceRef("v1", "Pod", "n", "aaaaab")
+    assert 5 in index.candidates(pod, pod, "n", {"k5": "x"}, "")
 
 
 def test_long_lists_are_not_multiplied():
