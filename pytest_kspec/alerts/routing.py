@@ -34,7 +34,6 @@ time: it ends what it does not hear of.
 _ALL = 1_000_000
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_LABEL_NAMES = ("event_type", "severity", "cluster", "cluster_uid", "spec", "check", "platform")
 _DEFAULT_INHIBITIONS = (
     Inhibition(source={"event_type": "ClusterUnreachable"}, target={}, equal=["cluster"]),
     Inhibition(

@@ -51,7 +51,6 @@ _PLACES = {
 
 _NODEID = "clusters[].checks[].nodeid"
 _NAMES = ("id", "name", "key", "cluster", "owner", "resource", "path", "container", "message")
-_MISSING = object()
 
 
 def differences(

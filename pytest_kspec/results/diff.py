@@ -272,8 +272,9 @@ def _verdict(check: CheckResult | None) -> Verdict | None:
 
 def _by_fingerprint(check: CheckResult | None, cluster: str) -> Mapping[str, Sequence[Finding]]:
     found: dict[str, list[Finding]] = {}
-    for finding in check.findings if check else ():
-        found.setdefault(fingerprint(cluster, check.id if check else "", finding), []).append(finding)
+    if check is not None:
+        for finding in check.findings:
+            found.setdefault(fingerprint(cluster, check.id, finding), []).append(finding)
     return found
 
 

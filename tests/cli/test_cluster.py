@@ -41,6 +41,16 @@ def contexts(folder: Path, **users: dict[str, Any]) -> Path:
     return path
 
 
+def beside(hub: HubCluster, path: Path) -> Path:
+    """This kubeconfig with the entries of the hub added."""
+    data = yaml.safe_load(path.read_text())
+    own = yaml.safe_load(hub.plane.kubeconfig().read_text())
+    for part in ("contexts", "clusters", "users"):
+        data[part] += own[part]
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
 def minted(seconds: int, *, age: int = 0) -> str:
     now = int(time.time()) - age
     return jwt.encode({"sub": CANARY, "iat": now, "exp": now + seconds}, "k" * 32, algorithm="HS256")
@@ -257,12 +267,7 @@ def test_a_cluster_that_is_away_is_not_added(kspec: Kspec, tmp_path: Path) -> No
 
 
 def test_apply_writes_to_the_hub(kspec: Kspec, hub: HubCluster, tmp_path: Path) -> None:
-    path = contexts(tmp_path, dev={"token": CANARY})
-    data = yaml.safe_load(path.read_text())
-    own = yaml.safe_load(hub.plane.kubeconfig().read_text())
-    for part in ("contexts", "clusters", "users"):
-        data[part] += own[part]
-    path.write_text(yaml.safe_dump(data))
+    path = beside(hub, contexts(tmp_path, dev={"token": CANARY}))
     words = ("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "--apply", "--hub", hub.plane.name)
     said = kspec(*words, "--dry-run")
     assert said.out.splitlines()[0] == f"ClusterTarget {NAMESPACE}/dev would be applied"
@@ -380,12 +385,7 @@ def test_clusters_of_argo_cd_become_targets(
 
 def test_a_hub_that_refuses_a_part_gets_nothing(kspec: Kspec, hub: HubCluster, tmp_path: Path) -> None:
     """No Secret without its ClusterTarget: all is tried before anything is written."""
-    path = contexts(tmp_path, dev={"token": CANARY})
-    data = yaml.safe_load(path.read_text())
-    own = yaml.safe_load(hub.plane.kubeconfig().read_text())
-    for part in ("contexts", "clusters", "users"):
-        data[part] += own[part]
-    path.write_text(yaml.safe_dump(data))
+    path = beside(hub, contexts(tmp_path, dev={"token": CANARY}))
     words = ("cluster", "add", "dev", "--kubeconfig", path, "--no-proof", "--apply", "--hub", hub.plane.name)
     said = kspec(*words, "--namespace", "nowhere")
     assert said.code != 0

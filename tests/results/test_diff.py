@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pytest_kspec.results.diff import ResultDiff, State, compare
 from pytest_kspec.results.finding import Finding
+from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult
 from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 from tests.reports.results import AGENT, check, cluster, finding, ref, scan
@@ -81,6 +82,8 @@ def test_what_a_run_did_not_select_is_unknown() -> None:
     before, after = on("a", fail(APP), OTHER), on("a", OTHER, not_selected=("images",))
     there = compare(scan(before), scan(after))
     assert (states(there), there.is_complete, there.clusters[0].checks) == (["unknown"], False, ())
+    reason = there.clusters[0].findings[0].reason
+    assert reason == "cannot be evaluated now: the run did not select it"
     back = compare(scan(after), scan(before))
     assert (states(back), back.has_new, back.clusters[0].checks) == (["unknown"], False, ())
 
@@ -178,10 +181,82 @@ def test_specifications_are_compared_with_their_like() -> None:
 
 
 def test_the_wire_is_plain_and_stable() -> None:
-    wire = diff(fail(APP), fail(SIDE)).to_wire()
-    assert wire == diff(fail(APP), fail(SIDE)).to_wire()
-    assert wire["counts"] == {"new": 1, "unknown": 0, "unchanged": 0, "fixed": 1, "exempted": 0, "dropped": 0}
-    assert [f["state"] for f in wire["clusters"][0]["findings"]] == ["new", "fixed"]
+    """Every key is there for programs that read `kspec diff -o json`; findings keep the identity of baselines."""
+    before = on("old", fail(APP), OTHER, uid="u1", spec_version="1")
+    after = on("new", fail(SIDE), uid="u1", spec_version="2")
+    counts = {"new": 1, "unknown": 0, "unchanged": 0, "fixed": 1, "exempted": 0, "dropped": 0}
+    assert compare(scan(before), replace(scan(after), finished_at="2026-12-01T00:00:00Z")).to_wire() == {
+        "apiVersion": "kspec.io/v1alpha1",
+        "kind": "ResultDiff",
+        "before": scan().finished_at,
+        "after": "2026-12-01T00:00:00Z",
+        "complete": True,
+        "counts": counts,
+        "clusters": [
+            {
+                "nameBefore": "old",
+                "name": "new",
+                "clusterId": "u1",
+                "spec": after.spec_name,
+                "specVersionBefore": "1",
+                "specVersion": "2",
+                "came": False,
+                "went": False,
+                "errors": 0,
+                "counts": counts,
+                "checks": [
+                    {"check": "other", "severity": "low", "before": "pass", "after": None, "reason": ""}
+                ],
+                "findings": [
+                    {
+                        "state": state,
+                        "check": "images",
+                        "severity": "high",
+                        "id": fingerprint("u1", "images", one),
+                        "reason": "",
+                        "finding": one.to_wire(),
+                    }
+                    for state, one in (("new", SIDE), ("fixed", APP))
+                ],
+            }
+        ],
+    }
+    (change,) = compare(scan(after), scan(before)).clusters[0].checks
+    assert (change.to_wire()["before"], change.to_wire()["after"]) == (None, "pass")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (PASS, fail(APP), ""),
+        (fail(APP), fail(APP), ""),
+        (fail(APP), PASS, ""),
+        (fail(APP), exempted(APP), ""),
+        (exempted(APP), fail(APP), "was exempted"),
+        (OTHER, fail(APP), "was not required"),
+        (fail(APP), OTHER, "is no longer required"),
+        (ERROR, fail(APP), "was not evaluated before: may not list pods"),
+        (fail(APP), ERROR, "cannot be evaluated now: may not list pods"),
+    ],
+)
+def test_why_a_finding_has_its_fate(before: CheckResult, after: CheckResult, reason: str) -> None:
+    (change,) = diff(before, after).clusters[0].findings
+    assert (change.check, change.title, change.reason) == ("images", "Images have digests", reason)
+
+
+def test_what_exemptions_cover_hides_no_finding_behind_it() -> None:
+    before = fail(APP.exempted_by(AGENT), verdict="pass")
+    after = fail(APP.exempted_by(AGENT), SIDE)
+    assert states(diff(before, after)) == ["new"]
+    assert states(diff(after, before)) == ["fixed"]
+
+
+def test_an_empty_result_can_be_one_that_was_wanted() -> None:
+    """`--allow-empty`: of an empty folder nothing is unknown."""
+    found, nothing = scan(on("a", fail(APP))), scan(on("a", EMPTY))
+    assert states(compare(found, nothing)) == ["unknown"]
+    assert states(compare(found, nothing, allow_empty=True)) == ["fixed"]
+    assert states(compare(nothing, found, allow_empty=True)) == ["new"]
 
 
 def test_two_clusters_of_one_name_are_not_compared() -> None:
