@@ -174,6 +174,7 @@ OPERATIONS: Rows = (
             ),
             percentiles("Duration of runs", "kspec_run_duration_seconds", "cluster_spec", SPEC, "6h"),
             one("stat", "Interval of scans", "s", "max(kspec_scan_interval_seconds)"),
+            hourly("Turns left out, in an hour", "kspec_schedule_skipped_total", "cluster_spec", SPEC),
             hourly("Reports written, in an hour", "kspec_reports_generated_total", "report_type", CLUSTER),
             hourly(
                 "Results that were not stored, in an hour", "kspec_store_errors_total", "cluster_spec", SPEC

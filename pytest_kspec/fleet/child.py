@@ -59,7 +59,7 @@ class Scan(Protocol):
 class Task(NamedTuple):
     """What a child is given. gone: there is nothing to reach, and this is what became of the cluster.
 
-    day: on which the run began; attempt: known when the scan begins, as `storage.fleet.started` counts
+    day: on which the run began; attempt: known when the scan begins, as `storage.fleetattempts.started` counts
     """
 
     store: str

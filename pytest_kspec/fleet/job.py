@@ -196,8 +196,13 @@ def _pod(run: str, settings: Settings) -> Object:
     return spec
 
 
-def submit(access: Access, run: str, shards: int, settings: Settings) -> str:
-    """Create the Job of a run, once; its name. Raises UsageError, SourceError."""
+def submit(
+    access: Access, run: str, shards: int, settings: Settings, *, anew: Callable[[], None] = lambda: None
+) -> str:
+    """Create the Job of a run, once; its name. Raises UsageError, SourceError.
+
+    anew: called before it is created: no worker of an earlier one is left
+    """
     if problem := settings.problem():
         raise UsageError(f"{problem}.", where="kspec fleet scan --engine job")
 
@@ -211,6 +216,7 @@ def submit(access: Access, run: str, shards: int, settings: Settings) -> str:
                 if tried["spec"].get("backoffLimitPerIndex") is None:
                     # An older server drops what it does not know.
                     made = manifest(run, shards, settings, by_index=False)
+                anew()
                 writer.create(made, field_manager=FIELD_MANAGER)
                 return name
             except Conflict:

@@ -31,7 +31,7 @@ from pytest_kspec.fleet.effort import Effort
 from pytest_kspec.fleet.runs import Order, verify
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet as stored
-from pytest_kspec.storage import fleetclaims
+from pytest_kspec.storage import fleetattempts, fleetclaims
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.fleet import StoredTarget
 from pytest_kspec.supervised import ending
@@ -44,6 +44,8 @@ CLUSTER_S = 900.0
 """How long the scan of one cluster may take."""
 ATTEMPTS = 2
 """How many workers a cluster may end before it is an error; one more is started, and writes that down."""
+MOST_ATTEMPTS = 6
+"""The same in all, however often somebody goes on with the run."""
 STOP_S = 45.0
 """How long a worker that is told to end waits for what it scans: less than Kubernetes' grace period of our pods."""
 _AHEAD = 16
@@ -133,7 +135,7 @@ class Worker:
                 try:
                     while missing:
                         # What ended a worker comes last: it must not keep others from their outcome.
-                        self._waiting.extend(sorted(missing, key=lambda one: (one.attempts, one.position)))
+                        self._waiting.extend(sorted(missing, key=lambda one: (one.ended, one.position)))
                         begun = {target.position for target in missing}
                         while self._waiting or self._gone or self._children:
                             self._step(store)
@@ -258,8 +260,8 @@ class Worker:
         while self._waiting and connecting < _AHEAD and len(self._ready) < _READY:
             target = self._waiting.popleft()
             connecting += 1
-            if target.attempts >= ATTEMPTS:
-                text = f"the worker ended unexpectedly {target.attempts} times while it scanned this cluster."
+            if target.ended_now >= ATTEMPTS or target.ended >= MOST_ATTEMPTS:
+                text = f"the worker ended unexpectedly {target.ended} times while it scanned this cluster."
                 self._divide(target, Said("gone", text, Outcome.FAILED.value))
                 continue
             self._divide(target)
@@ -298,11 +300,23 @@ class Worker:
         busy = [one for one in self._children.values() if one.scanning or one.gone is not None]
         idle = self._effort.idle(one.pid for one in busy)
         taken = len(self._gone) + len(busy) - min(len(idle), _IDLE)
-        while self._ready and taken < self._parallel:
-            one = self._ready.popleft()
-            taken += 1
+        if any(one.target.ended and one.pid not in idle for one in busy):
+            return
+        while taken < self._parallel and (one := self._next(taken)) is not None:
+            self._ready.remove(one)
+            taken = self._parallel if one.target.ended else taken + 1
             # Counted before code of users runs: what ends this worker is known to the next one.
             self._go(one, self._count(store, one.target))
+
+    def _next(self, taken: int) -> _Child | None:
+        """What may have ended a worker is scanned alone, when all others are done: what it does concerns itself."""
+        for one in self._ready:
+            if not one.target.ended:
+                return one
+        coming = (one.target for one in self._children.values() if not one.scanning)
+        if taken or not self._ready or any(not target.ended for target in coming):
+            return None
+        return self._ready[0]
 
     def _go(self, one: _Child, attempt: int = 0) -> None:
         one.scanning, one.deadline = True, time.monotonic() + self._cluster_s
@@ -314,7 +328,7 @@ class Worker:
         position = target.position
         if position not in self._again:
             counted: list[int] = []
-            self._patiently(lambda: counted.append(stored.started(store, self._run, position)))
+            self._patiently(lambda: counted.append(fleetattempts.started(store, self._run, position)))
             self._attempts[position] = counted[-1]
         return self._attempts.get(position, target.attempts + 1)
 
@@ -377,7 +391,7 @@ class Worker:
         elif one.killed == _LEFT:
             if one.scanning and one.gone is None:
                 with contextlib.suppress(StoreError):
-                    stored.left(store, self._run, one.target.position)
+                    fleetattempts.left(store, self._run, one.target.position)
         elif one.killed:
             outcome = Outcome.FAILED if one.scanning else Outcome.UNREACHABLE
             self._went(store, one, Said("gone", one.killed, outcome.value))

@@ -308,6 +308,11 @@ ROWS: tuple[Row, ...] = (
         buckets=_LONG_S,
         **_V03,
     ),
+    _counter(
+        "schedule_skipped_total",
+        "Turns of a schedule that were left out: the run before took longer, or the operator was busy or away.",
+        *_RECONCILED,
+    ),
     _gauge("workqueue_depth", "Objects that are due and wait for a worker."),
     _gauge("workqueue_oldest_seconds", "Time for which the longest waiting object has been due."),
     _counter(

@@ -62,6 +62,7 @@ log = logging.getLogger("kspec.operator")
 CONFIGS = kspec_kind("DriftConfig", "driftconfigs", namespaced=True)
 READY = status.READY
 INVALID, SUSPENDED, OTHER_NAMESPACE = "InvalidConfiguration", "Suspended", "OtherNamespace"
+_MOST_TURNS = 10_000
 _RANKS = {severity.value: severity.rank for severity in Severity}
 
 
@@ -120,6 +121,7 @@ class DriftController:
 
     def __init__(self, given: Given, settings: Settings, board: Board, history: DriftHistory) -> None:
         self._access = given.access
+        self._metrics = given.metrics
         self._history = history
         self._corrections = Corrections(board)
         self._comparing = Comparing(given.access, given.checks, settings.options, given.scanner, history)
@@ -147,6 +149,7 @@ class DriftController:
         due = self._due(found, config, now)
         if due > 0:
             return due
+        self._metrics.skipped(self.label, key[1], _left_out(found, config, now))
         return self._run(found, config, now)
 
     def failed(self, key: Key, fault: Exception) -> None:
@@ -395,6 +398,17 @@ class DriftController:
 def controller(given: Given, settings: Settings, board: Board, history: DriftHistory) -> DriftController:
     """The controller of one process."""
     return DriftController(given, settings, board, history)
+
+
+def _left_out(found: Object, config: DriftConfigSpec, now: datetime) -> int:
+    """Turns that passed after the one that is due, without a run."""
+    last = moment_of(status_of(found).get("lastRunTime"))
+    if last is None or last > now or status_of(found).get("observedGeneration") != found["metadata"].get("generation"):
+        return 0
+    turns, turn = 0, next_run(config, next_run(config, last))
+    while turn <= now and turns < _MOST_TURNS:
+        turns, turn = turns + 1, next_run(config, turn)
+    return turns
 
 
 def _compares_good(config: DriftConfigSpec) -> bool:

@@ -91,7 +91,7 @@ class Setup(NamedTuple):
 class Step(NamedTuple):
     """What is to be written of a specification now, and when to look at it again. said: (): nothing.
 
-    ended: a scan came to its end
+    ended: a scan came to its end; began: when it was begun, where that was by this process
     """
 
     again_s: float
@@ -100,6 +100,7 @@ class Step(NamedTuple):
     notes: tuple[Note, ...] = ()
     failure: KspecError | None = None
     ended: bool = False
+    began: datetime | None = None
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Run:
     names: tuple[str, ...]
     silent: Mapping[str, Silence]
     before: Object
+    began: datetime = field(default_factory=lambda: clock.now())
     done: bool = False
     unwanted: bool = False
     step: Step | None = None

@@ -244,7 +244,7 @@ def _of(run: Run) -> Step:
         del fields["run"]  # the same run is tried again
         return Step(AGAIN_S, (status.not_scanned(run.failure),), fields, failure=run.failure)
     assert run.step is not None
-    return run.step._replace(notes=(*run.step.notes, *run.notes))
+    return run.step._replace(notes=(*run.step.notes, *run.notes), began=run.began)
 
 
 def _none(reason: str, text: str) -> Step:

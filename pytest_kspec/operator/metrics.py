@@ -265,6 +265,10 @@ class Metrics:
         if error:
             self.registry.count("kspec_reconcile_errors_total", controller, name, error)
 
+    def skipped(self, controller: str, name: str, turns: int) -> None:
+        """What is done by a schedule was done, after so many turns that were left out."""
+        self.registry.count("kspec_schedule_skipped_total", controller, name, by=turns)
+
     def done(self, controller: str, name: str) -> None:
         """There is nothing left to reconcile: the object is gone, and its series with it."""
         self.registry.forget(controller=controller, cluster_spec=name)

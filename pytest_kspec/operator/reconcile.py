@@ -237,6 +237,7 @@ class Reconciler:
         fields = {**_UNKNOWN, **step.fields, **policies.fields}
         if step.ended:
             fields |= self._turns.fields(found, None)
+            self._ended(found, step.began or now)
         if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *told]):
             return 0.0
         if step.failure is not None:
@@ -306,6 +307,7 @@ class Reconciler:
             ready, scan_fields = status.scanned(cluster)
             said.append(ready)
             fields |= {"complianceScore": None, **scan_fields, **self._turns.fields(found, boundary)}
+            self._ended(found, now)
             if self._seen is not None:
                 self._seen.scanned(name, scanned)
             self._board.scanned(cluster, counts["driftEvents"])
@@ -325,6 +327,11 @@ class Reconciler:
         if after is None:
             return 0.0
         return max(0.0, min(self._turns.due(after, clock.now()), status.soon(status_of(after), clock.now())))
+
+    def _ended(self, found: Object, began: datetime) -> None:
+        """A scan has come to its end."""
+        if self._seen is not None:
+            self._seen.skipped(self.label, found["metadata"]["name"], self._turns.skipped(found, began))
 
     def _keep(self, spec: LoadedSpec, enforced: enforcing.Enforced, now: datetime) -> list[Note]:
         """Put what its policies differ in into the store; Events where that begins to fail, and ends."""

@@ -43,6 +43,10 @@ class Seen(Protocol):
         """A report was written."""
         ...
 
+    def skipped(self, controller: str, name: str, turns: int) -> None:
+        """A scan ended; turns of its schedule that were left out before it did."""
+        ...
+
     def gone(self, name: str) -> None:
         """The specification was deleted."""
         ...

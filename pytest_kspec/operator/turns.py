@@ -51,6 +51,12 @@ class Turns:
         end = last + timedelta(seconds=self.interval(found))
         return (min(again, end) - now).total_seconds() if again is not None else (end - now).total_seconds()
 
+    def skipped(self, found: Mapping[str, Any], began: datetime) -> int:
+        """How many turns a scan that ends now has left out: since it was due, or since it began where it was not."""
+        due = moment_of(status_of(found).get("nextScanTime")) or began
+        late = (clock.now() - min(due, began)).total_seconds()
+        return max(0, int(late // self.interval(found)))
+
     def interval(self, found: Mapping[str, Any]) -> float:
         """Seconds between two scans of this one."""
         digest = hashlib.sha256(str(found["metadata"].get("uid")).encode()).digest()

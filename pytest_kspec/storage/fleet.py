@@ -66,7 +66,11 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredTarget:
-    """A cluster of a run. ref: how it is opened; attempts: how often a worker began with it; done: has an outcome."""
+    """A cluster of a run. ref: how it is opened; done: has an outcome.
+
+    attempts: how often a worker began with it; returned: how often one that was told to end gave it back
+    forgiven: attempts without an outcome of those who ran this run before
+    """
 
     position: int
     shard: int
@@ -75,6 +79,18 @@ class StoredTarget:
     labels: Mapping[str, str]
     attempts: int = 0
     done: bool = False
+    returned: int = 0
+    forgiven: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many workers were killed while they scanned it, by it or by somebody else."""
+        return self.attempts - self.returned
+
+    @property
+    def ended_now(self) -> int:
+        """Those of them that nobody killed together with their run."""
+        return self.ended - self.forgiven
 
 
 def stamp() -> str:
@@ -235,6 +251,8 @@ def targets_of(store: Store, run: str, shard: int | None = None) -> tuple[Stored
             json.loads(row["labels"]) if row["labels"] else {},
             row["attempts"],
             bool(row["done"]),
+            row["returned"],
+            row["forgiven"],
         )
         for row in rows
     )
@@ -262,24 +280,6 @@ def shards_of(store: Store, run: str) -> dict[str, int]:
         for clusters, concluded, missed in connection.execute(statement):
             counts["waiting" if concluded < clusters else "failed" if missed else "done"] += 1
     return counts
-
-
-def started(store: Store, run: str, position: int) -> int:
-    """A worker begins with a cluster: counted before, so that one that ends the worker is known. Raises StoreError.
-
-    Returns which attempt this is, from 1: no two workers have the same.
-    """
-    mine = and_(_target.run_id == run, _target.position == position)
-    counted = update(schema.targets).where(mine).values(attempts=_target.attempts + 1)
-    counted = counted.returning(_target.attempts)
-    return store.write(lambda connection: int(connection.execute(counted).scalar_one()))
-
-
-def left(store: Store, run: str, position: int) -> None:
-    """A worker that is told to end gives a cluster back: nothing that the cluster did. Raises StoreError."""
-    mine = and_(_target.run_id == run, _target.position == position, _target.attempts > 0)
-    given_back = update(schema.targets).where(mine).values(attempts=_target.attempts - 1)
-    store.write(lambda connection: connection.execute(given_back))
 
 
 def report_name(run: str, day: str, position: int, attempt: int) -> str:

@@ -27,8 +27,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0012"
-REVISIONS = tuple(f"r{number:04}" for number in range(1, 13))
+HEAD = "r0013"
+REVISIONS = tuple(f"r{number:04}" for number in range(1, 14))
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -236,8 +236,9 @@ fleet_runs = Table(
 )
 
 # A cluster of it, frozen when the run began. ref: how a worker opens it; labels: JSON, or ""; expected_s: how long it
-# took the last time; attempts: how often a worker began with it; cluster_id: its identity, once a worker knows it, so
-# that of two names of one cluster one is scanned.
+# took the last time; attempts: how often a worker began with it; returned: those that it gave back; forgiven: those of
+# before somebody went on with the run; cluster_id: its identity, once a worker knows it, so that of two names of one
+# cluster one is scanned.
 targets = Table(
     "kspec_targets",
     metadata,
@@ -249,6 +250,8 @@ targets = Table(
     _text("labels"),
     Column("expected_s", Float),
     _number("attempts"),
+    _number("returned"),
+    _number("forgiven"),
     Column("cluster_id", String(200)),
     UniqueConstraint("run_id", "cluster_id", name="uq_kspec_targets_run_id_cluster_id"),
 )

@@ -386,14 +386,14 @@ def test_a_worker_that_is_told_to_end_leaves_the_rest_to_the_next(make_fleet: Ma
     words = [sys.executable, "-c", HURRIED, "fleet", "work", f"--run={run}", "--index=0"]
     for _ in range(3):
         hurried = subprocess.Popen(words, cwd=fleet.folder, env=fleet.environment(), stderr=subprocess.PIPE)
-        until(lambda: _attempts(fleet) == 1)
+        until(lambda: _ended(fleet) == 1)
         hurried.terminate()
         hurried.communicate(timeout=60)
         assert hurried.returncode == 3
-        assert _attempts(fleet) == 0
+        assert _ended(fleet) == 0
     fleet.world.behave({f"c-00{n}": {"latency": 0.3} for n in range(4)})
     working = fleet.start("work", f"--run={run}", "--index=0")
-    until(lambda: _attempts(fleet) == 1)
+    until(lambda: _ended(fleet) == 1)
     os.kill(working.pid, signal.SIGTERM)
     _, err = working.communicate(timeout=60)
     left = [name for name, outcome in fleet.outcomes().items() if outcome == "waiting"]
@@ -413,10 +413,14 @@ def test_a_worker_whose_run_ended_before_it_began_ends(make_fleet: MakeFleet) ->
     assert fleet.run("work", f"--run={run}", "--index=0", f"--with-parent={os.getpid()}").code == 0
 
 
-def _attempts(fleet: Fleet) -> int:
-    """Of the first cluster."""
+def _ended(fleet: Fleet) -> int:
+    """Attempts at the first cluster that were not given back."""
     with contextlib.closing(sqlite3.connect(fleet.store)) as connection:
-        return int(connection.execute("SELECT attempts FROM kspec_targets WHERE position = 0").fetchone()[0])
+        return int(
+            connection.execute("SELECT attempts - returned FROM kspec_targets WHERE position = 0").fetchone()[
+                0
+            ]
+        )
 
 
 def test_wrong_input_is_not_tried_again(make_fleet: MakeFleet) -> None:

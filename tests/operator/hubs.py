@@ -23,6 +23,7 @@ from pytest_kspec.operator.scans import Ended, ScanFailed, Scanned, Scanner
 from pytest_kspec.plan.checkset import load_checks
 
 from .conftest import Specs
+from .runworld import counting
 
 V1 = "admissionregistration.k8s.io/v1"
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
@@ -131,7 +132,7 @@ class Hub:
 
 
 def _given(access: Access, checks: Callable[[], Any]) -> Given:
-    return Given(access, None, checks, lambda _: {}, lambda _, __: None, None)  # type: ignore[arg-type]
+    return Given(access, None, checks, lambda _: {}, lambda _, __: None, counting())  # type: ignore[arg-type]
 
 
 def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -18,6 +18,7 @@ from pytest_kspec.errors import KspecError
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import Fleets
+from pytest_kspec.operator.metrics import Metrics, State
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
@@ -120,6 +121,11 @@ class Seen:
         self.shards = {}
 
 
+def counting() -> Metrics:
+    """As one process has them that leads."""
+    return Metrics(State(lambda: True, lambda: 0, lambda: 0.0, lambda: 0))
+
+
 class NoScans:
     def scan(self, name: str, run: str) -> Scanned:
         """The hub's own cluster is scanned by this, and here it cannot be."""
@@ -134,6 +140,7 @@ class Hub(Cluster):
 class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hub, self.runs, self.posts, self.seen = Hub(), Runs(), Posts(), Seen()
+        self.metrics = counting()
         self.now = NOW
         monkeypatch.setattr(clock, "now", lambda: self.now)  # for the threads of runs, too
         self.looks: list[str] = []
@@ -159,6 +166,7 @@ class World:
             load_checks,
             self.known,
             settings,
+            self.metrics,
             board=self.board,
             fleets=fleets,
             remote=remote,

@@ -17,6 +17,7 @@ from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceU
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import AGAIN_S, Fleets
 from pytest_kspec.operator.lease import LostLease
+from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.reconcile import Reconciler, Settings
 from pytest_kspec.operator.remote import Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
@@ -142,6 +143,7 @@ class World:
         self.cluster = Cluster()
         self.scans = Scans(*results)
         self.now = NOW
+        self.metrics: Metrics | None = None
         self._process: Reconciler | None = None
         self.put({"kubernetes": {"minVersion": "1.29"}})
 
@@ -156,7 +158,14 @@ class World:
         fleets = Fleets(access, NoRuns(), Setup(), lambda name: None)
         remote = Remote(access, dict, load_checks, lambda name: None, RemoteSettings())
         self._process = Reconciler(
-            access, self.scans, load_checks, lambda: known, SETTINGS, fleets=fleets, remote=remote
+            access,
+            self.scans,
+            load_checks,
+            lambda: known,
+            SETTINGS,
+            self.metrics,
+            fleets=fleets,
+            remote=remote,
         )
         return self.go_on()
 

@@ -18,7 +18,7 @@ from pytest_kspec.reports import json
 from pytest_kspec.results.evidence import ExemptionUse
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import fleet
+from pytest_kspec.storage import fleet, fleetattempts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import Asked, StoredTarget
 from pytest_kspec.storage.fleetclaims import Claim, claim
@@ -169,9 +169,22 @@ def test_shards_by_state(store: Store) -> None:
 
 def test_a_worker_that_begins_is_counted(store: Store) -> None:
     begin(store, "r", 1, "a", "b")
-    fleet.started(store, "r", 1)
-    fleet.started(store, "r", 1)
-    assert [target.attempts for target in fleet.targets_of(store, "r")] == [0, 2]
+
+    def counts() -> list[tuple[int, int, int]]:
+        return [(one.attempts, one.ended, one.ended_now) for one in fleet.targets_of(store, "r")]
+
+    fleetattempts.left(store, "r", 1)  # nothing was begun
+    assert [fleetattempts.started(store, "r", 1) for _ in range(3)] == [1, 2, 3]
+    assert counts() == [(0, 0, 0), (3, 3, 3)]
+    fleetattempts.left(store, "r", 1)
+    assert counts() == [(0, 0, 0), (3, 2, 2)]
+    assert fleetattempts.started(store, "r", 0) == 1
+    fleet.settle(store, "r", 0, ASKED, Outcome.UNREACHABLE)
+    fleetattempts.forgive(store, "another")
+    fleetattempts.forgive(store, "r")
+    assert counts() == [(1, 1, 1), (3, 2, 0)], "what has an outcome is of the past"
+    assert fleetattempts.started(store, "r", 1) == 4
+    assert counts() == [(1, 1, 1), (4, 3, 1)]
 
 
 def test_a_report(store: Store) -> None:

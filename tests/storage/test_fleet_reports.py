@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import fleet, objects
+from pytest_kspec.storage import fleet, fleetattempts, objects
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.fleet import Asked, StoredTarget
 from tests.reports.results import one
@@ -29,10 +29,10 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
         assert fleet.begin(store, RUN, engine="local", document={}, targets=targets)
         for position in range(2):
             for attempt in (1, 2):
-                assert fleet.started(store, RUN, position) == attempt
+                assert fleetattempts.started(store, RUN, position) == attempt
                 objects.put(str(place), fleet.report_name(RUN, DAY, position, attempt), b"{}")
         assert kept(place) == ["1.json.gz", "1.json.gz", "2.json.gz", "2.json.gz"]
-        attempt = fleet.started(store, RUN, 0)
+        attempt = fleetattempts.started(store, RUN, 0)
         more = {"place": str(place), "day": DAY}
         assert fleet.commit(store, RUN, 0, asked, result, b"{}", attempt=attempt, attempts=attempt, **more)
         assert kept(place) == ["1.json.gz", "2.json.gz", "3.json.gz"]

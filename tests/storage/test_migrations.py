@@ -84,6 +84,8 @@ def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
     for statement in (
         "DROP TABLE kspec_drift_recordings",
         "DROP TABLE kspec_origins",
+        "ALTER TABLE kspec_targets DROP COLUMN returned",
+        "ALTER TABLE kspec_targets DROP COLUMN forgiven",
         "DROP INDEX ix_kspec_results_newest",
         "CREATE INDEX ix_kspec_results_subject_id_finished_at ON kspec_results (subject_id, finished_at)",
         f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0008'",

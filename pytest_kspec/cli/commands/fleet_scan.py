@@ -46,6 +46,7 @@ def scan(args: argparse.Namespace) -> int:
     from pytest_kspec.fleet.runs import Order
     from pytest_kspec.fleet.scanning import conclude
     from pytest_kspec.storage import fleet as stored
+    from pytest_kspec.storage.fleetattempts import forgive
 
     publication(args)
     specs = [*args.spec, *args.specs]
@@ -56,7 +57,9 @@ def scan(args: argparse.Namespace) -> int:
         found = stored.find_run(store, run_id)
         order = Order.from_wire(found.document)
         if args.engine == "job" and found.waiting:
-            _submit(found, args)
+            _submit(store, found, args)
+        elif found.waiting:
+            forgive(store, found.id)
         if args.no_wait:
             return _begun(found, args)
         note(f"run {found.id}: {found.clusters} clusters in {store.address}")
@@ -126,11 +129,12 @@ def _settings(args: argparse.Namespace) -> Settings:
     return made
 
 
-def _submit(found: StoredRun, args: argparse.Namespace) -> None:
+def _submit(store: Store, found: StoredRun, args: argparse.Namespace) -> None:
     from pytest_kspec.fleet.job import submit
+    from pytest_kspec.storage.fleetattempts import forgive
 
     settings = _settings(args)
-    name = submit(_hub_access(args), found.id, found.shards, settings)
+    name = submit(_hub_access(args), found.id, found.shards, settings, anew=lambda: forgive(store, found.id))
     note(f"Job {settings.namespace}/{name}")
 
 
