@@ -146,19 +146,27 @@ class Watch(App[None]):
 
     def action_drift(self) -> None:
         """What differs now, on all clusters."""
-        if len(self.screen_stack) == 1:
-            self.push_screen(Drift(self._answers, self._spec))
+        self.push_screen(Drift(self._answers, self._spec))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No key is shown that does nothing."""
+        return not (action == "drift" and isinstance(self.screen, Drift))
 
 
 class Part(Screen[None]):
-    """One table below the fleet, read once. where: the line above it. heads: of its columns"""
+    """One table below the fleet, read when it is opened and when that is asked for.
+
+    where: the line above it; heads: of its columns
+    """
 
     where = ""
     heads: tuple[str, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "app.pop_screen", "Back"),
         ("q", "app.quit", "Quit"),
+        ("r", "again", "Read again"),
     ]
+    _reading: Worker[Known] | None = None
 
     def compose(self) -> ComposeResult:
         """A line of where, and the table."""
@@ -172,7 +180,12 @@ class Part(Screen[None]):
         table = self.query_one(DataTable)
         table.add_columns(*self.heads)
         table.focus()
-        self.run_worker(self.read, thread=True, exit_on_error=False)
+        self.action_again()
+
+    def action_again(self) -> None:
+        """Read, unless that is under way."""
+        if self._reading is None or self._reading.is_finished:
+            self._reading = self.run_worker(self.read, thread=True, exit_on_error=False)
 
     def read(self) -> Known:
         """What is shown, in a thread of its own."""
@@ -188,14 +201,18 @@ class Part(Screen[None]):
         if event.state is WorkerState.SUCCESS and event.worker.result is not None:
             known: Known = event.worker.result
             table = self.query_one(DataTable)
+            place = table.cursor_row
+            table.clear(columns=True)  # columns of a table grow with their rows, and never shrink
+            table.add_columns(*self.heads)
             for row in self.rows(known.value):
                 table.add_row(*map(_plain, row))
+            if table.row_count:
+                table.move_cursor(row=min(place, table.row_count - 1), animate=False)
             said = [aged(known.as_of, known.problem)] if known.problem else []
             if left := known.value.total - len(known.value.rows):
                 said.append(f"{left:,} more are not shown.")
-            if said:
-                problem.update(" ".join(said))
-                problem.add_class("shown")
+            problem.update(" ".join(said))
+            problem.set_class(bool(said), "shown")
         elif event.state is WorkerState.ERROR:
             problem.update(f"Could not be read: {printable(str(event.worker.error))}")
             problem.add_class("shown")

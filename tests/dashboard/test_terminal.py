@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.widgets import DataTable, Static
 
 from pytest_kspec.dashboard import terminal
@@ -104,6 +105,39 @@ def test_the_screen_shows_the_fleet_and_a_cluster(fleet_store: str) -> None:
     asyncio.run(play())
     source.close()
     assert app.return_code == 0
+
+
+def test_each_key_that_is_shown_does_something(tmp_path: Path) -> None:
+    """Below the fleet, too: `d` opens drift, and `r` reads what is shown again."""
+    path = stored(tmp_path / "results.db", one())
+    app = Watch(Answers(StoreSource(path)), 3600)
+
+    async def play() -> None:
+        async with app.run_test(size=(120, 30)) as pilot:
+
+            async def press(key: str) -> set[str]:
+                await pilot.press(key)
+                await app.workers.wait_for_complete()
+                await pilot.pause()
+                return {one.binding.description for one in app.screen.active_bindings.values() if one.enabled}
+
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert {"Drift", "Read again", "Back"} <= await press("enter")
+            requirements = app.screen
+            before = requirements.query_one(DataTable).row_count
+            (result,) = one().clusters
+            fewer = scan(replace(result, checks=result.checks[1:]))
+            stored(Path(path), replace(fewer, finished_at="2026-11-24T07:00:00Z"))
+            await press("r")
+            assert requirements.query_one(DataTable).row_count == before - 1
+            shown = await press("d")
+            assert app.screen is not requirements
+            assert "Drift" not in shown
+            await press("escape")
+            assert app.screen is requirements
+
+    asyncio.run(play())
 
 
 class Away(StoreSource):
