@@ -20,6 +20,7 @@ from pytest_kspec.crds.models.alertconfig import (
     Receiver,
     WebhookNotifier,
 )
+from pytest_kspec.crds.models.base import seconds
 from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.extend.places import NOTIFIERS
 from pytest_kspec.kube.globs import Globs
@@ -33,7 +34,6 @@ time: it ends what it does not hear of.
 """
 _ALL = 1_000_000
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_INHIBITIONS = (
     Inhibition(source={"event_type": "ClusterUnreachable"}, target={}, equal=["cluster"]),
     Inhibition(
@@ -162,14 +162,6 @@ def group_key(config: str, labels: Iterable[tuple[str, str]]) -> str:
     """32 hexadecimal digits: the same for the same group in every run and on every replica."""
     text = "\0".join([config, *(f"{name}\0{value}" for name, value in labels)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def seconds(text: str) -> float:
-    """Of an interval as the model has it: 30s, 1h30m."""
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-
-
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 def make_plan(name: str, spec: AlertConfigSpec, where: str = "") -> Plan:

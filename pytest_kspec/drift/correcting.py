@@ -15,7 +15,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.drift.policies import Drifted
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.errors import SourceError, StoreError
+from pytest_kspec.errors import SourceError, SourceUnavailable, StoreError
 
 FIGHT = 3
 """Corrections of one object within WINDOW after which it is no longer corrected."""
@@ -47,11 +47,15 @@ class Rules(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """A difference with what is to be done about it. acts: whether that is a correction."""
+    """A difference with what is to be done about it. acts: whether that is a correction.
+
+    spare: a correction beyond the limit, which is made where another one fails
+    """
 
     drifted: Drifted
     remediation: Remediation
     acts: bool
+    spare: Remediation | None = None
 
     @property
     def event(self) -> DriftEvent:
@@ -60,16 +64,18 @@ class Decided(NamedTuple):
 
 
 def decide(drifted: Sequence[Drifted], rules: Rules, recent: Mapping[str, int], now: str) -> list[Decided]:
-    """In the order in which corrections are carried out. recent: corrections within WINDOW."""
-    found = []
-    left = rules.most
-    for one in drifted:
-        made = _decide(one, rules, recent.get(one.change.object, 0), now)
-        if made.acts and left == 0:
-            text = f"not corrected: this run has made all of the {rules.most} corrections that it may."
-            made = Decided(one, Remediation(Action.SKIP, Status.DETECTED, now, details=text), acts=False)
-        left -= made.acts
-        found.append(made)
+    """In the order in which corrections are carried out. recent: corrections within WINDOW.
+
+    Where there are more than a run may make, the worst differences are corrected.
+    """
+    found = [_decide(one, rules, recent.get(one.change.object, 0), now) for one in drifted]
+    text = f"not corrected: this run has made all of the {rules.most} corrections that it may."
+    later = Remediation(Action.SKIP, Status.DETECTED, now, details=text)
+    acting = [index for index, one in enumerate(found) if one.acts]
+    acting.sort(key=lambda index: -found[index].event.severity.rank)  # equal ones stay in their order
+    for index in acting[rules.most :]:
+        one = found[index]
+        found[index] = Decided(one.drifted, later, acts=False, spare=one.remediation)
     return found
 
 
@@ -153,6 +159,10 @@ def _details(one: Drifted) -> str:
     return f"to be set back: {', '.join(field.path for field in fields[:_SHOWN])}{more}."
 
 
+def _spares(decided: Sequence[Decided]) -> list[Decided]:
+    return sorted((one for one in decided if one.spare is not None), key=lambda one: -one.event.severity.rank)
+
+
 def carry_out(
     decided: Sequence[Decided], writer: Writer, ledger: Ledger, clock: Callable[[], datetime], *, spec: str
 ) -> Iterator[DriftEvent]:
@@ -161,9 +171,14 @@ def carry_out(
     spec: the name of the specification.
 
     Where a correction cannot be remembered, it was made, and nothing more is corrected: a fight would not be seen.
+    Where one fails, the first one beyond the limit is made instead: those that fail each time keep no other from it.
     """
     forgotten = ""
-    for one in decided:
+    failures = 0
+    for one in [*(one for one in decided if one.spare is None), *_spares(decided)]:
+        if one.spare is not None and failures:
+            one = one._replace(remediation=one.spare, acts=True)
+            failures -= 1
         if not one.acts:
             yield one.event
             continue
@@ -180,6 +195,7 @@ def carry_out(
         except SourceError as error:
             said = f"{one.event.message} Not corrected: {error}"
             emit("remediation", "drift", "failure", said, severity="error", **about)
+            failures += not isinstance(error, SourceUnavailable)
             yield failed(one.event, error, stamp)
             continue
         made = done(one.remediation, stamp)

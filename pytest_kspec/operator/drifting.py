@@ -23,6 +23,7 @@ from pytest_kspec.crds.models.driftconfig import LAST_GOOD_RUN, DriftConfigSpec
 from pytest_kspec.crds.names import GROUP, NAMESPACE
 from pytest_kspec.crds.objects import clusterspecification
 from pytest_kspec.crds.objects.driftreport import About
+from pytest_kspec.crds.objects.owners import owner_of
 from pytest_kspec.drift import configuration, goodrun
 from pytest_kspec.drift.events import DriftType, Look, ordered
 from pytest_kspec.drift.ignoring import Ignoring
@@ -35,7 +36,7 @@ from pytest_kspec.operator.comparing import Comparing, Scanned
 from pytest_kspec.operator.controller import Given, Right, kspec_kind
 from pytest_kspec.operator.driftcorrections import Asked, Corrections
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
-from pytest_kspec.operator.driftreports import Kept, Told, forget, of_config, owner_of, report
+from pytest_kspec.operator.driftreports import Kept, Told, forget, of_config, report
 from pytest_kspec.operator.driftsaid import (
     NO_RECORDING,
     NO_STORE,
@@ -403,7 +404,11 @@ def controller(given: Given, settings: Settings, board: Board, history: DriftHis
 def _left_out(found: Object, config: DriftConfigSpec, now: datetime) -> int:
     """Turns that passed after the one that is due, without a run."""
     last = moment_of(status_of(found).get("lastRunTime"))
-    if last is None or last > now or status_of(found).get("observedGeneration") != found["metadata"].get("generation"):
+    if (
+        last is None
+        or last > now
+        or status_of(found).get("observedGeneration") != found["metadata"].get("generation")
+    ):
         return 0
     turns, turn = 0, next_run(config, next_run(config, last))
     while turn <= now and turns < _MOST_TURNS:

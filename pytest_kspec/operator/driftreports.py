@@ -11,20 +11,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pytest_kspec.alerts.routing import seconds as seconds_of
 from pytest_kspec.cluster.watch.reflector import Object
 from pytest_kspec.cluster.writing.naming import create_named
 from pytest_kspec.cluster.writing.write import Writer
+from pytest_kspec.crds.models.base import seconds as seconds_of
 from pytest_kspec.crds.models.driftconfig import DriftRetention
 from pytest_kspec.crds.names import LABEL_SPEC, NAMESPACE
 from pytest_kspec.crds.objects import driftreport
 from pytest_kspec.crds.objects.driftreport import About
+from pytest_kspec.crds.objects.owners import is_of_another
 from pytest_kspec.drift.events import DriftEvent, Status
 from pytest_kspec.drift.report import report_event
 from pytest_kspec.drift.words import STATUSES
 from pytest_kspec.kube.objectnames import age_key, label_value
 from pytest_kspec.operator import status
 from pytest_kspec.operator.status import moment_of
+
+_LONGEST_AGE_S = 100 * 366 * 86400.0  # nothing is older
 
 
 class Told(NamedTuple):
@@ -68,7 +71,7 @@ def report(writer: Writer, about: About, told: Told, kept: Kept, now: datetime) 
     """
     labels = about.labels.items()
     listed = [one for one in kept.listed if labels <= (one["metadata"].get("labels") or {}).items()]
-    listed = [one for one in listed if not _is_of_another(one, kept.owner)]
+    listed = [one for one in listed if not is_of_another(one, kept.owner)]
     known = sorted(listed, key=_age)
     newest = known[-1] if known else None
     was_drift = newest is not None and bool((newest.get("spec") or {}).get("driftDetected"))
@@ -85,18 +88,6 @@ def report(writer: Writer, about: About, told: Told, kept: Kept, now: datetime) 
     for old in _outlived(old_ones, kept.retention, now, new=bool(name)):
         writer.delete(driftreport.API_VERSION, driftreport.KIND, old, namespace=NAMESPACE)
     return bool(name) and not told.events
-
-
-def owner_of(config: Object) -> Object:
-    """An ownerReference: Kubernetes deletes reports with their DriftConfig."""
-    head = {key: config[key] for key in ("apiVersion", "kind")}
-    return {**head, "name": config["metadata"]["name"], "uid": config["metadata"]["uid"]}
-
-
-def _is_of_another(one: Object, owner: Object) -> bool:
-    """Whether it is of a DriftConfig of the same name that was deleted: it is about to go, too."""
-    owners = one["metadata"].get("ownerReferences") or []
-    return bool(owners) and all(reference.get("uid") != owner["uid"] for reference in owners)
 
 
 def _put(writer: Writer, made: Object, taken: Sequence[str]) -> str:
@@ -147,7 +138,7 @@ def _outlived(
     most = (rules.max_reports if rules else 30) - new
     old = list(known[: max(0, len(known) - max(0, most))])
     if rules is not None and rules.max_age is not None:
-        oldest = now - timedelta(seconds=min(seconds_of(rules.max_age), 3650 * 86400.0))
+        oldest = now - timedelta(seconds=min(seconds_of(rules.max_age), _LONGEST_AGE_S))
         rest = known[len(old) : None if new else -1]
         old += [one for one in rest if (at := moment_of(_age(one)[0])) is not None and at < oldest]
     return [one["metadata"]["name"] for one in old]

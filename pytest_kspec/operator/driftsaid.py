@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from pytest_kspec.alerts.routing import seconds as seconds_of
+from pytest_kspec.crds.models.base import seconds as seconds_of
 from pytest_kspec.crds.models.driftconfig import DriftConfigSpec
 from pytest_kspec.drift import correcting
 from pytest_kspec.drift.events import DriftEvent, DriftType, Status
@@ -109,7 +109,7 @@ def next_run(config: DriftConfigSpec, last: datetime) -> datetime:
     """When to look again after a look at `last`."""
     if config.schedule is None:
         interval = DEFAULT_S if config.interval is None else seconds_of(config.interval)
-        return last + timedelta(seconds=min(max(SHORTEST_S, interval), 366 * 86400.0))
+        return last + timedelta(seconds=max(SHORTEST_S, interval))
     from cronsim import CronSim
 
     here = zone(config.timezone)

@@ -313,7 +313,7 @@ class Reconciler:
             self._board.scanned(cluster, counts["driftEvents"])
             for line in scanned.notes:
                 log.warning("%s: %s", name, line)
-            notes += self._results.report(name, scanned)
+            notes += self._results.report(found, scanned)
             notes += self._results.history(name, scanned)
         self._corrections(found, spec)
         if summary := fields.get("summary", before.get("summary")):

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pytest_kspec.alerts.routing import seconds as seconds_of
 from pytest_kspec.cluster.watch.reflector import Key
+from pytest_kspec.crds.models.base import seconds as seconds_of
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.drift.correcting import FIGHT, WINDOW
 from pytest_kspec.enforce.modes import asked_engines, asked_mode

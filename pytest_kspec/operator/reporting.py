@@ -7,12 +7,14 @@ nothing says would be read as days without a scan.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects import compliancereport
+from pytest_kspec.crds.objects.owners import owner_of
 from pytest_kspec.errors import Conflict, KspecError, NotServed, SourceUnavailable
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.scans import Scanned
@@ -45,21 +47,28 @@ class Results:
     def __init__(self, access: Access, seen: Counting | None) -> None:
         self._access = access
         self._seen = seen
-        self._unreported: dict[str, Scanned] = {}
+        self._unreported: dict[str, tuple[Mapping[str, Any], Scanned]] = {}
         self._missing: dict[str, _Missing] = {}
         self._refused: dict[str, str] = {}
 
-    def report(self, name: str, scanned: Scanned) -> list[Note]:
+    def report(self, found: Mapping[str, Any], scanned: Scanned) -> list[Note]:
         """Write a ComplianceReport where something changed; one that cannot be written costs nothing else.
 
+        It goes with its specification, as those of drift and of other clusters do: a report that nobody brings up to
+        date any more would be taken for the state of the cluster.
         What an API server could not do, and may soon, is kept for `go_on`; anything else is an Event, once.
         """
-        cluster = scanned.result.clusters[0]
+        name, cluster = found["metadata"]["name"], scanned.result.clusters[0]
         self._unreported.pop(name, None)
         try:
             line = self._access.do(
                 lambda writer: customresources.write_compliance(
-                    writer, scanned.result, cluster, NAMESPACE, ""
+                    writer,
+                    scanned.result,
+                    cluster,
+                    NAMESPACE,
+                    "",
+                    kept=customresources.Kept(owner=owner_of(found)),
                 )
             )
             log.debug("%s", line)
@@ -70,7 +79,7 @@ class Results:
         except KspecError as error:
             log.warning("%s: no ComplianceReport was written: %s", name, error)
             if isinstance(error, SourceUnavailable | Conflict):
-                self._unreported[name] = scanned
+                self._unreported[name] = found, scanned
                 return []
             before, self._refused[name] = self._refused.get(name), str(error)
             text = f"The ComplianceReport of this scan could not be written: {error}"
@@ -82,7 +91,7 @@ class Results:
         """Write the report that could not be written. Raises SourceUnavailable: to be tried again."""
         if name not in self._unreported:
             return []
-        notes = self.report(name, self._unreported[name])
+        notes = self.report(*self._unreported[name])
         self.check(name)
         return notes
 

@@ -16,6 +16,7 @@ from pytest_kspec.cluster.writing.naming import create_named
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.objects import compliancereport, policyreport
+from pytest_kspec.crds.objects.owners import is_of_another
 from pytest_kspec.errors import KspecError, NotFound, NotServed, ReportError, UsageError
 from pytest_kspec.kube.objectnames import age_key
 from pytest_kspec.publish.sinks import Published
@@ -167,6 +168,8 @@ def write_compliance(
         if there is None
         else there
     )
+    if kept.owner is not None:
+        listed = [one for one in listed if not is_of_another(one, kept.owner)]
     # A run of some requirements is not what the cluster was like: its reports push out none of whole runs.
     known = sorted(
         (

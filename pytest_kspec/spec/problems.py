@@ -24,6 +24,8 @@ M = TypeVar("M", bound=BaseModel)
 SHOWN = 60
 PLACES = 3
 """A key that stands in more places than these belongs to many things, such as `name`: nothing is suggested."""
+SHORTEST = 5
+"""Letters of a key that may be the end of another one."""
 _KEY_PREFIX = regex(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ")
 _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _NAMES = {bool: "true or false", str: "text", int: "a number", list: "a list", dict: "a mapping"}
@@ -96,7 +98,8 @@ def _translate(model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, 
     elif kind == "extra_forbidden":
         parent = model_at(model, path[:-1])
         key = str(path[-1])
-        hint = _elsewhere(model, key) or _hint(key, keys_of(parent) if parent else ())
+        here = keys_of(parent) if parent else []
+        hint = _elsewhere(model, key, here) or _hint(key, here)
         problems.add(path, f"unknown key.{hint}", at_key=True)
     elif kind == "literal_error":
         allowed = _quoted(context["expected"])
@@ -162,11 +165,19 @@ def _hint(key: str, allowed: Iterable[str]) -> str:
     return suggest(key, names) or (f" Allowed here: {', '.join(names)}." if names else "")
 
 
-def _elsewhere(model: type[BaseModel], key: str) -> str:
-    """Where a key that stands at the wrong level belongs: ` It belongs at spec.network.defaultDeny.`, or ""."""
+def _elsewhere(model: type[BaseModel], key: str, allowed: Iterable[str]) -> str:
+    """Where a key that stands at the wrong level belongs: ` It belongs at spec.network.defaultDeny.`, or "".
+
+    allowed: the keys of its level, of which one may be meant: `policyExemptions` by `exemptions`.
+    """
     places = [path for path in _paths_of(model) if path.rsplit(".", 1)[-1].removesuffix("[]") == key]
-    shown = " or ".join(place.removesuffix("[]") for place in places)
-    return f" It belongs at {shown}." if 0 < len(places) <= PLACES else ""
+    if not 0 < len(places) <= PLACES:
+        return ""
+    shown = [place.removesuffix("[]") for place in places]
+    longer = [repr(name) for name in allowed if len(key) >= SHORTEST and name.lower().endswith(key.lower())]
+    return (
+        f" Did you mean {' or '.join(longer + shown)}?" if longer else f" It belongs at {' or '.join(shown)}."
+    )
 
 
 @cache

@@ -4,9 +4,18 @@ Every key keeps the name that users know. Absent sections are None, absent lists
 written is asked for. Sections that are for the operator and the webhook are in `spec_operator`.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pytest_kspec.kube.podkinds import Added, PodHolder
 from pytest_kspec.kube.versions import Bound, empty_range
@@ -310,13 +319,24 @@ class Compliance(SpecModel):
     )
 
 
+def _name_of(pattern: str, kind: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} cannot be the name of a {kind}.")
+        return value
+
+    return AfterValidator(check)
+
+
 class ClusterRef(SpecModel):
     """The cluster, identified by the name of its ClusterTarget."""
 
-    name: Text = Field(
+    name: Annotated[Text, _name_of(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "ClusterTarget")] = Field(
         description="Name of the ClusterTarget, in the cluster that $KSPEC_HUB or the current context names."
     )
-    namespace: str = Field("", description="Namespace of the ClusterTarget. Default: kspec-system.")
+    namespace: Annotated[str, _name_of(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "namespace")] = Field(
+        "", description="Namespace of the ClusterTarget. Default: kspec-system."
+    )
 
 
 def _ref_form(value: object) -> str:

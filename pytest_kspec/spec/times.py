@@ -23,6 +23,10 @@ _END_OF_DAY = time(23, 59, 59, 999999)
 _LONGEST = timedelta(days=366)
 
 
+# Files beside those of IANA: what the machine is set to, and other forms of the same zones.
+_NO_ZONES = ("localtime", "posixrules", "posix/", "right/")
+
+
 def zone(name: str) -> tzinfo:
     """The IANA time zone. Raises ValueError, with a suggestion."""
     if name == "UTC":
@@ -30,10 +34,13 @@ def zone(name: str) -> tzinfo:
     import zoneinfo
 
     try:
+        if name.startswith(_NO_ZONES):
+            raise ValueError
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        known = {zone_name.lower(): zone_name for zone_name in zoneinfo.available_timezones()}
-        near = difflib.get_close_matches(name.lower(), known, 1)
+        known = {one.lower(): one for one in zoneinfo.available_timezones() if not one.startswith(_NO_ZONES)}
+        wanted = name.lower().removeprefix("/usr/share/zoneinfo/")
+        near = difflib.get_close_matches(wanted, known, 1)
         hint = f" Did you mean {known[near[0]]!r}?" if near else ""
         raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin.{hint}") from error
 

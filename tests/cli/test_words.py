@@ -61,6 +61,11 @@ def test_errors_name_no_option_of_pytest(
             "workloads: {images: {policyExemptions: []}}",
             "spec.workloads.images.policyExemptions: unknown key. It belongs at spec.policyExemptions.",
         ),
+        (
+            "exemptions: []",
+            "spec.exemptions: unknown key. Did you mean 'annotationExemptions' or 'policyExemptions' "
+            "or spec.podSecurity.exemptions?",
+        ),
         ("network: {defaultDney: true}", "unknown key. Did you mean 'defaultDeny'?"),
     ],
 )

@@ -140,7 +140,14 @@ def test_a_bad_moment_is_survived(bad: Reply, start: Start) -> None:
     ("bad", "message"),
     [
         (status(500, "etcd\nis gone"), "cannot list pods: HTTP 500: etcd is gone."),
-        (page(pod("a"))._replace(cut=20), "the API server does not answer"),
+        (
+            page(pod("a"))._replace(cut=20),
+            "the API server does not answer (ProtocolError): IncompleteRead(",
+        ),
+        (
+            Reply(act=lambda wire: None),
+            "the API server does not answer (ProtocolError): Connection aborted: Remote end closed connection",
+        ),
         (page()._replace(wait_s=3), "the API server does not answer (ReadTimeoutError)"),
         (Reply(b"<html>Log in</html>"), "the list of pods is not a JSON object."),
         (Reply(b'{"items":[{"metadata":{}'), "the list of pods is not one complete JSON document."),

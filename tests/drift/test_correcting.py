@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -137,6 +138,49 @@ def test_what_is_left_says_why(found: Drifted, rules: Rules, why: str) -> None:
     assert (decided.acts, decided.remediation.action) == (False, Action.SKIP)
     assert why in decided.remediation.details
     assert not is_fight(decided.event)
+
+
+def of(severity: Severity, found: Drifted) -> Drifted:
+    return found._replace(event=dataclasses.replace(found.event, severity=severity))
+
+
+def limited(most: int, writer: Writer, *found: Drifted) -> dict[str, Status]:
+    """Object → what became of it."""
+    decided = decide(found, Rules(delete_extra=True, most=most), {}, STAMP)
+    assert sum(one.acts for one in decided) == most
+    events = carry_out(decided, cast("Any", writer), Memory(), lambda: NOW, spec="strict")
+    return {event.resource.name: event.remediation.status for event in events if event.remediation}
+
+
+def test_the_worst_are_corrected_where_there_are_more_than_a_run_may() -> None:
+    writer = Writer()
+    found = (
+        of(Severity.MEDIUM, drifted("a")),
+        of(Severity.HIGH, drifted("b")),
+        of(Severity.MEDIUM, drifted("c")),
+        of(Severity.HIGH, drifted("d")),
+        of(Severity.LOW, drifted("e", "remove", DriftKind.EXTRA)),
+    )
+    done = limited(3, writer, *found)
+    assert [name for name, status in done.items() if status is Status.REMEDIATED] == ["a", "b", "d"]
+    assert writer.sent == [("apply", "a"), ("apply", "b"), ("apply", "d")], (
+        "in the order in which they are applied"
+    )
+
+
+def test_those_that_fail_each_time_keep_no_other_from_it() -> None:
+    no = Refused("no.")
+    writer = Writer(no, no)
+    found = [of(Severity.HIGH if name in "ab" else Severity.MEDIUM, drifted(name)) for name in "abcd"]
+    assert limited(1, writer, *found) == {
+        "a": Status.FAILED,
+        "b": Status.FAILED,
+        "c": Status.REMEDIATED,
+        "d": Status.DETECTED,
+    }
+    away = Writer(SourceUnavailable("the API server does not answer."))
+    assert limited(1, away, *found)["b"] is Status.DETECTED, "another one would fare no better"
+    assert len(away.sent) == 1
 
 
 class Forgetful(Memory):

@@ -24,6 +24,7 @@ QUICK = ("lease-duration=6s", "renew-deadline=4.5s", "retry-period=1200ms")
 TERMS = [f"--leader-election-{term}" for term in QUICK]
 V1, POLICY = "admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"
 CONFIG, REPORT = ("kspec.io/v1alpha1", "DriftConfig"), ("kspec.io/v1alpha1", "DriftReport")
+RESULT = ("kspec.io/v1alpha1", "ComplianceReport")
 ENFORCED: Object = {
     "network": {"allowedServiceTypes": ["ClusterIP"]},
     "namespaceScope": {"namespaceSelector": {"matchLabels": {"kspec-test": "nowhere"}}},
@@ -119,6 +120,27 @@ def test_definitions_that_are_deleted_are_waited_for_and_followed_again(specs: S
     again.wait("after", "True", "PolicyEnforced", operator.said)
     assert policies(again, "after")
     again.clear()
+
+
+def test_kubernetes_deletes_reports_with_their_specification(specs: Specs, begin: Begin) -> None:
+    operator = begin(ALONE)
+
+    def reports() -> list[Object]:
+        found = specs.writer.list(*RESULT, namespace=NAMESPACE, label_selector="kspec.io/cluster-spec=short")
+        return [one for one in found if one.get("status")]
+
+    specs.put("short", {"kubernetes": {"minVersion": "1.29"}})
+    (first,) = until(reports, operator.said)
+    specs.writer.delete(*SPEC, "short")
+    specs.put("short", {"kubernetes": {"minVersion": "1.29"}})  # the same words, but another object
+
+    def renewed() -> bool:
+        found = reports()
+        return len(found) == 1 and found[0]["metadata"]["uid"] != first["metadata"]["uid"]
+
+    until(renewed, operator.said)
+    specs.writer.delete(*SPEC, "short")
+    until(lambda: not reports(), operator.said)
 
 
 def test_kubernetes_deletes_reports_with_their_config(specs: Specs, begin: Begin) -> None:

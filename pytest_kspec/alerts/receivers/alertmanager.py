@@ -14,9 +14,10 @@ from pytest_kspec.alerts import message
 from pytest_kspec.alerts.alert import Fact, Level
 from pytest_kspec.alerts.http import Request
 from pytest_kspec.alerts.ledger import Notification
-from pytest_kspec.alerts.routing import labels_of, seconds
+from pytest_kspec.alerts.routing import labels_of
 from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import AlertmanagerNotifier
+from pytest_kspec.crds.models.base import seconds
 from pytest_kspec.shown import well_formed
 
 _NEVER = "0001-01-01T00:00:00Z"

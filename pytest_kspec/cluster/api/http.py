@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,6 @@ from urllib3.exceptions import (
     HTTPError,
     InsecureRequestWarning,
     InvalidHeader,
-    MaxRetryError,
     NewConnectionError,
     ProtocolError,
 )
@@ -33,6 +31,7 @@ import pytest_kspec
 from pytest_kspec.cluster.api import auth
 from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body, read_parts
 from pytest_kspec.cluster.api.execplugin import PluginTimeout
+from pytest_kspec.cluster.api.failing import reason_of, said_of
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
@@ -41,7 +40,6 @@ from pytest_kspec.observe import requests
 
 JSON = "application/json"
 _LONGEST_MESSAGE = 256
-_USER = re.compile(r"//[^/\s@]*@")
 _USER_AGENT = f"pytest-kspec/{pytest_kspec.__version__}"
 
 
@@ -365,22 +363,12 @@ class Connection:
         return made
 
     def _unavailable(self, error: Exception) -> SourceUnavailable:
-        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-        # A ValueError's text may hold the header that is wrong, and so the token; a URL the proxy's password.
-        known = isinstance(reason, HTTPError | OSError)
-        # Some have the connection as well, whose address in memory is another one each time.
-        last = reason.args[-1] if len(reason.args) > 1 else None
-        said = last if isinstance(last, str) else str(reason)
-        text = _USER.sub("//", " ".join(said.split())) if known else "the request could not be made"
-        # urllib3 begins its texts with the object they come from, whose repr says nothing to a user.
-        text = (text.partition(">: ")[2] or text.rpartition("): ")[2] or text).rstrip(")\"'.")
-        text += ")" * (text.count("(") - text.count(")"))
         made: SourceUnavailable = SourceUnavailable(
-            f"the API server does not answer ({type(reason).__name__}): {text[:_LONGEST_MESSAGE]}.",
+            f"the API server does not answer {said_of(error)}.",
             where=self._context,
             fix="Is the cluster up, and reachable from here?",
         )
-        if isinstance(reason, NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+        if isinstance(reason_of(error), NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
             return self._paused(made)
         return made
 

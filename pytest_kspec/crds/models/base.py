@@ -31,13 +31,30 @@ def _base64(value: str) -> str:
     return value
 
 
+def seconds(text: str) -> float:
+    """Of an interval or an age as the models have it."""
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def _at_most_a_year(value: str) -> str:
+    if seconds(value) > LONGEST_S:
+        raise ValueError(f"{value!r} is longer than a year.")
+    return value
+
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+LONGEST_S = 366 * 86400.0
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 TimeStamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_timestamp)]
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"}), AfterValidator(_base64)]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$", max_length=2048)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
-Interval = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", max_length=32)]
+Age = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", max_length=32)]
+"""How long ago: 30d, 1h30m."""
+Interval = Annotated[Age, AfterValidator(_at_most_a_year)]
+"""Time between two events: 30s, 1h30m."""
 AnyValue = Annotated[Any, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})]
 """Data of any shape, kept as it is."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_kspec.crds.models.base import Interval, Observed, TimeStamp
+from pytest_kspec.crds.models.base import Age, Interval, Observed, TimeStamp
 from pytest_kspec.crds.models.driftreport import DriftKind, DriftSeverity
 from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
 from pytest_kspec.spec.everything import matches_all
@@ -86,7 +86,7 @@ class DriftRetention(SpecModel):
     max_reports: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
         30, description="Number of reports to keep for each specification and cluster."
     )
-    max_age: Interval | None = Field(
+    max_age: Age | None = Field(
         None,
         description="Age after which a report is deleted, such as 30d. "
         "Unset: reports are not deleted by age.",
@@ -142,7 +142,8 @@ class DriftConfigSpec(SpecModel):
         description="Names of clusters; `*` and `?` are wildcards. Empty: the clusters of the specifications.",
     )
     interval: Interval | None = Field(
-        None, description="Interval between two runs, such as 5m. Cannot be combined with schedule."
+        None,
+        description="Interval between two runs, such as 5m: from 5s to a year. Cannot be combined with schedule.",
     )
     schedule: Schedule | None = Field(
         None, description="Cron schedule of five fields. Default: every 5 minutes."

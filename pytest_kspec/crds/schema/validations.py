@@ -301,7 +301,8 @@ for _model, _name, _key in (
 NOT_SAID = {
     "lists and texts": "the server bounds them (a list to 256 entries, a name to 512 letters); files are not bounded",
     "numbers for text": "a file may say `minVersion: 1.30`; a custom resource needs quotes",
-    "clusterRef": "text (a path or context) is for files; a custom resource names a ClusterTarget",
+    "clusterRef": "text (a path or context) is for files; a custom resource names a ClusterTarget, and its"
+    " name is not checked",
     "checks": "modules of checks are for files: a cluster does not say which code runs here",
     "workloads.containers.*.key": "that a Pod has such a field, and values that it can have",
     "workloads.containers.*": "the order of min and max, that the pattern can be read, and what is for required only",
@@ -312,6 +313,7 @@ NOT_SAID = {
     "timezone": "that the zone is known",
     "schedule": "that the cron schedule can be read",
     "duration": "that it is not longer than a year",
+    "interval": "that it is not longer than a year",
     "activePeriods": "that the dates leave a moment in which it is active",
     "minVersion and maxVersion": "the order of two pre-releases of one version",
     "wildcards": "that patterns match everything, as `*` does: `**`, `?*`, `[a*, b*, …]`, in `resources` too",

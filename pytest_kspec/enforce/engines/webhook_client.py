@@ -87,11 +87,15 @@ def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, by
     import urllib3
 
     from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body
+    from pytest_kspec.cluster.api.failing import said_of
 
     parts = urlsplit(client["url"])
     try:
         trusted = base64.b64decode(client["caBundle"]).decode("ascii")
         context = ssl.create_default_context(cadata=trusted)
+    except (ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"its caBundle is no certificate: {error}.", where=client["url"]) from error
+    try:
         meter = Meter()
         with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
             bind(pool, meter)
@@ -105,5 +109,7 @@ def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, by
         raise SourceUnavailable(
             f"the request to the webhook was abandoned: {error}.", where=client["url"]
         ) from None
-    except (urllib3.exceptions.HTTPError, ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
-        raise SourceUnavailable(f"{parts.netloc}: {error}", where=client["url"]) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise SourceUnavailable(
+            f"the webhook does not answer {said_of(error)}.", where=client["url"]
+        ) from error
