@@ -94,7 +94,9 @@ def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, by
         trusted = base64.b64decode(client["caBundle"]).decode("ascii")
         context = ssl.create_default_context(cadata=trusted)
     except (ssl.SSLError, binascii.Error, UnicodeDecodeError) as error:
-        raise SourceUnavailable(f"its caBundle is not a certificate: {error}.", where=client["url"]) from error
+        raise SourceUnavailable(
+            f"its caBundle is not a certificate: {error}.", where=client["url"]
+        ) from error
     try:
         meter = Meter()
         with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
