@@ -64,7 +64,7 @@ USES = {
     "enable": _CHANGE | {"engine"},
     "disable": _CHANGE,
     "rotate": _CHANGE | {"lifetime"},
-    "sync": _CHANGE | {"spec", "mode"},
+    "sync": _CHANGE | {"spec", "mode", "engine"},
     "remove": _CHANGE | {"prune", "orphan"},
 }
 """Action → the arguments that it uses."""
@@ -159,7 +159,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="with enable: check the rights that this engine needs: vap (default), kyverno or webhook; may be repeated",
+        help="with enable: check the rights that this engine needs: vap (default), kyverno or webhook; may be "
+        "repeated. With sync: vap (default) or kyverno",
     )
     change.add_argument(
         "--prune", action="store_true", help="with remove: first delete the policies of kspec on the cluster"

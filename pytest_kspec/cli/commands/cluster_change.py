@@ -77,6 +77,9 @@ def rotate(args: argparse.Namespace) -> int:
     return _change(args, "rotate", lambda target: True, change)
 
 
+_SYNCED = ("vap", "kyverno")
+
+
 def sync(args: argparse.Namespace) -> int:
     """Apply the policies of specifications to each, as `kspec enforce` does."""
     from pytest_kspec.cli.arguments import Parser
@@ -84,11 +87,20 @@ def sync(args: argparse.Namespace) -> int:
 
     if not args.spec:
         raise UsageError("no specification is given.", where="kspec cluster sync", fix="Add -s SPEC.")
+    engines = list(dict.fromkeys(args.engine)) or ["vap"]
+    if len(engines) > 1 or engines[0] not in _SYNCED:
+        raise UsageError(
+            f"sync applies the policies of one engine: {' or '.join(_SYNCED)}.",
+            where=f"--engine {' --engine '.join(engines)}",
+            fix="'kspec fleet enforce --engine webhook' runs the webhook in each cluster."
+            if "webhook" in engines
+            else "",
+        )
 
     def change(target: Target) -> None:
         parser = Parser("enforce", description="", examples="")
         enforce.add_arguments(parser)
-        words = [*args.spec, "--cluster", target.ref, "--yes"]
+        words = [*args.spec, "--cluster", target.ref, "--yes", "--engine", *engines]
         words += ["--mode", args.mode] if args.mode else []
         words += ["--kubeconfig", args.kubeconfig] if args.kubeconfig else []
         if code := enforce.run(parser.parse_args(words)):
