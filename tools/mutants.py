@@ -54,6 +54,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--sample", default="", metavar="DIGITS", help="only changes whose number ends so")
     parser.add_argument("--minutes", type=float, metavar="NUMBER", help="end a room after so many")
     arguments = parser.parse_args(words)
+    # A shell that starts this in the background has it ignore the signal by which `--minutes` ends mutmut.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked: list[str] = arguments.rooms
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     rooms: dict[str, list[str]] = tomllib.loads(project)["tool"]["kspec"]["mutants"]

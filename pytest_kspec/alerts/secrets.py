@@ -55,7 +55,7 @@ class Referenced:
             except (ValueError, RecursionError):
                 data = None
             if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-                raise Malformed("its values must be texts by name.", where=where)
+                raise Malformed("its values must be an object of strings.", where=where)
             found = data
         else:
             lines = [line.partition(":") for line in text.splitlines() if line.strip()]

@@ -124,8 +124,8 @@ def _compiled(template: str) -> tuple[Any, bool]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"it is not JSON ({error}). Write each expression inside a text: "
-            '{"title": "{{ title }}"}; a text that is one expression becomes its value.'
+            f"it is not JSON ({error}). Write each expression inside a string: "
+            '{"title": "{{ title }}"}; a string that is one expression becomes its value.'
         ) from None
     return _compile(data), True
 

@@ -72,7 +72,9 @@ class PolicyTemplate(SpecModel):
         "in the folder of the specification "
         "or in templates/, or the path of a template file."
     )
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Values of its parameters.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Values for the parameters of the template."
+    )
 
 
 class PolicyInheritance(SpecModel):

@@ -77,7 +77,7 @@ class PodSecurityExemption(Expiring):
     """A namespace that is held to another Pod Security level."""
 
     namespace: NamespacePattern = Field(description="Namespace; `*` and `?` are wildcards.")
-    level: Level = Field(description="Level that applies to it instead.")
+    level: Level = Field(description="Level that applies to the namespace instead.")
     reason: str = Field("", description="Reason for the exemption.")
 
 

@@ -105,7 +105,9 @@ class TemplateDocument(SpecModel):
     api_version: Literal["kspec.dev/v1"] = Field(description="kspec.dev/v1.")
     kind: Literal["PolicyTemplate"] = Field(description="PolicyTemplate.")
     metadata: TemplateMetadata = Field(description="Name of the template.")
-    parameters: list[TemplateParameter] = Field(default_factory=no_entries, description="Its parameters.")
+    parameters: list[TemplateParameter] = Field(
+        default_factory=no_entries, description="Parameters of the template."
+    )
     spec: dict[str, Any] = Field(
         description="Part of a specification; `{{ name }}` is replaced by the value of a parameter."
     )

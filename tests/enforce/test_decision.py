@@ -11,7 +11,7 @@ from pytest_kspec.enforce.decide import LONGEST_VALUE, MOST_ITEMS, decide, not_e
 from pytest_kspec.enforce.decision import ALLOWED, Decision, Failure, counted
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.rules.base import Violation
-from tests.webhook.reviewing import NOW, deployment, forbid, pod, policies, policy, request
+from tests.webhook.reviewing import NOW, container, deployment, forbid, pod, policies, policy, request
 
 POD = ResourceRef("v1", "Pod", "shop", "web")
 EVENING = {
@@ -55,6 +55,57 @@ def test_what_an_exemption_covers_denies_by_no_policy_of_its_own():
     decision = judge(pod(hostPID=True), one, other)
     assert (decision.allowed, decision.by(one).allowed, decision.by(other).allowed) == (False, True, False)
     assert len(decision.by(one).exempted) == 1
+
+
+def test_an_exemption_covers_every_violation_of_its_container_and_none_of_another():
+    exempt = {"policyExemptions": [{"name": "e", "reason": "r", "containers": ["side"]}]}
+    made = policy(forbid("ports.hostPort", exists=True) | exempt)
+    ports = [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 81}]
+    side, app = container(name="side", ports=ports), container(name="app", ports=ports)
+    alone = judge(pod(containers=[side]), made)
+    assert (alone.allowed, len(alone.exempted)) == (True, 2)
+    both = judge(pod(containers=[side, app]), made)
+    assert not both.allowed
+    shown = [(f.finding.container, f.finding.exemption is None) for f in both.found]
+    assert shown == [("app", True), ("app", True), ("side", False), ("side", False)], (
+        "what denies comes first"
+    )
+
+
+def test_a_rule_that_broke_is_asked_again():
+    """What it says of a pod is remembered, but not that it could not say anything."""
+    made = policy(forbid("hostPID"), fails="Ignore")
+    plan = made._timed.plan
+
+    class BreaksOnce:
+        reason = "breaks"
+        asked = 0
+
+        def evaluate(self, pod):
+            self.asked += 1
+            if self.asked == 1:
+                raise ZeroDivisionError
+            return plan.rules[0].rule.evaluate(pod)
+
+    rule = BreaksOnce()
+    made._timed = replace(made._timed, plan=replace(plan, rules=(replace(plan.rules[0], rule=rule),)))
+    known = policies(made)
+    decisions = [decide(request(pod(hostPID=True)), known, NOW) for _ in range(3)]
+    assert [decision.allowed for decision in decisions] == [True, False, False]
+    assert rule.asked == 2
+
+
+def test_an_object_of_a_kind_that_is_not_evaluated_is_of_the_kind_of_its_request():
+    made = policies(policy(forbid("hostPID")))
+    kind, resource = (
+        {"group": "", "version": "v1"} | said for said in ({"kind": "ConfigMap"}, {"resource": "configmaps"})
+    )
+    hidden = request(pod(hostPID=True), kind=kind, resource=resource)
+    assert not decide(hidden, made, NOW).allowed
+    plain = msgspec.Raw(
+        b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"web","namespace":"shop"}}'
+    )
+    assert decide(msgspec.structs.replace(hidden, object=plain), made, NOW) is ALLOWED
 
 
 def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each():

@@ -28,6 +28,7 @@ LOOKUP = importlib.import_module("_pytest.fixtures").FixtureLookupError
 
 class Odd(Exception):
     msg = "not what it says"
+    argname = "workloads"
 
 
 def of(act: Callable[[], object]) -> tuple[str, str, list[str]]:

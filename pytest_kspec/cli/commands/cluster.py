@@ -101,7 +101,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="targets (default), contexts, argocd or clusterprofiles; may be repeated",
     )
     place.add_argument(
-        "-n", "--namespace", metavar="NAME", default="", help="of the hub's objects (add: kspec-system)"
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        default="",
+        help="namespace of the hub's objects (with add: kspec-system)",
     )
     arguments.add_kubeconfig(place)
     added = parser.add_argument_group("with add")
@@ -109,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label", action="append", default=[], metavar="KEY=VALUE", help="label; may be repeated"
     )
     added.add_argument(
-        "--name", metavar="NAME", default="", help="of the ClusterTarget, instead of its context's"
+        "--name", metavar="NAME", default="", help="name of the ClusterTarget (default: that of the context)"
     )
     added.add_argument(
         "--provider",
@@ -122,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="for the provider; may be repeated",
+        help="value for the provider; may be repeated",
     )
     added.add_argument(
         "--from-argocd",

@@ -129,7 +129,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     correct.add_argument("--force", action="store_true", help="also delete what is extra")
     correct.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     correct.add_argument(
-        "--max-changes", type=_count, default=20, metavar="N", help="corrections in one run (default: 20)"
+        "--max-changes",
+        type=_count,
+        default=20,
+        metavar="N",
+        help="maximum number of corrections in one run (default: 20)",
     )
     watch = parser.add_argument_group("watch")
     watch.add_argument("--watch", action="store_true", help="with detect: the same as watch")
@@ -137,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--watch-interval",
         metavar="DURATION",
         default=_INTERVAL,
-        help="between two comparisons in whole (default: %(default)s); policies are compared when they change",
+        help="interval between full comparisons (default: %(default)s); policies are compared when they change",
     )
     parser.add_argument(
         "--since", metavar="AGE", default="", help="with history: since this age or date: 7d, 12h, 2026-01-31"

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=("context", "target", "argocd", "clusterprofile", "hub"),
-        help="where clusters are looked for: contexts of the kubeconfig (default), objects of a hub "
+        help="where to look for clusters: contexts of the kubeconfig (default), objects of a hub "
         "(ClusterTargets, cluster Secrets of Argo CD, ClusterProfiles), or the hub itself; may be repeated",
     )
     parser.add_argument(
@@ -138,17 +138,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run",
         metavar="ID",
         default="",
-        help="id of a run: to begin or to continue; its beginning is enough",
+        help="id of a run to start or to continue; a unique prefix is enough",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, default=0, help="processes of 'scan' (default: one for each CPU)"
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="number of processes of 'scan' (default: one for each CPU)",
     )
     parser.add_argument(
         "--shards",
         metavar="N",
         type=int,
         default=0,
-        help="parts in which 'scan' divides the clusters (default: the number of workers)",
+        help="number of shards that 'scan' divides the clusters into (default: the number of workers)",
     )
     parser.add_argument(
         "--no-wait",

@@ -59,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_kubeconfig(cluster)
     work = parser.add_argument_group("scans")
     work.add_argument(
-        "--scan-interval", metavar="DURATION", default="5m", help="between two scans (default: %(default)s)"
+        "--scan-interval",
+        metavar="DURATION",
+        default="5m",
+        help="interval between scans (default: %(default)s)",
     )
     work.add_argument(
         "--scan-timeout",
@@ -127,7 +130,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     leader = parser.add_argument_group("leader election")
     _switch(leader, "--leader-elect", True, "wait for the Lease kspec-operator-lock")
     leader.add_argument(
-        "--leader-election-namespace", metavar="NAME", default="", help="of the Lease (default: the own one)"
+        "--leader-election-namespace",
+        metavar="NAME",
+        default="",
+        help="namespace of the Lease (default: that of the operator)",
     )
     for name, default, text in (
         ("lease-duration", "9s", "time after which others replace a leader that does not renew"),
@@ -145,7 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--health-probe-bind-address",
         metavar="ADDRESS",
         default=":8081",
-        help="/healthz and /readyz; 0: none (default: %(default)s)",
+        help="address of /healthz and /readyz; 0: disabled (default: %(default)s)",
     )
     operator_metrics.add_arguments(server, _switch)
     _add_dashboard(parser)
@@ -169,7 +175,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=TIMES,
         default="rfc3339",
         metavar="FORMAT",
-        help=f"{', '.join(TIMES)} (default: %(default)s)",
+        help=f"format of times: {', '.join(TIMES)} (default: %(default)s)",
     )
     _switch(log, "--zap-devel", False, "as --zap-log-level=debug")
     for name in sorted(ENGINES):
@@ -189,7 +195,7 @@ def _add_dashboard(parser: argparse.ArgumentParser) -> None:
         "--dashboard-bind-address",
         metavar="ADDRESS",
         default="0",
-        help="where it is served, such as :8000; 0: nowhere (default: %(default)s)",
+        help="address to listen on, such as :8000; 0: disabled (default: %(default)s)",
     )
     for name, text in (("cert", "certificate of the dashboard (PEM)"), ("key", "its key (PEM)")):
         server.add_argument(f"--dashboard-tls-{name}", metavar="FILE", default="", help=text)

@@ -25,7 +25,7 @@ def add_arguments(server: argparse._ArgumentGroup, switch: Switch) -> None:
         "--metrics-bind-address",
         metavar="ADDRESS",
         default=":8080",
-        help="/metrics; 0: none (default: %(default)s)",
+        help="address of /metrics; 0: disabled (default: %(default)s)",
     )
     switch(
         server,
@@ -37,7 +37,7 @@ def add_arguments(server: argparse._ArgumentGroup, switch: Switch) -> None:
     server.add_argument(
         "--metrics-cert-dir",
         metavar="DIR",
-        help="folder of tls.crt and tls.key, read again when they change (default: a certificate of this process)",
+        help="folder with tls.crt and tls.key, read again when they change (default: a self-signed certificate)",
     )
     server.add_argument(
         "--metrics-client-ca",

@@ -128,14 +128,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1000,
         metavar="N",
-        help="most open connections (default: %(default)s)",
+        help="maximum number of open connections (default: %(default)s)",
     )
     server.add_argument(
         "--rate",
         type=float,
         default=0.0,
         metavar="N",
-        help="most reviews per second from one address (default: no limit)",
+        help="maximum reviews per second from one address (default: no limit)",
     )
     server.add_argument(
         "--drain",

@@ -93,8 +93,10 @@ class TargetPolicies(SpecModel):
     """Policies of one specification on the cluster."""
 
     specification: Text = Field(description="Name of the ClusterSpecification.")
-    specification_uid: str = Field("", alias="specificationUID", description="UID of it.")
-    generation: Count = Field(0, description="Generation of it that was applied.")
+    specification_uid: str = Field(
+        "", alias="specificationUID", description="UID of the ClusterSpecification."
+    )
+    generation: Count = Field(0, description="Generation of the ClusterSpecification that was applied.")
     cluster_uid: str = Field("", alias="clusterUID", description="UID of the cluster that it was applied to.")
     state: Literal["waiting", "ok", "differs", "away", "failed"] = Field(
         "waiting",
@@ -104,7 +106,7 @@ class TargetPolicies(SpecModel):
     mode: str = Field("", description="Mode that the cluster reports. Empty if nothing is in force.")
     engines: list[str] = Field(default_factory=list, description="Engines whose policies may be there.")
     policies: Count = Field(0, description="Number of policies that were read back.")
-    message: str = Field("", description="What is wrong.")
+    message: str = Field("", description="Problem with the policies, if there is one.")
     since: TimeStamp | None = Field(None, description="Time of the last change of the state or of a policy.")
     corrected: Annotated[list[TimeStamp], Field(max_length=8)] = Field(
         default_factory=list, description="Times of corrections within the last hour."

@@ -20,7 +20,7 @@ class ReportedObject(SpecModel):
     api_version: str = Field("", description="apiVersion of the object.")
     kind: str = Field("", description="Kind of the object.")
     namespace: str = Field("", description="Namespace of the object, if it has one.")
-    name: str = Field("", description="Its name.")
+    name: str = Field("", description="Name of the object.")
 
 
 class ReportedExemption(SpecModel):

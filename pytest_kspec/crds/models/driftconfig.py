@@ -97,7 +97,7 @@ class SnapshotRef(SpecModel):
     """ConfigMap with a snapshot."""
 
     name: Text = Field(description="Name of the ConfigMap in the namespace of the DriftConfig.")
-    key: str = Field("", description="Key in its binaryData. Empty: snapshot.tar.gz.")
+    key: str = Field("", description="Key in the binaryData of the ConfigMap. Empty: snapshot.tar.gz.")
 
 
 LAST_GOOD_RUN = "LastGoodRun"

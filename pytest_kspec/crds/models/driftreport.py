@@ -19,7 +19,7 @@ class DriftedObject(SpecModel):
     api_version: str = Field("", description="apiVersion of the object.")
     kind: str = Field("", description="Kind of the object. Empty: the cluster itself.")
     namespace: str = Field("", description="Namespace of the object, if it has one.")
-    name: str = Field("", description="Its name.")
+    name: str = Field("", description="Name of the object.")
     path: str = Field("", description="Path of the field that differs.")
 
 
