@@ -31,6 +31,7 @@ from pytest_kspec.errors import KspecError
 from pytest_kspec.kube import managedfields
 from pytest_kspec.operator import enforcing, status
 from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.driftsaid import NOT_YET
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Scans
 from pytest_kspec.operator.scans import logged
@@ -83,7 +84,7 @@ class Comparing:
         for name in engines:
             planned = enforcing.plan(name, wanted, writer, keep_errors=True)
             if not settled.holds(asked_mode(spec), engines, planned.there, now):
-                looking.problems.append(f"its policies ({name}) are not applied yet.")
+                looking.problems.append(f"its policies ({name}) {NOT_YET}")
                 continue
             looking.policies(spec.name, policies.judge(spec, planned.changes, status.stamp(now)))
 

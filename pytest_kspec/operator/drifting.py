@@ -28,7 +28,7 @@ from pytest_kspec.drift import configuration, goodrun
 from pytest_kspec.drift.events import DriftType, Look, ordered
 from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.looking import Looking
-from pytest_kspec.errors import KspecError, SourceError, SpecError
+from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.kube.globs import Globs
 from pytest_kspec.operator import driftsaid, status
 from pytest_kspec.operator.board import Board
@@ -186,7 +186,8 @@ class DriftController:
             return 0.0
         if (last - now).total_seconds() > FUTURE_S:
             return 0.0  # a clock went back
-        return (next_run(config, last) - now).total_seconds()
+        usual, said = next_run(config, last), moment_of(before.get("nextRunTime"))
+        return (min(usual, max(said or usual, last)) - now).total_seconds()
 
     def _run(self, found: Object, config: DriftConfigSpec, now: datetime) -> float:
         names, clusters = Globs(config.cluster_specs), Globs(config.clusters)
@@ -222,8 +223,9 @@ class DriftController:
                         outcomes.append(outcome)
             if looked is not None:
                 good_at = self._keep(found, config, looked, outcomes, now, problems)
-        self._say(found, config, driftsaid.Run(now, outcomes, problems, good_at), lost)
-        return max(0.0, (next_run(config, now) - clock.now()).total_seconds())
+        made = driftsaid.Run(now, outcomes, problems, good_at)
+        self._say(found, config, made, lost)
+        return max(0.0, (driftsaid.again(config, made) - clock.now()).total_seconds())
 
     def _objects(
         self, found: Object, config: DriftConfigSpec, now: datetime, problems: list[str]
@@ -296,7 +298,8 @@ class DriftController:
         except (LostLease, Stopped):
             raise
         except KspecError as error:
-            return Outcome(name, (), (f"{name}: {error}",), whole=False)
+            away = isinstance(error, SourceUnavailable)
+            return Outcome(name, (), (f"{name}: {error}",), whole=False, away=away)
         if kept is None:
             return outcome
         try:

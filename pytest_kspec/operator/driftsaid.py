@@ -24,11 +24,15 @@ NO_STORE = "Drift of type Compliance is compared with runs in a store: start the
 NO_RECORDING = "The last good run is recorded in a store: start the operator with --store."
 
 
+NOT_YET = "are not applied yet."
+
+
 class Outcome(NamedTuple):
     """One specification. problems: why something is not known; notes: Events.
 
     whole: later scans can be compared with that of this run; cleared: a report says so, of drift that one reported
     good: a scan of this run evaluated everything, and all is met
+    away: the cluster did not answer
     """
 
     spec: str
@@ -38,6 +42,7 @@ class Outcome(NamedTuple):
     whole: bool = True
     cleared: bool = False
     good: bool = False
+    away: bool = False
 
     @property
     def remediated(self) -> int:
@@ -90,7 +95,7 @@ def of(
         drift = Said(status.DRIFT, "False", status.NO_DRIFT, f"Nothing differs ({named}).")
     fields: dict[str, Any] = {
         "lastRunTime": status.stamp(run.now),
-        "nextRunTime": status.stamp(next_run(config, run.now)),
+        "nextRunTime": status.stamp(again(config, run)),
         "driftDetected": bool(remaining) if remaining or not problems else None,
         "totalEvents": len(events) if events or not problems else None,
         "remediatedEvents": sum(one.remediated for one in run.outcomes) if events or not problems else None,
@@ -103,6 +108,14 @@ def of(
     if drift.status == "False" and was == "Unknown" and any(one.cleared for one in run.outcomes):
         notes.append(Note("Normal", "DriftCleared", drift.message))
     return [ready, drift], fields, notes
+
+
+def again(config: DriftConfigSpec, run: Run) -> datetime:
+    """When to look again after a run. Where nothing could be compared yet, that is not a matter of a day or a week."""
+    usual = next_run(config, run.now)
+    waits = not run.outcomes and not run.others
+    waits |= any(one.away or any(text.endswith(NOT_YET) for text in one.problems) for one in run.outcomes)
+    return min(usual, run.now + timedelta(seconds=DEFAULT_S)) if waits else usual
 
 
 def next_run(config: DriftConfigSpec, last: datetime) -> datetime:

@@ -2,6 +2,9 @@
 
 Level-triggered: a key says that something is to be looked at, not what happened. A key that is being looked at is
 handed to nobody else; if it is added meanwhile, it comes again afterwards.
+
+Waits are of the monotonic clock, but what is due is decided by dates and schedules. Where the clock of the machine is
+set, or the machine slept, every key is looked at, and says anew when it is due.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+LOOK_S = 30.0
+"""How often the two clocks are compared at least."""
+JUMP_S = 5.0
+"""By how much they may go apart; clocks are kept right by less."""
+
 
 class Queue(Generic[K]):
     """Thread-safe. first_s, longest_s: the wait after a key's first failure, which doubles, and its end."""
@@ -24,10 +32,12 @@ class Queue(Generic[K]):
         first_s: float = 1.0,
         longest_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._first_s, self._longest_s = first_s, longest_s
         self._clock, self._chance = clock, chance
+        self._wall, self._apart = wall, wall() - clock()
         self._changed = threading.Condition()
         self._due: dict[K, float] = {}
         self._taken: set[K] = set()
@@ -62,13 +72,14 @@ class Queue(Generic[K]):
         with self._changed:
             while not self._closed:
                 now = self._clock()
+                self._follow_clock(now)
                 ready = [key for key in self._due if key not in self._taken and of(key)]
                 first = min(ready, key=self._due.__getitem__, default=None)
                 if first is not None and self._due[first] <= now:
                     del self._due[first]
                     self._taken.add(first)
                     return first
-                self._changed.wait(None if first is None else self._due[first] - now)
+                self._changed.wait(LOOK_S if first is None else min(LOOK_S, self._due[first] - now))
             return None
 
     def done(self, key: K, again_s: float) -> None:
@@ -98,6 +109,15 @@ class Queue(Generic[K]):
         """Everybody who waits in `take`, or comes there later, gets None."""
         with self._changed:
             self._closed = True
+            self._changed.notify_all()
+
+    def _follow_clock(self, now: float) -> None:
+        """Everything is due where the clock was set, also what is being looked at: with the times of before."""
+        apart = self._wall() - now
+        if abs(apart - self._apart) > JUMP_S:
+            self._apart = apart
+            for key in (*self._due, *self._taken):
+                self._due[key] = now
             self._changed.notify_all()
 
     def _give_back(self, key: K) -> None:

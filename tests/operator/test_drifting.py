@@ -146,6 +146,24 @@ def test_what_is_not_compared_is_unknown_and_never_gone(hub: Hub) -> None:
     )
 
 
+def test_what_cannot_be_compared_yet_does_not_wait_for_the_next_night(hub: Hub) -> None:
+    """Such as where all is applied at once: specification and DriftConfig."""
+
+    def run() -> tuple[str, timedelta]:
+        status = hub.run("nightly", 300)
+        last, again = (datetime.fromisoformat(status[key]) for key in ("lastRunTime", "nextRunTime"))
+        assert last == hub.now
+        return conditions(status)["Ready"][1], again - last
+
+    hub.config("nightly", {"schedule": "0 0 31 1 *", "clusterSpecs": ["late"]})
+    assert run() == ("NotCompared", timedelta(minutes=5)), "there is no such specification yet"
+    hub.specs.put("late", {**SPEC, "enforcement": {"enabled": True, "mode": "audit"}})
+    assert run() == ("NotCompared", timedelta(minutes=5)), "its policies are not applied yet"
+    hub.enforce("late")
+    reason, again = run()
+    assert (reason, again > timedelta(minutes=5)) == ("Compared", True)
+
+
 def test_what_is_not_due_suspended_or_elsewhere(hub: Hub) -> None:
     hub.config("watch", {"interval": "10m"})
     first = hub.run("watch")

@@ -102,6 +102,30 @@ def test_chance_takes_up_to_half_of_a_wait(clock: Clock) -> None:
         assert queue.failed("a") == wait
 
 
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_everything_is_looked_at_once_where_the_clock_is_set(clock: Clock, jump: float) -> None:
+    ahead = [1_000.0]
+    queue: Queue[str] = Queue(clock=clock, wall=lambda: clock.now + ahead[0])
+    for key in ("daily", "taken"):
+        queue.add(key)
+        assert queue.take() == key
+    queue.done("daily", 86400)
+    ahead[0] += 4  # a clock that is kept right
+    queue.add("now")
+    assert queue.take() == "now"
+    queue.done("now", 86400)
+    assert ready(queue) == []
+
+    ahead[0] += jump
+    queue.add("wakes")
+    assert sorted(str(queue.take()) for _ in range(3)) == ["daily", "now", "wakes"]
+    queue.done("taken", 86400)
+    assert queue.take() == "taken", "it said so by the clock of before"
+    queue.done("taken", 86400)
+    queue.done("daily", 86400 - jump)
+    assert ready(queue) == [], "once"
+
+
 @pytest.mark.parametrize("wake", [lambda queue: queue.add("a"), lambda queue: queue.close()])
 def test_who_waits_is_woken(wake: Callable[[Queue[str]], None]) -> None:
     queue: Queue[str] = Queue()
