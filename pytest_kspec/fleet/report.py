@@ -274,9 +274,13 @@ def _nothing(rows: Iterable[FleetRow]) -> Iterator[FleetRow]:
             yield row
 
 
+_OF_TOOLS = {"app.kubernetes.io/managed-by"}
+"""Labels that say who made a ClusterTarget, `kspec cluster add` among others, and nothing about the cluster."""
+
+
 def _groups(rows: Sequence[FleetRow], keys: Sequence[str]) -> dict[str, Sums]:
     values: dict[str, dict[str, list[FleetRow]]] = {}
-    for key in keys or sorted({key for row in rows for key in row.labels}):
+    for key in keys or sorted({key for row in rows for key in row.labels} - _OF_TOOLS):
         for row in rows:
             if key in row.labels or keys:
                 values.setdefault(key, {}).setdefault(row.labels.get(key, ""), []).append(row)

@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from functools import partial
 
 from tests.fleet.conftest import Fleet, MakeFleet
@@ -93,3 +95,37 @@ def attempts(fleet: Fleet, cluster: str) -> int:
         found = connection.execute("SELECT attempts FROM kspec_targets WHERE name = ?", (cluster,)).fetchone()
         return int(found[0]) if found else 0
     return 0
+
+
+KILLED_AFTER_ITS_REPORT = """
+import os, signal, sys, time
+from pytest_kspec.cli.main import main
+from pytest_kspec.storage import objects
+put = objects.put
+def put_and_die(*words):
+    put(*words)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+objects.put = put_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_worker_that_is_killed_between_a_report_and_its_row(make_fleet: MakeFleet) -> None:
+    """The next one scans the cluster again: one outcome, one result, and no report that nobody knows of."""
+    fleet = make_fleet(1)
+    words = ("--all-contexts", "--no-wait", "--run=one", "--store-reports=reports")
+    assert fleet.run("scan", "spec.yaml", *words).code == 0
+    work = ("fleet", "work", "--run=one", "--index=0")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER_ITS_REPORT, *work], cwd=fleet.folder, env=fleet.environment()
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (fleet.folder / "reports").rglob("*.json.gz")
+    assert fleet.outcomes("one") == {"c-000": "waiting"}
+    assert fleet.run("work", "--run=one", "--index=0").code == 0
+    assert fleet.outcomes("one") == {"c-000": "scanned"}
+    (kept,) = (fleet.folder / "reports").rglob("*.json.gz")
+    assert kept.name != left.name
+    with sqlite3.connect(fleet.store) as connection:
+        assert connection.execute("SELECT count(*) FROM kspec_results").fetchone() == (1,)

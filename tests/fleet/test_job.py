@@ -40,6 +40,7 @@ from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
 from tests.fleet.kubelet import NO_IMAGE, Kubelet
+from tests.fleet.test_attempts import KILLS_ITS_WORKER, checks
 from tests.observe.collector import collecting
 from tests.storage.servers import ObjectStore, Postgres
 from tests.webhook.running import until
@@ -229,6 +230,24 @@ def test_a_shard_that_fails_three_times_takes_no_other_with_it(jobs: Callable[..
     lost = ("not-scanned", "not scanned: shard 1 failed: OOMKilled (exit code 137)", 4)
     assert found == [lost, lost, ("scanned", "", 0), ("scanned", "", 0)]
     assert said.json["summary"]["requirementCoverage"] < 50
+
+
+@pytest.mark.long
+def test_a_cluster_that_ends_each_pod_is_an_error_and_its_shard_has_all_outcomes(
+    jobs: Callable[..., Jobs],
+) -> None:
+    """Two pods are ended, and the third writes it down: Kubernetes tries no more often."""
+    made = jobs(3)
+    checks(made.fleet, KILLS_ITS_WORKER)
+    words = ("-l", "env", "--shards=1", "--run=poison", "--checks=checks", "-o", "json")
+    with Kubelet(made.hub, made.namespace) as kubelet:
+        said = made.fleet.run(*made.words(*words), timeout=400.0)
+        assert said.code == 2, (said.err, kubelet.output)
+        assert len(kubelet.started) == 3
+    found = {row["name"]: (row["outcome"], row["reason"]) for row in said.json["clusters"]}
+    why = "the worker ended unexpectedly 2 times while it scanned this cluster."
+    assert found == {"c-000": ("scanned", ""), "c-001": ("failed", why), "c-002": ("scanned", "")}
+    until(lambda: made.job("poison")["status"].get("succeeded") == 1)
 
 
 def test_a_hub_that_does_not_answer_any_more_is_not_waited_for_without_an_end() -> None:

@@ -29,7 +29,8 @@ from tests.reports.results import check, cluster, finding, ref, scan
 
 ASKED = (Asked("strict", "d" * 64),)
 APP = finding(ref("Deployment", "web"), "spec.template.spec.containers[app].image", "nginx:1", "a digest")
-EU, US = {"env": "prod", "region": "eu"}, {"env": "prod", "region": "us"}
+ADDED = {"app.kubernetes.io/managed-by": "kspec"}
+EU, US = {"env": "prod", "region": "eu", **ADDED}, {"env": "prod", "region": "us", **ADDED}
 
 
 def moment(day: int, hour: int = 6) -> datetime:
