@@ -41,6 +41,21 @@ _TOKENS = (
     r"(?:AC|SK)[a-z0-9]{32}(?![A-Za-z0-9])",  # Twilio
     r"[0-9a-z]{32}-us[0-9]{1,2}(?![0-9])",  # Mailchimp
     r"AKC[a-zA-Z0-9]{10,}",  # Artifactory
+    r"(?i:https://(?:\w{1,20}\.)?discord(?:app)?\.com/api/webhooks/)\d{5,20}/[\w-]{20,}",
+    r"(?i:https://[\w-]{1,80}\.webhook\.office\.com/webhookb2/)[\w@/-]{20,}",  # Microsoft Teams
+    r"NR(?:AK|AA|II|IQ|RA)-[\w-]{20,}",  # New Relic
+    r"dapi[a-f0-9]{32}(?:-\d)?",  # Databricks
+    r"key-[a-f0-9]{32}(?![a-f0-9])",  # Mailgun
+    r"pul-[a-f0-9]{40}",  # Pulumi
+    r"lin_api_\w{20,}",  # Linear
+    r"pscale_(?:tkn|pw|oauth)_[\w.-]{20,}",  # PlanetScale
+    r"fig[dou]_[\w-]{20,}",  # Figma
+    r"sntry[su]_[\w+/=-]{20,}",  # Sentry
+    r"ATATT3[\w=-]{20,}",  # Atlassian
+    r"hf_[A-Za-z]{30,}",  # Hugging Face
+    r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{20,}",  # Doppler
+    r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{40,}",  # Terraform Cloud
+    r"\$(?:1|5|6|y|2[abxy]|apr1|argon2(?:id|i|d)|scrypt)\$[\w./$=,+-]{16,}",  # a password's hash, of crypt
     r"AP[\dA-F](?=[A-Z]*[a-z0-9])[a-zA-Z0-9]{8,}",
     r"(?:BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY|PuTTY-User-Key-File-)[\s\S]*?"  # to the end of the key, or of the text
     r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)",

@@ -317,6 +317,7 @@ def _arguments(items: list[Any], counts: Counts | None) -> None:
             made = f"-p{REDACTED}"
         elif assigned := _ASSIGNED.fullmatch(word):
             made = assigned[1] + redact_named(assigned[2], assigned[3])
+            made = redact(word) if made == word else made  # padding of base64 looks like an assignment
         else:
             made = redact(word)
         if made != word:

@@ -61,6 +61,13 @@ _VALUE_NAMED = regex(
 )
 _LINE = regex(r"^([ \t-]*)([\w.-]{2,80})(:[ \t]+)(?![|>][-+]?$)([^\s\"'{\[#][^\n]*)$", re.MULTILINE)
 _CLIENTS = regex(r"\b(?:mysql|mariadb|mysqldump|mysqladmin|sqlcmd)\w*\b")
+_OF_CLIENTS = regex(
+    r"(\b(?:(?:sqlcmd|bcp|isql|tsql|mosquitto_(?:pub|sub))\b[^\n;|&]{0,200}?[ \t]-P|openssl\b[^\n;|&]{0,200}?[ \t]-[kK]"
+    r"|rabbitmqctl\b[^\n;|&]{0,200}?[ \t](?:add_user|change_password|authenticate_user)[ \t]+\S{1,128}"
+    r"|\b(?:machine\s{1,8}\S{1,128}|default)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}password)\s{1,8}[\"']?)([^\s\"';|&]{1,256})"
+)
+"""Words of which only the program before them says that they are a password; the last one is a line of netrc."""
+_ELEMENT = regex(r"(<([A-Za-z][\w.:-]{1,80})>\s{0,40})([^<>\s][^<>]{0,1000})(?=</)")
 _PIPED = regex(
     r"(\b(?:echo|printf)[ \t]+(?:-\w[ \t]+)?[\"']?)([^\s|\"']{1,256})"
     r"(?=[\"']?[ \t]{0,3}\|[^|;&\n]{0,200}password-stdin)"
@@ -129,7 +136,10 @@ def _redact(text: str, entropy: bool) -> str:
                 made = _PIPED.sub(_piped, made)
             if "-p" in made and _CLIENTS.search(made):
                 made = _GLUED.sub(f"-p{REDACTED}", made)
+        made = _OF_CLIENTS.sub(_piped, made)
         made = _SCHEME.sub(_scheme, made)
+    if "</" in made:
+        made = _ELEMENT.sub(_element, made)
     if len(made) >= SHORTEST:
         made = KNOWN.sub(REDACTED, made)
         if private_in_base64(made):
@@ -252,6 +262,11 @@ def _option(match: re.Match[str]) -> str:
     quote = value[0] if value[0] in "\"'" else ""
     made = option_value(name, value[len(quote) :])
     return match[0] if made == value[len(quote) :] else f"{name}{between}{quote}{made}"
+
+
+def _element(match: re.Match[str]) -> str:
+    made = redact_named(match[2].rpartition(":")[2], match[3], weak=False)
+    return match[0] if made == match[3] else match[1] + made
 
 
 def _piped(match: re.Match[str]) -> str:

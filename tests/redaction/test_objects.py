@@ -66,6 +66,8 @@ def test_what_rules_read_stays() -> None:
     [
         ({"args": ["--password", "hunter2"]}, {"args": ["--password", X]}, "arguments"),
         ({"args": ["mysql", "-phunter2"]}, {"args": ["mysql", f"-p{X}"]}, "arguments"),
+        ({"args": ["serve", "wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEY123k="]}, {"args": ["serve", X]}, "arguments"),
+        ({"command": ["wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEY1=="]}, {"command": [X]}, "arguments"),
         ({"args": ["-p", "hunter2"]}, {"args": ["-p", X]}, "arguments"),
         ({"args": ["config", "requirepass", "hunter2"]}, {"args": ["config", "requirepass", X]}, "arguments"),
         ({"args": ["--password", "-hunter2"]}, {"args": ["--password", X]}, "arguments"),
