@@ -38,14 +38,14 @@ class _Span:
 
 
 class _Exporter(OTLPSpanExporter):
-    """Counts the spans that no collector took."""
+    """Counts the spans that a collector took."""
 
-    lost = 0
+    taken = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
-        if result is not SpanExportResult.SUCCESS:
-            self.lost += len(spans)
+        if result is SpanExportResult.SUCCESS:
+            self.taken += len(spans)
         return result
 
 
@@ -59,6 +59,7 @@ class Traces:
         )
         self._exporter = _Exporter()
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._made, self._counting = 0, threading.Lock()
         self._tracer = self._provider.get_tracer(SCOPE)
         self._given = _FORMAT.extract({"traceparent": parent}, Context()) if parent else Context()
         # What a dead collector costs is said once, at the end, and not line by line in the output of a run.
@@ -79,6 +80,9 @@ class Traces:
         finally:
             _OPEN.reset(token)
             span.end()
+            if span.get_span_context().trace_flags.sampled:
+                with self._counting:
+                    self._made += 1
 
     def carrier(self) -> dict[str, str]:
         """As `tracing.carrier`."""
@@ -93,8 +97,9 @@ class Traces:
         ending.join(END_S)
         if ending.is_alive():
             return f"traces were not all sent: the collector did not answer within {END_S:g} s."
-        if self._exporter.lost:
-            return f"traces were not all sent: {self._exporter.lost} spans were lost."
+        # The library drops without a word what a slow collector leaves no room for.
+        if lost := self._made - self._exporter.taken:
+            return f"traces were not all sent: {'1 span was' if lost == 1 else f'{lost} spans were'} lost."
         return ""
 
     def _context(self) -> Context:

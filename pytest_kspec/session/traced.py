@@ -15,6 +15,7 @@ from pytest_kspec.session.collect import ClusterNode, ComplianceItem
 from pytest_kspec.session.run import Run
 
 PARENT = "kspec_traceparent"
+_PROBLEM = "kspec_traces"
 _STATUS = {"pass": "pass", "fail": "fail"}
 _LONGEST = 500
 
@@ -26,25 +27,35 @@ def begin(config: pytest.Config, run: Run) -> None:
     if problem and workerinput is None:
         run.published.append(problem)
     if tracing.is_on():
-        config.pluginmanager.register(Traced(config, run), "kspec-traced")
+        handed = Handed()
+        config.pluginmanager.register(Traced(config, run, handed), "kspec-traced")
         if config.pluginmanager.hasplugin("xdist") and workerinput is None:
-            config.pluginmanager.register(Handed(), "kspec-traced-xdist")
+            config.pluginmanager.register(handed, "kspec-traced-xdist")
 
 
 class Handed:
-    """Workers continue the trace of the controller."""
+    """Workers continue the trace of the controller. problems: what they could not send."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Their spans are children of the run."""
         node.workerinput[PARENT] = tracing.carrier().get(TRACEPARENT, "")
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Nobody else hears a worker; one that was killed says nothing."""
+        if problem := getattr(node, "workeroutput", {}).get(_PROBLEM):
+            self.problems.append(problem)
+
 
 class Traced:
     """One session of one process; of a worker the clusters and requirements, of the others also the run."""
 
-    def __init__(self, config: pytest.Config, run: Run) -> None:
-        self._run = run
+    def __init__(self, config: pytest.Config, run: Run, handed: Handed) -> None:
+        self._run, self._handed = run, handed
         self._is_worker = hasattr(config, "workerinput")
         self._root = ExitStack()
         self._cluster = ExitStack()
@@ -140,5 +151,8 @@ class Traced:
                 self._span.fail("NotEvaluated", "not everything was evaluated")
         self._root.close()
         problem = tracing.end()
-        if problem and not self._is_worker:
-            self._run.published.append(problem)
+        if self._is_worker:
+            session.config.workeroutput[_PROBLEM] = problem  # type: ignore[attr-defined]
+            return
+        said = [problem, *(f"of a worker: {text}" for text in sorted(self._handed.problems))]
+        self._run.published += [text for text in said if text]

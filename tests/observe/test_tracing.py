@@ -6,10 +6,12 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from pytest_kspec.observe import tracing
 from pytest_kspec.observe.spans import TRACEPARENT
@@ -29,6 +31,27 @@ try:
     main(["scan", sys.argv[1], "--quiet"])
 finally:
     assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
+
+
+OTHERS = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+kept = InMemorySpanExporter()
+mine = TracerProvider()
+mine.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(mine)
+opened = mine.get_tracer("theirs").start_as_current_span("outer")
+opened.__enter__()
+
+
+def pytest_unconfigure():
+    opened.__exit__(None, None, None)
+    assert trace.get_tracer_provider() is mine
+    print("theirs:", [one.name for one in kept.get_finished_spans()])
 """
 
 
@@ -138,6 +161,47 @@ def test_a_collector_that_does_not_answer() -> None:
         assert not hanging.closing.is_set(), "the scan ended before the collector did"
     assert done.returncode == 1
     assert "the collector did not answer" in done.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
+def test_what_a_slow_collector_leaves_no_room_for_is_said(
+    collector: Collector, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library drops it in silence."""
+    take = collector.take
+
+    def slowly(request: ExportTraceServiceRequest) -> None:
+        time.sleep(0.3)
+        take(request)
+
+    monkeypatch.setattr(collector, "take", slowly)
+    room = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
+    done = scan(*words, **room, **collector.environment)
+    assert done.returncode == 1
+    assert "traces were not all sent: " in done.stdout
+
+
+def test_the_tracing_of_others_in_the_process_is_left_alone(collector: Collector, tmp_path: Path) -> None:
+    """As pytest-opentelemetry does it: a provider for the whole process, and a span open around everything."""
+    (tmp_path / "conftest.py").write_text(OTHERS, encoding="utf-8")
+    (tmp_path / "test_theirs.py").write_text("def test_theirs(): pass\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--kspec-spec={ROOT / SPEC}"]
+    variables = environment(**collector.environment)
+    variables.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD", None)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert "theirs: ['outer']" in done.stdout, done.stdout
+    (run,) = collector.named("RUN")
+    assert run.parent == ""
+    assert len(collector.named("requirement")) > 30
+
+
+def test_a_sampler_that_takes_nothing_is_no_loss(collector: Collector) -> None:
+    done = scan(OTEL_TRACES_SAMPLER="always_off", **collector.environment)
+    assert done.returncode == 1
+    assert "traces were not" not in done.stdout
+    assert collector.spans == []
 
 
 @pytest.mark.parametrize(
