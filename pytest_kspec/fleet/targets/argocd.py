@@ -16,7 +16,7 @@ from pytest_kspec import typed
 from pytest_kspec.cluster.api.contexts import Cluster, Context, User
 from pytest_kspec.cluster.limits import Limits
 from pytest_kspec.cluster.sources.live import LiveSource
-from pytest_kspec.errors import AccessDenied, KspecError, Malformed, SourceUnavailable, UsageError
+from pytest_kspec.errors import AccessDenied, KspecError, Malformed, NotFound, SourceUnavailable, UsageError
 from pytest_kspec.fleet.targets.credentials import decoded
 from pytest_kspec.fleet.targets.described import described
 from pytest_kspec.fleet.targets.hub import Hub
@@ -85,6 +85,12 @@ def argocd_target(hub: Hub, namespace: str, secret: str, metadata: Mapping[str, 
         name = _read(hub, namespace, secret, "name", secret)
         server = _read(hub, namespace, secret, "server")
         scoped = _read(hub, namespace, secret, "namespaces", "")
+    except NotFound as error:
+        fix = (
+            "argocd:NAME has the name of the Secret: see `ref` in 'kspec cluster list --from argocd -o json'."
+        )
+        missing = NotFound(error.what, where=f"{namespace}/{secret}", fix=fix)
+        return Target(secret, ref, "argocd", never(secret, missing), labels, problem=missing)
     except KspecError as error:
         return Target(secret, ref, "argocd", never(secret, error), labels, problem=error)
     keeper = Keeper(lambda: _load(hub, namespace, secret, name, server))

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from pytest_kspec.cli.scan_run import scan_result
 from pytest_kspec.cluster.writing.reviewing import who_am_i
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import SourceError
 from pytest_kspec.fleet.targets.find import Wanted, find_targets
 from pytest_kspec.fleet.targets.model import Target
+from pytest_kspec.fleet.targets.opening import open_target
 from pytest_kspec.fleet.targets.providers import ExecProvider, Provider, Providers
+from pytest_kspec.results.verdict import Verdict
 from tests.controlplane.certificates import Authority
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD
@@ -124,6 +127,65 @@ def identity(target: Target) -> tuple[str, str]:
 def test_what_of_argo_cd_is_not_taken(hub: HubCluster, config: Any, message: str) -> None:
     argo(hub, "a", "https://127.0.0.1:1", config)
     assert message in failure(found(hub, "argocd")["argo-a"])
+
+
+SPEC = """\
+apiVersion: kspec.dev/v1
+kind: ClusterSpecification
+metadata: {name: seen, version: 1.0.0}
+spec:
+  network: {allowedServiceTypes: [ClusterIP]}
+  rbac: {forbiddenRules: [{verbs: ["*"], resource: "*"}]}
+"""
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+ROLE = {
+    "metadata": {"name": "argo"},
+    "rules": [
+        {
+            "apiGroups": ["", "rbac.authorization.k8s.io"],
+            "resources": ["*"],
+            "verbs": ["get", "list", "watch"],
+        }
+    ],
+}
+BINDING = {
+    "metadata": {"name": "argo"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "argo"},
+    "subjects": [{"kind": "ServiceAccount", "name": "argo", "namespace": "default"}],
+}
+
+
+def test_some_namespaces_of_a_cluster_are_not_the_cluster(
+    hub: HubCluster, second_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """What cannot be read beyond them is an error of each requirement, and none passes for what is in them."""
+    plane, accounts = second_control_plane, "/api/v1/namespaces/default/serviceaccounts"
+    made = {f"{RBAC}/roles": ROLE, f"{RBAC}/rolebindings": BINDING, accounts: {"metadata": {"name": "argo"}}}
+    try:
+        for path, body in made.items():
+            assert plane.request("POST", path, body).status == 201
+        token = plane.request("POST", f"{accounts}/argo/token", {"spec": {}}).body["status"]["token"]
+        config = {"bearerToken": token, "tlsClientConfig": {"caData": ca(plane)}}
+        argo(hub, "some", plane.url, config, namespaces="default", clusterResources="false")
+        (tmp_path / "spec.yaml").write_text(SPEC)
+        source = found(hub, "argocd")["argo-some"].open(QUICK)
+        try:
+            names = [str(tmp_path / "spec.yaml")]
+            (cluster,) = scan_result(names, clusters=["some"], opened={"some": source}).clusters
+        finally:
+            source.close()
+    finally:
+        for path in made:
+            plane.request("DELETE", f"{path}/argo")
+    assert [check.verdict for check in cluster.checks] == [Verdict.ERROR] * 2
+    assert all("forbidden" in check.reason for check in cluster.checks)
+
+
+def test_a_cluster_of_argo_cd_is_named_by_its_secret(hub: HubCluster) -> None:
+    """Argo CD calls it otherwise, and so does every table."""
+    with pytest.raises(SourceError) as wrong:
+        opened(open_target("argocd", f"{NAMESPACE}/argo-two", hub=hub.hub()))
+    assert "argocd:NAME has the name of the Secret: see `ref` in 'kspec cluster list" in str(wrong.value)
 
 
 def test_a_secret_of_argo_cd_without_a_server_is_named(hub: HubCluster) -> None:
