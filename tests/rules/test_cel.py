@@ -99,12 +99,20 @@ RULES: dict[str, Rule | ServiceRule] = {
     "required-number": RequiredField("securityContext.runAsUser", min=1000, or_unset=True),
     "required-list": RequiredField("securityContext.capabilities.drop", value=["ALL"]),
     "required-only": RequiredField("securityContext.capabilities.add", allowed=["NET_BIND_SERVICE"]),
+    "required-list-of-many": RequiredField(
+        "securityContext.capabilities.drop", value=["NET_RAW", "SYS_TIME"]
+    ),
+    "required-list-pattern": RequiredField("securityContext.capabilities.add", pattern="(NET|SYS)_.*"),
+    "required-args": RequiredField("args", value=["--safe", "--quiet"]),
+    "required-args-only": RequiredField("args", allowed=["--safe", "--quiet"], or_unset=True),
     "required-pattern": RequiredField("image", pattern="example.com/.*"),
     "required-of-sidecars": RequiredField("lifecycle", exists=False),
     "required-of-items": RequiredField("ports[*].containerPort", min=8001),
     "required-of-the-pod": RequiredField("hostUsers", value=False),
     "forbidden": ForbiddenField("securityContext.privileged", value=True),
     "forbidden-list": ForbiddenField("securityContext.capabilities.add", value=["SYS_TIME"]),
+    "forbidden-list-pattern": ForbiddenField("securityContext.capabilities.add", pattern="SYS_.*"),
+    "forbidden-args": ForbiddenField("args", value=["--debug", "--trace"]),
     "forbidden-secret": ForbiddenField("env[*].value"),
     "all-of": AllOf(
         "host", (FieldRule(field="hostIPC", over="pod", allowed=(None, False), reason="IPC"), PRIVILEGED)
@@ -210,6 +218,49 @@ def test_cel_finds_what_the_rule_finds(name: str) -> None:
         assert found(rule, obj, builder) == evaluated(rule, template, CRONJOBS.path, exempt)
 
     check()
+
+
+LISTS = (
+    (
+        ["NET_RAW"],
+        ["SYS_TIME"],
+        ["NET_RAW", "CHOWN"],
+        ["CHOWN"],
+        ["SYS_TIME", "NET_RAW"],
+        ["ALL"],
+        ["CAP_CHOWN"],
+    ),
+    (
+        ["--safe"],
+        ["--quiet", "--safe"],
+        ["--debug"],
+        ["--safe", "--debug"],
+        ["--trace", "--debug"],
+        ["--other"],
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *((name, "drop") for name in ("required-list", "required-list-of-many", "required-item")),
+        *((name, "add") for name in ("required-only", "required-list-pattern", "field-items")),
+        *((name, "add") for name in ("forbidden-list", "forbidden-list-pattern")),
+        *((name, "args") for name in ("required-args", "required-args-only", "forbidden-args")),
+    ],
+)
+def test_cel_of_lists_finds_what_the_rule_finds(name: str, field: str) -> None:
+    """Whether one item decides, or all do; generated pods have few lists of several."""
+    rule, seen = RULES[name], set()
+    assert isinstance(rule, Rule)
+    for items in ([], *LISTS[field == "args"]):
+        more = {field: items} if field == "args" else {"securityContext": {"capabilities": {field: items}}}
+        pod = {"metadata": {}, "spec": {"containers": [{"name": "app", "image": "a", **more}]}}
+        expected = evaluated(rule, pod)
+        assert found(rule, pod, CelBuilder(PODS)) == expected, items
+        seen.add(bool(expected))
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize(

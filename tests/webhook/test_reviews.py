@@ -170,6 +170,14 @@ def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone():
     assert response(asyncio.run(made.review(body(pod()), opens)))["allowed"] is True
 
 
+def test_denials_alone_are_told_to_who_listens_to_them_and_no_dry_run():
+    for mode, options, told in (("enforce", {}, 1), ("enforce", {"dryRun": True}, 0), ("audit", {}, 0)):
+        denied = []
+        made = reviewer(policy(RULE, mode), denied=denied.append)
+        ask(made, BAD, **options)
+        assert (len(denied), len(made.audit)) == (told, 1)
+
+
 def test_before_there_are_policies_none_has_a_name():
     made = reviewer()
     assert made.policy("strict") is None
