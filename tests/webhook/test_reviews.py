@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,6 +169,8 @@ def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone():
     for only, allowed in (("", False), ("closes", False), ("opens", True)):
         assert response(made.at_once(body(pod()), only))["allowed"] is allowed
     assert response(asyncio.run(made.review(body(pod()), opens)))["allowed"] is True
+    clock.now += 300
+    assert is_open(made.breaker) == 0.0, "some are evaluated again, to see"
 
 
 def test_denials_alone_are_told_to_who_listens_to_them_and_no_dry_run():
@@ -176,6 +179,28 @@ def test_denials_alone_are_told_to_who_listens_to_them_and_no_dry_run():
         made = reviewer(policy(RULE, mode), denied=denied.append)
         ask(made, BAD, **options)
         assert (len(denied), len(made.audit)) == (told, 1)
+
+
+def test_what_has_to_be_waited_for_is_not_answered_at_once():
+    """Without the labels of its namespace, a review would be decided by the failure policy."""
+    front = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
+    assert reviewer(policy(RULE)).answers_at_once(10)
+    assert reviewer(policy(RULE), labels=Kept()).answers_at_once(10)
+    assert not reviewer(policy(RULE | front), labels=Kept()).answers_at_once(10)
+    assert reviewer(policy(RULE | front)).answers_at_once(10), "there is no one to ask"
+    large = reviewer(policy(RULE), large=SimpleNamespace(above=100))
+    assert [large.answers_at_once(size) for size in (100, 101)] == [True, False]
+    large.policies = None
+    assert not large.answers_at_once(10)
+
+
+def test_the_policy_that_is_asked_for_decides_alone():
+    """Each registration names its own: it does not deny for another one's sake."""
+    made = reviewer(policy(RULE, name="first"), policy(forbid("hostPID"), name="second"))
+    for only, allowed in (("", False), ("first", False), ("second", True)):
+        assert response(made.at_once(body(BAD), only))["allowed"] is allowed
+        said = asyncio.run(made.review(body(BAD), made.policy(only)))
+        assert response(said)["allowed"] is allowed
 
 
 def test_before_there_are_policies_none_has_a_name():

@@ -13,6 +13,9 @@ from pytest_kspec.errors import ReportError, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from pytest_kspec.evidence.gather import Gathered
+    from pytest_kspec.results.result import ScanResult
+
 DESCRIPTION = """\
 Bundle a result with its specifications, exemptions, snapshots and your own checks, record the SHA-256 of
 each file, and sign the bundle. The files are found by the paths in the result; a file that changed since
@@ -89,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
     key = _key(args.key)
     raw = json.content(args.result)  # once: what is signed is what was read
     result = json.parse(raw, args.result)
-    target = Path(args.output)
     with tempfile.TemporaryDirectory(prefix="kspec-") as scratch:
         found = gather(
             result,
@@ -112,16 +114,23 @@ def run(args: argparse.Namespace) -> int:
             places=found.places,
         )
         try:
-            with whole_file(target, private=True) as out:
+            with whole_file(Path(args.output), private=True) as out:
                 pack(out, manifest, found.contents)
                 out.seek(0)
-                signature = sign(out, key)
-                write_whole(Path(f"{target}{SUFFIX}"), signature)
+                write_whole(Path(f"{args.output}{SUFFIX}"), sign(out, key))
         except OSError as error:
             what = f"the bundle could not be written: {error.strerror or error}."
             raise ReportError(what, where=args.output) from error
     say(f"{args.output}: {len(manifest.files)} files")
     say(f"{args.output}{SUFFIX}: signature of {key_id(key.public_key())}")
+    _warn(result, found)
+    return 0
+
+
+def _warn(result: ScanResult, found: Gathered) -> None:
+    """What `kspec verify` will find different, or cannot do."""
+    import pytest_kspec
+
     if result.tool_version != pytest_kspec.__version__:
         label = style("another version:", "yellow", stream=sys.stderr)
         note(
@@ -135,7 +144,6 @@ def run(args: argparse.Namespace) -> int:
                 f"{label} {replay.cluster}: {replay.reason}. Record the cluster "
                 f"with 'kspec snapshot' and scan the snapshot."
             )
-    return 0
 
 
 def _attest(args: argparse.Namespace) -> int:
