@@ -131,12 +131,12 @@ def test_fields_of_the_pod(rule, field, good, bad, expected):
     ("rule", "good", "bad", "expected"),
     [
         (R(ADD, allowed=["NET_BIND_SERVICE", "CHOWN"]), [(), ("CHOWN",), ("CAP_CHOWN", "net_bind_service")],
-         [("CHOWN", "SYS_ADMIN"), ("ALL",)], "contains only NET_BIND_SERVICE, CHOWN"),
-        (R(ADD, allowed=["ALL"]), [("ALL",)], [("CHOWN",)], "contains only ALL"),
-        (R(ADD, pattern="NET_.*"), [("NET_RAW",)], [("NET_RAW", "CHOWN")], "contains only values matching NET_.*"),
-        (F(ADD, pattern="SYS_.*"), [("NET_RAW",), ()], [("NET_RAW", "SYS_TIME")], "contains no value matching SYS_.*"),
+         [("CHOWN", "SYS_ADMIN"), ("ALL",)], "a list with only NET_BIND_SERVICE, CHOWN"),
+        (R(ADD, allowed=["ALL"]), [("ALL",)], [("CHOWN",)], "a list with only ALL"),
+        (R(ADD, pattern="NET_.*"), [("NET_RAW",)], [("NET_RAW", "CHOWN")], "a list with only values matching NET_.*"),
+        (F(ADD, pattern="SYS_.*"), [("NET_RAW",), ()], [("NET_RAW", "SYS_TIME")], "a list without values matching SYS_.*"),
         (R(ADD, any_of=(Condition(allowed=["CHOWN"]), Condition(value="MKNOD"))), [("CHOWN",), ("MKNOD", "KILL")],
-         [("KILL",)], "contains only CHOWN or contains MKNOD"),
+         [("KILL",)], "a list with only CHOWN or a list with MKNOD"),
     ],
 )  # fmt: skip
 def test_lists(rule, good, bad, expected):
@@ -150,8 +150,8 @@ def test_lists_of_numbers():
     shape = pod(securityContext={"supplementalGroups": [5, 1000]})
     assert found(R(GROUPS, max=1000), shape) == []
     assert found(R(GROUPS, allowed=[5, "1000"]), shape) == []
-    assert found(R(GROUPS, max=999), shape) == [([5, 1000], "contains only values at most 999")]
-    assert found(F(GROUPS, min=1000), shape) == [([5, 1000], "contains no value at least 1000")]
+    assert found(R(GROUPS, max=999), shape) == [([5, 1000], "a list with only values at most 999")]
+    assert found(F(GROUPS, min=1000), shape) == [([5, 1000], "a list without values at least 1000")]
 
 
 def test_each_item_of_a_list_is_judged():

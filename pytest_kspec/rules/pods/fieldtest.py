@@ -145,7 +145,7 @@ def _text(test: FieldTest, condition: Condition, values: list[str]) -> str:
         return "set" if test.exists == test.required else "unset"
     of_list = test.is_list
     if test.only:
-        return f"contains only {', '.join(map(text_of, condition.allowed or ()))}"
+        return f"a list with only {', '.join(map(text_of, condition.allowed or ()))}"
     if test.pattern is not None:
         return _each(test, f"matching {test.pattern.text}")
     if test.is_range:
@@ -156,10 +156,10 @@ def _text(test: FieldTest, condition: Condition, values: list[str]) -> str:
             return f"unset or {bound}"
         return _each(test, _range(condition))
     if of_list and test.required:
-        return f"contains {', '.join(values)}"
+        return f"a list with {', '.join(values)}"
     choice = " or ".join(values)
     if of_list:
-        return f"contains no {choice}"
+        return f"a list without {choice}"
     if not test.required:
         return f"not {choice}"
     return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
@@ -167,7 +167,7 @@ def _text(test: FieldTest, condition: Condition, values: list[str]) -> str:
 
 def _each(test: FieldTest, text: str) -> str:
     if test.is_list:
-        return f"contains only values {text}" if test.required else f"contains no value {text}"
+        return f"a list with only values {text}" if test.required else f"a list without values {text}"
     return text if test.required else f"not {text}"
 
 
