@@ -162,6 +162,14 @@ def test_labels_times_and_names_say_whether_a_policy_may_be_concerned(part, labe
     assert decision.allowed is not concerned, "who enforces denies what cannot be read"
 
 
+def test_labels_that_are_not_known_matter_only_where_the_name_is_in_scope():
+    elsewhere = {"namespaceScope": FRONT["namespaceScope"] | ELSEWHERE["namespaceScope"]}
+    made = policy(forbid("hostPID") | elsewhere, fails="Fail")
+    assert judge(pod(hostPID=True), made) is ALLOWED
+    here = {"namespaceScope": FRONT["namespaceScope"] | {"includeNamespaces": ["shop"]}}
+    assert not judge(pod(hostPID=True), policy(forbid("hostPID") | here, fails="Fail")).allowed
+
+
 def test_without_its_namespace_a_request_may_be_about_any():
     nowhere = msgspec.structs.replace(request(pod()), namespace="")
     for part in (ELSEWHERE, EVENING):

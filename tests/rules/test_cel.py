@@ -97,6 +97,9 @@ RULES: dict[str, Rule | ServiceRule] = {
     "required-inherited": RequiredField("securityContext.runAsNonRoot"),
     "required-quantity": RequiredField("resources.limits.memory", max="1Gi"),
     "required-number": RequiredField("securityContext.runAsUser", min=1000, or_unset=True),
+    "required-beyond-any": RequiredField("securityContext.runAsUser", min=2**63),
+    "required-below-all": RequiredField("securityContext.runAsUser", max=2**63),
+    "required-list-beyond-any": RequiredField("securityContext.supplementalGroups", value=[1, 2**63]),
     "required-list": RequiredField("securityContext.capabilities.drop", value=["ALL"]),
     "required-only": RequiredField("securityContext.capabilities.add", allowed=["NET_BIND_SERVICE"]),
     "required-list-of-many": RequiredField(
