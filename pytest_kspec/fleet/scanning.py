@@ -11,6 +11,10 @@ from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage.engine import Store
 
 
+def _have(clusters: int) -> str:
+    return "1 cluster has" if clusters == 1 else f"{clusters} clusters have"
+
+
 def conclude(store: Store, run: str, order: Order, failed: Iterable[Failed]) -> list[str]:
     """End a run whose workers have ended. Clusters that no worker came to are errors, with the reason of their shard.
 
@@ -23,7 +27,7 @@ def conclude(store: Store, run: str, order: Order, failed: Iterable[Failed]) -> 
         if not left:
             continue
         if not one.final:
-            again.append(f"shard {one.shard}: {len(left)} clusters have no outcome: {one.reason}")
+            again.append(f"shard {one.shard}: {_have(len(left))} no outcome: {one.reason}")
             continue
         for target in left:
             reason = f"not scanned: {one.reason}"

@@ -28,7 +28,7 @@ def lines(report: FleetReport, width: int, style: Style) -> Iterator[str]:
     same = sum(row.outcome == Outcome.DUPLICATE for row in report.rows)
     also = f" ({plural(same, 'other name')} of them)" if same else ""
     yield (
-        f"score {_score(sums.score)} · {sums.scanned} of {sums.clusters} clusters scanned{also} · "
+        f"score {_score(sums.score)} · {sums.scanned} of {plural(sums.clusters, 'cluster')} scanned{also} · "
         f"{sums.evaluated_percent:.1f} % of the requirements evaluated · {plural(sums.findings, 'finding')}"
     )
     for title, part in (

@@ -182,7 +182,12 @@ class Worker:
         left = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
         if left:
             names = ", ".join(target.name for target in left[:10])
-            self._say(f"{len(left)} clusters of this shard have no outcome: {names}")
+            which = (
+                "1 cluster of this shard has"
+                if len(left) == 1
+                else f"{len(left)} clusters of this shard have"
+            )
+            self._say(f"{which} no outcome: {names}")
             return EXIT_NOT_STORED
         if all(target.done for target in stored.targets_of(store, self._run)):  # the last of all workers
             self._patiently(lambda: stored.end(store, self._run))

@@ -45,6 +45,7 @@ def scan(args: argparse.Namespace) -> int:
     """Begin or continue a run, wait for it, and print its report."""
     from pytest_kspec.fleet.runs import Order
     from pytest_kspec.fleet.scanning import conclude
+    from pytest_kspec.reports.shared.text import plural
     from pytest_kspec.storage import fleet as stored
     from pytest_kspec.storage.fleetattempts import forgive
 
@@ -62,7 +63,7 @@ def scan(args: argparse.Namespace) -> int:
             forgive(store, found.id)
         if args.no_wait:
             return _begun(found, args)
-        note(f"run {found.id}: {found.clusters} clusters in {store.address}")
+        note(f"run {found.id}: {plural(found.clusters, 'cluster')} in {store.address}")
         run = _run_job if args.engine == "job" else _run_local
         failed = run(store, found, args)
         if is_interactive(sys.stderr):
@@ -332,12 +333,15 @@ def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[
 
 
 def _begun(found: StoredRun, args: argparse.Namespace) -> int:
+    from pytest_kspec.reports.shared.text import plural
+
     if args.output == "json":
         say_json(pretty({"run": found.id, "shards": found.shards, "clusters": found.clusters}))
     else:
         say(found.id)
         note(
-            f"{found.clusters} clusters in {found.shards} shards. Start: kspec fleet work --run {found.id} --index N"
+            f"{plural(found.clusters, 'cluster')} in {plural(found.shards, 'shard')}. "
+            f"Start: kspec fleet work --run {found.id} --index N"
         )
     return 0
 

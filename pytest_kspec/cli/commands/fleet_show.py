@@ -177,6 +177,7 @@ def _to_hub(store: Store, report: FleetReport, args: argparse.Namespace) -> bool
     from pytest_kspec.crds.names import NAMESPACE
     from pytest_kspec.fleet.hubreports import write_reports
     from pytest_kspec.fleet.targets.hub import open_hub
+    from pytest_kspec.reports.shared.text import plural
 
     if not 1 <= args.hub_budget <= 1024:
         raise UsageError("this must be a number of MiB from 1 to 1024.", where="--hub-budget")
@@ -184,8 +185,9 @@ def _to_hub(store: Store, report: FleetReport, args: argparse.Namespace) -> bool
     namespace = args.namespace or NAMESPACE
     budget = args.hub_budget * MIB
     done = access.do(lambda writer: write_reports(store, report, writer, namespace, budget=budget))
-    left = f"; {done.left_out} clusters have none (--hub-budget)" if done.left_out else ""
-    note(f"hub: {done.reports} ComplianceReports in {namespace}, {done.removed} removed{left}")
+    which = "1 cluster has" if done.left_out == 1 else f"{done.left_out} clusters have"
+    left = f"; {which} none (--hub-budget)" if done.left_out else ""
+    note(f"hub: {plural(done.reports, 'ComplianceReport')} in {namespace}, {done.removed} removed{left}")
     for problem in done.problems:
         note(f"error: {problem}")
     return bool(done.problems)
