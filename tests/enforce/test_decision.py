@@ -9,11 +9,23 @@ import pytest
 
 from pytest_kspec.enforce.decide import LONGEST_VALUE, MOST_ITEMS, decide, not_evaluated, unreadable
 from pytest_kspec.enforce.decision import ALLOWED, Decision, Failure, counted
+from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.rules.base import Violation
-from tests.webhook.reviewing import NOW, container, deployment, forbid, pod, policies, policy, request
+from tests.webhook.reviewing import (
+    CHECKSET,
+    NOW,
+    container,
+    deployment,
+    forbid,
+    pod,
+    policies,
+    policy,
+    request,
+)
 
 POD = ResourceRef("v1", "Pod", "shop", "web")
+EXEMPT = {"name": "e", "reason": "r", "namespaces": ["shop"]}
 EVENING = {
     "timeBasedActivation": {"enabled": True, "activePeriods": [{"startTime": "22:00", "endTime": "06:00"}]}
 }
@@ -50,7 +62,7 @@ def test_each_policy_says_what_it_found_and_names_what_others_deny_with_its_own_
 
 
 def test_what_an_exemption_covers_denies_by_no_policy_of_its_own():
-    exempt = {"policyExemptions": [{"name": "e", "reason": "r", "namespaces": ["shop"]}]}
+    exempt = {"policyExemptions": [EXEMPT]}
     one, other = policy(forbid("hostPID") | exempt, name="one"), policy(forbid("hostPID"), name="other")
     decision = judge(pod(hostPID=True), one, other)
     assert (decision.allowed, decision.by(one).allowed, decision.by(other).allowed) == (False, True, False)
@@ -70,6 +82,24 @@ def test_an_exemption_covers_every_violation_of_its_container_and_none_of_anothe
     assert shown == [("app", True), ("app", True), ("side", False), ("side", False)], (
         "what denies comes first"
     )
+
+
+def test_an_exemption_holds_on_its_clusters_and_until_just_before_its_end():
+    exempt = EXEMPT | {"clusters": ["prod"], "expiresAt": NOW.isoformat()}
+    spec = forbid("hostPID") | {"policyExemptions": [exempt]}
+    at = {}
+    for cluster in ("prod", "test"):
+        made = policies(policy(spec, cluster=cluster, at=NOW - timedelta(hours=1)))
+        asked = request(pod(hostPID=True))
+        at[cluster] = [decide(asked, made, NOW + timedelta(seconds=s)).allowed for s in (-1, 0, 1)]
+    assert at == {"prod": [True, False, False], "test": [False, False, False]}
+
+
+def test_exemptions_of_other_files_hold_beside_those_of_the_specification():
+    more = policy({**forbid("hostPID"), "policyExemptions": [EXEMPT]}).spec.exemptions
+    for added, allowed in ((more, True), ((), False)):
+        made = Policy(policy(forbid("hostPID")).spec, CHECKSET, cluster="c", more_exemptions=added, now=NOW)
+        assert judge(pod(hostPID=True), made).allowed is allowed
 
 
 def test_a_rule_that_broke_is_asked_again():

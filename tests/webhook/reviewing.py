@@ -99,11 +99,12 @@ def policy(
     fails: str = "Ignore",
     checkset: CheckSet = CHECKSET,
     cluster: str = "prod",
+    at: datetime = NOW,
 ) -> Policy:
-    """A policy of this `spec:` part. mode None: no `enforcement` section is added."""
+    """A policy of this `spec:` part. mode None: no `enforcement` section is added; at: when it is loaded."""
     section = {"enforcement": {"enabled": True, "mode": mode}} if mode else {}
     spec = spec_from_part({**section, "webhooks": {"enabled": True, "failurePolicy": fails}, **part}, name)
-    return Policy(spec, checkset, cluster=cluster, now=NOW)
+    return Policy(spec, checkset, cluster=cluster, now=at)
 
 
 def policies(*made: Policy) -> Policies:
