@@ -102,6 +102,19 @@ def test_exemptions_of_other_files_hold_beside_those_of_the_specification():
         assert judge(pod(hostPID=True), made).allowed is allowed
 
 
+def test_an_object_exempts_itself_where_its_policy_allows_it_and_until_it_ends():
+    allowed = {"annotationExemptions": {"checks": ["workloads.*"], "maxSeverity": "critical"}}
+    bad = pod(hostPID=True)
+    until = NOW + timedelta(days=1)
+    note = {"kspec.io/exempt.workloads.containers.forbidden": f"agent (T-7); until={until.isoformat()}"}
+    carrying = bad | {"metadata": bad["metadata"] | {"annotations": note}}
+    made = policies(policy(forbid("hostPID") | allowed))
+    moments = [NOW, until - timedelta(seconds=1), until]
+    assert [decide(request(carrying), made, at).allowed for at in moments] == [True, True, False]
+    assert not decide(request(bad), made, NOW).allowed
+    assert not judge(carrying, policy(forbid("hostPID"))).allowed, "the policy does not allow it"
+
+
 def test_a_rule_that_broke_is_asked_again():
     """What it says of a pod is remembered, but not that it could not say anything."""
     made = policy(forbid("hostPID"), fails="Ignore")
