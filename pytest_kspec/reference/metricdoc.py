@@ -33,7 +33,7 @@ client accepts gzip, as Prometheus does.
 
 Metrics name clusters and specifications. The operator therefore serves them over HTTPS, for clients with a bearer
 token of a user who may `get` the nonResourceURL `/metrics`: bind the ClusterRole `kspec-metrics-reader` to the service
-account of Prometheus. The operator asks the API server (TokenReview, SubjectAccessReview), and remembers the answer for
+account of Prometheus. The operator queries the API server (TokenReview, SubjectAccessReview), and caches the answer for
 a minute.
 
 ```sh
@@ -41,21 +41,21 @@ kubectl create clusterrolebinding kspec-metrics-reader --clusterrole=kspec-metri
   --serviceaccount=monitoring:prometheus-k8s
 ```
 
-* `--metrics-secure=false`: plain HTTP, for everyone who reaches the address. This is the default for a loopback
-  address, such as `127.0.0.1:8080`, which other users of the machine can read.
-* `--metrics-cert-dir DIR`: `tls.crt` and `tls.key` of this folder, read again when they change. Without it, each
-  replica makes a certificate, which no client can verify: the ServiceMonitor has `insecureSkipVerify`.
-* `--metrics-client-ca FILE`: instead of tokens, only clients with a certificate of this authority.
+* `--metrics-secure=false`: plain HTTP without authentication, for everyone who can reach the address. This is the
+  default for a loopback address, such as `127.0.0.1:8080`, which other users of the machine can read.
+* `--metrics-cert-dir DIR`: `tls.crt` and `tls.key` in this folder, which are read again when they change. Without this
+  option, each replica creates a certificate that clients cannot verify: the ServiceMonitor has `insecureSkipVerify`.
+* `--metrics-client-ca FILE`: instead of a token, clients need a certificate of this authority.
 
-Prometheus sends its token to whoever answers. To verify the operator, mount a Secret of cert-manager for
-`kspec-metrics.kspec-system.svc`, name its folder in `--metrics-cert-dir`, and replace `insecureSkipVerify` with
-`serverName: kspec-metrics.kspec-system.svc` and `ca`.
+With `insecureSkipVerify`, Prometheus sends its token to any server at the address. To verify the operator, mount a
+Secret of cert-manager for `kspec-metrics.kspec-system.svc`, give its folder to `--metrics-cert-dir`, and replace
+`insecureSkipVerify` with `serverName: kspec-metrics.kspec-system.svc` and `ca`.
 
 ## With the Prometheus operator
 
-A Prometheus ignores rules and monitors unless their labels are those that it selects. See what yours selects, write it
-into `config/monitoring/kustomization.yaml` (it has `release: kube-prometheus-stack`), and apply rules, monitors and a
-ConfigMap with the dashboards:
+Prometheus ignores rules and monitors without the labels that it selects. Find out which labels your Prometheus selects,
+and write them into `config/monitoring/kustomization.yaml` (which has `release: kube-prometheus-stack`). Then apply
+rules, monitors and a ConfigMap with the dashboards:
 
 ```sh
 kubectl get prometheus -A -o yaml | grep -A3 -e serviceMonitorSelector: -e ruleSelector:
@@ -64,7 +64,7 @@ kubectl apply --server-side -k config/monitoring
 
 Bind the ClusterRole `kspec-webhook-reader` to the service account of Prometheus, so that it may read the webhook.
 Without the Prometheus operator, the annotations `prometheus.io/scrape`, `scheme`, `port` and `path` of the operator's
-pods work as in v0.3; the job that follows them also needs `authorization` with a token, and `tls_config`.
+pods work as in v0.3; the scrape job that uses them also needs `authorization` with a token, and `tls_config`.
 `config/monitoring/kspec.rules.yaml` is a plain rules file:
 
 ```sh
@@ -73,16 +73,16 @@ promtool check rules config/monitoring/kspec.rules.yaml
 
 ## What the values mean
 
-* A series of a specification, a cluster or a policy that is gone vanishes. So do results that are not known any
-  more: if a scan has no result, its score is absent, never that of the last scan. `kspec_last_scan_success` is 0
-  then.
-* Gauges of results and of the fleet are exposed by the replica that leads alone, so that a sum over replicas does
-  not count twice. After a change of the leader they are absent until the next scan.
-* Labels are names of clusters, specifications and controllers, and few words; never namespaces, objects or users.
-  One metric has at most 50,000 series; `kspec_metric_series_dropped_total` counts what is beyond.
-* Counters whose labels are known begin at 0, so that `rate()` sees the first event. A process that starts anew
-  counts anew.
-* `kspec_cluster_requests_total` counts requests of the operator. Scans are processes of their own, which are not
+* The series of a specification, a cluster or a policy disappear when it is deleted. Values that are no longer known
+  also disappear: if a scan does not have a result, its score is absent instead of that of the last scan, and
+  `kspec_last_scan_success` is 0.
+* Only the leader exposes gauges of results and of the fleet, so that a sum over replicas does not count them twice.
+  After a change of the leader, they are absent until the next scan.
+* Label values are names of clusters, specifications and controllers, and a few fixed words; never names of namespaces,
+  objects or users. A metric has at most 50,000 series; `kspec_metric_series_dropped_total` counts the others.
+* Counters whose label values are known in advance start at 0, so that `rate()` includes the first event. All counters
+  start at 0 again when the process restarts.
+* `kspec_cluster_requests_total` counts requests of the operator. Scans run in separate processes, which are not
   scraped.
 * The series of the Go runtime and of controller-runtime that v0.3 exposed (`go_*`, `workqueue_*`,
   `controller_runtime_*`, `rest_client_*`) do not exist.
@@ -91,27 +91,27 @@ promtool check rules config/monitoring/kspec.rules.yaml
 _ALERTS = """\
 ## Alert rules
 
-The names and severities of v0.3 are kept, since routes and silences name them. Each alert has a `summary`, a
-`description` and a `runbook_url`; the page of the runbook is [here](runbooks/alerts.md). Each is tested with
-samples that fire it and samples that do not. Of v0.3's rules, these differ:
+Alerts keep the names and severities of v0.3, because routes and silences use them. Each alert has a `summary`, a
+`description` and a `runbook_url`, which leads to the [runbook](runbooks/alerts.md). The tests evaluate each alert with
+samples for which it fires and samples for which it does not. These rules differ from v0.3:
 
 | alert | |
 | --- | --- |
-| `KSpecHighPolicyDenialRate`, `KSpecHighWebhookErrorRate` | over all replicas together |
-| `KSpecLowComplianceScore` | from 50 to 70; below 50 only `KSpecCriticalComplianceScore` fires |
-| `KSpecComplianceScoreDropping` | `$value` is the drop, a positive number |
-| `KSpecReconciliationFailures` | more than half of the reconciliations of 30 minutes |
-| `KSpecReconciliationSlow`, `KSpecScanDurationHigh` | can fire: the histograms have buckets up to 600 s |
+| `KSpecHighPolicyDenialRate`, `KSpecHighWebhookErrorRate` | computed over all replicas together |
+| `KSpecLowComplianceScore` | fires for scores from 50 to 70; below 50 only `KSpecCriticalComplianceScore` fires |
+| `KSpecComplianceScoreDropping` | `$value` is the decrease, as a positive number |
+| `KSpecReconciliationFailures` | fires if more than half of the reconciliations of 30 minutes fail |
+| `KSpecReconciliationSlow`, `KSpecScanDurationHigh` | can fire, because the histograms have buckets up to 600 s |
 | `KSpecMultipleClustersDown` | counts clusters; v0.3 added up zeros |
-| `KSpecHighCertificateRenewalRate` | more than 6 in an hour |
-| `KSpecDriftDetected` and other gauges | one alert for a cluster, whichever replica exposes it |
+| `KSpecHighCertificateRenewalRate` | fires for more than 6 renewals in an hour |
+| `KSpecDriftDetected` and other alerts about gauges | one alert for each cluster, whichever replica exposes the gauge |
 """
 
 
 def render() -> str:
     """The page as Markdown."""
     lines = [_INTRO]
-    for emitter, title in ((OPERATOR, "Of the operator"), (WEBHOOK, "Of the webhook")):
+    for emitter, title in ((OPERATOR, "Metrics of the operator"), (WEBHOOK, "Metrics of the webhook")):
         lines += [f"## {title}", "", "| metric | type | labels | |", "| --- | --- | --- | --- |"]
         lines += [_row(row) for row in ROWS if emitter in row.emitters]
         lines.append("")
@@ -127,8 +127,8 @@ def render() -> str:
         "",
         "All 32 metrics of v0.3 exist with their labels. Gauges whose name ends in ",
     ]
-    lines[-1] += "`_total`, and the score in per cent, have a twin that is named as Prometheus names metrics."
-    lines += ["", "| v0.3 | twin |", "| --- | --- |"]
+        lines[-1] += "`_total`, and the score in per cent, also exist under a name that follows Prometheus' conventions:"
+    lines += ["", "| v0.3 | also exists as |", "| --- | --- |"]
     lines += [f"| `{row.name}` | {_names(row.twin)} |" for row in ROWS if row.twin]
     lines += ["", _ALERTS]
     for group in INTERVALS:
@@ -151,7 +151,7 @@ def _row(row: Row) -> str:
         f"`{label}`" + (f" ({', '.join(row.values[label])})" if label in row.values else "")
         for label in row.labels
     )
-    said = row.help if row.emitters != (OPERATOR, WEBHOOK) else f"{row.help} Of both."
+        said = row.help if row.emitters != (OPERATOR, WEBHOOK) else f"{row.help} Operator and webhook."
     return f"| `{row.name}` | {row.kind} | {labels} | {said} |"
 
 
