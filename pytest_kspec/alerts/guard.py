@@ -70,7 +70,7 @@ class Guard:
             or any(address in network for network in _METADATA if network.version == address.version)
         ):
             raise NotAllowed(
-                "the address of the server is one of this machine or of its cloud.",
+                "the address of the server belongs to this machine or to its cloud.",
                 where=where,
                 fix=f"To allow it, name its network in ${ALLOW}, such as {address}/{address.max_prefixlen}.",
             )

@@ -71,7 +71,7 @@ def send(request: Request, guard: Guard, patience: Patience, where: str) -> None
     for attempt in range(patience.retries + 1):
         left = patience.deadline - time.monotonic()
         if left <= 0:
-            raise NotDelivered("there was no time left to send it.", where=where)
+            raise NotDelivered("the time limit ended before it could be sent.", where=where)
         wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.5, 1.0)
         try:
             answer = _once(request, guard, min(patience.timeout_s, left), where)
@@ -99,7 +99,7 @@ def _refused(answer: Answer, request: Request, where: str) -> NotDelivered:
     failure = NotDelivered(f"{what.rstrip('.')}.", where=where)
     failure.again_s = answer.again_s
     if answer.again_s is not None:
-        failure.what += f" It asks to wait {answer.again_s:.0f} s."
+        failure.what += f" It requests a delay of {answer.again_s:.0f} s."
     return failure
 
 

@@ -213,7 +213,7 @@ def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set
 
     names = [one.name for one in _named(spec)]
     for twice in sorted({one for one in names if names.count(one) > 1}):
-        yield f"spec.{'custom' if spec.custom else 'webhooks'}: two have the name '{twice}'."
+        yield f"spec.{'custom' if spec.custom else 'webhooks'}: two notifiers have the name '{twice}'."
     for taken in sorted(set(names) & {known for known in NAMED if getattr(spec, known) is not None}):
         yield f"spec: a notifier has the name '{taken}', which is that of spec.{taken}. Give it another name."
     yield from _types(spec)
@@ -222,10 +222,10 @@ def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set
     have = ", ".join(sorted(notifiers)) or "none"
     for number, route in enumerate(spec.routes):
         for unknown in sorted(set(route.notifiers) - set(notifiers) - disabled):
-            yield f"spec.routes[{number}].notifiers: '{unknown}' is not a notifier; there are: {have}."
+            yield f"spec.routes[{number}].notifiers: '{unknown}' is not a notifier; the notifiers are: {have}."
     for name, receiver in notifiers.items():
         for event in sorted(set(receiver.events) - set(EVENTS)):
-            yield f"the notifier {name}: '{event}' is not an event; there are {', '.join(sorted(EVENTS))}."
+            yield f"the notifier {name}: '{event}' is not an event; allowed: {', '.join(sorted(EVENTS))}."
         template = getattr(receiver, "template", "")
         if template and (what := problem(template)):
             yield f"the template of {name}: {what}"

@@ -92,7 +92,7 @@ class Referenced:
             raise SourceUnavailable(
                 "is a Secret of a cluster, which only the operator reads.",
                 where=_named(ref),
-                fix="Write env: VARIABLE or file: PATH in its place.",
+                fix="Write env: VARIABLE or file: PATH instead.",
             )
         return reference
 

@@ -92,7 +92,7 @@ _WHOLE = re.compile(r"\{\{((?:(?!\{\{|\}\}).)*)\}\}", re.DOTALL)
 
 def _check(budget: list[int]) -> None:
     if budget[0] < 0:
-        raise ValueError(f"it becomes longer than {LONGEST} characters")
+        raise ValueError(f"its result is longer than {LONGEST} characters")
 
 
 def _filled(made: Any, values: Mapping[str, Any], budget: list[int]) -> Any:
@@ -192,7 +192,7 @@ def _check_tree(node: Any, depth: int) -> None:
             raise ValueError(f"'{name}' is not allowed; a template reads values and does not compute.")
         if isinstance(child, nodes.Filter) and child.name not in _FILTERS:
             raise ValueError(
-                f"the filter '{child.name}' is not allowed; there are {', '.join(sorted(_FILTERS))}."
+                f"the filter '{child.name}' is not allowed; allowed: {', '.join(sorted(_FILTERS))}."
             )
         if isinstance(child, nodes.Test) and child.name not in ("defined", "undefined", "none"):
             raise ValueError(f"the test '{child.name}' is not allowed.")

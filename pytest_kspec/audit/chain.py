@@ -132,7 +132,7 @@ def verify(files: Iterable[tuple[str, BinaryIO]], noted: str = "", first: int = 
     if made.first > max(first, made.kept) and not follows:
         made.problems.insert(0, _no_beginning(made))
     if not found and not follows:
-        made.problems.append("no record has the digest that was noted")
+        made.problems.append("no record has the digest that was given")
     return made
 
 
@@ -161,7 +161,7 @@ def _next(made: Verified, where: str, line: bytes) -> None:
     if made.last and link.seq != expected:
         count = link.seq - expected
         lines = "1 line is" if count == 1 else f"{count} lines are"
-        said = f"{lines} missing before it" if count > 0 else "it stands out of order"
+        said = f"{lines} missing before it" if count > 0 else "it is out of order"
         if link.seq == 1 and link.prev == START:
             said = "another chain begins here"
         made.problems.append(f"{where}: record {link.seq} follows record {made.last}: {said}")

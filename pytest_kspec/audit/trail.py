@@ -134,7 +134,7 @@ def _open(path: str, form: str, *, say: bool) -> _Trail | None:
     if form not in FORMATS:
         if say:
             _problem(
-                f"${FORMAT}: '{form[:40]}' is not a format; there are {', '.join(FORMATS)}. Nothing is recorded."
+                f"${FORMAT}: '{form[:40]}' is not a format; allowed: {', '.join(FORMATS)}. Nothing is recorded."
             )
         return None
     try:

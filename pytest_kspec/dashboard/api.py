@@ -121,7 +121,7 @@ def openapi() -> bytes:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of the cluster that the dashboard asks.",
+                    "description": "A token of the cluster that authenticates viewers.",
                 }
             },
         },
@@ -157,7 +157,7 @@ def _operation(name: str, row: dict[str, Any]) -> dict[str, Any]:
             }
             for status, text in (
                 ("400", "A parameter is unknown or has an invalid value."),
-                ("401", "No credentials, or unknown ones."),
+                ("401", "Missing or unknown credentials."),
                 ("403", "RBAC grants nothing."),
                 ("503", "The store or the API server is unavailable."),
             )

@@ -101,7 +101,7 @@ def _text(name: str, value: str) -> str:
     if len(value) > LONGEST:
         raise BadRequest(f"'{name}' has more than {LONGEST} characters.")
     if "\0" in value:
-        raise BadRequest(f"'{name}' contains a NUL, which no name has.")
+        raise BadRequest(f"'{name}' contains a NUL character.")
     return value
 
 

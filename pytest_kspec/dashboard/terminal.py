@@ -192,7 +192,7 @@ def _drift_lines(fleet: Fleet, width: int, style: Style) -> list[str]:
     if not fleet.drift.counts:
         return []
     if not (present := drifted(fleet)):
-        return ["", "No drift is present."]
+        return ["", "There is no drift."]
     said = ["", style("Drift", "bold")]
     for row, one in zip(fleet.drift.rows, drift_cells(fleet.drift.rows), strict=True):
         head = f"{one[0]:<8}  "

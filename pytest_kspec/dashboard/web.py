@@ -174,7 +174,7 @@ class Dashboard:
             return self._message(request, 404, "This does not exist, or you may not see it.", viewer)
         except Away as error:
             return self._message(
-                request, 503, f"The store could not be read: {error} No earlier answer is kept.", viewer
+                request, 503, f"The store could not be read: {error} No earlier data are available.", viewer
             )
         except KspecError as error:
             return self._message(request, 400, error.what, viewer)
@@ -292,7 +292,7 @@ class Dashboard:
                 async for chunk in request.stream():
                     body += chunk
                     if len(body) > LONGEST_FORM:
-                        return self._sign_in(request, 413, "This is longer than any token.")
+                        return self._sign_in(request, 413, "The text is too long to be a token.")
         except TimeoutError:
             answer = self._sign_in(request, 408, f"The form did not arrive within {FORM_S:g} seconds.")
             answer.headers["Connection"] = "close"
@@ -356,7 +356,7 @@ class Dashboard:
         if status == 404 and path.endswith("/") and (there := path.rstrip("/")) in self._paths:
             query = request.url.query
             return RedirectResponse(f"{there}?{query}" if query else there, 307)
-        text = {404: "This page does not exist.", 405: "The dashboard only reads: GET it."}.get(status, "")
+        text = {404: "This page does not exist.", 405: "The dashboard is read-only: use GET."}.get(status, "")
         answer = self._message(request, status, text)
         if isinstance(error, HTTPException) and error.headers:
             answer.headers.update(error.headers)

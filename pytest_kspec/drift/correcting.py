@@ -69,7 +69,7 @@ def decide(drifted: Sequence[Drifted], rules: Rules, recent: Mapping[str, int], 
     Where there are more than a run may make, the worst differences are corrected.
     """
     found = [_decide(one, rules, recent.get(one.change.object, 0), now) for one in drifted]
-    text = f"not corrected: this run has made all of the {rules.most} corrections that it may."
+    text = f"not corrected: this run has reached its limit of {rules.most} corrections."
     later = Remediation(Action.SKIP, Status.DETECTED, now, details=text)
     acting = [index for index, one in enumerate(found) if one.acts]
     acting.sort(key=lambda index: -found[index].event.severity.rank)  # equal ones stay in their order
@@ -85,11 +85,11 @@ def _decide(one: Drifted, rules: Rules, times: int, now: str) -> Decided:
         return Decided(one, event.remediation, acts=False)
     why = ""
     if event.type not in rules.types:
-        why = f"not corrected: drift of type {event.type.value} is not to be corrected."
+        why = f"not corrected: correction of drift of type {event.type.value} is not enabled."
     elif event.holder:
-        why = f"not corrected: {event.holder} keeps it. Correct it there."
+        why = f"not corrected: {event.holder} manages it. Correct it there."
     elif event.kind is DriftKind.EXTRA and not rules.delete_extra:
-        why = "not deleted: what is extra is only deleted with --force, or deleteExtra."
+        why = "not deleted: extra policies are deleted only with --force or deleteExtra."
     if why:
         return Decided(one, Remediation(Action.SKIP, Status.DETECTED, now, details=why), acts=False)
     if times >= FIGHT:
@@ -97,7 +97,7 @@ def _decide(one: Drifted, rules: Rules, times: int, now: str) -> Decided:
         why = (
             f"not corrected: it was corrected {times} times within an hour, and changed again{by} each time. "
         )
-        why += "Find out what changes it, and stop that first."
+        why += "Find out which client changes it, and stop this first."
         return Decided(one, Remediation(Action.MANUAL, Status.MANUAL, now, details=why), acts=False)
     if change.error is not None:
         why = str(change.error)
@@ -156,7 +156,7 @@ def _details(one: Drifted) -> str:
     if not fields:
         return {"create": "to be created.", "remove": "to be deleted."}.get(one.change.what, "to be changed.")
     more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
-    return f"to be set back: {', '.join(field.path for field in fields[:_SHOWN])}{more}."
+    return f"to be restored: {', '.join(field.path for field in fields[:_SHOWN])}{more}."
 
 
 def _spares(decided: Sequence[Decided]) -> list[Decided]:

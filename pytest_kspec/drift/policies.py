@@ -151,8 +151,8 @@ def is_leaving(event: DriftEvent) -> bool:
 def _leaving(change: Change, now: str) -> DriftEvent:
     assert change.before is not None
     details = (
-        f"{_LEAVING}; it can be created again once it is gone. "
-        "Find out which controller is to remove its finalizers."
+        f"{_LEAVING}; it can be created again after it is deleted. "
+        "Find out which controller should remove its finalizers."
     )
     return _event(
         DriftKind.MISSING,
@@ -171,7 +171,7 @@ def _extra(spec: LoadedSpec, change: Change, now: str) -> DriftEvent:
     if not is_ours(spec, before):
         text = f"{change.object} has the labels of {spec.name}, but kspec did not apply it."
         remediation = Remediation(
-            Action.MANUAL, Status.MANUAL, now, details="Remove the object or its labels by hand."
+            Action.MANUAL, Status.MANUAL, now, details="Remove the object or its labels manually."
         )
     return _event(DriftKind.EXTRA, change, text, now, actual=applying.told(before), remediation=remediation)
 

@@ -30,7 +30,7 @@ _Judge = Callable[[EnforcedRule, Any], Judged]
 
 
 class Refused(NamedTuple):
-    """One owner whose objects would be refused.
+    """One owner whose objects would be denied.
 
     objects:    how many they are: pods of a Deployment, and its template
     violations: (requirement id, sentence), sorted

@@ -123,7 +123,7 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
         say(Said("unstored", str(error)))
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a library concerns this cluster only
         text = without_credentials(f"{type(error).__name__}: {error}")
-        say(Said("fault", f"a fault of kspec: {text}", Outcome.FAILED.value))
+        say(Said("fault", f"an internal error of kspec: {text}", Outcome.FAILED.value))
 
 
 def reach(task: Task) -> tuple[LiveSource | None, ClusterInfo | None, Said | None]:
@@ -191,7 +191,7 @@ def _scanned(
         return Said("fault", _why(error), Outcome.FAILED.value)
     found = sorted((cluster.spec_name, cluster.evidence.spec_sha256) for cluster in result.clusters)
     if found != sorted(map(tuple, task.order.asked)):
-        return Said("wrong", "the specifications changed while the run was under way.")
+        return Said("wrong", "the specifications changed during the run.")
     if gone is None and (lost := _lost(result, info, source)) is not None:
         return _scanned(task, scan, None, None, lost, began)
     from pytest_kspec.reports import json as report
@@ -215,7 +215,7 @@ def _lost(result: ScanResult, info: ClusterInfo | None, source: LiveSource | Non
             seen.add(source.uid() or info.uid)  # also behind the last list
     if seen == {info.uid}:
         return None
-    text = "it became another cluster while it was scanned: its UID changed."
+    text = "its UID changed during the scan: another cluster answers now."
     return Said("gone", text, Outcome.FAILED.value)
 
 

@@ -209,7 +209,7 @@ def _cluster(target: Target, order: Order, work: Work, names: _Names) -> Iterato
     except KspecError as error:
         yield from (Synced(target.name, spec.name, {}, error=str(error)) for spec in left)
     except Exception as error:  # noqa: BLE001 - a fault of ours concerns this cluster only
-        text = without_credentials(f"a fault of kspec: {type(error).__name__}: {error}")
+        text = without_credentials(f"an internal error of kspec: {type(error).__name__}: {error}")
         yield from (Synced(target.name, spec.name, {}, error=text) for spec in left)
 
 
@@ -246,7 +246,7 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
     found = _read_back(spec, engine, writer)
     problems = [] if inactive else list(_problems(found))
     if made.manifests and not found:
-        problems.append("no policy was there when it was read back")
+        problems.append("no policy existed when it was read back")
     return done._replace(
         in_force=_count(found),
         problems=tuple(problems),

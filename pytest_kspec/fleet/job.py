@@ -324,7 +324,7 @@ def wait(
             asked = now()
         except SourceError as error:
             if now() - asked > HUB_S:
-                reason = f"the hub could not be asked for {HUB_S / 60:.0f} minutes: {error}"
+                reason = f"the hub did not answer for {HUB_S / 60:.0f} minutes: {error}"
                 return [Failed(shard, reason, final=False) for shard in range(shards)]
             sleep(POLL_S)
             continue

@@ -75,7 +75,7 @@ def ask(specs: Sequence[str]) -> tuple[tuple[str, ...], tuple[Asked, ...], list[
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
-                f"two specifications are called '{name}': their results could not be told apart.",
+                f"two specifications are called '{name}': their results could not be distinguished.",
                 where=", ".join(spec.path for spec in loaded if spec.name == name),
                 fix="Change metadata.name of one of them.",
             )

@@ -75,7 +75,7 @@ def packed(spec: LoadedSpec, checks: Sequence[str], exemptions: Sequence[str]) -
     size = sum(len(content) for content in order.files.values()) * 3 // 4
     if size > LARGEST:
         raise UsageError(
-            f"with its files it has {size:,} bytes; {LARGEST:,} are the most.",
+            f"with its files it has {size:,} bytes; {LARGEST:,} is the maximum.",
             where=spec.path,
             fix="Name the files of checks and not a whole folder.",
         )
@@ -99,7 +99,7 @@ def _check(spec: LoadedSpec, order: Order, path: str) -> None:
             there = load_spec(Path(folder, path), Library())
         except SpecError as error:
             raise UsageError(
-                f"a pod would not find all that it is made of: {error.what}",
+                f"a pod could not load all of its files: {error.what}",
                 where=spec.path,
                 fix="Keep bases in the folder of the specification.",
             ) from error
@@ -260,7 +260,7 @@ class Deployed:
                 raise SourceError(
                     f"the webhook did not start ({reason or problems[0]}); its registration was not changed.",
                     where=f"{writer.source.name}, Deployment {self.namespace}/{name}",
-                    fix="'kubectl describe' of its pods says more.",
+                    fix="Run 'kubectl describe' for its pods to see details.",
                 )
             time.sleep(_POLL_S)
 
@@ -339,13 +339,13 @@ def _not_rolled_out(deployment: Object) -> Iterator[str]:
             yield f"{status.get(name, 0)} of {wanted} replicas are {text}"
             return
     if status.get("replicas", 0) > wanted:
-        yield f"{status['replicas'] - wanted} replicas of before are still there"
+        yield f"{status['replicas'] - wanted} replicas of the previous version still exist"
 
 
 def _served(manifest: Object, id: str, writer: Writer) -> str:
     """The mode in which the webhook serves it, or why that is not known."""
     try:
-        return registration.serves(manifest, writer).get(id, "it does not know it")
+        return registration.serves(manifest, writer).get(id, "it does not know the specification")
     except KspecError as error:
         return error.what
 

@@ -240,13 +240,13 @@ class Worker:
         now = time.monotonic()
         for one in list(self._children.values()):
             if now >= one.deadline:
-                what = "was not done" if one.scanning else "did not answer"
+                what = "did not finish" if one.scanning else "did not answer"
                 limit = self._cluster_s if one.scanning else child.REACH_S
                 one.killed = one.killed or f"it {what} within {limit:g} s."
                 self._end(store, one)
 
     def _stop(self) -> None:
-        """Take no more clusters. Those that are scanned come to their end in time, or are left to the next worker."""
+        """Take no more clusters. Those that are scanned come to their end in time, or are returned to the run."""
         self._waiting.clear()
         self._ready.clear()
         until = self._stopping_until or time.monotonic() + STOP_S
@@ -441,4 +441,4 @@ class Worker:
         self._children.clear()
 
 
-_LEFT = "left to the next worker"
+_LEFT = "returned to the run"

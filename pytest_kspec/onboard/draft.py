@@ -30,7 +30,7 @@ def render(draft: Draft, *, name: str, today: str, expires: str) -> str:
     """The whole file."""
     about = printable(f"{draft.cluster} {draft.version}".strip())
     lines = [
-        f"# A first specification, written by kspec init on {today} from what {about} has.",
+        f"# A first specification, written by kspec init on {today} from the current state of {about}.",
         "# Review it line by line: it requires the current state, which may not be what you want.",
         "# kspec validate checks it, kspec scan runs it, kspec explain ID explains a line of the report.",
         "apiVersion: kspec.dev/v1",

@@ -228,7 +228,7 @@ class Alerting:
             except KspecError as error:
                 result = Delivered(made, str(error))
             except Exception as error:  # noqa: BLE001 - a thread that ends in silence would keep its notifier busy
-                result = Delivered(made, f"a fault of kspec ({type(error).__name__}).")
+                result = Delivered(made, f"an internal error of kspec ({type(error).__name__}).")
             memory.done.put(result)
             self._look(key)
 

@@ -152,7 +152,7 @@ def _drift(spec: str, cluster: str, identity: str, drifted: int) -> Alert:
         "",
         f"{plural(drifted, 'policy', 'policies')} of {spec} {'was' if drifted == 1 else 'were'} "
         f"changed on {cluster}",
-        "They are not as they were applied: see the status of the specification.",
+        "They differ from what was applied: see the status of the specification.",
         labels,
         {"event_count": drifted},
         count=drifted,

@@ -73,7 +73,7 @@ class DriftHistory:
             missing = self._missing.pop(what, None)
         if missing is None:
             return []
-        looks = "1 look is" if missing.number == 1 else f"{missing.number} looks are"
+        looks = "1 comparison is" if missing.number == 1 else f"{missing.number} comparisons are"
         text = f"Drift is stored again; {looks} missing, from {missing.first} to {missing.last}."
         return [Note("Normal", "HistoryRestored", text)]
 

@@ -135,7 +135,7 @@ class DriftController:
             self._corrections.forget(key[1])
             return None
         if key[0] != NAMESPACE:
-            text = f"DriftConfigs are obeyed in the namespace {NAMESPACE} only."
+            text = f"DriftConfigs must be in the namespace {NAMESPACE}."
             return self._refuse(found, Said(READY, "False", OTHER_NAMESPACE, text))
         try:
             config = DriftConfigSpec.model_validate(found.get("spec") or {})
@@ -155,7 +155,7 @@ class DriftController:
 
     def failed(self, key: Key, fault: Exception) -> None:
         """As `Controller.failed`."""
-        text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
+        text = f"an internal error of kspec ({type(fault).__name__}): see the log of the operator."
         try:
             found = self._find(key)
             if found is not None:

@@ -368,7 +368,9 @@ def _told(
     elif unknown:
         found = Said(status.DRIFT, "Unknown", status.NOT_COMPARED, status.listed(unknown))
     else:
-        found = Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
+        found = Said(
+            status.DRIFT, "False", status.NO_DRIFT, "Policies are unchanged since they were applied."
+        )
     was = settled.before.get("enforcement")
     last = was.get("lastEnforcementTime") if isinstance(was, dict) else None
     if any(one.made.changes for one in done) or last is None:

@@ -137,7 +137,7 @@ class Fleets:
         try:
             wanted = wanted_by([spec])
             if wanted is None or wanted.sources != ("target",):
-                text = f"clusterRef names {spec.cluster_ref}; this operator looks after {self._access.name} only."
+                text = f"clusterRef names {spec.cluster_ref}; this operator manages {self._access.name} only."
                 return _none(status.OTHER_CLUSTER, text)
             found = find_targets(wanted, self._hub)
         except (NotFound, NotServed, UsageError) as error:
@@ -209,9 +209,9 @@ class Fleets:
         except KspecError as error:
             run.failure = error
         except Exception as error:
-            log.exception("%s: unforeseen in its run", name)
+            log.exception("%s: unexpected error in its run", name)
             run.failure = SourceError(
-                f"a fault of kspec ({type(error).__name__}): see the log of the operator."
+                f"an internal error of kspec ({type(error).__name__}): see the log of the operator."
             )
         finally:
             if run.failure is not None and self._seen is not None:

@@ -65,9 +65,9 @@ class FleetWork:
             with watched(store, run.id, partial(self._goes_on, name, run)):
                 ended = self._runner.fleet(name, words, store, folder, setup.timeout_s)
             if run.unwanted:
-                raise Stopped("it is not for these clusters any more.", where=name)
+                raise Stopped("it no longer selects these clusters.", where=name)
             if ended.code is not None and ended.code not in _DONE:
-                said = " ".join(ended.said) or "it said nothing"
+                said = " ".join(ended.said) or "no output"
                 raise ScanFailed(f"the run ended with exit code {ended.code}: {said}", where=name)
             return self._read(name, run, store, ended)
         finally:
@@ -133,7 +133,7 @@ class FleetWork:
         if found.waiting:
             why = f"the run was ended after {self._setup.timeout_s:g} s."
             if ended.code is not None:
-                why = " ".join(ended.said) or "no worker came to it."
+                why = " ".join(ended.said) or "no worker scanned it."
             failed = [Failed(shard, why, final=True) for shard in range(found.shards)]
             conclude(store, found.id, Order.from_wire(found.document), failed)
 

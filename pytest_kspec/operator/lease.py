@@ -133,14 +133,14 @@ class Elector:
             try:
                 self._access.do(self._look)
             except Conflict as error:
-                log.debug("another candidate was earlier: %s", error)
+                log.debug("another replica acquired the Lease first: %s", error)
             except SourceError as error:
                 if self._lease is not None and self.leads:
                     log.warning("the Lease could not be renewed: %s", error)
                 else:
                     log.warning("the Lease could not be read: %s", error)
             if self._lease is not None and not self.leads and not self._released:
-                self._record("lost", "failure", f"{self.identity} leads no more", severity="warning")
+                self._record("lost", "failure", f"{self.identity} no longer leads", severity="warning")
                 raise LostLease("the Lease was not renewed in time.", where=self._where)
         return self._wait()
 
@@ -180,11 +180,11 @@ class Elector:
                 )
             except SourceError as error:
                 log.warning("the Lease could not be released: %s", error)
-                said = f"{self.identity} leads no more; the Lease could not be released: {error}"
+                said = f"{self.identity} no longer leads; the Lease could not be released: {error}"
                 self._record("released", "failure", said, severity="warning")
                 return
             log.info("the Lease is released")
-            self._record("released", "success", f"{self.identity} leads no more")
+            self._record("released", "success", f"{self.identity} no longer leads")
 
     # -- inside --------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def clear(writer: Writer) -> None:
     except NotServed:
         return
     except SourceError as error:
-        log.warning("policies of v0.3 were not looked for: %s", error)
+        log.warning("policies of v0.3 could not be listed: %s", error)
         return
     left = [
         item["metadata"]["name"]

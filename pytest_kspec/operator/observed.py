@@ -58,8 +58,9 @@ def of_target(namespace: str, name: str, life: Life, now: datetime, uid: str = "
                 target_id(namespace, name),
                 "",
                 f"{namespace}/{name}",
-                f"The credentials for {name} {'ended' if has_ended else 'end'} at {end}",
-                "The cluster cannot be read without them. Renew what the ClusterTarget refers to; it is read again.",
+                f"The credentials for {name} {'expired' if has_ended else 'expire'} at {end}",
+                "The cluster cannot be scanned without them. Renew the credentials to which the ClusterTarget refers; "
+                "the operator reads them again.",
                 {"cluster": name, "namespace": namespace, **({"cluster_uid": uid} if uid else {})},
                 {"expires_at": end},
                 frozenset(members),
@@ -125,7 +126,7 @@ def of_webhooks(cluster: str, uid: str, states: Mapping[str, State], now: dateti
                 "",
                 "webhook",
                 f"The circuit breaker of the webhook on {cluster} is open",
-                "Requests are answered as the failure policy of each specification says, and not evaluated.\n"
+                "Requests are not evaluated: the failure policy of each specification decides.\n"
                 + _listed(lines),
                 labels,
                 {"replicas": len(tripped)},

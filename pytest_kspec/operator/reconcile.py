@@ -193,7 +193,7 @@ class Reconciler:
     def failed(self, key: Key, fault: Exception) -> None:
         """As `Controller.failed`: what stood there is not known now."""
         _, name = key
-        text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
+        text = f"an internal error of kspec ({type(fault).__name__}): see the log of the operator."
         said = status.not_scanned(SourceError(text))
         try:
             if (found := self._find(name)) is not None:

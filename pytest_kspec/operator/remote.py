@@ -295,7 +295,7 @@ class Remote:
         except KspecError as error:
             log.warning("%s: policies on other clusters: %s", spec.name, error)
         except Exception:  # a fault of ours: the other specifications go on, and this one has its next turn
-            log.exception("%s: unforeseen while its policies were applied to other clusters", spec.name)
+            log.exception("%s: unexpected error while its policies were applied to other clusters", spec.name)
         finally:
             known = self._known()
             with self._lock:

@@ -259,7 +259,7 @@ def _drifted(count: Mapping[str, int], members: Sequence[Member]) -> Said:
         return Said(
             status.DRIFT, "Unknown", status.PENDING, "Not compared on all clusters: see PolicyEnforced."
         )
-    return Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are as they were applied.")
+    return Said(status.DRIFT, "False", status.NO_DRIFT, "Policies are unchanged since they were applied.")
 
 
 def _names(members: Sequence[Member]) -> str:

@@ -160,7 +160,7 @@ class Scanner:
             said = _said(output)
             trail.heard(said)
             stored = not self._stores or any(line.startswith(STORED) for line in _said(told))
-            what = " ".join(said) or "it said nothing"
+            what = " ".join(said) or "no output"
             if code is None:
                 raise ScanFailed(f"the scan was killed after {deadline_s:g} s.", where=name, reason="timeout")
             if not report.exists():
@@ -181,7 +181,7 @@ class Scanner:
         if len(result.clusters) != 1 or result.clusters[0].spec_name != name:
             raise ScanFailed("the result is not that of one cluster and this specification.", where=name)
         notes = said if code == 2 and not result.summary.errors else ()
-        unstored = "" if stored else " ".join(said) or "the scan does not say why"
+        unstored = "" if stored else " ".join(said) or "the scan did not report a reason"
         return Scanned(result, tuple(notes), seconds, unstored)
 
     def fleet(self, name: str, words: Sequence[str], store: str, folder: Path, deadline_s: float) -> Ended:
@@ -270,7 +270,7 @@ class Scanner:
         try:
             self._guard.add(process.pid, output.parent)
         except OSError as error:
-            log.warning("a scan would go on if this process was killed: %s", error)
+            log.warning("a scan would continue if this process were killed: %s", error)
         try:
             return process.wait(deadline_s)
         except subprocess.TimeoutExpired:

@@ -203,7 +203,7 @@ class Operator:
         Work that does not end in time sends no write any more: what was sent has an answer before the Lease is given
         up, whoever sent it.
         """
-        log.info("ends: scans are killed, writes that are under way are waited for")
+        log.info("ends: scans are killed, and writes in progress are completed")
         self.queue.close()
         for reflector in self._reflectors.values():
             reflector.stop()
@@ -263,7 +263,7 @@ class Operator:
                     log.warning("%s: %s", item, failure, extra=fields(again_s=round(wait)))
             except Exception as failure:  # a fault of ours: the others go on
                 error = type(failure).__name__
-                log.exception("%s: unforeseen; again in %.0f s", item, self.queue.failed(item))
+                log.exception("%s: unexpected error; again in %.0f s", item, self.queue.failed(item))
                 controller.failed(item.key, failure)
             else:
                 if item in self._failing:

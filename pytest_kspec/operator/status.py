@@ -98,12 +98,12 @@ def scanned(cluster: ClusterResult) -> tuple[Said, Object]:
         text = f"{counts}, {summary.errors} could not be evaluated: {named}.{_why(cluster)}"
         return Said(READY, "Unknown", NOT_EVALUATED, _short(text)), fields
     if not summary.evaluated:
-        text = "Nothing was there that could be evaluated."
+        text = "There was nothing to evaluate."
         if cluster.is_inactive:
             text = "The specification is not active now (timeBasedActivation), so nothing was evaluated."
         return Said(READY, "Unknown", NOT_EVALUATED, text), fields
     if summary.tolerated:
-        text = f"{counts}, {summary.tolerated} of them only because a baseline has what was found."
+        text = f"{counts}, {summary.tolerated} of them only because a baseline contains the findings."
         return Said(READY, "False", FAILED, text), fields
     return Said(READY, "True", PASSED, f"{counts}."), fields
 

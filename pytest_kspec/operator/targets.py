@@ -139,7 +139,7 @@ class Targets:
 
     def failed(self, key: Key, fault: Exception) -> None:
         """As `Controller.failed`."""
-        text = f"a fault of kspec ({type(fault).__name__}): see the log of the operator."
+        text = f"an internal error of kspec ({type(fault).__name__}): see the log of the operator."
         said = [Said(READY, "Unknown", NOT_CHECKED, text), Said(VALID, "Unknown", NOT_CHECKED, text)]
         try:
             found = self._find(key)
@@ -281,7 +281,7 @@ def _credentials(seen: Look, end: str | None) -> Said:
     if seen.valid is False or isinstance(seen.problem, AccessDenied) or not seen.loaded:
         text = str(seen.problem)[: status.LONGEST_MESSAGE]
         return Said(VALID, "False", CREDENTIALS_INVALID, text)
-    return Said(VALID, "Unknown", NOT_CHECKED, "The API server could not be asked.")
+    return Said(VALID, "Unknown", NOT_CHECKED, "The API server did not answer.")
 
 
 def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
@@ -295,7 +295,7 @@ def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
         found.append(Note("Normal", "TargetReachable", text))
     one, other = before.get("uid"), after.get("uid")
     if one and other and one != other:
-        text = f"The cluster has the UID {other} now; it was {one}: it was built anew, or is another one."
+        text = f"The cluster has the UID {other} now; it was {one}: it was created again, or another cluster answers."
         found.append(Note("Warning", "TargetReplaced", text))
     end = moment_of(after.get("credentialsExpire"))
     looks = [moment_of(one.get("lastChecked")) for one in (before, after)]

@@ -44,7 +44,7 @@ class Webhooks:
             raise
         except (SourceError, webhook_state.Malformed) as error:
             if str(error) != self._problem:
-                log.warning("what replicas of the webhook say is not known: %s", error)
+                log.warning("the state of the webhook's replicas is not known: %s", error)
             self._problem = str(error)
         else:
             self._problem = ""
@@ -62,5 +62,5 @@ class Webhooks:
         if read.unknown:  # what the others say is told; nothing ends, since these may go on saying it
             self._board.post(replace(made, unknown=None))
             names = inert(", ".join(read.unknown[:3]))[:200]
-            raise webhook_state.Malformed(f"these keys do not hold what a webhook says: {names}")
+            raise webhook_state.Malformed(f"these keys do not contain the state of a webhook: {names}")
         self._board.post(made)

@@ -247,7 +247,7 @@ def _forgotten(module: ast.Module) -> Iterator[Idle]:
                 continue
             yield Idle(
                 node.lineno,
-                f"the result of {owner}.{name}(…) is thrown away, so that an exception in it is lost",
+                f"the result of {owner}.{name}(…) is discarded, so that an exception in it is lost",
                 fix,
             )
 

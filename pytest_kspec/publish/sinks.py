@@ -118,7 +118,8 @@ def read_publication(
         name = getattr(sink, "config", path)
         if name in configs:  # the store knows by this name what receivers were told
             raise UsageError(
-                f"{configs[name]} has the same name '{name}': its receivers would be told in place of these.",
+                f"{configs[name]} has the same name '{name}': alerts sent to its receivers "
+                "would count as sent to these.",
                 where=f"{alert_option} {path}",
                 fix="Give each AlertConfig a metadata.name of its own.",
             )

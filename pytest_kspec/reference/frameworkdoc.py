@@ -127,7 +127,11 @@ The files `pytest_kspec/frameworks/catalogs/*.yaml` define which built-in checks
 def render() -> str:
     """The page."""
     ids = {check.id for check in load_checks().checks}
-    parts = [HEAD, "## Built-in frameworks\n", "| Framework | Controls | By checks | In part | By a person |"]
+    parts = [
+        HEAD,
+        "## Built-in frameworks\n",
+        "| Framework | Controls | Covered by checks | Partially covered | Manual review |",
+    ]
     parts.append("| --- | --- | --- | --- | --- |")
     for catalog in catalogs().values():
         by = [control.coverage for control in catalog.controls]

@@ -127,7 +127,8 @@ def render() -> str:
         "",
         "All 32 metrics of v0.3 exist with their labels. Gauges whose name ends in ",
     ]
-        lines[-1] += "`_total`, and the score in per cent, also exist under a name that follows Prometheus' conventions:"
+    lines[-1] += "`_total`, and the score in per cent, also exist with a name that follows the "
+    lines[-1] += "conventions of Prometheus:"
     lines += ["", "| v0.3 | also exists as |", "| --- | --- |"]
     lines += [f"| `{row.name}` | {_names(row.twin)} |" for row in ROWS if row.twin]
     lines += ["", _ALERTS]
@@ -151,7 +152,7 @@ def _row(row: Row) -> str:
         f"`{label}`" + (f" ({', '.join(row.values[label])})" if label in row.values else "")
         for label in row.labels
     )
-        said = row.help if row.emitters != (OPERATOR, WEBHOOK) else f"{row.help} Operator and webhook."
+    said = row.help if row.emitters != (OPERATOR, WEBHOOK) else f"{row.help} Operator and webhook."
     return f"| `{row.name}` | {row.kind} | {labels} | {said} |"
 
 

@@ -20,7 +20,7 @@ def combine(results: Sequence[tuple[str, ScanResult]]) -> ScanResult:
     seen: dict[tuple[str, ...], str] = {}
     for where, other in results:
         if other.tool_version != result.tool_version:
-            what = f"is of pytest-kspec {other.tool_version}, {first} of {result.tool_version}."
+            what = f"was made by pytest-kspec {other.tool_version}, {first} by {result.tool_version}."
             raise UsageError(what, where=where, fix="Scan all clusters with the same version.")
         for cluster in other.clusters:
             key = (cluster.name, cluster.uid, cluster.spec_name, cluster.spec_path)

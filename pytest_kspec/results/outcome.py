@@ -10,7 +10,7 @@ class Outcome(StrEnum):
 
     All others are errors, of which the reason says more: unreachable: no answer in time; refused: the credentials
     are not accepted; failed: what the run was given cannot be opened, or the scan did not come to its end; not-scanned:
-    no worker came to it.
+    no worker scanned it.
     """
 
     SCANNED = "scanned"

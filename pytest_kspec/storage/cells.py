@@ -36,7 +36,8 @@ def wrong_cell(path: str) -> StoreError | None:
             for table, column, wrong, expected in _questions():
                 if table in there and (found := connection.execute(wrong).fetchone()):
                     return StoreError(
-                        f"the column {column} of row {found[0]} is not {expected}: the store was changed by others.",
+                        f"the column {column} of row {found[0]} is not {expected}: the store was changed by "
+                        "another program.",
                         where=f"{path}, table {table}",
                         fix="Restore the store from a backup, or remove the row.",
                     )

@@ -137,9 +137,9 @@ def _unwrapped(head: _Head, given: Keys, where: str) -> bytes:
     key = given.known.get(head.key)
     if key is None:
         raise StoreError(
-            f"the report is encrypted with the key {head.key}, which is not here.",
+            f"the report is encrypted with the key {head.key}, which is not available.",
             where=where,
-            fix=f"Refer to that key in {KEY}, or in {OLD_KEYS} where another one replaced it.",
+            fix=f"Refer to that key in {KEY}, or in {OLD_KEYS} if another key replaced it.",
         )
     from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 

@@ -36,7 +36,7 @@ STATE = "authority.json"
 MAX_STATE_BYTES = 256 << 10
 LOCK_S = 10.0
 """How long another process may hold the folder; the next tick tries again."""
-_REMOVE = "Look who wrote it, and remove it: a new authority is made then."
+_REMOVE = "Find out who wrote it, and remove it: the webhook then creates a new authority."
 CERT_MANAGER = ("cert-manager.io", "Certificate")
 _MANAGED = "cert-manager.io/certificate-name"
 
@@ -165,14 +165,14 @@ def _read_own(path: Path) -> dict[str, str]:
         elif found.st_uid != os.geteuid():
             wrong = "it belongs to another user."
         elif found.st_mode & shared:
-            wrong = "others may write to it."
+            wrong = "other users may write to it."
         elif found.st_size > MAX_STATE_BYTES:
             wrong = f"it is larger than {MAX_STATE_BYTES >> 10} KiB."
         if wrong:
             raise CertificateError(wrong, where=str(path), fix=_REMOVE)
         fields = json.loads(file.read(MAX_STATE_BYTES))
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
-        raise CertificateError("it holds something else than texts.", where=str(path), fix=_REMOVE)
+        raise CertificateError("it contains values that are not strings.", where=str(path), fix=_REMOVE)
     return fields
 
 

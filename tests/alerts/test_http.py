@@ -79,7 +79,7 @@ def test_retry_after_is_honoured_to_the_second(receiver: HttpReceiver) -> None:
 def test_a_wait_that_is_too_long_is_an_error_at_once(receiver: HttpReceiver) -> None:
     receiver.answer = answers(Reply(429, b"rate_limited", {"Retry-After": "3600"}))
     clock = Clock()
-    with pytest.raises(NotDelivered, match="It asks to wait 3600 s") as caught:
+    with pytest.raises(NotDelivered, match="It requests a delay of 3600 s") as caught:
         send(request(receiver), GUARD, patience(clock=clock), "slack")
     assert (caught.value.again_s, clock.waits, len(receiver.requests)) == (3600, [], 1)
 
@@ -104,7 +104,7 @@ def test_an_odd_retry_after_is_none(receiver: HttpReceiver, text: str) -> None:
 @pytest.mark.parametrize("text", ["9" * 400, "31536000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_receiver_cannot_ask_never_to_be_told_again(receiver: HttpReceiver, text: str) -> None:
     receiver.answer = answers(Reply(503, headers={"Retry-After": text}))
-    with pytest.raises(NotDelivered, match="It asks to wait 86400 s") as caught:
+    with pytest.raises(NotDelivered, match="It requests a delay of 86400 s") as caught:
         send(request(receiver), GUARD, patience(), "slack")
     assert caught.value.again_s == 86_400
 

@@ -69,9 +69,9 @@ def test_what_is_disabled_is_not_told_and_may_be_named() -> None:
         ({}, "there is no notifier"),
         (
             {"webhooks": HOOKS, "routes": [{"notifiers": ["pager"]}]},
-            "'pager' is not a notifier; there are: a, b, c",
+            "'pager' is not a notifier; the notifiers are: a, b, c",
         ),
-        ({"webhooks": [HOOKS[0], HOOKS[0]]}, "two have the name 'a'"),
+        ({"webhooks": [HOOKS[0], HOOKS[0]]}, "two notifiers have the name 'a'"),
         ({"webhooks": [{**HOOKS[0], "events": ["Compliance"]}]}, "'Compliance' is not an event"),
         ({"webhooks": [{**HOOKS[0], "template": '{"a": {{ title }}}'}]}, "it is not JSON"),
         (

@@ -126,7 +126,7 @@ def test_rotated_files_are_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert read(tmp_path, *names[1:]).problems == [BEGINNING.format("records 1 to 5 are", 6)]
     assert read(tmp_path, names[0], head=made.head).problems == [
         BEGINNING.format("records 1 to 4 are", 5),
-        "no record has the digest that was noted",
+        "no record has the digest that was given",
     ]
 
 
@@ -193,9 +193,9 @@ def test_files_in_the_wrong_order_and_a_second_chain(tmp_path: Path) -> None:
         "new:1: record 1 follows record 6: another chain begins here"
     ]
     head = read(tmp_path, "log").head
-    assert read(tmp_path, "new", head=head).problems == ["no record has the digest that was noted"]
+    assert read(tmp_path, "new", head=head).problems == ["no record has the digest that was given"]
     (tmp_path / "empty").write_bytes(b"")
-    assert read(tmp_path, "empty", head=head).problems == ["no record has the digest that was noted"]
+    assert read(tmp_path, "empty", head=head).problems == ["no record has the digest that was given"]
 
 
 def test_a_file_that_others_moved_away_goes_on_in_a_new_one(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_a_cluster_that_does_not_let_itself_be_scanned_is_not_added(
     plane = control_plane_factory(users={"nobody": ()})
     said = kspec("cluster", "add", plane.name, "--kubeconfig", plane.kubeconfig("nobody"))
     assert (said.code, said.out) == (2, "")
-    assert "a scan as nobody would lack the rights: " in said.err
+    assert "a scan as nobody would lack the permissions: " in said.err
     assert "list pods" in said.err
     assert "get namespaces/kube-system" in said.err
 
@@ -305,7 +305,7 @@ def test_a_name_that_is_taken_is_not_taken_over(kspec: Kspec, hub: HubCluster, t
     assert "it exists, and is the cluster at https://127.0.0.1:2, not at https://127.0.0.1:1" in said.err
     said = kspec(*words, "other")
     assert (said.code, said.out) == (4, "")
-    assert f"Secret {NAMESPACE}/other-kubeconfig: it exists, and was not made by" in said.err
+    assert f"Secret {NAMESPACE}/other-kubeconfig: it exists, and was not created by" in said.err
     for name in ("prod-kubeconfig", "other-kubeconfig"):
         assert set(hub.writer.get("v1", "Secret", name, namespace=NAMESPACE)["data"]) <= {
             "kubeconfig",

@@ -90,7 +90,7 @@ def test_the_stream_names_object_and_reasons(run_kspec: Kspec, write_spec: Write
     assert patch["spec"]["template"]["spec"] == {
         "containers": [{"name": "app", "securityContext": {"privileged": False}}]
     }
-    assert said.err == "1 finding has a fix, in 1 object; 0 need a person.\n"
+    assert said.err == "1 finding has a fix, in 1 object; 0 need a manual decision.\n"
 
 
 def test_only_what_is_asked_for_can_be_chosen(run_kspec: Kspec, write_spec: Write, shop: Path) -> None:

@@ -103,7 +103,7 @@ def test_what_is_asked_for(run_kspec: Kspec, scanned: Path) -> None:
     said = run_kspec("history", "--store", "r.db", "--check", key)
     assert said.out.splitlines()[1].endswith("  fail   1 finding")
     said = run_kspec("history", "--store", "r.db", "--findings")
-    assert "there now: first seen and last seen, the oldest first" in said.out
+    assert "present: first seen and last seen, the oldest first" in said.out
     assert f"      {key}\n      Pod shop/web: spec.hostNetwork\n" in said.out
     for words in (
         ["--cluster", "other"],
@@ -128,7 +128,7 @@ def test_add_and_prune(run_kspec: Kspec, spec: Path, scanned: Path, tmp_path: Pa
     assert (said.code, len(said.out.splitlines())) == (0, 2)
     assert len(run_kspec("history", "--store", "r.db").out.splitlines()) == 4
     would = run_kspec("history", "prune", "--store", "r.db", "--keep", "90d", "--dry-run")
-    assert would.out == "would delete 2 runs, 0 findings that only they had, 0 reports; 1 kept\n"
+    assert would.out == "would delete 2 runs, 0 findings that no other run has, 0 reports; 1 kept\n"
     done = run_kspec("history", "prune", "--store", "r.db", "--keep", "90d", "-o", "json")
     assert len(json.loads(done.out)["runs"]) == 2
     assert len(run_kspec("history", "--store", "r.db").out.splitlines()) == 2

@@ -101,9 +101,9 @@ def test_the_terminal_says_that_none_is_present_only_where_somebody_looked(drift
     store.close()
     source = StoreSource(drifted)
     looked = source.read(lambda store: terminal.look(store, "strict"))
-    assert "No drift is present." in terminal.lines(looked, 80, plain)
+    assert "There is no drift." in terminal.lines(looked, 80, plain)
     never = source.read(lambda store: terminal.look(store, "other"))
-    assert "No drift is present." not in terminal.lines(never, 80, plain)
+    assert "There is no drift." not in terminal.lines(never, 80, plain)
     source.close()
 
 

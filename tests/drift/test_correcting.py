@@ -128,8 +128,8 @@ def test_three_corrections_within_an_hour_are_a_fight_and_later_ones_are_not() -
     [
         (drifted("a", holder="Argo CD"), Rules(), "Argo CD keeps it"),
         (drifted("a", "remove", DriftKind.EXTRA), Rules(), "only deleted with --force"),
-        (drifted("a"), Rules(types=frozenset()), "drift of type policy is not to be corrected"),
-        (drifted("a"), Rules(most=0), "has made all of the 0 corrections"),
+        (drifted("a"), Rules(types=frozenset()), "drift of type policy is not enabled"),
+        (drifted("a"), Rules(most=0), "has reached its limit of 0 corrections"),
     ],
     ids=["kept by another", "extra", "type", "max changes"],
 )

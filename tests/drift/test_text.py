@@ -15,7 +15,7 @@ STAMP = "2026-01-01T12:00:00Z"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WHY = (
     "not corrected: it was corrected 3 times within an hour, and changed again by kubectl-patch each time. "
-    "Find out what changes it, and stop that first."
+    "Find out which client changes it, and stop this first."
 )
 
 

@@ -358,7 +358,7 @@ def test_a_type_of_notifier_is_found_when_the_configuration_is_read(site: Site) 
         make_plan("x", AlertConfigSpec.model_validate({"custom": custom}))
     problems = "\n".join(raised.value.problems)
     for said in (
-        "spec.custom: two have the name 'a'.",
+        "spec.custom: two notifiers have the name 'a'.",
         "spec.custom[0].type: entry point pager = acme_kspec:send: the type of notifier 'pager' of the package "
         "acme-kspec 1.2 cannot be used: ZeroDivisionError: division by zero.",
         "spec.custom[1].type: 'slack' is built in: use the key of spec that has its name.",

@@ -143,7 +143,7 @@ def test_a_cluster_that_is_built_anew_while_it_is_scanned(make_fleet: MakeFleet)
     assert said.code == 2, said.err
     first, *others = said.json["clusters"]
     assert (first["outcome"], first["error"]) == ("scanned", 0)
-    why = "it became another cluster while it was scanned: its UID changed."
+    why = "its UID changed during the scan: another cluster answers now."
     assert [(row["outcome"], row["reason"], row["score"], row["error"]) for row in others] == [
         ("failed", why, None, 4)
     ] * 4

@@ -24,7 +24,7 @@ def test_options_that_a_run_would_ignore_are_refused(begun: Fleet) -> None:
         for specs in (("spec.yaml", "--context", "c-000"), ()):
             said = begun.run("scan", *specs, "--run=one", "--no-wait", *words)
             assert said.code == 4, said.out
-            assert f"error: --run one: a run of this id has begun, and differs in {named}." in said.err
+            assert f"error: --run one: a run with this id exists, and differs in {named}." in said.err
     spec = begun.folder / "spec.yaml"
     spec.write_text(spec.read_text().replace("1.30", "1.29"))
     said = begun.run("scan", "spec.yaml", "--context", "c-000", "--run=one", "--no-wait")
@@ -47,4 +47,7 @@ def test_clusters_of_another_selection_are_named(begun: Fleet) -> None:
     assert "2 clusters" not in begun.run("scan", "--run=one", "--no-wait").err
     said = begun.run("scan", "--run=one", "--no-wait", "--context=none")
     assert said.code == 0
-    assert "which are selected now is not known: 'context:none' is not the name of a cluster." in said.err
+    assert (
+        "the clusters that are selected now are not known: 'context:none' is not the name of a cluster."
+        in said.err
+    )

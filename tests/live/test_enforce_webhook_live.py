@@ -132,7 +132,7 @@ def test_from_dry_run_to_removal_through_the_service(plane, webhook, kspec):
     code, out, _ = kspec(prod, "--status")
     assert (code, "nothing is in force" in out) == (1, True)
     code, out, _ = kspec(prod, "--preview")
-    assert (code, "0 of 0 objects would be refused" in out) == (0, True), "nor are its own pods meant"
+    assert (code, "0 of 0 objects would be denied" in out) == (0, True), "nor are its own pods meant"
 
     code, out, err = kspec(prod)
     assert (code, names(plane)) == (0, ["kspec-prod-webhook"])

@@ -64,7 +64,7 @@ def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gon
     assert report["spec"]["events"][0]["remediation"] == {
         "action": "update",
         "status": "pending",
-        "details": "to be set back: spec.failurePolicy.",
+        "details": "to be restored: spec.failurePolicy.",
     }
 
     hub.config("watch", {"interval": "5m", "remediation": {"strategy": "Apply"}})

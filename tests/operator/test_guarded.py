@@ -73,8 +73,8 @@ def test_who_may_is_told_and_nobody_else(operated: Cluster, start: Start, accoun
     until(lambda: get(port, reader)[0] == 200, operator.said)  # what the API server grants comes by a watch
     status, text = get(port, reader)
     assert (status, "kspec_build_info" in text) == (200, True)
-    assert get(port, nobody) == (403, "the right to get the nonResourceURL /metrics is missing\n")
-    unknown = (401, "send a bearer token that the API server knows\n")
+    assert get(port, nobody) == (403, "the permission to get the nonResourceURL /metrics is missing\n")
+    unknown = (401, "send a bearer token that the API server accepts\n")
     other = token(operated.plane, "prometheus", NAMESPACE, audience="somebody-else")
     for bearer in ("", "garbage", "x" * 20_000, other):
         assert get(port, bearer) == unknown

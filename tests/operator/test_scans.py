@@ -43,7 +43,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_result_that_is_none(program: Path) -> None:
-    with pytest.raises(ScanFailed, match="exit code 0 and no result: it said nothing"):
+    with pytest.raises(ScanFailed, match="exit code 0 and no result: no output"):
         Scanner([], 10).scan("met", "")
     program.write_text(
         '#!/bin/sh\nfor w; do case $w in --report=json:*) echo "{}" >"${w#--report=json:}";; esac; done\n'

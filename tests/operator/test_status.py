@@ -57,8 +57,8 @@ PASS, FAIL, ERROR, SKIP = Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.SKI
             (PASS, ERROR),
             ("Unknown", status.NOT_EVALUATED, "1 of 2 checks passed, 1 could not be evaluated: a.c1."),
         ),
-        ((SKIP,), ("Unknown", status.NOT_EVALUATED, "Nothing was there that could be evaluated.")),
-        ((), ("Unknown", status.NOT_EVALUATED, "Nothing was there that could be evaluated.")),
+        ((SKIP,), ("Unknown", status.NOT_EVALUATED, "There was nothing to evaluate.")),
+        ((), ("Unknown", status.NOT_EVALUATED, "There was nothing to evaluate.")),
         (
             (FAIL,) * 7,
             (

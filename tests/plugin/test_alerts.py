@@ -149,7 +149,7 @@ def test_a_list_tells_what_ended_and_what_it_does_not_know(
     project.run("--kspec-store=results.db")
     capsys.readouterr()
     assert main(["alert", "list", "--store", url]) == 0
-    assert capsys.readouterr().out.startswith("No alert is known: only runs with --alert make them.")
+    assert capsys.readouterr().out.startswith("No alert is known: only runs with --alert create alerts.")
     words = ("--kspec-store=results.db", "--kspec-alert=alerts.yaml")
     project.run(*words)
     project.write("prod/all.yaml", (project.path / "stage/all.yaml").read_text())

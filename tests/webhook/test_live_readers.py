@@ -68,7 +68,7 @@ def test_who_may_is_told_and_nobody_else(plane, webhook, path):
     assert read(webhook, path, reader, scheme="Basic")[0] == 401
     assert read(webhook, path, nobody) == (
         403,
-        f"the right to get the nonResourceURL {path} is missing\n",
+        f"the permission to get the nonResourceURL {path} is missing\n",
     )
     for bearer in (reader, token(plane, "kspec-webhook-reader", audience="kspec-webhook"), plane.token):
         for header in ("Authorization", "X-Kspec-Authorization"):

@@ -103,7 +103,7 @@ def _once(
     address = guard.resolve(notifier.host, port, where)
     timeout_s = min(patience.timeout_s, patience.deadline - time.monotonic())
     if timeout_s <= 0:
-        raise NotDelivered("there was no time left to send it.", where=where)
+        raise NotDelivered("the time limit ended before it could be sent.", where=where)
     context = (
         ssl.create_default_context(cadata=notifier.ca_bundle or None) if notifier.tls != "none" else None
     )

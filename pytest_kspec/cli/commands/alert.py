@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pytest_kspec.alerts.deliver import Delivered
 
 DESCRIPTION = """\
-Try and list alerts. 'kspec scan --alert FILE --store URL' sends them, and so does pytest.
+Test the receivers of alerts, and list alerts. 'kspec scan --alert FILE --store URL' and pytest send them.
 
   kspec alert test FILE  send a test alert, and its end, to every notifier
   kspec alert list       print active alerts of a store (--all: ended ones too)
 
-Exit codes: 0 every notifier accepted both messages, or the list is printed; 2 a notifier did not, or the
-store cannot be read; 4 usage."""
+Exit codes: 0 every notifier accepted both messages, or the alerts were listed; 2 a notifier did not, or the
+store could not be read; 4 usage error."""
 
 EXAMPLES = """
 kspec alert test alerts.yaml
@@ -138,7 +138,7 @@ def _list(args: argparse.Namespace) -> int:
     if not chosen:
         if not known.alerts and not known.told:
             say(
-                "No alert is known: only runs with --alert make them. 'kspec history --findings' lists findings."
+                "No alert is known: only runs with --alert create alerts. 'kspec history --findings' lists findings."
             )
         else:
             say("No alert is listed." if args.all else "No alert is active as of the last run with --alert.")

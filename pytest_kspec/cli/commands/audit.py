@@ -14,14 +14,13 @@ DESCRIPTION = """\
 Verify that no record of an audit log is missing or was changed. $KSPEC_AUDIT_LOG names the log that
 kspec writes. Name files that were rotated before it, the oldest first.
 
-The chain begins with record 1, unless the log itself says that its rotation removed older files. Where they are kept
-elsewhere, or were removed by others, --from says which record must be the first one.
+The chain begins with record 1, unless the log itself records that its rotation removed older files. If older files are
+stored elsewhere, or were removed by others, give the number of the first record with --from.
 
-Lines that were removed from the end of the last file leave no trace in it. Note the digest that this command
-prints, and pass it with --head the next time: the record that it belongs to must still be there, or be the last one
-before these files.
+The files do not show whether lines were removed from the end of the last one. Note the digest that this command
+prints, and pass it with --head the next time: its record must be in the files, or be the last one before them.
 
-Exit codes: 0 the chain is whole; 1 it is not; 4 usage."""
+Exit codes: 0 the chain is complete; 1 it is not; 4 usage error."""
 
 EXAMPLES = """
 kspec audit verify audit.log
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=1,
-        help="number of the first record that must be there (default: %(default)s)",
+        help="number that the first record must have (default: %(default)s)",
     )
 
 
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "this is not a digest of 64 hexadecimal digits.",
             where="--head",
-            fix="Pass what 'kspec audit verify' printed after 'head'.",
+            fix="Pass the digest that 'kspec audit verify' printed after 'head'.",
         )
     if args.first < 1:
         raise UsageError("the number of a record is 1 or more.", where="--from")

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DESCRIPTION = """\
-Find clusters, register them as ClusterTargets of a hub (the cluster in which
-kspec works), and look after them.
+Find clusters, register them as ClusterTargets in a hub (the cluster that
+describes the others), and manage them.
 
   kspec cluster discover        list the contexts of the kubeconfig
   kspec cluster add CONTEXT     prove access, print a Secret and a ClusterTarget
-  kspec cluster list [NAME…]    list the clusters of the hub, as last seen
-  kspec cluster status [NAME…]  ask each cluster now
+    kspec cluster list [NAME…]    list the clusters of the hub with their last status
+    kspec cluster status [NAME…]  contact each cluster now
   kspec cluster enable NAME…    allow policies to be applied to the clusters
-  kspec cluster disable NAME…   no longer allow it; what is there stays
+    kspec cluster disable NAME…   no longer allow it; existing policies stay
   kspec cluster sync NAME…      apply policies of specifications now (-s SPEC)
   kspec cluster rotate NAME…    replace the token of the clusters by a new one
   kspec cluster remove NAME…    delete the ClusterTargets and their Secrets
 
-NAME may contain * and ?; -l selects by labels. A change shows first what it
-changes, and needs --yes without a terminal; it goes in waves of a tenth, and
-ends after the first wave in which a cluster fails. Exit codes: 0 done; 1 a
-change ended early; 2 a cluster or the hub could not be asked; 4 usage."""
+NAME may contain * and ?; -l selects by labels. Commands that change clusters
+list them first, and need --yes without a terminal. They change a tenth of the
+clusters at a time, and stop if one of these fails. Exit codes: 0 done; 1 a
+change stopped early; 2 a cluster or the hub did not answer; 4 usage error."""
 
 EXAMPLES = """
 kspec cluster add prod-eu --label env=prod | kubectl apply -f -
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="table (default), wide, json, yaml or name; with add: yaml (default) or json",
     )
-    place = parser.add_argument_group("where clusters are known")
+    place = parser.add_argument_group("source of the clusters")
     place.add_argument(
         "--hub", metavar="CONTEXT", default="", help="the hub (default: $KSPEC_HUB, else the current context)"
     )
@@ -110,7 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_kubeconfig(place)
     added = parser.add_argument_group("with add")
     added.add_argument(
-        "--label", action="append", default=[], metavar="KEY=VALUE", help="label; may be repeated"
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="label of the ClusterTarget; may be repeated",
     )
     added.add_argument(
         "--name", metavar="NAME", default="", help="name of the ClusterTarget (default: that of the context)"
@@ -131,7 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     added.add_argument(
         "--from-argocd",
         action="store_true",
-        help="add the clusters of Argo CD's cluster Secrets in the hub; NAME and -l choose some of them",
+        help="add the clusters of Argo CD's cluster Secrets in the hub; NAME and -l select some of them",
     )
     added.add_argument(
         "--argocd-namespace", metavar="NAME", default="", help="namespace of these Secrets (default: argocd)"
@@ -156,14 +160,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=("audit", "enforce"),
         default="",
-        help="with sync: instead of the specification's mode",
+        help="with sync: mode (default: that of the specification)",
     )
     change.add_argument(
         "--engine",
         action="append",
         default=[],
         metavar="NAME",
-        help="with enable: check the rights that this engine needs: vap (default), kyverno or webhook; may be "
+        help="with enable: check the permissions that this engine needs: vap (default), kyverno or webhook; may be "
         "repeated. With sync: vap (default) or kyverno",
     )
     change.add_argument(
@@ -172,7 +176,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     change.add_argument(
         "--orphan",
         action="store_true",
-        help="with remove: leave policies on the cluster, without looking for them",
+        help="with remove: keep policies on the cluster, without checking for them",
     )
     change.add_argument(
         "--lifetime",

@@ -129,7 +129,7 @@ def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
             one = of_context(context, wish, {ARGOCD_ANNOTATION: secret})
             if one.name in made:
                 raise SourceUnavailable(
-                    f"another cluster Secret gives the name {one.name}, too.",
+                    f"another cluster Secret also has the name {one.name}, too.",
                     where=secret,
                     fix="Rename one of them.",
                 )
@@ -139,7 +139,7 @@ def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
             failed += 1
             continue
         if target.note:
-            notices.append(f"{target.name}: {target.note} kspec reads all of it.")
+            notices.append(f"{target.name}: {target.note} kspec reads the whole cluster.")
         for notice in notices:
             note(printable(notice))
         made[one.name] = one
@@ -169,7 +169,7 @@ def _proof(opened: Callable[[Limits | None], LiveSource], name: str) -> list[str
     who = f" as {proof.user}" if proof.user else ""
     if proof.missing:
         raise SourceUnavailable(
-            f"a scan{who} would lack the rights: {', '.join(proof.missing)}.",
+            f"a scan{who} would lack the permissions: {', '.join(proof.missing)}.",
             where=name,
             fix="Grant them (docs/sources.md), or add --no-proof.",
         )
@@ -223,7 +223,7 @@ def _refuse_taken(writer: Writer, obj: Object) -> None:
         label = (there["metadata"].get("labels") or {}).get(TARGET_LABEL)
         if label != metadata["labels"][TARGET_LABEL]:
             fix = "Choose another name with --name, or rename the Secret."
-            raise UsageError("it exists, and was not made by 'kspec cluster add'.", where=where, fix=fix)
+            raise UsageError("it exists, and was not created by 'kspec cluster add'.", where=where, fix=fix)
         return
     server, now = (one["spec"].get("apiServerURL", "").rstrip("/") for one in (there, obj))
     source = metadata["annotations"].get(ARGOCD_ANNOTATION)

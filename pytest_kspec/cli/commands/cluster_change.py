@@ -41,7 +41,7 @@ def enable(args: argparse.Namespace) -> int:
             source.close()
         if missing:
             raise SourceUnavailable(
-                f"policies of {', '.join(asked)} could not be applied: the rights are missing: "
+                f"policies of {', '.join(asked)} could not be applied: permissions are missing: "
                 f"{', '.join(missing)}.",
                 where=target.name,
             )
@@ -71,7 +71,7 @@ def rotate(args: argparse.Namespace) -> int:
 
     def change(target: Target) -> None:
         done = replace(hub, *_key(target), lifetime)
-        gone = f"; {len(done.revoked)} earlier revoked" if done.revoked else ""
+        gone = f"; earlier tokens revoked: {len(done.revoked)}" if done.revoked else ""
         note(f"{printable(target.name)}: a token of {done.account}, valid until {done.expires}{gone}")
 
     return _change(args, "rotate", lambda target: True, change)
@@ -146,7 +146,7 @@ def _change(
     for target in due:
         say(f"will {what} {printable(target.name)}   {printable(target.server) or '(unknown)'}")
     if count := len(targets) - len(due):
-        say(f"{count} left out: {left}")
+        say(f"{count} skipped: {left}")
     if not due:
         say("nothing to do")
         return 0

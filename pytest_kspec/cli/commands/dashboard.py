@@ -19,8 +19,8 @@ Show the newest results of a fleet, from a store that 'kspec scan --store URL'
 or the operator fills, or from the ComplianceReports of a cluster.
 
   kspec dashboard            print a table, or JSON with -o json
-  kspec dashboard --watch    keep it up to date: on a terminal a screen with
-                             keys, elsewhere a table at each interval
+    kspec dashboard --watch    update it: on a terminal a screen with keys,
+                             otherwise a table at each interval
   kspec dashboard --serve    serve read-only pages and an API. Viewers sign in
                              with a token of a cluster and see what its RBAC
                              grants them
@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         metavar="NAME",
         default="in-cluster",
-        help="kubeconfig context of the cluster whose reports are shown, and that says who viewers are and what they "
-        "may see; or 'in-cluster' (default)",
+        help="kubeconfig context of the cluster whose reports are shown, and that authenticates and authorizes "
+        "viewers; or 'in-cluster' (default)",
     )
     arguments.add_kubeconfig(cluster)
     cluster.add_argument(
@@ -95,7 +95,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=int,
         default=None,
-        help="port to listen on; 0: any that is free (default: $PORT, else 8000)",
+        help="port to listen on; 0: any free port (default: $PORT, else 8000)",
     )
     server.add_argument("--tls-cert", metavar="FILE", default="", help="certificate of the server (PEM)")
     server.add_argument("--tls-key", metavar="FILE", default="", help="its key (PEM)")

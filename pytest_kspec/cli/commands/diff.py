@@ -42,7 +42,7 @@ FORMATS = ("text", "json", "markdown")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("before", metavar="A", help="result, snapshot, manifests or kubeconfig context")
-    parser.add_argument("after", metavar="B", help="the later one; same forms as A")
+    parser.add_argument("after", metavar="B", help="the later one; accepts the same as A")
     parser.add_argument(
         "-s",
         "--spec",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Find what changed in a cluster, who changed it, and set policies back.
+Find what changed in a cluster and who changed it, and restore policies.
 
   kspec drift detect      compare, and print each difference
   kspec drift remediate   correct policies, after confirmation
@@ -20,15 +20,15 @@ Find what changed in a cluster, who changed it, and set policies back.
 
 types of drift:
   policy         policies that were changed, deleted or added since 'kspec
-                 enforce' or the operator applied them. The API server is asked
-                 by dry run, so that its defaults are not drift
+                 enforce' or the operator applied them. They are compared by
+                 dry run, so that defaults of the API server are not drift
   compliance     findings that the last run in --store does not have
-  configuration  objects of --kinds that are not as in --snapshot, or as in the
-                 last good run in --store (--last-good)
+    configuration  objects of --kinds that differ from those in --snapshot, or in
+                 the last good run in --store (--last-good)
 
-Each difference names who changed the object, and when, if managedFields say
-it. What Argo CD, Flux, Helm or a controller keeps is reported and never
-corrected, nor is an object that was corrected three times within an hour.
+Each difference shows who changed the object, and when, if managedFields
+contain it. Objects that Argo CD, Flux, Helm or a controller manages, and
+objects that were corrected three times within an hour, are never corrected.
 
 Without --mode, the mode is enforcement.mode of the specification; if the
 specification has no section enforcement, it is the mode of the policies that
@@ -98,14 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mode", choices=("audit", "enforce"), help="mode of the policies")
     arguments.add_store(
-        parser, "store with the last run to compare with; drift is kept there: FILE.db or postgresql://…"
+        parser, "store with the last run to compare with; drift is recorded there: FILE.db or postgresql://…"
     )
-    parser.add_argument("--snapshot", metavar="FILE", default="", help="recorded cluster to compare with")
+    parser.add_argument("--snapshot", metavar="FILE", default="", help="snapshot to compare with")
     parser.add_argument(
         "--last-good",
         action="store_true",
         help="compare with the last good run in --store: the objects as they were when a scan of 'detect' or 'watch' "
-        "met the whole specification; a run that does so takes its place",
+        "met the whole specification; such a run replaces it",
     )
     parser.add_argument(
         "--kinds",
@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     correct = parser.add_argument_group("remediate")
     correct.add_argument("--dry-run", action="store_true", help="show what would be corrected")
-    correct.add_argument("--force", action="store_true", help="also delete what is extra")
+    correct.add_argument("--force", action="store_true", help="also delete extra policies")
     correct.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     correct.add_argument(
         "--max-changes",

@@ -101,7 +101,7 @@ def _carry_out(
             events.append(event)
     except KspecError as error:
         problems.append(
-            f"a correction was made, and could not be remembered; the others were not made: {error}"
+            f"a correction was made but could not be recorded; no further corrections were made: {error}"
         )
     return replace(_with(look, events), problems=tuple(problems))
 
@@ -131,8 +131,8 @@ def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> corre
     except (AccessDenied, NotServed, NotFound) as error:
         why = str(error).rstrip(".")
     note(
-        f"{style('note:', 'yellow', stream=sys.stderr)} corrections are not remembered ({why}), so an object that is "
-        "changed repeatedly is not recognised. Add --store."
+        f"{style('note:', 'yellow', stream=sys.stderr)} corrections are not recorded ({why}), so an object that is "
+        "changed repeatedly is not recognized. Add --store."
     )
     return ledger.Memory()
 

@@ -199,8 +199,8 @@ def look(
             is_good = looked.is_new and goodrun.is_good(scans.result().clusters[0])
             if is_good and not goodrun.keep(good, looked, source, stamp):
                 note(
-                    "this run is not kept as the last good one: objects changed meanwhile, "
-                    "or a later one is kept"
+                    "this run is not recorded as the last good run: objects changed meanwhile, "
+                    "or a later run is recorded"
                 )
     elif DriftType.CONFIGURATION in wanted and not args.last_good:
         with looking.kept("objects"):
@@ -394,7 +394,7 @@ def event_lines(
         if event.author is not None:
             yield f"    changed by {fit(by(event, moment), 16)}"
         if event.holder:
-            yield f"    kept by {fit(event.holder, 12)}, which has to correct it"
+            yield f"    managed by {fit(event.holder, 15)}, which must correct it"
         for field in event.fields[:_SHOWN]:
             yield f"    {coloured(fit(_field(field), 4), 'yellow')}"
         if len(event.fields) > _SHOWN:

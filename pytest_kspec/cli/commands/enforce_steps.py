@@ -110,9 +110,9 @@ def _nothing(what: str) -> int:
 def _agreed(item: Run, cluster: str, changing: Sequence[applying.Change]) -> bool:
     """Say what will happen, and ask unless --yes is given."""
     note(
-        f"{style('warning:', 'yellow', 'bold', stream=sys.stderr)} in mode enforce {cluster} refuses whatever violates "
-        f"{item.spec.name} when it is created or changed. --preview lists what that would be today; "
-        "--mode audit warns only; --remove takes it back."
+        f"{style('warning:', 'yellow', 'bold', stream=sys.stderr)} in mode enforce, {cluster} denies objects that "
+        f"violate {item.spec.name} when they are created or changed. --preview lists what would be denied today; "
+        "--mode audit only warns; --remove undoes this."
     )
     return bool(item.args.yes) or agreed(f"Apply {plural(len(changing), 'change')} to {cluster}?")
 
@@ -146,7 +146,7 @@ def remove(item: Run) -> int:
         for change in applying.carry_out(planned, writer):
             say(f"removed {change.object}")
         if not planned:
-            say(f"nothing of {item.spec.name} is there ({item.engine.NAME} on {source.name})")
+            say(f"{item.spec.name} has no policies to remove ({item.engine.NAME} on {source.name})")
     return 0
 
 
@@ -209,7 +209,7 @@ def show_preview(item: Run) -> int:
     for error in found.errors:
         note(f"{style('not examined:', 'yellow', stream=sys.stderr)} {error}")
     total = sum(refused.objects for refused in found.refused)
-    say(f"{item.spec.name} on {source.name}: {total} of {found.examined} objects would be refused")
+    say(f"{item.spec.name} on {source.name}: {total} of {found.examined} objects would be denied")
     _left_out([*wanted.plan.not_enforceable, *made.not_enforceable])
     if found.errors or _empty(item, wanted, made):
         return EXIT_NOT_EVALUATED
@@ -270,13 +270,13 @@ def _tell(item: Run, wanted: Wanted, made: Generated) -> None:
         )
     for requirement in wanted.plan.by_pod_alone:
         note(
-            f"{style('note:', 'yellow', stream=sys.stderr)} {requirement}: admission does not see ServiceAccounts; "
-            "a pod must set the field itself, while a scan counts what its ServiceAccount says."
+            f"{style('note:', 'yellow', stream=sys.stderr)} {requirement}: admission does not read ServiceAccounts: "
+            "a pod must set the field itself, while a scan uses the value of its ServiceAccount."
         )
     if SYSTEM not in made.excluded and _covers_system(wanted.plan):
         note(
             f"{style('note:', 'yellow', stream=sys.stderr)} {SYSTEM} is not excluded (namespaceScope, "
-            "podSecurity.exemptions): look at --preview before you enforce."
+            "podSecurity.exemptions): check --preview before you enforce."
         )
 
 

@@ -23,7 +23,7 @@ the scan is an error. 'kspec verify' checks the bundle and replays the scan.
 
 With '-o FILE.intoto.jsonl', attest the result instead: an in-toto statement with the predicate test-result v0.1,
 whose subject is the SHA-256 of RESULT, in a signed DSSE envelope. With '-o FILE.intoto.json', the statement is
-written as it is, with its signature beside it.
+written without an envelope, with its signature beside it.
 
 The signature is written to FILE.sig in the format of cosign: ECDSA on P-256 over SHA-256. The passphrase
 of the key is read from $KSPEC_KEY_PASSPHRASE; if that is not set, you are prompted. To create a key:
@@ -135,7 +135,7 @@ def _warn(result: ScanResult, found: Gathered) -> None:
         label = style("another version:", "yellow", stream=sys.stderr)
         note(
             f"{label} pytest-kspec {result.tool_version} made the result, and this is {pytest_kspec.__version__}: "
-            "'kspec verify' will say so. Make the bundle with the version that made the result."
+            "'kspec verify' will report this. Create the bundle with the version that made the result."
         )
     for replay in found.replays:
         if replay.reason:

@@ -277,7 +277,7 @@ def _summary(fixes: Fixes, incomplete: bool) -> None:
     note(
         f"{plural(fixes.fixed, 'finding')} {'has' if fixes.fixed == 1 else 'have'} a fix, in "
         f"{plural(len(fixes.objects), 'object')}; "
-        f"{fixes.personal} {'needs' if fixes.personal == 1 else 'need'} a person."
+        f"{fixes.personal} {'needs' if fixes.personal == 1 else 'need'} a manual decision."
     )
     label = style("conflict:", "yellow", stream=sys.stderr)
     for fix in fixes.objects:

@@ -20,10 +20,10 @@ it is known: a run that was interrupted continues where it ended.
   kspec fleet enforce SPEC… apply, remove or show the policies of specifications
 
 Exit codes of 'scan' and 'report': 0 compliant; 1 findings at or above --fail-on; 2 a cluster or a requirement could
-not be evaluated; 4 error in the specification or the command line. Exit codes of 'work' are about
-execution: 0 every cluster of the shard has an outcome; 3 some have none, try again; 4 wrong input. Of
-'enforce': 0 all clusters are up to date; 2 not all; 4 usage. Of 'enforce --status': 0 in force on all clusters;
-1 something is not as it would be applied; 2 a cluster could not be read."""
+not be evaluated; 4 error in the specification or the command line. Exit codes of 'work': 0 every cluster of the
+shard has an outcome; 3 some have none, try again; 4 wrong input. Exit codes of 'enforce': 0 all clusters are up to
+date; 2 some are not; 4 usage error. Exit codes of 'enforce --status': 0 in force on all clusters; 1 something
+differs from what would be applied; 2 a cluster could not be read."""
 
 EXAMPLES = """
 kspec fleet scan prod.yaml --context eu --context us --store fleet.db
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--selector",
         metavar="LABELS",
         default="",
-        help="only clusters with these labels, such as env=prod; alone, of all contexts",
+        help="only clusters with these labels, such as env=prod; selects from all contexts if no context is named",
     )
     arguments.add_kubeconfig(parser)
     arguments.add_checks(parser)
@@ -157,7 +157,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-wait",
         action="store_true",
-        help="with 'scan': begin the run and print its id; others start the workers",
+        help="with 'scan': begin the run and print its id, without starting workers",
     )
     parser.add_argument("--index", metavar="N", type=int, default=None, help="shard to scan with 'work'")
     parser.add_argument(
@@ -220,7 +220,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LABEL",
-        help="with 'scan' and 'report': groups by this label; may be repeated (default: labels of few values)",
+        help="with 'scan' and 'report': groups by this label; may be repeated (default: labels with few values)",
     )
     arguments.add_allow_empty(parser, "a cluster in which a specification finds nothing to evaluate")
     parser.add_argument(
@@ -235,7 +235,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default="",
         help="with 'scan': local (default), processes of this machine, or job, one Indexed Job in the hub, with a "
-        "store in PostgreSQL; with 'enforce': vap (default), kyverno or webhook, as of 'kspec enforce'",
+        "store in PostgreSQL; with 'enforce': vap (default), kyverno or webhook, as in 'kspec enforce'",
     )
     parser.add_argument(
         "--kyverno-api",

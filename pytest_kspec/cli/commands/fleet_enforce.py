@@ -38,7 +38,7 @@ def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
     targets = [target for target in found if target.allow_enforcement or target.origin == "context"]
     for target in found:
         if target not in targets:
-            note(f"left out: {target.name} does not allow enforcement (spec.allowEnforcement)")
+            note(f"skipped: {target.name} does not allow enforcement (spec.allowEnforcement)")
     if not targets:
         raise (
             _nowhere("none of the selected clusters allows enforcement.", "'kspec cluster enable' allows it.")
@@ -64,7 +64,7 @@ def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
     if untried:
         names = ", ".join(target.name for target in untried[:10])
         label = style("stopped:", "red", "bold", stream=sys.stderr)
-        note(f"{label} a cluster of the first wave failed; {len(untried)} others are as they were: {names}")
+        note(f"{label} a cluster of the first wave failed; {len(untried)} others were not changed: {names}")
     return EXIT_NOT_EVALUATED if untried or any(one.failed or one.away for one in done) else 0
 
 
@@ -202,7 +202,7 @@ def _say(dry_run: bool, one: Synced) -> None:
 
 def _total(total: Total, dry_run: bool, *, looked: bool = False) -> str:
     state = "could be compared; nothing was changed (--dry-run)" if dry_run else "up to date"
-    parts = [f"{total.ok} of {plural(total.clusters, 'cluster')} {'as wanted' if looked else state}"]
+    parts = [f"{total.ok} of {plural(total.clusters, 'cluster')} {'as required' if looked else state}"]
     parts += [f"{total.differ} not"] if total.differ else []
     parts += [f"{total.away} away"] if total.away else []
     parts += [f"{total.failed} failed"] if total.failed else []

@@ -248,9 +248,9 @@ def _agree(found: StoredRun, given: Order, *, only_given: bool = False) -> None:
 
     if names := differing(Order.from_wire(found.document), given, only_given=only_given):
         raise UsageError(
-            f"a run of this id has begun, and differs in {', '.join(names)}.",
+            f"a run with this id exists, and differs in {', '.join(names)}.",
             where=f"--run {found.id}",
-            fix="Choose another id, or leave out what differs: a run keeps what it was begun with.",
+            fix="Choose another id, or use the options with which the run was begun.",
         )
 
 
@@ -266,7 +266,7 @@ def _compare_clusters(
     try:
         now = {target.name for target in targets(args, specs)}
     except KspecError as error:
-        note(f"run {found.id} keeps its clusters; which are selected now is not known: {error}")
+        note(f"run {found.id} keeps its clusters; the clusters that are selected now are not known: {error}")
         return
     before = {target.name for target in stored.targets_of(store, found.id)}
     for names, what in ((now - before, "is not scanned"), (before - now, "is scanned nevertheless")):
@@ -285,7 +285,7 @@ def _place_for_pods(args: argparse.Namespace) -> str:
         raise UsageError(
             "pods cannot write to a file of this machine.",
             where="--store",
-            fix="Use postgresql://USER@HOST/DATABASE, by an address that this machine and the pods can reach.",
+            fix="Use postgresql://USER@HOST/DATABASE, with an address that this machine and the pods can reach.",
         )
     if args.store_reports and not args.store_reports.startswith("s3://"):
         raise UsageError(
@@ -319,7 +319,7 @@ def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[
     found = [target for target in there if not target.suspended]
     if there and not found:
         raise UsageError(
-            f"suspend is set on all clusters that are selected: {', '.join(one.name for one in there[:10])}.",
+            f"all selected clusters are suspended: {', '.join(one.name for one in there[:10])}.",
             where=f"kspec fleet {args.action}",
         )
     if not found and args.selector:

@@ -69,8 +69,8 @@ def _unknown(name: str) -> Exception:
 def _counts(catalog: Catalog) -> str:
     by = [control.coverage for control in catalog.controls]
     return (
-        f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} in part, "
-        f"{by.count('manual')} by a person"
+        f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} partially covered, "
+        f"{by.count('manual')} for manual review"
     )
 
 

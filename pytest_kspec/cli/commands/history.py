@@ -32,7 +32,7 @@ fills: the score of each cluster and specification, the score of a framework
 
   kspec history              show results
   kspec history add FILE…    store results of 'kspec scan --report json:FILE'
-  kspec history get RUN      print the full JSON report of a run, if it is kept
+  kspec history get RUN      print the full JSON report of a run, if stored
   kspec history prune        delete runs not kept by --keep or --keep-runs
   kspec history rewrap       encrypt full reports with $KSPEC_STORE_KEY
 
@@ -60,8 +60,8 @@ USES = {
 """Action → the arguments that it uses."""
 _TRENDS = {True: "▲", False: "▼"}
 _FATES = {
-    True: "there now: first seen and last seen, the oldest first",
-    None: "unknown: seen before, and the newest run could not look; first seen and last seen",
+    True: "present: first seen and last seen, the oldest first",
+    None: "unknown: seen before, and not evaluated in the newest run; first seen and last seen",
     False: "fixed: first seen and fixed",
 }
 
@@ -167,7 +167,7 @@ def _rewrap(store: Store, args: argparse.Namespace) -> int:
     done = rewrap(store)
     for error in done.failed:
         note(str(error))
-    say(f"{done.changed} encrypted with the present key, {done.kept} were already, {len(done.failed)} failed")
+    say(f"{done.changed} encrypted with the current key, {done.kept} already were, {len(done.failed)} failed")
     return EXIT_NOT_EVALUATED if done.failed else 0
 
 
@@ -206,7 +206,7 @@ def _pruned(done: Pruned, dry_run: bool) -> str:
 
     would = "would delete" if dry_run else "deleted"
     what = [plural(len(done.runs), "run"), plural(done.findings, "finding"), plural(done.reports, "report")]
-    return f"{would} {what[0]}, {what[1]} that only they had, {what[2]}; {done.kept:,} kept"
+    return f"{would} {what[0]}, {what[1]} that no other run has, {what[2]}; {done.kept:,} kept"
 
 
 def _show(store: Store, args: argparse.Namespace) -> int:

@@ -74,14 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fleet-timeout",
         metavar="DURATION",
         default="2h",
-        help="a run over the clusters of a clusterSelector that takes longer is ended; clusters without an outcome "
-        "are errors (default: %(default)s)",
+        help="time limit of a run over the clusters of a clusterSelector; clusters without an outcome are then errors "
+        "(default: %(default)s)",
     )
     work.add_argument(
         "--fleet-webhook-image",
         metavar="IMAGE",
         default="",
-        help="image, by digest, of the webhooks that specifications with the engine webhook get on other clusters",
+        help="image, by digest, of the webhook on other clusters, for specifications with the engine webhook",
     )
     work.add_argument(
         "--max-concurrent-scans",
@@ -136,8 +136,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="namespace of the Lease (default: that of the operator)",
     )
     for name, default, text in (
-        ("lease-duration", "9s", "time after which others replace a leader that does not renew"),
-        ("renew-deadline", "6s", "time after which a leader that cannot renew gives up"),
+        (
+            "lease-duration",
+            "9s",
+            "time after which another replica takes over from a leader that does not renew",
+        ),
+        ("renew-deadline", "6s", "time after which a leader that cannot renew stops"),
         ("retry-period", "1.5s", "time between two attempts to acquire or renew the Lease"),
     ):
         leader.add_argument(
@@ -168,7 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("console", "json"),
         default="console",
         metavar="FORMAT",
-        help="console: text with fields; json: one object a line (default: %(default)s)",
+        help="console: text with fields; json: one object on each line (default: %(default)s)",
     )
     log.add_argument(
         "--zap-time-encoding",

@@ -31,8 +31,8 @@ def add_arguments(server: argparse._ArgumentGroup, switch: Switch) -> None:
         server,
         _SECURE,
         None,
-        "HTTPS, for clients with a token whose user may get /metrics (default: true; on loopback only with "
-        "one of the two options below)",
+        "HTTPS, for clients with a token whose user may get /metrics (default: true; on a loopback address "
+        "only with one of the two options below)",
     )
     server.add_argument(
         "--metrics-cert-dir",

@@ -19,8 +19,8 @@ Verify an evidence bundle: its signature and the SHA-256 of every file. Then rep
 are scanned again with the specifications and exemptions of the bundle, as of the time of the original scan.
 Everything in the result must be the same, except times and the user who ran it.
 
-Of an attestation (.intoto.jsonl or .intoto.json), verify the signature, and that it says what the result
-of --result says. The result itself is verified only with a bundle.
+For an attestation (.intoto.jsonl or .intoto.json), verify the signature, and that it matches the result of
+--result. The result itself is verified only with a bundle.
 
 Your own checks are code. Those in a bundle run only with --run-checks, and then with all your permissions.
 Review them first.
@@ -129,9 +129,7 @@ def _attested(args: argparse.Namespace) -> int:
     say(f"signature: good, by {key_id(key)}")
     found = attestation.read(raw, args.bundle)
     if args.no_replay:
-        say(
-            "result: skipped (--no-replay); whether the attestation says what its result says was not verified"
-        )
+        say("result: skipped (--no-replay); whether the attestation matches its result was not verified")
         return 0
     result = json.content(args.result)
     lines = attestation.verify(found, result, args.bundle, args.result)

@@ -107,7 +107,7 @@ class Folder(Struct):
         if self.overlays:
             overlays = sorted(self.overlays)
             are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
-            patches = f"; {len(self.patches)} {are} of theirs" if self.patches else ""
+            patches = f"; {len(self.patches)} {are} of these" if self.patches else ""
             yield Note(
                 f"kustomizations are not built, so their changes are not evaluated: {_few(overlays)}{patches}. "
                 f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"

@@ -45,9 +45,9 @@ def refusal(verdict: Verdict, path: str) -> Refusal | None:
     if verdict == "may":
         return None
     if verdict == "unknown":
-        return Refusal(401, "send a bearer token that the API server knows", "Bearer")
+        return Refusal(401, "send a bearer token that the API server accepts", "Bearer")
     if verdict == "forbidden":
-        return Refusal(403, f"the right to get the nonResourceURL {path} is missing")
+        return Refusal(403, f"the permission to get the nonResourceURL {path} is missing")
     return Refusal(503, "the API server could not verify your identity and permissions; try again")
 
 

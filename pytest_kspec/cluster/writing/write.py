@@ -157,10 +157,10 @@ class Writer:
         metadata = left.get("metadata")
         if at_once and isinstance(metadata, dict) and (held := metadata.get("finalizers")):
             raise StillThere(
-                f"{kind} {f'{namespace}/' if namespace else ''}{name} is being deleted, and is still there: finalizers "
-                f"keep it ({', '.join(map(str, held))}).",
+                f"{kind} {f'{namespace}/' if namespace else ''}{name} is being deleted, but finalizers block "
+                f"the deletion ({', '.join(map(str, held))}).",
                 where=self.source.name,
-                fix="Find out what is to remove these finalizers, and why it did not.",
+                fix="Find out which controller should remove these finalizers, and why it did not.",
             )
         return True
 

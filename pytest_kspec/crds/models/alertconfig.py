@@ -44,10 +44,11 @@ class AlertSecretRef(SpecModel):
     """Where a secret is: a key of a Secret; in a file that is used without an operator, a variable or a file."""
 
     store: StoreName = STORE
-    name: str = Field("", description="Name of the Secret. In vault the path of the API.")
+    name: str = Field("", description="Name of the Secret. In vault: path in the API.")
     namespace: str = Field(
         "",
-        description="Namespace of the Secret. Default: that of this object. Other namespaces must be allowed to kspec.",
+        description="Namespace of the Secret. Default: that of this object. Other namespaces must be allowed "
+        "(KSPEC_SECRET_REFERENCES).",
     )
     key: str = Field(
         "", description="Key in the Secret. The default is documented at the field that refers to the Secret."
@@ -74,7 +75,7 @@ class Receiver(SpecModel):
 
     events: list[Text] = Field(default_factory=list, description=_EVENTS)
     min_severity: Level = Field("info", description="Lowest severity of alerts that are sent.")
-    send_resolved: Flag = Field(True, description="Whether the end of an alert is sent.")
+    send_resolved: Flag = Field(True, description="Whether a message is sent when an alert ends.")
     group_by: list[Text] | None = Field(
         None,
         description="Labels by which alerts are grouped into messages. Default: groupBy of the configuration.",
@@ -259,7 +260,7 @@ class Inhibition(SpecModel):
     """Alerts that are not sent while another one is active."""
 
     source: dict[str, str] = Field(description="Labels of the alert that is active.")
-    target: dict[str, str] = Field(description="Labels of the alerts that are not sent meanwhile.")
+    target: dict[str, str] = Field(description="Labels of the alerts that are suppressed while it is active.")
     equal: list[Text] = Field(
         default_factory=list, description="Labels that must have the same value in both alerts."
     )
@@ -294,14 +295,14 @@ class AlertConfigSpec(SpecModel):
         "30s", description="Time that the operator waits for more alerts before the first message of a group."
     )
     group_interval: Interval = Field(
-        "5m", description="Least time between two messages of a group from the operator."
+        "5m", description="Minimum time between two messages of a group from the operator."
     )
     repeat_interval: Interval = Field(
         "4h", description="Time after which an alert that is still active is sent again."
     )
     inhibit: list[Inhibition] = Field(
         default_factory=list,
-        description="Alerts that others silence, in addition to those of clusters that are unreachable.",
+        description="Rules by which active alerts suppress others, in addition to the rule for unreachable clusters.",
     )
 
 
@@ -328,7 +329,7 @@ class AlertConfigStatus(Observed):
     state: str = Field(
         "",
         max_length=524288,
-        description="Alerts that are active and what notifiers were told, for the next leader.",
+        description="Active alerts and what was sent to notifiers, for the next leader.",
     )
     notifier_status: dict[str, NotifierStatus] = Field(
         default_factory=dict, description="Status of each notifier, by name."

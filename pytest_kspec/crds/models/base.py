@@ -94,11 +94,12 @@ class SecretKeyRef(SpecModel):
 
     store: StoreName = STORE
     name: Text = Field(
-        description="Name of the Secret. In vault the path of the API, such as secret/data/kspec/NAMESPACE/prod."
+        description="Name of the Secret. In vault: path in the API, such as secret/data/kspec/NAMESPACE/prod."
     )
     namespace: str = Field(
         "",
-        description="Namespace of the Secret. Default: that of this object. Other namespaces must be allowed to kspec.",
+        description="Namespace of the Secret. Default: that of this object. Other namespaces must be allowed "
+        "(KSPEC_SECRET_REFERENCES).",
     )
     key: str = Field(
         "", description="Key in the Secret. The default is documented at the field that refers to the Secret."

@@ -22,7 +22,7 @@ class SpecificationSummary(SpecModel):
         None, description="Number of policies that are in force. Unset: not known."
     )
     drift_events: Count | None = Field(
-        None, description="Number of policies that are not as they were applied. Unset: not known."
+        None, description="Number of policies that differ from what was applied. Unset: unknown."
     )
 
 
@@ -34,7 +34,7 @@ class EnforcedClusters(SpecModel):
     in_force: Count = Field(0, description="Number of clusters on which the policies are in force.")
     differ: Count = Field(0, description="Number of clusters whose policies were changed by others.")
     away: Count = Field(0, description="Number of clusters that do not answer.")
-    failed: Count = Field(0, description="Number of clusters on which not all could be applied.")
+    failed: Count = Field(0, description="Number of clusters on which some policies could not be applied.")
     waiting: Count = Field(0, description="Number of clusters that were not tried yet.")
 
 
@@ -50,7 +50,7 @@ class EnforcementStatus(SpecModel):
     last_enforcement_time: TimeStamp | None = Field(None, description="Time when policies were last applied.")
     clusters: EnforcedClusters | None = Field(
         None,
-        description="Clusters by what became of the policies. Unset if the specification is for the cluster of the "
+        description="Clusters by the state of their policies. Unset if the specification is for the cluster of the "
         "operator only.",
     )
 

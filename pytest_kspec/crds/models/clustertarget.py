@@ -100,11 +100,13 @@ class TargetPolicies(SpecModel):
     cluster_uid: str = Field("", alias="clusterUID", description="UID of the cluster that it was applied to.")
     state: Literal["waiting", "ok", "differs", "away", "failed"] = Field(
         "waiting",
-        description="ok: in force; differs: changed by others; away: the cluster does not answer; failed: not all "
-        "could be applied; waiting: not tried yet.",
+        description="ok: in force; differs: changed by others; away: the cluster does not answer; failed: some "
+        "could not be applied; waiting: not tried yet.",
     )
     mode: str = Field("", description="Mode that the cluster reports. Empty if nothing is in force.")
-    engines: list[str] = Field(default_factory=list, description="Engines whose policies may be there.")
+    engines: list[str] = Field(
+        default_factory=list, description="Engines whose policies may exist on the cluster."
+    )
     policies: Count = Field(0, description="Number of policies that were read back.")
     message: str = Field("", description="Problem with the policies, if there is one.")
     since: TimeStamp | None = Field(None, description="Time of the last change of the state or of a policy.")
@@ -129,7 +131,7 @@ class ClusterTargetStatus(Observed):
         None, description="Time of the first of these failed attempts. Unset while the cluster is reachable."
     )
     credentials_expire: TimeStamp | None = Field(
-        None, description="Time when the credentials expire. Unset if they do not say."
+        None, description="Time when the credentials expire. Unset: unknown."
     )
     policies: list[TargetPolicies] = Field(
         default_factory=list,

@@ -175,7 +175,7 @@ def life_notices(context: Context) -> list[str]:
     if life.expires is None:
         if context.user.token or context.user.token_file:
             return [
-                f"{context.name}: when its token expires is not known: it may be one without an end. "
+                f"{context.name}: it is not known when its token expires: it may never expire. "
                 "Prefer short-lived tokens, which 'kspec cluster rotate' replaces."
             ]
         return []
@@ -183,8 +183,8 @@ def life_notices(context: Context) -> list[str]:
     if life.seconds is not None and life.seconds >= LONG_LIVED_S:
         days = life.seconds / 86400
         return [
-            f"{context.name}: its credentials are valid for {days:.0f} days, until {end}: whoever copies them has the "
-            "cluster for that long. Prefer short-lived tokens, which 'kspec cluster rotate' replaces."
+            f"{context.name}: its credentials are valid for {days:.0f} days, until {end}: a user who copies them has "
+            "access for this time. Prefer short-lived tokens, which 'kspec cluster rotate' replaces."
         ]
     return [f"{context.name}: its credentials expire at {end}."]
 

@@ -98,7 +98,7 @@ def argocd_target(hub: Hub, namespace: str, secret: str, metadata: Mapping[str, 
     def opener(limits: Limits | None) -> LiveSource:
         return LiveSource(ref, credentials=keeper, name=name, limits=limits, no_policies=ONLY_READ)
 
-    note = f"Argo CD sees the namespaces {scoped} of it only." if scoped.strip() else ""
+    note = f"Argo CD manages only its namespaces {scoped}." if scoped.strip() else ""
     return Target(name, ref, "argocd", opener, labels, server, keeper=keeper, note=note)
 
 

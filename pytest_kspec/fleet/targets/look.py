@@ -83,7 +83,7 @@ def look_at(target: Target, limits: Limits = LOOK, *, at_rest: bool = False) -> 
     except KspecError as error:
         return _failed(target, started, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours concerns this cluster only
-        text = without_credentials(f"a fault of kspec: {type(error).__name__}: {error}")
+        text = without_credentials(f"an internal error of kspec: {type(error).__name__}: {error}")
         return _failed(target, started, SourceUnavailable(text, where=target.name))
     seconds = time.monotonic() - started
     return Look(target, True, True, version, uid, platform, nodes, _expires(target), seconds, at_rest=kept)

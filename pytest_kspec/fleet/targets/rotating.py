@@ -75,7 +75,7 @@ def rotate(hub: Hub, namespace: str, name: str, seconds: int) -> Rotated:
         raise SourceUnavailable(
             f"authMode {spec.auth_mode} has no token that kspec could replace.",
             where=target.name,
-            fix="Whoever issues these credentials renews them.",
+            fix="Renew these credentials where they were issued.",
         )
     ref, default = where[spec.auth_mode]
     assert ref is not None
@@ -105,7 +105,7 @@ def rotate(hub: Hub, namespace: str, name: str, seconds: int) -> Rotated:
             revoked = _revoke(_with(source, token, target.name), bound, name, before)
         except SourceError as error:
             raise SourceUnavailable(
-                f"the new token is in its place, but the ones before it could not be revoked: {error.what}",
+                f"the new token was stored, but the earlier tokens could not be revoked: {error.what}",
                 where=target.name,
             ) from error
     finally:
@@ -120,7 +120,7 @@ def _account(source: LiveSource) -> tuple[str, str]:
         user = who_am_i(source).username
     except NotFound:
         raise SourceUnavailable(
-            "the API server does not say whose the credentials are (Kubernetes 1.28 or later is needed).",
+            "the API server does not report the user of the credentials (Kubernetes 1.28 or later is needed).",
             where=source.name,
         ) from None
     namespace, _, account = user.removeprefix(_ACCOUNT).partition(":")
@@ -177,7 +177,9 @@ def _mint(source: LiveSource, namespace: str, account: str, seconds: int, bound:
         token = None
     if not isinstance(token, str) or not token:
         raise SourceUnavailable(
-            f"the API server gave no token (HTTP {answer.status}).", where=source.name, fix=answer.message
+            f"the API server did not issue a token (HTTP {answer.status}).",
+            where=source.name,
+            fix=answer.message,
         )
     return token
 
@@ -224,9 +226,9 @@ def _store(hub: Hub, reference: Reference, mode: str, source: LiveSource, token:
             stored = False
         if not stored:
             raise _NotKnown(
-                f"whether the new token is in its place is not known: {error.what} Both tokens are valid.",
+                f"it is not known whether the new token was stored: {error.what} Both tokens are valid.",
                 where=source.name,
-                fix="Rotate again. The one that is not used ends by itself.",
+                fix="Rotate again. The unused token will expire.",
             ) from error
 
 

@@ -9,14 +9,14 @@ WEBHOOKS: tuple[Alert, ...] = (
         "KSpecCircuitBreakerTripped", "kspec.webhooks", "critical", "1m",
         "kspec_circuit_breaker_tripped == 1",
         "The circuit breaker of the webhook is open",
-        "The webhook {{ $labels.instance }} evaluates no reviews: each is answered as its failure policy says.",
+        "The webhook {{ $labels.instance }} does not evaluate reviews: the failure policy of each "
+        "specification decides.",
         "Half of the evaluations of the last minute ended in internal errors, so that the webhook stopped "
         "evaluating. Reviews are "
         "admitted or denied as the `failurePolicy` of each specification says.",
         WEBHOOK,
-        "The log names the rule and the object that fail. Take the requirement out of the specification, or go "
-        "back to the version "
-        "before. The breaker closes by itself when evaluations succeed.",
+        "The log names the rule and the object that fail. Remove the requirement from the specification, or return "
+        "to the previous version. The circuit breaker closes when evaluations succeed.",
         v03=True,
     ),
     Alert(
@@ -25,9 +25,9 @@ WEBHOOKS: tuple[Alert, ...] = (
         '/ sum(rate(kspec_webhook_requests_total{result=~"success|error"}[5m])) > 0.25',
         "Many admission reviews end in internal errors",
         "{{ $value | humanizePercentage }} of the reviews of the last 5 minutes ended in an internal error.",
-        "Evaluating a review raises an error: a fault of a rule or of kspec.",
+        "The evaluation of a review raises an error: a bug in a rule or in kspec.",
         WEBHOOK,
-        "As for KSpecCircuitBreakerTripped, which follows at half of all reviews.",
+        "See KSpecCircuitBreakerTripped, which fires when half of all reviews fail.",
         v03=True,
     ),
     Alert(
@@ -46,7 +46,7 @@ WEBHOOKS: tuple[Alert, ...] = (
         'sum(rate(kspec_webhook_validation_results_total{result="denied"}[5m])) > 0.5',
         "Many requests are denied",
         "{{ $value | humanize }} requests a second are denied, over all replicas of the webhook.",
-        "A controller repeats what is denied, or a policy is stricter than the workloads.",
+        "A controller repeats a denied request, or a policy is stricter than the workloads.",
         ("kubectl get events -A --field-selector reason=PolicyViolation", *WEBHOOK[1:]),
         "Find the owner in the Events and correct the workload, exempt it with an end date, or set the "
         "specification to `audit`.",
@@ -57,25 +57,25 @@ WEBHOOKS: tuple[Alert, ...] = (
         'sum(kspec_active_cluster_specs{mode="enforce"}) == 0',
         "No specification is enforced",
         "No ClusterSpecification has enforcement.enabled with mode enforce.",
-        "Violations are found by scans and are not kept out. That may be intended.",
+        "Scans report violations, but admission does not deny them. This may be intended.",
         SPEC,
-        "Set `enforcement: {enabled: true, mode: enforce}` in a specification, or silence this alert where "
-        "scans are all you want.",
+        "Set `enforcement: {enabled: true, mode: enforce}` in a specification, or silence this alert if "
+        "you only want scans.",
         v03=True,
     ),
     Alert(
         "KSpecWebhookNotReady", "kspec.webhooks", "critical", "5m",
         "max by (job) (kspec_webhook_ready) == 0",
         "No replica of the webhook is ready",
-        "No replica of the webhook has a certificate and specifications.",
+        "No replica of the webhook has both a certificate and specifications.",
         "Requests are answered as the `failurePolicy` of their registration says.",
         WEBHOOK,
-        "The log says what is missing: the certificate, or specifications that can be read.",
+        "The log contains what is missing: the certificate, or specifications that can be read.",
     ),
     Alert(
         "KSpecWebhookDown", "kspec.webhooks", "critical", "5m",
         "count by (job) (kspec_webhook_ready offset 1h) unless count by (job) (kspec_webhook_ready)",
-        "The webhook is gone",
+        "The webhook does not run any more",
         "No replica of the webhook was scraped for 5 minutes; {{ $value }} were an hour ago.",
         "It does not run, or Prometheus cannot read it.",
         WEBHOOK,
@@ -90,16 +90,16 @@ WEBHOOKS: tuple[Alert, ...] = (
         "A policy with `failurePolicy: Ignore` was not evaluated: an internal error, an open circuit breaker, "
         "or a review that was too large.",
         WEBHOOK,
-        "A scan finds what was admitted. Mend the cause that the log names.",
+        "A scan reports what was admitted. Fix the cause that the log names.",
     ),
     Alert(
         "KSpecWebhookReloadFailing", "kspec.webhooks", "warning", "0m",
         "sum by (what) (increase(kspec_webhook_reload_errors_total[15m])) > 0",
         "The webhook could not load its {{ $labels.what }}",
-        "The webhook goes on with what it loaded before.",
+        "The webhook continues with what it loaded before.",
         "A specification, a certificate or another file of the webhook changed and cannot be loaded.",
         WEBHOOK,
-        "The log has the error with its line. `kspec validate` says the same.",
+        "The log has the error with its line. `kspec validate` reports the same error.",
     ),
     Alert(
         "KSpecWebhookConnectionsRefused", "kspec.webhooks", "warning", "10m",
@@ -108,7 +108,7 @@ WEBHOOKS: tuple[Alert, ...] = (
         "{{ $value | humanize }} connections a second are closed.",
         "A client opens too many connections, or sends headers too slowly.",
         WEBHOOK,
-        "Find the client. Only API servers need to reach the webhook: a NetworkPolicy can say so.",
+        "Find the client. Only API servers need to reach the webhook: restrict access with a NetworkPolicy.",
     ),
     Alert(
         "KSpecAuditRecordsDropped", "kspec.webhooks", "warning", "0m",
@@ -129,11 +129,11 @@ CERTIFICATES: tuple[Alert, ...] = (
         "KSpecCertificateProvisioningSlow", "kspec.certificates", "warning", "10m",
         "histogram_quantile(0.95, sum by (le) "
         "(increase(kspec_certificate_provisioning_duration_seconds_bucket[1h]))) > 120",
-        "The webhook waits long for its certificate",
-        "95 % of the certificates of an hour took up to {{ $value | humanizeDuration }}.",
+        "The webhook waits too long for its certificate",
+        "95 % of the certificates of the last hour took up to {{ $value | humanizeDuration }}.",
         "The Secret cannot be written, caBundle cannot be published, or cert-manager is slow.",
         WEBHOOK,
-        "The log says which step fails.",
+        "The log contains the step that fails.",
         v03=True,
     ),
     Alert(
@@ -141,9 +141,9 @@ CERTIFICATES: tuple[Alert, ...] = (
         "sum(increase(kspec_certificate_renewal_total[1h])) > 6",
         "The certificate of the webhook changes often",
         "{{ $value | humanize }} certificates were replaced in an hour.",
-        "Two writers of one Secret, or a Certificate whose renewal begins at once.",
+        "Two programs write the same Secret, or the renewal of a Certificate begins at once.",
         WEBHOOK,
-        "Let one of them write the Secret.",
+        "Let only one program write the Secret.",
         v03=True,
     ),
     Alert(
@@ -151,9 +151,9 @@ CERTIFICATES: tuple[Alert, ...] = (
         f"{DAY} <= min(kspec_webhook_certificate_expiry_timestamp_seconds) - time() < 7 * {DAY}",
         "The certificate of the webhook ends soon",
         "It ends in {{ $value | humanizeDuration }}.",
-        "The renewal that should have happened did not.",
+        "The certificate was not renewed in time.",
         WEBHOOK,
-        "The log says why. With cert-manager, look at its Certificate.",
+        "The log contains the reason. With cert-manager, check its Certificate.",
     ),
     Alert(
         "KSpecWebhookCertificateExpired", "kspec.certificates", "critical", "0m",
@@ -162,6 +162,6 @@ CERTIFICATES: tuple[Alert, ...] = (
         "It ends in {{ $value | humanizeDuration }}.",
         "API servers then answer as the `failurePolicy` says.",
         WEBHOOK,
-        "The log says why it was not renewed. Remove the Secret to get a new authority.",
+        "The log contains the reason why it was not renewed. Delete the Secret to create a new authority.",
     ),
 )  # fmt: skip

@@ -163,6 +163,6 @@ TERMS = (
         "Score and coverage",
         "The score is the share of evaluated requirements that are met. "
         "Coverage is the share that was evaluated: a high "
-        "score with a low coverage says little.",
+        "score with a low coverage means little.",
     ),
 )

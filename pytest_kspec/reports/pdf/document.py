@@ -83,10 +83,9 @@ def overview(pages: Pages, result: ScanResult, anchors: Sequence[Any] = ()) -> N
     _common(pages, clusters)
     _exemptions(pages, clusters)
     pages.paragraph(
-        "Score: the weight of the requirements that are met, divided by the "
-        "weight of all that apply (critical 8, high 4, "
-        "medium 2, low 1). What could not be evaluated counts as not met, skipped requirements do not count. A score "
-        "says little where few requirements were evaluated: their number stands beside it.",
+        "Score: the weight of the requirements that are met, divided by the weight of all that apply (critical 8, high "
+        "4, medium 2, low 1). Requirements that could not be evaluated count as not met, skipped requirements do not "
+        "count. A score means little if few requirements were evaluated: it is shown with their number.",
         size=8,
         colour=MUTED,
     )

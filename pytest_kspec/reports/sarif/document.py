@@ -155,7 +155,7 @@ def _invocation(
         notifications.append(_notification(_NOT_EVALUATED, "error", f"{more} could not be evaluated."))
     totals = f"There are {plural(len(entries), 'result')}; the totals in the run's properties are exact."
     if count < len(entries):
-        text = f"This file holds the worst {count:,} only, for GitHub refuses more. {totals}"
+        text = f"This file contains only the worst {count:,}, because GitHub refuses more. {totals}"
         notifications.append(_notification(_TRUNCATED, "warning", text))
     elif count > SHOWN_BY_GITHUB:
         text = f"GitHub shows {SHOWN_BY_GITHUB:,} of them. {totals}"

@@ -70,4 +70,4 @@ def test_a_fault_of_ours_is_of_its_cluster(tmp_path: Path) -> None:
 
         looks = look_at_all([replace(good, name="bad", opener=broken), good])
         assert [one.reachable for one in looks] == [False, True]
-        assert str(looks[0].problem) == "bad: a fault of kspec: RuntimeError: password=(redacted)"
+        assert str(looks[0].problem) == "bad: an internal error of kspec: RuntimeError: password=(redacted)"
