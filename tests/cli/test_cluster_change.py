@@ -123,11 +123,11 @@ def test_enforcement_is_allowed_in_waves_and_goes_on_where_it_stopped(
     said = fleet.run("enable", "a", "c", "d", "--yes")
     assert said.code == 0
     assert said.out.splitlines()[2:] == [
-        "1 left out: so already", "enable: c (wave 1 of 2)", "enable: d (wave 2 of 2)", "2 done, 0 failed, 0 not tried"
+        "1 skipped: no change needed", "enable: c (wave 1 of 2)", "enable: d (wave 2 of 2)", "2 done, 0 failed, 0 not tried"
     ]  # fmt: skip
     assert fleet.run("disable", "*", "--yes").code == 0
     assert fleet.allowed() == dict.fromkeys("abcd", False)
-    assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 left out: so already", "nothing to do"]
+    assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 skipped: no change needed", "nothing to do"]
 
 
 def test_the_rights_of_the_engine_that_is_meant_are_proven(
@@ -231,7 +231,7 @@ def test_policies_are_applied_where_that_is_allowed(
     spec = str(write_spec("podSecurity: {enforce: baseline}"))
     said = fleet.run("sync", "a", "b", "-s", spec, "--mode", "audit", "--yes")
     assert said.code == 0, said.err
-    assert said.out.splitlines()[:2] == [f"will sync a   {plane.url}", "1 left out: not allowed there"]
+    assert said.out.splitlines()[:2] == [f"will sync a   {plane.url}", "1 skipped: not allowed there"]
     made = plane.request("GET", POLICIES).body["items"]
     assert {one["metadata"]["labels"]["kspec.io/cluster-spec"] for one in made} == {"shop"}
     assert fleet.run("remove", "a", "--yes", "--prune").code == 0
@@ -273,7 +273,7 @@ def test_a_token_is_replaced_and_the_one_before_is_revoked(
     first = fleet.token("a")
     assert first != scanner
     said = fleet.run("rotate", "a", "--yes")
-    assert "; 1 earlier revoked" in said.err
+    assert "; earlier tokens revoked: 1" in said.err
     second = fleet.token("a")
     assert second not in (first, scanner)
     for token in (first, second, scanner):

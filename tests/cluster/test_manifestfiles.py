@@ -109,7 +109,7 @@ def test_bases_and_overlays(tmp_path: Path) -> None:
     (note,) = notes
     assert note == (
         "kustomizations are not built, so their changes are not evaluated: "
-        f"{ref}/base, {ref}/overlays/dev, {ref}/overlays/prod; 3 files are patches or sources of theirs. "
+        f"{ref}/base, {ref}/overlays/dev, {ref}/overlays/prod; 3 files are patches or sources of these. "
         f"Run: kustomize build {ref}/overlays/prod | kspec scan SPEC --cluster -"
     )
     lay(tmp_path, {"base/again.yaml": DEPLOYMENT % "web"})

@@ -126,8 +126,8 @@ def test_three_corrections_within_an_hour_are_a_fight_and_later_ones_are_not() -
 @pytest.mark.parametrize(
     ("found", "rules", "why"),
     [
-        (drifted("a", holder="Argo CD"), Rules(), "Argo CD keeps it"),
-        (drifted("a", "remove", DriftKind.EXTRA), Rules(), "only deleted with --force"),
+        (drifted("a", holder="Argo CD"), Rules(), "Argo CD manages it"),
+        (drifted("a", "remove", DriftKind.EXTRA), Rules(), "deleted only with --force"),
         (drifted("a"), Rules(types=frozenset()), "drift of type policy is not enabled"),
         (drifted("a"), Rules(most=0), "has reached its limit of 0 corrections"),
     ],

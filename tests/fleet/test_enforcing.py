@@ -279,7 +279,7 @@ def test_status_is_of_each_cluster_and_changes_nothing(three: Fleet) -> None:
     said = three.run("--status")
     assert said.code == 2
     assert said.out.splitlines()[0].split() == ["NAME", "SPEC", "STATE", "MODE", "POLICIES", "PROBLEM"]
-    assert "services: 1 of 3 clusters as wanted, 1 not, 1 away" in said.out
+    assert "services: 1 of 3 clusters as required, 1 not, 1 away" in said.out
     three.away.clear()
     three.write()
     # It was away and has nothing; the same as what is in force is not what is asked for.

@@ -18,7 +18,7 @@ def test_what_finalizers_keep_is_not_removed_yet(hub: Hub) -> None:
     hub.writer.delete(*SPEC_KIND, "sturdy")
     with (
         clock.at(hub.now),
-        pytest.raises(StillThere, match=r"still there: finalizers keep it \(example.com/hold\)"),
+        pytest.raises(StillThere, match=r"but finalizers block the deletion \(example.com/hold\)"),
     ):
         hub.reconciler.reconcile(("", "sturdy"))
     left = [one["metadata"]["name"] for kind in (POLICY, BINDING) for one in hub.writer.list(V1, kind)]

@@ -37,5 +37,5 @@ def test_the_same_twice_is_refused() -> None:
 
 def test_versions_must_be_equal() -> None:
     other = replace(results.scan(results.cluster("prod-us")), tool_version="0.2.0")
-    with pytest.raises(UsageError, match=r"is of pytest-kspec 0\.2\.0, a\.json of 0\.1\.0"):
+    with pytest.raises(UsageError, match=r"was made by pytest-kspec 0\.2\.0, a\.json by 0\.1\.0"):
         combine([("a.json", results.one()), ("b.json", other)])

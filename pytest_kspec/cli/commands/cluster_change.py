@@ -130,7 +130,7 @@ def _change(
     what: str,
     applies: Callable[[Target], bool],
     change: Callable[[Target], None],
-    left: str = "so already",
+    left: str = "no change needed",
 ) -> int:
     """Show the list, ask, change it in waves. left: why `applies` leaves out others."""
     from pytest_kspec.fleet.targets.waves import roll_out, waves
