@@ -123,11 +123,17 @@ def test_enforcement_is_allowed_in_waves_and_goes_on_where_it_stopped(
     said = fleet.run("enable", "a", "c", "d", "--yes")
     assert said.code == 0
     assert said.out.splitlines()[2:] == [
-        "1 skipped: no change needed", "enable: c (wave 1 of 2)", "enable: d (wave 2 of 2)", "2 done, 0 failed, 0 not tried"
-    ]  # fmt: skip
+        "1 skipped: no change needed",
+        "enable: c (wave 1 of 2)",
+        "enable: d (wave 2 of 2)",
+        "2 done, 0 failed, 0 not tried",
+    ]
     assert fleet.run("disable", "*", "--yes").code == 0
     assert fleet.allowed() == dict.fromkeys("abcd", False)
-    assert fleet.run("disable", "*", "--yes").out.splitlines() == ["4 skipped: no change needed", "nothing to do"]
+    assert fleet.run("disable", "*", "--yes").out.splitlines() == [
+        "4 skipped: no change needed",
+        "nothing to do",
+    ]
 
 
 def test_the_rights_of_the_engine_that_is_meant_are_proven(
