@@ -40,19 +40,19 @@ def evaluate(
     source: Any = None,
     timeout_s: float = CHECK_TIMEOUT_S,
 ) -> list[CheckResult]:
-    """Results of every requirement that `spec` asks of this check, sorted by id; one for each set of parameters.
+    """Evaluate a check; one result for each of its requirements in `spec` and each set of parameters, sorted by id.
 
-    Fixtures of the check's own module are made as pytest makes them; what only pytest can make is an error.
+    Fixtures in the module of the check work as in pytest; a fixture that only pytest can provide is an error.
 
     func:       a function decorated with `@check`
-    objects:    raw Kubernetes objects; kinds not given are served, and empty
+    objects:    raw Kubernetes objects; all other kinds are served, and their lists are empty
     spec:       the `spec:` part of a specification, as YAML or plain data
     version:    gitVersion of the API server
-    exemptions: `pytest_kspec.results.exemptions.Exemption`s beside those of the spec
-    denied:     plural names that may not be listed; missing: kinds that are not served
+    exemptions: `pytest_kspec.results.exemptions.Exemption`s in addition to those in `spec`
+    denied:     plural names of kinds that may not be listed; missing: kinds that are not served
     kind:       "live", "snapshot" or "manifests"
-    source:     a `Source` in place of all these
-    timeout_s:  time limit of the check, 0 for none; a check that takes longer is an error
+    source:     a `Source` instead of objects, version, denied, missing and kind
+    timeout_s:  time limit of the check in seconds, 0 for none; a check that takes longer is an error
     """
     made: Check = getattr(func, ATTRIBUTE)
     loaded = spec_from_part(spec or {"kubernetes": {"minVersion": "1.0", "maxVersion": "1.999"}})

@@ -66,31 +66,31 @@ def check(
 ) -> Callable[[F], F]:
     """Make a compliance check of a test function.
 
-    With `rule`, a function without parameters that holds only a docstring is a whole check: the rule is evaluated on
-    the workloads, or on the Services, that it is about. A function with a body of its own runs as it is.
+    With `rule`, a function without parameters that contains only a docstring is a complete check: the rule is
+    evaluated on workloads or Services, as the rule requires. A function with its own body runs unchanged.
 
     id:           "<area>.<thing>", letters, digits, `-`, `_`; unique over all checks
-    title:        one line of at most 100 characters that states the good state
+    title:        one line of at most 100 characters that states the required state
     severity:     "low", "medium", "high" or "critical"
-    remediation:  what to do about a finding
+    remediation:  how to fix a finding
     controls:     catalog id → control ids ({"cis-kubernetes-1.10": ["5.2.2"]})
-    key:          spec key that asks for this check; without it, the check runs for every spec
-    requirements: function of the specification that yields the requirements, where one key asks for several;
-                  those of a `PodSecurityControl` are its own
-    rule:         a rule, a `PodSecurityControl`, or a function that makes a rule of the requirement, with the class of
-                  that rule as its return annotation; admission derives its policies from it
+    key:          key of the specification that requires this check; without it, the check runs for every specification
+    requirements: function of the specification that yields the requirements, if one key has several; a
+                  `PodSecurityControl` has its own
+    rule:         a rule, a `PodSecurityControl`, or a function that makes a rule from the requirement, with the class
+                  of that rule as its return annotation; admission policies are generated from it
     about:        restricted field, allowed values and source, for documentation
-    not_admission: of a check without a rule: why an admission request does not show what it examines, in one line;
-                  `kspec enforce` lists the requirement with it
-    cluster_wide: it is about the cluster as a whole: `namespaceScope` does not limit what it sees and reports
-    reads:        kinds that it reads beside those of its fixtures: "Secret", "apps/Deployment",
-                  "policy.example.com/*"; reading any other is an error then. Needed to know it where a check asks for
-                  `cluster`, `resources` or `kube`
-    judges:       "object", "namespace" or "cluster": the part of a cluster that it judges by itself; a check with a
-                  rule judges objects, any other the cluster, unless it says so
+    not_admission: for a check without a rule: why an admission request does not contain what the check evaluates, in
+                  one line; `kspec enforce` shows it with the requirement
+    cluster_wide: the check is about the cluster as a whole: `namespaceScope` does not limit it
+    reads:        kinds that the check reads in addition to those of its fixtures: "Secret", "apps/Deployment",
+                  "policy.example.com/*"; reading any other kind is then an error. For checks that use `cluster`,
+                  `resources` or `kube`
+    judges:       "object", "namespace" or "cluster": the part of a cluster that the check evaluates by itself; the
+                  default is "object" for a check with a rule, and "cluster" for any other
 
-    Raises CheckError, naming check and file: bad id, title or severity, missing docstring or remediation, a
-    rule that is none, neither a rule nor a body that could report something.
+    Raises CheckError, which names check and file, for an invalid id, title or severity, a missing docstring or
+    remediation, an invalid rule, or a check with neither a rule nor a body that could report something.
     """
     if isinstance(rule, PodSecurityControl) and key is None and requirements is None:
         requirements = rule.requirements

@@ -27,9 +27,9 @@ RequirementsOf = Callable[["ClusterSpecification"], Iterable[Requirement]]
 class About(Struct, frozen=True):
     """What a check restricts, for its documentation. Each line of a text is one entry.
 
-    restricts: the fields, as paths, or what else is looked at
-    allowed:   the values that they may have
-    source:    where that is from: a standard with its version, a key of the specification
+    restricts: the fields, as paths, or what else is examined
+    allowed:   the allowed values of these fields
+    source:    the source of the requirement: a standard with its version, or a key of the specification
     """
 
     restricts: str

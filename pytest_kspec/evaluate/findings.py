@@ -202,13 +202,14 @@ class Findings:
         """Report one violation.
 
         resource: the object, or None for the cluster itself
-        path: field path in it; containers by name: "spec.containers[app].image"
-        actual: what is there, JSON-like; expected: what should be there, as text
-        message: one line; made of path, actual and expected if empty
-        fix: a strategic merge patch of `resource` that removes it, or a whole object to create; None where a
-             person must decide
+        path: path of the field in the object, with containers by name: "spec.containers[app].image"
+        actual: the value found, as JSON-like data; expected: the expected value, as text
+        message: one line; if empty, it is made from path, actual and expected
+        container: name of the container, if the violation is about one
+        fix: a strategic merge patch of `resource` that removes the violation, or a whole object to create; None if this
+             needs a manual decision
 
-        Of pods and templates, what is equal for all of one owner is one finding with a count.
+        Equal violations of the pods and templates of one owner become one finding with a count.
         """
         self.looked()
         if isinstance(resource, Workload):

@@ -397,7 +397,7 @@ R = TypeVar("R", bound=Resource)
 
 
 class Resources(Sequence[R], Generic[R]):
-    """What a fixture hands to a check: a sequence that tells the findings collector what was looked at."""
+    """The collection that a fixture passes to a check: a sequence that counts the objects that the check examines."""
 
     __slots__ = ("_items", "_on_examined", "_on_read")
 

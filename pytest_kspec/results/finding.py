@@ -55,17 +55,17 @@ class AppliedExemption(Struct, frozen=True):
 class Finding(Struct, frozen=True):
     """One violation.
 
-    resource:  the object that holds the offending field
-    owner:     its topmost controller that is known (a Deployment for its pods); equal to `resource` if there is none
-    count:     how many objects it stands for (a Deployment's 50 pods are one finding with count 50); at least 1
-    path:      field path in `resource` ("spec.template.spec.containers[app].securityContext.privileged"), or ""
-    actual:    what is there: JSON-like data, None for unset
-    expected:  what should be there, as text
-    message:   one line for people
-    container: container name where there is one, else ""
-    known:     the baseline has it (`--kspec-baseline`): shown, but no reason to fail
-    fix:       JSON-like: a strategic merge patch of `resource` that removes it; or a whole new object, which has
-               `kind`, to create; None where a person must decide, and for what is exempted
+    resource:  the object that contains the field
+    owner:     its topmost known controller (a Deployment for its pods), or `resource` if there is none
+    count:     number of objects that the finding stands for, at least 1 (50 pods of a Deployment are one finding)
+    path:      path of the field in `resource` ("spec.template.spec.containers[app].securityContext.privileged"), or ""
+    actual:    the value found, as JSON-like data; None if the field is unset
+    expected:  the expected value, as text
+    message:   one line of text
+    container: name of the container, or ""
+    known:     whether the baseline contains the finding (`--kspec-baseline`): it is shown, but does not fail the run
+    fix:       a strategic merge patch of `resource` that removes the violation, as JSON-like data, or a whole object to
+               create, which has `kind`; None if this needs a manual decision, and for exempted findings
     """
 
     resource: ResourceRef

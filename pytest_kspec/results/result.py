@@ -33,12 +33,12 @@ def is_of(check_id: str, requirement: str) -> bool:
 class CheckResult(Struct, frozen=True):
     """The result of one requirement on one cluster.
 
-    id:               requirement id (Requirement.id)
-    nodeid:           pytest's node id
-    reason:           why it is skip or error, "" otherwise
-    examined:         how many objects were looked at
-    duration_seconds: wall time of the call
-    location:         file:line:column in the specification
+    id:               id of the requirement (Requirement.id)
+    nodeid:           node id in pytest
+    reason:           reason of the verdict skip or error, otherwise ""
+    examined:         number of objects that were examined
+    duration_seconds: wall time of the check, in seconds
+    location:         file:line:column of the requirement in the specification
     """
 
     id: str
@@ -192,11 +192,11 @@ class Summary(Struct, frozen=True):
 class ClusterResult(Struct, frozen=True):
     """All results of one specification on one cluster.
 
-    name: cluster name; source: "live", "snapshot" or "manifests"; version: API server version or "";
-    uid: UID of the kube-system namespace or "". frameworks: what the checks say about controls, by framework.
-    baseline: what became of the baseline here, None where none was given.
-    not_selected: requirements of the specification that this run left out (`-k` and the like), sorted; `id[…]` is one
-    set of parameters. About these it says nothing.
+    name: name of the cluster; source: "live", "snapshot" or "manifests"; version: version of the API server, or "";
+    uid: UID of the namespace kube-system, or "". frameworks: status of the controls of each framework.
+    baseline: how the baseline was used for this cluster, None without a baseline.
+    not_selected: ids of requirements of the specification that this run did not select (`-k` and the like), sorted;
+    `id[…]` is one set of parameters. The result contains nothing about them.
     """
 
     name: str

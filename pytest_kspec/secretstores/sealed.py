@@ -21,7 +21,7 @@ class Sealed:
         self.where = where
 
     def reveal(self) -> bytes:
-        """The secret. Keep it in no variable for longer than it is needed."""
+        """The secret. Do not keep it in a variable longer than needed."""
         return self._value
 
     def text(self) -> str:

@@ -20,10 +20,10 @@ LOCK_TIMEOUT_S = 600.0
 class Outcome(msgspec.Struct, frozen=True):
     """The result of the verification of one image.
 
-    digest:    what the reference stands for, "" where that is not known
-    platforms: digests that an index lists, one a platform; a signature of the index covers them
-    signed:    by those who may sign it
-    problem:   why it is not known; "" where it is
+    digest:    digest to which the reference resolves, "" if it is not known
+    platforms: digests in an index, one for each platform; a signature of the index covers them
+    signed:    whether trusted signers signed it
+    problem:   why this is not known; "" if it is known
     reason:    why it is not signed
     """
 

@@ -19,10 +19,10 @@ class Requirement(Struct, frozen=True):
 
     id:       item name: the path of the spec key, with the list entry in brackets
               ("workloads.containers.required[securityContext.runAsNonRoot]")
-    key:      path of the key below `spec` that it comes from, to find its line ("workloads.containers.required[0]")
-    value:    what the specification says there: plain data or a model of `pytest_kspec.spec.sections`
+    key:      path of its key below `spec`, to find the line ("workloads.containers.required[0]")
+    value:    value of the key in the specification: plain data or a model of `pytest_kspec.spec.sections`
     location: "file:line:column" of that key; filled in by the plan
-    controls: catalog id → ids of the controls that it answers; filled in by the plan
+    controls: catalog id → ids of the controls that it covers; filled in by the plan
     """
 
     id: str

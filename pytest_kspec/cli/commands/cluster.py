@@ -18,10 +18,10 @@ describes the others), and manage them.
 
   kspec cluster discover        list the contexts of the kubeconfig
   kspec cluster add CONTEXT     prove access, print a Secret and a ClusterTarget
-    kspec cluster list [NAME…]    list the clusters of the hub with their last status
-    kspec cluster status [NAME…]  contact each cluster now
+  kspec cluster list [NAME…]    list the ClusterTargets with their last status
+  kspec cluster status [NAME…]  contact each cluster now
   kspec cluster enable NAME…    allow policies to be applied to the clusters
-    kspec cluster disable NAME…   no longer allow it; existing policies stay
+  kspec cluster disable NAME…   no longer allow it; existing policies stay
   kspec cluster sync NAME…      apply policies of specifications now (-s SPEC)
   kspec cluster rotate NAME…    replace the token of the clusters by a new one
   kspec cluster remove NAME…    delete the ClusterTargets and their Secrets

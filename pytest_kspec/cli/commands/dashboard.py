@@ -19,7 +19,7 @@ Show the newest results of a fleet, from a store that 'kspec scan --store URL'
 or the operator fills, or from the ComplianceReports of a cluster.
 
   kspec dashboard            print a table, or JSON with -o json
-    kspec dashboard --watch    update it: on a terminal a screen with keys,
+  kspec dashboard --watch    update it: on a terminal a screen with keys,
                              otherwise a table at each interval
   kspec dashboard --serve    serve read-only pages and an API. Viewers sign in
                              with a token of a cluster and see what its RBAC

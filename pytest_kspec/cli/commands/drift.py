@@ -23,7 +23,7 @@ types of drift:
                  enforce' or the operator applied them. They are compared by
                  dry run, so that defaults of the API server are not drift
   compliance     findings that the last run in --store does not have
-    configuration  objects of --kinds that differ from those in --snapshot, or in
+  configuration  objects of --kinds that differ from those in --snapshot, or in
                  the last good run in --store (--last-good)
 
 Each difference shows who changed the object, and when, if managedFields

@@ -21,8 +21,8 @@ class MemorySource:
     """A cluster that holds these objects, and serves all built-in kinds and the kinds of the objects.
 
     objects: as `kubectl get -o json` prints them; `List` kinds are taken apart
-    uid:     None: that of the Namespace kube-system, if it is one of the objects. Without one the cluster is known by
-             its name, and two of one name are one cluster
+    uid:     UID of the cluster. None: that of the Namespace kube-system, if it is one of the objects. Without a UID,
+             the cluster is identified by its name
     denied:  kinds or plurals whose listing is refused ("Secret", "secrets")
     missing: kinds or plurals that are not served
     """

@@ -28,19 +28,19 @@ class Source(Protocol):
     """A cluster as a source of resources. No I/O before the first method call; methods may be called from
     one thread.
 
-    ref:  what the user wrote (context name, path)
-    name: cluster name in node ids and reports; known without I/O
+    ref:  the reference that the user gave (name of a context, path)
+    name: name of the cluster in node ids and reports; known without I/O
     kind: "live", "snapshot" or "manifests"
     """
 
     @property
     def ref(self) -> str:
-        """What the user wrote."""
+        """The reference that the user gave."""
         ...
 
     @property
     def name(self) -> str:
-        """Of the cluster."""
+        """The name of the cluster."""
         ...
 
     @property
@@ -59,8 +59,8 @@ class Source(Protocol):
     def pages(self, resource_type: ResourceType) -> Iterable[bytes | memoryview]:
         """The items of a list of this kind, in pages, each a JSON array or `null`; `continue` always followed.
 
-        A source whose lists have a resourceVersion returns `Pages`. The source knows what it asked for: a list of
-        something else is its error. Secrets come as metadata only.
+        A source whose lists have a resourceVersion returns `Pages`. The source must verify that an answer is a list of
+        this kind, and raise otherwise. Secrets contain metadata only.
         Raises AccessDenied, NotServed, SourceUnavailable, Malformed.
         """
         ...

@@ -52,7 +52,7 @@ class Closest(NamedTuple):
 
 
 def forbidden_holdings(grants: Grants, permission: Permission) -> Iterator[Holding]:
-    """Each subject that somebody, not Kubernetes itself, gave any of the verbs of this permission.
+    """Each subject to which a user, not Kubernetes itself, gave any of the verbs of this permission.
 
     Subjects of default bindings are told apart (see `rbac_defaults`); everybody's defaults only as far as
     they go.
