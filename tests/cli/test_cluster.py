@@ -93,7 +93,7 @@ def test_added_clusters_are_listed_and_answer(
     assert said.code == 0, said.err
     assert f"{plane.name}: v1." in said.err
     assert "as admin: everything that a scan reads may be listed" in said.err
-    assert "when its token expires is not known" in said.err
+    assert "it is not known when its token expires" in said.err
     assert plane.token not in said.out + said.err
     objects = list(yaml.safe_load_all(said.out))
     assert [one["kind"] for one in objects] == ["Secret", "ClusterTarget"]

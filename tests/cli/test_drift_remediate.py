@@ -58,7 +58,7 @@ def test_what_was_changed_is_set_back_and_what_is_missing_made_again(drift: Drif
     assert drift.detect()[0] == 1, "a dry run changes nothing"
     code, document, err = remediate(drift, "--yes")
     assert (code, done(document)) == (0, {name: (action, "remediated") for name, action in wanted.items()})
-    assert "corrections are not remembered (the namespace kspec-system does not exist)" in err
+    assert "corrections are not recorded (the namespace kspec-system does not exist)" in err
     assert drift.detect()[0] == 0
     assert drift.writer.get(V1, BINDING, NAMES[0])["spec"].keys() == {"policyName", "validationActions"}
     assert remediate(drift, "--yes")[0] == 0
@@ -151,7 +151,7 @@ def test_three_corrections_within_an_hour_are_a_fight_also_after_a_restart(
             drift.writer.delete(V1, BINDING, NAMES[0])
             drift.patch(POLICY, NAMES[0], SOFT, manager="rival")
             code, document, err = remediate(drift, *words)
-            assert (code, "not remembered" in err) == (0, False)
+            assert (code, "not recorded" in err) == (0, False)
             assert set(done(document).values()) == {("create", "remediated"), ("update", "remediated")}
         drift.writer.delete(V1, BINDING, NAMES[0])
         drift.patch(POLICY, NAMES[0], SOFT, manager="rival")

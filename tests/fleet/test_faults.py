@@ -66,7 +66,7 @@ def test_what_a_check_does_to_its_process_it_does_to_one_cluster(make_fleet: Mak
         "c-000": ("scanned", ""),
         "c-001": ("failed", "the process of its scan exited with code 0 before it was done."),
         "c-002": ("failed", "the process of its scan was killed by SIGSEGV before it was done."),
-        "c-003": ("failed", "it was not done within 8 s."),
+        "c-003": ("failed", "it did not finish within 8 s."),
         "c-004": ("failed", "the worker ended unexpectedly 2 times while it scanned this cluster."),
         "c-006": ("scanned", ""),
     }

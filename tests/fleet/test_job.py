@@ -259,7 +259,7 @@ def test_a_hub_that_does_not_answer_any_more_is_not_waited_for_without_an_end() 
     failed = wait(
         Gone(cast(Access, None), "r", "n"), 2, lambda: False, sleep=lambda _: None, now=lambda: next(clock)
     )
-    why = "the hub could not be asked for 10 minutes: hub: it does not answer."
+    why = "the hub did not answer for 10 minutes: hub: it does not answer."
     assert failed == [Failed(0, why, final=False), Failed(1, why, final=False)]
 
 

@@ -59,7 +59,7 @@ def test_one_that_cannot_be_read_takes_no_other_with_it_and_ends_nothing(
     assert world.look() == ({"b"}, False)
     assert world.look() == ({"b"}, False)
     assert [one.getMessage() for one in caplog.records] == [
-        "what replicas of the webhook say is not known: these keys do not contain the state of a webhook: a"
+        "the state of the webhook's replicas is not known: these keys do not contain the state of a webhook: a"
     ], "said once"
     world.says("a", tripped=False)
     assert world.look() == ({"b"}, True)

@@ -156,12 +156,13 @@ def test_a_state_that_is_not_our_own_is_neither_served_nor_published(kept, tmp_p
 
     becomes(json.dumps(forged))
     refused(
-        r"authority\.json: the key of the authority does not match its certificate\. Look who wrote it, and remove it"
+        r"authority\.json: the key of the authority does not match its certificate\. "
+        "Find out who wrote it, and remove it"
     )
     becomes(mode=0o666)
-    refused("others may write to it")
+    refused("other users may write to it")
     becomes("[1]")
-    refused("it holds something else than texts")
+    refused("it contains values that are not strings")
     becomes(" " * 300_000)
     refused("larger than 256 KiB")
     linked()

@@ -69,7 +69,7 @@ def _unknown(name: str) -> Exception:
 def _counts(catalog: Catalog) -> str:
     by = [control.coverage for control in catalog.controls]
     return (
-        f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} partially covered, "
+        f"{len(by)} controls: {by.count('full')} covered by checks, {by.count('partial')} partially, "
         f"{by.count('manual')} for manual review"
     )
 

@@ -74,7 +74,7 @@ def test_clusters_of_argo_cd_are_opened(hub: HubCluster, second_control_plane: C
     hub.secret("other", config="{}")
     (target,) = found(hub, "argocd").values()
     assert (target.name, target.server, target.labels) == ("argo-a", plane.url, {"env": "prod"})
-    assert target.note == "Argo CD sees the namespaces one,two of it only."
+    assert target.note == "Argo CD manages only its namespaces one,two."
     assert opened(target) == uid(plane)
 
 
