@@ -12,7 +12,7 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import GROUP, NAMESPACE, VERSION
 from pytest_kspec.drift.correcting import WINDOW
 from pytest_kspec.enforce.names import NAME_ANNOTATION, spec_id
-from pytest_kspec.errors import AccessDenied, Conflict, Malformed, NotFound
+from pytest_kspec.errors import AccessDenied, Conflict, Malformed, NotFound, Refused
 
 if TYPE_CHECKING:
     from pytest_kspec.storage.engine import Store
@@ -102,7 +102,11 @@ class InCluster:
         found = self._find()
         try:
             self._put(found, self._noted(found), dry_run=True)
-        except AccessDenied as error:
+        except (
+            AccessDenied,
+            Refused,
+            NotFound,
+        ) as error:  # no right, a quota, a webhook of others, no namespace
             return str(error)
         except Conflict:  # it may be written, and was just now
             return ""

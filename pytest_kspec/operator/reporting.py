@@ -7,6 +7,7 @@ nothing says would be read as days without a scan.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ from pytest_kspec.publish import customresources
 from pytest_kspec.reports.shared.text import plural
 
 log = logging.getLogger("kspec.operator")
+_NUMBERS = re.compile(r"\d+")
 
 
 class Counting(Protocol):
@@ -81,9 +83,10 @@ class Results:
             if isinstance(error, SourceUnavailable | Conflict):
                 self._unreported[name] = found, scanned
                 return []
-            before, self._refused[name] = self._refused.get(name), str(error)
+            same = _NUMBERS.sub("", str(error))  # of the report, whose name has its time, and of quotas
+            before, self._refused[name] = self._refused.get(name), same
             text = f"The ComplianceReport of this scan could not be written: {error}"
-            return [] if before == str(error) else [Note("Warning", "ReportsNotWritten", text)]
+            return [] if before == same else [Note("Warning", "ReportsNotWritten", text)]
         self._refused.pop(name, None)
         return []
 

@@ -14,10 +14,10 @@ import pytest
 from pytest_kspec.audit import trail
 from pytest_kspec.drift.correcting import FIGHT, WINDOW, Rules, carry_out, decide, is_fight
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Status
-from pytest_kspec.drift.ledger import Memory
+from pytest_kspec.drift.ledger import InCluster, Memory
 from pytest_kspec.drift.policies import Drifted
 from pytest_kspec.enforce.apply import Change
-from pytest_kspec.errors import Conflict, Refused, SourceError, SourceUnavailable
+from pytest_kspec.errors import AccessDenied, Conflict, NotFound, Refused, SourceError, SourceUnavailable
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.results.verdict import Severity
 
@@ -181,6 +181,18 @@ def test_those_that_fail_each_time_keep_no_other_from_it() -> None:
     away = Writer(SourceUnavailable("the API server does not answer."))
     assert limited(1, away, *found)["b"] is Status.DETECTED, "another one would fare no better"
     assert len(away.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [AccessDenied("no."), Refused("exceeded quota: q."), NotFound("no namespace.")]
+)
+def test_where_corrections_could_not_be_remembered_none_may_be_made(error: SourceError) -> None:
+    def create(obj: Any, *, dry_run: bool) -> None:
+        assert dry_run
+        raise error
+
+    writer = SimpleNamespace(find=lambda *_, **__: None, create=create)
+    assert InCluster(cast("Any", writer), "strict").forbidden() == str(error)
 
 
 class Forgetful(Memory):

@@ -336,7 +336,7 @@ def test_a_report_that_is_refused_is_told_once() -> None:
 
     def refuse(what: str) -> None:
         if "ComplianceReport" in what and problem:
-            raise Refused(problem[0])
+            raise Refused(f"cannot create s-{world.now:%Y%m%d-%H%M%S}: {problem[0]}")
 
     def scanned() -> int:
         world.now += timedelta(hours=1)
