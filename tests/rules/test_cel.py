@@ -112,6 +112,7 @@ RULES: dict[str, Rule | ServiceRule] = {
     "required-of-sidecars": RequiredField("lifecycle", exists=False),
     "required-of-items": RequiredField("ports[*].containerPort", min=8001),
     "required-of-the-pod": RequiredField("hostUsers", value=False),
+    "required-and-set": RequiredField("hostUsers", value=True, exists=True),
     "forbidden": ForbiddenField("securityContext.privileged", value=True),
     "forbidden-list": ForbiddenField("securityContext.capabilities.add", value=["SYS_TIME"]),
     "forbidden-list-pattern": ForbiddenField("securityContext.capabilities.add", pattern="SYS_.*"),
