@@ -161,6 +161,11 @@ def test_whatever_a_watch_does_the_list_is_read_again(tmp_path: Path, how: str) 
         assert sorted(seen.changes[2:]) == [("n", "new"), ("x", "gone"), ("y", "changed")]
 
 
+def test_a_watch_that_says_nothing_is_given_up_within_75_seconds() -> None:
+    usual = Bounds()
+    assert usual.watch_s + usual.grace_s + usual.first_s <= 75
+
+
 def test_a_kind_that_is_not_served_yet_is_waited_for(tmp_path: Path) -> None:
     with reflecting(tmp_path, [status(404), status(403, "no"), TWO], [HELD]) as (api, made, _):
         until(lambda: made.problem == "")
