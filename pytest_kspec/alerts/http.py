@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import ipaddress
 import random
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from pytest_kspec import __version__, proxies
+from pytest_kspec import __version__, measured, proxies
 from pytest_kspec.alerts.guard import Guard
 from pytest_kspec.errors import SourceError
 from pytest_kspec.redaction.known import without
@@ -106,11 +107,10 @@ def _refused(answer: Answer, request: Request, where: str) -> NotDelivered:
 def _once(request: Request, guard: Guard, timeout_s: float, where: str) -> Answer:
     """One attempt. Raises NotDelivered where there is no answer, NotAllowed."""
     parts = urlsplit(request.url)
-    until = time.monotonic() + timeout_s
     timeout = urllib3.Timeout(total=timeout_s, connect=timeout_s, read=timeout_s)
     headers = {"User-Agent": f"pytest-kspec/{__version__}", **request.headers}
     try:
-        pool, target = _pool(request.url, guard, where)
+        pool, target = _pool(request.url, guard, timeout_s, where)
         with pool:
             response = pool.urlopen(
                 request.method,
@@ -124,11 +124,12 @@ def _once(request: Request, guard: Guard, timeout_s: float, where: str) -> Answe
             )
             try:
                 body = b""
-                while len(body) < LARGEST_ANSWER and time.monotonic() < until:
-                    chunk = response.read1(LARGEST_ANSWER - len(body), decode_content=False)
-                    if not chunk:
-                        break
-                    body += chunk
+                with contextlib.suppress(measured.TooSlow):  # its beginning is there
+                    while len(body) < LARGEST_ANSWER:
+                        chunk = response.read1(LARGEST_ANSWER - len(body), decode_content=False)
+                        if not chunk:
+                            break
+                        body += chunk
                 again = _retry_after(response.headers.get("Retry-After", ""))
             finally:
                 response.close()
@@ -138,24 +139,31 @@ def _once(request: Request, guard: Guard, timeout_s: float, where: str) -> Answe
     return Answer(response.status, body.decode("utf-8", "replace"), again)
 
 
-def _pool(url: str, guard: Guard, where: str) -> tuple[urllib3.PoolManager | urllib3.HTTPConnectionPool, str]:
+def _pool(
+    url: str, guard: Guard, timeout_s: float, where: str
+) -> tuple[urllib3.PoolManager | urllib3.HTTPConnectionPool, str]:
     """Connections to the address that was looked at, and what to ask for; through a proxy, which resolves names."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     proxy = proxies.proxy_of_environment(parts)
+
+    def deadline() -> measured.Deadline:
+        return measured.Deadline(timeout_s)
+
     if proxy is not None:
         _check_literal(guard, host, where)
-        return proxies.pool(proxy), url
+        pool = proxies.pool(proxy)
+        measured.bind(pool, deadline)
+        return pool, url
     address = guard.resolve(host, port, where)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.scheme == "https":
+        kind = measured.pool_class(urllib3.HTTPSConnectionPool, deadline)
         return (
-            urllib3.HTTPSConnectionPool(
-                address, port, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED"
-            ),
+            kind(address, port, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED"),
             target,
         )
-    return urllib3.HTTPConnectionPool(address, port), target
+    return measured.pool_class(urllib3.HTTPConnectionPool, deadline)(address, port), target
 
 
 def _check_literal(guard: Guard, host: str, where: str) -> None:

@@ -109,6 +109,15 @@ def _noted(text: str, width: int) -> Iterator[str]:
     return (f"   {line}" for line in fold(text, width - 3))
 
 
+def _total(diff: ResultDiff) -> str:
+    """What went is not compared: nothing is said of its findings."""
+    if all(cluster.went for cluster in diff.clusters):
+        return "nothing was compared"
+    if not any(diff.counts.values()) and any(cluster.went for cluster in diff.clusters):
+        return "no findings in what was compared"
+    return _counts(diff.counts)
+
+
 def _counts(counts: dict[State, int]) -> str:
     parts = [f"{counts[state]:,} {word}" for state, (_, word, _) in _WORDS.items() if counts[state]]
     return " · ".join(parts) or "no findings, before or now"
@@ -121,7 +130,7 @@ def _overall(diff: ResultDiff, width: int, style: Style) -> Iterator[str]:
         yield style("✗ SOMETHING NEW", "red", "bold")
     else:
         yield style("✓ NOTHING NEW", "green", "bold")
-    yield from (f"  {line}" for line in fold(_counts(diff.counts), width - 2))
+    yield from (f"  {line}" for line in fold(_total(diff), width - 2))
 
 
 def _resources(resources: Resources, width: int, style: Style) -> Iterator[str]:

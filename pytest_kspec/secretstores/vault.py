@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from pytest_kspec import measured
 from pytest_kspec.errors import AccessDenied, Malformed, NotFound, SourceError, SourceUnavailable, UsageError
 from pytest_kspec.secretstores.endpoint import check_endpoint
 from pytest_kspec.secretstores.reference import Reference
@@ -44,22 +45,35 @@ class _NotTheStore(RequestException):
 
 
 class _Bounded(HTTPAdapter):
-    """Answers that end: bounded in bytes, and their body in time. `requests` reads as much as it is sent.
+    """Answers that end: bounded in bytes and in time. `requests` reads as much as it is sent.
 
     A 404 that the store does not write is none: hvac reads each as "no secret".
     """
 
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """As ever, and the time of each answer is bounded."""
+        super().init_poolmanager(*args, **more)
+        measured.bind(self.poolmanager, _deadline)
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        """The same through a proxy."""
+        known = proxy in self.proxy_manager
+        pool = super().proxy_manager_for(proxy, **more)
+        if not known:
+            measured.bind(pool, _deadline)
+        return pool
+
     def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
-        response = super().send(request, *args, **more)
-        until = time.monotonic() + TIMEOUT_S
+        try:
+            response = super().send(request, *args, **more)
+        except measured.TooSlow:
+            raise RequestException("too slow") from None
         content = bytearray()
         try:
             while chunk := response.raw.read1(1 << 16, decode_content=True):
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
                     raise RequestException("too large")
-                if time.monotonic() > until:
-                    raise RequestException("too slow")
         except (HTTPError, OSError) as error:
             raise RequestException("cut off") from error
         finally:
@@ -68,6 +82,10 @@ class _Bounded(HTTPAdapter):
             raise _NotTheStore
         response.raw = io.BytesIO(content)
         return response
+
+
+def _deadline() -> measured.Deadline:
+    return measured.Deadline(TIMEOUT_S)
 
 
 def _is_of_the_store(content: bytes | bytearray) -> bool:

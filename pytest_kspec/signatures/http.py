@@ -10,7 +10,6 @@ import ipaddress
 import json
 import re
 import threading
-import time
 from typing import NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -18,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 import pytest_kspec
-from pytest_kspec import proxies
+from pytest_kspec import measured, proxies
 from pytest_kspec.errors import AccessDenied, SourceError, SourceUnavailable
 from pytest_kspec.kube.images import DOCKER_HUB
 from pytest_kspec.signatures.credentials import Credentials, DockerConfig
@@ -92,6 +91,7 @@ class Connection:
         self._tokens: dict[str, str] = {}
         self._dead: SourceError | None = None
         self._pool = self._make_pool()
+        measured.bind(self._pool, lambda: measured.Deadline(patience.total_s))
 
     def _make_pool(self) -> urllib3.PoolManager:
         if self._plain:
@@ -167,14 +167,15 @@ class Connection:
                     total=self._patience.total_s, connect=self._patience.connect_s, read=self._patience.read_s
                 ),
             )
+        except measured.TooSlow:
+            raise self._too_slow(where) from None
         except (HTTPError, OSError, ValueError) as error:
             raise self._unavailable(error, url, where) from None  # the error may show a URL with a signature
 
     def _body(self, response: urllib3.BaseHTTPResponse, limit: int, where: str) -> bytes:
-        """Counted and timed while it is read, whatever its headers say: nobody fills the memory of a scan."""
+        """Counted while it is read, whatever its headers say: nobody fills the memory of a scan."""
         size = 0
         chunks = []
-        until = time.monotonic() + self._patience.total_s
         try:
             while chunk := response.read1(_CHUNK, decode_content=False):
                 size += len(chunk)
@@ -183,16 +184,19 @@ class Connection:
                     raise SourceUnavailable(
                         f"an answer of the registry is larger than {limit} bytes.", where=where
                     )
-                if time.monotonic() > until:
-                    response.close()
-                    what = f"an answer of the registry takes longer than {self._patience.total_s:g} s."
-                    raise SourceUnavailable(what, where=where)
                 chunks.append(chunk)
+        except measured.TooSlow:
+            response.close()
+            raise self._too_slow(where) from None
         except (HTTPError, OSError) as error:
             response.close()
             what = f"the registry closed the connection within an answer ({type(error).__name__})."
             raise SourceUnavailable(what, where=where) from None
         return b"".join(chunks)
+
+    def _too_slow(self, where: str) -> SourceUnavailable:
+        what = f"an answer of the registry takes longer than {self._patience.total_s:g} s."
+        return SourceUnavailable(what, where=where)
 
     def _unavailable(self, error: Exception, url: str, where: str) -> SourceUnavailable:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error

@@ -11,7 +11,7 @@ import pytest
 from pytest_kspec.cli.commands.snapshot import _Progress, _summary
 from pytest_kspec.cluster.sources.snapshotfile import Cluster, Failure, File, SnapshotInfo, Tool
 
-from .conftest import RECORDING, Kspec
+from .conftest import POD, RECORDING, Kspec
 
 
 def _info(*errors: Failure) -> SnapshotInfo:
@@ -51,6 +51,15 @@ def test_a_record_of_a_record_is_equal(kspec: Kspec, tmp_path: Path) -> None:
             if file is not None and name != "snapshot.json":
                 assert (tmp_path / "again" / name).read_bytes() == file.read()
     assert json.loads((tmp_path / "again" / "snapshot.json").read_text())["kind"] == "Snapshot"
+
+
+def test_manifests_are_not_recorded(kspec: Kspec, tmp_path: Path) -> None:
+    """As a snapshot, a pod whose manifest says that it has ended would count as one that has."""
+    (tmp_path / "pod.yaml").write_text(f"{POD}status: {{phase: Succeeded}}\n")
+    said = kspec("snapshot", "--cluster", tmp_path / "pod.yaml", "-o", tmp_path / "s.tar.gz")
+    assert said.code == 4
+    assert "manifests are no cluster that could be recorded. 'kspec scan' reads them as they are." in said.err
+    assert not (tmp_path / "s.tar.gz").exists()
 
 
 def test_progress_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

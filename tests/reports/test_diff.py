@@ -72,3 +72,16 @@ def test_a_part_that_was_not_compared_is_not_there() -> None:
     assert json.loads(report.render_json(DIFF, None))["resources"] is None
     assert "no object differs" in report.render_text(None, ())
     assert "objects" not in report.render_text(DIFF, None).splitlines()[0]
+
+
+def test_of_what_was_not_compared_nothing_is_said() -> None:
+    gone = compare(results.one(), replace(results.one(), clusters=()))
+    text = report.render_text(gone, None)
+    assert "! NOT FULLY EVALUATED\n  nothing was compared" in text
+    compliant = results.compliant().clusters[0]
+    compliant = replace(compliant, checks=tuple(c for c in compliant.checks if not c.findings))
+    went = compare(
+        replace(results.one(), clusters=(compliant, results.one().clusters[0])),
+        replace(results.one(), clusters=(compliant,)),
+    )
+    assert "  no findings in what was compared" in report.render_text(went, None)

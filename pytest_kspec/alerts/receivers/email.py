@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import smtplib
 import socket
 import ssl
@@ -20,6 +21,7 @@ from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import level_of
 from pytest_kspec.alerts.sending import AlertSending
 from pytest_kspec.crds.models.alertconfig import EmailNotifier
+from pytest_kspec.measured import Deadline, Timed, TooSlow
 from pytest_kspec.redaction.known import without
 from pytest_kspec.redaction.text import redact
 from pytest_kspec.shown import printable
@@ -139,7 +141,7 @@ def _once(
         raise NotDelivered(f"the server refuses the recipients ({codes}).", where=where) from None
     except ssl.SSLError as error:
         raise NotDelivered(f"TLS failed ({error.reason or type(error).__name__}).", where=where) from None
-    except (smtplib.SMTPException, OSError) as error:
+    except (smtplib.SMTPException, OSError, TooSlow) as error:
         raise _Again(f"the server does not answer ({type(error).__name__}).") from None
     if refused:
         raise NotDelivered(f"the server refuses {len(refused)} of the recipients.", where=where)
@@ -153,11 +155,20 @@ class _Plain(smtplib.SMTP):
     ) -> None:
         self._address = address
         self._tls = context
+        self._deadline = Deadline(timeout_s)
         super().__init__(host, port, local_hostname="[127.0.0.1]", timeout=timeout_s)
         self.ehlo()
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         return socket.create_connection((self._address, port), timeout)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """A reply has any number of lines, and each byte of it a timeout of its own."""
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(
+                Timed(self.sock.makefile("rb", buffering=0), self.sock, self._deadline)
+            )
+        return super().getreply()
 
 
 class _Implicit(_Plain):

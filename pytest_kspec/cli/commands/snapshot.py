@@ -63,10 +63,17 @@ def run(args: argparse.Namespace) -> int:
 
     from pytest_kspec.cluster.recording.record import record
     from pytest_kspec.cluster.sources.open import default_ref, open_source
+    from pytest_kspec.errors import UsageError
 
     ref = args.cluster or default_ref(args.kubeconfig)
     only: set[tuple[str, str]] | None = None
     with closing(open_source(ref, kubeconfig=args.kubeconfig)) as source:
+        if source.kind == "manifests":  # what is missing there is not known; in a snapshot it is not there
+            raise UsageError(
+                "manifests are no cluster that could be recorded.",
+                where=ref,
+                fix="'kspec scan' reads them as they are.",
+            )
         if args.kinds:
             from pytest_kspec.drift.configuration import chosen
 

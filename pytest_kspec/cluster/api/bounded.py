@@ -1,21 +1,17 @@
 """Reading from a server that may be hostile: no answer costs more bytes or seconds than it was allowed.
 
-A timeout of a socket starts anew with every byte, and what reads headers, chunks and trailers has no bound in all. So
-every read of a connection, from the first byte of a proxy's answer to the last trailer, passes a `Meter`, which knows
-what is left. Bodies are decompressed here too: what counts is the size that they unpack to.
+Every read of a connection passes a `Meter`, which knows what is left (see `measured`). Bodies are decompressed here
+too: what counts is the size that they unpack to.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import math
 import sys
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import urllib3
 from urllib3.exceptions import ProtocolError
@@ -113,63 +109,8 @@ class Meter:
 
     @property
     def measuring(self) -> bool:
-        """Whether a request is in flight."""
+        """Whether a request is in flight, and not one of somebody else, such as the `kube` fixture's."""
         return bool(self._allowances)
-
-
-class _Timed(io.RawIOBase):
-    """A socket's reads, each of them measured."""
-
-    def __init__(self, raw: io.RawIOBase, sock: Any, meter: Meter) -> None:
-        self._raw, self._sock, self._meter = raw, sock, meter
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if not self._meter.measuring:  # a request of somebody else, such as the `kube` fixture's
-            return self._raw.readinto(buffer)
-        before, left = self._sock.gettimeout(), self._meter.seconds_left()
-        if before is None or left < before:
-            self._sock.settimeout(left)
-        try:
-            count = self._raw.readinto(buffer)
-        except TimeoutError:
-            self._meter.seconds_left()
-            raise
-        finally:
-            self._sock.settimeout(before)
-        self._meter.take_raw(count or 0)
-        return count
-
-    def close(self) -> None:
-        super().close()
-        self._raw.close()
-
-
-class _Response(http.client.HTTPResponse):
-    meter: Meter
-
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, self.meter))
-
-
-def bind(pools: Any, meter: Meter) -> None:
-    """Measure every connection that a `PoolManager`, of any kind of proxy or of none, will make."""
-    response = type("BoundedResponse", (_Response,), {"meter": meter})
-    pools.pool_classes_by_scheme = {
-        scheme: type(
-            pool.__name__,
-            (pool,),
-            {
-                "ConnectionCls": type(
-                    pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": response}
-                )
-            },
-        )
-        for scheme, pool in pools.pool_classes_by_scheme.items()
-    }
 
 
 def read_body(response: urllib3.BaseHTTPResponse, meter: Meter) -> bytes:

@@ -28,8 +28,9 @@ from urllib3.exceptions import (
 )
 
 import pytest_kspec
+from pytest_kspec import measured
 from pytest_kspec.cluster.api import auth
-from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body, read_parts
+from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, read_body, read_parts
 from pytest_kspec.cluster.api.execplugin import PluginTimeout
 from pytest_kspec.cluster.api.failing import reason_of, said_of
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
@@ -154,7 +155,7 @@ class Connection:
                 if found is None
                 else auth.Access(found)
             )
-            bind(self._access.pool, self._meter)
+            measured.bind(self._access.pool, lambda: self._meter)
         return self._access
 
     def client(self) -> Any:

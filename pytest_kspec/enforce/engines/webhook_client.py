@@ -86,8 +86,9 @@ def _through(service: Mapping[str, Any], source: LiveSource, token: str, port: i
 def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, bytes]:
     import urllib3
 
-    from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, bind, read_body
+    from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, read_body
     from pytest_kspec.cluster.api.failing import said_of
+    from pytest_kspec.measured import bind
 
     parts = urlsplit(client["url"])
     try:
@@ -100,7 +101,7 @@ def _directly(client: Mapping[str, Any], token: str, port: int) -> tuple[int, by
     try:
         meter = Meter()
         with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
-            bind(pool, meter)
+            bind(pool, lambda: meter)
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
             url, headers = f"https://{host}:{port}{PATH}", {"Authorization": f"Bearer {token}"}
             options: dict[str, Any] = {"timeout": TIMEOUT_S, "redirect": False, "preload_content": False}
