@@ -37,7 +37,8 @@ _VALUE = regex(
     r"(\\{0,8}\"(?:[^\"\\]|\\(?!\"))*+|\\{0,8}'[^']*+|[^\s\"',;&|<>]++)",
     re.IGNORECASE,
 )
-_QUERY = regex(r"([?&;])([\w.\[\]-]{1,80})=([^&#\s\"';]++)")
+_QUERY = regex(r"[?&;]([\w.\[\]-]{1,80})=")
+_QUERY_VALUE, _QUERY_PART = regex(r"[^&#\s\"';]++"), regex(r"[^?&#\s\"';]++")
 _OPTION = regex(r"(?<![\w-])(--?[A-Za-z][\w-]{0,80}+)([ \t]+)(\"[^\"]++|'[^']++|[^\s\"'-][^\s\"']*+)")
 _SCHEME = regex(r"\b(bearer|basic|negotiate)([ \t]+)([\w+/=.~-]{6,}+)", re.IGNORECASE)
 _BARE_USER = regex(
@@ -128,7 +129,7 @@ def _redact(text: str, entropy: bool) -> str:
             made = _LINE.sub(_line, made)
         made = _pairs(made)
         if "?" in made or "&" in made:
-            made = _QUERY.sub(_query, made)
+            made = _queries(made)
     if " " in made or "\t" in made:
         if "-" in made:
             made = _OPTION.sub(_option, made)
@@ -252,9 +253,25 @@ def _line(match: re.Match[str]) -> str:
     return f"{indent}{name}{between}{REDACTED}"
 
 
-def _query(match: re.Match[str]) -> str:
-    made = redact_named(match[2], match[3])
-    return match[0] if made == match[3] else f"{match[1]}{match[2]}={made}"
+def _queries(text: str) -> str:
+    """`?name=value&name=value`. An address may be the value of a query itself, and have one, at any depth."""
+    parts: list[str] = []
+    at = place = 0
+    while name := _QUERY.search(text, place):
+        place = name.end()
+        said = says(name[1])
+        known = _QUERY_VALUE.match(text, place) if said is not Says.NOTHING else None
+        if known is not None and not harmless(known[0], said, words=False):
+            value, made = known[0], REDACTED
+        else:
+            part = _QUERY_PART.match(text, place)
+            value = part[0] if part is not None else ""
+            made = redact(value)
+        if made != value:
+            parts += [text[at:place], made]
+            at = place + len(value)
+        place += len(value)
+    return "".join([*parts, text[at:]]) if parts else text
 
 
 def _option(match: re.Match[str]) -> str:

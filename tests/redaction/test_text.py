@@ -202,3 +202,17 @@ def test_the_value_of_a_named_variable_in_a_printed_difference(between: str) -> 
 def test_a_measure_is_no_credential(name: str) -> None:
     """`passRate` is a field of our own ComplianceReports: a snapshot of them keeps it."""
     assert redact_named(name, "100") == "100"
+
+
+@pytest.mark.parametrize("unit", ["?a=", "?token=$(", "&key={{?key=", "?a=b&", ";auth=/?"])
+def test_addresses_within_addresses(unit: str) -> None:
+    """At any depth, and in time that grows with the text."""
+    made = redact(unit * 60_000 + "?password=hunter22")
+    assert "hunter22" not in made
+    if "=b" in unit or unit == "?a=":
+        assert made == unit * 60_000 + "?password=" + REDACTED
+
+
+def test_the_query_of_an_address_in_a_query() -> None:
+    made = redact("https://a.example?next=https://b.example?token=hunter22?x&page=2")
+    assert made == f"https://a.example?next=https://b.example?token={REDACTED}&page=2"
