@@ -170,12 +170,3 @@ def test_a_mail_server_that_never_stops_greeting(block: bytes, pause_s: float) -
         error = outcome(lambda: email.send(EmailMessage(), there, "", Guard(), patience, "mail"))
     assert isinstance(error, NotDelivered)
     assert "does not answer" in str(error)
-
-
-def test_each_answer_has_its_own_time() -> None:
-    """On a connection that is kept, too."""
-    with Api({"/v1/a/b": Reply({"data": {"k": "v"}, "request_id": "r"})}) as api:
-        store = Vault({"VAULT_ADDR": api.url, "VAULT_TOKEN": "t"})
-        for _ in range(2):
-            assert store.read(Reference("vault", "a/b", key="k")).text() == "v"
-            time.sleep(1.5 * BOUND_S)

@@ -168,7 +168,11 @@ class _Plain(smtplib.SMTP):
             self.file = io.BufferedReader(
                 Timed(self.sock.makefile("rb", buffering=0), self.sock, self._deadline)
             )
-        return super().getreply()
+        try:
+            return super().getreply()
+        except TooSlow:
+            self.close()
+            raise
 
 
 class _Implicit(_Plain):
