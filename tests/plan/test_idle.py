@@ -71,7 +71,7 @@ def load(folder: Path, body: str) -> None:
         ("for s in services:\n    findings.add", "findings.add is not called"),
         ("with ThreadPoolExecutor() as p:\n    p.submit(findings.add, None)", r"the result of p.submit\(…\)"),
         ("with ThreadPoolExecutor() as p:\n    p.map(findings.add, services)", r"the result of p.map\(…\)"),
-        ("asyncio.create_task(waits(services))", r"the result of asyncio.create_task\(…\) is thrown away"),
+        ("asyncio.create_task(waits(services))", r"the result of asyncio.create_task\(…\) is discarded"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:assertion is always true:SyntaxWarning")
