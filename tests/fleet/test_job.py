@@ -36,6 +36,8 @@ from pytest_kspec.fleet.job import (
     wait,
 )
 from pytest_kspec.fleet.local import Failed
+from pytest_kspec.storage import fleetattempts
+from pytest_kspec.storage.engine import open_store
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.fleet.conftest import Fleet, MakeFleet
@@ -361,6 +363,9 @@ def test_a_job_that_is_gone_before_anybody_read_it(jobs: Callable[..., Jobs], po
         until(lambda: not pods or bool(made.job("gone").get("status", {}).get("completionTime")))
     made.hub.request("DELETE", path, {"propagationPolicy": "Background"})
     until(lambda: made.hub.request("GET", path).status == 404)
+    with contextlib.closing(open_store(made.fleet.store, option="--store")) as store:
+        for _ in range(2):  # pods that were killed with their Job: nothing that the cluster did
+            fleetattempts.started(store, "gone", 0)
     with Kubelet(made.hub, made.namespace) as kubelet:
         said = made.fleet.run(*run)
         assert said.code == 1, said.err
