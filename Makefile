@@ -37,8 +37,8 @@ $(BIN)/uv: requirements.lock
 	@touch $@
 
 $(READY): $(BIN)/uv requirements.lock pyproject.toml
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(READY) ## check a recorded cluster and write build/demo/ (no cluster needed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,16 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     yield folder
     shutil.rmtree(folder)
+
+
+def test_make_works_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    shown = subprocess.run(["make", "-n", "setup"], cwd=folder, check=True, capture_output=True, text=True)
+    named = [shlex.split(line) for line in shown.stdout.splitlines() if str(tmp_path) in line]
+    assert [words[0] for words in named] == [f"VIRTUAL_ENV={folder}/.venv"] * 2
 
 
 def test_the_wheel_has_one_top_level_name_and_all_data(dist: Path) -> None:

@@ -19,7 +19,7 @@ _TASKS = frozenset({"create_task", "ensure_future"})
 _CALL = "call"
 """Of something that has no kind of its own to tell."""
 _NEVER = "is built here and never runs"
-_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Idle(NamedTuple):
@@ -54,7 +54,7 @@ class _Lazy:
                         self._modules[alias.asname or alias.name] = _MODULES[alias.name]
             elif isinstance(node, ast.ClassDef):
                 for method in node.body:
-                    if isinstance(method, _Function):
+                    if isinstance(method, Function):
                         _note(self._methods, method.name, _kind(method))
         self._classes, self._instances = classes, _instances(module, classes)
         self._look(module, (dict.fromkeys(_LAZY, _CALL), _bound(module)))
@@ -65,7 +65,7 @@ class _Lazy:
             if isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
                 known = (names[child.func.id] for names in reversed(scopes) if child.func.id in names)
                 self._called[id(child)] = next(known, "")
-            inner = isinstance(child, _Function | ast.Lambda)
+            inner = isinstance(child, Function | ast.Lambda)
             self._look(child, (*scopes, _bound(child)) if inner else scopes)
 
     def __call__(self, node: ast.AST) -> str:
@@ -101,15 +101,15 @@ def _instances(module: ast.Module, classes: set[str]) -> set[str]:
             names = [target for target in node.targets if isinstance(target, ast.Name)]
             made |= {name.id for name in names}
             values |= {id(name) for name in names}
-    others = {name for node in ast.walk(module) if id(node) not in values for name in _binds(node)}
+    others = {name for node in ast.walk(module) if id(node) not in values for name in bound_names(node)}
     return made - (others - {"self", "cls"})
 
 
 def _bound(scope: ast.AST) -> dict[str, str]:
     """The names that a module or a function binds itself, with what a call of each makes that does nothing."""
     found: dict[str, str] = {}
-    for node in _own(scope):
-        for name, kind in _binds(node).items():
+    for node in own(scope):
+        for name, kind in bound_names(node).items():
             _note(found, name, kind)
     return found
 
@@ -119,9 +119,9 @@ def _note(found: dict[str, str], name: str, kind: str) -> None:
     found[name] = kind if found.get(name, kind) else ""
 
 
-def _binds(node: ast.AST) -> dict[str, str]:
+def bound_names(node: ast.AST) -> dict[str, str]:
     """The names that this node itself binds."""
-    if isinstance(node, _Function):
+    if isinstance(node, Function):
         return {node.name: _kind(node)}
     if isinstance(node, ast.ClassDef):
         return {node.name: ""}
@@ -142,22 +142,22 @@ def _binds(node: ast.AST) -> dict[str, str]:
     return {}
 
 
-def _kind(function: _Function) -> str:
+def _kind(function: Function) -> str:
     """Of a function that does nothing when it is called, or ""."""
     if function.decorator_list:
         return ""
     if isinstance(function, ast.AsyncFunctionDef):
         return "the coroutine"
-    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own(function))
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own(function))
     return "the generator" if yields else ""
 
 
-def _own(function: ast.AST) -> Iterator[ast.AST]:
+def own(function: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a function, without those of functions in it."""
     for node in ast.iter_child_nodes(function):
         yield node
-        if not isinstance(node, _Function | ast.Lambda | ast.ClassDef):
-            yield from _own(node)
+        if not isinstance(node, Function | ast.Lambda | ast.ClassDef):
+            yield from own(node)
 
 
 def _executors(scope: ast.AST) -> frozenset[str]:
@@ -183,7 +183,7 @@ def _last(call: ast.Call) -> str:
 def _unused(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
     """A variable that is one, and that its function never reads."""
     for function in ast.walk(module):
-        if not isinstance(function, _Function):
+        if not isinstance(function, Function):
             continue
         read = {
             node.id
@@ -192,11 +192,11 @@ def _unused(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
         }
         shared = {
             name
-            for node in _own(function)
+            for node in own(function)
             if isinstance(node, ast.Global | ast.Nonlocal)
             for name in node.names
         }
-        for node in _own(function):
+        for node in own(function):
             if isinstance(node, ast.Assign):
                 targets = node.targets
             elif isinstance(node, ast.AnnAssign) and node.value is not None:
@@ -262,7 +262,7 @@ def _keeps_exceptions(call: ast.Call) -> bool:
 def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
     """What is true whatever it would yield, where a statement asks for it."""
     for node in ast.walk(module):
-        for test in _tests(node):
+        for test in tests(node):
             if what := lazy(test):
                 yield Idle(test.lineno, f"{what} is always true, whatever it would yield")
             elif isinstance(test, ast.Tuple) and test.elts:
@@ -271,7 +271,7 @@ def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
                 yield Idle(test.lineno, "a function is always true, whatever it would return")
 
 
-def _tests(node: ast.AST) -> tuple[ast.expr, ...]:
+def tests(node: ast.AST) -> tuple[ast.expr, ...]:
     """Expressions of which a node asks whether they are true."""
     if isinstance(node, ast.Assert | ast.If | ast.While | ast.IfExp):
         return (_last_of(node.test),)

@@ -44,7 +44,9 @@ def test_pytest_exit_is_not_evaluated(
 def test_what_a_check_prints_is_not_shown(
     run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "test_own.py").write_text(CHECK.format(argument="cluster", body="print('noise')"))
+    (tmp_path / "test_own.py").write_text(
+        CHECK.format(argument="cluster", body="print('noise'); assert cluster")
+    )
     said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "test_own.py")
     assert (said.code, said.err) == (0, "")
     assert "noise" not in said.out
@@ -57,7 +59,7 @@ def test_an_internal_error_is_not_evaluated(
     (tmp_path / "own" / "conftest.py").write_text(
         "def pytest_runtestloop(session):\n    raise RuntimeError('broken')\n"
     )
-    (tmp_path / "own" / "test_own.py").write_text(CHECK.format(argument="cluster", body="print()"))
+    (tmp_path / "own" / "test_own.py").write_text(CHECK.format(argument="cluster", body="assert cluster"))
     said = run_kspec("scan", write_spec(HOST_PID), "--cluster", manifests, "--checks", "own")
     assert said.code == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,14 @@ def test_live_commands_run(page: Page, clone: Path, control_plane: ControlPlane)
         if command.live:
             # What a bare API server lacks is not the page's concern; that the command works is.
             run(command._replace(exit_code=None), clone, KUBECONFIG=str(kubeconfig))
+
+
+@by_name
+def test_tables_are_whole(page: Page) -> None:
+    """A row behind an empty line is shown as text."""
+    lines = page.text.splitlines()
+    first = [n for n, line in enumerate(lines) if line.startswith("|") and not lines[n - 1].startswith("|")]
+    assert [n + 1 for n in first if not re.fullmatch(r"\|[\s:|-]+\|", lines[n + 1])] == []
 
 
 @by_name

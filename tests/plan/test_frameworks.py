@@ -289,7 +289,7 @@ def test_a_control_that_a_complete_catalog_does_not_have_is_an_error(tmp_path: P
         "from pytest_kspec import check\n"
         '@check(id="acme.x", title="t", severity="low", remediation="r",'
         ' controls={"cis-kubernetes-1.10": ["5.2.22"]})\n'
-        'def test_x(pods):\n    """d"""\n    print(pods)\n'
+        'def test_x(pods):\n    """d"""\n    assert pods\n'
     )
     with pytest.raises(CheckError, match=r"has no control '5.2.22'") as error:
         load_checks([module])

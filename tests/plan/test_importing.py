@@ -21,7 +21,7 @@ from .inner.deep import NAME
 @check(id=f"acme.{NAME}", title=TITLE, severity="low", remediation="Do it.")
 def test_own(pods):
     '''Why.'''
-    print(pods)
+    assert pods is not None
 """
 
 

@@ -18,7 +18,7 @@ MADE = functools.partial(check, title="T", severity="low", remediation="R.")
 @check(id="acme.good", title="T", severity="low", remediation="R.")
 def test_good(pods):
     '''Why.'''
-    print(pods)
+    assert pods is not None
 
 """
 CHECK = '@check(id="acme.lost", title="T", severity="low", remediation="R.")\n'
@@ -35,11 +35,11 @@ def write(folder: Path, text: str, name: str = "test_it.py", head: str = HEAD) -
 def method(
     check: str = CHECK, of: str = "Test", above: str = "", below: str = "", head: str = "def test_lost(self):"
 ) -> str:
-    inner = f"{above}{check}{below}{head}\n    '''Why.'''\n    print()\n"
+    inner = f"{above}{check}{below}{head}\n    '''Why.'''\n    raise NotImplementedError\n"
     return f"class {of}:\n" + textwrap.indent(inner, "    ")
 
 
-FUNCTION = "def test_lost():\n    '''Why.'''\n    print()\n"
+FUNCTION = "def test_lost():\n    '''Why.'''\n    raise NotImplementedError\n"
 WRAP = "def hide(func):\n    def wrapper():\n        func()\n    return wrapper\n"
 WRAPS = WRAP.replace("    def wrapper", "    @functools.wraps(func)\n    def wrapper")
 

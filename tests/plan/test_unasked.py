@@ -1,0 +1,104 @@
+"""What a check asks and does not use is an error that names the line: it would pass whatever the cluster is like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_kspec.errors import CheckError
+from pytest_kspec.plan.checkset import load_checks
+
+HEAD = '''\
+import contextlib, logging
+import pytest
+from pytest_kspec import check
+
+def judge(pod):
+    assert pod.labels
+
+@pytest.fixture
+def judged(pods):
+    for pod in pods:
+        judge(pod)
+
+@check(id="acme.asked", title="T", severity="low", remediation="R.")
+def test_asked(pods, {more}):
+    """Why."""
+'''
+
+
+def load(folder: Path, body: str, more: str = "findings") -> None:
+    path = folder / "test_it.py"
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    path.write_text(HEAD.replace("{more}", more) + lines)
+    load_checks([path])
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "said"),
+    [
+        (1, "all(p.labels for p in pods)", r"the value of all\(…\) is not used. Use assert, or findings.add\(…\)."),
+        (1, "any(p.labels.get('team') == 'x' for p in pods)", r"the value of any\(…\) is not used"),
+        (1, "len([p for p in pods if p.labels])", r"the value of len\(…\) is not used"),
+        (2, "for p in pods:\n    isinstance(p.labels, dict)", r"the value of isinstance\(…\) is not used"),
+        (2, "for p in pods:\n    p.name.startswith('x')", r"the value of p.name.startswith\(…\) is not used"),
+        (2, "for p in pods:\n    p.matches({})", r"the value of p.matches\(…\) is not used"),
+        (2, "assert pods\nnot list(pods)", "the value of this condition is not used"),
+        (2, "assert pods\nlist(pods) and pods", "the value of this condition is not used"),
+        (2, "for p in pods:\n    ok = p.labels.get('team') == 'x'", "ok is never read"),
+        (1, "fine = all(p.labels for p in pods)", "fine is never read"),
+        (1, "def look():\n    for p in pods: findings.add(p)\nlist(pods)", "look is never called. Call it."),
+        (2, "list(pods)\nassert 'every pod has a team'", "the text 'every pod has a team' is always true"),
+        (2, "for p in pods:\n    assert f'{p.name} is good'", "this text is always true"),
+        (2, "list(pods)\nassert True", "True is always true"),
+        (2, "list(pods)\nassert [1]", "a list or dict with entries is always true"),
+        (2, "for p in pods:\n    if p.kind == 'Pod' or 'Job': findings.add(p)", "the text 'Job' is always true"),
+        (2, "for p in pods:\n    assert p.matches", "p.matches without a call is always true"),
+        (2, "for p in pods:\n    assert not p.name.isupper", "p.name.isupper without a call is always true"),
+        (1, "assert [p.kind == 'Pod' for p in pods]", "a list of answers is always true"),
+        (3, "try:\n    assert list(pods)\nexcept Exception: pass", "an assertion or error is caught here"),
+        (3, "try:\n    for p in pods: findings.add(p.nope)\nexcept: logging.info('x')", "an assertion or error is"),
+        (1, "with contextlib.suppress(AssertionError):\n    assert list(pods)", "an assertion or error is caught here"),
+        (0, "for p in pods: print(p.name)", "test_asked asserts nothing and adds no finding: it would always pass"),
+        (0, "bad = []\nfor p in pods:\n    if not p.labels: bad.append(p)", "test_asked asserts nothing"),
+        (0, "ok = True\nfor p in pods: ok = ok and p.labels\nlogging.info(ok)", "test_asked asserts nothing"),
+        (0, "for p in pods:\n    p.labels.get('team')", "test_asked asserts nothing"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:assertion is always true:SyntaxWarning")
+def test_what_is_asked_and_not_used(tmp_path: Path, line: int, body: str, said: str) -> None:
+    with pytest.raises(CheckError, match=said) as caught:
+        load(tmp_path, body)
+    first = HEAD.count("\n") + line - (not line)
+    assert f"{tmp_path / 'test_it.py'}:{first}: a check does not do what it seems to: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        ("any(findings.add(p) for p in pods)", "findings"),
+        ("list(map(judge, pods))", "findings"),
+        ("all(judge(p) for p in pods)", "findings"),
+        ("sorted(pods, key=judge)", "findings"),
+        ("for p in pods: p.labels or findings.add(p)", "findings"),
+        ("list(resources('Secret'))", "resources"),
+        ("list(pods)", "judged"),
+        ("for p in pods: judged.append(p)", "judged"),
+        ("ok = True\nfor p in pods: ok = ok and p.labels\nassert ok", "findings"),
+        ("def look():\n    assert list(pods)\nlook()", "findings"),
+        ("while True:\n    assert list(pods)\n    break", "findings"),
+        ("if not list(pods):\n    assert False, 'there are none'", "findings"),
+        ("name = 'x' if list(pods) else 'y'\nother = name or 'x'\nassert other == 'x'", "findings"),
+        ("assert [p for p in pods if p.labels]", "findings"),
+        ("assert [p.name for p in pods]", "findings"),
+        ("try:\n    assert list(pods)\nexcept AssertionError as e:\n    findings.error(str(e))", "findings"),
+        ("bad = []\ntry:\n    judge(pods)\nexcept AssertionError:\n    bad.append(pods)\nassert not bad", "findings"),
+        ("try:\n    port = int(pods)\nexcept Exception:\n    port = 0\nassert port", "findings"),
+        ("try:\n    assert list(pods)\nexcept KeyError:\n    pass", "findings"),
+        ("pytest.fail('no') if list(pods) else None", "findings"),
+        ("for p in pods:\n    if p.labels: raise ValueError(p.name)", "findings"),
+    ],
+)  # fmt: skip
+def test_what_may_report_something_is_taken(tmp_path: Path, body: str, more: str) -> None:
+    load(tmp_path, body, more)
