@@ -58,7 +58,10 @@ def test_manifests_are_not_recorded(kspec: Kspec, tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(f"{POD}status: {{phase: Succeeded}}\n")
     said = kspec("snapshot", "--cluster", tmp_path / "pod.yaml", "-o", tmp_path / "s.tar.gz")
     assert said.code == 4
-    assert "manifests are no cluster that could be recorded. 'kspec scan' reads them as they are." in said.err
+    assert (
+        "manifests cannot be recorded, because they are not a cluster. 'kspec scan' reads them as they are."
+        in said.err
+    )
     assert not (tmp_path / "s.tar.gz").exists()
 
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     with closing(open_source(ref, kubeconfig=args.kubeconfig)) as source:
         if source.kind == "manifests":  # what is missing there is not known; in a snapshot it is not there
             raise UsageError(
-                "manifests are no cluster that could be recorded.",
+                "manifests cannot be recorded, because they are not a cluster.",
                 where=ref,
                 fix="'kspec scan' reads them as they are.",
             )
