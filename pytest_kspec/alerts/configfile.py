@@ -10,24 +10,24 @@ from pydantic import Field
 from pytest_kspec.alerts.routing import Plan, make_plan
 from pytest_kspec.crds.models.alertconfig import AlertConfigSpec
 from pytest_kspec.crds.names import GROUP, VERSION
-from pytest_kspec.spec.base import SpecModel
 from pytest_kspec.spec.document import require_kind
 from pytest_kspec.spec.problems import Problems
+from pytest_kspec.spec.twins import StrictModel
 from pytest_kspec.yamlfiles.reading import read_document
 
 KIND = "AlertConfig"
 
 
-class _Metadata(SpecModel):
+class _Metadata(StrictModel):
     """Of a file or of an object that was read from a cluster."""
 
-    model_config = SpecModel.model_config | {"extra": "ignore"}
+    model_config = StrictModel.model_config | {"extra": "ignore"}
 
     name: str = Field("", description="Name of the configuration.")
     namespace: str = Field("", description="Its namespace.")
 
 
-class AlertConfigDocument(SpecModel):
+class AlertConfigDocument(StrictModel):
     """The whole file."""
 
     api_version: Literal["kspec.io/v1alpha1"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 
 from pytest_kspec import typed
 from pytest_kspec.extend.places import FRAMEWORKS
@@ -204,11 +203,10 @@ _STRICTNESS = ("baseline", "restricted")
 def plain_value(value: Any) -> Any:
     """What a specification says at a key, with the names of keys as they are written.
 
-    As `model_dump(by_alias=True)`, for which pydantic would build a serializer of each model.
+    As `model_dump(by_alias=True)`, without pydantic.
     """
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields.items()
-        return {field.alias or name: plain_value(getattr(value, name)) for name, field in fields}
+    if (by_key := getattr(value, "by_key", None)) is not None:
+        return {key: plain_value(part) for key, part in by_key().items()}
     if isinstance(value, list):
         return [plain_value(part) for part in value]
     return value

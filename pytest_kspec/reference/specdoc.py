@@ -17,6 +17,7 @@ from pytest_kspec.spec.operations import NOT_EVALUATED
 from pytest_kspec.spec.problems import model_of
 from pytest_kspec.spec.schema import exemptions_schema, spec_schema, template_schema
 from pytest_kspec.spec.templates import TemplateDocument
+from pytest_kspec.spec.twins import twin_model
 
 _INTRO = """\
 # Specification reference
@@ -50,21 +51,22 @@ The part of a specification with parameters in it; [Templates](policies.md#templ
 
 def render_reference() -> str:
     """The page as Markdown."""
+    document, template = twin_model(SpecDocument), twin_model(TemplateDocument)
     lines = [_INTRO]
-    lines += _table("Document", "", SpecDocument, spec_schema())
+    lines += _table("Document", "", document, spec_schema())
     schema = spec_schema()
     described: dict[type[BaseModel], str] = {}
-    for path, model in _sections(SpecDocument, ""):
+    for path, model in _sections(document, ""):
         if model in described:
             lines += [f"## `{path}`", "", f"The same keys as `{described[model]}`.", ""]
         else:
             described[model] = path
             lines += _table(f"`{path}`", path, model, schema)
     lines.append(_EXEMPTIONS)
-    lines += _table("Exemptions document", "", ExemptionsDocument, exemptions_schema())
+    lines += _table("Exemptions document", "", twin_model(ExemptionsDocument), exemptions_schema())
     lines.append(_TEMPLATES)
-    lines += _table("Template document", "", TemplateDocument, template_schema())
-    for path, model in _sections(TemplateDocument, ""):
+    lines += _table("Template document", "", template, template_schema())
+    for path, model in _sections(template, ""):
         lines += _table(f"`{path}` of a template", path, model, template_schema())
     return "\n".join(lines).rstrip() + "\n"
 

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, Protocol
 
-from pydantic import Field, model_validator
-
-from pytest_kspec.spec.base import Flag, SpecModel
+from pytest_kspec.spec.base import Flag
+from pytest_kspec.spec.declared import Field, SpecModel, model_validator
 from pytest_kspec.spec.times import (
     DayTime,
     Duration,

@@ -1,27 +1,8 @@
-"""What all specification models share: strict keys, camelCase aliases, scalar types with their validation."""
+"""Scalar types of specification models, with their validation."""
 
-import os
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PlainValidator,
-    StrictBool,
-    TypeAdapter,
-    ValidationInfo,
-    WithJsonSchema,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
 
 from pytest_kspec.kube.fieldvalues import is_field_value
 from pytest_kspec.kube.images import RegistryPattern
@@ -29,58 +10,7 @@ from pytest_kspec.kube.patterns import MAX_LENGTH, Pattern
 from pytest_kspec.kube.podkinds import PATH
 from pytest_kspec.kube.versions import BOUND_PATTERN, Bound
 from pytest_kspec.regexes import regex
-
-
-class SpecModel(BaseModel):
-    """Unknown keys are errors; names are snake_case, keys camelCase; a number where text is asked is text.
-
-    Modules of these models do without `from __future__ import annotations`: each would be compiled again.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        coerce_numbers_to_str=True,
-        hide_input_in_errors=True,
-        defer_build=True,  # only what is used is built: a third of the import time
-    )
-
-
-_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
-_building = threading.RLock()
-
-
-@contextmanager
-def without_plugins() -> Iterator[None]:
-    """Plugins of pydantic see our models not. Looking for them reads the metadata of every installed package."""
-    with _building:
-        kept = os.environ.get(_PLUGINS)
-        os.environ[_PLUGINS] = "__all__"
-        try:
-            yield
-        finally:
-            if kept is None:
-                del os.environ[_PLUGINS]
-            else:
-                os.environ[_PLUGINS] = kept
-
-
-class WhenGiven:
-    """Of a section: what validates it is built when a specification has it, so that others do not pay for it.
-
-    The section's own errors keep their places: pydantic puts the key of the field before them.
-    """
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def validate(value: Any, info: ValidationInfo) -> Any:
-            return None if value is None else TypeAdapter(source).validate_python(value, context=info.context)
-
-        self.source = source
-        return core_schema.with_info_plain_validator_function(validate)
-
-    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(TypeAdapter(self.source).core_schema)
+from pytest_kspec.spec.declared import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 
 def no_entries() -> list[Any]:
@@ -224,7 +154,7 @@ LabelValue = Annotated[
     Field(json_schema_extra={"pattern": f"^{_LABEL_VALUE}$"}),
     AfterValidator(_label(_LABEL_VALUE, "value")),
 ]
-Flag = StrictBool
+Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Regex = Annotated[

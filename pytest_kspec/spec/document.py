@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
 from pytest_kspec.errors import SpecError
 from pytest_kspec.files import open_named
-from pytest_kspec.spec.base import SpecModel, SpecVersion, Text
+from pytest_kspec.spec.base import SpecVersion, Text
+from pytest_kspec.spec.declared import Field, SpecModel
 from pytest_kspec.spec.exemption import Exemption
 from pytest_kspec.spec.problems import shown, suggest
 from pytest_kspec.spec.sections import ClusterSpecification

@@ -6,19 +6,18 @@ match everything, is refused here: neither does what its author thinks.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, model_validator
-
 from pytest_kspec.kube.globs import Globs, is_literal
 from pytest_kspec.regexes import regex
 from pytest_kspec.spec.base import (
     ContainerPattern,
+    Flag,
     Labels,
     NamespacePattern,
     ObjectPattern,
-    SpecModel,
     Text,
     no_entries,
 )
+from pytest_kspec.spec.declared import AfterValidator, Field, SpecModel, model_validator
 from pytest_kspec.spec.everything import matches_all
 from pytest_kspec.spec.times import Expiring
 
@@ -114,7 +113,7 @@ class Exemption(Expiring):
         default_factory=no_entries,
         description="Container names; `*` and `?` are wildcards. Empty: all containers and the pod itself.",
     )
-    _location: str = PrivateAttr("")
+    _location = ""
 
     @property
     def location(self) -> str:
@@ -123,7 +122,7 @@ class Exemption(Expiring):
 
     def located(self, where: str) -> Self:
         """The same exemption, knowing where it is written."""
-        self._location = where
+        vars(self)["_location"] = where
         return self
 
     @model_validator(mode="after")
@@ -196,7 +195,7 @@ class AnnotationExemptions(SpecModel):
     max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
         90, description="Maximum number of days from now until the end (until=…) of an exemption."
     )
-    require_reason: StrictBool = Field(True, description="Whether each annotation must give a reason.")
+    require_reason: Flag = Field(True, description="Whether each annotation must give a reason.")
     max_severity: Literal["low", "medium", "high", "critical"] = Field(
         "medium", description="Highest severity of the checks that annotations may exempt from."
     )

@@ -3,18 +3,16 @@
 from itertools import combinations
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
-
 from pytest_kspec.spec.base import (
     FieldBound,
     FieldScalar,
     FieldValue,
     Flag,
     Regex,
-    SpecModel,
     Text,
     no_entries,
 )
+from pytest_kspec.spec.declared import Field, SpecModel, model_validator
 
 
 class FieldCondition(SpecModel):
@@ -48,6 +46,10 @@ class FieldCondition(SpecModel):
         rest = (("value", self.value), ("pattern", self.pattern), ("allowed", self.allowed))
         return bound + [name for name, given in rest if given is not None]
 
+    @property
+    def _may_be_empty(self) -> bool:
+        return False
+
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
         said = self.said()
@@ -59,7 +61,7 @@ class FieldCondition(SpecModel):
             raise ValueError(
                 f"{said[0]} and 'exists: false' contradict each other; 'orUnset: true' lets the field be unset."
             )
-        if type(self) is FieldCondition and not said and self.exists is None:
+        if not said and self.exists is None and not self._may_be_empty:
             raise ValueError(
                 "an empty alternative has no effect: set value, min, max, pattern, allowed or exists."
             )
@@ -85,7 +87,11 @@ class ContainerRule(FieldCondition, _OfField):
 
     def said(self) -> list[str]:
         """Which kinds of condition it has, by their keys."""
-        return [*super().said(), *([] if self.any_of is None else ["anyOf"])]
+        return [*FieldCondition.said(self), *([] if self.any_of is None else ["anyOf"])]
+
+    @property
+    def _may_be_empty(self) -> bool:
+        return True  # it is about whether the field is set
 
     @model_validator(mode="after")
     def _unset(self) -> Self:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
-from pydantic import BaseModel
 
 import pytest_kspec
 from pytest_kspec.errors import SpecError, UsageError
@@ -27,6 +26,7 @@ from pytest_kspec.kube import fieldvalues, podfields
 from pytest_kspec.shown import well_formed
 from pytest_kspec.spec import layers
 from pytest_kspec.spec.below import files_below
+from pytest_kspec.spec.declared import SpecModel, key_of
 from pytest_kspec.spec.document import (
     EXEMPTIONS_KIND,
     FILE_VERSION,
@@ -142,10 +142,9 @@ class LoadedSpec(Struct, frozen=True, eq=False):
         for part in parse_key(key):
             if isinstance(part, int):
                 value = value[part] if isinstance(value, list) and part < len(value) else None
-            elif isinstance(value, BaseModel):
-                names = {field.alias or name: name for name, field in type(value).model_fields.items()}
-                name = names.get(part)
-                value = getattr(value, name) if name in value.model_fields_set else None
+            elif isinstance(value, SpecModel):
+                name = next((name for name in value.model_fields_set if key_of(name) == part), None)
+                value = getattr(value, name) if name else None
             else:
                 value = value.get(part) if isinstance(value, dict) else None
             if value is None:

@@ -6,8 +6,6 @@ A value that could not mean what its author thinks is an error here. What a scan
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-
 from pytest_kspec.kube.globs import Globs, is_literal
 from pytest_kspec.kube.selectors import Operator, check_values
 from pytest_kspec.spec.base import (
@@ -16,10 +14,10 @@ from pytest_kspec.spec.base import (
     Labels,
     LabelValue,
     NamespacePattern,
-    SpecModel,
     Text,
     no_entries,
 )
+from pytest_kspec.spec.declared import Field, SpecModel, model_validator
 from pytest_kspec.spec.everything import matches_all
 
 NOT_EVALUATED = {

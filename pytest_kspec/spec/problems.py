@@ -10,16 +10,17 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, TypeVar, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pytest_kspec.errors import SpecError
 from pytest_kspec.regexes import regex
-from pytest_kspec.spec.base import without_plugins
+from pytest_kspec.spec.declared import SpecModel
 from pytest_kspec.yamlfiles.reading import Document, KeyPath, Position, key_text
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound="SpecModel | BaseModel")
 
 SHOWN = 60
 PLACES = 3
@@ -62,13 +63,16 @@ class Problems:
         for part in self._base:
             data = data[part]
         try:
-            with without_plugins():
-                return model.model_validate(data)
-        except ValidationError as error:
-            for problem in error.errors(include_url=False, include_input=True):
+            found: M = cast("Any", model).model_validate(data)
+            return found
+        except ValueError as error:
+            from pytest_kspec.spec.twins import problems_of, twin_model
+
+            described = twin_model(model) if issubclass(model, SpecModel) else model
+            for problem in problems_of(error):
                 path = tuple(part for part in problem["loc"] if not str(part).startswith("("))
                 if path not in self._without_value:  # said already
-                    _translate(model, problem, path, self)
+                    _translate(described, problem, path, self)
         return None
 
     def require(self, found: M | None) -> M:
@@ -203,7 +207,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 def model_of(annotation: Any) -> type[BaseModel] | None:
     """The model inside `Model | None`, `list[Model]` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
         return annotation
     for argument in get_args(annotation):
         found = model_of(argument)

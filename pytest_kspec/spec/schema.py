@@ -12,7 +12,7 @@ from pytest_kspec.spec.operations import NOT_EVALUATED
 from pytest_kspec.spec.templates import TemplateDocument
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pytest_kspec.spec.declared import SpecModel
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SPEC_ID = "https://kspec.dev/schemas/v1/cluster-specification.json"
@@ -39,8 +39,10 @@ def template_schema() -> dict[str, Any]:
     return _schema(TemplateDocument, TEMPLATE_ID)
 
 
-def _schema(model: type[BaseModel], identifier: str) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True, mode="validation")
+def _schema(model: type[SpecModel], identifier: str) -> dict[str, Any]:
+    from pytest_kspec.spec.twins import twin_model
+
+    schema = twin_model(model).model_json_schema(by_alias=True, mode="validation")
     _simplify(schema)
     for key, reason in NOT_EVALUATED.items():
         _note(schema, key, reason)

@@ -5,17 +5,7 @@ written is asked for. Sections that are for the operator and the webhook are in 
 """
 
 import re
-from typing import Annotated, Literal, Self
-
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from typing import Annotated, Any, Literal, Self
 
 from pytest_kspec.kube.podkinds import Added, PodHolder
 from pytest_kspec.kube.versions import Bound, empty_range
@@ -33,10 +23,17 @@ from pytest_kspec.spec.base import (
     Regex,
     Registry,
     ServiceType,
-    SpecModel,
     Text,
-    WhenGiven,
     no_entries,
+)
+from pytest_kspec.spec.declared import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SpecModel,
+    Tag,
+    field_validator,
+    model_validator,
 )
 from pytest_kspec.spec.everything import matches_all
 from pytest_kspec.spec.exemption import AnnotationExemptions, Exemption
@@ -66,7 +63,7 @@ class Kubernetes(SpecModel):
 
     @field_validator("max_version")  # of the field: said beside what is wrong with excludedVersions
     @classmethod
-    def _ordered(cls, high: str | None, info: ValidationInfo) -> str | None:
+    def _ordered(cls, high: str | None, info: Any) -> str | None:
         low = info.data.get("min_version")
         if low and high and empty_range(Bound.parse(low), Bound.parse(high)):
             raise ValueError(f"minVersion {low} is above maxVersion {high}.")
@@ -352,34 +349,22 @@ class ClusterSpecification(SpecModel):
         entries = self.workloads.pod_templates if self.workloads else ()
         return tuple((entry.api_group, entry.kind, entry.path, entry.holds) for entry in entries)
 
-    kubernetes: Annotated[Kubernetes | None, WhenGiven()] = Field(
-        None, description="Version of the API server."
-    )
-    pod_security: Annotated[PodSecurity | None, WhenGiven()] = Field(
-        None, description="Pod Security Standards."
-    )
-    network: Annotated[Network | None, WhenGiven()] = Field(
-        None, description="Network policies, Services and ports."
-    )
-    workloads: Annotated[Workloads | None, WhenGiven()] = Field(
-        None, description="Containers, pods and images."
-    )
-    rbac: Annotated[Rbac | None, WhenGiven()] = Field(None, description="Access control.")
-    admission: Annotated[Admission | None, WhenGiven()] = Field(None, description="Admission control.")
-    observability: Annotated[Observability | None, WhenGiven()] = Field(
-        None, description="Metrics and audit logs."
-    )
-    compliance: Annotated[Compliance | None, WhenGiven()] = Field(
-        None, description="Frameworks and their controls."
-    )
+    kubernetes: Kubernetes | None = Field(None, description="Version of the API server.")
+    pod_security: PodSecurity | None = Field(None, description="Pod Security Standards.")
+    network: Network | None = Field(None, description="Network policies, Services and ports.")
+    workloads: Workloads | None = Field(None, description="Containers, pods and images.")
+    rbac: Rbac | None = Field(None, description="Access control.")
+    admission: Admission | None = Field(None, description="Admission control.")
+    observability: Observability | None = Field(None, description="Metrics and audit logs.")
+    compliance: Compliance | None = Field(None, description="Frameworks and their controls.")
     checks: list[Text] = Field(
         default_factory=no_entries,
         description="Paths of check modules, relative to the specification's folder.",
     )
-    annotation_exemptions: Annotated[AnnotationExemptions | None, WhenGiven()] = Field(
+    annotation_exemptions: AnnotationExemptions | None = Field(
         None, description="Checks from which objects may exempt themselves by annotations. Unset: none."
     )
-    policy_exemptions: Annotated[list[Exemption], WhenGiven()] = Field(
+    policy_exemptions: list[Exemption] = Field(
         default_factory=no_entries, description="Findings that are accepted."
     )
     cluster_ref: (
@@ -391,25 +376,25 @@ class ClusterSpecification(SpecModel):
         None,
         description="Cluster to scan if none is given: a --kspec-cluster reference, or a ClusterTarget.",
     )
-    cluster_selector: Annotated[LabelSelector | None, WhenGiven()] = Field(
+    cluster_selector: LabelSelector | None = Field(
         None,
         description="Clusters to scan, by the labels of their ClusterTargets in the namespace kspec-system. Empty: all "
         "of them. Cannot be combined with clusterRef.",
     )
-    enforcement: Annotated[Enforcement | None, WhenGiven()] = Field(
+    enforcement: Enforcement | None = Field(
         None, description="Whether and how the specification is enforced."
     )
-    webhooks: Annotated[Webhooks | None, WhenGiven()] = Field(None, description="The admission webhook.")
-    policy_template: Annotated[PolicyTemplate | None, WhenGiven()] = Field(
+    webhooks: Webhooks | None = Field(None, description="The admission webhook.")
+    policy_template: PolicyTemplate | None = Field(
         None, description="Template that the specification is based on."
     )
-    policy_inheritance: Annotated[PolicyInheritance | None, WhenGiven()] = Field(
+    policy_inheritance: PolicyInheritance | None = Field(
         None, description="Specifications that this specification is based on."
     )
-    namespace_scope: Annotated[NamespaceScope | None, WhenGiven()] = Field(
+    namespace_scope: NamespaceScope | None = Field(
         None, description="Namespaces that the specification applies to."
     )
-    time_based_activation: Annotated[TimeBasedActivation | None, WhenGiven()] = Field(
+    time_based_activation: TimeBasedActivation | None = Field(
         None, description="Times when the specification is active."
     )
 

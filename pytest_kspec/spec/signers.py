@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
-
 from pytest_kspec.files import open_named
-from pytest_kspec.spec.base import Regex, Registry, SpecModel, Text, no_entries
+from pytest_kspec.spec.base import Regex, Registry, Text, no_entries
+from pytest_kspec.spec.declared import AfterValidator, Field, SpecModel, model_validator
 
 MAX_KEY_BYTES = 64 << 10
 MAX_ROOT_BYTES = 4 << 20

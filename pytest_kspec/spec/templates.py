@@ -12,12 +12,12 @@ from typing import Any, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import Field, model_validator
 
 from pytest_kspec.errors import SpecError
 from pytest_kspec.regexes import regex
 from pytest_kspec.spec import layers
-from pytest_kspec.spec.base import Flag, SpecModel, SpecVersion, Text, no_entries
+from pytest_kspec.spec.base import Flag, SpecVersion, Text, no_entries
+from pytest_kspec.spec.declared import Field, SpecModel, model_validator
 from pytest_kspec.spec.layers import Node
 from pytest_kspec.spec.problems import Problems, shown, suggest
 from pytest_kspec.yamlfiles.reading import Document, Position, key_text, parse_document, read_document

@@ -9,10 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-
 from pytest_kspec.regexes import regex
-from pytest_kspec.spec.base import SpecModel
+from pytest_kspec.spec.declared import AfterValidator, BeforeValidator, Field, SpecModel, model_validator
 
 _EXPIRY = regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(\d*)([Zz]|[+-]\d\d:\d\d)?)?")
 _MOMENT = (  # the same for JSON Schema and Go, with clock times that there are

@@ -15,6 +15,7 @@ from pytest_kspec.spec.operations import NOT_EVALUATED
 from pytest_kspec.spec.problems import model_of
 from pytest_kspec.spec.schema import exemptions_schema, spec_schema, template_schema
 from pytest_kspec.spec.templates import BUILTIN, TemplateDocument
+from pytest_kspec.spec.twins import twin_model
 from pytest_kspec.yamlfiles.reading import read_document
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +96,11 @@ def models(model: type[BaseModel], path: str = "") -> list[tuple[str, type[BaseM
 
 @pytest.mark.parametrize(
     ("path", "model"),
-    models(SpecDocument) + models(ExemptionsDocument) + models(TemplateDocument),
+    [
+        found
+        for model in (SpecDocument, ExemptionsDocument, TemplateDocument)
+        for found in models(twin_model(model))
+    ],
     ids=lambda value: str(value),
 )
 def test_every_model_and_key_is_described(path: str, model: type[BaseModel]) -> None:
@@ -132,7 +137,7 @@ def test_the_example_with_every_key_has_every_key() -> None:
                 flat = [v for value in found for v in (value if isinstance(value, list) else [value])]
                 look(inner, flat, f"{path}.{key}")
 
-    look(SpecDocument, [data], "")
+    look(twin_model(SpecDocument), [data], "")
     # clusterRef is written as text there, so the keys of its other form are not, nor is what cannot stand beside it;
     # the first three are for `required` only.
     forbidden = ".spec.workloads.containers.forbidden"

@@ -7,8 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_kspec.crds.models.base import STORE, EntryName, Interval, Observed, StoreName, TimeStamp, Url
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.crds.models.base import (
+    STORE,
+    Count,
+    EntryName,
+    Flag,
+    Interval,
+    Observed,
+    StoreName,
+    Text,
+    TimeStamp,
+    Url,
+)
+from pytest_kspec.spec.twins import StrictModel
 
 SLACK, PAGERDUTY, EMAIL, ALERTMANAGER, WEBHOOK = "slack", "pagerduty", "email", "alertmanager", "webhook"
 NAMED = (SLACK, PAGERDUTY, EMAIL, ALERTMANAGER)
@@ -40,7 +51,7 @@ Address = Annotated[str, Field(pattern=r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$", max_len
 _EVENTS = "Events to send, such as ComplianceFailure or DriftDetected. Empty: all."
 
 
-class AlertSecretRef(SpecModel):
+class AlertSecretRef(StrictModel):
     """Where a secret is: a key of a Secret; in a file that is used without an operator, a variable or a file."""
 
     store: StoreName = STORE
@@ -70,7 +81,7 @@ class AlertSecretRef(SpecModel):
         return self
 
 
-class Receiver(SpecModel):
+class Receiver(StrictModel):
     """What every notifier has."""
 
     events: list[Text] = Field(default_factory=list, description=_EVENTS)
@@ -150,7 +161,7 @@ class WebhookNotifier(Receiver):
         return self
 
 
-class SeverityMap(SpecModel):
+class SeverityMap(StrictModel):
     """Severities of PagerDuty."""
 
     info: PagerDutySeverity = Field("info", description="Severity of info alerts.")
@@ -238,7 +249,7 @@ class CustomNotifier(Receiver):
         return self
 
 
-class AlertRoute(SpecModel):
+class AlertRoute(StrictModel):
     """A route: which alerts are sent to which notifiers."""
 
     match: dict[str, str] = Field(
@@ -256,7 +267,7 @@ class AlertRoute(SpecModel):
     continue_: Flag = Field(False, alias="continue", description="Whether later routes are also evaluated.")
 
 
-class Inhibition(SpecModel):
+class Inhibition(StrictModel):
     """Alerts that are not sent while another one is active."""
 
     source: dict[str, str] = Field(description="Labels of the alert that is active.")
@@ -266,7 +277,7 @@ class Inhibition(SpecModel):
     )
 
 
-class AlertConfigSpec(SpecModel):
+class AlertConfigSpec(StrictModel):
     """Alerts: which are sent, and to which notifiers."""
 
     enabled: Flag = Field(True, description="Whether alerts are sent.")
@@ -306,7 +317,7 @@ class AlertConfigSpec(SpecModel):
     )
 
 
-class NotifierStatus(SpecModel):
+class NotifierStatus(StrictModel):
     """Status of one notifier."""
 
     last_alert_time: TimeStamp | None = Field(None, description="Time of the last alert that was sent.")

@@ -5,11 +5,19 @@ from __future__ import annotations
 import base64
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from pytest_kspec.spec.base import Count, SpecModel, Text
+from pytest_kspec.spec import base as declared
+from pytest_kspec.spec.twins import StrictModel, pydantic_type
+
+if TYPE_CHECKING:
+    from pytest_kspec.spec.base import Count as Count
+    from pytest_kspec.spec.base import Flag as Flag
+    from pytest_kspec.spec.base import Text as Text
+else:
+    Count, Flag, Text = map(pydantic_type, (declared.Count, declared.Flag, declared.Text))
 
 
 def _timestamp(value: str) -> str:
@@ -59,7 +67,7 @@ AnyValue = Annotated[Any, WithJsonSchema({"x-kubernetes-preserve-unknown-fields"
 """Data of any shape, kept as it is."""
 
 
-class SpecRef(SpecModel):
+class SpecRef(StrictModel):
     """The ClusterSpecification that is meant."""
 
     name: Text = Field(description="Name of the specification.")
@@ -89,7 +97,7 @@ STORE: Any = Field(
 )
 
 
-class SecretKeyRef(SpecModel):
+class SecretKeyRef(StrictModel):
     """A key of a Secret."""
 
     store: StoreName = STORE
@@ -106,7 +114,7 @@ class SecretKeyRef(SpecModel):
     )
 
 
-class Condition(SpecModel):
+class Condition(StrictModel):
     """A condition, as in other Kubernetes objects."""
 
     type: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$", max_length=316)] = Field(
@@ -121,7 +129,7 @@ class Condition(SpecModel):
     message: str = Field("", description="Human-readable message.")
 
 
-class Observed(SpecModel):
+class Observed(StrictModel):
     """What every status has."""
 
     observed_generation: Count | None = Field(

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pytest_kspec.crds.models.base import Observed, Percent, TimeStamp
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.crds.models.base import Count, Flag, Observed, Percent, Text, TimeStamp
+from pytest_kspec.spec.twins import StrictModel
 
 
-class SpecificationSummary(SpecModel):
+class SpecificationSummary(StrictModel):
     """Counts of the last evaluation."""
 
     total_checks: Count = Field(0, description="Number of checks that were evaluated or skipped.")
@@ -26,7 +26,7 @@ class SpecificationSummary(SpecModel):
     )
 
 
-class EnforcedClusters(SpecModel):
+class EnforcedClusters(StrictModel):
     """Clusters of a specification that names or selects them, by what became of its policies. Each is counted once."""
 
     selected: Count = Field(0, description="Number of clusters that are selected.")
@@ -38,7 +38,7 @@ class EnforcedClusters(SpecModel):
     waiting: Count = Field(0, description="Number of clusters that were not tried yet.")
 
 
-class EnforcementStatus(SpecModel):
+class EnforcementStatus(StrictModel):
     """Status of the enforcement."""
 
     active: Flag = Field(False, description="Whether policies are applied.")
@@ -55,7 +55,7 @@ class EnforcementStatus(SpecModel):
     )
 
 
-class WebhookStatus(SpecModel):
+class WebhookStatus(StrictModel):
     """Status of the admission webhook."""
 
     active: Flag = Field(False, description="Whether the webhook is registered.")
@@ -68,7 +68,7 @@ class WebhookStatus(SpecModel):
     )
 
 
-class SelectedClusters(SpecModel):
+class SelectedClusters(StrictModel):
     """Clusters of a specification that names or selects them."""
 
     selected: Count = Field(0, description="Number of ClusterTargets that were selected.")
@@ -88,7 +88,7 @@ class SelectedClusters(SpecModel):
     not_scanned: Count = Field(0, description="Number of clusters whose scan did not finish.")
 
 
-class ClusterOutcome(SpecModel):
+class ClusterOutcome(StrictModel):
     """Result of one cluster."""
 
     name: Text = Field(description="Name of the ClusterTarget.")

@@ -7,8 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from pytest_kspec.crds.models.base import Base64, Interval, Observed, SecretKeyRef, TimeStamp, Url
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.crds.models.base import (
+    Base64,
+    Count,
+    Flag,
+    Interval,
+    Observed,
+    SecretKeyRef,
+    Text,
+    TimeStamp,
+    Url,
+)
+from pytest_kspec.spec.twins import StrictModel
 
 WAYS = {
     "kubeconfig": "kubeconfig_secret_ref",
@@ -20,7 +30,7 @@ WAYS = {
 """authMode → the field that it needs."""
 
 
-class CredentialProvider(SpecModel):
+class CredentialProvider(StrictModel):
     """Who gives credentials: only what the operator's own file lists, so that no object names a program."""
 
     name: Text = Field(description="Name of the provider in kspec's file of credential providers.")
@@ -30,7 +40,7 @@ class CredentialProvider(SpecModel):
     )
 
 
-class ClusterTargetSpec(SpecModel):
+class ClusterTargetSpec(StrictModel):
     """Address of the cluster, and the credentials for it."""
 
     api_server_url: Url = Field(
@@ -89,7 +99,7 @@ class ClusterTargetSpec(SpecModel):
         return self
 
 
-class TargetPolicies(SpecModel):
+class TargetPolicies(StrictModel):
     """Policies of one specification on the cluster."""
 
     specification: Text = Field(description="Name of the ClusterSpecification.")

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pytest_kspec.crds.models.base import AnyValue, Observed, Percent, SpecRef, TimeStamp
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.crds.models.base import AnyValue, Count, Flag, Observed, Percent, SpecRef, Text, TimeStamp
+from pytest_kspec.spec.twins import StrictModel
 
 
-class ReportedObject(SpecModel):
+class ReportedObject(StrictModel):
     """An object of the cluster; without a kind the cluster itself."""
 
     api_version: str = Field("", description="apiVersion of the object.")
@@ -23,7 +23,7 @@ class ReportedObject(SpecModel):
     name: str = Field("", description="Name of the object.")
 
 
-class ReportedExemption(SpecModel):
+class ReportedExemption(StrictModel):
     """The exemption that covers a finding."""
 
     name: Text = Field(description="Name of the exemption.")
@@ -32,7 +32,7 @@ class ReportedExemption(SpecModel):
     expires_at: str = Field("", description="End of the exemption. Empty: no end.")
 
 
-class ReportedFinding(SpecModel):
+class ReportedFinding(StrictModel):
     """One violation, on one object or on all pods of one owner."""
 
     resource: ReportedObject = Field(description="Object that contains the field.")
@@ -49,7 +49,7 @@ class ReportedFinding(SpecModel):
     known: Flag = Field(False, description="Whether the finding is in the baseline.")
 
 
-class ReportedCheck(SpecModel):
+class ReportedCheck(StrictModel):
     """Result of one requirement."""
 
     name: Text = Field(description="Id of the requirement, which is its key in the specification.")
@@ -72,7 +72,7 @@ class ReportedCheck(SpecModel):
     details: AnyValue = Field(None, description="Evidence, in any form.")
 
 
-class ReportSummary(SpecModel):
+class ReportSummary(StrictModel):
     """Counts of checks; findings are counted apart."""
 
     total: Count = Field(description="All checks.")
@@ -97,7 +97,7 @@ class ReportSummary(SpecModel):
     )
 
 
-class ComplianceReportSpec(SpecModel):
+class ComplianceReportSpec(StrictModel):
     """One specification on one cluster at one time."""
 
     cluster_spec_ref: SpecRef = Field(description="The specification.")

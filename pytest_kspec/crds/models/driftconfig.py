@@ -5,18 +5,23 @@ Nothing is changed in a cluster unless `remediation.strategy` says `Apply`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_kspec.crds.models.base import Age, Interval, Observed, TimeStamp
+from pytest_kspec.crds.models.base import Age, Count, Flag, Interval, Observed, Text, TimeStamp
 from pytest_kspec.crds.models.driftreport import DriftKind, DriftSeverity
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.spec import times as declared
 from pytest_kspec.spec.everything import matches_all
-from pytest_kspec.spec.times import Schedule, TimeZone
+from pytest_kspec.spec.twins import StrictModel, pydantic_type
+
+if TYPE_CHECKING:
+    from pytest_kspec.spec.times import Schedule, TimeZone
+else:
+    Schedule, TimeZone = map(pydantic_type, (declared.Schedule, declared.TimeZone))
 
 
-class IgnoredDrift(SpecModel):
+class IgnoredDrift(StrictModel):
     """Differences to ignore; all given fields must match."""
 
     kind: str = Field("", description="Kind of the object. Empty: any.")
@@ -60,7 +65,7 @@ def _some(entries: list[IgnoredDrift]) -> list[IgnoredDrift]:
 Ignored = Annotated[list[IgnoredDrift], AfterValidator(_some)]
 
 
-class DriftRemediation(SpecModel):
+class DriftRemediation(StrictModel):
     """What is done about a difference."""
 
     strategy: Literal["Report", "DryRun", "Apply"] = Field(
@@ -80,7 +85,7 @@ class DriftRemediation(SpecModel):
     )
 
 
-class DriftRetention(SpecModel):
+class DriftRetention(StrictModel):
     """How many reports are kept, and for how long. What comes first counts."""
 
     max_reports: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
@@ -93,7 +98,7 @@ class DriftRetention(SpecModel):
     )
 
 
-class SnapshotRef(SpecModel):
+class SnapshotRef(StrictModel):
     """ConfigMap with a snapshot."""
 
     name: Text = Field(description="Name of the ConfigMap in the namespace of the DriftConfig.")
@@ -103,7 +108,7 @@ class SnapshotRef(SpecModel):
 LAST_GOOD_RUN = "LastGoodRun"
 
 
-class RecordedObjects(SpecModel):
+class RecordedObjects(StrictModel):
     """Objects that are compared with those of a snapshot, or of the last good run."""
 
     kinds: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(
@@ -129,7 +134,7 @@ class RecordedObjects(SpecModel):
         return self
 
 
-class DriftConfigSpec(SpecModel):
+class DriftConfigSpec(StrictModel):
     """What is compared, when, and what is done about differences."""
 
     enabled: Flag = Field(True, description="Whether drift detection is enabled.")

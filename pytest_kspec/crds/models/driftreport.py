@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pytest_kspec.crds.models.base import AnyValue, Observed, SpecRef, TimeStamp
-from pytest_kspec.spec.base import Count, Flag, SpecModel, Text
+from pytest_kspec.crds.models.base import AnyValue, Count, Flag, Observed, SpecRef, Text, TimeStamp
+from pytest_kspec.spec.twins import StrictModel
 
 DriftKind = Literal["Policy", "Compliance", "Configuration"]
 DriftSeverity = Literal["low", "medium", "high", "critical"]
 
 
-class DriftedObject(SpecModel):
+class DriftedObject(StrictModel):
     """Object that differs."""
 
     api_version: str = Field("", description="apiVersion of the object.")
@@ -23,7 +23,7 @@ class DriftedObject(SpecModel):
     path: str = Field("", description="Path of the field that differs.")
 
 
-class Remediation(SpecModel):
+class Remediation(StrictModel):
     """What was done, or is to be done."""
 
     action: Literal["create", "update", "delete", "report", "manual-required", "skip", "none"] = Field(
@@ -37,7 +37,7 @@ class Remediation(SpecModel):
     details: str = Field("", description="Changes that were made, or that a dry run would make.")
 
 
-class DriftEvent(SpecModel):
+class DriftEvent(StrictModel):
     """One difference."""
 
     type: DriftKind = Field(
@@ -57,7 +57,7 @@ class DriftEvent(SpecModel):
     remediation: Remediation | None = Field(None, description="Correction of the difference.")
 
 
-class DriftReportSpec(SpecModel):
+class DriftReportSpec(StrictModel):
     """The differences that one comparison found in one cluster."""
 
     cluster_spec_ref: SpecRef = Field(description="The specification.")

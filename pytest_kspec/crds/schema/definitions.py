@@ -16,6 +16,7 @@ from pytest_kspec.crds.models.driftreport import DriftReportSpec, DriftReportSta
 from pytest_kspec.crds.names import GROUP, VERSION
 from pytest_kspec.crds.schema.structural import structural
 from pytest_kspec.spec.sections import ClusterSpecification
+from pytest_kspec.spec.twins import twin_model
 
 
 class Column(NamedTuple):
@@ -70,7 +71,7 @@ DEFINITIONS = (
         "clusterspecifications",
         ("clusterspec", "cspec"),
         "Required state of a cluster.",
-        ClusterSpecification,
+        twin_model(ClusterSpecification),
         ClusterSpecificationStatus,
         (
             Column("Phase", ".status.phase"),
