@@ -7,6 +7,7 @@ if somebody used them: pytest itself is not imported here.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -115,9 +116,9 @@ def _text_only(finding: Finding) -> Finding:
     """The same finding, where all that should be text is text that UTF-8 can hold: a check may have said anything,
     and what cannot cross processes would end the worker and the run.
     """
-    texts = (finding.path, finding.container, *finding.resource, *finding.owner)
-    if all(isinstance(text, str) and text.isascii() for text in texts):
-        return finding
+    with suppress(TypeError):  # one of them is no text at all
+        if "".join((finding.path, finding.container, *finding.resource, *finding.owner)).isascii():
+            return finding
     return replace(
         finding,
         path=_text(finding.path),

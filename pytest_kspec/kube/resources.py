@@ -329,7 +329,7 @@ class Workload(Resource):
         """True for a running pod, False for a template."""
         return not self.template_path
 
-    def may_mention(self, text: str) -> bool:
+    def may_mention(self, text: bytes) -> bool:
         """False only if no annotation of the object itself can contain this text. Fast, for many pods."""
         return True
 

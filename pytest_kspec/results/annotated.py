@@ -169,11 +169,14 @@ def refusals(
     for requirement_id in requirements:
         for key in keys_of(requirement_id):
             known.setdefault(key, []).append(requirement_id)
+    prefix = PREFIX.encode()
     for resource in resources:
-        if isinstance(resource, Workload) and resource.is_pod and not resource.may_mention(PREFIX):
+        workload = resource if isinstance(resource, Workload) else None
+        is_template = workload is not None and workload.template_path
+        if workload is not None and not is_template and not workload.may_mention(prefix):
             continue
         counting = annotations_of(resource)
-        if isinstance(resource, Workload) and not resource.is_pod:
+        if is_template:
             for key in resource.annotations:
                 if key.startswith(PREFIX) and key not in counting:
                     yield resource, key, "it is on the controller; it must be in the pod template"

@@ -112,7 +112,7 @@ def _reader(annotation: Any) -> Reader:
     if annotation in (str, int, bool):
         return _exactly(annotation)
     if isinstance(annotation, type) and issubclass(annotation, SpecModel):
-        return lambda value: read(annotation, value)
+        return lambda value: value if type(value) is annotation else read(annotation, value)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:])

@@ -71,9 +71,9 @@ def without_plugins() -> Iterator[None]:
 
 
 def validate(model: type[M], data: Any) -> M:
-    """The model of plain data. Raises pydantic.ValidationError with everything that is wrong."""
+    """The model of plain data, in which models may stand. Raises pydantic.ValidationError with all that is wrong."""
     with without_plugins():
-        found: M = _declared(twin_model(model).model_validate(data))
+        found: M = _declared(twin_model(model).model_validate(_twin(data)))
         return found
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pytest_kspec.spec.declared import SpecModel, key_of
 from pytest_kspec.spec.document import ExemptionsDocument, SpecDocument
-from pytest_kspec.spec.operations import LabelSelector
+from pytest_kspec.spec.operations import LabelRequirement, LabelSelector
 from pytest_kspec.spec.quick import read
 from pytest_kspec.spec.sections import ClusterRef, Kubernetes
 from pytest_kspec.spec.templates import TemplateDocument
@@ -174,6 +174,10 @@ def test_models_are_values() -> None:
         frozenset({"name", "namespace"}),
     )
     assert one.model_dump(by_alias=True, exclude_unset=True) == {"name": "a"}
+    nested = LabelSelector(
+        matchExpressions=[LabelRequirement(key="a", operator="Exists")], matchLabels={"a": 1}
+    )
+    assert nested.match_expressions[0].key == "a"  # beside a number where text is asked
     selector = LabelSelector(matchLabels={"a": "b"})
     assert selector.by_key() == {"matchLabels": {"a": "b"}, "matchExpressions": []}
 

@@ -142,7 +142,7 @@ class ListedWorkload(Workload):
     def annotations(self, value: Mapping[str, str]) -> None:
         self._annotations = value
 
-    def may_mention(self, text: str) -> bool:
+    def may_mention(self, text: bytes) -> bool:
         """Looked up in the JSON, in which an escape may stand for anything."""
         known = self._annotations
-        return not isinstance(known, bytes) or text.encode() in known or b"\\" in known
+        return not isinstance(known, bytes) or text in known or b"\\" in known

@@ -194,8 +194,7 @@ class Held:
         if may_be_pods and (pods := self._decoder.pods_only(raw)):
             key = self._type("v1", "Pod", "")
             names, pods.names = pods.names, []
-            for index, (namespace, name) in enumerate(names):
-                self._note(*key, namespace, name, f"{path}, items[{index}]")
+            self._note_pods(key, names, path)
             self.pages.setdefault(key, []).append(pods)
             return None
         found = _LIST.decode(raw)
@@ -290,6 +289,18 @@ class Held:
         if known is None or (found.namespaced and not known.namespaced):
             self.types[key] = found
         return key
+
+    def _note_pods(self, key: tuple[str, str], names: list[tuple[str, str]], path: str) -> None:
+        """`_note` for each, which is called for the first of each namespace and for one that was there already."""
+        places, overlay, seen = self._places, self._overlay, set()
+        for index, (namespace, name) in enumerate(names):
+            place = f"{path}, items[{index}]"
+            if namespace in seen and name:
+                here = _Place(place, hook=False, overlay=overlay)
+                if places.setdefault((*key, namespace or DEFAULT, name), here) is here:
+                    continue
+            seen.add(namespace)
+            self._note(*key, namespace, name, place)
 
     def _note(
         self, group: str, kind: str, namespace: str, name: str, place: str, *, hook: bool = False
