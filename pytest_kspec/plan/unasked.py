@@ -14,15 +14,15 @@ from typing import NamedTuple
 from pytest_kspec.plan.idle import Function, Idle, bound_names, own, tests
 
 _QUESTIONS = frozenset({"all", "any", "bool", "callable", "hasattr", "isinstance", "issubclass", "len"})
-_PREDICATES = frozenset(
-    {"startswith", "endswith", "matches", "__eq__", "issubset", "issuperset", "isdisjoint"}
-)
+_PREDICATES = frozenset({"startswith", "endswith", "__eq__", "issubset", "issuperset", "isdisjoint"})
 _PREDICATES |= frozenset(name for name in dir(str) if name.startswith("is"))
 _QUIET = _PREDICATES | {
     "append", "extend", "get", "items", "join", "keys", "lower", "upper", "removeprefix", "removesuffix",
     "setdefault", "split", "strip", "values",
 }  # fmt: skip
 """Methods of Python's own types that report nothing."""
+_MATCHES = "matches"
+"""A method of resources; what else is called so may report something."""
 _LOGS = frozenset({"log", "logger", "logging"})
 _LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 _TAKE_CALLS = frozenset({"map", "filter", "iter"})
@@ -42,7 +42,7 @@ def unasked(module: ast.Module, checks: Iterable[ast.AST]) -> Idle | None:
     places = [
         *_thrown_away(module, reports),
         *_never_read(module, reports),
-        *_constant(module),
+        *_constant(module, reports),
         *_swallowed(module, reports),
     ]
     if not places:
@@ -55,6 +55,10 @@ class _Reports:
 
     def __init__(self, module: ast.Module) -> None:
         bound = {name for node in ast.walk(module) for name in bound_names(node)}
+        loops = [one for one in ast.walk(module) if isinstance(one, ast.For | ast.comprehension)]
+        self._resources = {
+            one.target.id for one in loops if isinstance(one.target, ast.Name) and _root(one.iter) in _GIVEN
+        }
         self._quiet = frozenset(dir(builtins)) - _ACT - bound
         self._globals = {name for node in own(module) for name in bound_names(node)}
 
@@ -80,7 +84,14 @@ class _Reports:
         root = _root(func.value)
         if root in _LOGS and func.attr in _LEVELS:
             return True
-        return func.attr in _QUIET and root not in self._globals and not call.keywords
+        quiet = func.attr in _QUIET or self.is_predicate(func)
+        return quiet and root not in self._globals and not call.keywords
+
+    def is_predicate(self, method: ast.Attribute) -> bool:
+        """Whether its value is all that a call of it is for."""
+        if method.attr == _MATCHES:
+            return isinstance(method.value, ast.Name) and method.value.id in self._resources
+        return method.attr in _PREDICATES
 
     def _is_quiet_function(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Lambda | ast.Constant):  # the body of a function is walked, too
@@ -95,12 +106,12 @@ def _root(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _is_question(node: ast.AST) -> bool:
+def _is_question(node: ast.AST, reports: _Reports) -> bool:
     """Whether its value is all that it is for."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name):
             return node.func.id in _QUESTIONS
-        return isinstance(node.func, ast.Attribute) and node.func.attr in _PREDICATES
+        return isinstance(node.func, ast.Attribute) and reports.is_predicate(node.func)
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, ast.Not)
     return isinstance(node, ast.BoolOp | ast.Compare)
@@ -108,7 +119,11 @@ def _is_question(node: ast.AST) -> bool:
 
 def _thrown_away(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
     for node in ast.walk(module):
-        if isinstance(node, ast.Expr) and _is_question(node.value) and not _acts(node.value, reports):
+        if (
+            isinstance(node, ast.Expr)
+            and _is_question(node.value, reports)
+            and not _acts(node.value, reports)
+        ):
             yield Idle(node.lineno, f"the value of {_shown(node.value)} is not used", _READ)
 
 
@@ -140,7 +155,11 @@ def _never_read(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
         for node in own(function):
             if isinstance(node, ast.Assign) and all(isinstance(one, ast.Name) for one in node.targets):
                 names = [one.id for one in node.targets if isinstance(one, ast.Name)]
-                if used.isdisjoint(names) and _is_question(node.value) and not _acts(node.value, reports):
+                if (
+                    used.isdisjoint(names)
+                    and _is_question(node.value, reports)
+                    and not _acts(node.value, reports)
+                ):
                     yield Idle(node.lineno, f"{names[0]} is never read", _READ)
             elif isinstance(node, Function) and not node.decorator_list and node.name not in used:
                 yield Idle(node.lineno, f"{node.name} is never called", "Call it.")
@@ -150,25 +169,25 @@ def _uses(node: ast.AST) -> tuple[str, ...]:
     return (node.id,) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store) else ()
 
 
-def _constant(module: ast.Module) -> Iterator[Idle]:
+def _constant(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
     """A condition that is true whatever the cluster is like."""
     for node in ast.walk(module):
         if isinstance(node, ast.Assert) and (what := _true(node.test)):
             yield Idle(node.lineno, f"{what} is always true", "Compare it with something.")
         for test in tests(node):
-            if what := _truth(test):
+            if what := _truth(test, reports):
                 yield Idle(test.lineno, f"{what} is always true", "Compare it with something, or call it.")
 
 
-def _truth(test: ast.AST) -> str:
+def _truth(test: ast.AST, reports: _Reports) -> str:
     """Of what stands where a condition does, and is none."""
     if isinstance(test, ast.Constant) and isinstance(test.value, str) and test.value:
         return f"the text {test.value[:30]!r}"
     if isinstance(test, ast.JoinedStr) and any(isinstance(one, ast.Constant) for one in test.values):
         return "this text"
-    if isinstance(test, ast.ListComp | ast.SetComp) and _is_question(test.elt):
+    if isinstance(test, ast.ListComp | ast.SetComp) and _is_question(test.elt, reports):
         return "" if any(one.ifs for one in test.generators) else "a list of answers"
-    if isinstance(test, ast.Attribute) and test.attr in _PREDICATES:
+    if isinstance(test, ast.Attribute) and reports.is_predicate(test):
         return f"{ast.unparse(test)} without a call"
     return ""
 
@@ -219,10 +238,11 @@ def _is_findings(node: ast.AST) -> bool:
 
 
 def _leaves_a_trace(handler: Sequence[ast.AST]) -> bool:
-    """What may be read later: a variable, an entry of a list."""
+    """What may be read later: a variable, an entry of a list, what a function returns."""
     kept = ast.Assign | ast.AugAssign | ast.AnnAssign
     return any(
         isinstance(node, kept)
+        or (isinstance(node, ast.Return) and node.value is not None)
         or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _root(node) not in _LOGS)
         for part in handler
         for node in ast.walk(part)
@@ -234,7 +254,8 @@ def _guarded(function: ast.AST) -> Iterator[_Guarded]:
         if isinstance(node, ast.Try):
             for handler in node.handlers:
                 if _is_broad(handler.type):
-                    yield _Guarded(handler.lineno, node.body, handler.body)
+                    # `else` knows that nothing was caught: a check of what must not hold.
+                    yield _Guarded(handler.lineno, node.body, [*handler.body, *node.orelse])
         elif isinstance(node, ast.With) and any(_suppresses(item.context_expr) for item in node.items):
             yield _Guarded(node.lineno, node.body, ())
 
