@@ -10,12 +10,14 @@ from pytest_kspec.operator import alerting, drifting, reconcile, targets
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import Controller, Given
 from pytest_kspec.operator.drifthistory import DriftHistory
+from pytest_kspec.operator.lease import Elector
 from pytest_kspec.operator.reconcile import Settings
 
 
-def controllers(settings: Settings) -> list[Callable[[Given], Controller]]:
+def controllers(settings: Settings, elector: Elector | None = None) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    board, history = Board(), DriftHistory(settings.fleets.store)
+    term = (lambda: elector.term) if elector is not None else (lambda: None)
+    board, history = Board(), DriftHistory(settings.fleets.store, term)
     return [
         partial(reconcile.controller, settings=settings, board=board, history=history),
         partial(alerting.controller, board=board, webhooks=webhook.service_of(settings.options)[0]),

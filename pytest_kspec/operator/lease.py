@@ -30,6 +30,8 @@ FIELD_MANAGER = "kspec-operator"
 LONGEST_S = 3600.0
 """Of any lease: no replica may have longer ones, and a Lease that says more would keep everybody out."""
 
+_LONGEST_UID = 64
+
 Object = dict[str, Any]
 
 
@@ -106,6 +108,7 @@ class Elector:
         self._woken = threading.Event()
         self._released = False
         self._lock = threading.Lock()
+        self._uid = ""
         self.transitions = 0
         """`leaseTransitions` of the Lease that we hold: larger with each leader."""
 
@@ -118,6 +121,11 @@ class Elector:
     def leads(self) -> bool:
         """Whether nobody else can lead now."""
         return self._lease is not None and self._clock() - self._renewed < self._terms.renew_s
+
+    @property
+    def term(self) -> tuple[str, int]:
+        """UID of the Lease that we hold, or held last, and its `leaseTransitions`."""
+        return self._uid, self.transitions
 
     def check(self) -> None:
         """Raises LostLease unless this process leads."""
@@ -281,6 +289,7 @@ class Elector:
         if self._lease is None:
             log.info("%s leads", self.identity, extra=fields(epoch=transitions))
             self._record("acquired", "success", f"{self.identity} leads", details={"epoch": transitions})
+        self._uid = str(written["metadata"].get("uid") or "")[:_LONGEST_UID]
         self._lease, self._renewed, self.transitions = written, started, transitions
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from pytest_kspec.errors import KspecError, NoStore
@@ -23,10 +23,11 @@ log = logging.getLogger("kspec.operator")
 
 
 class KeptStore:
-    """Thread-safe. url: "": there is none."""
+    """Thread-safe. url: "": there is none; term: of this process as the leader, None where it has no replicas."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, term: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
         self.url = url
+        self._term = term
         self._lock = threading.Lock()
         self._was_there = False
         self._not_before = 0.0
@@ -34,7 +35,15 @@ class KeptStore:
         self._told: dict[Hashable, int] = {}  # who was told of how many of them
 
     def open(self) -> Store:
-        """The store, which the caller closes. Raises StoreError."""
+        """The store, which the caller closes; it refuses writes once a later leader wrote. Raises StoreError."""
+        store = self._opened()
+        if (term := self._term()) is not None:
+            from pytest_kspec.storage.leaders import Term, fence
+
+            fence(store, Term(*term))
+        return store
+
+    def _opened(self) -> Store:
         from pytest_kspec.storage.engine import open_store
 
         try:

@@ -91,9 +91,12 @@ def twin(model: SpecModel) -> pydantic.BaseModel:
 
 
 def twin_model(model: type[SpecModel]) -> type[pydantic.BaseModel]:
-    """The pydantic model of it."""
-    if (known := _twins.get(model)) is not None:
-        return known
+    """The pydantic model of it. From any thread: there is one of each, as those that hold it know no other."""
+    with _building:
+        return _twins.get(model) or _make_twin(model)
+
+
+def _make_twin(model: type[SpecModel]) -> type[pydantic.BaseModel]:
     bases = tuple(twin_model(base) for base in model.__bases__ if base is not SpecModel) or (StrictModel,)
     fields = own_fields(model)
     content: dict[str, Any] = {

@@ -79,7 +79,7 @@ def record(
         there = {digest_of(key) for key in still}
         known = set(connection.execute(select(table.key).where(*mine)).scalars())
         open_rows = connection.execute(
-            select(table.id, table.key).where(*mine, table.type.in_(compared), table.first_seen <= at)
+            select(table.id, table.key).where(*mine, table.type.in_(compared), table.last_seen <= at)
         ).all()
         gone = [row.id for row in open_rows if row.key not in found and row.key not in there]
         for start in range(0, len(gone), _IDS):

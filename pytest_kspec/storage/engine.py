@@ -42,6 +42,8 @@ class Store:
     def __init__(self, address: Address, engine: Engine) -> None:
         self.address = address
         self._engine = engine
+        self.first: Callable[[Connection], object] | None = None
+        """What each transaction of `write` begins with; it raises StoreError where nothing may be written."""
         self._together = threading.local()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -53,6 +55,8 @@ class Store:
         while True:
             try:
                 with self._engine.begin() as connection:
+                    if self.first is not None:
+                        self.first(connection)
                     return work(connection)
             except DBAPIError as error:
                 if not _may_succeed(error) or time.monotonic() > deadline:

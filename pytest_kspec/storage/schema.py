@@ -27,8 +27,8 @@ from sqlalchemy import (
     false,
 )
 
-HEAD = "r0013"
-REVISIONS = tuple(f"r{number:04}" for number in range(1, 14))
+HEAD = "r0014"
+REVISIONS = tuple(f"r{number:04}" for number in range(1, 15))
 VERSION_TABLE = "kspec_schema"
 
 COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known")
@@ -349,4 +349,13 @@ recordings = Table(
     Column("recorded_at", String(20), nullable=False),
     Column("used_at", String(20), nullable=False),
     Column("content", LargeBinary, nullable=False),
+)
+
+# The newest leader that wrote, of replicas that share a Lease: `storage.leaders`. scope: UID of the Lease; number: its
+# `leaseTransitions`.
+leaders = Table(
+    "kspec_leaders",
+    metadata,
+    Column("scope", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
 )

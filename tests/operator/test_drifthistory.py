@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pytest_kspec.drift.events import DriftEvent, DriftKind, DriftType, Look
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.results.verdict import Severity
+from pytest_kspec.storage import drift
 
 BOTH = [
     (Subject("shop"), {"spec": "shop"}),
@@ -42,3 +44,15 @@ def test_what_is_gone_is_forgotten_and_nothing_else(
     assert all(history.misses(one) for one in others)
     (note,) = history.record(subject, look(subject.spec))
     assert note.reason == "HistoryIncomplete", "another one of its name is told of anew"
+
+
+def test_a_leader_of_before_stores_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    old, new = (DriftHistory(url, lambda number=number: ("lease", number)) for number in (3, 4))
+    shop = Subject("shop")
+    assert old.record(shop, look("shop")) == []
+    assert new.record(shop, look("shop")) == []
+    (note,) = old.record(shop, look("other"))
+    assert "another replica has become the leader" in note.message
+    with closing(new.open()) as store:
+        assert {one.spec for one in drift.history(store)} == {"shop"}

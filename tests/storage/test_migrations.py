@@ -84,6 +84,7 @@ def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
     for statement in (
         "DROP TABLE kspec_drift_recordings",
         "DROP TABLE kspec_origins",
+        "DROP TABLE kspec_leaders",
         "ALTER TABLE kspec_targets DROP COLUMN returned",
         "ALTER TABLE kspec_targets DROP COLUMN forgiven",
         "DROP INDEX ix_kspec_results_newest",

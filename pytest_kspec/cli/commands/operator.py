@@ -327,7 +327,7 @@ def _options(args: argparse.Namespace) -> Options:
             _jobs(args),
             args.max_concurrent_scans,
         ),
-        controllers(settings),
+        controllers(settings, elector),
         [legacy.clear],
         args.health_probe_bind_address,
         args.metrics_bind_address,

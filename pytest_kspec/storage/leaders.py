@@ -1,0 +1,43 @@
+"""Who may write to a store as the leader of several replicas.
+
+A leader that was stopped in the middle of a write may go on with it when another one leads. Leases have a number that
+grows with each leader: a store that has seen one refuses those of before, within the transaction that would write.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from pytest_kspec.errors import StoreError
+from pytest_kspec.storage import schema
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.write import insert_into
+
+
+class Term(NamedTuple):
+    """scope: UID of the Lease; number: its `leaseTransitions`."""
+
+    scope: str
+    number: int
+
+
+def fence(store: Store, term: Term) -> None:
+    """From now on each `write` of this store raises StoreError where a later leader has written."""
+
+    def claim(connection: Connection) -> None:
+        made = insert_into(connection, schema.leaders)
+        # The row is locked until the transaction ends: no other leader comes between.
+        claimed = made.on_conflict_do_update(
+            index_elements=["scope"],
+            set_={"number": made.excluded.number},
+            where=schema.leaders.c.number <= made.excluded.number,
+        ).returning(schema.leaders.c.number)
+        if connection.execute(claimed, {"scope": term.scope, "number": term.number}).first() is None:
+            raise StoreError(
+                "not written: another replica has become the leader since this one held the Lease.",
+                where=store.address.shown,
+            )
+
+    store.first = claim
