@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import locale
 import logging
@@ -78,6 +79,7 @@ def _mask() -> int:
 
 def _unchanged(run: Callable[[], object]) -> None:
     run()  # what is imported at the first use stays imported, and may set itself up
+    gc.collect()  # files that tests before this one left open
     before = _state()
     run()
     after = _state()

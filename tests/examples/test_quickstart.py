@@ -151,7 +151,7 @@ def test_exemptions(cluster: dict[str, Any]) -> None:
 
 def test_the_readme_names_the_numbers() -> None:
     text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
-    assert f"asks {len(PASS) + len(FAIL)} things" in text
+    assert f"has {len(PASS) + len(FAIL)} requirements" in text
     assert f"{len(PASS)} requirements pass, {len(FAIL)} fail" in text
     items = dict(_lists())
     workloads = sum(len(items[f"{kind}.apps"]) for kind in ("deployments", "statefulsets", "daemonsets"))

@@ -134,7 +134,7 @@ def test_a_hub_whose_answer_is_lost(prod: Rotated, monkeypatch: pytest.MonkeyPat
         assert len(prod.bound()) == 1
     else:
         with pytest.raises(
-            SourceUnavailable, match=r"is not known: the connection was lost\. Both tokens are"
+            SourceUnavailable, match=r"token was stored: the connection was lost\. Both tokens are valid\."
         ):
             prod.rotate()
         assert prod.held() == before
