@@ -55,7 +55,7 @@ def test_a_target_from_week_to_end() -> None:
         (fact,) = ledger.facts.values()
         tokens.append(fact.revision)
     assert tokens == [0, 0, 1, 2], "told again within a day, and when they have ended"
-    assert fact.alert.title == "The credentials for edge ended at 2026-11-29T09:36:00Z"
+    assert fact.alert.title == "The credentials for edge expired at 2026-11-29T09:36:00Z"
     ledger.take(of_target("ns", "other", life(300, 365), NOW))
     assert not fact.resolved_at, "of another ClusterTarget, also of the same cluster"
     ledger.take(no_target("ns", "edge", NOW))

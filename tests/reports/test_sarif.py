@@ -118,7 +118,7 @@ def test_too_many_results_are_cut_from_the_end_and_said(monkeypatch: pytest.Monk
     assert properties["resultsTotal"] == len(whole["results"]) == 36
     said = run["invocations"][0]["toolExecutionNotifications"][-1]
     assert (said["descriptor"]["id"], said["level"]) == ("kspec/truncated", "warning")
-    assert "worst 7 only" in said["message"]["text"]
+    assert "only the worst 7, because" in said["message"]["text"]
     assert "There are 36 results" in said["message"]["text"]
 
 
