@@ -54,7 +54,7 @@ def test_the_first_wrong_value_is_named(store: str) -> None:
         error = wrong_cell(copy)
         assert str(error) == (
             f"{copy}, table {table}: the column {column} of row {row} is not {expected}: the store was changed "
-            "by others. Restore the store from a backup, or remove the row."
+            "by another program. Restore the store from a backup, or remove the row."
         )
     Path("none.db").write_bytes(b"SQLite format 3\0 and nothing else")
     assert wrong_cell("none.db") is None
@@ -77,7 +77,7 @@ def test_a_command_that_reads_it_says_so_in_one_line(
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "error: runs.db, table kspec_results: the column score of row 1 is not a number: the store was changed "
-        "by others. Restore the store from a backup, or remove the row."
+        "by another program. Restore the store from a backup, or remove the row."
     ]
 
 

@@ -74,7 +74,7 @@ def test_what_is_kept_cannot_be_read_without_the_key(chest: Chest, tmp_path: Pat
     for current in ("", "second"):
         chest.use(current)
         with pytest.raises(
-            StoreError, match=r"encrypted with the key [0-9a-f]{16}, which is not here"
+            StoreError, match=r"encrypted with the key [0-9a-f]{16}, which is not available"
         ) as raised:
             objects.get(where, DIGEST)
         assert "KSPEC_STORE_OLD_KEYS" in str(raised.value)
@@ -183,7 +183,7 @@ def test_a_key_is_replaced(chest: Chest, tmp_path: Path) -> None:
     assert _document(store, run)
     assert (rewrap(store).changed, rewrap(store).kept) == (0, 1)
     chest.use("third")
-    assert "not here" in str(rewrap(store).failed[0])
+    assert "not available" in str(rewrap(store).failed[0])
     chest.use("")
     with pytest.raises(UsageError, match="no key is given"):
         rewrap(store)

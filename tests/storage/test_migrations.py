@@ -22,6 +22,7 @@ from pytest_kspec.storage.migrate import revision, upgrade
 from pytest_kspec.storage.read import check_trend, findings, trend
 from tests.reports.results import one
 
+from .before import go_back
 from .conftest import keep
 
 OLD = (
@@ -79,19 +80,7 @@ def test_results_of_before_have_the_same_texts_as_new_ones(url: str) -> None:
     with store.read() as connection:
         (written,) = connection.execute(text(columns)).all()
     assert all(written), written
-    for column in ("shape", "verdicts", "tally", "left_out"):
-        store.write(lambda c, name=column: c.execute(text(f"ALTER TABLE kspec_results DROP COLUMN {name}")))
-    for statement in (
-        "DROP TABLE kspec_drift_recordings",
-        "DROP TABLE kspec_origins",
-        "DROP TABLE kspec_leaders",
-        "ALTER TABLE kspec_targets DROP COLUMN returned",
-        "ALTER TABLE kspec_targets DROP COLUMN forgiven",
-        "DROP INDEX ix_kspec_results_newest",
-        "CREATE INDEX ix_kspec_results_subject_id_finished_at ON kspec_results (subject_id, finished_at)",
-        f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0008'",
-    ):
-        store.write(lambda c, statement=statement: c.execute(text(statement)))
+    go_back(store, "r0008")
     store.close()
     store = open_store(url)
     with store.read() as connection:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text
 
 from pytest_kspec.cluster.sources.origin import STATED, origin_of
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.evidence import Evidence
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import alerts, schema
+from pytest_kspec.storage import alerts
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import findings, trend
 
+from .before import go_back
 from .conftest import keep
 from .test_observations import FOUND, GONE, OTHER, at
 
@@ -89,11 +89,7 @@ def test_what_is_gone_gives_its_name_free(store: Store) -> None:
 def test_a_store_of_before_learns_where_they_come_from(url: str) -> None:
     store = open_store(url, create=True)
     keep(store, manifests(1, "", FOUND))
-    for statement in (
-        "DROP TABLE kspec_origins",
-        f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0011'",
-    ):
-        store.write(lambda connection, statement=statement: connection.execute(text(statement)))
+    go_back(store, "r0011")
     store.close()
     store = open_store(url)
     keep(store, manifests(2, "prod/app.yaml", FOUND))

@@ -6,17 +6,17 @@ from itertools import permutations
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text
 
 from pytest_kspec.results.observation import NOT_SELECTED, State
 from pytest_kspec.results.result import CheckResult, ScanResult
-from pytest_kspec.storage import listing, schema
+from pytest_kspec.storage import listing
 from pytest_kspec.storage.drift import Wanted, last_run
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.pages import newest, observations
 from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import findings, trend
 
+from .before import go_back
 from .conftest import keep
 from .test_observations import ERROR, FOUND, GONE, OTHER, at
 
@@ -130,12 +130,7 @@ def test_results_of_before_count_as_whole_unless_only_a_partial_one_could_be_the
     store = open_store(url, create=True)
     keep(store, at(1, FOUND, OTHER, GOOD))
     keep(store, part(2, OTHER))
-    for statement in (
-        "ALTER TABLE kspec_results DROP COLUMN left_out",
-        "DROP TABLE kspec_origins",
-        f"UPDATE {schema.VERSION_TABLE} SET version_num = 'r0010'",
-    ):
-        store.write(lambda connection, statement=statement: connection.execute(text(statement)))
+    go_back(store, "r0010")
     store.close()
     store = open_store(url)
     assert [point.left_out for point in trend(store)] == [0, 2]
