@@ -1,9 +1,9 @@
 """Whole scans as processes: start-up, CPU a pod, peak memory, and what each further pod costs.
 
-python -m benchmarks            10, 10,000, 50,000 and 100,000 pods, three runs each
+python -m benchmarks            10, 10,000, 50,000 and 100,000 pods; medians of some rounds
 
 Machines differ, and so does one of them from minute to minute: what is promised are multiples of something else that
-was measured in the same run, `pytest --version` and the untyped decoding of the same file.
+was measured in the same round, `pytest --version` and the untyped decoding of the same file.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from benchmarks.cost import Cost, measure
 from benchmarks.pods import write_pods
 
-RUNS = 3
+STARTS, RUNS = 11, 5
 FEW, SIZES, MANY = 10, (10_000, 50_000), 100_000
 SPEC = Path(__file__).with_name("strict.yaml")
 _DECODE = """
@@ -30,11 +32,19 @@ os._exit(0)
 """Decoding and nothing else: the collector off, and nothing taken down."""
 
 
-def best(command: list[str], folder: Path) -> Cost:
-    """The least of some runs, whose others were disturbed; the most memory. From an empty folder: no conftest.py."""
-    measure(command, folder)  # warm-up
-    costs = [measure(command, folder) for _ in range(RUNS)]
-    return Cost(min(c.cpu_s for c in costs), max(c.memory_mb for c in costs))
+def in_turn(commands: Sequence[list[str]], folder: Path, rounds: int) -> list[list[Cost]]:
+    """Of each command the cost in each round. All of a round are run one after the other: whatever disturbs the
+    machine for longer disturbs both sides of a ratio. From an empty folder: no conftest.py.
+    """
+    for command in commands:
+        measure(command, folder)  # warm-up
+    costs = [[measure(command, folder) for command in commands] for _ in range(rounds)]
+    return [list(column) for column in zip(*costs, strict=True)]
+
+
+def typical(costs: Sequence[Cost]) -> Cost:
+    """The median of the time, the most memory."""
+    return Cost(median(cost.cpu_s for cost in costs), max(cost.memory_mb for cost in costs))
 
 
 def scan(pods: Path, folder: Path) -> list[str]:
@@ -54,30 +64,43 @@ def main() -> None:
         paths = {count: Path(name, f"pods-{count}.json") for count in (FEW, *SIZES, MANY)}
         sizes = {count: write_pods(path, count) for count, path in paths.items()}
         print(f"{'':28}{'JSON':>9}{'CPU':>9}{'a pod':>9}{'memory':>9}{'ratio':>9}   goal")
-        start = best([sys.executable, "-m", "pytest", "--version"], folder)
-        _print("pytest --version", start)
-        kspec = ["-c", "from pytest_kspec.cli.main import main; main()"]
-        few = best([sys.executable, *kspec, "scan", str(SPEC), "--cluster", str(paths[FEW])], folder)
-        _print(f"kspec scan, {FEW} pods", few, ratio=few.cpu_s / start.cpu_s, goal="2.5 × pytest --version")
-        few = best(scan(paths[FEW], folder), folder)
-        _print(f"pytest, {FEW} pods", few, ratio=few.cpu_s / start.cpu_s, goal="2.5 × pytest --version")
-        nothing = best([sys.executable, "-c", _DECODE], folder)
-        decoding, costs = [], []
-        for count, goal in zip(SIZES, ("2.2 × decoding, 300 MB", ""), strict=True):
-            decoded = best([sys.executable, "-c", _DECODE, str(paths[count])], folder)
-            decoding.append(decoded.cpu_s - nothing.cpu_s)
-            _print(f"decoding {count:,} pods", decoded, sizes[count], count)
-            costs.append(best(scan(paths[count], folder), folder))
-            ratio = costs[-1].cpu_s / decoding[-1]
-            _print(f"{count:,} pods, strict", costs[-1], sizes[count], count, ratio=ratio, goal=goal)
-        more = SIZES[1] - SIZES[0]
-        further = costs[1].cpu_s - costs[0].cpu_s
-        ratio = further / (decoding[1] - decoding[0])
-        print(
-            f"{'each further pod':28}{'':9}{'':9}{further / more * 1e6:6.0f} µs{'':9}{ratio:9.2f}   0.8 × decoding"
+        kspec = [sys.executable, "-c", "from pytest_kspec.cli.main import main; main()", "scan", str(SPEC)]
+        start, few, shell = in_turn(
+            [
+                [sys.executable, "-m", "pytest", "--version"],
+                [*kspec, "--cluster", str(paths[FEW])],
+                scan(paths[FEW], folder),
+            ],
+            folder,
+            STARTS,
         )
-        many = best(scan(paths[MANY], folder), folder)
-        _print(f"{MANY:,} pods, strict", many, sizes[MANY], MANY, goal="20 s, 500 MB")
+        _print("pytest --version", typical(start))
+        for name, costs in ((f"kspec scan, {FEW} pods", few), (f"pytest, {FEW} pods", shell)):
+            ratio = median(one.cpu_s / other.cpu_s for one, other in zip(costs, start, strict=True))
+            _print(name, typical(costs), ratio=ratio, goal="2.5 × pytest --version")
+        commands = [[sys.executable, "-c", _DECODE]]
+        for count in SIZES:
+            commands += [[sys.executable, "-c", _DECODE, str(paths[count])], scan(paths[count], folder)]
+        nothing, *found = in_turn(commands, folder, RUNS)
+        for count, goal, decoded, scanned in zip(
+            SIZES, ("2.2 × decoding, 300 MB", ""), found[::2], found[1::2], strict=True
+        ):
+            ratio = median(
+                one.cpu_s / (other.cpu_s - none.cpu_s)
+                for one, other, none in zip(scanned, decoded, nothing, strict=True)
+            )
+            _print(f"decoding {count:,} pods", typical(decoded), sizes[count], count)
+            _print(f"{count:,} pods, strict", typical(scanned), sizes[count], count, ratio=ratio, goal=goal)
+        more = SIZES[1] - SIZES[0]
+        further = [
+            (large.cpu_s - small.cpu_s, large_decoded.cpu_s - small_decoded.cpu_s)
+            for small_decoded, small, large_decoded, large in zip(*found, strict=True)
+        ]
+        each = median(scanned for scanned, _ in further) / more * 1e6
+        ratio = median(scanned / decoded for scanned, decoded in further)
+        print(f"{'each further pod':28}{'':9}{'':9}{each:6.0f} µs{'':9}{ratio:9.2f}   0.8 × decoding")
+        (many,) = in_turn([scan(paths[MANY], folder)], folder, 1)
+        _print(f"{MANY:,} pods, strict", typical(many), sizes[MANY], MANY, goal="20 s, 500 MB")
 
 
 def _print(name: str, cost: Cost, size: int = 0, count: int = 0, *, ratio: float = 0, goal: str = "") -> None:
