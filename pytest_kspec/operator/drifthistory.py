@@ -38,10 +38,10 @@ class _Missing(NamedTuple):
 
 
 class DriftHistory:
-    """Thread-safe. url: of the store; "": there is none, and nothing is kept; term: as `KeptStore` has it."""
+    """Thread-safe. url: of the store; "": there is none, and nothing is kept; token: as `KeptStore` has it."""
 
-    def __init__(self, url: str = "", term: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
-        self._store = KeptStore(url, term)
+    def __init__(self, url: str = "", token: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
+        self._store = KeptStore(url, token)
         self._lock = threading.Lock()
         self._missing: dict[Subject, _Missing] = {}
 

@@ -16,8 +16,8 @@ from pytest_kspec.operator.reconcile import Settings
 
 def controllers(settings: Settings, elector: Elector | None = None) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    term = (lambda: elector.term) if elector is not None else (lambda: None)
-    board, history = Board(), DriftHistory(settings.fleets.store, term)
+    token = (lambda: elector.fencing_token) if elector is not None else (lambda: None)
+    board, history = Board(), DriftHistory(settings.fleets.store, token)
     return [
         partial(reconcile.controller, settings=settings, board=board, history=history),
         partial(alerting.controller, board=board, webhooks=webhook.service_of(settings.options)[0]),

@@ -123,7 +123,7 @@ class Elector:
         return self._lease is not None and self._clock() - self._renewed < self._terms.renew_s
 
     @property
-    def term(self) -> tuple[str, int]:
+    def fencing_token(self) -> tuple[str, int]:
         """UID of the Lease that we hold, or held last, and its `leaseTransitions`."""
         return self._uid, self.transitions
 

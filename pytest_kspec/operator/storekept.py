@@ -23,11 +23,11 @@ log = logging.getLogger("kspec.operator")
 
 
 class KeptStore:
-    """Thread-safe. url: "": there is none; term: of this process as the leader, None where it has no replicas."""
+    """Thread-safe. url: "": there is none; token: of this process as the leader, None if it has no replicas."""
 
-    def __init__(self, url: str, term: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
+    def __init__(self, url: str, token: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
         self.url = url
-        self._term = term
+        self._token = token
         self._lock = threading.Lock()
         self._was_there = False
         self._not_before = 0.0
@@ -37,10 +37,10 @@ class KeptStore:
     def open(self) -> Store:
         """The store, which the caller closes; it refuses writes once a later leader wrote. Raises StoreError."""
         store = self._opened()
-        if (term := self._term()) is not None:
-            from pytest_kspec.storage.leaders import Term, fence
+        if (token := self._token()) is not None:
+            from pytest_kspec.storage.leaders import FencingToken, fence
 
-            fence(store, Term(*term))
+            fence(store, FencingToken(*token))
         return store
 
     def _opened(self) -> Store:

@@ -42,8 +42,8 @@ class Store:
     def __init__(self, address: Address, engine: Engine) -> None:
         self.address = address
         self._engine = engine
-        self.first: Callable[[Connection], object] | None = None
-        """What each transaction of `write` begins with; it raises StoreError where nothing may be written."""
+        self.before_write: Callable[[Connection], object] | None = None
+        """What each transaction of `write` begins with; it raises StoreError if nothing may be written."""
         self._together = threading.local()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -55,8 +55,8 @@ class Store:
         while True:
             try:
                 with self._engine.begin() as connection:
-                    if self.first is not None:
-                        self.first(connection)
+                    if self.before_write is not None:
+                        self.before_write(connection)
                     return work(connection)
             except DBAPIError as error:
                 if not _may_succeed(error) or time.monotonic() > deadline:

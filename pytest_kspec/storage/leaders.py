@@ -16,28 +16,28 @@ from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.write import insert_into
 
 
-class Term(NamedTuple):
-    """scope: UID of the Lease; number: its `leaseTransitions`."""
+class FencingToken(NamedTuple):
+    """lease: UID of the Lease; number: its `leaseTransitions`, larger with each leader."""
 
-    scope: str
+    lease: str
     number: int
 
 
-def fence(store: Store, term: Term) -> None:
+def fence(store: Store, token: FencingToken) -> None:
     """From now on each `write` of this store raises StoreError where a later leader has written."""
 
     def claim(connection: Connection) -> None:
         made = insert_into(connection, schema.leaders)
         # The row is locked until the transaction ends: no other leader comes between.
         claimed = made.on_conflict_do_update(
-            index_elements=["scope"],
+            index_elements=["lease"],
             set_={"number": made.excluded.number},
             where=schema.leaders.c.number <= made.excluded.number,
         ).returning(schema.leaders.c.number)
-        if connection.execute(claimed, {"scope": term.scope, "number": term.number}).first() is None:
+        if connection.execute(claimed, token._asdict()).first() is None:
             raise StoreError(
                 "not written: another replica has become the leader since this one held the Lease.",
                 where=store.address.shown,
             )
 
-    store.first = claim
+    store.before_write = claim

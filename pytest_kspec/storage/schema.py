@@ -351,11 +351,11 @@ recordings = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# The newest leader that wrote, of replicas that share a Lease: `storage.leaders`. scope: UID of the Lease; number: its
+# The newest leader that wrote, of replicas that share a Lease: `storage.leaders`. lease: UID of the Lease; number: its
 # `leaseTransitions`.
 leaders = Table(
     "kspec_leaders",
     metadata,
-    Column("scope", String(64), primary_key=True),
+    Column("lease", String(64), primary_key=True),
     Column("number", Integer, nullable=False),
 )

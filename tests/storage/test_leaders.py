@@ -8,7 +8,7 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.storage import drift
 from pytest_kspec.storage.drift import Difference
 from pytest_kspec.storage.engine import Store, open_store
-from pytest_kspec.storage.leaders import Term, fence
+from pytest_kspec.storage.leaders import FencingToken, fence
 
 SEEN = Difference("policy\0shop", "policy", "high", {"type": "policy"})
 EARLY, LATE = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
@@ -18,9 +18,9 @@ def look(store: Store, at: str, *found: Difference) -> int:
     return drift.record(store, "uid:1", "prod", "strict", at, found, ["policy"])
 
 
-def leading(url: str, number: int, scope: str = "lease-1") -> Store:
+def leading(url: str, number: int, lease: str = "lease-1") -> Store:
     store = open_store(url)
-    fence(store, Term(scope, number))
+    fence(store, FencingToken(lease, number))
     return store
 
 

@@ -13,6 +13,6 @@ def upgrade() -> None:
     """Nobody has written as a leader yet, for all that is known."""
     op.create_table(
         "kspec_leaders",
-        sa.Column("scope", sa.String(64), primary_key=True),
+        sa.Column("lease", sa.String(64), primary_key=True),
         sa.Column("number", sa.Integer, nullable=False),
     )
