@@ -129,7 +129,7 @@ def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
             one = of_context(context, wish, {ARGOCD_ANNOTATION: secret})
             if one.name in made:
                 raise SourceUnavailable(
-                    f"another cluster Secret also has the name {one.name}, too.",
+                    f"another cluster Secret has the name {one.name}, too.",
                     where=secret,
                     fix="Rename one of them.",
                 )
