@@ -109,7 +109,9 @@ def _reader(annotation: Any) -> Reader:
     """What reads a value of a type. Raises TypeError for a type that is not known here."""
     if annotation is Any:
         return _as_it_is
-    if annotation in (str, int, bool):
+    if annotation is str:
+        return _text
+    if annotation in (int, bool):
         return _exactly(annotation)
     if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return lambda value: value if type(value) is annotation else read(annotation, value)
@@ -147,6 +149,14 @@ def _annotated(inner: Any, said: tuple[Any, ...]) -> Reader:
 
 
 def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise Unsure
+    if not value.isascii():
+        value.encode()  # half of a surrogate pair, as JSON may have it, is no text
     return value
 
 
@@ -198,10 +208,7 @@ def _mapping(item: Reader) -> Reader:
     def reader(value: Any) -> Any:
         if type(value) is not dict:
             raise Unsure
-        for key in value:
-            if type(key) is not str:
-                raise Unsure
-        return {key: item(one) for key, one in value.items()}
+        return {_text(key): item(one) for key, one in value.items()}
 
     return reader
 

@@ -25,8 +25,8 @@ from pytest_kspec.yamlfiles.reading import read_document
 ROOT = Path(__file__).parents[2]
 EVERY_KEY = ROOT / "examples" / "specs" / "every-key.yaml"
 OTHERS: tuple[Any, ...] = (
-    None, True, 0, -1, 400, 1.5, "", "x", "X/y", "*", "v1.29", "2027-03-31", "privileged", "(",
-    [], [None], ["x"], ["*"], [{}], {}, {"x": "y"}, {1: "x"},
+    None, True, 0, -1, 400, 1.5, "", "x", "X/y", "*", "v1.29", "2027-03-31", "privileged", "(", "\ud800",
+    [], [None], ["x"], ["*"], [{}], {}, {"x": "y"}, {1: "x"}, {"\ud800": "x"},
 )  # fmt: skip
 
 
