@@ -7,7 +7,7 @@ The check looks as if it evaluated something, and what it would have found is no
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed", "iter"})
@@ -265,10 +265,15 @@ def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
         for test in tests(node):
             if what := lazy(test):
                 yield Idle(test.lineno, f"{what} is always true, whatever it would yield")
-            elif isinstance(test, ast.Tuple) and test.elts:
+            elif isinstance(test, ast.Tuple) and has_entries(test.elts):
                 yield Idle(test.lineno, "a tuple is always true")
             elif isinstance(test, ast.Lambda):
                 yield Idle(test.lineno, "a function is always true, whatever it would return")
+
+
+def has_entries(entries: Sequence[ast.expr | None]) -> bool:
+    """Whether what is written has some for sure: `[*found]` and `{**found}` may have none."""
+    return any(one is not None and not isinstance(one, ast.Starred) for one in entries)
 
 
 def tests(node: ast.AST) -> tuple[ast.expr, ...]:

@@ -11,7 +11,7 @@ import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pytest_kspec.plan.idle import Function, Idle, bound_names, own, tests
+from pytest_kspec.plan.idle import Function, Idle, bound_names, has_entries, own, tests
 
 _QUESTIONS = frozenset({"all", "any", "bool", "callable", "hasattr", "isinstance", "issubclass", "len"})
 _PREDICATES = frozenset({"startswith", "endswith", "__eq__", "issubset", "issuperset", "isdisjoint"})
@@ -21,6 +21,8 @@ _QUIET = _PREDICATES | {
     "setdefault", "split", "strip", "values",
 }  # fmt: skip
 """Methods of Python's own types that report nothing."""
+_FIELDS = frozenset({"startswith", "endswith"})
+"""What fields of a rule may be called."""
 _MATCHES = "matches"
 """A method of resources; what else is called so may report something."""
 _LOGS = frozenset({"log", "logger", "logging"})
@@ -60,7 +62,13 @@ class _Reports:
             one.target.id for one in loops if isinstance(one.target, ast.Name) and _root(one.iter) in _GIVEN
         }
         self._quiet = frozenset(dir(builtins)) - _ACT - bound
-        self._globals = {name for node in own(module) for name in bound_names(node)}
+        self.globals = {name for node in own(module) for name in bound_names(node)}
+        self._anything = self.globals | {name for node in ast.walk(module) for name in self._given_by(node)}
+        self.has_fixtures_for_all = any(
+            (isinstance(node, ast.Attribute) and node.attr == "usefixtures")
+            or (isinstance(node, ast.keyword) and node.arg == "autouse")
+            for node in ast.walk(module)
+        )
 
     def __call__(self, *nodes: ast.AST) -> bool:
         return any(self._one(node) for given in nodes for node in ast.walk(given))
@@ -70,6 +78,8 @@ class _Reports:
             return True
         if isinstance(node, ast.Name):
             return node.id == "findings"
+        if isinstance(node, ast.withitem):  # the end of a block that a name stands for
+            return not isinstance(node.context_expr, ast.Call)
         return isinstance(node, ast.Call) and not self._is_quiet(node)
 
     def _is_quiet(self, call: ast.Call) -> bool:
@@ -85,7 +95,31 @@ class _Reports:
         if root in _LOGS and func.attr in _LEVELS:
             return True
         quiet = func.attr in _QUIET or self.is_predicate(func)
-        return quiet and root not in self._globals and not call.keywords
+        return quiet and root not in self.globals and not call.keywords
+
+    def _given_by(self, node: ast.AST) -> set[str]:
+        """Names of what others made: a parameter, what `with` gives, the value of a call. It may report something."""
+        if isinstance(node, ast.arg):
+            return {node.arg} - _GIVEN
+        if isinstance(node, ast.withitem) and node.optional_vars is not None:
+            return {one.id for one in ast.walk(node.optional_vars) if isinstance(one, ast.Name)}
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and not self._is_quiet(node.value)
+        ):
+            return {one.id for one in node.targets if isinstance(one, ast.Name)}
+        return set()
+
+    def may_be_anything(self, node: ast.AST) -> bool:
+        """Whether its methods may be other ones than those of text: `soft.startswith(…)`."""
+        return isinstance(node, ast.Name) and node.id in self._anything
+
+    def is_method(self, attribute: ast.Attribute) -> bool:
+        """Whether it is a method for sure, and no field of this name."""
+        if attribute.attr in _FIELDS and _root(attribute) not in self._resources | _GIVEN:
+            return False
+        return self.is_predicate(attribute) and not self.may_be_anything(attribute.value)
 
     def is_predicate(self, method: ast.Attribute) -> bool:
         """Whether its value is all that a call of it is for."""
@@ -117,6 +151,13 @@ def _is_question(node: ast.AST, reports: _Reports) -> bool:
     return isinstance(node, ast.BoolOp | ast.Compare)
 
 
+def _is_answer(node: ast.AST, reports: _Reports) -> bool:
+    """The same of what is yes or no: `pod.name or pod.uid` is neither."""
+    if isinstance(node, ast.BoolOp):
+        return all(_is_answer(one, reports) for one in node.values)
+    return _is_question(node, reports)
+
+
 def _thrown_away(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
     for node in ast.walk(module):
         if (
@@ -128,9 +169,12 @@ def _thrown_away(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
 
 
 def _acts(value: ast.AST, reports: _Reports) -> bool:
-    """`pod.matches(…)` reports nothing, whatever it is asked about; its arguments may."""
+    """`pod.matches(…)` reports nothing, whatever it is asked about; its arguments may. A walrus keeps a value."""
+    if any(isinstance(node, ast.NamedExpr) for node in ast.walk(value)):
+        return True
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-        return reports(value.func.value, *value.args, *value.keywords)
+        inner = value.func.value
+        return reports.may_be_anything(inner) or reports(inner, *value.args, *value.keywords)
     return reports(value)
 
 
@@ -185,9 +229,9 @@ def _truth(test: ast.AST, reports: _Reports) -> str:
         return f"the text {test.value[:30]!r}"
     if isinstance(test, ast.JoinedStr) and any(isinstance(one, ast.Constant) for one in test.values):
         return "this text"
-    if isinstance(test, ast.ListComp | ast.SetComp) and _is_question(test.elt, reports):
+    if isinstance(test, ast.ListComp | ast.SetComp) and _is_answer(test.elt, reports):
         return "" if any(one.ifs for one in test.generators) else "a list of answers"
-    if isinstance(test, ast.Attribute) and reports.is_predicate(test):
+    if isinstance(test, ast.Attribute) and reports.is_method(test):
         return f"{ast.unparse(test)} without a call"
     return ""
 
@@ -201,17 +245,21 @@ def _true(test: ast.AST) -> str:
         and not isinstance(test.value, str)
     ):
         return repr(test.value)
-    if isinstance(test, ast.List | ast.Set | ast.Dict) and ast.unparse(test) not in ("[]", "{}"):
+    entries = test.keys if isinstance(test, ast.Dict) else getattr(test, "elts", ())
+    if isinstance(test, ast.List | ast.Set | ast.Dict) and has_entries(entries):
         return "a list or dict with entries"
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return next(filter(None, map(_true, test.values)), "")
     return ""
 
 
 class _Guarded(NamedTuple):
-    """What runs where an exception is caught. handler: what is done about it."""
+    """What runs where an exception is caught. handler: what is done about it; after: what runs afterwards, or not."""
 
     line: int
     body: Sequence[ast.AST]
     handler: Sequence[ast.AST]
+    after: Sequence[ast.AST] = ()
 
 
 def _swallowed(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
@@ -225,7 +273,8 @@ def _swallowed(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
                 for part in one.body
                 for node in ast.walk(part)
             )
-            if asks and not reports(*one.handler) and not _leaves_a_trace(one.handler):
+            told = reports(*one.handler) or _leaves_a_trace(one.handler)
+            if asks and not told and not _decides(one, reports):
                 yield Idle(
                     one.line,
                     "an assertion or error is caught here, and nothing reports it",
@@ -239,7 +288,7 @@ def _is_findings(node: ast.AST) -> bool:
 
 def _leaves_a_trace(handler: Sequence[ast.AST]) -> bool:
     """What may be read later: a variable, an entry of a list, what a function returns."""
-    kept = ast.Assign | ast.AugAssign | ast.AnnAssign
+    kept = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr
     return any(
         isinstance(node, kept)
         or (isinstance(node, ast.Return) and node.value is not None)
@@ -249,15 +298,50 @@ def _leaves_a_trace(handler: Sequence[ast.AST]) -> bool:
     )
 
 
+def _decides(guarded: _Guarded, reports: _Reports) -> bool:
+    """Whether an assertion only tells which way to go: what follows it, or is left out, is known afterwards."""
+    inside = [node for part in guarded.body for node in ast.walk(part)]
+    if any(map(_is_findings, inside)):
+        return False
+    last = max((node.lineno, node.col_offset) for node in inside if isinstance(node, ast.Assert))
+    follows = [
+        node for node in inside if isinstance(node, ast.stmt) and (node.lineno, node.col_offset) > last
+    ]
+    if _leaves_a_trace(follows):
+        return True
+    handled = [node for part in guarded.handler for node in ast.walk(part)]
+    leaves = any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in [*follows, *handled])
+    return leaves and (reports(*guarded.after) or _leaves_a_trace(guarded.after))
+
+
 def _guarded(function: ast.AST) -> Iterator[_Guarded]:
+    loops = [node for node in own(function) if isinstance(node, ast.For | ast.AsyncFor | ast.While)]
     for node in own(function):
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try | ast.TryStar):
+            around = [one for one in loops if one.lineno < node.lineno and _ends(node) <= _ends(one)]
+            after = [
+                one
+                for one in own(around[-1] if around and _goes_on(node) else function)
+                if isinstance(one, ast.stmt) and one.lineno > _ends(node)
+            ]
             for handler in node.handlers:
                 if _is_broad(handler.type):
                     # `else` knows that nothing was caught: a check of what must not hold.
-                    yield _Guarded(handler.lineno, node.body, [*handler.body, *node.orelse])
+                    yield _Guarded(handler.lineno, node.body, [*handler.body, *node.orelse], after)
+            for one in node.finalbody:
+                if isinstance(one, ast.Return):
+                    yield _Guarded(one.lineno, node.body, [])
         elif isinstance(node, ast.With) and any(_suppresses(item.context_expr) for item in node.items):
             yield _Guarded(node.lineno, node.body, ())
+
+
+def _ends(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _goes_on(node: ast.Try | ast.TryStar) -> bool:
+    """Whether it leaves nothing but this turn of its loop."""
+    return not any(isinstance(one, ast.Return | ast.Break) for one in own(node))
 
 
 def _suppresses(call: ast.AST) -> bool:
@@ -270,11 +354,13 @@ def _is_broad(kind: ast.AST | None) -> bool:
     """Whether failed assertions are among these exceptions."""
     if isinstance(kind, ast.Tuple):
         return any(_is_broad(one) for one in kind.elts)
-    return kind is None or (isinstance(kind, ast.Name) and kind.id in _BROAD)
+    return kind is None or ast.unparse(kind).removeprefix("builtins.") in _BROAD
 
 
 def _silent(checks: Iterable[ast.AST], reports: _Reports) -> Iterator[Idle]:
     """A check that can report nothing, by itself or by fixtures of its own. What it returns is refused when it runs."""
+    if reports.has_fixtures_for_all:
+        return
     for check in checks:
         if (
             not isinstance(check, Function)
@@ -284,7 +370,11 @@ def _silent(checks: Iterable[ast.AST], reports: _Reports) -> Iterator[Idle]:
             continue
         arguments = [*check.args.posonlyargs, *check.args.args, *check.args.kwonlyargs]
         returns = any(isinstance(node, ast.Return) and node.value is not None for node in own(check))
-        if not returns and {one.arg for one in arguments} <= _GIVEN and not reports(*check.body):
+        if (
+            not returns
+            and {one.arg for one in arguments} <= _GIVEN - reports.globals
+            and not reports(*check.body)
+        ):
             yield Idle(
                 check.lineno, f"{check.name} asserts nothing and adds no finding: it would always pass", _READ
             )

@@ -60,6 +60,13 @@ def load(folder: Path, body: str, more: str = "findings") -> None:
         (3, "try:\n    assert list(pods)\nexcept Exception: pass", "an assertion or error is caught here"),
         (3, "try:\n    for p in pods: findings.add(p.nope)\nexcept: logging.info('x')", "an assertion or error is"),
         (1, "with contextlib.suppress(AssertionError):\n    assert list(pods)", "an assertion or error is caught here"),
+        (4, "try:\n    assert list(pods)\nfinally:\n    return", "an assertion or error is caught here"),
+        (3, "try:\n    assert list(pods)\nexcept* AssertionError:\n    pass", "an assertion or error is caught here"),
+        (3, "try:\n    assert list(pods)\nexcept builtins.AssertionError:\n    pass", "an assertion or error is"),
+        (4, "for p in pods:\n    try:\n        assert p.labels\n    except AssertionError: continue", "an assertion"),
+        (2, "list(pods)\nassert pods or True", "True is always true"),
+        (2, "for p in pods:\n    if not p.name.endswith: findings.add(p)", "p.name.endswith without a call"),
+        (1, "assert [p.kind and p.kind == 'Pod' and p for p in pods] or [1]", "a list or dict with entries"),
         (0, "for p in pods: print(p.name)", "test_asked asserts nothing and adds no finding: it would always pass"),
         (0, "bad = []\nfor p in pods:\n    if not p.labels: bad.append(p)", "test_asked asserts nothing"),
         (0, "ok = True\nfor p in pods: ok = ok and p.labels\nlogging.info(ok)", "test_asked asserts nothing"),
@@ -102,7 +109,54 @@ def test_what_is_asked_and_not_used(tmp_path: Path, line: int, body: str, said: 
         ("assert all(one.matches for one in judged)\nfor one in judged:\n    assert one.matches", "judged"),
         ("pytest.fail('no') if list(pods) else None", "findings"),
         ("for p in pods:\n    if p.labels: raise ValueError(p.name)", "findings"),
+        ("assert [*pods]\nassert {*pods}\nassert {**dict.fromkeys(pods)}", "findings"),
+        ("if not (*pods,): pytest.fail('there are none')", "findings"),
+        ("assert [p.labels.get('team') or p.name for p in pods]", "findings"),
+        ("any((last := p).name == 'x' for p in pods)\nassert last.labels", "findings"),
+        ("for p in pods: soft.startswith(p.name, 'acme-')", "soft"),
+        ("for p in pods: pytest.startswith(p.name, 'acme-')", "findings"),
+        ("with judged() as soft:\n    for p in pods: soft.endswith(p.name, 'x')", "findings"),
+        ("for rule in judged:\n    assert not rule.startswith or list(pods)", "judged"),
+        ("with GUARD:\n    for p in pods: p.labels['team']", ""),
     ],
 )  # fmt: skip
 def test_what_may_report_something_is_taken(tmp_path: Path, body: str, more: str) -> None:
     load(tmp_path, body, more)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for _ in range(3):\n    try:\n        assert list(pods)\n        break\n    except AssertionError: continue\n"
+        "else: pytest.fail('never')",
+        "for role in 'ab':\n    try:\n        assert role in pods\n        return\n    except AssertionError: pass\n"
+        "pytest.fail('no role')",
+        "def number(p):\n    try:\n        assert p.labels\n        return 1\n    except AssertionError: return\n"
+        "assert all(map(number, pods))",
+        "good = []\nfor p in pods:\n    try:\n        assert p.labels\n    except AssertionError: continue\n"
+        "    good.append(p)\nassert good",
+        "good = None\nfor p in pods:\n    try:\n        assert p.labels; good = p\n    except AssertionError: pass\n"
+        "assert good",
+        "try:\n    assert list(pods)\nexcept AssertionError:\n    (bad := 1)\nelse: bad = 0\nassert not bad",
+    ],
+)
+def test_an_assertion_may_decide_what_is_done_next(tmp_path: Path, body: str) -> None:
+    load(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    "fixture",
+    [
+        "@pytest.fixture\ndef pods(pods):\n    for p in pods: judge(p)\n    return pods\n",
+        "@pytest.fixture(autouse=True)\ndef each(pods):\n    for p in pods: judge(p)\n",
+        "pytestmark = pytest.mark.usefixtures('judged')\n",
+    ],
+)
+def test_fixtures_may_report_for_a_check(tmp_path: Path, fixture: str) -> None:
+    path = tmp_path / "test_it.py"
+    body = "    for p in pods: print(p.name)\n"
+    path.write_text(HEAD.replace("{more}", "") + body)
+    with pytest.raises(CheckError, match="asserts nothing"):
+        load_checks([path])
+    path.write_text(HEAD.replace("@check", fixture + "@check").replace("{more}", "") + body)
+    load_checks([path])
