@@ -62,15 +62,20 @@ _VALUE_NAMED = regex(
 )
 _LINE = regex(r"^([ \t-]*)([\w.-]{2,80})(:[ \t]+)(?![|>][-+]?$)([^\s\"'{\[#][^\n]*)$", re.MULTILINE)
 _CLIENTS = regex(r"\b(?:mysql|mariadb|mysqldump|mysqladmin|sqlcmd)\w*\b")
+_QUOTED = r"((?<=\")[^\"\n]{1,256}|(?<=')[^'\n]{1,256}"
+"""Behind a quote the whole of what it encloses, with its spaces."""
 _OF_CLIENTS = regex(
-    r"(\b(?:(?:sqlcmd|bcp|isql|tsql|mosquitto_(?:pub|sub))\b[^\n;|&]{0,200}?[ \t]-P|openssl\b[^\n;|&]{0,200}?[ \t]-[kK]"
-    r"|rabbitmqctl\b[^\n;|&]{0,200}?[ \t](?:add_user|change_password|authenticate_user)[ \t]+\S{1,128}"
-    r"|\b(?:machine\s{1,8}\S{1,128}|default)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}password)\s{1,8}[\"']?)([^\s\"';|&]{1,256})"
+    r"(\b(?:(?:sqlcmd|bcp|isql|tsql|mosquitto_(?:pub|sub))\b[^\n;|&]{0,200}?[ \t]-P\s{0,8}"
+    r"|openssl\b[^\n;|&]{0,200}?[ \t]-[kK]\s{1,8}"
+    r"|rabbitmqctl\b[^\n;|&]{0,200}?[ \t](?:add_user|change_password|authenticate_user)[ \t]+\S{1,128}\s{1,8}"
+    r"|(?:machine\s{1,8}\S{1,128}|default)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}password\s{1,8})[\"']?)"
+    + _QUOTED
+    + r"|[^\s\"';|&]{1,256})"
 )
 """Words of which only the program before them says that they are a password; the last one is a line of netrc."""
 _ELEMENT = regex(r"(<([A-Za-z][\w.:-]{1,80})>\s{0,40})([^<>\s][^<>]{0,1000})(?=</)")
 _PIPED = regex(
-    r"(\b(?:echo|printf)[ \t]+(?:-\w[ \t]+)?[\"']?)([^\s|\"']{1,256})"
+    r"(\b(?:echo|printf)[ \t]+(?:-\w[ \t]+)?[\"']?)" + _QUOTED + r"|[^\s|\"']{1,256})"
     r"(?=[\"']?[ \t]{0,3}\|[^|;&\n]{0,200}password-stdin)"
 )
 _GLUED = regex(r"(?<!\S)-p(?=[^\s-])([^\s\"']+)")
