@@ -38,10 +38,15 @@ class _Missing(NamedTuple):
 
 
 class DriftHistory:
-    """Thread-safe. url: of the store; "": there is none, and nothing is kept; token: as `KeptStore` has it."""
+    """Thread-safe. url: of the store; "": there is none, and nothing is kept; token, leads: as `KeptStore` has them."""
 
-    def __init__(self, url: str = "", token: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
-        self._store = KeptStore(url, token)
+    def __init__(
+        self,
+        url: str = "",
+        token: Callable[[], tuple[str, int] | None] = lambda: None,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._store = KeptStore(url, token, leads)
         self._lock = threading.Lock()
         self._missing: dict[Subject, _Missing] = {}
 

@@ -16,8 +16,10 @@ from pytest_kspec.operator.reconcile import Settings
 
 def controllers(settings: Settings, elector: Elector | None = None) -> list[Callable[[Given], Controller]]:
     """Makers of all controllers, for `service.Options`."""
-    token = (lambda: elector.fencing_token) if elector is not None else (lambda: None)
-    board, history = Board(), DriftHistory(settings.fleets.store, token)
+    history = DriftHistory(settings.fleets.store)
+    if elector is not None:
+        history = DriftHistory(settings.fleets.store, lambda: elector.fencing_token, lambda: elector.leads)
+    board = Board()
     return [
         partial(reconcile.controller, settings=settings, board=board, history=history),
         partial(alerting.controller, board=board, webhooks=webhook.service_of(settings.options)[0]),

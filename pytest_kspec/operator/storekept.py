@@ -23,11 +23,18 @@ log = logging.getLogger("kspec.operator")
 
 
 class KeptStore:
-    """Thread-safe. url: "": there is none; token: of this process as the leader, None if it has no replicas."""
+    """Thread-safe. url: "": there is none; token: of this process as the leader, None if it has no replicas; leads:
+    whether it does now.
+    """
 
-    def __init__(self, url: str, token: Callable[[], tuple[str, int] | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], tuple[str, int] | None] = lambda: None,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.url = url
-        self._token = token
+        self._token, self._leads = token, leads
         self._lock = threading.Lock()
         self._was_there = False
         self._not_before = 0.0
@@ -35,12 +42,12 @@ class KeptStore:
         self._told: dict[Hashable, int] = {}  # who was told of how many of them
 
     def open(self) -> Store:
-        """The store, which the caller closes; it refuses writes once a later leader wrote. Raises StoreError."""
+        """The store, which the caller closes; it refuses writes of who leads no more. Raises StoreError."""
         store = self._opened()
         if (token := self._token()) is not None:
             from pytest_kspec.storage.leaders import FencingToken, fence
 
-            fence(store, FencingToken(*token))
+            fence(store, FencingToken(*token), self._leads)
         return store
 
     def _opened(self) -> Store:

@@ -1,11 +1,13 @@
 """Who may write to a store as the leader of several replicas.
 
 A leader that was stopped in the middle of a write may go on with it when another one leads. Leases have a number that
-grows with each leader: a store that has seen one refuses those of before, within the transaction that would write.
+grows with each leader: a store that has seen one refuses those of before, within the transaction that would write. A
+Lease that was deleted and made anew counts from 0 again: its leaders of before know by their clock that they lost it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -23,10 +25,16 @@ class FencingToken(NamedTuple):
     number: int
 
 
-def fence(store: Store, token: FencingToken) -> None:
-    """From now on each `write` of this store raises StoreError where a later leader has written."""
+def fence(store: Store, token: FencingToken, leads: Callable[[], bool] = lambda: True) -> None:
+    """From now on each `write` of this store raises StoreError where a later leader has written, or this one does not
+    lead any more.
+    """
 
     def claim(connection: Connection) -> None:
+        if not leads():
+            raise StoreError(
+                "not written: this replica does not hold the Lease any more.", where=store.address.shown
+            )
         made = insert_into(connection, schema.leaders)
         # The row is locked until the transaction ends: no other leader comes between.
         claimed = made.on_conflict_do_update(

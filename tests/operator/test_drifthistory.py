@@ -56,3 +56,17 @@ def test_a_leader_of_before_stores_nothing(tmp_path: Path) -> None:
     assert "another replica has become the leader" in note.message
     with closing(new.open()) as store:
         assert {one.spec for one in drift.history(store)} == {"shop"}
+
+
+def test_who_lost_a_lease_that_was_made_anew_stores_nothing(tmp_path: Path) -> None:
+    url, leading = f"sqlite:///{tmp_path}/store.db", {"old": True}
+    old = DriftHistory(url, lambda: ("lease-1", 7), lambda: leading["old"])
+    new = DriftHistory(url, lambda: ("lease-2", 0))
+    shop = Subject("shop")
+    assert old.record(shop, look("shop")) == []
+    leading["old"] = False
+    assert new.record(shop, look("shop")) == []
+    (note,) = old.record(shop, look("other"))
+    assert "this replica does not hold the Lease" in note.message
+    with closing(new.open()) as store:
+        assert {one.spec for one in drift.history(store)} == {"shop"}
