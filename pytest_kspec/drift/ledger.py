@@ -152,5 +152,20 @@ class InCluster:
         return noted
 
 
+class Both:
+    """Noted in the first; what others noted in the second counts, too, such as what the operator corrected."""
+
+    def __init__(self, first: InStore, second: InCluster) -> None:
+        self._first, self._second = first, second
+
+    def since(self, moment: datetime) -> Mapping[str, int]:
+        """Object → corrections. Raises KspecError."""
+        return Counter(self._first.since(moment)) + Counter(self._second.since(moment))
+
+    def note(self, name: str, moment: datetime) -> None:
+        """It was corrected. Raises StoreError."""
+        self._first.note(name, moment)
+
+
 def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -137,13 +137,14 @@ def test_no_more_than_max_changes_in_one_run(drift: Drift) -> None:
     assert drift.run("remediate", "--yes", "--max-changes", "0")[0] == 4
 
 
-@pytest.mark.parametrize("where", ["store", "cluster"])
+@pytest.mark.parametrize("where", ["store", "cluster", "both"])
 def test_three_corrections_within_an_hour_are_a_fight_also_after_a_restart(
     drift: Drift, tmp_path: Path, where: str
 ) -> None:
-    """Each run is a process of its own as far as memory goes."""
-    words = ["--yes", *(["--store", str(tmp_path / "s.db")] if where == "store" else [])]
-    if where == "cluster":
+    """Each run is a process of its own as far as memory goes. both: what a run with a store finds in the cluster."""
+    stored = ["--store", str(tmp_path / "s.db")]
+    words = ["--yes", *(stored if where == "store" else [])]
+    if where != "store":
         namespaces.create(drift.plane, "kspec-system")
     try:
         drift.enforce()
@@ -156,7 +157,7 @@ def test_three_corrections_within_an_hour_are_a_fight_also_after_a_restart(
         drift.writer.delete(V1, BINDING, NAMES[0])
         drift.patch(POLICY, NAMES[0], SOFT, manager="rival")
         drift.patch(POLICY, NAMES[1], SOFT, manager="rival")
-        code, document, _ = remediate(drift, *words)
+        code, document, _ = remediate(drift, *words, *(stored if where == "both" else []))
         assert (code, done(document)) == (
             1,
             {
@@ -178,7 +179,7 @@ def test_three_corrections_within_an_hour_are_a_fight_also_after_a_restart(
             code, _, err = drift.run("remediate", "--yes")
             assert (code, "does not hold a list of corrections. Delete it." in err) == (2, True)
     finally:
-        if where == "cluster":
+        if where != "store":
             namespaces.delete(drift.plane, "kspec-system")
 
 

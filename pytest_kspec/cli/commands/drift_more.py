@@ -115,13 +115,18 @@ def _code(look: Look) -> int:
 
 def _ledger(look: Look, item: Run, writer: Writer, store: Store | None) -> correcting.Ledger:
     """Where corrections are remembered: the store, else the cluster, else nowhere, which is said."""
-    if store is not None:
-        return ledger.InStore(store, cluster_id(look.uid, "live", look.cluster), item.spec.name)
     uid = ""
     if any(clusterspecs.is_resource(one) for one in arguments.read_specs(item.args)):
         found = writer.find(RESOURCE_VERSION, SPEC_KIND, item.spec.name)
         uid = found["metadata"].get("uid", "") if found is not None else ""
     kept = ledger.InCluster(writer, item.spec.name, uid=uid)
+    if store is not None:
+        stored = ledger.InStore(store, cluster_id(look.uid, "live", look.cluster), item.spec.name)
+        try:
+            kept.since(item.now)
+        except (AccessDenied, NotServed, NotFound):  # what is stored has to do
+            return stored
+        return ledger.Both(stored, kept)
     try:
         if writer.find("v1", "Namespace", NAMESPACE) is None:
             why = f"the namespace {NAMESPACE} does not exist"
