@@ -59,7 +59,12 @@ def test_make_works_in_a_folder_with_a_space(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
-    shown = subprocess.run(["make", "-n", "setup"], cwd=folder, check=True, capture_output=True, text=True)
+    alone = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
+    shown = subprocess.run(
+        ["make", "-n", "setup"], cwd=folder, env=alone, check=True, capture_output=True, text=True
+    )  # as at a prompt, though `make test` runs this
     named = [shlex.split(line) for line in shown.stdout.splitlines() if str(tmp_path) in line]
     assert [words[0] for words in named] == [f"VIRTUAL_ENV={folder}/.venv"] * 2
 

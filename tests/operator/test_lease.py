@@ -196,6 +196,7 @@ def test_the_audit_log_says_what_became_of_a_lease(
     a.release()
     b.step()
     server.error = SourceUnavailable("the API server is away.")
+    caplog.clear()
     with caplog.at_level("INFO"):
         b.release()
     trail.flush()
