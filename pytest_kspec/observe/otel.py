@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
+import requests
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -18,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from pytest_kspec.observe.spans import END_S, TRACEPARENT, Attributes
+from pytest_kspec.observe.spans import TRACEPARENT, Attributes
 
 SCOPE = "pytest-kspec"
 _FORMAT = TraceContextTextMapPropagator()
@@ -37,10 +39,36 @@ class _Span:
         self._span.set_status(StatusCode.ERROR, text)
 
 
+class _Unreachable(Exception):
+    """Not one of the errors after which the library waits and tries again."""
+
+
+class _Session(requests.Session):
+    """ends: what is left is not waited with for somebody to be there. unreachable: nobody was."""
+
+    ends = unreachable = False
+
+    def request(self, *args: Any, **more: Any) -> requests.Response:
+        try:
+            return super().request(*args, **more)
+        except requests.ConnectionError:
+            if not self.ends:
+                raise
+        try:  # the collector may have closed a connection that was kept
+            return super().request(*args, **more)
+        except requests.ConnectionError:
+            self.unreachable = True
+            raise _Unreachable from None
+
+
 class _Exporter(OTLPSpanExporter):
     """Counts the spans that a collector took."""
 
     taken = 0
+
+    def __init__(self) -> None:
+        self.session = _Session()
+        super().__init__(session=self.session)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
@@ -90,16 +118,19 @@ class Traces:
         _FORMAT.inject(found, self._context())
         return {TRACEPARENT: found["traceparent"]} if "traceparent" in found else {}
 
-    def end(self) -> str:
-        """As `tracing.end`: the library's own bounds do not hold while an export hangs."""
+    def end(self, within_s: float) -> str:
+        """As `Backend.end`: the library's own bounds do not hold while an export hangs."""
+        self._exporter.session.ends = True
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
-        ending.join(END_S)
+        ending.join(within_s)
         if ending.is_alive():
-            return f"traces were not all sent: the collector did not answer within {END_S:g} s."
+            return f"traces were not all sent: the collector did not answer within {within_s:.2g} s."
         # The library drops without a word what a slow collector leaves no room for.
         if lost := self._made - self._exporter.taken:
-            return f"traces were not all sent: {'1 span was' if lost == 1 else f'{lost} spans were'} lost."
+            count = "1 span was" if lost == 1 else f"{lost} spans were"
+            why = "; the collector could not be reached" if self._exporter.session.unreachable else ""
+            return f"traces were not all sent: {count} lost{why}."
         return ""
 
     def _context(self) -> Context:

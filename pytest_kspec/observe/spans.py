@@ -12,8 +12,11 @@ Attributes = Mapping[str, Value]
 TRACEPARENT = "TRACEPARENT"
 """The variable by which a process hands its span to those that it starts, in the format of W3C."""
 
-END_S = 2.4
-"""How long sending what is left may hold up the end of a process: workers end before the run does, so twice this."""
+END_S = 4.0
+"""How long sending what is left may hold up the end of a run, its workers included."""
+
+LEAST_S = 0.5
+"""What a run has for its own spans, however long its workers waited."""
 
 
 class Span(Protocol):
@@ -39,6 +42,6 @@ class Backend(Protocol):
         """Variables for a process that is started here."""
         ...
 
-    def end(self) -> str:
-        """Send what is left, for `END_S` at most. Returns why something was not sent, else "". Raises nothing."""
+    def end(self, within_s: float) -> str:
+        """Send what is left, for so long at most. Returns why something was not sent, else "". Raises nothing."""
         ...

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pytest_kspec.observe.spans import TRACEPARENT, Attributes, Backend, Span
+from pytest_kspec.observe.spans import END_S, LEAST_S, TRACEPARENT, Attributes, Backend, Span
 from pytest_kspec.regexes import regex
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -87,10 +87,13 @@ def handed_on(environment: Mapping[str, str]) -> str:
     return parent if _TRACEPARENT.fullmatch(parent) else ""
 
 
-def end() -> str:
-    """Send what is left, and trace no more. Returns why something was not sent, else ""."""
+def end(waited_s: float = 0.0) -> str:
+    """Send what is left, and trace no more. Returns why something was not sent, else "".
+
+    waited_s: how long the end of the run was held up by its other processes
+    """
     global _backend
     if _backend is None:
         return ""
-    problem, _backend = _backend.end(), None
+    problem, _backend = _backend.end(max(LEAST_S, END_S - waited_s)), None
     return problem

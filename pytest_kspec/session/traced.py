@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,7 @@ from pytest_kspec.session.collect import ClusterNode, ComplianceItem
 from pytest_kspec.session.run import Run
 
 PARENT = "kspec_traceparent"
-_PROBLEM = "kspec_traces"
+_PROBLEM, _WAITED = "kspec_traces", "kspec_traces_waited_s"
 _STATUS = {"pass": "pass", "fail": "fail"}
 _LONGEST = 500
 
@@ -34,10 +35,14 @@ def begin(config: pytest.Config, run: Run) -> None:
 
 
 class Handed:
-    """Workers continue the trace of the controller. problems: what they could not send."""
+    """Workers continue the trace of the controller.
+
+    problems: what they could not send; waited_s: how long the one that took longest held up the end of the run by it
+    """
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.waited_s = 0.0
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -47,7 +52,9 @@ class Handed:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Nobody else hears a worker; one that was killed says nothing."""
-        if problem := getattr(node, "workeroutput", {}).get(_PROBLEM):
+        said = getattr(node, "workeroutput", {})
+        self.waited_s = max(self.waited_s, said.get(_WAITED, 0.0))
+        if problem := said.get(_PROBLEM):
             self.problems.append(problem)
 
 
@@ -150,9 +157,11 @@ class Traced:
             if outcome == "error":
                 self._span.fail("NotEvaluated", "not everything was evaluated")
         self._root.close()
-        problem = tracing.end()
+        began = time.monotonic()
+        problem = tracing.end(self._handed.waited_s)
         if self._is_worker:
-            session.config.workeroutput[_PROBLEM] = problem  # type: ignore[attr-defined]
+            output = session.config.workeroutput  # type: ignore[attr-defined]
+            output[_PROBLEM], output[_WAITED] = problem, time.monotonic() - began
             return
         said = [problem, *(f"of a worker: {text}" for text in sorted(self._handed.problems))]
         self._run.published += [text for text in said if text]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from pytest_kspec.observe import tracing
+from pytest_kspec.observe.otel import Traces
 from pytest_kspec.observe.spans import TRACEPARENT
 from pytest_kspec.operator.scans import ScanFailed, Scanner
 from tests.controlplane.process import free_port
@@ -155,12 +159,65 @@ def test_a_collector_that_is_not_there(words: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_collector_that_does_not_answer() -> None:
+def test_a_collector_that_is_not_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would try again after 1, 2 and 4 seconds, for 10 of them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    traces = Traces("x", "")
+    with traces.span("a", {}, server=False):
+        pass
+    said = traces.end(LIMIT_S)
+    assert said == "traces were not all sent: 1 span was lost; the collector could not be reached."
+
+
+def test_a_collector_that_closed_a_connection_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It closes each as the second request comes."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version, timeout = "HTTP/1.1", LIMIT_S
+        mine = 0
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.client_address)
+            self.mine += 1
+            if self.mine > 1:
+                self.close_connection = True
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+    try:
+        traces = Traces("x", "")
+        for name in ("a", "b"):
+            with traces.span(name, {}, server=False):
+                pass
+        assert traces.end(LIMIT_S) == ""
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(asked) == 3
+    assert len(set(asked)) == 2
+
+
+@pytest.mark.parametrize(("words", "ends"), [((), ["4"]), (("-n", "2"), ["0.5", "4"])])
+def test_a_collector_that_does_not_answer(words: tuple[str, ...], ends: list[str]) -> None:
+    """The run does not wait again for what its workers have waited for."""
     with collecting(hangs=True) as hanging:
-        done = scan(OTEL_EXPORTER_OTLP_TIMEOUT="600", **hanging.environment)
+        done = scan(*words, OTEL_EXPORTER_OTLP_TIMEOUT="600", **hanging.environment)
         assert not hanging.closing.is_set(), "the scan ended before the collector did"
     assert done.returncode == 1
-    assert "the collector did not answer" in done.stdout
+    waited = re.findall(
+        r"traces were not all sent: the collector did not answer within (\S+) s\.", done.stdout
+    )
+    assert waited == ends, done.stdout
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
