@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pytest_kspec.errors import KspecError
 from pytest_kspec.regexes import regex
@@ -39,6 +39,23 @@ _open_again = 0.0
 _SAID = "audit records were lost: they could not be written to ${}"
 _HEARD = regex(r"(?:^| )(\d{1,9}) audit records were lost: ")
 _unsaid: list[str] = []
+
+
+class Cluster(Protocol):
+    """A cluster that answers."""
+
+    name: str
+
+    def known_uid(self) -> str:
+        """The UID of kube-system, "" where it is not known. Raises nothing."""
+        ...
+
+
+def about(cluster: Cluster) -> dict[str, str]:
+    """Arguments of `emit` that say which cluster it is. Without a log, it is not asked."""
+    if not os.environ.get(VARIABLE):
+        return {}
+    return {"cluster": cluster.name, "cluster_id": cluster.known_uid()}
 
 
 class _Trail(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from pytest_kspec.audit.trail import emit
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, DriftType, Remediation, Status
 from pytest_kspec.drift.policies import Drifted
@@ -189,17 +189,19 @@ def carry_out(
                 Remediation(Action.SKIP, Status.DETECTED, stamp, details=forgotten)
             )
             continue
-        about = {"cluster": writer.source.name, "spec": spec, "resource": one.drifted.change.object}
+        about = {**trail.about(writer.source), "spec": spec, "resource": one.drifted.change.object}
         try:
             list(applying.carry_out([one.drifted.change], writer))
         except SourceError as error:
             said = f"{one.event.message} Not corrected: {error}"
-            emit("remediation", "drift", "failure", said, severity="error", **about)
+            trail.emit("remediation", "drift", "failure", said, severity="error", **about)
             failures += not isinstance(error, SourceUnavailable)
             yield failed(one.event, error, stamp)
             continue
         made = done(one.remediation, stamp)
-        emit("remediation", "drift", "success", f"{one.event.message} Corrected: {made.details}", **about)
+        trail.emit(
+            "remediation", "drift", "success", f"{one.event.message} Corrected: {made.details}", **about
+        )
         yield one.drifted.event.remediated(made)
         try:
             ledger.note(one.drifted.change.object, now)

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from pytest_kspec.audit.trail import recorded
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.write import FIELD_MANAGER, Writer
 from pytest_kspec.enforce.engines import Engine
 from pytest_kspec.enforce.manifests import to_yaml
@@ -326,8 +326,10 @@ def carry_out(planned: Sequence[Change], writer: Writer) -> Iterator[Change]:
             continue
         said = f"{change.what} {change.object}"
         try:
-            about = {"cluster": writer.source.name, "spec": change.spec, "resource": change.object}
-            with recorded("enforcement", change.what, said, **about):
+            where = trail.about(writer.source)
+            with trail.recorded(
+                "enforcement", change.what, said, spec=change.spec, resource=change.object, **where
+            ):
                 _carry_out(change, writer)
         except StillThere as error:
             held = held or error

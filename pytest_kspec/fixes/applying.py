@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pytest_kspec.audit.trail import recorded
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError
 from pytest_kspec.fixes.collect import ObjectFix
@@ -47,7 +47,7 @@ def attempt(writer: Writer, fix: ObjectFix) -> Attempt:
 def carry_out(writer: Writer, tried: Attempt) -> None:
     """Do what was tried. Raises SourceError; Refused where another object has taken the name since."""
     target = str(tried.fix.resource)
-    with recorded("remediation", "fix", f"fix {target}", cluster=writer.source.name, resource=target):
+    with trail.recorded("remediation", "fix", f"fix {target}", resource=target, **trail.about(writer.source)):
         if tried.fix.new:
             writer.create(tried.fix.patch)
         else:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pytest_kspec import clock
-from pytest_kspec.audit.trail import emit
+from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift import correcting, policies
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, ordered
@@ -279,7 +279,7 @@ def _engine(
     for change in planned:
         if change.what == "keep" or change.object in kept:
             continue
-        about = {"cluster": writer.source.name, "spec": spec.name, "resource": change.object}
+        about = {**trail.about(writer.source), "spec": spec.name, "resource": change.object}
         try:
             if change.error is not None:
                 raise change.error
@@ -293,7 +293,7 @@ def _engine(
             event = correcting.failed(events[change.object], error, status.stamp(clock.now()))
             events[change.object] = event
             kept.add(change.object)
-            emit("remediation", "drift", "failure", _drift(event), severity="error", **about)
+            trail.emit("remediation", "drift", "failure", _drift(event), severity="error", **about)
             continue
         done.changes.append((_OPERATIONS[change.what], change.object in found))
         if change.object in found:
@@ -301,7 +301,7 @@ def _engine(
             if (remediation := events[change.object].remediation) is not None:
                 made_so = correcting.done(remediation, status.stamp(now))
                 events[change.object] = events[change.object].remediated(made_so)
-            emit("remediation", "drift", "success", f"{text}: corrected", **about)
+            trail.emit("remediation", "drift", "success", f"{text}: corrected", **about)
             done.notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
             memory.note(change.object, now)  # nothing more is corrected where it cannot be remembered
         elif change.what == "remove":

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pytest_kspec.audit.loglines import fields
-from pytest_kspec.audit.trail import emit
+from pytest_kspec.audit.trail import about, emit
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
@@ -109,6 +109,7 @@ class Elector:
         self._released = False
         self._lock = threading.Lock()
         self._uid = ""
+        self._cluster = {"cluster": access.name}
         self.transitions = 0
         """`leaseTransitions` of the Lease that we hold: larger with each leader."""
 
@@ -201,7 +202,7 @@ class Elector:
         return f"{KIND} {self.namespace}/{NAME}"
 
     def _record(self, action: str, outcome: str, said: str, **more: Any) -> None:
-        emit("leadership", action, outcome, said, cluster=self._access.name, resource=self._where, **more)
+        emit("leadership", action, outcome, said, resource=self._where, **{**self._cluster, **more})
 
     def _look(self, writer: Writer) -> None:
         if self._released:
@@ -209,6 +210,8 @@ class Elector:
         if self._lease is not None:
             self._renew(writer)
             return
+        if not self._cluster.get("cluster_id"):  # who leads has no time for it
+            self._cluster = about(writer.source)
         there = writer.find(API_VERSION, KIND, NAME, namespace=self.namespace)
         if there is None:
             self._write(writer, None, 0)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_kspec.audit.trail import recorded
+from pytest_kspec.audit.trail import about, recorded
 from pytest_kspec.errors import KspecError, Malformed, SourceUnavailable, UsageError
 from pytest_kspec.extend.places import SECRET_STORES
 from pytest_kspec.secretstores.allowed import Allowed, allowed_by_environment
@@ -37,10 +37,17 @@ _MODULES = {"vault": "hvac", "aws": "boto3"}
 """Stores that need a package."""
 
 
-def access(reference: str, asker: str) -> AbstractContextManager[None]:
-    """What happens within is in the audit log as a secret that was read, or refused. asker: as of `Secrets.read`."""
-    about = {"resource": reference, "details": {"asker": asker}}
-    return recorded("credential_access", "read", f"read the secret {reference}", **about)
+def access(reference: str, asker: str, hub: Hub | None = None) -> AbstractContextManager[None]:
+    """What happens within is in the audit log as a secret that was read, or refused.
+
+    asker: as of `Secrets.read`; hub: the cluster that has it, if one does
+    """
+    where: dict[str, str] = {}
+    if hub is not None:
+        with suppress(KspecError):  # who reads the secret says it
+            where = hub.do(lambda writer: about(writer.source))
+    said = f"read the secret {reference}"
+    return recorded("credential_access", "read", said, resource=reference, details={"asker": asker}, **where)
 
 
 class Secrets:
@@ -66,7 +73,8 @@ class Secrets:
 
         Raises as `Store.read`; AccessDenied where the asker may not refer to it.
         """
-        with access(str(reference), asker):
+        hub = self._hub if reference.store == "kubernetes" else None
+        with access(str(reference), asker, hub):
             self._allowed.check(reference, asker)
             found = self._read(reference)
             if len(found.reveal()) > LONGEST:

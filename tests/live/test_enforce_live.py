@@ -161,6 +161,8 @@ def test_what_was_applied_and_removed_is_in_the_audit_log(plane, run, tmp_path, 
         ("enforcement-remove", binding),
         ("enforcement-remove", policy),
     ], "of a dry run nothing"
+    uid = plane.request("GET", "/api/v1/namespaces/kube-system").body["metadata"]["uid"]
+    assert {one["orchestrator"]["cluster"]["id"] for one in found} == {uid}
     assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 

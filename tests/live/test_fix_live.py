@@ -101,6 +101,7 @@ def test_what_was_fixed_is_in_the_audit_log(
     assert head[:4] == ["pytest-kspec", "kspec", __version__, "remediation"]
     assert (fields["act"], fields["outcome"]) == ("fix", "success")
     assert fields["cs1"] == f"Deployment {fresh_namespace}/web"
+    assert fields["cs4"] == read_cef(scan)[2]["cs4"] != ""
     assert fields["suser"] == "jane\\=doe|x"
     assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 

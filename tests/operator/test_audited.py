@@ -81,6 +81,13 @@ def test_all_that_an_operator_does_is_one_chain(
     assert b"secret-1" not in content
     assert b"kspec-kept-services" in content
     records = [read_ocsf(line) for line in content.splitlines()]
+    (uid,) = {
+        one["resources"][0]["uid"]
+        for one in records
+        if one["metadata"]["event_code"].startswith("compliance")
+    }
+    assert uid
+    assert {one["resources"][0]["uid"] for one in records} == {uid}, "all of it is about one cluster"
     for one in records:
         kind, said = one["metadata"]["event_code"].partition(".")[0], one["unmapped"]
         (about,) = one["resources"]

@@ -33,6 +33,17 @@ class Server:
         self.lost = False
         self.slow_s = 0.0
         self._version = 0
+        self.asked = 0
+
+    @property
+    def source(self) -> Server:
+        """What answers, too."""
+        return self
+
+    def known_uid(self) -> str:
+        """Of the cluster; known to this connection from the second time on."""
+        self.asked += 1
+        return "uid-of-prod" if self.asked > 1 else ""
 
     def do(self, action: Callable[[Any], T]) -> T:
         return action(self)
@@ -193,6 +204,9 @@ def test_the_audit_log_says_what_became_of_a_lease(
     monkeypatch.setenv("KSPEC_AUDIT_LOG", str(path))
     a, b = candidate(server, "a"), candidate(server, "b")
     a.step()
+    assert server.asked == 1
+    a.step()
+    assert server.asked == 1, "who leads asks for nothing but its Lease"
     a.release()
     b.step()
     server.error = SourceUnavailable("the API server is away.")
@@ -208,6 +222,7 @@ def test_the_audit_log_says_what_became_of_a_lease(
     assert "the Lease is released" not in caplog.messages
     assert {one["resource"]["name"] for one in records} == {"Lease kspec-system/kspec-operator-lock"}
     assert {one["resource"]["cluster_name"] for one in records} == {"prod-eu"}
+    assert [one["resource"]["cluster_uid"] for one in records] == ["", "", *["uid-of-prod"] * 2]
 
 
 def test_who_does_not_lead_any_more_releases_nothing(server: Server) -> None:

@@ -9,6 +9,7 @@ metadata only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,7 @@ class LiveSource:
         self.no_policies = no_policies
         self.ref = ref
         self.name = name or ref
+        self._uid: str | None = None
         self._limits = limits = limits or default_limits()
         context = ref if credentials is None else self.name
         self._connection = Connection(
@@ -116,7 +118,15 @@ class LiveSource:
             uid = self._object(path, METADATA, _NAMESPACE, _KUBE_SYSTEM)["metadata"].get("uid")
         except (AccessDenied, NotServed):
             uid = None
-        return uid if isinstance(uid, str) else ""
+        self._uid = uid if isinstance(uid, str) else ""
+        return self._uid
+
+    def known_uid(self) -> str:
+        """What `uid` answered last; asked now where it was not; "" where that fails. For what is only noted."""
+        if self._uid is None:
+            with suppress(SourceError):
+                self.uid()
+        return self._uid or ""
 
     def types(self) -> Sequence[ResourceType]:
         """What the server's discovery says. Raises SourceError."""
