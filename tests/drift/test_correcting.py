@@ -36,7 +36,7 @@ def drifted(name: str, what: Any = "change", kind: DriftKind = DriftKind.MODIFIE
 class Writer:
     """Answers each write with the next of `answers`, an error or None."""
 
-    source = SimpleNamespace(no_policies="", name="prod")
+    source = SimpleNamespace(no_policies="", name="prod", known_uid=lambda: "uid-1")
 
     def __init__(self, *answers: SourceError | None) -> None:
         self.answers = list(answers)
@@ -82,7 +82,7 @@ def test_the_audit_log_has_each_correction(tmp_path: Path, monkeypatch: pytest.M
     trail.flush()
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     found = [one for one in records if one["type"] == "remediation"]
-    place = {"cluster_name": "prod", "cluster_spec": "strict"}
+    place = {"cluster_name": "prod", "cluster_uid": "uid-1", "cluster_spec": "strict"}
     for one in found:
         assert place.items() <= one["resource"].items()
     assert [(one["action"], one["result"], one["resource"]["name"], one["message"]) for one in found] == [

@@ -40,7 +40,7 @@ class Cluster:
     """
 
     name = "prod"
-    source = SimpleNamespace(no_policies="", name="prod")
+    source = SimpleNamespace(no_policies="", name="prod", known_uid=lambda: "uid-1")
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
