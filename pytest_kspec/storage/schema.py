@@ -67,7 +67,7 @@ parts = Table(
     Column("report_sha256", String(64), nullable=False, server_default=""),
 )
 
-# A cluster, by its identity (`model.identity`). name, source, version: as the newest result has them.
+# A cluster, by its identity (`model.identity`). name: of `naming`; source, version: as the newest result has them.
 clusters = Table(
     "kspec_clusters",
     metadata,

@@ -17,7 +17,7 @@ from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.moments import moment
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.shown import well_formed
-from pytest_kspec.storage import objects, origins, schema, verdicts
+from pytest_kspec.storage import naming, objects, origins, schema, verdicts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.newest import renew
 from pytest_kspec.storage.settle import settle
@@ -199,6 +199,7 @@ def _add_result(
         return None
     _add_rows(connection, key, cluster)
     _see(connection, key, subject, cluster, finished)
+    naming.name(connection, plain_text(cluster.id), plain_text(cluster.name))
     renew(connection, schema.subjects.c.id == subject)
     now = connection.execute(
         select(schema.subjects.c.newest_at).where(schema.subjects.c.id == subject)
@@ -216,7 +217,7 @@ def _subject(connection: Connection, cluster: ClusterResult, finished: str) -> t
     old, new = schema.clusters.c, statement.excluded
     later = new.last_seen >= old.last_seen
     values: dict[str, Any] = {
-        name: case((later, new[name]), else_=old[name]) for name in ("name", "source", "version", "last_seen")
+        name: case((later, new[name]), else_=old[name]) for name in ("source", "version", "last_seen")
     }
     values["first_seen"] = case((new.first_seen < old.first_seen, new.first_seen), else_=old.first_seen)
     connection.execute(
