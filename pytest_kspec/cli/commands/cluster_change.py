@@ -11,7 +11,8 @@ from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from pytest_kspec.cluster.writing.write import Writer
     from pytest_kspec.fleet.targets.hub import Hub
@@ -213,21 +214,44 @@ def _clear(target: Target, *, prune: bool) -> None:
 
 
 def _delete(hub: Hub, target: Target) -> None:
-    from pytest_kspec.fleet.targets.adding import TARGET_LABEL
-
     namespace, name = _key(target)
 
     def act(writer: Writer) -> None:
-        own = writer.list("v1", "Secret", namespace=namespace, label_selector=f"{TARGET_LABEL}={name}")
         there = writer.find(API_VERSION, KIND, name, namespace=namespace)
+        own = _own_secrets(writer, namespace, name, there)
         if there is not None:
             # Should this be the last that we do, the hub deletes them with it: no command would see them any more.
             owner = {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": there["metadata"]["uid"]}
             owned = {"metadata": {"ownerReferences": [owner]}}
             for secret in own:
-                writer.patch("v1", "Secret", secret["metadata"]["name"], owned, namespace=namespace)
+                writer.patch("v1", "Secret", secret, owned, namespace=namespace)
         writer.delete(API_VERSION, KIND, name, namespace=namespace)
         for secret in own:
-            writer.delete("v1", "Secret", secret["metadata"]["name"], namespace=namespace)
+            writer.delete("v1", "Secret", secret, namespace=namespace)
 
     hub.access.do(act)
+
+
+def _own_secrets(writer: Writer, namespace: str, name: str, there: Mapping[str, Any] | None) -> list[str]:
+    """What goes with a ClusterTarget. What another one uses, such as the same under a new name, is given to it."""
+    from pytest_kspec.fleet.targets.adding import TARGET_LABEL
+    from pytest_kspec.fleet.targets.rotating import BINDING_LABEL
+    from pytest_kspec.fleet.targets.sharing import secrets_of, users_of
+
+    others = [
+        one for one in writer.list(API_VERSION, KIND, namespace=namespace) if one["metadata"]["name"] != name
+    ]
+    heirs = users_of(secrets_of(there), others) if there is not None else []
+    own = []
+    chosen = f"{TARGET_LABEL}={name}"
+    for secret in writer.list("v1", "Secret", namespace=namespace, label_selector=chosen):
+        metadata = secret["metadata"]
+        # To one of the hub itself a token is bound, which is in the Secret that they share.
+        users = heirs if BINDING_LABEL in metadata["labels"] else users_of([metadata["name"]], others)
+        if not users:
+            own.append(metadata["name"])
+            continue
+        moved = {"metadata": {"labels": {TARGET_LABEL: users[0]}}}
+        writer.patch("v1", "Secret", metadata["name"], moved, namespace=namespace)
+        note(f"{printable(name)}: the Secret {metadata['name']} is kept, because {users[0]} uses it")
+    return own

@@ -239,6 +239,7 @@ class _NotKnown(SourceUnavailable):
 def _revoke(source: LiveSource, bound: Mapping[str, Any], target: str, before: str) -> tuple[str, ...]:
     """Delete the Secret to which the token before was bound, and those whose tokens have expired. Raises SourceError.
 
+    That of the token before also where its ClusterTarget had another name then.
     bound: that of the new token; its cluster's clock counts. target: of this name, also of other hubs
     """
     claims = token_claims(before).get("kubernetes.io")
@@ -250,13 +251,14 @@ def _revoke(source: LiveSource, bound: Mapping[str, Any], target: str, before: s
     try:
         writer = Writer(source)
         # A target's credentials are in a Secret with its label too: here, where the hub is a target of its own.
-        chosen = f"{TARGET_LABEL}={target},{BINDING_LABEL}=true"
+        chosen = f"{BINDING_LABEL}=true"
         listed = writer.list("v1", "Secret", namespace=namespace, label_selector=chosen)
         others = [one for one in (item["metadata"] for item in listed) if one["name"] != mine["name"]]
         names = [
             one["name"]
             for one in others
-            if (uid and one.get("uid") == uid) or one.get("creationTimestamp", "~") < ended
+            if (uid and one.get("uid") == uid)
+            or (one["labels"].get(TARGET_LABEL) == target and one.get("creationTimestamp", "~") < ended)
         ]
         for name in names:
             _unbind(writer, namespace, name)

@@ -188,6 +188,23 @@ def test_a_cluster_of_argo_cd_is_named_by_its_secret(hub: HubCluster) -> None:
     assert "argocd:NAME has the name of the Secret: see `ref` in 'kspec cluster list" in str(wrong.value)
 
 
+def test_a_cluster_of_argo_cd_that_is_renamed_keeps_its_token(
+    hub: HubCluster, second_control_plane: ControlPlane
+) -> None:
+    """Also where somebody else took its former name."""
+    plane = second_control_plane
+    config = {"bearerToken": plane.token, "tlsClientConfig": {"caData": ca(plane)}}
+    argo(hub, "one", plane.url, config)
+    hub.writer.patch("v1", "Secret", "one", {"stringData": {"name": "prod"}}, namespace=NAMESPACE)
+    argo(hub, "two", plane.url, {**config, "bearerToken": "another"})
+    hub.writer.patch("v1", "Secret", "two", {"stringData": {"name": "argo-one"}}, namespace=NAMESPACE)
+    targets = found(hub, "argocd")
+    assert (identity(targets["prod"])[0], targets["prod"].ref) == ("admin", f"argocd:{NAMESPACE}/one")
+    assert "(401)" in identity(targets["argo-one"])[1]
+    again = open_target("argocd", f"{NAMESPACE}/one", hub=hub.hub())
+    assert opened(again) == uid(plane)
+
+
 def test_a_secret_of_argo_cd_without_a_server_is_named(hub: HubCluster) -> None:
     hub.secret("broken", labels=SECRET, config="{}")
     assert "the Secret has no key 'server'" in failure(found(hub, "argocd")["broken"])
