@@ -149,5 +149,13 @@ class StoreError(KspecError):
     exit_code = EXIT_NOT_EVALUATED
 
 
-class NoStore(StoreError):
+class WrongStore(StoreError):
+    """What is there is not a store that this version can use: to wait does not help."""
+
+
+class NoStore(WrongStore):
     """Where a store should be there is none: no file, or no tables of kspec."""
+
+
+class NewerStore(WrongStore):
+    """A newer version of kspec wrote it."""

@@ -28,6 +28,7 @@ from pytest_kspec.errors import (
     SourceUnavailable,
     StoreError,
     UsageError,
+    WrongStore,
     without_credentials,
 )
 from pytest_kspec.fleet.runs import Order
@@ -119,6 +120,8 @@ def work(task: Task, scan: Scan, out: BinaryIO, go: BinaryIO) -> None:
         said = _scanned(task, scan, source, info, gone, began)
         trail.flush()  # this process ends at once when that is said
         say(said)
+    except WrongStore as error:
+        say(Said("wrong", str(error)))
     except StoreError as error:
         say(Said("unstored", str(error)))
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a library concerns this cluster only
@@ -239,13 +242,18 @@ def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, 
 
 
 def patiently(store: Callable[[], object], seconds: float) -> None:
-    """A store that is away for a moment loses no result. Raises StoreError after so many seconds."""
+    """A store that is away for a moment loses no result.
+
+    Raises StoreError after so many seconds, WrongStore at once.
+    """
     deadline = time.monotonic() + seconds
     pause = _PAUSES_S[0]
     while True:
         try:
             store()
             return
+        except WrongStore:
+            raise
         except StoreError:
             if time.monotonic() + pause > deadline:
                 raise

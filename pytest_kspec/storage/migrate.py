@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, column, inspect, select, table, text
 
-from pytest_kspec.errors import StoreError
+from pytest_kspec.errors import NewerStore
 from pytest_kspec.storage.schema import HEAD, REVISIONS, VERSION_TABLE
 
 _LOCK = 0x6B737065  # "kspe", a key of PostgreSQL's advisory locks
@@ -21,10 +21,10 @@ def revision(connection: Connection) -> str:
 
 
 def is_current(connection: Connection, where: str) -> bool:
-    """Raises StoreError for a store that a newer version made."""
+    """Raises NewerStore, StoreError."""
     found = revision(connection)
     if found and found not in REVISIONS:
-        raise StoreError(
+        raise NewerStore(
             f"the store has revision {found}, which this version does not know.",
             where=where,
             fix="Use the version of pytest-kspec that wrote it, or a newer one.",

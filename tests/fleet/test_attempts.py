@@ -10,6 +10,8 @@ import subprocess
 import sys
 from functools import partial
 
+import pytest
+
 from tests.fleet.conftest import Fleet, MakeFleet
 from tests.webhook.running import until
 
@@ -129,3 +131,20 @@ def test_a_worker_that_is_killed_between_a_report_and_its_row(make_fleet: MakeFl
     assert kept.name != left.name
     with sqlite3.connect(fleet.store) as connection:
         assert connection.execute("SELECT count(*) FROM kspec_results").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("begun_again", [True, False])
+def test_workers_that_were_started_by_hand_and_killed(make_fleet: MakeFleet, begun_again: bool) -> None:
+    """Only who started them knows that it was not the cluster, and says so by going on with the run."""
+    fleet = make_fleet(1, {"c-000": {"latency": 3.0}})
+    assert fleet.run("scan", "spec.yaml", "--all-contexts", "--no-wait", "--run=one").code == 0
+    for times in (1, 2):
+        running = fleet.start("work", "--run=one", "--index=0")
+        until(partial(_begun, fleet, times))
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    fleet.world.behave({})
+    if begun_again:
+        assert fleet.run("scan", "--run=one", "--no-wait").code == 0
+    assert fleet.run("work", "--run=one", "--index=0").code == 0
+    assert fleet.outcomes("one") == {"c-000": "scanned" if begun_again else "failed"}

@@ -21,7 +21,7 @@ from pytest_kspec.cli.commands.fleet_show import (
     store_url,
 )
 from pytest_kspec.cli.output import fail, is_interactive, note, say, say_json
-from pytest_kspec.errors import EXIT_USAGE, KspecError, StoreError, UsageError
+from pytest_kspec.errors import EXIT_USAGE, KspecError, StoreError, UsageError, WrongStore
 
 if TYPE_CHECKING:
     import argparse
@@ -401,7 +401,7 @@ def work(args: argparse.Namespace) -> int:
         return worker.run()
     except StoreError as error:
         fail(error)
-        return EXIT_NOT_STORED
+        return EXIT_USAGE if isinstance(error, WrongStore) else EXIT_NOT_STORED
 
 
 def _completion_index() -> int:
