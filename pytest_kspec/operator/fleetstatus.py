@@ -107,17 +107,7 @@ def _ready(
     kinds: Mapping[str, str],
     lost: Mapping[str, Silence],
 ) -> Said:
-    words = [f"{count['compliant']} of {clusters} clusters comply"]
-    for kind, one, several in (
-        ("failing", "does not", "do not"),
-        ("notEvaluated", "could not be evaluated in full", "could not be evaluated in full"),
-        ("unreachable", "does not answer", "do not answer"),
-        ("notScanned", "was not scanned", "were not scanned"),
-    ):
-        if count[kind]:
-            names = _names([row for row in bad if kinds[row.name] == kind], lost)
-            words.append(f"{count[kind]} {one if count[kind] == 1 else several}: {names}")
-    message = f"{'; '.join(words)}."[: status.LONGEST_MESSAGE]
+    message = _message(count, clusters, bad, kinds, lost)[: status.LONGEST_MESSAGE]
     if count["failing"]:
         return Said(READY, "False", status.FAILED, message)
     if count["unreachable"]:
@@ -125,6 +115,39 @@ def _ready(
     if count["notEvaluated"] or count["notScanned"] or not clusters:
         return Said(READY, "Unknown", status.NOT_EVALUATED, message)
     return Said(READY, "True", status.PASSED, message)
+
+
+def _message(
+    count: Mapping[str, int],
+    clusters: int,
+    bad: Sequence[FleetRow],
+    kinds: Mapping[str, str],
+    lost: Mapping[str, Silence],
+) -> str:
+    if clusters == 1:
+        if not bad:
+            return "The cluster complies."
+        (row,) = bad
+        what = {"failing": "does not comply"}.get(kinds[row.name]) or _SAID[kinds[row.name]][0]
+        since = f" since {lost[row.name].since}" if row.name in lost else ""
+        return f"The cluster {row.name} {what}{since}."
+    words = [
+        f"{count['compliant']} of {clusters} clusters {'complies' if count['compliant'] == 1 else 'comply'}"
+    ]
+    for kind, (one, several) in _SAID.items():
+        if count[kind]:
+            names = _names([row for row in bad if kinds[row.name] == kind], lost)
+            words.append(f"{count[kind]} {one if count[kind] == 1 else several}: {names}")
+    return f"{'; '.join(words)}."
+
+
+_SAID = {
+    "failing": ("does not", "do not"),
+    "notEvaluated": ("could not be evaluated in full", "could not be evaluated in full"),
+    "unreachable": ("does not answer", "do not answer"),
+    "notScanned": ("was not scanned", "were not scanned"),
+}
+"""What is said of one cluster, and of several."""
 
 
 def _names(rows: Sequence[FleetRow], lost: Mapping[str, Silence]) -> str:
