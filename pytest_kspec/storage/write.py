@@ -199,7 +199,7 @@ def _add_result(
         return None
     _add_rows(connection, key, cluster)
     _see(connection, key, subject, cluster, finished)
-    naming.name(connection, plain_text(cluster.id), plain_text(cluster.name))
+    naming.name(connection, plain_text(cluster.id), plain_text(cluster.name), finished)
     renew(connection, schema.subjects.c.id == subject)
     now = connection.execute(
         select(schema.subjects.c.newest_at).where(schema.subjects.c.id == subject)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
@@ -18,6 +19,9 @@ ONLY_READ = "what describes this cluster belongs to another program: kspec only 
 
 Origin = Literal["context", "target", "argocd", "clusterprofile", "hub"]
 Opener = Callable[[Limits | None], LiveSource]
+
+
+_QUERY = re.compile(r"[?#](?!$)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Target:
         if has_credentials(self.server):  # of what others wrote; it is refused when it is opened
             scheme, colon, rest = self.server.rpartition("://")
             object.__setattr__(self, "server", f"{scheme}{colon}{REDACTED}@{rest.rpartition('@')[2]}")
+        if query := _QUERY.search(self.server):
+            object.__setattr__(self, "server", f"{self.server[: query.start()]}{query[0]}{REDACTED}")
 
     def open(self, limits: Limits | None = None) -> LiveSource:
         """A source with a connection of its own, which is the caller's to close: one for each thread. No I/O yet.

@@ -106,7 +106,16 @@ def test_a_target_opens_as_a_source(tmp_path: Path) -> None:
     assert one_of_each([*met, found[2]]) == ([met[0], found[2]], {"b": "a"})
 
 
-@pytest.mark.parametrize("server", ["https://me:hunter2@a:1/x", "me:hunter2@a", "https://hunter2@[a"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://me:hunter2@a:1/x",
+        "me:hunter2@a",
+        "https://hunter2@[a",
+        "https://a/?x=hunter2",
+        "https://a#hunter2",
+    ],
+)
 def test_an_address_that_others_wrote_is_shown_without_its_credentials(server: str) -> None:
     made = Target("a", "target:a", "target", never("a", UsageError("x")), server=server)
     assert "hunter2" not in f"{made.server}{made}"
