@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_kspec import clock
 from pytest_kspec.audit import trail
+from pytest_kspec.audit.chain import LONGEST_LINE, verify
+from pytest_kspec.audit.chained import ChainedLog
+from pytest_kspec.audit.record import FORMATS, Type, make
 from pytest_kspec.errors import SourceError, UsageError
 from pytest_kspec.secretstores.reference import Reference
 from pytest_kspec.secretstores.stores import Secrets
@@ -106,6 +111,49 @@ def test_a_full_file_that_cannot_be_moved_grows_and_loses_nothing(folder: Path) 
         assert "lost" not in done.stderr
         written = (folder / "audit.log").read_bytes()[(100 << 20) + 1 :].splitlines()
         assert [json.loads(line)["chain"]["seq"] for line in written] == list(range(1, count + 1))
+
+
+def test_a_log_of_100_mib_goes_on_in_another_file(folder: Path) -> None:
+    """Two processes, of which neither sees the other: both files are one chain."""
+    scan = ("scan", "strict.yaml", "--cluster", "./prod", "-q")
+    assert kspec(folder, *scan, KSPEC_AUDIT_LOG="audit.log").returncode == 1
+    log = ChainedLog(str(folder / "audit.log"), FORMATS["json"])
+    large = make(Type.SCAN, "scan", "success", "large", details={f"k{n}": "x" * 1000 for n in range(2000)})
+    while not (folder / "audit.log.1").exists():
+        log.write([large])
+    log.close()
+    size = (folder / "audit.log.1").stat().st_size
+    assert 100 << 20 <= size < (100 << 20) + LONGEST_LINE
+    assert kspec(folder, *scan, KSPEC_AUDIT_LOG="audit.log").returncode == 1
+    assert len(records(folder / "audit.log")) == 3
+    whole = kspec(folder, "audit", "verify", "audit.log.1", "audit.log")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    (before,) = {one["chain"]["seq"] - 1 for one in records(folder / "audit.log")[:1]}
+    assert whole.stdout.startswith(f"✓ {before + 3} records, 1 to {before + 3}\n")
+    half = kspec(folder, "audit", "verify", "audit.log")
+    assert half.returncode == 1
+    assert f"records 1 to {before} are missing" in half.stderr
+
+
+def test_a_clock_that_is_set_back_leaves_the_records_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times are those of the clock; numbers and digests are not, and nothing waits until it is later again."""
+    path = tmp_path / "audit.log"
+    monkeypatch.setenv(trail.VARIABLE, str(path))
+    began = datetime(2026, 3, 29, 3, 0, tzinfo=UTC)
+    steps = (0, 60, -7200, -7140, -365 * 86400)
+    for step in steps:
+        monkeypatch.setattr(clock, "now", lambda step=step: began + timedelta(seconds=step))
+        trail.emit("leadership", "acquired", "success", f"after {step} s")
+    trail.flush()
+    found = records(path)
+    assert [one["chain"]["seq"] for one in found] == [1, 2, 3, 4, 5]
+    assert [datetime.fromisoformat(one["time"]) for one in found] == [
+        began + timedelta(seconds=step) for step in steps
+    ]
+    with path.open("rb") as stream:
+        assert verify([("audit.log", stream)]).problems == []
 
 
 def test_a_log_that_cannot_be_opened_is_said_and_not_fatal(folder: Path) -> None:
