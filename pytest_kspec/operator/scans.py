@@ -85,8 +85,7 @@ class Jobs(NamedTuple):
 
 
 def logged(scan: Callable[[], Scanned], name: str) -> Scanned:
-    """Scan, and say in the log that it begins and how it ends. Raises what the scan raises."""
-    log.info("scan started", extra=fields(spec=name))
+    """Scan, and say in the log how it ends; that it begins, the scanner says. Raises what the scan raises."""
     try:
         made = scan()
     except ScanFailed as error:
@@ -153,7 +152,7 @@ class Scanner:
                 from pytest_kspec.fleet.local import STORE
 
                 deadline_s, variables = deadline_s + WAITS_S, {STORE: jobs.store}
-            code = self._run(name, words, output, told, deadline_s, variables)
+            code = self._run(name, words, output, told, deadline_s, variables, says=True)
             seconds = time.monotonic() - started
             if self._stopped:
                 raise Stopped("the operator ends.", where=name)
@@ -196,12 +195,17 @@ class Scanner:
             raise Stopped("the operator ends.", where=name)
         return Ended(code, tuple(_said(output)))
 
-    def stop(self) -> None:
-        """Kill what runs, and see it end; nothing is started any more."""
+    def refuse(self) -> None:
+        """Start nothing any more: once this returns, the log says of no scan that it started."""
         with self._lock:
             self._stopped = True
-            running = list(self._running)
             self._freed.notify_all()
+
+    def stop(self) -> None:
+        """Kill what runs, and see it end; nothing is started any more."""
+        self.refuse()
+        with self._lock:
+            running = list(self._running)
         for process in running:
             _kill(process)
         for process in running:
@@ -244,8 +248,13 @@ class Scanner:
         told: Path,
         deadline_s: float,
         variables: Mapping[str, str] = {},
+        *,
+        says: bool = False,
     ) -> int | None:
-        """A command of kspec, in the folder of what it writes. Its exit code; None: it was killed at its deadline."""
+        """A command of kspec, in the folder of what it writes. Its exit code; None: it was killed at its deadline.
+
+        says: in the log that it started
+        """
         command = [sys.executable, "-P", "-m", "pytest_kspec.cli.main", *words]
         with output.open("wb") as file, told.open("wb") as written, self._lock:
             if self._stopped:
@@ -267,6 +276,8 @@ class Scanner:
                     reason="not_started",
                 ) from error
             self._running.add(process)
+            if says:
+                log.info("scan started", extra=fields(spec=name))
         try:
             self._guard.add(process.pid, output.parent)
         except OSError as error:

@@ -203,6 +203,7 @@ class Operator:
         Work that does not end in time sends no write any more: what was sent has an answer before the Lease is given
         up, whoever sent it.
         """
+        self._options.scanner.refuse()
         log.info("ends: scans are killed, and writes in progress are completed")
         self.queue.close()
         for reflector in self._reflectors.values():

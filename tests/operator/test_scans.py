@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.operator.scans import ScanFailed, Scanner, Stopped
+from pytest_kspec.operator.service import Operator, Options
 from tests.cluster.api import Api, Reply, kubeconfig
 from tests.operator.conftest import LIMIT_S, until
 
@@ -124,7 +127,10 @@ def test_no_more_scans_at_a_time_than_there_are_places_whoever_asks(program: Pat
     assert max(counts) <= 2
 
 
-def test_who_waits_for_a_place_ends_with_the_operator(program: Path) -> None:
+def test_who_waits_for_a_place_ends_with_the_operator(
+    program: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="kspec.operator")
     program.write_text("#!/bin/sh\nsleep 60\n")
     scanner = Scanner([], 60, places=1)
     ended: list[str] = []
@@ -143,3 +149,32 @@ def test_who_waits_for_a_place_ends_with_the_operator(program: Path) -> None:
     for thread in threads:
         thread.join(20)
     assert ended == ["ended"] * 3
+    assert caplog.messages == ["scan started"], "of the one that had a place"
+
+
+def test_no_scan_is_said_to_start_after_the_end_was(
+    program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a leader that was frozen while it worked: its threads go on where they were."""
+    scanner = Scanner([], 60)
+    late: list[str] = []
+
+    class GoesOn(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("ends:"):
+                with pytest.raises(Stopped):
+                    scanner.scan("late", "")
+                late.append("refused")
+
+    logger, goes_on = logging.getLogger("kspec.operator"), GoesOn()
+    caplog.set_level("INFO", logger="kspec.operator")
+    logger.addHandler(goes_on)
+    try:
+        access = Access("prod", str(kubeconfig(tmp_path, "http://127.0.0.1:9")))
+        operator = Operator(Options(access, None, scanner, [], health="0", metrics="0"))
+        operator.stop()
+        operator.run()
+    finally:
+        logger.removeHandler(goes_on)
+    assert late == ["refused"]
+    assert "scan started" not in caplog.messages
