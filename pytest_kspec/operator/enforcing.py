@@ -126,14 +126,14 @@ class _Made(NamedTuple):
 class _Done(NamedTuple):
     """What one engine did.
 
-    entries: as read back; left: drift that stays, with its kind; problems: what could not be compared; failure: of what
-    is not a correction of drift; others: as `Enforced`
+    entries: as read back; left: drift that stays; problems: what could not be compared; failure: of what is not a
+    correction of drift; others: as `Enforced`
     """
 
     name: str
     objects: list[Object]
     entries: list[InForce]
-    left: list[tuple[str, str]]
+    left: list[DriftEvent]
     made: _Made
     boundary: datetime | None
     events: list[DriftEvent]
@@ -315,11 +315,7 @@ def _engine(
     entries = inforce.in_force(chosen, objects, writer)
     if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
         entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
-    left = [
-        (_drift(events[change.object]), events[change.object].kind.value)
-        for change in planned
-        if change.object in kept
-    ]
+    left = [events[change.object] for change in planned if change.object in kept]
     return _Done(name, objects, entries, left, done, boundary, list(events.values()), problems, failure)
 
 
@@ -341,7 +337,15 @@ def _told(
     boundary: datetime | None,
 ) -> Enforced:
     entries = [entry for one in done for entry in one.entries]
-    in_force = [entry for entry in entries if entry.mode == mode and (entry.pending or not entry.problems)]
+    differ = _differing(done, mode)
+    in_force = [
+        entry
+        for one in done
+        for entry in one.entries
+        if entry.mode == mode
+        and (entry.pending or not entry.problems)
+        and (one.name, entry.name) not in differ
+    ]
     waits = [_problem(entry, mode) for one in done for entry in one.entries if _waits(one.name, entry, mode)]
     problems = [
         _problem(entry, mode)
@@ -349,7 +353,8 @@ def _told(
         if (entry.problems and not entry.pending) or entry.mode != mode
     ]
     problems += [f"{one.name}: nothing is in force" for one in done if not one.entries]
-    drift = [text for one in done for text, _ in one.left]
+    problems += list(differ.values())
+    drift = [_drift(event) for one in done for event in one.left]
     is_active = Wanted(plan, mode).active
     if not is_active:
         said = _inactive()
@@ -385,8 +390,28 @@ def _told(
     counts: Object = {"policiesEnforced": len(in_force) if is_active else 0}
     counts["driftEvents"] = len(drift) if drift or not unknown else None
     fields = {"enforcement": enforcement, "webhooks": _webhooks(done, mode)}
-    kinds = Counter(kind for one in done for _, kind in one.left)
+    kinds = Counter(event.kind.value for one in done for event in one.left)
     return Enforced((said, found), fields, counts, tuple(notes), boundary, kinds)
+
+
+def _differing(done: Sequence[_Done], mode: Mode) -> dict[tuple[str, str], str]:
+    """Policies that are not as they were applied, by engine and name: what they enforce is not what was asked for.
+
+    Those of which something else is wrong are left out: that is said already.
+    """
+    found = {}
+    for one in done:
+        wrong = {
+            entry.name
+            for entry in one.entries
+            if (entry.problems and not entry.pending) or entry.mode != mode
+        }
+        for event in one.left:
+            name = event.resource.name
+            if name not in wrong:
+                missing = event.kind is DriftKind.MISSING
+                found[one.name, name] = f"{name}: {'missing' if missing else 'changed since it was applied'}"
+    return found
 
 
 def _webhooks(done: Sequence[_Done], mode: Mode) -> Object | None:

@@ -47,6 +47,25 @@ def test_flags_of_v03_are_known_and_those_without_effect_are_named(
 
 
 @pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("--enable-webhooks", True),
+        ("--enable-webhooks=true", True),
+        ("--enable-webhooks=False", False),
+        ("--enable-webhooks=0", False),
+    ],
+)
+def test_a_switch_without_effect_is_named_where_it_is_on(
+    word: str, named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        command._note_ignored(parsed(word, "--leader-elect"))
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records] == (
+        ["--enable-webhooks"] if named else []
+    )
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         ([], True),

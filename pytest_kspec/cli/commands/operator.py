@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in sorted(ENGINES):
         engine(name).add_arguments(parser)
     for name in _IGNORED:
-        log.add_argument(f"--{name}", nargs="?", const="", default="", help=argparse.SUPPRESS)
+        log.add_argument(f"--{name}", nargs="?", const="true", default="", help=argparse.SUPPRESS)
 
 
 def _add_dashboard(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +219,7 @@ def _note_ignored(args: argparse.Namespace) -> None:
 
     for name, why in _IGNORED.items():
         value = getattr(args, name.replace("-", "_"))
-        if value and value != "false":
+        if value.lower() not in ("", "false", "f", "0"):
             logging.getLogger("kspec.operator").warning("--%s has no effect: %s", name, why)
 
 
