@@ -211,6 +211,8 @@ def test_history_has_each_difference_once_with_its_end(drift: Drift, tmp_path: P
         "first_event": document["events"][0]["timestamp"],
         "last_event": document["events"][1]["timestamp"],
     }
+    for age in ("30m", "1h30m0s"):  # as Go, and so v0.3, writes durations
+        assert drift.run("history", *words[:2], "--since", age, "-o", "json")[1] == out
     code, out, _ = drift.run("history", *words[:2])
     assert (code, out.count("cleared"), "changed by kubectl-edit at 2" in out) == (0, 2, True)
     assert (
@@ -295,6 +297,8 @@ def test_watch_says_what_drifts_and_what_is_set_back(drift: Drift, tmp_path: Pat
         ),
         (("watch", "--output-file", "x"), "watch does not end"),
         (("watch", "--watch-interval", "often"), "'often' is not a duration"),
+        (("remediate", "--max-changes", "0"), "--max-changes: '0' is not a number from 1 to 1000"),
+        (("remediate", "--max-changes", "-1"), "--max-changes: '-1' is not a number from 1 to 1000"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -192,6 +192,10 @@ def test_a_store_that_cannot_be_written_loses_no_report(
             ["history", "prune", "--store", "r.db", "--keep", "soon"],
             "--keep: 'soon' is neither an age nor a time.",
         ),
+        (
+            ["history", "prune", "--store", "r.db", "--keep", "3m"],
+            "--keep: '3m' is neither an age nor a time.",
+        ),
         (["history", "get", "--store", "r.db"], "kspec history get: exactly one run must be given."),
         (["history", "get", "zzz", "--store", "r.db"], "zzz: no run has this id."),
         (["history", "add", "--store", "r.db"], "kspec history add: no result is given."),

@@ -171,7 +171,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    from argparse import ArgumentTypeError
+
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
     if not 1 <= number <= 1000:
-        raise ValueError
+        raise ArgumentTypeError(f"'{text}' is not a number from 1 to 1000")
     return number

@@ -365,11 +365,14 @@ def _minute(rfc3339: str) -> str:
 
 
 def moment(text: str, *, option: str) -> str:
-    """`90d`, `12h` ago, or a date or time, as RFC 3339 in UTC. Raises UsageError."""
-    age = re.fullmatch(r"(\d{1,6})([dh])", text)
+    """`90d`, `12h` or, to read since then, `1h30m` ago, or a date or time, as RFC 3339 in UTC. Raises UsageError."""
+    age = re.fullmatch(r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", text)
+    if age and option == "--keep" and (age[3] or age[4]):
+        age = None  # the m of a month would delete all but minutes
     try:
         if age:
-            at = datetime.now(UTC) - timedelta(**{{"d": "days", "h": "hours"}[age[2]]: int(age[1])})
+            days, hours, minutes, seconds = (int(number or 0) for number in age.groups())
+            at = datetime.now(UTC) - timedelta(days, hours=hours, minutes=minutes, seconds=seconds)
         else:
             at = datetime.fromisoformat(text)
             at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
