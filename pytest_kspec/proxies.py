@@ -43,7 +43,8 @@ def parse_endpoint(text: str, schemes: tuple[str, ...]) -> SplitResult:
         raise ValueError("0 is not a port")
     try:
         host.encode("idna")
-    except UnicodeError:
+        urllib3.util.parse_url(f"{parts.scheme}://{parts.netloc}")  # who connects is as strict
+    except (UnicodeError, urllib3.exceptions.LocationParseError):
         raise ValueError("its host is not a valid name") from None
     return parts
 
@@ -58,14 +59,19 @@ def given_proxy(text: str) -> Proxy:
 
 def proxy_of_environment(server: SplitResult) -> Proxy | None:
     """What the environment says for a server; None: no proxy. Raises ValueError naming the variable."""
-    name = f"{server.scheme}_proxy"
-    text = os.environ.get(name) or os.environ.get(name.upper()) or ""
-    if not text or not _wanted(server, os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""):
+    name = f"{server.scheme}_PROXY".upper()
+    text = _variable(name)
+    if not text or not _wanted(server, _variable("NO_PROXY")):
         return None
     try:
         return given_proxy(text if "://" in text else f"http://{text}")
     except ValueError as error:
-        raise ValueError(f"{name.upper()}: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _variable(name: str) -> str:
+    """In capitals before small letters, unlike curl."""
+    return os.environ.get(name) or os.environ.get(name.lower()) or ""
 
 
 def pool(

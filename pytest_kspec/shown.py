@@ -52,6 +52,11 @@ def printable(text: str) -> str:
     return "".join(shown)
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _escape(char: str) -> str:
     if unicodedata.category(char) == "Zs":
         return " "

@@ -92,6 +92,15 @@ def test_which_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_of_environment(urlsplit("https://example.com")) == Proxy(
         "socks5h://proxy.example.com:1080", "me:a@b"
     )
+    monkeypatch.setenv("https_proxy", "http://other.example.com:1")
+    assert proxy_of_environment(urlsplit("https://example.com")) == Proxy(
+        "socks5h://proxy.example.com:1080", "me:a@b"
+    )
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    assert proxy_of_environment(urlsplit("https://example.com")) == Proxy("http://other.example.com:1")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("no_proxy", "example.com")
+    assert proxy_of_environment(urlsplit("https://example.com")) is not None
     monkeypatch.setenv("HTTPS_PROXY", "ftp://me:s3cret@x")
     with pytest.raises(ValueError, match=r"^HTTPS_PROXY: its scheme must be .*; `ftp:` is not$"):
         proxy_of_environment(urlsplit("https://example.com"))
@@ -113,6 +122,7 @@ def test_urls_of_proxies(text: str, url: str) -> None:
     "text",
     [
         *("", "s3cret", "s3cret:1", "//s3cret", "http://", "http://:1", "http://s3cret:0", "http://s3cret:x"),
+        *("http://%s3cret:1", "http://s3cret%00:1", "http://[::1]s3cret:1", "socks5://s3cret%zz"),
         *("http://s3 cret", "http://s3cret\n", "http://[s3cret", "http://s3cret..x", "socks4://s3cret"),
     ],
 )

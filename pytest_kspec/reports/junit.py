@@ -9,19 +9,16 @@ junit-xml (1.9, of 2020) writes a `disabled` attribute and times that the Jenkin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from pytest_kspec.reports.shared.text import baseline_notes, plural, printable, value
+from pytest_kspec.reports.shared.text import baseline_notes, plural, printable, printable_lines, value
 from pytest_kspec.reports.shared.titles import class_names, cluster_titles, unique
 from pytest_kspec.reports.shared.words import controls, until
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
-
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(result: ScanResult) -> bytes:
@@ -47,23 +44,18 @@ def _seconds(checks: Iterable[CheckResult]) -> str:
     return f"{sum(check.duration_seconds for check in checks):.3f}"
 
 
-def _legal(text: str) -> str:
-    """The text without characters that XML 1.0 cannot hold."""
-    return _ILLEGAL.sub("\ufffd", text)
-
-
 def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResult) -> Element:
     summary = cluster.summary
     suite = Element(
         "testsuite",
-        name=_legal(printable(title)),
+        name=printable(title),
         tests=str(len(cluster.checks)),
         failures=str(summary.failed),
     )
     suite.set("errors", str(summary.errors))
     suite.set("skipped", str(summary.skipped))
     suite.set("time", _seconds(cluster.checks))
-    suite.set("timestamp", _legal(result.started_at))
+    suite.set("timestamp", printable_lines(result.started_at))
     properties = SubElement(suite, "properties")
     for name, text in {
         "cluster.name": cluster.name,
@@ -76,11 +68,11 @@ def _suite(cluster: ClusterResult, title: str, class_name: str, result: ScanResu
         "spec.path": cluster.spec_path,
         "spec.version": cluster.spec_version,
     }.items():
-        SubElement(properties, "property", name=name, value=_legal(printable(text)))
+        SubElement(properties, "property", name=name, value=printable(text))
     for check, name in zip(cluster.checks, unique(c.id for c in cluster.checks), strict=True):
         suite.append(_case(check, name, class_name))
     if notes := _notes(cluster):
-        SubElement(suite, "system-out").text = _legal("\n".join(notes))
+        SubElement(suite, "system-out").text = printable_lines("\n".join(notes))
     return suite
 
 
@@ -104,20 +96,25 @@ def _notes(cluster: ClusterResult) -> list[str]:
 def _case(check: CheckResult, name: str, class_name: str) -> Element:
     case = Element(
         "testcase",
-        name=_legal(printable(name)),
-        classname=_legal(printable(class_name)),
+        name=printable(name),
+        classname=printable(class_name),
         time=_seconds([check]),
     )
     if check.verdict is Verdict.SKIP:
-        SubElement(case, "skipped", message=_legal(check.reason))
+        SubElement(case, "skipped", message=printable_lines(check.reason))
     elif check.verdict is Verdict.ERROR:
         outcome = SubElement(
-            case, "error", type=check.severity.value, message=_legal(f"not evaluated: {check.reason}")
+            case,
+            "error",
+            type=check.severity.value,
+            message=printable_lines(f"not evaluated: {check.reason}"),
         )
-        outcome.text = _legal(_explain(check, [f"could not be evaluated: {check.reason}"]))
+        outcome.text = printable_lines(_explain(check, [f"could not be evaluated: {check.reason}"]))
     elif check.verdict is Verdict.FAIL:
-        outcome = SubElement(case, "failure", type=check.severity.value, message=_legal(_headline(check)))
-        outcome.text = _legal(_explain(check, []))
+        outcome = SubElement(
+            case, "failure", type=check.severity.value, message=printable_lines(_headline(check))
+        )
+        outcome.text = printable_lines(_explain(check, []))
     lines = []
     if known := check.known_findings:
         lines.append(f"{plural(len(known), 'finding')} known from the baseline:")
@@ -128,7 +125,7 @@ def _case(check: CheckResult, name: str, class_name: str) -> Element:
         for finding in exempted:
             lines += [*_lines(finding), *_exempted_by(finding)]
     if lines:
-        SubElement(case, "system-out").text = _legal("\n".join(lines))
+        SubElement(case, "system-out").text = printable_lines("\n".join(lines))
     return case
 
 

@@ -116,7 +116,7 @@ class _Table:
             number = self._exemption_numbers[key] = len(self.exemptions)
             said = (
                 text.printable(exemption.name),
-                exemption.reason,
+                text.printable_lines(exemption.reason),
                 terms(exemption),
                 row.exemption_anchors.get(exemption.name, ""),
             )

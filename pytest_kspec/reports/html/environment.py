@@ -34,6 +34,7 @@ def environment(*folders: Path) -> jinja2.Environment:
         value=text.value,
         breakable=_breakable,
         printable=lambda name: text.printable(str(name)),
+        lines=lambda said: text.printable_lines(str(said)),
         owners=by_owner,
         owner_name=html_data.owner_name,
         shows_change=html_data.shows_change,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.regexes import regex
 from pytest_kspec.shown import printable as printable
+from pytest_kspec.shown import printable_lines as printable_lines
 
 if TYPE_CHECKING:
     from pytest_kspec.results.result import ClusterResult
