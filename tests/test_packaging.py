@@ -103,7 +103,13 @@ def test_the_wheel_works_alone(dist: Path, tmp_path: Path) -> None:
         [*command, "explain", "network.defaultDeny"], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert "Defined at site/pytest_kspec/builtin_checks/network/test_default_deny.py:" in explained.stdout
-    scan = [*command, "scan", ROOT / "examples" / "01-quickstart" / "strict.yaml", "--report", "html:a.html"]
+    scan: list[str | Path] = [
+        *command,
+        "scan",
+        ROOT / "examples" / "01-quickstart" / "strict.yaml",
+        "--report",
+        "html:a.html",
+    ]
     assert subprocess.run(scan, cwd=tmp_path, env=env, capture_output=True).returncode == 1
     assert (tmp_path / "a.html").stat().st_size > 10_000
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,7 @@ def looked(book: Ledger, alerts: list[Alert], at: timedelta, *, active: bool = T
         of.setdefault(one.cluster_id, []).append(one)
     for mine in of.values():
         made = seen(*(mine if active else ()), at=NOW + at)
-        where = {"cluster": mine[0].cluster, "cluster_id": mine[0].cluster_id}
+        where: dict[str, Any] = {"cluster": mine[0].cluster, "cluster_id": mine[0].cluster_id}
         book.take(replace(made, **where, judges=frozenset(one.event for one in mine)))
 
 

@@ -12,7 +12,7 @@ from pytest_kspec.alerts.ledger import Ledger, Notification
 from pytest_kspec.alerts.routing import Plan
 from tests.alerts.conftest import NOW, alert, plan, seen
 
-HOOK = {"webhooks": [{"name": "hook", "url": "https://x.example"}]}
+HOOK: dict[str, Any] = {"webhooks": [{"name": "hook", "url": "https://x.example"}]}
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 

@@ -219,7 +219,7 @@ def test_alertmanager_opens_and_resolves(alertmanager: str) -> None:
         alert(cluster=EVIL, cluster_id="uid-1", title=EVIL, level="critical"),
         stamp(now - timedelta(minutes=2)),
     )
-    spec = {"alertmanager": {"url": alertmanager}}
+    spec: dict[str, Any] = {"alertmanager": {"url": alertmanager}}
     to = plan(**spec)
 
     def post(*facts: Fact) -> str:

@@ -10,11 +10,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from pytest_kspec.audit import sink as sinks
 from pytest_kspec.audit.sink import AuditLog, Lost, Queue
 from pytest_kspec.errors import AccessDenied
 from pytest_kspec.webhook.events import EventSink
@@ -23,12 +24,12 @@ from tests.webhook.test_audit import DENIED
 LINE = 320
 
 
-def numbered(entry):
+def numbered(entry: Any) -> Iterator[bytes]:
     """A form of lines whose numbers show which of them are there."""
     yield b'{"n":%d,"filler":"%s"}' % (entry, b"x" * 300)
 
 
-def numbers(path):
+def numbers(path: Path) -> tuple[Any, Any]:
     """Those of the whole lines, and how many lines are cut off; every line is one or the other."""
     whole, torn = [], 0
     for line in Path(path).read_bytes().split(b"\n")[:-1]:
@@ -57,13 +58,13 @@ sys.stderr.write(f"lost {sum(lost)}\\n")
 """
 
 
-def lost_in(said):
+def lost_in(said: Any) -> int:
     """What the script says that it lost."""
     return int(said.splitlines()[-1].removeprefix("lost "))
 
 
 @pytest.fixture
-def full_disk(tmp_path):
+def full_disk(tmp_path: Path) -> Iterator[tuple[Any, Any]]:
     """(folder, RLIMIT_FSIZE) of a disk for 64 KiB; where nothing may be mounted, a limit of the process instead."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -75,7 +76,7 @@ def full_disk(tmp_path):
         yield folder, 0 if mounted else 64 << 10
 
 
-def test_a_full_disk_loses_records_that_are_counted_and_said(full_disk):
+def test_a_full_disk_loses_records_that_are_counted_and_said(full_disk: tuple[Any, Any]) -> None:
     folder, limit = full_disk
     command = [sys.executable, "-c", SCRIPT, str(folder / "audit.log"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -90,7 +91,7 @@ def test_a_full_disk_loses_records_that_are_counted_and_said(full_disk):
     assert any(why in done.stderr for why in ("No space left on device", "File too large"))
 
 
-def test_a_limit_of_the_file_size_is_as_a_full_disk(tmp_path):
+def test_a_limit_of_the_file_size_is_as_a_full_disk(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "audit.log"), str(10_000)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     size = (tmp_path / "audit.log").stat().st_size
@@ -104,7 +105,7 @@ def test_a_limit_of_the_file_size_is_as_a_full_disk(tmp_path):
     assert (whole[-1], torn) == (5000, 1)
 
 
-def test_a_device_that_is_always_full_loses_all():
+def test_a_device_that_is_always_full_loses_all() -> None:
     log = AuditLog("/dev/full", numbered)
     with pytest.raises(Lost, match="No space left on device") as raised:
         log.write([1, 2, 3])
@@ -115,18 +116,18 @@ def test_a_device_that_is_always_full_loses_all():
 class Short:
     """os.write as a disk does it that is nearly full: `plan` says how much each call takes, or fails with."""
 
-    def __init__(self, monkeypatch, *plan):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *plan: Any) -> None:
         self.plan, self.real = list(plan), os.write
-        monkeypatch.setattr(sinks.os, "write", self)
+        monkeypatch.setattr(os, "write", self)
 
-    def __call__(self, descriptor, content):
+    def __call__(self, descriptor: Any, content: bytes) -> Any:
         step = self.plan.pop(0) if self.plan else len(content)
         if isinstance(step, int):
             return self.real(descriptor, bytes(content[:step]))
         raise step
 
 
-def test_a_short_write_is_completed(tmp_path, monkeypatch):
+def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = AuditLog(str(tmp_path / "audit.log"), numbered)
     Short(monkeypatch, 1, 400, 0, 7)
     log.write([1, 2, 3])
@@ -138,7 +139,14 @@ def test_a_short_write_is_completed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("before", "whole", "torn"), [(0, [], 0), (50, [], 1), (LINE, [1], 0), (700, [1, 2], 1)]
 )
-def test_what_was_cut_off_is_lost_and_never_continued(tmp_path, monkeypatch, number, before, whole, torn):
+def test_what_was_cut_off_is_lost_and_never_continued(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: str,
+    before: int,
+    whole: list[Any] | list[int],
+    torn: int,
+) -> None:
     assert len(next(iter(numbered(1)))) + 1 == LINE
     log = AuditLog(str(tmp_path / "audit.log"), numbered)
     error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
@@ -154,7 +162,7 @@ def test_what_was_cut_off_is_lost_and_never_continued(tmp_path, monkeypatch, num
     log.close()
 
 
-def test_a_log_that_cannot_be_made_anew_after_rotation_is_tried_again(tmp_path):
+def test_a_log_that_cannot_be_made_anew_after_rotation_is_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
     log = AuditLog(str(folder / "audit.log"), numbered)
@@ -171,7 +179,7 @@ def test_a_log_that_cannot_be_made_anew_after_rotation_is_tried_again(tmp_path):
     assert numbers(tmp_path / "moved" / "audit.log") == ([1], 0)
 
 
-def test_a_log_that_is_cut_to_nothing_in_its_place_goes_on(tmp_path):
+def test_a_log_that_is_cut_to_nothing_in_its_place_goes_on(tmp_path: Path) -> None:
     """`copytruncate` of logrotate."""
     path = tmp_path / "audit.log"
     log = AuditLog(str(path), numbered)
@@ -182,7 +190,7 @@ def test_a_log_that_is_cut_to_nothing_in_its_place_goes_on(tmp_path):
     assert numbers(path) == ([2], 0)
 
 
-def test_a_pipe_that_nobody_reads_any_more_loses_what_comes():
+def test_a_pipe_that_nobody_reads_any_more_loses_what_comes() -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     with os.fdopen(theirs, "wb") as stdout:
@@ -193,34 +201,34 @@ def test_a_pipe_that_nobody_reads_any_more_loses_what_comes():
 
 
 class Refusing:
-    def do(self, action):
+    def do(self, action: Any) -> None:
         raise AccessDenied("create events: forbidden")
 
 
-def test_events_that_are_refused_are_counted_each_and_not_those_that_are_none():
+def test_events_that_are_refused_are_counted_each_and_not_those_that_are_none() -> None:
     equal = [DENIED] * 5
     other = DENIED | {"resource": DENIED["resource"] | {"name": "other"}}
     with pytest.raises(Lost, match="forbidden") as raised:
-        EventSink(Refusing()).write([*equal, other, DENIED | {"action": "monitored"}])
+        EventSink(cast(Any, Refusing())).write([*equal, other, DENIED | {"action": "monitored"}])
     assert raised.value.count == 2
 
 
 class Breaking:
     name = "audit"
 
-    def __init__(self):
-        self.written = []
+    def __init__(self) -> None:
+        self.written: list[Any] = []
 
-    def write(self, records):
+    def write(self, records: Any) -> None:
         if records[0] == "broken":
             raise ZeroDivisionError
         self.written += records
 
-    def close(self):
+    def close(self) -> None:
         self.written.append("closed")
 
 
-def test_a_record_that_breaks_a_sink_does_not_end_it(caplog):
+def test_a_record_that_breaks_a_sink_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
     lost = []
     sink = Breaking()
     queue = Queue(sink, 10, lambda name, count: lost.append(count))
@@ -235,16 +243,16 @@ def test_a_record_that_breaks_a_sink_does_not_end_it(caplog):
 
 
 class Stuck(Breaking):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.gate = threading.Event()
 
-    def write(self, records):
+    def write(self, records: Any) -> None:
         self.gate.wait(20)
 
 
 @pytest.mark.parametrize("length", [3, 50])
-def test_what_is_not_written_when_the_server_ends_is_lost(length):
+def test_what_is_not_written_when_the_server_ends_is_lost(length: int) -> None:
     lost = []
     sink = Stuck()
     queue = Queue(sink, length, lambda name, count: lost.append(count))

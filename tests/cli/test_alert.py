@@ -56,7 +56,7 @@ def test_json_has_all_of_it(run_kspec: Kspec, store: str) -> None:
 
 
 @pytest.fixture
-def receiver() -> HttpReceiver:  # type: ignore[misc]
+def receiver() -> HttpReceiver:
     with http_receiver() as made:
         yield made
 

@@ -60,7 +60,7 @@ def test_discover_lists_contexts_in_the_words_of_v03(kspec: Kspec, tmp_path: Pat
     program = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     path = contexts(
         tmp_path,
-        **{
+        **{  # type: ignore[arg-type]
             "kind-dev": {"token": CANARY},
             ARN: {"exec": program},
             "a@b": {"tokenFile": "x"},

@@ -44,7 +44,7 @@ def test_policies_of_kyverno_from_permission_to_removal(
     said = fleet.run("enable", "without", "--engine", "kyverno", "--yes")
     assert (said.code, "validatingpolicies.policies.kyverno.io is not served" in said.err) == (1, True)
     assert fleet.run("enable", "a", "--engine", "kyverno", "--yes").code == 0
-    sync = ("sync", "a", "without", "-s", str(spec), "--engine", "kyverno", "--yes")
+    sync: tuple[str, ...] = ("sync", "a", "without", "-s", str(spec), "--engine", "kyverno", "--yes")
     # Nobody denies anything here, which the command sees; warnings it cannot see.
     said = fleet.run(*sync, "--mode", "enforce")
     assert (said.code, "Pod: violations are still admitted" in said.err) == (1, True)

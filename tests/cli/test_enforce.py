@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ NO_OBJECT = (
 
 
 @pytest.fixture
-def enforce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def enforce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Exit code, output and notes of `kspec enforce`, in a folder with two specifications."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -36,14 +37,14 @@ def enforce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-def test_a_specification_with_nothing_to_enforce_writes_nothing_and_is_an_error(enforce) -> None:
+def test_a_specification_with_nothing_to_enforce_writes_nothing_and_is_an_error(enforce: Any) -> None:
     code, out, err = enforce("net.yaml", "--mode", "audit", "-o", "made.yaml")
     assert (code, out, NOTHING in err, Path("made.yaml").exists()) == (2, "", True, False)
     code, out, err = enforce("net.yaml", "--mode", "audit", "-o", "made.yaml", "--allow-empty")
     assert (code, out, "error" in err) == (0, "made.yaml: 0 objects\n", False)
 
 
-def test_beside_others_it_is_said_and_they_are_written(enforce) -> None:
+def test_beside_others_it_is_said_and_they_are_written(enforce: Any) -> None:
     code, out, err = enforce("net.yaml", "host.yaml", "--mode", "audit", "-o", "made.yaml")
     assert (code, out, NOTHING in err) == (2, "made.yaml: 8 objects\n", True)
     code, out, err = enforce("host.yaml", "--mode", "audit", "-o", "made.yaml")
@@ -61,7 +62,7 @@ def test_beside_others_it_is_said_and_they_are_written(enforce) -> None:
     ],
     ids=["nothing to enforce", "nothing to refuse", "one", "one out of scope", "one that is refused"],
 )
-def test_a_preview_of_nothing_is_an_error(enforce, spec: str, there: str, code: int, said: str) -> None:
+def test_a_preview_of_nothing_is_an_error(enforce: Any, spec: str, there: str, code: int, said: str) -> None:
     Path("m.yaml").write_text(there)
     asked = (f"{spec}.yaml", "--preview", "--cluster", "m.yaml")
     found, _, err = enforce(*asked)

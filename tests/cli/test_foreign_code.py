@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -316,7 +317,7 @@ def test_a_worker_of_a_fleet_runs_nothing_that_nobody_named(ground: Ground) -> N
 def test_python_as_the_start_runs_nothing_once_the_command_runs(ground: Ground) -> None:
     """`python -c` puts the folder first: what a command imports when it runs is not taken from there."""
     start = "import sys, pytest_kspec.cli.main as m; sys.exit(m.main())"
-    words = ("scan", ground.spec, "--cluster", ground.pods)
+    words: tuple[Any, ...] = ("scan", ground.spec, "--cluster", ground.pods)
     for name in ("pytest_kspec.py", *(f"{name}.py" for name in SHADOWS if name in sys.stdlib_module_names)):
         (ground.here / name).unlink()
     code, said = ground.run(*words, program=(sys.executable, "-c", start))
@@ -346,7 +347,17 @@ def test_what_is_named_runs_and_nothing_above_it(ground: Ground, workers: tuple[
     )
     (inner / "helper.py").write_text("TITLE = 'Own'\n")
     (inner / "test_own.py").write_text(CHECK)
-    words = ("scan", ground.spec, "--cluster", ground.pods, "-k", "acme", "-o", "json", *workers)
+    words: tuple[Any, ...] = (
+        "scan",
+        ground.spec,
+        "--cluster",
+        ground.pods,
+        "-k",
+        "acme",
+        "-o",
+        "json",
+        *workers,
+    )
     code, said = ground.run(*words, "--checks", folder)
     assert code == 1, said
     assert "assert 42 == 43" in said

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_reports_and_workers(run_kspec: Kspec, tmp_path: Path) -> None:
     assert _verdicts(first) == _verdicts(second)
 
 
-def _verdicts(result: dict) -> list[tuple[str, str]]:
+def _verdicts(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(c["nodeid"], c["verdict"]) for cluster in result["clusters"] for c in cluster["checks"]]
 
 

@@ -12,7 +12,7 @@ from pytest_kspec.cli.main import COMMANDS
 from .conftest import SPEC, Kspec
 
 
-def _commands() -> list[tuple[str, argparse.ArgumentParser, dict[str, frozenset[str]]]]:
+def _commands() -> list[tuple[str, Parser, dict[str, frozenset[str]]]]:
     found = []
     for name in COMMANDS:
         if name == "version":

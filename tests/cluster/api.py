@@ -7,7 +7,7 @@ import contextlib
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -206,9 +206,11 @@ def kubeconfig(
     user: dict[str, Any] | None = None,
     name: str = "prod",
     ca: bytes = b"",
+    extra: Mapping[str, Any] | None = None,
     **cluster: Any,
 ) -> str:
-    """A kubeconfig of one context."""
+    """A kubeconfig of one context. extra: further fields of its cluster."""
+    cluster |= extra or {}
     if ca:
         cluster["certificate-authority-data"] = base64.b64encode(ca).decode()
     path = folder / f"{name}.kubeconfig"

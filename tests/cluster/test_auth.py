@@ -85,7 +85,7 @@ def test_token_and_authority(api: Api, authority: Authority, tmp_path: Path) -> 
 def test_an_unknown_authority_is_refused_unless_asked_for(api: Api, tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable, match=r"does not answer \(SSLError\).*certificate verify failed"):
         names(kubeconfig(tmp_path, api.url))
-    assert names(kubeconfig(tmp_path, api.url, **{"insecure-skip-tls-verify": True})) == ["a"]
+    assert names(kubeconfig(tmp_path, api.url, extra={"insecure-skip-tls-verify": True})) == ["a"]
 
 
 def test_the_name_in_the_certificate(authority: Authority, tmp_path: Path) -> None:
@@ -93,7 +93,9 @@ def test_the_name_in_the_certificate(authority: Authority, tmp_path: Path) -> No
     with Api({PODS: page(pod("a"))}, context(authority, pair)) as api:
         with pytest.raises(SourceUnavailable, match="SSLError"):
             names(kubeconfig(tmp_path, api.url, ca=authority.bundle))
-        config = kubeconfig(tmp_path, api.url, ca=authority.bundle, **{"tls-server-name": "api.example.com"})
+        config = kubeconfig(
+            tmp_path, api.url, ca=authority.bundle, extra={"tls-server-name": "api.example.com"}
+        )
         assert names(config) == ["a"]
 
 
@@ -301,7 +303,9 @@ def test_what_no_request_of_the_official_client_does(api: Api, authority: Author
 def test_a_proxy(authority: Authority, tmp_path: Path) -> None:
     """An http server behind a proxy: the proxy sees the whole URL of the server that has no name."""
     with Api({PODS: page(pod("a"))}) as proxy:
-        assert names(kubeconfig(tmp_path, "http://no.such.host.invalid", **{"proxy-url": proxy.url})) == ["a"]
+        assert names(kubeconfig(tmp_path, "http://no.such.host.invalid", extra={"proxy-url": proxy.url})) == [
+            "a"
+        ]
         assert {r.headers["host"] for r in proxy.seen} == {"no.such.host.invalid"}
 
 
@@ -363,7 +367,7 @@ def test_a_token_that_no_header_can_hold_is_not_shown(api: Api, authority: Autho
 
 
 def test_a_proxy_password_is_not_shown(tmp_path: Path) -> None:
-    config = kubeconfig(tmp_path, "https://127.0.0.1:1", **{"proxy-url": "http://me:s3cret@127.0.0.1:1"})
+    config = kubeconfig(tmp_path, "https://127.0.0.1:1", extra={"proxy-url": "http://me:s3cret@127.0.0.1:1"})
     with pytest.raises(SourceUnavailable, match="does not answer") as raised:
         names(config)
     assert "s3cret" not in str(raised.value)

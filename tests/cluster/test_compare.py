@@ -30,8 +30,8 @@ def recorded(path: Path, *objects: dict[str, Any], **options: Any) -> SnapshotSo
     return SnapshotSource(str(path))
 
 
-def differences(*sources: SnapshotSource) -> dict[str, KindDiff]:
-    return {diff.type.resource: diff for diff in compare_snapshots(*sources)}
+def differences(old: SnapshotSource, new: SnapshotSource) -> dict[str, KindDiff]:
+    return {diff.type.resource: diff for diff in compare_snapshots(old, new)}
 
 
 def test_objects_by_kind_with_field_paths(tmp_path: Path) -> None:

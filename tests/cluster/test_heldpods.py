@@ -281,7 +281,13 @@ def test_shape_is_not_fooled_by_depth_nor_by_what_is_no_pod() -> None:
 
 
 def test_a_broken_template_of_a_known_kind_is_an_error() -> None:
-    for broken in ("x", {"spec": None}, {"spec": {"containers": ["x"]}}, {"spec": {"containers": {}}}):
+    odd: tuple[Any, ...] = (
+        "x",
+        {"spec": None},
+        {"spec": {"containers": ["x"]}},
+        {"spec": {"containers": {}}},
+    )
+    for broken in odd:
         item = foreign("Rollout", "argoproj.io/v1alpha1", spec={"template": broken})
         (result,) = evaluate(forbidden, objects=[item], spec=PRIVILEGED, kind="manifests")
         assert result.verdict == "error", broken

@@ -11,6 +11,7 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.objects import decode
 from pytest_kspec.cluster.objects.decode import Decoder
 from pytest_kspec.cluster.objects.kinds import type_of
+from pytest_kspec.cluster.objects.whole import ListedResource
 from pytest_kspec.cluster.sources.manifests import ManifestSource
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import AccessDenied, Malformed, NotServed, SourceUnavailable
@@ -274,7 +275,7 @@ def test_a_pod_without_containers_is_no_pod_of_any_api_server(
     asked = {
         "workloads": {"containers": {"forbidden": [{"key": "securityContext.privileged", "value": True}]}}
     }
-    item = obj(kind, "it", api_version=version, **held)
+    item = obj(kind, "it", api_version=version) | held
     (result,) = evaluate(forbidden, objects=[item, pod("good")], spec=asked, kind=source)
     where = {
         "Pod": "",
@@ -398,7 +399,7 @@ def test_of_large_lists_objects_are_read_when_they_are_asked_for(
     monkeypatch.setattr(decode, "DECODED_BYTES", 0)
     large, again = read()
     assert again == raws
-    assert {type(item) for item in large} == {decode.ListedResource}
+    assert {type(item) for item in large} == {ListedResource}
     assert all(not item._raw for item in large), "what was decoded is not kept"
     for one, other in zip(plain, large, strict=True):
         assert (one.ref, one.uid, one.labels, one.annotations, one.spec) == (

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from builtin_checks.rbac.test_forbidden_rules import test_forbidden_rules as for
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec import check
 from pytest_kspec.cluster.inventory.inventory import Inventory
+from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.cluster.sources.open import open_source
 from pytest_kspec.errors import NotApplicable, SourceUnavailable
 from pytest_kspec.results.result import CheckResult
@@ -32,7 +34,7 @@ def told(result: CheckResult) -> tuple[str, str, list[str]]:
     return result.verdict.value, result.reason, [f"{f.resource}: {f.message}" for f in result.findings]
 
 
-def run(check, spec, *objects):
+def run(check: Any, spec: Any, *objects: Any) -> Any:
     (result,) = evaluate(check, objects=objects, spec=spec, kind="manifests")
     return told(result)
 
@@ -113,7 +115,7 @@ def test_labels_that_no_file_shows_do_not_pass() -> None:
 
 def test_a_check_that_reads_such_labels_does_not_pass() -> None:
     @check(id="team.owner", title="t", severity="low", remediation="r", key="kubernetes.minVersion")
-    def owned(namespaces, findings):
+    def owned(namespaces: Any, findings: Any) -> None:
         """Somebody answers for it."""
         for item in namespaces:
             if item.annotations.get("public") == "yes":
@@ -166,15 +168,13 @@ def test_annotations_that_nobody_knows_exempt_nothing() -> None:
     assert (found[0], len(found[2])) == ("fail", 1)
 
 
-def open_source_of(*objects):
-    from pytest_kspec.cluster.sources.memory import MemorySource
-
+def open_source_of(*objects: Any) -> MemorySource:
     return MemorySource(objects, kind="manifests")
 
 
 def test_what_is_in_no_namespace_is_not_put_into_one_by_its_file(tmp_path: Path) -> None:
     """An API server takes `metadata.namespace` away: what binds in the whole cluster is never out of scope."""
-    kinds = {
+    kinds: dict[str, Any] = {
         "ClusterRole": {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]},
         "ClusterRoleBinding": {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "it"},

@@ -10,8 +10,10 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,14 +50,14 @@ def corpus() -> Path:
     return Path(json.loads(done.stdout)["Dir"]) / "test" / "testdata"
 
 
-def pods(level, minor, verdict):
+def pods(level: str, minor: Any, verdict: Any) -> Iterator[tuple[Any, Any]]:
     for path in sorted((corpus() / level / f"v1.{minor}" / verdict).glob("*.yaml")):
         yield path.stem, shape(yaml.load(path.read_bytes(), yaml.CSafeLoader))
 
 
 @pytest.mark.parametrize("minor", VERSIONS)
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
-def test_passing_pods_have_no_finding(level, minor):
+def test_passing_pods_have_no_finding(level: str, minor: int) -> None:
     found = {name: violations(pod, level, minor) for name, pod in pods(level, minor, "pass")}
 
     assert found
@@ -64,7 +66,7 @@ def test_passing_pods_have_no_finding(level, minor):
 
 @pytest.mark.parametrize("minor", VERSIONS)
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
-def test_failing_pods_fail_the_control_that_their_file_names(level, minor):
+def test_failing_pods_fail_the_control_that_their_file_names(level: str, minor: int) -> None:
     missed = {}
     for name, pod in pods(level, minor, "fail"):
         control = OURS[re.sub(r"\d+$", "", name)]
@@ -76,7 +78,7 @@ def test_failing_pods_fail_the_control_that_their_file_names(level, minor):
     assert missed == {}
 
 
-def test_all_files_were_read():
+def test_all_files_were_read() -> None:
     versions = {path.name for path in corpus().glob("*/v1.*")}
     assert versions == {f"v1.{minor}" for minor in VERSIONS}
     assert {level: len(list((corpus() / level).rglob("*.yaml"))) for level in FILES} == FILES

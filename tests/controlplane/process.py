@@ -72,7 +72,7 @@ class Process:
     def __init__(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[object],
         folder: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:

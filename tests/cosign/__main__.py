@@ -91,7 +91,14 @@ def believes_our_instance(cosign: Path, repo: Pusher, folder: Path) -> bool:
     options = ["--trusted-root", "root.json", "--certificate-oidc-issuer", ISSUER, "--allow-http-registry"]
     seen = []
     for subject in (SUBJECT, SUBJECT + "0"):
-        command = [cosign, "verify", *options, "--certificate-identity", subject, f"{repo.name}@{digest}"]
+        command: list[str | Path] = [
+            cosign,
+            "verify",
+            *options,
+            "--certificate-identity",
+            subject,
+            f"{repo.name}@{digest}",
+        ]
         try:
             run(*command, folder=folder)
             seen.append("accepted")
@@ -128,7 +135,14 @@ def believes_our_attestation(cosign: Path, folder: Path) -> bool:
     seen = []
     for key, blob in (("ecdsa", "result"), ("other", "result"), ("ecdsa", "changed")):
         try:
-            command = [cosign, "verify-blob-attestation", *options, "--key", f"{key}.pub", f"{blob}.json"]
+            command: list[str | Path] = [
+                cosign,
+                "verify-blob-attestation",
+                *options,
+                "--key",
+                f"{key}.pub",
+                f"{blob}.json",
+            ]
             run(*command, folder=folder)
             seen.append("accepted")
         except SystemExit as refused:

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "custom-resources"
 def sample(definition: Definition) -> dict[str, Any]:
     with (FOLDER / f"{definition.kind.lower()}.yaml").open() as file:
         loaded: dict[str, Any] = yaml.safe_load(file)
-    return _texts(loaded)  # type: ignore[no-any-return]
+    return _texts(loaded)
 
 
 def _texts(data: Any) -> Any:

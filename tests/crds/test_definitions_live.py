@@ -131,7 +131,7 @@ def test_short_names_and_columns(samples_put: Cluster) -> None:
 MAIL = {"host": "mail.example.com", "from": "kspec@example.com", "to": ["oncall@example.com"]}
 LOGIN = {"username": "u", "passwordSecretRef": {"name": "mail"}}
 TEMPLATED = {"name": "x", "url": "https://x/y", "template": "{}", "format": "cloudevents"}
-BAD = {
+BAD: dict[str, list[Any]] = {
     "ClusterSpecification": [
         ("kubernetes.minVersion", "1.38", "minVersion is above maxVersion"),
         ("kubernetes.minVersion", "1.37.1-gke", ""),

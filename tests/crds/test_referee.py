@@ -130,7 +130,7 @@ def places(
 @cache
 def schema_of(definition: Definition) -> dict[str, Any]:
     versions = manifest(definition)["spec"]["versions"]
-    return versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]  # type: ignore[no-any-return]
+    return versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
 
 @st.composite

@@ -34,13 +34,13 @@ class Client:
 
     def page(self, path: str, **headers: str) -> str:
         """The text of a page that must be there."""
-        answer = self.get(path, **headers)
+        answer = self.get(path, "GET", None, **headers)
         assert answer.status == 200, answer.data.decode()
         return str(answer.data.decode())
 
     def json(self, path: str, **headers: str) -> Any:
         """A document that must be there."""
-        answer = self.get(path, **headers)
+        answer = self.get(path, "GET", None, **headers)
         assert answer.status == 200, answer.data.decode()
         assert answer.headers["Content-Type"] == "application/json"
         return answer.json()

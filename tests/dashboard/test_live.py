@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +55,9 @@ class Hub:
     uid: str
 
     def get(self, path: str, user: str, **headers: str) -> Any:
-        return self.client.get(path, Authorization=f"Bearer {token(self.plane, user)}", **headers)
+        return self.client.get(
+            path, "GET", None, Authorization=f"Bearer {token(self.plane, user)}", **headers
+        )
 
     def rows(self, user: str, name: str = "results") -> list[dict[str, Any]]:
         answer = self.get(f"/api/v1/{name}?size=500", user)
@@ -95,7 +97,9 @@ def plane(etcd: Any) -> Iterator[ControlPlane]:
     with ControlPlane(etcd) as plane:
         for name in (SYSTEM, "ops"):
             namespaces.create(plane, name)
-        Cluster(plane).install(find("compliancereport"))
+        definition = find("compliancereport")
+        assert definition is not None
+        Cluster(plane).install(definition)
         for item in manifests():
             if item["kind"] in PATHS:
                 answer = plane.request("POST", PATHS[item["kind"]].format(namespace=SYSTEM), item)
@@ -105,7 +109,7 @@ def plane(etcd: Any) -> Iterator[ControlPlane]:
             plane.request("POST", PATHS["ServiceAccount"].format(namespace=SYSTEM), account)
         kind = "compliancereports"
         grant(plane, "everything", SYSTEM, {"resources": [kind], "verbs": ["list"]})
-        named = {"resources": [kind], "verbs": ["get"]}
+        named: dict[str, Any] = {"resources": [kind], "verbs": ["get"]}
         grant(plane, "one-cluster", SYSTEM, named | {"resourceNames": ["prod-eu", "twin"]})
         grant(plane, "twins", SYSTEM, named | {"resourceNames": ["uid-twin-1"]})
         grant(plane, "one-namespace", "ops", named)
@@ -211,11 +215,11 @@ def test_a_proxy_names_its_users_and_no_one_of_the_system(hub: Hub) -> None:
         "subjects": [{"kind": "Group", "name": "oidc:auditors", "apiGroup": "rbac.authorization.k8s.io"}],
     }
     assert hub.plane.request("POST", PATHS["RoleBinding"].format(namespace=SYSTEM), grant_user).status == 201
-    ask = hub.client.get
+    ask: Callable[..., Any] = hub.client.get
     named = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "dev, auditors"}
     assert ask("/api/v1/results", **named).json()["total"] == 4
     assert ask("/api/v1/results", X_Forwarded_User="jane").status == 403
-    masters = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "system:masters"}
+    masters: dict[str, Any] = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "system:masters"}
     assert ask("/api/v1/results", **masters).status == 403
 
 
@@ -224,7 +228,11 @@ def test_headers_of_a_proxy_count_from_its_address_only(
 ) -> None:
     proxy = Proxy.of(["192.0.2.0/24"], "X-Forwarded-User", "X-Forwarded-Groups", "oidc:", "--proxy-from")
     store = StoreSource(stored(tmp_path / "results.db", one()))
-    forged = {"X_Forwarded_User": "jane", "X_Forwarded_Groups": "auditors", "X_Forwarded_For": "192.0.2.7"}
+    forged: dict[str, Any] = {
+        "X_Forwarded_User": "jane",
+        "X_Forwarded_Groups": "auditors",
+        "X_Forwarded_For": "192.0.2.7",
+    }
     with serving(store, lambda answers: Viewers(access, answers, proxy=proxy)) as client:
         assert client.get("/api/v1/results", **forged).status == 401
         mine = f"Bearer {token(plane, 'nothing')}"
@@ -255,7 +263,7 @@ def test_nothing_of_one_viewer_is_shown_to_another(
     with serving(source, lambda answers: Viewers(access, answers)) as client:
 
         def get(user: str, **more: str) -> Any:
-            return client.get(path, Authorization=headers[user], **more)
+            return client.get(path, "GET", None, Authorization=headers[user], **more)
 
         first, second = get("everything"), get("one-cluster")
         assert first.headers["ETag"] != second.headers["ETag"]

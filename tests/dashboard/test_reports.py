@@ -129,7 +129,7 @@ def test_a_namespace_that_is_not_there_is_no_cluster_without_results() -> None:
     source = ReportsSource(access)  # type: ignore[arg-type]
     assert shown(source) == []
     source.close()
-    access.namespaces = ()  # type: ignore[misc]
+    access.namespaces = ()
     source = ReportsSource(access, "kspec-sytem")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="the namespace kspec-sytem does not exist in hub"):
         shown(source)

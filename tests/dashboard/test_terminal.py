@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -148,7 +149,7 @@ class Away(StoreSource):
 
 
 def test_the_screen_says_that_the_store_is_away(tmp_path: Path) -> None:
-    app = Watch(Answers(Away(str(tmp_path / "none.db"))), 3600)
+    app = Watch(Answers(cast(Any, Away(str(tmp_path / "none.db")))), 3600)
 
     async def play() -> None:
         async with app.run_test(size=(80, 24)) as pilot:

@@ -34,7 +34,7 @@ def applied(number: int) -> dict[str, Any]:
     """As an API server has it: with a default, and with who wrote what."""
     made = copy.deepcopy(sealed(manifest(number)))
     made["spec"]["matchConstraints"] = {"matchPolicy": "Equivalent"}
-    fields = {
+    fields: dict[str, Any] = {
         "f:spec": {"f:failurePolicy": {}, "f:variables": {'k:{"name":"x"}': {".": {}, "f:expression": {}}}}
     }
     held = {"manager": "kspec", "operation": "Apply", "time": NOW, "fieldsV1": fields}

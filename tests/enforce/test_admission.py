@@ -22,7 +22,7 @@ from pytest_kspec.kube.reference import ResourceRef
 from tests.webhook.reviewing import GROUPS, body, deployment, pod, request, response
 
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
-SPEC = {"containers": []}
+SPEC: dict[str, Any] = {"containers": []}
 NOTED = {"metadata": {"annotations": {"of": "the pod"}}, "spec": SPEC}
 
 
@@ -43,7 +43,7 @@ def of(kind: str, api_version: str, **rest: Any) -> Subject:
 # -- the answer -------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_has_what_was_said_and_nothing_else():
+def test_an_answer_has_what_was_said_and_nothing_else() -> None:
     assert response(allow(UID)) == {"uid": UID, "allowed": True}
     assert response(write_answer(UID, allowed=True, message="why")) == {"uid": UID, "allowed": True}
     full = write_answer(UID, allowed=False, message="why", warnings=("a", "b"), annotations={"k": "v"})
@@ -56,7 +56,7 @@ def test_an_answer_has_what_was_said_and_nothing_else():
     }
 
 
-def test_messages_are_one_line_of_bounded_length():
+def test_messages_are_one_line_of_bounded_length() -> None:
     said = response(write_answer(UID, allowed=False, message="a\n b\t" + "x" * MESSAGE_LENGTH))
     assert said["status"]["message"] == "a b " + "x" * (MESSAGE_LENGTH - 5) + "…"
     whole = "x" * MESSAGE_LENGTH
@@ -72,7 +72,9 @@ def test_messages_are_one_line_of_bounded_length():
         (2, 3, "kspec: and 3 more"),
     ],
 )
-def test_warnings_are_bounded_and_the_last_one_counts_the_others(number, more, last):
+def test_warnings_are_bounded_and_the_last_one_counts_the_others(
+    number: int, more: int, last: str | None
+) -> None:
     texts = [f"w{i} " + "y" * WARNING_LENGTH for i in range(number)]
     shown = response(write_answer(UID, allowed=True, warnings=texts, more_warnings=more))["warnings"]
     listed = shown[:-1] if last else shown
@@ -83,7 +85,7 @@ def test_warnings_are_bounded_and_the_last_one_counts_the_others(number, more, l
 # -- the object -------------------------------------------------------------------------------------------------
 
 
-def test_a_pod_is_read_with_its_own_annotations():
+def test_a_pod_is_read_with_its_own_annotations() -> None:
     made = of("Pod", "v1", spec=SPEC)
     assert (made.template_path, made.annotations) == ("", {"of": "the object"})
     assert (made.labels, msgspec.json.decode(made.spec), made.deleting) == ({"app": "web"}, SPEC, False)
@@ -105,8 +107,8 @@ def test_a_pod_is_read_with_its_own_annotations():
     ],
 )
 def test_of_a_controller_the_template_is_read_with_its_annotations(
-    monkeypatch, kind, api_version, rest, path
-):
+    monkeypatch: pytest.MonkeyPatch, kind: str, api_version: str, rest: dict[str, Any], path: str
+) -> None:
     monkeypatch.setitem(GROUPS, "PodTemplate", "")
     made = of(kind, api_version, **rest)
     assert (made.template_path, made.annotations) == (path, {"of": "the pod"})
@@ -114,7 +116,7 @@ def test_of_a_controller_the_template_is_read_with_its_annotations(
     assert made.labels == {"app": "web"}
 
 
-def test_a_template_without_metadata_and_a_pod_without_labels_have_none():
+def test_a_template_without_metadata_and_a_pod_without_labels_have_none() -> None:
     made = read(request(deployment(SPEC)))
     assert (made.annotations, made.labels) == ({}, {})
     bare = deployment(SPEC)
@@ -122,12 +124,12 @@ def test_a_template_without_metadata_and_a_pod_without_labels_have_none():
     assert read(request(bare)).annotations == {}
 
 
-def test_a_service_holds_no_pod():
+def test_a_service_holds_no_pod() -> None:
     made = of("Service", "v1", spec={"type": "NodePort"})
     assert (made.template_path, msgspec.json.decode(made.spec)) == (None, {"type": "NodePort"})
 
 
-def test_an_object_without_a_name_is_called_by_what_its_name_begins_with():
+def test_an_object_without_a_name_is_called_by_what_its_name_begins_with() -> None:
     unnamed = pod() | {"metadata": {"generateName": "web-", "namespace": "shop"}}
     assert read(request(unnamed)).ref.name == "web-"
     assert read(request(unnamed, name="given")).ref.name == "given"
@@ -135,12 +137,12 @@ def test_an_object_without_a_name_is_called_by_what_its_name_begins_with():
     assert read(request(pod(), name="")).ref.name == "web"
 
 
-def test_the_namespace_of_the_request_counts_where_the_object_has_none():
+def test_the_namespace_of_the_request_counts_where_the_object_has_none() -> None:
     bare = pod() | {"metadata": {"name": "web"}}
     assert read(request(bare, namespace="shop")).ref == ResourceRef("v1", "Pod", "shop", "web")
 
 
-def test_the_owner_is_the_one_that_controls_it():
+def test_the_owner_is_the_one_that_controls_it() -> None:
     refs = [
         {"apiVersion": "v1", "kind": "ConfigMap", "name": "beside"},
         {"apiVersion": "batch/v1", "kind": "Job", "name": "other", "controller": False},
@@ -154,13 +156,13 @@ def test_the_owner_is_the_one_that_controls_it():
     assert read(request(owned)).owner == ResourceRef("v1", "Pod", "shop", "web")
 
 
-def test_a_mark_for_deletion_is_read():
+def test_a_mark_for_deletion_is_read() -> None:
     going = pod()
     going["metadata"] = going["metadata"] | {"deletionTimestamp": "2026-06-01T00:00:00Z"}
     assert read(request(going)).deleting
 
 
-def test_what_is_wrong_with_an_object_is_said_in_bounded_words():
+def test_what_is_wrong_with_an_object_is_said_in_bounded_words() -> None:
     wrong = msgspec.structs.replace(request(pod()).kind, kind="K" * 90)
     asked = msgspec.structs.replace(request(pod()), kind=wrong)
     with pytest.raises(Malformed) as raised:
@@ -175,7 +177,7 @@ def test_what_is_wrong_with_an_object_is_said_in_bounded_words():
     assert raised.value.what.startswith(f"the kind of the object is v1 {'L' * 116}…, but")
 
 
-def test_a_review_of_another_version_is_none():
+def test_a_review_of_another_version_is_none() -> None:
     raw = body(pod())
     assert read_review(raw).uid == UID
     for old, new in (

@@ -86,7 +86,7 @@ def test_every_generated_pod(level: str) -> None:
     check()
 
 
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "inherited": (
         "required",
         {"key": "securityContext.runAsNonRoot", "value": True},

@@ -39,7 +39,7 @@ MORE: dict[str, dict[str, Any]] = {
     "containers-of-a-pod": {"containers": ["side"], "resources": [{"kind": "Pod", "name": "web"}]},
 }
 COVERS_NOTHING = {"expired", "another-check", "another-cluster"}
-ALL = EXEMPTIONS | MORE
+ALL: dict[str, Any] = EXEMPTIONS | MORE
 NAMESPACES = ("kspec-a", "kspec-b", "kspec-infra-1")
 NOTHING_EXEMPTED = planned(SPEC, "exempt-none")
 

@@ -1,6 +1,7 @@
 """What CEL cannot say of a field is listed with its reason; it is never said roughly."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pytest_kspec.spec.loading import spec_from_part
 CHECKSET = load_checks()
 
 
-def generated(entry, engine=vap):
+def generated(entry: Any, engine: Any = vap) -> Any:
     loaded = spec_from_part({"workloads": {"containers": {"required": [entry]}}})
     plan = enforcement_plan(loaded, CHECKSET, now=datetime(2026, 6, 1, tzinfo=UTC))
     return engine.generate(Wanted(plan, Mode.ENFORCE, "c"))
@@ -30,11 +31,11 @@ def generated(entry, engine=vap):
         ),
     ],
 )
-def test_not_said_in_cel(entry, reason):
+def test_not_said_in_cel(entry: dict[str, Any], reason: str) -> None:
     (left,) = generated(entry).not_enforceable
     assert left.requirement_id == f"workloads.containers.required[{entry['key']}]"
     assert reason in left.reason
 
 
-def test_the_webhook_decides_it():
+def test_the_webhook_decides_it() -> None:
     assert generated({"key": "image", "pattern": r"\Qa.b\E.*"}, webhook).not_enforceable == ()

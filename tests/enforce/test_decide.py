@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.enforce.preview import preview
+from pytest_kspec.rules.base import Rule
 from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import (
     CHECKSET,
@@ -31,15 +33,22 @@ PRIVILEGED = {"securityContext": {"privileged": True}}
 NO_HOST_NETWORK = forbid("hostNetwork")
 
 
-def judge(obj, *made, old=None, labels=None, moment=NOW, **options):
+def judge(
+    obj: Any,
+    *made: Any,
+    old: Any = None,
+    labels: dict[str, Any] | None = None,
+    moment: Any = NOW,
+    **options: Any,
+) -> Any:
     return decide(request(obj, old, **options), policies(*made), moment, labels)
 
 
-def ids(found):
+def ids(found: Any) -> list[Any]:
     return sorted({item.rule.requirement.id for item in found})
 
 
-def test_a_forbidden_boolean_without_a_value_is_about_true_and_never_denies_its_absence():
+def test_a_forbidden_boolean_without_a_value_is_about_true_and_never_denies_its_absence() -> None:
     for spec, allowed in (({}, True), ({"hostNetwork": False}, True), ({"hostNetwork": True}, False)):
         assert judge(pod(**spec), policy(NO_HOST_NETWORK)).allowed is allowed
     false = policy(forbid("securityContext.privileged"))
@@ -47,7 +56,7 @@ def test_a_forbidden_boolean_without_a_value_is_about_true_and_never_denies_its_
     assert not judge(pod(containers=[container(**PRIVILEGED)]), false).allowed
 
 
-def test_a_policy_that_audits_never_hides_one_that_enforces_and_all_violations_are_in_one_answer():
+def test_a_policy_that_audits_never_hides_one_that_enforces_and_all_violations_are_in_one_answer() -> None:
     audit = policy(forbid("hostPID"), "audit", name="a-audit")
     enforce = policy(
         {
@@ -75,7 +84,7 @@ def test_a_policy_that_audits_never_hides_one_that_enforces_and_all_violations_a
 
 
 @pytest.mark.parametrize("where", ["initContainers", "ephemeralContainers", "containers"])
-def test_every_list_of_containers_is_examined(where):
+def test_every_list_of_containers_is_examined(where: str) -> None:
     lists = {"containers": [container()], where: [container(name="other", **PRIVILEGED)]}
     decision = judge(pod(**lists), policy({"podSecurity": {"enforce": "baseline"}}))
     assert [item.finding.path for item in decision.of(Mode.ENFORCE)] == [
@@ -83,7 +92,7 @@ def test_every_list_of_containers_is_examined(where):
     ]
 
 
-def test_an_ephemeral_container_that_is_added_is_examined():
+def test_an_ephemeral_container_that_is_added_is_examined() -> None:
     old = pod()
     new = pod(ephemeralContainers=[container(name="debug", **PRIVILEGED)])
     decision = judge(
@@ -92,7 +101,7 @@ def test_an_ephemeral_container_that_is_added_is_examined():
     assert not decision.allowed
 
 
-def test_a_container_that_takes_back_what_its_pod_promises_is_denied():
+def test_a_container_that_takes_back_what_its_pod_promises_is_denied() -> None:
     needs = policy(require("securityContext.runAsNonRoot"))
     safe = {"securityContext": {"runAsNonRoot": True}}
     assert judge(pod(**safe), needs).allowed
@@ -104,12 +113,12 @@ def test_a_container_that_takes_back_what_its_pod_promises_is_denied():
     "key",
     ["securityContext.readOnlyRootFilesystem", "resources.limits.cpu", "securityContext.capabilities.drop"],
 )
-def test_every_key_that_a_scan_knows_is_enforced(key):
+def test_every_key_that_a_scan_knows_is_enforced(key: str) -> None:
     exists = {} if key.endswith("Filesystem") else {"exists": True}
     assert not judge(pod(), policy(require(key, **exists))).allowed
 
 
-def test_registries_are_compared_as_references_and_not_as_text():
+def test_registries_are_compared_as_references_and_not_as_text() -> None:
     blocked = policy({"workloads": {"images": {"blockedRegistries": ["docker.io", "gcr.io"]}}})
     for image, allowed in (
         ("nginx", False),
@@ -121,7 +130,7 @@ def test_registries_are_compared_as_references_and_not_as_text():
         assert judge(pod(containers=[container(image=image)]), blocked).allowed is allowed, image
 
 
-def test_exemptions_of_pod_security_and_of_policies_hold_at_admission():
+def test_exemptions_of_pod_security_and_of_policies_hold_at_admission() -> None:
     levels = policy(
         {
             "podSecurity": {
@@ -149,7 +158,7 @@ def test_exemptions_of_pod_security_and_of_policies_hold_at_admission():
     assert judge(pod(hostNetwork=True), accepted).allowed
 
 
-def test_an_exemption_of_a_deployment_covers_its_pods_as_in_a_scan():
+def test_an_exemption_of_a_deployment_covers_its_pods_as_in_a_scan() -> None:
     part = NO_HOST_NETWORK | {
         "policyExemptions": [
             {"name": "web", "reason": "r", "resources": [{"kind": "Deployment", "name": "web"}]}
@@ -167,7 +176,7 @@ def test_an_exemption_of_a_deployment_covers_its_pods_as_in_a_scan():
     assert not judge(pod(hostNetwork=True), policy(part)).allowed
 
 
-def test_templates_of_controllers_are_examined_with_their_own_paths():
+def test_templates_of_controllers_are_examined_with_their_own_paths() -> None:
     decision = judge(deployment(pod(hostNetwork=True)["spec"]), policy(NO_HOST_NETWORK))
     assert [item.finding.path for item in decision.found] == ["spec.template.spec.hostNetwork"]
     cron = {
@@ -181,7 +190,7 @@ def test_templates_of_controllers_are_examined_with_their_own_paths():
     ]
 
 
-def test_services_are_examined():
+def test_services_are_examined() -> None:
     made = policy({"network": {"allowedServiceTypes": ["ClusterIP"], "disallowedPorts": [22]}})
     service = {
         "apiVersion": "v1",
@@ -195,7 +204,7 @@ def test_services_are_examined():
     assert judge(service, made, old=service) is ALLOWED
 
 
-def test_a_change_that_leaves_the_pod_as_it_is_passes_and_one_that_does_not_is_examined():
+def test_a_change_that_leaves_the_pod_as_it_is_passes_and_one_that_does_not_is_examined() -> None:
     made = policy(NO_HOST_NETWORK)
     old = pod(hostNetwork=True)
     labelled = {**old, "metadata": old["metadata"] | {"labels": {"a": "b"}, "annotations": {"x": "y"}}}
@@ -209,7 +218,7 @@ def test_a_change_that_leaves_the_pod_as_it_is_passes_and_one_that_does_not_is_e
     assert judge(more, made, old=scaled) is ALLOWED
 
 
-def test_what_is_marked_for_deletion_can_lose_its_finalizers_and_be_deleted():
+def test_what_is_marked_for_deletion_can_lose_its_finalizers_and_be_deleted() -> None:
     made = policy(NO_HOST_NETWORK)
     going = pod(hostNetwork=True, terminationGracePeriodSeconds=0)
     going["metadata"] |= {"deletionTimestamp": "2026-06-01T00:00:00Z", "finalizers": []}
@@ -221,7 +230,7 @@ def test_what_is_marked_for_deletion_can_lose_its_finalizers_and_be_deleted():
     assert judge(None, made, old=pod(hostNetwork=True)) is ALLOWED
 
 
-def test_monitor_says_nothing_and_a_specification_without_a_mode_monitors():
+def test_monitor_says_nothing_and_a_specification_without_a_mode_monitors() -> None:
     for made in (policy(NO_HOST_NETWORK, "monitor"), policy(NO_HOST_NETWORK, None)):
         decision = judge(pod(hostNetwork=True), made)
         assert decision.allowed
@@ -231,7 +240,7 @@ def test_monitor_says_nothing_and_a_specification_without_a_mode_monitors():
     assert Policy(spec, CHECKSET, cluster="c").mode is Mode.MONITOR
 
 
-def test_scope_by_name_and_by_labels():
+def test_scope_by_name_and_by_labels() -> None:
     named = policy(NO_HOST_NETWORK | {"namespaceScope": {"excludeNamespaces": ["sh*"]}})
     assert judge(pod(hostNetwork=True), named).allowed
     selector = {"namespaceSelector": {"matchLabels": {"tier": "front"}}}
@@ -241,7 +250,7 @@ def test_scope_by_name_and_by_labels():
 
 
 @pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
-def test_unknown_labels_of_a_namespace_are_an_error_and_never_a_pass(fails, allowed):
+def test_unknown_labels_of_a_namespace_are_an_error_and_never_a_pass(fails: str, allowed: bool) -> None:
     scope = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
     decision = judge(pod(hostNetwork=True), policy(NO_HOST_NETWORK | scope, fails=fails))
     assert decision.allowed is allowed
@@ -250,7 +259,7 @@ def test_unknown_labels_of_a_namespace_are_an_error_and_never_a_pass(fails, allo
     assert judge(pod(), policy(NO_HOST_NETWORK | scope, fails=fails)) is ALLOWED
 
 
-def test_a_specification_is_enforced_in_its_periods_only():
+def test_a_specification_is_enforced_in_its_periods_only() -> None:
     part = {
         "timeBasedActivation": {
             "enabled": True,
@@ -266,14 +275,14 @@ def test_a_specification_is_enforced_in_its_periods_only():
 class Breaks:
     reason = "breaks"
 
-    def evaluate(self, pod):
+    def evaluate(self, pod: dict[str, Any]) -> None:
         raise ZeroDivisionError("secret text of the object")
 
 
-def breaking(mode, fails):
+def breaking(mode: Any, fails: Any) -> Any:
     made = policy(NO_HOST_NETWORK, mode, fails=fails)
     plan = made._timed.plan
-    rules = tuple(replace(rule, rule=Breaks()) for rule in plan.rules)
+    rules = tuple(replace(rule, rule=cast(Rule, Breaks())) for rule in plan.rules)
     made._timed = replace(made._timed, plan=replace(plan, rules=rules))
     return made
 
@@ -287,7 +296,9 @@ def breaking(mode, fails):
         ("monitor", "Fail", True),
     ],
 )
-def test_a_rule_that_breaks_denies_or_allows_as_the_specification_says(mode, fails, allowed):
+def test_a_rule_that_breaks_denies_or_allows_as_the_specification_says(
+    mode: str, fails: str, allowed: bool
+) -> None:
     other = policy(forbid("hostPID"), "audit", name="other")
     decision = judge(pod(hostPID=True), breaking(mode, fails), other)
     assert decision.allowed is allowed
@@ -299,7 +310,7 @@ def test_a_rule_that_breaks_denies_or_allows_as_the_specification_says(mode, fai
         assert any("not evaluated" in text for text in decision.warnings)
 
 
-def test_what_kubernetes_does_not_allow_is_denied_by_who_enforces_and_is_not_our_fault():
+def test_what_kubernetes_does_not_allow_is_denied_by_who_enforces_and_is_not_our_fault() -> None:
     for wrong in (
         {**pod(), "spec": 5},
         pod(containers="x"),
@@ -312,7 +323,7 @@ def test_what_kubernetes_does_not_allow_is_denied_by_who_enforces_and_is_not_our
 
 
 @pytest.mark.parametrize("containers", [None, [], "missing"])
-def test_a_pod_without_containers_is_denied_by_who_enforces(containers):
+def test_a_pod_without_containers_is_denied_by_who_enforces(containers: list[Any] | str | None) -> None:
     bare = pod(containers=containers)
     if containers == "missing":
         del bare["spec"]["containers"]
@@ -327,7 +338,7 @@ def test_a_pod_without_containers_is_denied_by_who_enforces(containers):
         assert judge(obj, policy(forbid("securityContext.privileged"), "audit")).allowed
 
 
-def test_without_evaluation_each_policy_does_as_its_failure_policy_says():
+def test_without_evaluation_each_policy_does_as_its_failure_policy_says() -> None:
     closed, open_ = policy(NO_HOST_NETWORK, fails="Fail"), policy(NO_HOST_NETWORK)
     asked = request(pod())
     assert not not_evaluated(asked, policies(open_, closed), NOW, None, "x", internal=True).allowed
@@ -342,7 +353,7 @@ def test_without_evaluation_each_policy_does_as_its_failure_policy_says():
     assert not_evaluated(asked, policies(audits), NOW, None, "x", internal=True).allowed
 
 
-def test_two_hundred_containers_are_all_named_within_the_length_of_an_answer():
+def test_two_hundred_containers_are_all_named_within_the_length_of_an_answer() -> None:
     many = pod(containers=[container(name=f"c{i}", **PRIVILEGED) for i in range(200)])
     decision = judge(many, policy({"podSecurity": {"enforce": "restricted"}}))
     assert len([f for f in decision.found if f.finding.path.endswith("privileged")]) == 200
@@ -356,7 +367,9 @@ def test_two_hundred_containers_are_all_named_within_the_length_of_an_answer():
         ({"containers": None}, "spec.template.spec.containers is "),
     ],
 )
-def test_what_kubernetes_does_not_allow_is_named_by_its_path_in_the_template(broken, path):
+def test_what_kubernetes_does_not_allow_is_named_by_its_path_in_the_template(
+    broken: dict[str, Any], path: str
+) -> None:
     obj = deployment(pod(**broken)["spec"])
     made = policy(NO_HOST_NETWORK)
     (failure,) = judge(obj, made).failures

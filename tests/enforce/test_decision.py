@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from pytest_kspec.enforce.decide import LONGEST_VALUE, MOST_ITEMS, decide, not_e
 from pytest_kspec.enforce.decision import ALLOWED, Decision, Failure, counted
 from pytest_kspec.enforce.policy import Policy
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.rules.base import Violation
+from pytest_kspec.rules.base import Rule, Violation
 from tests.webhook.reviewing import (
     CHECKSET,
     NOW,
@@ -33,14 +33,14 @@ FRONT = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front
 ELSEWHERE = {"namespaceScope": {"includeNamespaces": ["other"]}}
 
 
-def judge(obj, *made, old=None, labels=None):
+def judge(obj: Any, *made: Any, old: Any = None, labels: dict[str, Any] | None = None) -> Any:
     return decide(request(obj, old), policies(*made), NOW, labels)
 
 
 # -- one policy of several --------------------------------------------------------------------------------------
 
 
-def test_each_policy_says_what_it_found_and_names_what_others_deny_with_its_own_denial():
+def test_each_policy_says_what_it_found_and_names_what_others_deny_with_its_own_denial() -> None:
     first, second = policy(forbid("hostPID"), name="first"), policy(forbid("hostIPC"), name="second")
     audits, content = (
         policy(forbid("hostPID"), "audit", name="audits"),
@@ -61,7 +61,7 @@ def test_each_policy_says_what_it_found_and_names_what_others_deny_with_its_own_
     assert {said.resource for said in by.values()} == {POD}
 
 
-def test_what_an_exemption_covers_denies_by_no_policy_of_its_own():
+def test_what_an_exemption_covers_denies_by_no_policy_of_its_own() -> None:
     exempt = {"policyExemptions": [EXEMPT]}
     one, other = policy(forbid("hostPID") | exempt, name="one"), policy(forbid("hostPID"), name="other")
     decision = judge(pod(hostPID=True), one, other)
@@ -69,7 +69,7 @@ def test_what_an_exemption_covers_denies_by_no_policy_of_its_own():
     assert len(decision.by(one).exempted) == 1
 
 
-def test_an_exemption_covers_every_violation_of_its_container_and_none_of_another():
+def test_an_exemption_covers_every_violation_of_its_container_and_none_of_another() -> None:
     exempt = {"policyExemptions": [{"name": "e", "reason": "r", "containers": ["side"]}]}
     made = policy(forbid("ports.hostPort", exists=True) | exempt)
     ports = [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 81}]
@@ -84,7 +84,7 @@ def test_an_exemption_covers_every_violation_of_its_container_and_none_of_anothe
     )
 
 
-def test_an_exemption_holds_on_its_clusters_and_until_just_before_its_end():
+def test_an_exemption_holds_on_its_clusters_and_until_just_before_its_end() -> None:
     exempt = EXEMPT | {"clusters": ["prod"], "expiresAt": NOW.isoformat()}
     spec = forbid("hostPID") | {"policyExemptions": [exempt]}
     at = {}
@@ -95,14 +95,14 @@ def test_an_exemption_holds_on_its_clusters_and_until_just_before_its_end():
     assert at == {"prod": [True, False, False], "test": [False, False, False]}
 
 
-def test_exemptions_of_other_files_hold_beside_those_of_the_specification():
+def test_exemptions_of_other_files_hold_beside_those_of_the_specification() -> None:
     more = policy({**forbid("hostPID"), "policyExemptions": [EXEMPT]}).spec.exemptions
     for added, allowed in ((more, True), ((), False)):
         made = Policy(policy(forbid("hostPID")).spec, CHECKSET, cluster="c", more_exemptions=added, now=NOW)
         assert judge(pod(hostPID=True), made).allowed is allowed
 
 
-def test_an_object_exempts_itself_where_its_policy_allows_it_and_until_it_ends():
+def test_an_object_exempts_itself_where_its_policy_allows_it_and_until_it_ends() -> None:
     allowed = {"annotationExemptions": {"checks": ["workloads.*"], "maxSeverity": "critical"}}
     bad = pod(hostPID=True)
     until = NOW + timedelta(days=1)
@@ -115,7 +115,7 @@ def test_an_object_exempts_itself_where_its_policy_allows_it_and_until_it_ends()
     assert not judge(carrying, policy(forbid("hostPID"))).allowed, "the policy does not allow it"
 
 
-def test_a_rule_that_broke_is_asked_again():
+def test_a_rule_that_broke_is_asked_again() -> None:
     """What it says of a pod is remembered, but not that it could not say anything."""
     made = policy(forbid("hostPID"), fails="Ignore")
     plan = made._timed.plan
@@ -124,21 +124,23 @@ def test_a_rule_that_broke_is_asked_again():
         reason = "breaks"
         asked = 0
 
-        def evaluate(self, pod):
+        def evaluate(self, pod: Any) -> Any:
             self.asked += 1
             if self.asked == 1:
                 raise ZeroDivisionError
-            return plan.rules[0].rule.evaluate(pod)
+            return cast(Rule, plan.rules[0].rule).evaluate(pod)
 
     rule = BreaksOnce()
-    made._timed = replace(made._timed, plan=replace(plan, rules=(replace(plan.rules[0], rule=rule),)))
+    made._timed = replace(
+        made._timed, plan=replace(plan, rules=(replace(plan.rules[0], rule=cast(Rule, rule)),))
+    )
     known = policies(made)
     decisions = [decide(request(pod(hostPID=True)), known, NOW) for _ in range(3)]
     assert [decision.allowed for decision in decisions] == [True, False, False]
     assert rule.asked == 2
 
 
-def test_an_object_of_a_kind_that_is_not_evaluated_is_of_the_kind_of_its_request():
+def test_an_object_of_a_kind_that_is_not_evaluated_is_of_the_kind_of_its_request() -> None:
     made = policies(policy(forbid("hostPID")))
     kind, resource = (
         {"group": "", "version": "v1"} | said for said in ({"kind": "ConfigMap"}, {"resource": "configmaps"})
@@ -151,7 +153,7 @@ def test_an_object_of_a_kind_that_is_not_evaluated_is_of_the_kind_of_its_request
     assert decide(msgspec.structs.replace(hidden, object=plain), made, NOW) is ALLOWED
 
 
-def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each():
+def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each() -> None:
     one, other = policy(forbid("hostPID"), name="one"), policy(forbid("hostPID"), name="other")
     own, every = Failure(one, "", "own", True, True), Failure(None, "", "every", True, False)
     decision = Decision(False, (), (own, every), POD)
@@ -159,7 +161,7 @@ def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each():
     assert decision.by(other) == Decision(True, (), (every,), POD)
 
 
-def test_violations_that_are_not_listed_are_counted():
+def test_violations_that_are_not_listed_are_counted() -> None:
     (found,) = judge(pod(hostPID=True), policy(forbid("hostPID"))).found
     assert counted([found, replace(found, more=3), replace(found, more=4)]) == 10
 
@@ -167,7 +169,7 @@ def test_violations_that_are_not_listed_are_counted():
 # -- nothing can be evaluated -----------------------------------------------------------------------------------
 
 
-def test_every_policy_that_may_concern_a_request_fails_and_no_other_one():
+def test_every_policy_that_may_concern_a_request_fails_and_no_other_one() -> None:
     closed, open_ = policy(forbid("hostPID"), fails="Fail", name="closed"), policy(forbid("hostPID"))
     skipped = [policy(forbid("hostPID") | part, fails="Fail") for part in (ELSEWHERE, EVENING)]
     decision = not_evaluated(
@@ -179,7 +181,7 @@ def test_every_policy_that_may_concern_a_request_fails_and_no_other_one():
     assert failure == Failure(open_, "", "why", False, False)
 
 
-def test_the_object_of_a_decision_without_evaluation_is_that_of_the_request():
+def test_the_object_of_a_decision_without_evaluation_is_that_of_the_request() -> None:
     decision = not_evaluated(request(deployment({})), policies(), NOW, None, "why", internal=True)
     assert decision == Decision(True, (), (), ResourceRef("apps/v1", "Deployment", "shop", "web"))
 
@@ -195,7 +197,9 @@ def test_the_object_of_a_decision_without_evaluation_is_that_of_the_request():
         (ELSEWHERE, None, 0, False),
     ],
 )
-def test_labels_times_and_names_say_whether_a_policy_may_be_concerned(part, labels, later, concerned):
+def test_labels_times_and_names_say_whether_a_policy_may_be_concerned(
+    part: dict[str, Any], labels: dict[str, Any] | None, later: int, concerned: bool
+) -> None:
     made = policy(forbid("hostPID") | part)
     moment = NOW + timedelta(hours=later)
     for of in (not_evaluated, unreadable):
@@ -205,7 +209,7 @@ def test_labels_times_and_names_say_whether_a_policy_may_be_concerned(part, labe
     assert decision.allowed is not concerned, "who enforces denies what cannot be read"
 
 
-def test_labels_that_are_not_known_matter_only_where_the_name_is_in_scope():
+def test_labels_that_are_not_known_matter_only_where_the_name_is_in_scope() -> None:
     elsewhere = {"namespaceScope": FRONT["namespaceScope"] | ELSEWHERE["namespaceScope"]}
     made = policy(forbid("hostPID") | elsewhere, fails="Fail")
     assert judge(pod(hostPID=True), made) is ALLOWED
@@ -213,7 +217,7 @@ def test_labels_that_are_not_known_matter_only_where_the_name_is_in_scope():
     assert not judge(pod(hostPID=True), policy(forbid("hostPID") | here, fails="Fail")).allowed
 
 
-def test_without_its_namespace_a_request_may_be_about_any():
+def test_without_its_namespace_a_request_may_be_about_any() -> None:
     nowhere = msgspec.structs.replace(request(pod()), namespace="")
     for part in (ELSEWHERE, EVENING):
         made = policy(forbid("hostPID") | part)
@@ -224,7 +228,7 @@ def test_without_its_namespace_a_request_may_be_about_any():
     assert not_evaluated(other, policies(made), NOW, None, "why", internal=False).failures == ()
 
 
-def test_what_cannot_be_read_is_denied_by_who_enforces_whatever_its_failure_policy():
+def test_what_cannot_be_read_is_denied_by_who_enforces_whatever_its_failure_policy() -> None:
     enforces = [policy(forbid("hostPID"), fails=fails, name=fails) for fails in ("Fail", "Ignore")]
     audits = policy(forbid("hostPID"), "audit", fails="Fail", name="a")
     decision = unreadable(request(pod()), policies(*enforces, audits), NOW, None, "why")
@@ -236,7 +240,7 @@ def test_what_cannot_be_read_is_denied_by_who_enforces_whatever_its_failure_poli
 # -- a change ---------------------------------------------------------------------------------------------------
 
 
-def test_a_change_of_annotations_that_rules_read_is_examined():
+def test_a_change_of_annotations_that_rules_read_is_examined() -> None:
     unconfined = "container.apparmor.security.beta.kubernetes.io/app"
     old = pod(hostPID=True)
     made = policy(forbid("hostPID"))
@@ -250,7 +254,7 @@ def test_a_change_of_annotations_that_rules_read_is_examined():
     assert not judge(annotated(**{unconfined: "x"}), made, old=old).allowed
 
 
-def test_a_service_without_a_spec_has_the_default_type():
+def test_a_service_without_a_spec_has_the_default_type() -> None:
     made = policy({"network": {"allowedServiceTypes": ["NodePort"]}})
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "shop"}}
     (found,) = judge(service, made).found
@@ -280,12 +284,12 @@ def shown(actual: Any) -> Any:
     return found.finding.actual
 
 
-def test_small_values_are_shown_whole():
+def test_small_values_are_shown_whole() -> None:
     for value in (None, 5, False, "text", ["a", {"b": [1, "c"]}], {"k": {"l": ["m"]}}):
         assert shown(value) == value
 
 
-def test_of_large_values_as_much_is_shown_as_is_ever_read():
+def test_of_large_values_as_much_is_shown_as_is_ever_read() -> None:
     text = "x " * LONGEST_VALUE
     cut = text[: LONGEST_VALUE - 1] + "…"
     assert shown(text) == cut

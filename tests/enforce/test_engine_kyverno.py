@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import Wanted, engine, kyverno, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
@@ -24,17 +26,17 @@ SCOPE = {
 }
 
 
-def wanted(part, mode=Mode.ENFORCE, options=None, name="demo"):
+def wanted(part: Any, mode: Any = Mode.ENFORCE, options: Any = None, name: str = "demo") -> Wanted:
     plan = enforcement_plan(spec_from_part(part, name=name), CHECKSET, now=NOW)
     return Wanted(plan, mode, "c", options)
 
 
-def whole(level):
+def whole(level: str) -> Any:
     spec = everything()[("restricted", "baseline").index(level)]
     return spec.model_dump(by_alias=True, exclude_unset=True)
 
 
-def cel(manifest):
+def cel(manifest: Any) -> tuple[Any, Any, Any]:
     """What is evaluated: (conditions, variables, validations)."""
     spec = manifest["spec"]
     if manifest["kind"] == "ClusterPolicy":
@@ -46,7 +48,7 @@ def cel(manifest):
 
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 @pytest.mark.parametrize("options", [None, CLUSTERPOLICY], ids=["validatingpolicy", "clusterpolicy"])
-def test_the_cel_is_that_of_the_api_servers_policies(level, options):
+def test_the_cel_is_that_of_the_api_servers_policies(level: str, options: Any) -> None:
     asked = whole(level) | {"namespaceScope": SCOPE}
     theirs = [m for m in vap.generate(wanted(asked)).manifests if m["kind"] == vap.POLICY]
     made = kyverno.generate(wanted(asked, options=options))
@@ -56,7 +58,7 @@ def test_the_cel_is_that_of_the_api_servers_policies(level, options):
     assert {item["metadata"]["labels"]["kspec.io/engine"] for item in made.manifests} == {"kyverno"}
 
 
-def test_a_validating_policy_matches_as_the_api_servers_does():
+def test_a_validating_policy_matches_as_the_api_servers_does() -> None:
     asked = {"podSecurity": {"enforce": "baseline"}, "namespaceScope": SCOPE}
     theirs = vap.generate(wanted(asked)).manifests
     for made, other in zip(kyverno.generate(wanted(asked)).manifests, theirs, strict=False):
@@ -68,7 +70,7 @@ def test_a_validating_policy_matches_as_the_api_servers_does():
     ("mode", "actions", "action"),
     [(Mode.AUDIT, ["Warn", "Audit"], "Audit"), (Mode.ENFORCE, ["Deny"], "Enforce")],
 )
-def test_modes_are_actions(mode, actions, action):
+def test_modes_are_actions(mode: Any, actions: list[str], action: str) -> None:
     asked = {"podSecurity": {"enforce": "baseline"}}
     for item in kyverno.generate(wanted(asked, mode)).manifests:
         assert item["spec"]["validationActions"] == actions
@@ -76,7 +78,7 @@ def test_modes_are_actions(mode, actions, action):
         assert item["spec"]["validationFailureAction"] == action
 
 
-def test_kyverno_generates_nothing_of_its_own():
+def test_kyverno_generates_nothing_of_its_own() -> None:
     asked = {"podSecurity": {"enforce": "baseline"}}
     for item in kyverno.generate(wanted(asked)).manifests:
         assert item["spec"]["autogen"] == {
@@ -87,7 +89,7 @@ def test_kyverno_generates_nothing_of_its_own():
         assert item["metadata"]["annotations"]["pod-policies.kyverno.io/autogen-controllers"] == "none"
 
 
-def test_a_cluster_policy_names_kinds_and_subresources():
+def test_a_cluster_policy_names_kinds_and_subresources() -> None:
     asked = {"podSecurity": {"enforce": "baseline"}, "namespaceScope": SCOPE}
     found = {}
     for item in kyverno.generate(wanted(asked, options=CLUSTERPOLICY)).manifests:
@@ -109,7 +111,7 @@ def test_a_cluster_policy_names_kinds_and_subresources():
 
 
 @pytest.mark.parametrize("text", ["{{x}}.example.com", "a$(b)"])
-def test_what_kyverno_would_replace_is_refused_with_the_reason(text):
+def test_what_kyverno_would_replace_is_refused_with_the_reason(text: str) -> None:
     asked = {
         "workloads": {
             "containers": {"required": [{"key": "env.value", "value": text}]},
@@ -127,7 +129,7 @@ def test_what_kyverno_would_replace_is_refused_with_the_reason(text):
     assert "workloads.images.blockedRegistries" in str(made.manifests)
 
 
-def test_out_of_its_active_time_there_are_no_policies():
+def test_out_of_its_active_time_there_are_no_policies() -> None:
     asked = {
         "podSecurity": {"enforce": "baseline"},
         "timeBasedActivation": {
@@ -142,21 +144,21 @@ def test_out_of_its_active_time_there_are_no_policies():
         assert request.boundary == datetime(2026, 7, 1, tzinfo=UTC)
 
 
-def policy(kind, **spec):
+def policy(kind: str, **spec: Any) -> dict[str, Any]:
     return {"kind": kind, "metadata": {"name": "p"}, "spec": spec}
 
 
-def test_what_is_switched_off_is_not_in_force():
+def test_what_is_switched_off_is_not_in_force() -> None:
     good = {"type": "WebhookConfigured", "status": "True"}
     off = policy("ValidatingPolicy", validationActions=["Deny"], evaluation={"admission": {"enabled": False}})
     off["status"] = {"conditionStatus": {"conditions": [good]}}
-    (found,) = kyverno.in_force([off], None)
+    (found,) = kyverno.in_force([off], cast(Writer, None))
     assert (found.mode, found.pending) == ("", False)
     assert "evaluation.admission.enabled" in found.problems[0]
 
     off = policy("ClusterPolicy", validationFailureAction="Enforce", admission=False)
     off["status"] = {"ready": True}
-    (found,) = kyverno.in_force([off], None)
+    (found,) = kyverno.in_force([off], cast(Writer, None))
     assert (found.mode, found.pending) == ("", False)
     assert "spec.admission" in found.problems[0]
 
@@ -165,11 +167,11 @@ def test_what_is_switched_off_is_not_in_force():
     ("status", "mode", "pending"),
     [({}, "", True), ({"ready": True}, "enforce", False), ({"ready": False}, "", False)],
 )
-def test_readiness_of_old_cluster_policies(status, mode, pending):
+def test_readiness_of_old_cluster_policies(status: dict[str, Any], mode: str, pending: bool) -> None:
     item = policy("ClusterPolicy", validationFailureAction="enforce") | {"status": status}
-    (found,) = kyverno.in_force([item], None)
+    (found,) = kyverno.in_force([item], cast(Writer, None))
     assert (found.mode, found.pending) == (mode, pending)
 
 
-def test_it_is_an_engine():
+def test_it_is_an_engine() -> None:
     assert engine("kyverno") is kyverno

@@ -1,7 +1,9 @@
 """The registration: one a specification, with its failure policy, timeout and scope."""
 
 from types import SimpleNamespace
+from typing import Any, cast
 
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce.engines import Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
@@ -9,12 +11,12 @@ from pytest_kspec.spec.loading import spec_from_part
 from tests.webhook.reviewing import CHECKSET, NOW, forbid
 
 
-def generated(part, mode=Mode.ENFORCE, name="prod", **options):
+def generated(part: Any, mode: Any = Mode.ENFORCE, name: str = "prod", **options: Any) -> Any:
     plan = enforcement_plan(spec_from_part(part, name), CHECKSET, now=NOW)
     return engine("webhook").generate(Wanted(plan, mode, options=SimpleNamespace(**options))).manifests
 
 
-def test_the_registration():
+def test_the_registration() -> None:
     (made,) = generated(forbid("hostNetwork") | {"webhooks": {"failurePolicy": "Fail", "timeoutSeconds": 3}})
     assert made["metadata"] == {
         "name": "kspec-prod-webhook",
@@ -52,7 +54,7 @@ def test_the_registration():
     }
 
 
-def test_own_and_system_namespaces_are_left_out_by_configuration():
+def test_own_and_system_namespaces_are_left_out_by_configuration() -> None:
     rule = forbid("hostNetwork")
     (made,) = generated(rule, webhook_service="infra/guard")
     values = made["webhooks"][0]["namespaceSelector"]["matchExpressions"][0]["values"]
@@ -61,12 +63,12 @@ def test_own_and_system_namespaces_are_left_out_by_configuration():
     assert "namespaceSelector" not in made["webhooks"][0]
 
 
-def test_what_only_audits_never_fails_a_request():
+def test_what_only_audits_never_fails_a_request() -> None:
     (made,) = generated(forbid("hostNetwork") | {"webhooks": {"failurePolicy": "Fail"}}, Mode.AUDIT)
     assert made["webhooks"][0]["failurePolicy"] == "Ignore"
 
 
-def test_scope_is_registered_where_a_selector_can_say_it():
+def test_scope_is_registered_where_a_selector_can_say_it() -> None:
     scope = {
         "includeNamespaces": ["a", "b"],
         "excludeNamespaces": ["b", "c-*"],
@@ -82,13 +84,13 @@ def test_scope_is_registered_where_a_selector_can_say_it():
     }
 
 
-def test_services_only_where_a_rule_is_about_them():
+def test_services_only_where_a_rule_is_about_them() -> None:
     (made,) = generated({"network": {"allowedServiceTypes": ["ClusterIP"]}})
     assert [rule["resources"] for rule in made["webhooks"][0]["rules"]] == [["services"]]
     assert generated({"rbac": {"forbiddenRules": [{"resource": "secrets", "verbs": ["get"]}]}}) == ()
 
 
-def test_two_specifications_never_share_an_object_and_cert_manager_is_asked_where_it_is_wanted():
+def test_two_specifications_never_share_an_object_and_cert_manager_is_asked_where_it_is_wanted() -> None:
     (one,), (two,) = generated(forbid("hostPID"), name="a"), generated(forbid("hostPID"), name="b")
     assert one["metadata"]["name"] != two["metadata"]["name"]
     assert one["webhooks"][0]["name"] != two["webhooks"][0]["name"]
@@ -98,9 +100,9 @@ def test_two_specifications_never_share_an_object_and_cert_manager_is_asked_wher
     assert webhook.INJECT in made["metadata"]["annotations"]
 
 
-def test_what_is_in_force_is_read_back():
+def test_what_is_in_force_is_read_back() -> None:
     (made,) = generated(forbid("hostPID"))
-    (found,) = webhook.in_force([made], None)
+    (found,) = webhook.in_force([made], cast(Writer, None))
     assert (found.mode, found.problems) == (
         "",
         (
@@ -108,6 +110,6 @@ def test_what_is_in_force_is_read_back():
             "webhook's certificate, every request is admitted",
         ),
     )
-    assert webhook.in_force([made | {"webhooks": []}], None)[0].problems == (
+    assert webhook.in_force([made | {"webhooks": []}], cast(Writer, None))[0].problems == (
         "it has no webhook, so it has no effect",
     )

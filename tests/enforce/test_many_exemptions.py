@@ -1,5 +1,7 @@
 """A review, and the policies of an API server, with many exemptions: each is not compared with each violation."""
 
+import pytest
+
 from pytest_kspec.enforce.cel import exemptions as exempting
 from pytest_kspec.enforce.cel.program import program
 from pytest_kspec.enforce.decide import decide
@@ -21,7 +23,7 @@ MANY = [
 SPEC = {"podSecurity": {"enforce": "restricted"}, "policyExemptions": MANY}
 
 
-def test_a_review_compares_few(monkeypatch):
+def test_a_review_compares_few(monkeypatch: pytest.MonkeyPatch) -> None:
     made = policies(policy(SPEC))
     compared = []
     plain = exemption._Compiled.covers
@@ -36,7 +38,7 @@ def test_a_review_compares_few(monkeypatch):
     assert 0 < len(compared) <= violations
 
 
-def test_policies_choose_exemptions_once_a_requirement(monkeypatch):
+def test_policies_choose_exemptions_once_a_requirement(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     plain = exempting.chosen
     monkeypatch.setattr(exempting, "chosen", lambda *args: asked.append(args[1]) or plain(*args))

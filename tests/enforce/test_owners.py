@@ -1,5 +1,7 @@
 """Owners of objects as admission sees them."""
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.enforce.owners import admitted_owner
@@ -8,7 +10,7 @@ from pytest_kspec.kube.reference import ResourceRef
 POD = ResourceRef("v1", "Pod", "shop", "web-6d4cf56db6-x2x7k")
 
 
-def ref(kind, name, api_version="apps/v1"):
+def ref(kind: str, name: str, api_version: str = "apps/v1") -> ResourceRef:
     return ResourceRef(api_version, kind, "shop", name)
 
 
@@ -27,5 +29,5 @@ def ref(kind, name, api_version="apps/v1"):
         (ref("Rollout", "web", "argoproj.io/v1"), {}, ref("Rollout", "web", "argoproj.io/v1")),
     ],
 )
-def test_owner(controller, labels, owner):
+def test_owner(controller: Any, labels: dict[str, Any], owner: Any) -> None:
     assert admitted_owner(POD, labels, controller) == owner

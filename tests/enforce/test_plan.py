@@ -1,6 +1,7 @@
 """Every requirement is enforced by a rule or listed with a reason, and holds where a scan asks for it."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,12 @@ CHECKSET = load_checks()
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def plan(part, **options):
+def plan(part: Any, **options: Any) -> Any:
     return enforcement_plan(spec_from_part(part), CHECKSET, now=NOW, **options)
 
 
 @pytest.mark.parametrize("spec", everything(), ids=["restricted", "baseline"])
-def test_every_requirement_is_enforced_or_has_its_reason(spec):
+def test_every_requirement_is_enforced_or_has_its_reason(spec: Any) -> None:
     loaded = spec_from_part(spec.model_dump(by_alias=True, exclude_unset=True))
     made = enforcement_plan(loaded, CHECKSET, now=NOW)
     asked = {planned.requirement.id for planned in make_plan(loaded, CHECKSET).planned}
@@ -36,7 +37,7 @@ def test_every_requirement_is_enforced_or_has_its_reason(spec):
     assert {"network.disallowedPorts", "workloads.images.requireDigests"} <= enforced
 
 
-def test_rules_are_of_the_kind_that_their_target_needs():
+def test_rules_are_of_the_kind_that_their_target_needs() -> None:
     made = plan({"network": {"disallowedPorts": [22], "allowedServiceTypes": ["ClusterIP"]}})
     assert [(item.requirement.id, item.target) for item in made.rules] == [
         ("network.allowedServiceTypes", "services"),
@@ -47,7 +48,7 @@ def test_rules_are_of_the_kind_that_their_target_needs():
         assert isinstance(item.rule, Rule if item.target == "pods" else ServiceRule)
 
 
-def test_requirements_that_a_service_account_decides_in_a_scan_are_named():
+def test_requirements_that_a_service_account_decides_in_a_scan_are_named() -> None:
     token, privileged = "automountServiceAccountToken", "securityContext.privileged"
     entries = [{"key": token, "value": False}, {"key": privileged, "value": False}]
     made = plan({"workloads": {"containers": {"required": entries}}})
@@ -67,7 +68,7 @@ EXEMPT = {
 }
 
 
-def test_levels_follow_the_exemptions_of_namespaces():
+def test_levels_follow_the_exemptions_of_namespaces() -> None:
     made = plan(EXEMPT)
     where = {"default", "kube-system", "infra-a", "old", "late"}
     held = {
@@ -83,14 +84,14 @@ def test_levels_follow_the_exemptions_of_namespaces():
     assert made.boundary == datetime(2026, 9, 30, 23, 59, 59, 999999, UTC)
 
 
-def test_equal_rules_of_several_levels_are_one():
+def test_equal_rules_of_several_levels_are_one() -> None:
     made = plan(EXEMPT)
     privileged = [i for i in made.rules if i.requirement.id == "podSecurity.standard[privileged]"]
     assert [item.levels for item in privileged] == [("baseline", "restricted")]
 
 
 @pytest.mark.parametrize(("version", "minor"), [("", 37), ("v1.33.2", 33), ("v1.99.0", 37)])
-def test_the_clusters_version_chooses_the_standards(version, minor):
+def test_the_clusters_version_chooses_the_standards(version: str, minor: int) -> None:
     made = plan({"podSecurity": {"enforce": "baseline"}}, version=version)
     assert made.minor == minor
     probes = "podSecurity.standard[hostProbesAndHostLifecycle]"
@@ -102,43 +103,43 @@ def test_the_clusters_version_chooses_the_standards(version, minor):
     )
 
 
-def test_a_version_of_its_own_wins():
+def test_a_version_of_its_own_wins() -> None:
     made = plan({"podSecurity": {"enforce": "baseline", "version": "v1.30"}}, version="v1.36.0")
     assert made.minor == 30
 
 
-def test_a_version_that_cannot_be_read_is_an_error():
+def test_a_version_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(SourceError):
         plan({"podSecurity": {"enforce": "baseline"}}, version="unknown")
 
 
-def test_no_pod_security_has_no_levels():
+def test_no_pod_security_has_no_levels() -> None:
     made = plan({"network": {"disallowedPorts": [22]}})
     assert (made.level_of("x"), made.boundary) == ("", None)
     assert all(made.holds(item, "x") for item in made.rules)
 
 
-def test_signatures_are_listed():
+def test_signatures_are_listed() -> None:
     made = plan({"workloads": {"images": {"requireSignatures": True}}})
     assert [item.requirement_id for item in made.not_enforceable] == ["workloads.images.requireSignatures"]
 
 
-def custom(rule):
+def custom(rule: Any) -> CheckSet:
     @check(id="acme.thing", title="t", severity="low", remediation="r", rule=rule)
-    def test_thing(findings):
+    def test_thing(findings: Any) -> None:
         """Why."""
         assert findings
 
     return CheckSet([Entry(getattr(test_thing, ATTRIBUTE), __import__("types").ModuleType("m"), False)])
 
 
-def test_a_check_without_rule_is_listed():
+def test_a_check_without_rule_is_listed() -> None:
     made = enforcement_plan(spec_from_part(EXEMPT), custom(None), now=NOW)
     assert [tuple(item)[:2] for item in made.not_enforceable] == [
         ("acme.thing", "its check has no rule (`rule=`), so only a scan can evaluate it")
     ]
 
 
-def test_a_rule_that_is_none_is_an_error_of_the_check():
+def test_a_rule_that_is_none_is_an_error_of_the_check() -> None:
     with pytest.raises(CheckError, match="its rule is of type str"):
         enforcement_plan(spec_from_part(EXEMPT), custom("privileged"), now=NOW)

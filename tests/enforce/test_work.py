@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ EXEMPT = {
 }  # fmt: skip
 
 
-def annotated(n):
+def annotated(n: Any) -> dict[str, Any]:
     keys = {f"{prefix}c{i}": "unconfined" for prefix in SECURITY_PREFIXES for i in range(n)}
     made = pod(containers=[CONTAINER | {"name": f"c{i}"} for i in range(n)])
     return {**made, "metadata": made["metadata"] | {"annotations": keys}}
@@ -60,19 +61,19 @@ LARGE = {
 
 
 @pytest.fixture(scope="module")
-def part():
+def part() -> Any:
     found = yaml.safe_load(STRICT.read_text(encoding="utf-8"))["spec"]
     found["workloads"]["containers"]["forbidden"] += FORBIDDEN[:1]
     return found | {"policyExemptions": [EXEMPT]}
 
 
-def work(part, obj):
+def work(part: Any, obj: Any) -> tuple[Any, Any]:
     """Calls of functions, of Python and of C, until everything is said about a new webhook's first review."""
     made = policies(policy(part), policy(part, "audit", name="audits"))
     asked = request(obj)
     calls = 0
 
-    def count(frame, event, argument):
+    def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal calls
         calls += event in ("call", "c_call")
 
@@ -85,7 +86,7 @@ def work(part, obj):
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_twice_as_much_is_at_most_twice_the_work(part, name):
+def test_twice_as_much_is_at_most_twice_the_work(part: Any, name: str) -> None:
     few, _ = work(part, LARGE[name](300))
     many, said = work(part, LARGE[name](600))
     assert many <= 2.1 * few
@@ -93,7 +94,7 @@ def test_twice_as_much_is_at_most_twice_the_work(part, name):
     assert len(str(said.record)) < 500_000
 
 
-def test_the_first_violations_of_a_rule_are_listed_and_all_are_counted():
+def test_the_first_violations_of_a_rule_are_listed_and_all_are_counted() -> None:
     count = 3 * MOST_LISTED
     rule = forbid("securityContext.privileged") | {"policyExemptions": [EXEMPT]}
     bad = {"securityContext": {"privileged": True}}
@@ -108,7 +109,7 @@ def test_the_first_violations_of_a_rule_are_listed_and_all_are_counted():
     )
 
 
-def test_one_violation_that_no_exemption_covers_denies_behind_any_number_that_are():
+def test_one_violation_that_no_exemption_covers_denies_behind_any_number_that_are() -> None:
     rule = forbid("securityContext.privileged") | {"policyExemptions": [EXEMPT]}
     bad = {"securityContext": {"privileged": True}}
     names = [f"c1{i}" for i in range(1000)] + ["other"]
@@ -120,7 +121,7 @@ def test_one_violation_that_no_exemption_covers_denies_behind_any_number_that_ar
     assert answer["status"]["message"].startswith("denied by strict: 1 violation: spec.containers[other]")
 
 
-def test_warnings_count_what_they_do_not_list():
+def test_warnings_count_what_they_do_not_list() -> None:
     rule = forbid("securityContext.privileged")
     bad = {"securityContext": {"privileged": True}}
     obj = pod(containers=[CONTAINER | {"name": f"c{i}", **bad} for i in range(1000)])

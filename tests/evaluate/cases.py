@@ -1,6 +1,7 @@
 """Checks that do what checks do: each way to end, each kind of fixture. The same file is run by every shell."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -230,7 +231,7 @@ def test_mixed(pods: Pods, findings: Findings) -> None:
     raise ValueError("later")
 
 
-RAISED = {
+RAISED: dict[str, Callable[[], BaseException]] = {
     "value": lambda: ValueError("not a number"),
     "silent": ValueError,
     "assertion": AssertionError,

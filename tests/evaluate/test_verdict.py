@@ -85,7 +85,8 @@ def test_what_is_raised(error: BaseException, expected: tuple[str, str, list[str
 
 def test_what_is_returned_is_an_error_but_none() -> None:
     assert of(lambda: None) == ("pass", "", [])
-    for value in (True, 0, [], ""):
+    odd: tuple[object, ...] = (True, 0, [], "")
+    for value in odd:
         said = f"the check returned {type(value).__name__}, but the return value is ignored: "
         assert of(lambda value=value: value) == ("error", f"{said}call findings.add or use assert", [])
 

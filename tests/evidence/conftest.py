@@ -21,7 +21,15 @@ def openssl(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def make_keys(folder: Path, *, curve: str = "P-256", passphrase: str = "") -> Keys:
     keys = Keys(folder / "key.pem", folder / "key.pub")
     folder.mkdir(parents=True, exist_ok=True)
-    words = ["genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-out", keys.private]
+    words: list[str | Path] = [
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        f"ec_paramgen_curve:{curve}",
+        "-out",
+        keys.private,
+    ]
     if passphrase:
         words += ["-aes256", "-pass", f"pass:{passphrase}"]
     made = openssl(*words)

@@ -163,7 +163,7 @@ def test_names_that_no_bundle_has(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "outside.yaml").exists()
 
 
-LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}
+LINK: dict[str, Any] = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}
 MANIFEST = GOOD[0]
 
 

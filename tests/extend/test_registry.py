@@ -19,7 +19,7 @@ from pytest_kspec.crds.models.alertconfig import AlertConfigSpec
 from pytest_kspec.enforce.engines import ENGINES, engine, engines
 from pytest_kspec.errors import AccessDenied, ReportError, SourceUnavailable, SpecError, UsageError
 from pytest_kspec.extend import hookspecs, places
-from pytest_kspec.extend.registry import ours_only
+from pytest_kspec.extend.registry import Registry, ours_only
 from pytest_kspec.frameworks.catalog import catalogs, refs_to
 from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.publish.sinks import Published, read_publication
@@ -67,7 +67,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("place", places.ALL, ids=lambda place: place.group)
-def test_each_kind_has_built_in_users(place: places.Registry) -> None:
+def test_each_kind_has_built_in_users(place: Registry) -> None:
     """And what is built in is found the way in which what is installed is."""
     assert place.builtin
     for name in place.builtin:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ from tests.rules.pod_security import CONTROLS, shape, violations
 from tests.rules.pods import pods
 
 
-def container(**fields):
+def container(**fields: Any) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "app", **fields}]}}
 
 
@@ -40,7 +42,9 @@ def container(**fields):
         ([{"add": ["A"]}, {"add": ["B"]}], {"add": None}, ()),
     ],
 )
-def test_merge(patches, merged, conflicts):
+def test_merge(
+    patches: list[Any] | list[dict[str, Any]], merged: dict[str, Any], conflicts: tuple[Any, ...]
+) -> None:
     before = copy.deepcopy(patches)
     assert merge(patches) == (merged, conflicts)
     assert patches == before
@@ -49,16 +53,17 @@ def test_merge(patches, merged, conflicts):
 COMMON = settings(max_examples=examples(200))
 
 
-def fixes_of(raw, level):
+def fixes_of(raw: dict[str, Any], level: str) -> Iterator[Any]:
     pod = shape(raw)
     for name, found in violations(pod, level, NEWEST_MINOR).items():
         rule = CONTROLS[name].rule_for(level, NEWEST_MINOR)
+        assert rule is not None
         yield from ((name, v, patch) for v in found if (patch := repair(rule, v, pod)) is not None)
 
 
 @COMMON
 @given(pods(), st.sampled_from(["baseline", "restricted"]))
-def test_all_fixes_of_a_pod_together(raw, level):
+def test_all_fixes_of_a_pod_together(raw: dict[str, Any], level: str) -> None:
     fixes = list(fixes_of(raw, level))
     merged, conflicts = merge(patch for _, _, patch in fixes)
     assert conflicts == ()
@@ -69,7 +74,7 @@ def test_all_fixes_of_a_pod_together(raw, level):
     assert not left & {(name, v.path) for name, v, _ in fixes}
 
 
-def operate(data, operations):
+def operate(data: Any, operations: Any) -> Any:
     """RFC 6902, as far as it is used."""
     data = json.loads(json.dumps(data))  # what is drawn may be in two places
     for operation in operations:
@@ -89,12 +94,12 @@ def operate(data, operations):
 
 @COMMON
 @given(pods())
-def test_a_json_patch_does_the_same(raw):
+def test_a_json_patch_does_the_same(raw: dict[str, Any]) -> None:
     merged, _ = merge(patch for _, _, patch in fixes_of(raw, "restricted"))
     assert operate(raw, json_patch(raw, merged)) == apply(raw, merged)
 
 
-def test_json_patches_escape_and_guard():
+def test_json_patches_escape_and_guard() -> None:
     raw = {
         "metadata": {"labels": {"a/b": "1"}},
         "spec": {"containers": [{"name": "a"}, {"name": "b", "x": 1}]},

@@ -9,6 +9,7 @@ import subprocess
 import time
 import uuid
 from functools import partial
+from typing import Any
 
 import pytest
 import yaml
@@ -167,7 +168,7 @@ def test_a_cluster_that_hangs_while_it_is_scanned_delays_no_other(make_fleet: Ma
 def test_a_hundred_clusters_with_faults_end_with_a_hundred_outcomes(make_fleet: MakeFleet) -> None:
     """Killed at 30 and at 90 of 100."""
     faults = ("refused", "blackhole", "hang", "reset", "expired", "busy", "errors")
-    behaviour = {name_of(number): {"latency": 0.05} for number in range(100)}
+    behaviour: dict[str, Any] = {name_of(number): {"latency": 0.05} for number in range(100)}
     for number, fault in enumerate(faults):
         behaviour[name_of(7 + 13 * number)] = {"fault": fault}
     fleet = make_fleet(100, behaviour)

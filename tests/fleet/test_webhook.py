@@ -113,9 +113,9 @@ def test_each_cluster_gets_a_webhook_of_its_own(fleet: Fleet) -> None:
         until(lambda: "availableReplicas" not in _status(north))
         said = fleet.run("--status", "--engine=webhook", "-o", "json")
         assert said.code == 1, said.out
-        states = {one["name"]: (one["state"], str(one["problems"])) for one in said.json["clusters"]}
-        assert [states[name][0] for name in ("east", "north", "west")] == ["ok", "differs", "ok"]
-        assert "0 of 2 replicas are available" in states["north"][1]
+        told = {one["name"]: (one["state"], str(one["problems"])) for one in said.json["clusters"]}
+        assert [told[name][0] for name in ("east", "north", "west")] == ["ok", "differs", "ok"]
+        assert "0 of 2 replicas are available" in told["north"][1]
         del played["north"].processes[NAME]
 
         # A change is a rollout: the old files go when the new ones are served.

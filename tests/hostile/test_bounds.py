@@ -255,7 +255,7 @@ def test_a_proxy_that_trickles(start: Start, tmp_path: Path) -> None:
     """What a proxy says to CONNECT is read by other code than an answer."""
     _, api = start({})
     api.answers["10.0.0.1:443"] = acts.for_ever(b"HTTP/1.1 200 OK\r\nX-A: ", b"b", 0.1)
-    config = kubeconfig(tmp_path, "https://10.0.0.1", name="far", **{"proxy-url": api.url})
+    config = kubeconfig(tmp_path, "https://10.0.0.1", name="far", extra={"proxy-url": api.url})
     far = LiveSource("far", kubeconfig=config, limits=SMALL)
     with pytest.raises(SourceUnavailable, match=r"one answer took more than 0\.6 s"):
         Inventory(far).pods()

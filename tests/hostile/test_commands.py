@@ -27,7 +27,7 @@ spec:
   podSecurity: {enforce: baseline}
   network: {defaultDeny: true}
 """
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "/apis": Reply(
         {
             "kind": "APIGroupList",

@@ -35,7 +35,7 @@ OBJECT: dict[str, Any] = {
 GROUP, VERSION = engine.API_VERSION.split("/")
 HOOKS = f"/apis/{GROUP}/{VERSION}/validatingwebhookconfigurations"
 SECRET = "/api/v1/namespaces/a/secrets/s"
-KINDS = {
+KINDS: dict[str, Any] = {
     "/api/v1": group_version(
         ("configmaps", "ConfigMap", True), ("namespaces", "Namespace", False), ("secrets", "Secret", True)
     ),

@@ -1,14 +1,21 @@
 """Values for fields: typed as the field is, or refused; amounts as the API server reads them."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kspec.kube.fieldvalues import problems, readable, typed
-from pytest_kspec.kube.podfields import pod_field
+from pytest_kspec.kube.podfields import PodField, pod_field
 from pytest_kspec.kube.quantity import parse_quantity, plain
+
+
+def known(key: str) -> PodField:
+    field = pod_field(key)
+    assert field is not None, key
+    return field
 
 
 @pytest.mark.parametrize(
@@ -40,8 +47,8 @@ from pytest_kspec.kube.quantity import parse_quantity, plain
         ("hostNetwork", {"a": 1}, "hostNetwork takes a bool, not {'a': 1}"),
     ],
 )
-def test_values_are_checked_against_the_type(key, value, problem):
-    found = [text for _, text in problems(pod_field(key), {"value": value}, required=True)]
+def test_values_are_checked_against_the_type(key: str, value: Any, problem: str) -> None:
+    found = [text for _, text in problems(known(key), {"value": value}, required=True)]
     assert found == ([problem] if problem else [])
 
 
@@ -49,13 +56,13 @@ def test_values_are_checked_against_the_type(key, value, problem):
     ("text", "seconds"),
     [("90s", 90), ("5m", 300), ("1h30m", 5400), ("2h0m1s", 7201), ("60", 60), ("-5", -5)],
 )
-def test_durations_are_seconds(text, seconds):
+def test_durations_are_seconds(text: str, seconds: int) -> None:
     assert typed("int", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "5m5", "m", "1.5h", "5m1h", "5 m", "5d", "-5m", "٥m"])
-def test_what_is_no_duration_is_refused(text):
-    field = pod_field("terminationGracePeriodSeconds")
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    field = known("terminationGracePeriodSeconds")
     found = [*problems(field, {"max": text}, required=True)]
     assert bool(found) is (text != "5")
 
@@ -77,7 +84,7 @@ def test_what_is_no_duration_is_refused(text):
         ("+5", "5"),
     ],
 )
-def test_amounts(text, value):
+def test_amounts(text: str, value: str) -> None:
     assert parse_quantity(text) == Decimal(value)
 
 
@@ -85,12 +92,12 @@ def test_amounts(text, value):
     st.from_regex(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?", fullmatch=True),
     st.sampled_from(["", "n", "u", "m", "k", "M", "E", "Ki", "Mi", "Ei", "e3", "E-9", "e+30"]),
 )
-def test_amounts_are_written_as_they_are_read(number, suffix):
+def test_amounts_are_written_as_they_are_read(number: int, suffix: Any) -> None:
     value = parse_quantity(number + suffix)
     assert Decimal(plain(value)) == value
 
 
-def test_what_the_model_refuses_is_left_to_it():
+def test_what_the_model_refuses_is_left_to_it() -> None:
     written = {
         "key": "a",
         "value": {"a": 1},

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ SHA = "sha256:" + "a" * 64
         ("x.io/a__b/c--d.e", ("x.io", "a__b/c--d.e", "", "")),
     ],
 )
-def test_references(text, parsed):
+def test_references(text: str, parsed: tuple[Any, ...]) -> None:
     assert parse_image(text) == ImageReference(*parsed)
 
 
@@ -62,7 +63,7 @@ def test_references(text, parsed):
         ("x.io/" + "a" * 260, "longer than 255"),
     ],
 )
-def test_what_is_no_reference(text, problem):
+def test_what_is_no_reference(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         parse_image(text)
 
@@ -70,7 +71,7 @@ def test_what_is_no_reference(text, problem):
 @pytest.mark.parametrize(
     "text", ["nginx@sha256:abc", "evil/sha256:" + "a" * 64, "x/y@sha256:", "a@b@sha256:" + "a" * 64]
 )
-def test_a_digest_is_parsed_not_searched_for(text):
+def test_a_digest_is_parsed_not_searched_for(text: str) -> None:
     with contextlib.suppress(ValueError):  # no reference at all is a finding of its own
         assert parse_image(text).digest == ""
 
@@ -130,16 +131,16 @@ MISSES = [
 
 
 @pytest.mark.parametrize(("pattern", "image"), MATCHES)
-def test_patterns_match_what_they_name(pattern, image):
+def test_patterns_match_what_they_name(pattern: str, image: str) -> None:
     assert RegistryPattern.parse(pattern).matches(parse_image(image))
 
 
 @pytest.mark.parametrize(("pattern", "image"), MISSES)
-def test_patterns_match_nothing_else(pattern, image):
+def test_patterns_match_nothing_else(pattern: str, image: str) -> None:
     assert not RegistryPattern.parse(pattern).matches(parse_image(image))
 
 
-def test_a_bare_name_in_a_block_list_is_the_team_as_well():
+def test_a_bare_name_in_a_block_list_is_the_team_as_well() -> None:
     image = parse_image("bitnami/redis")
     assert not RegistryPattern.parse("bitnami").matches(image)
     assert RegistryPattern.parse("bitnami", wide=True).matches(image)
@@ -162,7 +163,7 @@ def test_a_bare_name_in_a_block_list_is_the_team_as_well():
         ("", "`*` stands for one"),
     ],
 )
-def test_what_is_no_pattern(pattern, problem):
+def test_what_is_no_pattern(pattern: str, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         RegistryPattern.parse(pattern)
 
@@ -180,7 +181,9 @@ digests = st.sampled_from(["", "@" + SHA, "@sha512:" + "0f" * 64])
 
 
 @given(host, paths, tags, digests)
-def test_a_written_reference_reads_as_its_parts_and_back(registry, path, tag, digest):
+def test_a_written_reference_reads_as_its_parts_and_back(
+    registry: Any, path: str, tag: Any, digest: Any
+) -> None:
     image = parse_image(f"{registry}/{'/'.join(path)}{tag}{digest}")
     assert image.registry == registry.removesuffix(":443")
     assert image.repository == "/".join(path)
@@ -189,7 +192,9 @@ def test_a_written_reference_reads_as_its_parts_and_back(registry, path, tag, di
 
 
 @given(host, paths, host, paths)
-def test_a_literal_pattern_matches_by_prefix_of_segments(registry, path, other, other_path):
+def test_a_literal_pattern_matches_by_prefix_of_segments(
+    registry: Any, path: str, other: Any, other_path: Any
+) -> None:
     pattern = RegistryPattern.parse("/".join((registry, *path)))
     image = parse_image("/".join((other, *other_path)))
     same_host = registry.removesuffix(":443") == other.removesuffix(":443")
@@ -198,14 +203,14 @@ def test_a_literal_pattern_matches_by_prefix_of_segments(registry, path, other, 
 
 
 @given(host, paths, host, paths)
-def test_a_star_never_lets_another_host_in(registry, path, other, other_path):
+def test_a_star_never_lets_another_host_in(registry: Any, path: str, other: Any, other_path: Any) -> None:
     pattern = RegistryPattern.parse(f"{registry}/*")
     image = parse_image("/".join((other, *other_path)))
     assert pattern.matches(image) is (image.registry == registry.removesuffix(":443"))
 
 
 @given(st.text(max_size=40))
-def test_no_text_does_more_than_raise_value_error(text):
+def test_no_text_does_more_than_raise_value_error(text: str) -> None:
     for parse in (parse_image, RegistryPattern.parse):
         with contextlib.suppress(ValueError):
             parse(text)

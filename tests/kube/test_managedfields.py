@@ -65,7 +65,13 @@ def test_which_field_an_entry_holds(path: str, held: bool) -> None:
 def test_what_is_malformed_is_left_out(found: Any) -> None:
     made = entries({"metadata": {"managedFields": found}})
     assert all(one == Entry("", "", "", {}) for one in made)
-    for fields in ({"k:{": {}}, {"x": {}}, {"f:spec": 1}, {"f:spec": {"i:9": {}, "i:x": {}, "v:{": {}}}):
+    odd: tuple[dict[str, Any], ...] = (
+        {"k:{": {}},
+        {"x": {}},
+        {"f:spec": 1},
+        {"f:spec": {"i:9": {}, "i:x": {}, "v:{": {}}},
+    )
+    for fields in odd:
         assert list(beyond(ENTRY._replace(fields=fields), {}, {"spec": [1]})) in ([], [("spec", [1])])
 
 

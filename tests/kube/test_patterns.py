@@ -6,6 +6,8 @@ import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,12 +27,12 @@ LONG = "a" * MAX_TEXT
     "text",
     ["(a+)+b", "(a|a)*b", "(a|aa)+$b", "(.*)*b", "(?:a?){50}a{50}b", "([a-z]+)*[0-9]", "a*a*a*a*a*a*b"],
 )
-def test_a_pattern_that_python_cannot_finish_is_done_at_once(text):
+def test_a_pattern_that_python_cannot_finish_is_done_at_once(text: str) -> None:
     assert not Pattern(text).fullmatch(LONG)
     assert not Pattern(text).search(LONG)
 
 
-def test_the_whole_text_or_a_part_of_it():
+def test_the_whole_text_or_a_part_of_it() -> None:
     pattern = Pattern("kyverno-.*")
     assert pattern.fullmatch("kyverno-policy")
     assert not pattern.fullmatch("my-kyverno-policy")
@@ -59,12 +61,12 @@ def test_the_whole_text_or_a_part_of_it():
         ("\ud800", "half of a surrogate pair."),
     ],
 )
-def test_what_cannot_be_a_pattern_says_why(text, why):
+def test_what_cannot_be_a_pattern_says_why(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         Pattern(text)
 
 
-def test_bounds_of_a_pattern_and_of_a_text():
+def test_bounds_of_a_pattern_and_of_a_text() -> None:
     Pattern("a" * MAX_LENGTH)
     with pytest.raises(ValueError, match="has 1001 characters; a regular expression has at most 1000"):
         Pattern("a" * (MAX_LENGTH + 1))
@@ -76,20 +78,20 @@ def test_bounds_of_a_pattern_and_of_a_text():
         Pattern("a*").fullmatch(LONG + "a")
 
 
-def test_errors_do_not_write_to_the_terminal(capfd):
+def test_errors_do_not_write_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="missing"):
         Pattern("(")
     assert capfd.readouterr() == ("", "")
 
 
-def test_text_of_any_kind_is_compared():
+def test_text_of_any_kind_is_compared() -> None:
     assert Pattern("caf.").fullmatch("café")
     assert not Pattern("a").fullmatch("\ud800")
     assert Pattern(r"\\C").fullmatch(r"\C")
     assert Pattern("a.b").fullmatch("a\x00b")
 
 
-def test_a_pattern_crosses_processes():
+def test_a_pattern_crosses_processes() -> None:
     pattern = pickle.loads(pickle.dumps(Pattern("a+")))
     assert pattern == Pattern("a+")
     assert hash(pattern) == hash(Pattern("a+"))
@@ -97,7 +99,9 @@ def test_a_pattern_crosses_processes():
 
 
 @given(st.from_regex(r"([a-c.|*+?()]|\[[a-c]{1,3}\]){1,12}", fullmatch=True), st.text("abc", max_size=8))
-def test_patterns_without_constructs_of_one_engine_mean_what_they_mean_to_python(text, tried):
+def test_patterns_without_constructs_of_one_engine_mean_what_they_mean_to_python(
+    text: str, tried: Any
+) -> None:
     try:
         ours = Pattern(text)
         theirs = re.compile(text)
@@ -107,7 +111,7 @@ def test_patterns_without_constructs_of_one_engine_mean_what_they_mean_to_python
     assert ours.search(tried) is (theirs.search(tried) is not None)
 
 
-def test_a_specification_says_line_and_reason(tmp_path):
+def test_a_specification_says_line_and_reason(tmp_path: Path) -> None:
     spec = tmp_path / "s.yaml"
     spec.write_text(
         "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: s, version: 1.0.0}\nspec:\n"
@@ -126,7 +130,7 @@ def test_a_specification_says_line_and_reason(tmp_path):
     ]
 
 
-def test_the_engine_is_imported_with_the_first_pattern():
+def test_the_engine_is_imported_with_the_first_pattern() -> None:
     code = (
         "import sys, pytest_kspec.spec.loading, pytest_kspec.kube.patterns as p\n"
         "assert 're2' not in sys.modules\np.Pattern('a')\nassert 're2' in sys.modules\n"
@@ -137,7 +141,7 @@ def test_the_engine_is_imported_with_the_first_pattern():
 # Wildcards become expressions of Python's `re`, which must not look for the same thing twice.
 
 
-def test_wildcards_do_not_hang():
+def test_wildcards_do_not_hang() -> None:
     assert not Globs(["*a*a*a*a*a*a*a*a*b*c"]).match("a" * 2000)
     image = parse_image(f"gcr.io/{'a' * 200}")
     assert not RegistryPattern.parse("gcr.io/*a*a*a*a*a*a*a*a*a*ab").matches(image)
@@ -150,7 +154,7 @@ segments = st.text("ab*", min_size=1, max_size=8).filter(lambda text: "**" not i
 
 
 @given(segments, st.text("ab", max_size=10))
-def test_wildcards_match_what_backtracking_would_match(pattern, text):
+def test_wildcards_match_what_backtracking_would_match(pattern: Any, text: str) -> None:
     naive = re.compile("[^/]*".join(map(re.escape, pattern.split("*"))))
     assert (re.compile(linear(pattern, "[^/]")).fullmatch(text) is None) is (naive.fullmatch(text) is None)
 
@@ -160,7 +164,7 @@ names = st.lists(st.text("ab", min_size=1, max_size=4), min_size=2, max_size=4).
 
 
 @given(hosts, names)
-def test_wildcards_of_hosts_stay_in_a_label_here_and_for_cel(pattern, host):
+def test_wildcards_of_hosts_stay_in_a_label_here_and_for_cel(pattern: Any, host: Any) -> None:
     import re2
 
     made = RegistryPattern.parse(f"{pattern}/x").host

@@ -32,8 +32,9 @@ from pytest_kspec.kube.podfields import pod_field, suggest
         ("hostUsers", "pod", "bool"),
     ],
 )
-def test_fields_that_a_pod_has(key, level, kind):
+def test_fields_that_a_pod_has(key: str, level: str, kind: str) -> None:
     field = pod_field(key)
+    assert field is not None
     assert (field.level, field.type) == (level, kind)
 
 
@@ -57,14 +58,14 @@ def test_fields_that_a_pod_has(key, level, kind):
         ("init", None),
     ],
 )
-def test_a_key_that_no_pod_has_is_refused_with_what_was_meant(key, meant):
+def test_a_key_that_no_pod_has_is_refused_with_what_was_meant(key: str, meant: str | None) -> None:
     assert pod_field(key) is None
     assert suggest(key) == meant
     assert meant is None or pod_field(meant) is not None
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_field_or_none(text):
+def test_any_text_is_a_field_or_none(text: str) -> None:
     field = pod_field(text)
     if field is not None:
         assert field.path

@@ -6,6 +6,10 @@ Kyverno itself does not run here: what it would write into `status` the tests wr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import yaml
 
@@ -13,7 +17,7 @@ from pytest_kspec.cli.commands import enforce_steps as enforce_run
 from pytest_kspec.cli.main import main
 from pytest_kspec.enforce import seen
 from pytest_kspec.reference.asked import everything
-from tests.controlplane.server import ControlPlane
+from tests.controlplane.server import ControlPlane, Etcd
 from tests.kyverno.cluster import PATHS, install
 
 VALIDATING, CLUSTER = PATHS["ValidatingPolicy"], PATHS["ClusterPolicy"]
@@ -28,14 +32,14 @@ ALL = [
 
 
 @pytest.fixture(scope="module")
-def plain(etcd):
+def plain(etcd: Etcd) -> Iterator[Any]:
     """A control plane without Kyverno."""
     with ControlPlane(etcd) as plane:
         yield plane
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     """A control plane that serves Kyverno's kinds."""
     with ControlPlane(etcd) as plane:
         install(plane, PATHS)
@@ -43,12 +47,12 @@ def plane(etcd):
 
 
 @pytest.fixture
-def kspec(tmp_path, capsys, monkeypatch):
+def kspec(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """kspec enforce --engine kyverno with this `spec:` part: (exit code, stdout, stderr)."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(seen, "PATIENCE_S", 0.0)  # nothing here will ever deny
 
-    def enforce(plane, spec, *words, name="live"):
+    def enforce(plane: Any, spec: Any, *words: Any, name: str = "live") -> tuple[Any, Any, Any]:
         monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig(path=tmp_path / "kubeconfig")))
         path = tmp_path / f"{name}.yaml"
         metadata = {"name": name, "version": "1.0.0"}
@@ -66,12 +70,12 @@ def kspec(tmp_path, capsys, monkeypatch):
     return enforce
 
 
-def names(plane, path, name="live"):
+def names(plane: Any, path: str, name: str = "live") -> list[Any]:
     items = plane.request("GET", f"{path}?labelSelector=kspec.io/cluster-spec={name}").body["items"]
     return sorted(item["metadata"]["name"] for item in items)
 
 
-def part(**more):
+def part(**more: Any) -> dict[str, Any]:
     return {
         "podSecurity": {"enforce": "baseline", "version": "v1.37"},
         "namespaceScope": {"excludeNamespaces": ["kube-*"], "namespaceSelector": {"matchLabels": {"a": "b"}}},
@@ -81,7 +85,7 @@ def part(**more):
 
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 @pytest.mark.parametrize(("api", "path"), [("validatingpolicy", VALIDATING), ("clusterpolicy", CLUSTER)])
-def test_everything_is_accepted_as_it_is(plane, kspec, level, api, path):
+def test_everything_is_accepted_as_it_is(plane: Any, kspec: Any, level: str, api: str, path: str) -> None:
     whole = everything()[("restricted", "baseline").index(level)]
     spec = whole.model_dump(by_alias=True, exclude_unset=True)
     try:
@@ -99,7 +103,7 @@ def test_everything_is_accepted_as_it_is(plane, kspec, level, api, path):
     assert names(plane, path) == []
 
 
-def test_apply_change_prune_remove(plane, kspec):
+def test_apply_change_prune_remove(plane: Any, kspec: Any) -> None:
     code, out, _ = kspec(plane, part(), "--mode", "audit", "--dry-run")
     assert (code, names(plane, VALIDATING)) == (0, [])
     assert "4 to create; nothing was applied" in out
@@ -124,7 +128,7 @@ def test_apply_change_prune_remove(plane, kspec):
     kspec(plane, part(), "--remove", name="other")
 
 
-def test_a_change_of_the_api_leaves_nothing_behind(plane, kspec):
+def test_a_change_of_the_api_leaves_nothing_behind(plane: Any, kspec: Any) -> None:
     kspec(plane, part(), "--mode", "audit", "--kyverno-api", "clusterpolicy")
     assert len(names(plane, CLUSTER)) == 4
     _, out, _ = kspec(plane, part(), "--mode", "audit")
@@ -133,7 +137,7 @@ def test_a_change_of_the_api_leaves_nothing_behind(plane, kspec):
     kspec(plane, part(), "--remove")
 
 
-def test_a_foreign_policy_of_our_name_stays(plane, kspec):
+def test_a_foreign_policy_of_our_name_stays(plane: Any, kspec: Any) -> None:
     foreign = {
         "apiVersion": "policies.kyverno.io/v1",
         "kind": "ValidatingPolicy",
@@ -159,12 +163,12 @@ def test_a_foreign_policy_of_our_name_stays(plane, kspec):
     plane.request("DELETE", f"{VALIDATING}/kspec-live-pods")
 
 
-def report(plane, path, name, status):
+def report(plane: Any, path: str, name: str, status: Any) -> None:
     answer = plane.request("PATCH", f"{path}/{name}/status", {"status": status})
     assert answer.status == 200, answer
 
 
-def condition(kind, status, message):
+def condition(kind: str, status: Any, message: str) -> dict[str, Any]:
     when = "2026-06-01T00:00:00Z"
     reason = "Succeeded" if status == "True" else "Failed"
     return {
@@ -176,7 +180,7 @@ def condition(kind, status, message):
     }
 
 
-def test_status_is_what_kyverno_says(plane, kspec):
+def test_status_is_what_kyverno_says(plane: Any, kspec: Any) -> None:
     code, out, _ = kspec(plane, part(), "--status")
     assert (code, "nothing is in force" in out) == (1, True)
     kspec(plane, part(), "--mode", "enforce")
@@ -210,7 +214,7 @@ def test_status_is_what_kyverno_says(plane, kspec):
     kspec(plane, part(), "--remove")
 
 
-def test_status_of_clusterpolicies(plane, kspec):
+def test_status_of_clusterpolicies(plane: Any, kspec: Any) -> None:
     kspec(plane, part(), "--mode", "audit", "--kyverno-api", "clusterpolicy")
     ready = {"conditions": [condition("Ready", "True", "Ready")]}
     for name in names(plane, CLUSTER):
@@ -230,7 +234,7 @@ def test_status_of_clusterpolicies(plane, kspec):
 
 
 @pytest.mark.parametrize("word", ["--mode=enforce", "--status", "--remove"])
-def test_without_kyverno_it_says_so(plain, kspec, word):
+def test_without_kyverno_it_says_so(plain: Any, kspec: Any, word: str) -> None:
     code, _, err = kspec(plain, part(), word)
     assert code in (2, 4)
     assert "is not served" in err

@@ -1,6 +1,7 @@
 """RBAC of a real API server: make roles and bindings, read them as a scan does, ask who may do what."""
 
 import time
+from typing import Any
 
 from pytest_kspec.kube.resources import Resource
 from pytest_kspec.rules.rbac.authorizer import AccessRequest, Grants
@@ -19,7 +20,7 @@ KINDS = {
 }
 
 
-def made(plane, raw, path=None):
+def made(plane: Any, raw: dict[str, Any], path: str | None = None) -> Any:
     if path is None:
         namespace = raw["metadata"].get("namespace")
         path = f"{API}/namespaces/{namespace}" if namespace else API
@@ -29,7 +30,7 @@ def made(plane, raw, path=None):
     return answer.body
 
 
-def listed(plane):
+def listed(plane: Any) -> dict[str, Any]:
     """Every role and binding of the cluster, as a scan reads them."""
     return {
         kind: [
@@ -40,7 +41,7 @@ def listed(plane):
     }
 
 
-def grants_of(objects):
+def grants_of(objects: Any) -> Grants:
     return Grants(
         cluster_roles=objects["ClusterRole"],
         roles=objects["Role"],
@@ -49,7 +50,7 @@ def grants_of(objects):
     )
 
 
-def holds(grants, user, forbidden, *names):
+def holds(grants: Any, user: Any, forbidden: Any, *names: Any) -> Any:
     """Whether the check reports that this user is granted it, by one of the bindings of these names."""
     verb, group, resource = forbidden
     return any(
@@ -58,7 +59,7 @@ def holds(grants, user, forbidden, *names):
     )
 
 
-def reviewed(plane, user, groups, request):
+def reviewed(plane: Any, user: str, groups: Any, request: AccessRequest) -> Any:
     """What the API server says."""
     if request.path:
         asked = {"nonResourceAttributes": {"verb": request.verb, "path": request.path}}
@@ -71,7 +72,7 @@ def reviewed(plane, user, groups, request):
     return answer.body["status"]["allowed"]
 
 
-def settled(plane, number):
+def settled(plane: Any, number: object) -> None:
     """Wait until the API server's authorizer has seen an example: its four caches fill independently."""
     marker = f"marker-{number}"
     made(plane, role(marker, rule("get", "kspec.io", marker)))
@@ -86,7 +87,7 @@ def settled(plane, number):
     )
 
 
-def wait_for(condition):
+def wait_for(condition: Any) -> None:
     end = time.monotonic() + SETTLE_TIMEOUT_S
     while not condition():
         assert time.monotonic() < end, "the API server does not see its own objects"

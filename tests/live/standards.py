@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.controlplane import namespaces
 from tests.controlplane.server import ControlPlane
@@ -17,12 +19,12 @@ _REFUSED = re.compile(r'violates PodSecurity "[a-z]+:[\w.]+": (.*)', re.DOTALL)
 _DETAIL = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
 
 
-def version_label(version):
+def version_label(version: Any) -> Any:
     return version if isinstance(version, str) else f"v1.{version}"
 
 
 @contextmanager
-def enforced(plane: ControlPlane, prefix: str):
+def enforced(plane: ControlPlane, prefix: str) -> Iterator[Any]:
     """(namespace, level, minor) for each level and version, and a namespace that enforces nothing."""
     made = []
     namespaces.create(plane, f"{prefix}-{OPEN}", {"pod-security.kubernetes.io/enforce": "privileged"})
@@ -40,11 +42,11 @@ def enforced(plane: ControlPlane, prefix: str):
         namespaces.delete(plane, name)
 
 
-def submit(plane, namespace, pod):
+def submit(plane: Any, namespace: str, pod: dict[str, Any]) -> Any:
     return plane.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
 
 
-def reasons(message):
+def reasons(message: str) -> set[Any]:
     """What the API server names, without details and plurals: 'hostPort, privileged'."""
     found = _REFUSED.search(message)
     assert found, message
@@ -52,7 +54,15 @@ def reasons(message):
     return {"forbidden AppArmor profile" if name.startswith("forbidden AppArmor") else name for name in named}
 
 
-def compare(pod, standards, send, counted: Counter[str], *, written: bool = True, made: bool = False):
+def compare(
+    pod: dict[str, Any],
+    standards: Any,
+    send: Any,
+    counted: Counter[str],
+    *,
+    written: bool = True,
+    made: bool = False,
+) -> bool:
     """Ours and theirs on this pod, everywhere. Returns whether the API takes it at all.
 
     send: namespace → the API server's answer to this pod. written, made: which pod is judged: that of the author,

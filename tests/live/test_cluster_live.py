@@ -93,7 +93,7 @@ def test_what_a_user_may_not_list_is_an_error_and_the_rest_goes_on(
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     make(plane, f"{rbac}/clusterroles", {"metadata": {"name": "viewer"}, "rules": rules})
-    binding = {
+    binding: dict[str, object] = {
         "metadata": {"name": "viewer"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "viewer"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "viewers"}],

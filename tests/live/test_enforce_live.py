@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +17,7 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.enforce import seen
 from tests.audit.reading import read_ecs
 from tests.controlplane import namespaces
+from tests.controlplane.server import ControlPlane
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
@@ -32,7 +36,7 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def plane(control_plane):
+def plane(control_plane: ControlPlane) -> Iterator[Any]:
     for name in (HELD, FREE):
         namespaces.create(control_plane, name, {"held": "yes" if name == HELD else "no"})
     yield control_plane
@@ -41,13 +45,15 @@ def plane(control_plane):
 
 
 @pytest.fixture
-def run(plane, tmp_path, capsys, monkeypatch):
+def run(
+    plane: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """kspec enforce with the given `spec:` part; what it applied is removed after the test."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig(path=tmp_path / "kubeconfig")))
     made = set()
 
-    def enforce(spec, *words, name="live"):
+    def enforce(spec: Any, *words: Any, name: str = "live") -> tuple[Any, Any, Any]:
         path = tmp_path / f"{name}.yaml"
         document = {
             "apiVersion": "kspec.dev/v1",
@@ -67,17 +73,17 @@ def run(plane, tmp_path, capsys, monkeypatch):
     until(plane, 201)
 
 
-def spec(**more):
+def spec(**more: Any) -> dict[str, Any]:
     scope = {"excludeNamespaces": ["kube-*"], "namespaceSelector": {"matchLabels": {"held": "yes"}}}
     return {"podSecurity": {"enforce": "baseline", "version": "v1.37"}, "namespaceScope": scope, **more}
 
 
-def create(plane, namespace, obj=BAD):
+def create(plane: Any, namespace: str, obj: Any = BAD) -> Any:
     kinds = {"Pod": "pods", "Service": "services"}
     return plane.request("POST", f"/api/v1/namespaces/{namespace}/{kinds[obj['kind']]}?dryRun=All", obj)
 
 
-def until(plane, status, namespace=HELD, obj=BAD):
+def until(plane: Any, status: Any, namespace: Any = HELD, obj: Any = BAD) -> Any:
     """The answer, once it has this status: policies come into force and go a moment later."""
     deadline = time.monotonic() + IN_FORCE_S
     while (answer := create(plane, namespace, obj)).status != status:
@@ -86,7 +92,7 @@ def until(plane, status, namespace=HELD, obj=BAD):
     return answer
 
 
-def names(plane, path, name="live"):
+def names(plane: Any, path: str, name: str = "live") -> list[Any]:
     items = plane.request("GET", f"{path}?labelSelector=kspec.io/cluster-spec={name}").body["items"]
     return [item["metadata"]["name"] for item in items]
 
@@ -95,7 +101,7 @@ SEEN = ["CronJob", "Deployment", "Pod", "PodTemplate"]
 ALL = ["kspec-live-cronjobs", "kspec-live-pods", "kspec-live-podtemplates", "kspec-live-workloads"]
 
 
-def test_from_dry_run_to_removal(plane, run):
+def test_from_dry_run_to_removal(plane: Any, run: Any) -> None:
     code, out, err = run(spec(), "--mode", "enforce", "--dry-run")
     assert (code, names(plane, POLICIES)) == (0, [])
     assert "8 to create; nothing was applied" in out
@@ -137,7 +143,9 @@ def test_from_dry_run_to_removal(plane, run):
     until(plane, 201)
 
 
-def test_what_was_applied_and_removed_is_in_the_audit_log(plane, run, tmp_path, monkeypatch):
+def test_what_was_applied_and_removed_is_in_the_audit_log(
+    plane: Any, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KSPEC_AUDIT_LOG", str(tmp_path / "audit.log"))
     monkeypatch.setenv("KSPEC_AUDIT_FORMAT", "ecs")
     monkeypatch.setenv("KSPEC_RUN_BY", "jane")
@@ -166,7 +174,9 @@ def test_what_was_applied_and_removed_is_in_the_audit_log(plane, run, tmp_path, 
     assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 
-def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, capsys, monkeypatch):
+def test_mode_enforce_asks_first_and_no_is_the_default(
+    plane: Any, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "live.yaml"
     run(spec(), "--mode", "enforce", "--dry-run")
     command = ["enforce", str(path), "--mode", "enforce"]
@@ -178,7 +188,7 @@ def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, cap
     assert main([*command, "--dry-run"]) == 0, "nothing is applied, so nobody is asked"
 
     class Terminal(io.StringIO):
-        def isatty(self):
+        def isatty(self) -> bool:
             return True
 
     for said, applied in (("\n", False), ("n\n", False), ("", False), ("y\n", True)):
@@ -193,7 +203,7 @@ def test_mode_enforce_asks_first_and_no_is_the_default(plane, run, tmp_path, cap
     assert main(command) == 0, "what changes nothing is not asked"
 
 
-def test_what_is_not_seen_to_deny_is_said(plane, run, monkeypatch):
+def test_what_is_not_seen_to_deny_is_said(plane: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "PATIENCE_S", 0.5)
     nowhere = {"namespaceScope": {"includeNamespaces": ["not-there-yet"]}}
     code, out, err = run(spec() | nowhere, "--mode", "enforce", name="nowhere")
@@ -213,7 +223,7 @@ def test_what_is_not_seen_to_deny_is_said(plane, run, monkeypatch):
     )
 
 
-def test_audit_warns_and_admits(plane, run):
+def test_audit_warns_and_admits(plane: Any, run: Any) -> None:
     code, _, _ = run(spec(), "--mode", "enforce")
     until(plane, 403)
     code, out, _ = run(spec(), "--mode", "audit")
@@ -225,7 +235,7 @@ def test_audit_warns_and_admits(plane, run):
     assert labels["metadata"]["labels"]["kspec.io/enforcement-mode"] == "audit"
 
 
-def test_status_says_what_is_there(plane, run):
+def test_status_says_what_is_there(plane: Any, run: Any) -> None:
     code, out, _ = run(spec(), "--status")
     assert code == 1
     assert "nothing is in force" in out
@@ -240,7 +250,7 @@ def test_status_says_what_is_there(plane, run):
     assert "its CEL is not type-checked yet" in out
 
 
-def test_status_says_what_is_missing_and_what_somebody_changed(plane, run):
+def test_status_says_what_is_missing_and_what_somebody_changed(plane: Any, run: Any) -> None:
     run(spec(), "--mode", "enforce")
     for path in (BINDINGS, POLICIES):
         plane.request("DELETE", f"{path}/kspec-live-pods")
@@ -259,7 +269,7 @@ def test_status_says_what_is_missing_and_what_somebody_changed(plane, run):
 
 
 @pytest.mark.parametrize("path", [POLICIES, BINDINGS])
-def test_what_is_being_deleted_is_not_in_force(plane, run, path):
+def test_what_is_being_deleted_is_not_in_force(plane: Any, run: Any, path: str) -> None:
     run(spec(), "--mode", "enforce")
     held = f"{path}/kspec-live-pods"
     hold = {"metadata": {"finalizers": ["example.com/hold"]}}
@@ -277,7 +287,7 @@ def test_what_is_being_deleted_is_not_in_force(plane, run, path):
     assert "kspec-live-workloads: enforce" in out
 
 
-def test_a_violation_in_mode_audit_is_in_the_audit_log_of_the_server(plane, run):
+def test_a_violation_in_mode_audit_is_in_the_audit_log_of_the_server(plane: Any, run: Any) -> None:
     run(spec(), "--mode", "audit")
     deadline = time.monotonic() + IN_FORCE_S
     while not (said := audited(plane)):
@@ -290,7 +300,7 @@ def test_a_violation_in_mode_audit_is_in_the_audit_log_of_the_server(plane, run)
     assert "[podSecurity.standard[hostNamespaces]] spec.hostPID is true" in failure["message"]
 
 
-def audited(plane):
+def audited(plane: Any) -> list[Any]:
     """What audit policies noted in the audit log, as the docs tell to search it."""
     plane.audit_position()
     key = "validation.policy.admission.k8s.io/validation_failure"
@@ -299,7 +309,9 @@ def audited(plane):
     return [text for text in found if '"Warn"' in text]
 
 
-def test_an_object_of_somebody_else_is_not_touched(plane, run, capsys):
+def test_an_object_of_somebody_else_is_not_touched(
+    plane: Any, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     foreign = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
@@ -317,7 +329,7 @@ def test_an_object_of_somebody_else_is_not_touched(plane, run, capsys):
         plane.request("DELETE", f"{BINDINGS}/kspec-live-pods")
 
 
-def test_two_specifications_stay_apart(plane, run):
+def test_two_specifications_stay_apart(plane: Any, run: Any) -> None:
     run(spec(), "--mode", "enforce", name="live")
     run(spec(), "--mode", "audit", name="live-2")
     assert len(names(plane, POLICIES, "live")) == len(names(plane, POLICIES, "live-2")) == 4
@@ -325,7 +337,7 @@ def test_two_specifications_stay_apart(plane, run):
     assert (len(names(plane, POLICIES, "live")), names(plane, POLICIES, "live-2")) == (4, [])
 
 
-def test_monitor_lists_and_writes_nothing(plane, run):
+def test_monitor_lists_and_writes_nothing(plane: Any, run: Any) -> None:
     path = f"/api/v1/namespaces/{HELD}/pods"
     assert plane.request("POST", path, BAD).status == 201
     try:
@@ -338,7 +350,7 @@ def test_monitor_lists_and_writes_nothing(plane, run):
         plane.request("DELETE", f"{path}/bad", {"gracePeriodSeconds": 0})
 
 
-def test_outside_of_its_time_nothing_is_bound(plane, run):
+def test_outside_of_its_time_nothing_is_bound(plane: Any, run: Any) -> None:
     period = {"enabled": True, "activePeriods": [{"startDate": "2000-01-01", "endDate": "2000-12-31"}]}
     run(spec(), "--mode", "enforce")
     until(plane, 403)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.enforce import seen
 from pytest_kspec.enforce.webhook_install import service_names
 from tests.controlplane import namespaces
-from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane, Etcd
 from tests.webhook.installed import install_rights
 from tests.webhook.reviewing import container, forbid, pod, require
 from tests.webhook.running import Running, until, write_spec
@@ -25,7 +28,7 @@ RULE = forbid("hostNetwork")
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     """A cluster that calls Services at their endpoints: there is no kube-proxy."""
     with ControlPlane(etcd, flags=["--enable-aggregator-routing=true"]) as plane:
         for name in ("shop", SYSTEM):
@@ -34,14 +37,14 @@ def plane(etcd):
         yield plane
 
 
-def own_address():
+def own_address() -> Any:
     """An address of this machine that is not loopback, where no API server calls an endpoint. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return probe.getsockname()[0]
 
 
-def behind_a_service(port, read_port):
+def behind_a_service(port: Any, read_port: Any) -> Iterator[Any]:
     """(path, object) of a Service and its one pod, which is this machine at these ports.
 
     An API server proxies requests to pods only; webhooks it calls at any endpoint.
@@ -67,7 +70,7 @@ def behind_a_service(port, read_port):
 class Installed(Running):
     """`kspec webhook` for all specifications in `specs`, where one named prod is from the start."""
 
-    def __init__(self, plane, folder):
+    def __init__(self, plane: Any, folder: Any) -> None:
         self.specs = folder / "specs"
         self.specs.mkdir()
         self.kubeconfig = plane.kubeconfig(path=folder / "kubeconfig")
@@ -80,7 +83,7 @@ class Installed(Running):
 
 
 @pytest.fixture
-def webhook(plane, tmp_path):
+def webhook(plane: Any, tmp_path: Path) -> Iterator[Any]:
     server = Installed(plane, tmp_path)
     made = []
     try:
@@ -102,12 +105,12 @@ def webhook(plane, tmp_path):
 
 
 @pytest.fixture
-def kspec(webhook, capsys, monkeypatch):
+def kspec(webhook: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """kspec enforce --engine webhook: code, output, notes."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("KUBECONFIG", str(webhook.kubeconfig))
 
-    def enforce(path, *words):
+    def enforce(path: str, *words: Any) -> tuple[Any, Any, Any]:
         code = main(["enforce", str(path), "--engine", "webhook", *words, "--yes"])
         said = capsys.readouterr()
         return code, said.out, said.err
@@ -115,15 +118,15 @@ def kspec(webhook, capsys, monkeypatch):
     return enforce
 
 
-def create(plane, obj=BAD, query="?dryRun=All"):
+def create(plane: Any, obj: Any = BAD, query: str = "?dryRun=All") -> Any:
     return plane.request("POST", f"{PODS}{query}", obj)
 
 
-def names(plane):
+def names(plane: Any) -> list[Any]:
     return [item["metadata"]["name"] for item in plane.request("GET", CONFIGURATIONS).body["items"]]
 
 
-def test_from_dry_run_to_removal_through_the_service(plane, webhook, kspec):
+def test_from_dry_run_to_removal_through_the_service(plane: Any, webhook: Any, kspec: Any) -> None:
     prod = webhook.specs / "prod.yaml"
     code, out, err = kspec(prod, "--dry-run")
     assert (code, names(plane)) == (0, [])
@@ -158,7 +161,9 @@ def test_from_dry_run_to_removal_through_the_service(plane, webhook, kspec):
     until(lambda: create(plane).status == 201)
 
 
-def test_status_is_what_the_webhook_does_and_not_what_was_registered(plane, webhook, kspec, tmp_path):
+def test_status_is_what_the_webhook_does_and_not_what_was_registered(
+    plane: Any, webhook: Any, kspec: Any, tmp_path: Path
+) -> None:
     prod, other = webhook.specs / "prod.yaml", tmp_path / "other.yaml"
     write_spec(other, RULE, fails="Ignore")
     kspec(prod)
@@ -181,7 +186,9 @@ def test_status_is_what_the_webhook_does_and_not_what_was_registered(plane, webh
     assert names(plane) == ["kspec-prod-webhook"]
 
 
-def test_a_dead_webhook_locks_out_and_what_the_docs_say_lets_in_again(plane, webhook, kspec):
+def test_a_dead_webhook_locks_out_and_what_the_docs_say_lets_in_again(
+    plane: Any, webhook: Any, kspec: Any
+) -> None:
     prod = webhook.specs / "prod.yaml"
     kspec(prod)
     until(lambda: create(plane).status == 403)
@@ -197,7 +204,9 @@ def test_a_dead_webhook_locks_out_and_what_the_docs_say_lets_in_again(plane, web
     until(lambda: create(plane, pod()).status == 201)
 
 
-def test_a_resize_is_judged_as_any_change_of_the_pod(plane, webhook, kspec, tmp_path):
+def test_a_resize_is_judged_as_any_change_of_the_pod(
+    plane: Any, webhook: Any, kspec: Any, tmp_path: Path
+) -> None:
     """By the webhook and by the API server's own policies."""
     resources = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
     assert create(plane, pod(containers=[container(resources=resources)]), "").status == 201
@@ -205,11 +214,11 @@ def test_a_resize_is_judged_as_any_change_of_the_pod(plane, webhook, kspec, tmp_
     for path in (prod, vap):
         write_spec(path, require("resources.limits.memory", value="64Mi"))
 
-    def resize(**asked):
+    def resize(**asked: Any) -> Any:
         patch = {"spec": {"containers": [{"name": "app", "resources": asked}]}}
         return plane.request("PATCH", f"{PODS}/web/resize?dryRun=All", patch, content_type=STRATEGIC_PATCH)
 
-    def judged(word):
+    def judged(word: Any) -> None:
         refused = until(
             lambda: answer if (answer := resize(limits={"memory": "128Mi"})).status == 403 else None
         )
@@ -223,7 +232,7 @@ def test_a_resize_is_judged_as_any_change_of_the_pod(plane, webhook, kspec, tmp_
         kspec(prod)
         judged("denied by prod")
 
-        def asked():
+        def asked() -> list[Any]:
             entries = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
             return [entry for entry in entries if entry["resource"]["name"] != seen.NAME]
 

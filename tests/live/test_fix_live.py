@@ -114,7 +114,7 @@ def test_kubectl_takes_the_file(
     code, _, err = said("--only", READ_ONLY, "--format", form, "-o", str(folder))
     assert code == 0, err
     (file,) = (path for path in folder.iterdir() if path.name != "kustomization.yaml")
-    words = [KUBECTL, "patch", "deployment", "web", "-n", fresh_namespace, "--type", form]
+    words: list[str | Path] = [KUBECTL, "patch", "deployment", "web", "-n", fresh_namespace, "--type", form]
     done = subprocess.run(
         [*words, "--patch-file", file], capture_output=True, text=True, timeout=60, check=False
     )

@@ -95,7 +95,7 @@ class Live:
             content_type=STRATEGIC_PATCH,
         )
         assert answer.status == 200, (patch, answer.body)
-        return answer.body  # type: ignore[no-any-return]
+        return answer.body
 
 
 @pytest.fixture

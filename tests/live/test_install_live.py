@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import yaml
 
@@ -9,14 +12,14 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.serving.authority import Periods
-from tests.controlplane.server import ControlPlane
+from tests.controlplane.server import ControlPlane, Etcd
 from tests.crds.foreign import definitions
 
 IMAGE = "registry.example.com/kspec:1.0"
 
 
 @pytest.fixture(scope="module")
-def writer(etcd, tmp_path_factory):
+def writer(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A cluster with the definitions of cert-manager, which nobody acts on."""
     with ControlPlane(etcd, audited=False) as plane:
         kubeconfig = plane.kubeconfig(path=tmp_path_factory.mktemp("install") / "kubeconfig")
@@ -32,10 +35,12 @@ def writer(etcd, tmp_path_factory):
 
 
 @pytest.mark.parametrize("issuer", [(), ("--issuer", "internal"), ("--issuer", "Issuer/internal")])
-def test_a_real_api_server_takes_it_all_and_drops_nothing(writer, capsys, issuer):
+def test_a_real_api_server_takes_it_all_and_drops_nothing(
+    writer: Any, capsys: pytest.CaptureFixture[str], issuer: tuple[Any, ...]
+) -> None:
     assert main(["webhook", "--manifests", IMAGE, *issuer]) == 0
     made = list(yaml.safe_load_all(capsys.readouterr().out))
-    warned = []
+    warned: list[Any] = []
     strict = Writer(writer.source, on_warning=warned.append)
     kept = [strict.apply(manifest) for manifest in made]
     assert warned == []

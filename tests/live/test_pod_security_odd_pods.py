@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -41,23 +42,23 @@ class Odd(NamedTuple):
     written: bool = True
 
 
-def security(**fields):
+def security(**fields: Any) -> dict[str, Any]:
     return {"securityContext": fields}
 
 
-def windows(**fields):
+def windows(**fields: Any) -> Any:
     return security(windowsOptions=fields)
 
 
-def volume(**source):
+def volume(**source: Any) -> dict[str, Any]:
     return {"volumes": [{"name": "v", **source}]}
 
 
-def init(**fields):
+def init(**fields: Any) -> dict[str, Any]:
     return {"initContainers": [{"name": "first", "image": "example.com/init:1", **fields}]}
 
 
-def sysctls(*names):
+def sysctls(*names: Any) -> Any:
     return security(**GOOD_POD, sysctls=[{"name": name, "value": "1"} for name in names])
 
 
@@ -147,7 +148,7 @@ ODD = [
     Odd("sidecar-probe-host", GOOD, init(restartPolicy="Always", **security(**GOOD_CONTAINER),
         livenessProbe={"httpGet": {"port": 1, "host": "x"}, **PROBE})),
     # volumes
-    *(
+    *(  # type: ignore[var-annotated]
         Odd(f"volume-{next(iter(source))}", GOOD, volume(**source))
         for source in (
             {"hostPath": {"path": "/", "type": ""}}, {"image": {"reference": "example.com/data:1"}}, {"emptyDir": {}},
@@ -183,7 +184,7 @@ ODD = [
 ]  # fmt: skip
 
 
-def pod_of(odd):
+def pod_of(odd: Any) -> Any:
     good = odd.base == GOOD
     container = {"name": "app", "image": "example.com/app:1"} | (security(**GOOD_CONTAINER) if good else {})
     spec = (security(**GOOD_POD) if good else {}) | {"containers": [container | odd.container]} | odd.spec
@@ -192,13 +193,15 @@ def pod_of(odd):
 
 
 @pytest.fixture(scope="module")
-def standards(control_plane: ControlPlane):
+def standards(control_plane: ControlPlane) -> Iterator[Any]:
     with enforced(control_plane, "odd") as made:
         yield made
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
-def test_the_same_verdict_and_the_same_controls(control_plane, standards, odd):
+def test_the_same_verdict_and_the_same_controls(
+    control_plane: ControlPlane, standards: Any, odd: Any
+) -> None:
     pod = pod_of(odd)
     valid = compare(
         pod,
@@ -211,7 +214,7 @@ def test_the_same_verdict_and_the_same_controls(control_plane, standards, odd):
     assert valid is odd.valid
 
 
-def test_every_control_came_up():
+def test_every_control_came_up() -> None:
     """Runs after those above."""
     if COUNTED["valid"] == sum(odd.valid for odd in ODD):
         found = {name.partition(" ")[0] for name in COUNTED} - {"valid", "invalid", "refused", "admitted"}

@@ -6,7 +6,8 @@ collide often, so that wildcards, subresources, names and namespaces meet.
 
 import itertools
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from pytest_kspec.kube.bootstraproles import FILE
 from pytest_kspec.rules.rbac.authorizer import AccessRequest
 from pytest_kspec.testing import evaluate
 from tests.checks.objects import binding, role, rule
-from tests.controlplane.server import ControlPlane
+from tests.controlplane.server import ControlPlane, Etcd
 from tests.effort import with_fixtures
 from tests.live.rbac import API, grants_of, listed, made, reviewed, settled, wait_for
 from tools.bootstrap_roles import bootstrap_roles, text_of
@@ -61,7 +62,7 @@ SUBJECTS = [
 ]
 
 
-def some(values, **options):
+def some(values: Any, **options: Any) -> Any:
     return st.lists(st.sampled_from(values), unique=True, **options)
 
 
@@ -93,10 +94,10 @@ path_rules = st.builds(
 class Example(NamedTuple):
     """Rules of two ClusterRoles, of a Role, (scope, role, subjects) of bindings, and what is asked."""
 
-    wide: list
-    local: list
-    bindings: list
-    questions: list
+    wide: list[Any]
+    local: list[Any]
+    bindings: list[Any]
+    questions: list[Any]
 
 
 # As functions of tuples: `builds(AccessRequest)` would fill the fields that are left out, too.
@@ -118,7 +119,7 @@ ROLES = ["ClusterRole 0", "ClusterRole 0", "ClusterRole 1", "Role 0", "Role 0", 
 
 
 @st.composite
-def examples(draw):
+def examples(draw: Any) -> Example:
     wide = [draw(st.lists(resource_rules | path_rules, min_size=1, max_size=3)) for _ in range(2)]
     local = draw(st.lists(resource_rules, max_size=3))
     known = {"ClusterRole 0": wide[0], "ClusterRole 1": wide[1], "Role 0": local, "view": [], "missing": []}
@@ -128,13 +129,13 @@ def examples(draw):
         some(SUBJECTS, min_size=1, max_size=3),
     )
     bound = draw(st.lists(one, min_size=1, max_size=4))
-    near = st.sampled_from([(b, rule_) for b in bound for rule_ in known[b[1]]] or [None])
+    near = st.sampled_from([(b, rule_) for b in bound for rule_ in known[b[1]]] or [None])  # type: ignore[list-item]
     questions = [draw(question(draw(near))) for _ in range(30)]
     return Example(wide, local, bound, questions)
 
 
 @st.composite
-def question(draw, near):
+def question(draw: Any, near: Any) -> Any:
     """(user, groups, request): what a binding and a rule grant, with mostly none or one thing changed."""
     other = (draw(st.sampled_from(USERS)), draw(some(USER_GROUPS, max_size=2)), draw(any_request))
     if near is None or draw(st.integers(0, 9)) == 0:
@@ -168,13 +169,13 @@ def question(draw, near):
     return user, groups, request
 
 
-def concrete(draw, values, instead):
+def concrete(draw: Any, values: Any, instead: Any) -> Any:
     """One of the values; mostly a real one in place of a wildcard."""
     value = draw(st.sampled_from(values))
     return draw(st.sampled_from([*instead, "*"])) if value == "*" else value
 
 
-def who(subject):
+def who(subject: Any) -> Any:
     kind, name = subject.split("/", 1)
     if kind == "Group":
         return "nobody", [name]
@@ -182,7 +183,7 @@ def who(subject):
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     with ControlPlane(etcd, name="rbac-referee", controllers=True, audited=False) as plane:
         for name in NAMESPACES:
             made(
@@ -193,7 +194,7 @@ def plane(etcd):
         yield plane
 
 
-def build(plane, number, example):
+def build(plane: Any, number: int, example: Any) -> None:
     """Create an example's roles and bindings, under names of its own."""
     for i, rules in enumerate(example.wide):
         made(plane, role(f"e{number}-{i}", *rules))
@@ -213,7 +214,7 @@ answers: Counter[bool] = Counter()
 
 @with_fixtures(60, shrink=False)
 @given(example=examples())
-def test_generated_grants(plane, example):
+def test_generated_grants(plane: Any, example: Any) -> None:
     number = next(numbers)
     build(plane, number, example)
     settled(plane, number)
@@ -225,16 +226,16 @@ def test_generated_grants(plane, example):
     answers.update(allowed for _, _, _, allowed in theirs)
 
 
-def test_the_generated_questions_were_worth_asking():
+def test_the_generated_questions_were_worth_asking() -> None:
     """Runs after the above: of its questions at least a fifth were allowed, and a fifth not."""
     if answers:
         assert min(answers[True], answers[False]) > sum(answers.values()) / 5, answers
 
 
-def test_aggregated_roles(plane):
+def test_aggregated_roles(plane: Any) -> None:
     """What the controller makes of aggregationRule is what we make of it, also before it did."""
 
-    def selecting(*selectors):
+    def selecting(*selectors: Any) -> dict[str, Any]:
         return {"aggregationRule": {"clusterRoleSelectors": list(selectors)}}
 
     made(plane, role("agg-pods", rule("get", "", "pods"), labels={"agg": "x", "part": "1"}))
@@ -259,7 +260,7 @@ def test_aggregated_roles(plane):
     wait_for(lambda: len(plane.request("GET", f"{API}/clusterroles/agg-outer").body.get("rules") or ()) == 2)
     settled(plane, "aggregation")
     objects = listed(plane)
-    asked = [
+    asked: list[Any] = [
         (user, [], AccessRequest("get", "", resource, subresource))
         for user in ("agg-inner", "agg-outer")
         for resource in ("pods", "secrets")
@@ -276,7 +277,7 @@ def test_aggregated_roles(plane):
     assert [as_manifests.decide(*question) is not None for question in asked] == theirs
 
 
-def test_default_roles_and_bindings_are_all_told_apart(plane):
+def test_default_roles_and_bindings_are_all_told_apart(plane: Any) -> None:
     """What the API server makes for itself is no finding, and satisfies no minimum."""
     defaults = [
         {**item.raw, "kind": kind, "apiVersion": "rbac.authorization.k8s.io/v1"}
@@ -300,7 +301,7 @@ def test_default_roles_and_bindings_are_all_told_apart(plane):
         assert result.verdict == "fail"
 
 
-def test_the_roles_that_manifests_need_not_hold_are_those_of_the_api_server(plane):
+def test_the_roles_that_manifests_need_not_hold_are_those_of_the_api_server(plane: Any) -> None:
     assert FILE.read_text(encoding="utf-8") == text_of(bootstrap_roles(plane)), (
         "run: python -m tools.bootstrap_roles"
     )

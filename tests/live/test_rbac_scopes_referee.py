@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from pytest_kspec.rules.rbac.authorizer import AccessRequest
 from pytest_kspec.rules.rbac.scopes import CLUSTER_SCOPED, can_be_asked
 from tests.checks.objects import binding, namespace, role
-from tests.controlplane.server import ControlPlane
+from tests.controlplane.server import ControlPlane, Etcd
 from tests.effort import with_fixtures
 from tests.live.rbac import grants_of, holds, listed, made, reviewed, settled
 
@@ -28,7 +30,7 @@ ALL_VERSIONS = "--runtime-config=api/all=true"
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     with ControlPlane(etcd, name="rbac-scopes", audited=False, flags=[ALL_VERSIONS]) as plane:
         made(plane, namespace("red"), "/api/v1/namespaces")
         yield plane
@@ -51,13 +53,13 @@ ELSEWHERE = {
 }
 
 
-def test_the_table_of_cluster_scoped_resources_is_what_discovery_says(plane):
+def test_the_table_of_cluster_scoped_resources_is_what_discovery_says(plane: Any) -> None:
     versions = [
         f"/apis/{version['groupVersion']}"
         for group in plane.request("GET", "/apis").body["groups"]
         for version in group["versions"]
     ]
-    scopes = {}
+    scopes: dict[tuple[str, str], set[Any]] = {}
     for path in ["/api/v1", *versions]:
         group = path.split("/")[2] if path.startswith("/apis/") else ""
         for found in plane.request("GET", path).body["resources"]:
@@ -82,7 +84,7 @@ WILD = ["*", *(f"*/{s}" for s in SUBRESOURCES), "pods/*", "nodes/*", "*/*"]
 NAMES = ["a", "b"]
 
 
-def some(values, most):
+def some(values: Any, most: Any) -> Any:
     return st.lists(st.sampled_from(values), unique=True, min_size=1, max_size=most)
 
 
@@ -104,7 +106,7 @@ any_entry = st.tuples(
 
 
 @st.composite
-def examples(draw):
+def examples(draw: Any) -> tuple[Any, Any]:
     """(rules, entries): half of the entries are near one of the rules."""
     rules = draw(st.lists(granted_rules, min_size=1, max_size=2))
     asked = []
@@ -123,7 +125,7 @@ numbers = itertools.count()
 found: Counter[tuple[bool, bool]] = Counter()
 
 
-def concrete(entry):
+def concrete(entry: Any) -> Any:
     """(verb, group, resource) of every request that an entry is about."""
     verb, group, resource = entry
     base, _, below = resource.partition("/")
@@ -143,7 +145,7 @@ def concrete(entry):
     return itertools.product(verbs, GROUPS if group == "*" else [group], resources)
 
 
-def theirs(plane, user, entry, scope):
+def theirs(plane: Any, user: Any, entry: Any, scope: Any) -> bool:
     """Whether the API server allows any request that it could be asked for here."""
     for verb, group, resource in concrete(entry):
         if can_be_asked(verb, group, resource, in_namespace=bool(scope)):
@@ -158,7 +160,7 @@ def theirs(plane, user, entry, scope):
 
 @with_fixtures(30, shrink=False)
 @given(example=examples())
-def test_generated_entries(plane, example):
+def test_generated_entries(plane: Any, example: Any) -> None:
     """Every entry is found where SubjectAccessReview allows something of it, and nowhere else."""
     rules, asked = example
     name = f"generated-{next(numbers)}"
@@ -175,7 +177,7 @@ def test_generated_entries(plane, example):
             found[ours, bool(scope)] += 1
 
 
-def test_the_generated_entries_were_worth_asking():
+def test_the_generated_entries_were_worth_asking() -> None:
     """Runs after the above: in both scopes a seventh was granted, and a seventh not."""
     if found:
         assert (

@@ -9,8 +9,8 @@ and a request that only the verb in question lets through.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.checks.objects import binding, role, rule
-from tests.controlplane.server import APPLY_PATCH, ControlPlane
+from tests.controlplane.server import APPLY_PATCH, ControlPlane, Etcd
 from tests.live.rbac import API, grants_of, holds, listed, made, settled
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -32,12 +32,14 @@ DRY = "dryRun=All"
 Act = Callable[[ControlPlane, str], int]
 
 
-def sends(method, path, body=None, **options) -> Act:
+def sends(method: str, path: str, body: dict[str, Any] | None = None, **options: Any) -> Act:
     """The status of this request, made by the subject."""
     return lambda plane, user: plane.request(method, path, body, user=user, **options).status
 
 
-def impersonating(*, to="GET", at="/apis/authentication.k8s.io/v1/selfsubjectreviews", **headers) -> Act:
+def impersonating(
+    *, to: str = "GET", at: str = "/apis/authentication.k8s.io/v1/selfsubjectreviews", **headers: Any
+) -> Act:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"} if "self" in at else None
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda plane, user: plane.request("POST" if body else to, at, body, user=user, headers=sent).status
@@ -63,7 +65,7 @@ def escalates(ns: str) -> Act:
     return act
 
 
-def changes_request(subresource: str, change) -> Act:
+def changes_request(subresource: str, change: Any) -> Act:
     """PUT a subresource of the certificate signing request that is there."""
 
     def act(plane: ControlPlane, user: str) -> int:
@@ -75,11 +77,11 @@ def changes_request(subresource: str, change) -> Act:
     return act
 
 
-def approve(body):
+def approve(body: dict[str, Any]) -> None:
     body["status"]["conditions"] = [{"type": "Approved", "status": "True", "reason": "Test", "message": ""}]
 
 
-def sign(body):
+def sign(body: dict[str, Any]) -> None:
     body["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "Test", "message": ""}]
 
 
@@ -119,7 +121,7 @@ WEB = {
         },
     },
 }
-POD = {
+POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "p"},
@@ -135,11 +137,11 @@ class Case(NamedTuple):
     """
 
     name: str
-    rules: list
-    forbidden: tuple
+    rules: list[Any]
+    forbidden: tuple[str, ...]
     act: Act
     allowed: tuple[bool, bool]
-    base: tuple = ()
+    base: tuple[Any, ...] = ()
 
 
 BOTH, WIDE, NEVER = (True, True), (True, False), (False, False)
@@ -259,7 +261,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def special(etcd):
+def special(etcd: Etcd) -> Iterator[tuple[Any, Any]]:
     """A server on which each case has a subject with a ClusterRoleBinding and one with a RoleBinding."""
     users = [f"{scope}-{case.name}" for case in CASES for scope in ("wide", "red")]
     with ControlPlane(
@@ -299,7 +301,7 @@ def special(etcd):
         yield plane, grants_of(listed(plane))
 
 
-def certificate_request():
+def certificate_request() -> dict[str, Any]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "special")])
     built = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
@@ -314,7 +316,7 @@ def certificate_request():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("scope", ["wide", "red"])
-def test_what_is_reported_is_what_the_subject_can_do(special, case, scope):
+def test_what_is_reported_is_what_the_subject_can_do(special: tuple[Any, Any], case: Any, scope: str) -> None:
     plane, grants = special
     user = f"{scope}-{case.name}"
     status = case.act(plane, user)
@@ -326,7 +328,7 @@ def test_what_is_reported_is_what_the_subject_can_do(special, case, scope):
 @pytest.mark.parametrize(
     "case", [c for c in CASES if not c.name.startswith("impersonate-on")], ids=lambda c: c.name
 )
-def test_everything_in_one_namespace(special, case):
+def test_everything_in_one_namespace(special: tuple[Any, Any], case: Any) -> None:
     """A RoleBinding to cluster-admin: of the special verbs those that are asked for in a namespace."""
     plane, grants = special
     status = case.act(plane, "everything")

@@ -47,7 +47,16 @@ def values(data: dict[str, Any], scalars: Sequence[str]) -> list[tuple[str, Any]
 
 
 def created(kubeconfig: Path, text: str) -> subprocess.CompletedProcess[str]:
-    words = [KUBECTL, "create", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-"]
+    words: list[str | Path] = [
+        KUBECTL,
+        "create",
+        "--dry-run=server",
+        "--validate=false",
+        "-o",
+        "json",
+        "-f",
+        "-",
+    ]
     env = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(words, input=text, capture_output=True, text=True, timeout=60, check=False, env=env)
 

@@ -50,7 +50,14 @@ class Pods(NamedTuple):
 
     def state(self) -> str:
         """For messages."""
-        words = ("logs", "-n", NAMESPACE, "-l", f"batch.kubernetes.io/job-name={self.job}", "--prefix")
+        words: tuple[str, ...] = (
+            "logs",
+            "-n",
+            NAMESPACE,
+            "-l",
+            f"batch.kubernetes.io/job-name={self.job}",
+            "--prefix",
+        )
         listed = self.cluster.kubectl("get", "pods,jobs,events", "-n", NAMESPACE, check=False)
         return listed + self.cluster.kubectl(*words, "--tail=20", check=False)
 
@@ -94,7 +101,12 @@ def test_killed_and_evicted_pods_leave_one_outcome_for_each_cluster(
     secret(cluster, "store", KSPEC_STORE=within_pods(fleet.store, machine.address))
     secret(cluster, "contexts", kubeconfig=within(cluster, fleet.world.kubeconfig))
 
-    words = ("--engine=job", f"--hub={HUB}", f"--image={image.KSPEC}", f"--namespace={NAMESPACE}")
+    words: tuple[str, ...] = (
+        "--engine=job",
+        f"--hub={HUB}",
+        f"--image={image.KSPEC}",
+        f"--namespace={NAMESPACE}",
+    )
     words += ("--store-secret=store", "--kubeconfig-secret=contexts", "--shards=3", "--run=nodes")
     started = fleet.start("scan", "spec.yaml", "--context", "c-00*", "-o", "json", *words)
     pods = Pods(cluster, job_name("nodes"))

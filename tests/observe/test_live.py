@@ -174,7 +174,8 @@ def test_what_is_asked_is_there(
             lambda: server.query('rate(kspec_run_duration_seconds_count{cluster_spec="fleet"}[5m]) > 0')
         )
         server.wait(lambda: server.query("kspec_exemption_expiry_timestamp_seconds"))
-        queries = [(one.name, one.expr) for one in (*ALERTS, *RECORDINGS)]
+        queries = [(one.name, one.expr) for one in ALERTS]
+        queries += [(one.name, one.expr) for one in RECORDINGS]
         queries += [(f"{uid}: {panel}", query) for uid, panel, query in dashboards.queries()]
         recorded = {name for _, query in queries for name, _ in asked(query) if ":" in name} - LATER
         server.wait(lambda: recorded <= server.series().keys())  # a rate needs two scrapes

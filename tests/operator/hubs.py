@@ -30,7 +30,7 @@ POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding
 SPEC_KIND = ("kspec.io/v1alpha1", "ClusterSpecification")
 CONFIG = ("kspec.io/v1alpha1", "DriftConfig")
 REPORT = ("kspec.io/v1alpha1", "DriftReport")
-SPEC = {
+SPEC: dict[str, Any] = {
     "podSecurity": {"enforce": "baseline", "version": "v1.37"},
     "namespaceScope": {"includeNamespaces": ["drift-nowhere"]},
     "enforcement": {"enabled": True, "mode": "enforce"},
@@ -125,10 +125,10 @@ class Hub:
         for place in (NAMESPACE, "default"):
             for one in self.writer.list("v1", "Event", namespace=place):
                 self.writer.delete("v1", "Event", one["metadata"]["name"], namespace=place)
-        for kind in (BINDING, POLICY):
-            for one in self.writer.list(V1, kind):
+        for name in (BINDING, POLICY):
+            for one in self.writer.list(V1, name):
                 if one["metadata"]["name"].startswith("kspec-sturdy-"):
-                    self.writer.delete(V1, kind, one["metadata"]["name"])
+                    self.writer.delete(V1, name, one["metadata"]["name"])
 
 
 def _given(access: Access, checks: Callable[[], Any]) -> Given:

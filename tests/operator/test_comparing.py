@@ -89,7 +89,7 @@ def events(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def test_requirements_are_compared_with_the_scan_before_the_last_look(kept: Kept) -> None:
-    config = {"types": ["Compliance"], "clusterSpecs": ["shop"]}
+    config: dict[str, Any] = {"types": ["Compliance"], "clusterSpecs": ["shop"]}
     namespaces.create(kept.specs.plane, SHOP)
     try:
         kept.writer.apply(service("old", "NodePort"), field_manager="kubectl-edit")
@@ -140,7 +140,7 @@ def test_objects_are_compared_with_a_snapshot_in_a_configmap(
     kept: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plane = kept.specs.plane
-    config = {"types": ["Configuration"], "clusterSpecs": ["shop"]}
+    config: dict[str, Any] = {"types": ["Configuration"], "clusterSpecs": ["shop"]}
     good = tmp_path / "good.tar.gz"
     place = (f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig()}")
 
@@ -200,7 +200,7 @@ def test_objects_are_compared_with_a_snapshot_in_a_configmap(
 def test_objects_are_compared_with_the_last_good_run(kept: Kept, tmp_path: Path) -> None:
     plane = kept.specs.plane
     asked = {"kinds": ["Service"], "baseline": "LastGoodRun"}
-    config = {"types": ["Configuration"], "clusterSpecs": ["shop"], "configuration": asked}
+    config: dict[str, Any] = {"types": ["Configuration"], "clusterSpecs": ["shop"], "configuration": asked}
     namespaces.create(plane, SHOP)
 
     def drifted() -> list[tuple[str, str, str]]:

@@ -201,7 +201,7 @@ def test_an_api_server_accepts_all_of_it_without_a_warning(operated: Cluster, tm
         "with-dashboard",
     ):
         done = subprocess.run(
-            [*kubectl, *words, CONFIG / folder], capture_output=True, text=True, timeout=120
+            [*map(str, kubectl), *words, str(CONFIG / folder)], capture_output=True, text=True, timeout=120
         )
         assert (done.returncode, done.stderr) == (0, ""), folder
 

@@ -70,7 +70,7 @@ def test_leader_and_follower_serve_it_to_who_may(specs: Specs, start: Start, rig
         return {row["spec"] for row in answer.json()["items"]} if answer.status == 200 else set()
 
     for port in ports:
-        until(lambda port=port: "unmet" in shown(port), leader.said)  # type: ignore[misc]
+        until(lambda port=port: "unmet" in shown(port), leader.said)
         page = get(port, "/", "all-seeing")
         assert (page.status, "Fleet" in page.data.decode()) == (200, True)
         assert [get(port, "/api/v1/results", name).status for name in ("", "blind")] == [401, 403]

@@ -86,7 +86,7 @@ def webhook(operated: Cluster, tmp_path: Path) -> Iterator[Running]:
     server.kill()
 
 
-def asked(engine: str, mode: str = "enforce", **more: Object) -> Object:
+def asked(engine: str, mode: str = "enforce", **more: Any) -> Object:
     return {
         "network": {"allowedServiceTypes": ["ClusterIP"]},
         "namespaceScope": {"includeNamespaces": [PLACE]},
@@ -139,7 +139,12 @@ def test_engines_follow_their_specification(
     )
 
     # One that cannot be read takes no other with it.
-    odd = {"name": "x", "reason": "r", "checks": ["kubernetes.version"], "expiresAt": "2027-01-01"}
+    odd: dict[str, Any] = {
+        "name": "x",
+        "reason": "r",
+        "checks": ["kubernetes.version"],
+        "expiresAt": "2027-01-01",
+    }
     specs.put("odd", asked("webhook", policyExemptions=[{**odd, "timezone": "Mars/X"}]))
 
     # The webhook: registered with its failure policy only once it can be reached.

@@ -9,6 +9,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def get(
 def accounts(operated: Cluster) -> Iterator[None]:
     """One may read, another may not."""
     place = {"namespace": NAMESPACE}
-    made = [
+    made: list[dict[str, Any]] = [
         *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, **place}}
           for name in ("prometheus", "nobody")),
         {

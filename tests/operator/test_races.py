@@ -212,8 +212,8 @@ def test_what_webhooks_of_others_change_is_no_drift(control_plane: ControlPlane,
         assert (found.drifted, found.outdated, found.problems, found.kept) == ((), (), (), 1)
         patch = {"spec": {"validationActions": ["Audit"]}}
         writer.patch(*KYVERNO, "kspec-mutated", patch, field_manager="kubectl-edit")
-        (one,) = look().drifted
-        assert one.event.path == "spec.validationActions[0]", "and nothing that the webhook added"
+        (drifted,) = look().drifted
+        assert drifted.event.path == "spec.validationActions[0]", "and nothing that the webhook added"
     finally:
         for kind in ("MutatingAdmissionPolicyBinding", "MutatingAdmissionPolicy"):
             writer.delete(V1, kind, "adds")

@@ -53,7 +53,7 @@ class Cluster:
 
     def put(self, kind: str, name: str, **fields: Any) -> Object:
         before = self.objects.get((kind, name))
-        metadata = (
+        metadata: dict[str, Any] = (
             dict(before["metadata"]) if before else {"name": name, "uid": f"uid-{name}", "generation": 0}
         )
         metadata |= fields.pop("metadata", {})
@@ -424,7 +424,7 @@ def test_what_is_deleted_is_released_once_its_policies_are_gone_or_that_took_too
     def fail(api_version: str, kind: str, **more: object) -> list[Object]:
         raise SourceUnavailable("no answer.")
 
-    world.cluster.list = fail  # type: ignore[method-assign]
+    world.cluster.list = fail  # type: ignore[method-assign,assignment]
     world.now += timedelta(seconds=599)
     with pytest.raises(SourceUnavailable):
         world.reconcile()

@@ -12,7 +12,7 @@ import pytest
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import AccessDenied
-from pytest_kspec.operator import remote, remoteturn
+from pytest_kspec.operator import remoteturn
 from pytest_kspec.operator.remote import Remote, Settings
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
@@ -128,7 +128,7 @@ def test_a_thread_that_cannot_be_started_leaves_the_way_free(monkeypatch: pytest
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(remote.threading.Thread, "start", refused)
+        patch.setattr(threading.Thread, "start", refused)
         with pytest.raises(Exception, match="no thread could be started"):
             world.remote.step(FOUND, world.spec)
     world.step()
@@ -147,7 +147,7 @@ def test_what_is_gone_is_forgotten() -> None:
 class Anew(Hub):
     """An API server on which each ClusterTarget was deleted and made again a moment ago."""
 
-    def __init__(self, known: dict[str, Any]) -> None:
+    def __init__(self, known: dict[tuple[str, str], Any]) -> None:
         super().__init__()
         self.known, self.written = known, 0
 

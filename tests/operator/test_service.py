@@ -153,7 +153,7 @@ def test_nothing_is_written_after_the_lease_was_given_up_also_by_threads_of_a_co
             try:
                 for count in range(1_000_000):
                     content = {**made, "data": {"count": str(count)}}
-                    access.do(lambda writer, content=content: writer.apply(content))  # type: ignore[misc]
+                    access.do(lambda writer, content=content: writer.apply(content))
                     written.append(name)
             except KspecError as error:
                 refused.append(error)

@@ -127,6 +127,7 @@ def test_a_cluster_that_dies_is_unreachable_since_then_and_comes_back(world: Wor
         assert world.said("c")["Ready"] == ("True", "ClusterReachable")
     first = world.look("c")
     assert (first["conditions"][0]["status"], first["consecutiveFailures"]) == ("Unknown", 1)
+    assert world.wait is not None
     assert PACE.again_s <= world.wait < 2 * PACE.again_s
     second = world.look("c", 10)
     assert (second["conditions"][0]["status"], second["conditions"][0]["reason"]) == ("False", "Unreachable")
@@ -137,7 +138,7 @@ def test_a_cluster_that_dies_is_unreachable_since_then_and_comes_back(world: Wor
     waits = []
     for _ in range(8):
         assert world.look("c", 600)["unreachableSince"] == "2026-11-29T12:02:00Z"
-        waits.append(world.wait)
+        waits.append(world.wait or 0.0)
     assert waits == sorted(waits)
     assert PACE.longest_s <= waits[-1] <= 1.1 * PACE.longest_s
     with world.serve() as other:
@@ -249,7 +250,8 @@ def test_what_a_status_may_hold_breaks_nothing() -> None:
     def odd(value: Any) -> dict[str, Any]:
         return {"consecutiveFailures": value, "unreachableSince": value}
 
-    for value in (-1, "x", True, None, [], 1 << 70):
+    pauses: tuple[object, ...] = (-1, "x", True, None, [], 1 << 70)
+    for value in pauses:
         said, fields = told(seen, odd(value), NOW)
         assert fields["consecutiveFailures"] >= 1
         assert notes(odd(value), {"conditions": [], "lastChecked": value}) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ PROJECTED = st.sampled_from(
 
 
 @st.composite
-def varied(draw):
+def varied(draw: Any) -> Any:
     """A pod with more fields than Pod Security looks at."""
     pod = draw(pods(ephemeral=False))
     spec = pod["spec"]
@@ -71,14 +72,14 @@ def varied(draw):
     return pod
 
 
-class Groups(list):
+class Groups(list[Any]):
     """(plan, label) of each field, required and forbidden; with a short repr, for Hypothesis."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "groups"
 
 
-def held_to(server, parts, longest):
+def held_to(server: Any, parts: Any, longest: Any) -> Any:
     """Groups of policies in force: parts are (name, required, forbidden), messages have up to so many characters."""
     made = Groups()
     namespace = server.namespace()
@@ -98,7 +99,7 @@ def held_to(server, parts, longest):
     return made
 
 
-def compare(server, groups, obj, counted: Counter[str]):
+def compare(server: Any, groups: Any, obj: Any, counted: Counter[str]) -> None:
     namespace = groups[0][2]
     obj["metadata"]["namespace"] = namespace
     answer = server.create(namespace, obj)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -54,12 +55,14 @@ EXEMPTIONS = {
 }
 
 
-def owner(kind, name, api_version="apps/v1"):
+def owner(kind: str, name: str, api_version: str = "apps/v1") -> dict[str, Any]:
     uid = "00000000-0000-0000-0000-000000000001"
     return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": True}
 
 
-def pod(name, *, labels=None, owners=(), **fields):
+def pod(
+    name: str, *, labels: dict[str, Any] | None = None, owners: Any = (), **fields: Any
+) -> dict[str, Any]:
     containers = [
         {"name": "app", "image": "registry.example.com/app:1"},
         {
@@ -74,7 +77,7 @@ def pod(name, *, labels=None, owners=(), **fields):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def controller(kind, name, api_version="apps/v1", **metadata):
+def controller(kind: str, name: str, api_version: str = "apps/v1", **metadata: Any) -> Any:
     plain = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **metadata}}
     return settled(plain | {"spec": {"template": {"spec": copy.deepcopy(pod("x")["spec"])}}})
 
@@ -82,7 +85,7 @@ def controller(kind, name, api_version="apps/v1", **metadata):
 WEB = {"pod-template-hash": "6d4cf56db6"}
 DEPLOYMENT = controller("Deployment", "web")
 REPLICASET = controller("ReplicaSet", "web-6d4cf56db6", ownerReferences=[owner("Deployment", "web")])
-CRONJOB = settled(as_template(pod("backup"), "cronjobs"))
+CRONJOB = settled(as_template(pod("backup"), "cronjobs") or {})
 JOB = controller(
     "Job", "backup-29012345", "batch/v1", ownerReferences=[owner("CronJob", "backup", "batch/v1")]
 )
@@ -116,11 +119,12 @@ OBJECTS = [
 
 
 @pytest.fixture(scope="module")
-def groups(server):
+def groups(server: Any) -> Any:
     made = []
     for name in WHOLE_NAMESPACES:
         server.namespace(name)
-    for name, fields in {"none": None, **EXEMPTIONS}.items():
+    kinds: dict[str, Any] = {"none": None, **EXEMPTIONS}
+    for name, fields in kinds.items():
         exemptions = [] if fields is None else [Exemption(name=name, reason="r", **fields)]
         plan = server.plan(SPEC, exemptions=exemptions, now=NOW)
         label = {"kspec-parity-group": f"exempt-{name}"}
@@ -132,14 +136,14 @@ def groups(server):
     return made
 
 
-def placed(obj, namespace):
+def placed(obj: Any, namespace: str) -> Any:
     obj = copy.deepcopy(obj)
     obj["metadata"]["namespace"] = namespace
     return obj
 
 
 @pytest.mark.long
-def test_exemptions(server, groups):
+def test_exemptions(server: Any, groups: Any) -> None:
     said = {}
     for name, plan, label, _ in groups:
         for namespace in WHOLE_NAMESPACES:

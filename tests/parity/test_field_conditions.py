@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -123,7 +125,7 @@ PORTS = st.lists(
 
 
 @st.composite
-def amounts(draw):
+def amounts(draw: Any) -> Any:
     """A pod with resources, ports, sizes and numbers on both sides of every bound, mostly valid."""
     pod = draw(varied())
     spec = pod["spec"]
@@ -138,7 +140,7 @@ def amounts(draw):
     return pod
 
 
-def parts():
+def parts() -> Iterator[Any]:
     """(name, required, forbidden) of each group."""
     for name, asked in ENTRIES.items():
         yield name, asked, without_unset(asked)
@@ -146,25 +148,25 @@ def parts():
 
 
 @pytest.fixture(scope="module")
-def groups(server):
+def groups(server: Any) -> Any:
     return held_to(server, parts(), 4900)
 
 
-def without_unset(entries):
+def without_unset(entries: Any) -> list[Any]:
     """For `forbidden`, which does not take `orUnset`."""
     return [{name: value for name, value in entry.items() if name != "orUnset"} for entry in entries]
 
 
 @with_fixtures(PODS)
 @given(amounts(), st.sampled_from(["pods", "pods", "workloads"]))
-def test_conditions(server, groups, pod, place):
+def test_conditions(server: Any, groups: Any, pod: dict[str, Any], place: Any) -> None:
     if place == "workloads":
         pod["spec"]["restartPolicy"] = "Always"  # a Deployment has no other
-        pod = settled(as_template(pod, place))
+        pod = settled(as_template(pod, place) or {})
     compare(server, groups, pod, COUNTED)
 
 
-DEBUG = [
+DEBUG: list[tuple[dict[str, Any], set[str]]] = [
     ({"image": "registry.k8s.io/pause:1"}, set()),
     ({"image": "other.example.com/pause:1"}, {"image"}),
     ({"image": "registry.k8s.io/a", "command": ["sleep"]}, {"command"}),
@@ -174,7 +176,7 @@ DEBUG = [
 ]  # fmt: skip
 
 
-def test_ephemeral_containers(server):
+def test_ephemeral_containers(server: Any) -> None:
     """They have no resources and ports, of which nothing is asked; everything else is."""
     asked = [
         {"key": "image", "pattern": r"registry\.k8s\.io/.*"},
@@ -206,7 +208,7 @@ def test_ephemeral_containers(server):
         assert {requirement.partition("[")[2][:-1] for requirement, _ in theirs} == violated
 
 
-def test_most_pods_said_something():
+def test_most_pods_said_something() -> None:
     """Runs after the one above."""
     if COUNTED:
         assert COUNTED["valid"] > COUNTED["invalid"], COUNTED

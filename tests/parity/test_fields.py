@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,7 +60,7 @@ FIELDS = {
 COUNTED: Counter[str] = Counter()
 
 
-def entries(key, value):
+def entries(key: str, value: Any) -> Any:
     """Every meaning that an entry of this key may have."""
     found = [{"key": key}, {"key": key, "exists": True}, {"key": key, "exists": False}]
     if value is not None:
@@ -66,7 +68,7 @@ def entries(key, value):
     return found
 
 
-def parts(size):
+def parts(size: Any) -> Iterator[tuple[str, Any, Any]]:
     """So many fields together, each with every meaning."""
     fields = [*FIELDS.items()]
     for number in range(0, len(fields), size):
@@ -75,13 +77,13 @@ def parts(size):
 
 
 @pytest.fixture(scope="module")
-def groups(server):
+def groups(server: Any) -> Any:
     return held_to(server, parts(1), 4900)  # all of a message is compared
 
 
 @with_fixtures(PODS)
 @given(varied(), st.sampled_from(["pods", "pods", "workloads"]))
-def test_fields(server, groups, pod, place):
+def test_fields(server: Any, groups: Any, pod: dict[str, Any], place: Any) -> None:
     if place == "pods":
         compare(server, groups, pod, COUNTED)
         return
@@ -91,7 +93,7 @@ def test_fields(server, groups, pod, place):
     compare(server, groups, settled(made), COUNTED)
 
 
-def test_most_pods_said_something():
+def test_most_pods_said_something() -> None:
     """Runs after the one above. Requirements are counted: no object meets a whole group, as it says opposites."""
     if not COUNTED:
         pytest.skip("the generated pods were not selected")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,15 +29,15 @@ PASSING = {
 }
 
 
-class Held(list):
+class Held(list[Any]):
     """(plan, namespace) of each level; with a short repr, for Hypothesis."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "held"
 
 
 @pytest.fixture(scope="module")
-def standards(server):
+def standards(server: Any) -> Held:
     """An open namespace, and for each level and version its plan and a namespace that is held to it."""
     made = Held()
     for level, version in LEVELS:
@@ -49,7 +50,7 @@ def standards(server):
 
 @with_fixtures(PODS)
 @given(pods(ephemeral=False))
-def test_admitted_where_a_scan_finds_nothing(server, standards, pod):
+def test_admitted_where_a_scan_finds_nothing(server: Any, standards: Held, pod: dict[str, Any]) -> None:
     free, held = standards
     answer = server.create(free, pod)
     if answer.status != 201:
@@ -67,7 +68,7 @@ def test_admitted_where_a_scan_finds_nothing(server, standards, pod):
         assert agrees(theirs, found), (theirs, found)
 
 
-def test_most_pods_said_something():
+def test_most_pods_said_something() -> None:
     """Runs after the one above: without this its verdict could rest on a handful of pods."""
     if not COUNTED:
         pytest.skip("the generated pods were not selected")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import re
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from pytest_kspec.enforce.engines import Wanted, vap
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.reference.asked import everything
-from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane, Etcd
 from tests.parity.admission import ADMISSION, PLURALS, Server, refused
 from tests.parity.objects import CANARIES, IMAGE
 from tests.parity.verdicts import agreed
@@ -29,7 +31,7 @@ EXEMPTIONS = [
 ]
 
 
-def whole(level):
+def whole(level: str) -> Any:
     spec = everything()[("restricted", "baseline").index(level)]
     found = spec.model_dump(by_alias=True, exclude_unset=True)
     found["podSecurity"]["exemptions"] = [{"namespace": "x-*", "level": "privileged"}]
@@ -37,9 +39,9 @@ def whole(level):
     return found
 
 
-def inlined(policy):
+def inlined(policy: Any) -> Any:
     """The same without variables: the checker takes a variable for `dyn`, and so would see nothing of it."""
-    texts = {}
+    texts: dict[str, str] = {}
     for variable in policy["spec"].pop("variables"):
         text = variable["expression"]
         for name in sorted(texts, key=len, reverse=True):
@@ -51,7 +53,7 @@ def inlined(policy):
 
 
 @pytest.fixture(scope="module")
-def checking(etcd):
+def checking(etcd: Etcd) -> Iterator[tuple[Server, set[Any]]]:
     """A server whose controller manager checks types, and what it has checked already: (place, expression)."""
     with ControlPlane(etcd, controllers=True, audited=False) as plane:
         yield Server(plane), set()
@@ -59,7 +61,7 @@ def checking(etcd):
 
 @pytest.mark.long
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
-def test_the_type_checker_has_no_warning(checking, level):
+def test_the_type_checker_has_no_warning(checking: tuple[Server, set[Any]], level: str) -> None:
     server, known = checking
     plan = server.plan(whole(level), name=f"typed-{level}")
     policies = [m for m in vap.generate(Wanted(plan, Mode.AUDIT, "c")).manifests if m["kind"] == vap.POLICY]
@@ -92,7 +94,7 @@ def test_the_type_checker_has_no_warning(checking, level):
         assert found == wanted, (name, policy["status"])
 
 
-def big(container):
+def big(container: Any) -> dict[str, Any]:
     """A pod with as many containers, half of them init containers, and what makes rules work."""
     containers = []
     for index in range(CONTAINERS):
@@ -124,7 +126,7 @@ GOOD = {
 
 
 @pytest.fixture(scope="module")
-def strict(server):
+def strict(server: Any) -> tuple[Any, Any, Any]:
     plan = server.plan(whole("restricted"))
     label = {"kspec-parity-group": "limits"}
     server.apply_plan(plan, object_labels=label)
@@ -133,7 +135,7 @@ def strict(server):
     return plan, label, namespace
 
 
-def test_cost_of_a_big_pod_that_passes(server, strict):
+def test_cost_of_a_big_pod_that_passes(server: Any, strict: tuple[Any, Any, Any]) -> None:
     plan, label, namespace = strict
     pod = big(GOOD)
     pod["metadata"] |= {"name": "good", "labels": label, "namespace": namespace}
@@ -142,7 +144,7 @@ def test_cost_of_a_big_pod_that_passes(server, strict):
     assert agreed(plan, answer.body | {"apiVersion": "v1", "kind": "Pod"}) == set()
 
 
-def test_cost_of_a_big_pod_that_violates_everything(server, strict):
+def test_cost_of_a_big_pod_that_violates_everything(server: Any, strict: tuple[Any, Any, Any]) -> None:
     _, label, namespace = strict
     pod = big({"image": "docker.io/" + "a" * 200, "securityContext": {"privileged": True}})
     pod["metadata"] |= {"name": "bad", "labels": label}
@@ -153,7 +155,7 @@ def test_cost_of_a_big_pod_that_violates_everything(server, strict):
     assert "cost" not in message, message
 
 
-def test_an_update_of_a_big_pod_that_changes_nothing(server, strict):
+def test_an_update_of_a_big_pod_that_changes_nothing(server: Any, strict: tuple[Any, Any, Any]) -> None:
     """The comparison with the old object has a bound of its own."""
     _, label, namespace = strict
     pod = big({"image": IMAGE, "securityContext": {"privileged": True}})
@@ -170,7 +172,7 @@ def test_an_update_of_a_big_pod_that_changes_nothing(server, strict):
     assert answer.status == 403, answer
 
 
-def test_ephemeral_containers(server, strict):
+def test_ephemeral_containers(server: Any, strict: tuple[Any, Any, Any]) -> None:
     plan, label, namespace = strict
     pod = copy.deepcopy(CANARIES["pods"])
     pod["metadata"] = {"name": "running"}

@@ -78,7 +78,7 @@ def pod(index: int, namespace: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def held(server):
+def held(server: Any) -> Any:
     """The server, with the policies of every scope, in these namespaces only."""
     for index in range(len(SCOPES)):
         server.apply_plan(server.plan(asked(index)), namespace_labels=MARK)
@@ -90,7 +90,7 @@ def held(server):
 @pytest.mark.parametrize(
     "index", range(len(SCOPES)), ids=lambda index: str(SCOPES[index]).replace(RUN, "RUN")
 )
-def test_a_scope_means_the_same_in_a_scan_and_at_admission(held, index):
+def test_a_scope_means_the_same_in_a_scan_and_at_admission(held: Any, index: int) -> None:
     scope = NamespaceScope.model_validate(SCOPES[index])
     expected = {name for name, labels in NAMESPACES.items() if in_scope(scope, name, {**labels, **MARK})}
     assert expected, "a scope without any of these namespaces shows nothing"

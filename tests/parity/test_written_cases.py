@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -26,18 +27,18 @@ EVERYWHERE = 10
 COUNTED: Counter[str] = Counter()
 
 
-def place_of(kind):
+def place_of(kind: str) -> Any:
     return next(place.name for place in PLACES if any(k.kind == kind for k in place.kinds))
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The hand-written cases, by what they ask."""
     return written_cases(tmp_path_factory.mktemp("recording"))
 
 
 @pytest.fixture(scope="module")
-def groups(server, recorded):
+def groups(server: Any, recorded: Any) -> Any:
     """[(plan, label, objects)], with policies in force for objects that carry the label."""
     made, waiting = [], []
     names = {"shop"}
@@ -67,7 +68,7 @@ def groups(server, recorded):
     return made
 
 
-def test_scan_and_policies_agree(server, groups):
+def test_scan_and_policies_agree(server: Any, groups: Any) -> None:
     differences = []
     for plan, label, objects in groups:
         for obj in objects:
@@ -89,7 +90,7 @@ def test_scan_and_policies_agree(server, groups):
     assert not differences, f"{len(differences)} of {COUNTED['valid']}: {differences[:3]}"
 
 
-def test_most_cases_said_something():
+def test_most_cases_said_something() -> None:
     """Runs after the one above."""
     if not COUNTED:
         pytest.skip("the cases were not selected")

@@ -83,7 +83,9 @@ def scanned(
             findings.apply_to_services(rule.service_rule, services)
         elif obj["kind"] != "Service":
             listed = inventory.list(obj["kind"])
-            ours = [item for item in listed if (item.kind, item.name) == (obj["kind"], metadata["name"])]
+            ours: list[Any] = [
+                item for item in listed if (item.kind, item.name) == (obj["kind"], metadata["name"])
+            ]
             assert ours, obj
             findings.apply(rule.pod_rule, ours)
         verdict, reason = findings.verdict()

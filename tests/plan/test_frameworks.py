@@ -241,7 +241,7 @@ def test_mappings_of_the_specification(mappings: str, status: ControlStatus, rea
 
 
 def test_the_failure_of_one_part_fails_a_mapping_to_all() -> None:
-    made = assessed(claimed("network podSecurity"), **{"standard[privileged]": Verdict.FAIL})
+    made = assessed(claimed("network podSecurity"), BUILT_IN, (), **{"standard[privileged]": Verdict.FAIL})
     assert outcome(made, "spec/rules-7", "R-1").status is ControlStatus.NOT_MET
 
 

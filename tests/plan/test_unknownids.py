@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_what_leaves_something() -> None:
     assert refused(exemption("network.defaultDeny", "podSecurity.*", "kubernetes.?*")) != ""
 
     @check(id="acme.own", title="T", severity="low", remediation="R.")
-    def test_own(pods):
+    def test_own(pods: Any) -> None:
         """Why."""
         assert pods
 

@@ -49,7 +49,7 @@ class Worker(WorkerController):
     def step(self, ran: list[str]) -> None:
         if self.steps:
             step = self.steps.pop(0)
-            more = {"workerinfo": {}} if step == "ready" else {"ids": self.items}
+            more: dict[str, object] = {"workerinfo": {}} if step == "ready" else {"ids": self.items}
             self._tell({"ready": "workerready", "collect": "collectionfinish"}[step], **more)
         elif self.queue:
             index = self.queue.pop(0)

@@ -62,8 +62,8 @@ class RegistryServer:
 
     def _command(self) -> list[str]:
         if self.referrers:
-            program = build.built(HERE, "registry", ".", ["-trimpath", "-ldflags", "-s -w"], NO_GO)
-            return [str(program), f"127.0.0.1:{self.port}"]
+            built = build.built(HERE, "registry", ".", ["-trimpath", "-ldflags", "-s -w"], NO_GO)
+            return [str(built), f"127.0.0.1:{self.port}"]
         program = shutil.which("docker-registry")
         if program is None:
             raise RuntimeError(NO_REGISTRY)

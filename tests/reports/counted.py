@@ -37,7 +37,8 @@ class Counted(NamedTuple):
         return cls(
             {verdict: requirements[verdict] for verdict in VERDICTS},
             {severity: found["open", severity] for severity in SEVERITIES},
-            *(sum(found[status, s] for s in SEVERITIES) for status in ("known", "exempt")),
+            sum(found["known", s] for s in SEVERITIES),
+            sum(found["exempt", s] for s in SEVERITIES),
             {(status, s): found[status, s] for status in ("known", "exempt") for s in SEVERITIES},
         )
 

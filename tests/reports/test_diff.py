@@ -10,7 +10,7 @@ from pytest_kspec.kube.objectdiff import ABSENT, ChangedObject, FieldChange, Kin
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.reports import diff as report
 from pytest_kspec.reports.shared.text import width_of
-from pytest_kspec.results.diff import compare
+from pytest_kspec.results.diff import State, compare
 from tests.reports import results
 
 SERVICES = ResourceType("", "v1", "Service", "services", True)
@@ -48,7 +48,7 @@ def test_no_line_is_wider_than_asked_and_nothing_is_obeyed() -> None:
 def test_counts_are_exact_and_the_text_is_capped() -> None:
     text = report.render_text(DIFF, OBJECTS)
     counts = DIFF.counts
-    assert f"  {counts['new']:,} new" in text
+    assert f"  {counts[State.NEW]:,} new" in text
     assert "services: 30 added, 1 changed" in text
     assert "+ and 10 more (see -o json)" in text
     assert "nodes: not compared" in text

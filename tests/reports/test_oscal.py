@@ -27,7 +27,7 @@ RESULTS = {
 
 
 def document(result: ScanResult) -> dict[str, Any]:
-    return json.loads(writer.render(result, "oscal"))["assessment-results"]  # type: ignore[no-any-return]
+    return json.loads(writer.render(result, "oscal"))["assessment-results"]
 
 
 def walk(node: Any) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,7 +95,7 @@ def covers(
 
 
 @given(exemptions(), st.lists(asked, min_size=1, max_size=6))
-def test_an_index_finds_what_comparing_each_would_find(made, questions):
+def test_an_index_finds_what_comparing_each_would_find(made: Any, questions: Any) -> None:
     index = Exemptions(made, NOW)
     for check in ("a.b", "a.b[c]", "d.e"):
         for cluster_name in ("c", "d"):
@@ -134,7 +134,7 @@ SHAPES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_few_are_compared(shape, monkeypatch):
+def test_few_are_compared(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """300 exemptions, 300 findings: some comparisons a finding, not 300."""
     made = [
         Exemption.model_validate({"name": f"e{i}", "reason": "r", **SHAPES[shape](i)})
@@ -167,7 +167,7 @@ def test_few_are_compared(shape, monkeypatch):
         lambda i: {"name": f"{'a' * (i % 12)}*{'b' * (i // 12 + 1)}"},
     ],
 )
-def test_a_finding_looks_at_few_places(selector):
+def test_a_finding_looks_at_few_places(selector: Callable[..., Any]) -> None:
     """However many keys of labels and lengths of names there are: each place costs every finding."""
     made = [
         Exemption.model_validate({"name": f"e{i}", "reason": "r", "resources": [selector(i)]})
@@ -179,7 +179,7 @@ def test_a_finding_looks_at_few_places(selector):
     assert 5 in index.candidates(pod, pod, "n", {"k5": "x"}, "")
 
 
-def test_long_lists_are_not_multiplied():
+def test_long_lists_are_not_multiplied() -> None:
     many = [f"n-{i}" for i in range(300)]
     wide = Exemption.model_validate(
         {
@@ -201,7 +201,7 @@ def test_long_lists_are_not_multiplied():
     assert sum(len(table) for table in ExemptionIndex([few])._tables.values()) == MAX_TERMS
 
 
-def test_labels_that_are_no_text_match_nothing():
+def test_labels_that_are_no_text_match_nothing() -> None:
     index = ExemptionIndex(
         [Exemption.model_validate({"name": "e", "reason": "r", "resources": [{"labelSelector": {"a": "b"}}]})]
     )
@@ -209,7 +209,7 @@ def test_labels_that_are_no_text_match_nothing():
     assert index.candidates(pod, pod, "n", {"a": ["b"]}, "") == []  # type: ignore[dict-item]
 
 
-def test_a_baseline_looks_at_the_entries_of_the_cluster_only():
+def test_a_baseline_looks_at_the_entries_of_the_cluster_only() -> None:
     looked_at = []
 
     class Entry(KnownFinding):
@@ -225,7 +225,7 @@ def test_a_baseline_looks_at_the_entries_of_the_cluster_only():
     assert {entry.cluster for entry in looked_at} <= {"c7"}
 
 
-def test_near_names_are_looked_for_some_times_only(monkeypatch):
+def test_near_names_are_looked_for_some_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     import difflib
 
     asked_for = []

@@ -85,13 +85,12 @@ HANDLER = st.one_of(
     HOST.map(lambda host: {"tcpSocket": {"port": 80, "host": host}}),
     st.just({"exec": {"command": ["true"]}}),
 )
-PORTS = st.lists(
-    st.sampled_from(
-        [{}, {"hostPort": 0}, {"hostPort": 80}, {"hostPort": None}, {"name": "web", "hostPort": 81}]
-    ),
-    max_size=2,
-    unique_by=str,
-).map(lambda ports: [{"containerPort": 8000 + index, **port} for index, port in enumerate(ports)])
+PORT: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{}, {"hostPort": 0}, {"hostPort": 80}, {"hostPort": None}, {"name": "web", "hostPort": 81}]
+)
+PORTS = st.lists(PORT, max_size=2, unique_by=str).map(
+    lambda ports: [{"containerPort": 8000 + index, **port} for index, port in enumerate(ports)]
+)
 LIFECYCLE = some({"postStart": HANDLER, "preStop": HANDLER}, 2)
 CONTAINER = {
     "ports": PORTS,
@@ -101,7 +100,7 @@ CONTAINER = {
     "lifecycle": LIFECYCLE,
 }
 
-VOLUME = st.sampled_from(
+VOLUME: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {},
         {"emptyDir": {}},
@@ -186,7 +185,7 @@ def pods(draw: st.DrawFn, ephemeral: bool = True) -> dict[str, Any]:
         spec["securityContext"] = (spec["securityContext"] or {}) | {"sysctls": draw(SYSCTLS)}
     if ephemeral and draw(st.booleans()):
         spec["ephemeralContainers"] = [draw(containers("debug", good, few))]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec}
+    pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec}
     if annotations := draw(some(ANNOTATIONS, min(few, 2))):
         pod["metadata"]["annotations"] = annotations
     pod = copy.deepcopy(pod)  # what is drawn is shared between examples
@@ -259,7 +258,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-WRONG = st.sampled_from([0, 1, -1, 1.5, True, False, "", "true", "0", [], [[]], {}, {"": {}}, ["a"], None])
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
+    [0, 1, -1, 1.5, True, False, "", "true", "0", [], [[]], {}, {"": {}}, ["a"], None]
+)
 
 
 @st.composite

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.errors import Malformed
@@ -19,7 +21,7 @@ from pytest_kspec.rules.fieldpath import FieldPath
         ({"a": {"b": True}}, True),
     ],
 )
-def test_get(data, expected):
+def test_get(data: dict[str, Any], expected: bool | None) -> None:
     assert FieldPath("a.b").get(data, "spec", bool) is expected
 
 
@@ -33,19 +35,21 @@ def test_get(data, expected):
         ({"a": {"b": {}}}, "spec.a.b is a map; Kubernetes allows only a boolean there."),
     ],
 )
-def test_impossible_types_name_path_and_type_but_not_the_value(data, message):
+def test_impossible_types_name_path_and_type_but_not_the_value(
+    data: dict[str, Any] | list[Any], message: str
+) -> None:
     with pytest.raises(Malformed) as caught:
         FieldPath("a.b").get(data, "spec", bool)
 
     assert str(caught.value) == message
 
 
-def test_booleans_are_no_integers():
+def test_booleans_are_no_integers() -> None:
     with pytest.raises(Malformed):
         FieldPath("a").get({"a": False}, "spec", int)
 
 
-def test_items():
+def test_items() -> None:
     ports = [{"name": "web", "hostPort": 80}, {"hostPort": 81}, {}, None, {"name": 3}]
 
     assert list(FieldPath("ports[].hostPort").items({"ports": ports}, "c", int)) == [
@@ -75,12 +79,12 @@ def test_items():
         ("add[]", {"add": [1]}, r"c.add\[0\] is an integer"),
     ],
 )
-def test_impossible_items(text, data, path):
+def test_impossible_items(text: str, data: dict[str, Any], path: str) -> None:
     with pytest.raises(Malformed, match=path):
         list(FieldPath(text).items(data, "c", str if text == "add[]" else int))
 
 
 @pytest.mark.parametrize("text", ["", "a..b", ".a", "a.", "a[]b", "a[].b[]", "[]"])
-def test_bad_paths_are_refused(text):
+def test_bad_paths_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a field path"):
         FieldPath(text)

@@ -1,5 +1,7 @@
 """`FieldRule`: what is set by an ancestor, what containers inherit, and what cannot be looked at."""
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec import FieldRule
@@ -36,12 +38,14 @@ OF_POD, OF_APP = (f"{base}.{PROFILE}.type" for base in ("spec", "spec.containers
         (BAD, EMPTY, [(OF_POD, "U"), (OF_APP, "")]),
     ],
 )
-def test_what_an_ancestor_sets_and_what_containers_inherit(of_pod, of_app, found):
+def test_what_an_ancestor_sets_and_what_containers_inherit(
+    of_pod: dict[str, Any], of_app: dict[str, Any], found: list[Any] | list[tuple[Any, ...]]
+) -> None:
     shape = PodShape({"containers": [{"name": "app", "image": "x", **of_app}], **of_pod}, {})
     assert [(violation.path, violation.actual) for violation in SECCOMP.evaluate(shape)] == found
 
 
-def test_a_container_that_is_none_is_never_passed_over():
+def test_a_container_that_is_none_is_never_passed_over() -> None:
     shape = PodShape({"containers": [{"name": "app", "image": "x", **GOOD}, "debug"]}, {})
     with pytest.raises(Malformed):
         SECCOMP.evaluate(shape)

@@ -1,5 +1,7 @@
 """min, max, pattern, allowed, anyOf and orUnset: what meets them, what is said, what is offered as a fix."""
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.errors import Malformed
@@ -13,19 +15,19 @@ MEMORY, ADD = "resources.limits.memory", "securityContext.capabilities.add"
 GRACE, GROUPS = "terminationGracePeriodSeconds", "securityContext.supplementalGroups"
 
 
-def pod(container=None, **spec):
+def pod(container: Any = None, **spec: Any) -> PodShape:
     return PodShape({"containers": [{"name": "app", "image": "x", **(container or {})}], **spec}, {})
 
 
-def memory(amount):
+def memory(amount: Any) -> Any:
     return pod({"resources": {"limits": {"memory": amount}}})
 
 
-def added(*names):
+def added(*names: Any) -> Any:
     return pod({"securityContext": {"capabilities": {"add": list(names)}}})
 
 
-def found(rule, shape):
+def found(rule: Any, shape: Any) -> list[Any]:
     return [(v.actual, v.expected) for v in rule.evaluate(shape)]
 
 
@@ -50,7 +52,7 @@ def found(rule, shape):
         (R(MEMORY, max="1Gi", or_unset=True), ["1Gi"], ["2Gi"], "unset or at most 1Gi"),
     ],
 )  # fmt: skip
-def test_amounts(rule, good, bad, expected):
+def test_amounts(rule: Any, good: list[Any] | list[str], bad: list[str], expected: str) -> None:
     for amount in good:
         assert found(rule, memory(amount)) == [], amount
     for amount in bad:
@@ -79,12 +81,12 @@ def test_amounts(rule, good, bad, expected):
         (R("hostUsers", any_of=(Condition(exists=True), Condition(value=False))), True),
     ],
 )
-def test_unset(rule, unset_is_found):
+def test_unset(rule: Any, unset_is_found: bool) -> None:
     assert bool(found(rule, pod())) is unset_is_found
 
 
 @pytest.mark.parametrize("amount", ["lots", "1GB", "", True, [], {"a": 1}, "1Gi 2"])
-def test_what_is_no_amount_is_an_error(amount):
+def test_what_is_no_amount_is_an_error(amount: Any) -> None:
     for rule in (R(MEMORY, max="1Gi"), F(MEMORY, min="1Gi"), R(MEMORY, max="1Gi", or_unset=True)):
         with pytest.raises(Malformed):
             rule.evaluate(memory(amount))
@@ -120,7 +122,9 @@ def test_what_is_no_amount_is_an_error(amount):
         ),
     ],
 )
-def test_fields_of_the_pod(rule, field, good, bad, expected):
+def test_fields_of_the_pod(
+    rule: Any, field: str, good: list[int] | list[str], bad: list[int] | list[str], expected: str
+) -> None:
     for value in good:
         assert found(rule, pod(**{field: value})) == [], value
     for value in bad:
@@ -140,14 +144,14 @@ def test_fields_of_the_pod(rule, field, good, bad, expected):
          [("KILL",)], "a list with only CHOWN or a list with MKNOD"),
     ],
 )  # fmt: skip
-def test_lists(rule, good, bad, expected):
+def test_lists(rule: Any, good: list[tuple[Any, ...]], bad: list[tuple[Any, ...]], expected: str) -> None:
     for names in good:
         assert found(rule, added(*names)) == [], names
     for names in bad:
         assert found(rule, added(*names)) == [([*names], expected)], names
 
 
-def test_lists_of_numbers():
+def test_lists_of_numbers() -> None:
     shape = pod(securityContext={"supplementalGroups": [5, 1000]})
     assert found(R(GROUPS, max=1000), shape) == []
     assert found(R(GROUPS, allowed=[5, "1000"]), shape) == []
@@ -155,7 +159,7 @@ def test_lists_of_numbers():
     assert found(F(GROUPS, min=1000), shape) == [([5, 1000], "a list without values at least 1000")]
 
 
-def test_each_item_of_a_list_is_judged():
+def test_each_item_of_a_list_is_judged() -> None:
     shape = pod({"ports": [{"containerPort": 80}, {"containerPort": 8080, "name": "web"}]})
     assert [(v.path, v.expected) for v in R("ports.containerPort", min=1024).evaluate(shape)] == [
         ("spec.containers[app].ports[0].containerPort", "at least 1024")
@@ -164,7 +168,7 @@ def test_each_item_of_a_list_is_judged():
     assert found(R("ports.containerPort", any_of=either), shape) == []
 
 
-def test_a_container_takes_over_what_is_judged_from_its_pod():
+def test_a_container_takes_over_what_is_judged_from_its_pod() -> None:
     inside = pod(securityContext={"runAsUser": 5})
     assert found(R("securityContext.runAsUser", min=1000, or_unset=True), inside) == [
         (5, "unset or at least 1000 (taken from spec.securityContext.runAsUser)")
@@ -175,7 +179,7 @@ def test_a_container_takes_over_what_is_judged_from_its_pod():
     ]
 
 
-def test_values_of_fields_that_may_be_secret_are_not_shown():
+def test_values_of_fields_that_may_be_secret_are_not_shown() -> None:
     shape = pod({"env": [{"name": "A", "value": "hunter2"}]})
     assert found(R("env.value", pattern="x"), shape) == [("(not shown)", "matching x")]
 
@@ -194,7 +198,7 @@ def test_values_of_fields_that_may_be_secret_are_not_shown():
         (R("schedulerName", pattern="a.*"), pod(schedulerName="b"), None),
     ],
 )  # fmt: skip
-def test_fixes(rule, shape, patch):
+def test_fixes(rule: Any, shape: Any, patch: dict[str, Any] | None) -> None:
     (violation,) = rule.evaluate(shape)
     assert repair(rule, violation, shape) == patch
 
@@ -210,7 +214,7 @@ def test_fixes(rule, shape, patch):
         {"value": 1, "any_of": (Condition(max=2),)},
     ],
 )
-def test_contradictions_are_refused(said):
+def test_contradictions_are_refused(said: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"priority|contradict|above"):
         R("priority", **said)
     with pytest.raises(ValueError, match="can only be used in required"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,14 +22,16 @@ COMMON = settings(max_examples=examples(200))
 
 @COMMON
 @given(pods(), MINORS)
-def test_restricted_refuses_all_that_baseline_refuses(pod, minor):
+def test_restricted_refuses_all_that_baseline_refuses(pod: dict[str, Any], minor: Any) -> None:
     if violations(shape(pod), "baseline", minor):
         assert violations(shape(pod), "restricted", minor)
 
 
 @COMMON
 @given(pods(), LEVEL, MINORS)
-def test_violations_point_into_the_pod_and_nothing_is_changed(pod, level, minor):
+def test_violations_point_into_the_pod_and_nothing_is_changed(
+    pod: dict[str, Any], level: str, minor: Any
+) -> None:
     before = copy.deepcopy(pod)
     found = violations(shape(pod), level, minor)
 
@@ -42,7 +45,7 @@ def test_violations_point_into_the_pod_and_nothing_is_changed(pod, level, minor)
 
 @COMMON
 @given(pods(), LEVEL, MINORS)
-def test_null_is_unset(pod, level, minor):
+def test_null_is_unset(pod: dict[str, Any], level: str, minor: Any) -> None:
     found = violations(shape(pod), level, minor)
     for path in places(pod["spec"]):
         holder = pod["spec"]
@@ -56,7 +59,7 @@ def test_null_is_unset(pod, level, minor):
 
 @COMMON
 @given(wrong_pods(), LEVEL, MINORS)
-def test_wrong_types_are_malformed_and_nothing_else(pod, level, minor):
+def test_wrong_types_are_malformed_and_nothing_else(pod: dict[str, Any], level: str, minor: Any) -> None:
     for control in CONTROLS.values():
         rule = control.rule_for(level, minor)
         if rule is not None:

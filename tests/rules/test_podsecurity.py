@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -86,7 +87,7 @@ CONTROL = CONTROLS["seccompProfileRestricted"]
     "door",
     [
         lambda spec: enforcement_plan(spec, load_checks()),
-        lambda spec: list(CONTROL.select([], spec.spec, SimpleNamespace(version="v1.34.0"))),
+        lambda spec: list(CONTROL.select(cast(Any, []), spec.spec, SimpleNamespace(version="v1.34.0"))),
         lambda spec: list(CONTROL.requirements(spec.spec)),
     ],
     ids=["admission", "scan", "plan"],

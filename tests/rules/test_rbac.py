@@ -1,5 +1,7 @@
 """The RBAC decision; the same cases and generated ones are put to a real API server in tests/live."""
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.errors import Malformed
@@ -17,8 +19,8 @@ from pytest_kspec.rules.rbac.authorizer import (
 from tests.checks.objects import binding, role, rule
 
 
-def grants(*objects):
-    kinds = {"ClusterRole": [], "Role": [], "ClusterRoleBinding": [], "RoleBinding": []}
+def grants(*objects: Any) -> Grants:
+    kinds: dict[str, list[Any]] = {"ClusterRole": [], "Role": [], "ClusterRoleBinding": [], "RoleBinding": []}
     for raw in objects:
         kinds[raw["kind"]].append(Resource(raw["apiVersion"], raw["kind"], raw))
     return Grants(
@@ -55,7 +57,7 @@ def grants(*objects):
         (rule("get", urls="*"), AccessRequest("get", "", "pods"), False),
     ],
 )
-def test_allows(raw, request_, allowed):
+def test_allows(raw: dict[str, Any], request_: Any, allowed: bool) -> None:
     assert allows(parse_rule(raw), request_) is allowed
 
 
@@ -72,11 +74,11 @@ def test_allows(raw, request_, allowed):
         (Subject("User", "system:serviceaccount:ns:a"), "system:serviceaccount:ns:a", (), True),
     ],
 )
-def test_subjects(subject, user, groups, meant):
+def test_subjects(subject: Any, user: str, groups: tuple[Any, ...], meant: bool) -> None:
     assert is_subject(subject, user, groups) is meant
 
 
-def test_scopes():
+def test_scopes() -> None:
     known = grants(
         role("reader", rule("get", "", "pods"), rule("get", urls="/metrics")),
         role("local", rule("get", "", "secrets"), ns="shop"),
@@ -85,7 +87,7 @@ def test_scopes():
         binding("c", "ClusterRole/reader", "Group/all"),
     )
 
-    def decide(user, groups, request):
+    def decide(user: Any, groups: Any, request: AccessRequest) -> Any:
         decision = known.decide(user, groups, request)
         return decision and (decision[0].resource.name, decision[1].role_name, decision[1].position)
 
@@ -115,19 +117,19 @@ def test_scopes():
         ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, False),
     ],
 )
-def test_selectors(selector, selected):
+def test_selectors(selector: dict[str, Any], selected: bool) -> None:
     assert selects(selector, {"a": "1"}) is selected
 
 
 @pytest.mark.parametrize(
     "selector", ["a", {"matchLabels": []}, {"matchExpressions": ["a"]}, {"matchExpressions": [{"key": "a"}]}]
 )
-def test_malformed_selectors(selector):
+def test_malformed_selectors(selector: dict[str, Any] | str) -> None:
     with pytest.raises(Malformed):
         selects(selector, {"a": "1"})
 
 
-def test_own_rules_of_an_aggregated_role_keep_their_places():
+def test_own_rules_of_an_aggregated_role_keep_their_places() -> None:
     known = grants(
         role(
             "all",
@@ -137,7 +139,7 @@ def test_own_rules_of_an_aggregated_role_keep_their_places():
         role("part", rule("get", "", "pods"), rule("list", "", "pods"), labels={"x": "y"}),
         binding("b", "ClusterRole/all", "User/jane"),
     )
-    found = [(g.role_name, g.position, g.rule) for g in known.rules(known.bindings[0])]
+    found = [(g.role_name, g.position, g.rule) for g in known.rules(known.bindings[0]) or ()]
     assert found == [
         ("all", 0, PolicyRule(("get",), ("",), ("pods",))),
         ("part", 1, PolicyRule(("list",), ("",), ("pods",))),

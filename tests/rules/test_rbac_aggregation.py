@@ -99,7 +99,7 @@ def test_what_is_too_much_is_unknown_and_not_empty(monkeypatch: pytest.MonkeyPat
     labels = {name: {"x": name} for name in "abcde"}
     with pytest.raises(TooMuch):
         Selection(labels, selects).names({})
-    everything = {"clusterRoleSelectors": [{}]}
+    everything: dict[str, Any] = {"clusterRoleSelectors": [{}]}
     known = grants(
         *(role(name, labels={"x": name}) for name in "abcde"),
         role("all", aggregationRule=everything),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +26,7 @@ PERSONAL = {"hostPathVolumes", "volumeTypes"}
 """Controls whose violations a person must repair: what shall be in the volume instead?"""
 
 
-def patched(pod: PodShape, patch: dict) -> PodShape:
+def patched(pod: PodShape, patch: dict[str, Any]) -> PodShape:
     after = apply({"metadata": {"annotations": pod.annotations}, "spec": pod.spec}, patch)
     return PodShape(after["spec"], after["metadata"].get("annotations", {}))
 
@@ -38,8 +40,11 @@ def windows(pod: PodShape) -> bool:
     [case for case in CASES if case.found],
     ids=lambda case: f"{case.control}-{case.level}-{case.version}",
 )
-def test_every_case_is_repaired_or_needs_a_person(case):
-    rule = CONTROLS[case.control].rule_for(case.level, min(pod_security_minor(case.version), NEWEST_MINOR))
+def test_every_case_is_repaired_or_needs_a_person(case: Any) -> None:
+    minor = pod_security_minor(case.version)
+    assert minor is not None
+    rule = CONTROLS[case.control].rule_for(case.level, min(minor, NEWEST_MINOR))
+    assert rule is not None
     pod = PodShape(copy.deepcopy(case.spec), case.annotations)
     before = copy.deepcopy(pod.spec)
     found = list(rule.evaluate(pod))
@@ -67,20 +72,20 @@ def test_every_case_is_repaired_or_needs_a_person(case):
     assert pod.spec == before
 
 
-def one(security=None, pod=None, image="x", **spec):
+def one(security: Any = None, pod: dict[str, Any] | None = None, image: str = "x", **spec: Any) -> PodShape:
     container = {"name": "app", "image": image} | ({"securityContext": security} if security else {})
     return PodShape({"containers": [container], **({"securityContext": pod} if pod else {}), **spec}, {})
 
 
-def fixes(rule, pod):
+def fixes(rule: Any, pod: PodShape) -> list[Any]:
     return [repair(rule, violation, pod) for violation in rule.evaluate(pod)]
 
 
-def container(**security):
+def container(**security: Any) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "app", "securityContext": security}]}}
 
 
-def control(name, level="restricted"):
+def control(name: str, level: str = "restricted") -> Any:
     return CONTROLS[name].rule_for(level, NEWEST_MINOR)
 
 
@@ -153,7 +158,7 @@ def control(name, level="restricted"):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_patch_is_minimal(name, pod, patch):
+def test_the_patch_is_minimal(name: str, pod: Any, patch: dict[str, Any]) -> None:
     level = "baseline" if name == "capabilities" else "restricted"
     assert fixes(control(name, level), pod)[0] == patch
 
@@ -193,13 +198,13 @@ DROP = "securityContext.capabilities.drop"
     ],
     ids=lambda value: value.key if isinstance(value, RequiredField | ForbiddenField) else "",
 )  # fmt: skip
-def test_fields_of_specifications(rule, pod, patch):
+def test_fields_of_specifications(rule: Any, pod: Any, patch: dict[str, Any] | None) -> None:
     assert fixes(rule, pod)[0] == patch
 
 
-def test_a_rule_whose_offer_does_not_hold_gives_no_fix():
+def test_a_rule_whose_offer_does_not_hold_gives_no_fix() -> None:
     class Stubborn(FieldRule):
-        def allows(self, value):
+        def allows(self, value: Any) -> bool:
             return False
 
     rule = Stubborn(field="privileged", over="pod", allowed=(False,), reason="r")
@@ -208,11 +213,11 @@ def test_a_rule_whose_offer_does_not_hold_gives_no_fix():
 
 
 @pytest.mark.parametrize(("word", "given"), [("--token=(redacted)", False), ("--quiet", True)])
-def test_a_list_that_is_not_known_as_a_whole_is_not_written_again(word, given):
+def test_a_list_that_is_not_known_as_a_whole_is_not_written_again(word: str, given: bool) -> None:
     """A snapshot has `(redacted)` where the cluster has a credential; a list without merge keys is replaced."""
 
     class NoDebug:
-        def evaluate(self, pod):
+        def evaluate(self, pod: PodShape) -> list[Any]:
             args = pod.spec["containers"][0]["args"]
             return (
                 [Violation("spec.containers[app].args", args, "without --debug", "app")]
@@ -220,37 +225,38 @@ def test_a_list_that_is_not_known_as_a_whole_is_not_written_again(word, given):
                 else []
             )
 
-        def repairs(self, violation, pod):
+        def repairs(self, violation: Any, pod: PodShape) -> Iterator[Edit]:
             args = pod.spec["containers"][0]["args"]
             yield Edit(("spec", "containers", 0, "args"), [one for one in args if one != "--debug"])
 
     pod = PodShape({"containers": [{"name": "app", "args": [word, "--debug"]}]}, {})
     (violation,) = NoDebug().evaluate(pod)
-    assert (repair(NoDebug(), violation, pod) is not None) is given
+    assert (repair(cast(Any, NoDebug()), violation, pod) is not None) is given
 
 
-def test_a_rule_without_repairs():
+def test_a_rule_without_repairs() -> None:
     class Mine:
         reason = "mine"
 
-        def evaluate(self, pod):
+        def evaluate(self, pod: PodShape) -> list[Any]:
             return [Violation("spec.x", 1, "2")]
 
-    assert repair(Mine(), Violation("spec.x", 1, "2"), PodShape({"x": 1}, {})) is None
+    assert repair(cast(Any, Mine()), Violation("spec.x", 1, "2"), PodShape({"x": 1}, {})) is None
 
 
-def test_the_patch_of_a_template():
+def test_the_patch_of_a_template() -> None:
     assert in_template("", {"spec": {}}) == {"spec": {}}
     assert in_template("spec.template.", {"spec": {}}) == {"spec": {"template": {"spec": {}}}}
 
 
 @settings(max_examples=examples(300))
 @given(pods(), st.sampled_from(["baseline", "restricted"]), st.sampled_from([0, 19, 24, NEWEST_MINOR]))
-def test_no_fix_makes_anything_worse(raw, level, minor):
+def test_no_fix_makes_anything_worse(raw: dict[str, Any], level: str, minor: Any) -> None:
     pod = shape(raw)
     before = {(name, v.path) for name, found in violations(pod, level, minor).items() for v in found}
     for name, found in violations(pod, level, minor).items():
         rule = CONTROLS[name].rule_for(level, minor)
+        assert rule is not None
         for violation in found:
             patch = repair(rule, violation, pod)
             if patch is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -41,14 +42,14 @@ COMMON = settings(max_examples=examples(150))
         ),
     ],
 )
-def test_the_smallest_patch(before, after, patch):
+def test_the_smallest_patch(before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]) -> None:
     kept = copy.deepcopy((before, after))
     assert diff(before, after) == patch
     assert bare(apply(before, patch)) == after
     assert (before, after) == kept
 
 
-def test_items_that_cannot_be_told_apart():
+def test_items_that_cannot_be_told_apart() -> None:
     dns = [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"}]
     with pytest.raises(Unsayable):
         diff({"ports": dns}, {"ports": dns[:1]})
@@ -58,7 +59,7 @@ def test_items_that_cannot_be_told_apart():
         apply({"ports": []}, {"ports": [{"hostPort": None}]})
 
 
-def bare(value):
+def bare(value: Any) -> Any:
     """Without nulls and what is empty for them: for a patch, unset and null are one."""
     if isinstance(value, dict):
         return {key: bare(item) for key, item in value.items() if item is not None}
@@ -67,7 +68,7 @@ def bare(value):
 
 @COMMON
 @given(pods(), pods())
-def test_any_pod_becomes_any_other(one, other):
+def test_any_pod_becomes_any_other(one: Any, other: Any) -> None:
     one, other = bare(one["spec"]), bare(other["spec"])
     try:
         patch = diff(one, other)
@@ -81,7 +82,7 @@ def test_any_pod_becomes_any_other(one, other):
     assert made == other
 
 
-def test_the_merge_keys_are_those_of_the_api_server(control_plane: ControlPlane):
+def test_the_merge_keys_are_those_of_the_api_server(control_plane: ControlPlane) -> None:
     schemas = control_plane.request("GET", "/openapi/v2").body["definitions"]
     found = {}
     for kind in ("PodSpec", "Container", "EphemeralContainer"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from pytest_kspec.errors import Malformed
@@ -27,7 +30,7 @@ PRIVILEGED = FieldRule(
 )
 
 
-def pod(**spec):
+def pod(**spec: Any) -> PodShape:
     return PodShape(spec, {})
 
 
@@ -43,12 +46,12 @@ def pod(**spec):
         ({"allowed": ("x",), "field": "a[]", "inherits": True}, "neither set_by nor inherits"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(given, message):
+def test_a_rule_that_makes_no_sense_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FieldRule(**(FIELD | given))
 
 
-def test_rules_are_data():
+def test_rules_are_data() -> None:
     same = FieldRule(
         field="securityContext.privileged",
         over="containers",
@@ -72,20 +75,20 @@ def test_rules_are_data():
     ],
     ids=lambda rule: type(rule).__name__,
 )
-def test_all_are_rules(rule):
+def test_all_are_rules(rule: Any) -> None:
     assert isinstance(rule, Rule)
     assert rule.reason
     assert list(rule.evaluate(pod(a=["b"], containers=[]))) == []
 
 
 @pytest.mark.parametrize("key", ["a", "example.com/note", "*"])
-def test_a_rule_about_annotations_that_no_shape_keeps_is_refused(key):
+def test_a_rule_about_annotations_that_no_shape_keeps_is_refused(key: str) -> None:
     """It would find nothing, whatever is there."""
     with pytest.raises(ValueError, match="seccomp and AppArmor only"):
         AnnotationRule(key=key, allowed=("b",), reason="r")
 
 
-def test_a_custom_rule_is_its_function():
+def test_a_custom_rule_is_its_function() -> None:
     found = [Violation("spec.x", 1, "2")]
 
     assert CustomRule(python=lambda pod: found, reason="r").evaluate(pod()) is found
@@ -102,7 +105,7 @@ def test_a_custom_rule_is_its_function():
         ({"containers": [None]}, r"spec.containers\[0\] is null, which Kubernetes does not allow there"),
     ],
 )
-def test_malformed_containers_never_pass(spec, message):
+def test_malformed_containers_never_pass(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(Malformed, match=message):
         PRIVILEGED.evaluate(pod(**spec))
 
@@ -115,12 +118,12 @@ def test_malformed_containers_never_pass(spec, message):
         ([{"name": "a", "nfs": "b"}], r"spec.volumes\[a\].nfs is text; Kubernetes allows only a map there."),
     ],
 )
-def test_malformed_volumes_never_pass(volumes, message):
+def test_malformed_volumes_never_pass(volumes: Any, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         VolumeTypes(allowed=("emptyDir",), reason="r").evaluate(pod(volumes=volumes))
 
 
-def test_revisions():
+def test_revisions() -> None:
     versioned = Versioned({8: PRIVILEGED, 25: (later := AllOf("r", ()))})
 
     assert [versioned.at(minor) for minor in (7, 8, 24, 25, 99)] == [
@@ -134,12 +137,12 @@ def test_revisions():
 
 
 @pytest.mark.parametrize("revisions", [{}, {8: PRIVILEGED, 0: PRIVILEGED}])
-def test_revisions_must_ascend(revisions):
+def test_revisions_must_ascend(revisions: dict[Any, Any]) -> None:
     with pytest.raises(ValueError, match="must ascend"):
         Versioned(revisions)
 
 
-def test_what_is_replaced_is_replaced_by_a_control_of_level_restricted():
+def test_what_is_replaced_is_replaced_by_a_control_of_level_restricted() -> None:
     for control in CONTROLS.values():
         if control.replaced_by:
             assert control.level == "baseline"
@@ -147,7 +150,7 @@ def test_what_is_replaced_is_replaced_by_a_control_of_level_restricted():
             assert CONTROLS[control.replaced_by].revisions.since == 0
 
 
-def parts(rule):
+def parts(rule: Any) -> list[Any]:
     return [part for inner in rule.rules for part in parts(inner)] if isinstance(rule, AllOf) else [rule]
 
 
@@ -165,7 +168,7 @@ OF_TYPE = {bool: True, int: 1, str: "x", dict: {"x": 1}, list: ["x"], float: 1.5
 EMPTY = {bool: False, int: 0, str: "", dict: {}, list: [], float: 0.0}
 
 
-def holding(over, path, value):
+def holding(over: Any, path: Any, value: Any) -> Iterator[Any]:
     """Pods in which the field at `path` has this value: one for each place that the rule looks at."""
     data = value
     for key in reversed(path):
@@ -180,7 +183,7 @@ def holding(over, path, value):
 
 
 @pytest.mark.parametrize("rule", FIELD_RULES, ids=lambda rule: f"{rule.over}-{rule.field}")
-def test_a_wrong_type_at_any_depth_of_a_field_is_malformed(rule):
+def test_a_wrong_type_at_any_depth_of_a_field_is_malformed(rule: Any) -> None:
     keys = rule.field.split(".") if isinstance(rule, FieldRule) else f"{rule.field}[]".split(".")
     final = rule.value_type if isinstance(rule, FieldRule) else str
     for depth in range(1, len(keys) + 1):

@@ -3,7 +3,7 @@
 from pytest_kspec import Requirement
 
 
-def test_one_for_each_entry_with_the_key_of_its_place():
+def test_one_for_each_entry_with_the_key_of_its_place() -> None:
     made = list(Requirement.each("network.requiredPolicies", ["deny", "dns"], str))
     assert made == [
         Requirement("network.requiredPolicies[deny]", "network.requiredPolicies[0]", "deny"),
@@ -11,6 +11,6 @@ def test_one_for_each_entry_with_the_key_of_its_place():
     ]
 
 
-def test_ids_differ_also_where_labels_are_alike_only_as_an_id():
+def test_ids_differ_also_where_labels_are_alike_only_as_an_id() -> None:
     made = [r.id for r in Requirement.each("k", ["a b", "a_b", "a  b", "x::y", "x:::y", "x:y"], str)]
     assert made == ["k[a_b]", "k[a_b#2]", "k[a_b#3]", "k[x:y]", "k[x:y#2]", "k[x:y#3]"]

@@ -71,10 +71,10 @@ def test_nothing_acknowledged_is_lost_by_a_kill(url: str) -> None:
     assert len(trend(store)) == CLUSTERS * len(there) + 1
     store.close()
     if path := parse_address(url).path:
-        connection = sqlite3.connect(path)
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        connection.close()
+        plain = sqlite3.connect(path)
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+        plain.close()
 
 
 FIRST: dict[int, list[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet, fleetattempts, objects
@@ -33,7 +34,7 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
                 objects.put(str(place), fleet.report_name(RUN, DAY, position, attempt), b"{}")
         assert kept(place) == ["1.json.gz", "1.json.gz", "2.json.gz", "2.json.gz"]
         attempt = fleetattempts.started(store, RUN, 0)
-        more = {"place": str(place), "day": DAY}
+        more: dict[str, Any] = {"place": str(place), "day": DAY}
         assert fleet.commit(store, RUN, 0, asked, result, b"{}", attempt=attempt, attempts=attempt, **more)
         assert kept(place) == ["1.json.gz", "2.json.gz", "3.json.gz"]
         # One that was thought dead comes too late: it adds nothing, and what counts is still there.

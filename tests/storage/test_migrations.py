@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -191,7 +192,7 @@ def test_an_upgrade_that_fails_leaves_the_old_store(old: str, monkeypatch: pytes
 
     seen = []
 
-    def add_column(table: str, column: object) -> None:
+    def add_column(table: str, column: Any) -> None:
         seen.append(table)
         if len(seen) > 2:
             fail()

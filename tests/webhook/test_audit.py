@@ -4,6 +4,9 @@ import json
 import os
 import re
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +18,7 @@ from tests.audit.reading import read_cef, read_ecs, read_ocsf
 from tests.webhook.reviewing import NOW, container, forbid, pod, policies, policy, request, require
 
 
-def entry(obj, *made):
+def entry(obj: Any, *made: Any) -> Any:
     asked = request(obj)
     return audit.record(asked, decide(asked, policies(*made), NOW), NOW)
 
@@ -23,7 +26,7 @@ def entry(obj, *made):
 DENIED = entry(pod(hostNetwork=True), policy(forbid("hostNetwork")))
 
 
-def test_json_is_one_line_with_everything():
+def test_json_is_one_line_with_everything() -> None:
     (line,) = audit.as_json(DENIED)
     data = json.loads(line)
     assert b"\n" not in line
@@ -45,7 +48,7 @@ def test_json_is_one_line_with_everything():
     }
 
 
-def test_ecs_has_the_fields_of_its_schema():
+def test_ecs_has_the_fields_of_its_schema() -> None:
     (line,) = audit.as_ecs(DENIED)
     data = json.loads(line)
     assert data["@timestamp"].startswith("2026-06-01T12:00:00")
@@ -66,7 +69,7 @@ def test_ecs_has_the_fields_of_its_schema():
     assert data["orchestrator"]["resource"] == {"type": "Pod", "name": "web"}
 
 
-def every_kind_of_record():
+def every_kind_of_record() -> Iterator[Any]:
     """Denied, warned, monitored, exempted, failed and failed open; created, changed and connected."""
     bad, old = pod(hostNetwork=True), pod()
     exempt = {"policyExemptions": [{"name": "agreed", "reason": "a test", "namespaces": ["shop"]}]}
@@ -82,7 +85,7 @@ def every_kind_of_record():
                     yield audit.record(asked, failed, NOW)
 
 
-def test_ecs_uses_only_values_that_its_schema_allows():
+def test_ecs_uses_only_values_that_its_schema_allows() -> None:
     actions = set()
     for record in every_kind_of_record():
         (line,) = audit.as_ecs(record)
@@ -91,7 +94,7 @@ def test_ecs_uses_only_values_that_its_schema_allows():
     assert actions == {"denied", "warned", "monitored", "exempted", "failed", "failed-open"}
 
 
-def test_ecs_has_one_type_for_what_was_found():
+def test_ecs_has_one_type_for_what_was_found() -> None:
     """An index that has seen `true` refuses the document that says "x"."""
     found = []
     for spec, part in (
@@ -105,7 +108,7 @@ def test_ecs_has_one_type_for_what_was_found():
     assert found == ["true", "7", "n1", '[{"operator":"Exists"}]']
 
 
-def test_cef_is_what_a_reader_of_its_rules_reads():
+def test_cef_is_what_a_reader_of_its_rules_reads() -> None:
     for record in every_kind_of_record():
         for line in audit.as_cef(record):
             head, _, fields = read_cef(line)
@@ -115,7 +118,7 @@ def test_cef_is_what_a_reader_of_its_rules_reads():
             assert {f"{key}Label" for key in fields if re.fullmatch("cs[1-6]", key)} <= fields.keys()
 
 
-def test_ocsf_is_what_its_models_read():
+def test_ocsf_is_what_its_models_read() -> None:
     activities, statuses = set(), set()
     for record in every_kind_of_record():
         (line,) = audit.as_ocsf(record)
@@ -130,7 +133,7 @@ def test_ocsf_is_what_its_models_read():
     assert read_ocsf(line)["status_id"] == 2
 
 
-def test_cef_cuts_what_a_receiver_would_not_take_and_keeps_a_header_on_its_line():
+def test_cef_cuts_what_a_receiver_would_not_take_and_keeps_a_header_on_its_line() -> None:
     record = entry(pod(hostNetwork=True), policy(forbid("hostNetwork")))
     violation = record["violations"][0]
     long = violation | {"message": "a=b" * 1000, "check": "one\ntwo|three", "path": "p" * 9000}
@@ -141,7 +144,7 @@ def test_cef_cuts_what_a_receiver_would_not_take_and_keeps_a_header_on_its_line(
     assert len(fields["cs4"]) == 4000
 
 
-def test_cef_escapes_and_has_a_line_a_violation():
+def test_cef_escapes_and_has_a_line_a_violation() -> None:
     bad = entry(
         pod(hostNetwork=True, hostPID=True),
         policy(forbid("hostNetwork")),
@@ -170,7 +173,9 @@ def test_cef_escapes_and_has_a_line_a_violation():
         ),
     ],
 )  # fmt: skip
-def test_values_that_may_be_credentials_are_not_written_but_their_path_is(spec, part):
+def test_values_that_may_be_credentials_are_not_written_but_their_path_is(
+    spec: dict[str, Any], part: dict[str, Any]
+) -> None:
     made = entry(pod(**spec), policy(part))
     assert made["violations"]
     for form in audit.FORMATS.values():
@@ -179,28 +184,28 @@ def test_values_that_may_be_credentials_are_not_written_but_their_path_is(spec, 
     assert made["violations"][0]["path"].startswith("spec.containers[app].")
 
 
-def test_the_event_is_about_the_object_and_short():
-    event = event_of(DENIED)
+def test_the_event_is_about_the_object_and_short() -> None:
+    event = event_of(DENIED) or {}
     assert event["metadata"] == {"generateName": "web.", "namespace": "shop"}
     assert event["involvedObject"]["kind"] == "Pod"
     assert (event["reason"], event["type"]) == ("PolicyViolation", "Warning")
     assert "spec.hostNetwork is true" in event["message"]
     many = pod(containers=[container(name=f"c{i}") for i in range(200)])
-    assert len(event_of(entry(many, policy(require("tty"))))["message"]) <= 1000
+    assert len((event_of(entry(many, policy(require("tty")))) or {})["message"]) <= 1000
     assert event_of(entry(pod(hostNetwork=True), policy(forbid("hostNetwork"), "monitor"))) is None
 
 
 class Access:
-    def __init__(self):
-        self.written = []
+    def __init__(self) -> None:
+        self.written: list[Any] = []
 
-    def do(self, action):
+    def do(self, action: Any) -> None:
         self.written.append(action)
 
 
-def test_equal_events_are_one_and_their_number_is_bounded():
+def test_equal_events_are_one_and_their_number_is_bounded() -> None:
     clock, access = [0.0], Access()
-    sink = EventSink(access, lambda: clock[0])
+    sink = EventSink(cast(Any, access), lambda: clock[0])
     sink.write([DENIED] * 50)
     assert len(access.written) == 1
     clock[0] += 601
@@ -214,21 +219,21 @@ def test_equal_events_are_one_and_their_number_is_bounded():
 class Slow:
     name = "slow"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.gate = threading.Event()
-        self.written = []
+        self.written: list[Any] = []
 
-    def write(self, records):
+    def write(self, records: Any) -> None:
         self.gate.wait(10)
         if "fail" in records:
             raise Lost(records.count("fail"), "away")
         self.written += records
 
-    def close(self):
+    def close(self) -> None:
         self.written.append("closed")
 
 
-def test_a_sink_that_waits_holds_up_nobody_and_what_is_lost_is_counted():
+def test_a_sink_that_waits_holds_up_nobody_and_what_is_lost_is_counted() -> None:
     sink, dropped = Slow(), []
     queue = Queue(sink, 10, lambda name, count: dropped.append((name, count)))
     for number in range(300):
@@ -240,7 +245,7 @@ def test_a_sink_that_waits_holds_up_nobody_and_what_is_lost_is_counted():
     assert len(sink.written) - 1 + len(dropped) == 300
 
 
-def test_a_sink_that_fails_says_what_it_lost_and_goes_on():
+def test_a_sink_that_fails_says_what_it_lost_and_goes_on() -> None:
     sink, dropped = Slow(), []
     sink.gate.set()
     queue = Queue(sink, 10, lambda name, count: dropped.append(count))
@@ -252,7 +257,7 @@ def test_a_sink_that_fails_says_what_it_lost_and_goes_on():
     assert sink.written == ["good", "closed"]
 
 
-def test_the_file_is_private_appended_to_and_made_anew_after_rotation(tmp_path):
+def test_the_file_is_private_appended_to_and_made_anew_after_rotation(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_text("before\n")
     path.chmod(0o600)

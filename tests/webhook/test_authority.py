@@ -5,6 +5,8 @@ import json
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,14 +20,14 @@ START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 HOSTS = ("kspec-webhook.kspec-system.svc", "127.0.0.1")
 
 
-def verifies(certificate, bundle, moment):
+def verifies(certificate: Any, bundle: Any, moment: Any) -> None:
     store = Store(x509.load_pem_x509_certificates(bundle))
     verifier = PolicyBuilder().store(store).time(moment.replace(tzinfo=None))
     built = verifier.build_server_verifier(x509.DNSName(HOSTS[0]))
     built.verify(x509.load_pem_x509_certificate(certificate), [])
 
 
-def test_it_starts_with_one_authority_and_changes_nothing_without_need():
+def test_it_starts_with_one_authority_and_changes_nothing_without_need() -> None:
     made = advance(None, HOSTS, START)
     assert advance(made, HOSTS, START + dt.timedelta(days=59)) is made
     assert made.bundle.count(b"BEGIN") == 1
@@ -33,7 +35,7 @@ def test_it_starts_with_one_authority_and_changes_nothing_without_need():
     verifies(made.certificate, made.bundle, START)
 
 
-def test_the_certificate_is_renewed_thirty_days_before_its_end():
+def test_the_certificate_is_renewed_thirty_days_before_its_end() -> None:
     made = advance(None, HOSTS, START)
     renewed = advance(made, HOSTS, START + dt.timedelta(days=61))
     assert renewed.certificate != made.certificate
@@ -41,7 +43,7 @@ def test_the_certificate_is_renewed_thirty_days_before_its_end():
     assert expiry(renewed.certificate) == START + dt.timedelta(days=151)
 
 
-def test_two_authorities_overlap_at_every_moment_of_three_years():
+def test_two_authorities_overlap_at_every_moment_of_three_years() -> None:
     """A client that reads the bundle an hour late, or an hour early, trusts what is served."""
     step = dt.timedelta(minutes=20)
     overlap = Periods().overlap
@@ -62,7 +64,7 @@ def test_two_authorities_overlap_at_every_moment_of_three_years():
     assert bundles == {1, 2}
 
 
-def test_an_authority_that_nothing_is_signed_by_any_more_goes():
+def test_an_authority_that_nothing_is_signed_by_any_more_goes() -> None:
     made = advance(None, HOSTS, START)
     for days in range(10, 245, 10):
         made = advance(made, HOSTS, START + dt.timedelta(days=days))
@@ -77,7 +79,7 @@ def test_an_authority_that_nothing_is_signed_by_any_more_goes():
     assert last.bundle.count(b"BEGIN") == 1
 
 
-def test_other_hosts_get_another_certificate_of_the_same_authority():
+def test_other_hosts_get_another_certificate_of_the_same_authority() -> None:
     made = advance(None, HOSTS, START)
     other = advance(made, ("other.svc",), START)
     assert other.bundle == made.bundle
@@ -87,12 +89,12 @@ def test_other_hosts_get_another_certificate_of_the_same_authority():
     ) == ["other.svc"]
 
 
-def test_what_cannot_be_read_is_said_without_what_it_holds():
+def test_what_cannot_be_read_is_said_without_what_it_holds() -> None:
     with pytest.raises(CertificateError, match="not a PEM certificate"):
         expiry(b"secret")
 
 
-def test_what_is_stored_is_of_one_piece():
+def test_what_is_stored_is_of_one_piece() -> None:
     made, other = advance(None, HOSTS, START), advance(None, HOSTS, START)
     verify(made)
     later = advance(
@@ -121,15 +123,17 @@ def test_what_is_stored_is_of_one_piece():
 
 
 @pytest.fixture
-def kept(tmp_path):
+def kept(tmp_path: Path) -> tuple[Any, Any, Any]:
     """A folder, its state, and a tick of a webhook that keeps its certificate there."""
-    published = []
+    published: list[Any] = []
     folder = tmp_path / "tls"
     keeper = SelfSigned(Folder(folder), HOSTS, published.append, now=lambda: START)
     return folder / "authority.json", lambda: keeper.tick(ServerTls()), published
 
 
-def test_a_state_that_is_not_our_own_is_neither_served_nor_published(kept, tmp_path, monkeypatch):
+def test_a_state_that_is_not_our_own_is_neither_served_nor_published(
+    kept: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state, tick, published = kept
     tick()
     good = state.read_text()
@@ -140,16 +144,16 @@ def test_a_state_that_is_not_our_own_is_neither_served_nor_published(kept, tmp_p
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text(good)
 
-    def becomes(text=good, mode=0o600):
+    def becomes(text: Any = good, mode: int = 0o600) -> None:
         state.unlink()
         state.write_text(text)
         state.chmod(mode)
 
-    def linked():
+    def linked() -> None:
         state.unlink()
         state.symlink_to(elsewhere)
 
-    def refused(said):
+    def refused(said: Any) -> None:
         with pytest.raises((CertificateError, OSError), match=said):
             tick()
         assert published == []

@@ -1,5 +1,7 @@
 """When the breaker opens, what it lets through, when it closes. Time is a number here."""
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.webhook.breaker import Breaker, State
@@ -13,22 +15,22 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def breaker(clock):
+def breaker(clock: Clock) -> Breaker:
     return Breaker(clock)
 
 
-def run(breaker, *results):
+def run(breaker: Any, *results: Any) -> None:
     for failed in results:
         if breaker.allow():
             breaker.record(failed=failed)
 
 
-def test_it_opens_at_half_errors_and_not_below_ten_evaluations(breaker):
+def test_it_opens_at_half_errors_and_not_below_ten_evaluations(breaker: Breaker) -> None:
     run(breaker, *[True] * 9)
     assert breaker.state is State.CLOSED
     run(breaker, True)
@@ -37,20 +39,22 @@ def test_it_opens_at_half_errors_and_not_below_ten_evaluations(breaker):
 
 
 @pytest.mark.parametrize(("good", "bad", "state"), [(10, 10, State.OPEN), (11, 10, State.CLOSED)])
-def test_it_opens_at_exactly_half_and_not_just_below(breaker, good, bad, state):
+def test_it_opens_at_exactly_half_and_not_just_below(
+    breaker: Breaker, good: int, bad: int, state: Any
+) -> None:
     run(breaker, *[False] * good, *[True] * bad)
     assert breaker.evaluations == good + bad
     assert breaker.state is state
 
 
-def test_it_stays_closed_below_half(breaker):
+def test_it_stays_closed_below_half(breaker: Breaker) -> None:
     run(breaker, *[False, False, True] * 100)
     assert breaker.state is State.CLOSED
     assert breaker.error_rate == pytest.approx(1 / 3)
     assert breaker.evaluations == 300
 
 
-def test_the_window_slides(breaker, clock):
+def test_the_window_slides(breaker: Breaker, clock: Clock) -> None:
     run(breaker, *[False] * 20)
     clock.now += 30
     run(breaker, *[True] * 9)
@@ -61,7 +65,7 @@ def test_the_window_slides(breaker, clock):
     assert breaker.state is State.OPEN
 
 
-def test_errors_of_more_than_a_minute_ago_no_longer_count(breaker, clock):
+def test_errors_of_more_than_a_minute_ago_no_longer_count(breaker: Breaker, clock: Clock) -> None:
     mixed = [False] * 10 + [True] * 9
     run(breaker, *mixed)
     clock.now += 60
@@ -74,12 +78,12 @@ def test_errors_of_more_than_a_minute_ago_no_longer_count(breaker, clock):
     assert breaker.state is State.OPEN
 
 
-def opened(breaker):
+def opened(breaker: Any) -> None:
     run(breaker, *[True] * 10)
     assert breaker.state is State.OPEN
 
 
-def test_after_the_cool_down_a_bounded_number_of_probes_goes_through(breaker, clock):
+def test_after_the_cool_down_a_bounded_number_of_probes_goes_through(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 299
     assert breaker.state is State.OPEN
@@ -95,7 +99,7 @@ def test_after_the_cool_down_a_bounded_number_of_probes_goes_through(breaker, cl
     assert breaker.evaluations == 0
 
 
-def test_a_probe_that_fails_opens_it_for_another_five_minutes(breaker, clock):
+def test_a_probe_that_fails_opens_it_for_another_five_minutes(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 300
     run(breaker, False, True)
@@ -107,14 +111,14 @@ def test_a_probe_that_fails_opens_it_for_another_five_minutes(breaker, clock):
     assert breaker.state is State.CLOSED
 
 
-def test_results_that_come_late_change_nothing(breaker, clock):
+def test_results_that_come_late_change_nothing(breaker: Breaker, clock: Clock) -> None:
     assert breaker.allow()
     opened(breaker)
     breaker.record(failed=False)
     assert breaker.state is State.OPEN
 
 
-def test_changes_are_told(clock):
+def test_changes_are_told(clock: Clock) -> None:
     told = []
     breaker = Breaker(clock, on_change=lambda old, new: told.append((str(old), str(new))))
     opened(breaker)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from typing import Any
 
 import pytest
 import uvicorn
@@ -28,38 +29,38 @@ LIMITS = Limits(body=20_000, body_s=0.3)
 class Audit:
     """Keeps records."""
 
-    def __init__(self):
-        self.records = []
+    def __init__(self) -> None:
+        self.records: list[Any] = []
 
-    def put(self, record):
+    def put(self, record: Any) -> None:
         self.records.append(record)
 
 
 class Transport(asyncio.Transport):
     """Keeps what is written."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 5), "sockname": ("192.0.2.2", 443)})
         self.written = b""
         self.writes = 0
         self.closed = False
 
-    def write(self, data):
+    def write(self, data: Any) -> None:
         self.written += data
         self.writes += 1
 
-    def is_closing(self):
+    def is_closing(self) -> Any:
         return self.closed
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
     abort = close
 
-    def pause_reading(self):
+    def pause_reading(self) -> None:
         pass
 
-    def resume_reading(self):
+    def resume_reading(self) -> None:
         pass
 
 
@@ -69,7 +70,7 @@ class Side:
     at_once: how many it answered there; parsed: how many requests the parser saw
     """
 
-    def __init__(self, is_direct, *, rate=0.0, labels=None):
+    def __init__(self, is_direct: Any, *, rate: float = 0.0, labels: Any = None) -> None:
         self.metrics = Metrics()
         given_policies = policies(policy(forbid("hostNetwork")))
         large = Large(Budget(above=8_000))
@@ -84,20 +85,20 @@ class Side:
         side = self
 
         class Counted(limits.protocol(LIMITS, lambda: None)):
-            def on_message_begin(self):
+            def on_message_begin(self) -> None:
                 side.parsed += 1
                 super().on_message_begin()
 
-        self.protocol = Counted
+        self.protocol: Any = Counted
         if is_direct:
             self.protocol = direct.protocol(self.protocol, self._at_once)
 
-    def _at_once(self, *request):
+    def _at_once(self, *request: Any) -> Any:
         answer = self.app.at_once(*request)
         self.at_once += answer is not None
         return answer
 
-    def connect(self):
+    def connect(self) -> Any:
         """A connection to it."""
         config = uvicorn.Config(
             self.app, http=self.protocol, ws="none", lifespan="off", access_log=False, log_config=None,
@@ -109,13 +110,13 @@ class Side:
         return protocol
 
     @property
-    def counted(self):
+    def counted(self) -> list[Any]:
         """What its metrics say, without how long anything took."""
         lines = self.metrics.registry.text().decode().splitlines()
         return [line for line in lines if "seconds" not in line or "_count" in line]
 
 
-async def exchange(side, chunks, turns=12):
+async def exchange(side: Any, chunks: Any, turns: int = 12) -> tuple[Any, Any]:
     """What is written to one connection that sends these; and whether it is closed. turns: of the loop, for each."""
     protocol = side.connect()
     for chunk in chunks:
@@ -133,7 +134,15 @@ async def exchange(side, chunks, turns=12):
     return transport.written, transport.closed
 
 
-def request(content, *, path="/validate", version="1.1", method="POST", kind="application/json", more=()):
+def request(
+    content: bytes,
+    *,
+    path: str = "/validate",
+    version: str = "1.1",
+    method: str = "POST",
+    kind: str = "application/json",
+    more: Any = (),
+) -> bytes:
     """The bytes of a request."""
     head = [f"{method} {path} HTTP/{version}", "Host: webhook", f"Content-Type: {kind}", *more]
     head += [] if any("chunked" in line for line in more) else [f"Content-Length: {len(content)}"]
@@ -169,10 +178,10 @@ KINDS = {
 AT_ONCE = ("allowed", "denied", "of one specification", "with a character set", "excluded", "odd headers")
 
 
-def both(chunks, turns=12, **given):
+def both(chunks: Any, turns: int = 12, **given: Any) -> Any:
     """Written and closed by a server with `direct` and by one without; each must also count the same."""
 
-    async def run():
+    async def run() -> tuple[Any, ...]:
         sides = [Side(True, **given), Side(False, **given)]
         said = [await exchange(side, chunks, turns) for side in sides]
         assert sides[0].counted == sides[1].counted
@@ -183,7 +192,7 @@ def both(chunks, turns=12, **given):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_request_gets_the_same_answer(kind):
+def test_each_kind_of_request_gets_the_same_answer(kind: str) -> None:
     side, ours, theirs = both([KINDS[kind]])
     assert ours == theirs
     assert ours[0].startswith(b"HTTP/1.")
@@ -195,7 +204,7 @@ def test_each_kind_of_request_gets_the_same_answer(kind):
     st.lists(st.sampled_from([kind for kind in KINDS if kind != "upgrading"]), min_size=1, max_size=4),
     st.lists(st.integers(0, 1500), max_size=4),
 )
-def test_however_requests_come_the_answers_are_the_same(kinds, cuts):
+def test_however_requests_come_the_answers_are_the_same(kinds: Any, cuts: Any) -> None:
     stream = b"".join(KINDS[kind] for kind in kinds)
     at = sorted({0, *(cut for cut in cuts if cut < len(stream)), len(stream)})
     _, ours, theirs = both([stream[start:end] for start, end in itertools.pairwise(at)])
@@ -208,7 +217,7 @@ def test_however_requests_come_the_answers_are_the_same(kinds, cuts):
     st.sampled_from(AT_ONCE),
     st.integers(0, 3),
 )
-def test_whatever_heads_are_known_the_answers_are_the_same(kinds, first, cut):
+def test_whatever_heads_are_known_the_answers_are_the_same(kinds: Any, first: Any, cut: Any) -> None:
     """Each request whole, as clients send them; of one, the end comes with the next."""
     chunks = [KINDS[first], *(KINDS[kind] for kind in kinds)]
     if cut:
@@ -217,7 +226,7 @@ def test_whatever_heads_are_known_the_answers_are_the_same(kinds, first, cut):
     assert ours == theirs
 
 
-def test_a_request_that_is_known_waits_for_the_one_before():
+def test_a_request_that_is_known_waits_for_the_one_before() -> None:
     """The application has not answered that yet."""
     side, ours, theirs = both([KINDS["allowed"], KINDS["of no path"], KINDS["denied"]], turns=0)
     assert ours == theirs
@@ -225,14 +234,14 @@ def test_a_request_that_is_known_waits_for_the_one_before():
     assert (side.at_once, side.parsed) == (1, 3)
 
 
-def test_a_head_that_is_known_is_not_read_again():
+def test_a_head_that_is_known_is_not_read_again() -> None:
     """Whatever the length is, and on each connection."""
     longer = request(body(pod(hostNetwork=True, hostname="x" * 300)))
     side, ours, theirs = both([KINDS["allowed"], KINDS["denied"], longer, KINDS["no review"]])
     assert ours == theirs
     assert (side.at_once, side.parsed) == (3, 2)
 
-    async def again():
+    async def again() -> Any:
         return await exchange(side, [KINDS["denied"]])
 
     asyncio.run(again())
@@ -257,16 +266,16 @@ def test_a_head_that_is_known_is_not_read_again():
         KINDS["denied"].replace(b"\r\nContent-Length", b"\nContent-Length"),
     ],
 )
-def test_what_only_looks_like_a_request_that_is_known(odd):
+def test_what_only_looks_like_a_request_that_is_known(odd: bytes) -> None:
     """The parser decides, as it does without what is remembered; also twice, and within another request."""
     usual = KINDS["denied"]
-    before = ([], [usual], [usual, odd], [usual, usual[:-5]], [usual, usual[:20]])
+    before: tuple[list[bytes], ...] = ([], [usual], [usual, odd], [usual, usual[:-5]], [usual, usual[:20]])
     for chunks in [*([*first, odd] for first in before), [usual, odd, usual]]:
         _, ours, theirs = both(chunks)
         assert ours == theirs
 
 
-def test_a_length_before_the_request_is_no_part_of_its_head():
+def test_a_length_before_the_request_is_no_part_of_its_head() -> None:
     """Without that line it would be a request that is known: one after an empty line."""
     usual = b"\r\n" + KINDS["denied"]
     length = usual[usual.index(b"\r\nContent-Length") : usual.index(b"\r\n\r\n")]
@@ -276,23 +285,23 @@ def test_a_length_before_the_request_is_no_part_of_its_head():
     assert b" 400 " in ours[0]
 
 
-def test_requests_that_come_at_once_are_all_answered_in_their_order():
+def test_requests_that_come_at_once_are_all_answered_in_their_order() -> None:
     side, ours, theirs = both([KINDS["denied"] + KINDS["allowed"] + KINDS["no review"] + KINDS["allowed"]])
     assert ours == theirs
     assert ours[0].index(b'"uid":"other"') < ours[0].index(b'"uid":"705') < ours[0].index(b"400 Bad Request")
     assert side.at_once == 2
 
 
-def test_a_body_that_does_not_come_is_given_up():
+def test_a_body_that_does_not_come_is_given_up() -> None:
     _, ours, theirs = both([KINDS["denied"][:-10]])
     assert ours == theirs
     assert b" 408 " in ours[0]
 
 
-def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
+def test_while_the_server_ends_each_answer_is_the_last_of_its_connection() -> None:
     """A connection that is closed under a review on its way is an EOF to the API server."""
 
-    async def run():
+    async def run() -> None:
         side = Side(True)
         side.app._ending = lambda: True
         written, closed = await exchange(side, [KINDS["denied"]])
@@ -303,8 +312,8 @@ def test_while_the_server_ends_each_answer_is_the_last_of_its_connection():
     asyncio.run(run())
 
 
-def test_a_defect_is_the_application_s_to_tell(monkeypatch):
-    def breaks(*_given):
+def test_a_defect_is_the_application_s_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_given: Any) -> None:
         raise TypeError("a defect")
 
     monkeypatch.setattr(Reviewer, "_count", breaks)
@@ -313,17 +322,17 @@ def test_a_defect_is_the_application_s_to_tell(monkeypatch):
     assert b" 500 " in ours[0]
 
 
-def test_a_client_above_its_rate_is_told():
+def test_a_client_above_its_rate_is_told() -> None:
     side, ours, theirs = both([KINDS["denied"]] * 3, rate=2.0)
     assert ours == theirs
     assert (ours[0].count(b" 200 OK"), ours[0].count(b" 429 ")) == (2, 1)
     assert side.at_once == 2
 
 
-def test_who_reads_no_answers_is_not_written_to():
+def test_who_reads_no_answers_is_not_written_to() -> None:
     """Else a client that only sends would fill the memory with answers."""
 
-    async def run():
+    async def run() -> None:
         side = Side(True)
         protocol = side.connect()
         protocol.pause_writing()
@@ -341,13 +350,14 @@ def test_who_reads_no_answers_is_not_written_to():
     asyncio.run(run())
 
 
-def test_what_has_to_be_waited_for_goes_to_the_application(monkeypatch):
+def test_what_has_to_be_waited_for_goes_to_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unasked:
-        async def of(self, namespace):
+        async def of(self, namespace: str) -> dict[str, Any]:
             return {"team": namespace}
 
-    async def run():
+    async def run() -> None:
         side = Side(True, labels=Unasked())
+        assert side.reviewer.policies is not None
         side.reviewer.policies.needs_labels = True
         written, _ = await exchange(side, [KINDS["denied"]])
         assert (side.at_once, b'"allowed":false' in written) == (0, True)

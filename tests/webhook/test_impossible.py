@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ SCALE = {"kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}}
 WRONG_KIND = "the kind of the object is {}, but the request has v1 Pod."
 APART = "the kind is {} and the resource '{}': they do not belong together."
 
-IMPOSSIBLE = {
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "a list": ({"object": []}, "Pod could not be read: Expected `object`, got `array`."),
     "text": ({"object": ""}, "Pod could not be read: Expected `object`, got `str`."),
     "true": ({"object": True}, "Pod could not be read: Expected `object`, got `bool`."),
@@ -110,7 +111,7 @@ IMPOSSIBLE = {
 }
 
 
-def asked(**fields):
+def asked(**fields: Any) -> bytes:
     request = json.loads(body(BAD))
     request["request"] |= fields
     if fields.get("object") == "absent":
@@ -118,12 +119,12 @@ def asked(**fields):
     return json.dumps(request).encode()
 
 
-def answer(made, content):
+def answer(made: Any, content: bytes) -> Any:
     return response(asyncio.run(made.review(content)))
 
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
-def test_who_enforces_denies_it_and_says_why(case):
+def test_who_enforces_denies_it_and_says_why(case: str) -> None:
     fields, why = IMPOSSIBLE[case]
     made = reviewer(policy(RULE), policy(RULE, "audit", name="audits"))
     found = answer(made, asked(**fields))
@@ -143,7 +144,7 @@ def test_who_enforces_denies_it_and_says_why(case):
 
 
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
-def test_a_mark_for_deletion_that_comes_with_a_new_object_exempts_from_nothing(operation):
+def test_a_mark_for_deletion_that_comes_with_a_new_object_exempts_from_nothing(operation: str) -> None:
     made = reviewer(policy(RULE))
     old = pod() if operation == "UPDATE" else None
     found = answer(made, asked(object=MARKED, operation=operation, oldObject=old))
@@ -167,7 +168,7 @@ def test_a_mark_for_deletion_that_comes_with_a_new_object_exempts_from_nothing(o
         ({"resource": "pods"}, "Expected `object`, got `str` - at `$.request.resource`"),
     ],
 )
-def test_what_cannot_be_answered_is_an_error_of_http_with_a_record(part, wrong):
+def test_what_cannot_be_answered_is_an_error_of_http_with_a_record(part: dict[str, Any], wrong: str) -> None:
     made = reviewer(policy(RULE))
     with pytest.raises(NotAReview) as raised:
         asyncio.run(made.review(asked(**part)))
@@ -201,7 +202,7 @@ def test_what_cannot_be_answered_is_an_error_of_http_with_a_record(part, wrong):
     ],
     ids=["delete", "delete collection", "exec", "scale"],
 )
-def test_what_kubernetes_sends_about_other_things_is_allowed_without_a_record(fields):
+def test_what_kubernetes_sends_about_other_things_is_allowed_without_a_record(fields: dict[str, Any]) -> None:
     made = reviewer(policy(RULE))
     assert answer(made, asked(**fields))["allowed"] is True
     assert made.audit == []

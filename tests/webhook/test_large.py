@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from tests.webhook.test_reviews import BAD, UID, counted, reviewer
 RULE = forbid("hostNetwork")
 
 
-def work(folder, *excluded, **parts):
+def work(folder: Any, *excluded: Any, **parts: Any) -> tuple[Any, Work]:
     """What a webhook hands to its worker for specifications {name: part}."""
     for name, part in parts.items():
         write_spec(folder / f"{name}.yaml", part)
@@ -27,32 +29,32 @@ def work(folder, *excluded, **parts):
     return loaded, Work(loaded.recipes, frozenset(excluded))
 
 
-def run(test):
+def run(test: Any) -> None:
     """One event loop, and no process left behind."""
 
-    async def bounded():
+    async def bounded() -> None:
         async with asyncio.timeout(120), contextlib.AsyncExitStack() as stack:
             await test(stack)
 
     asyncio.run(bounded())
 
 
-async def no_labels(namespace):
+async def no_labels(namespace: str) -> None:
     raise AssertionError(namespace)
 
 
-def started(stack, wanted, **budget):
+def started(stack: Any, wanted: Any, **budget: Any) -> Any:
     made = Large(Budget(**{"evaluate_s": 60.0, "wait_s": 60.0, **budget}))
     stack.push_async_callback(made.close)
     made.update(wanted)
     return made
 
 
-def test_the_answer_is_the_same_as_of_a_review_that_is_evaluated_here(tmp_path):
+def test_the_answer_is_the_same_as_of_a_review_that_is_evaluated_here(tmp_path: Path) -> None:
     loaded, wanted = work(tmp_path, strict=RULE, second=forbid("hostPID"))
     many = pod(hostNetwork=True, containers=[container(name=f"c{i}") for i in range(500)])
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         here = reviewer()
         there = reviewer()
         here.policies = there.policies = loaded.policies
@@ -80,20 +82,20 @@ def test_the_answer_is_the_same_as_of_a_review_that_is_evaluated_here(tmp_path):
     run(test)
 
 
-def test_exclusion_labels_the_breaker_and_changed_specifications_count_there_as_here(tmp_path):
+def test_exclusion_labels_the_breaker_and_changed_specifications_count_there_as_here(tmp_path: Path) -> None:
     selector = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
     loaded, wanted = work(tmp_path, "left-out", strict=RULE | selector)
     asked = []
 
     class Labels:
-        async def of(self, namespace):
+        async def of(self, namespace: str) -> dict[str, Any]:
             asked.append(namespace)
             return {"tier": "front" if namespace == "shop" else "back"}
 
-    def inside(namespace):
+    def inside(namespace: str) -> Any:
         return body({**BAD, "metadata": {"name": "web", "namespace": namespace}})
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         made = reviewer()
         made.policies, made.labels = loaded.policies, Labels()
         made.large = started(stack, wanted, above=100)
@@ -102,7 +104,7 @@ def test_exclusion_labels_the_breaker_and_changed_specifications_count_there_as_
         ]
         assert (answers, asked) == ([False, True, True], ["shop", "other"])
 
-        made.breaker.allow = lambda: False
+        made.breaker.allow = lambda: False  # type: ignore[method-assign]
         denied = response(await made.review(inside("shop")))
         assert denied["status"]["message"].endswith("the circuit breaker is open after internal errors")
         assert counted(made, "kspec_webhook_requests_total", result="circuit_breaker_tripped") == 1
@@ -143,7 +145,7 @@ def test_slow(workloads, findings):
 
 
 @pytest.fixture
-def slow(tmp_path):
+def slow(tmp_path: Path) -> tuple[Any, Work]:
     """A specification with a rule that hangs, dies or grows by the name of a pod's scheduler."""
     checks = tmp_path / "test_slow.py"
     checks.write_text(SLOW)
@@ -164,10 +166,12 @@ def slow(tmp_path):
         ("memory", "it exceeds the memory limit of a review"),
     ],
 )
-def test_what_exceeds_the_budget_is_as_the_failure_policy_says_with_a_record(slow, scheduler, why):
+def test_what_exceeds_the_budget_is_as_the_failure_policy_says_with_a_record(
+    slow: tuple[Any, Work], scheduler: str, why: str
+) -> None:
     loaded, wanted = slow
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         made = reviewer()
         made.policies = loaded.policies
         made.large = started(stack, wanted, above=100)
@@ -196,10 +200,10 @@ def test_what_exceeds_the_budget_is_as_the_failure_policy_says_with_a_record(slo
     run(test)
 
 
-def test_more_than_the_queue_takes_is_told_at_once_and_the_others_are_answered(tmp_path):
+def test_more_than_the_queue_takes_is_told_at_once_and_the_others_are_answered(tmp_path: Path) -> None:
     loaded, wanted = work(tmp_path, strict=RULE)
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         made = reviewer()
         made.policies = loaded.policies
         made.large = started(stack, wanted, above=100, waiting=3)
@@ -209,17 +213,17 @@ def test_more_than_the_queue_takes_is_told_at_once_and_the_others_are_answered(t
         assert [answer["allowed"] for answer in answers] == [True] * 3 + [False] * 7
         assert answers[-1]["status"]["message"].endswith("too many reviews of more than 0 KiB at once")
         made.large = started(stack, wanted, above=100, waiting_bytes=2000)
-        answers = await asyncio.gather(*(made.review(body(pod())) for _ in range(10)))
-        allowed = sum(response(text)["allowed"] for text in answers)
+        texts = await asyncio.gather(*(made.review(body(pod())) for _ in range(10)))
+        allowed = sum(response(text)["allowed"] for text in texts)
         assert allowed == 2000 // len(body(pod()))
 
     run(test)
 
 
-def test_who_waits_too_long_behind_others_is_not_kept(slow):
+def test_who_waits_too_long_behind_others_is_not_kept(slow: tuple[Any, Work]) -> None:
     _, wanted = slow
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         large = started(stack, wanted, above=100)
         quick, endless = body(pod()), body(pod(schedulerName="endless"))
         await large.judge(quick, "", NOW, no_labels, evaluate=True)
@@ -235,10 +239,10 @@ def test_who_waits_too_long_behind_others_is_not_kept(slow):
     run(test)
 
 
-def test_a_request_that_is_cancelled_leaves_no_answer_for_the_next(slow):
+def test_a_request_that_is_cancelled_leaves_no_answer_for_the_next(slow: tuple[Any, Work]) -> None:
     _, wanted = slow
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         large = started(stack, wanted, above=100)
         await large.judge(body(pod()), "", NOW, no_labels, evaluate=True)
         cancelled = asyncio.create_task(
@@ -253,12 +257,12 @@ def test_a_request_that_is_cancelled_leaves_no_answer_for_the_next(slow):
 
 
 def test_a_process_that_cannot_be_started_is_said_and_the_failure_policy_decides(
-    tmp_path, monkeypatch, caplog
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     loaded, wanted = work(tmp_path, strict=RULE)
     monkeypatch.setattr(room, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         made = reviewer()
         made.policies = loaded.policies
         made.large = started(stack, wanted, above=100)
@@ -271,14 +275,14 @@ def test_a_process_that_cannot_be_started_is_said_and_the_failure_policy_decides
     assert "the process for large reviews could not be started" in caplog.text
 
 
-def test_nothing_of_the_working_directory_is_run(tmp_path, monkeypatch):
+def test_nothing_of_the_working_directory_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, wanted = work(tmp_path, strict=RULE)
     planted = tmp_path / "planted"
     for name in ("msgspec", "pickle", "pytest_kspec", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text(f"open({str(planted)!r}, 'w')")
     monkeypatch.chdir(tmp_path)
 
-    async def test(stack):
+    async def test(stack: Any) -> None:
         large = started(stack, wanted, above=100)
         said = await large.judge(body(BAD), "", NOW, no_labels, evaluate=True)
         assert response(said.answer)["allowed"] is False

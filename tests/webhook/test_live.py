@@ -6,6 +6,9 @@ import datetime as dt
 import json
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,7 @@ from pytest_kspec.webhook.specs import Specs
 from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
 from tests.controlplane.process import free_port
-from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane
+from tests.controlplane.server import STRATEGIC_PATCH, ControlPlane, Etcd
 from tests.webhook.reviewing import container, deployment, forbid, pod
 from tests.webhook.running import (
     Load,
@@ -38,7 +41,7 @@ PRIVILEGED = {"securityContext": {"privileged": True}}
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     """A cluster of its own: a webhook that denies concerns every test of it."""
     with ControlPlane(etcd, audited=False) as plane:
         for name in ("shop", "kspec-system"):
@@ -47,18 +50,18 @@ def plane(etcd):
 
 
 @pytest.fixture
-def access(plane, tmp_path):
+def access(plane: Any, tmp_path: Path) -> Access:
     return Access(plane.name, str(plane.kubeconfig(path=tmp_path / "kubeconfig")))
 
 
 @pytest.fixture
-def started(plane, tmp_path):
+def started(plane: Any, tmp_path: Path) -> Iterator[Any]:
     """Start a webhook for specifications {name: (part, mode, failure policy)}, and register them."""
     with contextlib.ExitStack() as stack:
         folder = tmp_path / "specs"
         folder.mkdir()
 
-        def start(specs, *arguments):
+        def start(specs: Any, *arguments: Any) -> Any:
             for name, (part, mode, fails) in specs.items():
                 write_spec(folder / f"{name}.yaml", part, mode, fails)
             kubeconfig = plane.kubeconfig(path=tmp_path / "kubeconfig")
@@ -95,20 +98,20 @@ def started(plane, tmp_path):
     namespaces.create(plane, "shop", {"tier": "front"})
 
 
-def create(plane, obj, *, dry_run=False, **headers):
+def create(plane: Any, obj: Any, *, dry_run: bool = False, **headers: Any) -> Any:
     base = "/apis/apps/v1" if obj["kind"] == "Deployment" else "/api/v1"
     query = "?dryRun=All" if dry_run else ""
     path = f"{base}/namespaces/{obj['metadata']['namespace']}/{obj['kind'].lower()}s{query}"
     return plane.request("POST", path, obj)
 
 
-def settle(plane, name, mode, part):
+def settle(plane: Any, name: str, mode: Any, part: Any) -> None:
     """Until the API server has heard of the registration: it learns of it after it answered us."""
     if mode == "enforce" and part == RULE:
         until(lambda: create(plane, BAD, dry_run=True).status == 403, lambda: name)
 
 
-def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path):
+def test_what_a_specification_forbids_does_not_come_in(plane: Any, started: Any, tmp_path: Path) -> None:
     server = started({"strict": (RULE | {"podSecurity": {"enforce": "baseline"}}, "enforce", "Fail")})
     until(lambda: create(plane, BAD, dry_run=True).status == 403)
     assert create(plane, pod()).status == 201
@@ -133,7 +136,7 @@ def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path)
         == 200
     )
 
-    def recorded():
+    def recorded() -> list[Any]:
         return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
 
     until(lambda: "ephemeralcontainers" in {entry["subresource"] for entry in recorded()})
@@ -151,7 +154,9 @@ def test_what_a_specification_forbids_does_not_come_in(plane, started, tmp_path)
     assert main(["audit", "verify", str(tmp_path / "audit.log")]) == 0
 
 
-def test_what_was_there_before_the_policy_can_be_labelled_scaled_and_deleted(plane, started):
+def test_what_was_there_before_the_policy_can_be_labelled_scaled_and_deleted(
+    plane: Any, started: Any
+) -> None:
     old = BAD | {"metadata": BAD["metadata"] | {"name": "old", "finalizers": ["example.com/held"]}}
     assert create(plane, old).status == 201
     assert create(plane, deployment(BAD["spec"])).status == 201
@@ -166,7 +171,7 @@ def test_what_was_there_before_the_policy_can_be_labelled_scaled_and_deleted(pla
     assert plane.request("GET", path).status == 404
 
 
-def test_dry_runs_get_the_same_answer_and_leave_no_event(plane, started):
+def test_dry_runs_get_the_same_answer_and_leave_no_event(plane: Any, started: Any) -> None:
     started({"strict": (RULE, "enforce", "Fail")})
     assert create(plane, BAD, dry_run=True).status == 403
     other = BAD | {"metadata": BAD["metadata"] | {"name": "real"}}
@@ -177,7 +182,7 @@ def test_dry_runs_get_the_same_answer_and_leave_no_event(plane, started):
     assert names == {"real"}
 
 
-def test_one_that_audits_warns_and_hides_nothing_of_one_that_enforces(plane, started):
+def test_one_that_audits_warns_and_hides_nothing_of_one_that_enforces(plane: Any, started: Any) -> None:
     started(
         {
             "a-audit": (forbid("hostPID"), "audit", "Fail"),
@@ -188,7 +193,7 @@ def test_one_that_audits_warns_and_hides_nothing_of_one_that_enforces(plane, sta
     first = configuration(plane, "kspec-a-audit-webhook")["webhooks"][0]
     assert first["failurePolicy"] == "Ignore", "what only audits never holds anything up"
 
-    def warnings(obj):
+    def warnings(obj: Any) -> tuple[Any, Any]:
         answer = plane._pool.request(
             "POST",
             f"{plane.url}/api/v1/namespaces/shop/pods?dryRun=All",
@@ -206,7 +211,7 @@ def test_one_that_audits_warns_and_hides_nothing_of_one_that_enforces(plane, sta
         assert named in refused.body["message"]
 
 
-def test_namespaces_are_selected_by_their_labels_and_the_system_is_left_out(plane, started):
+def test_namespaces_are_selected_by_their_labels_and_the_system_is_left_out(plane: Any, started: Any) -> None:
     scope = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
     started({"strict": (RULE | scope, "enforce", "Fail")})
     until(lambda: create(plane, BAD, dry_run=True).status == 403)
@@ -218,8 +223,8 @@ def test_namespaces_are_selected_by_their_labels_and_the_system_is_left_out(plan
 
 
 def test_a_changed_specification_is_in_force_without_a_restart_and_a_wrong_one_never(
-    plane, started, tmp_path
-):
+    plane: Any, started: Any, tmp_path: Path
+) -> None:
     server = started({"strict": (RULE, "enforce", "Fail")})
     path = tmp_path / "specs" / "strict.yaml"
     path.write_text("kind: ClusterSpecification\napiVersion: kspec.dev/v1\nnonsense: 1\n")
@@ -231,7 +236,9 @@ def test_a_changed_specification_is_in_force_without_a_restart_and_a_wrong_one_n
     assert create(plane, pod(hostPID=True), dry_run=True).status == 403
 
 
-def test_certificates_rotate_under_load_without_one_failed_review(plane, access, tmp_path):
+def test_certificates_rotate_under_load_without_one_failed_review(
+    plane: Any, access: Access, tmp_path: Path
+) -> None:
     """Lifetimes of seconds: authorities and certificates change several times within the load."""
     write_spec(tmp_path / "strict.yaml", RULE)
     seconds = dt.timedelta(seconds=1)
@@ -272,7 +279,9 @@ def test_certificates_rotate_under_load_without_one_failed_review(plane, access,
 
 
 @pytest.mark.parametrize("fails", ["Ignore", "Fail"])
-def test_a_server_killed_under_load_is_what_the_failure_policy_says(plane, started, fails):
+def test_a_server_killed_under_load_is_what_the_failure_policy_says(
+    plane: Any, started: Any, fails: str
+) -> None:
     server = started({"strict": (RULE, "enforce", fails)})
     with Load(plane, "shop", BAD) as load:
         until(lambda: len(load.answers) > 20)
@@ -295,7 +304,7 @@ def test_a_server_killed_under_load_is_what_the_failure_policy_says(plane, start
     assert all("denied by strict" in text for _, text in load.since(back))
 
 
-def test_replicas_share_one_certificate_through_the_secret(plane, access):
+def test_replicas_share_one_certificate_through_the_secret(plane: Any, access: Access) -> None:
     one, two = ServerTls(), ServerTls()
     keepers = [
         SelfSigned(Secret(access, "kspec-system", "shared"), ["a.svc"], lambda _: None) for _ in range(2)
@@ -321,7 +330,7 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @contextlib.contextmanager
-def served(plane, group, version, kind, scope):
+def served(plane: Any, group: Any, version: Any, kind: str, scope: Any) -> Iterator[str]:
     """A kind that takes anything, as long as this lasts."""
     plural = f"{kind.lower()}s"
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -346,7 +355,9 @@ def served(plane, group, version, kind, scope):
         plane.request("DELETE", f"{CRDS}/{plural}.{group}")
 
 
-def test_specifications_of_the_cluster_are_in_force_as_soon_as_they_are_there(plane, started):
+def test_specifications_of_the_cluster_are_in_force_as_soon_as_they_are_there(
+    plane: Any, started: Any
+) -> None:
     part = {"enforcement": {"enabled": True, "mode": "enforce"}, **RULE}
     with served(plane, "kspec.io", "v1alpha1", "ClusterSpecification", "Cluster") as path:
         resource = {
@@ -369,9 +380,12 @@ def test_specifications_of_the_cluster_are_in_force_as_soon_as_they_are_there(pl
             unregister(plane, name)
 
 
-def test_where_cert_manager_is_its_secret_is_waited_for_and_never_written(plane, access, tmp_path):
+def test_where_cert_manager_is_its_secret_is_waited_for_and_never_written(
+    plane: Any, access: Access, tmp_path: Path
+) -> None:
     with served(plane, "cert-manager.io", "v1", "Certificate", "Namespaced"):
-        published, tls = [], ServerTls()
+        published: list[Any] = []
+        tls = ServerTls()
         keeper = SelfSigned(Secret(access, "kspec-system", "managed"), ["a.svc"], published.append)
         with pytest.raises(CertificateError, match="cert-manager has not written"):
             keeper.tick(tls)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.controlplane import namespaces
-from tests.controlplane.server import ControlPlane
+from tests.controlplane.server import ControlPlane, Etcd
 from tests.webhook.installed import SERVICE, SYSTEM, install_rights, token
 from tests.webhook.reviewing import forbid
 from tests.webhook.running import Running, get, write_spec
@@ -17,7 +19,7 @@ ACCOUNTS = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     with ControlPlane(etcd, audited=False) as plane:
         namespaces.create(plane, SYSTEM)
         install_rights(plane)
@@ -27,7 +29,7 @@ def plane(etcd):
 
 
 @pytest.fixture(scope="module")
-def webhook(plane, tmp_path_factory):
+def webhook(plane: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A webhook that has the rights of its manifests, and none of an administrator."""
     folder = tmp_path_factory.mktemp("webhook")
     write_spec(folder / "secret-plans.yaml", forbid("hostNetwork"))
@@ -47,12 +49,14 @@ def webhook(plane, tmp_path_factory):
         server.stop()
 
 
-def read(webhook, path, bearer="", header="Authorization", scheme="Bearer"):
+def read(
+    webhook: Any, path: str, bearer: str = "", header: str = "Authorization", scheme: str = "Bearer"
+) -> Any:
     headers = {header: f"{scheme} {bearer}"} if bearer else {}
     return get(webhook.read_port, path, headers=headers)
 
 
-def test_on_the_port_of_api_servers_and_probes_there_is_nothing_to_read(webhook):
+def test_on_the_port_of_api_servers_and_probes_there_is_nothing_to_read(webhook: Any) -> None:
     for path in ("/metrics", "/policies", "/"):
         assert get(webhook.port, path) == (404, "there are /validate, /healthz and /readyz\n")
     assert get(webhook.port, "/healthz") == get(webhook.port, "/readyz") == (200, "ok\n")
@@ -60,7 +64,7 @@ def test_on_the_port_of_api_servers_and_probes_there_is_nothing_to_read(webhook)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/policies"])
-def test_who_may_is_told_and_nobody_else(plane, webhook, path):
+def test_who_may_is_told_and_nobody_else(plane: Any, webhook: Any, path: str) -> None:
     assert read(webhook, path)[0] == 401
     assert read(webhook, path, "garbage")[0] == 401
     assert read(webhook, path, "x" * 20_000)[0] == 401
@@ -81,7 +85,7 @@ def test_who_may_is_told_and_nobody_else(plane, webhook, path):
     )
 
 
-def test_what_is_served_is_what_status_reads(plane, webhook):
+def test_what_is_served_is_what_status_reads(plane: Any, webhook: Any) -> None:
     status, text = read(webhook, "/policies", token(plane, "kspec-webhook-reader"))
     assert (status, json.loads(text)) == (
         200,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_kspec.audit.sink import GATHER_S
 from pytest_kspec.enforce.engines import webhook as engine
 from tests.controlplane import namespaces
-from tests.controlplane.server import APPLY_PATCH, STRATEGIC_PATCH, ControlPlane
+from tests.controlplane.server import APPLY_PATCH, STRATEGIC_PATCH, ControlPlane, Etcd
 from tests.webhook.reviewing import container, deployment, forbid, pod
 from tests.webhook.running import running, until, write_spec
 
@@ -24,17 +27,17 @@ EVERYTHING = {
 
 
 @pytest.fixture(scope="module")
-def plane(etcd):
+def plane(etcd: Etcd) -> Iterator[Any]:
     with ControlPlane(etcd, audited=False) as plane:
         namespaces.create(plane, "shop")
         yield plane
 
 
 @pytest.fixture
-def log(plane, tmp_path):
+def log(plane: Any, tmp_path: Path) -> Iterator[Any]:
     """The audit log of a webhook that is called for everything in the namespace."""
 
-    def recorded():
+    def recorded() -> list[Any]:
         time.sleep(4 * GATHER_S)  # what was said may not be written yet
         return [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
 
@@ -65,13 +68,19 @@ def log(plane, tmp_path):
             plane.request("DELETE", f"{path}/all")
 
 
-def named(name, **fields):
+def named(name: str, **fields: Any) -> dict[str, Any]:
     made = pod(**fields)
     return {**made, "metadata": {"name": name, "namespace": "shop"}}
 
 
-def test_nothing_that_a_real_api_server_sends_is_taken_for_impossible(plane, log):
-    def ask(method, path, sent=None, status=(200, 201, 202), **options):
+def test_nothing_that_a_real_api_server_sends_is_taken_for_impossible(plane: Any, log: Any) -> None:
+    def ask(
+        method: Any,
+        path: str,
+        sent: Any = None,
+        status: tuple[int, int, int] = (200, 201, 202),
+        **options: Any,
+    ) -> Any:
         answer = plane.request(method, path, sent, **options)
         assert answer.status in status, (method, path, answer)
         return answer.body
@@ -127,7 +136,7 @@ def test_nothing_that_a_real_api_server_sends_is_taken_for_impossible(plane, log
     assert plane.request("GET", f"{CORE}/pods/old").status == 404
 
 
-def test_a_mark_for_deletion_gets_nothing_in(plane, log):
+def test_a_mark_for_deletion_gets_nothing_in(plane: Any, log: Any) -> None:
     marked = {**BAD, "metadata": {"name": "marked", "namespace": "shop", **MARK}}
     assert plane.request("POST", f"{CORE}/pods", marked).status == 403
     apply = plane.request("PATCH", f"{CORE}/pods/marked?fieldManager=x", marked, content_type=APPLY_PATCH)

@@ -6,6 +6,8 @@ import asyncio
 import json
 import ssl
 import threading
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -24,37 +26,37 @@ from tests.webhook.test_reviews import RULE, policy, reviewer
 class Access:
     """An API server that knows the token "alice", who may read /metrics, and counts what it is asked."""
 
-    def __init__(self, monkeypatch):
-        self.asked = []
-        self.error = None
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[Any] = []
+        self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         monkeypatch.setattr(room, "user_of", self.user_of)
         monkeypatch.setattr(room, "may_read", self.may_read)
 
-    def do(self, action):
+    def do(self, action: Any) -> Any:
         return action(self)
 
     source = None
 
-    def user_of(self, source, token, audiences=()):
+    def user_of(self, source: Any, token: Any, audiences: Any = ()) -> Any:
         assert self.gate.wait(30)
         self.asked.append((token, *audiences))
         if self.error is not None:
             raise self.error
         return User(token) if token in ("alice", "bob") else None
 
-    def may_read(self, source, user, path):
+    def may_read(self, source: Any, user: Any, path: str) -> bool:
         return (user.username, path) == ("alice", "/metrics")
 
 
-def bearer(token):
+def bearer(token: Any) -> list[Any]:
     return [(b"accept", b"*/*"), (b"authorization", f"Bearer {token}".encode())]
 
 
-def test_a_request_after_the_end_is_answered_and_asks_nothing(monkeypatch):
+def test_a_request_after_the_end_is_answered_and_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     access = Access(monkeypatch)
-    made = Readers(access)
+    made = Readers(cast(Any, access))
     assert asyncio.run(made.judge(bearer("alice"), "/metrics")) == "may"
     made.close()
     assert asyncio.run(made.judge(bearer("alice"), "/metrics")) == "may"
@@ -63,11 +65,11 @@ def test_a_request_after_the_end_is_answered_and_asks_nothing(monkeypatch):
     assert access.asked == [("alice",)]
 
 
-def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch):
+def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     access, clock = Access(monkeypatch), [0.0]
-    made = Readers(access, lambda: clock[0], audience="kspec-webhook")
+    made = Readers(cast(Any, access), lambda: clock[0], audience="kspec-webhook")
 
-    def judge(token, path="/metrics"):
+    def judge(token: Any, path: str = "/metrics") -> Any:
         return asyncio.run(made.judge(bearer(token), path))
 
     assert [judge("alice") for _ in range(5)] == ["may"] * 5
@@ -89,12 +91,12 @@ def test_an_answer_is_remembered_for_a_while_and_a_failure_is_not(monkeypatch):
     made.close()
 
 
-def test_a_flood_of_guesses_asks_the_api_server_only_so_much_at_once(monkeypatch):
+def test_a_flood_of_guesses_asks_the_api_server_only_so_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     access = Access(monkeypatch)
     access.gate.clear()  # until all have asked
-    made = Readers(access)
+    made = Readers(cast(Any, access))
 
-    async def flood():
+    async def flood() -> tuple[Any, Any]:
         same = asyncio.gather(*(made.judge(bearer("alice"), "/metrics") for _ in range(100)))
         others = asyncio.gather(*(made.judge(bearer(f"guess-{n}"), "/metrics") for n in range(100)))
         asyncio.get_running_loop().call_soon(access.gate.set)
@@ -116,15 +118,17 @@ def test_a_flood_of_guesses_asks_the_api_server_only_so_much_at_once(monkeypatch
         [(b"authorization", b"Bearer \xff")],
     ],
 )
-def test_who_says_nothing_is_unknown_and_the_api_server_not_asked(monkeypatch, headers):
+def test_who_says_nothing_is_unknown_and_the_api_server_not_asked(
+    monkeypatch: pytest.MonkeyPatch, headers: list[Any] | list[tuple[Any, ...]]
+) -> None:
     access = Access(monkeypatch)
-    made = Readers(access)
+    made = Readers(cast(Any, access))
     assert asyncio.run(made.judge(headers, "/metrics")) == "unknown"
     assert access.asked == []
     made.close()
 
 
-def test_by_certificate(tmp_path):
+def test_by_certificate(tmp_path: Path) -> None:
     write_spec(tmp_path / "strict.yaml", forbid("hostNetwork"))
     (tmp_path / "other").mkdir()
     arguments = (str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none")
@@ -142,7 +146,7 @@ def test_by_certificate(tmp_path):
         server.stop()
 
 
-def test_without_a_cluster_and_without_an_authority_nobody_is_told(tmp_path):
+def test_without_a_cluster_and_without_an_authority_nobody_is_told(tmp_path: Path) -> None:
     write_spec(tmp_path / "strict.yaml", forbid("hostNetwork"))
     arguments = (str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none")
     server = Running(tmp_path, *arguments, tokens=True)
@@ -155,15 +159,15 @@ def test_without_a_cluster_and_without_an_authority_nobody_is_told(tmp_path):
         server.stop()
 
 
-def test_one_client_may_read_so_often_whatever_its_headers_say():
+def test_one_client_may_read_so_often_whatever_its_headers_say() -> None:
     app = Reading(reviewer(policy(RULE)), Readers(None), Rate(1, 2, lambda: 0.0))
     statuses: list[int] = []
 
-    async def send(message):
+    async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    def read(address, number):
+    def read(address: Any, number: int) -> None:
         headers = [(b"x-forwarded-for", b"203.0.113.%d" % number)]
         scope = {
             "type": "http",
@@ -172,7 +176,7 @@ def test_one_client_may_read_so_often_whatever_its_headers_say():
             "headers": headers,
             "client": (address, 1),
         }
-        asyncio.run(app(scope, None, send))
+        asyncio.run(app(scope, cast(Any, None), send))
 
     for number in range(4):
         read("198.51.100.1", number)

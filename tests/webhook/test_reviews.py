@@ -3,6 +3,7 @@
 import asyncio
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,19 +20,26 @@ BAD = pod(hostNetwork=True)
 RULE = forbid("hostNetwork")
 
 
-class Kept(list):
+class Kept(list[Any]):
     put = list.append
 
 
 class Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def reviewer(*made, clock=time.monotonic, **options):
-    return Reviewer(
+class Keeping(Reviewer):
+    """One that keeps what it tells."""
+
+    audit: Kept
+    events: Kept
+
+
+def reviewer(*made: Any, clock: Any = time.monotonic, **options: Any) -> Keeping:
+    return Keeping(
         Metrics(),
         Breaker(clock),
         policies=policies(*made),
@@ -42,22 +50,22 @@ def reviewer(*made, clock=time.monotonic, **options):
     )
 
 
-def ask(made, *args, **options):
+def ask(made: Any, *args: Any, **options: Any) -> Any:
     return response(asyncio.run(made.review(body(*args, **options))))
 
 
-def counted(made, name, **labels):
+def counted(made: Any, name: str, **labels: Any) -> Any:
     return made.metrics.registry.value(name, *(labels[label] for label in BY_NAME[name].labels)) or 0.0
 
 
-def test_what_nobody_minds_is_allowed_and_leaves_no_record():
+def test_what_nobody_minds_is_allowed_and_leaves_no_record() -> None:
     made = reviewer(policy(RULE))
     assert ask(made, pod()) == {"uid": UID, "allowed": True}
     assert made.audit == []
     assert counted(made, "kspec_webhook_validation_results_total", result="allowed", mode="") == 1
 
 
-def test_a_denial_is_answered_counted_audited_and_becomes_an_event():
+def test_a_denial_is_answered_counted_audited_and_becomes_an_event() -> None:
     made = reviewer(policy(RULE))
     answer = ask(made, BAD)
     assert answer["uid"] == UID
@@ -73,7 +81,7 @@ def test_a_denial_is_answered_counted_audited_and_becomes_an_event():
     assert counted(made, "kspec_webhook_requests_total", result="success") == 1
 
 
-def test_warnings_and_exemptions_are_audited_too():
+def test_warnings_and_exemptions_are_audited_too() -> None:
     accepted = {"policyExemptions": [{"name": "e", "reason": "r", "approver": "bob", "namespaces": ["shop"]}]}
     made = reviewer(policy(RULE, "audit", name="a"), policy(RULE | accepted, name="b"))
     answer = ask(made, BAD)
@@ -86,7 +94,7 @@ def test_warnings_and_exemptions_are_audited_too():
     assert counted(made, "kspec_policy_enforcement_actions_total", policy="b", action="exempted") == 1
 
 
-def test_a_dry_run_is_answered_the_same_and_makes_no_event():
+def test_a_dry_run_is_answered_the_same_and_makes_no_event() -> None:
     made = reviewer(policy(RULE))
     assert ask(made, BAD, dryRun=True)["allowed"] is False
     assert made.events == []
@@ -94,7 +102,7 @@ def test_a_dry_run_is_answered_the_same_and_makes_no_event():
 
 
 @pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
-def test_a_rule_that_panics_is_answered_with_the_uid(fails, allowed):
+def test_a_rule_that_panics_is_answered_with_the_uid(fails: str, allowed: bool) -> None:
     made = reviewer(breaking("enforce", fails))
     answer = ask(made, pod())
     assert answer["uid"] == UID
@@ -106,12 +114,14 @@ def test_a_rule_that_panics_is_answered_with_the_uid(fails, allowed):
 
 
 class NoLabels:
-    async def of(self, namespace):
+    async def of(self, namespace: str) -> None:
         raise RuntimeError(f"secret of {namespace}")
 
 
 @pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
-def test_what_breaks_outside_of_rules_is_answered_too(fails, allowed, caplog):
+def test_what_breaks_outside_of_rules_is_answered_too(
+    fails: str, allowed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     scope = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}
     made = reviewer(policy(RULE | scope, fails=fails), labels=NoLabels())
     answer = ask(made, BAD)
@@ -121,7 +131,9 @@ def test_what_breaks_outside_of_rules_is_answered_too(fails, allowed, caplog):
 
 
 @pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
-def test_an_open_breaker_answers_as_the_specification_says_and_closes_again(fails, allowed):
+def test_an_open_breaker_answers_as_the_specification_says_and_closes_again(
+    fails: str, allowed: bool
+) -> None:
     clock = Clock()
     made = reviewer(breaking("enforce", fails), clock=clock)
     for _ in range(10):
@@ -157,7 +169,7 @@ GARBAGE = [
 ]
 
 
-def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone():
+def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone() -> None:
     clock = Clock()
     made = reviewer(breaking("enforce", "Fail"), clock=clock)
     assert is_open(made.breaker) == 0.0
@@ -173,15 +185,15 @@ def test_behind_an_open_breaker_the_policy_that_is_asked_for_decides_alone():
     assert is_open(made.breaker) == 0.0, "some are evaluated again, to see"
 
 
-def test_denials_alone_are_told_to_who_listens_to_them_and_no_dry_run():
+def test_denials_alone_are_told_to_who_listens_to_them_and_no_dry_run() -> None:
     for mode, options, told in (("enforce", {}, 1), ("enforce", {"dryRun": True}, 0), ("audit", {}, 0)):
-        denied = []
+        denied: list[Any] = []
         made = reviewer(policy(RULE, mode), denied=denied.append)
         ask(made, BAD, **options)
         assert (len(denied), len(made.audit)) == (told, 1)
 
 
-def test_what_has_to_be_waited_for_is_not_answered_at_once():
+def test_what_has_to_be_waited_for_is_not_answered_at_once() -> None:
     """Without the labels of its namespace, a review would be decided by the failure policy."""
     front = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"tier": "front"}}}}
     assert reviewer(policy(RULE)).answers_at_once(10)
@@ -194,7 +206,7 @@ def test_what_has_to_be_waited_for_is_not_answered_at_once():
     assert not large.answers_at_once(10)
 
 
-def test_the_policy_that_is_asked_for_decides_alone():
+def test_the_policy_that_is_asked_for_decides_alone() -> None:
     """Each registration names its own: it does not deny for another one's sake."""
     made = reviewer(policy(RULE, name="first"), policy(forbid("hostPID"), name="second"))
     for only, allowed in (("", False), ("first", False), ("second", True)):
@@ -203,7 +215,7 @@ def test_the_policy_that_is_asked_for_decides_alone():
         assert response(said)["allowed"] is allowed
 
 
-def test_before_there_are_policies_none_has_a_name():
+def test_before_there_are_policies_none_has_a_name() -> None:
     made = reviewer()
     assert made.policy("strict") is None
     made.policies = None
@@ -213,7 +225,7 @@ def test_before_there_are_policies_none_has_a_name():
     assert made.policy("strict") is strict
 
 
-def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker():
+def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker() -> None:
     made = reviewer(policy(RULE))
     for _ in range(50):
         for junk in GARBAGE:
@@ -227,13 +239,13 @@ def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker():
     assert counted(made, "kspec_webhook_requests_total", result="bad_request") == 50 * len(GARBAGE)
 
 
-def test_excluded_namespaces_are_allowed_and_none_is_excluded_by_its_name_alone():
+def test_excluded_namespaces_are_allowed_and_none_is_excluded_by_its_name_alone() -> None:
     system = {**BAD, "metadata": {"name": "a", "namespace": "kube-system"}}
     assert ask(reviewer(policy(RULE)), system)["allowed"] is False
     assert ask(reviewer(policy(RULE), excluded=frozenset({"kube-system"})), system)["allowed"] is True
 
 
-def test_many_warnings_are_cut_and_counted():
+def test_many_warnings_are_cut_and_counted() -> None:
     many = pod(containers=[{"name": f"c{i}", "image": "x"} for i in range(30)])
     made = reviewer(policy({"workloads": {"images": {"requireDigests": True}}}, "audit"))
     warnings = ask(made, many)["warnings"]

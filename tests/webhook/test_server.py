@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,6 +29,7 @@ from pytest_kspec.webhook.server import Options, Webhook
 from pytest_kspec.webhook.specs import Specs
 from tests.controlplane import namespaces
 from tests.controlplane.certificates import Authority
+from tests.controlplane.server import ControlPlane
 from tests.webhook.reviewing import NOW, body, forbid, pod, policies, policy, request, response
 from tests.webhook.running import Running, get, running, until, write_spec
 
@@ -34,7 +37,7 @@ RULE = forbid("hostNetwork")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("webhook")
     write_spec(folder / "strict.yaml", RULE)
     arguments = ("--cluster=none", "--max-body=1", "--max-connections=20", "--exclude-namespace=left-out")
@@ -44,11 +47,11 @@ def server(tmp_path_factory):
         yield server
 
 
-OPENED = []
+OPENED: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
-def _closed():
+def _closed() -> Iterator[None]:
     yield
     while OPENED:
         OPENED.pop().close()
@@ -57,14 +60,21 @@ def _closed():
 class Client:
     """One TLS connection that verifies the server by its ca.crt."""
 
-    def __init__(self, server, trusted=None):
+    def __init__(self, server: Any, trusted: Any = None) -> None:
         context = ssl.create_default_context(cafile=str(trusted or server.folder / "tls" / "ca.crt"))
         plain = socket.create_connection(("127.0.0.1", server.port), 30)
         OPENED.append(plain)
         self.socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
         OPENED.append(self.socket)
 
-    def send(self, content, path="/validate", method="POST", content_type="application/json", length=None):
+    def send(
+        self,
+        content: bytes,
+        path: str = "/validate",
+        method: str = "POST",
+        content_type: str = "application/json",
+        length: Any = None,
+    ) -> Any:
         length = len(content) if length is None else length
         lines = (
             f"{method} {path} HTTP/1.1",
@@ -75,7 +85,7 @@ class Client:
         self.socket.sendall("\r\n".join((*lines, "", "")).encode() + content)
         return self.receive()
 
-    def receive(self):
+    def receive(self) -> Any:
         """Status and body; (0, b"") where the server closed."""
         data = b""
         while b"\r\n\r\n" not in data:
@@ -95,7 +105,7 @@ class Client:
         return int(head.split()[1]), rest
 
 
-def test_reviews_on_one_connection_are_answered_each(server):
+def test_reviews_on_one_connection_are_answered_each(server: Any) -> None:
     client = Client(server)
     for number, bad in enumerate((False, True, False)):
         status, answer = client.send(body(pod(hostNetwork=bad), uid=f"u{number}"))
@@ -118,20 +128,20 @@ def test_reviews_on_one_connection_are_answered_each(server):
         (413, {"length": 2 << 20}),
     ],
 )
-def test_what_is_no_review_is_refused(server, status, how):
+def test_what_is_no_review_is_refused(server: Any, status: int, how: dict[str, Any]) -> None:
     found, text = Client(server).send(b"{}", **how)
     assert found == status
     assert text.endswith(b"\n")
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"null", b"[]", b'{"request":{}}', b"\x00" * 1000])
-def test_garbage_is_a_400_and_does_not_repeat_it(server, junk):
+def test_garbage_is_a_400_and_does_not_repeat_it(server: Any, junk: bytes) -> None:
     status, text = Client(server).send(junk)
     assert status == 400
     assert text.startswith(b"the body is not an AdmissionReview")
 
 
-def test_a_chunked_body_is_limited_as_it_comes(server):
+def test_a_chunked_body_is_limited_as_it_comes(server: Any) -> None:
     client = Client(server)
     client.socket.sendall(
         b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -146,7 +156,7 @@ def test_a_chunked_body_is_limited_as_it_comes(server):
     assert get(server.port, "/healthz") == (200, "ok\n")
 
 
-def test_headers_without_end_end_the_connection(server):
+def test_headers_without_end_end_the_connection(server: Any) -> None:
     client = Client(server)
     client.socket.sendall(b"POST /validate HTTP/1.1\r\n")
     try:
@@ -157,10 +167,12 @@ def test_headers_without_end_end_the_connection(server):
     assert client.receive() == (0, b"")
 
 
-def refused_connections(server):
+def refused_connections(server: Any) -> float:
     """The count of ended connections, read from the metrics."""
     text = server.read("/metrics")[1]
-    return float(re.search(r"^kspec_webhook_connections_refused_total (\S+)$", text, re.M)[1])
+    found = re.search(r"^kspec_webhook_connections_refused_total (\S+)$", text, re.M)
+    assert found is not None
+    return float(found[1])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +187,7 @@ def refused_connections(server):
 @pytest.mark.parametrize(
     "start", [b"POST /validate HTTP/1.1\r\n", b"GET /" + b"u" * (1 << 20)], ids=["", "endless url"]
 )
-def test_a_connection_that_is_ended_is_counted_once(server, start, content):
+def test_a_connection_that_is_ended_is_counted_once(server: Any, start: bytes, content: bytes) -> None:
     before = refused_connections(server)
     client = Client(server)
     with contextlib.suppress(OSError):
@@ -184,7 +196,7 @@ def test_a_connection_that_is_ended_is_counted_once(server, start, content):
     assert refused_connections(server) == before + 1
 
 
-def test_an_endless_trailer_ends_the_connection(server):
+def test_an_endless_trailer_ends_the_connection(server: Any) -> None:
     before = refused_connections(server)
     client = Client(server)
     head = b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -196,7 +208,7 @@ def test_an_endless_trailer_ends_the_connection(server):
     assert refused_connections(server) == before + 1
 
 
-def test_slow_headers_and_slow_bodies_end_in_time(server):
+def test_slow_headers_and_slow_bodies_end_in_time(server: Any) -> None:
     headers, content = Client(server), Client(server)
     started = time.monotonic()
     headers.socket.sendall(b"POST /validate HT")
@@ -206,7 +218,7 @@ def test_slow_headers_and_slow_bodies_end_in_time(server):
     assert 5 < time.monotonic() - started < 25
 
 
-def test_connections_beyond_the_limit_are_closed_and_the_others_served(server):
+def test_connections_beyond_the_limit_are_closed_and_the_others_served(server: Any) -> None:
     until(lambda: _get_ok(server))
     held = []
     for _ in range(30):
@@ -222,21 +234,21 @@ def test_connections_beyond_the_limit_are_closed_and_the_others_served(server):
     assert "kspec_webhook_connections_refused_total" in server.read("/metrics")[1]
 
 
-def _serves(client):
+def _serves(client: Any) -> bool:
     try:
         return client.send(body(pod()))[0] == 200
     except OSError:
         return False
 
 
-def _get_ok(server):
+def _get_ok(server: Any) -> bool:
     try:
         return get(server.port, "/healthz")[0] == 200
     except OSError:
         return False
 
 
-def test_the_rate_of_one_address_is_bounded_and_others_are_not_concerned():
+def test_the_rate_of_one_address_is_bounded_and_others_are_not_concerned() -> None:
     clock = [0.0]
     rate = Rate(10, 2, lambda: clock[0])
     assert sum(rate.allow("10.0.0.1") for _ in range(100)) == 20
@@ -248,7 +260,7 @@ def test_the_rate_of_one_address_is_bounded_and_others_are_not_concerned():
     assert len(rate._clients) <= 1024
 
 
-def test_it_is_not_ready_without_a_certificate_and_then_is(tmp_path):
+def test_it_is_not_ready_without_a_certificate_and_then_is(tmp_path: Path) -> None:
     tls, specs = tmp_path / "tls", tmp_path / "strict.yaml"
     tls.mkdir()
     write_spec(specs, RULE)
@@ -279,21 +291,21 @@ def test_it_is_not_ready_without_a_certificate_and_then_is(tmp_path):
         assert server.stop() == 0
 
 
-def _readyz(server):
+def _readyz(server: Any) -> Any:
     try:
         return get(server.port, "/readyz")[0]
     except OSError:
         return 0
 
 
-def _trusted(server, authority):
+def _trusted(server: Any, authority: Any) -> bool:
     try:
         return Client(server, authority).send(body(pod()))[0] == 200
     except OSError:
         return False
 
 
-def test_it_serves_on_for_a_while_after_it_was_told_to_end(tmp_path):
+def test_it_serves_on_for_a_while_after_it_was_told_to_end(tmp_path: Path) -> None:
     write_spec(tmp_path / "strict.yaml", RULE)
     arguments = (str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none")
     with running(tmp_path, *arguments) as server:
@@ -310,7 +322,7 @@ def test_it_serves_on_for_a_while_after_it_was_told_to_end(tmp_path):
         assert json.loads(denied)["action"] == "denied", "what was said is written before it ends"
 
 
-def test_a_certificate_without_its_key_is_refused_and_the_old_one_stays():
+def test_a_certificate_without_its_key_is_refused_and_the_old_one_stays() -> None:
     tls = ServerTls()
     one, two = (advance(None, ["a.svc"], NOW) for _ in range(2))
     tls.serve(one.certificate, one.key)
@@ -320,7 +332,7 @@ def test_a_certificate_without_its_key_is_refused_and_the_old_one_stays():
     assert tls.serve(one.certificate, one.key) is False
 
 
-def cli(*arguments, cwd=None, **env):
+def cli(*arguments: Any, cwd: Any = None, **env: Any) -> Any:
     command = [sys.executable, "-m", "pytest_kspec.cli.main", "webhook", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | env, cwd=cwd)
 
@@ -340,7 +352,7 @@ def cli(*arguments, cwd=None, **env):
         ),
     ],
 )
-def test_usage_errors_say_what_to_do(arguments, said):
+def test_usage_errors_say_what_to_do(arguments: tuple[Any, ...], said: str) -> None:
     done = cli(*arguments)
     assert done.returncode == 4
     assert said in done.stderr
@@ -361,7 +373,9 @@ BROKEN = "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nnonsense: true\n
         (("template:nope",), "nope"),
     ],
 )
-def test_a_file_that_is_missing_or_wrong_when_it_starts_ends_it_at_once(tmp_path, arguments, said):
+def test_a_file_that_is_missing_or_wrong_when_it_starts_ends_it_at_once(
+    tmp_path: Path, arguments: tuple[Any, ...], said: str
+) -> None:
     write_spec(tmp_path / "good.yaml", RULE)
     (tmp_path / "broken.yaml").write_text(BROKEN)
     (tmp_path / "empty").mkdir()
@@ -371,11 +385,11 @@ def test_a_file_that_is_missing_or_wrong_when_it_starts_ends_it_at_once(tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_a_job_that_breaks_says_so_and_goes_on(tmp_path, caplog):
+def test_a_job_that_breaks_says_so_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     webhook = Webhook(Options(Specs([], ""), None))
     calls = []
 
-    def breaks():
+    def breaks() -> None:
         calls.append(1)
         if len(calls) > 2:
             webhook._ending.set()
@@ -388,18 +402,20 @@ def test_a_job_that_breaks_says_so_and_goes_on(tmp_path, caplog):
     assert [r.getMessage() for r in caplog.records] == ["specifications: failed with TypeError: a defect"]
 
 
-def test_a_job_that_is_under_way_ends_before_the_process(tmp_path, monkeypatch):
+def test_a_job_that_is_under_way_ends_before_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread in C++ code (re2) while the interpreter ends aborts the process: SIGABRT for exit code 4."""
     under_way, ended = threading.Event(), threading.Event()
 
     class Slow(Specs):
-        def load(self):
+        def load(self) -> Any:
             under_way.set()
             time.sleep(0.3)
             ended.set()
             return super().load()
 
-    def cannot_listen(_self):
+    def cannot_listen(_self: Any) -> None:
         assert under_way.wait(30)
         raise SystemExit(1)
 
@@ -411,7 +427,7 @@ def test_a_job_that_is_under_way_ends_before_the_process(tmp_path, monkeypatch):
     assert ended.is_set()
 
 
-def test_without_the_extra_the_error_names_it(tmp_path):
+def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
     done = cli("x.yaml", "--cluster=none", "--self-signed=tls", PYTHONPATH=str(tmp_path))
     assert done.returncode == 4
@@ -419,7 +435,7 @@ def test_without_the_extra_the_error_names_it(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_an_error(server, tmp_path):
+def test_a_port_that_is_taken_is_an_error(server: Any, tmp_path: Path) -> None:
     write_spec(tmp_path / "strict.yaml", RULE)
     done = cli(
         str(tmp_path / "strict.yaml"), f"--self-signed={tmp_path / 'tls'}", "--cluster=none",
@@ -429,7 +445,7 @@ def test_a_port_that_is_taken_is_an_error(server, tmp_path):
     assert f"127.0.0.1:{server.port}: the webhook cannot listen" in done.stderr
 
 
-def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp_path):
+def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp_path: Path) -> None:
     write_spec(tmp_path / "here.yaml", RULE | {"clusterRef": "prod"})
     write_spec(tmp_path / "there.yaml", RULE | {"clusterRef": "staging"})
     write_spec(tmp_path / "off.yaml", RULE | {"enforcement": {"enabled": False, "mode": "enforce"}})
@@ -443,13 +459,13 @@ def test_specifications_of_other_clusters_and_switched_off_ones_are_left_out(tmp
     }
 
 
-def test_private_files_are_private(server):
+def test_private_files_are_private(server: Any) -> None:
     folder = Path(server.folder / "tls")
     for name in ("authority.json", "ca.crt"):
         assert (folder / name).stat().st_mode & 0o077 == 0
 
 
-def test_the_manifests_are_what_an_api_server_takes(control_plane, tmp_path):
+def test_the_manifests_are_what_an_api_server_takes(control_plane: ControlPlane, tmp_path: Path) -> None:
     done = cli("--manifests=registry.example.com/kspec:1.0", "--issuer=Issuer/internal")
     made = list(yaml.safe_load_all(done.stdout))
     assert done.returncode == 0, done.stderr

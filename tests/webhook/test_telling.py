@@ -97,7 +97,7 @@ def test_replicas_side_by_side(access: Access, monkeypatch: pytest.MonkeyPatch) 
         return None if found is None else set(found.get("data") or {})
 
     states = {name: State(NOW.isoformat()) for name in ("one", "two")}
-    one, two = (Telling(access, PLACE, name, lambda name=name: states[name]) for name in states)  # type: ignore[misc]
+    one, two = (Telling(access, PLACE, name, lambda name=name: states[name]) for name in states)
     one.tick()
     assert keys() is None, "nothing to say"
     states["one"] = State(NOW.isoformat(), tripped=True)

@@ -146,7 +146,7 @@ def test_workload_identity_of_azure_opens_a_cluster(
     hub.target(
         "aks", authMode="provider", credentialProvider=provider, apiServerURL=plane.url, caData=ca(plane)
     )
-    providers = Providers([Provider(name="aks", cloud="aks", servers=("127.0.0.1",))], "here")
+    providers = Providers((Provider(name="aks", cloud="aks", servers=("127.0.0.1",)),), "here")
     (target,) = find_targets(Wanted(("aks",), sources=("target",)), hub.hub(providers))
     assert opened(target) == uid(plane)
     asked = entra.asked[-1]
@@ -243,7 +243,7 @@ def test_what_the_helper_of_aws_signs_opens_a_cluster(
     hub.target(
         "iam", authMode="provider", credentialProvider=chosen, apiServerURL=plane.url, caData=ca(plane)
     )
-    providers = Providers([provider], "here")
+    providers = Providers((provider,), "here")
     try:
         (target,) = find_targets(Wanted(("iam",), sources=("target",)), hub.hub(providers))
         assert opened(target) == uid(plane)

@@ -96,7 +96,11 @@ def test_each_kind_of_credentials_opens_the_cluster(
 
 
 def test_names_namespaces_and_labels(hub: HubCluster) -> None:
-    spec = {"apiServerURL": "https://127.0.0.1:1", "authMode": "token", "tokenSecretRef": {"name": "x"}}
+    spec: dict[str, Any] = {
+        "apiServerURL": "https://127.0.0.1:1",
+        "authMode": "token",
+        "tokenSecretRef": {"name": "x"},
+    }
     hub.target("a", labels={"env": "prod"}, **spec)
     hub.target("a", namespace="default", labels={"env": "dev"}, suspend=True, **spec)
     everything = found(hub)
@@ -181,7 +185,8 @@ def test_what_is_missing_is_that_clusters_error(hub: HubCluster) -> None:
     hub.target("empty", tokenSecretRef={"name": "empty"}, **spec)
     hub.target("odd", tokenSecretRef={"name": "odd"}, **spec)
     hub.target("vault", tokenSecretRef={"name": "../x", "store": "vault"}, **spec)
-    hub.target("provider", **spec | {"authMode": "provider", "credentialProvider": {"name": "sh"}})
+    provider: dict[str, Any] = {"authMode": "provider", "credentialProvider": {"name": "sh"}}
+    hub.target("provider", **spec | provider)
     said = {name: failure(target) for name, target in found(hub).items()}
     assert "the Secret does not exist" in said["none"]
     assert "the Secret has no key 'x'. It has: empty, other" not in said["key"]

@@ -75,7 +75,7 @@ def test_a_token_of_the_metadata_server_opens_a_cluster(
     hub.target(
         "gke", authMode="provider", credentialProvider=provider, apiServerURL=plane.url, caData=ca(plane)
     )
-    providers = Providers([Provider(name="gke", cloud="gke", servers=("127.0.0.1",))], "here")
+    providers = Providers((Provider(name="gke", cloud="gke", servers=("127.0.0.1",)),), "here")
     (target,) = find_targets(Wanted(("gke",), sources=("target",)), hub.hub(providers))
     assert opened(target) == uid(plane)
     assert metadata.asked == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_kspec.enforce import seen
@@ -20,7 +22,9 @@ __all__ = ["kspec", "test_applied_in_force_and_removed"]
 @pytest.mark.parametrize("mode", ["audit", "enforce"])
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 @pytest.mark.parametrize("api", kyverno.APIS)
-def test_applied_in_force_and_removed(plane, kspec, monkeypatch, api, level, mode):
+def test_applied_in_force_and_removed(
+    plane: Any, kspec: Any, monkeypatch: pytest.MonkeyPatch, api: Any, level: str, mode: Any
+) -> None:
     monkeypatch.setattr(seen, "PATIENCE_S", DENIES_S)
     whole = everything()[("restricted", "baseline").index(level)]
     spec = whole.model_dump(by_alias=True, exclude_unset=True)

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_kspec.enforce.engines import kyverno
 from tests.controlplane import build as controlplane
-from tests.controlplane.server import ControlPlane, Etcd
+from tests.controlplane.server import Etcd
 from tests.kyverno import record
 from tests.kyverno.cluster import AdmissionController, install
 from tests.kyverno.server import KyvernoPlane, KyvernoServer
@@ -27,7 +27,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def plane(etcd: Etcd) -> Iterator[ControlPlane]:
+def plane(etcd: Etcd) -> Iterator[KyvernoPlane]:
     """A control plane with Kyverno."""
     with KyvernoPlane(etcd, audited=False) as plane:
         install(plane)
@@ -36,7 +36,7 @@ def plane(etcd: Etcd) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="module", params=kyverno.APIS)
-def server(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[KyvernoServer]:
+def server(request: pytest.FixtureRequest, plane: KyvernoPlane) -> Iterator[KyvernoServer]:
     """In the place of the one of `tests/parity`."""
     made = KyvernoServer(plane, request.param)
     yield made

@@ -5,7 +5,7 @@ Some fields a specification, not one as in `tests/parity`: Kyverno takes seconds
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -36,10 +36,10 @@ def condition_groups(server: KyvernoServer) -> Groups:
 @with_fixtures(PODS)
 @given(varied(), st.sampled_from(["pods", "pods", "workloads"]))
 def test_fields(server: KyvernoServer, groups: Groups, pod: dict[str, Any], place: str) -> None:
-    parity.test_fields.hypothesis.inner_test(server, groups, pod, place)
+    cast(Any, parity.test_fields).hypothesis.inner_test(server, groups, pod, place)
 
 
 @with_fixtures(PODS)
 @given(conditions.amounts(), st.sampled_from(["pods", "pods", "workloads"]))
 def test_conditions(server: KyvernoServer, condition_groups: Groups, pod: dict[str, Any], place: str) -> None:
-    conditions.test_conditions.hypothesis.inner_test(server, condition_groups, pod, place)
+    cast(Any, conditions.test_conditions).hypothesis.inner_test(server, condition_groups, pod, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 
@@ -19,4 +19,4 @@ PODS = 100
 @with_fixtures(PODS)
 @given(pods(ephemeral=False))
 def test_generated_pods(server: KyvernoServer, standards: Held, pod: dict[str, Any]) -> None:
-    compared.hypothesis.inner_test(server, standards, pod)
+    cast(Any, compared).hypothesis.inner_test(server, standards, pod)

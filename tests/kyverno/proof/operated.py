@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from pytest_kspec.crds.schema.definitions import DEFINITIONS
@@ -24,7 +28,7 @@ KINDS = {"validatingpolicy": "ValidatingPolicy", "clusterpolicy": "ClusterPolicy
 
 
 @pytest.fixture(scope="module")
-def cluster(plane):
+def cluster(plane: Any) -> Iterator[Any]:
     """The control plane with Kyverno, and our kinds."""
     made = Cluster(plane)
     made.install(*DEFINITIONS)
@@ -34,7 +38,7 @@ def cluster(plane):
     made.writer.source.close()
 
 
-def asked(mode):
+def asked(mode: Any) -> dict[str, Any]:
     return {
         "podSecurity": {"enforce": "baseline", "version": "v1.37"},
         "namespaceScope": {"includeNamespaces": [PLACE]},
@@ -43,20 +47,22 @@ def asked(mode):
 
 
 @pytest.mark.parametrize("api", kyverno.APIS)
-def test_enforced_relaxed_and_removed(plane, cluster, tmp_path, monkeypatch, api):
+def test_enforced_relaxed_and_removed(
+    plane: Any, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Any
+) -> None:
     monkeypatch.setattr(operators, "LIMIT_S", PROCESSED_S)
     specs = Specs(cluster)
     operator = OperatorProcess(
         plane, tmp_path, "--leader-elect=false", "--scan-interval=1h", f"--kyverno-api={api}", user="admin"
     )
 
-    def said():
+    def said() -> str:
         return f"{operator.said()}\n{specs.get(NAME).get('status')}"
 
-    def status():
+    def status() -> Any:
         return plane.request("POST", PODS, BAD).status
 
-    def policies():
+    def policies() -> Any:
         path = f"{PATHS[KINDS[api]]}?labelSelector=kspec.io/cluster-spec={NAME}"
         return plane.request("GET", path).body["items"]
 
