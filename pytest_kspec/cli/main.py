@@ -90,12 +90,26 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Without words, the process is the command, and may divide (`supervised`)."""
     if argv is not None:
-        return _run(list(argv))
+        return _in_process(list(argv))
     leaving.arrange()
     _open_streams()
     code = _supervised(sys.argv[1:])
     leaving.with_code(code)
     return code
+
+
+def _in_process(words: list[str]) -> int:
+    """In a process that goes on afterwards: what a command set up for itself (loggers, signals) is put back."""
+    from pytest_kspec.observe import tracing
+    from pytest_kspec.session.traces import put_back
+
+    was_traced = tracing.is_on()
+    with put_back():
+        try:
+            return _run(words)
+        finally:
+            if not was_traced:
+                tracing.end()
 
 
 def _open_streams() -> None:

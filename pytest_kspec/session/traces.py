@@ -1,4 +1,4 @@
-"""A session in a process that goes on afterwards leaves it as it was, whatever the code of users did there.
+"""A session or command in a process that goes on afterwards leaves it as it was, whatever it or the code of users did.
 
 What cannot be put back (threads, open files, what was changed inside other modules) ends with the process: the
 commands that run for long, and `kspec scan` itself, give such code a process of its own.
@@ -102,12 +102,14 @@ def _logging() -> Callable[[], None]:
         name: (state(one), list(one.handlers), list(one.filters)) for name, one in all_loggers().items()
     }
     threshold = logging.root.manager.disable
+    unused: tuple[dict[str, Any], list[Any], list[Any]] = (state(logging.Logger("")), [], [])
 
     def undo() -> None:
         for name, one in all_loggers().items():
-            if name not in before:
-                continue  # of a module that was imported meanwhile
-            values, handlers, filters = before[name]
+            ours = name == "kspec" or name.startswith("kspec.")
+            if name not in before and not ours:
+                continue  # of a module that was imported meanwhile, which may have set it up
+            values, handlers, filters = before.get(name, unused)
             if state(one) != values:
                 one.setLevel(values["level"])  # this also forgets what was decided by the other level
                 one.propagate, one.disabled = values["propagate"], values["disabled"]

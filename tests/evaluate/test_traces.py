@@ -7,6 +7,7 @@ import json
 import locale
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,8 +21,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kspec.cli.main import main
+from pytest_kspec.cli.main import COMMANDS, main
 from pytest_kspec.cluster.sources.memory import MemorySource
+from pytest_kspec.observe import requests, tracing
 from pytest_kspec.onboard.survey import Survey
 from pytest_kspec.testing import evaluate
 from tests.cli.conftest import RECORDING, SPEC
@@ -64,6 +66,9 @@ def _state() -> dict[str, Any]:
         "locale": locale.setlocale(locale.LC_ALL),
         "mask": _mask(),
         "timeout": socket.getdefaulttimeout(),
+        "collector": (gc.isenabled(), gc.get_threshold()),
+        "requests": requests.seen,
+        "traces": tracing.is_on(),
         "zone": time.tzname,
         "modules": sorted(name for name in sys.modules if "check" in name),
         "threads": threading.active_count(),
@@ -78,12 +83,30 @@ def _mask() -> int:
 
 
 def _unchanged(run: Callable[[], object]) -> None:
+    first = _state()
     run()  # what is imported at the first use stays imported, and may set itself up
     gc.collect()  # files that tests before this one left open
     before = _state()
+    for name in _FROM_THE_FIRST:
+        assert before[name] == first[name], name
+    loggers = {
+        name: one for name, one in before["loggers"].items() if name in first["loggers"] or _is_ours(name)
+    }
+    assert loggers == {name: first["loggers"].get(name, UNUSED) for name in loggers}
     run()
     after = _state()
     assert [name for name in before if before[name] != after[name]] == []
+
+
+_FROM_THE_FIRST = (
+    "environment", "folder", "streams", "path", "hooks", "logging", "warnings", "signals", "limit", "interval",
+    "arguments", "in threads", "timers", "locale", "mask", "timeout", "zone", "collector", "requests", "traces",
+)  # fmt: skip
+UNUSED: tuple[Any, ...] = (logging.NOTSET, True, False, [], [])
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == "kspec"
 
 
 def test_evaluate_leaves_no_trace() -> None:
@@ -94,19 +117,57 @@ def test_a_survey_leaves_no_trace() -> None:
     _unchanged(Survey(MemorySource(OBJECTS)).draft)
 
 
-@pytest.mark.parametrize("command", ["validate", "explain", "checks", "init", "scan"])
+RESULT = Path(__file__).parents[1] / "reports" / "golden" / "one.json"
+NO_RESULT = {"fix": 2, "diff": 2, "dashboard": 2, "alert": 2} | dict.fromkeys(
+    ("drift", "evidence", "verify", "webhook", "operator", "fleet", "cluster", "audit"), 4
+)
+"""Exit codes of those that need a cluster, or a file that is not there; the others end with 0 or 1."""
+COMMAND_LINES = {
+    "init": "--cluster {recording} -o -",
+    "validate": "{spec}",
+    "render": "{spec}",
+    "scan": "{spec} --cluster {recording} --checks {mine} --store {folder}/results.db",
+    "report": "--from {result} --to markdown:-",
+    "fix": "--from {result}",
+    "enforce": "{spec} --mode audit -o {folder}/policies.yaml",
+    "drift": "detect -s {spec} --cluster {recording} --snapshot {recording} --kinds ConfigMap",
+    "diff": "{result} {result}",
+    "evidence": "--from {result} --key {folder}/none.pem -o {folder}/out.tar.gz",
+    "verify": "{folder}/none.tar.gz --public-key {folder}/none.pem",
+    "webhook": "--cluster none",
+    "operator": "--kubeconfig {folder}/none",
+    "fleet": "scan {spec} --kubeconfig {folder}/none --context a --store {folder}/fleet.db",
+    "dashboard": "--serve --no-auth --store {folder}/none.db",
+    "cluster": "list --from contexts --kubeconfig {folder}/none",
+    "audit": "verify {folder}/none.log",
+    "alert": "list --store {folder}/none.db",
+    "history": "add {result} --store {folder}/results.db",
+    "snapshot": "--cluster {recording} -o {folder}/again.tar.gz",
+    "checks": "",
+    "explain": "network.defaultDeny",
+    "frameworks": "",
+    "schema": "",
+    "crds": "",
+    "completion": "bash",
+    "version": "",
+}
+"""What each can do without a cluster; those that serve have set up their logs before they end with an error."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_leaves_no_trace(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec, mine = tmp_path / "spec.yaml", tmp_path / "test_mine.py"
+    spec, mine, result = (tmp_path / name for name in ("spec.yaml", "test_mine.py", "result.json"))
     spec.write_text(SPEC.format(spec="podSecurity: {enforce: baseline}"))
     mine.write_text(CHECK)
-    words = {
-        "validate": [str(spec)],
-        "explain": ["network.defaultDeny"],
-        "checks": [],
-        "init": ["--cluster", str(RECORDING), "-o", "-"],
-        "scan": [str(spec), "--cluster", str(RECORDING), "--checks", str(mine)],
-    }[command]
-    _unchanged(lambda: main([command, *words]))
+    shutil.copy(RESULT, result)
+    words = [
+        word.format(spec=spec, mine=mine, result=result, recording=RECORDING, folder=tmp_path)
+        for word in COMMAND_LINES[command].split()
+    ]
+    codes = []
+    _unchanged(lambda: codes.append(main([command, *words])))
+    wanted = {NO_RESULT[command]} if command in NO_RESULT else {0, 1}
+    assert set(codes) <= wanted, capsys.readouterr()
 
 
 CHANGES = """
