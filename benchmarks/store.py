@@ -22,7 +22,7 @@ from sqlalchemy import event
 from benchmarks.results import fleet
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import pages, read
+from pytest_kspec.storage import listing, pages, read
 from pytest_kspec.storage.engine import Store, open_store
 from pytest_kspec.storage.write import store_result
 from tests.storage.servers import NoServer, Postgres
@@ -54,7 +54,7 @@ def queries(store: Store, newest: ScanResult) -> dict[str, Callable[[], Any]]:
     of_cluster = read.Query(cluster=cluster.name)
     return {
         "fleet": lambda: pages.newest(store),
-        "cluster": lambda: pages.cluster_checks(store, cluster.id, cluster.spec_name),
+        "cluster": lambda: listing.requirement_results(store, cluster_id=cluster.id),
         "requirement": lambda: pages.requirement(store, check.id),
         "finding": lambda: pages.observations(store, one),
         "trend": lambda: read.trend(store, of_cluster),

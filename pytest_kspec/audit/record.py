@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pytest_kspec import __version__, clock
 from pytest_kspec.errors import without_credentials
@@ -33,14 +33,14 @@ class Type(StrEnum):
     LEADERSHIP = "leadership"
 
 
-OUTCOMES = ("success", "failure", "partial", "unknown")
+Outcome = Literal["success", "failure", "partial", "unknown"]
 SEVERITIES = ("info", "warning", "error", "critical")
 
 
 def make(
     kind: Type,
     action: str,
-    outcome: str,
+    outcome: Outcome,
     message: str,
     *,
     severity: str = "info",

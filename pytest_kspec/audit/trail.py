@@ -22,6 +22,7 @@ from pytest_kspec.shown import inert, printable
 
 if TYPE_CHECKING:
     from pytest_kspec.audit.chained import ChainedLog
+    from pytest_kspec.audit.record import Outcome
     from pytest_kspec.audit.sink import Queue
 
 VARIABLE = "KSPEC_AUDIT_LOG"
@@ -66,7 +67,7 @@ class _Trail(NamedTuple):
 _trails: dict[tuple[int, str, str], _Trail | None] = {}
 
 
-def emit(kind: str, action: str, outcome: str, message: str, **more: Any) -> None:
+def emit(kind: str, action: str, outcome: Outcome, message: str, **more: Any) -> None:
     """Something happened: arguments as of `record.make`. Never waits, never raises."""
     path = os.environ.get(VARIABLE)
     if not path:

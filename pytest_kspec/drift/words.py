@@ -33,7 +33,6 @@ STATUSES = {
     Status.MANUAL: "manual-required",
 }
 
-_SAME_KIND = {"missing": DriftKind.MISSING, "extra": DriftKind.EXTRA}
 _SAME_ACTION = {"skip": Action.SKIP, "skipped": Action.SKIP, "none": Action.SKIP}
 _SAME_STATUS = {"detected": Status.DETECTED, "remediated": Status.REMEDIATED, "skipped": Status.DETECTED}
 
@@ -41,13 +40,6 @@ _SAME_STATUS = {"detected": Status.DETECTED, "remediated": Status.REMEDIATED, "s
 def type_of(word: str) -> DriftType:
     """The type of either word. Raises KeyError."""
     return {**{text: one for one, text in TYPES.items()}, **{one.value: one for one in DriftType}}[word]
-
-
-def kind_of(word: str) -> DriftKind:
-    """The kind of either word, or of a synonym. Raises KeyError."""
-    return {**{text: one for one, text in KINDS.items()}, **{k.value: k for k in DriftKind}, **_SAME_KIND}[
-        word
-    ]
 
 
 def action_of(word: str) -> Action:

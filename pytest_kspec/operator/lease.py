@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pytest_kspec.audit.loglines import fields
+from pytest_kspec.audit.record import Outcome
 from pytest_kspec.audit.trail import about, emit
 from pytest_kspec.cluster.limits import MIB, Limits
 from pytest_kspec.cluster.writing.access import Access
@@ -201,7 +202,7 @@ class Elector:
     def _where(self) -> str:
         return f"{KIND} {self.namespace}/{NAME}"
 
-    def _record(self, action: str, outcome: str, said: str, **more: Any) -> None:
+    def _record(self, action: str, outcome: Outcome, said: str, **more: Any) -> None:
         emit("leadership", action, outcome, said, resource=self._where, **{**self._cluster, **more})
 
     def _look(self, writer: Writer) -> None:

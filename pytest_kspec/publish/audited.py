@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pytest_kspec.audit.trail import emit
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.reports.shared.words import as_selected
 from pytest_kspec.results.result import ClusterResult, ScanResult
+
+if TYPE_CHECKING:
+    from pytest_kspec.audit.record import Outcome
 
 _STATES = {"used": "info", "expired": "warning"}
 
@@ -52,7 +57,7 @@ def scanned(result: ScanResult) -> None:
                 )
 
 
-def _outcome(cluster: ClusterResult) -> str:
+def _outcome(cluster: ClusterResult) -> Outcome:
     summary = cluster.summary
     if summary.failed:
         return "failure"

@@ -60,13 +60,6 @@ def _is_past(point: TrendPoint, last: dict[bool, str]) -> bool:
     return other > point.finished_at or (other == point.finished_at and not stated)
 
 
-def cluster_checks(store: Store, cluster_id: str, spec: str) -> tuple[CheckPoint, ...]:
-    """The requirements of the newest result of a specification on a cluster, in its order. Raises StoreError."""
-    statement = check_rows().where(_subject.cluster_id == cluster_id, _subject.spec == spec, _NEWEST)
-    found = check_points(store, statement.order_by(_result.id.desc(), schema.checks.c.position))
-    return tuple(point for point in found if point.run == found[0].run)
-
-
 def requirement(store: Store, check: str, query: Query = ALL) -> tuple[CheckPoint, ...]:
     """A requirement in the newest result of every cluster that is asked for it. Raises StoreError."""
     statement = query.results(check_rows().where(schema.checks.c.check_id == check, _NEWEST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_kspec.audit.record import (
     FORMATS,
-    OUTCOMES,
     SEVERITIES,
+    Outcome,
     Record,
     Type,
     as_cef,
@@ -29,7 +29,7 @@ RECORDS = st.builds(
     make,
     st.sampled_from(Type),
     st.just("change"),
-    st.sampled_from(OUTCOMES),
+    st.sampled_from(get_args(Outcome)),
     TEXTS,
     severity=st.sampled_from(SEVERITIES),
     actor=TEXTS,
@@ -74,7 +74,7 @@ def test_every_format_says_who_did_what_where_and_for_which_specification(form: 
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("success", 1), ("failure", 3), ("unknown", 2)])
-def test_what_was_not_evaluated_is_no_pass(outcome: str, status: int) -> None:
+def test_what_was_not_evaluated_is_no_pass(outcome: Outcome, status: int) -> None:
     data = json.loads(one(as_ocsf, make(Type.SCAN, "scan", outcome, "x")))
     assert data["compliance"]["status_id"] == status
 

@@ -11,6 +11,7 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema.definitions import DEFINITIONS, Definition, manifest
 from tests.cli.conftest import run_kspec, write_spec
 from tests.controlplane import namespaces
+from tests.controlplane.served import wait_until_served
 from tests.controlplane.server import ControlPlane, Etcd
 
 __all__ = ["CRD", "Cluster", "cluster", "run_kspec", "write_spec"]
@@ -32,7 +33,7 @@ class Cluster:
             self._until_not_ending(definition)
             self.writer.apply(manifest(definition))
         for definition in definitions:
-            self.writer.wait_until_served("kspec.io/v1alpha1", definition.kind)
+            wait_until_served(self.writer, "kspec.io/v1alpha1", definition.kind)
             self.condition(definition, "Established", "True")
 
     def _until_not_ending(self, definition: Definition) -> None:

@@ -12,6 +12,7 @@ from pytest_kspec.results.evidence import Evidence
 from pytest_kspec.results.verdict import Verdict
 from tests.controlplane import namespaces
 from tests.controlplane.fixtures import ControlPlaneFactory
+from tests.controlplane.served import wait_until_served
 from tests.crds.conftest import Cluster
 from tests.crds.foreign import definitions
 from tests.crds.test_compliancereport import (
@@ -80,7 +81,7 @@ def foreign(control_plane_factory: ControlPlaneFactory, api: Api) -> Iterator[Cl
     for definition in definitions(api.group):
         made.writer.apply(definition)
     for kind in (api.namespaced, api.cluster):
-        made.writer.wait_until_served(api.api_version, kind)
+        wait_until_served(made.writer, api.api_version, kind)
     for number in range(7):
         namespaces.create(made.plane, f"ns-{number}")
     yield made

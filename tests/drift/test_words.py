@@ -41,7 +41,6 @@ def test_every_combination_is_a_valid_report_and_comes_back(type: DriftType) -> 
             }
         )
         assert words.type_of(event["type"]) is type
-        assert words.kind_of(event["driftType"]) is kind
         assert words.action_of(event["remediation"]["action"]) is action
         assert words.status_of(event["remediation"]["status"]) is status
 
@@ -56,8 +55,6 @@ def test_what_both_have_is_the_same_word_as_in_v03() -> None:
 @pytest.mark.parametrize(
     ("read", "word", "value"),
     [
-        (words.kind_of, "missing", DriftKind.MISSING),
-        (words.kind_of, "extra", DriftKind.EXTRA),
         (words.type_of, "policy", DriftType.POLICY),
         (words.action_of, "skipped", Action.SKIP),
         (words.action_of, "none", Action.SKIP),
@@ -74,7 +71,6 @@ def test_every_word_of_a_report_is_known() -> None:
     event, remediation = schema["DriftEvent"]["properties"], schema["Remediation"]["properties"]
     for reads, field in (
         (words.type_of, event["type"]),
-        (words.kind_of, event["driftType"]),
         (words.action_of, remediation["action"]),
         (words.status_of, remediation["status"]),
     ):

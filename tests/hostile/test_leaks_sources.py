@@ -189,7 +189,7 @@ def hub_answers(server: dict[str, Any]) -> dict[str, Any]:
         "foreign": [{"name": CANARY[:4], "cluster": access}],
     }
     kind = {"apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ClusterProfile"}
-    profiles = [
+    profiles: list[dict[str, Any]] = [
         {**kind, "metadata": {"name": name, "namespace": "inventory", "uid": name},
          "status": {"accessProviders": given, "properties": [{"name": "secret", "value": "x"}]}}
         for name, given in accesses.items()
@@ -228,7 +228,7 @@ def test_objects_of_others_in_a_hub(
             ("clusterprofiles", 3, "clusterprofile"),
         ):
             for output in ("wide", "json"):
-                words = ("cluster", "status", f"--from={source}", config, "-o", output)
+                words: tuple[str, ...] = ("cluster", "status", f"--from={source}", config, "-o", output)
                 code, text = said(place.work, *KSPEC, *words)
                 assert code == 2, text
             found = [one["ref"] for one in json.JSONDecoder().raw_decode(text)[0]]

@@ -12,6 +12,7 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.serving.authority import Periods
+from tests.controlplane.served import wait_until_served
 from tests.controlplane.server import ControlPlane, Etcd
 from tests.crds.foreign import definitions
 
@@ -29,7 +30,7 @@ def writer(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
             # Their labels are those of a chart, and not filled in.
             definition["metadata"] = {"name": definition["metadata"]["name"]}
             writer.apply(definition)
-        writer.wait_until_served("cert-manager.io/v1", "Certificate")
+        wait_until_served(writer, "cert-manager.io/v1", "Certificate")
         yield writer
         source.close()
 

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_kspec.errors import Refused
 from tests.controlplane import namespaces
+from tests.controlplane.served import wait_until_served
 from tests.crds.conftest import CRD, Cluster
 from tests.operator.conftest import DEPLOYED, OperatorProcess, Specs, granted, until
 from tests.webhook.installed import install_rights
@@ -62,7 +63,7 @@ def kyverno(operated: Cluster) -> Iterator[None]:
     for one in KINDS:
         operated.writer.apply(one, field_manager="test")
     for api_version, kind in (KYVERNO, OLD):
-        operated.writer.wait_until_served(api_version, kind)
+        wait_until_served(operated.writer, api_version, kind)
     namespaces.create(operated.plane, PLACE)
     yield
     namespaces.delete(operated.plane, PLACE)

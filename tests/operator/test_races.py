@@ -18,6 +18,7 @@ from pytest_kspec.enforce.engines import engine
 from pytest_kspec.enforce.names import sealed
 from pytest_kspec.errors import Refused
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
+from tests.controlplane.served import wait_until_served
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import Cluster
 
@@ -156,7 +157,7 @@ def test_what_webhooks_of_others_change_is_no_drift(control_plane: ControlPlane,
     """Kyverno's policies, whose kind admission may change, with an annotation and fields that somebody adds."""
     writer = operated.writer
     writer.apply(definition(*KYVERNO, "validatingpolicies"), field_manager="test")
-    writer.wait_until_served(*KYVERNO)
+    wait_until_served(writer, *KYVERNO)
     rules = [
         {
             "apiGroups": ["policies.kyverno.io"],

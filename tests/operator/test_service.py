@@ -16,6 +16,7 @@ from pytest_kspec.operator.controller import Controller, Given, Right
 from pytest_kspec.operator.lease import TERMS, Elector
 from pytest_kspec.operator.scans import Scanner
 from pytest_kspec.operator.service import Operator, Options
+from tests.controlplane.served import wait_until_served
 from tests.crds.conftest import CRD, Cluster
 from tests.operator.conftest import LIMIT_S, Specs, until
 
@@ -110,7 +111,7 @@ def test_a_kind_that_is_not_served_waits_and_others_go_on(operated: Cluster, spe
             assert late.keys == []
 
             operated.writer.apply(DEFINITION, field_manager="test")
-            operated.writer.wait_until_served(LATE.api_version, LATE.kind)
+            wait_until_served(operated.writer, LATE.api_version, LATE.kind)
             until(lambda: ready() == (200, "leads\n"))
             head = {"apiVersion": LATE.api_version, "kind": LATE.kind}
             for name in ("one", "broken"):

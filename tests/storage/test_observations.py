@@ -20,7 +20,7 @@ from pytest_kspec.results.observation import NOT_ASKED, State
 from pytest_kspec.results.result import CheckResult, ScanResult
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store, open_store
-from pytest_kspec.storage.pages import cluster_checks, newest, observations, requirement
+from pytest_kspec.storage.pages import newest, observations, requirement
 from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import Query, StoredFinding, findings, reports, trend
 from pytest_kspec.storage.write import store_result
@@ -230,13 +230,12 @@ def test_pages(store: Store) -> None:
         ("b", "01", 0),
     ]
     assert [p.cluster for p in newest(store, Query(since="2026-11-02T00:00:00Z"))] == ["a"]
-    a = newest(store)[0]
-    assert [(c.check, c.verdict, c.reason) for c in cluster_checks(store, a.cluster_id, a.spec)] == [
-        ("images", "error", FORBIDDEN),
-        ("other", "pass", ""),
+    assert [(c.cluster, c.verdict, c.reason) for c in requirement(store, "images")] == [
+        ("b", "pass", ""),
+        ("a", "error", FORBIDDEN),
     ]
-    assert [(c.cluster, c.verdict) for c in requirement(store, "images")] == [("b", "pass"), ("a", "error")]
-    assert cluster_checks(store, "none", "strict") == ()
+    assert [(c.cluster, c.verdict, c.reason) for c in requirement(store, "other")] == [("a", "pass", "")]
+    assert requirement(store, "none") == ()
     with pytest.raises(UsageError, match="no finding has this id"):
         observations(store, "x")
 

@@ -23,7 +23,6 @@ LARGE = (
 )
 OF_ONE = read.Query(cluster="a")
 ASKED: dict[str, Callable[[Store], Any]] = {
-    "cluster": lambda store: pages.cluster_checks(store, "a", "s"),
     "requirement": lambda store: pages.requirement(store, "network.defaultDeny"),
     "finding": lambda store: pages.observations(store, "0" * 32),
     "trend": lambda store: read.trend(store, OF_ONE),

@@ -7,7 +7,6 @@ dropped in silence (`fieldValidation=Strict`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -22,12 +21,10 @@ from pytest_kspec.cluster.objects.items import BROKEN_JSON, items_of
 from pytest_kspec.cluster.objects.kinds import split_api_version
 from pytest_kspec.cluster.sources.live import LiveSource, resource_path
 from pytest_kspec.cluster.writing.writeerrors import WriteTarget, error_of
-from pytest_kspec.errors import Malformed, NotFound, NotServed, SourceUnavailable, StillThere
+from pytest_kspec.errors import Malformed, NotFound, SourceUnavailable, StillThere
 from pytest_kspec.kube.resources import ResourceType
 
 FIELD_MANAGER = "kspec"
-WAIT_S = 30.0
-_POLL_S = 0.1
 
 PatchType = Literal["merge", "strategic", "json"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -216,23 +213,6 @@ class Writer:
             if (resource_type.group, resource_type.kind) == (group, kind):
                 return resource_type.api_version
         return None
-
-    def wait_until_served(self, api_version: str, kind: str, *, timeout_s: float = WAIT_S) -> None:
-        """Wait for a kind whose CustomResourceDefinition was just applied. Raises NotServed after the time."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                target = WriteTarget("list", *self._place(api_version, kind, ""))
-                answer = self.source.connection.get(_path(target), {"limit": "1"})
-                if answer.status != 404:  # discovery may be ahead of the endpoint
-                    self._answer(target, answer)
-                    return
-            except NotServed:
-                if time.monotonic() > deadline:
-                    raise
-            if time.monotonic() > deadline:
-                raise refusals.not_served(kind, split_api_version(api_version)[0], self.source.name)
-            time.sleep(_POLL_S)
 
     def type_of(self, api_version: str, kind: str) -> ResourceType:
         """Plural and scope, as the server says. Raises NotServed."""

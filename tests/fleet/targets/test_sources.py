@@ -19,6 +19,7 @@ from pytest_kspec.fleet.targets.opening import open_target
 from pytest_kspec.fleet.targets.providers import ExecProvider, Provider, Providers
 from pytest_kspec.results.verdict import Verdict
 from tests.controlplane.certificates import Authority
+from tests.controlplane.served import wait_until_served
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD
 from tests.fleet.targets.conftest import CANARY, HubCluster, b64, ca
@@ -213,7 +214,7 @@ def test_a_secret_of_argo_cd_without_a_server_is_named(hub: HubCluster) -> None:
 @pytest.fixture
 def profiles(hub: HubCluster) -> Iterator[HubCluster]:
     hub.writer.apply(PROFILE, field_manager="test")
-    hub.writer.wait_until_served("multicluster.x-k8s.io/v1alpha1", "ClusterProfile")
+    wait_until_served(hub.writer, "multicluster.x-k8s.io/v1alpha1", "ClusterProfile")
     yield hub
     hub.clear()
     hub.writer.delete(*CRD, "clusterprofiles.multicluster.x-k8s.io")
