@@ -30,7 +30,7 @@ def misleading(what: Any, field: str = "") -> Any:
         names = [f.name for f in dataclasses.fields(what) if f.init]
         return dataclasses.replace(what, **{name: misleading(getattr(what, name), name) for name in names})
     if isinstance(what, tuple) and hasattr(what, "_fields"):
-        return what._replace(**{f: misleading(getattr(what, f), f) for f in what._fields})
+        return type(what)(*(misleading(getattr(what, f), f) for f in what._fields))
     if isinstance(what, list | tuple):
         return type(what)(misleading(one, field) for one in what)
     if isinstance(what, dict):
