@@ -112,6 +112,9 @@ def _checked(raw: bytes, path: str) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise UsageError("this is not a kubeconfig.", where=path)
+    for key, only in (("apiVersion", "v1"), ("kind", "Config")):
+        if data.get(key) not in (None, "", only):
+            raise UsageError(f"this is not a kubeconfig: `{key}` is not `{only}`.", where=path)
     for key in ("contexts", "users", "clusters"):
         if not isinstance(data.get(key), list | None):
             raise UsageError(f"this is not a kubeconfig: `{key}` is not a list.", where=path)

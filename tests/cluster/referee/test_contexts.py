@@ -54,6 +54,29 @@ def test_contexts_that_are_refused(
     assert both(world, monkeypatch, config) == REFUSED
 
 
+@pytest.mark.parametrize(
+    ("head", "accepted"),
+    [
+        ({}, True),
+        ({"apiVersion": "", "kind": None}, True),
+        ({"kind": "Config"}, True),
+        ({"apiVersion": "v1", "kind": "config"}, False),
+        ({"apiVersion": "v1", "kind": "Pod"}, False),
+        ({"apiVersion": "v1beta1", "kind": "Config"}, False),
+        ({"apiVersion": 1, "kind": "Config"}, False),
+        ({"apiVersion": ["v1"], "kind": "Config"}, False),
+    ],
+)
+def test_what_a_file_says_it_is(
+    head: dict[str, Any], accepted: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = world.folder / "config"
+    write(config, cluster_of(world, {}), {"token": "s3cret"})
+    data = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({k: v for k, v in data.items() if k not in ("apiVersion", "kind")} | head))
+    assert isinstance(both(world, monkeypatch, config), Seen) == accepted
+
+
 def test_where_this_client_refuses_and_kubectl_does_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
