@@ -3,18 +3,21 @@
 An exemption is taken apart into terms: one namespace, one container, one selector of resources. Of each term, what is
 written literally (kind, name, namespace, container) and how names with wildcards begin and end make a key, and of its
 labels and of what stands between wildcards that which the fewest exemptions share. Terms that look at the same places
-are kept in one table, so that a finding costs a look-up for each such table and not one for each exemption. What is
-found may cover the object; whoever asks compares it.
+are kept in one table, so that a finding costs a look-up for each such table and not one for each exemption. Where that
+leaves many, because all share their short texts (`*p*o*d*`), their patterns are compared as a tree. What is found may
+cover the object; whoever asks compares it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
 from pytest_kspec.kube.globs import is_literal
+from pytest_kspec.kube.globtree import GlobTree
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.spec.exemption import Exemption, ResourceSelector
 
@@ -22,6 +25,8 @@ MAX_TERMS = 256
 """Terms of one exemption; beyond it lists are not multiplied, and fewer places are looked at."""
 LONGEST = 16
 """Characters that are looked up of a text: each length is a place of its own, where every finding is looked at."""
+FEW = 32
+"""Up to so many, comparing each costs less than a tree."""
 MAX_TABLES = 64
 """Each costs a finding a look-up; beyond it fewer kinds of places are looked at."""
 _FIRST, _LAST = slice(LONGEST), slice(-LONGEST, None)
@@ -50,6 +55,7 @@ class ExemptionIndex:
     """The positions of exemptions in a sequence, by what they select."""
 
     def __init__(self, exemptions: Sequence[Exemption]) -> None:
+        self._exemptions = exemptions
         counts: Counter[_Said] = Counter()
         for exemption in exemptions:
             counts.update({said for terms in _lists(exemption) for term in terms for said in term})
@@ -82,7 +88,30 @@ class ExemptionIndex:
                     positions = table.get(key)
                     if positions is not None:
                         found.update(positions)
+        if len(found) > FEW:
+            found &= self._names.matching(resource.name) | self._names.matching(owner.name)
+        if len(found) > FEW:
+            found &= self._namespaces.matching(namespace)
+        if len(found) > FEW:
+            found &= self._containers.matching(container)
         return sorted(found)
+
+    @cached_property
+    def _names(self) -> GlobTree:
+        return _tree([[s.name or "*" for s in e.resources] for e in self._exemptions])
+
+    @cached_property
+    def _namespaces(self) -> GlobTree:
+        return _tree([e.namespaces for e in self._exemptions])
+
+    @cached_property
+    def _containers(self) -> GlobTree:
+        return _tree([e.containers for e in self._exemptions])
+
+
+def _tree(patterns: Iterable[Sequence[str]]) -> GlobTree:
+    """Of each exemption those one of which must match; none: everything does."""
+    return GlobTree((one, number) for number, some in enumerate(patterns) for one in some or ("*",))
 
 
 def _keys(

@@ -81,15 +81,27 @@ def _namespace(ref: ResourceRef) -> str:
 
 
 class _Candidates:
-    """Exemptions for one check on one cluster, in their order, indexed when the first finding is compared."""
+    """Exemptions for one check on one cluster, in their order, indexed when the first finding is compared.
+
+    alike: those that select the same objects, which are compared once
+    """
 
     def __init__(self, all_of_them: Sequence[_Compiled]) -> None:
-        self.all = all_of_them
         self.per_object = any(c.per_object for c in all_of_them)
+        alike: dict[str, list[_Compiled]] = {}
+        for one in all_of_them:
+            alike.setdefault(_selection(one.exemption), []).append(one)
+        self.alike = list(alike.values())
+        self.valid = [next((c for c in some if not c.expired), None) for some in self.alike]
 
     @cached_property
     def index(self) -> ExemptionIndex:
-        return ExemptionIndex([c.exemption for c in self.all])
+        return ExemptionIndex([some[0].exemption for some in self.alike])
+
+
+def _selection(exemption: Exemption) -> str:
+    selectors = [(s.kind, s.name, s.namespace, sorted(s.label_selector.items())) for s in exemption.resources]
+    return repr((exemption.namespaces, exemption.containers, selectors))
 
 
 class ExemptionMatcher:
@@ -104,7 +116,7 @@ class ExemptionMatcher:
         self.per_object = candidates.per_object
 
     def __bool__(self) -> bool:
-        return bool(self._candidates.all)
+        return bool(self._candidates.alike)
 
     def fresh(self) -> ExemptionMatcher:
         """The same exemptions, with nothing matched yet: uses of a matcher that lives long would pile up."""
@@ -113,7 +125,8 @@ class ExemptionMatcher:
     @property
     def uses(self) -> dict[int, int]:
         """Index in the session's list → findings that it matched, expired ones included."""
-        return {index: len(findings) for index, findings in self._matched.items()}
+        alike = self._candidates.alike
+        return {one.index: len(found) for position, found in self._matched.items() for one in alike[position]}
 
     def match(
         self,
@@ -127,16 +140,16 @@ class ExemptionMatcher:
 
         finding: what makes it one finding; an exemption that matches it on several pods counts it once
         """
-        found: AppliedExemption | None = None
+        found: _Compiled | None = None
         candidates = self._candidates
         for position in candidates.index.candidates(resource, owner, _namespace(resource), labels, container):
-            candidate = candidates.all[position]
-            if candidate.covers(resource, owner, labels, container):
-                seen = self._matched.setdefault(candidate.index, set())
+            if candidates.alike[position][0].covers(resource, owner, labels, container):
+                seen = self._matched.setdefault(position, set())
                 seen.add(len(seen) if finding is None else finding)
-                if found is None and not candidate.expired:
-                    found = candidate.applied
-        return found
+                valid = candidates.valid[position]
+                if valid is not None and (found is None or valid.index < found.index):
+                    found = valid
+        return found.applied if found is not None else None
 
 
 class _ByCheck:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from pytest_kspec.plan.unknownids import Known, unknown_exempted
 from pytest_kspec.results import exemptions as module
 from pytest_kspec.results.baseline import Baseline
 from pytest_kspec.results.baselined import Covered, KnownFinding
-from pytest_kspec.results.exemption_index import MAX_TABLES, MAX_TERMS, ExemptionIndex
+from pytest_kspec.results.exemption_index import FEW, MAX_TABLES, MAX_TERMS, ExemptionIndex
 from pytest_kspec.results.exemptions import Exemption, Exemptions
 from pytest_kspec.results.finding import AppliedExemption
 from tests.reports.results import cluster
@@ -158,6 +160,62 @@ def test_few_are_compared(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "e1007" if one_of_them else f"e{i}" for i in range(1000, 1300)
     ]
     assert len(compared) <= 300 * 2
+
+
+@pytest.mark.parametrize("where", ["names", "namespaces", "containers"])
+def test_short_texts_that_all_share(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`*p*o*d*`: every name holds the letters of all, in some order."""
+    orders = ["".join(letters) for letters in permutations("abcdef", 4)][:300]
+    shapes: dict[str, Callable[[str], dict[str, Any]]] = {
+        "names": lambda pattern: {"resources": [{"name": pattern}]},
+        "namespaces": lambda pattern: {"namespaces": [pattern]},
+        "containers": lambda pattern: {"containers": [pattern]},
+    }
+    made = [
+        Exemption.model_validate({"name": order, "reason": "r", **shapes[where](f"*{'*'.join(order)}*")})
+        for order in orders
+    ]
+    compared = []
+    plain = module._Compiled.covers
+    monkeypatch.setattr(
+        module._Compiled, "covers", lambda self, *args: compared.append(self) or plain(self, *args)
+    )
+    matcher = Exemptions(made, NOW).for_check("a.b", "c")
+    for text in ("abcdef", "fedcba", "acebdf"):
+        compared.clear()
+        pod = ResourceRef("v1", "Pod", text, text)
+        covering = [order for order in orders if re.search(".*".join(order), text)]
+        found = matcher.match(pod, pod, {}, text)
+        assert (found.name if found else None) == (covering[0] if covering else None)
+        assert len(compared) <= max(len(covering), FEW)
+
+
+def test_those_that_select_the_same_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    plain = module._Compiled.covers
+    monkeypatch.setattr(
+        module._Compiled, "covers", lambda self, *args: compared.append(self) or plain(self, *args)
+    )
+    ends = {0: "2027-01-14", 1: "2027-01-14"}
+    made = [
+        Exemption.model_validate(
+            {"name": f"e{i}", "reason": f"r{i}", "resources": [{"name": "*p*o*d*"}]}
+            | ({"expiresAt": ends[i]} if i in ends else {})
+            | ({"namespaces": ["n"]} if i == 2 else {})
+        )
+        for i in range(300)
+    ]
+    matcher = Exemptions(made, NOW).for_check("a.b", "c")
+    for name in ("pod-1", "pod-2", "dop"):
+        pod = ResourceRef("v1", "Pod", "n", name)
+        found = matcher.match(pod, pod, {}, "", finding=name)
+        assert (found.name if found else None) == ("e2" if name != "dop" else None)
+    other = ResourceRef("v1", "Pod", "m", "pod-3")
+    found = matcher.match(other, other, {}, "")
+    assert found is not None
+    assert found.name == "e3"
+    assert len(compared) <= 4 * 2
+    assert matcher.uses == {i: 2 if i == 2 else 3 for i in range(300)}
 
 
 @pytest.mark.parametrize(
