@@ -23,7 +23,7 @@ def test_a_tree_finds_what_each_pattern_covers(some: list[str], text: str) -> No
     assert tree.matching(text) == {n for n, pattern in enumerate(some) if Globs([pattern]).match(text)}
 
 
-def test_what_patterns_share_is_looked_
+def test_what_patterns_share_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_for: list[str] = []
     plain = GlobTree._find
 
