@@ -176,3 +176,37 @@ def test_objects_are_compared_with_the_last_good_run(drift: Drift, tmp_path: Pat
         assert "the recorded objects of the last good run cannot be read" in document["errors"][0]
     finally:
         clear(drift)
+
+
+def test_a_cluster_that_is_built_anew_under_its_name_is_compared_with_nothing(
+    drift: Drift, tmp_path: Path
+) -> None:
+    """With no run, no good run and no snapshot of the one before: its UID is another one."""
+    store = tmp_path / "s.db"
+    put(drift, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    good = ("--last-good", "--kinds", "Service", "--store", str(store), "--types", "configuration")
+    last = ("--types", "compliance", "--store", str(store))
+    try:
+        put(drift, service("web", "ClusterIP"))
+        drift.spec(SPEC)
+        assert main(["scan", str(drift.path), "--store", str(store)]) == 0
+        drift.capsys.readouterr()
+        assert drift.detect(*good)[0] == 2, "the first good run"
+        assert [drift.detect(*words)[0] for words in (last, good)] == [0, 0]
+        with sqlite3.connect(store) as connection:
+            for table, column in (
+                ("kspec_clusters", "id"),
+                ("kspec_subjects", "cluster_id"),
+                ("kspec_drift_recordings", "cluster_id"),
+            ):
+                connection.execute(f"UPDATE {table} SET {column} = '00000000-0000-4000-8000-000000000000'")
+        for words, why in ((last, "the store has no run of drifty"), (good, "no good run is recorded")):
+            code, document = drift.detect(*words)
+            assert (code, document["events"]) == (2, [])
+            assert why in document["errors"][0]
+        other = Path(__file__).parents[2] / "examples" / "01-quickstart" / "prod-eu.tar.gz"
+        code, out, err = drift.run("detect", "--snapshot", str(other), "--kinds", "Service")
+        assert (code, "no drift" in out) == (2, False)
+        assert "the snapshot is of another cluster than" in err
+    finally:
+        clear(drift)
