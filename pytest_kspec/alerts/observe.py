@@ -14,7 +14,7 @@ from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.baseline import subject
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.result import CheckResult, ClusterResult, is_of
+from pytest_kspec.results.result import CheckResult, ClusterResult, Summary, is_of
 from pytest_kspec.results.verdict import Severity, Verdict
 
 EXPIRING = timedelta(days=7)
@@ -70,7 +70,8 @@ def observe(cluster: ClusterResult, at: str) -> Observation:
         return Observation(
             cluster.name, cluster.id, cluster.spec_name, at, (_unreachable(cluster, failed),), None
         )
-    active = [_failure(cluster, check) for check in cluster.checks if check.verdict is Verdict.FAIL]
+    summary = cluster.summary  # of all checks: not for each of them
+    active = [_failure(cluster, check, summary) for check in cluster.checks if check.verdict is Verdict.FAIL]
     if failed:
         active.append(_not_evaluated(cluster, failed))
     active += _expiring(cluster, at)
@@ -103,7 +104,7 @@ def _of(cluster: ClusterResult, event: str, level: Level | None, about: str = ""
     return Alert(event, level, cluster.name, cluster.id, cluster.spec_name, about, "", "", labels)
 
 
-def _failure(cluster: ClusterResult, check: CheckResult) -> Alert:
+def _failure(cluster: ClusterResult, check: CheckResult, summary: Summary) -> Alert:
     found = check.open_findings
     members = {fingerprint(cluster.id, check.id, finding) for finding in found}
     lines = [_cut(f"{subject(finding)}: {finding.message}") for finding in found[:_SHOWN]]
@@ -111,7 +112,6 @@ def _failure(cluster: ClusterResult, check: CheckResult) -> Alert:
         lines.append(f"and {len(found) - _SHOWN} more")
     if check.remediation:
         lines.append(_cut(check.remediation))
-    summary = cluster.summary
     made = _of(cluster, FAILURE, _LEVELS[check.severity], check.id)
     return replace(
         made,
