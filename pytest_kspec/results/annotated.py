@@ -9,7 +9,7 @@ said, and never in effect.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -69,7 +69,7 @@ def read(value: str, allowed: AnnotationExemptions, now: datetime) -> Written:
     if found is None:
         raise Refused("it does not end in '; until=YYYY-MM-DD'")
     reason = " ".join(reason.split()) if separator else ""
-    if not reason and allowed.require_reason:
+    if allowed.require_reason and not any(char.isalnum() for char in reason):
         raise Refused("it gives no reason before '; until='")
     if len(reason) > LONGEST_REASON:
         raise Refused(f"its reason has more than {LONGEST_REASON} characters")
@@ -80,7 +80,7 @@ def read(value: str, allowed: AnnotationExemptions, now: datetime) -> Written:
     assert end is not None
     if now >= end:
         raise Refused(f"it ended at {end.isoformat(timespec='seconds')}")
-    if end > now + timedelta(days=allowed.max_days + 1):
+    if end.astimezone(UTC).date() > (now + timedelta(days=allowed.max_days)).astimezone(UTC).date():
         raise Refused(f"it lasts until {found[1]}, but at most {allowed.max_days} days are allowed")
     return Written(reason, end)
 

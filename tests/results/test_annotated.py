@@ -81,12 +81,15 @@ def test_ids_as_keys(requirement: str, key: str) -> None:
         ("a reason; until=2027-02-01; more", "does not end in"),
         ("until=2027-02-01", "gives no reason"),
         (" ; until=2027-02-01", "gives no reason"),
+        ("\u200b \u2800-; until=2027-02-01", "gives no reason"),
         ("r; until=soon", "'soon' is not a date"),
         ("r; until=", "'' is not a date"),
         ("r; until=2027-02-30", "is not a date"),
         ("r; until=2027-01-14", "ended at 2027-01-14T23:59:59"),
         ("r; until=2027-01-15T11:59:59Z", "ended at"),
         ("r; until=2099-01-01", "at most 90 days are allowed"),
+        ("r; until=2027-04-16", "at most 90 days are allowed"),
+        ("r; until=2027-04-15T23:59:59-10:00", "at most 90 days are allowed"),
         ("x" * (LONGEST_REASON + 1) + "; until=2027-02-01", "more than 500 characters"),
     ],
 )
@@ -98,6 +101,8 @@ def test_what_is_refused(value: str, why: str) -> None:
 
 def test_bounds_of_the_specification() -> None:
     assert matched({KEY: "r; until=2027-04-15"})
+    assert matched({KEY: "r; until=2027-04-15T23:59:59Z"})
+    assert matched({KEY: "r; until=2027-04-16T09:00:00+14:00"})
     assert not matched({KEY: "r; until=2027-04-17"})
     assert matched({KEY: "r; until=2027-04-17"}, maxDays=100)
     assert matched({KEY: "; until=2027-02-01"}, requireReason=False)
