@@ -23,6 +23,8 @@ class Seen(NamedTuple):
     kind: int
     failed: bool
     attributes: dict[str, Any]
+    said: str
+    """Beside its status."""
 
 
 class Collector:
@@ -73,7 +75,15 @@ class Collector:
                     }
                     ids = (one.span_id.hex(), one.parent_span_id.hex(), one.trace_id.hex())
                     self.spans.append(
-                        Seen(one.name, *ids, service, one.kind, one.status.code == 2, attributes)
+                        Seen(
+                            one.name,
+                            *ids,
+                            service,
+                            one.kind,
+                            one.status.code == 2,
+                            attributes,
+                            one.status.message,
+                        )
                     )
 
     def named(self, start: str) -> list[Seen]:

@@ -20,6 +20,7 @@ from tests.crds.conftest import CRD
 from tests.docs.pages import ROOT
 from tests.fleet.targets.conftest import ca
 from tests.observe.prometheus import Prometheus
+from tests.observe.test_dashboards import variables
 from tests.operator.conftest import OperatorProcess, Specs, until
 from tests.operator.test_alerting import put, receiver
 from tests.operator.test_engines import KINDS
@@ -192,6 +193,10 @@ def test_what_is_asked_is_there(
                     assert labels <= found[name] | PROMETHEUS, f"{where}: {name}: {labels - found[name]}"
 
         server.wait(lambda: not empty(server))
+        for uid in dashboards.DASHBOARDS:
+            for name, selector, label in variables(uid):
+                match = re.sub(r"\$\w+", ".*", selector)
+                assert server.ask(f"label/{label}/values", **{"match[]": match}), f"{uid}: {name}"
         server.wait(lambda: server.query('ALERTS{alertname="KSpecScanErrors",cluster_spec="odd"}'))
         assert not server.query('ALERTS{alertname=~"KSpecNoLeader|KSpecOperatorDown|KSpecMultipleLeaders"}')
         specs.writer.delete("kspec.io/v1alpha1", "ClusterSpecification", "met")

@@ -139,15 +139,17 @@ def test_what_could_not_be_evaluated_is_an_error_without_credentials(
     check = tmp_path / "test_mine.py"
     check.write_text(
         "from pytest_kspec import check\n\n\n"
-        "@check('mine.thing', severity='high', title='Mine')\n"
-        "def test_mine(findings):\n"
+        "@check(id='mine.thing', severity='high', title='Mine', remediation='x')\n"
+        "def test_mine(workloads, findings):\n"
         "    '''Mine.'''\n"
         "    findings.error('https://user:s3cret@example.com did not answer')\n",
         encoding="utf-8",
     )
-    scan(f"--checks={check}", **collector.environment)
-    spans = str(collector.spans)
-    assert "s3cret" not in spans
+    done = scan(f"--checks={check}", **collector.environment)
+    (mine,) = collector.named("requirement mine.thing")
+    assert (mine.failed, mine.attributes["error.type"]) == (True, "NotEvaluated"), done.stdout
+    assert "example.com did not answer" in mine.said
+    assert "s3cret" not in str(collector.spans)
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
@@ -218,6 +220,64 @@ def test_a_collector_that_does_not_answer(words: tuple[str, ...], ends: list[str
         r"traces were not all sent: the collector did not answer within (\S+) s\.", done.stdout
     )
     assert waited == ends, done.stdout
+
+
+def test_10_000_spans_arrive_or_are_counted(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a run of so many requirements, which are evaluated faster than a collector takes them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.environment["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    traces = Traces("x", "")
+    with traces.span("RUN", {}, server=True):
+        for number in range(10_000):
+            with traces.span("requirement", {"test.case.name": f"a.b[{number}]"}, server=False):
+                pass
+    said = traces.end(LIMIT_S)
+    lost = int(said.split()[5]) if said else 0
+    assert len(collector.spans) + lost == 10_001, said
+    assert len({one.id for one in collector.spans}) == len(collector.spans)
+
+
+FORKS = """
+import multiprocessing
+
+from pytest_kspec import check
+
+
+def elsewhere():
+    print('forked')
+
+
+@check(id='mine.thing', severity='high', title='Mine', remediation='x')
+def test_mine(workloads, findings):
+    "Mine."
+    list(workloads)
+    child = multiprocessing.get_context('fork').Process(target=elsewhere)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+"""
+
+
+def test_a_process_that_a_check_forks_sends_no_span_twice(collector: Collector, tmp_path: Path) -> None:
+    check = tmp_path / "test_mine.py"
+    check.write_text(FORKS, encoding="utf-8")
+    done = scan(f"--checks={check}", **collector.environment)
+    assert "traces were not" not in done.stdout, done.stdout
+    (mine,) = collector.named("requirement mine.thing")
+    assert mine.attributes["cicd.pipeline.task.run.result"] == "success", done.stdout
+    ids = [one.id for one in collector.spans]
+    assert len(set(ids)) == len(ids)
+    assert len(collector.named("RUN")) == 1
+
+
+def test_limits_of_spans_leave_run_and_result_as_they_are(collector: Collector) -> None:
+    limits = {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "4"}
+    done = scan(**limits, **collector.environment)
+    assert done.returncode == 1
+    assert "traces were not" not in done.stdout
+    assert len(collector.named("requirement")) == 39
+    assert {len(one.attributes) for one in collector.spans} == {1}
+    texts = [value for one in collector.spans for value in one.attributes.values() if isinstance(value, str)]
+    assert max(map(len, texts)) == 4
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one-process", "workers"])
