@@ -275,7 +275,7 @@ def test_a_store_that_goes_and_comes_back(tmp_path: Path, how: str) -> None:
 
 
 def test_a_client_is_limited_by_its_address_whatever_it_says_of_itself(fleet_store: str) -> None:
-    with serving(StoreSource(fleet_store), rate=1.0) as client:
+    with serving(StoreSource(fleet_store), rate=1 / 3600) as client:
         answers = [
             client.get(
                 "/health", X_Forwarded_For=f"10.0.0.{n}", Forwarded=f"for=10.0.0.{n}", X_Real_IP=f"10.1.1.{n}"
@@ -283,7 +283,7 @@ def test_a_client_is_limited_by_its_address_whatever_it_says_of_itself(fleet_sto
             for n in range(20)
         ]
         refused = [answer for answer in answers if answer.status == 429]
-        assert len(refused) >= 10
+        assert len(refused) == 19, "one an hour, however long this took"
         assert refused[0].headers["Retry-After"] == "1"
 
 
