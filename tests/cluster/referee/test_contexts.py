@@ -73,7 +73,9 @@ def test_what_a_file_says_it_is(
     config = world.folder / "config"
     write(config, cluster_of(world, {}), {"token": "s3cret"})
     data = yaml.safe_load(config.read_text())
-    config.write_text(yaml.safe_dump({k: v for k, v in data.items() if k not in ("apiVersion", "kind")} | head))
+    config.write_text(
+        yaml.safe_dump({k: v for k, v in data.items() if k not in ("apiVersion", "kind")} | head)
+    )
     assert isinstance(both(world, monkeypatch, config), Seen) == accepted
 
 
