@@ -28,7 +28,7 @@ ABOUT = About(
         "MutatingPolicy, GeneratingPolicy and their Namespaced… kinds: metadata.name, action, readiness"
     ),
     allowed=(
-        "admission.policies.minCount: so many that are ready; requiredPolicies: of that name, for the "
+        "admission.policies.minCount: at least so many policies are ready; requiredPolicies: of that name, for the "
         "whole cluster, ready, applied at admission, and denying what it finds (Enforce, Deny)"
     ),
     source="the specification, admission.policies; Kyverno, kyverno.io/v1 and policies.kyverno.io/v1",
@@ -126,7 +126,7 @@ def test_required_policies(
             actual=f"for namespace {where} only" if named else None,
             expected=f"Kyverno policy {name} for the whole cluster",
             message=f"Kyverno policy {name} "
-            + (f"is there for namespace {where} only" if named else "is missing"),
+            + (f"exists in namespace {where} only" if named else "is missing"),
         )
     faults = {policy: list(_faults(policy, cluster.source != "manifests")) for policy in everywhere}
     if all(faults.values()):

@@ -53,7 +53,7 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
     judges="namespace",
 )
 def test_default_deny(namespaces: Namespaces, network_policies: NetworkPolicies, findings: Findings) -> None:
-    """Without a default deny a pod that is taken over reaches every other pod, and the outside."""
+    """Without a default deny policy, a compromised pod can reach every other pod and the internet."""
     policies: dict[str, list[Resource]] = {}
     for policy in network_policies:
         policies.setdefault(policy.namespace, []).append(policy)

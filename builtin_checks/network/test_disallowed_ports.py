@@ -37,4 +37,4 @@ def rule(requirement: Requirement) -> PortRule:
     rule=rule,
 )
 def test_disallowed_ports() -> None:
-    """Remote login into containers goes around the API server's authentication, RBAC and audit log."""
+    """Remote login into containers bypasses the API server's authentication, RBAC and audit log."""

@@ -50,7 +50,7 @@ def test_required_policies(
     network_policies: NetworkPolicies,
     findings: Findings,
 ) -> None:
-    """A policy that one namespace has protects no other: NetworkPolicies end at their namespace."""
+    """A NetworkPolicy protects the pods of its own namespace only."""
     name = requirement.value.name
     chosen = Globs(requirement.value.namespaces)
     holders = {policy.namespace for policy in network_policies if policy.name == name}
@@ -70,7 +70,7 @@ def test_required_policies(
                 None,
                 path=f"namespaces[{wanted}]",
                 expected=f"namespace {wanted} with NetworkPolicy {name}",
-                message=f"namespace {wanted}, which must hold NetworkPolicy {name}, "
+                message=f"namespace {wanted}, which must have NetworkPolicy {name}, "
                 + ("is in no file" if cluster.source == "manifests" else "does not exist"),
             )
     if namespaces and not covered:

@@ -26,4 +26,4 @@ def rule(requirement: Requirement) -> ServiceTypes:
     rule=rule,
 )
 def test_service_types() -> None:
-    """A NodePort opens a port on every node, a LoadBalancer an address outside: past any Ingress."""
+    """A NodePort opens a port on every node, a LoadBalancer an external address: both bypass Ingresses."""

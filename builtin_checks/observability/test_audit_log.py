@@ -84,7 +84,7 @@ def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
     reads=(),
 )
 def test_audit_log(cluster: Cluster, pods: Pods, requirement: Requirement, findings: Findings) -> None:
-    """Without it, it is not known afterwards who read a secret or changed a role."""
+    """Without an audit log, it cannot be found out later who read a Secret or changed a Role."""
     servers = [(pod, container) for pod in pods if (container := api_server(pod)) is not None]
     if not servers:
         if cluster.source == "manifests":

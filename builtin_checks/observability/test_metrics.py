@@ -64,7 +64,7 @@ class Found(NamedTuple):
     id="observability.metrics",
     title="The required metrics providers are running",
     severity="medium",
-    remediation="Install the provider; if it is there but not ready, kubectl describe says why.",
+    remediation="Install the provider; if it is installed but not ready, kubectl describe shows why.",
     about=ABOUT,
     not_admission="it is about what runs in the cluster, not about a single object",
     key="observability.metrics.required",

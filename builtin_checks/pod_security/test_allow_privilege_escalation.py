@@ -42,4 +42,4 @@ CONTROL = PodSecurityControl(
     rule=CONTROL,
 )
 def test_allow_privilege_escalation() -> None:
-    """Otherwise a set-user-ID program in the image makes root of any user; unset means allowed."""
+    """Otherwise a set-user-ID program in the image can make any user root; an unset field allows it."""

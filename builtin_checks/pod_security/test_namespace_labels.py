@@ -162,5 +162,5 @@ def test_audit(
 def test_warn(
     namespaces: Namespaces, requirement: Requirement, spec: ClusterSpecification, findings: Findings
 ) -> None:
-    """Without this label whoever creates a pod, or a controller, is not told that it breaks the standard."""
+    """Without this label, a client that creates a pod or a controller gets no warning about violations."""
     check_labels("warn", str(requirement.value), spec, namespaces, findings)

@@ -56,4 +56,4 @@ def test_proc_mount() -> None:
     rule=RESTRICTED,
 )
 def test_proc_mount_restricted() -> None:
-    """Even in a user namespace an unmasked /proc tells more of the node than a restricted pod may know."""
+    """Even in a user namespace, an unmasked /proc shows more of the node than a restricted pod may see."""

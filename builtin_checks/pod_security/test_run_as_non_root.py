@@ -49,4 +49,4 @@ CONTROL = PodSecurityControl(
     rule=CONTROL,
 )
 def test_run_as_non_root() -> None:
-    """Root in a container is root on the node once the container is broken out of."""
+    """A process that escapes from its container as root is root on the node."""

@@ -52,4 +52,4 @@ CONTROL = PodSecurityControl(
     rule=CONTROL,
 )
 def test_se_linux_options() -> None:
-    """SELinux keeps containers apart from their node by these labels; another label lifts that."""
+    """SELinux isolates containers from their node by these labels; other labels remove the isolation."""

@@ -93,7 +93,7 @@ RESTRICTED = PodSecurityControl(
     rule=CONTROL,
 )
 def test_seccomp_profile() -> None:
-    """Without a seccomp profile a container may call all of the kernel, its bugs included."""
+    """Without a seccomp profile, a container can use every system call, and any kernel bug behind it."""
 
 
 @check(
@@ -105,4 +105,4 @@ def test_seccomp_profile() -> None:
     rule=RESTRICTED,
 )
 def test_seccomp_profile_restricted() -> None:
-    """Where no profile is named most kubelets run containers unconfined: all of the kernel is in reach."""
+    """Without a profile, most kubelets run containers unconfined: every system call can be used."""

@@ -68,7 +68,7 @@ def requirements(spec: ClusterSpecification) -> Iterator[Requirement]:
     reads=(),
 )
 def test_forbidden_rules(requirement: Requirement, rbac: Rbac, cluster: Cluster, findings: Findings) -> None:
-    """Whoever holds such access can read every secret, or grant itself anything: the cluster is theirs."""
+    """A subject with such access can read every Secret or grant itself anything: it controls the cluster."""
     entry = requirement.value
     permission = Permission.of(entry.api_group, entry.resource, entry.verbs)
     grants = read_grants(rbac, complete=cluster.source != "manifests")

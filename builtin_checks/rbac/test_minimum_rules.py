@@ -29,7 +29,7 @@ ABOUT = About(
     restricts=(
         "RoleBinding and ClusterRoleBinding {roleRef,subjects}, with the rules of the role that they bind"
     ),
-    allowed=("some one subject is granted every verb of the entry, in the whole cluster or in one namespace"),
+    allowed=("one subject is granted every verb of the entry, in the whole cluster or in one namespace"),
     source="the specification, rbac.minimumRules; Kubernetes, RBAC authorizer and default roles",
 )
 

@@ -68,7 +68,7 @@ def forbidden_rule(requirement: Requirement) -> ForbiddenField:
     rule=required_rule,
 )
 def test_required() -> None:
-    """A hardening setting protects only if no container is without it, init and ephemeral ones included."""
+    """A hardening setting protects only if every container has it, also init and ephemeral containers."""
 
 
 @check(

@@ -94,7 +94,7 @@ def test_a_required_policy_is_found_where_only_it_names_the_namespace() -> None:
     assert run(required_policies, spec, policy("deny", "shop")) == (
         "fail",
         "",
-        ["cluster: namespace billing, which must hold NetworkPolicy deny, is in no file"],
+        ["cluster: namespace billing, which must have NetworkPolicy deny, is in no file"],
     )
     everywhere = {"network": {"requiredPolicies": [{"name": "deny"}]}}
     assert run(required_policies, everywhere, SERVICE, policy("deny", "billing")) == (

@@ -142,7 +142,7 @@ def test_missing() -> None:
 )
 def test_a_policy_of_one_namespace_is_not_one_for_the_cluster(policy: Any) -> None:
     assert told(named(policy)) == [
-        ("cluster", PATH, "for namespace shop only", "Kyverno policy p is there for namespace shop only")
+        ("cluster", PATH, "for namespace shop only", "Kyverno policy p exists in namespace shop only")
     ]
 
 

@@ -38,7 +38,7 @@ def test_a_namespace_that_does_not_exist() -> None:
             "cluster",
             "namespaces[shop-z]",
             None,
-            "namespace shop-z, which must hold NetworkPolicy allow-dns, does not exist",
+            "namespace shop-z, which must have NetworkPolicy allow-dns, does not exist",
         )
     ]
 
