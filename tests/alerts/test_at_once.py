@@ -16,10 +16,11 @@ import pytest
 
 from pytest_kspec import clock
 from pytest_kspec.alerts import kept
+from pytest_kspec.alerts.configfile import KIND
 from pytest_kspec.alerts.observe import observe
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import NAMESPACE
-from pytest_kspec.operator.alerting import KIND, Alerting
+from pytest_kspec.operator.alerting import Alerting
 from pytest_kspec.operator.board import Board
 from pytest_kspec.results.result import Summary
 from tests.alerts.conftest import NOW, alert, config_file, seen
