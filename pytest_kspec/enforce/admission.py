@@ -64,8 +64,54 @@ class User(msgspec.Struct, frozen=True, gc=False):
     username: str = ""
 
 
-class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """The request of a review. object, old_object: raw JSON, b"" or b"null" where there is none."""
+class _Owner(msgspec.Struct, frozen=True, gc=False):
+    apiVersion: str = ""
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    name: str | None = None
+    generateName: str | None = None
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    ownerReferences: list[_Owner] | None = None
+    deletionTimestamp: str | None = None
+
+
+class _TemplateMetadata(msgspec.Struct, gc=False):
+    annotations: dict[str, str] | None = None
+
+
+class _Template(msgspec.Struct, gc=False):
+    spec: msgspec.Raw = _NOTHING
+    metadata: _TemplateMetadata | None = None
+
+
+class _WithTemplate(msgspec.Struct, gc=False):
+    template: _Template
+
+
+class _WithJobTemplate(msgspec.Struct, gc=False):
+    spec: _WithTemplate
+
+
+class _Typed(msgspec.Struct, gc=False, kw_only=True):
+    apiVersion: str = ""
+    kind: str = ""
+
+
+class Pod(_Typed, gc=False, kw_only=True):
+    """What is read of a pod, or of a Service. spec: raw JSON."""
+
+    metadata: _Metadata
+    spec: msgspec.Raw = _NOTHING
+
+
+class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False, kw_only=True):
+    """The request of a review."""
 
     uid: str
     kind: GroupKind
@@ -76,18 +122,46 @@ class AdmissionRequest(msgspec.Struct, rename="camel", frozen=True, gc=False):
     sub_resource: str = ""
     user_info: User = User()
     dry_run: bool | None = None
+
+    @property
+    def new(self) -> msgspec.Raw | Pod | None:
+        """The object to examine; None: a DELETE has none."""
+        raise NotImplementedError
+
+    @property
+    def old(self) -> msgspec.Raw | None:
+        """The object that is changed."""
+        raise NotImplementedError
+
+
+class AnyRequest(AdmissionRequest, rename="camel", frozen=True, gc=False, kw_only=True):
+    """object, old_object: raw JSON, b"" or b"null" where there is none."""
+
     object: msgspec.Raw = _NOTHING
     old_object: msgspec.Raw = _NOTHING
 
     @property
-    def has_object(self) -> bool:
-        """Whether there is an object to examine; a DELETE has none."""
-        return _is_there(self.object)
+    def new(self) -> msgspec.Raw | None:
+        return self.object if _is_there(self.object) else None
 
     @property
-    def has_old_object(self) -> bool:
-        """Whether an object is changed."""
-        return _is_there(self.old_object)
+    def old(self) -> msgspec.Raw | None:
+        return self.old_object if _is_there(self.old_object) else None
+
+
+class _PodRequest(AdmissionRequest, rename="camel", frozen=True, gc=False, kw_only=True):
+    """For a pod that is created, which nearly all are: one pass reads request and object."""
+
+    object: Pod
+    old_object: None = None
+
+    @property
+    def new(self) -> Pod:
+        return self.object
+
+    @property
+    def old(self) -> None:
+        return None
 
 
 def _is_there(raw: msgspec.Raw) -> bool:
@@ -98,27 +172,50 @@ def _is_there(raw: msgspec.Raw) -> bool:
 
 
 class _Review(msgspec.Struct, gc=False):
-    request: AdmissionRequest
+    request: AnyRequest
+    apiVersion: str
+    kind: str
+
+
+class _PodReview(msgspec.Struct, gc=False):
+    request: _PodRequest
     apiVersion: str
     kind: str
 
 
 _DECODE = msgspec.json.Decoder(_Review).decode
+_DECODE_POD = msgspec.json.Decoder(_PodReview).decode
+_POD = GroupKind("", "v1", "Pod")
+_OF_A_POD, _CREATED, _FIRST = b'"kind":"Pod"}', b'"operation":"CREATE"', 2048
+"""How an API server begins a review of a pod that is created."""
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_review(body: bytes) -> AdmissionRequest:
     """The request in an AdmissionReview. Raises NotAReview; its text repeats nothing of the body."""
-    try:
-        review = _DECODE(body)
-    except BROKEN as error:
-        reason = str(error) if isinstance(error, msgspec.ValidationError) else "not valid JSON"
-        raise NotAReview(f"the body is not an AdmissionReview: {reason}.") from error
+    review = _of_pod(body)
+    if review is None:
+        try:
+            review = _DECODE(body)
+        except BROKEN as error:
+            reason = str(error) if isinstance(error, msgspec.ValidationError) else "not valid JSON"
+            raise NotAReview(f"the body is not an AdmissionReview: {reason}.") from error
     if review.kind != "AdmissionReview" or review.apiVersion != API_VERSION:
         raise NotAReview(f"the body is not an AdmissionReview of {API_VERSION}.")
     if not review.request.uid:
         raise NotAReview("the request has no uid.")
     return review.request
+
+
+def _of_pod(body: bytes) -> _PodReview | _Review | None:
+    """The review of a pod that is created; None where it may be anything else, or wrong."""
+    if body.find(_OF_A_POD, 0, _FIRST) < 0 or body.find(_CREATED, 0, _FIRST) < 0:
+        return None
+    try:
+        review = _DECODE_POD(body)
+    except BROKEN:
+        return None
+    return review if review.request.kind == _POD else None
 
 
 def impossible(request: AdmissionRequest, new: bool, old: bool) -> str:
@@ -166,8 +263,12 @@ def allow(uid: str) -> bytes:
     return b"".join((_START, _encode(uid), _ALLOWED))
 
 
-def write_answer(
-    uid: str,
+def answer(uid: str, rest: bytes) -> bytes:
+    """An AdmissionReview with a response. rest: of `rest_of_answer`, the same for any request."""
+    return b"".join((_START, _encode(uid), rest))
+
+
+def rest_of_answer(
     *,
     allowed: bool,
     message: str = "",
@@ -175,19 +276,19 @@ def write_answer(
     more_warnings: int = 0,
     annotations: Mapping[str, str] | None = None,
 ) -> bytes:
-    """An AdmissionReview with a response. message: why it is denied; annotations: for the server's audit log.
+    """What an answer says behind the uid. message: why it is denied; annotations: for the server's audit log.
 
     Warnings are cut to what an API server passes on; the last one then says how many there are, with the
     `more_warnings` that are not in the list.
     """
-    response: dict[str, Any] = {"uid": uid, "allowed": allowed}
+    response: dict[str, Any] = {"allowed": allowed}
     if not allowed:
         response["status"] = {"code": 403, "reason": "Forbidden", "message": cut(message, MESSAGE_LENGTH)}
     if warnings:
         response["warnings"] = _fitting(warnings, more_warnings)
     if annotations:
         response["auditAnnotations"] = dict(annotations)
-    return b"".join((_START[: -len(b'{"uid":')], _encode(response), b"}"))
+    return b",%b}" % _encode(response)[1:]
 
 
 def _fitting(warnings: Sequence[str], more: int) -> list[str]:
@@ -207,50 +308,6 @@ def shorten(text: str, length: int) -> str:
 
 
 # -- the object ------------------------------------------------------------------------------------------------
-
-
-class _Owner(msgspec.Struct, frozen=True, gc=False):
-    apiVersion: str = ""
-    kind: str = ""
-    name: str = ""
-    controller: bool | None = None
-
-
-class _Metadata(msgspec.Struct, gc=False):
-    name: str | None = None
-    generateName: str | None = None
-    namespace: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    ownerReferences: list[_Owner] | None = None
-    deletionTimestamp: str | None = None
-
-
-class _TemplateMetadata(msgspec.Struct, gc=False):
-    annotations: dict[str, str] | None = None
-
-
-class _Template(msgspec.Struct, gc=False):
-    spec: msgspec.Raw = _NOTHING
-    metadata: _TemplateMetadata | None = None
-
-
-class _WithTemplate(msgspec.Struct, gc=False):
-    template: _Template
-
-
-class _WithJobTemplate(msgspec.Struct, gc=False):
-    spec: _WithTemplate
-
-
-class _Typed(msgspec.Struct, gc=False, kw_only=True):
-    apiVersion: str = ""
-    kind: str = ""
-
-
-class _Object(_Typed, gc=False, kw_only=True):
-    metadata: _Metadata
-    spec: msgspec.Raw = _NOTHING
 
 
 class _PodTemplateObject(_Typed, gc=False, kw_only=True):
@@ -273,7 +330,7 @@ class _CronJobObject(_Typed, gc=False, kw_only=True):
 
 
 _TYPED = msgspec.json.Decoder(_Typed).decode
-_OBJECT = msgspec.json.Decoder(_Object).decode
+_OBJECT = msgspec.json.Decoder(Pod).decode
 _TEMPLATED: dict[str, Any] = {
     "template.": msgspec.json.Decoder(_PodTemplateObject).decode,
     "spec.template.": msgspec.json.Decoder(_ControllerObject).decode,
@@ -284,21 +341,44 @@ _TEMPLATED: dict[str, Any] = {
 class Subject(msgspec.Struct, frozen=True, gc=False):
     """One object of a request, as policies see it.
 
-    ref:           an object that has no name yet (`generateName`) is called by what its name will begin with
-    owner:         whose it is, as far as the object tells
+    name:          an object that has no name yet (`generateName`) is called by what its name will begin with
     template_path: prefix of pod paths: "" for a Pod, None for what has no pod in it
     spec:          raw JSON of the pod spec; where template_path is None, of the object's own `spec`
     annotations:   of the pod
-    deleting:      it is marked for deletion
     """
 
-    ref: ResourceRef
-    owner: ResourceRef
-    labels: Mapping[str, str]
+    kind: GroupKind
+    namespace: str
+    name: str
+    metadata: _Metadata
     template_path: str | None
     spec: bytes
     annotations: Mapping[str, str]
-    deleting: bool
+
+    @property
+    def ref(self) -> ResourceRef:
+        """The object."""
+        return ResourceRef(self.kind.api_version, self.kind.kind, self.namespace, self.name)
+
+    @property
+    def owner(self) -> ResourceRef:
+        """Whose it is, as far as the object tells."""
+        controller = None
+        for found in self.metadata.ownerReferences or ():
+            if found.controller:
+                controller = ResourceRef(found.apiVersion, found.kind, self.namespace, found.name)
+                break
+        return admitted_owner(self.ref, self.labels, controller)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Of the object."""
+        return self.metadata.labels or _NONE
+
+    @property
+    def deleting(self) -> bool:
+        """It is marked for deletion."""
+        return self.metadata.deletionTimestamp is not None
 
 
 _NONE: Mapping[str, str] = {}
@@ -309,7 +389,7 @@ def is_evaluated(request: AdmissionRequest) -> bool:
     return (request.kind.group, request.kind.kind) in _EVALUATED
 
 
-def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
+def subject(request: AdmissionRequest, raw: msgspec.Raw | Pod) -> Subject:
     """The request's object, or its old one, of a kind that is evaluated.
 
     Raises Malformed where it is nothing that Kubernetes allows, or not of the request's kind, namespace and name.
@@ -318,7 +398,7 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
     template_path = TEMPLATE_PATHS.get((kind.group, kind.kind))
     try:
         if not template_path:
-            decoded = _OBJECT(raw)
+            decoded = raw if isinstance(raw, Pod) else _OBJECT(raw)
             spec, annotations = decoded.spec, decoded.metadata.annotations
         else:
             decoded = _TEMPLATED[template_path](raw)
@@ -335,28 +415,13 @@ def subject(request: AdmissionRequest, raw: msgspec.Raw) -> Subject:
     if metadata.name and request.name and metadata.name != request.name:
         raise Malformed("the name of the object differs from the name of the request.")
     name = metadata.name or request.name or metadata.generateName or ""
-    ref = ResourceRef(kind.api_version, kind.kind, namespace, name)
-    labels = metadata.labels or _NONE
-    controller = None
-    for reference in metadata.ownerReferences or ():
-        if reference.controller:
-            controller = ResourceRef(reference.apiVersion, reference.kind, namespace, reference.name)
-            break
-    return Subject(
-        ref=ref,
-        owner=admitted_owner(ref, labels, controller),
-        labels=labels,
-        template_path=template_path,
-        spec=bytes(spec),
-        annotations=annotations or _NONE,
-        deleting=metadata.deletionTimestamp is not None,
-    )
+    return Subject(kind, namespace, name, metadata, template_path, bytes(spec), annotations or _NONE)
 
 
-def typed(request: AdmissionRequest, raw: msgspec.Raw) -> None:
+def typed(request: AdmissionRequest, raw: msgspec.Raw | Pod) -> None:
     """See that an object that is not evaluated is of the request's kind. Raises Malformed."""
     try:
-        _same_kind(request, _TYPED(raw))
+        _same_kind(request, raw if isinstance(raw, Pod) else _TYPED(raw))
     except BROKEN as error:
         raise Malformed(f"{cut(request.kind.kind, 60)} could not be read: {error}.") from error
 

@@ -12,7 +12,7 @@ created with a mark for deletion is. A request that no API server sends is denie
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -46,6 +46,7 @@ from pytest_kspec.rules.base import Violation
 REMEMBERED_SHAPES = 4096
 REMEMBERED_BYTES = 8 << 20  # decoded they take about ten times that
 REMEMBERED_VIOLATIONS = 100_000
+REMEMBERED_DECISIONS = 512
 MOST_REMEMBERED = 400
 """Violations of one rule and one pod whose texts are remembered, and characters of each text."""
 MOST_LISTED = 200
@@ -132,6 +133,7 @@ class Policies:
         self._service_rules = self._rules("services")
         self._shapes = Shapes((REMEMBERED_SHAPES, REMEMBERED_BYTES))
         self._known = _Known()
+        self._alike: OrderedDict[Hashable, tuple[tuple[_Outcome, ...], Any]] = OrderedDict()
 
     def _rules(self, target: str) -> tuple[tuple[int, int, EnforcedRule], ...]:
         return tuple(
@@ -151,6 +153,23 @@ class Policies:
         if not any(outcome.internal for outcome in found):  # it may go well the next time
             self._known.add(shape, found, len(spec))
         return found
+
+    def alike(self, seen: Seen, moment: datetime) -> Hashable:
+        """The same for objects about which plain decisions say the same, but for their names."""
+        kind = seen.subject.kind
+        stamps = tuple(policy.stamp(moment) for policy in self.all)
+        return id(seen.outcomes), kind.group, kind.kind, seen.subject.namespace, stamps
+
+    def told(self, key: Hashable, seen: Seen) -> Any:
+        """What was remembered of a decision about an object like this one; None: nothing."""
+        known = self._alike.get(key)
+        return known[1] if known is not None and known[0] is seen.outcomes else None
+
+    def remember(self, key: Hashable, seen: Seen, told: Any) -> None:
+        """Keep something of a plain decision, for a while. The caller bounds its size."""
+        self._alike[key] = seen.outcomes, told  # an id is another object's when its own is gone
+        if len(self._alike) > REMEMBERED_DECISIONS:
+            self._alike.popitem(last=False)
 
     def of_service(self, spec: bytes) -> tuple[_Outcome, ...]:
         """The same for the `spec` of a Service."""
@@ -177,6 +196,13 @@ def _evaluate(rules: Sequence[tuple[int, int, EnforcedRule]], data: Any) -> tupl
     return tuple(outcomes)
 
 
+class Seen(NamedTuple):
+    """An object that rules have something to say about."""
+
+    subject: Subject
+    outcomes: tuple[_Outcome, ...]
+
+
 def decide(
     request: AdmissionRequest,
     policies: Policies,
@@ -188,18 +214,29 @@ def decide(
     moment: aware; namespace_labels: of the request's namespace, None where they are not known
     Raises MemoryError where the process is bounded and the object is too large for it.
     """
+    seen = look(request, policies, moment, namespace_labels)
+    return weigh(seen, policies, moment, namespace_labels) if isinstance(seen, Seen) else seen
+
+
+def look(
+    request: AdmissionRequest,
+    policies: Policies,
+    moment: datetime,
+    namespace_labels: Mapping[str, str] | None,
+) -> Decision | Seen:
+    """The first half of `decide`: what rules say, or the decision where that decides nothing."""
     try:
-        has_object, has_old_object = request.has_object, request.has_old_object
-        if wrong := impossible(request, has_object, has_old_object):
+        given, before = request.new, request.old
+        if wrong := impossible(request, given is not None, before is not None):
             raise Malformed(f"{wrong}.")
-        if not has_object:
+        if given is None:
             return ALLOWED  # a DELETE, or a CONNECT
         if not is_evaluated(request):
-            typed(request, request.object)
+            typed(request, given)
             return ALLOWED
-        new = subject(request, request.object)
+        new = subject(request, given)
         # Only of an UPDATE there is an old object, and only the API server marks what is stored for deletion.
-        old = subject(request, request.old_object) if has_old_object else None
+        old = subject(request, before) if before is not None else None
         if old is not None and (_same(old, new) or (old.deleting and new.deleting)):
             return ALLOWED
         outcomes = _outcomes(new, policies)
@@ -210,7 +247,7 @@ def decide(
     except (Malformed, *BROKEN) as error:
         what = error.what if isinstance(error, Malformed) else f"the object could not be read: {error}"
         return unreadable(request, policies, moment, namespace_labels, what)
-    return _judge(new, outcomes, policies, moment, namespace_labels)
+    return Seen(new, outcomes)
 
 
 def not_evaluated(
@@ -258,7 +295,7 @@ def unreadable(
 def _outcomes(new: Subject, policies: Policies) -> tuple[_Outcome, ...]:
     if new.template_path is not None:
         return policies.of_pod(new.spec or b"null", new.annotations)
-    if new.ref.kind == "Service" and new.ref.api_version == "v1":
+    if new.kind.kind == "Service" and new.kind.api_version == "v1":
         return policies.of_service(new.spec)
     return ()
 
@@ -278,13 +315,11 @@ def _equal(old: Subject, new: Subject) -> bool:
     )
 
 
-def _judge(
-    new: Subject,
-    outcomes: Sequence[_Outcome],
-    policies: Policies,
-    moment: datetime,
-    labels: Mapping[str, str] | None,
-) -> Decision:
+def weigh(seen: Seen, policies: Policies, moment: datetime, labels: Mapping[str, str] | None) -> Decision:
+    """The second half of `decide`: what each policy makes of it."""
+    new, outcomes = seen
+    ref, owner = new.ref, new.owner
+    is_plain = not policies.needs_labels
     found: list[Found] = []
     failures: list[Failure] = []
     concerned: dict[int, bool] = {}
@@ -292,12 +327,12 @@ def _judge(
         policy = policies.all[outcome.policy]
         if outcome.policy not in concerned:
             try:
-                concerned[outcome.policy] = policy.applies(new.ref.namespace, labels, moment)
+                concerned[outcome.policy] = policy.applies(ref.namespace, labels, moment)
             except LabelsUnknown:
                 concerned[outcome.policy] = False
-                what = f"the labels of the namespace {new.ref.namespace} are not known"
+                what = f"the labels of the namespace {ref.namespace} are not known"
                 failures.append(Failure(policy, "", what, True, policy.denies and policy.fails_closed))
-        if not concerned[outcome.policy] or not policy.holds(outcome.rule, new.ref.namespace, moment):
+        if not concerned[outcome.policy] or not policy.holds(outcome.rule, ref.namespace, moment):
             continue
         rule = policy.rules[outcome.rule]
         if outcome.errors:
@@ -306,14 +341,17 @@ def _judge(
             failures.append(Failure(policy, rule.requirement.id, what, outcome.internal, denies))
         matcher = policy.matcher(outcome.rule, moment)
         annotated = policy.annotated(outcome.rule, moment)
-        carried = annotated.match(new.annotations, new.owner) if annotated is not None else None
-        found += _listed(new, policy, rule, outcome, matcher.fresh() if matcher else None, carried)
+        carried = annotated.match(new.annotations, owner) if annotated is not None else None
+        is_plain = is_plain and not matcher and annotated is None
+        found += _listed(
+            new, (ref, owner), policy, rule, outcome, matcher.fresh() if matcher else None, carried
+        )
     if not found and not failures:
         return ALLOWED
     denied = any(failure.denies for failure in failures) or any(
         item.policy.denies and item.finding.exemption is None for item in found
     )
-    return Decision(not denied, tuple(found), tuple(failures), new.ref)
+    return Decision(not denied, tuple(found), tuple(failures), ref, is_plain=is_plain and not failures)
 
 
 def _sentence(outcome: _Outcome, template_path: str) -> str:
@@ -324,17 +362,22 @@ def _sentence(outcome: _Outcome, template_path: str) -> str:
 
 def _listed(
     new: Subject,
+    place: tuple[ResourceRef, ResourceRef],
     policy: Policy,
     rule: EnforcedRule,
     outcome: _Outcome,
     matcher: ExemptionMatcher | None,
     carried: AppliedExemption | None,
 ) -> list[Found]:
-    """The first open and the first exempted ones. All are asked for: one that no exemption covers denies."""
+    """The first open and the first exempted ones. All are asked for: one that no exemption covers denies.
+
+    place: the object and its owner
+    """
     exemptions: dict[str, AppliedExemption | None] = {}  # by container: nothing else of a violation counts
     listed: tuple[list[Found], list[Found]] = ([], [])
     more = [0, 0]
-    kind, template_path = new.ref.kind, new.template_path or ""
+    (ref, owner), labels = place, new.labels
+    kind, template_path = ref.kind, new.template_path or ""
     for index, violation in enumerate(outcome.violations):
         name = violation.container
         if matcher is None:
@@ -342,13 +385,13 @@ def _listed(
         elif name in exemptions:
             exemption = exemptions[name]
         else:
-            by_spec = matcher.match(new.ref, new.owner, new.labels, name)
+            by_spec = matcher.match(ref, owner, labels, name)
             exemption = exemptions[name] = carried if by_spec is None else by_spec
         exempted = exemption is not None
         if len(listed[exempted]) == MOST_LISTED:
             more[exempted] += 1
             continue
-        finding = Finding(new.ref, new.owner, *outcome.says(index, kind, template_path))
+        finding = Finding(ref, owner, *outcome.says(index, kind, template_path))
         listed[exempted].append(Found(policy, rule, finding.exempted_by(exemption) if exemption else finding))
     for found, number in zip(listed, more, strict=True):
         if number:

@@ -53,6 +53,7 @@ class Decision:
     found:    by policy and rule, open and exempted ones, of all modes
     failures: what could not be evaluated
     others:   what policies deny that are asked for themselves (`by`)
+    is_plain: it hangs on the policies, the moment, the namespace and what rules said, and on nothing else of the object
     """
 
     allowed: bool = True
@@ -60,6 +61,7 @@ class Decision:
     failures: tuple[Failure, ...] = ()
     resource: ResourceRef = CLUSTER
     others: tuple[Found, ...] = ()
+    is_plain: bool = False
 
     def by(self, policy: Policy) -> Decision:
         """What this policy alone says; what others deny is named with its own denial, and decides nothing."""

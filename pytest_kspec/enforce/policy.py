@@ -39,6 +39,7 @@ class _Timed:
     until: datetime
     plan: EnforcementPlan
     matchers: tuple[ExemptionMatcher, ...]
+    number: int
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -76,6 +77,7 @@ class Policy:
         refuse_all(spec, self._exemptions, checkset, ())
         self._annotations = spec.spec.annotation_exemptions
         self._clock = ActivationClock(spec.spec.time_based_activation)
+        self._made = 0
         self._timed = self._at(now or datetime.now(UTC))
 
     @property
@@ -108,6 +110,10 @@ class Policy:
             raise LabelsUnknown
         return False
 
+    def stamp(self, moment: datetime) -> int:
+        """Equal at two moments at which rules and exemptions are the same; 0 while it is not active."""
+        return self._now(moment).number if self._clock.is_active(moment) else 0
+
     def holds(self, index: int, namespace: str, moment: datetime) -> bool:
         """Whether the rule of this index holds in this namespace (Pod Security levels differ)."""
         plan = self._now(moment).plan
@@ -135,4 +141,5 @@ class Policy:
         matchers = tuple(exemptions.for_check(rule.requirement.id, self._cluster) for rule in plan.rules)
         ends = [end for item in self._exemptions if (end := item.expires) is not None and end > moment]
         ends += [plan.boundary] if plan.boundary is not None else []
-        return _Timed(moment, min(ends, default=_NEVER), plan, matchers)
+        self._made += 1
+        return _Timed(moment, min(ends, default=_NEVER), plan, matchers, self._made)

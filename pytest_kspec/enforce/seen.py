@@ -15,7 +15,7 @@ import msgspec
 
 from pytest_kspec.cluster.objects.kinds import type_of
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind, GroupResource
+from pytest_kspec.enforce.admission import AnyRequest, GroupKind, GroupResource
 from pytest_kspec.enforce.decide import Policies, decide
 from pytest_kspec.enforce.engines import Generated, Wanted
 from pytest_kspec.enforce.modes import Mode
@@ -169,9 +169,9 @@ def _bodies(namespace: str) -> Iterator[dict[str, Any]]:
     yield made("v1", "Service", spec=outside)
 
 
-def _request(body: dict[str, Any], namespace: str) -> AdmissionRequest:
+def _request(body: dict[str, Any], namespace: str) -> AnyRequest:
     found = type_of(body["apiVersion"], body["kind"])
-    return AdmissionRequest(
+    return AnyRequest(
         uid=NAME,
         kind=GroupKind(found.group, found.version, found.kind),
         resource=GroupResource(found.group, found.plural),

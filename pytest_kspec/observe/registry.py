@@ -96,6 +96,27 @@ class Series:
             series[1 + bisect_left(self._bounds, seconds)] += 1
 
 
+class Together:
+    """Counters that grow by one with each observation of a histogram, all of one registry."""
+
+    __slots__ = ("_counters", "_histogram")
+
+    def __init__(self, histogram: Series, *counters: Series) -> None:
+        self._histogram, self._counters = histogram, counters
+
+    def observe(self, seconds: float) -> None:
+        """One more, under one lock: each of its own costs as much as to count."""
+        histogram = self._histogram
+        with histogram._lock:
+            for one in self._counters:
+                one._series[one._key] = one._series.get(one._key, 0.0) + 1.0
+            series = histogram._series.get(histogram._key)
+            if series is None:
+                series = histogram._series[histogram._key] = _empty(histogram._row)
+            series[0] += seconds
+            series[1 + bisect_left(histogram._bounds, seconds)] += 1
+
+
 class Registry:
     """Metrics of one emitter (`table.OPERATOR`, `table.WEBHOOK`). Thread-safe.
 

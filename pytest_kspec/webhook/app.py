@@ -16,6 +16,7 @@ from pytest_kspec.enforce.engines.webhook import PATH
 from pytest_kspec.observe.registry import CONTENT_TYPE
 from pytest_kspec.serving.limits import Limits
 from pytest_kspec.serving.rate import Rate, client_of
+from pytest_kspec.webhook.direct import Answer
 from pytest_kspec.webhook.reviews import Reviewer
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -67,26 +68,30 @@ class App:
         else:
             await _answer(send, 404, b"there are /validate, /healthz and /readyz\n")
 
-    def at_once(
-        self, path: bytes, client: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> bytes | None:
-        """The whole response to a review that is right and waits for nothing; None: ask the application."""
-        if self._ending():
-            return None
+    def route(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Answer | None:
+        """What answers reviews that come to this target with these headers at once; None: ask the application."""
+        # An API server says in the query how long it waits.
+        path = target.partition(b"?")[0]
         only = ""
         if path != _PATH:
-            only = path[len(_PATHS) :].decode("ascii", "replace") if path.startswith(_PATHS) else ""
-            if self._reviewer.policy(only) is None:
+            only = path.removeprefix(_PATHS).decode("ascii", "replace") if path.startswith(_PATHS) else ""
+            if not only or "%" in only:
                 return None
-        length, content_type = _headers(headers)
-        if content_type != _JSON and content_type.partition(b";")[0].strip() != _JSON:
+        _, content_type = _headers(headers)
+        return partial(self.at_once, only) if _is_json(content_type) else None
+
+    def at_once(self, only: str, client: str, body: bytes) -> bytes | None:
+        """The whole response to a review that is right and waits for nothing; None: ask the application.
+
+        only: id of the policy that is asked for, "" for all; client: as `client_of` has it
+        """
+        reviewer, size = self._reviewer, len(body)
+        if self._ending() or size > self._limits.body or not reviewer.answers_at_once(size):
             return None
-        if length != len(body) or length > self._limits.body or not self._reviewer.answers_at_once(length):
-            return None
-        if not self._rate.allow(client_of(client)):
+        if (only and reviewer.policy(only) is None) or not self._rate.allow(client):
             return None
         try:
-            answer = self._reviewer.at_once(body, only)
+            answer = reviewer.at_once(body, only)
         except NotAReview:
             return None
         return b"%b%d\r\n\r\n%b" % (_HEAD, len(answer), answer)
@@ -112,7 +117,7 @@ class App:
             await _answer(send, 429, b"too many reviews a second\n", close=True)
             return
         length, content_type = _headers(scope["headers"])
-        if content_type.partition(b";")[0].strip() != _JSON:
+        if not _is_json(content_type):
             self._reviewer.refuse("bad_request", "the content type is not application/json")
             await _answer(send, 415, b"the content type must be application/json\n", close=True)
             return
@@ -246,6 +251,10 @@ def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bytes]:
         elif name == b"content-type":
             content_type = value
     return length, content_type
+
+
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip() == _JSON
 
 
 async def _answer(

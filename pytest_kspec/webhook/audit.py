@@ -18,7 +18,7 @@ from pytest_kspec.audit.record import Format, Record, cef, ocsf
 from pytest_kspec.enforce.admission import AdmissionRequest, cut
 from pytest_kspec.enforce.decision import Decision, Failure, Found, counted
 from pytest_kspec.enforce.modes import Mode
-from pytest_kspec.kube.reference import CLUSTER
+from pytest_kspec.kube.reference import CLUSTER, ResourceRef
 from pytest_kspec.redaction.marker import REDACTED
 from pytest_kspec.redaction.names import Says, says
 from pytest_kspec.results.finding import Finding, statement
@@ -78,23 +78,33 @@ def _names_credential(value: Any) -> bool:
     return isinstance(value, list) and any(map(_names_credential, value))
 
 
-def record(request: AdmissionRequest, decision: Decision, moment: datetime) -> Record:
-    """What happened, as plain data: the JSON format, and what the others are made of."""
-    ref = decision.resource
+def said_of(decision: Decision, action: str) -> Record:
+    """What a record says of a decision, whichever object it is about. action: of `strictest`."""
+    return {
+        "action": action,
+        "allowed": decision.allowed,
+        "violations": [_violation(item) for item in decision.found[:MOST_VIOLATIONS]],
+        "violationCount": counted(decision.found),
+        "failures": [_failure(failure) for failure in decision.failures],
+    }
+
+
+def record(request: AdmissionRequest, ref: ResourceRef, said: Record, moment: datetime) -> Record:
+    """What happened, as plain data: the JSON format, and what the others are made of. said: of `said_of`."""
     return {
         "time": moment.isoformat(timespec="milliseconds"),
         "type": "admission",
-        "action": strictest(decision),
-        "allowed": decision.allowed,
+        "action": said["action"],
+        "allowed": said["allowed"],
         "dryRun": bool(request.dry_run),
         "uid": request.uid,
         "operation": request.operation,
         "subresource": request.sub_resource,
         "user": request.user_info.username,
         "resource": ref.to_wire(),
-        "violations": [_violation(item) for item in decision.found[:MOST_VIOLATIONS]],
-        "violationCount": counted(decision.found),
-        "failures": [_failure(failure) for failure in decision.failures],
+        "violations": said["violations"],
+        "violationCount": said["violationCount"],
+        "failures": said["failures"],
     }
 
 

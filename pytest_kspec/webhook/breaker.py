@@ -103,6 +103,10 @@ class Breaker:
                     self._close()
             return
         second = int(self._clock())
+        if self._seconds and self._seconds[-1][0] == second and not failed:  # nearly always
+            self._seconds[-1][1] += 1
+            self._evaluations += 1
+            return
         self._forget(second)
         if not self._seconds or self._seconds[-1][0] != second:
             self._seconds.append([second, 0, 0])

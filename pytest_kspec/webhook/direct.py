@@ -10,12 +10,17 @@ slowly) goes to the application, which alone refuses requests: nothing is refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from math import inf
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-AtOnce = Callable[[bytes, str, Iterable[tuple[bytes, bytes]], bytes], bytes | None]
-"""(path, address of the client, headers, body) → the whole response; None: the application is to answer."""
+from pytest_kspec.serving.rate import client_of
+
+Answer = Callable[[str, bytes], bytes | None]
+"""(client, body) → the whole response; None: the application is to answer."""
+Route = Callable[[bytes, Iterable[tuple[bytes, bytes]]], Answer | None]
+"""(target, headers) → what answers such requests; None: the application. It is asked once for each head."""
 
 KNOWN_HEADS = 256
 """Heads that are remembered; an API server has one for each path."""
@@ -26,18 +31,30 @@ _DIGITS = 8
 
 
 class _Head(NamedTuple):
-    """What the parser says of a request up to its body. around: its text, without the length."""
+    """The text of a request up to its body. before, after: what is around the length."""
 
-    around: bytes
-    length: bytes
+    before: bytes
+    after: bytes
     size: int
 
 
 class _Known(NamedTuple):
-    """Of a usual request. headers: without its length."""
+    """A head that the parser has read, and what answers its requests."""
 
-    url: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    before: bytes
+    after: bytes
+    answer: Answer
+
+    def body(self, data: bytes) -> bytes | None:
+        """That of a request which is whole in these bytes, and nothing else is; None: it is another one."""
+        if not data.startswith(self.before):
+            return None
+        start = len(self.before)
+        stop = data.find(b"\r", start, start + _DIGITS + 1)
+        if stop < 0 or not data.startswith(self.after, stop):
+            return None
+        length, body = data[start:stop], data[stop + len(self.after) :]
+        return body if length.isdigit() and int(length) == len(body) else None
 
 
 def _head(data: bytes) -> _Head | None:
@@ -52,53 +69,46 @@ def _head(data: bytes) -> _Head | None:
     size = end + len(_END)
     if not 0 < len(length) <= _DIGITS or not length.isdigit() or int(length) != len(data) - size:
         return None
-    return _Head(data[:at] + data[stop:end], length, size)
+    return _Head(data[:start], data[stop:size], size)
 
 
-def _remember(
-    known: dict[bytes, _Known],
-    head: _Head,
-    url: bytes,
-    headers: list[tuple[bytes, bytes]],
-    body: bytes,
-    data: bytes,
-) -> None:
-    """What the parser made of these bytes, if that is what they seemed to be."""
-    rest = tuple(one for one in headers if one[0] != b"content-length")
-    if len(rest) == len(headers) - 1 and body == data[head.size :]:
-        if len(known) >= KNOWN_HEADS:
-            known.clear()
-        known[head.around] = _Known(url, rest)
-
-
-def protocol(base: type[HttpToolsProtocol], at_once: AtOnce) -> type[HttpToolsProtocol]:
-    """`base`, with what `at_once` answers at once. Heads are known to all its connections."""
-    known: dict[bytes, _Known] = {}
+def protocol(base: type[HttpToolsProtocol], route: Route) -> type[HttpToolsProtocol]:
+    """`base`, with what `route` answers at once. Heads are known to all its connections."""
+    known: dict[tuple[bytes, bytes], _Known] = {}
 
     class Direct(base):  # type: ignore[misc, valid-type]
+        _client = ""
+        _usual: _Known | None = None  # the head that came last
         _parts: list[bytes] | None = None  # of the body, while it may be answered here
         _within = False  # a request
-        _answered: tuple[bytes, list[tuple[bytes, bytes]], bytes] | None = None  # its path, headers and body
+        _answered: tuple[Answer, bytes] | None = None  # what answered it here, and its body
         _refused_here = False  # this request is for the application
+        _idle_since = -inf  # of the loop's clock: the last answer from here
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._client = client_of(self.client[0]) if self.client else ""
 
         def data_received(self, data: bytes) -> None:
-            head = None if self._within else _head(data)
-            if head is not None and (usual := known.get(head.around)) is not None and self._is_free():
-                headers = (*usual.headers, (b"content-length", head.length))
-                answer = self._ask(usual.url, headers, data[head.size :])
-                if answer is not None:
-                    self._unset_keepalive_if_required()
-                    self._headers_are_here()
-                    self.transport.write(answer)
-                    self.on_response_complete()
-                    return
-                self._refused_here = True
+            head = None
+            if not self._within:
+                usual = self._usual
+                body = usual.body(data) if usual is not None else None
+                if body is None and (head := _head(data)) is not None:
+                    usual = self._usual = known.get((head.before, head.after))
+                    body = data[head.size :] if usual is not None else None
+                if usual is not None and body is not None and self._is_free():
+                    response = self._ask(usual.answer, body)
+                    if response is not None:
+                        self._write(response)
+                        return
+                    self._refused_here = True
             self._answered = None
             super().data_received(data)
             if self._parts is not None:  # the application knows how long to wait for the rest
                 self._hand_over(self._parts, whole=False)
             if head is not None and self._answered is not None:
-                _remember(known, head, *self._answered, data)
+                self._remember(head, data, *self._answered)
 
         def on_message_begin(self) -> None:
             self._within = True
@@ -123,24 +133,59 @@ def protocol(base: type[HttpToolsProtocol], at_once: AtOnce) -> type[HttpToolsPr
                 super().on_message_complete()
                 return
             body = b"".join(parts)
-            answer = self._ask(self.url, self.headers, body)
-            if answer is None:
+            answer = route(self.url, self.headers) if self._has_length(body) else None
+            response = self._ask(answer, body) if answer is not None else None
+            if answer is None or response is None:
                 self._hand_over(parts, whole=True)
                 return
-            self._answered = self.url, self.headers, body
+            self._answered = answer, body
             self._parts = None
-            self.transport.write(answer)
-            self.on_response_complete()
+            self._write(response)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._parts = None
             super().connection_lost(exc)
 
-        def _ask(self, url: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes | None:
+        def timeout_keep_alive_handler(self) -> None:
+            """The timer goes on over what is answered here: to set it anew costs as much as to read a head."""
+            self.timeout_keep_alive_task = None
+            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self._wake_in(left)
+            else:
+                super().timeout_keep_alive_handler()
+
+        def _wake_in(self, seconds: float) -> None:
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+        def _ask(self, answer: Answer, body: bytes) -> bytes | None:
             try:
-                return at_once(url, self.client[0] if self.client else "", headers, body)
+                return answer(self._client, body)
             except Exception:  # noqa: BLE001 - the parser would say 400; the application says what went wrong
                 return None
+
+        def _write(self, response: bytes) -> None:
+            """As uvicorn does when a response is complete, where nothing is paused and nothing waits."""
+            if self._deadline is not None:
+                self._headers_are_here()
+            self.transport.write(response)
+            self.server_state.total_requests += 1
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._wake_in(self.timeout_keep_alive)
+
+        def _has_length(self, body: bytes) -> bool:
+            """Whether its headers say how long it is, once: then the parser has seen to it."""
+            lengths = [value for name, value in self.headers if name == b"content-length"]
+            return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) == len(body)
+
+        def _remember(self, head: _Head, data: bytes, answer: Answer, body: bytes) -> None:
+            """What the parser made of these bytes, if that is what they seemed to be."""
+            if body == data[head.size :]:
+                if len(known) >= KNOWN_HEADS:
+                    known.clear()
+                found = _Known(head.before, head.after, answer)
+                known[head.before, head.after] = self._usual = found
 
         def _is_usual(self) -> bool:
             return (

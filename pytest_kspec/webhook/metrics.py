@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pytest_kspec import __version__
 from pytest_kspec.audit import trail
-from pytest_kspec.observe.registry import Registry
+from pytest_kspec.observe.registry import Registry, Together
 from pytest_kspec.observe.table import BY_NAME, WEBHOOK
 
 _REQUESTS = "kspec_webhook_requests_total"
@@ -20,13 +20,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = Registry(WEBHOOK)
         self.requests = {result: self.registry.series(_REQUESTS, result) for result in RESULTS}
-        self.duration = {
+        durations = {
             result: self.registry.series("kspec_webhook_request_duration_seconds", result)
             for result in RESULTS
         }
+        allowed = self.registry.series("kspec_webhook_validation_results_total", "allowed", "")
+        self._said = {result: Together(durations[result], self.requests[result]) for result in RESULTS}
+        self._allowed = {
+            result: Together(durations[result], self.requests[result], allowed) for result in RESULTS
+        }
         self.fail_open = self.registry.series("kspec_webhook_fail_open_total")
         self.refused_connections = self.registry.series("kspec_webhook_connections_refused_total")
-        self._allowed = self.registry.series("kspec_webhook_validation_results_total", "allowed", "")
         self.registry.start("kspec_webhook_validation_results_total", "denied", "enforce")
         self.registry.set("kspec_build_info", (__version__,), 1)
         self.registry.read(lambda: self.registry.set("kspec_audit_records_dropped_total", (), trail.lost()))
@@ -46,9 +50,9 @@ class Metrics:
         """Ask whether it is ready when asked."""
         self.registry.read(lambda: self.registry.set("kspec_webhook_ready", (), is_ready()))
 
-    def allowed(self) -> None:
-        """A review that no policy had anything to say about."""
-        self._allowed.inc()
+    def reviewed(self, result: str, seconds: float, *, allowed: bool) -> None:
+        """A review was answered. allowed: no policy had anything to say about it."""
+        (self._allowed if allowed else self._said)[result].observe(seconds)
 
     def said(self, result: str, mode: str) -> None:
         """The strictest thing that was said in a review, and in which mode."""

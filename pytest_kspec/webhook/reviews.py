@@ -106,7 +106,10 @@ class Reviewer:
         """
         started = time.perf_counter()
         request, moment = admission.read_review(body), self.now()
-        said, result = self._not_judged(request, only, moment) or self._judged(request, only, moment, None)
+        if request.namespace not in self.excluded and self.breaker.allow():
+            said, result = self._judged(request, only, moment, None)
+        else:
+            said, result = self._not_judged(request, only, moment)
         return self._answer(said, result, started)
 
     def refuse(self, result: str, why: str) -> None:
@@ -121,16 +124,14 @@ class Reviewer:
         if self.large is not None and len(body) > self.large.above:
             return await self._said_of_large(self.large, body, only, moment)
         request = admission.read_review(body)
-        if (answer := self._not_judged(request, only, moment)) is not None:
-            return answer
-        return self._judged(request, only, moment, await self._labels(request.namespace))
+        if request.namespace not in self.excluded and self.breaker.allow():
+            return self._judged(request, only, moment, await self._labels(request.namespace))
+        return self._not_judged(request, only, moment)
 
-    def _not_judged(self, request: AdmissionRequest, only: str, moment: datetime) -> tuple[Said, str] | None:
-        """What is said without an evaluation; None where there is to be one."""
+    def _not_judged(self, request: AdmissionRequest, only: str, moment: datetime) -> tuple[Said, str]:
+        """What is said without an evaluation."""
         if request.namespace in self.excluded:
             return Said(admission.allow(request.uid)), "success"
-        if self.breaker.allow():
-            return None
         said = without_evaluation(request, self._policies(), only, moment, OPEN, internal=True)
         return said, "circuit_breaker_tripped"
 
@@ -147,9 +148,9 @@ class Reviewer:
 
     def _answer(self, said: Said, result: str, started: float) -> bytes:
         """Counted and recorded. started: of time.perf_counter."""
-        self._count(said)
-        self.metrics.requests[result].inc()
-        self.metrics.duration[result].observe(time.perf_counter() - started)
+        if said.action:
+            self._count(said)
+        self.metrics.reviewed(result, time.perf_counter() - started, allowed=not said.action)
         return said.answer
 
     async def _said_of_large(
@@ -187,10 +188,7 @@ class Reviewer:
             return None
 
     def _count(self, said: Said) -> None:
-        """Metrics, audit log and Events."""
-        if not said.action:
-            self.metrics.allowed()
-            return
+        """Metrics, audit log and Events of what was said."""
         self.metrics.said(said.action, said.mode)
         if said.open_because:
             self.metrics.fail_open.inc()

@@ -151,9 +151,7 @@ class Webhook:
         rate = Rate(self._options.limits.rate, self._options.limits.burst_s, time.monotonic)
         app = App(self.reviewer, self._options.limits, rate, lambda: self.not_ready, self._ending.is_set)
         limited = limits.protocol(self._options.limits, self.metrics.refused_connections.inc)
-        config = self._config(
-            app, self._options.port, self.tls.context, direct.protocol(limited, app.at_once)
-        )
+        config = self._config(app, self._options.port, self.tls.context, direct.protocol(limited, app.route))
         readers = self._readers()
         reading = None
         if readers is not None:

@@ -12,10 +12,11 @@ from pytest_kspec.enforce.admission import (
     AdmissionRequest,
     Subject,
     allow,
+    answer,
     read_review,
+    rest_of_answer,
     subject,
     typed,
-    write_answer,
 )
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.reference import ResourceRef
@@ -27,7 +28,8 @@ NOTED = {"metadata": {"annotations": {"of": "the pod"}}, "spec": SPEC}
 
 
 def read(asked: AdmissionRequest) -> Subject:
-    return subject(asked, asked.object)
+    assert asked.new is not None
+    return subject(asked, asked.new)
 
 
 def of(kind: str, api_version: str, **rest: Any) -> Subject:
@@ -38,6 +40,10 @@ def of(kind: str, api_version: str, **rest: Any) -> Subject:
         "annotations": {"of": "the object"},
     }
     return read(request({"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}))
+
+
+def write_answer(uid: str, **said: Any) -> bytes:
+    return answer(uid, rest_of_answer(**said))
 
 
 # -- the answer -------------------------------------------------------------------------------------------------

@@ -147,10 +147,8 @@ def test_an_object_of_a_kind_that_is_not_evaluated_is_of_the_kind_of_its_request
     )
     hidden = request(pod(hostPID=True), kind=kind, resource=resource)
     assert not decide(hidden, made, NOW).allowed
-    plain = msgspec.Raw(
-        b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"web","namespace":"shop"}}'
-    )
-    assert decide(msgspec.structs.replace(hidden, object=plain), made, NOW) is ALLOWED
+    plain = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web", "namespace": "shop"}}
+    assert decide(request(pod(), kind=kind, resource=resource, object=plain), made, NOW) is ALLOWED
 
 
 def test_a_failure_is_said_by_its_policy_and_one_of_all_by_each() -> None:

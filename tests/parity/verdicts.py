@@ -8,7 +8,7 @@ import msgspec
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.memory import MemorySource
-from pytest_kspec.enforce.admission import AdmissionRequest, GroupKind, GroupResource
+from pytest_kspec.enforce.admission import AnyRequest, GroupKind, GroupResource
 from pytest_kspec.enforce.decide import Policies, decide
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import EnforcementPlan
@@ -44,7 +44,7 @@ def decided(plan: EnforcementPlan, obj: dict[str, Any]) -> set[tuple[str, str]]:
         )
         policies = _POLICIES[plan.spec.name] = Policies([policy])
     group, _, version = obj["apiVersion"].rpartition("/")
-    request = AdmissionRequest(
+    request = AnyRequest(
         uid="u",
         kind=GroupKind(group, version, obj["kind"]),
         resource=GroupResource(group, f"{obj['kind'].lower()}s"),

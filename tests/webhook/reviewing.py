@@ -80,7 +80,8 @@ def body(
         **more,
     }
     return json.dumps(
-        {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request},
+        separators=(",", ":"),
     ).encode()
 
 

@@ -19,8 +19,16 @@ from tests.webhook.reviewing import NOW, container, forbid, pod, policies, polic
 
 
 def entry(obj: Any, *made: Any) -> Any:
-    asked = request(obj)
-    return audit.record(asked, decide(asked, policies(*made), NOW), NOW)
+    return recorded(request(obj), policies(*made))
+
+
+def recorded(asked: Any, made: Any) -> Any:
+    return of_decision(asked, decide(asked, made, NOW))
+
+
+def of_decision(asked: Any, decision: Any) -> Any:
+    said = audit.said_of(decision, audit.strictest(decision))
+    return audit.record(asked, decision.resource, said, NOW)
 
 
 DENIED = entry(pod(hostNetwork=True), policy(forbid("hostNetwork")))
@@ -77,12 +85,12 @@ def every_kind_of_record() -> Iterator[Any]:
         for part in (forbid("hostNetwork"), forbid("hostNetwork") | exempt):
             made = policies(policy(part, mode))
             for asked in (request(bad), request(bad, old)):
-                yield audit.record(asked, decide(asked, made, NOW), NOW)
+                yield recorded(asked, made)
             for operation in ("CREATE", "CONNECT"):
                 asked = request(bad, operation=operation)
                 for internal in (True, False):
                     failed = not_evaluated(asked, made, NOW, {}, "an error", internal=internal)
-                    yield audit.record(asked, failed, NOW)
+                    yield of_decision(asked, failed)
 
 
 def test_ecs_uses_only_values_that_its_schema_allows() -> None:

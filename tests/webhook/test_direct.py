@@ -91,12 +91,18 @@ class Side:
 
         self.protocol: Any = Counted
         if is_direct:
-            self.protocol = direct.protocol(self.protocol, self._at_once)
+            self.protocol = direct.protocol(self.protocol, self._route)
 
-    def _at_once(self, *request: Any) -> Any:
-        answer = self.app.at_once(*request)
-        self.at_once += answer is not None
-        return answer
+    def _route(self, *head: Any) -> Any:
+        answer = self.app.route(*head)
+
+        def counted(*asked: Any) -> bytes | None:
+            assert answer is not None
+            response = answer(*asked)
+            self.at_once += response is not None
+            return response
+
+        return answer and counted
 
     def connect(self) -> Any:
         """A connection to it."""
@@ -158,6 +164,18 @@ KINDS = {
     "of none": request(BAD, path="/validate/nope"),
     "of a name that is no ASCII": request(BAD, path="/validate/%ff"),
     "with a query": request(BAD, path="/validate?timeout=5s"),
+    "as an API server asks": request(
+        BAD,
+        path="/validate/strict?timeout=10s",
+        more=(
+            "User-Agent: kube-apiserver-admission",
+            "Accept: application/json, */*",
+            "Accept-Encoding: gzip",
+        ),
+    ),
+    "of an empty name": request(BAD, path="/validate/"),
+    "with a fragment": request(BAD, path="/validate/strict#x"),
+    "of a whole address": request(BAD, path="http://webhook/validate"),
     "with a character set": request(BAD, kind="application/json; charset=utf-8"),
     "of another type": request(BAD, kind="text/plain"),
     "no review": request(b"{}"),
@@ -175,7 +193,10 @@ KINDS = {
     "too large": request(body(pod(hostname="x" * 30_000))),
     "odd headers": request(BAD, more=("X-A: " + "b" * 300, "x-a:", "content-type: application/json")),
 }
-AT_ONCE = ("allowed", "denied", "of one specification", "with a character set", "excluded", "odd headers")
+AT_ONCE = (
+    "allowed", "denied", "of one specification", "with a query", "as an API server asks", "with a character set",
+    "excluded", "odd headers",
+)  # fmt: skip
 
 
 def both(chunks: Any, turns: int = 12, **given: Any) -> Any:
@@ -366,3 +387,25 @@ def test_what_has_to_be_waited_for_goes_to_the_application(monkeypatch: pytest.M
     monkeypatch.setattr(tracing, "is_on", lambda: True)
     side, ours, theirs = both([KINDS["denied"]])
     assert (ours, side.at_once) == (theirs, 0)
+
+
+def test_a_connection_is_closed_when_it_was_idle_and_not_before() -> None:
+    async def run() -> None:
+        side = Side(True)
+        protocol = side.connect()
+        for _ in range(2):
+            protocol.data_received(KINDS["denied"])
+        assert (side.at_once, side.parsed) == (2, 1)
+        timer = protocol.timeout_keep_alive_task
+        assert timer is not None
+        timer.cancel()
+        protocol.timeout_keep_alive_handler()  # set by the first, and due: the second came in the meantime
+        assert not protocol.transport.closed
+        assert protocol.timeout_keep_alive_task.when() > asyncio.get_running_loop().time()
+        protocol._idle_since -= protocol.timeout_keep_alive
+        protocol.timeout_keep_alive_task.cancel()
+        protocol.timeout_keep_alive_handler()
+        assert protocol.transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(run())

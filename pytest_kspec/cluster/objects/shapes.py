@@ -114,6 +114,9 @@ class Shapes:
 
         Raises msgspec.DecodeError, RecursionError or UnicodeDecodeError where the JSON is broken.
         """
+        if self._limit is not None:
+            # Admission requests are in no order: the pod before is nearly always of another template.
+            return self._known(spec, security_annotations(annotations) if annotations else ())
         if annotations is self._annotations:
             security = self._security
         else:
@@ -121,6 +124,9 @@ class Shapes:
             self._annotations, self._security = annotations, security
         if self._last is not None and self._last.fits(spec, security):
             return self._last.shape
+        return self._known(spec, security)
+
+    def _known(self, spec: bytes, security: tuple[tuple[str, Any], ...]) -> PodShape:
         key: Any
         for node, token in _ROUNDS:
             parts = _parts(spec, node, token)
@@ -132,7 +138,7 @@ class Shapes:
             if key in self._by_key:
                 shape = self._by_key[key]
                 if shape is not None:
-                    if self._limit is None:  # a stream of admission requests is in no order
+                    if self._limit is None:
                         self._last = _Around(normal, security, shape)
                     return shape
                 continue  # known to be unprovable
@@ -148,7 +154,8 @@ class Shapes:
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
             self._keep(key, shape, len(normal))
-            self._last = _Around(normal, security, shape)
+            if self._limit is None:
+                self._last = _Around(normal, security, shape)
             return shape
         raise AssertionError("unreachable: nothing is taken out in the last round")
 
