@@ -4,13 +4,14 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builtin_checks.workloads.test_containers import test_forbidden as forbidden
 from pytest_kspec.cluster.inventory.inventory import Inventory
-from pytest_kspec.cluster.objects.shapes import Shapes
+from pytest_kspec.cluster.objects.shapes import Shapes, _parts, _proven, _proven_by_marks
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.kube.resources import CONTAINER_LISTS
 from pytest_kspec.testing import evaluate
@@ -296,3 +297,41 @@ def test_a_template_in_a_file_has_them_and_one_of_a_cluster_has_its_pods() -> No
             (80, "containers[a].ports[web].hostPort")
         ]
         assert evaluate(forbidden, objects=[item], spec=asked, kind="live")[0].findings == ()
+
+
+PLACE = st.sampled_from(["n-1", "kube-api-access-abcde", "kube-api-access-fghij", "x", 1, None])
+SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "nodeName": PLACE,
+        "volumes": st.lists(st.fixed_dictionaries({"name": PLACE}, optional={"secret": PLACE}), max_size=2),
+        "containers": st.lists(
+            st.fixed_dictionaries(
+                {"name": PLACE},
+                optional={"volumeMounts": st.lists(st.fixed_dictionaries({"name": PLACE}), max_size=2)},
+            ),
+            max_size=2,
+        ),
+        "hostname": PLACE,
+        "kube-api-access-abcde": PLACE,
+        "affinity": st.builds(
+            lambda key, value: {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{"matchFields": [{"key": key, "values": [value]}]}]
+                    }
+                }
+            },
+            st.sampled_from(["metadata.name", "other"]),
+            PLACE,
+        ),
+    },
+)
+
+
+@given(SPECS)
+def test_what_is_counted_proves_what_marks_prove(spec: dict[str, Any]) -> None:
+    text = msgspec.json.encode(spec)
+    for node, token in ((True, True), (True, False), (False, True)):
+        if parts := _parts(text, node, token):
+            assert _proven(text, spec, parts) == _proven_by_marks(text, parts)

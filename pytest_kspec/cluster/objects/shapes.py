@@ -39,6 +39,8 @@ _NODE_PROOF, _TOKEN_PROOF = f"{_PROOF}-node", f"{_PROOF}-token"
 _ROUNDS = ((True, True), (True, False), (False, True), (False, False))
 
 _NO_ANNOTATIONS: Mapping[str, str] = {}
+_NOT_DECODED = object()
+_PLAIN = regex(rb'"[-.A-Za-z0-9]+"')
 
 
 class _Around:
@@ -128,6 +130,7 @@ class Shapes:
 
     def _known(self, spec: bytes, security: tuple[tuple[str, Any], ...]) -> PodShape:
         key: Any
+        data: Any = _NOT_DECODED
         for node, token in _ROUNDS:
             parts = _parts(spec, node, token)
             normal = spec
@@ -142,10 +145,11 @@ class Shapes:
                         self._last = _Around(normal, security, shape)
                     return shape
                 continue  # known to be unprovable
-            if parts and not _proven(spec, parts):
+            if data is _NOT_DECODED:
+                data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
+            if parts and not _proven(spec, data, parts):
                 self._keep(key, None, len(normal))
                 continue
-            data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
             if isinstance(data, dict):
                 if self._written:
                     data = _as_stored(data)
@@ -250,10 +254,45 @@ def _parts(spec: bytes, node: bool, token: bool) -> list[_Part]:
     return parts
 
 
-def _proven(spec: bytes, parts: list[_Part]) -> bool:
+def _proven(spec: bytes, data: Any, parts: list[_Part]) -> bool:
     """Whether every mention of a part is what it may be: the pod's own node, or the name of a volume and
-    its mounts.
+    its mounts. data: the spec, decoded
     """
+    texts = {part for part, _, _ in parts}
+    if b"\\" in spec or len(texts) < len(parts) or not all(map(_PLAIN.fullmatch, texts)):
+        return _proven_by_marks(spec, parts)
+    if not isinstance(data, dict):
+        return False
+    # Text without escapes says each string as it is, and such a part is a whole string wherever it stands: there are
+    # as many in the text as there are strings, and none is elsewhere if all are found in these places.
+    for part, mark, _ in parts:
+        name = part[1:-1].decode()
+        found = _node_mentions(data, name) if mark is _NODE_MARK else _volume_mentions(data, name)
+        if found != spec.count(part):
+            return False
+    return True
+
+
+def _node_mentions(spec: dict[str, Any], name: str) -> int:
+    own = int(spec.get("nodeName") == name)
+    return own + sum(text == name for text in _affine(spec)) if "affinity" in spec else own
+
+
+def _volume_mentions(spec: dict[str, Any], name: str) -> int:
+    found = 0
+    lists = [spec.get("volumes")]
+    for list_name in CONTAINER_LISTS:
+        lists += [container.get("volumeMounts") for container in _maps(spec.get(list_name))]
+    for items in lists:
+        if type(items) is list:
+            for item in items:
+                if type(item) is dict and item.get("name") == name:
+                    found += 1
+    return found
+
+
+def _proven_by_marks(spec: bytes, parts: list[_Part]) -> bool:
+    """The same of any text: the parts are found as something that stands nowhere else."""
     marked = spec
     expected: Counter[str] = Counter()
     for part, _, proof in parts:
@@ -273,6 +312,10 @@ def _proven(spec: bytes, parts: list[_Part]) -> bool:
 def _node_names(spec: dict[str, Any]) -> Iterator[Any]:
     """`nodeName`, and the node that a DaemonSet's pod is bound to in its affinity."""
     yield spec.get("nodeName")
+    yield from _affine(spec)
+
+
+def _affine(spec: dict[str, Any]) -> Iterator[Any]:
     value: Any = spec
     for key in (
         "affinity",
