@@ -304,7 +304,7 @@ class DriftController:
             return outcome
         try:
             generation = int(item["metadata"].get("generation") or 0)
-            uid = self._access.do(lambda writer: writer.source.info().uid)
+            uid = self._access.do(lambda writer: writer.source.known_uid())
             about = About(
                 spec.name, spec.version or "", generation, self._access.name, uid, (NAMESPACE, run.name)
             )
@@ -328,7 +328,7 @@ class DriftController:
         types, now = types_of(config), run.now
         scanned = Scanned(True, False)
         what = Subject(spec.name, run.name)
-        uid = self._access.do(lambda writer: writer.source.info().uid)
+        uid = self._access.do(lambda writer: writer.source.uid())
         about = _About(status.stamp(now), spec.name, spec.version or "", self._access.name, uid)
         looks: list[Look] = []
         notes: list[Note] = []

@@ -342,7 +342,7 @@ class Reconciler:
             spec=spec.name,
             version=spec.version or "",
             cluster=self._access.name,
-            uid=self._access.do(lambda writer: writer.source.info().uid),
+            uid=self._access.do(lambda writer: writer.source.uid()),
             looked=(DriftType.POLICY,) if enforced.looked else (),
             events=enforced.events,
         )

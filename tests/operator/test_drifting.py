@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,6 +81,19 @@ def test_from_a_change_to_a_report_to_its_correction_and_a_report_that_it_is_gon
     hub.run("watch")
     assert len(hub.reports()) == count
     assert {"DriftDetected", "DriftRemediated", "DriftCleared"} <= set(hub.events("watch"))
+
+
+def test_a_run_without_a_change_asks_nothing_twice_and_writes_its_status_only(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m"})
+    hub.run("watch")
+    since = hub.specs.plane.audit_position()
+    hub.run("watch")
+    seen = hub.specs.plane.requests_seen(since=since, user="admin")
+    assert [one.resource for one in seen if one.verb not in ("get", "list")] == ["driftconfigs"]
+    asked = Counter((one.verb, one.resource or one.uri.partition("?")[0]) for one in seen)
+    # Its cluster is asked for twice: with its version, and before what is found is stored as of this one.
+    often = {("get", "namespaces"): 2, ("get", "driftconfigs"): 3}
+    assert {what: count for what, count in asked.items() if count > often.get(what, 1)} == {}, asked
 
 
 def test_a_fight_is_given_up_and_remembered_by_the_next_leader(hub: Hub) -> None:
