@@ -28,10 +28,14 @@ _MANAGERS = {
 
 
 def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
-    """Who wrote last to one of these fields, or else to the object; None where it was kspec, or is not known."""
+    """Who wrote last to one of these fields, without any to the object; None where it was kspec, or is not known.
+
+    A field that is gone is held by nobody: whoever wrote to others of the object is not who removed it.
+    """
     others = [entry for entry in managedfields.entries(obj) if entry.manager not in OURS]
-    holding = [entry for entry in others if any(managedfields.holds(entry, one.path) for one in fields)]
-    last = max(holding or others, key=lambda entry: entry.time, default=None)
+    if fields:
+        others = [entry for entry in others if any(managedfields.holds(entry, one.path) for one in fields)]
+    last = max(others, key=lambda entry: entry.time, default=None)
     return Author(last.manager, last.time) if last is not None else None
 
 
@@ -78,7 +82,7 @@ class Authors:
         self._known: dict[ResourceRef, Object | None] = {}
 
     def of(self, ref: ResourceRef, fields: Sequence[FieldChange] = ()) -> tuple[Author | None, str]:
-        """Who wrote last to one of these fields, or to the object, and what keeps it; (None, "") for unknown."""
+        """As `author`, and what keeps the object; (None, "") for unknown."""
         if self._writer is None or not ref.kind or not ref.name:
             return None, ""
         if ref not in self._known and len(self._known) < self._most:

@@ -15,7 +15,7 @@ def report_event(event: DriftEvent) -> dict[str, Any]:
     message = event.message
     if event.author is not None:
         manager, time = event.author
-        message += f" Changed by {manager or 'an unnamed client'} at {time or 'an unknown time'}."
+        message += f" Changed by {manager or 'an unnamed client'}{f' at {time}' if time else ''}."
     if event.holder:
         message += f" {event.holder} keeps it."
     made: dict[str, Any] = {

@@ -25,11 +25,14 @@ class Entry(NamedTuple):
 
 
 def entries(obj: Mapping[str, Any]) -> list[Entry]:
-    """The entries of an object but those of subresources such as its status; what is malformed is left out."""
+    """The entries of an object but those of its status; what is malformed is left out.
+
+    Those of other subresources count: `kubectl scale` and autoscalers write replicas by one.
+    """
     found = (obj.get("metadata") or {}).get("managedFields")
     made = []
     for one in found if isinstance(found, list) else ():
-        if not isinstance(one, dict) or one.get("subresource"):
+        if not isinstance(one, dict) or one.get("subresource") == "status":
             continue
         fields = one.get("fieldsV1")
         text = [str(one.get(key) or "") for key in ("manager", "operation", "time")]

@@ -335,13 +335,14 @@ class DriftController:
         # Policies first: their correction does not wait for a scan, nor what is known of them for its problems.
         if DriftType.POLICY in types:
             looking = _looking(config)
-            with looking.kept("policies"):
-                self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
-            drifted = looking.drifted
             asked = Asked(item, lambda one: _load(one, run.parts), config, now, left)
-            events, notes = self._access.do(
-                lambda writer: self._corrections.make(what, asked, drifted, writer)
-            )
+            with self._access.alone(spec.name):
+                with looking.kept("policies"):
+                    self._access.do(lambda writer: self._comparing.policies(looking, item, spec, now, writer))
+                drifted = looking.drifted
+                events, notes = self._access.do(
+                    lambda writer: self._corrections.make(what, asked, drifted, writer)
+                )
             looks.append(looking.look(**about._asdict(), decided=events))
             notes += self._history.record(what, looks[-1])
         if types != {DriftType.POLICY}:

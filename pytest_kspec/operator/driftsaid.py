@@ -161,7 +161,8 @@ def who(event: DriftEvent) -> str:
     """Who changed it, and when; "": not known."""
     if event.author is None:
         return ""
-    return f"changed by {event.author.manager or '?'} at {event.author.time or '?'}"
+    manager, time = event.author
+    return f"changed by {manager or '?'}{f' at {time}' if time else ''}"
 
 
 def _listed(texts: Sequence[str]) -> str:

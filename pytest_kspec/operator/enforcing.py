@@ -24,7 +24,7 @@ from pytest_kspec.enforce.engines import Generated, InForce, Wanted, engine, web
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
 from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable
-from pytest_kspec.operator import removing, status
+from pytest_kspec.operator import driftsaid, removing, status
 from pytest_kspec.operator.events import Warned
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.removing import Removal, Removed, pruned, remove
@@ -470,7 +470,7 @@ def _drift(event: DriftEvent) -> str:
     if event.kind is DriftKind.MISSING:
         what = f"{event.resource} is {'being deleted' if policies.is_leaving(event) else 'missing'}"
     if event.kind is not DriftKind.MISSING and event.author is not None:
-        what = f"{what} by {event.author.manager or '?'} at {event.author.time or '?'}"
+        what = f"{event.resource} was {driftsaid.who(event)}"
     done = event.remediation
     if done is not None and correcting.is_failed(event):
         return f"{what} (not corrected: {done.error.rstrip('.')})"

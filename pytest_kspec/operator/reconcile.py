@@ -394,7 +394,8 @@ class Reconciler:
         def act(writer: Writer) -> enforcing.Enforced:
             return enforcing.enforce(spec, settled, writer, asked, now)
 
-        enforced = self._access.do(act)
+        with self._access.alone(spec.name):  # a DriftConfig would correct the same, and both would count
+            enforced = self._access.do(act)
         if not enforcing.asks(spec) and enforced.failure is None:
             self._holding.let_go(found)
         return enforced

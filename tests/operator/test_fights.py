@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
 
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.drift.ledger import InCluster
+from pytest_kspec.enforce import apply as applying
+from pytest_kspec.enforce.apply import Change
 from pytest_kspec.errors import SourceUnavailable
+from pytest_kspec.operator import enforcing
 
 from .conftest import Specs
 from .hubs import BINDING, POLICY, SPEC, V1, Hub, conditions
@@ -142,3 +147,27 @@ def test_what_was_corrected_is_told_where_it_cannot_be_remembered(
     ]
     details = [one["remediation"]["details"] for one in report["spec"]["events"]]
     assert any("corrections cannot be recorded: HTTP 429" in text for text in details)
+
+
+def test_one_change_is_corrected_once_whoever_corrects(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`autoRemediate` and a DriftConfig at the same moment, as after a change of the leader."""
+    hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    carry_out = applying.carry_out
+    others: list[threading.Thread] = []
+
+    def slow(changes: Sequence[Change], writer: Writer) -> Iterator[Change]:
+        if not others:  # what is to be corrected is known, and nothing is yet
+            others.append(threading.Thread(target=hub.run, args=("fix",)))
+            others[0].start()
+            others[0].join(3)
+        yield from carry_out(changes, writer)
+
+    monkeypatch.setattr(enforcing.applying, "carry_out", slow)
+    hub.soften()
+    hub.now += timedelta(minutes=10)
+    hub.enforce("sturdy")
+    others[0].join()
+    assert hub.policy() == "Fail"
+    told = hub.specs.events("sturdy").count("DriftRemediated") + hub.events("fix").count("DriftRemediated")
+    memory = InCluster(hub.writer, "sturdy", uid=hub.specs.get("sturdy")["metadata"]["uid"])
+    assert (told, memory.since(hub.now - timedelta(hours=1))) == (1, {f"{POLICY} kspec-sturdy-pods": 1})

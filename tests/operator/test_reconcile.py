@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -50,6 +50,9 @@ class Cluster:
 
     def do(self, action: Callable[[Any], T]) -> T:
         return action(self)
+
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def put(self, kind: str, name: str, **fields: Any) -> Object:
         before = self.objects.get((kind, name))

@@ -10,6 +10,7 @@ import math
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,6 +23,9 @@ from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import KspecError, SourceUnavailable, UsageError
 
 T = TypeVar("T")
+
+_TURNS = 64
+"""Locks for any number of names: two that share one wait for each other without need, and no list grows."""
 
 PATIENCE = Limits(
     connect_timeout_s=3.0,
@@ -66,6 +70,7 @@ class Access:
         self._threads = threading.local()
         self._changed = threading.Condition()
         self._under_way = 0  # writes that were sent and are not answered
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
         self._closed: KspecError | None = None
 
     def do(self, action: Callable[[Writer], T]) -> T:
@@ -79,6 +84,12 @@ class Access:
             writer.source.close()
             self._threads.writer = None
             raise
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """One thread at a time for this name: around a comparison and the writes that follow from it."""
+        with self._turns[zlib.crc32(what.encode()) % _TURNS]:
+            yield
 
     def check(self) -> None:
         """Raises what would keep a write from being sent: for what acts elsewhere as the leader."""
