@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pytest_kspec.cluster.recording.record import write_archive
@@ -75,23 +76,36 @@ def gather(
         {*spec_files, *exempting, *modules, *known, *(f"{path}/x" for path in given if os.path.isdir(path))}
     )
     found = Gathered({RESULT: Content("result", raw)})
-
-    def name(path: str) -> str:
-        return "files/" + os.path.relpath(path, root).replace(os.sep, "/")
-
+    name = partial(_inside, root)
     for path in sorted(spec_files):
         found.contents[name(path)] = Content("spec" if path.endswith(SPECS) else "key", Path(path))
-    for path in sorted(exempting):
-        found.contents[name(path)] = Content("exemptions", Path(path))
-    for path in sorted(modules):
-        found.contents[name(path)] = Content("check", Path(path))
+    found.contents |= {name(path): Content("exemptions", Path(path)) for path in sorted(exempting)}
+    found.contents |= {name(path): Content("check", Path(path)) for path in sorted(modules)}
     for path in known:
         found.baseline = name(path)
         found.contents[found.baseline] = Content("baseline", Path(path))
         found.places.update((c.baseline.path, found.baseline) for c in result.clusters if c.baseline)
     found.exemptions = sorted(map(name, exempting))
     found.checks = sorted(map(name, given))
-    archives = _Snapshots(snapshots, scratch)
+    _add_replays(found, result, loaded, _Snapshots(snapshots, scratch), name)
+    for path, file in _exemption_places(result, exempting):
+        found.places.setdefault(path, name(file))
+    return found
+
+
+def _inside(root: str, path: str) -> str:
+    """The name of a file in the bundle."""
+    return "files/" + os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def _add_replays(
+    found: Gathered,
+    result: ScanResult,
+    loaded: Sequence[LoadedSpec],
+    archives: _Snapshots,
+    name: Callable[[str], str],
+) -> None:
+    """How each cluster can be scanned again: with which specification, and with its snapshot where there is one."""
     for cluster in result.clusters:
         spec = _match(cluster, loaded)
         archive, reason = archives.find(cluster)
@@ -102,9 +116,6 @@ def gather(
         replay = Replay(cluster.name, cluster.spec_path, name(os.path.abspath(spec.path)), inside, reason)
         found.replays.append(replay)
         found.places.update(_spec_places(cluster, spec, name))
-    for path, file in _exemption_places(result, exempting):
-        found.places.setdefault(path, name(file))
-    return found
 
 
 def _specs(result: ScanResult, given: Sequence[str]) -> list[LoadedSpec]:

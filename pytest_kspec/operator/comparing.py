@@ -29,7 +29,7 @@ from pytest_kspec.drift.looking import Looking
 from pytest_kspec.enforce.modes import asked_engines, asked_mode
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube import managedfields
-from pytest_kspec.operator import enforcing, status
+from pytest_kspec.operator import enforcing, engineturn, status
 from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.driftsaid import NOT_YET
 from pytest_kspec.operator.lease import LostLease
@@ -78,11 +78,11 @@ class Comparing:
         if not engines:
             looking.no_policies()  # nothing is to be there, and the operator removes what is
             return
-        settled = enforcing.Settled.of(item)
+        settled = engineturn.Settled.of(item)
         asked = enforcing.Asked(self._checks, self._access.name, self._options)
         wanted = enforcing.wanted_of(spec, writer, asked, now)
         for name in engines:
-            planned = enforcing.plan(name, wanted, writer, keep_errors=True)
+            planned = engineturn.plan(name, wanted, writer, keep_errors=True)
             if not settled.holds(asked_mode(spec), engines, planned.there, now):
                 looking.problems.append(f"its policies ({name}) {NOT_YET}")
                 continue

@@ -8,36 +8,26 @@ were applied, and an object is gone, or is not what was applied (`drift.policies
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pytest_kspec import clock
-from pytest_kspec.audit import trail
 from pytest_kspec.cluster.writing.write import Writer
-from pytest_kspec.drift import correcting, policies
-from pytest_kspec.drift.events import Action, DriftEvent, DriftKind, ordered
-from pytest_kspec.drift.ledger import InCluster
-from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce import inforce
-from pytest_kspec.enforce.engines import Generated, InForce, Wanted, engine, webhook
+from pytest_kspec.drift.events import DriftEvent, DriftKind, ordered
+from pytest_kspec.enforce.engines import InForce, Wanted, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable
-from pytest_kspec.operator import driftsaid, removing, status
+from pytest_kspec.errors import KspecError
+from pytest_kspec.operator import status
+from pytest_kspec.operator.engineturn import Done, Made, Settled, Turn, drift_text
 from pytest_kspec.operator.events import Warned
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.removing import Removal, Removed, pruned, remove
+from pytest_kspec.operator.removing import Removal, remove
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
-
-_LEFT = (Action.SKIP, Action.MANUAL)
-_OPERATIONS = {"create": "create", "change": "update", "remove": removing.OPERATION}
-"""What a change does, in the words of metrics."""
-_HELD_BACK = "failure policy Ignore until the webhook serves this specification"
 
 
 class Enforced(NamedTuple):
@@ -66,42 +56,6 @@ class Enforced(NamedTuple):
     failure: KspecError | None = None
 
 
-class Settled(NamedTuple):
-    """The status before: whether policies of this generation and mode were applied."""
-
-    generation: int
-    before: Mapping[str, Any]
-    uid: str = ""
-
-    @classmethod
-    def of(cls, item: Object) -> Settled:
-        """What a ClusterSpecification says of itself."""
-        metadata = item["metadata"]
-        return cls(metadata.get("generation", 0), status.status_of(item), metadata.get("uid", ""))
-
-    def applied(self, engines: Sequence[str]) -> bool:
-        """Whether these engines, and no others, were brought to this generation."""
-        was = self.before.get("enforcement")
-        return (
-            isinstance(was, dict)
-            and was.get("engines") == list(engines)
-            and self.before.get("observedGeneration") == self.generation
-        )
-
-    def interrupted(self) -> bool:
-        """Whether the last time failed: not all of it may have been applied."""
-        return bool(status.condition(self.before, status.ENFORCED).get("reason") == status.ENFORCEMENT_FAILED)
-
-    def holds(self, mode: Mode, engines: Sequence[str], objects: Sequence[Object], now: datetime) -> bool:
-        """Whether nothing but drift explains a difference."""
-        was = self.before.get("enforcement")
-        if not isinstance(was, dict) or not was.get("active") or was.get("mode") != str(mode):
-            return False
-        if not self.applied(engines):
-            return False
-        return not applying.outdated(objects, now)
-
-
 class Asked(NamedTuple):
     """What one specification is enforced with.
 
@@ -114,31 +68,6 @@ class Asked(NamedTuple):
     options: Any = None
     held: bool = True
     warned: Warned | None = None
-
-
-class _Made(NamedTuple):
-    """What one engine changed so far, also where it did not come to its end. As `Enforced`."""
-
-    changes: list[tuple[str, bool]]
-    notes: list[Note]
-
-
-class _Done(NamedTuple):
-    """What one engine did.
-
-    entries: as read back; left: drift that stays; problems: what could not be compared; failure: of what is not a
-    correction of drift; others: as `Enforced`
-    """
-
-    name: str
-    objects: list[Object]
-    entries: list[InForce]
-    left: list[DriftEvent]
-    made: _Made
-    boundary: datetime | None
-    events: list[DriftEvent]
-    problems: Sequence[str] = ()
-    failure: KspecError | None = None
 
 
 def asks(spec: LoadedSpec) -> bool:
@@ -163,13 +92,13 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
         return _nothing(said, removal.notes, None, names, removal.changes)
     mode = asked_mode(spec)
     wanted = wanted_of(spec, writer, asked, now)
-    done: list[_Done] = []
-    made = {name: _Made([], []) for name in names}
+    done: list[Done] = []
+    made = {name: Made([], []) for name in names}
     warned = asked.warned if asked.warned is not None else Warned()
     failure: KspecError | None = None
     for name in names:
         try:
-            done.append(_engine(name, wanted, settled, names, writer, made[name], warned))
+            done.append(Turn(name, wanted, settled, writer, made[name], warned).run(names))
         except LostLease:
             raise
         except KspecError as error:  # the others are no worse for it
@@ -213,126 +142,12 @@ def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> 
     return Wanted(rules, asked_mode(spec), asked.cluster, asked.options)
 
 
-class Planned(NamedTuple):
-    """What one engine would do. there: its objects; manifests: as they would be applied"""
-
-    made: Generated
-    manifests: list[Object]
-    there: list[Object]
-    changes: list[applying.Change]
-
-
-def plan(name: str, wanted: Wanted, writer: Writer, *, keep_errors: bool = False) -> Planned:
-    """What would be done for a specification. Writes nothing. Raises KspecError."""
-    spec, chosen = wanted.plan.spec, engine(name)
-    made = chosen.generate(wanted)
-    there = applying.existing(spec, chosen, writer)
-    manifests = list(made.manifests)
-    if name == webhook.NAME:
-        by_key = {_key(item): item for item in there}
-        manifests = [_cautious(one, by_key.get(_key(one)), writer) for one in manifests]
-    changes = applying.changes(spec, chosen, manifests, writer, listed=there, keep_errors=keep_errors)
-    return Planned(made, manifests, there, changes)
-
-
-def _engine(
-    name: str,
-    wanted: Wanted,
-    settled: Settled,
-    names: Sequence[str],
-    writer: Writer,
-    done: _Made,
-    warned: Warned,
-) -> _Done:
-    spec, chosen, mode = wanted.plan.spec, engine(name), wanted.mode
-    made, manifests, there, planned = plan(name, wanted, writer, keep_errors=True)
-    now = wanted.plan.moment
-    found: dict[str, policies.Drifted] = {}
-    problems: tuple[str, ...] = ()
-    if settled.holds(mode, names, there, now):
-        judged = policies.judge(spec, planned, status.stamp(now))
-        drifted, problems = judged.drifted, judged.problems
-        if settled.interrupted():  # what bears the mark of what is wanted now was applied, and then changed
-            drifted = tuple(one for one in drifted if policies.bears_mark(one.change))
-        found = {one.change.object: one for one in drifted if one.event.kind is not DriftKind.EXTRA}
-    elif refused := next((one.error for one in planned if one.error is not None), None):
-        raise refused  # nothing is taken away for what cannot take its place
-    section = spec.spec.enforcement
-    memory = InCluster(writer, spec.name, uid=settled.uid)
-    said = str(status.condition(settled.before, status.DRIFT).get("message", ""))
-    events = {name: one.event for name, one in found.items()}
-    kept = set(found)
-    if found and section is not None and section.auto_remediate:
-        chosen_ones = list(found.values())
-        if why := memory.forbidden():
-            decided = correcting.forbidden(chosen_ones, why, status.stamp(now))
-            done.notes.extend(warned.of("RemediationForbidden", _texts(one.event for one in decided), said))
-        else:
-            recent = memory.since(now - correcting.WINDOW)
-            rules = correcting.Rules(most=len(found))
-            decided = correcting.decide(chosen_ones, rules, recent, status.stamp(now))
-        events |= {one.drifted.change.object: one.event for one in decided}
-        kept = {one.drifted.change.object for one in decided if not one.acts}
-        fights = _texts(one.event for one in decided if correcting.is_fight(one.event))
-        done.notes.extend(warned.of("DriftFight", fights, said))
-    failure: KspecError | None = None
-    for change in planned:
-        if change.what == "keep" or change.object in kept:
-            continue
-        about = {**trail.about(writer.source), "spec": spec.name, "resource": change.object}
-        try:
-            if change.error is not None:
-                raise change.error
-            list(applying.carry_out([change], writer))
-        except SourceUnavailable:
-            raise
-        except SourceError as error:  # the others are no worse for it
-            if change.object not in found:
-                failure = failure or error
-                continue
-            event = correcting.failed(events[change.object], error, status.stamp(clock.now()))
-            events[change.object] = event
-            kept.add(change.object)
-            trail.emit("remediation", "drift", "failure", _drift(event), severity="error", **about)
-            continue
-        done.changes.append((_OPERATIONS[change.what], change.object in found))
-        if change.object in found:
-            text = _drift(found[change.object].event)
-            if (remediation := events[change.object].remediation) is not None:
-                made_so = correcting.done(remediation, status.stamp(now))
-                events[change.object] = events[change.object].remediated(made_so)
-            trail.emit("remediation", "drift", "success", f"{text}: corrected", **about)
-            done.notes.append(Note("Normal", "DriftRemediated", f"{text}: corrected."))
-            memory.note(change.object, now)  # nothing more is corrected where it cannot be remembered
-        elif change.what == "remove":
-            done.notes.extend(pruned([Removed(name, change.object)]))
-        else:
-            done.notes.append(Note("Normal", "PolicyApplied", f"{change.object}, mode {mode}."))
-    failed = _texts(one for one in events.values() if correcting.is_failed(one))
-    done.notes.extend(warned.of("RemediationFailed", failed, said))
-    objects = applying.existing(spec, chosen, writer) if done.changes else there
-    boundary = None if made.timeless else wanted.boundary
-    entries = inforce.in_force(chosen, objects, writer)
-    if manifests != list(made.manifests):  # held back, also where the webhook came meanwhile
-        entries = [one._replace(problems=one.problems or (_HELD_BACK,)) for one in entries]
-    left = [events[change.object] for change in planned if change.object in kept]
-    return _Done(name, objects, entries, left, done, boundary, list(events.values()), problems, failure)
-
-
-def _cautious(manifest: Object, there: Object | None, writer: Writer) -> Object:
-    """Failure policy Fail only for what is served already."""
-    if all(one["failurePolicy"] == "Ignore" for one in manifest["webhooks"]):
-        return manifest
-    served = there is not None and not any(entry.problems for entry in webhook.in_force([there], writer))
-    return webhook.cautious(manifest, there, served=served)
-
-
 def _told(
     plan: EnforcementPlan,
     mode: Mode,
     names: Sequence[str],
     settled: Settled,
-    done: Sequence[_Done],
+    done: Sequence[Done],
     notes: Sequence[Note],
     boundary: datetime | None,
 ) -> Enforced:
@@ -354,7 +169,7 @@ def _told(
     ]
     problems += [f"{one.name}: nothing is in force" for one in done if not one.entries]
     problems += list(differ.values())
-    drift = [_drift(event) for one in done for event in one.left]
+    drift = [drift_text(event) for one in done for event in one.left]
     is_active = Wanted(plan, mode).active
     if not is_active:
         said = _inactive()
@@ -394,7 +209,7 @@ def _told(
     return Enforced((said, found), fields, counts, tuple(notes), boundary, kinds)
 
 
-def _differing(done: Sequence[_Done], mode: Mode) -> dict[tuple[str, str], str]:
+def _differing(done: Sequence[Done], mode: Mode) -> dict[tuple[str, str], str]:
     """Policies that are not as they were applied, by engine and name: what they enforce is not what was asked for.
 
     Those of which something else is wrong are left out: that is said already.
@@ -414,7 +229,7 @@ def _differing(done: Sequence[_Done], mode: Mode) -> dict[tuple[str, str], str]:
     return found
 
 
-def _webhooks(done: Sequence[_Done], mode: Mode) -> Object | None:
+def _webhooks(done: Sequence[Done], mode: Mode) -> Object | None:
     """`webhooks` of the status: of the registration, and of the webhook behind it as far as it answers."""
     for one in done:
         if one.name == webhook.NAME:
@@ -462,25 +277,3 @@ def _nothing(
     fields = {"enforcement": enforcement, "webhooks": None}
     counts = {"policiesEnforced": 0, "driftEvents": 0}
     return Enforced((said, drift), fields, counts, tuple(notes), boundary, {}, changes)
-
-
-def _drift(event: DriftEvent) -> str:
-    """What happened to this object, and why it is not corrected where that was decided."""
-    what = f"{event.resource} was changed"
-    if event.kind is DriftKind.MISSING:
-        what = f"{event.resource} is {'being deleted' if policies.is_leaving(event) else 'missing'}"
-    if event.kind is not DriftKind.MISSING and event.author is not None:
-        what = f"{event.resource} was {driftsaid.who(event)}"
-    done = event.remediation
-    if done is not None and correcting.is_failed(event):
-        return f"{what} (not corrected: {done.error.rstrip('.')})"
-    return f"{what} ({done.details.rstrip('.')})" if done is not None and done.action in _LEFT else what
-
-
-def _texts(events: Iterable[DriftEvent]) -> dict[str, str]:
-    """What is known of each when it is seen again → all that is said of it."""
-    return {text.partition(" (")[0]: text for text in map(_drift, events)}
-
-
-def _key(item: Object) -> tuple[str, str]:
-    return item["kind"], item["metadata"]["name"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -22,7 +23,7 @@ from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import KspecError, SourceError, SpecError
-from pytest_kspec.operator import enforcing, fleetstatus, status
+from pytest_kspec.operator import enforcing, engineturn, fleetstatus, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
@@ -78,6 +79,19 @@ class Settings(NamedTuple):
 
 
 SETTINGS = Settings()
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What becomes of one specification in one turn: conditions, fields of its status, Events."""
+
+    began: datetime
+    counts: Object
+    said: list[Said] = field(default_factory=list)
+    fields: Object = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    failure: KspecError | None = None
+    boundary: datetime | None = None
 
 
 class Reconciler:
@@ -251,82 +265,93 @@ class Reconciler:
             self._seen.scan_failed(self._access.name, name, reason)
 
     def _act(self, found: Object, spec: LoadedSpec, *, scan: bool) -> float:
-        now = clock.now()
-        name, before = spec.name, status_of(found)
-        said: list[Said] = []
-        fields: Object = {}
-        notes: list[Note] = []
-        counts: Object = {"policiesEnforced": None, "driftEvents": None}
-        failure: KspecError | None = None
-        boundary: datetime | None = None
-        try:
-            enforced = self._enforce(found, spec, now)
-            said += enforced.said
-            fields |= enforced.fields
-            counts, boundary = enforced.counts, enforced.boundary
-            notes += enforced.notes
-            notes += self._keep(spec, enforced, now)
-            if self._seen is not None:
-                for engine, changes in enforced.changes.items():
-                    self._seen.changed(self._access.name, name, engine, changes)
-                if enforced.drift or enforced.looked:
-                    self._seen.drifted(self._access.name, name, enforced.drift)
-                for _ in filter(correcting.is_failed, enforced.events):
-                    self._seen.enforcement_failed(self._access.name, name, "remediation_failed")
-            failure = enforced.failure
-        except LostLease:
-            raise
-        except KspecError as error:
-            failure = error
-            said += status.not_enforced(error)
-        section = spec.spec.enforcement
-        if failure and self._seen is not None and section is not None and section.auto_remediate:
-            self._seen.enforcement_failed(self._access.name, name, type(failure).__name__)
-        scanned: Scanned | None = None
+        turn = _Turn(clock.now(), counts={"policiesEnforced": None, "driftEvents": None})
+        self._apply(found, spec, turn)
         if scan:
-            notes += self._history.lost(Subject(name))
-            fields |= fleetstatus.NOTHING
-            try:
-                scanned = logged(lambda: self._scans.scan(name, run_id(found, spec)), name)
-            except ScanFailed as error:
-                is_idle = self._is_idle(spec)
-                self._unknown(name, "nothing_required" if is_idle else error.reason)
-                self._board.not_scanned(name, self._access.name, error)
-                fields |= {"phase": "Failed", **_UNKNOWN, "run": error.run or None}
-                if is_idle:  # another scan is of no use before the interval is over
-                    said.append(status.nothing_required())
-                    fields |= self._turns.fields(found, boundary)
-                else:
-                    failure = failure or error
-                    said.append(status.not_scanned(error))
-        if scanned is not None and not is_there(self._access, found):
-            tell(self._access, found, notes)
-            return 0.0  # what was found is of another specification
-        if scanned is not None:
-            cluster = scanned.result.clusters[0]
-            ready, scan_fields = status.scanned(cluster)
-            said.append(ready)
-            fields |= {"complianceScore": None, **scan_fields, **self._turns.fields(found, boundary)}
-            self._ended(found, now)
-            if self._seen is not None:
-                self._seen.scanned(name, scanned)
-            self._board.scanned(cluster, counts["driftEvents"])
-            for line in scanned.notes:
-                log.warning("%s: %s", name, line)
-            notes += self._results.report(found, scanned)
-            notes += self._results.history(name, scanned)
+            scanned = self._scan(found, spec, turn)
+            if scanned is not None:
+                if not is_there(self._access, found):
+                    tell(self._access, found, turn.notes)
+                    return 0.0  # what was found is of another specification
+                self._take(found, spec.name, scanned, turn)
         self._corrections(found, spec)
-        if summary := fields.get("summary", before.get("summary")):
-            fields["summary"] = {k: v for k, v in {**summary, **counts}.items() if v is not None}
-        if not self._write(found, clock.now(), said, fields, notes):
+        if summary := turn.fields.get("summary", status_of(found).get("summary")):
+            turn.fields["summary"] = {k: v for k, v in {**summary, **turn.counts}.items() if v is not None}
+        if not self._write(found, clock.now(), turn.said, turn.fields, turn.notes):
             return 0.0
-        if failure is not None:
-            raise failure
-        self._results.check(name)
-        after = self._find(name)
+        if turn.failure is not None:
+            raise turn.failure
+        self._results.check(spec.name)
+        after = self._find(spec.name)
         if after is None:
             return 0.0
         return max(0.0, min(self._turns.due(after, clock.now()), status.soon(status_of(after), clock.now())))
+
+    def _apply(self, found: Object, spec: LoadedSpec, turn: _Turn) -> None:
+        """Its policies; a failure is said, and keeps no scan from being made."""
+        try:
+            enforced = self._enforce(found, spec, turn.began)
+            turn.said += enforced.said
+            turn.fields |= enforced.fields
+            turn.counts, turn.boundary = enforced.counts, enforced.boundary
+            turn.notes += enforced.notes
+            turn.notes += self._keep(spec, enforced, turn.began)
+            self._count(spec.name, enforced)
+            turn.failure = enforced.failure
+        except LostLease:
+            raise
+        except KspecError as error:
+            turn.failure = error
+            turn.said += status.not_enforced(error)
+        section = spec.spec.enforcement
+        if turn.failure and self._seen is not None and section is not None and section.auto_remediate:
+            self._seen.enforcement_failed(self._access.name, spec.name, type(turn.failure).__name__)
+
+    def _count(self, name: str, enforced: enforcing.Enforced) -> None:
+        """In metrics: what was changed, what drifted, and what could not be corrected."""
+        if self._seen is None:
+            return
+        for engine, changes in enforced.changes.items():
+            self._seen.changed(self._access.name, name, engine, changes)
+        if enforced.drift or enforced.looked:
+            self._seen.drifted(self._access.name, name, enforced.drift)
+        for _ in filter(correcting.is_failed, enforced.events):
+            self._seen.enforcement_failed(self._access.name, name, "remediation_failed")
+
+    def _scan(self, found: Object, spec: LoadedSpec, turn: _Turn) -> Scanned | None:
+        """Its result; None: there is none, which is said."""
+        name = spec.name
+        turn.notes += self._history.lost(Subject(name))
+        turn.fields |= fleetstatus.NOTHING
+        try:
+            return logged(lambda: self._scans.scan(name, run_id(found, spec)), name)
+        except ScanFailed as error:
+            is_idle = self._is_idle(spec)
+            self._unknown(name, "nothing_required" if is_idle else error.reason)
+            self._board.not_scanned(name, self._access.name, error)
+            turn.fields |= {"phase": "Failed", **_UNKNOWN, "run": error.run or None}
+            if is_idle:  # another scan is of no use before the interval is over
+                turn.said.append(status.nothing_required())
+                turn.fields |= self._turns.fields(found, turn.boundary)
+            else:
+                turn.failure = turn.failure or error
+                turn.said.append(status.not_scanned(error))
+        return None
+
+    def _take(self, found: Object, name: str, scanned: Scanned, turn: _Turn) -> None:
+        """Put a result into the status, metrics, reports and history."""
+        cluster = scanned.result.clusters[0]
+        ready, fields = status.scanned(cluster)
+        turn.said.append(ready)
+        turn.fields |= {"complianceScore": None, **fields, **self._turns.fields(found, turn.boundary)}
+        self._ended(found, turn.began)
+        if self._seen is not None:
+            self._seen.scanned(name, scanned)
+        self._board.scanned(cluster, turn.counts["driftEvents"])
+        for line in scanned.notes:
+            log.warning("%s: %s", name, line)
+        turn.notes += self._results.report(found, scanned)
+        turn.notes += self._results.history(name, scanned)
 
     def _ended(self, found: Object, began: datetime) -> None:
         """A scan has come to its end."""
@@ -385,7 +410,7 @@ class Reconciler:
     def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
         if enforcing.asks(spec):
             self._holding.hold(found)
-        settled = enforcing.Settled.of(found)
+        settled = engineturn.Settled.of(found)
         warned = self._warned.setdefault(spec.name, Warned())
         asked = enforcing.Asked(
             self._checkset, self._access.name, self._settings.options, is_held(found), warned

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_kspec.alerts.alert import read_facts
 from pytest_kspec.alerts.configfile import load_config
@@ -27,6 +28,10 @@ from pytest_kspec.reports.writer import ReportFile
 from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.secretstores.stores import Secrets as Stores
 from pytest_kspec.shown import printable
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.alerts import StoredAlerts
+    from pytest_kspec.storage.engine import Store
 
 WITHIN_S = 60.0
 """How long the end of a run may wait for all receivers."""
@@ -67,63 +72,75 @@ class Alerts:
         with closing(open_store(self._store, option=self._option)) as store:
             stored.claim(store, self._plan.name, origin_of(self._path), _digest(self._path))
             before = stored.load(store)
-            ledger = Ledger(
-                read_facts(before.alerts.values(), store.address.shown),
-                {
-                    (receiver, group): Told(at, tokens)
-                    for (config, receiver, group), (at, tokens) in before.told.items()
-                    if config == self._plan.name
-                },
-            )
-            finished = _utc(result.finished_at)
-            for cluster in _once(result.clusters):
-                if stored.is_other(store, cluster):  # which the store has refused: it ends no alert of others
-                    made.problems.append(
-                        f"alerts: the results of {printable(cluster.name)} are not stored, so no alert is sent"
-                    )
-                    continue
-                if stored.newest(store, cluster.id, cluster.spec_name) > finished:
-                    made.done.append(
-                        f"alerts: {printable(cluster.name)}: a newer result is stored; nothing is sent"
-                    )
-                    continue
-                seen = observe(cluster, finished)
-                if any(alert.event == UNREACHABLE for alert in seen.active):
-                    seen = _known_as(seen, stored.known_as(store, cluster.name))
-                ledger.take(seen)
+            ledger = self._ledger(store, before)
+            _take(store, ledger, result, made)
             stored.save(store, _changed(ledger, before.alerts))
-
-            def delivered(one: Delivered) -> None:
-                ledger.sent(one.made)
-                name = (one.made.receiver, one.made.key)
-                stored.save_told(store, self._plan.name, {name: _told(ledger, name)})
-
             now = datetime.now(UTC)
-            sent = deliver_all(
-                ledger.due(self._plan, now, at_once=True),
-                self._plan,
-                self._secrets,
-                self._guard,
-                within_s=WITHIN_S,
-                on_delivered=delivered,
-            )
-            _say(made, sent, ledger)
-            kept = dict(ledger.told)
-            others = (
-                key
-                for (config, _, _), (_, tokens) in before.told.items()
-                for key in tokens
-                if config != self._plan.name
-            )
-            ledger.forget(now, others, keep=KEPT)
-            stored.save(store, {}, set(before.alerts) - set(ledger.facts))
-            stored.save_told(
-                store,
-                self._plan.name,
-                {name: _told(ledger, name) for name in ledger.told},
-                set(kept) - set(ledger.told),
-            )
+            _say(made, self._send(store, ledger, now), ledger)
+            self._forget(store, ledger, before, now)
         return made
+
+    def _ledger(self, store: Store, before: StoredAlerts) -> Ledger:
+        """What is known of alerts, and what was told to the receivers of this configuration."""
+        told = {
+            (receiver, group): Told(at, tokens)
+            for (config, receiver, group), (at, tokens) in before.told.items()
+            if config == self._plan.name
+        }
+        return Ledger(read_facts(before.alerts.values(), store.address.shown), told)
+
+    def _send(self, store: Store, ledger: Ledger, now: datetime) -> Sequence[Delivered]:
+        """What is due; each that was taken is stored at once."""
+        from pytest_kspec.storage import alerts as stored
+
+        def delivered(one: Delivered) -> None:
+            ledger.sent(one.made)
+            name = (one.made.receiver, one.made.key)
+            stored.save_told(store, self._plan.name, {name: _told(ledger, name)})
+
+        return deliver_all(
+            ledger.due(self._plan, now, at_once=True),
+            self._plan,
+            self._secrets,
+            self._guard,
+            within_s=WITHIN_S,
+            on_delivered=delivered,
+        )
+
+    def _forget(self, store: Store, ledger: Ledger, before: StoredAlerts, now: datetime) -> None:
+        """What ended long ago, unless another configuration has told it and not yet its end."""
+        from pytest_kspec.storage import alerts as stored
+
+        told = set(ledger.told)
+        others = (
+            key
+            for (config, _, _), (_, tokens) in before.told.items()
+            for key in tokens
+            if config != self._plan.name
+        )
+        ledger.forget(now, others, keep=KEPT)
+        stored.save(store, {}, set(before.alerts) - set(ledger.facts))
+        still = {name: _told(ledger, name) for name in ledger.told}
+        stored.save_told(store, self._plan.name, still, told - set(ledger.told))
+
+
+def _take(store: Store, ledger: Ledger, result: ScanResult, made: Published) -> None:
+    """Put what each cluster shows into the ledger, and say of which nothing is sent."""
+    from pytest_kspec.storage import alerts as stored
+
+    finished = _utc(result.finished_at)
+    for cluster in _once(result.clusters):
+        name = printable(cluster.name)
+        if stored.is_other(store, cluster):  # which the store has refused: it ends no alert of others
+            made.problems.append(f"alerts: the results of {name} are not stored, so no alert is sent")
+            continue
+        if stored.newest(store, cluster.id, cluster.spec_name) > finished:
+            made.done.append(f"alerts: {name}: a newer result is stored; nothing is sent")
+            continue
+        seen = observe(cluster, finished)
+        if any(alert.event == UNREACHABLE for alert in seen.active):
+            seen = _known_as(seen, stored.known_as(store, cluster.name))
+        ledger.take(seen)
 
 
 def _once(clusters: Iterable[ClusterResult]) -> Iterable[ClusterResult]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from msgspec.structs import astuple, replace
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import RowMapping, Select, and_, case, func, or_, select
 
 from pytest_kspec.results.frameworks import FrameworkSummary
 from pytest_kspec.results.observation import State
@@ -109,6 +109,20 @@ def rows(store: Store, run: str, since: str, latest: str = "") -> tuple[FleetRow
     it that ended until `latest` ("": none). A run of each day ends some minutes after the time of day at which it
     began, so that the one of yesterday is later than 24 hours before that of today. Raises StoreError.
     """
+    with store.read() as connection:
+        found = connection.execute(_clusters_of(run)).mappings().all()
+        failed = {row["name"] for row in found if row["outcome"] and Outcome(row["outcome"]).is_error}
+        until = max((row["at"] for row in found if row["at"]), default="")
+        dead = _silence(connection.execute, sorted(failed), until)
+        before = _before(connection.execute, [row["subject_id"] for row in found], since, latest or since)
+    return tuple(
+        _row(row, dead.get((row["name"], row["spec"] or ""), ("", "")), before.get(row["subject_id"]))
+        for row in found
+    )
+
+
+def _clusters_of(run: str) -> Select[Any]:
+    """Each cluster of a run, with its outcomes and their results."""
     joined = (
         schema.targets.outerjoin(
             schema.outcomes, and_(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
@@ -117,7 +131,7 @@ def rows(store: Store, run: str, since: str, latest: str = "") -> tuple[FleetRow
         .outerjoin(schema.subjects, _subject.id == _result.subject_id)
     )
     counts = [_result[name] for name in (*schema.COUNTS, "score", "version", "weight", "weight_met")]
-    statement = (
+    return (
         select(
             _target.name,
             _target.labels,
@@ -135,41 +149,31 @@ def rows(store: Store, run: str, since: str, latest: str = "") -> tuple[FleetRow
         .where(_target.run_id == run)
         .order_by(_target.name, _target.position, _outcome.spec)
     )
-    with store.read() as connection:
-        found = connection.execute(statement).mappings().all()
-        failed = {row["name"] for row in found if row["outcome"] and Outcome(row["outcome"]).is_error}
-        until = max((row["at"] for row in found if row["at"]), default="")
-        dead = _silence(connection.execute, sorted(failed), until)
-        before = _before(connection.execute, [row["subject_id"] for row in found], since, latest or since)
-    made = []
-    for row in found:
-        names = ("version", "weight", "weight_met", *schema.COUNTS)
-        values = {name: row[name] for name in names if row[name] is not None}
-        key = (row["name"], row["spec"] or "")
-        since_when, last = dead.get(key, ("", ""))
-        then = before.get(row["subject_id"])
-        made.append(
-            FleetRow(
-                name=row["name"],
-                labels=json.loads(row["labels"]) if row["labels"] else {},
-                spec=row["spec"] or "",
-                outcome=row["outcome"] or "",
-                reason=row["reason"] or "",
-                at=row["at"] or "",
-                seconds=row["seconds"] or 0.0,
-                cluster_id=row["cluster_id"],
-                score=row["score"],
-                result_id=row["result_id"],
-                subject_id=row["subject_id"],
-                before=then.score if then else None,
-                before_id=then.id if then else None,
-                before_at=then.at if then else "",
-                since=since_when if key[0] in failed else "",
-                last_scanned=last if key[0] in failed else "",
-                **values,
-            )
-        )
-    return tuple(made)
+
+
+def _row(row: RowMapping, dead: tuple[str, str], then: _Before | None) -> FleetRow:
+    """dead: since when its cluster does not answer, and when it was last scanned; then: the state before."""
+    names = ("version", "weight", "weight_met", *schema.COUNTS)
+    values = {name: row[name] for name in names if row[name] is not None}
+    return FleetRow(
+        name=row["name"],
+        labels=json.loads(row["labels"]) if row["labels"] else {},
+        spec=row["spec"] or "",
+        outcome=row["outcome"] or "",
+        reason=row["reason"] or "",
+        at=row["at"] or "",
+        seconds=row["seconds"] or 0.0,
+        cluster_id=row["cluster_id"],
+        score=row["score"],
+        result_id=row["result_id"],
+        subject_id=row["subject_id"],
+        before=then.score if then else None,
+        before_id=then.id if then else None,
+        before_at=then.at if then else "",
+        since=dead[0],
+        last_scanned=dead[1],
+        **values,
+    )
 
 
 def _silence(execute: Any, names: Sequence[str], until: str) -> dict[tuple[str, str], tuple[str, str]]:

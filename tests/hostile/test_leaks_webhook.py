@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pytest_kspec.enforce.decide import decide
-from pytest_kspec.webhook.audit import as_cef, as_ecs, as_json, record
+from pytest_kspec.webhook.audit import as_cef, as_ecs, as_json, record, said_of, strictest
 from pytest_kspec.webhook.events import event_of
 from tests.hostile.canary import BASE64, CANARY, container, objects
 from tests.webhook.reviewing import NOW, body, policies, policy, request
@@ -44,7 +44,8 @@ def none_in(text: str | bytes, where: str) -> None:
 @pytest.mark.parametrize("obj", [*REVIEWED, MALFORMED], ids=["pod", "deployment", "malformed"])
 def test_no_record_and_no_event_shows_one(obj: dict[str, Any], mode: str) -> None:
     asked = request(obj)
-    made = record(asked, decide(asked, policies(policy(PART, mode)), NOW), NOW)
+    decision = decide(asked, policies(policy(PART, mode)), NOW)
+    made = record(asked, decision.resource, said_of(decision, strictest(decision)), NOW)
     assert made["violations"] or made["failures"]
     none_in(json.dumps(made), "record")
     none_in(b"".join((*as_json(made), *as_ecs(made), *as_cef(made))), "formats")

@@ -15,7 +15,6 @@ from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
 from pytest_kspec.enforce.apply import Change
 from pytest_kspec.errors import SourceUnavailable
-from pytest_kspec.operator import enforcing
 
 from .conftest import Specs
 from .hubs import BINDING, POLICY, SPEC, V1, Hub, conditions
@@ -162,7 +161,7 @@ def test_one_change_is_corrected_once_whoever_corrects(hub: Hub, monkeypatch: py
             others[0].join(3)
         yield from carry_out(changes, writer)
 
-    monkeypatch.setattr(enforcing.applying, "carry_out", slow)
+    monkeypatch.setattr(applying, "carry_out", slow)
     hub.soften()
     hub.now += timedelta(minutes=10)
     hub.enforce("sturdy")

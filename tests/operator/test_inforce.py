@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pytest_kspec.operator import enforcing
+from pytest_kspec.operator import enforcing, engineturn
 from pytest_kspec.plan.checkset import load_checks
 from pytest_kspec.spec.loading import spec_from_part
 
@@ -27,7 +27,7 @@ def counted(hub: Hub) -> int:
     found = hub.specs.get("sturdy")
     made = enforcing.enforce(
         spec_from_part(found["spec"], name="sturdy"),
-        enforcing.Settled.of(found),
+        engineturn.Settled.of(found),
         hub.writer,
         enforcing.Asked(load_checks, hub.specs.plane.name),
         hub.now,

@@ -82,44 +82,31 @@ def record(
     info = source.info()
     types = sorted(source.types(), key=lambda t: (t.resource, t.version))
     archive = target.name.endswith(ARCHIVES)
+    failures = {one: failure for one in types if (failure := _left_out(one, only)) is not None}
+    wanted = [one for one in types if one not in failures]
     files: dict[str, File] = {}
-    errors: list[Failure] = []
     redacted: dict[str, int] = {}
-    total = sum(not _is_noise(one) and (only is None or (one.group, one.kind) in only) for one in types)
-    done = 0
     with _scratch(target) as scratch:
-        for resource_type in types:
-            if _is_noise(resource_type):
-                reason = f"{resource_type.resource} are never recorded, because they change constantly."
-                errors.append(Failure(resource_type.group, resource_type.kind, "NotServed", reason))
-                continue
-            if only is not None and (resource_type.group, resource_type.kind) not in only:
-                error = SourceUnavailable.__name__
-                errors.append(Failure(resource_type.group, resource_type.kind, error, NOT_CHOSEN))
-                continue
+        for done, one in enumerate(wanted):
             if progress is not None:
-                progress(resource_type.resource, done, total)
-            done += 1
+                progress(one.resource, done, len(wanted))
             try:
-                content, count = _list(source, resource_type, redacted)
+                content, count = _list(source, one, redacted)
+            except Unreachable:
+                raise  # the API server itself is gone, not one kind or one of the services behind it
             except SourceError as error:
-                if isinstance(error, Unreachable):
-                    raise  # the API server itself is gone, not one kind or one of the services behind it
-                kind = type(error).__name__
-                errors.append(Failure(resource_type.group, resource_type.kind, kind, error.what, error.fix))
+                failures[one] = Failure(one.group, one.kind, type(error).__name__, error.what, error.fix)
                 continue
-            name = f"{resource_type.resource}.json"
+            name = f"{one.resource}.json"
             _write(scratch / name, content)
-            files[name] = File(
-                resource_type.group, resource_type.kind, count, hashlib.sha256(content).hexdigest()
-            )
+            files[name] = File(one.group, one.kind, count, hashlib.sha256(content).hexdigest())
         made = SnapshotInfo(
             cluster=Cluster(info.name, info.uid, info.version),
             recorded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             tool=Tool("pytest-kspec", pytest_kspec.__version__),
             types=tuple(Type(*resource_type) for resource_type in types),
             files=files,
-            errors=tuple(errors),
+            errors=tuple(failures[one] for one in types if one in failures),
             redacted=dict(sorted(redacted.items())),
         )
         _write(scratch / INDEX, made.encode())
@@ -128,8 +115,18 @@ def record(
         else:
             _move(scratch, target)
     if progress is not None:
-        progress("", total, total)
+        progress("", len(wanted), len(wanted))
     return made
+
+
+def _left_out(one: ResourceType, only: Container[tuple[str, str]] | None) -> Failure | None:
+    """Why a kind is not asked for; None: it is."""
+    if _is_noise(one):
+        reason = f"{one.resource} are never recorded, because they change constantly."
+        return Failure(one.group, one.kind, "NotServed", reason)
+    if only is not None and (one.group, one.kind) not in only:
+        return Failure(one.group, one.kind, SourceUnavailable.__name__, NOT_CHOSEN)
+    return None
 
 
 def _is_noise(resource_type: ResourceType) -> bool:
