@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
@@ -28,7 +29,8 @@ NAMED = next(pattern.pattern for pattern in AWSKeyDetector.denylist if "password
 
 
 def detectors() -> Iterator[tuple[str, re.Pattern[str]]]:
-    for name, kind in sorted(get_mapping_from_secret_type_to_class().items()):
+    kinds: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    for name, kind in sorted(kinds.items()):
         if name not in OTHERS | NOT_GENERATED and issubclass(kind, RegexBasedDetector):
             yield from ((name, pattern) for pattern in kind().denylist if pattern.pattern != NAMED)
 
