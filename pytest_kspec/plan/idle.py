@@ -32,12 +32,12 @@ class Idle(NamedTuple):
 
 def idle(module: ast.Module) -> Idle | None:
     """The first such place in a module of checks, or None."""
-    lazy = _Lazy(module)
+    lazy = Lazy(module)
     places = [*_unused(module, lazy), *_bare(module, lazy), *_forgotten(module), *_truth(module, lazy)]
     return min(places, default=None)
 
 
-class _Lazy:
+class Lazy:
     """What of a module does nothing when it is called. A name is taken for what it is in the scope of the call; for
     nothing where it may be something else as well.
     """
@@ -160,6 +160,13 @@ def own(function: ast.AST) -> Iterator[ast.AST]:
             yield from own(node)
 
 
+def root_of(node: ast.AST) -> str:
+    """`pod` of `pod.labels["a"]`, or ""."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _executors(scope: ast.AST) -> frozenset[str]:
     """Names of variables that are an executor."""
     found = set()
@@ -180,7 +187,7 @@ def _last(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
 
 
-def _unused(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+def _unused(module: ast.Module, lazy: Lazy) -> Iterator[Idle]:
     """A variable that is one, and that its function never reads."""
     for function in ast.walk(module):
         if not isinstance(function, Function):
@@ -210,7 +217,7 @@ def _unused(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
                 yield Idle(node.lineno, f"{what} {_NEVER}")
 
 
-def _bare(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+def _bare(module: ast.Module, lazy: Lazy) -> Iterator[Idle]:
     """A statement that throws its value away."""
     for node in ast.walk(module):
         if not isinstance(node, ast.Expr):
@@ -259,7 +266,7 @@ def _keeps_exceptions(call: ast.Call) -> bool:
     )
 
 
-def _truth(module: ast.Module, lazy: _Lazy) -> Iterator[Idle]:
+def _truth(module: ast.Module, lazy: Lazy) -> Iterator[Idle]:
     """What is true whatever it would yield, where a statement asks for it."""
     for node in ast.walk(module):
         for test in tests(node):
@@ -288,7 +295,17 @@ def tests(node: ast.AST) -> tuple[ast.expr, ...]:
         return tuple(_last_of(test) for test in node.ifs)
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "bool":
         return tuple(_last_of(value) for value in node.args)
-    return ()
+    return tuple(asked_of_each(node))
+
+
+def asked_of_each(node: ast.AST) -> Iterator[ast.expr]:
+    """`p.ok` of `all(p.ok for p in pods)`. `any((p, 1) for p in pods if …)` asks whether there is one."""
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    for arg in node.args if isinstance(node, ast.Call) and name in ("all", "any") else ():
+        if not isinstance(arg, ast.GeneratorExp | ast.ListComp | ast.SetComp):
+            continue
+        if name == "all" or not any(one.ifs for one in arg.generators):
+            yield _last_of(arg.elt)
 
 
 def _last_of(test: ast.expr) -> ast.expr:

@@ -9,9 +9,20 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from pytest_kspec.plan.idle import Function, Idle, bound_names, has_entries, own, tests
+from pytest_kspec.plan.idle import (
+    Function,
+    Idle,
+    Lazy,
+    asked_of_each,
+    bound_names,
+    has_entries,
+    own,
+    root_of,
+    tests,
+)
+from pytest_kspec.plan.swallowed import LOGS, swallowed
+from pytest_kspec.plan.unused import unused
 
 _QUESTIONS = frozenset({"all", "any", "bool", "callable", "hasattr", "isinstance", "issubclass", "len"})
 _PREDICATES = frozenset({"startswith", "endswith", "__eq__", "issubset", "issuperset", "isdisjoint"})
@@ -25,16 +36,15 @@ _FIELDS = frozenset({"startswith", "endswith"})
 """What fields of a rule may be called."""
 _MATCHES = "matches"
 """A method of resources; what else is called so may report something."""
-_LOGS = frozenset({"log", "logger", "logging"})
 _LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 _TAKE_CALLS = frozenset({"map", "filter", "iter"})
 _ACT = frozenset({"exec", "eval", "__import__", "getattr", "next", "compile", "globals", "locals", "vars"})
-_BROAD = frozenset({"AssertionError", "Exception", "BaseException"})
 _GIVEN = frozenset({
     "cluster", "workloads", "pods", "containers", "namespaces", "nodes", "services", "network_policies", "rbac",
     "requirement", "spec", "exemptions", "findings",
 })  # fmt: skip
 """Fixtures that report nothing by themselves."""
+_COLLECTED = ast.ListComp | ast.SetComp | ast.DictComp
 _READ = "Use assert, or findings.add(…)."
 
 
@@ -45,7 +55,8 @@ def unasked(module: ast.Module, checks: Iterable[ast.AST]) -> Idle | None:
         *_thrown_away(module, reports),
         *_never_read(module, reports),
         *_constant(module, reports),
-        *_swallowed(module, reports),
+        *swallowed(module, reports),
+        *unused(module, Lazy(module), reports),
     ]
     if not places:
         places = [*_silent(checks, reports)]
@@ -59,11 +70,13 @@ class _Reports:
         bound = {name for node in ast.walk(module) for name in bound_names(node)}
         loops = [one for one in ast.walk(module) if isinstance(one, ast.For | ast.comprehension)]
         self._resources = {
-            one.target.id for one in loops if isinstance(one.target, ast.Name) and _root(one.iter) in _GIVEN
+            one.target.id for one in loops if isinstance(one.target, ast.Name) and root_of(one.iter) in _GIVEN
         }
         self._quiet = frozenset(dir(builtins)) - _ACT - bound
         self.globals = {name for node in own(module) for name in bound_names(node)}
         self._anything = self.globals | {name for node in ast.walk(module) for name in self._given_by(node)}
+        arguments = {node.arg for node in ast.walk(module) if isinstance(node, ast.arg)}
+        self._has_findings = "findings" in arguments | self.globals
         self.has_fixtures_for_all = any(
             (isinstance(node, ast.Attribute) and node.attr == "usefixtures")
             or (isinstance(node, ast.keyword) and node.arg == "autouse")
@@ -77,7 +90,7 @@ class _Reports:
         if isinstance(node, ast.Assert | ast.Raise | ast.Await | ast.Yield | ast.YieldFrom):
             return True
         if isinstance(node, ast.Name):
-            return node.id == "findings"
+            return node.id == "findings" and self._has_findings
         if isinstance(node, ast.withitem):  # the end of a block that a name stands for
             return not isinstance(node.context_expr, ast.Call)
         return isinstance(node, ast.Call) and not self._is_quiet(node)
@@ -91,8 +104,8 @@ class _Reports:
             return func.id in self._quiet and all(self._is_quiet_function(one) for one in passed)
         if not isinstance(func, ast.Attribute):
             return False
-        root = _root(func.value)
-        if root in _LOGS and func.attr in _LEVELS:
+        root = root_of(func.value)
+        if root in LOGS and func.attr in _LEVELS:
             return True
         quiet = func.attr in _QUIET or self.is_predicate(func)
         return quiet and root not in self.globals and not call.keywords
@@ -117,7 +130,7 @@ class _Reports:
 
     def is_method(self, attribute: ast.Attribute) -> bool:
         """Whether it is a method for sure, and no field of this name."""
-        if attribute.attr in _FIELDS and _root(attribute) not in self._resources | _GIVEN:
+        if attribute.attr in _FIELDS and root_of(attribute) not in self._resources | _GIVEN:
             return False
         return self.is_predicate(attribute) and not self.may_be_anything(attribute.value)
 
@@ -131,13 +144,6 @@ class _Reports:
         if isinstance(node, ast.Lambda | ast.Constant):  # the body of a function is walked, too
             return True
         return isinstance(node, ast.Name) and node.id in self._quiet
-
-
-def _root(node: ast.AST) -> str:
-    """`pod` of `pod.labels["a"]`, or ""."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_question(node: ast.AST, reports: _Reports) -> bool:
@@ -199,11 +205,8 @@ def _never_read(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
         for node in own(function):
             if isinstance(node, ast.Assign) and all(isinstance(one, ast.Name) for one in node.targets):
                 names = [one.id for one in node.targets if isinstance(one, ast.Name)]
-                if (
-                    used.isdisjoint(names)
-                    and _is_question(node.value, reports)
-                    and not _acts(node.value, reports)
-                ):
+                asks = isinstance(node.value, _COLLECTED) or _is_question(node.value, reports)
+                if used.isdisjoint(names) and asks and not _acts(node.value, reports):
                     yield Idle(node.lineno, f"{names[0]} is never read", _READ)
             elif isinstance(node, Function) and not node.decorator_list and node.name not in used:
                 yield Idle(node.lineno, f"{node.name} is never called", "Call it.")
@@ -214,13 +217,42 @@ def _uses(node: ast.AST) -> tuple[str, ...]:
 
 
 def _constant(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
-    """A condition that is true whatever the cluster is like."""
+    """A condition that is true, or false, whatever the cluster is like."""
     for node in ast.walk(module):
         if isinstance(node, ast.Assert) and (what := _true(node.test)):
             yield Idle(node.lineno, f"{what} is always true", "Compare it with something.")
+        for each in asked_of_each(node) if _is_call_of(node, "all") else ():
+            if what := _true(each):
+                yield Idle(each.lineno, f"{what} is always true", "Compare it with something.")
+        for test, below in _conditions(node):
+            if _is_false(test) and reports(*below):
+                yield Idle(test.lineno, f"{ast.unparse(test)} is always false", "Remove what never runs.")
         for test in tests(node):
             if what := _truth(test, reports):
                 yield Idle(test.lineno, f"{what} is always true", "Compare it with something, or call it.")
+
+
+def _conditions(node: ast.AST) -> Iterator[tuple[ast.expr, Sequence[ast.AST]]]:
+    """A condition, and what runs if it holds."""
+    if isinstance(node, ast.If | ast.While):
+        yield node.test, node.body
+    elif isinstance(node, ast.IfExp):
+        yield node.test, [node.body]
+    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+        made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        yield from ((test, made) for one in node.generators for test in one.ifs)
+
+
+def _is_false(test: ast.AST) -> bool:
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(map(_is_false, test.values))
+    if isinstance(test, ast.List | ast.Tuple | ast.Dict):
+        return not (test.keys if isinstance(test, ast.Dict) else test.elts)
+    return isinstance(test, ast.Constant) and not test.value
+
+
+def _is_call_of(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def _truth(test: ast.AST, reports: _Reports) -> str:
@@ -251,110 +283,6 @@ def _true(test: ast.AST) -> str:
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
         return next(filter(None, map(_true, test.values)), "")
     return ""
-
-
-class _Guarded(NamedTuple):
-    """What runs where an exception is caught. handler: what is done about it; after: what runs afterwards, or not."""
-
-    line: int
-    body: Sequence[ast.AST]
-    handler: Sequence[ast.AST]
-    after: Sequence[ast.AST] = ()
-
-
-def _swallowed(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
-    """A finding that is caught: an assertion, or whatever goes wrong beside `findings`."""
-    for function in ast.walk(module):
-        if not isinstance(function, Function):
-            continue
-        for one in _guarded(function):
-            asks = any(
-                isinstance(node, ast.Assert) or _is_findings(node)
-                for part in one.body
-                for node in ast.walk(part)
-            )
-            told = reports(*one.handler) or _leaves_a_trace(one.handler)
-            if asks and not told and not _decides(one, reports):
-                yield Idle(
-                    one.line,
-                    "an assertion or error is caught here, and nothing reports it",
-                    "Catch the exception of one call only, or report it with findings.error(…).",
-                )
-
-
-def _is_findings(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "findings"
-
-
-def _leaves_a_trace(handler: Sequence[ast.AST]) -> bool:
-    """What may be read later: a variable, an entry of a list, what a function returns."""
-    kept = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr
-    return any(
-        isinstance(node, kept)
-        or (isinstance(node, ast.Return) and node.value is not None)
-        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _root(node) not in _LOGS)
-        for part in handler
-        for node in ast.walk(part)
-    )
-
-
-def _decides(guarded: _Guarded, reports: _Reports) -> bool:
-    """Whether an assertion only tells which way to go: what follows it, or is left out, is known afterwards."""
-    inside = [node for part in guarded.body for node in ast.walk(part)]
-    if any(map(_is_findings, inside)):
-        return False
-    last = max((node.lineno, node.col_offset) for node in inside if isinstance(node, ast.Assert))
-    follows = [
-        node for node in inside if isinstance(node, ast.stmt) and (node.lineno, node.col_offset) > last
-    ]
-    if _leaves_a_trace(follows):
-        return True
-    handled = [node for part in guarded.handler for node in ast.walk(part)]
-    leaves = any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in [*follows, *handled])
-    return leaves and (reports(*guarded.after) or _leaves_a_trace(guarded.after))
-
-
-def _guarded(function: ast.AST) -> Iterator[_Guarded]:
-    loops = [node for node in own(function) if isinstance(node, ast.For | ast.AsyncFor | ast.While)]
-    for node in own(function):
-        if isinstance(node, ast.Try | ast.TryStar):
-            around = [one for one in loops if one.lineno < node.lineno and _ends(node) <= _ends(one)]
-            after = [
-                one
-                for one in own(around[-1] if around and _goes_on(node) else function)
-                if isinstance(one, ast.stmt) and one.lineno > _ends(node)
-            ]
-            for handler in node.handlers:
-                if _is_broad(handler.type):
-                    # `else` knows that nothing was caught: a check of what must not hold.
-                    yield _Guarded(handler.lineno, node.body, [*handler.body, *node.orelse], after)
-            for one in node.finalbody:
-                if isinstance(one, ast.Return):
-                    yield _Guarded(one.lineno, node.body, [])
-        elif isinstance(node, ast.With) and any(_suppresses(item.context_expr) for item in node.items):
-            yield _Guarded(node.lineno, node.body, ())
-
-
-def _ends(node: ast.stmt) -> int:
-    return node.end_lineno or node.lineno
-
-
-def _goes_on(node: ast.Try | ast.TryStar) -> bool:
-    """Whether it leaves nothing but this turn of its loop."""
-    return not any(isinstance(one, ast.Return | ast.Break) for one in own(node))
-
-
-def _suppresses(call: ast.AST) -> bool:
-    if not isinstance(call, ast.Call) or ast.unparse(call.func).rpartition(".")[2] != "suppress":
-        return False
-    return any(_is_broad(one) for one in call.args)
-
-
-def _is_broad(kind: ast.AST | None) -> bool:
-    """Whether failed assertions are among these exceptions."""
-    if isinstance(kind, ast.Tuple):
-        return any(_is_broad(one) for one in kind.elts)
-    return kind is None or ast.unparse(kind).removeprefix("builtins.") in _BROAD
 
 
 def _silent(checks: Iterable[ast.AST], reports: _Reports) -> Iterator[Idle]:

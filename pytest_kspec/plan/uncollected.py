@@ -9,18 +9,27 @@ function that nobody calls, or in a file that nobody imports.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from pytest_kspec.checks.check import Check
+from pytest_kspec.checks.reads import BY_FIXTURE, OPEN
 from pytest_kspec.errors import CheckError
-from pytest_kspec.plan.idle import idle
+from pytest_kspec.plan.idle import idle, own
 from pytest_kspec.plan.unasked import unasked
 
 _PACKAGE = "pytest_kspec"
+_MARKS = ("pytest.mark.", "mark.")
 _Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _FIX = "Make it a function of a module test_*.py; fixtures and parameters do what classes do."
+_DID_NOT_RUN = "the code that defines it did not run, because of a condition or an exception"
+_NO_DECORATOR = "it is a test of the cluster without @check"
+_FIXES = {
+    _DID_NOT_RUN: "Define it always, and call pytest.skip(reason) in it: reports then state that it was skipped.",
+    _NO_DECORATOR: "Decorate it with @pytest_kspec.check(…), or choose a name that does not start with test.",
+}
+_FIXTURES = OPEN | BY_FIXTURE.keys() | {"findings"}
 
 
 class Place(NamedTuple):
@@ -37,16 +46,27 @@ def refuse_uncollected(
 
     made: by importing; modules: files that were imported; others: Python files beside them
     """
-    found = {_place(check) for check in collected}
+    found = {_place(check): check for check in collected}
+    # One of several definitions of a name, as for several versions of a library, is enough.
+    named = {(place.path, check.func.__name__) for place, check in found.items()}
+    made = list(made)
+    created = {_place(check) for check in made}
     imported = {path.resolve() for path in modules}
     problems: dict[Place, str] = {}
     sources = [source for path in [*modules, *others] if (source := _read(path.resolve())) is not None]
     for source in sources:
         for function, what in source.written:
             place = Place(source.path, min(one.lineno for one in function.decorator_list))
-            if place in found or (not what and place.path in imported):
-                continue  # a function of a module that is not made is under an `if` that does not hold
-            problems[place] = what or "its file is not called test_*.py or *_test.py, and is not collected"
+            if place in found:
+                continue
+            if what:
+                problems[place] = what
+            elif place.path not in imported:
+                problems[place] = "its file is not called test_*.py or *_test.py, and is not collected"
+            elif place not in created and (place.path, function.name) not in named:
+                problems[place] = _DID_NOT_RUN
+        if source.path in imported:
+            problems |= {Place(source.path, line): what for line, what in _undecorated(source, created)}
     for check in made:
         if (place := _place(check)) in found or place in problems:
             continue
@@ -55,7 +75,8 @@ def refuse_uncollected(
         else:
             problems[place] = "its file is not collected: name it test_*.py, or name the file itself"
     for place, what in sorted(problems.items()):
-        raise CheckError(f"a check is not collected: {what}.", where=f"{place.path}:{place.line}", fix=_FIX)
+        fix = _FIXES.get(what, _FIX)
+        raise CheckError(f"a check is not collected: {what}.", where=f"{place.path}:{place.line}", fix=fix)
     for source in sources:
         _refuse_idle(source)
 
@@ -95,7 +116,7 @@ def _refuse_idle(source: _Source) -> None:
 
 
 def _names(tree: ast.AST) -> frozenset[str]:
-    """How this module calls the decorator: `check`, `pytest_kspec.check`, or by another name."""
+    """How this module calls the decorator: `check`, `pytest_kspec.check`, or by a name that it gives to it."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == _PACKAGE:
@@ -104,16 +125,59 @@ def _names(tree: ast.AST) -> frozenset[str]:
             for alias in node.names:
                 if alias.name.partition(".")[0] == _PACKAGE:
                     names.add(f"{alias.asname or _PACKAGE}.check")
+    given = list(_given(tree))
+    while more := {name for name, value in given if _is_decorator(value, names)} - names:
+        names |= more
     return frozenset(names)
+
+
+def _undecorated(source: _Source, created: Collection[Place]) -> Iterator[tuple[int, str]]:
+    """Lines of tests as pytest would collect them that ask for the cluster, and are no check."""
+    written = {id(function) for function, _ in source.written}
+    tops = [
+        one for node in own(source.tree) for one in (node.body if isinstance(node, ast.ClassDef) else [node])
+    ]
+    for node in tops:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test"):
+            continue
+        line = min(one.lineno for one in (*node.decorator_list, node))
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        is_marked = all(ast.unparse(one).startswith(_MARKS) for one in node.decorator_list)
+        if id(node) in written or Place(source.path, line) in created or not is_marked:
+            continue
+        if not _FIXTURES.isdisjoint(one.arg for one in arguments):
+            yield line, _NO_DECORATOR
+
+
+def _given(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Names and what they are given: by an assignment, or as what a function returns."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, node.value
+        elif isinstance(node, ast.FunctionDef):
+            for one in ast.walk(node):
+                if isinstance(one, ast.Return) and one.value is not None:
+                    yield node.name, one.value
+
+
+def _is_decorator(value: ast.expr, names: Collection[str]) -> bool:
+    """`check`, `check(…)`, `partial(check, …)` or `lambda id: check(id=id, …)`."""
+    if isinstance(value, ast.Lambda):
+        value = value.body
+    if isinstance(value, ast.Call):
+        is_partial = ast.unparse(value.func).rpartition(".")[2] == "partial" and bool(value.args)
+        value = value.args[0] if is_partial else value.func
+    return isinstance(value, ast.Name | ast.Attribute) and ast.unparse(value) in names
 
 
 def _decorated(tree: ast.AST, names: frozenset[str], what: str) -> Iterator[tuple[_Definition, str]]:
     for node in ast.iter_child_nodes(tree):
         inside = what
         if isinstance(node, _Definition):
-            if any(
-                isinstance(one, ast.Call) and ast.unparse(one.func) in names for one in node.decorator_list
-            ):
+            decorators = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
+            if any(ast.unparse(one) in names for one in decorators):
                 yield node, what
             kind = "class" if isinstance(node, ast.ClassDef) else "function"
             inside = f"it is in the {kind} {node.name}"

@@ -68,7 +68,36 @@ def load(folder: Path, body: str, more: str = "findings") -> None:
         (2, "for p in pods:\n    if not p.name.endswith: findings.add(p)", "p.name.endswith without a call"),
         (1, "assert [p.kind and p.kind == 'Pod' and p for p in pods] or [1]", "a list or dict with entries"),
         (0, "for p in pods: print(p.name)", "test_asked asserts nothing and adds no finding: it would always pass"),
-        (0, "bad = []\nfor p in pods:\n    if not p.labels: bad.append(p)", "test_asked asserts nothing"),
+        (1, "bad = []\nfor p in pods:\n    if not p.labels: bad.append(p)", "bad is filled and never read"),
+        (3, "assert pods\nfor p in pods:\n    if not p.labels.get('team'): findings", "findings is named here, and"),
+        (2, "list(pods)\n[findings for p in pods if not p.labels]", "findings is named here, and nothing is"),
+        (2, "list(pods)\nx = {p.name: findings.add for p in pods}", "findings is named here, and nothing is reported"),
+        (1, "print(f'{[findings for p in pods]}')", "findings is named here, and nothing is reported"),
+        (2, "list(pods)\n(g := (findings.add(p) for p in pods))", "a generator is built here and never runs"),
+        (2, "list(pods)\nif (g := map(findings.add, pods)): pass", r"map\(…\) is built here and never runs"),
+        (2, "list(pods)\nprint(findings.add(p) for p in pods)", "a generator is built here and never runs"),
+        (1, "assert [(findings.add(q) for q in [p]) for p in pods]", "a generator is built here and never runs"),
+        (1, "[lambda: findings.add(p) for p in pods]", "a function is built here and never runs"),
+        (1, "todo = []\nfor p in pods: todo.append(lambda: findings.add(p))", "todo is filled and never read"),
+        (2, "assert pods\nbad = {}\nfor p in pods: bad[p.name] = p", "bad is filled and never read"),
+        (2, "assert pods\nbad = [p for p in pods if not p.labels]", "bad is never read"),
+        (1, "findings = []\nfor p in pods: findings.append(p)\nassert pods", "the fixture findings is replaced here"),
+        (2, "for p in pods:\n    if not p.labels: ValueError(p.name)\nassert pods", r"ValueError\(…\) is not raised"),
+        (3, "def look():\n    assert pods\nprint(look)\nlist(pods)", "look is named here, and not called"),
+        (2, "assert pods\n[judge for p in pods]", "judge is named here, and not called"),
+        (2, "for p in pods:\n    if not p.labels: pytest.fail\nassert pods", "pytest.fail is named here, and not"),
+        (1, "assert all([p.labels] for p in pods)", "a list or dict with entries is always true"),
+        (1, "assert all(f'{p.labels}!' for p in pods)", "this text is always true"),
+        (1, "assert all((p.labels, 'no labels') for p in pods)", "a tuple is always true"),
+        (1, "assert any((p.labels, 1) for p in pods)", "a tuple is always true"),
+        (1, "assert all(True for p in pods)", "True is always true"),
+        (1, "[findings.add(p) for p in pods if False]", "False is always false"),
+        (2, "assert pods\nif 0 and pods: findings.add(None)", "0 and pods is always false"),
+        (3, "try:\n    for p in pods: judge(p)\nexcept Exception: pass", "an assertion or error is caught here"),
+        (1, "with contextlib.suppress(Exception):\n    for p in pods: judge(p)", "an assertion or error is caught"),
+        (2, "quiet = contextlib.suppress(AssertionError)\nwith quiet:\n    assert list(pods)", "an assertion or error"),
+        (1, "with contextlib.ExitStack() as s:\n    s.enter_context(contextlib.suppress(Exception))\n"
+         "    assert list(pods)", "an assertion or error is caught here"),
         (0, "ok = True\nfor p in pods: ok = ok and p.labels\nlogging.info(ok)", "test_asked asserts nothing"),
         (0, "for p in pods:\n    p.labels.get('team')", "test_asked asserts nothing"),
     ],
@@ -118,6 +147,22 @@ def test_what_is_asked_and_not_used(tmp_path: Path, line: int, body: str, said: 
         ("with judged() as soft:\n    for p in pods: soft.endswith(p.name, 'x')", "findings"),
         ("for rule in judged:\n    assert not rule.startswith or list(pods)", "judged"),
         ("with GUARD:\n    for p in pods: p.labels['team']", ""),
+        ("assert any((p.name, 1) for p in pods if p.labels)", "findings"),
+        ("assert not any(True for p in pods if not p.labels)", "findings"),
+        ("if (bad := [p for p in pods if not p.labels]): findings.add(bad[0])", "findings"),
+        ("todo = []\nfor p in pods: todo.append(lambda: findings.add(p))\nfor one in todo: one()", "findings"),
+        ("list(findings.add(p) for p in pods)", "findings"),
+        ("list(pods and (findings.add(p) for p in pods))", "findings"),
+        ("list(g := (findings.add(p) for p in pods))", "findings"),
+        ("seen = []\nfor p in pods: seen.append(findings.add(p))", "findings"),
+        ("tell = findings.add\nfor p in pods: tell(p)", "findings"),
+        ("def tell(to): to.add(None)\ntell(findings)\nassert pods", "findings"),
+        ("findings and findings.add(None)\nassert pods", "findings"),
+        ("if judged: [one.add(None) for one in [findings]]", "findings, judged"),
+        ("each = [judge]\nfor one in each: one(pods)", "findings"),
+        ("why = ValueError('x')\nif list(pods): raise why", "findings"),
+        ("try:\n    number = judge(pods)\nexcept Exception:\n    number = 0\nassert number", "findings"),
+        ("import typing\nif typing.TYPE_CHECKING: assert pods\nassert list(pods)", "findings"),
     ],
 )  # fmt: skip
 def test_what_may_report_something_is_taken(tmp_path: Path, body: str, more: str) -> None:
@@ -142,6 +187,15 @@ def test_what_may_report_something_is_taken(tmp_path: Path, body: str, more: str
 )
 def test_an_assertion_may_decide_what_is_done_next(tmp_path: Path, body: str) -> None:
     load(tmp_path, body)
+
+
+def test_a_list_is_not_the_fixture_findings(tmp_path: Path) -> None:
+    with pytest.raises(CheckError, match="findings is never read"):
+        load(tmp_path, "findings = [p for p in pods if not p.labels]", "")
+    with pytest.raises(CheckError, match="findings is named here, and nothing is reported"):
+        load(tmp_path, "findings = [p for p in pods if not p.labels]\nprint(findings)", "")
+    with pytest.raises(CheckError, match="asserts nothing"):
+        load(tmp_path, "findings = 0\nfor p in pods: findings += 1\nlogging.info('%s', findings)", "")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ WRAPS = WRAP.replace("    def wrapper", "    @functools.wraps(func)\n    def wra
         (method(below="@classmethod\n", head="def test_lost(cls):"), 1, "not a function but a classmethod"),
         (method(below="@property\n"), 1, "not a function but a property"),
         (method(CHECK.replace("@check", "@pytest_kspec.check")), 1, "it is in the class Test"),
-        (method('@MADE(id="acme.lost")\n'), 1, "its name is used for something else"),
+        (method('@MADE(id="acme.lost")\n'), 1, "it is in the class Test"),
+        (method('@[MADE][0](id="acme.lost")\n'), 1, "its name is used for something else"),
         ("class A:\n" + textwrap.indent(method(), "    "), 2, "it is in the class Test"),
         ("def outer():\n" + textwrap.indent(CHECK + FUNCTION, "    "), 1, "it is in the function outer"),
         ("async def outer():\n" + textwrap.indent(CHECK + FUNCTION, "    "), 1, "it is in the function outer"),
@@ -112,11 +113,59 @@ def test_a_check_that_is_imported_from_a_file_outside(
     assert f"{path}:2" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("if not True:\n" + textwrap.indent(CHECK + FUNCTION, "    "), 1, "the code that defines it did not run"),
+        (
+            "try:\n    import no_such_library\n"
+            + textwrap.indent(CHECK + FUNCTION, "    ") + "except ImportError:\n    pass\n",
+            2,
+            "the code that defines it did not run, because of a condition or an exception. Define it always",
+        ),
+        (
+            "import contextlib\nwith contextlib.suppress(Exception):\n    1 / 0\n"
+            + textwrap.indent(CHECK + FUNCTION, "    "),
+            3,
+            "the code that defines it did not run",
+        ),
+        ("def test_lost(pods):\n    assert pods\n", 0, "it is a test of the cluster without @check"),
+        ("class Test:\n    def test_lost(self, findings):\n        assert 0\n", 1, "a test of the cluster without"),
+        ("@pytest.mark.skip\ndef test_lost(rbac):\n    assert 0\n", 0, "it is a test of the cluster without"),
+        (
+            "import functools\nmine = functools.partial(check, severity='low')\n"
+            "class Test:\n" + textwrap.indent(CHECK.replace("@check", "@mine") + FUNCTION, "    "),
+            3,
+            "it is in the class Test",
+        ),
+        (
+            "def mine(**more):\n    return check(**more)\n"
+            "def make():\n" + textwrap.indent(CHECK.replace("@check", "@mine") + FUNCTION, "    "),
+            3,
+            "it is in the function make",
+        ),
+        (
+            "def make():\n    made = " + CHECK.removeprefix("@").strip() + "\n"
+            + textwrap.indent("@made\n" + FUNCTION, "    "),
+            2,
+            "it is in the function make",
+        ),
+    ],
+)  # fmt: skip
+def test_a_check_that_is_not_made(tmp_path: Path, text: str, line: int, said: str) -> None:
+    path = write(tmp_path / "checks", text)
+    with pytest.raises(CheckError, match=said) as caught:
+        load_checks([path])
+    first = path.read_text(encoding="utf-8").count("\n") - text.count("\n") + 1
+    assert f"{path}:{first + line}: a check is not collected: " in str(caught.value)
+
+
 def test_what_is_collected(tmp_path: Path) -> None:
     more = CHECK.replace("lost", "{}")
     text = (
         "if True:\n" + textwrap.indent(more.format("branch") + FUNCTION.replace("lost", "branch"), "    ")
-        + "if not True:\n" + textwrap.indent(more.format("never") + FUNCTION.replace("lost", "never"), "    ")
+        + "if not True:\n" + textwrap.indent(more.format("branch") + FUNCTION.replace("lost", "branch"), "    ")
+        + "def test_of_python(tmp_path):\n    pass\n"
         + '@pytest.mark.skip\n' + more.format("marked") + FUNCTION.replace("lost", "marked")
         + more.format("any-name") + FUNCTION.replace("test_lost", "any_name")
         + "from pytest_kspec import check as mine\n" + more.format("alias").replace("@check", "@mine") + FUNCTION
