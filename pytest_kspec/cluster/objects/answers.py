@@ -107,6 +107,42 @@ def check_object(data: Any, api_version: str, kind: str, name: str = "", namespa
         raise Wrong(f"is a {kind} in the namespace {_shown(metadata.get('namespace'))}")
 
 
+def decode_once(text: bytes) -> Any:
+    """A small JSON document in which no key occurs twice, so that there is one way to read it. Raises Wrong."""
+    try:
+        document = text.decode()
+        data, end = _DECODER.raw_decode(document, _skip(document, 0))
+    except (ValueError, RecursionError) as error:
+        raise Wrong("could not be read") from error
+    if document[end:].strip(_BLANK):
+        raise Wrong("is not one complete JSON document")
+    return data
+
+
+def check_repeats(data: Any, sent: Any) -> None:
+    """Raises Wrong if the answer repeats another question than `sent`: an API server returns the question.
+
+    What is empty may be left out, and a question that is not repeated is not compared.
+    """
+    spec = data.get("spec")
+    if spec is not None and _without_empty(_common(spec, sent)) != _without_empty(sent):
+        raise Wrong("is the answer to another request")
+
+
+def _common(found: Any, sent: Any) -> Any:
+    """`found` without the keys that were not sent: an API server may add some."""
+    if isinstance(found, dict) and isinstance(sent, dict):
+        return {key: _common(found[key], value) for key, value in sent.items() if key in found}
+    return found
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without_empty(one) for key, one in value.items()}
+        return {key: one for key, one in kept.items() if one not in ("", None, [], {})}
+    return value
+
+
 def check_metadata(metadata: Any) -> None:
     """Raises Wrong unless it is what every object has: a name, and text where there is text."""
     if not has_name(metadata):

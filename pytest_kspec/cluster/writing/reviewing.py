@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from pytest_kspec import typed
+from pytest_kspec.cluster.api.http import Answer
+from pytest_kspec.cluster.objects.answers import Wrong, check_kind, check_repeats, decode_once
 from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.errors import AccessDenied, NotFound, SourceUnavailable
 from pytest_kspec.kube.resources import ResourceType
@@ -42,16 +44,13 @@ class _SelfStatus(msgspec.Struct, rename="camel"):
     user_info: User
 
 
-class _Token(msgspec.Struct):
+class Token(msgspec.Struct):
+    """What a TokenRequest gives."""
+
     token: str
 
     def __repr__(self) -> str:
         return "<token>"
-
-
-class _Answer(msgspec.Struct):
-    kind: str
-    status: msgspec.Raw
 
 
 def user_of(source: LiveSource, token: str, audiences: Sequence[str] = ()) -> User | None:
@@ -125,7 +124,9 @@ def service_account_token(source: LiveSource, namespace: str, name: str, audienc
     """
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     spec = {"audiences": [audience], "expirationSeconds": seconds}
-    made: _Token = _post(source, path, AUTHENTICATION, "TokenRequest", spec, _Token)
+    made: Token = _post(source, path, AUTHENTICATION, "TokenRequest", spec, Token)
+    if not made.token:
+        raise SourceUnavailable("the API server did not issue a token.", where=source.name)
     return made.token
 
 
@@ -141,12 +142,22 @@ def _post(source: LiveSource, path: str, api_version: str, kind: str, spec: Any,
         raise AccessDenied(f"a {kind} was rejected ({answer.status}).", where=source.name)
     if answer.status == 404:
         raise NotFound(f"{path} does not exist.", where=source.name)
+    if answer.status not in (200, 201):
+        raise SourceUnavailable(f"the answer to a {kind} has status {answer.status}.", where=source.name)
+    return read_answer(answer, asked, form, source.name)
+
+
+def read_answer(answer: Answer, asked: dict[str, Any], form: type[Any], where: str) -> Any:
+    """The `status` of an answer to what was asked. Raises SourceUnavailable for any other answer."""
+    kind = asked["kind"]
     try:
-        if answer.status not in (200, 201):
-            raise SourceUnavailable(f"the answer to a {kind} has status {answer.status}.", where=source.name)
-        found = typed.from_json(answer.body, _Answer)
-        if found.kind != kind:
-            raise SourceUnavailable(f"the answer to a {kind} is of another kind.", where=source.name)
-        return typed.from_json(found.status, form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SourceUnavailable(f"the answer to a {kind} could not be read.", where=source.name) from error
+        found = decode_once(answer.json())
+        check_kind(found, asked["apiVersion"], kind)
+        # A server may shorten the time of a token.
+        sent = {key: value for key, value in asked.get("spec", {}).items() if key != "expirationSeconds"}
+        check_repeats(found, sent)
+        return typed.convert(found.get("status"), form)
+    except Wrong as error:
+        raise SourceUnavailable(f"the answer to a {kind} {error}.", where=where) from error
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise SourceUnavailable(f"the answer to a {kind} has no valid status.", where=where) from error

@@ -15,12 +15,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
 from pytest_kspec.cluster.api.contexts import Context, User
-from pytest_kspec.cluster.objects.items import BROKEN_JSON
 from pytest_kspec.cluster.sources.live import LiveSource
-from pytest_kspec.cluster.writing.reviewing import may_i, who_am_i
+from pytest_kspec.cluster.writing.reviewing import Token, may_i, read_answer, who_am_i
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import NotFound, SourceError, SourceUnavailable
 from pytest_kspec.fleet.targets.adding import MANAGED, TARGET_LABEL
@@ -171,11 +168,11 @@ def _mint(source: LiveSource, namespace: str, account: str, seconds: int, bound:
         },
     }
     answer = source.connection.send("POST", path, body=json.dumps(body).encode(), repeatable=False)
-    try:
-        token = msgspec.json.decode(answer.body)["status"]["token"] if answer.status in (200, 201) else None
-    except (KeyError, TypeError, *BROKEN_JSON):
-        token = None
-    if not isinstance(token, str) or not token:
+    token = ""
+    if answer.status in (200, 201):
+        made: Token = read_answer(answer, body, Token, source.name)
+        token = made.token
+    if not token:
         raise SourceUnavailable(
             f"the API server did not issue a token (HTTP {answer.status}).",
             where=source.name,
