@@ -63,6 +63,8 @@ def gather(
             where="--from",
             fix="Bundle the report that was written by the scan.",
         )
+    if not result.clusters:
+        raise UsageError("the result contains no cluster, so there is nothing to prove.", where="--from")
     loaded = _specs(result, specs)
     spec_files = {
         os.path.abspath(file) for spec in loaded for file in spec.files if not _part_of_the_tool(file)

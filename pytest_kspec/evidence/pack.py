@@ -52,9 +52,15 @@ def describe(contents: Mapping[str, Content]) -> dict[str, File]:
     return found
 
 
+LATEST = 1 << 33
+"""Seconds since 1970 that a file of a tar archive can have: until 2242."""
+
+
 def pack(out: BinaryIO, manifest: Manifest, contents: Mapping[str, Content]) -> None:
     """Write the archive. Raises SourceUnavailable where a file changes meanwhile."""
     moment = int(datetime.fromisoformat(manifest.finished_at).timestamp())
+    if not 0 <= moment < LATEST:
+        raise UsageError("finishedAt is not a time that an archive can hold.", where="--from")
     encoded = manifest.encode()
     with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as zipped:
         _add(zipped, MANIFEST, len(encoded), io.BytesIO(encoded), moment)

@@ -353,6 +353,30 @@ def test_a_scan_before_its_recording_revives_no_exemption(
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clusters": []}, "the result contains no cluster, so there is nothing to prove"),
+        ({"finishedAt": "9999-01-01T00:00:00Z"}, "finishedAt is not a time that an archive can hold"),
+    ],
+)
+def test_a_result_that_no_bundle_is_made_of(
+    change: dict[str, Any],
+    said: str,
+    honest: Desk,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(honest.folder)
+    (tmp_path / "result.json").write_text(json.dumps(honest.result | change))
+    words = ["--from", str(tmp_path / "result.json"), "--key", str(honest.keys.private)]
+    code = main(["evidence", *words, "-o", str(tmp_path / "e.tar.gz")])
+    told = capsys.readouterr().err
+    assert code == 4
+    assert said in told
+
+
 @pytest.mark.parametrize("text", ["2026-W48-7T10:59:58Z", "20261129T105958Z", "2026-11-29 10:59:58+00:00"])
 def test_times_that_are_not_rfc_3339(text: str, honest: Desk, verify: Callable[..., Said]) -> None:
     said = verify(honest.forged(lambda result: result.update(startedAt=text)))

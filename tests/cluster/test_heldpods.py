@@ -235,6 +235,21 @@ AS_TEXT = {
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "is_pod"),
+    [
+        ("spec:\n  containers:\n  - name: c\n    image: x\n", True),
+        ('{"spec": {"initContainers": [{"image": "x"}]}}', True),
+        ("containers:\n- image: x\n", True),
+        ("the containers: of the image", False),
+        ("containers: 3\nimages: 4\n", False),
+    ],
+)
+def test_a_pod_as_text_needs_no_kind(text: str, is_pod: bool) -> None:
+    at = "Thing shop/it at spec.podTemplate: an object written as text"
+    assert listed(foreign("Thing", "example.com/v1", spec={"podTemplate": text})) == ((at,) if is_pod else ())
+
+
 @pytest.mark.parametrize("text", AS_TEXT.values(), ids=AS_TEXT)
 def test_objects_as_text_in_foreign_kinds_are_listed(text: str) -> None:
     steps = [
@@ -411,6 +426,9 @@ def test_whatever_an_object_holds_it_is_evaluated_or_an_error(
         (foreign("Cache", "acme.io/v1", spec={"nodes": [{"podSecurityContext": {}}]}), "spec.nodes[0]"),
         (foreign("Cache", "acme.io/v1", spec={"pod": {"hostNetwork": True}}), "spec.pod"),
         (foreign("Cache", "acme.io/v1", spec={"securityContext": None, "hostNetwork": False, "hostPID": "x"}), ""),
+        (foreign("Cache", "acme.io/v1", spec={"pod": {"volumes": [{"hostPath": {"path": "/"}}]}}), "spec.pod"),
+        (foreign("Cache", "acme.io/v1", spec={"extraVolumes": [{"hostPath": {"path": "/"}}]}), "spec"),
+        (foreign("Cache", "acme.io/v1", spec={"volumes": [{"emptyDir": {}}, "hostPath", {"hostPath": "/"}]}), ""),
         (foreign("Policy", "kyverno.io/v1", spec={"pattern": {"spec": {"securityContext": {"runAsUser": 1}}}}), ""),
     ],
 )  # fmt: skip

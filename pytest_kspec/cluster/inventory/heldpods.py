@@ -26,6 +26,7 @@ _OF_CONTAINER = frozenset(
 )  # fmt: skip
 _OF_HOST = frozenset(("hostNetwork", "hostPID", "hostIPC"))
 _SECURITY_CONTEXT = ("securityContext", "SecurityContext")  # containerSecurityContext, podSecurityContext
+_VOLUMES = ("volumes", "Volumes")  # extraVolumes
 _MAX_NESTING = 8
 """Objects in objects are followed this far; what lies deeper is listed as not evaluated."""
 
@@ -198,6 +199,7 @@ class _Walk:
                 elif field == "volumes":
                     for entry_at, entry in _entries(found, found_at) if isinstance(found, list) else ():
                         _append(spec, places, field, entry, entry_at)
+                    self._taken.add((id(_value(base, part.keys[:-1])), part.keys[-1]))
                 elif field not in spec:
                     spec[field] = found
                     self._taken.add((id(_value(base, part.keys[:-1])), part.keys[-1]))
@@ -296,7 +298,8 @@ class _Walk:
             (
                 found is True
                 if key in _OF_HOST
-                else key.endswith(_SECURITY_CONTEXT) and isinstance(found, dict)
+                else (key.endswith(_SECURITY_CONTEXT) and isinstance(found, dict))
+                or (key.endswith(_VOLUMES) and _has_host_path(found))
             )
             and (id(value), key) not in self._taken
             for key, found in value.items()
@@ -310,14 +313,24 @@ def _append(spec: dict[str, Any], places: list[tuple[str, str]], field: str, ent
     listed.append(entry)
 
 
-def _is_manifest(text: str) -> bool:
-    """Whether it is an object with containers in YAML or JSON, as a step of an Argo Workflow creates it."""
-    return "ontainers" in text and all(
-        re.search(
-            rf"""(?:^|[{{,])[ \t-]*["']?{key}["']?[ \t]*:""", text, re.MULTILINE
-        )  # kept by re, once it is needed
-        for key in ("apiVersion", "kind", "(?:initC|c)ontainers")
+def _has_host_path(volumes: Any) -> bool:
+    return isinstance(volumes, list) and any(
+        isinstance(volume, dict) and isinstance(volume.get("hostPath"), dict) for volume in volumes
     )
+
+
+def _is_manifest(text: str) -> bool:
+    """Whether it is a pod spec, or an object with containers, as a step of an Argo Workflow creates it: YAML or JSON."""
+    return (
+        "ontainers" in text
+        and _has_key(text, "(?:initC|c)ontainers")
+        and (_has_key(text, "image") or (_has_key(text, "apiVersion") and _has_key(text, "kind")))
+    )
+
+
+def _has_key(text: str, key: str) -> bool:
+    """The expressions are kept by re, once they are needed."""
+    return re.search(rf"""(?:^|[{{,])[ \t-]*["']?{key}["']?[ \t]*:""", text, re.MULTILINE) is not None
 
 
 def _is_container(value: dict[str, Any]) -> bool:
