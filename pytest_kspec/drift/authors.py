@@ -34,7 +34,9 @@ def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
     """
     others = [entry for entry in managedfields.entries(obj) if entry.manager not in OURS]
     if fields:
-        others = [entry for entry in others if any(managedfields.holds(entry, one.path) for one in fields)]
+        others = [
+            entry for entry in others if any(managedfields.holds(entry, one.path, obj) for one in fields)
+        ]
     last = max(others, key=lambda entry: entry.time, default=None)
     return Author(last.manager, last.time) if last is not None else None
 
@@ -42,7 +44,7 @@ def author(obj: Object, fields: Sequence[FieldChange] = ()) -> Author | None:
 def wrote(obj: Object, fields: Sequence[FieldChange]) -> bool:
     """Whether somebody else than kspec holds one of these fields."""
     return any(
-        entry.manager not in OURS and managedfields.holds(entry, one.path)
+        entry.manager not in OURS and managedfields.holds(entry, one.path, obj)
         for entry in managedfields.entries(obj)
         for one in fields
     )

@@ -106,21 +106,37 @@ def _shown(step: str, *, general: bool = False) -> str:
     return f"[{key}]"
 
 
-def holds(entry: Entry, path: str) -> bool:
-    """Whether the entry has the field at this path of `objectdiff`, a part of it, or what it is a part of."""
-    return any(_related(held, path) for held in _paths(entry.fields, "", 0))
+def holds(entry: Entry, path: str, there: Any = ABSENT) -> bool:
+    """Whether the entry has the field at this path of `objectdiff`, a part of it, or what it is a part of.
+
+    there: the object, by which an item of a list is known under each of its names: a port of a Service is held by its
+           number, and its path has its name.
+    """
+    return _holds(entry.fields, path, "", there, 0)
 
 
-def _paths(fields: Any, path: str, depth: int) -> Iterator[str]:
+def _holds(fields: Any, path: str, here: str, there: Any, depth: int) -> bool:
     below = {k: v for k, v in fields.items() if k != "."} if isinstance(fields, dict) else {}
     if not below or depth > _DEPTH:
-        yield path.lstrip(".")
-        return
+        return bool(here)
     for step, rest in below.items():
         if step.startswith(("v:", "i:")):  # objectdiff compares such a list by position
-            yield path.lstrip(".")
-            continue
-        yield from _paths(rest, f"{path}{_shown(step)}", depth + 1)
+            return bool(here)
+        item = _down(there, step)
+        for name in _names(step, there, item):
+            longer = f"{here}{name}".lstrip(".")
+            if _related(longer, path) and _holds(rest, path, longer, item, depth + 1):
+                return True
+    return False
+
+
+def _names(step: str, items: Any, item: Any) -> Iterator[str]:
+    """What paths of `objectdiff` may call this step."""
+    yield _shown(step)
+    if step.startswith("k:") and isinstance(item, dict):
+        found = (item.get(name) for name in NAMES)
+        yield from (f"[{name}]" for name in found if isinstance(name, str | int))
+        yield f"[{next(i for i, one in enumerate(items) if one is item)}]"
 
 
 def _related(one: str, other: str) -> bool:

@@ -60,6 +60,26 @@ def test_which_field_an_entry_holds(path: str, held: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "held"),
+    [
+        ("spec.ports[web].port", True),  # by name
+        ("spec.ports[8080].port", True),  # by number
+        ("spec.ports[0].port", True),  # by position
+        ("spec.ports[web].nodePort", False),
+        ("spec.ports[dns].port", False),
+        ("spec.ports[1]", False),
+        ("spec.ports", True),
+    ],
+)
+def test_an_item_of_a_list_has_several_names(path: str, held: bool) -> None:
+    port: dict[str, Any] = {'k:{"port":8080,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:targetPort": {}}}
+    entry = ENTRY._replace(fields={"f:spec": {"f:ports": port}})
+    web = {"name": "web", "port": 8080, "protocol": "TCP", "targetPort": 80, "nodePort": 30000}
+    there = {"spec": {"ports": [web, {"name": "dns", "port": 53, "protocol": "UDP"}]}}
+    assert holds(entry, path, there) is held
+
+
+@pytest.mark.parametrize(
     "found", [None, "text", [None, 1, {"subresource": "status", "manager": "m"}], [{}], [{"fieldsV1": []}]]
 )
 def test_what_is_malformed_is_left_out(found: Any) -> None:

@@ -320,7 +320,7 @@ def _has_host_path(volumes: Any) -> bool:
 
 
 def _is_manifest(text: str) -> bool:
-    """Whether it is a pod spec, or an object with containers, as a step of an Argo Workflow creates it: YAML or JSON."""
+    """Whether it is a pod spec or an object with containers (made by a step of an Argo Workflow), YAML or JSON."""
     return (
         "ontainers" in text
         and _has_key(text, "(?:initC|c)ontainers")
