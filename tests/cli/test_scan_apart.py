@@ -108,7 +108,7 @@ ODD: dict[str, tuple[Any, Any, str]] = {
     "file": ({"server": AT, "certificate-authority": "nowhere\0"}, TOKEN, "this is not a path"),
     "folder": ({"server": AT, "certificate-authority": "a-good"}, TOKEN, "it is not a regular file"),
     "host": ({"server": "https://ü..ü"}, TOKEN, "its host is not a valid name"),
-    "emoji": ({"server": "https://😀.invalid"}, TOKEN, "is not a valid IDNA label"),
+    "emoji": ({"server": "https://😀.invalid"}, TOKEN, "its host is not a valid name"),
     "label": ({"server": f"https://{'a' * 64}.invalid"}, TOKEN, "its host is not a valid name"),
     "url": ({"server": "https://\u2100.invalid"}, TOKEN, "it is not a URL"),
     "unknown": ({"server": AT, "proxyUrl": "http://s3cret"}, TOKEN, "unknown field `proxyUrl`. Did you mean"),
