@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.fleet.job import Settings, job_name, manifest, submit
@@ -62,9 +63,8 @@ def test_an_image_that_is_older_than_the_store_is_not_started_again(jobs: Callab
     """Its worker says 4, and the Job controller ends this shard."""
     made = jobs(1)
     assert made.fleet.run(*made.words("-l", "env", "--run=old", "--no-wait")).code == 0
-    with create_engine(
-        made.fleet.store.replace("postgresql://", "postgresql+psycopg://")
-    ).begin() as connection:
+    url = made.fleet.store.replace("postgresql://", "postgresql+psycopg://")
+    with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE kspec_schema SET version_num = 'r9999'"))
     with Kubelet(made.hub, made.namespace) as kubelet:
         until(lambda: made.job("old").get("status", {}).get("failedIndexes") == "0")
