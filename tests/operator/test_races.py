@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from tests.controlplane.served import wait_until_served
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import Cluster
 
-from .conftest import until
+from .conftest import LIMIT_S, until
 from .hubs import BINDING, POLICY, SPEC, SPEC_KIND, V1, Hub, conditions
 from .test_engines import CRD, KYVERNO, definition
 
@@ -232,14 +233,18 @@ def test_a_correction_makes_nothing_again_that_was_removed_meanwhile(
     """The specification ends between the look of a DriftConfig and its correction."""
     hub.config("fix", {"interval": "5m", "remediation": {"strategy": "Apply"}})
     hub.soften()
+    operator = threading.Thread(target=hub.enforce, args=("sturdy",), daemon=True)
 
     def ends(self: InCluster) -> str:
         if how == "deleted":
             hub.writer.delete(*SPEC_KIND, "sturdy")
         else:
             hub.specs.put("sturdy", {**SPEC, "enforcement": {"enabled": False}})
-        hub.enforce("sturdy")
-        assert left() == [], "the operator removed them"
+        operator.start()
+        operator.join(
+            LIMIT_S if how == "deleted" else 1
+        )  # a change waits for a correction, a deletion does not
+        assert how == "off" or left() == [], "the operator removed them"
         return ""
 
     def left() -> list[str]:
@@ -248,6 +253,7 @@ def test_a_correction_makes_nothing_again_that_was_removed_meanwhile(
 
     monkeypatch.setattr(InCluster, "forbidden", ends)
     hub.run("fix")
+    operator.join(LIMIT_S)
     assert left() == [], "nobody would ever remove them"
     if how == "deleted":
         assert hub.writer.find(*SPEC_KIND, "sturdy") is None
