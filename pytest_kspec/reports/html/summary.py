@@ -20,7 +20,7 @@ from pytest_kspec.results.verdict import Verdict
 _SOURCES = {
     "live": "read from the running {}",
     "snapshot": "read from an earlier snapshot of the {}",
-    "manifests": "read from manifest files; no running {} was examined",
+    "manifests": "read from manifest files; no running cluster was examined",
 }
 _NAMED = 3
 
