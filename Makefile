@@ -11,7 +11,8 @@ CONTEXT := build/image
 BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name)),$(name))))
 IMAGE  ?= kspec:latest
 # A module stays in one worker; tests/order.py says which come first. Three, as half of their time is waiting.
-PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
+# Without a limit of restarts, xdist 3.8 waits for ever for the tests of a worker that died.
+PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
