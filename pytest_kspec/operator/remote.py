@@ -186,6 +186,8 @@ class Remote:
                 continue
             clusters.add(uid)
             if remotestatus.is_silent(obj):
+                # Who says that it is back may be ahead of what this process has seen of it.
+                again = min(again, AGAIN_S)
                 since = status_of(obj).get("unreachableSince")
                 members.append(
                     Member(target.name, AWAY, f"since {since}") if since else Member(target.name, WAITING)

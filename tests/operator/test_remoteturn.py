@@ -13,7 +13,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import AccessDenied
 from pytest_kspec.operator import remoteturn
-from pytest_kspec.operator.remote import Remote, Settings
+from pytest_kspec.operator.remote import AGAIN_S, Remote, Settings
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
 SPEC = {
@@ -177,3 +177,14 @@ def test_a_target_that_is_made_anew_during_a_turn_is_another_one() -> None:
     obj["metadata"]["uid"] = "another"
     assert world.remote.record("s", key, entry, obj)
     assert anew.written == 1
+
+
+def test_a_cluster_that_is_away_is_looked_at_again_though_nobody_says_that_it_is_back() -> None:
+    """Its controller says so once, and what this process has seen of it may be older than that."""
+    one = target("one", {"env": "prod"}, reachable=False, unreachableSince="2026-11-29T12:00:00Z")
+    world = World(one)
+    assert world.step() <= AGAIN_S
+    assert world.hub.asked == 0
+    one["status"] = {"reachable": True, "uid": "cluster"}
+    world.step()
+    assert world.hub.asked == 1
