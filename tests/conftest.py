@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 from tests import order
-from tests.controlplane import marked
+from tests.controlplane import marked, swept
 from tests.effort import examples
 
 # Generated cases are the same in every run, so that a change is what turns main red, not luck.
@@ -24,7 +24,12 @@ settings.register_profile(
 settings.register_profile("search", settings.get_profile("steady"), derandomize=False)
 settings.load_profile("steady")
 
-pytest_plugins = ["pytester", "tests.golden", "tests.controlplane.fixtures", "tests.registry.fixtures"]
+pytest_plugins = [
+    "pytester",
+    "tests.golden",
+    "tests.controlplane.fixtures",
+    "tests.registry.fixtures",
+]
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,6 +47,12 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order.longest_first(items)
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is not None and nextitem.path != item.path:
+        swept.sweep()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -91,6 +91,7 @@ def scanner(second_control_plane: ControlPlane) -> Iterator[str]:
     plane.request("POST", BINDINGS, ACCOUNT)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     yield str(plane.request("POST", f"{ACCOUNTS}/scanner/token", request).body["status"]["token"])
+    plane.request("DELETE", f"{SECRETS}?labelSelector=kspec.io/token-binding=true")
     plane.request("DELETE", f"{BINDINGS}/scanner-of-tests")
     plane.request("DELETE", f"{ACCOUNTS}/scanner")
 

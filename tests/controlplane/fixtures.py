@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from . import namespaces
+from . import namespaces, swept
 from .server import ControlPlane, Etcd
 
 
@@ -32,16 +32,21 @@ def etcd() -> Iterator[Etcd]:
 
 @pytest.fixture(scope="session")
 def control_plane(etcd: Etcd) -> Iterator[ControlPlane]:
-    """The control plane that tests share: no controllers, so only tests change it; audited."""
+    """The control plane that tests share: no controllers, so only tests change it; audited.
+
+    What a module leaves behind is gone when the next one begins (`swept`).
+    """
     with ControlPlane(etcd) as plane:
-        yield plane
+        yield swept.share(plane)
+        swept.forget(plane)
 
 
 @pytest.fixture(scope="session")
 def second_control_plane(etcd: Etcd) -> Iterator[ControlPlane]:
-    """Another cluster, for what compares clusters."""
+    """Another cluster, for what compares clusters; swept too."""
     with ControlPlane(etcd) as plane:
-        yield plane
+        yield swept.share(plane)
+        swept.forget(plane)
 
 
 @pytest.fixture

@@ -102,6 +102,13 @@ class Etcd:
             self._process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def ask(self, what: str, body: Mapping[str, Any]) -> Any:
+        """One request to its key-value API as JSON: `range`, `txn`. Raises: ServerFailed."""
+        answer = urllib3.request("POST", f"{self.url}/v3/kv/{what}", json=body, timeout=REQUEST_TIMEOUT_S)
+        if answer.status != 200:
+            raise ServerFailed(f"etcd: {what}: {answer.data.decode()}")
+        return answer.json()
+
     def __enter__(self) -> Self:
         try:
             return self.start()

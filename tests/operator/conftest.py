@@ -19,7 +19,7 @@ from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.crds.schema.definitions import find
 from pytest_kspec.errors import NotFound
 from tests.cli.conftest import ROOT, run_kspec
-from tests.controlplane import namespaces
+from tests.controlplane import namespaces, swept
 from tests.controlplane.process import GUARD
 from tests.controlplane.server import ControlPlane
 from tests.crds.conftest import CRD, Cluster
@@ -180,6 +180,7 @@ def operated(control_plane: ControlPlane) -> Iterator[Cluster]:
         rights = [one for one in built() if one["kind"] in RIGHTS]
         for one in rights:
             made.writer.apply(one, field_manager="test")
+        swept.keep()
         yield made
         for one in rights:
             metadata = one["metadata"]
