@@ -3,6 +3,8 @@
 Engines are those that it names. What differs from what should be there is found by dry run, so that defaults of the
 server and changes of other webhooks are no drift. It is drift where the specification did not change since policies
 were applied, and an object is gone, or is not what was applied (`drift.policies`).
+
+What engines applied that are not named any more stays until those that are named are in force, as read back.
 """
 
 from __future__ import annotations
@@ -14,20 +16,23 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.drift.events import DriftEvent, DriftKind, ordered
-from pytest_kspec.enforce.engines import InForce, Wanted, webhook
+from pytest_kspec.enforce.engines import ENGINES, InForce, Wanted, webhook
 from pytest_kspec.enforce.modes import Mode, asked_engines, asked_mode
 from pytest_kspec.enforce.plan import EnforcementPlan, enforcement_plan
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, SourceError
 from pytest_kspec.operator import status
 from pytest_kspec.operator.engineturn import Done, Made, Settled, Turn, drift_text
 from pytest_kspec.operator.events import Warned
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.removing import Removal, remove
+from pytest_kspec.operator.removing import Removal, engines_left, remove
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
+
+_SERVED = ("", *(name for name in ENGINES if name != webhook.NAME))
+"""What goes on by itself, whatever becomes of the webhook."""
 
 
 class Enforced(NamedTuple):
@@ -91,6 +96,10 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
             return _failed(removal.failure, removal.notes, removal.changes)
         return _nothing(said, removal.notes, None, names, removal.changes)
     mode = asked_mode(spec)
+    is_new = not settled.applied(names)
+    unserved = remove(spec.name, writer, but=_SERVED) if is_new and _is_unserved(spec, names) else Removal()
+    if unserved.failure is not None:
+        return _failed(unserved.failure, unserved.notes, unserved.changes)
     wanted = wanted_of(spec, writer, asked, now)
     done: list[Done] = []
     made = {name: Made([], []) for name in names}
@@ -104,18 +113,12 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
         except KspecError as error:  # the others are no worse for it
             failure = failure or error
     warned.over(whole=failure is None)
-    notes = [note for one in made.values() for note in one.notes]
-    changes: dict[str, Sequence[tuple[str, bool]]] = {
-        name: tuple(one.changes) for name, one in made.items() if one.changes
-    }
+    notes = [*unserved.notes, *(note for one in made.values() for note in one.notes)]
+    changes: dict[str, Sequence[tuple[str, bool]]] = dict(unserved.changes)
+    changes |= {name: tuple(one.changes) for name, one in made.items() if one.changes}
     if failure is not None:
-        return _failed(failure, notes, changes)
+        return _staying(_failed(failure, notes, changes), settled.others(names), names)
     failure = next((one.failure for one in done if one.failure is not None), None)
-    all_applied = failure is None and settled.applied(names)
-    removal = remove(spec.name, writer, but=names) if failure is None and not all_applied else Removal()
-    failure = failure or removal.failure
-    notes += removal.notes
-    changes |= removal.changes
     boundary = min((one.boundary for one in done if one.boundary is not None), default=None)
     if not any(one.objects for one in done) and not any(one.left for one in done):
         if not wanted.active:
@@ -127,13 +130,52 @@ def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, no
         told = _nothing(said, notes, boundary, names, changes)
     else:
         told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
+    if failure is None and is_new:
+        told, failure = _others(told, spec, names, writer, wanted)
+        changes |= told.changes
     events = ordered(event for one in done for event in one.events)
     looked = not any(one.problems for one in done)
     told = told._replace(changes=changes, events=events, looked=looked, failure=failure)
     if failure is None:
         return told
     # What is not known to be applied is not said to be: the next attempt begins with what was applied before.
-    return told._replace(said=(status.not_enforced(failure)[0], *told.said[1:]), fields={})
+    told = told._replace(said=(status.not_enforced(failure)[0], *told.said[1:]), fields={})
+    return _staying(told, settled.others(names), names)
+
+
+def _others(
+    told: Enforced, spec: LoadedSpec, names: Sequence[str], writer: Writer, wanted: Wanted
+) -> tuple[Enforced, KspecError | None]:
+    """What engines have there that are not named: it goes once those that are named are in force. A failure of that."""
+    enforced = told.said[0]
+    if wanted.active and enforced.reason != status.NOTHING_TO_ENFORCE and enforced.status != "True":
+        try:
+            there = engines_left(spec.name, writer, but=names)
+        except SourceError as error:
+            return told, error
+        return _staying(told, there, names), None
+    removal = remove(spec.name, writer, but=names)
+    notes = (*told.notes, *removal.notes)
+    return told._replace(notes=notes, changes=removal.changes), removal.failure
+
+
+def _staying(told: Enforced, there: Sequence[str], names: Sequence[str]) -> Enforced:
+    """Say that policies of these engines stay, so that the next turn knows it."""
+    if not there:
+        return told
+    enforced, *rest = told.said
+    text = f"policies of {', '.join(there)} stay until those of {', '.join(names)} are in force"
+    said = enforced._replace(message=f"{text}: {enforced.message}")
+    fields = dict(told.fields)
+    if "enforcement" in fields:
+        fields["enforcement"] = {**fields["enforcement"], "engines": [*names, *there]}
+    return told._replace(said=(said, *rest), fields=fields)
+
+
+def _is_unserved(spec: LoadedSpec, names: Sequence[str]) -> bool:
+    """Whether a running webhook does not serve it any more: a registration that stays may refuse every request."""
+    hooks = spec.spec.webhooks
+    return webhook.NAME not in names and hooks is not None and not hooks.enabled
 
 
 def wanted_of(spec: LoadedSpec, writer: Writer, asked: Asked, now: datetime) -> Wanted:

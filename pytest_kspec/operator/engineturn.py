@@ -52,6 +52,12 @@ class Settled(NamedTuple):
             and self.before.get("observedGeneration") == self.generation
         )
 
+    def others(self, engines: Sequence[str]) -> list[str]:
+        """Engines beside these whose policies were there."""
+        was = self.before.get("enforcement")
+        named = was.get("engines") if isinstance(was, dict) else None
+        return [str(one) for one in (named if isinstance(named, list) else ()) if one not in engines]
+
     def interrupted(self) -> bool:
         """Whether the last time failed: not all of it may have been applied."""
         return bool(status.condition(self.before, status.ENFORCED).get("reason") == status.ENFORCEMENT_FAILED)
@@ -140,6 +146,8 @@ class Turn:
         if self._found and section is not None and section.auto_remediate:
             self._decide()
         for change in planned.changes:
+            if change.what == "remove" and self._failure is not None:
+                continue  # nothing is taken away for what cannot take its place
             if change.what != "keep" and change.object not in self._kept:
                 self._carry_out(change)
         failed = _texts(one for one in self._events.values() if correcting.is_failed(one))

@@ -188,7 +188,8 @@ class Turn:
         results = self._with_engines(
             lambda targets, order: sync(targets, order, say=_quiet)[0], there, count=corrected
         )
-        self._other_engines(old)
+        done = {name: one for name, one in old.items() if _is_done(results.get(name))}
+        stays = dict.fromkeys(old.keys() - done.keys(), "") | self._other_engines(done)
         applied, mended = [], []
         for name, one in results.items():
             waits.discard(name)
@@ -201,7 +202,10 @@ class Turn:
                 mended.append(name)
             elif changed:
                 applied.append(name)
-            self._keep(one, key, obj, corrected=key in corrected and changed)
+            if stays.get(name):
+                one = one._replace(error=stays[name])
+            there_now = self._engines(key) if name in stays else ()
+            self._keep(one, key, obj, corrected=key in corrected and changed, engines=there_now)
         for name in waits:
             key, _, obj = there[name]
             self._remote.tried(
@@ -214,8 +218,9 @@ class Turn:
             if names:
                 self._remote.note(self._name, Note("Normal", reason, f"{_on(names)[:-1]}, mode {mode}."))
 
-    def _other_engines(self, there: Mapping[str, tuple[Any, ...]]) -> None:
-        """Remove what engines applied that the specification does not name any more."""
+    def _other_engines(self, there: Mapping[str, tuple[Any, ...]]) -> dict[str, str]:
+        """Remove what engines applied that the specification does not name any more; where it stays, and why."""
+        stays = {}
         for name in sorted(
             {one for key, *_ in there.values() for one in self._engines(key)} - set(asked_engines(self._spec))
         ):
@@ -225,6 +230,9 @@ class Turn:
                 [target for key, target, _ in there.values() if name in self._engines(key)], order
             ):
                 self._remote.count(one, name, corrected=False)
+                if one.error:
+                    stays[one.cluster] = f"policies of {name} are not removed: {one.error}"
+        return stays
 
     def _all(self, targets: Sequence[Target], order: Order) -> list[Synced]:
         """All of them: what has to go is not held up by one that fails."""
@@ -258,11 +266,16 @@ class Turn:
             targets = [target for target in targets if target.name in tried]
         return {name: remotestatus.merged(found) for name, found in results.items()}
 
-    def _keep(self, one: Synced, key: Key, obj: Object, *, corrected: bool = False) -> None:
+    def _keep(
+        self, one: Synced, key: Key, obj: Object, *, corrected: bool = False, engines: Sequence[str] = ()
+    ) -> None:
+        """engines: whose policies are there, if others than the specification names are among them."""
         now = clock.now()
         before = self._remote.entry(self._name, key)
         uid = remotestatus.uid_of(obj)
         entry = remotestatus.recorded(one, before, self._found, self._spec, uid, now)
+        if engines:
+            entry["engines"] = list(engines)
         if corrected:
             entry["corrected"] = [*remotestatus.corrections(entry, now), status.stamp(now)]
         boundary = one.boundary.timestamp() if one.boundary is not None else None
@@ -274,6 +287,11 @@ class Turn:
             self._remote.compared(one, uid, len(one.problems) if entry["state"] == DIFFERS else 0)
         if entry["state"] in (FAILED, DIFFERS) and entry != before:
             log.warning("%s: policies on %s: %s", self._name, one.cluster, entry.get("message"))
+
+
+def _is_done(one: Synced | None) -> bool:
+    """Whether all that was wanted is in force, as read back."""
+    return one is not None and not one.failed and not one.away
 
 
 def _quiet(one: Synced) -> None:

@@ -12,10 +12,12 @@ from pytest_kspec.enforce.engines import ENGINES, engine
 from pytest_kspec.errors import NotServed, SourceError, SourceUnavailable
 from pytest_kspec.operator import legacy
 from pytest_kspec.operator.status import Note
-from pytest_kspec.spec.loading import spec_from_part
+from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
 _OLD = "kyverno"
 """The engine of v0.3."""
+OLD_POLICIES = "v0.3"
+"""What is left of it, beside the engines."""
 OPERATION = "delete"
 """In the words of metrics."""
 
@@ -57,9 +59,7 @@ def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> Removal:
         if one in but:
             continue
         try:
-            planned = applying.removals(spec, engine(one), writer) if one else legacy.removals(name, writer)
-        except NotServed:
-            continue  # of a kind that is not served there is nothing
+            planned = _planned(one, spec, writer)
         except SourceUnavailable as error:
             return Removal(tuple(removed), failure or error)
         except SourceError as error:
@@ -75,6 +75,21 @@ def remove(name: str, writer: Writer, but: Sequence[str] = ()) -> Removal:
             except SourceError as error:
                 failure = failure or error
     return Removal(tuple(removed), failure)
+
+
+def engines_left(name: str, writer: Writer, but: Sequence[str] = ()) -> list[str]:
+    """Engines of which something is there for the specification of this name. Raises SourceError."""
+    spec = spec_from_part({}, name=name)
+    there = [one for one in (*ENGINES, "") if one not in but and _planned(one, spec, writer)]
+    return [one or OLD_POLICIES for one in there]
+
+
+def _planned(one: str, spec: LoadedSpec, writer: Writer) -> Sequence[applying.Change]:
+    """All that an engine has there for a specification; "": what v0.3 left."""
+    try:
+        return applying.removals(spec, engine(one), writer) if one else legacy.removals(spec.name, writer)
+    except NotServed:
+        return ()  # of a kind that is not served there is nothing
 
 
 def pruned(removed: Iterable[Removed]) -> list[Note]:

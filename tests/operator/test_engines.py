@@ -178,11 +178,14 @@ def test_engines_follow_their_specification(
     waits = specs.wait("engines", "False", "PolicyEnforced", operator.said)
     assert waits["reason"] == "PoliciesPending"
     assert "Kyverno has not processed it yet" in waits["message"]
+    assert "policies of webhook stay until those of kyverno are in force" in waits["message"]
     (policy,) = there(KYVERNO)
-    assert there(REGISTRATION) == [], "another engine: what the first one needed is gone"
+    assert len(there(REGISTRATION)) == 1
+    until(lambda: "denied by engines" in refused(), operator.said)  # the webhook serves it in its new mode
     heard = {"conditions": [{"type": "WebhookConfigured", "status": "True", "message": ""}]}
     writer.replace({**policy, "status": {"conditionStatus": heard}}, field_manager="t", subresource="status")
     specs.wait("engines", "True", "PolicyEnforced", operator.said)
+    assert there(REGISTRATION) == [], "another engine is in force: what the first one needed is gone"
 
     # Two at once.
     specs.put("engines", asked("vap", webhooks={"enabled": True}))

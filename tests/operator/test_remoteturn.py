@@ -12,6 +12,7 @@ import pytest
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import AccessDenied
+from pytest_kspec.fleet.enforcing import Synced
 from pytest_kspec.operator import remoteturn
 from pytest_kspec.operator.remote import AGAIN_S, Remote, Settings
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
@@ -177,6 +178,63 @@ def test_a_target_that_is_made_anew_during_a_turn_is_another_one() -> None:
     obj["metadata"]["uid"] = "another"
     assert world.remote.record("s", key, entry, obj)
     assert anew.written == 1
+
+
+class Kept(Hub):
+    """An API server that keeps what is written to the status of a ClusterTarget."""
+
+    def __init__(self, known: dict[tuple[str, str], Any]) -> None:
+        super().__init__()
+        self.known = known
+
+    def do(self, action: Callable[..., Any]) -> Any:
+        return action(self)
+
+    def get(self, _api: str, _kind: str, name: str, *, namespace: str) -> Any:
+        return self.known[namespace, name]
+
+    def replace(self, obj: Any, **_options: Any) -> None:
+        self.known[NAMESPACE, obj["metadata"]["name"]] = obj
+
+
+def test_policies_of_another_engine_go_when_those_that_are_asked_for_are_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever keeps them from that, also the removal itself: the record says what is there, and it is tried again."""
+    kept = [{"specification": "s", "state": "ok", "engines": ["kyverno"], "clusterUID": "cluster"}]
+    world = World(target("one", {"env": "prod"}, policies=kept))
+    world.remote._access = cast(Access, Kept(world.known))
+    done: list[tuple[str, bool]] = []
+    answers: dict[tuple[str, bool], Synced] = {}
+
+    def sync(targets: Any, order: Any, *, say: Any) -> Any:
+        asked = order.engine.NAME, order.mode is not None
+        done.append(asked)
+        return [answers.get(asked, Synced("one", "s", {"create": 1}, in_force=1, mode="enforce"))], []
+
+    monkeypatch.setattr(remoteturn, "sync", sync)
+    monkeypatch.setattr(remoteturn, "look", lambda targets, order, say: [])
+
+    def turn() -> tuple[list[tuple[str, bool]], str, list[str], str]:
+        done.clear()
+        with world.remote._lock:
+            world.remote._tried.clear()
+        world.step()
+        (entry,) = world.known[NAMESPACE, "one"]["status"]["policies"]
+        return list(done), entry["state"], entry["engines"], entry.get("message", "")
+
+    wanted, removed = ("vap", True), ("kyverno", False)
+    answers[wanted] = Synced("one", "s", {"create": 1}, problems=("not in force",))
+    assert turn() == ([wanted], "failed", ["kyverno", "vap"], "not in force")
+    answers[wanted] = Synced("one", "s", {}, error="it does not answer", away=True)
+    assert turn()[:3] == ([wanted], "away", ["kyverno", "vap"])
+    del answers[wanted]
+    answers[removed] = Synced("one", "s", {}, error="a finalizer keeps it")
+    text = "policies of kyverno are not removed: a finalizer keeps it"
+    assert turn() == ([wanted, removed], "failed", ["kyverno", "vap"], text)
+    del answers[removed]
+    assert turn() == ([wanted, removed], "ok", ["vap"], "")
+    assert turn()[0] == [], "it is only looked at"
 
 
 def test_a_cluster_that_is_away_is_looked_at_again_though_nobody_says_that_it_is_back() -> None:
