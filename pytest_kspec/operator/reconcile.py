@@ -275,8 +275,9 @@ class Reconciler:
                     return 0.0  # what was found is of another specification
                 self._take(found, spec.name, scanned, turn)
         self._corrections(found, spec)
-        if summary := turn.fields.get("summary", status_of(found).get("summary")):
-            turn.fields["summary"] = {k: v for k, v in {**summary, **turn.counts}.items() if v is not None}
+        summary = turn.fields.get("summary", status_of(found).get("summary"))
+        counts = {**(summary if isinstance(summary, dict) else {}), **turn.counts}
+        turn.fields["summary"] = {k: v for k, v in counts.items() if v is not None} or None
         if not self._write(found, clock.now(), turn.said, turn.fields, turn.notes):
             return 0.0
         if turn.failure is not None:

@@ -81,3 +81,20 @@ def test_a_correction_puts_it_in_force_in_the_same_turn(hub: Hub) -> None:
     hub.soften("kspec-sturdy-pods")
     met, _, drift = enforced(hub)
     assert (met, drift) == (("True", "PoliciesDeployed"), "False")
+
+
+def test_policies_are_counted_where_no_scan_has_a_result(hub: Hub) -> None:
+    """They are read back, whatever becomes of scans; and the API server adds no counts of checks."""
+    enforced(hub)
+    found = hub.specs.get("sturdy")
+    count = counted(hub)
+    assert conditions(found["status"])["Ready"][1] == "ReconciliationFailed"
+    assert found["status"]["summary"] == {"policiesEnforced": count, "driftEvents": 0}
+    enforced(hub)
+    again = hub.specs.get("sturdy")
+    assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"], "nothing new"
+
+    hub.soften("kspec-sturdy-pods")
+    enforced(hub)
+    summary = hub.specs.get("sturdy")["status"]["summary"]
+    assert summary == {"policiesEnforced": count - 1, "driftEvents": 1}

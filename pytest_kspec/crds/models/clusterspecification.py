@@ -11,13 +11,13 @@ from pytest_kspec.spec.twins import StrictModel
 
 
 class SpecificationSummary(StrictModel):
-    """Counts of the last evaluation."""
+    """Counts of the last evaluation, and of policies, each as far as it is known."""
 
-    total_checks: Count = Field(0, description="Number of checks that were evaluated or skipped.")
-    passed_checks: Count = Field(0, description="Number of checks that passed.")
-    failed_checks: Count = Field(0, description="Number of checks that failed.")
-    error_checks: Count = Field(0, description="Number of checks that could not be evaluated.")
-    skipped_checks: Count = Field(0, description="Number of checks that had no objects to examine.")
+    total_checks: Count | None = Field(None, description="Number of checks that were evaluated or skipped.")
+    passed_checks: Count | None = Field(None, description="Number of checks that passed.")
+    failed_checks: Count | None = Field(None, description="Number of checks that failed.")
+    error_checks: Count | None = Field(None, description="Number of checks that could not be evaluated.")
+    skipped_checks: Count | None = Field(None, description="Number of checks that had no objects to examine.")
     policies_enforced: Count | None = Field(
         None, description="Number of policies that are in force. Unset: not known."
     )
