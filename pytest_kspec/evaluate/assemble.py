@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from pytest_kspec.clock import now
@@ -122,6 +123,7 @@ def _frameworks(spec: SpecRun, checkset: CheckSet) -> tuple[PlannedFramework, ..
 def _left_out(spec: SpecRun, facts: Mapping[str, str], moment: datetime) -> Iterator[NotEvaluated]:
     """What a scope, a time, a version that is too new or a foreign kind leaves out of this run."""
     asked = spec.spec.spec.pod_security
+    names = msgspec.json.decode(facts["names"], type=dict[str, list[str]]) if facts["names"] else {}
     unpinned = asked is not None and asked.enforce is not None and asked.version is None
     for key, why in (
         (STANDARDS, newer_standards(facts["version"]) if unpinned else ""),
@@ -134,7 +136,8 @@ def _left_out(spec: SpecRun, facts: Mapping[str, str], moment: datetime) -> Iter
         *((annotated.KEY, note) for note in facts["annotations"].splitlines()),
     ):
         if why:
-            yield NotEvaluated(key, why.removesuffix(" (timeBasedActivation)"), spec.spec.locate(key))
+            reason = why.removesuffix(" (timeBasedActivation)")
+            yield NotEvaluated(key, reason, spec.spec.locate(key), tuple(names.get(why, ())))
 
 
 def _annotated(checks: Iterable[CheckResult]) -> list[ExemptionUse]:

@@ -7,11 +7,14 @@ from datetime import datetime
 from inspect import signature
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.errors import SourceError
 from pytest_kspec.evaluate.scoped import ScopeView
+from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.kube.podkinds import pod_kinds
-from pytest_kspec.kube.resources import NAMES_SHOWN, Resource, unknown_labels
+from pytest_kspec.kube.resources import Resource, unknown_labels
 from pytest_kspec.plan.plan import Plan
 from pytest_kspec.results import annotated
 
@@ -27,11 +30,17 @@ def unexamined(inventory: Inventory, spec: ClusterSpecification) -> str:
         return f"whether other kinds contain pod templates is unknown: {error.what}"
     if not found:
         return ""
-    more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
-    return (
+    return Listing(
         "pods in kinds that are not Kubernetes' own were not evaluated (name their place in workloads.podTemplates, or "
-        f"scan a cluster, which has their pods): {', '.join(found[:NAMES_SHOWN])}{more}"
+        f"scan a cluster, which has their pods): {few(list(map(str, found)))}",
+        (name for one in found for name in one.all),
     )
+
+
+def all_names(*said: str) -> str:
+    """Of sentences that name the first of many, all that they are about, as JSON by sentence; "" if none does."""
+    found = {str(one): one.names for one in said if isinstance(one, Listing) and one.names}
+    return msgspec.json.encode(found).decode() if found else ""
 
 
 _PODS = {"workloads", "pods", "containers"}

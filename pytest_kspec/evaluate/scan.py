@@ -174,11 +174,16 @@ class ClusterScan:
         facts["scope"] = scope.note() if scope is not None else ""
         facts["labels"] = notes.unlabelled(inventory, scope)
         of_files = getattr(inventory.source, "notes", None)
+        texts: list[str] = []
         for note in of_files() if of_files is not None else ():
             key = "manifests" if note.hides else "files"
             facts[key] += note.text + "\n"
+            texts.append(note.text)
         facts["templates"] = notes.unexamined(inventory, self._plan.spec.spec)
         facts["annotations"] = "\n".join(self._refused_annotations())
+        facts["names"] = notes.all_names(
+            facts["scope"], facts["labels"], facts["templates"], *texts, *self._refused_annotations()
+        )
         return facts
 
     def _refused_annotations(self) -> tuple[str, ...]:
@@ -196,6 +201,6 @@ class ClusterScan:
 
 def basic_facts(name: str, kind: str) -> dict[str, str]:
     """What `ClusterScan.facts` says of a cluster that nothing was read of: it can be told where no check runs."""
-    read = ("version", "uid", "sha256", "recordedAt", "scope", "labels", "templates")
+    read = ("version", "uid", "sha256", "recordedAt", "scope", "labels", "templates", "names")
     said = ("files", "manifests", "annotations")
     return {"name": name, "source": kind, **dict.fromkeys((*read, *said), "")}

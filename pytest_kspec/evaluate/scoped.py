@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kspec.errors import SourceError
+from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.kube.reference import ResourceRef
-from pytest_kspec.kube.resources import NAMES_SHOWN, Resource
+from pytest_kspec.kube.resources import Resource
 from pytest_kspec.spec.scope import in_scope
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ class ScopeView:
             return f"objects out of scope are not examined; the number of these namespaces is unknown: {error.what}"
         if not left_out:
             return ""
-        shown = ", ".join(left_out[:NAMES_SHOWN])
-        more = f" and {len(left_out) - NAMES_SHOWN} more" if len(left_out) > NAMES_SHOWN else ""
         are = "namespace is" if len(names) == 1 else "namespaces are"
-        return f"{len(left_out)} of {len(names)} {are} out of scope and not examined: {shown}{more}"
+        return Listing(
+            f"{len(left_out)} of {len(names)} {are} out of scope and not examined: {few(left_out)}", left_out
+        )
 
     def _decide(self, name: str) -> bool:
         if self._scope.namespace_selector is None or not in_scope(self._by_name, name, {}):

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 import msgspec
 
 from pytest_kspec.errors import Malformed, NotApplicable
+from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.kube.reference import ResourceRef, path_in
 from pytest_kspec.kube.selectors import label_selector, selects
 
@@ -138,20 +139,16 @@ class NamedNamespace(Resource):
         raise AttributeError(name)
 
 
-NAMES_SHOWN = 8
-
-
 def unknown_labels(names: Iterable[str]) -> str:
     """Why nothing that depends on the labels of these namespaces can be evaluated; "" for no names."""
     ordered = sorted(names)
     if not ordered:
         return ""
-    shown = ", ".join(ordered[:NAMES_SHOWN])
-    more = f" and {len(ordered) - NAMES_SHOWN} more" if len(ordered) > NAMES_SHOWN else ""
     namespaces, objects = ("namespace", "object") if len(ordered) == 1 else ("namespaces", "objects")
-    return (
-        f"the labels of {namespaces} {shown}{more} are not known: "
-        f"no file contains the Namespace {objects}. Add the {objects} to the manifests."
+    return Listing(
+        f"the labels of {namespaces} {few(ordered)} are not known: "
+        f"no file contains the Namespace {objects}. Add the {objects} to the manifests.",
+        ordered,
     )
 
 

@@ -21,6 +21,8 @@ from pytest_kspec.spec.notes import NotEvaluated
 
 MAPPINGS = "compliance.frameworks"
 MAX_HINTS = 100
+_OTHER_WILDCARDS = frozenset("[{(|^+$\\")
+"""Of shells and regular expressions."""
 LONGEST_NAME = 200
 """Characters of a name that near names are looked for."""
 
@@ -50,6 +52,8 @@ class Known:
 
     def hint(self, name: str) -> str:
         """`Did you mean 'x'?` or where to look. A near name takes milliseconds: the first MAX_HINTS names get one."""
+        if set(name) & _OTHER_WILDCARDS and not self._bases & {name.partition("[")[0]}:
+            return "Only * and ? are wildcards."
         if name not in self._hints:
             wanted = len(self._hints) < MAX_HINTS and len(name) <= LONGEST_NAME
             near = difflib.get_close_matches(name, sorted(self._names), n=1) if wanted else ()

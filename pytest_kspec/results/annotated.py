@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.globs import Globs, matches_check
+from pytest_kspec.kube.listing import Listing
 from pytest_kspec.kube.reference import ResourceRef
 from pytest_kspec.kube.resources import Resource, Workload
 from pytest_kspec.regexes import regex
@@ -227,7 +228,8 @@ def notes(
         found[line if line.isprintable() else line.encode("unicode_escape").decode()] = None
     lines = list(found)
     if len(lines) > MAX_NOTES:
-        lines = [*lines[:MAX_NOTES], f"and {len(lines) - MAX_NOTES} more such annotations"]
+        more = Listing(f"and {len(lines) - MAX_NOTES} more such annotations", lines[MAX_NOTES:])
+        lines = [*lines[:MAX_NOTES], more]
     return tuple(lines)
 
 

@@ -321,7 +321,8 @@ class ClusterResult(Struct, frozen=True):
                 for e in data["exemptions"]
             ),
             not_evaluated=tuple(
-                NotEvaluated(n["key"], n["reason"], n["location"]) for n in data["notEvaluated"]
+                NotEvaluated(n["key"], n["reason"], n["location"], tuple(n.get("names", ())))
+                for n in data["notEvaluated"]
             ),
             evidence=Evidence.from_wire(data["evidence"]) if "evidence" in data else NO_EVIDENCE,
             frameworks=tuple(FrameworkResult.from_wire(f) for f in data.get("frameworks", ())),

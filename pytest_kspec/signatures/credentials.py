@@ -12,15 +12,21 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_kspec.errors import AccessDenied
+from pytest_kspec.files import open_named
 from pytest_kspec.kube.images import DOCKER_HUB, normal_host
 
 HELPER_TIMEOUT_S = 20.0
+MAX_BYTES = 1 << 20
+"""Of a configuration file, and of what a helper prints."""
 _HUB_KEY = "https://index.docker.io/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -74,7 +80,11 @@ class DockerConfig:
             files: list[tuple[str, dict[str, Any]]] = []
             for path in self._paths():
                 try:
-                    data = json.loads(Path(path).read_bytes())
+                    with open_named(path) as file:
+                        content = file.read(MAX_BYTES + 1)
+                    if len(content) > MAX_BYTES:
+                        raise ValueError("too large")
+                    data = json.loads(content)
                 except FileNotFoundError:
                     continue
                 except (OSError, ValueError, RecursionError) as error:
@@ -130,27 +140,75 @@ class DockerConfig:
             raise AccessDenied(what, where=path)
         name = _HUB_KEY if registry == DOCKER_HUB else registry
         try:
-            done = subprocess.run(
-                [program, "get"],
-                input=name.encode(),
-                capture_output=True,
-                timeout=HELPER_TIMEOUT_S,
-                env=dict(self._environ),
-            )
+            code, printed = _printed([program, "get"], name.encode(), self._environ)
+        except _TooMuch:
+            what = f"docker-credential-{helper} printed more than {MAX_BYTES >> 20} MiB."
+            raise AccessDenied(what, where=path) from None
         except (OSError, subprocess.TimeoutExpired) as error:
             what = f"docker-credential-{helper} does not answer: {type(error).__name__}."
             raise AccessDenied(what, where=path) from None
-        if done.returncode:
-            if b"credentials not found" in done.stdout.lower():
+        if code:
+            if b"credentials not found" in printed.lower():
                 return None
             raise AccessDenied(f"docker-credential-{helper} failed for {registry}.", where=path)
         try:
-            answer = json.loads(done.stdout)
+            answer = json.loads(printed)
             user, secret = str(answer["Username"]), str(answer["Secret"])
         except (ValueError, KeyError, TypeError, RecursionError):
             what = f"docker-credential-{helper} printed output that could not be read."
             raise AccessDenied(what, where=path) from None
         return Credentials("" if user == "<token>" else user, secret)
+
+
+class _TooMuch(Exception):
+    """A program prints more than it may."""
+
+
+def _printed(command: list[str], given: bytes, environ: Mapping[str, str]) -> tuple[int, bytes]:
+    """Exit code and standard output of a program that must end in time, and print no more than it may.
+
+    Raises OSError, subprocess.TimeoutExpired, _TooMuch.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(environ),
+        start_new_session=True,  # a group, that ends as one
+    )
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(HELPER_TIMEOUT_S, end)
+    timer.start()
+    try:
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(given)
+                process.stdin.close()
+            printed = process.stdout.read(MAX_BYTES + 1)
+            if len(printed) > MAX_BYTES:
+                raise _TooMuch
+            code = process.wait()
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise subprocess.TimeoutExpired(command, HELPER_TIMEOUT_S)
+    return code, printed
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _host(key: str) -> str:

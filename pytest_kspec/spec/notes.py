@@ -11,12 +11,17 @@ SELECTION = "selection"
 
 
 class NotEvaluated(Struct, frozen=True):
-    """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time."""
+    """What is asked for and not (or not everywhere) evaluated: by this version, in this scope, at this time.
+
+    names: of what, all of them, where the reason names the first
+    """
 
     key: str
     reason: str
     location: str = ""
+    names: tuple[str, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         """Plain data."""
-        return {"key": self.key, "reason": self.reason, "location": self.location}
+        names = {"names": list(self.names)} if self.names else {}
+        return {"key": self.key, "reason": self.reason, "location": self.location, **names}

@@ -112,7 +112,7 @@ def _translate(model: type[BaseModel], error: Mapping[str, Any], path: KeyPath, 
         parent = model_at(model, path[:-1])
         key = str(path[-1])
         here = keys_of(parent) if parent else []
-        hint = _elsewhere(model, key, here) or _hint(key, here)
+        hint = _elsewhere(model, key, here, value) or _hint(key, here)
         problems.add(path, f"unknown key.{hint}", at_key=True)
     elif kind == "literal_error":
         allowed = _quoted(context["expected"])
@@ -178,19 +178,39 @@ def _hint(key: str, allowed: Iterable[str]) -> str:
     return suggest(key, names) or (f" Allowed here: {', '.join(names)}." if names else "")
 
 
-def _elsewhere(model: type[BaseModel], key: str, allowed: Iterable[str]) -> str:
+def _elsewhere(model: type[BaseModel], key: str, allowed: Iterable[str], value: Any) -> str:
     """Where a key that stands at the wrong level belongs: ` It belongs at spec.network.defaultDeny.`, or "".
 
-    allowed: the keys of its level, of which one may be meant: `policyExemptions` by `exemptions`.
+    allowed: the keys of its level, of which one may be meant: `policyExemptions` by `exemptions`. value: if it has
+    keys, what they belong to is meant.
     """
-    places = [path for path in _paths_of(model) if path.rsplit(".", 1)[-1].removesuffix("[]") == key]
+    ends = key[:1].upper() + key[1:] if len(key) >= SHORTEST else ""
+    places, longer = [], []
+    for path in _paths_of(model):
+        name = path.rsplit(".", 1)[-1].removesuffix("[]")
+        if name == key:
+            places.append(path)
+        elif ends and name.endswith(ends) and path.count(".") <= 1:
+            longer.append(path)
     if not 0 < len(places) <= PLACES:
         return ""
-    shown = [place.removesuffix("[]") for place in places]
-    longer = [repr(name) for name in allowed if len(key) >= SHORTEST and name.lower().endswith(key.lower())]
-    return (
-        f" Did you mean {' or '.join(longer + shown)}?" if longer else f" It belongs at {' or '.join(shown)}."
-    )
+    meant = [*longer, *places]
+    chosen = [path for path in meant if _takes(model, path, value)] or meant
+    here = {name: repr(name) for name in allowed}
+    shown = [here.get(path.rsplit(".", 1)[-1].removesuffix("[]"), path.removesuffix("[]")) for path in chosen]
+    if len(shown) == 1 and shown[0] not in here.values():
+        return f" It belongs at {shown[0]}."
+    return f" Did you mean {' or '.join(shown)}?"
+
+
+def _takes(model: type[BaseModel], path: str, value: Any) -> bool:
+    """Whether a value has only keys of what stands at this path; True of what has none."""
+    if path.endswith("[]") is not isinstance(value, list):
+        return False
+    entries = [entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, dict)]
+    found = model_at(model, tuple(path.replace("[]", "").split(".")))
+    known = set(keys_of(found)) if found is not None else set()
+    return all(entry.keys() <= known for entry in entries)
 
 
 @cache

@@ -63,8 +63,23 @@ def test_errors_name_no_option_of_pytest(
         ),
         (
             "exemptions: []",
-            "spec.exemptions: unknown key. Did you mean 'annotationExemptions' or 'policyExemptions' "
-            "or spec.podSecurity.exemptions?",
+            "spec.exemptions: unknown key. Did you mean 'policyExemptions' or spec.podSecurity.exemptions?",
+        ),
+        (
+            "exemptions: [{name: a, reason: b, checks: [rbac.*]}]",
+            "spec.exemptions: unknown key. Did you mean 'policyExemptions'?",
+        ),
+        (
+            "network: {exemptions: [{name: a, reason: b, checks: [rbac.*]}]}",
+            "spec.network.exemptions: unknown key. It belongs at spec.policyExemptions.",
+        ),
+        (
+            "exemptions: [{namespace: a, level: baseline, reason: b}]",
+            "spec.exemptions: unknown key. It belongs at spec.podSecurity.exemptions.",
+        ),
+        (
+            "exemptions: {checks: [rbac.*]}",
+            "spec.exemptions: unknown key. Did you mean 'annotationExemptions'?",
         ),
         ("network: {defaultDney: true}", "unknown key. Did you mean 'defaultDeny'?"),
     ],

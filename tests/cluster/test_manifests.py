@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.manifests import ManifestSource
@@ -310,6 +311,35 @@ def test_bad_json_is_named(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable) as raised:
         Inventory(open_source(ref)).workloads()
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+@pytest.mark.parametrize(
+    ("kind", "items", "refused"),
+    [
+        ("v1 ConfigMap", [pod("a")], True),
+        ("v1 Pod", [], True),
+        ("apps/v1 Deployment", [{}], True),
+        ("v1 list", [obj("ClusterRoleBinding", "a", "")], True),
+        ("example.com/v1 Thing", [pod("a")], True),
+        ("example.com/v1 Thing", [{"kind": "x"}], False),
+        ("example.com/v1 Thing", [], False),
+    ],
+)
+def test_items_of_another_kind_than_a_list_are_refused(
+    tmp_path: Path, suffix: str, kind: str, items: list[Any], refused: bool
+) -> None:
+    """kubectl creates them, whatever the kind is; an API server drops them."""
+    version, _, name = kind.partition(" ")
+    thing = {"apiVersion": version, "kind": name, "metadata": {"name": "x"}, "items": items}
+    ref = write(tmp_path, **{f"a_{suffix}": json.dumps(pod("b")), f"x_{suffix}": json.dumps(thing)})
+    if suffix == "yaml":  # JSON is read as JSON, whatever the file is called
+        (tmp_path / "x.yaml").write_text(yaml.safe_dump(thing))
+    if refused:
+        with pytest.raises(SourceUnavailable, match=f"a {name} with `items`: kubectl would create these"):
+            pods(ref)
+    else:
+        assert pods(ref) == ["Pod shop/b"]
 
 
 def test_an_empty_list_is_a_cluster_without_pods(tmp_path: Path) -> None:

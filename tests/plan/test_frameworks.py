@@ -394,6 +394,16 @@ def test_exemptions_that_no_check_can_match_are_noted(pattern: str, known: bool)
         assert f"'{pattern}': no check has this id." in noted[0].reason
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["[a-z]*", "workloads.containers.[rf]*", "pod{Security,x}.*", "(rbac|network).*", r"rbac\..+", "^rbac"],
+)
+def test_other_wildcards_are_none(pattern: str) -> None:
+    exemption = Exemption.model_validate({"name": "e", "reason": "r", "checks": [pattern]})
+    noted = make_plan(spec_from_part("network: {defaultDeny: true}"), BUILT_IN, [exemption]).not_evaluated
+    assert noted[0].reason == f"'{pattern}': no check has this id. Only * and ? are wildcards."
+
+
 def test_exemptions_of_the_specification_are_noted_with_their_line() -> None:
     spec = spec_from_part(
         "policyExemptions:\n- {name: e, reason: r, namespaces: [a], checks: [network.defaultDeni]}\n"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_kspec.errors import AccessDenied
+from pytest_kspec.signatures import credentials
 from pytest_kspec.signatures.credentials import Credentials, DockerConfig
 
 SECRET = "s3cret-of-the-registry"
@@ -26,6 +29,13 @@ def helper(folder: Path, script: str) -> None:
     path = folder / "docker-credential-test"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize(
@@ -104,6 +114,41 @@ def test_what_cannot_be_read_is_said_without_showing_it(
     error = caught.value
     assert SECRET not in str(error)
     assert error.__context__ is None or error.__suppress_context__, "a traceback would show it"
+
+
+@pytest.mark.parametrize("program", ["yes", "yes & yes", "yes >&2 & yes"])
+def test_a_helper_that_prints_without_end(tmp_path: Path, program: str) -> None:
+    helper(tmp_path, program)
+    known = config(tmp_path, {"credHelpers": {"a.io": "test"}}, PATH=f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(AccessDenied, match="docker-credential-test printed more than 1 MiB"):
+        known.find("a.io")
+
+
+def test_a_helper_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the program that it started, which holds its output open."""
+    monkeypatch.setattr(credentials, "HELPER_TIMEOUT_S", 2.0)
+    helper(tmp_path, f"sleep 600 & echo $! > {tmp_path}/pid; wait")
+    known = config(tmp_path, {"credHelpers": {"a.io": "test"}}, PATH=f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(AccessDenied, match="docker-credential-test does not answer: TimeoutExpired"):
+        known.find("a.io")
+    ends = time.monotonic() + 60
+    while runs(int((tmp_path / "pid").read_text())):
+        assert time.monotonic() < ends, "the program that it started runs on"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("made", ["pipe", "large"])
+def test_a_configuration_without_end(tmp_path: Path, made: str) -> None:
+    known = config(tmp_path, {})
+    file = next(tmp_path.rglob("config.json"))
+    file.unlink()
+    if made == "pipe":
+        os.mkfifo(file)
+    else:
+        with file.open("wb") as large:
+            large.truncate(1 << 40)
+    with pytest.raises(AccessDenied, match=r"credentials could not be read: (OSError|ValueError)"):
+        known.find("a.io")
 
 
 @pytest.mark.parametrize("entry", [".", ""])

@@ -77,6 +77,22 @@ class HeldWorkload(Workload):
         return path
 
 
+class Left(NamedTuple):
+    """What looks like pods and is not evaluated. paths: in the object; none: a kind that could not be listed."""
+
+    what: str
+    paths: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{self.what} at {self.paths[0]}{more}" if self.paths else self.what
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Each path by itself."""
+        return tuple(f"{self.what} at {path}" for path in self.paths) or (self.what,)
+
+
 class Examined(NamedTuple):
     """What one object holds. rest: paths of what looks like a pod or a container and is not evaluated."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from pytest_kspec.cluster.inventory.heldpods import held_pods
+from pytest_kspec.cluster.inventory.heldpods import Left, held_pods
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Buffer, has_name
 from pytest_kspec.cluster.objects.decode import Decoder, PodPage
@@ -42,7 +42,7 @@ class Held(NamedTuple):
     """Of objects of foreign kinds: the pods in them, and what else looks like pods, or could not be listed."""
 
     pods: tuple[Workload, ...]
-    rest: tuple[str, ...]
+    rest: tuple[Left, ...]
 
 
 class Inventory:
@@ -235,7 +235,7 @@ class Inventory:
             self._held[id(kinds)] = known
         return known
 
-    def unevaluated(self, kinds: PodKinds) -> tuple[str, ...]:
+    def unevaluated(self, kinds: PodKinds) -> tuple[Left, ...]:
         """What looks like pods and is not evaluated. Of a cluster, only what was listed for a check: nothing is asked.
 
         Raises SourceError.
@@ -246,7 +246,7 @@ class Inventory:
     def _held_in_manifests(self, kinds: PodKinds) -> Held:
         builtin = {(t.group, t.kind) for t in builtin_types()}
         pods: list[Workload] = []
-        rest: list[str] = []
+        rest: list[Left] = []
         for resource_type in self.types():
             if (resource_type.group, resource_type.kind) in builtin:
                 continue
@@ -254,13 +254,12 @@ class Inventory:
                 found = held_pods(item, resource_type.group, kinds, self._decoder.shapes)
                 pods += found.pods
                 if found.rest:
-                    more = f" and {len(found.rest) - 1} more" if len(found.rest) > 1 else ""
-                    rest.append(f"{item.ref} at {found.rest[0]}{more}")
-        return Held(tuple(pods), tuple(sorted(rest)))
+                    rest.append(Left(str(item.ref), tuple(found.rest)))
+        return Held(tuple(pods), tuple(sorted(rest, key=str)))
 
     def _held_in_cluster(self, kinds: PodKinds) -> Held:
         pods: list[Workload] = []
-        rest: list[str] = []
+        rest: list[Left] = []
         for (group, kind), places in kinds.items():
             whole = tuple(place for place in places if place.holds == "podTemplate" and not place.partial)
             resource_type = self.find(kind, group) if whole else None
@@ -269,11 +268,11 @@ class Inventory:
             try:
                 listed = self._listed(resource_type)
             except SourceError as error:
-                rest.append(f"{resource_type.resource} ({error.what.rstrip('.')})")
+                rest.append(Left(f"{resource_type.resource} ({error.what.rstrip('.')})"))
                 continue
             for item in listed:
                 pods += held_pods(item, group, {(group, kind): whole}, self._decoder.shapes).pods
-        return Held(tuple(pods), tuple(sorted(rest)))
+        return Held(tuple(pods), tuple(sorted(rest, key=str)))
 
     @cached_property
     def _namespaces(self) -> tuple[Resource, ...]:

@@ -10,7 +10,7 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,6 +20,7 @@ from pytest_kspec.cluster.objects.answers import Buffer
 from pytest_kspec.cluster.objects.kinds import builtin_types
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.errors import SourceError, SourceUnavailable
+from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.regexes import regex
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -27,7 +28,6 @@ MAX_FILES = 50_000
 MAX_STREAM_BYTES = 1 << 30
 """Of a pipe, whose size nobody knows before it ends."""
 _PART = 1 << 20
-NAMES_SHOWN = 8
 
 _MMAP_FROM = 1 << 20
 _SKIPPED_FOLDERS = frozenset({"node_modules"})
@@ -100,34 +100,32 @@ class Folder(Struct):
         """What was not evaluated, and what to do; one sentence or two for each reason."""
         if self.charts:
             charts = sorted(self.charts)
-            yield Note(
-                f"Helm charts are not rendered: {_few(charts)}. "
+            text = (
+                f"Helm charts are not rendered: {few(charts)}. "
                 f"Run: helm template {charts[0]} | kspec scan SPEC --cluster -"
             )
+            yield Note(Listing(text, charts))
         if self.overlays:
             overlays = sorted(self.overlays)
             are = "file is a patch or source" if len(self.patches) == 1 else "files are patches or sources"
             patches = f"; {len(self.patches)} {are} of these" if self.patches else ""
-            yield Note(
-                f"kustomizations are not built, so their changes are not evaluated: {_few(overlays)}{patches}. "
+            text = (
+                f"kustomizations are not built, so their changes are not evaluated: {few(overlays)}{patches}. "
                 f"Run: kustomize build {overlays[-1]} | kspec scan SPEC --cluster -"
             )
+            yield Note(Listing(text, (*overlays, *self._short(self.patches))))
         if self.others:
             are = "file contains" if len(self.others) == 1 else "files contain"
-            text = f"{len(self.others)} {are} no Kubernetes objects: {_few(self._short(self.others))}"
-            yield Note(text, hides=False)
+            short = self._short(self.others)
+            text = f"{len(self.others)} {are} no Kubernetes objects: {few(short)}"
+            yield Note(Listing(text, short), hides=False)
         if self.skipped:
-            yield Note(
-                f"not searched (hidden, linked folders, node_modules): {_few(self._short(self.skipped))}"
-            )
+            short = self._short(self.skipped)
+            text = f"not searched (hidden, linked folders, node_modules): {few(short)}"
+            yield Note(Listing(text, short))
 
     def _short(self, paths: Iterable[str]) -> list[str]:
         return sorted(os.path.relpath(path, self.path) for path in paths)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def walk(path: str) -> Folder:

@@ -12,7 +12,7 @@ from pytest_kspec.cluster.objects.answers import Buffer, Wrong, split_list
 from pytest_kspec.cluster.objects.decode import Decoder, PodPage
 from pytest_kspec.cluster.objects.items import BROKEN_JSON, gc_paused
 from pytest_kspec.cluster.objects.jsondocs import json_texts, refuse_doubled_keys, whole_numbers
-from pytest_kspec.cluster.objects.kinds import split_api_version, type_of
+from pytest_kspec.cluster.objects.kinds import builtin_types, split_api_version, type_of
 from pytest_kspec.cluster.objects.yamldocs import yaml_documents
 from pytest_kspec.cluster.sources.manifestfiles import (
     Folder,
@@ -199,7 +199,10 @@ class Held:
             return None
         found = _LIST.decode(raw)
         if found.items is None or not found.kind.endswith("List"):
-            self._add(_HEAD.decode(raw), bytes(raw), path)
+            head = _HEAD.decode(raw)
+            if found.items is not None:
+                self._refuse_items(head, [item.apiVersion and item.kind for item in found.items], path)
+            self._add(head, bytes(raw), path)
             return None
         items_kind = (found.apiVersion, found.kind.removesuffix("List"))
         kinds = {(item.apiVersion, item.kind) for item in found.items}
@@ -259,7 +262,21 @@ class Held:
             _text(data.get("kind")),
             _HeadMetadata(_text(names.get("name")), _text(names.get("namespace")), _hook_of(names)),
         )
+        if isinstance(items, list):
+            self._refuse_items(head, [isinstance(item, dict) and is_object(item) for item in items], place)
         self._add(head, text, place)
+
+    def _refuse_items(self, head: _Head, objects: list[Any], place: str) -> None:
+        """Kubectl creates the `items` of whatever has them, an API server drops them from an object of another kind."""
+        built_in = any(
+            (known.api_version, known.kind) == (head.apiVersion, head.kind) for known in builtin_types()
+        )
+        if built_in or any(objects):
+            raise SourceUnavailable(
+                f"a {head.kind or 'document without a kind'} with `items`: kubectl would create these instead.",
+                where=place,
+                fix="Set kind: List, or remove `items`.",
+            )
 
     def _add(self, head: _Head, text: bytes, place: str) -> None:
         self._refuse_no_kind(head.apiVersion, head.kind, place)
