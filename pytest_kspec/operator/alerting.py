@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any
@@ -31,9 +31,10 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.models.alertconfig import AlertConfigSpec
 from pytest_kspec.crds.names import GROUP, NAMESPACE, VERSION
 from pytest_kspec.errors import Conflict, KspecError, SpecError, StoreError
+from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator import status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.controller import Concerned, Given, Right, kspec_kind
 from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Said
 from pytest_kspec.operator.webhooks import Webhooks
@@ -90,6 +91,7 @@ class Alerting:
     resource = ALERTCONFIGS
     label = "alertconfig"
     workers = 2
+    others: Mapping[ResourceType, Concerned] = {}
     rights = (
         Right(GROUP, "alertconfigs", ("get", "list", "watch")),
         Right(GROUP, "alertconfigs/status", ("update",)),

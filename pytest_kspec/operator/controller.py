@@ -6,7 +6,7 @@ keeps nothing between two calls that the cluster does not have: the next leader 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pytest_kspec.cluster.watch.reflector import Key, Object
@@ -40,11 +40,17 @@ class Right(NamedTuple):
     namespace: str = ""
 
 
+Concerned = Callable[[Object | None, Object | None], Iterable[Key]]
+"""Keys that a change of an object of another kind concerns: what was seen before, and what is seen now."""
+
+
 class Controller(Protocol):
     """One kind.
 
     label:   in the metrics, as v0.3 named it
     workers: keys that are looked at at once; those of other kinds do not wait for them
+    others:  kinds of other controllers, whose changes are reasons to look at keys of this kind. They are asked once the
+             process shows the change: who wrote it may be ahead of that, and a look would see what was there before
     """
 
     @property
@@ -59,6 +65,11 @@ class Controller(Protocol):
 
     @property
     def workers(self) -> int:
+        """As above."""
+        ...
+
+    @property
+    def others(self) -> Mapping[ResourceType, Concerned]:
         """As above."""
         ...
 

@@ -30,10 +30,11 @@ from pytest_kspec.drift.ignoring import Ignoring
 from pytest_kspec.drift.looking import Looking
 from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable, SpecError
 from pytest_kspec.kube.globs import Globs
+from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator import driftsaid, status
 from pytest_kspec.operator.board import Board
 from pytest_kspec.operator.comparing import Comparing, Scanned
-from pytest_kspec.operator.controller import Given, Right, kspec_kind
+from pytest_kspec.operator.controller import Concerned, Given, Right, kspec_kind
 from pytest_kspec.operator.driftcorrections import Asked, Corrections
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.driftreports import Kept, Told, forget, of_config, report
@@ -111,6 +112,7 @@ class DriftController:
     resource = CONFIGS
     label = "driftconfig"
     workers = 1
+    others: Mapping[ResourceType, Concerned] = {}
     rights = (
         Right(GROUP, "driftconfigs", ("get", "list", "watch")),
         Right(GROUP, "driftconfigs/status", ("update",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.errors import KspecError, NotFound
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import AGAIN_S, Remote
 from pytest_kspec.operator.removing import remove
 from pytest_kspec.operator.status import Note, moment_of
 from pytest_kspec.operator.statuswriting import FIELD_MANAGER
@@ -60,8 +61,8 @@ class Holding:
         waited = (clock.now() - since).total_seconds() if since is not None else 0.0
         is_late = waited >= self._removal_s
         left = remote.clean(name)
-        if left.waits and not is_late:  # each cluster that is done has it looked at again
-            return max(1.0, self._removal_s - waited)
+        if left.waits and not is_late:  # each cluster that is done, or is back, has it looked at again
+            return max(1.0, min(self._removal_s - waited, AGAIN_S if left.tried else math.inf))
         if left.waits or left.others:
             text = f"policies may still exist on {', '.join([*left.waits, *left.others][:10])}"
             log.error("%s: %s", name, text)

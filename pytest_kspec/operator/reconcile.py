@@ -23,16 +23,17 @@ from pytest_kspec.drift.events import DriftType, Look
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce.modes import asked_mode
 from pytest_kspec.errors import KspecError, SourceError, SpecError
-from pytest_kspec.operator import enforcing, engineturn, fleetstatus, status
+from pytest_kspec.kube.resources import ResourceType
+from pytest_kspec.operator import enforcing, engineturn, fleetstatus, remotestatus, status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import TARGETS, Given, Right, kspec_kind
+from pytest_kspec.operator.controller import TARGETS, Concerned, Given, Right, kspec_kind
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import Warned, tell
 from pytest_kspec.operator.fleetruns import Setup, run_id
 from pytest_kspec.operator.fleets import Fleets, is_elsewhere
 from pytest_kspec.operator.holding import Holding, is_held
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.remote import Remote
+from pytest_kspec.operator.remote import AGAIN_S, Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
 from pytest_kspec.operator.reporting import Results
 from pytest_kspec.operator.scans import ScanFailed, Scanned, logged
@@ -102,6 +103,7 @@ class Reconciler:
 
     resource = SPECIFICATIONS
     label = "clusterspec"
+    others: Mapping[ResourceType, Concerned]
     rights = (
         Right(GROUP, "clusterspecifications", ("get", "list", "watch", "patch")),
         Right(GROUP, "clusterspecifications/status", ("update",)),
@@ -131,6 +133,7 @@ class Reconciler:
         self._scans = scans
         self._checkset = checkset
         self._known = known
+        self.others = {TARGETS: self._concerned}
         self._settings = settings
         self._seen = seen
         self._board = board if board is not None else Board()
@@ -161,9 +164,9 @@ class Reconciler:
             self._board.gone(name)
             if self._seen is not None:
                 self._seen.gone(name)
-            self._remote.clean(name)  # clusters that were away when it was deleted, and are back
+            left = self._remote.clean(name)  # clusters that were away when it was deleted, and are back
             self._results.clear(name)
-            return None
+            return AGAIN_S if left.tried else None
         if found["metadata"].get("deletionTimestamp"):
             if self._seen is not None:
                 self._seen.gone(name)
@@ -222,6 +225,10 @@ class Reconciler:
             log.warning("%s: %s", name, error)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _concerned(self, before: Object | None, now: Object | None) -> Iterable[Key]:
+        """Specifications that a change of a ClusterTarget is a reason to look at."""
+        return remotestatus.concerned(before, now, {("", name): item for name, item in self._known().items()})
 
     def _find(self, name: str) -> Object | None:
         return self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))

@@ -186,8 +186,6 @@ class Remote:
                 continue
             clusters.add(uid)
             if remotestatus.is_silent(obj):
-                # Who says that it is back may be ahead of what this process has seen of it.
-                again = min(again, AGAIN_S)
                 since = status_of(obj).get("unreachableSince")
                 members.append(
                     Member(target.name, AWAY, f"since {since}") if since else Member(target.name, WAITING)
@@ -236,6 +234,7 @@ class Remote:
         wanted = set(keys)
         clusters = {uid for key in keys if (uid := remotestatus.uid_of(known[key]))}
         remove, drop, waits, others = [], [], [], []
+        tried = False
         for key, obj in sorted(known.items()):
             entry = self._entry(name, key, obj)
             if key in wanted or not entry:
@@ -249,12 +248,12 @@ class Remote:
                 others.append(target.name)
                 continue
             waits.append(target.name)
-            if (
-                not remotestatus.is_silent(obj)
-                and self._wait(name, key, remotestatus.mark_of(obj), FAILED) <= 0
-            ):
+            if remotestatus.is_silent(obj):
+                continue
+            tried = True
+            if self._wait(name, key, remotestatus.mark_of(obj), FAILED) <= 0:
                 remove.append(key)
-        return tuple(remove), tuple(drop), Left(tuple(waits), tuple(others))
+        return tuple(remove), tuple(drop), Left(tuple(waits), tuple(others), tried)
 
     def _target(self, key: Key, obj: Object) -> Target:
         """The same record while the object says the same: it keeps the credentials."""

@@ -19,6 +19,7 @@ from pytest_kspec.enforce.modes import asked_engines, asked_mode
 from pytest_kspec.fleet.enforcing import Synced
 from pytest_kspec.kube.selectors import selects
 from pytest_kspec.operator import fleetstatus, status
+from pytest_kspec.operator.fleets import is_elsewhere
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.loading import LoadedSpec
@@ -60,10 +61,14 @@ class Told(NamedTuple):
 
 
 class Left(NamedTuple):
-    """Clusters that have policies of a specification that is gone. waits: may still be reached; others: may not."""
+    """Clusters that have policies of a specification that is gone. waits: may still be reached; others: may not.
+
+    tried: some of those that may be reached answer, so that it is to be tried again
+    """
 
     waits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    tried: bool = False
 
 
 def selected(spec: LoadedSpec, known: Mapping[Key, Object]) -> list[Key]:
@@ -276,6 +281,25 @@ def not_asked(spec: LoadedSpec, left: Sequence[str]) -> tuple[tuple[Said, ...], 
     drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
     fields: Object = {"enforcement": {"active": bool(left), "clusters": {"selected": 0}}, "webhooks": None}
     return (Said(status.ENFORCED, "False", status.NOT_ENFORCED, text), drift), fields
+
+
+def concerned(before: Object | None, now: Object | None, specs: Mapping[Key, Object]) -> set[Key]:
+    """Specifications that a change of a ClusterTarget concerns: those for other clusters, and those that it records.
+
+    It is a change if the cluster is another one, is described or selected otherwise, or is back.
+    """
+    is_back = now is not None and not is_silent(now) and (before is None or is_silent(before))
+    if not is_back and _described(before) == _described(now):
+        return set()
+    recorded_there = {("", one["specification"]) for obj in (before, now) if obj for one in entries_of(obj)}
+    return recorded_there | {key for key, item in specs.items() if is_elsewhere(item)}
+
+
+def _described(target: Object | None) -> Any:
+    if target is None:
+        return None
+    leaves = bool(target["metadata"].get("deletionTimestamp"))
+    return mark_of(target), leaves, target["metadata"].get("labels") or {}, uid_of(target)
 
 
 def mark_of(obj: Object) -> Any:

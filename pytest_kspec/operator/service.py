@@ -236,6 +236,10 @@ class Operator:
             """Only what users wrote is a reason to look: what is written to a status changes no generation."""
             if mark(before) != mark(now):
                 self._look(resource, key)
+            for one in self._controllers:
+                if (concerned := one.others.get(resource)) is not None:
+                    for other in concerned(before, now):
+                        self._look(one.resource, other)
 
         return Reflector(self._options.access.open, resource, changed)
 

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from pytest_kspec import clock
@@ -25,15 +26,13 @@ from pytest_kspec.fleet.targets.credentials import Life, as_time, expired
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.look import Look, look_at
 from pytest_kspec.fleet.targets.model import Target
+from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator import observed, status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import TARGETS, Given, Right
+from pytest_kspec.operator.controller import TARGETS, Concerned, Given, Right
 from pytest_kspec.operator.events import tell
-from pytest_kspec.operator.fleets import is_elsewhere
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.metrics import Metrics
-from pytest_kspec.operator.reconcile import SPECIFICATIONS
-from pytest_kspec.operator.remotestatus import entries_of
 from pytest_kspec.operator.status import Note, Said, moment_of, status_of
 
 log = logging.getLogger("kspec.operator")
@@ -69,6 +68,7 @@ class Targets:
     resource = TARGETS
     label = "clustertarget"
     workers = 8
+    others: Mapping[ResourceType, Concerned] = {}
     rights = (
         Right(GROUP, "clustertargets", ("get", "list", "watch")),
         Right(GROUP, "clustertargets/status", ("update",)),
@@ -86,14 +86,7 @@ class Targets:
         look: Callable[[Target], Look] = look_at,
         metrics: Metrics | None = None,
         board: Board | None = None,
-        came: Callable[[], None] = lambda: None,
-        left: Callable[[Object], None] = lambda found: None,
     ) -> None:
-        """came: called when a cluster answers that did not, is new, or is described otherwise.
-
-        left: called with a ClusterTarget whose cluster answers
-        """
-        self._came, self._left = came, left
         self._access = access
         self._hub = hub
         self._known = known
@@ -103,7 +96,6 @@ class Targets:
         self._board = board if board is not None else Board()
         self._lock = threading.Lock()
         self._targets: dict[Key, tuple[Any, Target]] = {}
-        self._labels: dict[Key, Any] = {}  # by which specifications select it
 
     def reconcile(self, key: Key) -> float | None:
         """As `Controller.reconcile`."""
@@ -111,7 +103,6 @@ class Targets:
         if found is None or found["metadata"].get("deletionTimestamp"):
             with self._lock:
                 self._targets.pop(key, None)
-                self._labels.pop(key, None)
             self._gone(key)
             return None
         target = self._target(key, found)
@@ -130,11 +121,6 @@ class Targets:
         uid = str((before | fields).get("uid") or "")
         self._board.post(observed.of_target(*key, _life(seen), now, uid))
         self._write(key, found, now, said, fields)
-        is_new = before.get("observedGeneration") != found["metadata"].get("generation")
-        if self._relabelled(key, found) or is_new or (seen.reachable and not before.get("reachable")):
-            self._came()
-        if seen.reachable:
-            self._left(found)
         return self._wait(found, int(fields["consecutiveFailures"]))
 
     def failed(self, key: Key, fault: Exception) -> None:
@@ -188,13 +174,6 @@ class Targets:
             if key not in self._targets or self._targets[key][0] != mark:
                 self._targets[key] = mark, target_of(self._hub, found)
             return self._targets[key][1]
-
-    def _relabelled(self, key: Key, found: Object) -> bool:
-        labels = found["metadata"].get("labels") or {}
-        with self._lock:
-            before = self._labels.get(key, labels)
-            self._labels[key] = labels
-        return bool(before != labels)
 
     def _another(self, key: Key, seen: Look) -> str:
         """The name of a ClusterTarget before this one that is the same cluster; "" if there is none."""
@@ -319,27 +298,5 @@ def _life(seen: Look) -> Life:
 
 def controller(given: Given, board: Board) -> Targets:
     """The controller of one process."""
-    hub = Hub(given.access)
-
-    def came() -> None:
-        """Those who wait for clusters look."""
-        for key, item in given.objects(SPECIFICATIONS).items():
-            if is_elsewhere(item):
-                given.look(SPECIFICATIONS, key)
-
-    def left(found: Object) -> None:
-        """What specifications left there that were deleted while it was away is removed now."""
-        known = given.objects(SPECIFICATIONS)
-        for entry in entries_of(found):
-            if (key := ("", entry["specification"])) not in known:
-                given.look(SPECIFICATIONS, key)
-
-    return Targets(
-        given.access,
-        hub,
-        lambda: given.objects(TARGETS),
-        metrics=given.metrics,
-        board=board,
-        came=came,
-        left=left,
-    )
+    known = partial(given.objects, TARGETS)
+    return Targets(given.access, Hub(given.access), known, metrics=given.metrics, board=board)

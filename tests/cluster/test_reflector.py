@@ -161,6 +161,14 @@ def test_whatever_a_watch_does_the_list_is_read_again(tmp_path: Path, how: str) 
         assert sorted(seen.changes[2:]) == [("n", "new"), ("x", "gone"), ("y", "changed")]
 
 
+def test_an_object_that_changes_is_never_gone_for_others(tmp_path: Path) -> None:
+    """It is exchanged in its place, so that a thread that reads meanwhile sees one or the other."""
+    changes = stream(event("MODIFIED", config_map("x", "6", a="b")), hold_s=LIMIT_S)
+    with reflecting(tmp_path, [TWO], [changes]) as (_, made, seen):
+        until(lambda: ("x", "changed") in seen.changes)
+        assert [name for _, name in made.objects] == ["x", "y"]
+
+
 def test_a_watch_that_says_nothing_is_given_up_within_75_seconds() -> None:
     usual = Bounds()
     assert usual.watch_s + usual.grace_s + usual.first_s <= 75

@@ -162,3 +162,27 @@ def test_of_several_engines_the_worst_counts() -> None:
         [Synced("a", "s", {"create": 1}, 1, mode="audit"), Synced("a", "s", {}, error="no rights")]
     )
     assert (one.state, one.error, one.changes, one.in_force) == ("failed", "no rights", {"create": 1}, 1)
+
+
+def test_which_specifications_a_change_of_a_target_concerns() -> None:
+    own: dict[str, Any] = {"spec": {}}
+    specs = {("", "own"): own, ("", "other"): {"spec": {"clusterSelector": {}}}, ("", "odd"): {"spec": "x"}}
+    recorded = [{"specification": "deleted"}]
+    before = target("a", uid="k-1", reachable=True, policies=recorded)
+
+    def changed(**fields: Any) -> dict[str, Any]:
+        metadata = {**before["metadata"], **fields.pop("metadata", {})}
+        return {**before, "metadata": metadata, "status": {**before["status"], **fields}}
+
+    def concerned(one: dict[str, Any] | None, other: dict[str, Any] | None) -> set[str]:
+        return {name for _, name in remotestatus.concerned(one, other, specs)}
+
+    assert concerned(before, changed(lastChecked="now", nodeCount=3)) == set()
+    assert concerned(before, changed(policies=[])) == set(), "what is recorded of it is our own doing"
+    assert concerned(before, changed(reachable=False)) == set()
+    both = {"other", "deleted"}
+    assert concerned(changed(reachable=False), before) == both
+    assert concerned(before, changed(uid="k-2")) == both
+    for metadata in ({"labels": {"a": "b"}}, {"generation": 9}, {"uid": "x"}, {"deletionTimestamp": "now"}):
+        assert concerned(before, changed(metadata=metadata)) == both, metadata
+    assert concerned(None, before) == concerned(before, None) == both

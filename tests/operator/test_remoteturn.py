@@ -13,8 +13,9 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import AccessDenied
 from pytest_kspec.fleet.enforcing import Synced
-from pytest_kspec.operator import remoteturn
-from pytest_kspec.operator.remote import AGAIN_S, Remote, Settings
+from pytest_kspec.operator import remotestatus, remoteturn
+from pytest_kspec.operator.remote import Remote, Settings
+from pytest_kspec.operator.remotestatus import Left
 from pytest_kspec.spec.loading import LoadedSpec, spec_from_part
 
 SPEC = {
@@ -141,7 +142,7 @@ def test_what_is_gone_is_forgotten() -> None:
     world.step()
     assert world.remote._targets
     world.known.clear()
-    assert world.remote.clean("s") == ((), ())
+    assert world.remote.clean("s") == Left()
     assert (world.remote._tried, world.remote._entries, world.remote._targets) == ({}, {}, {})
 
 
@@ -237,12 +238,28 @@ def test_policies_of_another_engine_go_when_those_that_are_asked_for_are_in_forc
     assert turn()[0] == [], "it is only looked at"
 
 
-def test_a_cluster_that_is_away_is_looked_at_again_though_nobody_says_that_it_is_back() -> None:
-    """Its controller says so once, and what this process has seen of it may be older than that."""
-    one = target("one", {"env": "prod"}, reachable=False, unreachableSince="2026-11-29T12:00:00Z")
-    world = World(one)
-    assert world.step() <= AGAIN_S
+def test_a_cluster_that_is_back_is_caught_up_once_the_process_shows_it() -> None:
+    """Whoever says so before that comes in vain, and nothing is lost."""
+    silent = {"reachable": False, "unreachableSince": "2026-11-29T12:00:00Z"}
+    world = World(target("one", {"env": "prod"}, **silent))
+    world.step()
     assert world.hub.asked == 0
-    one["status"] = {"reachable": True, "uid": "cluster"}
+    key = (NAMESPACE, "one")
+    before = world.known[key]
+    world.known[key] = now = target("one", {"env": "prod"})
+    specs = {("", "s"): {"spec": SPEC}}
+    assert remotestatus.concerned(before, now, specs) == {("", "s")}
     world.step()
     assert world.hub.asked == 1
+
+
+def test_what_a_deleted_specification_left_is_tried_again() -> None:
+    kept = [{"specification": "s", "state": "ok", "engines": ["vap"]}]
+    world = World(target("one", {}, policies=kept))
+    world.ended.clear()
+    left = world.remote.clean("s")
+    assert (left.waits, left.tried) == (("one",), True)
+    assert world.ended.wait(30)
+    assert world.remote.clean("s").tried, "its turn failed: it is due again"
+    world.known[NAMESPACE, "one"]["status"]["reachable"] = False
+    assert world.remote.clean("s") == Left(("one",), (), tried=False), "it is heard of when it is back"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import pytest
 import urllib3
 
-from pytest_kspec.cluster.watch.reflector import Key
+from pytest_kspec.cluster.watch.reflector import Key, Reflector
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import KspecError
 from pytest_kspec.kube.resources import ResourceType
-from pytest_kspec.operator.controller import Controller, Given, Right
+from pytest_kspec.operator import remotestatus
+from pytest_kspec.operator.controller import TARGETS, Concerned, Controller, Given, Right
 from pytest_kspec.operator.lease import TERMS, Elector
 from pytest_kspec.operator.scans import Scanner
 from pytest_kspec.operator.service import Operator, Options
@@ -54,6 +58,7 @@ class Recorder:
 
     def __init__(self, given: Given, resource: ResourceType) -> None:
         self.given, self.resource = given, resource
+        self.others: Mapping[ResourceType, Concerned] = {}
         self.keys: list[Key] = []
 
     def reconcile(self, key: Key) -> float | None:
@@ -184,3 +189,64 @@ def test_nothing_is_written_after_the_lease_was_given_up_also_by_threads_of_a_co
         specs.clear()
         for number in range(4):
             operated.writer.delete("v1", "ConfigMap", f"busy-{number}", namespace="default")
+
+
+def test_who_depends_on_another_kind_looks_once_the_process_shows_the_change(
+    operated: Cluster, specs: Specs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it looked before that: its controller, which reads from the API server, is always ahead."""
+    shown = threading.Event()
+    seen: list[dict[str, str]] = []
+    usual = Reflector._put
+
+    def late(self: Reflector, key: Key, obj: Any, source: Any) -> None:
+        if self._type == TARGETS and obj is not None and obj["metadata"].get("labels"):
+            assert shown.wait(LIMIT_S)
+        usual(self, key, obj, source)
+
+    monkeypatch.setattr(Reflector, "_put", late)
+
+    class Dependent(Recorder):
+        def reconcile(self, key: Key) -> float | None:
+            super().reconcile(key)
+            found = self.given.objects(TARGETS).get((NAMESPACE, "one"), {})
+            seen.append(found.get("metadata", {}).get("labels", {}))
+            return 3600.0
+
+    made: list[Recorder] = []
+
+    def dependent(given: Given) -> Controller:
+        one = Dependent(given, SPECIFICATIONS)
+        known: dict[Key, Any] = {("", "s"): {"spec": {"clusterSelector": {}}}}
+        one.others = {TARGETS: lambda before, now: remotestatus.concerned(before, now, known)}
+        return one
+
+    def targets(given: Given) -> Controller:
+        made.append(Recorder(given, TARGETS))
+        return made[-1]
+
+    plane = operated.plane
+    access = Access(plane.name, str(plane.kubeconfig()))
+    operator = Operator(Options(access, None, Scanner([], 60), [dependent, targets], health="0", metrics="0"))
+    spec = {"apiServerURL": "https://127.0.0.1:1", "authMode": "token", "tokenSecretRef": {"name": "x"}}
+    head = {"apiVersion": TARGETS.api_version, "kind": TARGETS.kind}
+
+    def put(**labels: str) -> None:
+        metadata = {"name": "one", "namespace": NAMESPACE, "labels": labels}
+        operated.writer.apply({**head, "metadata": metadata, "spec": spec}, field_manager="test")
+
+    specs.put("s", {})
+    put()
+    try:
+        with running(operator):
+            until(lambda: seen and (NAMESPACE, "one") in made[0].given.objects(TARGETS))
+            put(env="prod")  # no new generation
+            made[0].given.look(SPECIFICATIONS, ("", "s"))
+            count = len(seen)
+            until(lambda: len(seen) > count)
+            assert {} in seen[count:]
+            shown.set()
+            until(lambda: seen[-1] == {"env": "prod"})
+    finally:
+        shown.set()
+        operated.writer.delete(head["apiVersion"], head["kind"], "one", namespace=NAMESPACE)

@@ -223,10 +223,12 @@ class Reflector(Ending):
         return at
 
     def _put(self, key: Key, obj: Object | None, source: LiveSource) -> None:
-        before = self._objects.pop(key, None)
-        if obj is not None:
-            self._check_count(len(self._objects) + 1, source)
-            self._objects[key] = obj
+        before = self._objects.get(key)
+        if obj is None:
+            self._objects.pop(key, None)
+        else:
+            self._check_count(len(self._objects) + (before is None), source)
+            self._objects[key] = obj  # in one step: other threads never see that it is gone
         self._changed(key, before, obj)
 
     def _check_count(self, count: int, source: LiveSource) -> None:
