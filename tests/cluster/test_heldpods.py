@@ -269,8 +269,40 @@ def test_objects_as_text_in_foreign_kinds_are_listed(text: str) -> None:
     )
 
 
+PATCHES = {
+    "json": '[{"op": "add", "path": "/spec/template/spec/hostNetwork", "value": true}]',
+    "yaml": "- op: replace\n  path: /spec/template/spec/containers/0/securityContext/privileged\n  value: true\n",
+    "quoted": """- {value: [], 'path': '/spec/initContainers', 'op': "add"}""",
+    "merge": "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      hostPID: true\n",
+}
+
+
+@pytest.mark.parametrize("text", PATCHES.values(), ids=PATCHES)
+def test_patches_of_pods_in_foreign_kinds_are_listed(text: str) -> None:
+    (found,) = listed(
+        foreign("Kustomization", "kustomize.toolkit.fluxcd.io/v1", spec={"patches": [{"patch": text}]})
+    )
+    what = "an object written as text" if text.startswith("api") else "a patch of a pod"
+    assert found == f"Kustomization shop/it at spec.patches[0].patch: {what}"
+
+
+def test_patches_of_pods_that_are_no_text() -> None:
+    patch = {"op": "add", "path": "/spec/template/spec/volumes/0/hostPath", "value": {"path": "/"}}
+    other = {"op": "add", "path": "/spec/replicas", "value": 1}
+    kinds = {"op": "test", "path": "/metadata/labels/containers", "value": ""}
+    assert listed(foreign("Thing", "example.com/v1", spec={"patches": [other, kinds, patch]})) == (
+        "Thing shop/it at spec.patches[2]: a patch of a pod",
+    )
+
+
 def test_text_about_objects_is_none() -> None:
     for text in (
+        "op: add\npath: /metadata/labels/containers\n",
+        "path: /spec/template/spec/hostNetwork: see there for what op: means",
+        "apiVersion: v1\nkind: ConfigMap\ndata: {a: hostNetwork}\n",
+        "/spec/" * 50_000 + "hostNetwork op: x",
+        "op: x\npath: " + "/spec" * 50_000 + "/hostNetworks",
+        "op: x\n" + "path: /spec/" * 50_000 + "hostNetworks",
         "kind: Job, apiVersion: batch/v1: see which containers there are",
         "apiVersion: v1\nkind: ConfigMap\ndata: {}\n",
         "containers: 5\nkind: x\n",

@@ -208,6 +208,32 @@ def test_hooks_of_one_name_may_be_there_twice(tmp_path: Path) -> None:
         read(lay(tmp_path, {"y.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: test}\n"}))
 
 
+@pytest.mark.parametrize("place", [".", "./", "../repo", "whole"])
+def test_what_is_a_patch_and_a_resource_too_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    web = DEPLOYMENT % "web"
+    (folder / "web.yaml").write_text(web)
+    (folder / "both.yaml").write_text(DEPLOYMENT % "both")
+    (folder / "patch.yaml").write_text(DEPLOYMENT % "web")
+    (folder / "kustomization.yaml").write_text(
+        "resources: [web.yaml, ./both.yaml]\npatches: [{path: both.yaml}, {path: patch.yaml}]\n"
+        "configMapGenerator: [{name: x, files: [web.yaml]}]\n"
+    )
+    monkeypatch.chdir(folder)
+    found, notes = read(str(folder) if place == "whole" else place)
+    assert found == ["Deployment shop/both", "Deployment shop/web"]
+    assert "; 1 file is a patch or source of these. " in notes[0]
+
+
+@pytest.mark.parametrize("name", ["kustomization.yaml", "kustomization.yml", "Kustomization"])
+def test_objects_in_a_file_of_the_name_of_a_kustomization_are_evaluated(tmp_path: Path, name: str) -> None:
+    found, _ = read(lay(tmp_path, {name: DEPLOYMENT % "web" + "---\nresources: [x.yaml]\n"}))
+    assert found == ["Deployment shop/web"]
+
+
 def test_pipes_and_folders_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = lay(tmp_path, {"a.yaml": DEPLOYMENT % "a", "b.json": pod("b")})
     os.mkfifo(tmp_path / "pipe.yaml")

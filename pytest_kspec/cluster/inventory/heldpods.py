@@ -18,6 +18,7 @@ from pytest_kspec.cluster.objects.shapes import Shapes
 from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.podkinds import EVERY, Keys, Part, PodKinds, PodPlace
 from pytest_kspec.kube.resources import CONTAINER_LISTS, PodShape, Resource, Workload, texts
+from pytest_kspec.regexes import regex
 
 _LISTED = frozenset(CONTAINER_LISTS)
 _OF_CONTAINER = frozenset(
@@ -27,6 +28,10 @@ _OF_CONTAINER = frozenset(
 _OF_HOST = frozenset(("hostNetwork", "hostPID", "hostIPC"))
 _SECURITY_CONTEXT = ("securityContext", "SecurityContext")  # containerSecurityContext, podSecurityContext
 _VOLUMES = ("volumes", "Volumes")  # extraVolumes
+_WORDS = ("ontainers", "ecurityContext", "hostNetwork", "hostPID", "hostIPC", "hostPath")
+"""One of them is in every text that shows a pod."""
+_POD_KEYS = frozenset(CONTAINER_LISTS) | _OF_HOST | {"securityContext", "hostPath"}
+_PATH_AS_TEXT = regex(r"""["']?\bpath["']?[ \t]*:[ \t]*["']?(/[^\s"',]*)""")
 _MAX_NESTING = 8
 """Objects in objects are followed this far; what lies deeper is listed as not evaluated."""
 
@@ -300,10 +305,14 @@ class _Walk:
                     found.append(at)
                 if isinstance(value.get("podSpecPatch"), str):
                     found.append(f"{at}.podSpecPatch")
+                if _is_patch(value):
+                    found.append(f"{at}: a patch of a pod")
                 stack += [(f"{at}.{key}", item, key in _LISTED) for key, item in value.items()]
             elif isinstance(value, str):
                 if _is_manifest(value):
                     found.append(f"{at}: an object written as text")
+                elif _has_patch(value):
+                    found.append(f"{at}: a patch of a pod")
             elif isinstance(value, list):
                 stack += [(path, item, listed or _is_named(item)) for path, item in _entries(value, at)]
         return sorted(set(found))
@@ -336,12 +345,35 @@ def _has_host_path(volumes: Any) -> bool:
 
 
 def _is_manifest(text: str) -> bool:
-    """Whether it is a pod spec or an object with containers (made by a step of an Argo Workflow), YAML or JSON."""
+    """Whether it is a pod spec or an object that shows a pod (made by a step of an Argo Workflow), YAML or JSON."""
+    if not any(word in text for word in _WORDS):
+        return False
+    if _has_key(text, "(?:initC|c)ontainers") and _has_key(text, "image"):
+        return True
     return (
-        "ontainers" in text
-        and _has_key(text, "(?:initC|c)ontainers")
-        and (_has_key(text, "image") or (_has_key(text, "apiVersion") and _has_key(text, "kind")))
+        _has_key(text, "apiVersion")
+        and _has_key(text, "kind")
+        and any(_has_key(text, key) for key in _POD_KEYS)
     )
+
+
+def _is_patch(value: dict[str, Any]) -> bool:
+    """Whether it is an operation of a JSON patch that changes a pod."""
+    path = value.get("path")
+    return isinstance(value.get("op"), str) and isinstance(path, str) and _is_in_pod(path)
+
+
+def _has_patch(text: str) -> bool:
+    """Whether operations of a JSON patch that change a pod are written in it."""
+    if "/spec" not in text or not any(word in text for word in _WORDS) or not _has_key(text, "op"):
+        return False
+    return any(_is_in_pod(found[1]) for found in _PATH_AS_TEXT.finditer(text))
+
+
+def _is_in_pod(path: str) -> bool:
+    """Whether a path of a JSON patch leads to what shows a pod."""
+    keys = path.split("/")
+    return "spec" in keys and not _POD_KEYS.isdisjoint(keys[keys.index("spec") :])
 
 
 def _has_key(text: str, key: str) -> bool:

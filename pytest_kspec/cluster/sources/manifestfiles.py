@@ -84,8 +84,10 @@ class Folder(Struct):
 
     def leaves_out(self, path: str, raw: Buffer) -> bool:
         """Whether a file holds no objects of its own; it is noted then."""
-        if path in self.patches or os.path.basename(path) in _KUSTOMIZATIONS:
+        if os.path.normpath(path) in self.patches:
             return True
+        if os.path.basename(path) in _KUSTOMIZATIONS:  # kubectl apply -f takes it for a manifest
+            return not any(str(data.get("kind")) in builtin_kinds() for data in _kustomization(path))
         chart = _chart_of(path)
         if chart and _TEMPLATE.search(raw):
             self.charts.add(chart)
@@ -161,9 +163,13 @@ def walk(path: str) -> Folder:
                 fix="Name the folder of the manifests.",
             )
     _drop_links(found)
+    resources: set[str] = set()
     for file in found.files:
         if os.path.basename(file) in _KUSTOMIZATIONS:
-            found.patches.update(_read_by(file))
+            for data in _kustomization(file):
+                found.patches.update(_paths(file, _names_in(data)))
+                resources.update(_paths(file, _list(data.get("resources"))))
+    found.patches -= resources  # read as both, it holds objects too
     return found
 
 
@@ -180,19 +186,22 @@ def _drop_links(folder: Folder) -> None:
     folder.files = sorted(set(folder.files) - again)
 
 
-def _read_by(kustomization: str) -> Iterator[str]:
-    """Files that a kustomization reads as patches, transformers or data."""
+def _kustomization(path: str) -> list[dict[Any, Any]]:
     try:
-        documents = [document.data for document in yaml_documents(bytes(read(kustomization)), kustomization)]
+        documents = [document.data for document in yaml_documents(bytes(read(path)), path)]
     except SourceError:
-        return  # `leaves_out` leaves it to kustomize to say what is wrong
-    for data in documents:
-        for name in _names_in(data if isinstance(data, dict) else {}):
-            if isinstance(name, str) and "\n" not in name:
-                yield os.path.normpath(os.path.join(os.path.dirname(kustomization), name))
+        return []  # `leaves_out` leaves it to kustomize to say what is wrong
+    return [data for data in documents if isinstance(data, dict)]
+
+
+def _paths(kustomization: str, names: Iterable[Any]) -> Iterator[str]:
+    for name in names:
+        if isinstance(name, str) and "\n" not in name:
+            yield os.path.normpath(os.path.join(os.path.dirname(kustomization), name))
 
 
 def _names_in(data: dict[Any, Any]) -> Iterator[Any]:
+    """Files that a kustomization reads as patches, transformers or data."""
     for key in (
         "patchesStrategicMerge",
         "transformers",
