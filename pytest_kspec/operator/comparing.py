@@ -35,6 +35,7 @@ from pytest_kspec.operator.driftsaid import NOT_YET
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.reconcile import Scans
 from pytest_kspec.operator.scans import logged
+from pytest_kspec.operator.statuswriting import is_there
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
 
@@ -86,7 +87,11 @@ class Comparing:
             if not settled.holds(asked_mode(spec), engines, planned.there, now):
                 looking.problems.append(f"its policies ({name}) {NOT_YET}")
                 continue
-            looking.policies(spec.name, policies.judge(spec, planned.changes, status.stamp(now)))
+            found = policies.judge(spec, planned.changes, status.stamp(now))
+            if found.drifted and not is_there(self._access, item):
+                looking.problems.append(f"its policies ({name}) {NOT_YET}")  # of what it is by now
+                continue
+            looking.policies(spec.name, found)
 
     def requirements(
         self, looking: Looking, item: Object, spec: LoadedSpec, now: datetime, until: str, run: str

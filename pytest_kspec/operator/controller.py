@@ -99,6 +99,7 @@ class Given(NamedTuple):
     objects: of a kind that a controller follows, as last seen; empty before it was listed and where it is not served
     look:    look at this key of this kind now
     metrics: what Prometheus sees; `metrics.registry` counts what `observe.table` has
+    follows: whether `objects` of this kind are as the API server has them, as far as a watch tells
     """
 
     access: Access
@@ -107,6 +108,7 @@ class Given(NamedTuple):
     objects: Callable[[ResourceType], Mapping[Key, Object]]
     look: Callable[[ResourceType, Key], None]
     metrics: Metrics
+    follows: Callable[[ResourceType], bool] = lambda kind: False
 
 
 def mark(obj: Object | None) -> Any:

@@ -49,7 +49,7 @@ from pytest_kspec.operator.driftsaid import (
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleetruns import SLOT_S
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.reconcile import Settings
+from pytest_kspec.operator.reconcile import SPECIFICATIONS, Settings
 from pytest_kspec.operator.scans import Stopped
 from pytest_kspec.operator.status import NOT_COMPARED, Note, Said, moment_of, status_of
 from pytest_kspec.operator.statuswriting import bring
@@ -124,6 +124,7 @@ class DriftController:
 
     def __init__(self, given: Given, settings: Settings, board: Board, history: DriftHistory) -> None:
         self._access = given.access
+        self._given = given
         self._metrics = given.metrics
         self._history = history
         self._corrections = Corrections(board)
@@ -212,7 +213,7 @@ class DriftController:
                 status_of(found).get("lastRunTime"),
                 looked is not None and looked.is_new,
             )
-            listed = self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
+            listed = self._specifications(names)
             parts = {item["metadata"]["name"]: item.get("spec") or {} for item in listed}
             run = run._replace(parts=parts)
             left = (config.remediation.max_changes if config.remediation else 0) or 0
@@ -228,6 +229,14 @@ class DriftController:
         made = driftsaid.Run(now, outcomes, problems, good_at)
         self._say(found, config, made, lost)
         return max(0.0, (driftsaid.again(config, made) - clock.now()).total_seconds())
+
+    def _specifications(self, names: Globs) -> list[Object]:
+        """All of them, as the process follows them; listed where it does not, or sees none that is meant yet."""
+        if self._given.follows(SPECIFICATIONS):
+            seen = self._given.objects(SPECIFICATIONS)
+            if any(names.match(name) for _, name in seen):
+                return [item for _, item in sorted(seen.items())]
+        return self._access.do(methodcaller("list", RESOURCE_VERSION, SPEC_KIND))
 
     def _objects(
         self, found: Object, config: DriftConfigSpec, now: datetime, problems: list[str]

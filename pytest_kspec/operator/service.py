@@ -114,7 +114,8 @@ class Operator:
             lambda: self.leads, lambda: len(self.queue), lambda: self.queue.oldest_s, self._transitions
         )
         self._metrics = Metrics(state)
-        given = Given(options.access, options.scanner, self._checks, self._objects, self._look, self._metrics)
+        seen = self._objects, self._look, self._metrics, self._follows
+        given = Given(options.access, options.scanner, self._checks, *seen)
         self._controllers = [make(given) for make in options.kinds]
         self._reflectors = {one.resource: self._reflector(one.resource) for one in self._controllers}
 
@@ -249,6 +250,10 @@ class Operator:
     def _objects(self, resource: ResourceType) -> Mapping[Key, Object]:
         found = self._reflectors.get(resource)
         return found.objects if found is not None else {}
+
+    def _follows(self, resource: ResourceType) -> bool:
+        found = self._reflectors.get(resource)
+        return found is not None and found.listed and not found.problem
 
     def _work(self, controller: Controller) -> None:
         while (item := self.queue.take(lambda one: one.resource == controller.resource)) is not None:

@@ -72,12 +72,23 @@ class Hub:
         )
         words = [f"--cluster={plane.name}", f"--kubeconfig={plane.kubeconfig()}", "--allow-empty"]
         self.scanner = Scanner([*words, *([f"--store={store}"] if store else [])], 300.0)
-        given = _given(self.access, lambda: checks)._replace(scanner=self.scanner)
+        self.shown: dict[tuple[str, str], Any] | None = (
+            None  # specifications as a watch shows them; None: no watch
+        )
+        given = _given(self.access, lambda: checks)._replace(
+            scanner=self.scanner,
+            objects=lambda _: dict(self.shown or {}),
+            follows=lambda _: self.shown is not None,
+        )
         self.controller = DriftController(given, Settings(), Board(), history)
         self.now = START
 
     def listed(self) -> dict[str, Any]:
         return {one["metadata"]["name"]: one for one in self.writer.list(*SPEC_KIND)}
+
+    def follow(self) -> None:
+        """The process sees the specifications as they are now."""
+        self.shown = {("", name): item for name, item in self.listed().items()}
 
     def config(self, name: str, spec: dict[str, Any], namespace: str = NAMESPACE) -> None:
         self.writer.apply(

@@ -96,6 +96,40 @@ def test_a_run_without_a_change_asks_nothing_twice_and_writes_its_status_only(hu
     assert {what: count for what, count in asked.items() if count > often.get(what, 1)} == {}, asked
 
 
+def test_specifications_that_are_followed_are_not_listed(hub: Hub) -> None:
+    hub.config("watch", {"interval": "5m", "clusterSpecs": ["stur*"], "remediation": {"strategy": "Apply"}})
+    hub.follow()
+    hub.soften()
+    since = hub.specs.plane.audit_position()
+    assert hub.run("watch")["remediatedEvents"] == 1
+    assert hub.policy() == "Fail"
+
+    def listed() -> int:
+        seen = hub.specs.plane.requests_seen(since=since, user="admin")
+        return sum((one.verb, one.resource) == ("list", "clusterspecifications") for one in seen)
+
+    assert listed() == 0
+    count = len(hub.reports())
+    hub.shown = {}  # as where it was created a moment ago
+    assert hub.run("watch")["totalEvents"] == 0
+    assert (listed(), len(hub.reports())) == (1, count + 1), "drift that is over, of what is there still"
+
+
+def test_a_policy_that_a_specification_does_not_ask_for_any_more_is_not_missing(hub: Hub) -> None:
+    """A watch may be late: what was removed meanwhile is not made again because of what it shows."""
+    hub.config("watch", {"interval": "5m", "remediation": {"strategy": "Apply"}})
+    hub.follow()
+    services = {key: value for key, value in SPEC.items() if key != "podSecurity"}
+    hub.specs.put("sturdy", {**services, "network": {"allowedServiceTypes": ["ClusterIP"]}})
+    hub.enforce("sturdy")
+    found = hub.run("watch")
+    assert hub.writer.find(V1, POLICY, "kspec-sturdy-pods") is None
+    assert conditions(found)["DriftDetected"][0] == "Unknown"
+    assert "are not applied yet" in str(found["conditions"])
+    hub.follow()
+    assert conditions(hub.run("watch"))["DriftDetected"][0] == "False"
+
+
 def test_a_fight_is_given_up_and_remembered_by_the_next_leader(hub: Hub) -> None:
     hub.config("fight", {"interval": "5m", "remediation": {"strategy": "Apply"}})
     for _ in range(3):
