@@ -98,11 +98,14 @@ def test_an_exemption_holds_until_it_ends() -> None:
 
 
 def test_an_exemption_of_a_cluster_needs_its_name() -> None:
-    plan = planned(SPEC, "exempt-unnamed", exemptions=[exemption("theirs", namespaces=["x"], clusters=["d"])])
-    with pytest.raises(
-        UsageError, match=r"exemption 'theirs' applies to clusters d, .*Name it with --cluster-name"
-    ):
+    theirs = exemption("theirs", namespaces=["x"], clusters=["d", "e*"]).located("exempt.yaml:3:5")
+    plan = planned(SPEC, "exempt-unnamed", exemptions=[theirs])
+    with pytest.raises(UsageError) as raised:
         program(plan, PODS, None)
+    assert str(raised.value) == (
+        "exempt.yaml:3:5: exemption 'theirs' applies to clusters d, e*, but the name of this cluster is not known. "
+        "Name it with --cluster-name."
+    )
     everywhere = planned(SPEC, "exempt-everywhere", exemptions=[exemption("ours", namespaces=["x"])])
     assert program(everywhere, PODS, None) == program(everywhere, PODS, CLUSTER)
 

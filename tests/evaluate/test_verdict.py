@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from pytest_kspec import AccessDenied, Finding, Findings, NotApplicable, Workloads, check
+from pytest_kspec.checks.authoring import ATTRIBUTE
 from pytest_kspec.evaluate.verdict import (
     LINE_LIMIT,
     TEXT_LIMIT,
     ends_the_run,
     failure_text,
+    make_result,
     no_fixture,
     summary_text,
 )
 from pytest_kspec.kube.reference import ResourceRef
+from pytest_kspec.results.exemptions import Exemptions
 from pytest_kspec.results.finding import AppliedExemption
 from pytest_kspec.results.result import CheckResult
 from pytest_kspec.results.verdict import Severity, Verdict
+from pytest_kspec.spec.requirement import Requirement
 from pytest_kspec.testing import evaluate
 
 LOOKUP = importlib.import_module("_pytest.fixtures").FixtureLookupError
@@ -113,6 +118,60 @@ def test_what_a_check_says_of_an_object_is_text() -> None:
         == {f.owner for f in result.findings}
         == {ResourceRef("v1", "Pod", "shop", "web")}
     )
+
+
+@check(id="acme.whole", title="Title of the check", severity="high", remediation="Mend it.")
+def asked_for(findings: Findings) -> None:
+    """Of which results are made."""
+    findings.skip("not called here")
+
+
+def test_a_result_names_its_requirement_its_item_and_what_was_seen() -> None:
+    asked = Requirement(
+        "acme.whole[a]", "acme", location="s.yaml:3:1", controls={"nsa": ("2", "1"), "cis": ("5.1",)}
+    )
+    of_check = getattr(asked_for, ATTRIBUTE)
+    found = Findings(Exemptions([], datetime(2026, 6, 1, tzinfo=UTC)).for_check(asked.id, "c"))
+    found.add(None, message="it is open")
+    whole = CheckResult(
+        id="acme.whole[a]-x",
+        nodeid="s.yaml::c::acme.whole[a]",
+        title="Title of the item",
+        severity=Severity.HIGH,
+        verdict=Verdict.FAIL,
+        controls={"cis": ["5.1"], "nsa": ["2", "1"]},
+        remediation="Mend it.",
+        location="s.yaml:3:1",
+        duration_seconds=1.5,
+        examined=found.examined_count,
+        findings=tuple(found.results()),
+    )
+    made = make_result(
+        of_check,
+        asked,
+        found,
+        id=whole.id,
+        nodeid=whole.nodeid,
+        title=whole.title,
+        duration_s=1.5,
+        reason="not used",
+    )
+    assert made == whole
+    assert list(made.controls) == ["cis", "nsa"]
+    assert make_result(of_check, asked, None, reason="no \ud800 connection") == CheckResult(
+        id="acme.whole[a]",
+        nodeid="",
+        title="Title of the check",
+        severity=Severity.HIGH,
+        verdict=Verdict.ERROR,
+        controls=whole.controls,
+        remediation="Mend it.",
+        location="s.yaml:3:1",
+        reason="no \\ud800 connection",
+    )
+    odd = Requirement("acme.whole", "acme", location="\ud800.yaml:1:1")
+    assert make_result(of_check, odd, None).location == "\\ud800.yaml:1:1"
+    assert make_result(of_check, odd, None).reason == ""
 
 
 def test_the_run_is_ended_by_ctrl_c_and_by_pytest_only() -> None:
