@@ -14,7 +14,7 @@ from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.results.baseline import subject
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.result import CheckResult, ClusterResult, Summary, is_of
+from pytest_kspec.results.result import CheckResult, ClusterResult, Summary, is_of_any
 from pytest_kspec.results.verdict import Severity, Verdict
 
 EXPIRING = timedelta(days=7)
@@ -59,7 +59,7 @@ class Observation:
         """Whether nothing is known of an alert that is not active: it stays as it is."""
         if self.unknown is None or alert.event in self.stay:
             return True
-        return alert.event == FAILURE and any(is_of(alert.about, name) for name in self.unknown)
+        return alert.event == FAILURE and is_of_any(alert.about, self.unknown)
 
 
 def observe(cluster: ClusterResult, at: str) -> Observation:

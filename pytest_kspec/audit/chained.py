@@ -17,17 +17,32 @@ from typing import Any
 
 from pytest_kspec.audit.chain import Chain, first_of, last_of
 from pytest_kspec.audit.sink import AuditLog, Format, Lost, harmless, whole
+from pytest_kspec.errors import UsageError
 from pytest_kspec.shown import printable
 
 log = logging.getLogger("kspec.audit")
 
+SIZE = "KSPEC_AUDIT_MAX_SIZE"
 LARGEST = 100 << 20
 """Bytes of a file, by default; the next record begins another one."""
+
+_MOST_MIB = 10_240
 
 KEPT = 9
 """Files that are kept beside the newest, as FILE.1 (the newest of them) to FILE.9."""
 
 _TRIES = 10
+
+
+def largest_of_environment() -> int:
+    """Bytes of a file, as $KSPEC_AUDIT_MAX_SIZE says. Raises UsageError."""
+    text = os.environ.get(SIZE) or ""
+    if not text:
+        return LARGEST
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= _MOST_MIB):
+        what = f"'{text[:40]}' is not a number of MiB from 1 to {_MOST_MIB}."
+        raise UsageError(what, where=f"${SIZE}")
+    return int(text) << 20
 
 
 class ChainedLog(AuditLog):

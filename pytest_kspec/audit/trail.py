@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pytest_kspec.errors import KspecError
+from pytest_kspec.errors import KspecError, UsageError
 from pytest_kspec.regexes import regex
 from pytest_kspec.shown import inert, printable
 
@@ -145,10 +145,16 @@ def _trail(path: str, form: str) -> _Trail | None:
 def _open(path: str, form: str, *, say: bool) -> _Trail | None:
     """say: what is wrong is said once, not each time that it is tried."""
     global _open_again
-    from pytest_kspec.audit.chained import ChainedLog
+    from pytest_kspec.audit.chained import LARGEST, ChainedLog, largest_of_environment
     from pytest_kspec.audit.record import FORMATS
     from pytest_kspec.audit.sink import Queue
 
+    largest = LARGEST
+    try:
+        largest = largest_of_environment()
+    except UsageError as error:  # which is no reason to record nothing
+        if say:
+            _problem(f"{error} 100 MiB are used.")
     if form not in FORMATS:
         if say:
             _problem(
@@ -156,7 +162,7 @@ def _open(path: str, form: str, *, say: bool) -> _Trail | None:
             )
         return None
     try:
-        file = ChainedLog(path, FORMATS[form])
+        file = ChainedLog(path, FORMATS[form], largest=largest)
         return _Trail(Queue(file, LENGTH, _count), file)
     except OSError as error:
         _open_again = time.monotonic() + OPEN_AGAIN_S

@@ -20,7 +20,7 @@ from pytest_kspec.results import annotated
 from pytest_kspec.results.evidence import Evidence, ExemptionUse
 from pytest_kspec.results.finding import AppliedExemption
 from pytest_kspec.results.order import check_key
-from pytest_kspec.results.result import CheckResult, ClusterResult, is_of
+from pytest_kspec.results.result import CheckResult, ClusterResult, is_of_any, names_of
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.rules.pods.podsecurity import newer_standards
 from pytest_kspec.spec.activation import inactive_reason
@@ -58,10 +58,8 @@ def cluster_result(
         checks.append(CheckResult.from_wire(dict(wire["result"])))
     checks.sort(key=check_key)
     names = [c.id for c in checks if c.verdict != Verdict.ERROR]
-    complete = len(names) == len(checks) and all(
-        any(name == p.requirement.id or name.startswith(f"{p.requirement.id}[") for name in names)
-        for p in spec.plan.planned
-    )
+    evaluated = {of for name in names for of in names_of(name)}
+    complete = len(names) == len(checks) and all(p.requirement.id in evaluated for p in spec.plan.planned)
     not_selected = _not_selected(spec, [check.id for check in checks], left_out)
     limits = tuple(_left_out(spec, facts, moment))
     made = ClusterResult(
@@ -97,10 +95,10 @@ def cluster_result(
 def _not_selected(spec: SpecRun, ids: Iterable[str], left_out: Iterable[str]) -> tuple[str, ...]:
     """Requirements without a result: `id` where none of its parameter sets has one, else `id[…]`."""
     there = set(ids)
-    planned = (p.requirement.id for p in spec.plan.planned)
-    whole = [id for id in planned if id not in there and not any(is_of(name, id) for name in there)]
-    sets = {name for name in left_out if name not in there and not any(is_of(name, id) for id in whole)}
-    return tuple(sorted({*whole, *sets}))
+    of_them = {of for name in there for of in names_of(name)}
+    whole = {p.requirement.id for p in spec.plan.planned} - of_them
+    sets = {name for name in left_out if name not in there and not is_of_any(name, whole)}
+    return tuple(sorted(whole | sets))
 
 
 def _selection(spec: SpecRun, not_selected: tuple[str, ...]) -> Iterator[NotEvaluated]:

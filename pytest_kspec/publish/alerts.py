@@ -71,9 +71,12 @@ class Alerts:
         made = Published()
         with closing(open_store(self._store, option=self._option)) as store:
             stored.claim(store, self._plan.name, origin_of(self._path), _digest(self._path))
-            before = stored.load(store)
-            ledger = self._ledger(store, before)
-            _take(store, ledger, result, made)
+            with (
+                store.together()
+            ):  # of a database, a connection for each question takes longer than the question
+                before = stored.load(store)
+                ledger = self._ledger(store, before)
+                _take(store, ledger, result, made)
             stored.save(store, _changed(ledger, before.alerts))
             now = datetime.now(UTC)
             _say(made, self._send(store, ledger, now), ledger)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pytest_kspec.results.baseline import subject
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
-from pytest_kspec.results.result import API_VERSION, CheckResult, ClusterResult, ScanResult
+from pytest_kspec.results.result import API_VERSION, CheckResult, ClusterResult, ScanResult, is_of_any
 from pytest_kspec.results.verdict import Severity, Verdict
 
 
@@ -219,9 +219,13 @@ def _compare_clusters(
     new = {check.id: check for check in after.checks} if after else {}
     findings: list[FindingChange] = []
     checks: list[CheckChange] = []
+    left_out = [frozenset(side.not_selected if side else ()) for side in (before, after)]
     for check_id in sorted({*old, *new}) if after else ():
         was, now = old.get(check_id), new.get(check_id)
-        sides = _side(before, was, check_id, allow_empty), _side(after, now, check_id, allow_empty)
+        sides = (
+            _side(before, was, is_of_any(check_id, left_out[0]), allow_empty),
+            _side(after, now, is_of_any(check_id, left_out[1]), allow_empty),
+        )
         findings += _compare_findings(*sides, shown.id)
         if before and _verdict(was) is not _verdict(now) and not any(side.is_left_out for side in sides):
             about = now or was
@@ -256,12 +260,11 @@ class _Side(NamedTuple):
 
 
 def _side(
-    cluster: ClusterResult | None, check: CheckResult | None, check_id: str, allow_empty: bool
+    cluster: ClusterResult | None, check: CheckResult | None, left_out: bool, allow_empty: bool
 ) -> _Side:
     if cluster is None:
         return _Side(check)
     if check is None:
-        left_out = cluster.is_left_out(check_id)
         return _Side(None, "the run did not select it" if left_out else "", left_out)
     return _Side(check, "" if cluster.looked_at(check, allow_empty=allow_empty) else check.reason)
 

@@ -5,7 +5,8 @@ Everything is sorted here, so that the same input gives the same bytes apart fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -25,9 +26,18 @@ from pytest_kspec.spec.notes import NotEvaluated
 API_VERSION = "kspec.io/v1alpha1"
 
 
-def is_of(check_id: str, requirement: str) -> bool:
-    """Whether a result is that of a requirement, or of one of its sets of parameters, as pytest names them."""
-    return check_id == requirement or check_id.startswith(f"{requirement}[")
+def names_of(check_id: str) -> Iterator[str]:
+    """The requirements whose result this can be: itself, and that of which it is a set of parameters: `id[…]`."""
+    yield check_id
+    cut = check_id.find("[")
+    while cut >= 0:
+        yield check_id[:cut]
+        cut = check_id.find("[", cut + 1)
+
+
+def is_of_any(check_id: str, requirements: AbstractSet[str]) -> bool:
+    """Whether a result is that of one of these requirements, or of a set of its parameters; of thousands, at once."""
+    return any(name in requirements for name in names_of(check_id))
 
 
 class CheckResult(Struct, frozen=True):
@@ -243,10 +253,6 @@ class ClusterResult(Struct, frozen=True):
         if check.verdict is Verdict.SKIP:
             return check.reason == NOTHING_TO_EXAMINE and (allow_empty or not self.is_empty)
         return check.verdict is not Verdict.ERROR
-
-    def is_left_out(self, check_id: str) -> bool:
-        """Whether this run did not select a requirement that the specification has."""
-        return any(is_of(check_id, left) for left in self.not_selected)
 
     @property
     def is_partial(self) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pytest_kspec.audit.chained import ChainedLog
+from pytest_kspec.audit.chained import ChainedLog, largest_of_environment
 from pytest_kspec.audit.sink import Queue
 from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.readers import Readers
@@ -127,8 +127,9 @@ class Webhook:
                 self.reviewer.events = self._queue(EventSink(options.access), EVENT_QUEUE)
         if options.audit is not None:
             path, form = options.audit
+            largest = largest_of_environment()
             try:
-                log_file = ChainedLog(path, audit.FORMATS[form])
+                log_file = ChainedLog(path, audit.FORMATS[form], largest=largest)
             except OSError as error:
                 what = f"cannot be opened: {error.strerror or error}."
                 raise UsageError(what, where=f"--audit-log {path}") from error

@@ -226,3 +226,25 @@ def test_a_run_of_some_requirements_is_no_success(monkeypatch: pytest.MonkeyPatc
         f"({len(cluster.checks)} of {len(cluster.checks) + 1} requirements, as selected)"
     )
     assert "'leftOut': 1" in str(details[1])
+
+
+def test_the_size_of_a_file_is_an_option(folder: Path) -> None:
+    """One file of another size is the same chain; what is no size is said, and nothing is lost by it."""
+    scan = ("scan", "strict.yaml", "--cluster", "./prod", "-q")
+    log, small = {"KSPEC_AUDIT_LOG": "audit.log"}, {"KSPEC_AUDIT_MAX_SIZE": "1"}
+    assert kspec(folder, *scan, **log).returncode == 1
+    filled = ChainedLog(str(folder / "audit.log"), FORMATS["json"])
+    large = make(Type.SCAN, "scan", "success", "large", details={f"k{n}": "x" * 1000 for n in range(2000)})
+    while (folder / "audit.log").stat().st_size < 1 << 20:
+        filled.write([large])
+    filled.close()
+    assert kspec(folder, *scan, **log).returncode == 1
+    assert not (folder / "audit.log.1").exists()
+    assert kspec(folder, *scan, **log, **small).returncode == 1
+    assert (folder / "audit.log.1").exists()
+    for text in ("0", "1.5", "10241", "-1", "1Mi", "²", "99999999"):
+        done = kspec(folder, *scan, **log, KSPEC_AUDIT_MAX_SIZE=text)
+        assert done.returncode == 1
+        said = f"kspec: $KSPEC_AUDIT_MAX_SIZE: '{text}' is not a number of MiB from 1 to 10240. 100 MiB are used.\n"
+        assert said in done.stderr
+    assert kspec(folder, "audit", "verify", "audit.log.1", "audit.log").returncode == 0

@@ -42,3 +42,15 @@ def test_it_is_whole_and_shows_what_was_changed(tmp_path: Path, form: str) -> No
     lines[-2] = lines[-2].replace(b"hostNetwork", b"hostnetwork", 1)
     log.write_bytes(b"\n".join(lines) + b"\n")
     assert main(["audit", "verify", str(log)]) == 1
+
+
+def test_its_size_is_that_of_every_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no size is an error before it serves."""
+    spec = tmp_path / "strict.yaml"
+    write_spec(spec, forbid("hostNetwork"))
+    monkeypatch.setenv("KSPEC_AUDIT_MAX_SIZE", "large")
+    words = (str(spec), "--cluster=none", f"--self-signed={tmp_path / 'tls'}", "--port=0", "--read-port=0")
+    assert main(["webhook", *words, f"--audit-log={tmp_path / 'audit.log'}"]) == 4
+    assert "$KSPEC_AUDIT_MAX_SIZE: 'large' is not a number of MiB from 1 to 10240." in capsys.readouterr().err

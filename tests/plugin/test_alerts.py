@@ -13,6 +13,7 @@ from pytest_kspec.cli.main import main
 from pytest_kspec.publish.alerts import Alerts
 from pytest_kspec.publish.store import keep
 from pytest_kspec.results.observation import State
+from pytest_kspec.storage import engine
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.listing import standings
 from pytest_kspec.storage.read import findings
@@ -235,3 +236,24 @@ def test_manifests_of_one_name_clear_nothing_of_each_other(
     assert (code, "may not hold '::'" in said) == (4, True)
     code, said = scan("=dev/app.yaml")
     assert (code, "the name in NAME=PATH must have 1 to 100 characters" in said) == (4, True)
+
+
+def test_all_clusters_are_asked_about_over_one_connection(
+    tmp_path: Path, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has to be made, which takes longer than what is asked."""
+    url = str(tmp_path / "results.db")
+    config_file(tmp_path, webhooks=[{"name": "hook", "url": f"{receiver.url}/hook"}])
+    opened: list[object] = []
+    really = engine._open_file
+    monkeypatch.setattr(engine, "_open_file", lambda *some: opened.append(some) or really(*some))
+    counts = []
+    for number in (2, 20):
+        clusters = (cluster(f"{number}-{n}", checks=(), frameworks=()) for n in range(number))
+        made = scan(*clusters)
+        keep(made, url, "")
+        opened.clear()
+        published = Alerts(str(tmp_path / "alerts.yaml"), store=url).publish(made, ())
+        assert published.problems == []
+        counts.append(len(opened))
+    assert counts[0] == counts[1]
