@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
+import inspect
 import json
 import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -43,24 +45,27 @@ class _Failure:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     """Learn which test reaches what, then try the changes."""
     job = json.loads(_JOB.read_text(encoding="utf-8"))
-    items = {item.nodeid: item for item in session.items}
+    items = {item.nodeid: item for item in session.items if isinstance(item, pytest.Function)}
     if session.testsfailed or not items:
         raise session.Failed("the tests were not collected")
     gc.freeze()  # so that a fork does not copy what it only looks at
     known = _learned(job, items)
+    reaching: dict[tuple[str, int], set[str]] = {}
+    for name in items:
+        for file, line in known[name]["places"]:
+            reaching.setdefault((file, line), set()).add(name)
     noticing: list[str] = []
     for mutant in job["mutants"]:
         if job["until"] and time.time() > job["until"]:
             break
-        wanted = {(mutant["file"], line) for line in mutant["lines"]}
-        reaching = [
-            name
-            for name in items
-            if job["wide"] or any(tuple(place) in wanted for place in known[name]["places"])
-        ]
+        tests = (
+            set(items)
+            if job["wide"]
+            else set().union(*(reaching.get((mutant["file"], line), ()) for line in mutant["lines"]))
+        )
         # What noticed the last changes may well notice the next.
         recent = {name: -place for place, name in enumerate(noticing)}
-        chosen = sorted(reaching, key=lambda name: (recent.get(name, 1), known[name]["seconds"]))
+        chosen = sorted(tests, key=lambda name: (recent.get(name, 1), known[name]["seconds"], name))
         status, by = "no tests", ""
         if not job["wide"]:
             total = accumulate(known[name]["seconds"] for name in chosen)
@@ -79,11 +84,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     return True
 
 
-def _learned(job: Any, items: dict[str, pytest.Item]) -> dict[str, Any]:
+def _learned(job: Any, items: dict[str, pytest.Function]) -> dict[str, Any]:
     """What each test reaches, and how long it takes; from the last time if neither it nor the code has changed."""
     path = Path(job["learned"])
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    stamps = {name: f"{job['code']} {item.path.stat().st_mtime_ns}" for name, item in items.items()}
+    stamps = {
+        name: hashlib.sha256(f"{job['code']}{inspect.getsource(item.function)}".encode()).hexdigest()
+        for name, item in items.items()
+    }
     new = [item for name, item in items.items() if known.get(name, {}).get("stamp") != stamps[name]]
     if new:
         status, by = _in_fork(lambda: _learn(job, new, known, stamps), "", 600)
@@ -93,7 +101,7 @@ def _learned(job: Any, items: dict[str, pytest.Item]) -> dict[str, Any]:
     return known
 
 
-def _learn(job: Any, items: list[pytest.Item], known: dict[str, Any], stamps: dict[str, str]) -> str:
+def _learn(job: Any, items: Sequence[pytest.Item], known: dict[str, Any], stamps: dict[str, str]) -> str:
     measured = coverage.Coverage(data_file=None, config_file=False, include=job["files"])
     measured.start()
     seconds = {}
@@ -117,7 +125,7 @@ def _learn(job: Any, items: list[pytest.Item], known: dict[str, Any], stamps: di
     return ""
 
 
-def _run(items: list[pytest.Item]) -> str:
+def _run(items: Sequence[pytest.Item]) -> str:
     """The name of the first test that fails, "" if all pass."""
     failure = _Failure()
     plugins = items[0].config.pluginmanager

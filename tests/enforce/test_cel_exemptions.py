@@ -11,7 +11,7 @@ import pytest
 
 from pytest_kspec.checks.authoring import ATTRIBUTE, check
 from pytest_kspec.enforce.cel.program import program, shortened
-from pytest_kspec.enforce.plan import enforcement_plan
+from pytest_kspec.enforce.plan import NotEnforceable, enforcement_plan
 from pytest_kspec.errors import UsageError
 from pytest_kspec.plan.checkset import CheckSet, Entry
 from pytest_kspec.rules.cel.places import PODS
@@ -113,16 +113,19 @@ def test_an_exemption_of_a_cluster_needs_its_name() -> None:
 def test_what_annotations_may_exempt_from_is_not_expressed() -> None:
     allowed = {"checks": ["podSecurity.standard[privileged]"], "maxDays": 30, "maxSeverity": "critical"}
     loaded = spec_from_part({**SPEC, "annotationExemptions": allowed}, name="annotated")
-    made, left = program(enforcement_plan(loaded, CHECKSET, now=NOW), PODS, CLUSTER)
-    assert [(one.requirement_id, one.reason) for one in left] == [
-        (
-            "podSecurity.standard[privileged]",
+    plan = enforcement_plan(loaded, CHECKSET, now=NOW)
+    made, left = program(plan, PODS, CLUSTER)
+    not_expressed = "podSecurity.standard[privileged]"
+    assert left == [
+        NotEnforceable(
+            not_expressed,
             "annotations may exempt from it until a date (annotationExemptions), and CEL cannot read the time; "
             "the webhook does it",
+            loaded.locate("podSecurity.enforce"),
         )
     ]
-    assert "podSecurity.standard[privileged]" not in {one.requirement_id for one in made.questions}
-    assert "podSecurity.standard[hostNamespaces]" in {one.requirement_id for one in made.questions}
+    others = {rule.requirement.id for rule in plan.rules if rule.target == "pods"} - {not_expressed}
+    assert [question.requirement_id for question in made.questions] == sorted(others)
 
 
 def test_requirements_of_similar_ids_are_all_asked() -> None:
@@ -140,11 +143,33 @@ def test_requirements_of_similar_ids_are_all_asked() -> None:
 
     plan = enforcement_plan(spec_from_part({}, name="similar"), CheckSet(list(map(made, ids))), now=NOW)
     program_, _ = program(plan, PODS, CLUSTER)
-    assert {question.requirement_id for question in program_.questions} == set(ids)
-    names = [name for name, _ in program_.variables]
-    assert len(set(names)) == len(names)
-    assert {question.variable for question in program_.questions} <= set(names)
-    assert len({question.variable for question in program_.questions}) == len(ids)
+    assert [(one.requirement_id, one.check.id, one.variable, one.is_met) for one in program_.questions] == [
+        (id, id, name, f"variables.{name}.size() == 0")
+        for id, name in (
+            ("acme.a-b", "acme_a_b"),
+            ("acme.a-b.c", "acme_a_b_c"),
+            ("acme.a.b", "acme_a_b_2"),
+            ("acme.a.b-c", "acme_a_b_c_2"),
+            ("acme.a.b.c", "acme_a_b_c_3"),
+        )
+    ]
+    assert program_.place is PODS
+    assert [name for name, _ in program_.variables] == ["spec", *(q.variable for q in program_.questions)]
+
+
+def test_variables_are_those_that_are_used_each_behind_those_that_it_uses() -> None:
+    host = {"workloads": {"containers": {"forbidden": [{"key": "hostPID"}]}}}
+    question = "workloads_containers_forbidden_hostPID"
+    for exempted, names in (
+        ({}, ["spec", "os", question]),
+        ({"namespaces": ["x"]}, ["objectNamespace", "spec", "os", "exempt0", question]),
+        (
+            {"resources": [{"kind": "Deployment", "name": "web"}]},
+            ["name", "owners", "controller", "owner", "spec", "os", "exempt0", question],
+        ),
+    ):
+        plan = planned(host, "used", exemptions=[exemption("e", **exempted)] if exempted else [])
+        assert [name for name, _ in program(plan, PODS, CLUSTER)[0].variables] == names
 
 
 @pytest.mark.parametrize("size", [0, 1, 2500, 2501, 9000])
