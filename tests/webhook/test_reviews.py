@@ -1,6 +1,8 @@
 """One review from bytes to bytes: whatever goes wrong the uid comes back, and everything said is counted."""
 
 import asyncio
+import logging
+import re
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -242,7 +244,30 @@ def test_garbage_of_clients_is_refused_counted_and_cannot_open_the_breaker() -> 
 def test_excluded_namespaces_are_allowed_and_none_is_excluded_by_its_name_alone() -> None:
     system = {**BAD, "metadata": {"name": "a", "namespace": "kube-system"}}
     assert ask(reviewer(policy(RULE)), system)["allowed"] is False
-    assert ask(reviewer(policy(RULE), excluded=frozenset({"kube-system"})), system)["allowed"] is True
+    made = reviewer(policy(RULE), excluded=frozenset({"kube-system"}))
+    for answer in (ask(made, system), response(made.at_once(body(system), ""))):
+        assert answer == {"uid": UID, "allowed": True}
+    assert made.audit == []
+    assert made.breaker.evaluations == 0
+    assert counted(made, "kspec_webhook_requests_total", result="success") == 2
+    assert response(made.at_once(body(BAD), ""))["allowed"] is False
+    assert made.breaker.evaluations == 1
+
+
+def test_what_failed_open_is_logged_and_every_review_is_timed(caplog: pytest.LogCaptureFixture) -> None:
+    made = reviewer(breaking("enforce", "Ignore"))
+    with caplog.at_level(logging.WARNING, "kspec.webhook"):
+        ask(made, pod())
+        made.at_once(body(pod()), "")
+    why = "workloads.containers.forbidden[hostNetwork] failed with ZeroDivisionError"
+    said = ("kspec.webhook", logging.WARNING, f"review {UID}: failed open: {why}")
+    assert [one for one in caplog.record_tuples if one[0] == "kspec.webhook"] == [said, said]
+    (seconds,) = re.findall(
+        r'^kspec_webhook_request_duration_seconds_sum\{result="error"\} (\S+)$',
+        made.metrics.registry.text().decode(),
+        re.MULTILINE,
+    )
+    assert 0 < float(seconds) < 30
 
 
 def test_many_warnings_are_cut_and_counted() -> None:
