@@ -33,8 +33,7 @@ from pytest_kspec.operator import enforcing, engineturn, status
 from pytest_kspec.operator.drifthistory import DriftHistory
 from pytest_kspec.operator.driftsaid import NOT_YET
 from pytest_kspec.operator.lease import LostLease
-from pytest_kspec.operator.reconcile import Scans
-from pytest_kspec.operator.scans import logged
+from pytest_kspec.operator.scans import Scans, logged
 from pytest_kspec.operator.statuswriting import is_there
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec

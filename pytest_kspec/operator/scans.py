@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pytest_kspec.audit import trail
 from pytest_kspec.audit.loglines import fields
@@ -68,6 +68,14 @@ class Scanned(NamedTuple):
     notes: tuple[str, ...]
     seconds: float
     unstored: str = ""
+
+
+class Scans(Protocol):
+    """What scans: `Scanner`."""
+
+    def scan(self, name: str, run: str) -> Scanned:
+        """Scan the specification of this name. run: the id of the run. Raises ScanFailed, Stopped."""
+        ...
 
 
 class Ended(NamedTuple):

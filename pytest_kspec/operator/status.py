@@ -33,6 +33,8 @@ NOT_ENFORCED, NOT_ACTIVE = "EnforcementDisabled", "NotActive"
 NOTHING_TO_ENFORCE = "NothingToEnforce"
 DRIFT_FOUND, NO_DRIFT, NOT_COMPARED = "DriftFound", "NoDrift", "NotCompared"
 
+NO_RESULT: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}
+"""Fields of what is not known where a scan has no result."""
 LONGEST_MESSAGE = 1024
 _SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in force are looked at again
 _SOON_FOR_S = 60.0

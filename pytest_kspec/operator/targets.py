@@ -13,7 +13,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from pytest_kspec import clock
@@ -298,5 +297,5 @@ def _life(seen: Look) -> Life:
 
 def controller(given: Given, board: Board) -> Targets:
     """The controller of one process."""
-    known = partial(given.objects, TARGETS)
-    return Targets(given.access, Hub(given.access), known, metrics=given.metrics, board=board)
+    hub = Hub(given.access)
+    return Targets(given.access, hub, lambda: given.objects(TARGETS), metrics=given.metrics, board=board)

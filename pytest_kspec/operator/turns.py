@@ -20,12 +20,15 @@ _JUDGED = (status.PASSED, status.FAILED, status.NOT_EVALUATED, fleetstatus.UNREA
 class Turns:
     """usual_s: between two scans; up to a tenth longer by the UID, so that specifications spread out.
 
-    paced: called with the longest time between two scans of one specification
+    paced:   called with the longest time between two scans of one specification
+    skipped: called when a scan ended, with the name and how many turns it has left out
     """
 
-    def __init__(self, usual_s: float, paced: Callable[[float], None]) -> None:
+    def __init__(
+        self, usual_s: float, paced: Callable[[float], None], skipped: Callable[[str, int], None]
+    ) -> None:
         self._usual_s = usual_s
-        self._paced = paced
+        self._paced, self._skipped = paced, skipped
         self._intervals: dict[str, float] = {}  # of those that ask for theirs
 
     def pace(self, name: str, interval_s: float | None) -> None:
@@ -51,11 +54,11 @@ class Turns:
         end = last + timedelta(seconds=self.interval(found))
         return (min(again, end) - now).total_seconds() if again is not None else (end - now).total_seconds()
 
-    def skipped(self, found: Mapping[str, Any], began: datetime) -> int:
-        """How many turns a scan that ends now has left out: since it was due, or since it began where it was not."""
+    def ended(self, found: Mapping[str, Any], began: datetime) -> None:
+        """A scan ends now. It left out turns since it was due, or since it began where it was not."""
         due = moment_of(status_of(found).get("nextScanTime")) or began
         late = (clock.now() - min(due, began)).total_seconds()
-        return max(0, int(late // self.interval(found)))
+        self._skipped(found["metadata"]["name"], max(0, int(late // self.interval(found))))
 
     def interval(self, found: Mapping[str, Any]) -> float:
         """Seconds between two scans of this one."""
