@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -72,6 +73,14 @@ class Run(Struct, dict=True):
     ended: str = ""
     published: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def asked(self) -> str:
+        """A digest of the specifications and exemptions, which all processes of a run must have alike."""
+        digest = hashlib.sha256()
+        for path, run in sorted(self.specs.items()):
+            digest.update(repr((str(path), run.spec.sha256, run.exemptions.all)).encode("utf-8", "replace"))
+        return digest.hexdigest()
 
     @cached_property
     def _examined(self) -> dict[str, Examined]:

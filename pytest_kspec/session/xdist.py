@@ -23,6 +23,9 @@ WIRE = "kspec"
 """Attribute of a report: the result of its item, as plain data."""
 SHARED = "kspec_shared"
 STARTED = "kspec_started"
+ASKED = "kspec_asked"
+CHANGED = "kspec_changed"
+_CHANGED = "a specification or a file of exemptions changed while the run started"
 LEFT_OUT = "kspec_left_out"
 FRUITLESS = 4
 """Deaths for each worker that cost no item; more of them, and the run ends. xdist's own limit is as many in all."""
@@ -52,6 +55,7 @@ class XdistHooks:
             run.shared = Path(workerinput[SHARED])
         if workerinput is not None and workerinput.get(STARTED):
             run.started = datetime.fromisoformat(workerinput[STARTED])  # so that all agree on what is active
+        self._changed = workerinput is not None and workerinput.get(ASKED, run.asked) != run.asked
         self._watch = Watch(run.options.check_timeout_s)
         self._limited = config.getoption("maxworkerrestart", None) is not None
         if workerinput is None and not self._limited and config.getoption("numprocesses", None):
@@ -67,6 +71,13 @@ class XdistHooks:
         self._scheduler = make_scheduler(config, log)
         return self._scheduler
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """A worker that read other specifications or exemptions than the controller evaluates nothing."""
+        if self._changed:
+            self._config.workeroutput[CHANGED] = True  # type: ignore[attr-defined]  # of xdist
+            raise pytest.exit.Exception(_CHANGED, returncode=pytest.ExitCode.USAGE_ERROR)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker where to share, and when the run started."""
@@ -74,6 +85,7 @@ class XdistHooks:
             self._run.shared = runs.make_shared_folder()
         node.workerinput[SHARED] = str(self._run.shared)
         node.workerinput[STARTED] = self._run.started.isoformat()
+        node.workerinput[ASKED] = self._run.asked
         if self._run.resources is not None:
             node.workerinput[RESOURCES] = str(self._run.resources)
         node.sendcommand = _to_the_living(node.sendcommand)
@@ -137,6 +149,9 @@ class XdistHooks:
     def _stop_if_unfinished(self, node: Any) -> None:
         """A worker ends in order and has not run all: a check called `pytest.exit`, which is meant for the run."""
         output = node.workeroutput
+        if CHANGED in output:
+            self._run.ended = _CHANGED
+            raise pytest.exit.Exception(_CHANGED, returncode=pytest.ExitCode.INTERRUPTED)
         if output["exitstatus"] not in _ENDS or (self._scheduler and self._scheduler.unfinished(node)):
             self._run.ended = f"worker {node.gateway.id} ended the run with exit code {output['exitstatus']}"
             output["shouldstop"] = output["shouldstop"] or self._run.ended

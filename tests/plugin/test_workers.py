@@ -288,3 +288,30 @@ def test_what_a_check_raises_that_is_no_exception_is_its_verdict(project: Projec
     project.run("--kspec-checks=checks")
     assert _errors(project, "prod") == {"acme.exit": "the check raised SystemExit: 0"}
     assert project.verdicts()["acme.fail"] == "fail"
+
+
+@pytest.mark.parametrize("name", ["accepted.yaml", "strict.yaml"])
+def test_workers_that_read_another_text_evaluate_nothing(project: Project, name: str) -> None:
+    """What the controller has read changes before they read it: a finding was exempted by the newer text."""
+    head = "apiVersion: kspec.dev/v1\nkind: Exemptions\nmetadata: {name: e}\nexemptions:\n"
+    project.write("accepted.yaml", head + "- {name: old, reason: r, checks: [rbac.forbiddenRules]}\n")
+    newer = head + "- {name: new, reason: r, checks: [podSecurity.*, workloads.*, network.*]}\n"
+    if name == "strict.yaml":
+        newer = (project.path / name).read_text() + "\n# another one\n"
+    project.write("newer.yaml", newer)
+    project.write(
+        "checks/test_edits.py",
+        CHECKS
+        + "@asks('acme.none')\ndef test_none(findings, pods):\n    '''All are well.'''\n    for pod in pods:\n"
+        + "        assert pod.name\n"
+        + "if 'PYTEST_XDIST_WORKER' not in os.environ:\n"
+        + f"    os.path.exists('newer.yaml') and os.replace('newer.yaml', {name!r})\n",
+    )
+    words = ("--kspec-checks=checks", "--kspec-exemptions=accepted.yaml", "-n", "2")
+    run = project.run(*words)
+    assert run.ret == pytest.ExitCode.INTERRUPTED
+    assert set(project.verdicts().values()) == {"error"}
+    (reason,) = set(_errors(project, "prod").values())
+    assert reason.endswith("a specification or a file of exemptions changed while the run started)")
+    project.run(*words)  # now all read the same
+    assert "error" not in project.verdicts().values()
