@@ -40,8 +40,8 @@ from pytest_kspec.results.order import canonical
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import fleet as stored
-from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.fleet import StoredTarget
+from pytest_kspec.storage.opening import open_any
 
 REACH_S = 28.0
 """From the first packet to what became of a cluster that does not answer: its outcome is stored within 30 s."""
@@ -223,7 +223,9 @@ def _lost(result: ScanResult, info: ClusterInfo | None, source: LiveSource | Non
 
 
 def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, seconds: float) -> None:
-    with closing(open_store(task.store, option="--store")) as store:
+    from pytest_kspec.reports import json as report
+
+    with closing(open_any(task.store, report.parse)) as store:
         stored.commit(
             store,
             task.run,

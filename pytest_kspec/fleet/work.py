@@ -19,21 +19,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pytest_kspec.cluster.sources.memory import MemorySource
 from pytest_kspec.errors import EXIT_USAGE, KspecError, StoreError, UsageError
 from pytest_kspec.fleet import child
+from pytest_kspec.fleet.apart import apart
 from pytest_kspec.fleet.bundle import unpack
 from pytest_kspec.fleet.child import Said, Scan, Task
 from pytest_kspec.fleet.effort import Effort
 from pytest_kspec.fleet.runs import Order, verify
+from pytest_kspec.reports import json as report
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage import fleetattempts, fleetclaims
-from pytest_kspec.storage.engine import Store, open_store
-from pytest_kspec.storage.fleet import StoredTarget
+from pytest_kspec.storage.engine import Store
+from pytest_kspec.storage.fleet import StoredRun, StoredTarget
+from pytest_kspec.storage.opening import open_any
 from pytest_kspec.supervised import ending
 
 EXIT_DONE = 0
@@ -54,6 +58,7 @@ _IDLE = 8
 """Clusters that stopped answering while they are scanned, in the place of which others are scanned meanwhile."""
 _TICK_S = 0.5
 _LARGEST_LINE = 1 << 16
+T = TypeVar("T")
 
 
 @dataclass
@@ -117,11 +122,11 @@ class Worker:
                 "this system cannot fork a process.", where="kspec fleet work", fix="Use Linux or macOS."
             )
         with closing(self._open()) as store:
-            found = stored.find_run(store, self._run)
+            found = self._find(store)
             self._run = found.id
             self._day = found.created_at[:10]
             self._order = Order.from_wire(found.document)
-            mine = stored.targets_of(store, self._run, self._index)
+            mine = self._targets(store, self._index)
             if not mine and not 0 <= self._index < found.shards:
                 last = found.shards - 1
                 raise UsageError(f"the run has the shards 0 to {last}.", where=f"--index {self._index}")
@@ -155,7 +160,7 @@ class Worker:
         """
         if self._is_ending:
             return []
-        mine = stored.targets_of(store, self._run, self._index)
+        mine = self._targets(store, self._index)
         found = [t for t in mine if not t.done and (t.position in self._aside or t.position not in begun)]
         self._aside.clear()
         return found
@@ -166,8 +171,19 @@ class Worker:
 
     def _open(self) -> Store:
         opened: list[Store] = []
-        self._patiently(lambda: opened.append(open_store(self._url, option="--store")))
+        self._patiently(lambda: opened.append(open_any(self._url, report.parse)))
         return opened[0]
+
+    def _find(self, store: Store) -> StoredRun:
+        found: list[StoredRun] = []
+        self._patiently(lambda: found.append(_do(store, lambda: stored.order_of(store, self._run))))
+        return found[0]
+
+    def _targets(self, store: Store, shard: int | None) -> tuple[StoredTarget, ...]:
+        found: list[tuple[StoredTarget, ...]] = []
+        read = partial(_do, store, partial(stored.targets_of, store, self._run, shard))
+        self._patiently(lambda: found.append(read()))
+        return found[0]
 
     def _patiently(self, store: Callable[[], object]) -> None:
         child.patiently(store, self._patience_s)
@@ -179,7 +195,7 @@ class Worker:
             return EXIT_USAGE
         for line in dict.fromkeys(self._unstored):
             self._say(line)
-        left = [t for t in stored.targets_of(store, self._run, self._index) if not t.done]
+        left = [t for t in self._targets(store, self._index) if not t.done]
         if left:
             names = ", ".join(target.name for target in left[:10])
             which = (
@@ -189,8 +205,8 @@ class Worker:
             )
             self._say(f"{which} no outcome: {names}")
             return EXIT_NOT_STORED
-        if all(target.done for target in stored.targets_of(store, self._run)):  # the last of all workers
-            self._patiently(lambda: stored.end(store, self._run))
+        if all(target.done for target in self._targets(store, None)):  # the last of all workers
+            self._patiently(lambda: _do(store, lambda: stored.end(store, self._run)))
         return EXIT_DONE
 
     def _unpack(self) -> None:
@@ -333,7 +349,8 @@ class Worker:
         position = target.position
         if position not in self._again:
             counted: list[int] = []
-            self._patiently(lambda: counted.append(fleetattempts.started(store, self._run, position)))
+            count = partial(fleetattempts.started, store, self._run, position)
+            self._patiently(lambda: counted.append(_do(store, count)))
             self._attempts[position] = counted[-1]
         return self._attempts.get(position, target.attempts + 1)
 
@@ -357,10 +374,8 @@ class Worker:
         claims: list[fleetclaims.Claim] = []
         position = one.target.position
         if cluster_id:
-            asked = self._order.asked
-            self._patiently(
-                lambda: claims.append(fleetclaims.claim(store, self._run, position, cluster_id, asked))
-            )
+            claim = partial(fleetclaims.claim, store, self._run, position, cluster_id, self._order.asked)
+            self._patiently(lambda: claims.append(_do(store, claim)))
         if claims and claims[-1].holder:
             if claims[-1].waits:
                 self._aside.add(position)
@@ -396,7 +411,7 @@ class Worker:
         elif one.killed == _LEFT:
             if one.scanning and one.gone is None:
                 with contextlib.suppress(StoreError):
-                    fleetattempts.left(store, self._run, one.target.position)
+                    _do(store, partial(fleetattempts.left, store, self._run, one.target.position))
         elif one.killed:
             outcome = Outcome.FAILED if one.scanning else Outcome.UNREACHABLE
             self._went(store, one, Said("gone", one.killed, outcome.value))
@@ -418,19 +433,12 @@ class Worker:
 
     def _settle(self, store: Store, one: _Child, outcome: Outcome, reason: str) -> None:
         seconds = time.monotonic() - one.began
-        self._patiently(
-            lambda: stored.settle(
-                store,
-                self._run,
-                one.target.position,
-                self._order.asked,
-                outcome,
-                reason=reason,
-                seconds=seconds,
-            )
-        )
-        attempts = self._attempts.get(one.target.position, one.target.attempts)
-        stored.sweep(self._order.place, self._run, self._day, one.target.position, attempts + 1)
+        position = one.target.position
+        settle = partial(stored.settle, store, self._run, position, self._order.asked, outcome)
+        self._patiently(lambda: _do(store, partial(settle, reason=reason, seconds=seconds)))
+        attempts = 1 + self._attempts.get(position, one.target.attempts)
+        with contextlib.suppress(StoreError):
+            apart(lambda: stored.sweep(self._order.place, self._run, self._day, position, attempts))
 
     def _kill_all(self) -> None:
         for one in self._children.values():
@@ -439,6 +447,11 @@ class Worker:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(one.pid, 0)
         self._children.clear()
+
+
+def _do(store: Store, work: Callable[[], T]) -> T:
+    """What is asked of a store: of objects in another process."""
+    return work() if store.objects is None else apart(work)
 
 
 _LEFT = "returned to the run"

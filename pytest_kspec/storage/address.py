@@ -40,12 +40,13 @@ _FORMS = "Write FILE.db, sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE."
 _EXTRAS = {
     "sqlite": ("store", ("sqlalchemy", "alembic")),
     "postgresql": ("postgresql", ("sqlalchemy", "psycopg")),
+    "s3": ("store", ("sqlalchemy", "alembic", "obstore")),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A store. url: for SQLAlchemy, with its password; shown: for people, without. kind: sqlite or postgresql.
+    """A store. url: for SQLAlchemy, with its password; shown: for people, without. kind: sqlite, postgresql or s3.
 
     path: of SQLite's file, else ""; secrets: texts that no message may hold
     """
@@ -66,8 +67,11 @@ class Address:
         return text
 
 
-def parse_address(text: str, *, option: str = "--kspec-store") -> Address:
-    """Raises UsageError for what is no address, and where the library for it is missing. Connects to nothing."""
+def parse_address(text: str, *, option: str = "--kspec-store", objects: bool = False) -> Address:
+    """Raises UsageError for what is no address, and where the library for it is missing. Connects to nothing.
+
+    objects: whether it may be a place in S3
+    """
     scheme = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):", text)
     if scheme is None:
         address = _sqlite(text, option) if text else None
@@ -75,6 +79,15 @@ def parse_address(text: str, *, option: str = "--kspec-store") -> Address:
         address = _sqlite(unquote(text.removeprefix("sqlite:///")), option)
     elif scheme[1] in ("postgresql", "postgres", "postgresql+psycopg"):
         address = _postgresql(text, option)
+    elif scheme[1] == "s3":
+        if not objects:
+            raise UsageError(
+                "only 'kspec fleet' and 'kspec history' use a store in S3.", where=option, fix=_FORMS
+            )
+        from pytest_kspec.storage.objects import check_place
+
+        place = check_place(text, option=option)
+        address = Address("s3", place, place)
     else:
         address = None
     if address is None:

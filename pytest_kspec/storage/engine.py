@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -26,6 +26,9 @@ from pytest_kspec.files import refuse_link
 from pytest_kspec.storage.address import Address, parse_address
 from pytest_kspec.storage.migrate import is_current, revision, upgrade
 from pytest_kspec.storage.schema import VERSION_TABLE
+
+if TYPE_CHECKING:
+    from pytest_kspec.storage.objectruns import ObjectRuns
 
 BUSY_S = 30.0
 """How long a writer waits for another one, and a connection for its server."""
@@ -44,6 +47,8 @@ class Store:
         self._engine = engine
         self.before_write: Callable[[Connection], object] | None = None
         """What each transaction of `write` begins with; it raises StoreError if nothing may be written."""
+        self.objects: ObjectRuns | None = None
+        """Where runs over fleets are kept, if that is not in tables."""
         self._together = threading.local()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -94,6 +99,9 @@ class Store:
         except SQLAlchemyError as error:
             raise _store_error(error, self.address) from error
 
+    def look_again(self) -> None:
+        """What was written by others is seen from now on; always so where a database is read."""
+
     def close(self) -> None:
         """Give back connections."""
         self._engine.dispose()
@@ -105,7 +113,11 @@ def open_store(url: str, *, option: str = "--kspec-store", create: bool = False)
     create: make SQLite's file, and tables in an empty database; without it they must be there, since what reads would
     take an empty store for a fleet without clusters. Raises UsageError (the address), StoreError, NoStore.
     """
-    address = parse_address(url, option=option)
+    return open_address(parse_address(url, option=option), create=create)
+
+
+def open_address(address: Address, *, create: bool = False) -> Store:
+    """The same of an address that was read. Raises StoreError, NoStore."""
     if create and address.kind == "sqlite":
         _make_file(address)
     store = Store(address, _engine(address, empty=create))

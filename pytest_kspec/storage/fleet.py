@@ -7,95 +7,30 @@ missing, and does that.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 import pytest_kspec
-from pytest_kspec import clock
 from pytest_kspec.errors import StoreError, UsageError
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import objects, schema
+from pytest_kspec.storage import fleetobjects, objects, schema
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.write import add, add_run, insert_into, plain_text, prepare
+from pytest_kspec.storage.fleetrun import LONGEST_REASON, shards_in
+from pytest_kspec.storage.fleetrun import Asked as Asked
+from pytest_kspec.storage.fleetrun import StoredRun as StoredRun
+from pytest_kspec.storage.fleetrun import StoredTarget as StoredTarget
+from pytest_kspec.storage.fleetrun import report_name as report_name
+from pytest_kspec.storage.fleetrun import stamp as stamp
+from pytest_kspec.storage.fleetrun import sweep as sweep
+from pytest_kspec.storage.write import Upload, add, add_run, insert_into, plain_text, prepare
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _NOBODY = Outcome.NOT_SCANNED.value
 _ROWS = 500
-_SWEPT = 10
-_LONGEST_REASON = 1000  # characters
-
-
-class Asked(NamedTuple):
-    """A specification of a run. sha256: of its files, as in `results.evidence.Evidence`."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run over a fleet. Times are RFC 3339; ended_at is "" until every cluster has an outcome.
-
-    document: what workers are to do; outcomes: how many clusters have each, "" for none yet
-    """
-
-    id: str
-    created_at: str
-    ended_at: str
-    engine: str
-    shards: int
-    document: Mapping[str, Any]
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def clusters(self) -> int:
-        """How many it was begun with."""
-        return sum(self.outcomes.values())
-
-    @property
-    def waiting(self) -> int:
-        """How many have no outcome yet."""
-        return self.outcomes.get("", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTarget:
-    """A cluster of a run. ref: how it is opened; done: has an outcome.
-
-    attempts: how often a worker began with it; returned: how often one that was told to end gave it back
-    forgiven: attempts without an outcome of those who ran this run before
-    """
-
-    position: int
-    shard: int
-    name: str
-    ref: str
-    labels: Mapping[str, str]
-    attempts: int = 0
-    done: bool = False
-    returned: int = 0
-    forgiven: int = 0
-
-    @property
-    def ended(self) -> int:
-        """How many workers were killed while they scanned it, by it or by somebody else."""
-        return self.attempts - self.returned
-
-    @property
-    def ended_now(self) -> int:
-        """Those of them that nobody killed together with their run."""
-        return self.ended - self.forgiven
-
-
-def stamp() -> str:
-    """Now, as times are kept."""
-    return clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def begin(
@@ -117,39 +52,53 @@ def begin(
         "run_by": plain_text(run_by),
     }
     expected = durations(store, [target.name for target in targets])
+    if store.objects is not None:
+        return fleetobjects.begin(store.objects, head, engine, document, targets, expected)
 
     def work(connection: Connection) -> bool:
         there = connection.execute(select(_run.id).where(_run.id == run)).scalar()
         if there is not None:
             return False
-        add_run(connection, head)
-        row = {
-            "id": run,
-            "created_at": now,
-            "engine": engine,
-            "shards": 1 + max((target.shard for target in targets), default=-1),
-            "document": json.dumps(document, sort_keys=True),
-        }
-        new = insert_into(connection, schema.fleet_runs).on_conflict_do_nothing().returning(_run.id)
-        if connection.execute(new, row).scalar() is None:
-            return False
-        rows = [
-            {
-                "run_id": run,
-                "position": target.position,
-                "shard": target.shard,
-                "name": plain_text(target.name),
-                "ref": plain_text(target.ref),
-                "labels": json.dumps(dict(target.labels), sort_keys=True) if target.labels else "",
-                "expected_s": expected.get(target.name),
-            }
-            for target in targets
-        ]
-        for start in range(0, len(rows), _ROWS):
-            connection.execute(insert(schema.targets), rows[start : start + _ROWS])
-        return True
+        return begin_rows(connection, head, engine, document, targets, expected)
 
     return store.write(work)
+
+
+def begin_rows(
+    connection: Connection,
+    head: dict[str, Any],
+    engine: str,
+    document: Mapping[str, Any],
+    targets: Sequence[StoredTarget],
+    expected: Mapping[str, float],
+) -> bool:
+    """A run and its clusters; False where it is there already. head: as for `write.add_run`."""
+    add_run(connection, head)
+    row = {
+        "id": head["id"],
+        "created_at": head["started_at"],
+        "engine": engine,
+        "shards": shards_in(targets),
+        "document": json.dumps(document, sort_keys=True),
+    }
+    new = insert_into(connection, schema.fleet_runs).on_conflict_do_nothing().returning(_run.id)
+    if connection.execute(new, row).scalar() is None:
+        return False
+    rows = [
+        {
+            "run_id": head["id"],
+            "position": target.position,
+            "shard": target.shard,
+            "name": plain_text(target.name),
+            "ref": plain_text(target.ref),
+            "labels": json.dumps(dict(target.labels), sort_keys=True) if target.labels else "",
+            "expected_s": expected.get(target.name),
+        }
+        for target in targets
+    ]
+    for start in range(0, len(rows), _ROWS):
+        connection.execute(insert(schema.targets), rows[start : start + _ROWS])
+    return True
 
 
 def durations(store: Store, names: Iterable[str]) -> dict[str, float]:
@@ -172,6 +121,7 @@ def durations(store: Store, names: Iterable[str]) -> dict[str, float]:
 
 def find_run(store: Store, begins: str = "") -> StoredRun:
     """The run whose id begins so; the newest for "". Raises UsageError where there is none, or several; StoreError."""
+    store.look_again()
     statement = select(_run.id).order_by(_run.created_at.desc(), _run.id).limit(2)
     if begins:
         statement = statement.where(_run.id.startswith(begins, autoescape=True))
@@ -189,8 +139,16 @@ def find_run(store: Store, begins: str = "") -> StoredRun:
     return run
 
 
+def order_of(store: Store, begins: str) -> StoredRun:
+    """The same for a worker, which does not ask what became of clusters: all of them wait."""
+    known = fleetobjects.order_of(store.objects, begins) if store.objects is not None else None
+    return known or find_run(store, begins)
+
+
 def runs(store: Store, *, limit: int = 20, ids: Sequence[str] = ()) -> tuple[StoredRun, ...]:
     """Runs over fleets, the newest first. Raises StoreError."""
+    if store.objects is not None and ids and (known := fleetobjects.runs(store.objects, ids)):
+        return known
     statement = select(schema.fleet_runs).order_by(_run.created_at.desc(), _run.id).limit(limit)
     if ids:
         statement = statement.where(_run.id.in_(ids))
@@ -231,6 +189,11 @@ def runs(store: Store, *, limit: int = 20, ids: Sequence[str] = ()) -> tuple[Sto
 
 def targets_of(store: Store, run: str, shard: int | None = None) -> tuple[StoredTarget, ...]:
     """The clusters of a run, or of one shard of it, in order. Raises StoreError."""
+    if (
+        store.objects is not None
+        and (known := fleetobjects.targets_of(store.objects, run, shard)) is not None
+    ):
+        return known
     done = (
         select(func.count())
         .where(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
@@ -282,28 +245,6 @@ def shards_of(store: Store, run: str) -> dict[str, int]:
     return counts
 
 
-def report_name(run: str, day: str, position: int, attempt: int) -> str:
-    """Where the full report of a cluster is kept: what an attempt left that was killed is found by its name.
-
-    day: on which the run began; attempt: 0 for a report of errors only, of a cluster that no scan was begun of
-    """
-    digest = hashlib.sha256(run.encode()).hexdigest()[:20]
-    return f"{day}/{digest}-{position}-{attempt}.json.gz"
-
-
-def sweep(place: str, run: str, day: str, position: int, attempts: int, kept: int = -1) -> None:
-    """Remove the reports of so many attempts but `kept`, once it is known what became of the cluster.
-
-    They are of workers that were killed between the report and its row. One that cannot be removed now stays.
-    """
-    if not place or attempts < 2:
-        return
-    for attempt in (0, *range(max(1, attempts - _SWEPT), attempts + 1)):
-        if attempt != kept:
-            with contextlib.suppress(StoreError):
-                objects.delete(f"{place}/{report_name(run, day, position, attempt)}")
-
-
 def settle(
     store: Store,
     run: str,
@@ -319,6 +260,8 @@ def settle(
     Raises StoreError.
     """
     rows = outcome_rows(run, position, asked, outcome, reason, seconds)
+    if store.objects is not None:
+        return store.objects.say(run, position, fleetobjects.outcome(rows))
     return store.write(lambda connection: say_outcome(connection, rows) > 0)
 
 
@@ -347,23 +290,16 @@ def commit(
     False where the outcome of this cluster is known already: nothing is added then. Raises StoreError.
     """
     name = report_name(run, day or stamp()[:10], position, attempt)
-    upload = prepare(store, result, document, place, run, name)
+    several = store.objects is not None and not attempt
+    upload = prepare(store, result, document, "" if several else place, run, name)
     rows = outcome_rows(run, position, asked, outcome, reason, seconds)
-
-    def work(connection: Connection) -> bool:
-        if say_outcome(connection, rows) < len(rows):
-            return False
-        for cluster, key in zip(upload.clusters, add(connection, upload).keys, strict=True):
-            mine = and_(
-                _outcome.run_id == run,
-                _outcome.position == position,
-                _outcome.spec == plain_text(cluster.spec_name),
-            )
-            connection.execute(update(schema.outcomes).where(mine).values(result_id=key))
-        return True
-
-    is_new = store.write(work)
-    if not is_new and (report := upload.part["report"]):
+    if several:  # two workers may have a report of errors: the outcome names what is there
+        upload.part["report"], upload.part["report_sha256"] = objects.put_once(place, name, document)
+    if store.objects is not None:
+        is_new = fleetobjects.commit(store.objects, run, position, rows, upload)
+    else:
+        is_new = store.write(lambda connection: commit_rows(connection, upload, rows))
+    if not is_new and store.objects is None and (report := upload.part["report"]):
         with store.read() as connection:
             known = connection.execute(
                 select(schema.parts.c.id).where(schema.parts.c.report == report)
@@ -376,8 +312,24 @@ def commit(
     return is_new
 
 
+def commit_rows(connection: Connection, upload: Upload, rows: Sequence[dict[str, Any]]) -> bool:
+    """An outcome with its result; False where it is known already: nothing is added then."""
+    if say_outcome(connection, rows) < len(rows):
+        return False
+    for cluster, key in zip(upload.clusters, add(connection, upload).keys, strict=True):
+        mine = and_(
+            _outcome.run_id == rows[0]["run_id"],
+            _outcome.position == rows[0]["position"],
+            _outcome.spec == plain_text(cluster.spec_name),
+        )
+        connection.execute(update(schema.outcomes).where(mine).values(result_id=key))
+    return True
+
+
 def end(store: Store, run: str) -> None:
     """Every cluster has an outcome; the first time counts. Raises StoreError."""
+    if store.objects is not None:
+        return  # that every cluster has one says it
     now = stamp()
     unended = and_(_run.id == run, _run.ended_at.is_(None))
 
@@ -406,7 +358,7 @@ def outcome_rows(
             "spec": plain_text(one.name),
             "spec_sha256": one.sha256,
             "outcome": outcome.value,
-            "reason": plain_text(" ".join(reason.split())[:_LONGEST_REASON]),
+            "reason": plain_text(" ".join(reason.split())[:LONGEST_REASON]),
             "at": now,
             "seconds": round(seconds, 3),
         }

@@ -19,6 +19,8 @@ def started(store: Store, run: str, position: int) -> int:
 
     Returns which attempt this is, from 1: no two workers have the same.
     """
+    if store.objects is not None:
+        return store.objects.attempt(run, position)
     counted = update(schema.targets).where(_is(run, position)).values(attempts=_target.attempts + 1)
     counted = counted.returning(_target.attempts)
     return store.write(lambda connection: int(connection.execute(counted).scalar_one()))
@@ -26,6 +28,9 @@ def started(store: Store, run: str, position: int) -> int:
 
 def left(store: Store, run: str, position: int) -> None:
     """A worker that is told to end gives a cluster back: nothing that the cluster did. Raises StoreError."""
+    if store.objects is not None:
+        store.objects.give_back(run, position)
+        return
     mine = and_(_is(run, position), _target.returned < _target.attempts)
     store.write(
         lambda connection: connection.execute(
@@ -36,6 +41,9 @@ def left(store: Store, run: str, position: int) -> None:
 
 def forgive(store: Store, run: str) -> None:
     """Somebody goes on with a run: what was scanned when it was interrupted has all its attempts. Raises StoreError."""
+    if store.objects is not None:
+        store.objects.forgive(run)
+        return
     done = exists().where(_outcome.run_id == _target.run_id, _outcome.position == _target.position)
     waiting = and_(_target.run_id == run, _target.attempts > _target.returned, ~done)
     store.write(

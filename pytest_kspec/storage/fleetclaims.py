@@ -10,9 +10,11 @@ from sqlalchemy import Connection, and_, delete, func, select, update
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import objects, schema
+from pytest_kspec.storage import fleetobjects, objects, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import Asked, outcome_rows, say_outcome
+from pytest_kspec.storage.fleetrun import gave_way, same_as
+from pytest_kspec.storage.objectruns import ObjectRuns
 from pytest_kspec.storage.settle import settle
 
 _target, _outcome = schema.targets.c, schema.outcomes.c
@@ -36,6 +38,8 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
     the duplicate, and its result of errors is removed, so that a cluster has one result. Until then the second moves
     to the shard of the first, whose worker comes to it last.
     """
+    if store.objects is not None:
+        return _claim_object(store.objects, run, position, cluster_id, asked)
     reports: list[str] = []
 
     def work(connection: Connection) -> Claim:
@@ -59,7 +63,7 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
                 connection.execute(update(schema.targets).where(mine).values(shard=found.shard))
                 return Claim(found.name, waits=True)
             if not all(Outcome(one).is_error for one in known):
-                reason = f"the same cluster as {found.name}."
+                reason = same_as(found.name)
                 say_outcome(connection, outcome_rows(run, position, asked, Outcome.DUPLICATE, reason))
                 return Claim(found.name)
             name = connection.execute(select(_target.name).where(mine)).scalar_one()
@@ -78,6 +82,21 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
     return claimed
 
 
+def _claim_object(
+    there: ObjectRuns, run: str, position: int, cluster_id: str, asked: Sequence[Asked]
+) -> Claim:
+    state = there.state(run)
+    assert state is not None, "a worker has read it"
+    held = there.hold(run, position, cluster_id, state)
+    if held.holder == position:
+        return Claim()
+    name = str(state.head["targets"][held.holder]["name"])
+    if not held.waits:
+        rows = outcome_rows(run, position, asked, Outcome.DUPLICATE, same_as(name))
+        there.say(run, position, fleetobjects.outcome(rows))
+    return Claim(name, held.waits)
+
+
 def _give_way(connection: Connection, run: str, position: int, name: str) -> list[str]:
     """The scan under this name failed: it is a duplicate of `name` from now on. Full reports that are left over."""
     theirs = and_(_target.run_id == run, _target.position == position)
@@ -92,7 +111,7 @@ def _give_way(connection: Connection, run: str, position: int, name: str) -> lis
             .where(outcomes, _outcome.spec == row.spec)
             .values(
                 outcome=Outcome.DUPLICATE.value,
-                reason=f"the same cluster as {name}. The scan under this name failed: {row.reason}",
+                reason=gave_way(name, row.reason),
                 result_id=None,
             )
         )

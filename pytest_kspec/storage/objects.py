@@ -62,12 +62,34 @@ def put(place: str, name: str, document: bytes) -> str:
     return f"{place}/{name}"
 
 
+def put_once(place: str, name: str, document: bytes) -> tuple[str, str]:
+    """Keep a document under a name that others may use for what says the same; where, and the digest of what is there.
+
+    Raises StoreError, UsageError.
+    """
+    packed = gzip.compress(document, mtime=0)
+    if envelope.is_wanted():
+        packed = envelope.seal(packed, name, envelope.keys())
+    where = f"{place}/{name}"
+    with errors(place):
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        if not place.startswith(S3):
+            os.makedirs(place, mode=0o700, exist_ok=True)
+        try:
+            obstore.put(open_place(place), name, packed, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            document = _document(where)
+    return where, hashlib.sha256(document).hexdigest()
+
+
 def _write(place: str, name: str, packed: bytes) -> None:
-    with _errors(place):
+    with errors(place):
         import obstore
 
         if place.startswith(S3):
-            obstore.put(_open(place), name, packed)
+            obstore.put(open_place(place), name, packed)
         else:
             path = Path(place, name)
             for folder in (place, path.parent):
@@ -77,16 +99,20 @@ def _write(place: str, name: str, packed: bytes) -> None:
 
 def get(where: str, sha256: str) -> bytes:
     """A document, its digest verified. Raises StoreError, also where its key is not here; UsageError."""
+    document = _document(where)
+    if hashlib.sha256(document).hexdigest() != sha256:
+        raise StoreError("the report was changed after it was stored: its SHA-256 differs.", where=where)
+    return document
+
+
+def _document(where: str) -> bytes:
     packed = _read(where)
     if envelope.is_sealed(packed):
         packed = envelope.open_sealed(packed, _split(where)[1], envelope.keys(), where)
     try:
-        document = gzip.decompress(packed)
+        return gzip.decompress(packed)
     except (OSError, EOFError) as error:
         raise StoreError(f"the report is damaged: {error}.", where=where) from error
-    if hashlib.sha256(document).hexdigest() != sha256:
-        raise StoreError("the report was changed after it was stored: its SHA-256 differs.", where=where)
-    return document
 
 
 def rewrap(where: str, keys: envelope.Keys) -> bool:
@@ -108,21 +134,21 @@ def rewrap(where: str, keys: envelope.Keys) -> bool:
 
 def _read(where: str) -> bytes:
     place, name = _split(where)
-    with _errors(where):
+    with errors(where):
         import obstore
 
-        return bytes(obstore.get(_open(place), name).bytes())
+        return bytes(obstore.get(open_place(place), name).bytes())
 
 
 def delete(where: str) -> None:
     """Remove a document; one that is gone already is no error, a place that is not there is. Raises StoreError."""
     place, name = _split(where)
-    with _errors(where):
+    with errors(where):
         import obstore
         from obstore.exceptions import NotFoundError
 
         try:
-            obstore.delete(_open(place), name)
+            obstore.delete(open_place(place), name)
         except (NotFoundError, FileNotFoundError):
             if place.startswith(S3):  # it does not mind a missing object: the bucket is missing
                 raise
@@ -134,7 +160,8 @@ def _split(where: str) -> tuple[str, str]:
     return place, f"{day}/{run}"
 
 
-def _open(place: str) -> ObjectStore:
+def open_place(place: str) -> ObjectStore:
+    """A client for a place, or a folder. Raises StoreError, UsageError (an endpoint)."""
     from obstore.store import LocalStore, from_url
 
     if not place.startswith(S3):
@@ -156,7 +183,7 @@ def _open(place: str) -> ObjectStore:
     )
 
 
-class _errors:  # reads as a statement: with _errors(where)
+class errors:  # reads as a statement: with errors(where)
     """Errors of the library and of the system become StoreError that names the place."""
 
     def __init__(self, where: str) -> None:

@@ -66,6 +66,8 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
             counts[:] = [len(keep), before - _findings(connection)]
             if dry_run:
                 deleting.rollback()
+            elif store.objects is not None:
+                store.objects.retire(gone)
 
     store.write(work)
     if not dry_run:

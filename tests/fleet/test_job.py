@@ -103,10 +103,16 @@ class Jobs:
 def jobs(
     hub: ControlPlane, make_fleet: MakeFleet, postgres: Postgres, monkeypatch: Any
 ) -> Callable[..., Jobs]:
-    def make(clusters: int, behaviour: dict[str, dict[str, Any]] | None = None, **variables: str) -> Jobs:
+    def make(
+        clusters: int,
+        behaviour: dict[str, dict[str, Any]] | None = None,
+        store: str = "",
+        **variables: str,
+    ) -> Jobs:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        fleet = make_fleet(clusters, behaviour, store=postgres.database(f"f{uuid.uuid4().hex[:12]}"))
+        store = store or postgres.database(f"f{uuid.uuid4().hex[:12]}")
+        fleet = make_fleet(clusters, behaviour, store=store)
         made = Jobs(hub, fleet, variables)
         # `-l` leaves the hub out, which has no labels.
         monkeypatch.setenv("KSPEC_HUB", "hub")
@@ -133,6 +139,12 @@ def test_a_run_as_a_job(jobs: Callable[..., Jobs], monkeypatch: pytest.MonkeyPat
         runs = collector.named("RUN kspec")
         assert len(runs) >= 6, "a cluster that does not answer is tried again"
         assert {(one.trace, one.parent) for one in runs} == {tuple(PARENT.split("-")[1:3])}
+
+
+def test_a_run_as_a_job_over_s3_alone(jobs: Callable[..., Jobs]) -> None:
+    with ObjectStore() as objects:
+        behaviour = {"c-002": {"fault": "refused"}, "c-003": {"latency": 0.2}}
+        _a_run(jobs(6, behaviour, "s3://fleet/team", **objects.bucket("fleet")))
 
 
 def _a_run(made: Jobs) -> None:

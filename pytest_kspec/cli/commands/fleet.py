@@ -125,14 +125,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-by", metavar="TEXT", default=None, help="user to name in reports")
     arguments.add_store(
         parser,
-        "store of the results: FILE.db (SQLite) or postgresql://USER@HOST/DB (default: $KSPEC_STORE, else "
-        "kspec/fleet.db in $XDG_STATE_HOME or ~/.local/state)",
+        "store of the results: FILE.db (SQLite), postgresql://USER@HOST/DB or s3://BUCKET/PREFIX (default: "
+        "$KSPEC_STORE, else kspec/fleet.db in $XDG_STATE_HOME or ~/.local/state)",
     )
     parser.add_argument(
         "--store-reports",
         metavar="PLACE",
         default="",
-        help="folder or s3://BUCKET/PREFIX for the full reports (default: a folder beside an SQLite store)",
+        help="folder or s3://BUCKET/PREFIX for the full reports (default: beside a store in SQLite or S3)",
     )
     parser.add_argument(
         "--run",
@@ -235,7 +235,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default="",
         help="with 'scan': local (default), processes of this machine, or job, one Indexed Job in the hub, with a "
-        "store in PostgreSQL; with 'enforce': vap (default), kyverno or webhook, as in 'kspec enforce'",
+        "store in PostgreSQL or S3; with 'enforce': vap (default), kyverno or webhook, as in 'kspec enforce'",
     )
     parser.add_argument(
         "--kyverno-api",

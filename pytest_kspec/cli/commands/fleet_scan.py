@@ -281,17 +281,18 @@ def _place_for_pods(args: argparse.Namespace) -> str:
     """Where pods keep full reports: nowhere, where nothing was said. Raises UsageError for what only we can reach."""
     from pytest_kspec.storage.address import parse_address
 
-    if parse_address(store_url(args), option="--store").kind == "sqlite":
+    address = parse_address(store_url(args), option="--store", objects=True)
+    if address.kind == "sqlite":
         raise UsageError(
             "pods cannot write to a file of this machine.",
             where="--store",
-            fix="Use postgresql://USER@HOST/DATABASE, with an address that this machine and the pods can reach.",
+            fix="Use postgresql://USER@HOST/DATABASE or s3://BUCKET/PREFIX, which this machine and the pods can reach.",
         )
     if args.store_reports and not args.store_reports.startswith("s3://"):
         raise UsageError(
             "pods cannot write to a folder of this machine.", where="--store-reports", fix="Use s3://…"
         )
-    return str(args.store_reports)
+    return place(args, store_url(args)) if address.kind == "s3" else str(args.store_reports)
 
 
 def targets(args: argparse.Namespace, specs: Sequence[LoadedSpec] = ()) -> list[Target]:

@@ -37,15 +37,18 @@ def place(args: argparse.Namespace, url: str) -> str:
 
     if args.store_reports:
         return check_place(args.store_reports, option="--store-reports")
-    address = parse_address(url, option="--store")
+    address = parse_address(url, option="--store", objects=True)
+    if address.kind == "s3":
+        return f"{address.url}/reports"
     return os.path.abspath(address.path + _REPORTS) if address.path else ""
 
 
 def opened(args: argparse.Namespace, *, create: bool = False) -> Store:
     """The store, open. Raises UsageError, StoreError."""
-    from pytest_kspec.storage.engine import open_store
+    from pytest_kspec.reports import json
+    from pytest_kspec.storage.opening import open_any
 
-    return open_store(store_url(args), option="--store", create=create)
+    return open_any(store_url(args), json.parse, create=create)
 
 
 def level(text: str) -> str:

@@ -36,9 +36,9 @@ fills: the score of each cluster and specification, the score of a framework
   kspec history prune        delete runs not kept by --keep or --keep-runs
   kspec history rewrap       encrypt full reports with $KSPEC_STORE_KEY
 
-URL is FILE.db (SQLite) or postgresql://USER@HOST/DATABASE. Pass passwords in
-$PGPASSWORD or ~/.pgpass. A store that was created by an older version is
-upgraded when it is opened."""
+URL is FILE.db (SQLite), postgresql://USER@HOST/DATABASE, or s3://BUCKET/PREFIX
+for runs of 'kspec fleet'. Pass passwords in $PGPASSWORD or ~/.pgpass. A store
+that was created by an older version is upgraded when it is opened."""
 
 EXAMPLES = """
 kspec history --store results.db --cluster prod-eu --since 90d
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", choices=ACTIONS, default="show", help="show (default), add, get, prune or rewrap"
     )
     parser.add_argument("words", nargs="*", metavar="FILE|RUN", help="results to add, or the run to get")
-    arguments.add_store(parser, "the store: FILE.db or postgresql://USER@HOST/DATABASE")
+    arguments.add_store(parser, "the store: FILE.db, postgresql://USER@HOST/DATABASE or s3://BUCKET/PREFIX")
     parser.add_argument(
         "--store-reports",
         metavar="PLACE",
@@ -116,9 +116,10 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "add":
         return _add(args)
     work = {"show": _show, "get": _get, "prune": _prune, "rewrap": _rewrap}[args.action]
-    from pytest_kspec.storage.engine import open_store
+    from pytest_kspec.reports import json
+    from pytest_kspec.storage.opening import open_any
 
-    with closing(open_store(args.store, option="--store")) as store:
+    with closing(open_any(args.store, json.parse)) as store:
         return work(store, args)
 
 

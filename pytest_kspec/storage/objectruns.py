@@ -1,0 +1,212 @@
+"""Runs over fleets as objects: what `fleet`, `fleetclaims` and `fleetattempts` keep in tables, for workers without one.
+
+    runs/RUN/run                 the run, its clusters and shards     runs/RUN/outcomes/POSITION     what became of one
+    runs/RUN/attempts/POSITION/N a worker began with it               runs/RUN/returned/POSITION/N   and gave it back
+    runs/RUN/forgiven/POSITION/N attempts of before                   runs/RUN/moved/POSITION/N-S    is in shard S now
+    runs/RUN/clusters/ID/N       who a cluster is scanned as: the last one
+
+Each is made once and never changed, so that one request decides each question. The full report of a cluster is there
+before its outcome, which names it with its digest: rows are made of it later (`replica`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from pytest_kspec.errors import StoreError
+from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.storage.fleetrun import gave_way
+from pytest_kspec.storage.journal import Journal
+
+_RUNS, _RETIRED = "runs", "pruned"
+_PLAIN = re.compile(r"(?!x-)[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+class Held(NamedTuple):
+    """Who a cluster is scanned as. holder: a position; waits: what becomes of it there is not known yet."""
+
+    holder: int
+    waits: bool = False
+
+
+@dataclass
+class State:
+    """What the objects of a run say by their names. head: `run`; chains: of each cluster, in order."""
+
+    head: Mapping[str, Any]
+    outcomes: set[int] = field(default_factory=set)
+    attempts: Counter[int] = field(default_factory=Counter)
+    returned: Counter[int] = field(default_factory=Counter)
+    forgiven: Counter[int] = field(default_factory=Counter)
+    shards: dict[int, int] = field(default_factory=dict)
+    chains: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_ended(self) -> bool:
+        """Every cluster has an outcome."""
+        return len(self.outcomes) >= len(self.head["targets"])
+
+
+class ObjectRuns:
+    """The runs below a place. Each method raises StoreError."""
+
+    def __init__(self, place: str) -> None:
+        self.journal = Journal(place)
+
+    def begin(self, run: str, head: Mapping[str, Any]) -> bool:
+        """Freeze a run; False where it is there already."""
+        self.journal.prove()
+        if self.journal.names(f"{_RETIRED}/{_folder(run)}/"):
+            raise StoreError("a run with this id was pruned.", where=run, fix="Choose another id.")
+        return self.journal.create(_name(run, "run"), dict(head))
+
+    def ids(self) -> list[str]:
+        """Of all runs that were not pruned."""
+        gone = {_id(name) for name in self.journal.folders(_RETIRED)}
+        return [run for run in map(_id, self.journal.folders(_RUNS)) if run not in gone]
+
+    def head(self, run: str) -> dict[str, Any] | None:
+        """What a run was begun with; None where there is none."""
+        found = self.journal.read(_name(run, "run"))
+        if found is not None and self.journal.names(f"{_RETIRED}/{_folder(run)}/"):
+            return None
+        return found
+
+    def state(self, run: str) -> State | None:
+        """All that is known by names; None where there is no such run."""
+        head = self.head(run)
+        if head is None:
+            return None
+        state = State(head)
+        moved: dict[int, tuple[int, int]] = {}
+        below = f"{_RUNS}/{_folder(run)}/"
+        for name in self.journal.names(below):
+            kind, *rest = name[len(below) :].split("/")
+            if kind == "outcomes":
+                state.outcomes.add(int(rest[0]))
+            elif kind == "attempts":
+                state.attempts[int(rest[0])] += 1
+            elif kind == "returned":
+                state.returned[int(rest[0])] += 1
+            elif kind == "forgiven":
+                state.forgiven[int(rest[0])] = max(state.forgiven[int(rest[0])], int(rest[1]))
+            elif kind == "moved":
+                number, _, shard = rest[1].partition("-")
+                known = moved.get(int(rest[0]), (-1, 0))
+                moved[int(rest[0])] = max(known, (int(number), int(shard)))
+            elif kind == "clusters":
+                state.chains.setdefault(rest[0], []).append(name)
+        state.shards = {position: shard for position, (_, shard) in moved.items()}
+        return state
+
+    def outcomes(self, run: str, state: State) -> dict[int, dict[str, Any]]:
+        """Position → what became of it. A name that gave way to another one of its cluster is a duplicate.
+
+        cluster: the identity, of who a cluster is scanned as
+        """
+        names = {position: _name(run, "outcomes", position) for position in state.outcomes}
+        chains = [name for chain in state.chains.values() for name in chain]
+        read = self.journal.read_all([*names.values(), *chains])
+        found = {position: dict(read[name]) for position, name in names.items() if name in read}
+        called = {one["position"]: one["name"] for one in state.head["targets"]}
+        for chain in state.chains.values():
+            holders = [read[name] for name in chain if name in read]
+            for one, then in pairwise(holders):
+                if (gave := found.get(one["position"])) is not None:
+                    reason = gave_way(called[then["position"]], gave["reason"])
+                    gave.update(outcome=Outcome.DUPLICATE.value, reason=reason, report="", sha256="")
+            if holders and (last := found.get(holders[-1]["position"])) is not None:
+                last["cluster"] = holders[-1]["cluster"]
+        return found
+
+    def attempt(self, run: str, position: int) -> int:
+        """A worker begins with a cluster: which attempt this is, from 1; no two have the same."""
+        number = 1 + len(self.journal.names(f"{_name(run, 'attempts', position)}/"))
+        while not self.journal.create(_name(run, "attempts", position, f"{number:06}"), {}):
+            number += 1
+        return number
+
+    def give_back(self, run: str, position: int) -> None:
+        """A worker that is told to end."""
+        begun = len(self.journal.names(f"{_name(run, 'attempts', position)}/"))
+        for number in range(1, begun + 1):
+            if self.journal.create(_name(run, "returned", position, f"{number:06}"), {}):
+                return
+
+    def forgive(self, run: str) -> None:
+        """Attempts without an outcome, of those who ran this run before."""
+        state = self.state(run)
+        for position in state.attempts if state is not None else ():
+            assert state is not None
+            ended = state.attempts[position] - state.returned[position]
+            if position not in state.outcomes and ended > state.forgiven[position]:
+                self.journal.create(_name(run, "forgiven", position, f"{ended:06}"), {})
+
+    def hold(self, run: str, position: int, cluster: str, state: State) -> Held:
+        """Say which cluster a target is, as `fleetclaims.claim`; the duplicate itself is for the caller to say."""
+        folder = _name(run, "clusters", hashlib.sha256(cluster.encode()).hexdigest()[:32])
+        document = {"position": position, "cluster": cluster}
+        number = 0
+        while not self.journal.create(f"{folder}/{number:06}", document):
+            chain = self.journal.names(f"{folder}/")
+            holders = [one["position"] for one in self.journal.read_all(chain).values()]
+            if holders[-1] == position:
+                break
+            held = self.journal.read(_name(run, "outcomes", holders[-1]))
+            if held is None:
+                if position in holders:  # it gave way already, and has its outcome
+                    return Held(holders[-1])
+                shard = state.shards.get(holders[-1], _shard(state.head, holders[-1]))
+                moves = len(self.journal.names(f"{_name(run, 'moved', position)}/"))
+                self.journal.create(_name(run, "moved", position, f"{moves:06}-{shard}"), {})
+                return Held(holders[-1], waits=True)
+            is_over = position in holders or self.said(run, position) is not None
+            if is_over or not Outcome(held["outcome"]).is_error:
+                return Held(holders[-1])
+            number = len(chain)
+        return Held(position)
+
+    def say(self, run: str, position: int, document: Mapping[str, Any]) -> bool:
+        """Say what became of a cluster; False where that is known already."""
+        return self.journal.create(_name(run, "outcomes", position), dict(document))
+
+    def said(self, run: str, position: int) -> dict[str, Any] | None:
+        """What became of it, as it was said."""
+        return self.journal.read(_name(run, "outcomes", position))
+
+    def retire(self, runs: Iterable[str]) -> None:
+        """Runs that are pruned: from now on nobody finds them, and their objects go."""
+        for run in runs:
+            self.journal.create(f"{_RETIRED}/{_folder(run)}/run", {})
+            with contextlib.suppress(StoreError):
+                self.journal.delete(self.journal.names(f"{_RUNS}/{_folder(run)}/"))
+
+
+def shard_of(state: State, position: int) -> int:
+    """In which shard a cluster is now."""
+    return state.shards.get(position, _shard(state.head, position))
+
+
+def _shard(head: Mapping[str, Any], position: int) -> int:
+    targets: Sequence[Mapping[str, Any]] = head["targets"]
+    return int(targets[position]["shard"])
+
+
+def _folder(run: str) -> str:
+    """The id as a part of a name that no store reads as something else."""
+    return run if _PLAIN.fullmatch(run) else f"x-{run.encode().hex()}"
+
+
+def _id(folder: str) -> str:
+    return bytes.fromhex(folder[2:]).decode() if folder.startswith("x-") else folder
+
+
+def _name(run: str, *parts: object) -> str:
+    return "/".join((_RUNS, _folder(run), *map(str, parts)))
