@@ -71,9 +71,7 @@ class Alerts:
         made = Published()
         with closing(open_store(self._store, option=self._option)) as store:
             stored.claim(store, self._plan.name, origin_of(self._path), _digest(self._path))
-            with (
-                store.together()
-            ):  # of a database, a connection for each question takes longer than the question
+            with store.together():  # a connection for each question would take longer than the questions
                 before = stored.load(store)
                 ledger = self._ledger(store, before)
                 _take(store, ledger, result, made)
