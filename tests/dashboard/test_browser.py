@@ -145,3 +145,33 @@ def test_long_names_widen_no_page(browser: Browser, long_names: Client, width: i
         page.goto(long_names.address + address)
         assert page.evaluate(wide) <= 0, address
     page.close()
+
+
+def test_on_paper_nothing_is_cut_off_or_broken_within_a_word(
+    browser: Browser, open_dashboard: Client
+) -> None:
+    page, _ = opened(browser, 794, "light")
+    for address in linked(open_dashboard).values():
+        page.goto(open_dashboard.address + address)
+        page.emulate_media(media="print")
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) <= 0, address
+        words = "[...document.querySelectorAll('.list .badge')].map(e => getComputedStyle(e).overflowWrap)"
+        assert set(page.evaluate(words)) <= {"normal"}, address
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_boxes_touch_nothing(browser: Browser, open_dashboard: Client, width: int) -> None:
+    """Between a box and what is above it in the page is room."""
+    page, _ = opened(browser, width, "light")
+    near = """
+        [...document.querySelectorAll('main .panel, main .tiles, main .fix, main .filters')].filter(e => {
+          const above = e.previousElementSibling;
+          return above && e.getBoundingClientRect().top - above.getBoundingClientRect().bottom < 8;
+        }).map(e => e.className)
+    """
+    for address in linked(open_dashboard).values():
+        page.goto(open_dashboard.address + address)
+        assert page.evaluate(near) == [], address
+    page.close()
