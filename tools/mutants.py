@@ -2,7 +2,7 @@
 
 mutmut makes the changes. `tools/mutantrun.py` tries them: mutmut's own run collects the tests anew for each change, and
 knows which test calls a function, not which reaches a line. Each room has its own tests, in `pyproject.toml`. mutmut
-does not change what runs at import (a rule of a module) and decorated functions.
+does not change what runs at import (a rule of a module) and decorated functions other than properties.
 
     python -m tools.mutants [ROOM ...] [--sample DIGITS] [--minutes NUMBER] [--seconds NUMBER] [--wide] [--fresh]
 
@@ -141,7 +141,7 @@ def _prepared(room: str, work: Path) -> tuple[list[Any], list[str]]:
 
     Made anew only where the package has changed: it costs as much as trying a dozen.
     """
-    package = sorted((ROOT / "pytest_kspec").rglob("*.py"))
+    package = [*sorted((ROOT / "pytest_kspec").rglob("*.py")), Path(__file__)]
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in package)).hexdigest()
     made_before = work / "made.json"
     if made_before.exists():
@@ -167,7 +167,7 @@ def _made(room: str, work: Path) -> tuple[list[Any], list[str]]:
     mutants, files = [], []
     for path in sorted((work / "pytest_kspec").glob(room)):
         file = str(path.relative_to(work))
-        made = mutate_file_contents(file, path.read_text(encoding="utf-8"))
+        made = mutate_file_contents(file, _with_plain_properties(path.read_text(encoding="utf-8")))
         if not made.mutant_names:
             continue
         path.write_text(made.code, encoding="utf-8")
@@ -197,6 +197,21 @@ def _made(room: str, work: Path) -> tuple[list[Any], list[str]]:
     if not mutants:
         sys.exit(f"{room}: there is nothing to change")
     return mutants, files
+
+
+def _with_plain_properties(code: str) -> str:
+    """The same code with `@property` written as an assignment: mutmut leaves functions with decorators alone."""
+    lines = code.splitlines()
+    for node in sorted(ast.walk(ast.parse(code)), key=lambda node: getattr(node, "lineno", 0), reverse=True):
+        if not isinstance(node, ast.FunctionDef) or len(node.decorator_list) != 1:
+            continue
+        (decorator,) = node.decorator_list
+        if isinstance(decorator, ast.Name) and decorator.id in ("property", "cached_property"):
+            margin, getter = " " * node.col_offset, f"get_{node.name}"
+            lines.insert(node.end_lineno or 0, f"{margin}{node.name} = {decorator.id}({getter})")
+            lines[node.lineno - 1] = lines[node.lineno - 1].replace(f"def {node.name}(", f"def {getter}(", 1)
+            del lines[decorator.lineno - 1]
+    return "\n".join(lines) + "\n"
 
 
 def _source(lines: list[str], span: Any, function: str) -> list[str]:
