@@ -28,8 +28,10 @@ _METADATA = tuple(
         *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
     )
 )
-_WITHIN = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
-"""Addresses of IPv6 whose last 32 bits are one of IPv4: NAT64, of all and of one network, and IPv4-compatible ones."""
+_WITHIN = tuple(
+    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")
+)
+"""Addresses of IPv6 whose last 32 bits are one of IPv4: NAT64 (of all, of one network), IPv4-compatible, translated."""
 
 
 class NotAllowed(SourceError):

@@ -124,7 +124,9 @@ def _once(request: Request, guard: Guard, timeout_s: float, where: str) -> Answe
             )
             try:
                 body = b""
-                with contextlib.suppress(measured.TooSlow):  # its beginning is there
+                # Its beginning is there, and the status says whether the message was taken: sending it again, because
+                # the rest does not come, would be a second one.
+                with contextlib.suppress(HTTPError, OSError):
                     while len(body) < LARGEST_ANSWER:
                         chunk = response.read1(LARGEST_ANSWER - len(body), decode_content=False)
                         if not chunk:
@@ -167,7 +169,13 @@ def _pool(
 
 
 def _check_literal(guard: Guard, host: str, where: str) -> None:
-    """What a proxy is asked for by address; names, it resolves itself."""
+    """What a proxy is asked for by address; names, it resolves itself.
+
+    urllib3 asks for %31 as 1, and a proxy may take a name that ends with a dot for the address before it.
+    """
+    host = host.rstrip(".")
+    if "%" in host and ":" not in host:
+        raise SourceError("the name of the server has a '%'.", where=where)
     try:
         address = str(ipaddress.ip_address(host))
     except ValueError:

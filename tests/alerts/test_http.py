@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +111,44 @@ def test_a_receiver_cannot_ask_never_to_be_told_again(receiver: HttpReceiver, te
     assert caught.value.again_s == 86_400
 
 
+def speaking(answer: bytes) -> tuple[int, list[bytes]]:
+    """The port of a server that says this to each client, and what it was asked."""
+    server = socket.create_server(("127.0.0.1", 0))
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        with server, contextlib.suppress(TimeoutError):
+            server.settimeout(10)
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(65536))
+                    connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return server.getsockname()[1], asked
+
+
+CUT = [
+    b"Content-Length: 100\r\n\r\nok",
+    b"Transfer-Encoding: chunked\r\n\r\n5\r\nok",
+    b"Transfer-Encoding: chunked\r\n\r\nno number\r\nok",
+]
+
+
+@pytest.mark.parametrize("rest", CUT)
+def test_a_message_that_was_taken_is_not_sent_again_for_the_rest_of_the_answer(rest: bytes) -> None:
+    port, asked = speaking(b"HTTP/1.1 202 Accepted\r\n" + rest)
+    send(Request(f"http://127.0.0.1:{port}/", b"{}", {}), GUARD, patience(1), "hook")
+    assert len(asked) == 1
+
+
+def test_what_came_of_a_refusal_is_shown() -> None:
+    port, _ = speaking(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nno such team")
+    with pytest.raises(NotDelivered, match="it answers with HTTP 403: no such team"):
+        send(Request(f"http://127.0.0.1:{port}/", b"{}", {}), GUARD, patience(1), "hook")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_never_followed(receiver: HttpReceiver, status: int) -> None:
     receiver.answer = answers(Reply(status, headers={"Location": f"{receiver.url}/inside"}))
@@ -152,7 +192,7 @@ INWARD = [
     *("169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0", "[::]", "224.0.0.1", "[fe80::1]"),
     *("[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "2852039166", "0xa9fea9fe"),
     *("169.254.43518", "0251.0376.0251.0376", "168.63.129.16", "[fd20:ce::254]", "[::169.254.169.254]"),
-    *("[64:ff9b:1::a9fe:a9fe]", "[2001:0:4136:e378:8000:63bf:5601:5601]"),
+    *("[64:ff9b:1::a9fe:a9fe]", "[2001:0:4136:e378:8000:63bf:5601:5601]", "[::ffff:0:169.254.169.254]"),
 ]  # fmt: skip
 
 
@@ -162,7 +202,11 @@ def test_addresses_of_this_machine_and_its_cloud_are_refused(host: str) -> None:
         send(Request(f"http://{host}/latest", b"", {}), GUARD, patience(0), "hook")
 
 
-@pytest.mark.parametrize("host", INWARD)
+WRITTEN = ["169.254.169.254.", "%31%36%39.254.169.254", "169.254.169.254%2e", "%2531%36%39.254.169.254"]
+"""What urllib3, or a proxy, would read as an address."""
+
+
+@pytest.mark.parametrize("host", INWARD + WRITTEN)
 def test_a_proxy_is_not_asked_for_them_either(
     host: str, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,8 +214,9 @@ def test_a_proxy_is_not_asked_for_them_either(
         monkeypatch.setenv(name, receiver.url)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(KspecError) as caught:
         send(Request(f"http://{host}/latest", b"", {}), GUARD, patience(0), "hook")
+    assert isinstance(caught.value, NotAllowed) or "has a '%'" in str(caught.value)
     assert receiver.requests == []
 
 

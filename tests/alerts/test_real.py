@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import ssl
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -153,6 +156,29 @@ def test_a_server_that_refuses_recipients_is_named(
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
     mailbox.refuse = "550 no such user"
     assert "refuses the recipients (oncall@example.com: 550" in send(mail(mailbox, authority), firing())
+
+
+@pytest.mark.parametrize("begin", [b"220-", b"220 here\r\n250-"], ids=["banner", "ehlo"])
+def test_a_server_that_does_not_stop_talking_is_given_up(begin: bytes) -> None:
+    """All lines of a reply are kept until its last one: a gigabyte in ten seconds."""
+    server = socket.create_server(("127.0.0.1", 0))
+    sent = 0
+
+    def talk() -> None:
+        nonlocal sent
+        connection, _ = server.accept()
+        with server, connection, contextlib.suppress(OSError):
+            connection.sendall(begin + b"x\r\n")
+            while sent < 200 << 20:
+                sent += connection.send((begin[-4:] + b"x" * 4000 + b"\r\n") * 100)
+
+    talking = threading.Thread(target=talk, daemon=True)
+    talking.start()
+    to = {"host": "127.0.0.1", "port": server.getsockname()[1], "tls": "none", "retryAttempts": 0}
+    said = send({"email": {**to, "from": "kspec@example.com", "to": ["oncall@example.com"]}}, firing())
+    assert said == "the notifier email: the server answers with more than 256 KiB."
+    talking.join(20)
+    assert sent < 100 << 20  # beside what the kernel holds
 
 
 def test_without_starttls_nothing_is_sent() -> None:

@@ -28,6 +28,8 @@ from pytest_kspec.shown import printable
 
 _SHOWN = 200
 _PORTS = {"implicit": 465}
+LONGEST_SESSION = 256 << 10
+"""Bytes of all replies to one message: a reply has any number of lines, all of which are kept."""
 
 
 def deliver(sending: AlertSending) -> None:
@@ -94,6 +96,22 @@ def send(
             patience.sleep(wait)
 
 
+class _TooLong(Exception):
+    """Replies that have no end. No OSError, which smtplib would take for a connection that was closed."""
+
+
+class _Replies(Deadline):
+    """How long all replies may take, and how many bytes they may have."""
+
+    _left = LONGEST_SESSION
+
+    def take_raw(self, count: int) -> None:
+        """Raises _TooLong."""
+        self._left -= count
+        if self._left < 0:
+            raise _TooLong
+
+
 class _Again(Exception):
     """What may succeed a moment later."""
 
@@ -141,6 +159,9 @@ def _once(
         raise NotDelivered(f"the server refuses the recipients ({codes}).", where=where) from None
     except ssl.SSLError as error:
         raise NotDelivered(f"TLS failed ({error.reason or type(error).__name__}).", where=where) from None
+    except _TooLong:
+        what = f"the server answers with more than {LONGEST_SESSION >> 10} KiB."
+        raise NotDelivered(what, where=where) from None
     except (smtplib.SMTPException, OSError, TooSlow) as error:
         raise _Again(f"the server does not answer ({type(error).__name__}).") from None
     if refused:
@@ -155,7 +176,7 @@ class _Plain(smtplib.SMTP):
     ) -> None:
         self._address = address
         self._tls = context
-        self._deadline = Deadline(timeout_s)
+        self._deadline = _Replies(timeout_s)
         super().__init__(host, port, local_hostname="[127.0.0.1]", timeout=timeout_s)
         self.ehlo()
 
@@ -170,7 +191,7 @@ class _Plain(smtplib.SMTP):
             )
         try:
             return super().getreply()
-        except TooSlow:
+        except (TooSlow, _TooLong):
             self.close()
             raise
 
