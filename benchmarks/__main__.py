@@ -16,11 +16,13 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.cost import Cost, measure
-from benchmarks.pods import write_pods
+from benchmarks.pods import write_bare_pods, write_pods
 
 STARTS, RUNS = 11, 5
 FEW, SIZES, MANY = 10, (10_000, 50_000), 100_000
 SPEC = Path(__file__).with_name("strict.yaml")
+BASELINE = Path(__file__).with_name("baseline.yaml")
+"""For pods that all differ: each finding takes memory of its own, whatever is kept of its pod."""
 _DECODE = """
 import gc, os, sys
 import msgspec
@@ -47,12 +49,12 @@ def typical(costs: Sequence[Cost]) -> Cost:
     return Cost(median(cost.cpu_s for cost in costs), max(cost.memory_mb for cost in costs))
 
 
-def scan(pods: Path, folder: Path) -> list[str]:
+def scan(pods: Path, folder: Path, spec: Path = SPEC) -> list[str]:
     """A whole run in pytest: start-up, parse, checks, JSON report."""
     return [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_kspec.plugin",
         "-c", os.devnull, f"--rootdir={folder}",
-        f"--kspec-spec={SPEC}", f"--kspec-cluster={pods}", f"--kspec-report=json:{folder / 'result.json'}",
+        f"--kspec-spec={spec}", f"--kspec-cluster={pods}", f"--kspec-report=json:{folder / 'result.json'}",
     ]  # fmt: skip
 
 
@@ -101,6 +103,10 @@ def main() -> None:
         print(f"{'each further pod':28}{'':9}{'':9}{each:6.0f} µs{'':9}{ratio:9.2f}   0.8 × decoding")
         (many,) = in_turn([scan(paths[MANY], folder)], folder, 1)
         _print(f"{MANY:,} pods, strict", typical(many), sizes[MANY], MANY, goal="20 s, 500 MB")
+        paths[MANY].unlink()
+        size = write_bare_pods(paths[MANY], MANY)
+        (bare,) = in_turn([scan(paths[MANY], folder, BASELINE)], folder, 1)
+        _print(f"{MANY:,} pods that all differ", typical(bare), size, MANY, goal="20 s, 500 MB")
 
 
 def _print(name: str, cost: Cost, size: int = 0, count: int = 0, *, ratio: float = 0, goal: str = "") -> None:

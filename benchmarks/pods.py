@@ -33,6 +33,43 @@ def write_pods(path: Path, count: int) -> int:
     return path.stat().st_size
 
 
+def write_bare_pods(path: Path, count: int) -> int:
+    """The same of pods that jobs make by hand: no two have the same labels, variables and arguments."""
+    encode = msgspec.json.Encoder().encode
+    with path.open("wb") as out:
+        out.write(b'{"apiVersion":"v1","kind":"List","items":[')
+        for number in range(count):
+            out.write(b"," if number else b"")
+            out.write(encode(_bare_pod(number)))
+        out.write(b"]}")
+    return path.stat().st_size
+
+
+def _bare_pod(number: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"job-{number}",
+            "namespace": f"team-{number % 300}",
+            "labels": {"app": f"app-{number % 2000}", "run": str(number)},
+            "annotations": {"note": "x" * 200 + str(number)},
+        },
+        "spec": {
+            "containers": [
+                {
+                    "name": "app",
+                    "image": f"registry.example.com/app-{number % 5000}@sha256:{number % 5000:064x}",
+                    "env": [{"name": f"OPTION_{i}", "value": str(number * i)} for i in range(5)],
+                    "args": [str(number)],
+                    "resources": {"limits": {"memory": f"{64 + number % 100}Mi"}},
+                }
+            ],
+            "nodeName": f"node-{number % 1000}",
+        },
+    }
+
+
 def _word(rng: random.Random, length: int) -> str:
     return "".join(rng.choice(_ALPHABET) for _ in range(length))
 
@@ -121,7 +158,7 @@ def _pod(rng: random.Random, app: str, template: dict[str, Any], number: int) ->
         ],
     }
     now = "2026-01-01T00:00:00Z"
-    fields = {
+    fields: dict[str, Any] = {
         f"f:{name}": {"f:x": {}, "f:y": {".": {}, "f:z": {}}}
         for name in ("metadata", "spec", "status", "labels")
     }

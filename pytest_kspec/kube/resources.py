@@ -199,12 +199,7 @@ class PodShape:
         known = self.facets.get(name)
         if known is None:
             level, _, key = name.partition(".")
-            data: Any
-            around: tuple[str, ...]
-            if level == "spec":
-                data, around = self.spec.get(key), ()
-            else:
-                data, around = [container.raw.get(key) for container in self.containers], self._lists
+            data, around = self._under(level, key)
             if data is None or (around and data.count(None) == len(around)):
                 known = around
             else:
@@ -216,6 +211,12 @@ class PodShape:
                 known = self.pool.setdefault(known, known)
             self.facets[name] = known
         return known
+
+    def _under(self, level: str, key: str) -> tuple[Any, tuple[str, ...]]:
+        """The data of a facet, and where the containers are that it is of."""
+        if level == "spec":
+            return self.spec.get(key), ()
+        return [container.raw.get(key) for container in self.containers], self._lists
 
     pool: dict[Hashable, Hashable] | None = None
     """Where the keys of equal pods are kept once, if many are kept."""

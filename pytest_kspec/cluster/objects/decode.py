@@ -69,6 +69,7 @@ class Decoder:
     def close(self) -> None:
         """Forget what was read last, as far as it can be read again."""
         self._whole.close()
+        self.shapes.close()
 
     def resources(self, page: Buffer | PodPage, resource_type: ResourceType) -> Sequence[Resource]:
         """The objects of one page. Raises SourceUnavailable (no JSON) or Malformed (an item is no object)."""

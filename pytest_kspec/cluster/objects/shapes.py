@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec.cluster.objects.lean import WHOLE_SHAPES, Layout, LeanShape, completing
 from pytest_kspec.cluster.objects.specs import Specs
 from pytest_kspec.errors import Malformed
 from pytest_kspec.kube.resources import CONTAINER_LISTS, SECURITY_ANNOTATION, SECURITY_PREFIXES, PodShape
@@ -102,6 +103,7 @@ class Shapes:
         # Of a stream, nothing may be kept for longer than the shapes.
         self._specs = Specs() if limit is None else None
         self._pool: dict[Hashable, Hashable] | None = {} if limit is None else None
+        self._complete = completing()
         self._bytes = 0
         self._last: _Around | None = None
         # Those of the pod before: kept once where they are equal, so often the same.
@@ -131,6 +133,7 @@ class Shapes:
     def _known(self, spec: bytes, security: tuple[tuple[str, Any], ...]) -> PodShape:
         key: Any
         data: Any = _NOT_DECODED
+        outline: tuple[Layout, bytes] | None = None
         for node, token in _ROUNDS:
             parts = _parts(spec, node, token)
             normal = spec
@@ -146,15 +149,14 @@ class Shapes:
                     return shape
                 continue  # known to be unprovable
             if data is _NOT_DECODED:
+                if self._specs is not None and len(self._by_key) >= WHOLE_SHAPES:
+                    outline = self._specs.outline(spec)  # first: what only this pod has is known afterwards
                 data = self._specs.decode(spec) if self._specs is not None else msgspec.json.decode(spec)
             if parts and not _proven(spec, data, parts):
                 self._keep(key, None, len(normal))
                 continue
             if isinstance(data, dict):
-                if self._written:
-                    data = _as_stored(data)
-                shape = PodShape(data, dict(security), _lacking(data))
-                shape.pool = self._pool
+                shape = self._made(data, dict(security), outline)
             else:
                 shape = PodShape({}, dict(security), malformed=(("spec", data),))
             self._keep(key, shape, len(normal))
@@ -162,6 +164,21 @@ class Shapes:
                 self._last = _Around(normal, security, shape)
             return shape
         raise AssertionError("unreachable: nothing is taken out in the last round")
+
+    def _made(
+        self, spec: dict[str, Any], annotations: dict[str, str], outline: tuple[Layout, bytes] | None
+    ) -> PodShape:
+        stored = _as_stored(spec) if self._written else spec
+        lacking = _lacking(stored)
+        if outline is not None and stored is spec:
+            return LeanShape(*outline, annotations, lacking, self._complete, self._pool)
+        shape = PodShape(stored, annotations, lacking)
+        shape.pool = self._pool
+        return shape
+
+    def close(self) -> None:
+        """Forget the specs that were put together last."""
+        self._complete.cache_clear()
 
     def _keep(self, key: Any, shape: PodShape | None, size: int) -> None:
         if self._limit is not None:

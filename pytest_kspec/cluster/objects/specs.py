@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_kspec.cluster.objects.lean import Layout, Layouts
 from pytest_kspec.kube.resources import CONTAINER_LISTS
 
 MAX_PARTS = 20_000
@@ -17,6 +18,7 @@ MAX_PARTS = 20_000
 
 MAX_PART_BYTES = 4 << 10
 _OWN = frozenset(("nodeName", "hostname", "name", "image", "env", "args", "command"))  # not worth remembering
+_LEFT_OUT = _OWN | {"volumes", "volumeMounts"}
 _IN_ENTRIES = frozenset(("volumes", "volumeMounts"))
 _TOKEN = b"kube-api-access-"
 
@@ -30,6 +32,7 @@ class Specs:
 
     def __init__(self) -> None:
         self._parts: dict[bytes, Any] = {}
+        self._layouts = Layouts(self._parts.get, _LEFT_OUT.__contains__)
 
     def decode(self, spec: bytes) -> Any:
         """What `msgspec.json.decode` returns, and raises."""
@@ -43,6 +46,17 @@ class Specs:
             }
         except msgspec.ValidationError:
             return msgspec.json.decode(spec)
+
+    def outline(self, spec: bytes) -> tuple[Layout, bytes] | None:
+        """What a pod spec shares with those that were decoded before, and what is its own; None for a spec in which not
+        every container is one. It is not read as closely as `decode` does, which is to follow.
+        """
+        try:
+            fields = _MAP.decode(spec)
+            containers = {name: _MAPS.decode(fields[name]) for name in CONTAINER_LISTS if name in fields}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return self._layouts.of(fields, containers)
 
     def _containers(self, text: msgspec.Raw, mounts: dict[bytes, Any]) -> Any:
         try:
