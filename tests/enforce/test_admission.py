@@ -181,6 +181,10 @@ def test_what_is_wrong_with_an_object_is_said_in_bounded_words() -> None:
     with pytest.raises(Malformed) as raised:
         typed(asked, long)
     assert raised.value.what.startswith(f"the kind of the object is v1 {'L' * 116}…, but")
+    longer = msgspec.structs.replace(asked, kind=msgspec.structs.replace(wrong, kind="K" * 118))
+    with pytest.raises(Malformed) as raised:
+        typed(longer, msgspec.Raw(b"{}"))
+    assert raised.value.what.endswith(f"but the request has v1 {'K' * 116}….")
 
 
 def test_a_review_of_another_version_is_none() -> None:

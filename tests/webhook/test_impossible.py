@@ -104,6 +104,14 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"resource": {"group": "apps", "version": "v1", "resource": "deployments"}},
         APART.format("Pod", "apps/deployments"),
     ),
+    "a pod of a kind with a long name": (
+        {"kind": {"group": "", "version": "v1", "kind": "K" * 61}},
+        APART.format(f"{'K' * 59}…", "pods"),
+    ),
+    "a pod of a resource with a long name": (
+        {"resource": {"group": "g" * 60, "version": "v1", "resource": "r" * 60}},
+        APART.format("Pod", f"{'g' * 60}/{'r' * 58}…"),
+    ),
     "something else that is not what it says": (
         CONFIG | {"resource": {"group": "", "version": "v1", "resource": "configmaps"}},
         "the kind of the object is v1 Pod, but the request has v1 ConfigMap.",
