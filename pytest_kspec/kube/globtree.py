@@ -13,28 +13,32 @@ from pytest_kspec.kube.globs import is_literal, linear
 
 
 class GlobTree:
-    """Patterns, each with the positions that it stands for."""
+    """Patterns, each with the positions that it stands for: bits of a number, of which thousands join at once."""
 
     def __init__(self, patterns: Iterable[tuple[str, int]]) -> None:
-        self._literal: dict[str, set[int]] = {}
-        self._by_length: dict[int, dict[str, set[int]]] = {}  # of `?` alone
+        self._literal: dict[str, int] = {}
+        self._by_length: dict[int, dict[str, int]] = {}  # of `?` alone
         self._beginnings: dict[str, _Node] = {}
         self._compiled: dict[str, re.Pattern[str]] = {}
         for pattern, position in patterns:
+            bit = 1 << position
             first, *rest = re.sub(r"\*+", "*", pattern).split("*")
             if rest:
                 node = self._beginnings.setdefault(first, _Node())
                 for part in rest[:-1]:
                     node = node.then.setdefault(part, _Node())
-                node.ends.setdefault(rest[-1], set()).add(position)
+                    node.only_end = False
+                node.ends[rest[-1]] = node.ends.get(rest[-1], 0) | bit
+                node.only_end = not node.then and list(node.ends) == [""]
             elif is_literal(pattern):
-                self._literal.setdefault(pattern, set()).add(position)
+                self._literal[pattern] = self._literal.get(pattern, 0) | bit
             else:
-                self._by_length.setdefault(len(pattern), {}).setdefault(pattern, set()).add(position)
+                alike = self._by_length.setdefault(len(pattern), {})
+                alike[pattern] = alike.get(pattern, 0) | bit
 
-    def matching(self, text: str) -> set[int]:
+    def matching(self, text: str) -> int:
         """The positions of all patterns that cover the whole text."""
-        found = set(self._literal.get(text, ()))
+        found = self._literal.get(text, 0)
         for pattern, positions in self._by_length.get(len(text), {}).items():
             if self._at(text, pattern, 0):
                 found |= positions
@@ -44,11 +48,17 @@ class GlobTree:
         while open_ones:
             node, start = open_ones.pop()
             for last, positions in node.ends.items():
-                if len(text) - len(last) >= start and self._at(text, last, len(text) - len(last)):
+                if not last or (
+                    len(text) - len(last) >= start and self._at(text, last, len(text) - len(last))
+                ):
                     found |= positions
             for part, following in node.then.items():
                 place = self._find(text, part, start)
-                if place >= 0:
+                if place < 0:
+                    continue
+                if following.only_end:  # most of many
+                    found |= following.ends[""]
+                else:
                     open_ones.append((following, place + len(part)))
         return found
 
@@ -73,8 +83,9 @@ class GlobTree:
 class _Node:
     """What may follow a `*`: parts before another one, and the ends of patterns with their positions."""
 
-    __slots__ = ("ends", "then")
+    __slots__ = ("ends", "only_end", "then")
 
     def __init__(self) -> None:
         self.then: dict[str, _Node] = {}
-        self.ends: dict[str, set[int]] = {}
+        self.ends: dict[str, int] = {}
+        self.only_end = False  # whatever comes is covered, and nothing else follows

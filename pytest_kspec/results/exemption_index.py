@@ -48,7 +48,8 @@ _Said = tuple[_Place, _Text]
 _Term = tuple[_Said, ...]
 
 
-_Tables = dict[tuple[_Place, ...], dict[tuple[_Text, ...], list[int]]]
+_Tables = dict[tuple[_Place, ...], dict[tuple[_Text, ...], int]]
+"""Positions are bits of a number: thousands of them are joined and compared at once."""
 
 
 class ExemptionIndex:
@@ -74,27 +75,34 @@ class ExemptionIndex:
         namespace: str,
         labels: Mapping[str, str],
         container: str,
-    ) -> list[int]:
-        """Positions in rising order, of every exemption that covers the object and few others.
+    ) -> tuple[int, int]:
+        """Positions of those that cover the object, and of those that are to be compared, few of which do not.
 
         namespace: that `namespaces` of exemptions select by
         """
-        found: set[int] = set()
+        found = 0
         refs = (resource,) if owner == resource else (resource, owner)
         for ref in refs:
             values = (namespace, container, ref.kind, ref.name, ref.namespace)
             for places, table in self._tables.items():
                 for key in _keys(places, values, labels):
-                    positions = table.get(key)
-                    if positions is not None:
-                        found.update(positions)
-        if len(found) > FEW:
-            found &= self._names.matching(resource.name) | self._names.matching(owner.name)
-        if len(found) > FEW:
-            found &= self._namespaces.matching(namespace)
-        if len(found) > FEW:
-            found &= self._containers.matching(container)
-        return sorted(found)
+                    found |= table.get(key, 0)
+        if found.bit_count() <= FEW:
+            return 0, found
+        found &= self._namespaces.matching(namespace) & (-1 if namespace else ~self._plain.in_namespaces)
+        found &= self._containers.matching(container) & (-1 if container else ~self._plain.in_containers)
+        selected = self._plain.anywhere
+        named = 0
+        for ref in refs:
+            names = self._names.matching(ref.name)
+            named |= names
+            if ref.kind:
+                selected |= names & (self._plain.of_kind.get(None, 0) | self._plain.of_kind.get(ref.kind, 0))
+        return found & selected, found & named & ~self._plain.all
+
+    @cached_property
+    def _plain(self) -> _Plain:
+        return _Plain(self._exemptions)
 
     @cached_property
     def _names(self) -> GlobTree:
@@ -107,6 +115,33 @@ class ExemptionIndex:
     @cached_property
     def _containers(self) -> GlobTree:
         return _tree([e.containers for e in self._exemptions])
+
+
+class _Plain:
+    """Exemptions that trees alone decide: their selectors have one kind or none, and names at most.
+
+    all: their positions; anywhere: of those without a selector; of_kind: of the others, by their kind
+    in_namespaces, in_containers: of all exemptions that name some, and do not cover what has none
+    """
+
+    def __init__(self, exemptions: Sequence[Exemption]) -> None:
+        self.all = self.anywhere = self.in_namespaces = self.in_containers = 0
+        self.of_kind: dict[str | None, int] = {}
+        for position, exemption in enumerate(exemptions):
+            bit = 1 << position
+            self.in_namespaces |= bit if exemption.namespaces else 0
+            self.in_containers |= bit if exemption.containers else 0
+            kinds = {selector.kind for selector in exemption.resources}
+            if len(kinds) > 1 or any(
+                s.label_selector or s.namespace is not None for s in exemption.resources
+            ):
+                continue
+            self.all |= bit
+            if kinds:
+                (kind,) = kinds
+                self.of_kind[kind] = self.of_kind.get(kind, 0) | bit
+            else:
+                self.anywhere |= bit
 
 
 def _tree(patterns: Iterable[Sequence[str]]) -> GlobTree:
@@ -155,7 +190,8 @@ def _tables(exemptions: Sequence[Exemption], narrowed: Callable[[_Term], _Term])
         for term in dict.fromkeys(map(narrowed, _terms(exemption))):
             places = tuple(place for place, _ in term)
             key = tuple(text for _, text in term)
-            made.setdefault(places, {}).setdefault(key, []).append(position)
+            table = made.setdefault(places, {})
+            table[key] = table.get(key, 0) | 1 << position
     return made
 
 

@@ -6,7 +6,8 @@ covers nothing, but what it would have covered is counted, so that the report sa
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import sys
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,8 @@ def _namespace(ref: ResourceRef) -> str:
 class _Candidates:
     """Exemptions for one check on one cluster, in their order, indexed when the first finding is compared.
 
-    alike: those that select the same objects, which are compared once
+    alike: those that select the same objects, which are compared once; valid: the first of each that has not expired.
+    Both are in the order in which they apply, so that the lowest bit of several is the one that does
     """
 
     def __init__(self, all_of_them: Sequence[_Compiled]) -> None:
@@ -91,8 +93,10 @@ class _Candidates:
         alike: dict[str, list[_Compiled]] = {}
         for one in all_of_them:
             alike.setdefault(_selection(one.exemption), []).append(one)
-        self.alike = list(alike.values())
-        self.valid = [next((c for c in some if not c.expired), None) for some in self.alike]
+        firsts = [(next((c for c in some if not c.expired), None), some) for some in alike.values()]
+        firsts.sort(key=lambda one: sys.maxsize if one[0] is None else one[0].index)
+        self.alike = [some for _, some in firsts]
+        self.valid = [first for first, _ in firsts if first is not None]
 
     @cached_property
     def index(self) -> ExemptionIndex:
@@ -112,7 +116,8 @@ class ExemptionMatcher:
 
     def __init__(self, candidates: _Candidates) -> None:
         self._candidates = candidates
-        self._matched: dict[int, set[Hashable]] = {}
+        self._matched: dict[Hashable, int] = {}
+        self._unnamed = _Counts()
         self.per_object = candidates.per_object
 
     def __bool__(self) -> bool:
@@ -125,8 +130,13 @@ class ExemptionMatcher:
     @property
     def uses(self) -> dict[int, int]:
         """Index in the session's list → findings that it matched, expired ones included."""
-        alike = self._candidates.alike
-        return {one.index: len(found) for position, found in self._matched.items() for one in alike[position]}
+        counts = self._unnamed.and_of(self._matched.values())
+        return {
+            one.index: count
+            for position, some in enumerate(self._candidates.alike)
+            if (count := counts.at(position))
+            for one in some
+        }
 
     def match(
         self,
@@ -140,16 +150,48 @@ class ExemptionMatcher:
 
         finding: what makes it one finding; an exemption that matches it on several pods counts it once
         """
-        found: _Compiled | None = None
         candidates = self._candidates
-        for position in candidates.index.candidates(resource, owner, _namespace(resource), labels, container):
-            if candidates.alike[position][0].covers(resource, owner, labels, container):
-                seen = self._matched.setdefault(position, set())
-                seen.add(len(seen) if finding is None else finding)
-                valid = candidates.valid[position]
-                if valid is not None and (found is None or valid.index < found.index):
-                    found = valid
-        return found.applied if found is not None else None
+        covering, others = candidates.index.candidates(
+            resource, owner, _namespace(resource), labels, container
+        )
+        while others:
+            bit = others & -others
+            others ^= bit
+            if candidates.alike[bit.bit_length() - 1][0].covers(resource, owner, labels, container):
+                covering |= bit
+        if not covering:
+            return None
+        if finding is None:
+            self._unnamed.add(covering)
+        else:
+            self._matched[finding] = self._matched.get(finding, 0) | covering
+        first = (covering & -covering).bit_length() - 1
+        return candidates.valid[first].applied if first < len(candidates.valid) else None
+
+
+class _Counts:
+    """How often each bit was there, as digits of base two: adding thousands of them costs as much as adding one."""
+
+    def __init__(self, digits: Iterable[int] = ()) -> None:
+        self._digits = list(digits)
+
+    def add(self, bits: int) -> None:
+        place = 0
+        while bits:
+            if place == len(self._digits):
+                self._digits.append(0)
+            self._digits[place], bits = self._digits[place] ^ bits, self._digits[place] & bits
+            place += 1
+
+    def and_of(self, many: Iterable[int]) -> _Counts:
+        """With these added."""
+        made = _Counts(self._digits)
+        for bits in many:
+            made.add(bits)
+        return made
+
+    def at(self, position: int) -> int:
+        return sum((digit >> position & 1) << place for place, digit in enumerate(self._digits))
 
 
 class _ByCheck:

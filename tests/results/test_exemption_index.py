@@ -234,7 +234,7 @@ def test_a_finding_looks_at_few_places(selector: Callable[..., Any]) -> None:
     index = ExemptionIndex(made)
     assert len(index._tables) <= MAX_TABLES
     pod = ResourceRef("v1", "Pod", "n", "aaaaab")
-    assert 5 in index.candidates(pod, pod, "n", {"k5": "x"}, "")
+    assert sum(index.candidates(pod, pod, "n", {"k5": "x"}, "")) >> 5 & 1
 
 
 def test_long_lists_are_not_multiplied() -> None:
@@ -251,8 +251,8 @@ def test_long_lists_are_not_multiplied() -> None:
     index = ExemptionIndex([wide])
     assert sum(len(table) for table in index._tables.values()) == 300
     pod = ResourceRef("v1", "Pod", "n-7", "n-8")
-    assert index.candidates(pod, pod, "n-7", {}, "n-9") == [0]
-    assert index.candidates(pod, pod, "n-7", {}, "other") == [0]  # whether it covers is compared then
+    assert index.candidates(pod, pod, "n-7", {}, "n-9") == (0, 1)
+    assert index.candidates(pod, pod, "n-7", {}, "other") == (0, 1)  # whether it covers is compared then
     few = Exemption.model_validate(
         {"name": "e", "reason": "r", "namespaces": many[:16], "resources": [{"name": n} for n in many[:16]]}
     )
@@ -264,7 +264,7 @@ def test_labels_that_are_no_text_match_nothing() -> None:
         [Exemption.model_validate({"name": "e", "reason": "r", "resources": [{"labelSelector": {"a": "b"}}]})]
     )
     pod = ResourceRef("v1", "Pod", "n", "p")
-    assert index.candidates(pod, pod, "n", {"a": ["b"]}, "") == []  # type: ignore[dict-item]
+    assert index.candidates(pod, pod, "n", {"a": ["b"]}, "") == (0, 0)  # type: ignore[dict-item]
 
 
 def test_a_baseline_looks_at_the_entries_of_the_cluster_only() -> None:
@@ -301,3 +301,43 @@ def test_near_names_are_looked_for_some_times_only(monkeypatch: pytest.MonkeyPat
     assert notes[0].reason == "'a.b0': no check has this id. Did you mean 'a.b'?"
     assert notes[-2].reason == "'a.b499': no check has this id. 'kspec checks' lists all."
     assert len(asked_for) < 101
+
+
+def test_many_different_patterns_that_cover_everything_are_decided_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And all of them count what they cover: the first applies, expired ones too are counted."""
+    compared: list[str] = []
+    plain = module._Compiled.covers
+
+    def counted(self: Any, resource: ResourceRef, *rest: Any) -> bool:
+        compared.append(resource.name)
+        return plain(self, resource, *rest)
+
+    monkeypatch.setattr(module._Compiled, "covers", counted)
+    letters = "abcdefghij"
+    some = [f"*{a}*{b}*{c}*" for a, b, c in permutations(letters, 3) if a < b < c]
+    made = [
+        Exemption.model_validate(
+            {
+                "name": name,
+                "reason": "r",
+                "resources": [{"kind": "Pod", "name": name}],
+                **({"expiresAt": "2027-01-14"} if name < "*b" else {}),
+            }
+        )
+        for name in some
+    ]
+    index = Exemptions(made, NOW)
+    matcher = index.for_check("a.b", "c")
+    pods = [ResourceRef("v1", "Pod", "n", f"{letters}-{number}") for number in range(50)]
+    for pod in (*pods, *pods):  # a finding on two pods of one owner counts once
+        found = matcher.match(pod, pod, {}, "", pod.name)
+        assert found is not None
+        assert found.name == "*b*c*d*"
+    service = ResourceRef("v1", "Service", "n", letters)
+    assert matcher.match(service, service, {}, "") is None
+    unnamed = ResourceRef("v1", "Pod", "n", "abc")
+    assert matcher.match(unnamed, unnamed, {}, "") is None  # what covers it has expired
+    assert matcher.uses == dict.fromkeys(range(len(some)), 50) | {some.index("*a*b*c*"): 51}
+    assert set(compared) <= {"abc"}, "few are compared one by one"
