@@ -27,6 +27,7 @@ from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.removing import Removal, engines_left, remove
 from pytest_kspec.operator.status import Note, Said
 from pytest_kspec.plan.checkset import CheckSet
+from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
@@ -222,7 +223,7 @@ def _told(
             status.ENFORCED, "False", status.NOT_IN_FORCE, status.listed(problems) or "No policy is in force."
         )
     else:
-        text = f"{len(in_force)} policies in force, mode {mode}."
+        text = f"{plural(len(in_force), 'policy', 'policies')} in force, mode {mode}."
         said = Said(status.ENFORCED, "True", status.DEPLOYED, text)
     unknown = [text for one in done for text in one.problems]
     if drift:
@@ -315,7 +316,9 @@ def _nothing(
     changes: Mapping[str, Sequence[tuple[str, bool]]],
 ) -> Enforced:
     drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
-    enforcement: Object = {"active": False} | ({"engines": list(names)} if names else {})
+    enforcement: Object = {"active": False, "policiesGenerated": 0} | (
+        {"engines": list(names)} if names else {}
+    )
     fields = {"enforcement": enforcement, "webhooks": None}
     counts = {"policiesEnforced": 0, "driftEvents": 0}
     return Enforced((said, drift), fields, counts, tuple(notes), boundary, {}, changes)

@@ -29,7 +29,10 @@ _NAMED = 5
 _LONGEST = 300  # characters of a reason
 NOTHING: Object = {"clusters": None, "worstClusters": None, "unreachableSince": None, "run": None}
 """Fields of a specification for the operator's own cluster."""
-NO_CLUSTER: Object = {"selected": 0}
+KINDS = ("duplicates", "compliant", "failing", "notEvaluated", "unreachable", "notScanned")
+"""Of clusters, by outcome: each has a count."""
+NO_CLUSTER: Object = {"selected": 0, "scanned": 0, **dict.fromkeys(KINDS, 0)}
+"""All of it, as the API server would add what is left out."""
 
 
 class Silence(NamedTuple):
@@ -65,10 +68,7 @@ def concluded(
 
     kinds = {row.name: _kind(row) for row in rows}
     counted = [row for row in rows if kinds[row.name] != "duplicates"]
-    count = {
-        name: sum(kind == name for kind in kinds.values())
-        for name in ("duplicates", "compliant", "failing", "notEvaluated", "unreachable", "notScanned")
-    }
+    count = {name: sum(kind == name for kind in kinds.values()) for name in KINDS}
     scanned = count["compliant"] + count["failing"] + count["notEvaluated"]
     known = _known(before)
     lost = {row.name: _silence(row, silent, known) for row in counted if kinds[row.name] == "unreachable"}

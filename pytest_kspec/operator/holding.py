@@ -90,6 +90,11 @@ class Holding:
         found["metadata"] = written["metadata"]
 
 
+def held_by_others(found: Mapping[str, Any]) -> list[str]:
+    """Finalizers that are not ours."""
+    return [str(one) for one in _finalizers(found) if one != FINALIZER]
+
+
 def is_held(found: Mapping[str, Any]) -> bool:
     """Whether something may be applied for it."""
     return FINALIZER in _finalizers(found)

@@ -26,7 +26,8 @@ from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import Fleets, is_elsewhere
-from pytest_kspec.operator.holding import Holding, is_held
+from pytest_kspec.operator.holding import Holding, held_by_others, is_held
+from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.owncluster import OwnCluster, is_idle
 from pytest_kspec.operator.remote import AGAIN_S, Remote
 from pytest_kspec.operator.remote import Settings as RemoteSettings
@@ -105,7 +106,7 @@ class Reconciler:
         self._access = access
         self._checkset = checkset
         self._known = known
-        self.others = {TARGETS: self._concerned}
+        self.others = {TARGETS: self._concerned, SPECIFICATIONS: _stripped}
         self._settings = settings
         self._seen = seen
         self._board = board if board is not None else Board()
@@ -153,7 +154,7 @@ class Reconciler:
         if found["metadata"].get("deletionTimestamp"):
             if self._seen is not None:
                 self._seen.gone(name)
-            return self._holding.release(found, self._remote)
+            return self._leave(found)
         before = status_of(found)
         now = clock.now()
         try:
@@ -191,7 +192,8 @@ class Reconciler:
         unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
         if due > 0:
             tell(self._access, found, self._results.go_on(name))
-        if due > 0 and not unsettled:
+        is_loose = enforcing.asks(spec) and not is_held(found)
+        if due > 0 and not unsettled and not is_loose:
             return due
         return self._here(found, spec, scan=due <= 0)
 
@@ -220,6 +222,29 @@ class Reconciler:
 
     def _find(self, name: str) -> Object | None:
         return self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
+
+    def _leave(self, found: Object) -> float | None:
+        """It is being deleted: what was applied for it goes, and its status says so for as long as it is there."""
+        try:
+            again = self._holding.release(found, self._remote)
+        except LostLease:
+            raise
+        except KspecError as error:
+            said, fields = status.leaving(f"it is being deleted; not removed yet: {error}", is_clear=False)
+            self._write(found, clock.now(), said, fields, [])
+            raise
+        others = held_by_others(found)
+        if again is not None:
+            said, fields = status.leaving(
+                "it is being deleted; not removed from all clusters yet.", is_clear=False
+            )
+        elif others:
+            text = f"its policies are removed, and finalizers of others keep it: {', '.join(others)}"
+            said, fields = status.leaving(f"it is being deleted; {text}.", is_clear=True)
+        else:
+            return None
+        self._write(found, clock.now(), said, fields, [])
+        return again
 
     def _elsewhere(self, found: Object, spec: LoadedSpec) -> float:
         """It is for other clusters: a run over these is begun, goes on, or is over; their policies are looked after."""
@@ -313,6 +338,15 @@ class Reconciler:
             notes = [*notes, *status.notes(*change)]
         tell(self._access, found, notes)
         return True
+
+
+def _stripped(before: Object | None, now: Object | None) -> list[Key]:
+    """A specification from which somebody took the finalizer, or all that its status says."""
+    if before is None or now is None or now["metadata"].get("deletionTimestamp"):
+        return []
+    took = is_held(before) and not is_held(now)
+    emptied = bool(status_of(before).get("conditions")) and not status_of(now).get("conditions")
+    return [("", now["metadata"]["name"])] if took or emptied else []
 
 
 def controller(

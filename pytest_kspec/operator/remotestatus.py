@@ -257,6 +257,8 @@ def _enforced(count: Mapping[str, int], allowed: int, text: str) -> Said:
 
 
 def _drifted(count: Mapping[str, int], members: Sequence[Member]) -> Said:
+    if not members:
+        return Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
     if count[DIFFERS]:
         text = f"Changed on {_names([one for one in members if one.state == DIFFERS])}."
         return Said(status.DRIFT, "True", status.DRIFT_FOUND, text[: status.LONGEST_MESSAGE])
@@ -279,7 +281,9 @@ def not_asked(spec: LoadedSpec, left: Sequence[str]) -> tuple[tuple[Said, ...], 
     why = "mode is monitor" if section is not None and section.enabled else "enforcement.enabled is not true"
     text = f"{why}." if not left else f"{why}; not removed yet from {', '.join(left[:_NAMED])}."
     drift = Said(status.DRIFT, "False", status.NO_DRIFT, "No policies are applied that could drift.")
-    fields: Object = {"enforcement": {"active": bool(left), "clusters": {"selected": 0}}, "webhooks": None}
+    clusters = {"selected": 0, "allowed": 0, **dict.fromkeys(_COUNTS.values(), 0)}
+    enforcement = {"active": bool(left), "policiesGenerated": 0, "clusters": clusters}
+    fields: Object = {"enforcement": enforcement, "webhooks": None}
     return (Said(status.ENFORCED, "False", status.NOT_ENFORCED, text), drift), fields
 
 

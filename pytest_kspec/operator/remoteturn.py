@@ -170,7 +170,8 @@ class Turn:
             engines = list(dict.fromkeys((*self._engines(key), *asked_engines(self._spec))))
             if entry.get("engines") == engines:
                 continue
-            noted = {"specification": self._name, "state": WAITING, **entry, "engines": engines}
+            nothing = {"specification": self._name, "state": WAITING, "generation": 0, "policies": 0}
+            noted = {**nothing, **entry, "engines": engines}
             try:
                 if not self._remote.record(self._name, key, noted, obj):
                     del there[name]

@@ -31,6 +31,7 @@ UNSETTLED = (PENDING, ENFORCEMENT_FAILED)
 """Reasons of PolicyEnforced after which policies are looked at again before the next scan."""
 NOT_ENFORCED, NOT_ACTIVE = "EnforcementDisabled", "NotActive"
 NOTHING_TO_ENFORCE = "NothingToEnforce"
+LEAVING = "BeingDeleted"
 DRIFT_FOUND, NO_DRIFT, NOT_COMPARED = "DriftFound", "NoDrift", "NotCompared"
 
 NO_RESULT: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}
@@ -141,6 +142,18 @@ def not_looked(reason: str) -> list[Said]:
     return [Said(kind, "Unknown", reason, "Not evaluated: see Ready.") for kind in (ENFORCED, DRIFT)]
 
 
+def leaving(text: str, *, is_clear: bool) -> tuple[list[Said], Object]:
+    """Of a specification that is being deleted and is still there. is_clear: nothing is applied for it any more."""
+    drift = "No policies are applied that could drift." if is_clear else "Not compared: it is being deleted."
+    said = [
+        Said(READY, "Unknown", LEAVING, "It is being deleted, and not scanned any more."),
+        Said(ENFORCED, "False", LEAVING, text),
+        Said(DRIFT, "False" if is_clear else "Unknown", LEAVING, drift),
+    ]
+    nothing: Object = {"enforcement": {"active": False, "policiesGenerated": 0}, "webhooks": None}
+    return said, {**NO_RESULT, **(nothing if is_clear else {})}
+
+
 def merged(
     before: Mapping[str, Any], generation: int, now: datetime, said: Iterable[Said], fields: Mapping[str, Any]
 ) -> Object:
@@ -198,7 +211,9 @@ def notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Note]:
     if (ready.get("status"), ready.get("reason")) != (was.get("status"), was.get("reason")):
         reason = ready.get("reason")
         text = str(ready.get("message", ""))
-        if reason == PASSED:
+        if reason == LEAVING:
+            pass  # who deleted it knows
+        elif reason == PASSED:
             first = was.get("status") is None
             found.append(Note("Normal", "ScanCompleted" if first else "ComplianceRestored", text))
         elif reason == FAILED:

@@ -171,7 +171,7 @@ def test_policies_follow_their_specification(specs: Specs, start: Start) -> None
     specs.put("kept", enforced("audit"))
     operator = start("--scan-interval=4s")
     said = specs.wait("kept", "True", "PolicyEnforced", operator.said)
-    assert (said["reason"], said["message"]) == ("PoliciesDeployed", "1 policies in force, mode audit.")
+    assert (said["reason"], said["message"]) == ("PoliciesDeployed", "1 policy in force, mode audit.")
     assert actions() == [["Warn", "Audit"]]
     assert specs.get("kept")["metadata"]["finalizers"] == ["kspec.io/finalizer"]
 

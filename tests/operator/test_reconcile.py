@@ -13,6 +13,7 @@ import pytest
 
 from pytest_kspec import clock
 from pytest_kspec.cluster.writing.access import Access
+from pytest_kspec.crds.schema.definitions import find, manifest
 from pytest_kspec.errors import Conflict, KspecError, NotFound, Refused, SourceUnavailable
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import AGAIN_S, Fleets
@@ -40,7 +41,12 @@ class Cluster:
     """
 
     name = "prod"
-    source = SimpleNamespace(no_policies="", name="prod", known_uid=lambda: "uid-1")
+    source = SimpleNamespace(
+        no_policies="",
+        name="prod",
+        known_uid=lambda: "uid-1",
+        info=lambda: SimpleNamespace(version="v1.33.0"),
+    )
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
@@ -100,7 +106,7 @@ class Cluster:
         self._write(f"replace {kind} {subresource}")
         if self.get("", kind, name)["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise Conflict("it was changed meanwhile.")
-        return copy.deepcopy(self.put(kind, name, status=obj["status"]))
+        return copy.deepcopy(self.put(kind, name, status=_with_defaults(kind, obj["status"])))
 
     def patch(self, _: str, kind: str, name: str, patch: Object, **__: object) -> Object:
         self._write(f"patch {kind}")
@@ -114,6 +120,26 @@ class Cluster:
     def _write(self, what: str) -> None:
         self.refuse(what)
         self.writes.append(what)
+
+
+def _with_defaults(kind: str, status: Object) -> Object:
+    """As the API server keeps it: with the defaults of the definition."""
+    definition = find(kind.lower())
+    if definition is None:
+        return status
+    schema = manifest(definition)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    made: Object = _filled(schema["properties"]["status"], status)
+    return made
+
+
+def _filled(schema: Object, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(schema.get("items") or {}, one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    named = schema.get("properties") or {}
+    added = {key: one["default"] for key, one in named.items() if key not in value and "default" in one}
+    return added | {key: _filled(named.get(key) or {}, one) for key, one in value.items()}
 
 
 class Scans:
@@ -177,6 +203,11 @@ class World:
         assert self._process is not None
         with clock.at(self.now):
             return self._process.reconcile(("", "s"))
+
+    @property
+    def process(self) -> Reconciler:
+        assert self._process is not None
+        return self._process
 
     @property
     def status(self) -> Object:

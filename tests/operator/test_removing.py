@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from pytest_kspec.errors import Refused, SourceError, SourceUnavailable
 from pytest_kspec.operator import status
+from pytest_kspec.operator.reconcile import SPECIFICATIONS
 from tests.operator.test_reconcile import PASS, World
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
@@ -73,3 +76,47 @@ def test_the_deletion_of_a_specification_tells_what_it_removes() -> None:
     assert world.reconcile() is None
     assert world.events() == ["PolicyPruned"] * 3
     assert ("ClusterSpecification", "s") not in world.cluster.objects
+
+
+def test_a_specification_that_others_keep_says_that_nothing_of_it_is_in_force() -> None:
+    world = World(PASS)
+    world.put(OFF, finalizers=["other.io/x", "kspec.io/finalizer"])
+    world.reconcile()
+    world.put(OFF, finalizers=["other.io/x", "kspec.io/finalizer"], deletionTimestamp="2026-11-29T12:00:00Z")
+    policies(world, Refused("a policy says no."), 1)
+    with pytest.raises(Refused):
+        world.reconcile()
+    said = status.condition(world.status, status.ENFORCED)
+    assert (said["status"], said["reason"]) == ("False", "BeingDeleted")
+    assert said["message"] == "it is being deleted; not removed yet: a policy says no."
+    assert status.condition(world.status, status.DRIFT)["status"] == "Unknown"
+    assert world.reconcile() is None
+    said = status.condition(world.status, status.ENFORCED)
+    text = "its policies are removed, and finalizers of others keep it: other.io/x."
+    assert said["message"] == f"it is being deleted; {text}"
+    assert world.ready() == ("Unknown", "BeingDeleted")
+    assert world.status["enforcement"] == {"active": False, "policiesGenerated": 0}
+    assert {"complianceScore", "summary", "nextScanTime"}.isdisjoint(world.status)
+    written = len(world.cluster.writes)
+    assert world.reconcile() is None
+    assert len(world.cluster.writes) == written
+    assert "ScanFailed" not in world.events()
+
+
+def test_a_finalizer_that_somebody_took_away_comes_back() -> None:
+    """Without it, what is applied would stay for ever where the specification is deleted."""
+    world = World(PASS)
+    world.put({**OFF, "enforcement": {"enabled": True, "mode": "enforce"}})
+    world.reconcile()
+    assert held(world)
+    before = copy.deepcopy(world.cluster.objects["ClusterSpecification", "s"])
+    world.put(before["spec"], finalizers=[])
+    now = world.cluster.objects["ClusterSpecification", "s"]
+    key = ("", "s")
+    assert world.process.others[SPECIFICATIONS](before, now) == [key]
+    assert world.process.others[SPECIFICATIONS](now, before) == [], "what it adds itself"
+    world.go_on()
+    assert (held(world), world.scans.count) == (True, 1)
+    assert world.process.others[SPECIFICATIONS](before, {**before, "status": {}}) == [key]
+    gone = {**now, "metadata": {**now["metadata"], "deletionTimestamp": "2026-11-29T12:00:00Z"}}
+    assert world.process.others[SPECIFICATIONS](before, gone) == []
