@@ -21,7 +21,7 @@ from pytest_kspec.serving.limits import Limits, protocol
 log = logging.getLogger("kspec.dashboard")
 
 _GRACE_S = 5
-LIMITS = Limits(body=32 << 10, headers=32 << 10, idle_s=65, connections=500)
+LIMITS = Limits(body=32 << 10, headers=32 << 10, idle_s=65, connections=500, of_one=400)
 
 
 class Options(NamedTuple):

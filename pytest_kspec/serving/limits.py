@@ -7,11 +7,14 @@ limit the answer is an HTTP error, which the API server treats as the registered
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pytest_kspec.serving.rate import client_of
 
 MIB = 1 << 20
 ONE_READ = 256 << 10
@@ -25,7 +28,8 @@ class Limits:
     read_s: how long a client may take to read enough of an answer that the next part of it fits into the buffer
 
     idle_s is longer than the 90 s of an API server, so that it closes idle connections and never finds one
-    closed under its hands.
+    closed under its hands. of_one: connections of one client address, 0 for as many as there are: who holds all of
+    them keeps out the probes, which end the process.
     """
 
     body: int = 7 * MIB  # old and new object of 3 MiB each
@@ -35,6 +39,7 @@ class Limits:
     read_s: float = 30.0
     idle_s: int = 120
     connections: int = 1000
+    of_one: int = 0
     rate: float = 0.0
     burst_s: float = 2.0
 
@@ -48,6 +53,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
     a client that does not read its answer.
     """
     most = 2 * limits.body + limits.headers  # bytes of one request, with what chunks add to a body
+    held: Counter[str] = Counter()
 
     class Limited(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
@@ -56,6 +62,7 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
         _size = 0
         _received = 0
         _refused = False
+        _client = ""
 
         def data_received(self, data: bytes) -> None:
             if self._refused:
@@ -69,7 +76,10 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            if len(self.connections) > limits.connections:
+            if limits.of_one:
+                self._client = client_of(self.client[0] if self.client else "")
+                held[self._client] += 1
+            if len(self.connections) > limits.connections or held[self._client] > limits.of_one:
                 self._refuse()
                 return
             self._expect_headers()
@@ -91,6 +101,10 @@ def protocol(limits: Limits, on_refused: Callable[[], None]) -> type[HttpToolsPr
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_are_here()
             self._is_read()
+            if limits.of_one:
+                held[self._client] -= 1
+                if not held[self._client]:
+                    del held[self._client]
             # Uvicorn leaves the timer of a connection that was reset, which keeps 40 KB until it goes off.
             self._unset_keepalive_if_required()
             super().connection_lost(exc)

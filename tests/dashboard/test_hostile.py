@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -127,3 +127,36 @@ def test_who_does_not_read_is_given_up(fleet_store: str, monkeypatch: pytest.Mon
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert client.get("/health").status == 200
+
+
+def test_one_client_cannot_hold_all_connections(fleet_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes from elsewhere is answered, such as a probe; and so is it, when it gave some back."""
+    from dataclasses import replace
+
+    from pytest_kspec.dashboard import server
+    from tests.dashboard import serving as serving_module
+
+    monkeypatch.setattr(serving_module, "LIMITS", replace(server.LIMITS, connections=8, of_one=4))
+
+    def answered(port: int, source: str) -> bool:
+        with socket.create_connection(("127.0.0.1", port), WAIT_S, (source, 0)) as connection:
+            try:
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            except (ConnectionResetError, BrokenPipeError):
+                return False
+
+    with serving(StoreSource(fleet_store)) as client, ExitStack() as stack:
+        port = int(client.address.rpartition(":")[2])
+        for _ in range(4):
+            held = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), WAIT_S, ("127.0.0.2", 0))
+            )
+            held.sendall(b"GET /health HTTP/1.1\r\nHost: local")
+        assert not answered(port, "127.0.0.2")
+        assert answered(port, "127.0.0.3")
+        stack.close()
+        deadline = time.monotonic() + WAIT_S
+        while not answered(port, "127.0.0.2"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
