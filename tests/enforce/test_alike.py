@@ -31,7 +31,16 @@ def exempt(**more: Any) -> dict[str, Any]:
     return {"policyExemptions": [{"name": "agreed", "reason": "a test", **more}]}
 
 
+NOTE = "kspec.io/exempt.workloads.containers.forbidden"
+
+
+def noted(obj: dict[str, Any]) -> dict[str, Any]:
+    """It exempts itself, where its policy allows that."""
+    return {**obj, "metadata": obj["metadata"] | {"annotations": {NOTE: "agreed; until=2026-06-02"}}}
+
+
 OBJECTS = [
+    noted(named("exempts-itself", **BAD)),
     named("a", **BAD),
     named("b", **BAD),
     named("a", "other", **BAD),
@@ -43,11 +52,16 @@ OBJECTS = [
 AT_NIGHT = {
     "timeBasedActivation": {"enabled": True, "activePeriods": [{"startTime": "22:00", "endTime": "06:00"}]}
 }
+NOTED = {"annotationExemptions": {"checks": ["workloads.*"], "maxSeverity": "critical"}}
 MADE = {
     "one": lambda: [policy(BOTH)],
     "one that warns, one that denies": lambda: [policy(BOTH, "audit", name="a"), policy(BOTH, name="b")],
     "exempted by name": lambda: [policy(BOTH | exempt(resources=[{"kind": "Pod", "name": "b"}]))],
     "exempted by namespace": lambda: [policy(BOTH | exempt(namespaces=["other"]))],
+    "exempted by annotations": lambda: [policy(BOTH | NOTED)],
+    "exempted by annotations and by name": lambda: [
+        policy(BOTH | NOTED | exempt(resources=[{"kind": "Pod", "name": "b"}]))
+    ],
     "out of scope": lambda: [policy(BOTH | {"namespaceScope": {"excludeNamespaces": ["other"]}})],
     "for some time": lambda: [policy(BOTH | exempt(namespaces=["shop"], expiresAt="2026-06-02"))],
     "at some times": lambda: [policy(BOTH | AT_NIGHT)],

@@ -113,6 +113,11 @@ def test_an_object_exempts_itself_where_its_policy_allows_it_and_until_it_ends()
     assert [decide(request(carrying), made, at).allowed for at in moments] == [True, True, False]
     assert not decide(request(bad), made, NOW).allowed
     assert not judge(carrying, policy(forbid("hostPID"))).allowed, "the policy does not allow it"
+    for namespace, reason in (("other", "agent (T-7)"), ("shop", "r")):
+        beside = {"policyExemptions": [EXEMPT | {"namespaces": [namespace]}]}
+        (found,) = judge(carrying, policy(forbid("hostPID") | allowed | beside)).exempted
+        assert found.finding.exemption is not None
+        assert found.finding.exemption.reason == reason
 
 
 def test_a_rule_that_broke_is_asked_again() -> None:
