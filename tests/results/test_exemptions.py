@@ -144,6 +144,9 @@ def test_only_candidates_are_asked() -> None:
 )
 def test_whether_pods_of_one_owner_may_differ(selector: dict[str, Any], expected: bool) -> None:
     assert Exemptions([exemption(resources=[selector])], NOW).for_check("a.b", "c").per_object is expected
+    by_owner = exemption(name="f", resources=[{"kind": "Deployment", "name": "other"}])
+    both = Exemptions([by_owner, exemption(resources=[selector])], NOW).for_check("a.b", "c")
+    assert both.per_object is expected, "one that looks at pods is enough"
 
 
 def test_the_first_valid_one_applies_and_all_that_match_are_used() -> None:
