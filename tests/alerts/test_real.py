@@ -181,6 +181,73 @@ def test_a_server_that_does_not_stop_talking_is_given_up(begin: bytes) -> None:
     assert sent < 100 << 20  # beside what the kernel holds
 
 
+ODD_LOGINS = [
+    ("CRAM-MD5", b"334 !!!!x", "passw0rd", "the server's challenge is not base64."),
+    ("PLAIN", b"535 no", "pässw0rd", "user name and password can have ASCII characters only."),
+    ("CRAM-MD5", b"334 VXNlcg==", "пароль", "user name and password can have ASCII characters only."),
+]
+
+
+@pytest.mark.parametrize(("method", "answer", "password", "what"), ODD_LOGINS)
+def test_a_login_that_cannot_be_is_an_error_of_this_notifier(
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    answer: bytes,
+    password: str,
+    what: str,
+) -> None:
+    """A challenge that is none, and characters that the method does not have: neither is an error of kspec."""
+    monkeypatch.setenv("MAIL_PASSWORD", password)
+    pair = authority.issue("mail")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def talk() -> None:
+        with server, contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with context.wrap_socket(connection, server_side=True) as secure, secure.makefile("rwb") as lines:
+                lines.write(b"220 here\r\n")
+                lines.flush()
+                for line in lines:
+                    hello = b"250-here\r\n250 AUTH " + method.encode()
+                    lines.write((hello if line.upper().startswith(b"EHLO") else answer) + b"\r\n")
+                    lines.flush()
+
+    threading.Thread(target=talk, daemon=True).start()
+    to = {"host": "localhost", "port": server.getsockname()[1], "tls": "implicit", "retryAttempts": 0}
+    more = {"caBundle": authority.bundle.decode(), "from": "kspec@example.com", "to": ["a@example.com"]}
+    login = {"username": "kspec", "passwordSecretRef": {"env": "MAIL_PASSWORD"}}
+    said = send({"email": {**to, **more, **login}}, firing(), within_s=10)
+    assert said == f"the notifier email: the login failed: {what}"
+
+
+def test_a_message_that_was_taken_is_not_sent_again_for_the_farewell() -> None:
+    taken: list[bytes] = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def talk() -> None:
+        with server, contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection, connection.makefile("rwb") as lines:
+                lines.write(b"220 here\r\n")
+                lines.flush()
+                for line in lines:
+                    word = line[:4].upper()
+                    if word == b"DATA":
+                        lines.write(b"354 go on\r\n")
+                        lines.flush()
+                        taken.append(b"".join(iter(lines.readline, b".\r\n")))
+                    lines.write(b"421 too many\r\n" if word == b"QUIT" else b"250 yes\r\n")
+                    lines.flush()
+
+    threading.Thread(target=talk, daemon=True).start()
+    to = {"host": "127.0.0.1", "port": server.getsockname()[1], "tls": "none", "retryAttempts": 1}
+    assert send({"email": {**to, "from": "kspec@example.com", "to": ["oncall@example.com"]}}, firing()) == ""
+    assert len(taken) == 1
+
+
 def test_without_starttls_nothing_is_sent() -> None:
     plain = Mailbox()
     controller = Controller(plain, hostname="127.0.0.1", port=free_port())

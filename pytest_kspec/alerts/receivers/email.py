@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import smtplib
@@ -129,7 +130,8 @@ def _once(
     )
     try:
         kind = _Implicit if notifier.tls == "implicit" else _Plain
-        with kind(address, notifier.host, port, timeout_s, context) as server:
+        server = kind(address, notifier.host, port, timeout_s, context)
+        try:
             if notifier.tls == "starttls":
                 if not server.has_extn("starttls"):
                     raise NotDelivered(
@@ -140,8 +142,13 @@ def _once(
                 server.starttls(context=context)
                 server.ehlo()
             if notifier.username:
-                server.login(notifier.username, password)
+                _log_in(server, notifier.username, password, where)
             refused = server.send_message(found)
+            # What is answered to the farewell changes nothing: the message is there, and would be there twice.
+            with contextlib.suppress(smtplib.SMTPException, OSError, TooSlow, _TooLong):
+                server.quit()
+        finally:
+            server.close()
     except smtplib.SMTPResponseException as error:
         text = (
             error.smtp_error.decode("utf-8", "replace")
@@ -166,6 +173,17 @@ def _once(
         raise _Again(f"the server does not answer ({type(error).__name__}).") from None
     if refused:
         raise NotDelivered(f"the server refuses {len(refused)} of the recipients.", where=where)
+
+
+def _log_in(server: smtplib.SMTP, username: str, password: str, where: str) -> None:
+    """Raises NotDelivered, and what smtplib does."""
+    try:
+        server.login(username, password)
+    except UnicodeEncodeError:
+        what = "the login failed: user name and password can have ASCII characters only."
+        raise NotDelivered(what, where=where) from None
+    except ValueError:
+        raise NotDelivered("the login failed: the server's challenge is not base64.", where=where) from None
 
 
 class _Plain(smtplib.SMTP):
