@@ -11,7 +11,7 @@ from pytest_kspec.shown import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any
 
     from pytest_kspec.cluster.writing.write import Writer
@@ -117,13 +117,34 @@ def remove(args: argparse.Namespace) -> int:
     if args.prune and args.orphan:
         raise UsageError("--prune and --orphan cannot be combined.", where="kspec cluster remove")
     hub = hub_of(args)
+    meant: set[tuple[str, str]] = set()
+
+    def applies(target: Target) -> bool:
+        meant.add(_key(target))
+        return True
 
     def change(target: Target) -> None:
-        if not args.orphan:
+        stays = "" if args.orphan or args.prune else _other_name(hub, target, meant)
+        if stays:
+            note(
+                f"{printable(target.name)}: policies on the cluster are kept, because {stays} is the same cluster"
+            )
+        elif not args.orphan:
             _clear(target, prune=args.prune)
         _delete(hub, target)
 
-    return _change(args, "remove", lambda target: True, change)
+    return _change(args, "remove", applies, change)
+
+
+def _other_name(hub: Hub, target: Target, removed: Collection[tuple[str, str]]) -> str:
+    """A ClusterTarget of the same cluster that is not removed, "" where none is known: the cluster is renamed."""
+    from pytest_kspec.fleet.targets.sharing import same_cluster
+
+    namespace, name = _key(target)
+    there = hub.access.do(lambda writer: writer.list(API_VERSION, KIND, namespace=namespace))
+    mine = next((one for one in there if one["metadata"]["name"] == name), None)
+    others = [one for one in there if (namespace, one["metadata"]["name"]) not in removed]
+    return "" if mine is None else next(iter(same_cluster(mine, others)), "")
 
 
 def _change(
